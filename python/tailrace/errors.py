@@ -1,0 +1,301 @@
+"""Every way a call can fail, as one tree.
+
+::
+
+    TailraceError
+    ├── InvalidRequestError (ValueError)      the caller's input cannot be sent
+    │   └── ModelNotFoundError
+    │       └── ModelNotSupportedError
+    ├── ProviderNotFoundError
+    ├── ProviderNotWorkingError
+    ├── StreamNotSupportedError
+    ├── MissingRequirementsError              an extra is not installed
+    ├── RetryProviderError                    every provider of a list failed
+    ├── RetryNoProviderError                  the list of providers is empty
+    ├── NetworkError (ConnectionError)        no reply came
+    │   ├── ConnectError                      name not found, refused, unreachable
+    │   ├── ProxyError
+    │   └── TLSError
+    ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
+    └── ResponseError                         a reply came, and it is not an answer
+        ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
+        ├── RedirectError                     a redirect this client does not follow
+        ├── EndpointError                     the page names an endpoint on another host
+        └── StreamError                       kind, message, status, code, raw
+            ├── LimitExceeded                 kind "limit"
+            ├── NonceRefusedError             the site refused a nonce it had just issued
+            ├── ConversationLimitError        the site's quota for this visitor is used up
+            └── ResponseStatusError           status >= 400
+                ├── MissingAuthError          401: a password or key is missing or wrong
+                ├── PaymentRequiredError      402
+                ├── RateLimitError            429
+                └── CloudflareError
+                    └── ChallengeError        kind "challenge": a page meant for a browser
+
+The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other module, the
+Rust bindings included, can import it. No message built here holds a nonce, a key, a cookie, a password or a prompt.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Literal
+
+__all__ = [
+    "ChallengeError",
+    "CloudflareError",
+    "ConnectError",
+    "ConversationLimitError",
+    "EndpointError",
+    "InvalidRequestError",
+    "LimitExceeded",
+    "MissingAuthError",
+    "MissingRequirementsError",
+    "ModelNotFoundError",
+    "ModelNotSupportedError",
+    "NetworkError",
+    "NonceRefusedError",
+    "PaymentRequiredError",
+    "ProviderNotFoundError",
+    "ProviderNotWorkingError",
+    "ProxyError",
+    "RateLimitError",
+    "RedirectError",
+    "ResponseError",
+    "ResponseStatusError",
+    "RetryNoProviderError",
+    "RetryProviderError",
+    "StreamError",
+    "StreamNotSupportedError",
+    "TLSError",
+    "TailraceError",
+    "TimeoutError",
+    "TokenNotFoundError",
+]
+
+StreamErrorKind = Literal["upstream", "truncated", "not_a_stream", "challenge", "empty", "limit"]
+TimeoutPhase = Literal["connect", "first byte", "idle", "total"]
+TokenProblem = Literal["missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"]
+
+
+class TailraceError(Exception):
+    """The root: whatever this package raises on purpose is one of these."""
+
+
+class InvalidRequestError(TailraceError, ValueError):
+    """The caller's input cannot be sent: an empty message list, a message of an unknown shape, a wrong option."""
+
+
+class ModelNotFoundError(InvalidRequestError):
+    """No model of that name is known."""
+
+
+class ModelNotSupportedError(ModelNotFoundError):
+    """The provider lists its models, and the one asked for is not among them."""
+
+
+class ProviderNotFoundError(TailraceError):
+    """No provider of that name exists."""
+
+
+class ProviderNotWorkingError(TailraceError):
+    """The provider is marked as not working."""
+
+
+class StreamNotSupportedError(TailraceError):
+    """The provider cannot stream."""
+
+
+class MissingRequirementsError(TailraceError):
+    """A package that an extra installs is missing; the message names the extra."""
+
+
+class RetryProviderError(TailraceError):
+    """Every provider of a list failed."""
+
+
+class RetryNoProviderError(TailraceError):
+    """The list of providers to try is empty."""
+
+
+class NetworkError(TailraceError, ConnectionError):
+    """No reply came: the connection failed before a status line was read."""
+
+
+class ConnectError(NetworkError):
+    """The host's name was not found, or it refused the connection or could not be reached."""
+
+
+class ProxyError(NetworkError):
+    """The proxy could not be reached, refused the request, or its URL is of an unknown kind."""
+
+
+class TLSError(NetworkError):
+    """The TLS handshake failed, or the certificate is not valid for the host."""
+
+
+class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
+    """A clock ran out; `phase` says which one: ``connect``, ``first byte``, ``idle`` or ``total``."""
+
+    def __init__(self, phase: TimeoutPhase, seconds: float, where: str = "") -> None:
+        self.phase: TimeoutPhase = phase
+        self.seconds = seconds
+        super().__init__(f"{phase} timeout after {seconds:g} s{f' at {where}' if where else ''}")
+
+
+class ResponseError(TailraceError):
+    """A reply came, and it is not an answer."""
+
+
+class TokenNotFoundError(ResponseError, RuntimeError):
+    """The page holds no usable tokens; `reason` is one of `TokenProblem`. A RuntimeError, as the seeds say."""
+
+    def __init__(self, reason: TokenProblem, where: str = "") -> None:
+        self.reason: TokenProblem = reason
+        super().__init__(f"{_TOKEN_PROBLEMS[reason]}{f' at {where}' if where else ''}")
+
+
+_TOKEN_PROBLEMS: dict[TokenProblem, str] = {
+    "missing_nonce": "the page holds no chat nonce: is the chat widget on this page, and is the page its public one",
+    "missing_post_id": "the page holds a chat nonce but no post id",
+    "missing_both": "the page holds neither a chat nonce nor a post id: is there a chat widget on this page",
+    "invalid_nonce": "the page's chat nonce is not 1 to 256 visible ASCII characters",
+    "invalid_post_id": "the page's post id is not a number",
+}
+
+
+class RedirectError(ResponseError):
+    """A redirect this client does not follow; `target` is where it pointed, without query and credentials."""
+
+    def __init__(self, message: str, target: str) -> None:
+        self.target = target
+        super().__init__(message)
+
+
+class EndpointError(ResponseError):
+    """The page names an endpoint on another host than its own; the message names both."""
+
+
+class StreamError(ResponseError):
+    """What a reply's decoder found wrong with it.
+
+    `kind`: ``upstream`` (the site or the model behind it reported an error), ``truncated`` (the reply broke off),
+    ``not_a_stream`` (not a reply of this dialect), ``challenge`` (a page meant for a browser), ``empty`` (no answer
+    in it), ``limit`` (a buffer's limit was passed). `message` is the site's own text where it gave one; `status` the
+    reply's HTTP status; `code` the site's error code; `raw` what was received and not delivered, cut to a limit.
+    """
+
+    def __init__(
+        self,
+        kind: StreamErrorKind,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        raw: str = "",
+    ) -> None:
+        self.kind: StreamErrorKind = kind
+        self.message = message
+        self.status = status
+        self.code = code
+        self.raw = raw
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status})" if self.status is not None and self.status >= _FIRST_ERROR_STATUS else ""
+        return f"{_KINDS[self.kind]}{status}: {self.message}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(kind={self.kind!r}, status={self.status!r}, code={self.code!r})"
+
+
+_FIRST_ERROR_STATUS = 400
+_KINDS: dict[StreamErrorKind, str] = {
+    "upstream": "the site reported an error",
+    "truncated": "the reply broke off",
+    "not_a_stream": "the reply is not an answer",
+    "challenge": "the site wants a browser",
+    "empty": "the reply holds no answer",
+    "limit": "a limit was passed",
+}
+
+
+class LimitExceeded(StreamError):  # noqa: N818 - the name outsiders rely on
+    """A peer sent more than a buffer's limit allows; the object that says so stays failed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        raw: str = "",
+    ) -> None:
+        super().__init__("limit", message, status=status, code=code, raw=raw)
+
+
+class NonceRefusedError(StreamError):
+    """The site refused a nonce that had just been fetched from its page: a page cache serves an expired one."""
+
+
+class ConversationLimitError(StreamError):
+    """The site's quota for this visitor is used up."""
+
+
+class ResponseStatusError(StreamError):
+    """The site answered with an HTTP status of 400 or more."""
+
+
+class MissingAuthError(ResponseStatusError):
+    """401: the site wants a password or key, or the one given is wrong."""
+
+
+class PaymentRequiredError(ResponseStatusError):
+    """402: the site wants money."""
+
+
+class RateLimitError(ResponseStatusError):
+    """429: too many requests."""
+
+
+class CloudflareError(ResponseStatusError):
+    """A guard in front of the site answered instead of it."""
+
+
+class ChallengeError(CloudflareError):
+    """The site wants a browser to solve a challenge, which this client does not do."""
+
+    def __init__(
+        self,
+        message: str = "it answered with a challenge page; open it in a browser, or ask its owner to let clients in",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        raw: str = "",
+    ) -> None:
+        super().__init__("challenge", message, status=status, code=code, raw=raw)
+
+
+_STATUS_ERRORS: dict[int, type[ResponseStatusError]] = {
+    401: MissingAuthError,
+    402: PaymentRequiredError,
+    429: RateLimitError,
+}
+
+
+def reply_error(
+    kind: StreamErrorKind,
+    message: str,
+    status: int | None,
+    code: str | None = None,
+    raw: str = "",
+) -> StreamError:
+    """Make the most telling error for what a decoder or a page scanner found; the bindings call this by name."""
+    if kind == "challenge":
+        return ChallengeError(status=status, code=code, raw=raw)
+    if kind == "limit":
+        return LimitExceeded(message, status=status, code=code, raw=raw)
+    if status is None or status < _FIRST_ERROR_STATUS:
+        return StreamError(kind, message, status=status, code=code, raw=raw)
+    error = _STATUS_ERRORS.get(status, ResponseStatusError)
+    return error(kind, message, status=status, code=code, raw=raw)

@@ -1,0 +1,1 @@
+//! The whole border between Python and `tailrace-core`: names and conversions only.

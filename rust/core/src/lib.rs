@@ -1,0 +1,2 @@
+//! Bytes of a chat reply in, text deltas out; and beside it: page in, tokens out; message in, signature out.
+#![forbid(unsafe_code)]
