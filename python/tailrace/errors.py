@@ -12,10 +12,11 @@
     ├── MissingRequirementsError              an extra is not installed
     ├── RetryProviderError                    every provider of a list failed
     ├── RetryNoProviderError                  the list of providers is empty
-    ├── NetworkError (ConnectionError)        no reply came
+    ├── NetworkError (ConnectionError)        the connection failed
     │   ├── ConnectError                      name not found, refused, unreachable
     │   ├── ProxyError
-    │   └── TLSError
+    │   ├── TLSError
+    │   └── ReplyBrokenError                  a reply began and broke off
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
     └── ResponseError                         a reply came, and it is not an answer
         ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
@@ -61,6 +62,7 @@ __all__ = [
     "ProxyError",
     "RateLimitError",
     "RedirectError",
+    "ReplyBrokenError",
     "ResponseError",
     "ResponseStatusError",
     "RetryNoProviderError",
@@ -119,7 +121,7 @@ class RetryNoProviderError(TailraceError):
 
 
 class NetworkError(TailraceError, ConnectionError):
-    """No reply came: the connection failed before a status line was read."""
+    """The connection failed: before a reply came or, as `ReplyBrokenError` says, within one."""
 
 
 class ConnectError(NetworkError):
@@ -132,6 +134,13 @@ class ProxyError(NetworkError):
 
 class TLSError(NetworkError):
     """The TLS handshake failed, or the certificate is not valid for the host."""
+
+
+class ReplyBrokenError(NetworkError):
+    """The reply began and broke off: a reset, an early end, a chunk or a compressed body that makes no sense.
+
+    What had been decoded before that was delivered.
+    """
 
 
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
