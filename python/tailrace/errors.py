@@ -20,6 +20,7 @@
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
     └── ResponseError                         a reply came, and it is not an answer
         ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
+        ├── WidgetNotFoundError               the page does not show the bot asked for
         ├── RedirectError                     a redirect this client does not follow
         ├── EndpointError                     the page names an endpoint on another host
         └── StreamError                       kind, message, status, code, raw
@@ -73,6 +74,7 @@ __all__ = [
     "TailraceError",
     "TimeoutError",
     "TokenNotFoundError",
+    "WidgetNotFoundError",
 ]
 
 StreamErrorKind = Literal["upstream", "truncated", "not_a_stream", "challenge", "empty", "limit"]
@@ -171,6 +173,10 @@ _TOKEN_PROBLEMS: dict[TokenProblem, str] = {
     "invalid_nonce": "the page's chat nonce is not 1 to 256 visible ASCII characters",
     "invalid_post_id": "the page's post id is not a number",
 }
+
+
+class WidgetNotFoundError(ResponseError):
+    """The page does not show the bot asked for; the message names those it shows."""
 
 
 class RedirectError(ResponseError):
@@ -285,6 +291,7 @@ class ChallengeError(CloudflareError):
         super().__init__("challenge", message, status=status, code=code, raw=raw)
 
 
+_QUOTA_CODE = "tokenLimitReached"  # AI Power's own flag
 _STATUS_ERRORS: dict[int, type[ResponseStatusError]] = {
     401: MissingAuthError,
     402: PaymentRequiredError,
@@ -304,6 +311,8 @@ def reply_error(
         return ChallengeError(status=status, code=code, raw=raw)
     if kind == "limit":
         return LimitExceeded(message, status=status, code=code, raw=raw)
+    if code == _QUOTA_CODE:
+        return ConversationLimitError(kind, message, status=status, code=code, raw=raw)
     if status is None or status < _FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)
     error = _STATUS_ERRORS.get(status, ResponseStatusError)

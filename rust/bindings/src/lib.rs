@@ -1,1 +1,30 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
+//!
+//! One file an area: [`sse`], [`delta`], [`page`], [`sign`]; [`input`] takes what Python gives, [`raise`] makes the
+//! exceptions that `tailrace.errors` defines.
+
+use pyo3::prelude::*;
+
+mod delta;
+mod input;
+mod page;
+mod raise;
+mod sign;
+mod sse;
+
+/// The Rust core as Python sees it.
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::delta::{DeltaDecoder, Usage};
+    #[pymodule_export]
+    use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
+    #[pymodule_export]
+    use super::sign::sign_request;
+    #[pymodule_export]
+    use super::sse::{SSEDecoder, ServerSentEvent};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,63 @@
+# `make` is lint and test. `make demo` and `make test` set up what they need; nothing has to be installed by hand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+
+.PHONY: all demo test test-rust test-python lint format wheel sdist clean
+
+all: lint test
+
+# -- setting up --------------------------------------------------------------------------------------------------------
+
+$(VENV)/.installed: requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	touch $@
+
+# The extension is built for release here too: what is tested is what is shipped.
+$(VENV)/.built: $(VENV)/.installed pyproject.toml README.md $(RUST_SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# -- the two commands --------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.built
+	$(BIN)/python examples/demo.py
+
+test: test-rust test-python
+
+test-rust:
+	cargo test --locked --package tailrace-core
+
+test-python: $(VENV)/.built
+	$(BIN)/python -m pytest
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+lint: $(VENV)/.built
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	scripts/check-core-is-pure
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest tailrace._native
+	$(BIN)/pyright --verifytypes tailrace --ignoreexternal
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	cargo fmt --all
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+wheel: $(VENV)/.installed
+	$(BIN)/maturin build --release --locked --out dist
+
+sdist: $(VENV)/.installed
+	$(BIN)/maturin sdist --out dist
+
+clean:
+	rm -rf $(VENV) dist target
+	find python tests -name __pycache__ -prune -exec rm -rf {} +

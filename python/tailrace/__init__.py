@@ -1,0 +1,89 @@
+"""The fastest way to get text out of a chat stream, and the client for the chat sites nobody else keeps working.
+
+Importing this imports no HTTP library: the parser stands alone, and providers are imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailrace import errors
+from tailrace._native import (
+    ChatWidget,
+    DeltaDecoder,
+    Page,
+    PageScanner,
+    PageTokens,
+    ServerSentEvent,
+    SSEDecoder,
+    Usage,
+    __version__,
+    scan_page,
+    sign_request,
+)
+from tailrace.messages import Messages, format_prompt
+from tailrace.stream import ChatStream, stream_deltas
+
+if TYPE_CHECKING:
+    from tailrace.providers import (
+        AsyncGeneratorProvider,
+        ChatGptEs,
+        ChatgptFree,
+        ChatGptt,
+        GeminiProChatProvider,
+        GPROChat,
+        ProviderModelMixin,
+        WordPressChatProvider,
+    )
+
+__all__ = [
+    "AsyncGeneratorProvider",
+    "ChatGptEs",
+    "ChatGptt",
+    "ChatStream",
+    "ChatWidget",
+    "ChatgptFree",
+    "DeltaDecoder",
+    "GPROChat",
+    "GeminiProChatProvider",
+    "Messages",
+    "Page",
+    "PageScanner",
+    "PageTokens",
+    "ProviderModelMixin",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "Usage",
+    "WordPressChatProvider",
+    "__version__",
+    "errors",
+    "format_prompt",
+    "scan_page",
+    "sign_request",
+    "stream_deltas",
+]
+
+_PROVIDERS = frozenset(
+    {
+        "AsyncGeneratorProvider",
+        "ChatGptEs",
+        "ChatGptt",
+        "ChatgptFree",
+        "GPROChat",
+        "GeminiProChatProvider",
+        "ProviderModelMixin",
+        "WordPressChatProvider",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _PROVIDERS:
+        from tailrace import providers  # noqa: PLC0415 - on first use
+
+        return getattr(providers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,67 @@
+"""A stream read without asyncio: its loop runs in a thread of its own, so it works inside a running loop too."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tailrace.stream import ChatStream
+
+__all__ = ["iterate_blocking"]
+
+T = TypeVar("T")
+
+
+def iterate_blocking(start: Callable[[], ChatStream]) -> Iterator[str]:
+    """Yield the text of the stream that `start` makes. Nothing is read ahead of the consumer; leaving closes it."""
+    with _LoopThread() as loop:
+        stream = start()
+        try:
+            while deltas := loop.run(stream.read()):
+                yield from deltas
+        finally:
+            loop.run(stream.aclose())
+
+
+class _LoopThread:
+    """An event loop in a thread; `run` waits for a coroutine's result from outside."""
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="tailrace", daemon=True)
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupt here must not leave the read running
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.run(_settle())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _settle() -> None:
+    """Let what an interrupt cancelled close its connection before the loop goes."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
+    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -1,0 +1,129 @@
+"""``tailrace chat``: one question, its answer as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailrace.errors import ProviderNotFoundError, TailraceError
+from tailrace.providers import provider_named
+
+if TYPE_CHECKING:
+    from tailrace.messages import Messages
+    from tailrace.providers import ChatProvider
+    from tailrace.stream import ChatStream
+
+__all__ = ["chat"]
+
+
+def _provider(context: click.Context, parameter: click.Parameter, name: str) -> type[ChatProvider]:
+    try:
+        return provider_named(name)
+    except ProviderNotFoundError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("--provider", default="ChatGptt", show_default=True, callback=_provider, help="Who answers.")
+@click.option("--model", default="", help="Model name; the provider's default unless given.")
+@click.option("--system", help="A system message in front of the prompt.")
+@click.option("--url", help="Another deployment of the provider's software: the page that shows the bot.")
+@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
+@click.option("--timeout", type=float, default=120, show_default=True, help="Seconds: first byte, and each silence.")
+@click.option("--replica", is_flag=True, help="Ask a replica of the site, started on this machine for this call.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: deltas, then how it ended.")
+def chat(  # one parameter an option
+    prompt: str | None,
+    provider: type[ChatProvider],
+    model: str,
+    system: str | None,
+    url: str | None,
+    proxy: str | None,
+    timeout: float,
+    replica: bool,  # noqa: FBT001 - click's way
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Send PROMPT and print the answer as it arrives. Without PROMPT, or with "-", it is read from stdin."""
+    if replica and url is not None:
+        raise click.UsageError("--replica has a URL of its own: leave out --url")
+    messages = [{"role": "user", "content": _text(prompt)}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    options = {"url": url, "proxy": proxy, "timeout": timeout}
+    asyncio.run(_chat(provider, model, messages, options, replica=replica, as_json=as_json))
+
+
+def _text(prompt: str | None) -> str:
+    if prompt is not None and prompt != "-":
+        return prompt
+    if sys.stdin.isatty():
+        click.echo("Reading the prompt from the terminal; end it with Ctrl-D.", err=True)
+    text = sys.stdin.read().strip()
+    if not text:
+        raise click.UsageError("there is no prompt: give one, or pipe one in")
+    return text
+
+
+async def _chat(
+    provider: type[ChatProvider],
+    model: str,
+    messages: Messages,
+    options: dict[str, Any],
+    *,
+    replica: bool,
+    as_json: bool,
+) -> None:
+    async with AsyncExitStack() as stack:
+        if replica:
+            from tailrace.replica import Replica  # noqa: PLC0415 - a server, needed for this option only
+
+            site = await stack.enter_async_context(Replica())
+            options["url"] = site.url(provider.dialect)
+        stream = await stack.enter_async_context(provider.create_async_generator(model, messages, **options))
+        await (_print_json(stream) if as_json else _print_text(stream))
+
+
+async def _print_text(stream: ChatStream) -> None:
+    last = "\n"
+    try:
+        async for text in stream:
+            click.echo(text, nl=False)
+            last = text
+    finally:
+        if not last.endswith("\n"):
+            click.echo()
+
+
+async def _print_json(stream: ChatStream) -> None:
+    """One line a delta, then one that says how it ended; a failure is on it, and is raised as well."""
+    failure: TailraceError | None = None
+    try:
+        async for text in stream:
+            click.echo(json.dumps({"delta": text}))
+    except TailraceError as error:
+        failure = error
+    usage = stream.usage
+    click.echo(
+        json.dumps(
+            {
+                "end": stream.end,
+                "finish_reason": stream.finish_reason,
+                "usage": usage
+                and {
+                    "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens,
+                    "total_tokens": usage.total_tokens,
+                },
+                "ids": stream.ids,
+                "error": failure and {"type": type(failure).__name__, "message": str(failure)},
+            }
+        )
+    )
+    if failure is not None:
+        raise failure

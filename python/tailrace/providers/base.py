@@ -1,0 +1,357 @@
+"""What every provider has: the class API that code written for gpt4free uses, and one call from start to end.
+
+A provider class states what its site is; its `Call` states what to send. Transport, proxy, clocks, closing, decoding
+and errors are common and live here and below.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit, urlunsplit
+
+from tailrace.blocking import iterate_blocking
+from tailrace.errors import InvalidRequestError, ModelNotSupportedError, TailraceError
+from tailrace.messages import Messages, Turn, parse_messages
+from tailrace.stream import ChatStream, Opening
+from tailrace.transport import Session, Timeouts, Transport, make_transport
+
+if TYPE_CHECKING:
+    from tailrace.transport import TransportKind
+
+__all__ = ["AsyncGeneratorProvider", "Call", "CallOptions", "ChatProvider", "ProviderModelMixin", "World"]
+
+DEFAULT_TIMEOUT = 120.0
+"""Seconds for the first byte of a reply, and for each silence within it."""
+
+DEFAULT_CONNECT_TIMEOUT = 30.0
+"""Seconds for name look-up, TCP, TLS and the way through a proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a call takes from outside: the wall clock in milliseconds, randomness, the environment."""
+
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    random: random.Random = field(default_factory=random.SystemRandom)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """One call's arguments. Its repr shows none of them: prompt, cookies and proxy password are secrets."""
+
+    model: str = field(repr=False)
+    messages: object = field(repr=False)
+    url: str = field(repr=False)
+    endpoint: str | None = field(repr=False)
+    proxy: str | None = field(repr=False)
+    cookies: Mapping[str, str] | None = field(repr=False)
+    headers: Mapping[str, str] | None = field(repr=False)
+    timeouts: Timeouts
+    transport: Transport | None
+    world: World = field(repr=False)
+    extra: Mapping[str, Any] = field(repr=False)
+
+
+class _ClassProperty:
+    """A read-only property of the class itself, as gpt4free's callers read `params`."""
+
+    def __init__(self, getter: Callable[[type[AsyncGeneratorProvider]], str]) -> None:
+        self._getter = getter
+        self.__doc__ = getter.__doc__
+
+    def __get__(self, instance: object, owner: type[AsyncGeneratorProvider]) -> str:
+        return self._getter(owner)
+
+
+class AsyncGeneratorProvider(ABC):
+    """A chat service as a class: nothing is instantiated, though instances work the same."""
+
+    url: ClassVar[str] = ""
+    label: ClassVar[str | None] = None
+    working: ClassVar[bool] = True
+    needs_auth: ClassVar[bool] = False
+    supports_stream: ClassVar[bool] = True
+    supports_system_message: ClassVar[bool] = False
+    supports_message_history: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        cookies: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> ChatStream:
+        """Start a call and return its text as a stream. Nothing is sent before the first read."""
+
+    @classmethod
+    async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
+        """Return the whole answer. Arguments and errors are `create_async_generator`'s."""
+        parts: list[str] = []
+        async with cls.create_async_generator(model, messages, **kwargs) as stream:
+            while deltas := await stream.read():
+                parts += deltas
+        return "".join(parts)
+
+    @classmethod
+    def create_completion(
+        cls,
+        model: str,
+        messages: Messages,
+        stream: bool = True,  # noqa: FBT001, FBT002 - gpt4free's signature
+        **kwargs: Any,
+    ) -> Iterator[str]:
+        """Iterate over the text without asyncio, inside a running loop too; `stream=False` gives one joined item.
+
+        A `transport=` belongs to the loop it is used in, so none can be given here.
+        """
+        if kwargs.get("transport") is not None:
+            raise InvalidRequestError("create_completion runs a loop of its own: a transport cannot be shared with it")
+        deltas = iterate_blocking(lambda: cls.create_async_generator(model, messages, **kwargs))
+        return deltas if stream else _joined(deltas)
+
+    @classmethod
+    def get_create_function(cls) -> Callable[..., Iterator[str]]:
+        """Return `create_completion`."""
+        return cls.create_completion
+
+    @classmethod
+    def get_async_create_function(cls) -> Callable[..., ChatStream]:
+        """Return `create_async_generator`."""
+        return cls.create_async_generator
+
+    @classmethod
+    def get_dict(cls) -> dict[str, str | None]:
+        """Return name, URL and label."""
+        return {"name": cls.__name__, "url": cls.url, "label": cls.label}
+
+    @_ClassProperty
+    def params(cls: type[AsyncGeneratorProvider]) -> str:  # type: ignore[misc]  # noqa: N805 - a property of the class
+        """What `create_async_generator` accepts, one parameter a line."""
+        parameters = inspect.signature(cls.create_async_generator).parameters.values()
+        named = [str(each) for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        return f"{cls.__name__} supports: (\n    " + ",\n    ".join(named) + "\n)"
+
+
+def _joined(deltas: Iterator[str]) -> Iterator[str]:
+    yield "".join(deltas)
+
+
+class ProviderModelMixin:
+    """Which models a provider knows, and by which other names."""
+
+    default_model: ClassVar[str] = ""
+    models: ClassVar[list[str]] = []
+    model_aliases: ClassVar[dict[str, str]] = {}
+    last_model: ClassVar[str | None] = None
+
+    @classmethod
+    def get_models(cls) -> list[str]:
+        """The models by name; the default alone where none are listed."""
+        if cls.models:
+            return cls.models
+        return [cls.default_model] if cls.default_model else []
+
+    @classmethod
+    def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
+        """Resolve a name: empty is the default, an alias its target; ModelNotSupportedError for an unknown one."""
+        name = cls.model_aliases.get(model, model) if model else cls.default_model
+        if name and cls.models and name not in cls.models:
+            known = ", ".join([*cls.models, *cls.model_aliases])
+            raise ModelNotSupportedError(f"{cls.__name__} does not know the model {name!r}; it knows {known}")
+        cls.last_model = name
+        return name
+
+
+class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
+    """A provider over one of our transports: the parameters every call accepts."""
+
+    dialect: ClassVar[str]
+    """The site's wire protocol."""
+
+    api_endpoint: ClassVar[str | None] = None
+    """Where messages are posted; None: found from the site."""
+
+    transport_kind: ClassVar[TransportKind] = "aiohttp"
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        cookies: Mapping[str, str] | None = None,
+        *,
+        url: str | None = None,
+        transport: Transport | None = None,
+        headers: Mapping[str, str] | None = None,
+        connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT,
+        total_timeout: float | None = None,
+        comments_restart_idle: bool = False,
+        world: World | None = None,
+        **kwargs: Any,
+    ) -> ChatStream:
+        """Start a call and return its text as a stream. Nothing is sent before the first read.
+
+        `proxy`: URL of an http, https or socks proxy, used for every request of the call. `timeout`: seconds for the
+        first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
+        `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
+        follows it. `transport`: connections to share between calls. Whatever else a caller passes is ignored unless
+        the provider names it.
+
+        A wrong clock or URL raises InvalidRequestError at once; every other failure, wrong messages and models too, is
+        raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
+        """
+        timeouts = Timeouts(
+            connect=_seconds("connect_timeout", connect_timeout),
+            first_byte=_seconds("timeout", timeout),
+            idle=_seconds("timeout", timeout),
+            total=_seconds("total_timeout", total_timeout),
+        )
+        site, endpoint = cls.place(url)
+        options = CallOptions(
+            model=model,
+            messages=messages,
+            url=site,
+            endpoint=endpoint,
+            proxy=proxy,
+            cookies=cookies,
+            headers=headers,
+            timeouts=timeouts,
+            transport=transport,
+            world=World() if world is None else world,
+            extra=kwargs,
+        )
+        return ChatStream(
+            cls.call(options),
+            idle=timeouts.idle,
+            total=timeouts.total,
+            comments_restart_idle=comments_restart_idle,
+        )
+
+    @classmethod
+    @abstractmethod
+    def call(cls, options: CallOptions) -> Call:
+        """Make the call that `create_async_generator` streams."""
+
+    @classmethod
+    def place(cls, url: str | None) -> tuple[str, str | None]:
+        """The site's URL and its endpoint; with another `url`, the endpoint's path moves to that origin."""
+        if url is None or url == cls.url:
+            return cls.url, cls.api_endpoint
+        if cls.api_endpoint is None:
+            return url, None
+        return url, at_origin(url, urlsplit(cls.api_endpoint).path)
+
+
+def at_origin(url: str, path: str) -> str:
+    """The URL of `path` on the origin of `url`; InvalidRequestError unless that is an http or https URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidRequestError("a site's URL must be absolute and begin with http:// or https://")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _seconds(name: str, value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
+    return float(value)
+
+
+class Call(ABC):
+    """One call to a site, as `tailrace.stream.Exchange`: what is sent is a subclass's, the rest is here."""
+
+    def __init__(self, provider: type[ChatProvider], options: CallOptions) -> None:
+        self.provider = provider
+        self.options = options
+        self.connections: Connections | None = None
+        self._session: Session | None = None
+
+    async def open(self) -> Opening:
+        """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
+        turns = parse_messages(self.options.messages)
+        model = self.provider.get_model(self.options.model)
+        self.connections = Connections(self.options.transport, self.provider.transport_kind)
+        return await self.send(model, turns)
+
+    @abstractmethod
+    async def send(self, model: str, turns: list[Turn]) -> Opening:
+        """Send the conversation and return the reply."""
+
+    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
+        """No failure is worth a second request, unless a subclass knows one."""
+        return None
+
+    async def begin_session(self, cookies: Mapping[str, str] | None) -> Session:
+        """The session the reply is read in, closed with the call; one begun before is closed now."""
+        if self._session is not None:
+            await self._session.aclose()
+        self._session = self.new_session(cookies)
+        return self._session
+
+    def new_session(self, cookies: Mapping[str, str] | None) -> Session:
+        """A session on the call's connections, with the call's headers, proxy and clocks."""
+        if self.connections is None:
+            raise InvalidRequestError("the call has not been opened")
+        return self.connections.transport.session(
+            cookies=cookies,
+            headers=self.options.headers,
+            proxy=self.options.proxy,
+            timeouts=self.options.timeouts,
+        )
+
+    async def aclose(self) -> None:
+        """Close the call's session, then its connections unless a page fetch still uses them for other callers."""
+        if self._session is not None:
+            await self._session.aclose()
+        if self.connections is not None:
+            await self.connections.leave()
+
+    def abort(self) -> None:
+        """As `aclose`, without waiting."""
+        if self._session is not None:
+            self._session.abort()
+        if self.connections is not None:
+            self.connections.abort()
+
+
+class Connections:
+    """A call's transport: the caller's, left open; or one of its own, closed when the last user leaves.
+
+    The call is the first user. A page fetch it leads for other callers, too, is a user, and may outlive the call.
+    """
+
+    def __init__(self, shared: Transport | None, kind: TransportKind) -> None:
+        self.transport = make_transport(kind) if shared is None else shared
+        self._owned = shared is None
+        self._users = 1
+
+    def enter(self) -> None:
+        """Count one more user."""
+        self._users += 1
+
+    async def leave(self) -> None:
+        """One user less; the last one closes what is ours."""
+        self._users -= 1
+        if self._owned and self._users <= 0:
+            await self.transport.aclose()
+
+    def abort(self) -> None:
+        """One user less, without waiting."""
+        self._users -= 1
+        if self._owned and self._users <= 0:
+            self.transport.abort()

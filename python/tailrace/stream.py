@@ -1,0 +1,458 @@
+"""A reply's bytes in, its text out as it arrives, and how it ended.
+
+`ChatStream` is what every streaming call returns. It reads from an `Exchange` (a provider's call, or a source of bytes
+somebody has at hand), feeds a `DeltaDecoder`, and runs the idle and total clocks. Text that came before a failure is
+always delivered before the failure is raised; leaving closes the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from tailrace import errors
+from tailrace._native import DeltaDecoder
+from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tailrace._native import Usage
+
+__all__ = ["ByteSource", "ChatStream", "Exchange", "Opening", "stream_deltas"]
+
+log = logging.getLogger("tailrace")
+
+
+class ByteSource(Protocol):
+    """Where a reply's bytes come from; `tailrace.transport.Reply` is one."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they came, ``b""`` at the end; `ReplyBrokenError` when they broke off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One reply about to be read, and the decoder made for it."""
+
+    source: ByteSource
+    decoder: DeltaDecoder
+
+
+class Exchange(Protocol):
+    """One call, from its first request to the closing of its connection. Every failure is a TailraceError."""
+
+    async def open(self) -> Opening:
+        """Send the request and return the reply."""
+        ...
+
+    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+        """Another reply in place of one that failed before its first delta, or None: the failure stands."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open; the connection is gone when this returns."""
+        ...
+
+    def abort(self) -> None:
+        """As `aclose`, without waiting: for finalizers."""
+        ...
+
+
+class ChatStream:
+    """The text of one reply: ``async with`` it and ``async for`` over it.
+
+    A TailraceError ends the iteration once the text before it has been delivered. Leaving ``async with``, `aclose` and
+    cancellation close the connection before they return; after a bare ``break`` it closes when the last reference
+    goes. One task reads a stream at a time.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        idle: float | None = None,
+        total: float | None = None,
+        comments_restart_idle: bool = False,
+    ) -> None:
+        """`idle`: seconds without an event; `total`: seconds for the whole call; None turns a clock off.
+
+        A keep-alive comment does not restart the idle clock unless `comments_restart_idle`.
+        """
+        self._exchange = exchange
+        self._clock = _IdleClock(idle)
+        self._total = total
+        self._deadline: float | None = None
+        self._any_read_is_progress = comments_restart_idle
+        self._opening: Opening | None = None
+        self._ready: deque[str] = deque()
+        self._delivering = False
+        self._busy = False
+        self._ended = False
+        self._released = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: TailraceError | None = None
+        self._error: TailraceError | None = None
+
+    # -- how it went ---------------------------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> str:
+        """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
+        if self._opening is None:
+            return "failed" if self._error is not None else "open"
+        return self._opening.decoder.end
+
+    @property
+    def error(self) -> TailraceError | None:
+        """What ended the stream, if it was a failure; the iteration has raised the same."""
+        return self._error
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The model's own word on why it stopped, where the site passes it on."""
+        return None if self._opening is None else self._opening.decoder.finish_reason
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts the stream reported."""
+        return None if self._opening is None else self._opening.decoder.usage
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …"""
+        return {} if self._opening is None else self._opening.decoder.ids
+
+    @property
+    def bad_events(self) -> int:
+        """How many events were skipped because their data was not what the dialect promises."""
+        return 0 if self._opening is None else self._opening.decoder.bad_events
+
+    def __repr__(self) -> str:
+        return f"<ChatStream {self.end}>"
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self._ready and not await self._advance():
+            raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def read(self) -> list[str]:
+        """All deltas that are ready, at least one; ``[]`` at the end. Cheaper than one ``async for`` step a delta."""
+        if not self._ready and not await self._advance():
+            return []
+        deltas = list(self._ready)
+        self._ready.clear()
+        return deltas
+
+    async def aclose(self) -> None:
+        """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
+        self._ended = True
+        self._failure = None
+        self._ready.clear()
+        await self._release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # A bare `break` ends here. The exchange does not know this object, so nothing it does can bring it back.
+        self._clock.stop()
+        if not self._released and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._exchange.abort)
+
+    async def _advance(self) -> bool:
+        """Wait until a delta is ready: True. At the end: False, or the failure is raised (once)."""
+        if self._ended:
+            return self._conclude()
+        if self._busy:
+            raise InvalidRequestError("another task is reading this stream: one at a time")
+        self._busy = True
+        try:
+            await self._step_within_deadline()
+        except TailraceError as error:
+            self._failure = self._error = error
+            await self._stop()
+        except BaseException:
+            await self._stop()
+            raise
+        finally:
+            self._busy = False
+        if self._ready:
+            self._delivering = True
+            return True
+        return self._conclude()
+
+    def _conclude(self) -> bool:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return False
+
+    async def _step_within_deadline(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._deadline = None if self._total is None else self._loop.time() + self._total
+        if self._total is None:
+            return await self._step()
+        try:
+            async with asyncio.timeout_at(self._deadline) as clock:
+                return await self._step()
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        self._cut()
+        raise errors.TimeoutError("total", self._total)
+
+    async def _step(self) -> None:
+        """Read until a delta is ready or the reply has ended."""
+        if self._opening is None:
+            self._opening = await self._exchange.open()
+        while not self._ready and not self._ended:
+            await self._read_once(self._opening)
+
+    async def _read_once(self, opening: Opening) -> None:
+        failure: TailraceError | None = None
+        try:
+            data = await self._clock.read(opening.source)
+        except ReplyBrokenError as broken:
+            # The decoder's own error says the same with the text's state; it keeps the reason.
+            self._cut()
+            failure = opening.decoder.error or broken
+        except (errors.TimeoutError, LimitExceeded) as error:
+            self._cut()
+            failure = error
+        else:
+            self._feed(opening.decoder, data)
+            if opening.decoder.end == "open":
+                return
+            failure = opening.decoder.error
+        await self._finish(opening, failure)
+
+    def _feed(self, decoder: DeltaDecoder, data: bytes) -> None:
+        if not data:
+            self._ready.extend(decoder.close())
+            return
+        events = decoder.events
+        self._ready.extend(decoder.feed(data))
+        if decoder.end != "open":
+            self._ready.extend(decoder.close())
+        elif self._any_read_is_progress or decoder.events != events or decoder.framing in _UNFRAMED:
+            self._clock.restart()
+
+    def _cut(self) -> None:
+        """The bytes broke off, or a clock ran out: what the decoder holds back is text all the same."""
+        if self._opening is not None:
+            self._ready.extend(self._opening.decoder.close(complete=False))
+
+    async def _finish(self, opening: Opening, failure: TailraceError | None) -> None:
+        if failure is not None and not self._delivering and not self._ready:
+            self._opening = await self._exchange.again(opening, failure) or opening
+            if self._opening is not opening:
+                self._clock.restart()
+                await self._step()
+                return
+        if opening.decoder.bad_events:
+            log.warning("%d of %d events skipped: bad data", opening.decoder.bad_events, opening.decoder.events)
+        self._failure = self._error = failure
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self._ended = True
+        await self._release()
+
+    async def _release(self) -> None:
+        self._clock.stop()
+        if not self._released:
+            self._released = True
+            await self._exchange.aclose()
+
+
+_UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
+
+
+class _IdleClock:
+    """Seconds waited without progress, added up over reads; time the consumer takes for itself does not count.
+
+    One timer a stream that looks again when it fires, not one a read: on a paced stream a timer a read costs as much
+    as the read. A read that takes too long is cancelled the way `asyncio.timeout` does it.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._waited = 0.0
+        self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._expired = False
+
+    async def read(self, source: ByteSource) -> bytes:
+        if self._seconds is None:
+            return await source.read()
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._since = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds - self._waited, self._look, loop)
+        cancelling = 0 if self._task is None else self._task.cancelling()
+        try:
+            return await source.read()
+        except asyncio.CancelledError:
+            if not self._expired or self._task is None or self._task.uncancel() > cancelling:
+                raise
+        finally:
+            self._waited += loop.time() - self._since
+            self._since = self._task = None
+        raise errors.TimeoutError("idle", self._seconds)
+
+    def restart(self) -> None:
+        self._waited = 0.0
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._since is None or self._seconds is None or self._task is None:
+            return  # nobody waits; the next read starts the timer again
+        left = self._seconds - self._waited - (loop.time() - self._since)
+        if left > 0:
+            self._timer = loop.call_later(left, self._look, loop)
+            return
+        self._expired = True
+        self._task.cancel()
+
+
+# -- sources somebody has at hand --------------------------------------------------------------------------------------
+
+
+def stream_deltas(
+    source: object,
+    *,
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = 8 * 2**20,
+    max_body_bytes: int = 8 * 2**20,
+) -> ChatStream:
+    """Text deltas of a reply somebody else opened.
+
+    `source`: an aiohttp or httpx response, or any iterable or async iterable of bytes (a synchronous one is read in the
+    event loop). Status and Content-Type are the response's unless given. `idle` in seconds, None for no clock. Leaving
+    closes the source. Raises InvalidRequestError for a source of an unknown kind or an unknown dialect.
+    """
+    reader = _reader(source)
+    decoder = DeltaDecoder(
+        dialect,
+        content_type=content_type if content_type is not None else _content_type(source),
+        status=status if status is not None else _status(source),
+        failure_tail=failure_tail,
+        max_event_bytes=max_event_bytes,
+        max_body_bytes=max_body_bytes,
+    )
+    return ChatStream(_SourceExchange(reader, Opening(reader, decoder)), idle=idle)
+
+
+def _content_type(source: object) -> str | None:
+    headers = getattr(source, "headers", None)
+    value = headers.get("content-type") if headers is not None else None
+    return value if isinstance(value, str) else None
+
+
+def _status(source: object) -> int:
+    for name in ("status", "status_code"):
+        value = getattr(source, name, None)
+        if isinstance(value, int):
+            return value
+    return 200
+
+
+def _reader(source: Any) -> _ChunkReader:
+    content = getattr(source, "content", None) if hasattr(source, "headers") else None
+    if hasattr(content, "iter_any"):  # aiohttp
+        return _ChunkReader(content.iter_any(), source)
+    if hasattr(source, "aiter_bytes"):  # httpx
+        return _ChunkReader(source.aiter_bytes(), source)
+    if isinstance(source, AsyncIterable):
+        return _ChunkReader(aiter(source), source)
+    if isinstance(source, Iterable) and not isinstance(source, str | bytes | bytearray | memoryview):
+        return _ChunkReader(_each(source), source)
+    kind = type(source).__name__
+    raise InvalidRequestError(f"cannot read a reply from {kind}: give a response or an iterable of bytes")
+
+
+async def _each(source: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in source:
+        yield chunk
+
+
+class _ChunkReader:
+    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], owner: Any) -> None:
+        self._chunks = chunks
+        self._owner = owner
+
+    async def read(self) -> bytes:
+        try:
+            async for chunk in self._chunks:
+                if chunk:
+                    return chunk
+        except Exception as error:
+            # The source is the caller's own, so its exception may stand behind ours.
+            raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
+        return b""
+
+    async def aclose(self) -> None:
+        for closable in (self._chunks, self._owner):
+            close = getattr(closable, "aclose", None) or getattr(closable, "close", None)
+            if close is not None:
+                waiting = close()
+                if hasattr(waiting, "__await__"):
+                    await waiting
+
+    def abort(self) -> None:
+        close = getattr(self._owner, "close", None)
+        if close is not None and not isinstance(self._owner, Iterator):
+            close()
+
+
+class _SourceExchange:
+    """An exchange that is already under way: nothing to send, nothing to repeat."""
+
+    def __init__(self, reader: _ChunkReader, opening: Opening) -> None:
+        self._reader = reader
+        self._opening = opening
+
+    async def open(self) -> Opening:
+        return self._opening
+
+    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
+        return None
+
+    async def aclose(self) -> None:
+        await self._reader.aclose()
+
+    def abort(self) -> None:
+        self._reader.abort()

@@ -1,0 +1,189 @@
+//! Bytes of one chat reply in, text deltas out.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+use tailrace_core::{DeltaOptions, DeltaSink, Dialect};
+
+use crate::input::{bytes_of, limit, optional_text, text_of};
+use crate::raise::{in_use, invalid, stream_error};
+
+/// The token counts a stream reported; 0 where it left one out.
+#[pyclass(frozen, eq, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    prompt_tokens: u64,
+    /// Tokens of the answer.
+    completion_tokens: u64,
+    /// Both.
+    total_tokens: u64,
+}
+
+#[pymethods]
+impl Usage {
+    fn __repr__(&self) -> String {
+        format!(
+            "Usage(prompt_tokens={}, completion_tokens={}, total_tokens={})",
+            self.prompt_tokens, self.completion_tokens, self.total_tokens
+        )
+    }
+}
+
+/// Each delta becomes a Python string straight from the core's slice.
+struct Strings<'py> {
+    py: Python<'py>,
+    found: Vec<Bound<'py, PyString>>,
+}
+
+impl DeltaSink for Strings<'_> {
+    fn text(&mut self, text: &str) {
+        self.found.push(PyString::new(self.py, text));
+    }
+}
+
+/// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
+#[pyclass(module = "tailrace")]
+pub struct DeltaDecoder {
+    deltas: tailrace_core::DeltaDecoder,
+    /// `error` as Python was shown it: the same object every time.
+    shown: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl DeltaDecoder {
+    /// A decoder for one HTTP reply.
+    #[new]
+    #[pyo3(signature = (
+        dialect = None, *, content_type = None, status = 200, failure_tail = None,
+        max_event_bytes = 8_388_608, max_body_bytes = 8_388_608,
+    ))]
+    #[pyo3(text_signature = "(dialect='openai', *, content_type=None, status=200, failure_tail=None, \
+                             max_event_bytes=8388608, max_body_bytes=8388608)")]
+    fn new(
+        py: Python<'_>,
+        dialect: Option<&Bound<'_, PyString>>,
+        content_type: Option<&Bound<'_, PyString>>,
+        status: i64,
+        failure_tail: Option<&Bound<'_, PyString>>,
+        max_event_bytes: i64,
+        max_body_bytes: i64,
+    ) -> PyResult<Self> {
+        let name = dialect.map_or(Ok("openai".into()), text_of)?;
+        let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
+        let options = DeltaOptions {
+            content_type: optional_text(content_type)?,
+            status: http_status(py, status)?,
+            failure_tail: optional_text(failure_tail)?,
+            max_event_bytes: limit(py, "max_event_bytes", max_event_bytes)?,
+            max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,
+        };
+        Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
+    }
+
+    /// The deltas that `data` completes, none of them empty.
+    fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        let bytes = bytes_of(data)?;
+        let mut sink = Strings { py, found: Vec::new() };
+        decoder.deltas.feed(&bytes, &mut sink);
+        PyList::new(py, sink.found)
+    }
+
+    /// The same deltas, joined.
+    fn feed_text<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        let bytes = bytes_of(data)?;
+        let mut text = String::new();
+        decoder.deltas.feed(&bytes, &mut text);
+        Ok(PyString::new(py, &text))
+    }
+
+    /// The end of the reply; `complete=False`: the transport broke. Returns what was held back.
+    #[pyo3(signature = (*, complete = true))]
+    fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        let mut sink = Strings { py, found: Vec::new() };
+        decoder.deltas.close(complete, &mut sink);
+        PyList::new(py, sink.found)
+    }
+
+    /// The dialect's end marker was seen.
+    #[getter]
+    fn done(&self) -> bool {
+        self.deltas.done()
+    }
+
+    /// How the reply ended.
+    #[getter]
+    fn end(&self) -> &'static str {
+        self.deltas.end().as_str()
+    }
+
+    /// What the reply's first bytes made of it; `open` while that is undecided.
+    #[getter]
+    fn framing(&self) -> &'static str {
+        self.deltas.framing().as_str()
+    }
+
+    /// Why the model stopped, in its own word.
+    #[getter]
+    fn finish_reason(&self) -> Option<&str> {
+        self.deltas.finish_reason()
+    }
+
+    /// The last token counts the stream reported.
+    #[getter]
+    fn usage(&self) -> Option<Usage> {
+        self.deltas.usage().map(|usage| Usage {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens,
+        })
+    }
+
+    /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`, `model`.
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let ids = PyDict::new(py);
+        for (name, value) in self.deltas.ids() {
+            ids.set_item(name, value)?;
+        }
+        Ok(ids)
+    }
+
+    /// What was wrong; the same object every time.
+    #[getter]
+    fn error(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        if decoder.shown.is_none() {
+            decoder.shown = match decoder.deltas.error() {
+                Some(error) => Some(stream_error(py, error)?.unbind()),
+                None => None,
+            };
+        }
+        Ok(decoder.shown.as_ref().map(|error| error.clone_ref(py)))
+    }
+
+    /// Events seen.
+    #[getter]
+    fn events(&self) -> u64 {
+        self.deltas.events()
+    }
+
+    /// Events skipped because their data was not what the dialect promises.
+    #[getter]
+    fn bad_events(&self) -> u64 {
+        self.deltas.bad_events()
+    }
+}
+
+fn http_status(py: Python<'_>, status: i64) -> PyResult<u16> {
+    match u16::try_from(status) {
+        Ok(status @ 100..=999) => Ok(status),
+        _ => Err(invalid(py, &format!("status must be an HTTP status, not {status}"))),
+    }
+}

@@ -1,0 +1,49 @@
+//! What Python gives, as the core takes it.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
+
+use crate::raise::invalid;
+
+/// The bytes of a read: `bytes` borrowed, `bytearray` and `memoryview` copied first, since they can change meanwhile.
+pub fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(Cow::Borrowed(bytes.as_bytes()));
+    }
+    if let Ok(array) = data.cast::<PyByteArray>() {
+        return Ok(Cow::Owned(array.to_vec()));
+    }
+    if data.is_instance_of::<PyMemoryView>() {
+        let copy = data.call_method0("tobytes")?;
+        return Ok(Cow::Owned(copy.cast::<PyBytes>()?.as_bytes().to_vec()));
+    }
+    let kind = data.get_type().name()?;
+    Err(PyTypeError::new_err(format!("data must be bytes, bytearray or memoryview, not {kind}")))
+}
+
+/// A `str` as a browser would send it: surrogate pairs join, each lone surrogate is one U+FFFD.
+pub fn text_of<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
+    if let Ok(whole) = text.to_str() {
+        return Ok(Cow::Borrowed(whole));
+    }
+    let encoded = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
+    let units = encoded.cast::<PyBytes>()?.as_bytes().chunks_exact(2);
+    let units: Vec<u16> = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    Ok(Cow::Owned(String::from_utf16_lossy(&units)))
+}
+
+/// An optional `str`.
+pub fn optional_text(text: Option<&Bound<'_, PyString>>) -> PyResult<Option<String>> {
+    text.map(|text| Ok(text_of(text)?.into_owned())).transpose()
+}
+
+/// A limit in bytes: a whole number above 0.
+pub fn limit(py: Python<'_>, name: &str, value: i64) -> PyResult<usize> {
+    match usize::try_from(value) {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(invalid(py, &format!("{name} must be a number of bytes above 0, not {value}"))),
+    }
+}

@@ -1,0 +1,64 @@
+//! The exceptions of `tailrace.errors`, made by name.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+use tailrace_core::{PageProblem, ReplyError};
+
+/// `tailrace.errors`, imported once: it imports nothing of ours, so no import can run in a circle.
+fn errors(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = ERRORS.get_or_try_init(py, || PyModule::import(py, "tailrace.errors").map(Bound::unbind))?;
+    Ok(module.bind(py))
+}
+
+/// Make the exception of that name with one message.
+fn named(py: Python<'_>, name: &str, message: &str) -> PyErr {
+    match errors(py).and_then(|module| module.call_method1(name, (message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+/// The caller's input cannot be used.
+pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
+    named(py, "InvalidRequestError", message)
+}
+
+/// Two threads, or a thread and a finalizer it runs, are in one object.
+pub fn in_use(py: Python<'_>, what: &str) -> PyErr {
+    invalid(py, &format!("this {what} is in use by another thread: one object, one reader at a time"))
+}
+
+/// A limit was passed.
+pub fn limit_exceeded(py: Python<'_>, message: &str) -> PyErr {
+    named(py, "LimitExceeded", message)
+}
+
+/// The page does not show the bot asked for.
+pub fn widget_not_found(py: Python<'_>, message: &str) -> PyErr {
+    named(py, "WidgetNotFoundError", message)
+}
+
+/// Why a page gave no tokens.
+pub fn no_tokens(py: Python<'_>, problem: &PageProblem) -> PyErr {
+    match problem {
+        PageProblem::Challenge => match errors(py).and_then(|module| module.call_method0("ChallengeError")) {
+            Ok(error) => PyErr::from_value(error),
+            Err(error) => error,
+        },
+        PageProblem::Limit { .. } => limit_exceeded(py, &problem.to_string()),
+        _ => named(py, "TokenNotFoundError", problem.as_str()),
+    }
+}
+
+/// What a decoder found wrong with a reply, as the `StreamError` that tells most.
+pub fn stream_error<'py>(py: Python<'py>, error: &ReplyError) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("kind", error.kind.as_str())?;
+    fields.set_item("message", &error.message)?;
+    fields.set_item("status", error.status)?;
+    fields.set_item("code", error.code.as_deref())?;
+    fields.set_item("raw", &error.raw)?;
+    errors(py)?.call_method("reply_error", (), Some(&fields))
+}

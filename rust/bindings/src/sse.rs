@@ -1,0 +1,116 @@
+//! Bytes of an event stream in, events out.
+
+use std::ops::ControlFlow;
+
+use pyo3::prelude::*;
+use tailrace_core::{Event, EventDecoder};
+
+use crate::input::{bytes_of, limit};
+use crate::raise::{in_use, limit_exceeded};
+
+/// One dispatched server-sent event (WHATWG HTML 9.2.6).
+#[pyclass(frozen, eq, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq)]
+pub struct ServerSentEvent {
+    /// Its type; `message` where the block named none.
+    event: String,
+    /// Its data lines, joined by newlines.
+    data: String,
+    /// The last event id in force when it was dispatched.
+    id: String,
+    /// The reconnection time its own block set, in milliseconds.
+    retry: Option<u64>,
+}
+
+impl From<Event<'_>> for ServerSentEvent {
+    fn from(event: Event<'_>) -> Self {
+        Self {
+            event: event.event_type().to_owned(),
+            data: event.data.to_owned(),
+            id: event.id.to_owned(),
+            retry: event.retry,
+        }
+    }
+}
+
+#[pymethods]
+impl ServerSentEvent {
+    fn __repr__(&self) -> String {
+        format!(
+            "ServerSentEvent(event={:?}, data={:?}, id={:?}, retry={})",
+            self.event,
+            self.data,
+            self.id,
+            self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string()),
+        )
+    }
+}
+
+/// Bytes of an event stream in, events out. Chunk boundaries never change the events.
+#[pyclass(module = "tailrace")]
+pub struct SSEDecoder {
+    events: EventDecoder,
+    /// The limit was passed in a feed that had events to return first.
+    overflow: Option<String>,
+}
+
+#[pymethods]
+impl SSEDecoder {
+    /// `max_event_bytes`: the most bytes one event's fields may take.
+    #[new]
+    #[pyo3(signature = (*, max_event_bytes = 8_388_608))]
+    fn new(py: Python<'_>, max_event_bytes: i64) -> PyResult<Self> {
+        let max_event_bytes = limit(py, "max_event_bytes", max_event_bytes)?;
+        Ok(Self { events: EventDecoder::new(max_event_bytes), overflow: None })
+    }
+
+    /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the next call on.
+    fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<Vec<ServerSentEvent>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
+        decoder.check(py)?;
+        let bytes = bytes_of(data)?;
+        let mut found = Vec::new();
+        let fed = decoder.events.feed(&bytes, |event| {
+            found.push(ServerSentEvent::from(event));
+            ControlFlow::Continue(())
+        });
+        if let Err(overflow) = fed {
+            decoder.overflow = Some(overflow.to_string());
+            if found.is_empty() {
+                decoder.check(py)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The end of the stream: an unfinished event is dropped, as the specification says.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<Vec<ServerSentEvent>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
+        decoder.check(py)?;
+        decoder.events.close();
+        Ok(Vec::new())
+    }
+
+    /// The last event id in force.
+    #[getter]
+    fn last_event_id(&self) -> &str {
+        self.events.last_event_id()
+    }
+
+    /// The reconnection time in force, in milliseconds.
+    #[getter]
+    fn retry(&self) -> Option<u64> {
+        self.events.retry()
+    }
+}
+
+impl SSEDecoder {
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.overflow {
+            Some(message) => Err(limit_exceeded(py, message)),
+            None => Ok(()),
+        }
+    }
+}

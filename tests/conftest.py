@@ -1,0 +1,32 @@
+"""What every test obeys: nothing is left unclosed, and nothing is complained about behind our back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def no_complaints() -> Iterator[None]:
+    """Fail on "Unclosed …", "Task was destroyed …", "… was never retrieved": asyncio and aiohttp only log them."""
+    complaints = _Complaints()
+    watched = [logging.getLogger(name) for name in ("asyncio", "aiohttp")]
+    for logger in watched:
+        logger.addHandler(complaints)
+    yield
+    gc.collect()
+    for logger in watched:
+        logger.removeHandler(complaints)
+    assert complaints.lines == []
