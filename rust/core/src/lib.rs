@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod entity;
+pub mod json;
+mod limits;
 pub mod page;
-pub mod sign;
+mod sign;
 
+pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};
 pub use sign::sign_request;
