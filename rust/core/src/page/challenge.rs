@@ -49,7 +49,7 @@ pub fn is_challenge(html: &[u8]) -> bool {
 }
 
 /// The signs of a page, gathered tag by tag while it is read for something else.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Signs {
     title: Option<Vec<u8>>,
     title_open: bool,
@@ -130,7 +130,7 @@ impl Sink for Judge {
 }
 
 /// How many `<template>`s are open: what is in one is no markup of the page.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Templates(usize);
 
 impl Templates {

@@ -5,6 +5,7 @@
 //! scripting on would, `noscript` included. There is no foreign content: `title` or `style` inside `svg` are taken as
 //! HTML's, and a CDATA section is a comment. The one buffer holds the tag that a chunk's end has cut.
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use memchr::{memchr, memchr2};
@@ -23,8 +24,8 @@ pub trait Sink {
     fn text(&mut self, piece: &[u8]);
 }
 
-/// The incremental tokenizer. It has no end to be told: what is unfinished when the page ends is no token.
-#[derive(Debug, Default)]
+/// The incremental tokenizer; its `Debug` form shows nothing of the page. It has no end to be told: what is unfinished when the page ends is no token.
+#[derive(Default)]
 pub struct Tokenizer {
     state: State,
     /// The raw element whose text is being read, in lower case.
@@ -92,6 +93,12 @@ struct Chunk<'data> {
 
 const RAW_ELEMENTS: [&str; 9] =
     ["script", "style", "title", "textarea", "noscript", "iframe", "noembed", "noframes", "xmp"];
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer").field("state", &self.state).finish_non_exhaustive()
+    }
+}
 
 impl Tokenizer {
     /// A tokenizer at the beginning of a page.
