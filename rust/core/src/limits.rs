@@ -1,0 +1,62 @@
+//! What is held at most, in one place. A peer decides how much it sends; these decide how much of it is kept.
+
+/// Bytes of one server-sent event held at most, unless the caller says otherwise: 8 MiB.
+pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of a buffered body (a JSON body, or debris before the first event) taken at most by default: 8 MiB.
+pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of a page looked at by default: 4 MiB.
+pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Open containers of one JSON text: 200 pass, the next one is an error.
+pub const MAX_JSON_DEPTH: usize = 200;
+
+/// Which limit was passed; named as the option that sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The known-field lines of one server-sent event.
+    Event,
+    /// A JSON body, or what came before the first event.
+    Body,
+    /// A page.
+    Page,
+}
+
+impl Limit {
+    /// The name of the option that sets this limit, e.g. `max_event_bytes`.
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Event => "max_event_bytes",
+            Self::Body => "max_body_bytes",
+            Self::Page => "max_page_bytes",
+        }
+    }
+
+    /// What is too large, for a sentence.
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Event => "an event of the reply",
+            Self::Body => "the body of the reply",
+            Self::Page => "the page",
+        }
+    }
+}
+
+/// A peer sent more than a limit allows. The object that says so stays failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitExceeded {
+    /// Which limit.
+    pub limit: Limit,
+    /// Its size in bytes.
+    pub bytes: usize,
+}
+
+impl std::fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is larger than {} ({} bytes)", self.limit.subject(), self.limit.option(), self.bytes)
+    }
+}
+
+impl std::error::Error for LimitExceeded {}

@@ -1,0 +1,260 @@
+//! The JSON reader against the grammar of RFC 8259 and against `serde_json`.
+
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+use tailrace_core::json::{JsonError, Kind, Reader};
+
+/// The whole text through `skip`.
+fn check(text: &str) -> Result<(), JsonError> {
+    let mut reader = Reader::new(text);
+    reader.skip()?;
+    reader.end()
+}
+
+/// The whole text through the visitors.
+fn build(text: &str) -> Result<Value, JsonError> {
+    let mut reader = Reader::new(text);
+    let value = value(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+fn value(reader: &mut Reader<'_>) -> Result<Value, JsonError> {
+    Ok(match reader.peek()? {
+        Kind::Object => {
+            let mut members = Map::new();
+            reader.object(|key, reader| {
+                members.insert(key.decode().into_owned(), value(reader)?);
+                Ok(())
+            })?;
+            Value::Object(members)
+        }
+        Kind::Array => {
+            let mut elements = Vec::new();
+            reader.array(|reader| {
+                elements.push(value(reader)?);
+                Ok(())
+            })?;
+            Value::Array(elements)
+        }
+        Kind::String => Value::String(reader.string()?.decode().into_owned()),
+        Kind::Number => serde_json::from_str(reader.number()?).unwrap(),
+        Kind::True => reader.skip().map(|()| Value::Bool(true))?,
+        Kind::False => reader.skip().map(|()| Value::Bool(false))?,
+        Kind::Null => reader.skip().map(|()| Value::Null)?,
+    })
+}
+
+#[test]
+fn accepts_what_the_grammar_allows() {
+    for text in [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "10",
+        "1.5",
+        "1e3",
+        "1E+3",
+        "1.25e-7",
+        "-12.5E6",
+        "1e999",
+        r#""""#,
+        r#""a""#,
+        r#""\"\\\/\b\f\n\r\t\u0041""#,
+        "\"\u{7f}\u{e9}\u{1f389}\"",
+        "[]",
+        "[ ]",
+        "[1]",
+        "[1,2]",
+        "{}",
+        "{ }",
+        r#"{"a":1}"#,
+        r#"{"":{}}"#,
+        "\t\r\n [ 1 , { \"a\" : null } ] \n",
+        r#""\ud800""#,
+        r#"{"a":1,"a":2}"#,
+    ] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn rejects_what_the_grammar_does_not_allow() {
+    for text in [
+        "",
+        " ",
+        "nul",
+        "nulL",
+        "True",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "-",
+        "+1",
+        "01",
+        "-01",
+        "1.",
+        ".5",
+        "1.e3",
+        "1e",
+        "1e+",
+        "0x10",
+        "1 2",
+        "\"",
+        "\"a",
+        "\"\n\"",
+        "\"\u{1f}\"",
+        r#""\x""#,
+        r#""\u12""#,
+        r#""\u12g4""#,
+        "'a'",
+        "[",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1}",
+        "{",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1,}",
+        "{,}",
+        "{a:1}",
+        "{1:2}",
+        "{\"a\" 1}",
+        "{\"a\":1]",
+        "{\"a\":}",
+        "]",
+        "}",
+        "{}}",
+        "[] []",
+        "\u{feff}{}",
+        "\u{a0}1",
+        "// c\n1",
+        "1 //",
+    ] {
+        assert!(check(text).is_err(), "{text}");
+        assert!(build(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn tells_an_ended_text_from_a_broken_one() {
+    for text in ["", "{", "{\"a", "{\"a\\u00", "[1,", "tru", "-"] {
+        assert_eq!(check(text), Err(JsonError::UnexpectedEnd), "{text}");
+    }
+    assert_eq!(check("[1,x]"), Err(JsonError::Syntax { offset: 3 }));
+}
+
+#[test]
+fn two_hundred_open_containers_pass_and_one_more_does_not() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for text in [nested(200), objects(200), format!("[{},{}]", nested(199), objects(199))] {
+        assert_eq!(check(&text), Ok(()));
+        assert!(build(&text).is_ok());
+    }
+    assert_eq!(check(&nested(201)), Err(JsonError::TooDeep { offset: 200 }));
+    assert_eq!(build(&nested(201)), Err(JsonError::TooDeep { offset: 200 }));
+    assert_eq!(check(&objects(201)), Err(JsonError::TooDeep { offset: 1000 }));
+    assert_eq!(check(&"[".repeat(1_000_000)), Err(JsonError::TooDeep { offset: 200 }));
+}
+
+#[test]
+fn depth_counts_visited_and_skipped_containers_together() {
+    let text = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    let result = Reader::new(&text).object(|_, reader| reader.skip());
+    assert_eq!(result, Err(JsonError::TooDeep { offset: 5 + 199 }));
+}
+
+#[test]
+fn each_lone_surrogate_is_one_replacement_character() {
+    for (text, expected) in [
+        (r#""\ud83c\udf89""#, "\u{1f389}"),
+        (r#""\uD83C\uDF89!""#, "\u{1f389}!"),
+        (r#""\ud83c""#, "\u{fffd}"),
+        (r#""\ud83cx""#, "\u{fffd}x"),
+        (r#""\udf89\ud83c""#, "\u{fffd}\u{fffd}"),
+        (r#""\ud83c\ud83c\udf89""#, "\u{fffd}\u{1f389}"),
+        (r#""\ud83c\u0041""#, "\u{fffd}A"),
+        (r#""\ud83c\n""#, "\u{fffd}\n"),
+        (r#""\u0000\u00e9\uffff""#, "\u{0}\u{e9}\u{ffff}"),
+    ] {
+        assert_eq!(Reader::new(text).string().unwrap().decode(), expected, "{text}");
+    }
+}
+
+#[test]
+fn keys_are_compared_as_they_read() {
+    let mut seen = Vec::new();
+    Reader::new(r#"{"a":1,"\u0061":2,"b":3,"a":4}"#)
+        .object(|key, reader| {
+            if key == *"a" {
+                seen.push(reader.number()?);
+                return Ok(());
+            }
+            reader.skip()
+        })
+        .unwrap();
+    assert_eq!(seen, ["1", "2", "4"]);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 48, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Texts near JSON: a valid one with one place changed.
+fn near_json() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "", ",", ":", "\"", "\\", "{", "}", "[", "]", "0", "-", ".", "e", "1", " ", "\n", "\u{0}", "\\u", "\\ud800",
+        "null", "NaN",
+    ]);
+    (any_value(), any::<prop::sample::Index>(), 0_usize..3, piece, any::<bool>()).prop_map(
+        |(value, place, drop, piece, pretty)| {
+            let text =
+                if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let mut characters: Vec<char> = text.chars().collect();
+            let at = place.index(characters.len() + 1);
+            let end = characters.len().min(at + drop);
+            characters.splice(at..end, piece.chars());
+            characters.into_iter().collect()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn reads_what_serde_json_writes(value in any_value(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        // Through serde_json as well, so that both sides parse floats alike.
+        prop_assert_eq!(build(&text).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+        prop_assert_eq!(check(&text), Ok(()));
+    }
+
+    #[test]
+    fn accepts_exactly_what_serde_json_accepts(text in prop_oneof![near_json(), "[\\[\\]{}\",:0-9eE.+ \\\\untrfalse-]{0,12}"]) {
+        // IgnoredAny checks the grammar alone: no range of numbers, no surrogate pairs, no depth.
+        let oracle = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+        prop_assert_eq!(check(&text).is_ok(), oracle.is_ok(), "{}", text);
+    }
+}
