@@ -40,7 +40,11 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of one request. `max_reply_bytes`: decoded bytes of one reply (None: no cap). `max_redirects`: of one GET."""
+    """Caps of one request.
+
+    `max_reply_bytes`: decoded bytes of one reply, exactly so many are still returned (None: no cap). `max_redirects`:
+    redirects followed by one GET.
+    """
 
     max_reply_bytes: int | None = 256 * 2**20
     max_redirects: int = 5
@@ -56,8 +60,8 @@ class Transport(ABC):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        timeouts: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
     ) -> Session:
         """Begin one call: its own cookie jar, one proxy for every request. Opens nothing yet.
 

@@ -1,0 +1,125 @@
+"""What both transports do alike above their HTTP library: follow redirects, meet challenges, decode and cap a reply."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, NoReturn
+
+from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+from tailrace.transport import rules
+from tailrace.transport.base import Reply, Session
+from tailrace.transport.decoding import decoder_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.transport.base import Limits, Timeouts
+
+__all__ = ["DecodedReply", "RuledSession"]
+
+
+class RuledSession(Session):
+    """A session over a `_send` that makes one request and knows nothing of redirects and challenges."""
+
+    def __init__(self, headers: Mapping[str, str] | None, timeouts: Timeouts, limits: Limits) -> None:
+        self._headers = rules.checked_headers(headers)
+        self._timeouts = timeouts
+        self.limits = limits
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
+        """See `Session.get`."""
+        target, sent = self._prepared(url, headers)
+        here = target.url
+        for _ in range(self.limits.max_redirects + 1):
+            reply = await self._answer("GET", here, sent, None)
+            if not rules.is_redirect(reply.status):
+                return reply
+            location = reply.headers.get("location")
+            await reply.aclose()
+            last, here = here, rules.redirect_target(here, reply.status, location)
+        raise rules.refused_redirect(last, reply.status, location, f"after {self.limits.max_redirects} redirects")
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        """See `Session.post`."""
+        target, sent = self._prepared(url, headers)
+        reply = await self._answer("POST", target.url, sent, body)
+        if not rules.is_redirect(reply.status):
+            return reply
+        await reply.aclose()
+        raise rules.refused_redirect(
+            target.url,
+            reply.status,
+            reply.headers.get("location"),
+            "a message is not sent on; use the site's final address",
+        )
+
+    def _prepared(self, url: str, headers: Mapping[str, str] | None) -> tuple[rules.Target, dict[str, str]]:
+        target = rules.checked_url(url)
+        signed = {"authorization": target.authorization} if target.authorization else {}
+        return target, {**signed, **self._headers, **rules.checked_headers(headers)}
+
+    async def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        reply = await self._send(method, url, headers, body)
+        if rules.is_challenge(reply.headers):
+            await reply.aclose()
+            raise ChallengeError(status=reply.status)
+        return reply
+
+    @abstractmethod
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Make one request and return when the reply's head is in. `url` and `headers` have been checked."""
+
+
+class DecodedReply(Reply):
+    """A reply over a `_receive` that returns the bytes of its body as they were sent."""
+
+    def __init__(self, status: int, reason: str, url: str, headers: Mapping[str, str], limits: Limits) -> None:
+        self.status = status
+        self.reason = reason
+        self.url = url
+        self.headers = headers
+        self._cap = limits.max_reply_bytes
+        self._delivered = 0
+        self._failure: TailraceError | None = None
+        self._is_being_read = False
+        self._decoder = decoder_for(headers.get("content-encoding", "")) if "content-encoding" in headers else None
+
+    async def read(self) -> bytes:
+        """See `Reply.read`."""
+        if self._failure is not None:
+            raise self._failure
+        if self._is_being_read:
+            raise InvalidRequestError("the reply is being read by another task")
+        self._is_being_read = True
+        try:
+            data = await (self._receive() if self._decoder is None else self._decoded())
+        except TailraceError as error:
+            self._fail(error)
+        finally:
+            self._is_being_read = False
+        if self._cap is not None and self._delivered + len(data) > self._cap:
+            data = data[: self._cap - self._delivered]
+            if not data:
+                self._fail(LimitExceeded(f"the reply is larger than {self._cap} bytes", status=self.status))
+        self._delivered += len(data)
+        return data
+
+    async def _decoded(self) -> bytes:
+        assert self._decoder is not None  # noqa: S101 - read asked
+        while not (data := self._decoder.take()):
+            sent = await self._receive()
+            if not sent:
+                if not self._decoder.complete:
+                    raise ReplyBrokenError("the reply's compressed data ends before its end")
+                return b""
+            self._decoder.feed(sent)
+        return data
+
+    def _fail(self, error: TailraceError) -> NoReturn:
+        self._failure = error
+        self.abort()
+        raise error
+
+    @abstractmethod
+    async def _receive(self) -> bytes:
+        """Return the next bytes as sent, ``b""`` at the clean end and ever after; or raise `ReplyBrokenError`."""
