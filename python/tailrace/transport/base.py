@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["Limits", "Reply", "Session", "Timeouts", "Transport", "read_all", "read_within"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "DEFAULT_TIMEOUTS",
+    "Limits",
+    "Reply",
+    "Session",
+    "Timeouts",
+    "Transport",
+    "read_all",
+    "read_within",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,10 @@ class Limits:
     max_redirects: int = 5
 
 
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_LIMITS = Limits()
+
+
 class Transport(ABC):
     """Owns connections; may be shared by many calls of one event loop, the one it was first used in."""
 
@@ -60,8 +74,8 @@ class Transport(ABC):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
-        timeouts: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Session:
         """Begin one call: its own cookie jar, one proxy for every request. Opens nothing yet.
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import ReplyBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ACCEPT_ENCODING", "PIECE", "Decoder", "decoder_for"]
 
@@ -233,7 +236,7 @@ class _Layers(Decoder):
         return all(layer.complete for layer in self._layers)
 
 
-_MADE_BY = {
+_MADE_BY: dict[str, Callable[[], Decoder]] = {
     "gzip": lambda: _Zlib("gzip"),
     "deflate": lambda: _Zlib("deflate"),
     **({"br": lambda: _Brotli(_brotli)} if _brotli else {}),

@@ -19,9 +19,9 @@ from yarl import URL
 
 from tailrace import errors
 from tailrace.transport import rules
-from tailrace.transport.base import Limits, Timeouts, Transport
+from tailrace.transport.base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, Limits, Timeouts, Transport
 from tailrace.transport.decoding import ACCEPT_ENCODING
-from tailrace.transport.shared import DecodedReply, RuledSession
+from tailrace.transport.shared import Call, DecodedReply, RuledSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curl_cffi import AsyncCurl, Curl
 
     from tailrace.transport.base import Reply, Session
+    from tailrace.transport.shared import Request
 
 __all__ = ["ImpersonateTransport"]
 
@@ -54,7 +55,7 @@ class ImpersonateTransport(Transport):
         from curl_cffi import Curl  # noqa: PLC0415
         from curl_cffi.requests.impersonate import resolve_latest_browser_type  # noqa: PLC0415
 
-        self._browser: str = resolve_latest_browser_type(impersonate)
+        self._browser: str = resolve_latest_browser_type(impersonate)  # type: ignore[no-untyped-call]
         probe = Curl()
         known = probe.impersonate(self._browser) == 0
         probe.close()
@@ -72,14 +73,14 @@ class ImpersonateTransport(Transport):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
-        timeouts: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Session:
         """See `Transport.session`."""
         if self._closed:
             raise errors.InvalidRequestError("the transport is closed")
-        checked = rules.checked_cookies(cookies)
-        session = _CurlSession(self, checked, headers, rules.checked_proxy(proxy), timeouts, limits)
+        call = Call.checked(cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits)
+        session = _CurlSession(self, call)
         self._sessions.add(session)
         return session
 
@@ -90,7 +91,7 @@ class ImpersonateTransport(Transport):
             await session.aclose()
         multi, self._multi = self._multi, None
         if multi is not None:
-            await multi.close()
+            await multi.close()  # type: ignore[no-untyped-call]
 
     def abort(self) -> None:
         """See `Transport.abort`."""
@@ -135,19 +136,9 @@ class ImpersonateTransport(Transport):
 
 
 class _CurlSession(RuledSession):
-    def __init__(
-        self,
-        transport: ImpersonateTransport,
-        cookies: dict[str, str],
-        headers: Mapping[str, str] | None,
-        proxy: rules.Proxy | None,
-        timeouts: Timeouts,
-        limits: Limits,
-    ) -> None:
-        super().__init__(headers, timeouts, limits)
+    def __init__(self, transport: ImpersonateTransport, call: Call) -> None:
+        super().__init__(call)
         self._transport = transport
-        self._cookies = cookies
-        self._proxy = proxy
         self._jar: aiohttp.CookieJar | None = None
         self._closed = False
         self._replies: weakref.WeakSet[_CurlReply] = weakref.WeakSet()
@@ -164,13 +155,13 @@ class _CurlSession(RuledSession):
         for reply in list(self._replies):
             reply.abort()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def _send(self, request: Request) -> Reply:
         if self._closed:
             raise errors.InvalidRequestError("the session is closed")
-        jar = self._opened_jar()
-        transfer = _Transfer(self._transport.multi(), self._prepared_easy(method, url, headers, body))
+        jar, url = self._opened_jar(), request.url
+        transfer = _Transfer(self._transport.multi(), self._filled_in(request))
         try:
-            failure = await transfer.begin(self._timeouts, url, self._proxy)
+            failure = await transfer.begin(self.call.timeouts, url, self.call.proxy)
             if failure is None:
                 jar.update_cookies_from_headers(transfer.headers.getall("set-cookie", []), URL(url, encoded=True))
                 reply = _CurlReply(transfer, url, self)
@@ -186,16 +177,16 @@ class _CurlSession(RuledSession):
     def _opened_jar(self) -> aiohttp.CookieJar:
         if self._jar is None:
             self._jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self._jar.update_cookies(self._cookies)
+            self._jar.update_cookies(self.call.cookies)
         return self._jar
 
-    def _prepared_easy(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Curl:
+    def _filled_in(self, request: Request) -> Curl:
         from curl_cffi import CurlError  # noqa: PLC0415
 
         easy = self._transport.easy()
         refused = False
         try:
-            self._ask(easy, method, url, headers, body)
+            self._ask(easy, request)
         except CurlError:  # its text holds the option's value
             refused = True
         if refused:
@@ -203,29 +194,30 @@ class _CurlSession(RuledSession):
             raise errors.InvalidRequestError("libcurl refuses the URL, a header or the proxy")
         return easy
 
-    def _ask(self, easy: Curl, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
+    def _ask(self, easy: Curl, request: Request) -> None:
         from curl_cffi import CurlHttpVersion, CurlOpt  # noqa: PLC0415
 
-        easy.setopt(CurlOpt.URL, url)
-        if url.startswith("http:"):  # no browser asks a server to change from plain HTTP/1.1 to HTTP/2
+        easy.setopt(CurlOpt.URL, request.url)
+        is_tls = request.url.startswith("https:")
+        if not is_tls:  # no browser asks a server to change from plain HTTP/1.1 to HTTP/2
             easy.setopt(CurlOpt.HTTP_VERSION, CurlHttpVersion.V2TLS)
-        connect = self._timeouts.connect
+        connect = self.call.timeouts.connect
         easy.setopt(CurlOpt.CONNECTTIMEOUT_MS, _FOREVER if connect is None else max(1, int(connect * 1000)))
-        if method == "POST":
+        if request.body is not None:
             easy.setopt(CurlOpt.POST, 1)
-            easy.setopt(CurlOpt.POSTFIELDSIZE, len(body or b""))
-            easy.setopt(CurlOpt.POSTFIELDS, body or b"")
-        easy.setopt(CurlOpt.HTTPHEADER, self._header_lines(url, headers, sends_body=body is not None))
-        if self._proxy is not None:
-            self._go_through(easy, self._proxy, is_tls=url.startswith("https:"))
+            easy.setopt(CurlOpt.POSTFIELDSIZE_LARGE, len(request.body))
+            easy.setopt(CurlOpt.POSTFIELDS, request.body)
+        easy.setopt(CurlOpt.HTTPHEADER, self._header_lines(request))
+        if self.call.proxy is not None:
+            self._go_through(easy, self.call.proxy, is_tls=is_tls)
 
-    def _header_lines(self, url: str, headers: Mapping[str, str], *, sends_body: bool) -> list[bytes]:
-        jar = self._opened_jar().filter_cookies(URL(url, encoded=True))
+    def _header_lines(self, request: Request) -> list[bytes]:
+        jar = self._opened_jar().filter_cookies(URL(request.url, encoded=True))
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
-        named = rules.merged_headers(headers, {"cookie": cookies} if cookies else {})
+        named = rules.merged_headers(request.headers, {"cookie": cookies} if cookies else {})
         # libcurl's spelling: "Name;" sends an empty value, "Name:" keeps it from sending a header of its own.
         lines = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in named.items()]
-        unsaid = ["Expect:", *(["Content-Type:"] if sends_body and "Content-Type" not in named else [])]
+        unsaid = ["Expect:", *(["Content-Type:"] if request.body is not None and "Content-Type" not in named else [])]
         return [line.encode() for line in (*lines, *unsaid)]
 
     def _go_through(self, easy: Curl, proxy: rules.Proxy, *, is_tls: bool) -> None:
@@ -272,6 +264,7 @@ class _Transfer:
         proxy: rules.Proxy | None,
     ) -> errors.TailraceError | None:
         """Send the request and wait for the reply's head; returns what went wrong instead."""
+        assert self._easy is not None  # noqa: S101 - begin is the first call
         self._multi.add_handle(self._easy).add_done_callback(self._on_end)
         started = self.loop.time()
         deadline = None if timeouts.first_byte is None else started + timeouts.first_byte
@@ -379,19 +372,10 @@ class _Transfer:
         if self.code == _TIMED_OUT:
             return errors.TimeoutError("connect", timeouts.connect or 0.0, site)
         if self._is_proxys(proxy):
-            name = proxy.name if proxy else "the environment's proxy"
+            name = proxy.name if proxy else "the environment names"
             return errors.ProxyError(f"the proxy {name} could not be reached or refused to connect to {site}")
-        if self.code in _TLS_CODES:
-            return errors.TLSError(f"TLS with {site} failed: {_TLS_CODES[self.code]}")
-        if self.code in _CONNECT_CODES:
-            return errors.ConnectError(f"{site} could not be reached: {_CONNECT_CODES[self.code]}")
-        if self.code == _TOO_LARGE:
-            return errors.LimitExceeded(f"the head of the reply of {site} is longer than libcurl allows")
-        if self.code in _URL_CODES:
-            return errors.InvalidRequestError("the URL is malformed")
-        if self.code in _NO_HTTP_CODES:
-            return errors.NetworkError(f"{site} answered with what is no HTTP")
-        return errors.NetworkError(f"the connection to {site} broke before a reply came (curl error {self.code})")
+        kind, text = _FAILURES.get(self.code, (errors.NetworkError, _BROKE))
+        return kind(text.format(site=site, code=self.code))
 
     def _is_proxys(self, proxy: rules.Proxy | None) -> bool:
         from curl_cffi import CurlInfo  # noqa: PLC0415
@@ -406,7 +390,7 @@ class _Transfer:
 
 class _CurlReply(DecodedReply):
     def __init__(self, transfer: _Transfer, url: str, session: _CurlSession) -> None:
-        super().__init__(transfer.status, transfer.reason, url, CIMultiDictProxy(transfer.headers), session.limits)
+        super().__init__(transfer.status, transfer.reason, url, CIMultiDictProxy(transfer.headers), session.call.limits)
         self._session = session  # which lives, with its transport, as long as there is something to read
         self._transfer = transfer
         self._dropped = weakref.finalize(self, _soon, transfer.loop, transfer.cut)
@@ -429,19 +413,25 @@ class _CurlReply(DecodedReply):
         return data
 
 
-_REFUSED, _TIMED_OUT, _TOO_LARGE, _NO_PROXY_HOST, _PROXY_HANDSHAKE, _UNKNOWN_CODE = 7, 28, 100, 5, 97, -1
-_CONNECT_CODES = {6: "its name was not found", 7: "connection refused or host unreachable"}
-_TLS_CODES = {
-    35: "the handshake failed",
-    58: "the local certificate cannot be used",
-    59: "no cipher in common",
-    60: "the certificate is not valid for this host",
-    77: "the file of trusted authorities cannot be read",
-    83: "the issuer of the certificate is not trusted",
-    91: "the certificate's status is invalid",
+_NO_PROXY_HOST, _REFUSED, _TIMED_OUT, _PROXY_HANDSHAKE, _UNKNOWN_CODE = 5, 7, 28, 97, -1
+_BROKE = "the connection to {site} broke before a reply came (curl error {code})"
+_FAILURES: dict[int, tuple[type[errors.TailraceError], str]] = {
+    1: (errors.InvalidRequestError, "libcurl cannot speak to {site}"),
+    3: (errors.InvalidRequestError, "the URL is malformed"),
+    6: (errors.ConnectError, "{site} could not be reached: its name was not found"),
+    7: (errors.ConnectError, "{site} could not be reached: connection refused or host unreachable"),
+    8: (errors.NetworkError, "{site} answered with what is no HTTP"),
+    16: (errors.NetworkError, "{site} answered with what is no HTTP/2"),
+    35: (errors.TLSError, "TLS with {site} failed: the handshake failed"),
+    58: (errors.TLSError, "TLS with {site} failed: the local certificate cannot be used"),
+    59: (errors.TLSError, "TLS with {site} failed: no cipher in common"),
+    60: (errors.TLSError, "TLS with {site} failed: the certificate is not valid for this host, or not trusted"),
+    77: (errors.TLSError, "TLS with {site} failed: the file of trusted authorities cannot be read"),
+    83: (errors.TLSError, "TLS with {site} failed: the issuer of the certificate is not trusted"),
+    91: (errors.TLSError, "TLS with {site} failed: the certificate's status is invalid"),
+    92: (errors.NetworkError, "{site} broke off an HTTP/2 reply"),
+    100: (errors.LimitExceeded, "{site} sent a longer head than libcurl allows"),
 }
-_URL_CODES = frozenset({1, 3})
-_NO_HTTP_CODES = frozenset({8, 16, 92})
 
 
 def _require_curl() -> None:
@@ -465,7 +455,7 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 def _close_multi(multi: AsyncCurl) -> None:
-    task = multi.loop.create_task(multi.close())
+    task = multi.loop.create_task(multi.close())  # type: ignore[no-untyped-call]
     _closing.add(task)
     task.add_done_callback(_closing.discard)
 

@@ -19,9 +19,9 @@ from yarl import URL
 
 from tailrace import errors
 from tailrace.transport import rules
-from tailrace.transport.base import Limits, Timeouts, Transport
+from tailrace.transport.base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, Limits, Timeouts, Transport
 from tailrace.transport.decoding import ACCEPT_ENCODING
-from tailrace.transport.shared import DecodedReply, RuledSession
+from tailrace.transport.shared import Call, DecodedReply, RuledSession
 from tailrace.transport.socks import require_socks, socks_connector, socks_errors
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from tailrace.transport.base import Reply, Session
+    from tailrace.transport.shared import Request
 
 __all__ = ["AiohttpTransport"]
 
@@ -60,16 +61,16 @@ class AiohttpTransport(Transport):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
-        timeouts: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Session:
         """See `Transport.session`."""
         if self._closed:
             raise errors.InvalidRequestError("the transport is closed")
-        through = rules.checked_proxy(proxy)
-        if through is not None and through.is_socks:
+        call = Call.checked(cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits)
+        if call.proxy is not None and call.proxy.is_socks:
             require_socks()
-        session = _AiohttpSession(self, rules.checked_cookies(cookies), headers, through, timeouts, limits)
+        session = _AiohttpSession(self, call)
         self._sessions.add(session)
         return session
 
@@ -128,19 +129,9 @@ class AiohttpTransport(Transport):
 
 
 class _AiohttpSession(RuledSession):
-    def __init__(
-        self,
-        transport: AiohttpTransport,
-        cookies: dict[str, str],
-        headers: Mapping[str, str] | None,
-        proxy: rules.Proxy | None,
-        timeouts: Timeouts,
-        limits: Limits,
-    ) -> None:
-        super().__init__(headers, timeouts, limits)
+    def __init__(self, transport: AiohttpTransport, call: Call) -> None:
+        super().__init__(call)
         self._transport = transport
-        self._cookies = cookies
-        self._proxy = proxy
         self._client: aiohttp.ClientSession | None = None
         self._closed = False
         self._replies: weakref.WeakSet[_AiohttpReply] = weakref.WeakSet()
@@ -163,20 +154,20 @@ class _AiohttpSession(RuledSession):
         if self._client is not None:
             self._client.detach()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def _send(self, request: Request) -> Reply:
         client = self._opened()
-        clock = _Clock(self._timeouts)
+        clock = _Clock(self.call.timeouts)
         failure: errors.TailraceError
         try:
             async with clock.running:
-                raw = await self._requested(client, clock, method, url, headers, body)
+                raw = await self._requested(client, clock, request)
         except TimeoutError:
-            failure = clock.error(rules.origin(url))
+            failure = clock.error(rules.origin(request.url))
         except asyncio.CancelledError:
             await _turns()
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
-            failure = self._mapped(error, url)
+            failure = _mapped(error, request.url, self.call.proxy)
         else:
             return self._reply(raw)
         await _turns()
@@ -186,8 +177,8 @@ class _AiohttpSession(RuledSession):
         if self._closed:
             raise errors.InvalidRequestError("the session is closed")
         if self._client is None:
-            self._client = self._transport.client(self._proxy)
-            self._client.cookie_jar.update_cookies(self._cookies)
+            self._client = self._transport.client(self.call.proxy)
+            self._client.cookie_jar.update_cookies(self.call.cookies)
             weakref.finalize(self, self._client.detach).atexit = False
         return self._client
 
@@ -195,17 +186,15 @@ class _AiohttpSession(RuledSession):
         self,
         client: aiohttp.ClientSession,
         clock: _Clock,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
+        request: Request,
     ) -> aiohttp.ClientResponse:
+        offered = {"accept-encoding": ACCEPT_ENCODING}
         return await client.request(
-            method,
-            URL(url, encoded=True),
-            data=body,
-            headers=rules.merged_headers(rules.DEFAULT_HEADERS, {"accept-encoding": ACCEPT_ENCODING}, headers),
-            proxy=_proxy_url(self._proxy),
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
+            proxy=_proxy_url(self.call.proxy),
             allow_redirects=False,
             skip_auto_headers=("Content-Type",),
             trace_request_ctx=clock,
@@ -220,49 +209,10 @@ class _AiohttpSession(RuledSession):
         self._replies.add(reply)
         return reply
 
-    def _mapped(self, error: Exception, url: str) -> errors.TailraceError:
-        """Say in our words what failed, holding on to nothing of `error`, whose text and links know passwords."""
-        site = rules.origin(url)
-        proxy = self._proxy.name if self._proxy else "the environment's proxy"
-        causes = _chain(error)
-        if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return errors.TLSError(f"TLS with {site} failed: {_reason_of(causes)}")
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            return errors.ProxyError(f"the proxy {proxy} refused to connect to {site}: status {error.status}")
-        if isinstance(error, aiohttp.ClientProxyConnectionError):
-            return errors.ProxyError(f"the proxy {proxy} could not be reached")
-        if self._proxy is not None and self._is_proxys(causes):
-            return errors.ProxyError(f"the proxy {proxy} could not be reached or refused to connect to {site}")
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return self._unfound(site)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.ConnectError(f"{site} could not be reached: {_reason_of(causes)}")
-        if any(isinstance(cause, LineTooLong) for cause in causes):
-            return errors.LimitExceeded(
-                f"a line of the head of the reply of {site} is longer than {_LONGEST_FIELD} bytes"
-            )
-        if isinstance(error, aiohttp.ClientResponseError):
-            return errors.NetworkError(f"{site} answered with what is no HTTP")
-        if isinstance(error, aiohttp.InvalidURL):
-            return errors.InvalidRequestError("the URL is malformed")
-        if isinstance(error, aiohttp.ClientError | OSError):
-            return errors.NetworkError(f"the connection to {site} broke before a reply came")
-        return errors.NetworkError(f"the request to {site} failed: {type(error).__name__}")
-
-    def _unfound(self, site: str) -> errors.NetworkError:
-        if self._proxy is not None:
-            return errors.ProxyError(f"the host of the proxy {self._proxy.name} was not found")
-        return errors.ConnectError(f"{site} could not be reached: its name was not found")
-
-    def _is_proxys(self, causes: list[BaseException]) -> bool:
-        if self._proxy is None or not self._proxy.is_socks:
-            return False
-        return any(isinstance(cause, (*socks_errors(), aiohttp.ClientConnectorError)) for cause in causes)
-
 
 class _AiohttpReply(DecodedReply):
     def __init__(self, raw: aiohttp.ClientResponse, session: _AiohttpSession) -> None:
-        super().__init__(raw.status, raw.reason or "", str(raw.url), raw.headers, session.limits)
+        super().__init__(raw.status, raw.reason or "", str(raw.url), raw.headers, session.call.limits)
         self._session = session  # which lives, with its transport, as long as there is something to read
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
@@ -416,6 +366,57 @@ async def _turns() -> None:
     """Let the loop run the callbacks that close the sockets of a request that failed."""
     for _ in range(_LAST_TURNS):
         await asyncio.sleep(0)
+
+
+def _mapped(error: Exception, url: str, proxy: rules.Proxy | None) -> errors.TailraceError:
+    """Say in our words what failed, holding on to nothing of `error`, whose text and links know passwords."""
+    site, causes = rules.origin(url), _chain(error)
+    return (
+        _failed_proxy(error, causes, site, proxy)
+        or _failed_connection(error, causes, site)
+        or _failed_reply(error, causes, site)
+        or errors.NetworkError(f"the request to {site} failed: {type(error).__name__}")
+    )
+
+
+def _failed_proxy(
+    error: Exception,
+    causes: list[BaseException],
+    site: str,
+    proxy: rules.Proxy | None,
+) -> errors.TailraceError | None:
+    name = proxy.name if proxy else "the environment names"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return errors.ProxyError(f"the proxy {name} refused to connect to {site}: status {error.status}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return errors.ProxyError(f"the proxy {name} could not be reached: {_reason_of(causes)}")
+    if proxy is not None and isinstance(error, aiohttp.ClientConnectorDNSError):
+        return errors.ProxyError(f"the proxy {name} could not be reached: its name was not found")
+    if proxy is not None and proxy.is_socks and any(isinstance(cause, socks_errors()) for cause in causes):
+        return errors.ProxyError(f"the proxy {name} could not be reached or refused to connect to {site}")
+    return None
+
+
+def _failed_connection(error: Exception, causes: list[BaseException], site: str) -> errors.TailraceError | None:
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return errors.TLSError(f"TLS with {site} failed: {_reason_of(causes)}")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return errors.ConnectError(f"{site} could not be reached: its name was not found")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return errors.ConnectError(f"{site} could not be reached: {_reason_of(causes)}")
+    return None
+
+
+def _failed_reply(error: Exception, causes: list[BaseException], site: str) -> errors.TailraceError | None:
+    if any(isinstance(cause, LineTooLong) for cause in causes):
+        return errors.LimitExceeded(f"{site} sent a header longer than {_LONGEST_FIELD} bytes")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return errors.NetworkError(f"{site} answered with what is no HTTP")
+    if isinstance(error, aiohttp.InvalidURL):
+        return errors.InvalidRequestError("the URL is malformed")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return errors.NetworkError(f"the connection to {site} broke before a reply came")
+    return None
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 from tailrace.transport import rules
@@ -15,34 +16,72 @@ if TYPE_CHECKING:
 
     from tailrace.transport.base import Limits, Timeouts
 
-__all__ = ["DecodedReply", "RuledSession"]
+__all__ = ["Call", "DecodedReply", "Request", "RuledSession"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a session was begun with, checked."""
+
+    cookies: dict[str, str]
+    headers: dict[str, str]
+    proxy: rules.Proxy | None
+    timeouts: Timeouts
+    limits: Limits
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        cookies: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        proxy: str | None,
+        timeouts: Timeouts,
+        limits: Limits,
+    ) -> Self:
+        """Check what a caller gave; raises as `Transport.session` says."""
+        return cls(
+            rules.checked_cookies(cookies),
+            rules.checked_headers(headers),
+            rules.checked_proxy(proxy),
+            timeouts,
+            limits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: `url` and `headers` have been checked; only a POST has a `body`."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 class RuledSession(Session):
     """A session over a `_send` that makes one request and knows nothing of redirects and challenges."""
 
-    def __init__(self, headers: Mapping[str, str] | None, timeouts: Timeouts, limits: Limits) -> None:
-        self._headers = rules.checked_headers(headers)
-        self._timeouts = timeouts
-        self.limits = limits
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """See `Session.get`."""
         target, sent = self._prepared(url, headers)
         here = target.url
-        for _ in range(self.limits.max_redirects + 1):
-            reply = await self._answer("GET", here, sent, None)
+        for _ in range(self.call.limits.max_redirects + 1):
+            reply = await self._answer(Request("GET", here, sent))
             if not rules.is_redirect(reply.status):
                 return reply
             location = reply.headers.get("location")
             await reply.aclose()
             last, here = here, rules.redirect_target(here, reply.status, location)
-        raise rules.refused_redirect(last, reply.status, location, f"after {self.limits.max_redirects} redirects")
+        raise rules.refused_redirect(last, reply.status, location, f"after {self.call.limits.max_redirects} redirects")
 
     async def post(self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """See `Session.post`."""
         target, sent = self._prepared(url, headers)
-        reply = await self._answer("POST", target.url, sent, body)
+        reply = await self._answer(Request("POST", target.url, sent, body))
         if not rules.is_redirect(reply.status):
             return reply
         await reply.aclose()
@@ -56,18 +95,18 @@ class RuledSession(Session):
     def _prepared(self, url: str, headers: Mapping[str, str] | None) -> tuple[rules.Target, dict[str, str]]:
         target = rules.checked_url(url)
         signed = {"authorization": target.authorization} if target.authorization else {}
-        return target, {**signed, **self._headers, **rules.checked_headers(headers)}
+        return target, {**signed, **self.call.headers, **rules.checked_headers(headers)}
 
-    async def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        reply = await self._send(method, url, headers, body)
+    async def _answer(self, request: Request) -> Reply:
+        reply = await self._send(request)
         if rules.is_challenge(reply.headers):
             await reply.aclose()
             raise ChallengeError(status=reply.status)
         return reply
 
     @abstractmethod
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Make one request and return when the reply's head is in. `url` and `headers` have been checked."""
+    async def _send(self, request: Request) -> Reply:
+        """Make one request and return when the reply's head is in."""
 
 
 class DecodedReply(Reply):
