@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["Limits", "Reply", "Session", "Timeouts", "Transport", "read_all", "read_within"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "DEFAULT_TIMEOUTS",
+    "Limits",
+    "Reply",
+    "Session",
+    "Timeouts",
+    "Transport",
+    "read_all",
+    "read_within",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,18 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of one request. `max_reply_bytes`: decoded bytes of one reply (None: no cap). `max_redirects`: of one GET."""
+    """Caps of one request.
+
+    `max_reply_bytes`: decoded bytes of one reply, exactly so many are still returned (None: no cap). `max_redirects`:
+    redirects followed by one GET.
+    """
 
     max_reply_bytes: int | None = 256 * 2**20
     max_redirects: int = 5
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_LIMITS = Limits()
 
 
 class Transport(ABC):
@@ -56,8 +74,8 @@ class Transport(ABC):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Session:
         """Begin one call: its own cookie jar, one proxy for every request. Opens nothing yet.
 

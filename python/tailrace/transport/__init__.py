@@ -1,0 +1,52 @@
+"""The only HTTP clients: sessions over aiohttp, and over curl_cffi behind the extra ``impersonate``.
+
+Importing this package imports neither; a transport's library is imported when the transport is first named.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from tailrace.errors import InvalidRequestError
+from tailrace.transport.base import Limits, Reply, Session, Timeouts, Transport, read_all, read_within
+
+if TYPE_CHECKING:
+    from tailrace.transport.impersonate import ImpersonateTransport
+    from tailrace.transport.plain import AiohttpTransport
+
+__all__ = [
+    "AiohttpTransport",
+    "ImpersonateTransport",
+    "Limits",
+    "Reply",
+    "Session",
+    "Timeouts",
+    "Transport",
+    "TransportKind",
+    "make_transport",
+    "read_all",
+    "read_within",
+]
+
+TransportKind = Literal["aiohttp", "impersonate"]
+
+_LATE = {"AiohttpTransport": "plain", "ImpersonateTransport": "impersonate"}
+_KINDS = {"aiohttp": "AiohttpTransport", "impersonate": "ImpersonateTransport"}
+
+
+def make_transport(kind: TransportKind = "aiohttp", **options: Any) -> Transport:
+    """Make a transport by name; `options` are those of its class.
+
+    Raises `InvalidRequestError` for an unknown name, `MissingRequirementsError` where its extra is not installed.
+    """
+    if kind not in _KINDS:
+        raise InvalidRequestError(f"no transport is called {kind!r}: use {' or '.join(_KINDS)}")
+    transport: Transport = __getattr__(_KINDS[kind])(**options)
+    return transport
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)

@@ -1,0 +1,164 @@
+"""What both transports do alike above their HTTP library: follow redirects, meet challenges, decode and cap a reply."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
+
+from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+from tailrace.transport import rules
+from tailrace.transport.base import Reply, Session
+from tailrace.transport.decoding import decoder_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.transport.base import Limits, Timeouts
+
+__all__ = ["Call", "DecodedReply", "Request", "RuledSession"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a session was begun with, checked."""
+
+    cookies: dict[str, str]
+    headers: dict[str, str]
+    proxy: rules.Proxy | None
+    timeouts: Timeouts
+    limits: Limits
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        cookies: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        proxy: str | None,
+        timeouts: Timeouts,
+        limits: Limits,
+    ) -> Self:
+        """Check what a caller gave; raises as `Transport.session` says."""
+        return cls(
+            rules.checked_cookies(cookies),
+            rules.checked_headers(headers),
+            rules.checked_proxy(proxy),
+            timeouts,
+            limits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: `url` and `headers` have been checked; only a POST has a `body`."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class RuledSession(Session):
+    """A session over a `_send` that makes one request and knows nothing of redirects and challenges."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
+        """See `Session.get`."""
+        target, sent = self._prepared(url, headers)
+        here = target.url
+        for _ in range(self.call.limits.max_redirects + 1):
+            reply = await self._answer(Request("GET", here, sent))
+            if not rules.is_redirect(reply.status):
+                return reply
+            location = reply.headers.get("location")
+            await reply.aclose()
+            last, here = here, rules.redirect_target(here, reply.status, location)
+        raise rules.refused_redirect(last, reply.status, location, f"after {self.call.limits.max_redirects} redirects")
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        """See `Session.post`."""
+        target, sent = self._prepared(url, headers)
+        reply = await self._answer(Request("POST", target.url, sent, body))
+        if not rules.is_redirect(reply.status):
+            return reply
+        await reply.aclose()
+        raise rules.refused_redirect(
+            target.url,
+            reply.status,
+            reply.headers.get("location"),
+            "a message is not sent on; use the site's final address",
+        )
+
+    def _prepared(self, url: str, headers: Mapping[str, str] | None) -> tuple[rules.Target, dict[str, str]]:
+        target = rules.checked_url(url)
+        signed = {"authorization": target.authorization} if target.authorization else {}
+        return target, {**signed, **self.call.headers, **rules.checked_headers(headers)}
+
+    async def _answer(self, request: Request) -> Reply:
+        reply = await self._send(request)
+        if rules.is_challenge(reply.headers):
+            await reply.aclose()
+            raise ChallengeError(status=reply.status)
+        return reply
+
+    @abstractmethod
+    async def _send(self, request: Request) -> Reply:
+        """Make one request and return when the reply's head is in."""
+
+
+class DecodedReply(Reply):
+    """A reply over a `_receive` that returns the bytes of its body as they were sent."""
+
+    def __init__(self, status: int, reason: str, url: str, headers: Mapping[str, str], limits: Limits) -> None:
+        self.status = status
+        self.reason = reason
+        self.url = url
+        self.headers = headers
+        self._cap = limits.max_reply_bytes
+        self._delivered = 0
+        self._failure: TailraceError | None = None
+        self._is_being_read = False
+        self._decoder = decoder_for(headers.get("content-encoding", "")) if "content-encoding" in headers else None
+
+    async def read(self) -> bytes:
+        """See `Reply.read`."""
+        if self._failure is not None:
+            raise self._failure
+        if self._is_being_read:
+            raise InvalidRequestError("the reply is being read by another task")
+        self._is_being_read = True
+        try:
+            data = await (self._receive() if self._decoder is None else self._decoded())
+        except TailraceError as error:
+            self._fail(error)
+        finally:
+            self._is_being_read = False
+        if self._cap is not None and self._delivered + len(data) > self._cap:
+            data = data[: self._cap - self._delivered]
+            if not data:
+                self._fail(LimitExceeded(f"the reply is larger than {self._cap} bytes", status=self.status))
+        self._delivered += len(data)
+        return data
+
+    async def _decoded(self) -> bytes:
+        assert self._decoder is not None  # noqa: S101 - read asked
+        while not (data := self._decoder.take()):
+            sent = await self._receive()
+            if not sent:
+                if not self._decoder.complete:
+                    raise ReplyBrokenError("the reply's compressed data ends before its end")
+                return b""
+            self._decoder.feed(sent)
+        return data
+
+    def _fail(self, error: TailraceError) -> NoReturn:
+        self._failure = error
+        self.abort()
+        raise error
+
+    @abstractmethod
+    async def _receive(self) -> bytes:
+        """Return the next bytes as sent, ``b""`` at the clean end and ever after; or raise `ReplyBrokenError`."""
