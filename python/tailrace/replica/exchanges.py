@@ -27,13 +27,13 @@ class Exchange:
     site: str
     method: str
     path: str
-    headers: Mapping[str, str]
-    form: dict[str, str] | None = None
-    json: object = None
+    headers: Mapping[str, str] = field(repr=False)
+    form: dict[str, str] | None = field(default=None, repr=False)
+    json: object = field(default=None, repr=False)
     markers: tuple[str, ...] = ()
     status: int | None = None
     bytes_sent: int = 0
-    ended: Ended = field(default="open")
+    ended: Ended = "open"
 
 
 class Exchanges:

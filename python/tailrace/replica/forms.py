@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 
 async def post_fields(request: web.Request) -> dict[str, str]:
@@ -24,6 +25,6 @@ async def post_fields(request: web.Request) -> dict[str, str]:
 async def _multipart_fields(request: web.Request) -> dict[str, str]:
     try:
         fields = await request.post()
-    except ValueError:  # a broken boundary, or a field that is not UTF-8
+    except (ValueError, HttpProcessingError):  # a broken boundary or head, or a field that is not UTF-8
         return {}
     return {name: value for name, value in fields.items() if isinstance(value, str)}

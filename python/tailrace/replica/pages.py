@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tailrace.replica.php import esc_html, json_encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 FAKE_NONCE = "deadbeef00"
 FAKE_TAG = f'<div class="wpaicg-chat-shortcode" data-nonce="{FAKE_NONCE}" data-post-id="1" data-bot-id="0">'
@@ -21,7 +21,8 @@ FAKE_TAG = f'<div class="wpaicg-chat-shortcode" data-nonce="{FAKE_NONCE}" data-p
 _THEME_RULES = 430
 _ICON_RULES = 90
 _WIDGET_RULES = 200
-_CONVERSATION_STARTERS = 24
+_CONVERSATION_STARTERS = 12
+_RECENT_POSTS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +215,9 @@ def _icon(number: int) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><path d="M0 0 {path}" /></svg>'
 
 
-def _recent_posts() -> Sequence[tuple[str, str]]:
-    return [
-        (f"{verb}-{thing}".lower().replace(" ", "-"), f"{verb} {thing}") for verb, thing in product(_VERBS, _THINGS)
-    ]
+def _recent_posts() -> Iterable[tuple[str, str]]:
+    titles = (f"{verb} {thing}" for verb, thing in product(_VERBS, _THINGS))
+    return ((title.lower().replace(" ", "-"), title) for title in islice(titles, _RECENT_POSTS))
 
 
 _TOPICS = ("Tides", "Boats", "Lighthouses", "Knots", "Charts", "Weather", "Crews", "Cargo", "Fish &amp; salt", "About")
