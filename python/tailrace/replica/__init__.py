@@ -1,0 +1,31 @@
+"""The chat sites, answered on loopback by a real HTTP server: their pages, nonces, statuses, framing and errors.
+
+::
+
+    async with Replica() as replica:
+        replica.url("ai-power")              # http://127.0.0.1:40123
+        replica.page("ai-power", "two")      # http://127.0.0.1:40123/chat-two/
+
+What it says was held against captured replies of the real software (``tests/vectors/captures``). It imports no
+provider, no decoder and no page scanner, so that a mistake made there is not repeated here. A site is one module and
+one line in `server.SITES`; a word such as ``[[nodone]]`` in a message makes the site misbehave as it was seen to:
+`Replica.sites` lists pages and words.
+"""
+
+from tailrace.replica.answers import Answers, Question, Turn, builtin_answer
+from tailrace.replica.exchanges import Exchange, Exchanges
+from tailrace.replica.server import PageInfo, Replica, SiteInfo
+from tailrace.replica.site import Marker
+
+__all__ = [
+    "Answers",
+    "Exchange",
+    "Exchanges",
+    "Marker",
+    "PageInfo",
+    "Question",
+    "Replica",
+    "SiteInfo",
+    "Turn",
+    "builtin_answer",
+]

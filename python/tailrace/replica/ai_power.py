@@ -1,0 +1,363 @@
+"""A WordPress site with the plugin AI Power 1.x, as of 1.9.18 (captures ``ai-power/1.9.18``).
+
+The checks stand in the plugin's order: action, nonce, message, its own refusals, and only then the upstream.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from tailrace.replica.answers import Turn
+from tailrace.replica.forms import post_fields
+from tailrace.replica.frames import (
+    AJAX_HEADERS,
+    HTML,
+    Asked,
+    AssistantMode,
+    ChatMode,
+    CompletionMode,
+    Html,
+    JsonMode,
+    Mode,
+    Notice,
+    Null,
+    Outcome,
+    Refused,
+    Said,
+    Silent,
+    Threw,
+    Unreachable,
+    error_json,
+)
+from tailrace.replica.nonces import Nonces
+from tailrace.replica.pages import FAKE_TAG, Widget, WordPressPage
+from tailrace.replica.php import json_decode, sanitize_textarea
+from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, Site, find_marker
+
+ENDPOINT = "/wp-admin/admin-ajax.php"
+INLINE_ACTION = "wpaicg_chat_shortcode_message"
+FLOATING_ACTION = "wpaicg_chatbox_message"
+
+Output = Callable[[web.Request, Reply], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """A chat bot. `page_streams` is what its tag says, `mode` what it does: they need not agree."""
+
+    id: int
+    mode: Mode
+    page_streams: bool
+    assistant: bool = False
+    floating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage(Page):
+    """A page of the site, its WordPress id and the bots on it."""
+
+    post_id: int
+    bots: tuple[Bot, ...] = ()
+    introduction: str = ""
+
+
+class AIPowerSite(Site):
+    """The plugin's public side: pages that show a nonce, and the endpoint that wants it."""
+
+    name: ClassVar[str] = "ai-power"
+    shows: ClassVar[str] = "WordPress with the chat plugin AI Power 1.9.18"
+    pages: ClassVar[tuple[Page, ...]]
+    markers: ClassVar[tuple[Marker[Any], ...]]
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._nonces = Nonces(settings.nonce_lifetime, settings.clock)
+        self._logs: dict[int, int] = {}
+
+    def expire_nonces(self) -> None:
+        """Refuse the nonces of pages served so far."""
+        self._nonces.expire()
+
+    async def answer(self, request: web.Request) -> Reply:
+        """Answer a page, the endpoint, a page without its slash (301), or anything else (404)."""
+        if request.path == ENDPOINT:
+            return replace(await self._ajax(request), pace=self._pace(request))
+        for page in PAGES:
+            if request.path == page.path:
+                return self._page(request, page)
+            if f"{request.path}/" == page.path:
+                return Reply([], HTML, 301, headers=(_SERVER, ("Location", f"{_origin(request)}{page.path}")))
+        return self._page(request, ChatPage("", request.path, "", 0), status=404)
+
+    def _page(self, request: web.Request, page: ChatPage, status: int = 200) -> Reply:
+        origin = _origin(request)
+        nonce = self._nonces.current()
+        widgets = tuple(self._widget(origin, page, bot, nonce) for bot in page.bots)
+        title = page.shows if status == 200 else "Nothing here"  # noqa: PLR2004 - HTTP's own number
+        html = WordPressPage(origin, page.path, page.post_id, title, nonce, widgets, page.introduction).html()
+        links = _links(origin, page.post_id) if page.post_id else ()
+        return Reply(list(_blocks(html.encode())), HTML, status, headers=(_SERVER, *links))
+
+    def _widget(self, origin: str, page: ChatPage, bot: Bot, nonce: str) -> Widget:
+        return Widget(
+            bot_id=bot.id,
+            post_id=f"<{page.post_id}" if bot.floating else str(page.post_id),
+            nonce=nonce,
+            image_nonce=self._nonces.current("image upload"),
+            url=f"{origin}{page.path}".rstrip("/"),
+            streams=bot.page_streams,
+            assistant=bot.assistant,
+            floating=bot.floating,
+        )
+
+    async def _ajax(self, request: web.Request) -> Reply:
+        form = await post_fields(request)
+        request[EXCHANGE].form = form
+        action = form.get("action", request.query.get("action"))
+        if action not in (INLINE_ACTION, FLOATING_ACTION):
+            return Reply([b"0"], HTML, 400, headers=AJAX_HEADERS)
+        if not self._nonces.accepts(form.get("_wpnonce", "")):
+            return Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
+        if form.get("message", "") in ("", "0"):
+            return error_json("There was nothing in the message.")
+        return await self._chat(request, form, action)
+
+    async def _chat(self, request: web.Request, form: Mapping[str, str], action: str) -> Reply:
+        message = sanitize_textarea(form["message"])
+        gate, upstream = find_marker(GATES, message), find_marker(UPSTREAMS, message)
+        outputs = [marker for marker in OUTPUTS if marker.text in message]
+        found = (gate, upstream, *outputs)
+        request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
+        bot = BOTS.get(_number(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
+        turns = read_history(form.get("wpaicg_chat_history", ""))
+        asked = self._asked(message, bot)
+        outcome = Said() if upstream is None else upstream.play
+        reply = await self._gated(bot.mode, asked, turns, None if gate is None else gate.play, outcome)
+        for marker in outputs:
+            reply = marker.play(request, reply)
+        return reply
+
+    async def _gated(
+        self,
+        mode: Mode,
+        asked: Asked,
+        turns: Sequence[Turn],
+        gate: Notice | Reply | None,
+        outcome: Outcome,
+    ) -> Reply:
+        if isinstance(gate, Reply):
+            return gate
+        if gate is not None and not gate.answer_follows:
+            return mode.notice(gate, None)
+        if isinstance(outcome, Said) and outcome.text is None:
+            outcome = replace(outcome, text=await self.ask(asked.message, turns))
+        reply = mode.reply(asked, outcome)
+        return reply if gate is None else mode.notice(gate, reply)
+
+    def _asked(self, message: str, bot: Bot) -> Asked:
+        first = bot.id not in self._logs
+        log = self._logs.setdefault(bot.id, len(self._logs) + 1)
+        # The row is a number when it was just made, and a string when it was read back.
+        return Asked(message, int(self.settings.clock()), log if first else str(log), _GREETING)
+
+    def _pace(self, request: web.Request) -> float:
+        return self.settings.pace * (10 if "slow" in request[EXCHANGE].markers else 1)
+
+
+def read_history(text: str) -> tuple[Turn, ...]:
+    r"""Read the posted history as the plugin does: every backslash is deleted before the JSON is read.
+
+    So ``\u00e9`` becomes ``u00e9``, and a quote that was escaped breaks the JSON: the whole memory is then empty.
+    """
+    entries = json_decode(text.replace("\\", ""))
+    if not isinstance(entries, list):
+        return ()
+    texts = (entry.get("text") if isinstance(entry, dict) else entry for entry in entries)
+    return tuple(_turn(sanitize_textarea(entry)) for entry in texts if isinstance(entry, str))
+
+
+def _turn(text: str) -> Turn:
+    speaker, colon, said = text.partition(": ")
+    if colon and speaker in ("Human", "AI"):
+        return Turn("assistant" if speaker == "AI" else "user", said)
+    return Turn("user", text)
+
+
+def _number(text: str) -> int:
+    digits = re.match(r"\s*\d{1,18}", text, re.ASCII)
+    return int(digits[0]) if digits else 0
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
+
+
+def _links(origin: str, post_id: int) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Link", f'<{origin}/wp-json/>; rel="https://api.w.org/"'),
+        ("Link", f'<{origin}/wp-json/wp/v2/pages/{post_id}>; rel="alternate"; type="application/json"'),
+        ("Link", f"<{origin}/?p={post_id}>; rel=shortlink"),
+    )
+
+
+def _blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def _before(debris: bytes) -> Output:
+    return lambda _request, reply: replace(reply, chunks=[debris, *reply.chunks])
+
+
+def _crlf(_request: web.Request, reply: Reply) -> Reply:
+    return replace(reply, chunks=[chunk.replace(b"\n", b"\r\n") for chunk in reply.chunks])
+
+
+def _split(_request: web.Request, reply: Reply) -> Reply:
+    return replace(reply, chunks=list(_blocks(b"".join(reply.chunks), 37)))
+
+
+def _gzip(request: web.Request, reply: Reply) -> Reply:
+    if "gzip" not in request.headers.get("Accept-Encoding", ""):
+        return reply
+    packer = zlib.compressobj(wbits=31)
+    chunks = [packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) for chunk in reply.chunks]
+    return replace(reply, chunks=[*chunks, packer.flush()], headers=[*reply.headers, ("Content-Encoding", "gzip")])
+
+
+def _slow(_request: web.Request, reply: Reply) -> Reply:
+    return reply  # the pace is set for the whole exchange
+
+
+_SERVER = ("Server", "nginx")
+_GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
+_LONG = " ".join(f"word{number}" for number in range(400))
+_NOTICES = b"".join(
+    b"<br />\n<b>Deprecated</b>:  Function plugin_helper_%d() is deprecated in "
+    b"<b>/srv/site/wp-content/plugins/helper/part-%d.php</b> on line <b>%d</b><br />\n" % (number, number, 7 * number)
+    for number in range(1, 21)
+)
+
+_DEFAULT = Bot(0, ChatMode(), page_streams=True)
+# The page says that the floating bot does not stream, and the plugin streams (page_widget, widget_action_ok).
+_FLOATING = Bot(0, ChatMode(), page_streams=False, floating=True)
+_STREAMING = Bot(4, ChatMode(), page_streams=True)
+_BUFFERED = Bot(5, JsonMode(), page_streams=False)
+_COMPLETION = Bot(8, CompletionMode(), page_streams=True)
+_ASSISTANT = Bot(9, AssistantMode(), page_streams=True, assistant=True)
+
+BOTS = {bot.id: bot for bot in (_STREAMING, _BUFFERED, _COMPLETION, _ASSISTANT)}
+_DEFAULT_BOTS = {INLINE_ACTION: _DEFAULT, FLOATING_ACTION: _FLOATING}
+
+PAGES = (
+    ChatPage("default", "/", "the default bot, streaming", 12, (_DEFAULT,)),
+    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, (_STREAMING,)),
+    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, (_BUFFERED,)),
+    ChatPage("two", "/chat-two/", "two bots on one page", 15, (_STREAMING, _BUFFERED)),
+    ChatPage(
+        "escaped",
+        "/chat-escaped/",
+        "a page whose text shows a fake nonce before the real one",
+        24,
+        (_STREAMING,),
+        # As text, and in every place whose content is no markup.
+        f"The tag looks like this: <code>{FAKE_TAG.replace('<', '&lt;').replace('>', '&gt;')}</code>\n"
+        f"<!-- {FAKE_TAG} -->\n<textarea readonly>{FAKE_TAG}</textarea>\n<script>/* {FAKE_TAG} */</script>",
+    ),
+    ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, (_FLOATING,)),
+    ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, (_ASSISTANT,)),
+    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, (_COMPLETION,)),
+    ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, (), "Nobody to talk to here."),
+)
+
+GATES: tuple[Marker[Notice | Reply], ...] = (
+    Marker(
+        "fatal",
+        "a PHP error: 500 and a page of HTML",
+        Reply(
+            [b'<p>This site met an error it cannot handle.</p><p><a href="https://example.org/">Read more.</a></p>'],
+            HTML,
+            500,
+            headers=AJAX_HEADERS,
+        ),
+    ),
+    Marker(
+        "maintenance",
+        "the site is being updated: 503 and a page of HTML",
+        Reply(
+            [b"<!DOCTYPE html>\n<html>\n<head><title>Closed</title></head>\n<body><p>Back soon.</p></body></html>\n"],
+            HTML,
+            503,
+            headers=(*AJAX_HEADERS, ("Retry-After", "600")),
+        ),
+    ),
+    Marker("no-key", "no API key is set: JSON with status error, on streaming bots too", error_json("No key is set.")),
+    Marker(
+        "token-limit",
+        "the visitor's quota is used up: JSON without status, or one frame and no end marker",
+        Notice("Your share is used up \u2014 &quot;come back tomorrow&quot;.", "tokenLimitReached", status=False),
+    ),
+    Marker(
+        "banned",
+        "a banned word: JSON with status error, or a frame after which the answer still comes",
+        Notice("There is a word in your message that this site does not take.", "messageFlagged", answer_follows=True),
+    ),
+    Marker(
+        "ip-banned",
+        "a banned address: JSON with status error, or a frame after which the answer still comes",
+        Notice("This site does not take messages from your address.", "ipBanned", answer_follows=True),
+    ),
+    Marker("moderated", "moderation refused the message", Notice("Your message was refused.", "modflag")),
+    Marker("vector-store", "the vector store failed", Notice("The vector store answered: no index.", "pineconeError")),
+)
+
+UPSTREAMS: tuple[Marker[Outcome], ...] = (
+    Marker(
+        "upstream-401",
+        "the upstream refuses the site's key: words as frames, twice; or JSON with status error",
+        Refused("The key sk-xxxx was not accepted. Keys are made at https://keys.example/account/keys."),
+    ),
+    Marker("upstream-429", "the upstream's rate limit", Refused("Too many requests: try again in 20 s (limit 3/min).")),
+    Marker(
+        "quote",
+        "an upstream error with quotes in it: in a stream they make the JSON of its words invalid",
+        Refused('Not a valid value: "foo". Known values are: \'system\', "user" & others.\nSee the manual.'),
+    ),
+    Marker("midfail", "the upstream fails after a few words: an error frame", Said(ends="midfail")),
+    Marker("cut", "the upstream breaks off in the middle of a line", Said(ends="cut")),
+    Marker("nodone", "the upstream forgets its [DONE]", Said(ends="nodone")),
+    Marker("stall", "after a few words nothing more comes, and the connection stays", Said(ends="stall")),
+    Marker("silent", "not even a status line comes", Silent()),
+    Marker("null", "the upstream's content is null: JSON mode puts an object into data", Null()),
+    Marker(
+        "unreachable",
+        "the upstream cannot be reached: an empty stream; or JSON with status error",
+        Unreachable("cURL error 7: Failed to connect to 192.0.2.1 port 443 after 0 ms: Couldn't connect to server"),
+    ),
+    Marker("long", "400 words that can be counted", Said(_LONG)),
+    Marker("empty", "the upstream answers with an empty text", Said("")),
+    Marker("limited", "an exception in the plugin: words, then data: [LIMITED]", Threw("The plugin gave up.")),
+    Marker(
+        "html502",
+        "the upstream's proxy sends HTML: raw in a stream, empty data in JSON",
+        Html("<html>\n<head><title>502 Bad Gateway</title></head>\n<body><h1>502 Bad Gateway</h1></body>\n</html>\n"),
+    ),
+)
+
+OUTPUTS: tuple[Marker[Output], ...] = (
+    Marker("bom", "another plugin's byte order mark before the reply", _before(b"\xef\xbb\xbf\n")),
+    Marker("blank", "blank lines before the reply", _before(b"\n\n\r\n")),
+    Marker("notices", "PHP notices, as HTML, before the reply", _before(_NOTICES)),
+    Marker("crlf", "lines end with CRLF", _crlf),
+    Marker("split", "chunks of 37 bytes, wherever that cuts", _split),
+    Marker("gzip", "gzip, flushed at each frame, for clients that accept it", _gzip),
+    Marker("slow", "ten times the pace", _slow),
+)
+
+AIPowerSite.pages = PAGES
+AIPowerSite.markers = (*GATES, *UPSTREAMS, *OUTPUTS)

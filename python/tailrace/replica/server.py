@@ -1,0 +1,190 @@
+"""The replica's life: one port a site, opened together, closed together and within a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from tailrace.errors import InvalidRequestError
+from tailrace.replica.ai_power import AIPowerSite
+from tailrace.replica.answers import Answers, builtin_answer
+from tailrace.replica.exchanges import Exchange, Exchanges
+from tailrace.replica.geminiprochat import GeminiProChatSite
+from tailrace.replica.nonces import WORDPRESS_LIFETIME
+from tailrace.replica.site import EXCHANGE, Marker, Settings, Site, hide_framework
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
+
+SITES: tuple[type[Site], ...] = (AIPowerSite, GeminiProChatSite)
+MAX_REQUEST_BYTES = 8 * 2**20
+
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """One page as a table shows it."""
+
+    name: str
+    url: str
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """One site as a table shows it; `markers` are the words that make it misbehave."""
+
+    name: str
+    url: str
+    shows: str
+    pages: tuple[PageInfo, ...]
+    markers: tuple[Marker[Any], ...]
+
+
+class Replica:
+    """All sites of `SITES` on `host`, each on a port of its own, at the root of its origin.
+
+    `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two chunks of an
+    answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are GeminiProChat's. Leaving the
+    context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is taken raises the
+    system's `OSError`, and nothing stays open.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        answers: Answers = builtin_answer,
+        pace: float = 0.0,
+        nonce_lifetime: float = WORDPRESS_LIFETIME,
+        clock: Callable[[], float] = time.time,
+        secret: str = "",
+        password: str | None = None,
+        shutdown_timeout: float = 1.0,
+    ) -> None:
+        if not 0 <= port <= _HIGHEST_PORT - len(SITES) + 1:
+            raise InvalidRequestError(f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}")
+        if not pace >= 0:
+            raise InvalidRequestError(f"pace must be 0 or more seconds, not {pace!r}")
+        self.exchanges = Exchanges()
+        self._host = host
+        self._port = port
+        self._shutdown_timeout = shutdown_timeout
+        self._stopping = asyncio.Event()
+        settings = Settings(
+            answers=answers,
+            pace=pace,
+            clock=clock,
+            nonce_lifetime=nonce_lifetime,
+            secret=secret,
+            password=password,
+            stopping=self._stopping,
+        )
+        self._sites: Mapping[str, Site] = {site.name: site(settings) for site in SITES}
+        self._urls: dict[str, str] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for offset, site in enumerate(self._sites.values()):
+                port = self._port + offset if self._port else 0
+                self._urls[site.name] = await self._serve(site, port, stack)
+            stack.callback(self._stopping.set)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._urls.clear()
+        await self._stack.aclose()
+
+    @property
+    def sites(self) -> tuple[SiteInfo, ...]:
+        """The sites, where they are and what they have to show."""
+        return tuple(self._info(site) for site in self._sites.values())
+
+    def url(self, site: str) -> str:
+        """Return the origin of `site`, without a slash at its end."""
+        name = self._site(site).name
+        if name not in self._urls:
+            raise InvalidRequestError("the replica is not running: enter it with `async with` first")
+        return self._urls[name]
+
+    def page(self, site: str, page: str) -> str:
+        """Return the full URL of one page of `site`, by its short name."""
+        pages = {each.name: each.path for each in self._site(site).pages}
+        if page not in pages:
+            raise InvalidRequestError(f"{site} has no page {page!r}; it has {', '.join(pages)}")
+        return self.url(site) + pages[page]
+
+    def expire_nonces(self, site: str) -> None:
+        """Make `site` refuse every nonce that its pages have shown so far."""
+        self._site(site).expire_nonces()
+
+    def _site(self, name: str) -> Site:
+        if name not in self._sites:
+            raise InvalidRequestError(f"there is no site {name!r}; there are {', '.join(self._sites)}")
+        return self._sites[name]
+
+    def _info(self, site: Site) -> SiteInfo:
+        url = self.url(site.name)
+        pages = tuple(PageInfo(page.name, url + page.path, page.shows) for page in site.pages)
+        return SiteInfo(site.name, url, site.shows, pages, site.markers)
+
+    async def _serve(self, site: Site, port: int, stack: AsyncExitStack) -> str:
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site)])
+        app.on_response_prepare.append(hide_framework)
+        app.router.add_route("*", "/{path:.*}", site.handle)
+        runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=self._shutdown_timeout,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self._host, port).start()
+        return _url(runner.addresses[0])
+
+    def _recorder(self, site: Site) -> Any:
+        @web.middleware
+        async def record(
+            request: web.Request,
+            handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        ) -> web.StreamResponse:
+            exchange = Exchange(site.name, request.method, request.path_qs, request.headers.copy())
+            request[EXCHANGE] = exchange
+            self.exchanges.begin(exchange)
+            try:
+                response = await handler(request)
+            except (asyncio.CancelledError, ConnectionError):
+                self.exchanges.end(exchange, "aborted")
+                raise
+            except web.HTTPException as refusal:
+                exchange.status = refusal.status
+                self.exchanges.end(exchange, "finished")
+                raise
+            except BaseException:
+                self.exchanges.end(exchange, "failed")
+                raise
+            self.exchanges.end(exchange, "finished")
+            return response
+
+        return record
+
+
+def _url(address: Any) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,130 @@
+"""Reads captured exchanges and compares replies by shape: what may differ from site to site is made equal."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
+AI_POWER = CAPTURES / "ai-power" / "1.9.18"
+GEMINIPROCHAT = CAPTURES / "geminiprochat"
+
+# Words of the protocol; any other string is somebody's wording.
+_PROTOCOL_WORDS = frozenset(
+    {
+        "", "success", "error", "Something went wrong", "chat.completion.chunk", "gpt-4o-mini", "default", "assistant",
+        "stop", "thread.message.delta", "text", "server_error", "Error",
+    }
+)  # fmt: skip
+# What stands there is the answer; only whether there is any can be compared.
+_ANSWER_KEYS = frozenset({"content", "value"})
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One captured exchange of AI Power."""
+
+    fields: dict[str, str]
+    multipart: bool
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+
+def ai_power_capture(name: str) -> Captured:
+    request = (AI_POWER / f"{name}.request.txt").read_text()
+    status, *headers = (AI_POWER / f"{name}.headers.txt").read_text().strip().splitlines()
+    fields = dict(re.findall(r"^(\w+) = (.*)$", request, re.MULTILINE))
+    return Captured(
+        fields={key: ast.literal_eval(value) for key, value in fields.items()},
+        multipart="body encoding: multipart" in request,
+        status=int(status.split()[1]),
+        headers=[(key, value) for key, _, value in (line.partition(": ") for line in headers)],
+        body=(AI_POWER / f"{name}.body").read_bytes(),
+    )
+
+
+def shape(value: Any) -> Any:
+    """Make equal what two sites may say differently; keys keep their order."""
+    if isinstance(value, dict):
+        return [
+            (key, bool(item) if key in _ANSWER_KEYS and isinstance(item, str) else shape(item))
+            for key, item in value.items()
+        ]
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    if isinstance(value, str):
+        return value if value in _PROTOCOL_WORDS else "…"
+    return value if value is None or isinstance(value, bool) else type(value).__name__
+
+
+def frames(body: bytes) -> list[Any]:
+    """Return the shapes of a stream's frames, a run of equal ones once, and what stands after the last."""
+    *blocks, rest = body.decode().split("\n\n")
+    found: list[Any] = [[_line(line) for line in block.split("\n")] for block in blocks]
+    return [frame for number, frame in enumerate(found) if not number or frame != found[number - 1]] + [rest]
+
+
+def _line(line: str) -> Any:
+    field, _, value = line.partition(": ")
+    try:
+        return field, shape(json.loads(value))
+    except ValueError:
+        return field, value if field == "event" or value in ("[DONE]", "[LIMITED]", "") else "…"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A reply as it came off the socket."""
+
+    status_line: str
+    headers: dict[str, str]
+    chunks: list[bytes]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.chunks)
+
+
+def parse_raw(data: bytes) -> Raw:
+    """Take a chunked reply apart; a chunk that is missing or too short raises."""
+    head, _, rest = data.partition(b"\r\n\r\n")
+    status_line, *lines = head.decode().split("\r\n")
+    headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines)}
+    assert headers["transfer-encoding"] == "chunked"
+    chunks = []
+    while True:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        chunk, end, rest = rest[:length], rest[length : length + 2], rest[length + 2 :]
+        assert len(chunk) == length
+        assert end == b"\r\n"
+        if not length:
+            assert rest == b""
+            return Raw(status_line, headers, chunks)
+        chunks.append(chunk)
+
+
+async def exchange_raw(url: str, request: bytes) -> Raw:
+    """Send `request` as it stands and read until the server closes."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        return parse_raw(await reader.read())
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def http_post(path: str, body: bytes, content_type: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
