@@ -148,7 +148,7 @@ impl DeltaDecoder {
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let ids = PyDict::new(py);
-        for (name, value) in self.deltas.ids() {
+        for (name, value) in self.deltas.ids().iter() {
             ids.set_item(name, value)?;
         }
         Ok(ids)

@@ -41,13 +41,13 @@ pub fn widget_not_found(py: Python<'_>, message: &str) -> PyErr {
 }
 
 /// Why a page gave no tokens.
-pub fn no_tokens(py: Python<'_>, problem: &PageProblem) -> PyErr {
+pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
     match problem {
         PageProblem::Challenge => match errors(py).and_then(|module| module.call_method0("ChallengeError")) {
             Ok(error) => PyErr::from_value(error),
             Err(error) => error,
         },
-        PageProblem::Limit { .. } => limit_exceeded(py, &problem.to_string()),
+        PageProblem::Limit(_) => limit_exceeded(py, &problem.to_string()),
         _ => named(py, "TokenNotFoundError", problem.as_str()),
     }
 }

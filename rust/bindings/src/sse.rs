@@ -25,7 +25,7 @@ pub struct ServerSentEvent {
 impl From<Event<'_>> for ServerSentEvent {
     fn from(event: Event<'_>) -> Self {
         Self {
-            event: event.event_type().to_owned(),
+            event: event.kind().to_owned(),
             data: event.data.to_owned(),
             id: event.id.to_owned(),
             retry: event.retry,
@@ -50,8 +50,6 @@ impl ServerSentEvent {
 #[pyclass(module = "tailrace")]
 pub struct SSEDecoder {
     events: EventDecoder,
-    /// The limit was passed in a feed that had events to return first.
-    overflow: Option<String>,
 }
 
 #[pymethods]
@@ -60,37 +58,34 @@ impl SSEDecoder {
     #[new]
     #[pyo3(signature = (*, max_event_bytes = 8_388_608))]
     fn new(py: Python<'_>, max_event_bytes: i64) -> PyResult<Self> {
-        let max_event_bytes = limit(py, "max_event_bytes", max_event_bytes)?;
-        Ok(Self { events: EventDecoder::new(max_event_bytes), overflow: None })
+        Ok(Self { events: EventDecoder::new(limit(py, "max_event_bytes", max_event_bytes)?) })
     }
 
     /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the next call on.
     fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<Vec<ServerSentEvent>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
-        decoder.check(py)?;
         let bytes = bytes_of(data)?;
         let mut found = Vec::new();
         let fed = decoder.events.feed(&bytes, |event| {
             found.push(ServerSentEvent::from(event));
             ControlFlow::Continue(())
         });
-        if let Err(overflow) = fed {
-            decoder.overflow = Some(overflow.to_string());
-            if found.is_empty() {
-                decoder.check(py)?;
-            }
+        match fed {
+            Err(overflow) if found.is_empty() => Err(limit_exceeded(py, &overflow.to_string())),
+            // The core stays failed: the next call says so.
+            _ => Ok(found),
         }
-        Ok(found)
     }
 
     /// The end of the stream: an unfinished event is dropped, as the specification says.
     fn close(slf: &Bound<'_, Self>) -> PyResult<Vec<ServerSentEvent>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
-        decoder.check(py)?;
-        decoder.events.close();
-        Ok(Vec::new())
+        match decoder.events.close() {
+            Ok(()) => Ok(Vec::new()),
+            Err(overflow) => Err(limit_exceeded(py, &overflow.to_string())),
+        }
     }
 
     /// The last event id in force.
@@ -103,14 +98,5 @@ impl SSEDecoder {
     #[getter]
     fn retry(&self) -> Option<u64> {
         self.events.retry()
-    }
-}
-
-impl SSEDecoder {
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
-        match &self.overflow {
-            Some(message) => Err(limit_exceeded(py, message)),
-            None => Ok(()),
-        }
     }
 }
