@@ -109,6 +109,11 @@ class Transport(ABC):
 class Session(ABC):
     """One call: its own cookie jar, one proxy for every request. Replies outlive no session."""
 
+    @property
+    @abstractmethod
+    def cookies(self) -> dict[str, str]:
+        """The jar as it stands: the cookies begun with, and those that replies have set."""
+
     @abstractmethod
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a GET and return when the reply's head is in. Follows redirects by the rules of `rules.redirect_target`.

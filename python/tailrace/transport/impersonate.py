@@ -21,7 +21,7 @@ from tailrace import errors
 from tailrace.transport import rules
 from tailrace.transport.base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, Limits, Timeouts, Transport
 from tailrace.transport.decoding import ACCEPT_ENCODING
-from tailrace.transport.shared import Call, DecodedReply, RuledSession
+from tailrace.transport.shared import Call, DecodedReply, RuledSession, in_jar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,6 +142,11 @@ class _CurlSession(RuledSession):
         self._jar: aiohttp.CookieJar | None = None
         self._closed = False
         self._replies: weakref.WeakSet[_CurlReply] = weakref.WeakSet()
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        return dict(self.call.cookies) if self._jar is None else in_jar(self._jar)
 
     async def aclose(self) -> None:
         """See `Session.aclose`."""

@@ -21,7 +21,7 @@ from tailrace import errors
 from tailrace.transport import rules
 from tailrace.transport.base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, Limits, Timeouts, Transport
 from tailrace.transport.decoding import ACCEPT_ENCODING
-from tailrace.transport.shared import Call, DecodedReply, RuledSession
+from tailrace.transport.shared import Call, DecodedReply, RuledSession, in_jar
 from tailrace.transport.socks import require_socks, socks_connector, socks_errors
 
 if TYPE_CHECKING:
@@ -135,6 +135,11 @@ class _AiohttpSession(RuledSession):
         self._client: aiohttp.ClientSession | None = None
         self._closed = False
         self._replies: weakref.WeakSet[_AiohttpReply] = weakref.WeakSet()
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        return dict(self.call.cookies) if self._client is None else in_jar(self._client.cookie_jar)
 
     async def aclose(self) -> None:
         """See `Session.aclose`."""

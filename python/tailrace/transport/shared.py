@@ -12,11 +12,12 @@ from tailrace.transport.base import Reply, Session
 from tailrace.transport.decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from http.cookies import Morsel
 
     from tailrace.transport.base import Limits, Timeouts
 
-__all__ = ["Call", "DecodedReply", "Request", "RuledSession"]
+__all__ = ["Call", "DecodedReply", "Request", "RuledSession", "in_jar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
+
+
+def in_jar(jar: Iterable[Morsel[str]]) -> dict[str, str]:
+    """Names and values of a jar's cookies."""
+    return {morsel.key: morsel.value for morsel in jar}
 
 
 class RuledSession(Session):
