@@ -1,4 +1,6 @@
-"""What Tailrace does, on loopback alone: four providers stream from replicas of their sites, then recorded replies of
+"""What Tailrace does, on loopback alone.
+
+Four providers stream from replicas of their sites, then recorded replies of
 the real software are decoded.
 """
 

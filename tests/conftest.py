@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Complaints(logging.Handler):

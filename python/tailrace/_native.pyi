@@ -213,4 +213,3 @@ def scan_page(html: bytes | bytearray | memoryview) -> Page:
 
 def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
     """The lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat checks it."""
-

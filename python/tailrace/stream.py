@@ -125,7 +125,7 @@ class ChatStream:
 
     @property
     def ids(self) -> dict[str, str]:
-        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …"""
+        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …."""
         return {} if self._opening is None else self._opening.decoder.ids
 
     @property
@@ -147,7 +147,7 @@ class ChatStream:
         return self._ready.popleft()
 
     async def read(self) -> list[str]:
-        """All deltas that are ready, at least one; ``[]`` at the end. Cheaper than one ``async for`` step a delta."""
+        """Return all deltas that are ready, at least one, or ``[]`` at the end: cheaper than a step a delta."""
         if not self._ready and not await self._advance():
             return []
         deltas = list(self._ready)
@@ -389,9 +389,8 @@ def _status(source: object) -> int:
 
 
 def _reader(source: Any) -> _ChunkReader:
-    content = getattr(source, "content", None) if hasattr(source, "headers") else None
-    if hasattr(content, "iter_any"):  # aiohttp
-        return _ChunkReader(content.iter_any(), source)
+    if hasattr(source, "content") and hasattr(source.content, "iter_any"):  # aiohttp
+        return _ChunkReader(source.content.iter_any(), source)
     if hasattr(source, "aiter_bytes"):  # httpx
         return _ChunkReader(source.aiter_bytes(), source)
     if isinstance(source, AsyncIterable):

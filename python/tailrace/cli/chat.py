@@ -46,8 +46,8 @@ def chat(  # one parameter an option
     url: str | None,
     proxy: str | None,
     timeout: float,
-    replica: bool,  # noqa: FBT001 - click's way
-    as_json: bool,  # noqa: FBT001
+    replica: bool,
+    as_json: bool,
 ) -> None:
     """Send PROMPT and print the answer as it arrives. Without PROMPT, or with "-", it is read from stdin."""
     if replica and url is not None:

@@ -17,7 +17,7 @@ __all__ = ["providers"]
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
-def providers(as_json: bool) -> None:  # noqa: FBT001 - click's way
+def providers(as_json: bool) -> None:
     """List the providers. "works" speaks of the client; whether the site does, a call tells."""
     rows = [_row(provider) for provider in site_providers()]
     if as_json:

@@ -11,7 +11,6 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +22,8 @@ from tailrace.stream import ChatStream, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from tailrace.transport import TransportKind
 
 __all__ = ["AsyncGeneratorProvider", "Call", "CallOptions", "ChatProvider", "ProviderModelMixin", "World"]
@@ -137,7 +138,7 @@ class AsyncGeneratorProvider(ABC):
         return {"name": cls.__name__, "url": cls.url, "label": cls.label}
 
     @_ClassProperty
-    def params(cls: type[AsyncGeneratorProvider]) -> str:  # type: ignore[misc]  # noqa: N805 - a property of the class
+    def params(cls: type[AsyncGeneratorProvider]) -> str:  # noqa: N805 - a property of the class
         """What `create_async_generator` accepts, one parameter a line."""
         parameters = inspect.signature(cls.create_async_generator).parameters.values()
         named = [str(each) for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]

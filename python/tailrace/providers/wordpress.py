@@ -29,7 +29,7 @@ from tailrace.transport import read_within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace._native import ChatWidget, Page
+    from tailrace._native import ChatWidget, Page, PageTokens
     from tailrace.messages import Turn
     from tailrace.transport import Reply, Session
 
@@ -100,15 +100,17 @@ class WordPressCall(Call):
         if self._fixed_tokens() is not None:
             return None
         if self._fresh:
-            return self._give_up(error)
+            self._refuse_page(error)
+            return None
         stale, self._fresh = self._tokens, True
         self._tokens = await self._cache.refresh(self._key, stale, self._fetch_led)
         if self._tokens.nonce == stale.nonce:
-            return self._give_up(error)
+            self._refuse_page(error)
+            return None
         return await self._post()
 
-    def _give_up(self, error: StreamError) -> None:
-        """A nonce just fetched cannot be stale: if it was refused all the same, the page was. Else the error stands."""
+    def _refuse_page(self, error: StreamError) -> None:
+        """A nonce just fetched cannot be stale: where it was refused all the same, the page was."""
         if error.status == _FORBIDDEN:
             raise NonceRefusedError(
                 "upstream",
@@ -184,13 +186,15 @@ class WordPressCall(Call):
         return scanner.close()
 
     def _read_tokens(self, page: Page, page_url: str) -> SiteTokens:
-        widget = _chosen(page, self._bot_id)
+        asked_for = self._bot_id is not None and bool(page.widgets)
+        widget = page.widget(bot_id=self._bot_id) if asked_for else None
+        tokens = page.tokens
+        widget = widget or _speaking(page, tokens)
         if widget is not None and widget.kind != self.provider.dialect:
             raise ProviderNotWorkingError(
                 f"the bot on this page speaks {widget.kind}, the plugin's protocol since 2.3; "
                 f"{self.provider.__name__} speaks {self.provider.dialect}"
             )
-        tokens = page.tokens
         return SiteTokens(
             nonce=tokens.nonce,
             post_id=tokens.post_id,
@@ -255,11 +259,9 @@ def _may_be_refusal(decoder: DeltaDecoder, error: StreamError) -> bool:
 _OK = 200
 
 
-def _chosen(page: Page, bot_id: str | None) -> ChatWidget | None:
-    """The widget that `page.tokens` speaks of: the bot asked for, else the first complete one; None for a fallback."""
-    if bot_id is not None and page.widgets:
-        return page.widget(bot_id=bot_id)
-    return next((widget for widget in page.widgets if widget.nonce and (widget.post_id or widget.kind == "aipkit")), None)
+def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
+    """The widget these tokens are of; None when they come from another place on the page."""
+    return next((each for each in page.widgets if (each.nonce, each.post_id) == (tokens.nonce, tokens.post_id)), None)
 
 
 async def _page_error(reply: Reply, idle: float | None) -> StreamError:
