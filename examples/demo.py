@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, ChatStream, DeltaDecoder, GPROChat
+from tailrace.providers import ChatProvider
 from tailrace.replica import Replica
 
 CAPTURES = Path(__file__).resolve().parent.parent / "tests" / "vectors" / "captures"
@@ -35,7 +37,7 @@ async def main() -> None:
     decode("a stream that breaks off", "ai-power", "ai-power/1.9.18/stream_upstream_midfail.body")
 
 
-async def ask(provider: type[ChatGptt | GPROChat], shows: str, url: str, **options: str) -> None:
+async def ask(provider: type[ChatProvider], shows: str, url: str, **options: Any) -> None:
     """Stream one answer."""
     print(f"=== {provider.__name__}: {shows}\n")
     async with provider.create_async_generator("", MESSAGES, url=url, **options) as stream:
