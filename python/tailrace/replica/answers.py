@@ -99,7 +99,7 @@ _PARAGRAPHS = (
     ),
 )
 _WRITING_SYSTEMS = (
-    "The same in other hands: 字符不应该被拆开。ことばは途中で切れない, слово целиком, שלום, "
+    "The same in other hands: 字符不应该被拆开。ことばは途中で切れない, слово целиком, שלום, déjà vu, "
     "and a family 👩‍👩‍👧 waving 🎉.\u2028"
     "(That line was ended by U+2028, which is no line end to a stream.)"
 )

@@ -135,12 +135,12 @@ class JsonMode:
                 return self._success(asked, "")
             case Threw(message):
                 return error_json(message)
+            case Silent() | Said(ends="stall"):
+                return _SILENCE
             case Said():
                 return self._failure(asked, _SERVER_ERROR)
             case Refused(message) | Unreachable(message):
                 return self._failure(asked, message)
-            case Silent():
-                return _SILENCE
 
     def _success(self, asked: Asked, data: object) -> Reply:
         body = {"status": "success", "msg": "Something went wrong", "greeting_message": asked.greeting}

@@ -58,28 +58,29 @@ class GeminiProChatSite(Site):
         self._password = settings.password or ""
 
     async def answer(self, request: web.Request) -> Reply:
-        """Answer the page, the two endpoints, or anything else (404)."""
+        """Answer the page, the two endpoints, or anything else (404); what throws in JavaScript is an empty 500."""
+        try:
+            return await self._route(request)
+        except Thrown:
+            return Reply([], None, 500, "Server error")
+
+    async def _route(self, request: web.Request) -> Reply:
         match request.method, request.path:
             case "GET" | "HEAD", "/":
                 return Reply([_PAGE.encode()], "text/html; charset=utf-8")
             case "POST", "/api/generate":
-                return await self._endpoint(request, self._generate)
+                return await self._generate(request, await self._body(request))
             case "POST", "/api/auth":
-                return await self._endpoint(request, self._auth)
+                return self._auth(await self._body(request))
             case _:
                 return Reply([b"<!doctype html><title>404: Not found</title>"], "text/html", 404)
 
-    async def _endpoint(self, request: web.Request, handler: Any) -> Reply:
-        """Read the body and answer; what throws in JavaScript is 500 with nothing in it."""
-        try:
-            body = read_json((await request.read()).decode("utf-8-sig", "replace"))
-            request[EXCHANGE].json = body
-            reply: Reply = await handler(request, body)
-        except Thrown:
-            return Reply([], None, 500, "Server error")
-        return reply
+    async def _body(self, request: web.Request) -> object:
+        body: object = read_json((await request.read()).decode("utf-8-sig", "replace"))
+        request[EXCHANGE].json = body
+        return body
 
-    async def _auth(self, _request: web.Request, body: object) -> Reply:
+    def _auth(self, body: object) -> Reply:
         code = 0 if self._admits(member(body, "pass")) else -1
         return Reply([b'{"code":%d}' % code], JSON_AS_TEXT)
 
@@ -93,8 +94,6 @@ class GeminiProChatSite(Site):
         signature = sign(member(body, "time"), message, self._secret)
         if member(body, "sign") != signature:
             return _error(401, "Invalid signature.")
-        if not isinstance(messages, list):  # a string is the only other thing with a last item, and it has no role
-            raise Thrown
         return await self._upstream(request, messages[:-1], message)
 
     async def _upstream(self, request: web.Request, earlier: Sequence[object], message: str) -> Reply:

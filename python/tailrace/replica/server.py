@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
+    from aiohttp.typedefs import Middleware
+
 SITES: tuple[type[Site], ...] = (AIPowerSite, GeminiProChatSite)
 MAX_REQUEST_BYTES = 8 * 2**20
 
@@ -93,6 +95,7 @@ class Replica:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self._stopping.clear()
         async with AsyncExitStack() as stack:
             for offset, site in enumerate(self._sites.values()):
                 port = self._port + offset if self._port else 0
@@ -158,7 +161,7 @@ class Replica:
         await web.TCPSite(runner, self._host, port).start()
         return _url(runner.addresses[0])
 
-    def _recorder(self, site: Site) -> Any:
+    def _recorder(self, site: Site) -> Middleware:
         @web.middleware
         async def record(
             request: web.Request,

@@ -122,7 +122,7 @@ class Site(ABC):
         exchange = request[EXCHANGE]
         exchange.status = reply.status
         await response.prepare(request)
-        for number, chunk in enumerate(reply.chunks):
+        for number, chunk in enumerate(() if request.method == "HEAD" else reply.chunks):
             if number:
                 await asyncio.sleep(reply.pace)
             await response.write(chunk)

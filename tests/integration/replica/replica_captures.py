@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -55,15 +54,16 @@ def ai_power_capture(name: str) -> Captured:
 def shape(value: Any) -> Any:
     """Make equal what two sites may say differently; keys keep their order."""
     if isinstance(value, dict):
-        return [
-            (key, bool(item) if key in _ANSWER_KEYS and isinstance(item, str) else shape(item))
-            for key, item in value.items()
-        ]
+        return [(key, _answer(item) if key in _ANSWER_KEYS else shape(item)) for key, item in value.items()]
     if isinstance(value, list):
         return [shape(item) for item in value]
     if isinstance(value, str):
         return value if value in _PROTOCOL_WORDS else "…"
     return value if value is None or isinstance(value, bool) else type(value).__name__
+
+
+def _answer(value: Any) -> Any:
+    return bool(value) if isinstance(value, str) else shape(value)
 
 
 def frames(body: bytes) -> list[Any]:
@@ -100,7 +100,7 @@ def parse_raw(data: bytes) -> Raw:
     status_line, *lines = head.decode().split("\r\n")
     headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines)}
     assert headers["transfer-encoding"] == "chunked"
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         size, _, rest = rest.partition(b"\r\n")
         length = int(size, 16)
@@ -111,20 +111,3 @@ def parse_raw(data: bytes) -> Raw:
             assert rest == b""
             return Raw(status_line, headers, chunks)
         chunks.append(chunk)
-
-
-async def exchange_raw(url: str, request: bytes) -> Raw:
-    """Send `request` as it stands and read until the server closes."""
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        writer.write(request)
-        return parse_raw(await reader.read())
-    finally:
-        writer.close()
-        await writer.wait_closed()
-
-
-def http_post(path: str, body: bytes, content_type: str) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from replica_captures import ai_power_capture, exchange_raw, frames, http_post, parse_raw, shape
+from replica_captures import ai_power_capture, frames, parse_raw, shape
+from replica_client import ENDPOINT, exchange_raw, http_post, page_nonce
 
 from tailrace.replica import Question, Replica, Turn
-from tailrace.replica.ai_power import GATES, OUTPUTS, UPSTREAMS
+from tailrace.replica.ai_power import AIPowerSite
 
-ENDPOINT = "/wp-admin/admin-ajax.php"
 BOTS = {"stream": "4", "json": "5", "completion": "8", "assistant": "9"}
 
 # Captured case, and what the captured request's message becomes so that the replica has the same reason for it.
@@ -48,13 +48,6 @@ CASES = [
     ("json_upstream_null", "please [[null]] now"),
     ("json_upstream_unreachable", "[[unreachable]]"),
 ]
-
-
-async def page_nonce(session: aiohttp.ClientSession, replica: Replica) -> str:
-    async with session.get(replica.page("ai-power", "stream")) as reply:
-        found = re.search(r'\n     data-nonce="([0-9a-f]{10})"\n', await reply.text())
-    assert found is not None
-    return found[1]
 
 
 def form_data(fields: dict[str, str], *, multipart: bool) -> aiohttp.FormData:
@@ -341,7 +334,7 @@ async def test_nonces_expire_on_demand_and_new_ones_work() -> None:
 @pytest.mark.parametrize("bot", BOTS)
 async def test_every_marker_is_answered_by_every_kind_of_bot(bot: str) -> None:
     endless = {"stall", "silent"}
-    markers = [marker for marker in (*GATES, *UPSTREAMS, *OUTPUTS) if marker.name not in endless]
+    markers = [marker for marker in AIPowerSite.markers if marker.name not in endless]
     async with Replica() as replica, aiohttp.ClientSession() as session:
         for marker in markers:
             await ask(session, replica, f"hi {marker.text}", bot)
@@ -353,5 +346,5 @@ async def test_every_marker_is_answered_by_every_kind_of_bot(bot: str) -> None:
 
 
 def test_marker_names_are_unique() -> None:
-    names = [marker.name for marker in (*GATES, *UPSTREAMS, *OUTPUTS)]
+    names = [marker.name for marker in AIPowerSite.markers]
     assert len(names) == len(set(names))

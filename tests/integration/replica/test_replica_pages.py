@@ -21,8 +21,6 @@ CAPTURED_PAGES = {
 class Tags(HTMLParser):
     """Start tags in order; raw text is no markup, as in a browser."""
 
-    CDATA_CONTENT_ELEMENTS = ("script", "style", "textarea")
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str]]] = []
@@ -30,6 +28,8 @@ class Tags(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "textarea":
+            self.set_cdata_mode(tag)
         self.found.append((tag, {name: value or "" for name, value in attrs}))
 
     @property
