@@ -1,7 +1,10 @@
 //! Bytes of a chat reply in, text deltas out; and beside it: page in, tokens out; message in, signature out.
 #![forbid(unsafe_code)]
 
+mod event;
 pub mod json;
 mod limits;
+mod line;
 
+pub use event::{Event, EventDecoder};
 pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};
