@@ -1,0 +1,257 @@
+//! The tokenizer against html5ever's: any page, any splits, the same tags, attributes and raw text.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use html5ever::tendril::StrTendril;
+use html5ever::tokenizer::states::{RawKind, State};
+use html5ever::tokenizer::{
+    BufferQueue, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer as OracleTokenizer, TokenizerOpts,
+};
+use proptest::prelude::*;
+use tailrace_core::entity::{decode_attribute, decode_text};
+use tailrace_core::page::attributes::Tag;
+use tailrace_core::page::challenge::is_challenge;
+use tailrace_core::page::tokenizer::{Sink, Tokenizer};
+
+/// What both tokenizers are asked for. Text is that of raw elements only, pieces joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seen {
+    Start(String, Vec<(String, String)>),
+    End(String),
+    Text(String),
+}
+
+#[derive(Default)]
+struct Ours {
+    seen: Vec<Seen>,
+    rcdata: bool,
+    text: Vec<u8>,
+}
+
+impl Ours {
+    fn flush(&mut self) {
+        let text = String::from_utf8_lossy(&std::mem::take(&mut self.text)).into_owned();
+        let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{FFFD}");
+        let text = if self.rcdata { decode_text(&text).into_owned() } else { text };
+        if !text.is_empty() {
+            self.seen.push(Seen::Text(text));
+        }
+    }
+}
+
+impl Sink for Ours {
+    fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        self.rcdata = tag.is("title") || tag.is("textarea");
+        let mut names = HashSet::new();
+        let first = tag.attributes().filter(|attribute| names.insert(attribute.name()));
+        let attributes = first.map(|attribute| (attribute.name(), attribute.value().into_owned())).collect();
+        self.seen.push(Seen::Start(tag.name(), attributes));
+        ControlFlow::Continue(())
+    }
+
+    fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        self.flush();
+        self.seen.push(Seen::End(tag.name()));
+        ControlFlow::Continue(())
+    }
+
+    fn text(&mut self, piece: &[u8]) {
+        self.text.extend_from_slice(piece);
+    }
+}
+
+fn ours<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
+    let (mut tokenizer, mut sink) = (Tokenizer::new(), Ours::default());
+    for chunk in chunks {
+        assert!(tokenizer.feed(chunk, &mut sink).is_continue());
+    }
+    sink.flush();
+    sink.seen
+}
+
+/// html5ever's tokens, with the switches that its tree builder would make for HTML content with scripting on.
+#[derive(Default)]
+struct Oracle {
+    seen: RefCell<Vec<Seen>>,
+    raw: Cell<bool>,
+}
+
+impl TokenSink for Oracle {
+    type Handle = ();
+
+    fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
+        let mut seen = self.seen.borrow_mut();
+        let mut text = |piece: &str| match seen.last_mut() {
+            Some(Seen::Text(text)) => text.push_str(piece),
+            _ => seen.push(Seen::Text(piece.to_owned())),
+        };
+        match token {
+            Token::CharacterTokens(piece) if self.raw.get() => text(&piece),
+            Token::NullCharacterToken if self.raw.get() => text("\u{FFFD}"),
+            Token::TagToken(tag) if tag.kind == TagKind::EndTag => {
+                self.raw.set(false);
+                seen.push(Seen::End(tag.name.to_string()));
+            }
+            Token::TagToken(tag) => {
+                let pair =
+                    |attribute: &html5ever::Attribute| (attribute.name.local.to_string(), attribute.value.to_string());
+                seen.push(Seen::Start(tag.name.to_string(), tag.attrs.iter().map(pair).collect()));
+                let result = switch(&tag.name);
+                self.raw.set(!matches!(result, TokenSinkResult::Continue));
+                return result;
+            }
+            _ => {}
+        }
+        TokenSinkResult::Continue
+    }
+}
+
+fn switch(name: &str) -> TokenSinkResult<()> {
+    match name {
+        "script" => TokenSinkResult::RawData(RawKind::ScriptData),
+        "title" | "textarea" => TokenSinkResult::RawData(RawKind::Rcdata),
+        "style" | "noscript" | "iframe" | "noembed" | "noframes" | "xmp" => TokenSinkResult::RawData(RawKind::Rawtext),
+        "plaintext" => TokenSinkResult::Plaintext,
+        _ => TokenSinkResult::Continue,
+    }
+}
+
+fn oracle(page: &[u8]) -> Vec<Seen> {
+    let options = TokenizerOpts { initial_state: Some(State::Data), discard_bom: false, ..TokenizerOpts::default() };
+    let tokenizer = OracleTokenizer::new(Oracle::default(), options);
+    let input = BufferQueue::default();
+    input.push_back(StrTendril::from_slice(&String::from_utf8_lossy(page)));
+    let _ = tokenizer.feed(&input);
+    tokenizer.end();
+    tokenizer.sink.seen.into_inner()
+}
+
+/// Without the text of a raw element that the page's end has cut, which nobody is told of.
+fn closed(mut seen: Vec<Seen>) -> Vec<Seen> {
+    if matches!(seen.last(), Some(Seen::Text(_))) {
+        seen.pop();
+    }
+    seen
+}
+
+#[rustfmt::skip]
+const FRAGMENTS: &[&str] = &[
+    "<", ">", "/", "!", "-", "--", "=", "\"", "'", " ", "\n", "\r\n", "\t", "\u{c}", "\0", "a", "Z", "é", "&amp;", "&#x41",
+    "&notit;", "&copy=1", "&", "<<", "</", "</ ", "<!", "<!-", "<!--", "-->", "--!>", "<!-->", "<!--->", "<?php", "?>",
+    "<!DOCTYPE html>", "<!doctype html PUBLIC \"a>b\">", "<![CDATA[", "]]>", "<div", "<DIV class=x>", "</div>", "</DIV x=y>",
+    "<p a=1 A=2 b='x>y' c=\"<z>\" d>", "<a href=x/y/>", "<br/>", "<i =x =>", "<b a = 'x' b= c =d>", "<u a'b\"c<=\">\">",
+    "<script>", "<SCRIPT type=x>", "</script>", "</SCRIPT >", "</script/", "</scrip", "<script", "</scriptx>", "<style>",
+    "</style>", "<title>", "</title>", "</titl", "<textarea>", "</textarea\n>", "<noscript>", "</noscript>", "<iframe>",
+    "</iframe>", "<xmp>", "</xmp>", "<noembed>", "</noembed>", "<noframes>", "</noframes>", "<template>", "</template>",
+    "<div data-nonce=\"abc\" data-post-id=\"<22\">", "text", "<svg><path d='M0 0'/></svg>", "<plaintext>", "scRipt",
+    "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
+];
+
+fn page() -> impl Strategy<Value = Vec<u8>> {
+    let fragment = prop_oneof![
+        12 => proptest::sample::select(FRAGMENTS).prop_map(|text| text.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 1..4),
+    ];
+    proptest::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
+}
+
+/// The page in pieces of these sizes, over and over.
+fn pieces<'a>(mut page: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut chunks = Vec::new();
+    for &size in sizes.iter().cycle() {
+        let (chunk, rest) = page.split_at(size.min(page.len()));
+        chunks.push(chunk);
+        page = rest;
+        if page.is_empty() {
+            break;
+        }
+    }
+    chunks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_page_has_the_oracles_tokens(page in page()) {
+        prop_assert_eq!(closed(ours([&*page])), closed(oracle(&page)), "page: {:?}", String::from_utf8_lossy(&page));
+    }
+
+    #[test]
+    fn splits_never_change_the_tokens(page in page(), sizes in proptest::collection::vec(1usize..9, 1..6)) {
+        let whole = ours([&*page]);
+        prop_assert_eq!(&ours(page.chunks(1)), &whole, "page: {:?}", String::from_utf8_lossy(&page));
+        prop_assert_eq!(&ours(pieces(&page, &sizes)), &whole, "page: {:?}", String::from_utf8_lossy(&page));
+    }
+
+    #[test]
+    fn references_are_decoded_as_the_oracle_does(
+        parts in proptest::collection::vec(proptest::sample::select(REFERENCE_PARTS), 0..8),
+    ) {
+        let text = parts.concat();
+        let in_text = oracle(format!("<title>{text}</title>").as_bytes());
+        let expected = match &in_text[1] { Seen::Text(text) => &**text, _ => "" };
+        prop_assert_eq!(&*decode_text(&text), expected);
+        let in_attribute = oracle(format!("<a b=\"{text}\">").as_bytes());
+        let Seen::Start(_, pairs) = &in_attribute[0] else { panic!("no tag") };
+        prop_assert_eq!(&*decode_attribute(&text), &pairs[0].1);
+    }
+}
+
+#[rustfmt::skip]
+const REFERENCE_PARTS: &[&str] = &[
+    "&", "&amp", "&amp;", "&lt", "&LT;", "&quot;", "&#", "&#x", "&#X", "0", "1", "9", "22", "80", "x", "=", ";", "A", "f", "&not",
+    "in", "it;", "&notin;", "&times", "&copy", "&nGg;", "&Aacute", "&ThickSpace;", "&#128;", "&#x9f;", "&#xD800;", "&#x110000;",
+    "&#0;", "&#99999999999;", "&#13;", "&#x81", "&#xFFFF;", "&CounterClockwiseContourIntegral;", "&hellip", "&zwj;", " ", "é",
+];
+
+#[test]
+fn numeric_references_follow_the_standards_table() {
+    let edges = [0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFDD0, 0xFFFE, 0x10_FFFF, 0x11_0000, 0xFFFF_FFFF_u32];
+    for number in (0..0x180).chain(edges) {
+        let reference = format!("&#{number};");
+        let expected = oracle(format!("<a b=\"{reference}\">").as_bytes());
+        let decoded = decode_attribute(&reference).into_owned();
+        assert_eq!(expected, [Seen::Start("a".into(), vec![("b".into(), decoded)])]);
+    }
+}
+
+#[test]
+fn only_an_unfinished_tag_is_buffered() {
+    let (mut tokenizer, mut sink) = (Tokenizer::new(), Ours::default());
+    let mut feed = |data: &[u8]| {
+        assert!(tokenizer.feed(data, &mut sink).is_continue());
+        tokenizer.buffered()
+    };
+    assert_eq!(feed(b"text <!-- a comment is not kept"), 0);
+    assert_eq!(feed(b" --><div a='"), 8);
+    assert_eq!(feed(&[b'x'; 1000]), 1008);
+    assert_eq!(feed(b"'><script>no end tag </scrip"), 7);
+    assert_eq!(feed(b"s <"), 1);
+    assert_eq!(feed(b"<<<<<<"), 1);
+    assert_eq!(feed(b"/script>"), 0);
+}
+
+#[test]
+fn challenge_pages_are_told_by_title_or_form() {
+    for (page, expected) in [
+        ("<title>Just a moment...</title>", true),
+        ("<html><head><TITLE lang=en>\n Just a&#32;moment… </TITLE>", true),
+        ("<title>Access denied | shop.example used Cloudflare to restrict access</title>", true),
+        ("<form class=x id=challenge-form method=POST>", true),
+        ("<form action=\"/?__cf_chl_f_tk=abc\">", true),
+        ("<title>Just a moment", false),
+        ("<title>How we wait just a moment...</title>", false),
+        ("<!--<title>Just a moment...</title>--><p>text", false),
+        ("<title>News</title><title>Just a moment...</title>", false),
+        ("<template><title>Just a moment...</title><form id=challenge-form></form></template>", false),
+        ("<textarea><form id=challenge-form></textarea>", false),
+        ("<script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\"></script><title>News</title>", false),
+        ("<div id=challenge-form>", false),
+        ("", false),
+    ] {
+        assert_eq!(is_challenge(page.as_bytes()), expected, "{page}");
+    }
+}
