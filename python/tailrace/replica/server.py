@@ -172,9 +172,13 @@ class Replica:
             self.exchanges.begin(exchange)
             try:
                 response = await handler(request)
-            except (asyncio.CancelledError, ConnectionError):
+            except asyncio.CancelledError:
                 self.exchanges.end(exchange, "aborted")
                 raise
+            except ConnectionError:
+                # The client left between two writes. aiohttp would log that as a failure of ours; it is the same end.
+                self.exchanges.end(exchange, "aborted")
+                raise asyncio.CancelledError from None
             except web.HTTPException as refusal:
                 exchange.status = refusal.status
                 self.exchanges.end(exchange, "finished")
