@@ -259,7 +259,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
 def at_origin(url: str, path: str) -> str:
     """The URL of `path` on the origin of `url`; InvalidRequestError unless that is an http or https URL."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidRequestError("the URL is malformed") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidRequestError("a site's URL must be absolute and begin with http:// or https://")
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
