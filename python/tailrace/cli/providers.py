@@ -26,10 +26,25 @@ def providers(as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("name", "site", "dialect", "models", "streams", "system", "history", "transport", "works")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+    # A column a provider: eighty characters hold that, and a piped table is no wider.
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", *(row["name"] for row in rows)):
+        table.add_column(str(heading), overflow="fold")
+    for label, key in _LINES.items():
+        table.add_row(label, *(_cell(row[key]) for row in rows))
     Console().print(table)
+
+
+_LINES = {
+    "site": "url",
+    "dialect": "dialect",
+    "models": "models",
+    "streams": "streams",
+    "system": "system_message",
+    "history": "message_history",
+    "transport": "transport",
+    "works": "working",
+}
 
 
 def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
@@ -49,4 +64,4 @@ def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
 def _cell(value: str | bool | list[str]) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, str) else ", ".join(value)
+    return value.removeprefix("https://") if isinstance(value, str) else "\n".join(value)
