@@ -203,6 +203,28 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads any value and returns it as it is written, validated.
+    ///
+    /// # Errors
+    /// When the next value is not valid or nests too deep.
+    pub fn raw(&mut self) -> Result<&'a str, JsonError> {
+        self.whitespace();
+        let start = self.position;
+        self.skip()?;
+        Ok(&self.text[start..self.position])
+    }
+
+    /// Reads a string; `None` for any other value, which is skipped.
+    ///
+    /// # Errors
+    /// When the next value is not valid or nests too deep.
+    pub fn string_or_skip(&mut self) -> Result<Option<Text<'a>>, JsonError> {
+        if self.peek()? == Kind::String {
+            return self.string().map(Some);
+        }
+        self.skip().map(|()| None)
+    }
+
     /// Says that nothing but whitespace is left.
     ///
     /// # Errors
@@ -343,6 +365,19 @@ impl<'a> Text<'a> {
         let mut text = String::with_capacity(self.raw.len());
         self.decode_into(&mut text);
         Cow::Owned(text)
+    }
+
+    /// Like [`decode`](Self::decode), with `scratch` as the place for a text that has escapes.
+    pub fn decode_with<'b>(self, scratch: &'b mut String) -> &'b str
+    where
+        'a: 'b,
+    {
+        if !self.escaped {
+            return self.raw;
+        }
+        scratch.clear();
+        self.decode_into(scratch);
+        scratch
     }
 
     /// Appends to `target` what [`decode`](Self::decode) returns.

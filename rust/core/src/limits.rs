@@ -12,6 +12,15 @@ pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Open containers of one JSON text: 200 pass, the next one is an error.
 pub const MAX_JSON_DEPTH: usize = 200;
 
+/// Bytes kept of the body of a reply with an error status (400 and above): 64 KiB.
+pub(crate) const ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes kept of an error text that comes word by word: 64 KiB.
+pub(crate) const ERROR_WORDS_BYTES: usize = 64 * 1024;
+
+/// Bytes kept, for an error's `raw`, of what was received and not delivered: 4 KiB.
+pub(crate) const RAW_KEPT_BYTES: usize = 4 * 1024;
+
 /// Which limit was passed; named as the option that sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,333 @@
+//! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
+
+use std::ops::ControlFlow;
+
+use crate::error::{ErrorKind, ReplyError};
+use crate::event::{Event, EventDecoder};
+use crate::json::{JsonError, Kind, Reader};
+use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
+
+use super::ai_power::{self, AiPower};
+use super::framing::{Debris, Sniffed, Sniffer};
+use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
+use super::openai;
+use super::reply::{End, Ids, Reply, Usage};
+use super::text::TextDecoder;
+use super::{DeltaOptions, DeltaSink, Dialect, Framing};
+
+/// Bytes of one chat reply in, text deltas out. Errors are a state: [`feed`](Self::feed) and [`close`](Self::close)
+/// take whatever a peer sends, and [`end`](Self::end) and [`error`](Self::error) tell what came of it.
+#[derive(Debug, Clone)]
+pub struct DeltaDecoder {
+    dialect: Dialect,
+    max_event_bytes: usize,
+    max_body_bytes: usize,
+    framing: Framing,
+    stage: Stage,
+    reply: Reply,
+    /// Where texts with escapes are decoded.
+    scratch: String,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    /// Neither events nor a JSON body have begun.
+    Sniffing(Sniffer),
+    Events(Box<Events>),
+    Json {
+        body: Vec<u8>,
+        debris: Debris,
+    },
+    Text(Box<TextDecoder>),
+    /// A page where an answer should be.
+    Page(Debris),
+    /// The body of a reply with an error status, as far as it is kept.
+    ErrorBody(Vec<u8>),
+    Over,
+}
+
+#[derive(Debug, Clone)]
+struct Events {
+    decoder: EventDecoder,
+    reader: EventReader,
+    debris: Debris,
+}
+
+/// What reads the events of one dialect.
+#[derive(Debug, Clone)]
+enum EventReader {
+    OpenAi,
+    AiPower(AiPower),
+}
+
+impl DeltaDecoder {
+    /// A decoder for one reply.
+    pub fn new(dialect: Dialect, options: DeltaOptions) -> Self {
+        let DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes } = options;
+        let (framing, stage) = if status >= 400 {
+            (Framing::Text, Stage::ErrorBody(Vec::new()))
+        } else if dialect != Dialect::Text {
+            (Framing::Open, Stage::Sniffing(Sniffer::new(max_body_bytes)))
+        } else if content_type.as_deref().is_some_and(is_html) {
+            (Framing::Text, Stage::Page(Debris::new(max_body_bytes)))
+        } else {
+            (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
+        };
+        let (reply, scratch) = (Reply::new(status), String::new());
+        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, scratch }
+    }
+
+    /// Delivers the text that `bytes` add. After the end, bytes are ignored.
+    pub fn feed<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) {
+        if self.reply.is_open()
+            && let Err(limit) = self.read(bytes, sink)
+        {
+            self.reply.fail_limit(limit);
+        }
+        if !self.reply.is_open() {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Ends the reply: delivers what was held, and settles how it ended. `complete` is false when the transport broke.
+    pub fn close<S: DeltaSink + ?Sized>(&mut self, complete: bool, sink: &mut S) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if !self.reply.is_open() {
+            return;
+        }
+        match stage {
+            Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
+            Stage::Page(debris) => self.close_debris(Ok(debris), complete, judge_debris_of_text),
+            Stage::Events(events) => self.close_events(*events, complete, sink),
+            Stage::Json { body, debris } => self.close_json(&body, &debris, complete, sink),
+            Stage::Text(text) => text.close(complete, &mut self.reply, sink),
+            Stage::ErrorBody(body) => judge_error_body(&body, self.dialect, &mut self.reply),
+            Stage::Over => {}
+        }
+    }
+
+    /// Whether the dialect's end marker was seen: the `[DONE]` sentinel, or a named end event.
+    pub fn done(&self) -> bool {
+        self.reply.done
+    }
+
+    /// How the reply ended.
+    pub fn end(&self) -> End {
+        self.reply.end
+    }
+
+    /// The last finish reason given.
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.reply.finish_reason.as_deref()
+    }
+
+    /// The last usage given.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.reply.usage.as_ref()
+    }
+
+    /// What the reply calls itself.
+    pub fn ids(&self) -> &Ids {
+        &self.reply.ids
+    }
+
+    /// What is wrong with the reply: always there when it is truncated or failed, and only then.
+    pub fn error(&self) -> Option<&ReplyError> {
+        self.reply.error.as_ref()
+    }
+
+    /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each delta is one, so
+    /// that their number depends on the reads.
+    pub fn events(&self) -> u64 {
+        self.reply.events
+    }
+
+    /// Events skipped because their data was not what the dialect promises.
+    pub fn bad_events(&self) -> u64 {
+        self.reply.bad_events
+    }
+
+    /// How the reply's bytes are put together.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn read<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) -> Result<(), LimitExceeded> {
+        match &mut self.stage {
+            Stage::Sniffing(sniffer) => match sniffer.feed(bytes)? {
+                Sniffed::Open => Ok(()),
+                Sniffed::Sse { head, rest } => {
+                    let debris = sniffer.take_debris();
+                    self.begin_events(debris);
+                    self.read(head, sink)?;
+                    self.read(rest, sink)
+                }
+                Sniffed::Json { rest } => {
+                    self.framing = Framing::Json;
+                    self.stage = Stage::Json { body: Vec::new(), debris: sniffer.take_debris() };
+                    self.read(b"{", sink)?;
+                    self.read(rest, sink)
+                }
+            },
+            Stage::Events(events) => events.read(bytes, &mut self.reply, &mut self.scratch, sink),
+            Stage::Json { body, .. } => {
+                if bytes.len() > self.max_body_bytes - body.len() {
+                    return Err(LimitExceeded { limit: Limit::Body, bytes: self.max_body_bytes });
+                }
+                body.extend_from_slice(bytes);
+                Ok(())
+            }
+            Stage::Text(text) => {
+                text.feed(bytes, &mut self.reply, sink);
+                Ok(())
+            }
+            Stage::Page(debris) => debris.push(bytes),
+            Stage::ErrorBody(body) => {
+                let room = ERROR_BODY_BYTES - body.len();
+                body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                Ok(())
+            }
+            Stage::Over => Ok(()),
+        }
+    }
+
+    fn begin_events(&mut self, debris: Debris) {
+        let reader = match self.dialect {
+            Dialect::AiPower => EventReader::AiPower(AiPower::default()),
+            Dialect::OpenAi | Dialect::Text => EventReader::OpenAi,
+        };
+        self.framing = Framing::Sse;
+        let decoder = EventDecoder::new(self.max_event_bytes);
+        self.stage = Stage::Events(Box::new(Events { decoder, reader, debris }));
+    }
+
+    fn close_debris(
+        &mut self,
+        debris: Result<Debris, LimitExceeded>,
+        complete: bool,
+        judge: impl FnOnce(&Debris, &mut Reply),
+    ) {
+        match debris {
+            Err(limit) => self.reply.fail_limit(limit),
+            Ok(debris) if complete => judge(&debris, &mut self.reply),
+            Ok(debris) => self.reply.truncate(complete, &String::from_utf8_lossy(debris.kept())),
+        }
+    }
+
+    fn close_events<S: DeltaSink + ?Sized>(&mut self, mut events: Events, complete: bool, sink: &mut S) {
+        let reply = &mut self.reply;
+        let mut cut = String::new();
+        let Events { decoder, reader, debris } = &mut events;
+        decoder.unfinished(|event| {
+            if reader.is_whole(&event) {
+                reader.read(&event, reply, &mut self.scratch, sink);
+            } else {
+                event.data.clone_into(&mut cut);
+            }
+        });
+        if !reply.is_open() || reader.end_words(reply) {
+            return;
+        }
+        let only_bad = reply.events == reply.bad_events;
+        if complete && only_bad && is_page(debris) {
+            judge_page(debris, reply);
+        } else if complete && only_bad && reply.events > 0 {
+            reply.fail(ErrorKind::NotAStream, "none of its events is one of this dialect", None, &cut);
+        } else if complete && reply.finish_reason.is_some() {
+            reply.end = End::Stopped;
+        } else {
+            reply.truncate(complete, &cut);
+        }
+    }
+
+    /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
+    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &Debris, complete: bool, sink: &mut S) {
+        let text = String::from_utf8_lossy(body);
+        let read = match self.dialect {
+            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, &mut self.scratch, sink),
+            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, &mut self.scratch, sink),
+        };
+        // One that breaks off is no event, as in a stream.
+        self.reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
+        let Err(error) = read else { return };
+        self.reply.bad_events = self.reply.events;
+        if !complete {
+            self.reply.truncate(complete, &text);
+        } else if is_page(debris) {
+            judge_page(debris, &mut self.reply);
+        } else if error == JsonError::UnexpectedEnd {
+            self.reply.truncate(complete, &text);
+        } else {
+            self.reply.fail(ErrorKind::NotAStream, describe(&text), None, &text);
+        }
+    }
+}
+
+impl Events {
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        reply: &mut Reply,
+        scratch: &mut String,
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
+        let reader = &mut self.reader;
+        self.decoder.feed(bytes, |event| {
+            reader.read(&event, reply, scratch, sink);
+            if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+    }
+}
+
+impl EventReader {
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'_>,
+        reply: &mut Reply,
+        scratch: &mut String,
+        sink: &mut S,
+    ) {
+        reply.events += 1;
+        match self {
+            Self::OpenAi => openai::read_event(event, reply, scratch, sink),
+            Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
+        }
+    }
+
+    /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.
+    fn is_whole(&self, event: &Event<'_>) -> bool {
+        let is_marker = match self {
+            Self::OpenAi => event.data.trim_ascii() == openai::DONE,
+            Self::AiPower(_) => {
+                matches!(event.data.trim_ascii(), openai::DONE | ai_power::LIMITED)
+                    || event.kind() == ai_power::DONE_EVENT
+            }
+        };
+        is_marker || is_object(event.data)
+    }
+
+    fn end_words(&mut self, reply: &mut Reply) -> bool {
+        match self {
+            Self::OpenAi => false,
+            Self::AiPower(ai_power) => ai_power.end_words(reply),
+        }
+    }
+}
+
+/// A page where text was due: empty is empty, all else is no answer.
+fn judge_debris_of_text(debris: &Debris, reply: &mut Reply) {
+    if debris.kept().trim_ascii().is_empty() && debris.whole().is_some() {
+        reply.fail(ErrorKind::Empty, "the body is empty", None, "");
+    } else {
+        judge_page(debris, reply);
+    }
+}
+
+fn is_html(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+}
+
+fn is_object(data: &str) -> bool {
+    let mut reader = Reader::new(data);
+    reader.peek() == Ok(Kind::Object) && reader.skip().is_ok() && reader.end().is_ok()
+}

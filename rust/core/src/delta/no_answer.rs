@@ -1,0 +1,218 @@
+//! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare status codes.
+
+use crate::entity::decode_text;
+use crate::error::ErrorKind;
+use crate::json::{JsonError, Kind, Reader};
+use crate::page::challenge::is_challenge;
+
+use super::Dialect;
+use super::framing::Debris;
+use super::reply::{Reply, cut_chars};
+
+/// Characters of an unexpected reply that a message shows.
+const GIST_CHARS: usize = 200;
+
+/// Characters of an error page's visible text that a message shows.
+const ERROR_GIST_CHARS: usize = 300;
+
+/// Stands in where a site reports an error and says nothing about it.
+pub(super) const NO_MESSAGE: &str = "it gave no message";
+
+/// What a site says of its error in JSON.
+#[derive(Debug, Default)]
+pub(super) struct SiteError {
+    pub(super) message: Option<String>,
+    pub(super) code: Option<String>,
+}
+
+/// Judges the body (as far as it was kept) of a reply with an error status.
+pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply) {
+    let text = String::from_utf8_lossy(body);
+    if is_challenge(body) {
+        return reply.fail_whole(ErrorKind::Challenge, describe(&text), None, &text);
+    }
+    let trimmed = trim(&text);
+    if dialect != Dialect::Text
+        && let Some(code) = bare_code(trimmed)
+    {
+        return fail_bare(code, &text, reply);
+    }
+    let site_error = read_site_error(trimmed).unwrap_or_default();
+    let message = match site_error.message {
+        Some(message) if dialect == Dialect::AiPower => decode_text(&message).into_owned(),
+        Some(message) => message,
+        None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
+    };
+    let message = if message.is_empty() { format!("HTTP {}", reply.status) } else { message };
+    reply.fail_whole(ErrorKind::Upstream, message, site_error.code, &text);
+}
+
+/// Judges a reply in which neither events nor a JSON body began.
+pub(super) fn judge_debris(debris: &Debris, reply: &mut Reply) {
+    let text = String::from_utf8_lossy(debris.kept());
+    if debris.is_blank() {
+        return reply.fail(ErrorKind::Empty, "the body is empty", None, &text);
+    }
+    if let Some(code) = debris.whole().and_then(|_| bare_code(trim(&text))) {
+        return fail_bare(code, &text, reply);
+    }
+    judge_page(debris, reply);
+}
+
+/// Judges what is shown instead of an answer: a challenge, or any other page or text.
+pub(super) fn judge_page(debris: &Debris, reply: &mut Reply) {
+    let text = String::from_utf8_lossy(debris.kept());
+    let kind = if is_challenge(debris.kept()) { ErrorKind::Challenge } else { ErrorKind::NotAStream };
+    reply.fail(kind, describe(&text), None, &text);
+}
+
+/// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual places.
+pub(super) fn judge_json(body: &str, reply: &mut Reply) {
+    match read_site_error(body).unwrap_or_default() {
+        SiteError { message: Some(message), code } => reply.fail(ErrorKind::Upstream, message, code, body),
+        SiteError { message: None, .. } => reply.fail(ErrorKind::NotAStream, describe(body), None, body),
+    }
+}
+
+/// Whether `debris` is the beginning of a page and not just output that got in front of an answer.
+pub(super) fn is_page(debris: &Debris) -> bool {
+    let text = String::from_utf8_lossy(debris.kept());
+    let start: String = trim(&text).chars().take(14).collect::<String>().to_ascii_lowercase();
+    start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris.kept())
+}
+
+/// What kind of thing a text is, for a message.
+pub(super) fn describe(text: &str) -> String {
+    let text = trim(text);
+    if !text.starts_with('<') {
+        return format!("it is a text that starts with \"{}\"", cut_chars(text, GIST_CHARS));
+    }
+    if let Some(title) = title(text) {
+        return format!("it is an HTML page with the title \"{}\"", cut_chars(&title, GIST_CHARS));
+    }
+    match visible_text(text) {
+        gist if gist.is_empty() => "it is an HTML page without text".to_owned(),
+        gist => format!("it is an HTML page that starts with \"{}\"", cut_chars(&gist, GIST_CHARS)),
+    }
+}
+
+/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON object.
+pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
+    let mut error = Part::default();
+    let mut data = Part::default();
+    let mut top = Part::default();
+    let mut msg = None;
+    let mut reader = Reader::new(text);
+    let read = reader.object(|key, reader| {
+        match &*key.decode() {
+            "error" => error = read_part(reader)?,
+            "data" => data = read_part(reader)?,
+            "msg" => msg = read_word(reader)?,
+            "message" => top.message = read_word(reader)?,
+            "code" => top.code = read_word(reader)?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    });
+    read.and_then(|()| reader.end()).ok()?;
+    let message = error.message.or(error.text).or(data.message).or(msg).or(top.message);
+    Some(SiteError { message, code: error.code.or(data.code).or(top.code) })
+}
+
+/// The value of `error` or `data`: an object, or the message itself.
+#[derive(Default)]
+struct Part {
+    message: Option<String>,
+    code: Option<String>,
+    text: Option<String>,
+}
+
+fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
+    let mut part = Part::default();
+    if reader.peek()? != Kind::Object {
+        part.text = reader.string_or_skip()?.map(|text| text.decode().into_owned()).filter(|text| !text.is_empty());
+        return Ok(part);
+    }
+    reader.object(|key, reader| {
+        match &*key.decode() {
+            "message" => part.message = read_word(reader)?,
+            "code" => part.code = read_word(reader)?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(part)
+}
+
+/// A string that is not empty, or a number as it is written.
+fn read_word(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
+    if reader.peek()? == Kind::Number {
+        return reader.number().map(|number| Some(number.to_owned()));
+    }
+    let text = reader.string_or_skip()?.filter(|text| !text.is_empty());
+    Ok(text.map(|text| text.decode().into_owned()))
+}
+
+/// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses itself with `-1`.
+fn bare_code(text: &str) -> Option<&str> {
+    matches!(text, "0" | "-1").then_some(text)
+}
+
+fn fail_bare(code: &str, raw: &str, reply: &mut Reply) {
+    let message = format!(
+        "it answered only \"{code}\": it does not know this chat action; the chat plugin is switched off, or is of \
+         another version"
+    );
+    reply.fail_whole(ErrorKind::Upstream, message, Some(code.to_owned()), raw);
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+fn title_or_text(text: &str) -> String {
+    if text.starts_with('<') || text.contains("</") {
+        title(text).unwrap_or_else(|| visible_text(text))
+    } else {
+        collapse(text)
+    }
+}
+
+fn title(html: &str) -> Option<String> {
+    let lower = html.to_ascii_lowercase();
+    let tag = lower.find("<title")?;
+    let start = tag + lower[tag..].find('>')? + 1;
+    let end = start + lower[start..].find("</title")?;
+    Some(collapse(&decode_text(&html[start..end]))).filter(|title| !title.is_empty())
+}
+
+/// The text between the tags, roughly: good enough for a message, no parser.
+fn visible_text(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        text.push_str(&rest[..start]);
+        let tag = &rest[start..];
+        let closer = hidden_until(tag);
+        let end = tag.find(closer).map_or(tag.len(), |end| end + closer.len());
+        text.push(' ');
+        rest = &tag[end..];
+    }
+    text.push_str(rest);
+    collapse(&decode_text(&text))
+}
+
+/// What ends the part of a page that is not shown, from a tag on.
+fn hidden_until(tag: &str) -> &'static str {
+    let name: String = tag.chars().skip(1).take(6).collect::<String>().to_ascii_lowercase();
+    match name.as_str() {
+        "script" => "</script>",
+        name if name.starts_with("style") => "</style>",
+        name if name.starts_with("!--") => "-->",
+        _ => ">",
+    }
+}
+
+fn collapse(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

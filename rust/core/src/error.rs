@@ -1,0 +1,56 @@
+//! What can be wrong with a reply. An error is a state of the decoder, so that text that came before it is not lost.
+
+/// Of which kind an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The site, or the model behind it, reported an error.
+    Upstream,
+    /// The reply broke off.
+    Truncated,
+    /// Not a reply of this dialect.
+    NotAStream,
+    /// A page meant for a browser.
+    Challenge,
+    /// A reply without an answer in it.
+    Empty,
+    /// A buffer's limit was passed.
+    Limit,
+}
+
+impl ErrorKind {
+    /// The kind's name, e.g. `not_a_stream`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Truncated => "truncated",
+            Self::NotAStream => "not_a_stream",
+            Self::Challenge => "challenge",
+            Self::Empty => "empty",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// What a decoder found wrong with its reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyError {
+    /// Of which kind it is.
+    pub kind: ErrorKind,
+    /// The site's own words where it gave some, else ours.
+    pub message: String,
+    /// The reply's HTTP status.
+    pub status: u16,
+    /// The site's error code, when it gave one.
+    pub code: Option<String>,
+    /// What was received and not delivered, as far as it was kept.
+    pub raw: String,
+}
+
+impl std::fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ReplyError {}

@@ -1,0 +1,67 @@
+//! Bytes in, pieces of lines out. Only LF, CR and CRLF end a line, and one byte order mark at the start is dropped
+//! (WHATWG HTML 9.2.5).
+//!
+//! Nothing is held: an unfinished line comes out in the pieces it arrived in, each byte looked at once.
+
+use memchr::memchr2;
+
+/// The byte order mark in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A line, or a part of one. An unfinished piece is never empty.
+pub(crate) struct Piece<'a> {
+    /// Without the line end.
+    pub(crate) bytes: &'a [u8],
+    /// True when the line ends after `bytes`.
+    pub(crate) ended: bool,
+}
+
+/// What must be remembered between two reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LineSplitter {
+    /// Bytes of a byte order mark seen at the start; all of them also stands for "past the start".
+    mark: usize,
+    /// The last byte was a CR, so that a LF belongs to the same line end.
+    after_return: bool,
+}
+
+impl LineSplitter {
+    /// Takes the next piece off `input`; `None` when nothing is left of it.
+    pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+        if self.mark < BYTE_ORDER_MARK.len()
+            && let Some(piece) = self.start(input)
+        {
+            return Some(piece);
+        }
+        if self.after_return && !input.is_empty() {
+            self.after_return = false;
+            *input = input.strip_prefix(b"\n").unwrap_or(input);
+        }
+        if input.is_empty() {
+            return None;
+        }
+        let Some(end) = memchr2(b'\n', b'\r', input) else {
+            return Some(Piece { bytes: std::mem::take(input), ended: false });
+        };
+        let (bytes, rest) = input.split_at(end);
+        self.after_return = rest[0] == b'\r';
+        *input = &rest[1..];
+        Some(Piece { bytes, ended: true })
+    }
+
+    /// Drops the byte order mark; a beginning of one that turns out to be something else is given out after all.
+    fn start(&mut self, input: &mut &[u8]) -> Option<Piece<'static>> {
+        while let Some(&byte) = input.first() {
+            if byte != BYTE_ORDER_MARK[self.mark] {
+                let seen = std::mem::replace(&mut self.mark, BYTE_ORDER_MARK.len());
+                return (seen > 0).then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
+            }
+            *input = &input[1..];
+            self.mark += 1;
+            if self.mark == BYTE_ORDER_MARK.len() {
+                break;
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,73 @@
+//! Bytes in, text out. Chunk boundaries never change the text, and no piece of it ends inside a character.
+//!
+//! Invalid bytes become U+FFFD, one for each maximal subpart (WHATWG Encoding, "UTF-8 decode without BOM").
+
+/// Decodes UTF-8 that arrives in chunks; holds at most the three bytes of an unfinished character.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Utf8Decoder {
+    held: [u8; 4],
+    length: usize,
+}
+
+impl Utf8Decoder {
+    /// Hands the text of `bytes` to `sink`, all but a character that `bytes` leaves unfinished.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&str)) {
+        while self.length > 0 {
+            let Some((&byte, rest)) = bytes.split_first() else { return };
+            self.held[self.length] = byte;
+            match str::from_utf8(&self.held[..=self.length]) {
+                Ok(character) => {
+                    sink(character);
+                    self.length = 0;
+                    bytes = rest;
+                }
+                Err(error) if error.error_len().is_none() => {
+                    self.length += 1;
+                    bytes = rest;
+                }
+                // This byte does not continue the character: it is read again, as the start of another.
+                Err(_) => {
+                    sink(REPLACEMENT);
+                    self.length = 0;
+                }
+            }
+        }
+        self.feed_from_start(bytes, sink);
+    }
+
+    /// Ends the text: an unfinished character becomes one U+FFFD.
+    pub(crate) fn close(&mut self, mut sink: impl FnMut(&str)) {
+        if std::mem::take(&mut self.length) > 0 {
+            sink(REPLACEMENT);
+        }
+    }
+
+    fn feed_from_start(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&str)) {
+        loop {
+            let error = match str::from_utf8(bytes) {
+                Ok(text) => {
+                    if !text.is_empty() {
+                        sink(text);
+                    }
+                    return;
+                }
+                Err(error) => error,
+            };
+            let (valid, rest) = bytes.split_at(error.valid_up_to());
+            if let Ok(text) = str::from_utf8(valid)
+                && !text.is_empty()
+            {
+                sink(text);
+            }
+            let Some(invalid) = error.error_len() else {
+                self.held[..rest.len()].copy_from_slice(rest);
+                self.length = rest.len();
+                return;
+            };
+            sink(REPLACEMENT);
+            bytes = &rest[invalid..];
+        }
+    }
+}
+
+const REPLACEMENT: &str = "\u{fffd}";
