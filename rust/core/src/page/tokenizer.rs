@@ -24,6 +24,25 @@ pub trait Sink {
     fn text(&mut self, piece: &[u8]);
 }
 
+/// How many `<template>`s are open: what is in one is no markup of the page.
+#[derive(Default)]
+pub(super) struct Templates(usize);
+
+impl Templates {
+    /// Takes a start tag; false when it belongs to a template, or begins one.
+    pub(super) fn start_tag(&mut self, tag: &Tag<'_>) -> bool {
+        self.0 += usize::from(tag.is("template"));
+        self.0 == 0
+    }
+
+    /// Takes an end tag; one without its start ends nothing.
+    pub(super) fn end_tag(&mut self, tag: &Tag<'_>) {
+        if tag.is("template") {
+            self.0 = self.0.saturating_sub(1);
+        }
+    }
+}
+
 /// The incremental tokenizer; its `Debug` form shows nothing of the page. It has no end to be told: what is unfinished when the page ends is no token.
 #[derive(Default)]
 pub struct Tokenizer {
