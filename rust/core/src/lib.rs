@@ -16,4 +16,7 @@ pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Id
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
 pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};
+pub use page::{
+    ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, Placement, ScanOptions, WidgetKind, scan_page,
+};
 pub use sign::sign_request;

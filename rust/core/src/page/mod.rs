@@ -1,5 +1,401 @@
 //! Bytes of an HTML page in, chat widgets and their tokens out.
+//!
+//! A page's bytes become tags and raw text (`tokenizer`, `attributes`), tags become widgets (`widget`), and what is
+//! found outside of them serves when no widget is complete (`fallback`, `script`). Chunk boundaries never change the
+//! page. Only real markup counts: not comments, raw text, RCDATA, `<noscript>` or what is in a `<template>`. A tag or a
+//! script that the page's end cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
 
 pub mod attributes;
 pub mod challenge;
+mod fallback;
+mod script;
 pub mod tokenizer;
+mod widget;
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES};
+
+use attributes::Tag;
+use challenge::Signs;
+use fallback::Fallback;
+use tokenizer::{Sink, Templates, Tokenizer};
+use widget::Element;
+pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
+
+/// What to look for, and when to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// The bot to look for; `None` takes the first one that is complete.
+    pub bot_id: Option<String>,
+    /// Read to the page's end and find all widgets.
+    pub everything: bool,
+    /// On 1.x also wait for the endpoint, which stands in a script well after the widget.
+    pub endpoint: bool,
+    /// Bytes of the page looked at.
+    pub max_page_bytes: usize,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        Self { bot_id: None, everything: false, endpoint: false, max_page_bytes: MAX_PAGE_BYTES }
+    }
+}
+
+/// Why a page gives no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PageProblem {
+    /// There is no nonce.
+    MissingNonce,
+    /// There is a nonce and no post id.
+    MissingPostId,
+    /// There is neither.
+    MissingBoth,
+    /// The nonce is not 1 to 256 visible ASCII characters.
+    InvalidNonce,
+    /// The post id is not digits.
+    InvalidPostId,
+    /// The page is a challenge, meant for a browser.
+    Challenge,
+    /// The page goes on after the limit, and no widget before it was complete.
+    Limit(LimitExceeded),
+}
+
+impl PageProblem {
+    /// The problem's name, such as `missing_nonce`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingNonce => "missing_nonce",
+            Self::MissingPostId => "missing_post_id",
+            Self::MissingBoth => "missing_both",
+            Self::InvalidNonce => "invalid_nonce",
+            Self::InvalidPostId => "invalid_post_id",
+            Self::Challenge => "challenge",
+            Self::Limit(_) => "limit",
+        }
+    }
+}
+
+impl fmt::Display for PageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingNonce => "the page holds no chat nonce",
+            Self::MissingPostId => "the page holds a chat nonce but no post id",
+            Self::MissingBoth => "the page holds neither a chat nonce nor a post id",
+            Self::InvalidNonce => "the page's chat nonce is not 1 to 256 visible ASCII characters",
+            Self::InvalidPostId => "the page's post id is not a number",
+            Self::Challenge => "the page is a challenge meant for a browser",
+            Self::Limit(limit) => return limit.fmt(f),
+        })
+    }
+}
+
+impl std::error::Error for PageProblem {}
+
+/// No widget of the page is the one asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSuchWidget {
+    /// The bot id that was asked for.
+    pub bot_id: Option<String>,
+    /// The name that was asked for.
+    pub name: Option<String>,
+    /// The widgets that are there, each as a phrase such as `aipkit bot 5 "Helper"`.
+    pub present: Vec<String>,
+}
+
+impl fmt::Display for NoSuchWidget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the page holds no chat widget")?;
+        if let Some(bot_id) = &self.bot_id {
+            write!(f, " of bot {bot_id}")?;
+        }
+        if let Some(name) = &self.name {
+            write!(f, " named {name:?}")?;
+        }
+        if self.present.is_empty() {
+            return f.write_str(", nor any other");
+        }
+        write!(f, "; it holds {}", self.present.join(", "))
+    }
+}
+
+impl std::error::Error for NoSuchWidget {}
+
+/// What a page says of its chats.
+#[derive(Clone, Debug)]
+pub struct Page {
+    widgets: Vec<ChatWidget>,
+    tokens: Result<PageTokens, PageProblem>,
+    challenge: bool,
+    title: Option<String>,
+    ajax_url: Option<String>,
+}
+
+impl Page {
+    /// The widgets told by their class, complete or not, in the page's order, as far as it was read.
+    pub fn widgets(&self) -> &[ChatWidget] {
+        &self.widgets
+    }
+
+    /// The tokens: of the first complete widget (of the bot asked for), else of the fallback places.
+    ///
+    /// When a bot was asked for and the page has widgets, only that bot's own tokens count: another bot's are never
+    /// given for it.
+    ///
+    /// # Errors
+    /// What keeps the page from giving tokens.
+    pub fn tokens(&self) -> Result<&PageTokens, &PageProblem> {
+        self.tokens.as_ref()
+    }
+
+    /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens in the other places.
+    pub fn challenge(&self) -> bool {
+        self.challenge
+    }
+
+    /// The page's title, for messages.
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// The endpoint that `wpaicgParams` names, if the page was read that far.
+    pub fn ajax_url(&self) -> Option<&str> {
+        self.ajax_url.as_deref()
+    }
+
+    /// The first widget of this bot and of this name, whichever are given; a complete one before one that is not.
+    ///
+    /// # Errors
+    /// When there is none: an error that names what is there.
+    pub fn widget(&self, bot_id: Option<&str>, name: Option<&str>) -> Result<&ChatWidget, NoSuchWidget> {
+        let matching = || {
+            self.widgets.iter().filter(|widget| {
+                bot_id.is_none_or(|bot_id| widget.bot_id == bot_id)
+                    && name.is_none_or(|name| widget.name.as_deref() == Some(name))
+            })
+        };
+        matching().find(|widget| widget.tokens().is_some()).or_else(|| matching().next()).ok_or_else(|| NoSuchWidget {
+            bot_id: bot_id.map(str::to_owned),
+            name: name.map(str::to_owned),
+            present: self.widgets.iter().map(describe).collect(),
+        })
+    }
+}
+
+fn describe(widget: &ChatWidget) -> String {
+    let kind = widget.kind.as_str();
+    let bot = if widget.bot_id.is_empty() { "bot without id" } else { &format!("bot {}", widget.bot_id) };
+    match &widget.name {
+        Some(name) => format!("{kind} {bot} {name:?}"),
+        None => format!("{kind} {bot}"),
+    }
+}
+
+/// Reads all of a page that lies in memory: `everything`, and the default limit.
+pub fn scan_page(html: &[u8]) -> Page {
+    let mut scanner = PageScanner::new(ScanOptions { everything: true, ..ScanOptions::default() });
+    scanner.feed(html);
+    scanner.close()
+}
+
+/// Chunks of a page in, a [`Page`] out; says when it has seen enough. Its `Debug` form shows nothing of the page.
+pub struct PageScanner {
+    tokenizer: Tokenizer,
+    reading: Reading,
+    /// Bytes that may still be looked at.
+    room: usize,
+    end: Option<Stop>,
+}
+
+/// Why reading stopped before the page's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Found,
+    Limit,
+}
+
+impl fmt::Debug for PageScanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageScanner").field("room", &self.room).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl PageScanner {
+    /// A scanner at the beginning of a page.
+    pub fn new(options: ScanOptions) -> Self {
+        let room = options.max_page_bytes;
+        Self { tokenizer: Tokenizer::new(), reading: Reading::new(options), room, end: None }
+    }
+
+    /// Takes the next bytes. True: stop reading, what was asked for is there or the limit was passed.
+    ///
+    /// Nothing after the stopping point is looked at, neither in this read nor in later ones.
+    pub fn feed(&mut self, data: &[u8]) -> bool {
+        if self.end.is_some() {
+            return true;
+        }
+        let (within, beyond) = data.split_at(data.len().min(self.room));
+        self.room -= within.len();
+        if self.tokenizer.feed(within, &mut self.reading).is_break() {
+            self.end = Some(Stop::Found);
+        } else if !beyond.is_empty() {
+            self.end = Some(Stop::Limit);
+        }
+        self.end.is_some()
+    }
+
+    /// The page as far as it was read.
+    pub fn close(self) -> Page {
+        let over_limit = self.end == Some(Stop::Limit);
+        self.reading.into_page(over_limit)
+    }
+}
+
+/// What has been gathered; the tokenizer's sink.
+struct Reading {
+    options: ScanOptions,
+    widgets: Vec<ChatWidget>,
+    /// The widget whose tokens are the page's.
+    chosen: Option<usize>,
+    fallback: Fallback,
+    signs: Signs,
+    templates: Templates,
+    ajax_url: Option<String>,
+    /// The text of the script that is open.
+    script: Option<Vec<u8>>,
+}
+
+impl Reading {
+    fn new(options: ScanOptions) -> Self {
+        Self {
+            options,
+            widgets: Vec::new(),
+            chosen: None,
+            fallback: Fallback::default(),
+            signs: Signs::default(),
+            templates: Templates::default(),
+            ajax_url: None,
+            script: None,
+        }
+    }
+
+    fn element(&mut self, tag: &Tag<'_>) {
+        let element = Element::new(tag);
+        if let Some(widget) = element.widget() {
+            self.fallback.element(&widget.nonce, &widget.post_id);
+            self.widget(widget);
+        } else if self.speaks_for(element.bot_id().as_deref()) {
+            let (nonce, post_id) = element.tokens();
+            self.fallback.element(&nonce.unwrap_or_default(), &post_id.unwrap_or_default());
+        }
+    }
+
+    /// Whether an element of this bot, or of none, can speak for the bot asked for.
+    fn speaks_for(&self, bot_id: Option<&str>) -> bool {
+        match (&self.options.bot_id, bot_id) {
+            (Some(wanted), Some(bot_id)) => wanted == bot_id,
+            _ => true,
+        }
+    }
+
+    fn widget(&mut self, widget: ChatWidget) {
+        let wanted = self.options.bot_id.as_ref().is_none_or(|bot_id| *bot_id == widget.bot_id);
+        if self.chosen.is_none() && wanted && widget.tokens().is_some() {
+            self.chosen = Some(self.widgets.len());
+        }
+        self.widgets.push(widget);
+    }
+
+    fn flow(&self) -> ControlFlow<()> {
+        let Some(widget) = self.chosen.and_then(|index| self.widgets.get(index)) else {
+            return ControlFlow::Continue(());
+        };
+        let has_endpoint = widget.ajax_url.is_some() || self.ajax_url.is_some();
+        if self.options.everything || (self.options.endpoint && !has_endpoint) {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(())
+    }
+
+    fn into_page(mut self, over_limit: bool) -> Page {
+        if self.options.endpoint {
+            for widget in self.widgets.iter_mut().filter(|widget| widget.kind == WidgetKind::AiPower) {
+                widget.ajax_url.clone_from(&self.ajax_url);
+            }
+        }
+        let fallback = self.fallback.tokens();
+        let challenge = self.widgets.is_empty() && fallback.is_err() && self.signs.challenge();
+        Page {
+            tokens: self.tokens(fallback, challenge, over_limit),
+            challenge,
+            title: self.signs.title(),
+            widgets: self.widgets,
+            ajax_url: self.ajax_url,
+        }
+    }
+
+    fn tokens(
+        &self,
+        fallback: Result<PageTokens, PageProblem>,
+        challenge: bool,
+        over_limit: bool,
+    ) -> Result<PageTokens, PageProblem> {
+        if let Some(tokens) = self.chosen.and_then(|index| self.widgets.get(index)).and_then(ChatWidget::tokens) {
+            return Ok(tokens);
+        }
+        if over_limit {
+            let bytes = self.options.max_page_bytes;
+            return Err(PageProblem::Limit(LimitExceeded { limit: Limit::Page, bytes }));
+        }
+        if challenge {
+            return Err(PageProblem::Challenge);
+        }
+        match &self.options.bot_id {
+            Some(bot_id) if !self.widgets.is_empty() => Err(self.problem_of(bot_id)),
+            _ => fallback,
+        }
+    }
+
+    /// What is wrong with the bot asked for, on a page with widgets and none of that bot complete.
+    fn problem_of(&self, bot_id: &str) -> PageProblem {
+        let mut own = Fallback::default();
+        if let Some(widget) = self.widgets.iter().find(|widget| widget.bot_id == bot_id) {
+            own.element(&widget.nonce, &widget.post_id);
+        }
+        own.tokens().err().unwrap_or(PageProblem::MissingBoth)
+    }
+}
+
+impl Sink for Reading {
+    fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        if !self.templates.start_tag(tag) {
+            return ControlFlow::Continue(());
+        }
+        self.signs.start_tag(tag);
+        if tag.is("script") {
+            self.script = Some(Vec::new());
+        }
+        self.fallback.input(tag);
+        self.fallback.json_attributes(tag);
+        self.element(tag);
+        self.flow()
+    }
+
+    fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        self.templates.end_tag(tag);
+        self.signs.end_tag(tag);
+        let Some(script) = self.script.take() else { return ControlFlow::Continue(()) };
+        let endpoint = self.fallback.script(&String::from_utf8_lossy(&script));
+        self.ajax_url = self.ajax_url.take().or(endpoint);
+        self.flow()
+    }
+
+    fn text(&mut self, piece: &[u8]) {
+        self.signs.text(piece);
+        if let Some(script) = &mut self.script {
+            script.extend_from_slice(piece);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A tag in, the chat widget or the tokens it carries out: both plugin lines, as `protocols` measured them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::json::{JsonError, Kind, Reader};
+
+use super::attributes::{Attribute, Tag};
+
+/// Which line of the plugin a widget is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WidgetKind {
+    /// AI Power, the 1.x line: attributes on the tag.
+    AiPower,
+    /// `AIPKit`, the 2.x line: JSON in `data-config`.
+    AiPkit,
+}
+
+impl WidgetKind {
+    /// The line's name, which is its dialect's: `ai-power` or `aipkit`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AiPower => "ai-power",
+            Self::AiPkit => "aipkit",
+        }
+    }
+}
+
+/// Where a widget stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Placement {
+    /// In the page's text.
+    Inline,
+    /// Floating above the page.
+    Popup,
+}
+
+impl Placement {
+    /// `inline` or `popup`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Popup => "popup",
+        }
+    }
+}
+
+/// One chat bot on a page, complete or not. Its `Debug` form does not show the nonce.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChatWidget {
+    /// The plugin line.
+    pub kind: WidgetKind,
+    /// Where it stands.
+    pub placement: Placement,
+    /// The nonce, trimmed; empty when the tag has none, and as it stands when it is no valid one.
+    pub nonce: String,
+    /// The page's post id, as the nonce.
+    pub post_id: String,
+    /// The bot's id, `0` for the 1.x default bot; empty when the tag does not say.
+    pub bot_id: String,
+    /// The name the chat shows: `headerName` on 2.x, `data-ai-name` on early 1.x.
+    pub name: Option<String>,
+    /// `data-url`: the page's own address, on 1.x.
+    pub url: Option<String>,
+    /// Where messages go: `ajaxUrl` on 2.x; on 1.x known only when it was asked for, from `wpaicgParams`.
+    pub ajax_url: Option<String>,
+    /// Whether the bot streams; `None` when the page does not say.
+    pub streams: Option<bool>,
+    /// Whether the bot runs on the Assistants API (1.x).
+    pub assistant: bool,
+    /// How many earlier messages the bot is sent (1.x).
+    pub memory_limit: Option<u64>,
+}
+
+impl ChatWidget {
+    /// The tokens, when both are there and valid.
+    pub fn tokens(&self) -> Option<PageTokens> {
+        Some(PageTokens { nonce: valid_nonce(&self.nonce)?, post_id: valid_post_id(&self.post_id)? })
+    }
+}
+
+impl fmt::Debug for ChatWidget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatWidget")
+            .field("kind", &self.kind.as_str())
+            .field("placement", &self.placement.as_str())
+            .field("post_id", &self.post_id)
+            .field("bot_id", &self.bot_id)
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .field("ajax_url", &self.ajax_url)
+            .field("streams", &self.streams)
+            .field("assistant", &self.assistant)
+            .field("memory_limit", &self.memory_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a message must carry. Its `Debug` form does not show the nonce.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PageTokens {
+    /// 1 to 256 visible ASCII characters.
+    pub nonce: String,
+    /// Digits.
+    pub post_id: String,
+}
+
+impl fmt::Debug for PageTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageTokens").field("post_id", &self.post_id).finish_non_exhaustive()
+    }
+}
+
+const MAX_NONCE: usize = 256;
+
+/// The nonce without surrounding white space, if it is one: 1 to 256 visible ASCII characters.
+pub(super) fn valid_nonce(value: &str) -> Option<String> {
+    let value = value.trim();
+    let valid = (1..=MAX_NONCE).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+    valid.then(|| value.to_owned())
+}
+
+/// The post id without surrounding white space and the `<` that 1.9.16 to 2.2 put before it, if it is digits.
+pub(super) fn valid_post_id(value: &str) -> Option<String> {
+    let value = without_stray(value);
+    let valid = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    valid.then(|| value.to_owned())
+}
+
+fn without_stray(value: &str) -> &str {
+    let value = value.trim();
+    value.strip_prefix('<').map_or(value, str::trim_start)
+}
+
+/// The attributes of one element that can matter, the first of each name, not decoded yet.
+#[derive(Default)]
+pub(super) struct Element<'page> {
+    class: Option<Attribute<'page>>,
+    id: Option<Attribute<'page>>,
+    nonce: Option<Attribute<'page>>,
+    post_id: Option<Attribute<'page>>,
+    bot_id: Option<Attribute<'page>>,
+    config: Option<Attribute<'page>>,
+    name: Option<Attribute<'page>>,
+    url: Option<Attribute<'page>>,
+    stream: Option<Attribute<'page>>,
+    assistant: Option<Attribute<'page>>,
+    memory_limit: Option<Attribute<'page>>,
+}
+
+impl<'page> Element<'page> {
+    pub(super) fn new(tag: &Tag<'page>) -> Self {
+        let mut element = Self::default();
+        for attribute in tag.attributes() {
+            if let Some(slot) = element.slot(&attribute) {
+                slot.get_or_insert(attribute);
+            }
+        }
+        element
+    }
+
+    fn slot(&mut self, attribute: &Attribute<'page>) -> Option<&mut Option<Attribute<'page>>> {
+        let slots = [
+            ("class", &mut self.class),
+            ("id", &mut self.id),
+            ("data-nonce", &mut self.nonce),
+            ("data-post-id", &mut self.post_id),
+            ("data-bot-id", &mut self.bot_id),
+            ("data-config", &mut self.config),
+            ("data-ai-name", &mut self.name),
+            ("data-url", &mut self.url),
+            ("data-openai_stream_nav", &mut self.stream),
+            ("data-assistant-enabled", &mut self.assistant),
+            ("data-memory-limit", &mut self.memory_limit),
+        ];
+        slots.into_iter().find(|(name, _)| attribute.is(name)).map(|(_, slot)| slot)
+    }
+
+    /// The widget that this element is by its class (2.x: or its id).
+    pub(super) fn widget(&self) -> Option<ChatWidget> {
+        let class = value(self.class).unwrap_or_default();
+        if let Some(placement) = class.split_ascii_whitespace().find_map(ai_power_placement) {
+            return Some(self.ai_power(placement));
+        }
+        let config = self.config?;
+        let id = value(self.id).unwrap_or_default();
+        let placement = class.split_ascii_whitespace().chain([id.trim()]).find_map(aipkit_placement)?;
+        Some(self.aipkit(placement, &config.value()))
+    }
+
+    /// Non-empty tokens of the element's own attributes.
+    pub(super) fn tokens(&self) -> (Option<String>, Option<String>) {
+        (text(self.nonce), text(self.post_id))
+    }
+
+    /// The bot the element speaks for, if it says so.
+    pub(super) fn bot_id(&self) -> Option<String> {
+        text(self.bot_id)
+    }
+
+    fn ai_power(&self, placement: Placement) -> ChatWidget {
+        let post_id = text(self.post_id).unwrap_or_default();
+        ChatWidget {
+            kind: WidgetKind::AiPower,
+            placement,
+            nonce: text(self.nonce).unwrap_or_default(),
+            post_id: without_stray(&post_id).to_owned(),
+            bot_id: self.bot_id().unwrap_or_default(),
+            name: text(self.name),
+            url: text(self.url),
+            ajax_url: None,
+            streams: value(self.stream).and_then(|value| flag(value.trim())),
+            assistant: text(self.assistant).is_some_and(|value| flag(&value) == Some(true)),
+            memory_limit: text(self.memory_limit).and_then(|value| value.parse().ok()),
+        }
+    }
+
+    fn aipkit(&self, placement: Placement, config: &str) -> ChatWidget {
+        let config = Config::read(config).unwrap_or_default();
+        ChatWidget {
+            kind: WidgetKind::AiPkit,
+            placement,
+            nonce: config.nonce.or_else(|| text(self.nonce)).unwrap_or_default(),
+            post_id: config.post_id.or_else(|| text(self.post_id)).unwrap_or_default(),
+            bot_id: config.bot_id.or_else(|| self.bot_id()).unwrap_or_default(),
+            name: config.name,
+            url: None,
+            ajax_url: config.ajax_url,
+            streams: config.streams.and_then(|value| flag(&value)),
+            assistant: false,
+            memory_limit: None,
+        }
+    }
+}
+
+fn ai_power_placement(class: &str) -> Option<Placement> {
+    match class {
+        "wpaicg-chat-shortcode" => Some(Placement::Inline),
+        "wpaicg-chatbox" => Some(Placement::Popup),
+        _ => None,
+    }
+}
+
+fn aipkit_placement(class: &str) -> Option<Placement> {
+    if class.starts_with("aipkit_chat_container") {
+        Some(Placement::Inline)
+    } else if class.starts_with("aipkit_popup_wrapper") {
+        Some(Placement::Popup)
+    } else {
+        None
+    }
+}
+
+fn value(attribute: Option<Attribute<'_>>) -> Option<Cow<'_, str>> {
+    attribute.map(|attribute| attribute.value())
+}
+
+/// The trimmed value, if it is not empty.
+fn text(attribute: Option<Attribute<'_>>) -> Option<String> {
+    value(attribute).and_then(|value| filled(&value))
+}
+
+fn filled(value: &str) -> Option<String> {
+    Some(value.trim()).filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// A switch as PHP prints it.
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "1" | "true" => Some(true),
+        "" | "0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// What of a 2.x `data-config` matters. Numbers and booleans are kept as they are written.
+#[derive(Default)]
+struct Config {
+    nonce: Option<String>,
+    post_id: Option<String>,
+    bot_id: Option<String>,
+    ajax_url: Option<String>,
+    name: Option<String>,
+    streams: Option<String>,
+}
+
+impl Config {
+    fn read(json: &str) -> Result<Self, JsonError> {
+        let mut config = Self::default();
+        let mut reader = Reader::new(json);
+        reader.object(|key, reader| {
+            let slot = match &*key.decode() {
+                "nonce" => &mut config.nonce,
+                "postId" => &mut config.post_id,
+                "botId" => &mut config.bot_id,
+                "ajaxUrl" => &mut config.ajax_url,
+                "headerName" => &mut config.name,
+                "streamEnabled" => &mut config.streams,
+                _ => return reader.skip(),
+            };
+            *slot = scalar(reader)?;
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(config)
+    }
+}
+
+/// A string, number or boolean as non-empty text; anything else is skipped.
+fn scalar(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
+    let kind = reader.peek()?;
+    match kind {
+        Kind::String => Ok(filled(&reader.string()?.decode())),
+        Kind::Number => Ok(filled(reader.number()?)),
+        _ => {
+            reader.skip()?;
+            Ok(match kind {
+                Kind::True => Some("true".to_owned()),
+                Kind::False => Some("false".to_owned()),
+                _ => None,
+            })
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Pages as properties: any page and any splits, the widgets that an HTML tokenizer finds; and what none may cost.
+
+mod oracle;
+
+use oracle::{Seen, oracle, page, pieces};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tailrace_core::{MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, scan_page};
+
+/// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no template.
+fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
+    let (mut templates, mut widgets) = (0_usize, Vec::new());
+    for seen in oracle(page) {
+        match seen {
+            Seen::Start(name, attributes) => {
+                templates += usize::from(name == "template");
+                if templates == 0 {
+                    widgets.extend(expected_widget(&attributes));
+                }
+            }
+            Seen::End(name) if name == "template" => templates = templates.saturating_sub(1),
+            _ => {}
+        }
+    }
+    widgets
+}
+
+fn expected_widget(attributes: &[(String, String)]) -> Option<[String; 4]> {
+    let value = |name: &str| {
+        let found = attributes.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let classes = value("class");
+    let placement = classes.split_ascii_whitespace().find_map(|class| match class {
+        "wpaicg-chat-shortcode" => Some("inline"),
+        "wpaicg-chatbox" => Some("popup"),
+        _ => None,
+    })?;
+    let post_id = value("data-post-id");
+    let post_id = post_id.strip_prefix('<').unwrap_or(&post_id).trim().to_owned();
+    Some([placement.to_owned(), value("data-nonce"), post_id, value("data-bot-id")])
+}
+
+fn widgets(page: &Page) -> Vec<[String; 4]> {
+    let fields = |widget: &tailrace_core::ChatWidget| {
+        let placement = widget.placement.as_str().to_owned();
+        [placement, widget.nonce.clone(), widget.post_id.clone(), widget.bot_id.clone()]
+    };
+    page.widgets().iter().map(fields).collect()
+}
+
+fn options() -> impl Strategy<Value = ScanOptions> {
+    let bot_id = proptest::option::of(proptest::sample::select(vec!["0", "3", "9"]));
+    (bot_id, any::<bool>(), any::<bool>(), 0_usize..3000).prop_map(|(bot_id, everything, endpoint, max_page_bytes)| {
+        ScanOptions { bot_id: bot_id.map(str::to_owned), everything, endpoint, max_page_bytes }
+    })
+}
+
+fn scan<'a>(options: &ScanOptions, chunks: impl IntoIterator<Item = &'a [u8]>) -> (bool, String, Vec<[String; 4]>) {
+    let mut scanner = PageScanner::new(options.clone());
+    let stopped = chunks.into_iter().fold(false, |_, chunk| scanner.feed(chunk));
+    let page = scanner.close();
+    (stopped, format!("{page:?} {:?}", page.tokens().map(|tokens| &tokens.nonce)), widgets(&page))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_page_has_the_oracles_widgets(page in page()) {
+        prop_assert_eq!(widgets(&scan_page(&page)), expected_widgets(&page), "{:?}", String::from_utf8_lossy(&page));
+    }
+
+    #[test]
+    fn splits_never_change_the_page(
+        page in page(),
+        options in options(),
+        sizes in proptest::collection::vec(1usize..9, 1..6),
+    ) {
+        let whole = scan(&options, [&*page]);
+        prop_assert_eq!(&scan(&options, page.chunks(1)), &whole, "{:?}", String::from_utf8_lossy(&page));
+        prop_assert_eq!(&scan(&options, pieces(&page, &sizes)), &whole, "{:?}", String::from_utf8_lossy(&page));
+    }
+}
+
+/// A JSON document that may hold the keys looked for, anywhere, and strings that look like code.
+fn document() -> impl Strategy<Value = Value> {
+    let text = proptest::sample::select(vec![
+        "a",
+        "12",
+        "n\u{e9}",
+        "\"_wpnonce\":\"x\"",
+        "it's",
+        "// c",
+        "/* c",
+        "`",
+        "\\",
+        "a\nb",
+        "post_id=3",
+        "{",
+        "/\u{2028}",
+        "<22",
+        "",
+    ]);
+    let leaf = prop_oneof![
+        3 => text.prop_map(Value::from),
+        2 => (0_u32..99).prop_map(Value::from),
+        1 => prop_oneof![Just(Value::Null), Just(Value::Bool(true)), Just(Value::from(-1.5))],
+    ];
+    let key =
+        proptest::sample::select(vec!["_wpnonce", "wpaicg_nonce", "post_id", "a", "ajax_url", "wpaicgParams", "x'\"y"]);
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            proptest::collection::btree_map(key.clone(), inner, 0..5)
+                .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+/// The strings and whole numbers of a key anywhere in a document, in order, as text.
+fn values(document: &Value, key: &str, found: &mut Vec<String>) {
+    match document {
+        Value::Array(items) => items.iter().for_each(|item| values(item, key, found)),
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(text) if name == key => found.push(text.trim().to_owned()),
+                    Value::Number(number) if name == key && number.is_u64() => found.push(number.to_string()),
+                    _ => values(value, key, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The first valid value, by the keys' order of trust.
+fn first(document: &Value, keys: &[&str], valid: fn(&str) -> bool) -> Option<String> {
+    keys.iter().find_map(|key| {
+        let mut found = Vec::new();
+        values(document, key, &mut found);
+        found.into_iter().find(|value| valid(value))
+    })
+}
+
+fn is_post_id(value: &str) -> bool {
+    let digits = value.strip_prefix('<').unwrap_or(value);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn expected_tokens(document: &Value) -> Option<(String, String)> {
+    let is_nonce = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+    let nonce = first(document, &["_wpnonce", "wpaicg_nonce"], is_nonce)?;
+    let post_id = first(document, &["post_id"], is_post_id)?;
+    Some((nonce, post_id.trim_start_matches('<').to_owned()))
+}
+
+/// As a page writes JSON: in a script no `<`, in an attribute references for quotes and `&`.
+fn in_script(document: &Value) -> String {
+    format!("<script>var x = {};</script>", document.to_string().replace('<', "\\u003c"))
+}
+
+fn in_attribute(document: &Value) -> String {
+    format!(
+        "<i data-x='{}'>",
+        document.to_string().replace('&', "&amp;").replace('\'', "&#039;").replace('"', "&quot;")
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keys_of_any_json_are_found_as_a_plain_walk_finds_them(document in document()) {
+        // An attribute holds JSON for us when it begins with a bracket: so the document is put into an array.
+        for html in [in_script(&document), in_attribute(&json!([document]))] {
+            let page = scan_page(html.as_bytes());
+            let found = page.tokens().ok().map(|tokens| (tokens.nonce.clone(), tokens.post_id.clone()));
+            prop_assert_eq!(found, expected_tokens(&document), "{}", html);
+        }
+    }
+
+    #[test]
+    fn any_aipkit_config_is_read_as_serde_reads_it(
+        nonce in "[!-~]{0,12}", post_id: u32, bot_id: u32, name: String, ajax_url: String, streams: Option<bool>, more in document(),
+    ) {
+        let mut config = json!({
+            "botId": bot_id, "nonce": nonce, "postId": post_id, "headerName": name, "ajaxUrl": ajax_url, "more": more,
+        });
+        if let Some(streams) = streams {
+            config["streamEnabled"] = streams.into();
+        }
+        let html = in_attribute(&config).replace("<i data-x", "<div class=aipkit_popup_wrapper_3 data-config");
+        let page = scan_page(html.as_bytes());
+        let [widget] = page.widgets() else { panic!("not one widget: {html}") };
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        prop_assert_eq!(&widget.nonce, &nonce);
+        prop_assert_eq!(&widget.post_id, &post_id.to_string());
+        prop_assert_eq!(&widget.bot_id, &bot_id.to_string());
+        prop_assert_eq!(&widget.name, &filled(&name));
+        prop_assert_eq!(&widget.ajax_url, &filled(&ajax_url));
+        prop_assert_eq!(widget.streams, streams);
+        prop_assert_eq!(widget.tokens().is_some(), !nonce.is_empty());
+    }
+}
+
+/// Each would take hours if a byte cost more the more of them there are; all end without tokens.
+#[test]
+fn pages_made_to_be_slow_are_read_like_any_other() {
+    for unit in [
+        "<",
+        "</",
+        "<!",
+        "<!--",
+        "<a ",
+        "<a b='",
+        "<a b",
+        "a=b ",
+        "<script>",
+        "<script><!--<script ",
+        "<title>&",
+        "<template>",
+        "<i x='{' ",
+        "<i x={ ",
+        "<div class=wpaicg-chatbox>",
+        "<!-- --!",
+        "</script",
+        "-",
+        "<textarea></",
+        "\0",
+        "&#38;",
+    ] {
+        let page = unit.repeat(MAX_PAGE_BYTES / 4 / unit.len());
+        assert!(scan_page(page.as_bytes()).tokens().is_err(), "{unit}");
+    }
+    for unit in [
+        "post_id",
+        "post_id=/[",
+        "post_id='",
+        "'\\",
+        "\"'",
+        "/*",
+        "//",
+        "`",
+        "post_id:{",
+        "wpaicgParams={",
+        "=/",
+        "++/",
+        "\\'",
+        ",post_id:/*",
+        "post_id=\"\\",
+        "{",
+        ",_wpnonce:`",
+        "/[/",
+        "<!--x",
+    ] {
+        let script = unit.repeat(MAX_PAGE_BYTES / 4 / unit.len());
+        let page = format!("<script>{script}</script><i data='{{{script}'>");
+        assert!(scan_page(page.as_bytes()).tokens().is_err(), "{unit}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_replaced() {
+    let page = scan_page(b"<title>a\xFFb</title><i data-nonce=a data-post-id='\xE2\x82'><i data-post-id=1>");
+    assert_eq!(page.title(), Some("a\u{FFFD}b"));
+    assert_eq!(page.tokens().unwrap().post_id, "1");
+}
+
+#[test]
+fn a_widget_is_told_by_bot_and_name() {
+    let page = scan_page(
+        b"<div class=wpaicg-chatbox data-bot-id=1 data-ai-name=Ada>\
+          <div class=wpaicg-chatbox data-bot-id=2 data-ai-name=Ada data-nonce=n data-post-id=1>\
+          <div class=wpaicg-chatbox data-nonce=n data-post-id=1>",
+    );
+    let bot_id = |bot_id, name| page.widget(bot_id, name).map(|widget| &*widget.bot_id);
+    assert_eq!(bot_id(Some("1"), None), Ok("1"));
+    assert_eq!(bot_id(None, Some("Ada")), Ok("2"), "the complete one");
+    assert_eq!(bot_id(None, None), Ok("2"));
+    let error = page.widget(Some("3"), Some("Ada")).unwrap_err();
+    let present = "ai-power bot 1 \"Ada\", ai-power bot 2 \"Ada\", ai-power bot without id";
+    assert_eq!(error.to_string(), format!("the page holds no chat widget of bot 3 named \"Ada\"; it holds {present}"));
+    let error = scan_page(b"").widget(None, None).unwrap_err();
+    assert_eq!(error.to_string(), "the page holds no chat widget, nor any other");
+}
+
+#[test]
+fn debug_forms_show_no_nonce() {
+    let html = b"<i data-nonce=secret></i><div class=wpaicg-chatbox data-nonce=secret data-post-id=1><script>'secret'";
+    let mut scanner = PageScanner::new(ScanOptions { everything: true, ..ScanOptions::default() });
+    assert!(!scanner.feed(html));
+    assert!(!format!("{scanner:?}").contains("secret"));
+    let page = scanner.close();
+    assert_eq!(page.tokens().unwrap().nonce, "secret");
+    assert!(!format!("{page:?} {:?} {:?}", page.tokens(), page.widgets()).contains("secret"));
+}
