@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cuts;
 mod expect;
 mod vectors;
 
+use cuts::cut;
 use expect::run;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -150,13 +152,6 @@ fn read_plainly(chunk: &Map<String, Value>) -> Result<(Option<&str>, Option<&str
         Some(delta) => delta.get("content"),
     };
     Ok((content.and_then(Value::as_str), choice.get("finish_reason").and_then(Value::as_str)))
-}
-
-fn cut<'a>(bytes: &'a [u8], places: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-    let mut at: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
-    at.extend([0, bytes.len()]);
-    at.sort_unstable();
-    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
 /// Parts of replies, put together in any order.
