@@ -416,7 +416,7 @@ class _CurlReply(DecodedReply):
 _NO_PROXY_HOST, _REFUSED, _TIMED_OUT, _PROXY_HANDSHAKE, _UNKNOWN_CODE = 5, 7, 28, 97, -1
 _BROKE = "the connection to {site} broke before a reply came (curl error {code})"
 _FAILURES: dict[int, tuple[type[errors.TailraceError], str]] = {
-    1: (errors.InvalidRequestError, "libcurl cannot speak to {site}"),
+    1: (errors.NetworkError, "{site} answered with what is no HTTP"),  # what libcurl takes for HTTP/0.9
     3: (errors.InvalidRequestError, "the URL is malformed"),
     6: (errors.ConnectError, "{site} could not be reached: its name was not found"),
     7: (errors.ConnectError, "{site} could not be reached: connection refused or host unreachable"),
