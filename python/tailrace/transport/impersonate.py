@@ -64,6 +64,7 @@ class ImpersonateTransport(Transport):
         self._ca_file = ca_file or ""
         self._trust_env = trust_env
         self._multi: AsyncCurl | None = None
+        self._dropped: weakref.finalize[..., ImpersonateTransport] | None = None
         self._sessions: weakref.WeakSet[_CurlSession] = weakref.WeakSet()
         self._closed = False
 
@@ -90,7 +91,7 @@ class ImpersonateTransport(Transport):
         for session in list(self._sessions):
             await session.aclose()
         multi, self._multi = self._multi, None
-        if multi is not None:
+        if multi is not None and self._dropped is not None and self._dropped.detach():
             await multi.close()  # type: ignore[no-untyped-call]
 
     def abort(self) -> None:
@@ -99,7 +100,7 @@ class ImpersonateTransport(Transport):
         for session in list(self._sessions):
             session.abort()
         multi, self._multi = self._multi, None
-        if multi is not None:
+        if multi is not None and self._dropped is not None and self._dropped.detach():
             _soon(multi.loop, _close_multi, multi)
 
     def multi(self) -> AsyncCurl:
@@ -111,7 +112,8 @@ class ImpersonateTransport(Transport):
         loop = asyncio.get_running_loop()
         if self._multi is None:
             self._multi = AsyncCurl(self._ca_file, loop=loop)
-            weakref.finalize(self, _soon, loop, _close_multi, self._multi).atexit = False
+            self._dropped = weakref.finalize(self, _soon, loop, _close_multi, self._multi)
+            self._dropped.atexit = False
         if self._multi.loop is not loop:
             raise errors.InvalidRequestError("the transport belongs to another event loop")
         return self._multi

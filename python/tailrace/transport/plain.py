@@ -8,6 +8,7 @@ reading costs no timer.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import ssl
 import weakref
@@ -192,7 +193,7 @@ class _AiohttpSession(RuledSession):
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
-            data=request.body,
+            data=None if request.body is None else io.BytesIO(request.body),  # bytes would be copied first
             headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
             proxy=_proxy_url(self.call.proxy),
             allow_redirects=False,

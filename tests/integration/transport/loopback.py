@@ -38,7 +38,7 @@ class Authority:
         self.file = str(folder / "authority.pem")
         authority.cert_pem.write_to_path(self.file)
         self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost", "*.test", "site.test", HOST).configure_cert(self.server)
+        authority.issue_cert("site.test", "www.site.test", HOST).configure_cert(self.server)
         self.client = ssl.create_default_context(cafile=self.file)
 
 
@@ -126,7 +126,7 @@ async def serve(
                 server.requests.append(exchange)
                 server.got_request.set()
                 await answer(exchange)
-                if writer.transport.is_closing():
+                if exchange.headers.get("connection", "").lower() == "close" or writer.transport.is_closing():
                     return
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -236,8 +236,15 @@ async def http_proxy(
         else:
             host, _, path = asked.target.removeprefix("http://").partition("/")
             there, back = await proxy.connect(host if ":" in host else f"{host}:80")
-            kept = [f"{name}: {value}" for name, value in asked.headers.items() if not name.startswith("proxy-")]
-            back.write("\r\n".join([f"{asked.method} /{path} HTTP/1.1", *kept, "", ""]).encode() + asked.body)
+            own = ("proxy-", "connection")
+            kept = [f"{name}: {value}" for name, value in asked.headers.items() if not name.startswith(own)]
+            kept.append("Connection: close")
+            lines = [f"{asked.method} /{path} HTTP/1.1", *kept, "", ""]
+            back.write("\r\n".join(lines).encode() + asked.body)
+            status = await there.readuntil(b"\r\n")
+            await asked.send(status + b"Connection: close\r\n")  # one request a connection keeps this proxy simple
+            await _pump(there, writer)
+            return
         await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
     async with _listening(talk, "https" if tls else "http", tls) as proxy:

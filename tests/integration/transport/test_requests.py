@@ -219,10 +219,9 @@ async def test_a_post_is_never_sent_on(transport: Transport, status: str) -> Non
         await exchange.send_reply(b"", "Location: /next?q=private", status=status)
 
     async with serve(answer) as server, transport.session() as session:
-        with pytest.raises(errors.RedirectError) as caught:
-            await session.post(f"{server.url}/say", body=b"hush")
-        assert caught.value.target == f"{server.url}/next"
-        assert_tells_nothing(caught.value)
+        error = await _fails(session.post(f"{server.url}/say", body=b"hush"), errors.RedirectError)
+        assert isinstance(error, errors.RedirectError)
+        assert error.target == f"{server.url}/next"
         assert len(server.requests) == 1
 
 
@@ -280,8 +279,16 @@ async def test_a_certificate_of_another_host(transport: Transport, authority: Au
 
 
 async def test_no_tls_where_it_was_asked_for(transport: Transport) -> None:
-    async with serve(_echo) as server, transport.session() as session:
-        await _fails(session.get(server.url.replace("http:", "https:")), errors.TLSError)
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(plain, HOST, 0)
+    url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}/"
+    async with server, transport.session() as session:
+        await _fails(session.get(url), errors.TLSError)
 
 
 @pytest.mark.parametrize(
