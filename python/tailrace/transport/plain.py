@@ -12,6 +12,7 @@ import io
 import os
 import ssl
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,6 +29,8 @@ from tailrace.transport.socks import require_socks, socks_connector, socks_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
+
+    from aiohttp.client_proto import ResponseHandler
 
     from tailrace.transport.base import Reply, Session
     from tailrace.transport.shared import Request
@@ -217,6 +220,8 @@ class _AiohttpReply(DecodedReply):
         self._session = session  # which lives, with its transport, as long as there is something to read
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
+        if self._protocol is not None:
+            _watch(raw.content, self._protocol)
         self._loop = asyncio.get_running_loop()
         # The finalizer, not this object, keeps the reply alive until it is closed: aiohttp complains of one that dies
         # open, and within a cycle it might die first.
@@ -343,6 +348,22 @@ def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
         user=proxy.username,
         password=proxy.password,
     )
+
+
+def _watch(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
+    """Wake the reader when the connection is lost: after a chunk of no sense aiohttp closes it and tells nobody."""
+    closed = protocol.closed
+    if closed is not None:
+        wake = partial(_wake, content)
+        closed.add_done_callback(wake)
+        content.on_eof(partial(closed.remove_done_callback, wake))
+
+
+def _wake(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(errors.ReplyBrokenError("the connection was lost"))
 
 
 def _cut(raw: aiohttp.ClientResponse) -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,8 +283,9 @@ async def test_no_tls_where_it_was_asked_for(transport: Transport) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await reader.read()
-        writer.close()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.transport.abort()
 
     server = await asyncio.start_server(plain, HOST, 0)
     url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}/"
