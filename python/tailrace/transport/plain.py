@@ -231,8 +231,8 @@ class _AiohttpReply(DecodedReply):
     async def aclose(self) -> None:
         """See `Reply.aclose`."""
         self._dropped.detach()
-        connection = self._raw.connection
-        closed = connection.protocol.closed if connection and connection.protocol else None
+        # Only a connection that is still this reply's own: one that was read to its end is back in the pool.
+        closed = self._protocol.closed if self._protocol is not None and self._raw.connection is not None else None
         _cut(self._raw)
         if closed is not None:
             done, _ = await asyncio.wait([closed])

@@ -52,6 +52,7 @@ async def _nothing_left() -> AsyncIterator[None]:
     """No test leaves a socket or a task, or a complaint of one."""
     complaints: list[object] = []
     loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # noqa: FBT003 - aiohttp complains of replies left open only then
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
     sockets = open_sockets()
     yield

@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -281,34 +282,25 @@ _DROPS_ALL = """
 import asyncio, sys
 from tailrace.transport import make_transport
 
-async def talk(reader, writer):
-    try:
-        await reader.readuntil(b"\\r\\n\\r\\n")
-        while True:
-            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 100\\r\\n\\r\\nx")
-            await reader.read()
-            return
-    finally:
-        writer.transport.abort()
-
 async def main():
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
     transport = make_transport(sys.argv[1])
-    reply = await transport.session().get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    reply = await transport.session().get(sys.argv[2])
     print(await reply.read())
-    server.close()
 
 asyncio.run(main())
 """
 
 
 async def test_a_program_that_ends_without_closing_is_quiet(kind: str) -> None:
-    def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "always", "-c", _DROPS_ALL, kind]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwhat")
+        await exchange.wait_for_leaving()
 
-    done = await asyncio.to_thread(run)
-    assert (done.stdout, done.stderr) == ("b'x'\n", "")
+    async with serve(answer) as server:
+        command = [sys.executable, "-W", "always", "-c", _DROPS_ALL, kind, server.url]
+        run = partial(subprocess.run, command, capture_output=True, text=True, timeout=30, check=True)
+        done = await asyncio.to_thread(run)
+    assert (done.stdout, done.stderr) == ("b'what'\n", "")
 
 
 async def test_importing_the_package_imports_no_http_library() -> None:
