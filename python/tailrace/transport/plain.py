@@ -28,7 +28,7 @@ from tailrace.transport.socks import require_socks, socks_connector, socks_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import SimpleNamespace
+    from types import SimpleNamespace, TracebackType
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -302,9 +302,14 @@ class _Clock:
     async def __aenter__(self) -> None:
         await self._timer.__aenter__()
 
-    async def __aexit__(self, *raised: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._is_running = False
-        await self._timer.__aexit__(*raised)
+        await self._timer.__aexit__(kind, error, traceback)
 
     def connecting(self) -> None:
         self._restart("connect", self._timeouts.connect)

@@ -455,7 +455,7 @@ async def test_a_reply_may_come_before_the_body_is_sent(transport: Transport) ->
     async with server, transport.session(timeouts=Timeouts(connect=5, first_byte=5)) as session:
         reply = await session.post(url, body=b"x" * 2**24)
         assert await read_all(reply, max_bytes=5) == b"early"
-        await session.aclose()
+        await transport.aclose()
         await left.wait()
 
 
