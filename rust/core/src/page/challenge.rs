@@ -34,9 +34,8 @@ const TITLES: [&str; 16] = [
 const TITLE_ENDS: [&str; 1] = ["used cloudflare to restrict access"];
 
 /// Whole form ids.
-const FORM_IDS: [&str; 3] = [
+const FORM_IDS: [&str; 2] = [
     "challenge-form",   // Cloudflare
-    "wsidchk_form",     // Imunify360
     "lsrecaptcha-form", // LiteSpeed
 ];
 
