@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,30 +24,15 @@ def providers(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    # A column a provider: eighty characters hold that, and a piped table is no wider.
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", *(row["name"] for row in rows)):
-        table.add_column(str(heading), overflow="fold")
-    for label, key in _LINES.items():
-        table.add_row(label, *(_cell(row[key]) for row in rows))
+    table = Table("provider", "dialect", Column("models", overflow="fold"), "supports", "works", show_lines=True)
+    for row in rows:
+        table.add_row(*_cells(row))
     Console().print(table)
 
 
-_LINES = {
-    "site": "url",
-    "dialect": "dialect",
-    "models": "models",
-    "streams": "streams",
-    "system": "system_message",
-    "history": "message_history",
-    "transport": "transport",
-    "works": "working",
-}
-
-
-def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
+def _row(provider: type[ChatProvider]) -> dict[str, Any]:
     return {
         "name": provider.__name__,
         "url": provider.url,
@@ -61,7 +46,16 @@ def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
     }
 
 
-def _cell(value: str | bool | list[str]) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value.removeprefix("https://") if isinstance(value, str) else "\n".join(value)
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """The table's five cells, narrow enough together for a terminal of 80 columns."""
+    supported = {"streaming": "streams", "system message": "system_message", "history": "message_history"}
+    return (
+        f"{row['name']}\n{row['url'].removeprefix('https://')}",
+        f"{row['dialect']}\nover {_LIBRARIES[row['transport']]}",
+        "\n".join(row["models"]),
+        "\n".join(name for name, key in supported.items() if row[key]),
+        "yes" if row["working"] else "no",
+    )
+
+
+_LIBRARIES = {"aiohttp": "aiohttp", "impersonate": "curl_cffi"}

@@ -8,9 +8,11 @@ reading costs no timer.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import ssl
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -26,7 +28,9 @@ from tailrace.transport.socks import require_socks, socks_connector, socks_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import SimpleNamespace
+    from types import SimpleNamespace, TracebackType
+
+    from aiohttp.client_proto import ResponseHandler
 
     from tailrace.transport.base import Reply, Session
     from tailrace.transport.shared import Request
@@ -164,15 +168,13 @@ class _AiohttpSession(RuledSession):
         clock = _Clock(self.call.timeouts)
         failure: errors.TailraceError
         try:
-            async with clock.running:
+            async with clock:
                 raw = await self._requested(client, clock, request)
-        except TimeoutError:
-            failure = clock.error(rules.origin(request.url))
         except asyncio.CancelledError:
             await _turns()
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
-            failure = _mapped(error, request.url, self.call.proxy)
+            failure = clock.error(rules.origin(request.url)) or _mapped(error, request.url, self.call.proxy)
         else:
             return self._reply(raw)
         await _turns()
@@ -197,7 +199,7 @@ class _AiohttpSession(RuledSession):
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
-            data=request.body,
+            data=None if request.body is None else io.BytesIO(request.body),  # bytes would be copied first
             headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
             proxy=_proxy_url(self.call.proxy),
             allow_redirects=False,
@@ -221,6 +223,8 @@ class _AiohttpReply(DecodedReply):
         self._session = session  # which lives, with its transport, as long as there is something to read
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
+        if self._protocol is not None:
+            _watch(raw.content, self._protocol)
         self._loop = asyncio.get_running_loop()
         # The finalizer, not this object, keeps the reply alive until it is closed: aiohttp complains of one that dies
         # open, and within a cycle it might die first.
@@ -230,8 +234,8 @@ class _AiohttpReply(DecodedReply):
     async def aclose(self) -> None:
         """See `Reply.aclose`."""
         self._dropped.detach()
-        connection = self._raw.connection
-        closed = connection.protocol.closed if connection and connection.protocol else None
+        # Only a connection that is still this reply's own: one that was read to its end is back in the pool.
+        closed = self._protocol.closed if self._protocol is not None and self._raw.connection is not None else None
         _cut(self._raw)
         if closed is not None:
             done, _ = await asyncio.wait([closed])
@@ -297,7 +301,20 @@ class _Clock:
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._phase: errors.TimeoutPhase = "connect"
-        self.running = asyncio.timeout(timeouts.connect)
+        self._timer = asyncio.timeout(timeouts.connect)
+        self._is_running = True
+
+    async def __aenter__(self) -> None:
+        await self._timer.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_running = False
+        await self._timer.__aexit__(kind, error, traceback)
 
     def connecting(self) -> None:
         self._restart("connect", self._timeouts.connect)
@@ -305,14 +322,17 @@ class _Clock:
     def sent(self) -> None:
         self._restart("first byte", self._timeouts.first_byte)
 
-    def error(self, where: str) -> errors.TimeoutError:
+    def error(self, where: str) -> errors.TimeoutError | None:
+        """Make the error of the phase whose time is over, if one's is."""
+        if not self._timer.expired():
+            return None
         seconds = self._timeouts.connect if self._phase == "connect" else self._timeouts.first_byte
         return errors.TimeoutError(self._phase, seconds or 0.0, where)
 
     def _restart(self, phase: errors.TimeoutPhase, seconds: float | None) -> None:
-        self._phase = phase
-        if not self.running.expired():
-            self.running.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        if self._is_running and not self._timer.expired():  # a body may still be sent when the reply's head is in
+            self._phase = phase
+            self._timer.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
 
 def _trace() -> aiohttp.TraceConfig:
@@ -347,6 +367,26 @@ def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
         user=proxy.username,
         password=proxy.password,
     )
+
+
+def _watch(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
+    """Wake the reader when the connection is lost: after a chunk of no sense aiohttp closes it and tells nobody."""
+    closed = protocol.closed
+    if closed is not None:
+        wake = partial(_wake, content)
+        closed.add_done_callback(wake)
+        content.on_eof(partial(_forget, closed, wake))
+
+
+def _forget(closed: asyncio.Future[None], wake: Callable[[asyncio.Future[None]], None]) -> None:
+    closed.remove_done_callback(wake)
+
+
+def _wake(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(errors.ReplyBrokenError("the connection was lost"))
 
 
 def _cut(raw: aiohttp.ClientResponse) -> None:
