@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements-dev.lock
 
 # The extension is built for release here too: what is tested is what is shipped.
 $(VENV)/.built: $(VENV)/.installed pyproject.toml README.md $(RUST_SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # -- the two commands --------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ lint: $(VENV)/.built
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest tailrace._native
-	$(BIN)/pyright --verifytypes tailrace --ignoreexternal
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, ChatStream, DeltaDecoder, GPROChat
-from tailrace.providers import ChatProvider
 from tailrace.replica import Replica
+
+if TYPE_CHECKING:
+    from tailrace.providers import ChatProvider
 
 CAPTURES = Path(__file__).resolve().parent.parent / "tests" / "vectors" / "captures"
 SECRET = "a key of our own"  # noqa: S105 - the replica's, for this run

@@ -4,6 +4,20 @@ from typing import Literal, final
 
 from tailrace.errors import StreamError
 
+__all__ = [
+    "ChatWidget",
+    "DeltaDecoder",
+    "Page",
+    "PageScanner",
+    "PageTokens",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "Usage",
+    "__version__",
+    "scan_page",
+    "sign_request",
+]
+
 __version__: str
 
 @final

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ByteSource", "ChatStream", "Exchange", "Opening", "stream_deltas"]
 
-log = logging.getLogger("tailrace")
+log: logging.Logger = logging.getLogger("tailrace")
 
 
 class ByteSource(Protocol):

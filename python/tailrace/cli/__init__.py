@@ -26,8 +26,10 @@ def cli() -> None:
     """Text out of chat streams, and clients for the chat sites nobody else keeps working."""
 
 
-for command in (chat, decode, providers, replica):
-    cli.add_command(command)
+cli.add_command(chat)
+cli.add_command(decode)
+cli.add_command(providers)
+cli.add_command(replica)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,13 +26,13 @@ def providers(as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("name", "site", "dialect", "models", "streams", "system", "history", "transport", "works")
+    table = Table("provider", "dialect", "models", "supports", "works", show_lines=True)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*_cells(row))
     Console().print(table)
 
 
-def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
+def _row(provider: type[ChatProvider]) -> dict[str, Any]:
     return {
         "name": provider.__name__,
         "url": provider.url,
@@ -46,7 +46,13 @@ def _row(provider: type[ChatProvider]) -> dict[str, str | bool | list[str]]:
     }
 
 
-def _cell(value: str | bool | list[str]) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else ", ".join(value)
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """The table's five cells, narrow enough together for a terminal of 80 columns."""
+    supported = {"streaming": "streams", "system message": "system_message", "history": "message_history"}
+    return (
+        f"{row['name']}\n{row['url'].removeprefix('https://')}",
+        f"{row['dialect']}\nover {row['transport']}",
+        "\n".join(row["models"]),
+        "\n".join(name for name, key in supported.items() if row[key]),
+        "yes" if row["working"] else "no",
+    )

@@ -76,7 +76,7 @@ class AsyncGeneratorProvider(ABC):
     """A chat service as a class: nothing is instantiated, though instances work the same."""
 
     url: ClassVar[str] = ""
-    label: ClassVar[str | None] = None
+    label: ClassVar[str] = ""
     working: ClassVar[bool] = True
     needs_auth: ClassVar[bool] = False
     supports_stream: ClassVar[bool] = True
@@ -135,7 +135,7 @@ class AsyncGeneratorProvider(ABC):
     @classmethod
     def get_dict(cls) -> dict[str, str | None]:
         """Return name, URL and label."""
-        return {"name": cls.__name__, "url": cls.url, "label": cls.label}
+        return {"name": cls.__name__, "url": cls.url, "label": cls.label or None}
 
     @_ClassProperty
     def params(cls: type[AsyncGeneratorProvider]) -> str:  # noqa: N805 - a property of the class
@@ -181,8 +181,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     dialect: ClassVar[str]
     """The site's wire protocol."""
 
-    api_endpoint: ClassVar[str | None] = None
-    """Where messages are posted; None: found from the site."""
+    api_endpoint: ClassVar[str] = ""
+    """Where messages are posted; empty: found from the site."""
 
     transport_kind: ClassVar[TransportKind] = "aiohttp"
 
@@ -251,8 +251,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     def place(cls, url: str | None) -> tuple[str, str | None]:
         """The site's URL and its endpoint; with another `url`, the endpoint's path moves to that origin."""
         if url is None or url == cls.url:
-            return cls.url, cls.api_endpoint
-        if cls.api_endpoint is None:
+            return cls.url, cls.api_endpoint or None
+        if not cls.api_endpoint:
             return url, None
         return url, at_origin(url, urlsplit(cls.api_endpoint).path)
 
@@ -337,7 +337,7 @@ class Connections:
     """
 
     def __init__(self, shared: Transport | None, kind: TransportKind) -> None:
-        self.transport = make_transport(kind) if shared is None else shared
+        self.transport: Transport = make_transport(kind) if shared is None else shared
         self._owned = shared is None
         self._users = 1
 

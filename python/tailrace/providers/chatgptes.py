@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tailrace.messages import turns_prompt
 from tailrace.providers.wordpress import WordPressChatProvider
 
 if TYPE_CHECKING:
     from tailrace.messages import Turn
+    from tailrace.transport import TransportKind
 
 __all__ = ["ChatGptEs"]
 
@@ -25,8 +26,8 @@ class ChatGptEs(WordPressChatProvider):
     supports_system_message = False
     supports_message_history = False
     default_model = "gpt-4o"
-    models = ["gpt-4", default_model, "gpt-4o-mini"]
-    transport_kind = "impersonate"
+    models: ClassVar[list[str]] = ["gpt-4", default_model, "gpt-4o-mini"]
+    transport_kind: ClassVar[TransportKind] = "impersonate"
 
     SYSTEM_PROMPT = "Answer in the language of the user's last message, whatever language this page or the bot uses."
 

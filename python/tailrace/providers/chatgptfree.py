@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tailrace.providers.wordpress import WordPressChatProvider
 
 __all__ = ["ChatgptFree"]
@@ -14,5 +16,5 @@ class ChatgptFree(WordPressChatProvider):
     url = "https://chatgptfree.ai"
     api_endpoint = "https://chatgptfree.ai/wp-admin/admin-ajax.php"
     default_model = "gpt-4o-mini-2024-07-18"
-    models = [default_model]
-    model_aliases = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
+    models: ClassVar[list[str]] = [default_model]
+    model_aliases: ClassVar[dict[str, str]] = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tailrace.providers.wordpress import WordPressChatProvider
 
 __all__ = ["ChatGptt"]
@@ -14,4 +16,4 @@ class ChatGptt(WordPressChatProvider):
     url = "https://chatgptt.me"
     api_endpoint = "https://chatgptt.me/wp-admin/admin-ajax.php"
     default_model = "gpt-4o"
-    models = ["gpt-4", default_model, "gpt-4o-mini"]
+    models: ClassVar[list[str]] = ["gpt-4", default_model, "gpt-4o-mini"]

@@ -40,7 +40,7 @@ class GeminiProChatProvider(ChatProvider):
     secret_key: ClassVar[str | None] = None
     """The deployment's PUBLIC_SECRET_KEY; None: the environment's, else the app's own default, the empty string."""
 
-    secret_variable: ClassVar[str | None] = None
+    secret_variable: ClassVar[str] = ""
     """The environment variable that may hold the secret key."""
 
     @classmethod
@@ -68,7 +68,7 @@ class GeminiProChatProvider(ChatProvider):
     @classmethod
     def secret(cls, given: object, environ: Mapping[str, str]) -> str:
         """The secret key: the one given, the class's, the environment's, or the empty string."""
-        for candidate in (given, cls.secret_key, environ.get(cls.secret_variable or "")):
+        for candidate in (given, cls.secret_key, environ.get(cls.secret_variable)):
             if candidate is not None:
                 return _text("secret_key", candidate)
         return ""

@@ -42,10 +42,10 @@ class Exchanges:
     def __init__(self) -> None:
         self._kept: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
         self._changed = asyncio.Event()
-        self.open = 0
-        self.finished = 0
-        self.aborted = 0
-        self.failed = 0
+        self.open: int = 0
+        self.finished: int = 0
+        self.aborted: int = 0
+        self.failed: int = 0
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -76,7 +76,7 @@ class Replica:
             raise InvalidRequestError(f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}")
         if not pace >= 0:
             raise InvalidRequestError(f"pace must be 0 or more seconds, not {pace!r}")
-        self.exchanges = Exchanges()
+        self.exchanges: Exchanges = Exchanges()
         self._host = host
         self._port = port
         self._shutdown_timeout = shutdown_timeout

@@ -1,5 +1,7 @@
 //! The cases of `tests/vectors/pages`: each whole, byte by byte, at splits, and with other bytes after its end.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 
@@ -22,10 +24,10 @@ fn cases(file: &str) -> Vec<Case> {
     let text = fs::read_to_string(Path::new(VECTORS).join("pages").join(file)).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert!(!cases.is_empty());
-    cases.into_iter().map(case).collect()
+    cases.iter().map(case).collect()
 }
 
-fn case(value: Value) -> Case {
+fn case(value: &Value) -> Case {
     let page = match &value["file"] {
         Value::String(file) => fs::read(Path::new(VECTORS).join(file)).unwrap(),
         _ => value["html"].as_str().unwrap().as_bytes().to_vec(),

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tailrace_core::sign_request;
 
 fn plainly(time: i64, message: &str, secret: &str) -> String {
-    Sha256::digest(format!("{time}:{message}:{secret}")).iter().map(|byte| format!("{byte:02x}")).collect()
+    const_hex::encode(Sha256::digest(format!("{time}:{message}:{secret}")))
 }
 
 #[test]
