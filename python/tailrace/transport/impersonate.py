@@ -64,6 +64,7 @@ class ImpersonateTransport(Transport):
         self._ca_file = ca_file or ""
         self._trust_env = trust_env
         self._multi: AsyncCurl | None = None
+        self._dropped: weakref.finalize[..., ImpersonateTransport] | None = None
         self._sessions: weakref.WeakSet[_CurlSession] = weakref.WeakSet()
         self._closed = False
 
@@ -90,7 +91,7 @@ class ImpersonateTransport(Transport):
         for session in list(self._sessions):
             await session.aclose()
         multi, self._multi = self._multi, None
-        if multi is not None:
+        if multi is not None and self._dropped is not None and self._dropped.detach():
             await multi.close()  # type: ignore[no-untyped-call]
 
     def abort(self) -> None:
@@ -99,7 +100,7 @@ class ImpersonateTransport(Transport):
         for session in list(self._sessions):
             session.abort()
         multi, self._multi = self._multi, None
-        if multi is not None:
+        if multi is not None and self._dropped is not None and self._dropped.detach():
             _soon(multi.loop, _close_multi, multi)
 
     def multi(self) -> AsyncCurl:
@@ -111,7 +112,8 @@ class ImpersonateTransport(Transport):
         loop = asyncio.get_running_loop()
         if self._multi is None:
             self._multi = AsyncCurl(self._ca_file, loop=loop)
-            weakref.finalize(self, _soon, loop, _close_multi, self._multi).atexit = False
+            self._dropped = weakref.finalize(self, _soon, loop, _close_multi, self._multi)
+            self._dropped.atexit = False
         if self._multi.loop is not loop:
             raise errors.InvalidRequestError("the transport belongs to another event loop")
         return self._multi
@@ -421,7 +423,7 @@ class _CurlReply(DecodedReply):
 _NO_PROXY_HOST, _REFUSED, _TIMED_OUT, _PROXY_HANDSHAKE, _UNKNOWN_CODE = 5, 7, 28, 97, -1
 _BROKE = "the connection to {site} broke before a reply came (curl error {code})"
 _FAILURES: dict[int, tuple[type[errors.TailraceError], str]] = {
-    1: (errors.InvalidRequestError, "libcurl cannot speak to {site}"),
+    1: (errors.NetworkError, "{site} answered with what is no HTTP"),  # what libcurl takes for HTTP/0.9
     3: (errors.InvalidRequestError, "the URL is malformed"),
     6: (errors.ConnectError, "{site} could not be reached: its name was not found"),
     7: (errors.ConnectError, "{site} could not be reached: connection refused or host unreachable"),

@@ -8,9 +8,11 @@ reading costs no timer.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import ssl
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -27,6 +29,8 @@ from tailrace.transport.socks import require_socks, socks_connector, socks_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
+
+    from aiohttp.client_proto import ResponseHandler
 
     from tailrace.transport.base import Reply, Session
     from tailrace.transport.shared import Request
@@ -197,7 +201,7 @@ class _AiohttpSession(RuledSession):
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
-            data=request.body,
+            data=None if request.body is None else io.BytesIO(request.body),  # bytes would be copied first
             headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
             proxy=_proxy_url(self.call.proxy),
             allow_redirects=False,
@@ -221,6 +225,8 @@ class _AiohttpReply(DecodedReply):
         self._session = session  # which lives, with its transport, as long as there is something to read
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
+        if self._protocol is not None:
+            _watch(raw.content, self._protocol)
         self._loop = asyncio.get_running_loop()
         # The finalizer, not this object, keeps the reply alive until it is closed: aiohttp complains of one that dies
         # open, and within a cycle it might die first.
@@ -230,8 +236,8 @@ class _AiohttpReply(DecodedReply):
     async def aclose(self) -> None:
         """See `Reply.aclose`."""
         self._dropped.detach()
-        connection = self._raw.connection
-        closed = connection.protocol.closed if connection and connection.protocol else None
+        # Only a connection that is still this reply's own: one that was read to its end is back in the pool.
+        closed = self._protocol.closed if self._protocol is not None and self._raw.connection is not None else None
         _cut(self._raw)
         if closed is not None:
             done, _ = await asyncio.wait([closed])
@@ -347,6 +353,22 @@ def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
         user=proxy.username,
         password=proxy.password,
     )
+
+
+def _watch(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
+    """Wake the reader when the connection is lost: after a chunk of no sense aiohttp closes it and tells nobody."""
+    closed = protocol.closed
+    if closed is not None:
+        wake = partial(_wake, content)
+        closed.add_done_callback(wake)
+        content.on_eof(partial(closed.remove_done_callback, wake))
+
+
+def _wake(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(errors.ReplyBrokenError("the connection was lost"))
 
 
 def _cut(raw: aiohttp.ClientResponse) -> None:

@@ -121,7 +121,7 @@ def redirect_target(url: str, status: int, location: str | None) -> str:
     """
     if location is None:
         raise RedirectError(f"{origin(url)} answered {status} without saying where to go", "")
-    parts = _split(urljoin(url, location.strip()))
+    parts = _joined(url, location)
     if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise RedirectError(f"{origin(url)} redirected to what is no http or https URL", "")
     target = _rebuilt(parts)
@@ -132,7 +132,7 @@ def redirect_target(url: str, status: int, location: str | None) -> str:
 
 def refused_redirect(url: str, status: int, location: str | None, why: str = "not followed") -> RedirectError:
     """Make the error of a redirect that is not followed; it names the target without query and credentials."""
-    parts = _split(urljoin(url, (location or "").strip()))
+    parts = _joined(url, location or "")
     shown = urlunsplit((parts.scheme, _netloc(parts), parts.path, "", "")) if parts and location else ""
     named = _named(shown) if shown else "nowhere"
     return RedirectError(f"{origin(url)} answered {status} and redirected to {named}: {why}", shown)
@@ -194,6 +194,13 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _joined(url: str, location: str) -> SplitResult | None:
+    try:
+        return _split(urljoin(url, location.strip()))
+    except ValueError:
+        return None
 
 
 def _is_host(host: str) -> bool:

@@ -6,7 +6,14 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+from tailrace.errors import (
+    ChallengeError,
+    InvalidRequestError,
+    LimitExceeded,
+    ProxyError,
+    ReplyBrokenError,
+    TailraceError,
+)
 from tailrace.transport import rules
 from tailrace.transport.base import Reply, Session
 from tailrace.transport.decoding import decoder_for
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
     from tailrace.transport.base import Limits, Timeouts
 
 __all__ = ["Call", "DecodedReply", "Request", "RuledSession", "in_jar"]
+
+_PROXY_AUTHENTICATION = 407  # RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,9 @@ class RuledSession(Session):
         if rules.is_challenge(reply.headers):
             await reply.aclose()
             raise ChallengeError(status=reply.status)
+        if reply.status == _PROXY_AUTHENTICATION and self.call.proxy is not None:
+            await reply.aclose()
+            raise ProxyError(f"the proxy {self.call.proxy.name} wants another user and password: status 407")
         return reply
 
     @abstractmethod
@@ -142,11 +154,13 @@ class DecodedReply(Reply):
             self._fail(error)
         finally:
             self._is_being_read = False
-        if self._cap is not None and self._delivered + len(data) > self._cap:
-            data = data[: self._cap - self._delivered]
-            if not data:
-                self._fail(LimitExceeded(f"the reply is larger than {self._cap} bytes", status=self.status))
         self._delivered += len(data)
+        if self._cap is not None and self._delivered > self._cap:
+            data = data[: len(data) - (self._delivered - self._cap)]
+            self._failure = LimitExceeded(f"the reply is larger than {self._cap} bytes", status=self.status)
+            self.abort()
+            if not data:
+                raise self._failure
         return data
 
     async def _decoded(self) -> bytes:

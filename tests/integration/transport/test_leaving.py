@@ -1,0 +1,310 @@
+"""However a reply, session or transport is left, its sockets are closed: at once where one can wait, soon otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from loopback import HOST, Exchange, hang, http_proxy, open_sockets, serve, socks_proxy
+
+from tailrace import errors
+from tailrace.transport import Timeouts, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Make
+    from loopback import Authority, Server
+
+    from tailrace.transport import Transport
+
+REPLIES = 200
+
+
+async def _stream(exchange: Exchange) -> None:
+    await exchange.send_forever()
+
+
+async def _turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait until the other side of loopback has noticed."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def _ours(server: Server, before: int) -> int:
+    """Sockets of the client alone: those of the process without the server's."""
+    return open_sockets() - before - server.connections
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_closing_a_reply_closes_its_socket_before_it_returns(
+    transport: Transport,
+    authority: Authority,
+    is_tls: bool,  # noqa: FBT001
+) -> None:
+    async with serve(_stream, authority.server if is_tls else None) as server, transport.session() as session:
+        for closes_session in (False, True):
+            reply = await session.get(server.url)
+            assert await reply.read()
+            with_it = open_sockets()
+            await (session if closes_session else reply).aclose()
+            assert open_sockets() < with_it
+            await reply.aclose()
+            await _until(lambda: server.connections == 0)
+
+
+async def test_two_hundred_replies_left_early_leave_nothing(make: Make) -> None:
+    async with serve(_stream) as server:
+        before = open_sockets()
+        async with make() as transport:
+            for number in range(REPLIES):
+                async with transport.session() as session:
+                    reply = await session.post(server.url, body=b"{}")
+                    await reply.read()
+                    if number % 2:
+                        await reply.aclose()
+        await _until(lambda: server.connections == 0)
+        assert server.accepted == REPLIES
+        assert open_sockets() == before
+
+
+async def test_replies_side_by_side(transport: Transport) -> None:
+    async with serve(_stream) as server, transport.session() as session:
+        before = open_sockets()
+        replies = await asyncio.gather(*(session.get(server.url) for _ in range(REPLIES)))
+        assert all(await asyncio.gather(*(reply.read() for reply in replies)))
+        await asyncio.gather(*(reply.aclose() for reply in replies))
+        await _until(lambda: server.connections == 0)
+        assert open_sockets() - before <= 2  # what the transport keeps for itself
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_dropped_reply_closes_its_socket(transport: Transport, authority: Authority, is_tls: bool) -> None:  # noqa: FBT001
+    async with serve(_stream, authority.server if is_tls else None) as server, transport.session() as session:
+        for is_in_cycle in (False, True):
+            reply = await session.get(server.url)
+            await reply.read()
+            with_it = open_sockets()
+            if is_in_cycle:
+                cycle: list[object] = [reply]
+                cycle.append(cycle)
+                del cycle
+            del reply
+            gc.collect()
+            await _turns()
+            assert open_sockets() < with_it
+            await _until(lambda: server.connections == 0)
+
+
+async def test_everything_dropped_at_once(make: Make) -> None:
+    async with serve(_stream) as server:
+        before = open_sockets()
+        transport = make()
+        session = transport.session()
+        reply = await session.get(server.url)
+        await reply.read()
+        del session, transport
+        assert await reply.read()
+        del reply
+        gc.collect()
+        await _until(lambda: server.connections == 0)
+        await _turns()
+        assert open_sockets() == before
+
+
+async def test_a_reply_dropped_in_another_thread(transport: Transport) -> None:
+    async with serve(_stream) as server, transport.session() as session:
+        holder = [await session.get(server.url)]
+        thread = threading.Thread(target=holder.clear)
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        await _until(lambda: server.connections == 0)
+
+
+@pytest.mark.parametrize("what", ["reply", "session", "transport"])
+async def test_abort_does_not_wait(make: Make, what: str) -> None:
+    async with serve(_stream) as server:
+        before = open_sockets()
+        transport = make()
+        session = transport.session()
+        reply = await session.get(server.url)
+        await reply.read()
+        {"reply": reply, "session": session, "transport": transport}[what].abort()  # type: ignore[attr-defined]
+        await _turns()
+        with pytest.raises(errors.ReplyBrokenError):
+            while True:
+                await reply.read()
+        await _until(lambda: server.connections == 0)
+        await transport.aclose()
+        await transport.aclose()
+        transport.abort()
+        await _turns()
+        assert open_sockets() == before
+
+
+async def _cancelled(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_cancelling_before_the_first_byte(transport: Transport, authority: Authority, is_tls: bool) -> None:  # noqa: FBT001
+    async with serve(hang, authority.server if is_tls else None) as server, transport.session() as session:
+        for request in (lambda: session.get(server.url), lambda: session.post(server.url, body=b"x")):
+            server.got_request.clear()
+            task: asyncio.Task[object] = asyncio.create_task(request())
+            await server.got_request.wait()
+            with_it = open_sockets()
+            await _cancelled(task)
+            assert open_sockets() < with_it
+            await _until(lambda: server.connections == 0)
+
+
+async def test_cancelling_a_read(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwhat")
+        await go_on.wait()
+        await exchange.send(b" came")
+
+    go_on = asyncio.Event()
+    async with serve(answer) as server, transport.session() as session:
+        reply = await session.get(server.url)
+        assert await reply.read() == b"what"
+        task: asyncio.Task[object] = asyncio.create_task(reply.read())
+        await _turns()
+        await _cancelled(task)
+        go_on.set()  # a cancelled read loses nothing
+        assert await read_all(reply, max_bytes=9) == b" came"
+
+
+@pytest.mark.parametrize("stage", ["tls", "http proxy", "https proxy", "socks"])
+async def test_cancelling_while_connecting(transport: Transport, authority: Authority, stage: str) -> None:
+    accepted = asyncio.Event()
+    left = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        while await reader.read(65536):
+            pass
+        writer.transport.abort()
+        left.set()
+
+    server = await asyncio.start_server(silent, HOST, 0, ssl=authority.server if stage == "https proxy" else None)
+    where = f"{HOST}:{server.sockets[0].getsockname()[1]}"
+    proxy = {"tls": None, "http proxy": f"http://{where}", "https proxy": f"https://{where}"}.get(
+        stage, f"socks5://{where}"
+    )
+    async with server, transport.session(proxy=proxy) as session:
+        before = open_sockets()
+        task: asyncio.Task[object] = asyncio.create_task(session.get(f"https://{where}/"))
+        await accepted.wait()
+        await _turns(20)
+        await _cancelled(task)
+        async with asyncio.timeout(5):
+            await left.wait()
+        await _turns()
+        assert open_sockets() <= before + 1  # curl keeps a pair of its own
+
+
+async def test_cancelling_a_look_up(transport: Transport) -> None:
+    async with transport.session() as session:
+        task: asyncio.Task[object] = asyncio.create_task(session.get("http://no.such.host.invalid/"))
+        await _turns(3)
+        await _cancelled(task)
+
+
+async def test_a_connection_serves_again_when_its_reply_was_read_to_the_end(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(b"all of it")
+
+    async with serve(answer) as server, transport.session() as session, transport.session() as other:
+        for each in (session, other, session):
+            async with await each.get(server.url) as reply:
+                assert await read_all(reply, max_bytes=9) == b"all of it"
+        assert (server.accepted, len(server.requests)) == (1, 3)
+
+
+async def test_what_is_closed_says_so(make: Make) -> None:
+    async with serve(_stream) as server:
+        transport = make()
+        session = transport.session()
+        await session.aclose()
+        with pytest.raises(errors.InvalidRequestError):
+            await session.get(server.url)
+        late = transport.session()
+        await transport.aclose()
+        with pytest.raises(errors.InvalidRequestError):
+            transport.session()
+        with pytest.raises(errors.InvalidRequestError):
+            await late.get(server.url)
+
+
+async def test_a_transport_belongs_to_one_loop(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(b"")
+
+    async with serve(answer) as server:
+        async with transport.session() as session:
+            await session.get(server.url)
+
+        async def elsewhere() -> None:
+            async with transport.session() as session:
+                await session.get(server.url)
+
+        with pytest.raises(errors.InvalidRequestError):
+            await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+
+
+async def test_a_failed_connection_leaves_nothing(make: Make) -> None:
+    before = open_sockets()
+    async with http_proxy("me:other") as proxy, socks_proxy(("me", "other")) as socks, make() as transport:
+        for through in (proxy.url("me:wrong@"), socks.url("me:wrong@"), None):
+            async with transport.session(proxy=through, timeouts=Timeouts(connect=5)) as session:
+                with pytest.raises(errors.NetworkError):
+                    await session.get("https://127.0.0.1:1/")
+    await _until(lambda: open_sockets() <= before)
+
+
+_DROPS_ALL = """
+import asyncio, sys
+from tailrace.transport import make_transport
+
+async def main():
+    transport = make_transport(sys.argv[1])
+    reply = await transport.session().get(sys.argv[2])
+    print(await reply.read())
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_ends_without_closing_is_quiet(kind: str) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwhat")
+        await exchange.wait_for_leaving()
+
+    async with serve(answer) as server:
+        command = [sys.executable, "-W", "always", "-c", _DROPS_ALL, kind, server.url]
+        run = partial(subprocess.run, command, capture_output=True, text=True, timeout=30, check=True)
+        done = await asyncio.to_thread(run)
+    assert (done.stdout, done.stderr) == ("b'what'\n", "")
+
+
+async def test_importing_the_package_imports_no_http_library() -> None:
+    code = "import sys, tailrace.transport; print(sorted({'aiohttp', 'curl_cffi', 'brotli'} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "[]\n"

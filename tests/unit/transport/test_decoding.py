@@ -1,0 +1,131 @@
+"""Codings: any bytes, any cuts, same bytes; ends told from cuts; nothing is unpacked ahead."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import TYPE_CHECKING
+
+import brotli
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.errors import ReplyBrokenError
+from tailrace.transport.decoding import ACCEPT_ENCODING, PIECE, decoder_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def _bare(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def _halves(pack: Callable[[bytes], bytes], between: bytes = b"", after: bytes = b"") -> Callable[[bytes], bytes]:
+    return lambda data: pack(data[: len(data) // 2]) + between + pack(data[len(data) // 2 :]) + after
+
+
+_SKIPPED = b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"  # RFC 8878, 3.1.2: a frame to be skipped
+
+CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "the old name": ("x-gzip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "deflate, bare": ("deflate", _bare),
+    "br": ("br", brotli.compress),
+    "zstd": ("ZSTD ", zstd.compress),
+    "two members": ("gzip", _halves(gzip.compress)),
+    "two members and padding": ("gzip", _halves(gzip.compress, after=b"\0\0")),
+    "two frames": ("zstd", _halves(zstd.compress)),
+    "two frames and one to skip": ("zstd", _halves(zstd.compress, between=_SKIPPED)),
+    "one upon the other": ("gzip, br", lambda data: brotli.compress(gzip.compress(data))),
+    "three deep": ("deflate, identity, zstd, gzip", lambda data: gzip.compress(zstd.compress(zlib.compress(data)))),
+}
+
+
+def _decoded(coding: str, pieces: Iterable[bytes]) -> tuple[bytes, bool]:
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    parts = []
+    for piece in pieces:
+        decoder.feed(piece)
+        while part := decoder.take():
+            assert len(part) <= 2 * PIECE
+            parts.append(part)
+    return b"".join(parts), decoder.complete
+
+
+def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+_TEXTS = st.binary(max_size=300) | st.builds(
+    lambda text, times: text * times, st.binary(max_size=20), st.integers(0, 20_000)
+)
+
+
+@pytest.mark.parametrize("case", CODINGS)
+@given(text=_TEXTS, cuts=st.lists(st.integers(0, 10**6), max_size=8))
+def test_cuts_do_not_matter(case: str, text: bytes, cuts: list[int]) -> None:
+    coding, pack = CODINGS[case]
+    assert _decoded(coding, _cut(pack(text), cuts)) == (text, True)
+
+
+@pytest.mark.parametrize("case", [case for case in CODINGS if "two" not in case])
+@given(text=st.binary(min_size=1, max_size=300), end=st.integers(0, 10**6))
+def test_a_cut_short_body_is_not_complete(case: str, text: bytes, end: int) -> None:
+    coding, pack = CODINGS[case]
+    packed = pack(text)
+    short = packed[: 1 + end % (len(packed) - 1)]
+    decoded, complete = _decoded(coding, [short])
+    assert not complete
+    assert text.startswith(decoded)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_nothing_at_all_is_complete(coding: str) -> None:
+    assert _decoded(coding, []) == (b"", True)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("data", [b"<html><body>no, this is plain text</body></html>", b"\xff" * 64])
+def test_what_makes_no_sense(coding: str, data: bytes) -> None:
+    with pytest.raises(ReplyBrokenError):
+        _decoded(coding, [data])
+
+
+def test_a_wrong_checksum() -> None:
+    packed = bytearray(gzip.compress(b"text"))
+    packed[-5] ^= 1
+    with pytest.raises(ReplyBrokenError):
+        _decoded("gzip", [bytes(packed)])
+
+
+def test_many_small_members_take_no_time_to_speak_of() -> None:
+    assert _decoded("gzip", [gzip.compress(b"x") * 20_000]) == (b"x" * 20_000, True)
+
+
+def test_a_zstd_window_that_no_browser_allows() -> None:
+    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    packer = zstd.ZstdCompressor(options=options)
+    with pytest.raises(ReplyBrokenError):
+        _decoded("zstd", [packer.compress(b"x" * 100) + packer.flush()])
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "utf-8", "none", ",", "gzip2"])
+def test_what_is_no_coding(coding: str) -> None:
+    assert decoder_for(coding) is None
+
+
+def test_too_many_codings() -> None:
+    assert decoder_for(", ".join(["gzip"] * 5)) is not None
+    with pytest.raises(ReplyBrokenError):
+        decoder_for(", ".join(["gzip"] * 6))
+
+
+def test_what_is_offered_can_be_decoded() -> None:
+    assert ACCEPT_ENCODING == "gzip, deflate, br, zstd"
