@@ -218,8 +218,10 @@ class ChatStream:
         except TimeoutError:
             if not clock.expired():
                 raise
-        self._cut()
-        raise errors.TimeoutError("total", self._total)
+        failure = self._broken_off(errors.TimeoutError("total", self._total))
+        if failure is not None:
+            raise failure
+        await self._stop()
 
     async def _step(self) -> None:
         """Read until a delta is ready or the reply has ended."""
@@ -232,13 +234,8 @@ class ChatStream:
         failure: TailraceError | None = None
         try:
             data = await self._clock.read(opening.source)
-        except ReplyBrokenError as broken:
-            # The decoder's own error says the same with the text's state; it keeps the reason.
-            self._cut()
-            failure = opening.decoder.error or broken
-        except (errors.TimeoutError, LimitExceeded) as error:
-            self._cut()
-            failure = error
+        except (ReplyBrokenError, errors.TimeoutError, LimitExceeded) as error:
+            failure = self._broken_off(error)
         else:
             self._feed(opening.decoder, data)
             if opening.decoder.end == "open":
@@ -257,10 +254,18 @@ class ChatStream:
         elif self._any_read_is_progress or decoder.events != events or decoder.framing in _UNFRAMED:
             self._clock.restart()
 
-    def _cut(self) -> None:
-        """The bytes broke off, or a clock ran out: what the decoder holds back is text all the same."""
-        if self._opening is not None:
-            self._ready.extend(self._opening.decoder.close(complete=False))
+    def _broken_off(self, failure: TailraceError) -> TailraceError | None:
+        """The bytes broke off, or a clock ran out: what the decoder holds back is text, and may be the end, all the same.
+
+        Returns what that makes of the failure: a reply that turns out to be whole has none.
+        """
+        if self._opening is None or self._opening.decoder.end != "open":
+            return failure
+        decoder = self._opening.decoder
+        self._ready.extend(decoder.close(complete=False))
+        if decoder.end == "truncated" and not isinstance(failure, ReplyBrokenError):
+            return failure
+        return decoder.error
 
     async def _finish(self, opening: Opening, failure: TailraceError | None) -> None:
         if failure is not None and not self._delivering and not self._ready:
