@@ -211,13 +211,16 @@ class ChatStream:
             self._loop = asyncio.get_running_loop()
             self._deadline = None if self._total is None else self._loop.time() + self._total
         if self._total is None:
-            return await self._step()
+            await self._step()
+            return
         try:
             async with asyncio.timeout_at(self._deadline) as clock:
-                return await self._step()
+                await self._step()
         except TimeoutError:
             if not clock.expired():
                 raise
+        else:
+            return
         failure = self._broken_off(errors.TimeoutError("total", self._total))
         if failure is not None:
             raise failure
@@ -255,7 +258,7 @@ class ChatStream:
             self._clock.restart()
 
     def _broken_off(self, failure: TailraceError) -> TailraceError | None:
-        """The bytes broke off, or a clock ran out: what the decoder holds back is text, and may be the end, all the same.
+        """The bytes broke off, or a clock ran out: what the decoder holds is text all the same, and may be the end.
 
         Returns what that makes of the failure: a reply that turns out to be whole has none.
         """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import os
+import socket
+import stat
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -203,19 +205,23 @@ def bot(
 
 
 def sockets_to(*ports: int) -> int:
-    """How many of this process's own sockets are connected to one of `ports`: the clients' ends, as the kernel sees."""
-    wanted = {f"0100007F:{port:04X}" for port in ports}
+    """How many of this process's own sockets are connected to one of `ports`: the clients' ends."""
     found = 0
-    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        found += fields[2] in wanted and fields[9] != "0"
+    for number in _socket_numbers():
+        with socket.socket(fileno=os.dup(number)) as held, suppress(OSError):
+            found += held.family == socket.AF_INET and held.getpeername()[1] in ports
     return found
 
 
 def open_sockets() -> int:
     """How many sockets this process has."""
-    found = 0
+    return len(_socket_numbers())
+
+
+def _socket_numbers() -> list[int]:
+    numbers: list[int] = []
     for each in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found += bool(re.match("socket:", str(each.readlink())))
-    return found
+        with suppress(OSError):  # the folder's own descriptor is gone by now
+            if stat.S_ISSOCK(os.fstat(int(each.name)).st_mode):
+                numbers.append(int(each.name))
+    return numbers
