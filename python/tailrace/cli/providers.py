@@ -24,9 +24,9 @@ def providers(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table("provider", "dialect", "models", "supports", "works", show_lines=True)
+    table = Table("provider", "dialect", Column("models", overflow="fold"), "supports", "works", show_lines=True)
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
@@ -51,8 +51,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     supported = {"streaming": "streams", "system message": "system_message", "history": "message_history"}
     return (
         f"{row['name']}\n{row['url'].removeprefix('https://')}",
-        f"{row['dialect']}\nover {row['transport']}",
+        f"{row['dialect']}\nover {_LIBRARIES[row['transport']]}",
         "\n".join(row["models"]),
         "\n".join(name for name, key in supported.items() if row[key]),
         "yes" if row["working"] else "no",
     )
+
+
+_LIBRARIES = {"aiohttp": "aiohttp", "impersonate": "curl_cffi"}

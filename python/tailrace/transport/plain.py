@@ -28,7 +28,7 @@ from tailrace.transport.socks import require_socks, socks_connector, socks_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import SimpleNamespace
+    from types import SimpleNamespace, TracebackType
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -168,15 +168,13 @@ class _AiohttpSession(RuledSession):
         clock = _Clock(self.call.timeouts)
         failure: errors.TailraceError
         try:
-            async with clock.running:
+            async with clock:
                 raw = await self._requested(client, clock, request)
-        except TimeoutError:
-            failure = clock.error(rules.origin(request.url))
         except asyncio.CancelledError:
             await _turns()
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
-            failure = _mapped(error, request.url, self.call.proxy)
+            failure = clock.error(rules.origin(request.url)) or _mapped(error, request.url, self.call.proxy)
         else:
             return self._reply(raw)
         await _turns()
@@ -303,7 +301,20 @@ class _Clock:
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._phase: errors.TimeoutPhase = "connect"
-        self.running = asyncio.timeout(timeouts.connect)
+        self._timer = asyncio.timeout(timeouts.connect)
+        self._is_running = True
+
+    async def __aenter__(self) -> None:
+        await self._timer.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_running = False
+        await self._timer.__aexit__(kind, error, traceback)
 
     def connecting(self) -> None:
         self._restart("connect", self._timeouts.connect)
@@ -311,14 +322,17 @@ class _Clock:
     def sent(self) -> None:
         self._restart("first byte", self._timeouts.first_byte)
 
-    def error(self, where: str) -> errors.TimeoutError:
+    def error(self, where: str) -> errors.TimeoutError | None:
+        """Make the error of the phase whose time is over, if one's is."""
+        if not self._timer.expired():
+            return None
         seconds = self._timeouts.connect if self._phase == "connect" else self._timeouts.first_byte
         return errors.TimeoutError(self._phase, seconds or 0.0, where)
 
     def _restart(self, phase: errors.TimeoutPhase, seconds: float | None) -> None:
-        self._phase = phase
-        if not self.running.expired():
-            self.running.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        if self._is_running and not self._timer.expired():  # a body may still be sent when the reply's head is in
+            self._phase = phase
+            self._timer.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
 
 def _trace() -> aiohttp.TraceConfig:
@@ -361,7 +375,11 @@ def _watch(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
     if closed is not None:
         wake = partial(_wake, content)
         closed.add_done_callback(wake)
-        content.on_eof(partial(closed.remove_done_callback, wake))
+        content.on_eof(partial(_forget, closed, wake))
+
+
+def _forget(closed: asyncio.Future[None], wake: Callable[[asyncio.Future[None]], None]) -> None:
+    closed.remove_done_callback(wake)
 
 
 def _wake(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:

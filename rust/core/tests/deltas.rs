@@ -2,84 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cuts;
+mod expect;
 mod vectors;
 
+use cuts::cut;
+use expect::run;
 use proptest::prelude::*;
-use serde_json::{Value, json};
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
-
-fn decoder(case: &Value) -> DeltaDecoder {
-    let defaults = DeltaOptions::default();
-    let text = |key: &str| case[key].as_str().map(str::to_owned);
-    let options = DeltaOptions {
-        content_type: text("content_type"),
-        status: case["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap()),
-        failure_tail: text("failure_tail"),
-        max_event_bytes: vectors::number(&case["max_event_bytes"]).unwrap_or(defaults.max_event_bytes),
-        max_body_bytes: vectors::number(&case["max_body_bytes"]).unwrap_or(defaults.max_body_bytes),
-    };
-    DeltaDecoder::new(case["dialect"].as_str().unwrap().parse().unwrap(), options)
-}
-
-fn run<'a>(
-    mut decoder: DeltaDecoder,
-    chunks: impl IntoIterator<Item = &'a [u8]>,
-    complete: bool,
-) -> (Vec<String>, DeltaDecoder) {
-    let mut deltas = Vec::new();
-    for chunk in chunks {
-        decoder.feed(chunk, &mut deltas);
-    }
-    decoder.close(complete, &mut deltas);
-    assert!(deltas.iter().all(|delta| !delta.is_empty()));
-    assert_eq!(decoder.error().is_some(), matches!(decoder.end(), End::Truncated | End::Failed));
-    assert_ne!(decoder.end(), End::Open);
-    (deltas, decoder)
-}
-
-/// Checks what a case says of the end; what it does not say is nothing special.
-fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
-    let plain =
-        |value: &Value| if value.is_null() { None } else { Some(String::from_utf8(vectors::bytes(value)).unwrap()) };
-    assert_eq!(Some(deltas.concat()), plain(&case["text"]), "{name}: text");
-    if let Some(expected) = case["deltas"].as_array() {
-        assert_eq!(deltas, expected, "{name}: deltas");
-    }
-    assert_eq!(decoder.end().as_str(), case["end"], "{name}: end, {:?}", decoder.error());
-    if let Some(done) = case["done"].as_bool() {
-        assert_eq!(decoder.done(), done, "{name}: done");
-    }
-    assert_eq!(decoder.finish_reason(), case["finish_reason"].as_str(), "{name}: finish_reason");
-    let usage = decoder.usage().map_or(Value::Null, |usage| {
-        json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens})
-    });
-    assert_eq!(usage, case["usage"], "{name}: usage");
-    let ids: Value = decoder.ids().iter().map(|(name, id)| (name.to_owned(), Value::from(id))).collect();
-    assert_eq!(ids, case.get("ids").cloned().unwrap_or_else(|| json!({})), "{name}: ids");
-    let expected = &case["error"];
-    assert_eq!(decoder.error().map(|error| error.kind.as_str()), expected["kind"].as_str(), "{name}: kind");
-    if let Some(error) = decoder.error() {
-        if let Some(message) = plain(&expected["message"]) {
-            assert_eq!(error.message, message, "{name}: message");
-        }
-        if let Some(part) = expected["message_contains"].as_str() {
-            assert!(error.message.contains(part), "{name}: message {:?}", error.message);
-        }
-        assert!(!error.message.is_empty(), "{name}: message");
-        assert_eq!(error.code.as_deref(), expected["code"].as_str(), "{name}: code");
-        if let Some(raw) = plain(&expected["raw"]) {
-            assert_eq!(error.raw, raw, "{name}: raw");
-        }
-        assert_eq!(u64::from(error.status), case["status"].as_u64().unwrap_or(200), "{name}: status");
-    }
-    if let Some(events) = case["events"].as_u64() {
-        assert_eq!(decoder.events(), events, "{name}: events");
-    }
-    assert_eq!(decoder.bad_events(), case["bad_events"].as_u64().unwrap_or(0), "{name}: bad_events");
-    if let Some(framing) = case["framing"].as_str() {
-        assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
-    }
-}
+use serde_json::{Map, Value};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, ReplyError};
 
 #[test]
 fn every_vector_however_it_is_cut() {
@@ -90,10 +21,265 @@ fn every_vector_however_it_is_cut() {
             let name = format!(
                 "{name} in {} chunks, the first of {} bytes",
                 chunks.len(),
-                chunks[0..].first().map_or(0, |chunk| chunk.len())
+                chunks.first().map_or(0, |chunk| chunk.len())
             );
-            let (deltas, decoder) = run(decoder(&case), chunks, complete);
-            check(&name, &case, &deltas, &decoder);
+            let (deltas, decoder) = run(expect::decoder(&case), chunks, complete);
+            expect::check(&name, &case, &deltas, &decoder);
         }
+    }
+}
+
+/// JSON as it is written: objects keep duplicate keys, strings are UTF-16 with lone surrogates.
+#[derive(Debug, Clone)]
+enum Tree {
+    Plain(&'static str),
+    Text(Vec<u16>),
+    List(Vec<Tree>),
+    Object(Vec<(&'static str, Tree)>),
+}
+
+impl Tree {
+    /// Writes it down; `lossy` replaces lone surrogates, which `serde_json` does not read.
+    fn write(&self, lossy: bool, json: &mut String) {
+        match self {
+            Self::Plain(plain) => json.push_str(plain),
+            Self::Text(units) if lossy => {
+                json.push_str(&serde_json::to_string(&String::from_utf16_lossy(units)).unwrap());
+            }
+            Self::Text(units) => {
+                json.push('"');
+                json.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+                json.push('"');
+            }
+            Self::List(elements) => {
+                json.push('[');
+                for (place, element) in elements.iter().enumerate() {
+                    json.push_str(if place > 0 { ", " } else { "" });
+                    element.write(lossy, json);
+                }
+                json.push(']');
+            }
+            Self::Object(members) => {
+                json.push_str("{ ");
+                for (place, (key, value)) in members.iter().enumerate() {
+                    json.push_str(if place > 0 { "," } else { "" });
+                    json.push_str(&serde_json::to_string(key).unwrap());
+                    json.push_str(" :");
+                    value.write(lossy, json);
+                }
+                json.push('}');
+            }
+        }
+    }
+
+    fn json(&self, lossy: bool) -> String {
+        let mut json = String::new();
+        self.write(lossy, &mut json);
+        json
+    }
+}
+
+fn any_leaf() -> impl Strategy<Value = Tree> {
+    let unit = prop_oneof![0x20_u16..0x7f, Just(0xd83c), Just(0xdf89), any::<u16>()];
+    prop_oneof![
+        prop::sample::select(vec![
+            "null", "true", "false", "0", "-0", "0.0", "0e3", "1", "-1", "1.5", "12", "{}", "[]", "\"\""
+        ])
+        .prop_map(Tree::Plain),
+        prop::collection::vec(unit, 0..5).prop_map(Tree::Text),
+    ]
+}
+
+/// An object whose keys are drawn from a few, so that some come twice, with a value for each.
+fn any_object(members: Vec<(&'static str, BoxedStrategy<Tree>)>, at_most: usize) -> BoxedStrategy<Tree> {
+    let member = prop::sample::select(members).prop_flat_map(|(key, value)| value.prop_map(move |value| (key, value)));
+    prop::collection::vec(member, 0..=at_most).prop_map(Tree::Object).boxed()
+}
+
+fn any_chunk() -> impl Strategy<Value = Tree> {
+    let leaf = || any_leaf().boxed();
+    let delta = any_object(vec![("content", leaf()), ("content", leaf()), ("role", leaf())], 3);
+    let choice = any_object(
+        vec![
+            ("index", prop::sample::select(vec!["0", "0.0", "-0", "null", "1", "0e1"]).prop_map(Tree::Plain).boxed()),
+            ("delta", delta.clone()),
+            ("delta", delta),
+            ("delta", leaf()),
+            ("text", leaf()),
+            ("finish_reason", leaf()),
+            ("message", leaf()),
+        ],
+        5,
+    );
+    let choices = prop::collection::vec(prop_oneof![4 => choice, 1 => leaf()], 0..3).prop_map(Tree::List).boxed();
+    let error = any_object(vec![("message", leaf()), ("code", leaf())], 2);
+    any_object(
+        vec![
+            ("choices", choices.clone()),
+            ("choices", choices.clone()),
+            ("choices", choices),
+            ("choices", leaf()),
+            ("error", Just(Tree::Plain("null")).boxed()),
+            ("error", prop_oneof![error, leaf()].boxed()),
+            ("id", leaf()),
+            ("other", leaf()),
+        ],
+        5,
+    )
+}
+
+/// What a plain reader takes from a chunk: an error, or content and finish reason.
+fn read_plainly(chunk: &Map<String, Value>) -> Result<(Option<&str>, Option<&str>), ()> {
+    let truthy = match chunk.get("error").unwrap_or(&Value::Null) {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    };
+    if truthy {
+        return Err(());
+    }
+    let is_first = |choice: &&Map<String, Value>| match choice.get("index") {
+        None | Some(Value::Null) => true,
+        Some(index) => index.as_f64() == Some(0.0),
+    };
+    let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let Some(choice) = choices.iter().filter_map(Value::as_object).find(is_first) else { return Ok((None, None)) };
+    let content = match choice.get("delta") {
+        None | Some(Value::Null) => choice.get("text"),
+        Some(delta) => delta.get("content"),
+    };
+    Ok((content.and_then(Value::as_str), choice.get("finish_reason").and_then(Value::as_str)))
+}
+
+/// Parts of replies, put together in any order.
+fn any_reply() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop::sample::select(vec![
+        &b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"[..],
+        b"data: {\"id\":\"1\",\"choices\":[{\"delta\":{\"content\":\"\xc3\xa9\"},\"finish_reason\":\"stop\"}]}\r\n\r\n",
+        b"event: message\ndata: {\"choices\":[{\"delta\":{\"content\":\"say \"x\" \"}}]}\n\n",
+        b"event: thread.message.delta\ndata: {\"delta\":{\"content\":[{\"text\":{\"value\":\"v\"}}]}}\n\n",
+        b"event: thread_id\ndata: t1\n\n",
+        b"event: assistant_error\ndata: {\"msg\":\"m\"}\n\n",
+        b"event: done\ndata: \n\n",
+        b"data: {\"msg\":\"no &amp; no\",\"modflag\":true}\n\n",
+        b"data: {\"error\":{\"message\":\"e\",\"code\":5}}\n\n",
+        b"data: [DONE]\n\n",
+        b"data: [DONE]",
+        b"data: [LIMITED]\n\n",
+        b"data: bad\n\n",
+        b": ping\n\n",
+        b"{\"status\":\"success\",\"data\":\"answer\"}",
+        b"{\"status\":\"error\",\"msg\":\"m\"}",
+        b"{\"choices\":[{\"message\":{\"content\":\"answer\"}}]}",
+        b"<!DOCTYPE html><title>Just a moment...</title>",
+        b"<br />\n<b>Notice</b>: x\n",
+        b"0",
+        b"-1",
+        b"\xef\xbb\xbf",
+        b"\n",
+        b"\r",
+        b" ",
+        b"dat",
+        b"{",
+        b"tail",
+        b"ta",
+        b"\xf0\x9f\x8e\x89",
+        b"\xf0\x9f",
+        b"\xff",
+    ]);
+    let any_part = prop_oneof![8 => part.prop_map(<[u8]>::to_vec), 1 => prop::collection::vec(any::<u8>(), 1..4)];
+    prop::collection::vec(any_part, 0..12).prop_map(|parts| parts.concat())
+}
+
+fn any_options() -> impl Strategy<Value = DeltaOptions> {
+    let content_type = prop::sample::select(vec![None, Some("text/html"), Some("text/plain")]);
+    (content_type, prop::sample::select(vec![200_u16, 200, 200, 400]), any::<bool>(), 20_usize..300, 20_usize..300)
+        .prop_map(|(content_type, status, tail, max_event_bytes, max_body_bytes)| DeltaOptions {
+            content_type: content_type.map(str::to_owned),
+            status,
+            failure_tail: tail.then(|| "tail".to_owned()),
+            max_event_bytes,
+            max_body_bytes,
+        })
+}
+
+/// All that must not depend on the cuts; of a `text` reply the number of deltas does.
+fn outcome(deltas: &[String], decoder: &DeltaDecoder) -> (String, End, Option<ReplyError>, bool, u64, String) {
+    let told =
+        format!("{:?} {:?} {:?} {:?}", decoder.finish_reason(), decoder.usage(), decoder.ids(), decoder.framing());
+    (deltas.concat(), decoder.end(), decoder.error().cloned(), decoder.done(), decoder.bad_events(), told)
+}
+
+proptest! {
+    #[test]
+    fn a_chunk_gives_what_a_plain_reader_takes(chunk in any_chunk()) {
+        let plain: Value = serde_json::from_str(&chunk.json(true)).unwrap();
+        let stream = format!("data: {}\n\ndata: [DONE]\n\n", chunk.json(false));
+        let (deltas, decoder) = run(DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default()), [stream.as_bytes()], true);
+        prop_assert_eq!(decoder.bad_events(), 0);
+        match read_plainly(plain.as_object().unwrap()) {
+            Err(()) => {
+                prop_assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Upstream));
+                prop_assert_eq!(deltas.len(), 0);
+            }
+            Ok((content, finish_reason)) => {
+                prop_assert_eq!(decoder.end(), End::Done);
+                let content: Vec<&str> = content.into_iter().filter(|content| !content.is_empty()).collect();
+                prop_assert_eq!(deltas, content);
+                prop_assert_eq!(decoder.finish_reason(), finish_reason.filter(|reason| !reason.is_empty()));
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_change_nothing(
+        reply in any_reply(),
+        options in any_options(),
+        dialect in prop::sample::select(vec![Dialect::OpenAi, Dialect::AiPower, Dialect::Text]),
+        complete in any::<bool>(),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let (deltas, whole) = run(DeltaDecoder::new(dialect, options.clone()), [&reply[..]], complete);
+        for chunks in [cut(&reply, &places), reply.chunks(1).collect()] {
+            let (cut_deltas, cut) = run(DeltaDecoder::new(dialect, options.clone()), chunks, complete);
+            prop_assert_eq!(outcome(&cut_deltas, &cut), outcome(&deltas, &whole));
+            if dialect != Dialect::Text {
+                prop_assert_eq!(&cut_deltas, &deltas);
+                prop_assert_eq!(cut.events(), whole.events());
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_all_but_the_failure_tail(
+        parts in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(vec![&b"abab"[..], b"ab", b"a", b"b", b"c", b"\xc3", b"\xa9", b"\xff", b"\xf0\x9f"])
+                    .prop_map(<[u8]>::to_vec),
+                any::<char>().prop_map(|character| character.to_string().into_bytes()),
+            ],
+            1..20,
+        ),
+        tail in prop::sample::select(vec!["ab", "aba", "ababc", "aab", "a", "\u{e9}b"]),
+    ) {
+        let options = DeltaOptions { failure_tail: Some(tail.to_owned()), ..DeltaOptions::default() };
+        let reply = parts.concat();
+        let plain = String::from_utf8_lossy(&reply);
+        let (deltas, decoder) = run(DeltaDecoder::new(Dialect::Text, options), parts.iter().map(Vec::as_slice), true);
+        prop_assert_eq!(deltas.concat(), plain.strip_suffix(tail).unwrap_or(&plain));
+        prop_assert_eq!(decoder.end(), if plain.ends_with(tail) { End::Failed } else { End::Done });
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_a_beginning_of_the_tail(text in "[abc]{1,12}", tail in "[ab]{1,5}") {
+        let options = DeltaOptions { failure_tail: Some(tail.clone()), ..DeltaOptions::default() };
+        let mut decoder = DeltaDecoder::new(Dialect::Text, options);
+        let mut delivered = String::new();
+        decoder.feed(text.as_bytes(), &mut delivered);
+        let held = (0..=tail.len()).rev().find(|&length| text.ends_with(&tail[..length])).unwrap();
+        prop_assert_eq!(delivered.len(), text.len() - held);
     }
 }

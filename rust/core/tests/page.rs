@@ -4,6 +4,7 @@ mod oracle;
 
 use oracle::{Seen, oracle, page, pieces};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use tailrace_core::{MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, scan_page};
 
 /// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no template.
@@ -79,6 +80,128 @@ proptest! {
         let whole = scan(&options, [&*page]);
         prop_assert_eq!(&scan(&options, page.chunks(1)), &whole, "{:?}", String::from_utf8_lossy(&page));
         prop_assert_eq!(&scan(&options, pieces(&page, &sizes)), &whole, "{:?}", String::from_utf8_lossy(&page));
+    }
+}
+
+/// A JSON document that may hold the keys looked for, anywhere, and strings that look like code.
+fn document() -> impl Strategy<Value = Value> {
+    let text = proptest::sample::select(vec![
+        "a",
+        "12",
+        "n\u{e9}",
+        "\"_wpnonce\":\"x\"",
+        "it's",
+        "// c",
+        "/* c",
+        "`",
+        "\\",
+        "a\nb",
+        "post_id=3",
+        "{",
+        "/\u{2028}",
+        "<22",
+        "",
+    ]);
+    let leaf = prop_oneof![
+        3 => text.prop_map(Value::from),
+        2 => (0_u32..99).prop_map(Value::from),
+        1 => prop_oneof![Just(Value::Null), Just(Value::Bool(true)), Just(Value::from(-1.5))],
+    ];
+    let key =
+        proptest::sample::select(vec!["_wpnonce", "wpaicg_nonce", "post_id", "a", "ajax_url", "wpaicgParams", "x'\"y"]);
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            proptest::collection::btree_map(key.clone(), inner, 0..5)
+                .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+/// The strings and whole numbers of a key anywhere in a document, in order, as text.
+fn values(document: &Value, key: &str, found: &mut Vec<String>) {
+    match document {
+        Value::Array(items) => items.iter().for_each(|item| values(item, key, found)),
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(text) if name == key => found.push(text.trim().to_owned()),
+                    Value::Number(number) if name == key && number.is_u64() => found.push(number.to_string()),
+                    _ => values(value, key, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The first valid value, by the keys' order of trust.
+fn first(document: &Value, keys: &[&str], valid: fn(&str) -> bool) -> Option<String> {
+    keys.iter().find_map(|key| {
+        let mut found = Vec::new();
+        values(document, key, &mut found);
+        found.into_iter().find(|value| valid(value))
+    })
+}
+
+fn is_post_id(value: &str) -> bool {
+    let digits = value.strip_prefix('<').unwrap_or(value);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn expected_tokens(document: &Value) -> Option<(String, String)> {
+    let is_nonce = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+    let nonce = first(document, &["_wpnonce", "wpaicg_nonce"], is_nonce)?;
+    let post_id = first(document, &["post_id"], is_post_id)?;
+    Some((nonce, post_id.trim_start_matches('<').to_owned()))
+}
+
+/// As a page writes JSON: in a script no `<`, in an attribute references for quotes and `&`.
+fn in_script(document: &Value) -> String {
+    format!("<script>var x = {};</script>", document.to_string().replace('<', "\\u003c"))
+}
+
+fn in_attribute(document: &Value) -> String {
+    format!(
+        "<i data-x='{}'>",
+        document.to_string().replace('&', "&amp;").replace('\'', "&#039;").replace('"', "&quot;")
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keys_of_any_json_are_found_as_a_plain_walk_finds_them(document in document()) {
+        // An attribute holds JSON for us when it begins with a bracket: so the document is put into an array.
+        for html in [in_script(&document), in_attribute(&json!([document]))] {
+            let page = scan_page(html.as_bytes());
+            let found = page.tokens().ok().map(|tokens| (tokens.nonce.clone(), tokens.post_id.clone()));
+            prop_assert_eq!(found, expected_tokens(&document), "{}", html);
+        }
+    }
+
+    #[test]
+    fn any_aipkit_config_is_read_as_serde_reads_it(
+        nonce in "[!-~]{0,12}", post_id: u32, bot_id: u32, name: String, ajax_url: String, streams: Option<bool>, more in document(),
+    ) {
+        let mut config = json!({
+            "botId": bot_id, "nonce": nonce, "postId": post_id, "headerName": name, "ajaxUrl": ajax_url, "more": more,
+        });
+        if let Some(streams) = streams {
+            config["streamEnabled"] = streams.into();
+        }
+        let html = in_attribute(&config).replace("<i data-x", "<div class=aipkit_popup_wrapper_3 data-config");
+        let page = scan_page(html.as_bytes());
+        let [widget] = page.widgets() else { panic!("not one widget: {html}") };
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        prop_assert_eq!(&widget.nonce, &nonce);
+        prop_assert_eq!(&widget.post_id, &post_id.to_string());
+        prop_assert_eq!(&widget.bot_id, &bot_id.to_string());
+        prop_assert_eq!(&widget.name, &filled(&name));
+        prop_assert_eq!(&widget.ajax_url, &filled(&ajax_url));
+        prop_assert_eq!(widget.streams, streams);
+        prop_assert_eq!(widget.tokens().is_some(), !nonce.is_empty());
     }
 }
 

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cuts;
 mod vectors;
 
 use std::ops::ControlFlow;
 
+use cuts::cut;
 use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::{Event, EventDecoder, Limit, LimitExceeded, MAX_EVENT_BYTES};
@@ -184,13 +186,6 @@ fn expected(blocks: &[Sent]) -> Vec<Seen> {
         });
     }
     events
-}
-
-fn cut<'a>(bytes: &'a [u8], places: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-    let mut at: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
-    at.extend([0, bytes.len()]);
-    at.sort_unstable();
-    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
 proptest! {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from loopback import Authority, open_sockets
@@ -13,6 +13,9 @@ from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+_OF_SERVERS = {"Error on transport creation for incoming connection"}  # a client that did not like its certificate
 
 
 class Make(Protocol):
@@ -31,7 +34,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make(kind: str, authority: Authority) -> Make:
-    """A maker of transports, of each kind in turn."""
+    """Make transports, of each kind in turn."""
 
     def made(*, trusting: bool = True, trust_env: bool = False) -> Transport:
         if kind == "aiohttp":
@@ -50,14 +53,14 @@ async def transport(make: Make) -> AsyncIterator[Transport]:
 @pytest.fixture(autouse=True)
 async def _nothing_left() -> AsyncIterator[None]:
     """No test leaves a socket or a task, or a complaint of one."""
-    complaints: list[object] = []
+    complaints: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_debug(True)  # noqa: FBT003 - aiohttp complains of replies left open only then
+    loop.set_debug(True)  # aiohttp complains of replies left open only then
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
     sockets = open_sockets()
     yield
     gc.collect()
     for _ in range(5):
         await asyncio.sleep(0)
-    assert complaints == []
+    assert [complaint for complaint in complaints if complaint["message"] not in _OF_SERVERS] == []
     assert open_sockets() <= sockets

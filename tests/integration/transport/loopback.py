@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import socket
 import ssl
 import struct
@@ -26,7 +25,7 @@ def open_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            count += os.readlink(entry).startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
     return count
 
 
@@ -218,7 +217,7 @@ async def http_proxy(
     *,
     is_silent: bool = False,
 ) -> AsyncIterator[Proxy]:
-    """A proxy of HTTP: CONNECT for https targets, absolute targets for http ones. `is_silent`: it never answers."""
+    """Serve as a proxy of HTTP: CONNECT for https targets, absolute ones for http. `is_silent`: it never answers."""
     wanted = None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
 
     async def talk(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +252,7 @@ async def http_proxy(
 
 @asynccontextmanager
 async def socks_proxy(credentials: tuple[str, str] | None = None, scheme: str = "socks5h") -> AsyncIterator[Proxy]:
-    """A SOCKS5 proxy (RFC 1928, 1929)."""
+    """Serve as a SOCKS5 proxy (RFC 1928, 1929)."""
 
     async def talk(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, count = await reader.readexactly(2)

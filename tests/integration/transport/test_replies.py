@@ -9,7 +9,7 @@ import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 from backports import zstd
 from loopback import serve
@@ -92,11 +92,25 @@ async def test_codings_are_decoded_as_they_come(transport: Transport, coding: st
         assert await read_all(await session.get(server.url), max_bytes=len(TEXT)) == TEXT
 
 
+def _gzip_flushed(data: bytes, wbits: int = 31) -> bytes:
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _brotli_flushed(data: bytes) -> bytes:
+    packer = brotli.Compressor()
+    return bytes(packer.process(data) + packer.flush())
+
+
+def _zstd_flushed(data: bytes) -> bytes:
+    return zstd.ZstdCompressor().compress(data, zstd.ZstdCompressor.FLUSH_BLOCK)
+
+
 _FLUSHED: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: (packer := zlib.compressobj(wbits=31)).compress(data) + packer.flush(zlib.Z_SYNC_FLUSH),
-    "deflate": lambda data: (packer := zlib.compressobj()).compress(data) + packer.flush(zlib.Z_SYNC_FLUSH),
-    "br": lambda data: (packer := brotli.Compressor()).process(data) + packer.flush(),
-    "zstd": lambda data: (packer := zstd.ZstdCompressor()).compress(data, zstd.ZstdCompressor.FLUSH_BLOCK),
+    "gzip": _gzip_flushed,
+    "deflate": partial(_gzip_flushed, wbits=15),
+    "br": _brotli_flushed,
+    "zstd": _zstd_flushed,
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import sys
 import traceback
 from contextlib import suppress
@@ -18,6 +17,7 @@ from tailrace import errors
 from tailrace.transport import Limits, Timeouts, make_transport, read_all
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
 
     from conftest import Make
@@ -154,7 +154,7 @@ async def test_where_a_redirect_leads(
     await _follow(transport, "302 Found", location, target, server, authority.server)
 
 
-async def _follow(
+async def _follow(  # noqa: PLR0917
     transport: Transport, status: str, location: str, target: str, arrives: str | None, tls: ssl.SSLContext | None
 ) -> None:
     async def plain(exchange: Exchange) -> None:
@@ -316,8 +316,20 @@ async def test_a_reset_before_the_reply(transport: Transport) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://site.test/", "site.test/x", "/x", "", "http://", "http://[bad/", "http://a:99999/", "http://a\n.test/"]
-    + ["http://a b.test/", "http://ü" + "x" * 70 + ".test/", "http://site.test:0/", "http://site.test/\r\nX: y"],
+    [
+        "ftp://site.test/",
+        "site.test/x",
+        "/x",
+        "",
+        "http://",
+        "http://[bad/",
+        "http://a:99999/",
+        "http://a\n.test/",
+        "http://a b.test/",
+        "http://ü" + "x" * 70 + ".test/",
+        "http://site.test:0/",
+        "http://site.test/\r\nX: y",
+    ],
 )
 async def test_urls_that_are_refused(transport: Transport, url: str) -> None:
     async with transport.session() as session:
@@ -425,6 +437,26 @@ async def test_a_server_that_takes_no_body_runs_into_the_first_byte_clock(transp
         await asyncio.sleep(0)
     assert isinstance(error, errors.TimeoutError)
     assert error.phase == "first byte"
+
+
+async def test_a_reply_may_come_before_the_body_is_sent(transport: Transport) -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+        with suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.transport.abort()
+        left.set()
+
+    left = asyncio.Event()
+    server = await asyncio.start_server(early, HOST, 0)
+    url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/"
+    async with server, transport.session(timeouts=Timeouts(connect=5, first_byte=5)) as session:
+        reply = await session.post(url, body=b"x" * 2**24)
+        assert await read_all(reply, max_bytes=5) == b"early"
+        await transport.aclose()
+        await left.wait()
 
 
 async def test_clocks_that_are_off(transport: Transport) -> None:

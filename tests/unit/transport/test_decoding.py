@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 from backports import zstd
 from hypothesis import given
@@ -60,18 +61,14 @@ def _decoded(coding: str, pieces: Iterable[bytes]) -> tuple[bytes, bool]:
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
-
-
-_TEXTS = st.binary(max_size=300) | st.builds(
-    lambda text, times: text * times, st.binary(max_size=20), st.integers(0, 20_000)
-)
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 @pytest.mark.parametrize("case", CODINGS)
-@given(text=_TEXTS, cuts=st.lists(st.integers(0, 10**6), max_size=8))
-def test_cuts_do_not_matter(case: str, text: bytes, cuts: list[int]) -> None:
+@given(text=st.binary(max_size=300), times=st.integers(1, 2000), cuts=st.lists(st.integers(0, 10**6), max_size=8))
+def test_cuts_do_not_matter(case: str, text: bytes, times: int, cuts: list[int]) -> None:
     coding, pack = CODINGS[case]
+    text *= times
     assert _decoded(coding, _cut(pack(text), cuts)) == (text, True)
 
 
@@ -110,7 +107,7 @@ def test_many_small_members_take_no_time_to_speak_of() -> None:
 
 
 def test_a_zstd_window_that_no_browser_allows() -> None:
-    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: 27}
     packer = zstd.ZstdCompressor(options=options)
     with pytest.raises(ReplyBrokenError):
         _decoded("zstd", [packer.compress(b"x" * 100) + packer.flush()])

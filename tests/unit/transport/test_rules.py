@@ -31,8 +31,22 @@ def test_urls(given: str, sent: str, authorization: str | None) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "site.test", "//site.test/", "ftp://site.test/", "file:///x", "http:///x", "http://a:0/", "http://a:b/"]
-    + ["http://a:65536/", "http://[::1/", "http://a b/", "http://a\x00/", "http://a/\r\nX", "http://" + "ü" * 80 + "/"],
+    [
+        "",
+        "site.test",
+        "//site.test/",
+        "ftp://site.test/",
+        "file:///x",
+        "http:///x",
+        "http://a:0/",
+        "http://a:b/",
+        "http://a:65536/",
+        "http://[::1/",
+        "http://a b/",
+        "http://a\x00/",
+        "http://a/\r\nX",
+        "http://" + "ü" * 80 + "/",
+    ],
 )
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(InvalidRequestError):
@@ -183,8 +197,11 @@ def test_no_proxy() -> None:
         "http://host:secret",
         "http://[secret",
         "http://secret%0a@h",
-    ]
-    + ["http://%E2%82%ACsecret@h", "http://a b:1", "socks6://secret@h", "http://secret@h:0"],
+        "http://%E2%82%ACsecret@h",
+        "http://a b:1",
+        "socks6://secret@h",
+        "http://secret@h:0",
+    ],
 )
 def test_proxies_that_are_refused(url: str) -> None:
     with pytest.raises(ProxyError) as caught:

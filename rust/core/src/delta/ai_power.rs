@@ -101,7 +101,7 @@ impl AiPower {
         }
         if let (false, Some(msg)) = (frame.chunk.has_choices, frame.msg) {
             frame.fail(msg, data, reply);
-        } else if explicit && !frame.chunk.has_id() {
+        } else if explicit && frame.chunk.has_choices && !frame.chunk.has_id() {
             self.read_words(data, reply);
         } else {
             frame.chunk.deliver(reply, scratch, sink);

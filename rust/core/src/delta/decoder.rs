@@ -17,6 +17,19 @@ use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 
 /// Bytes of one chat reply in, text deltas out. Errors are a state: [`feed`](Self::feed) and [`close`](Self::close)
 /// take whatever a peer sends, and [`end`](Self::end) and [`error`](Self::error) tell what came of it.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
+///
+/// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+/// let mut answer = String::new();
+/// for read in ["data: {\"choices\":[{\"delta\":{\"content\":\"Hel", "lo\"}}]}\n\ndata: [DO", "NE]\n\n"] {
+///     decoder.feed(read.as_bytes(), &mut answer);
+/// }
+/// decoder.close(true, &mut answer);
+/// assert_eq!(answer, "Hello");
+/// assert_eq!(decoder.end(), End::Done);
+/// ```
 #[derive(Debug, Clone)]
 pub struct DeltaDecoder {
     dialect: Dialect,

@@ -8,16 +8,17 @@ use std::ops::ControlFlow;
 use crate::entity::decode_text;
 
 use super::attributes::{Tag, normalized_text};
-use super::tokenizer::{Sink, Tokenizer};
+use super::tokenizer::{Sink, Templates, Tokenizer};
 
 /// Whole titles, in lower case, without the dots that end some of them.
-const TITLES: [&str; 15] = [
+const TITLES: [&str; 16] = [
     "just a moment",                           // Cloudflare
     "attention required! | cloudflare",        // Cloudflare
     "please wait... | cloudflare",             // Cloudflare
     "ddos-guard",                              // DDoS-Guard
     "you are being redirected",                // Sucuri
     "sucuri website firewall - access denied", // Sucuri
+    "access denied - sucuri website firewall", // Sucuri
     "pardon our interruption",                 // Imperva
     "vercel security checkpoint",              // Vercel
     "robot challenge screen",                  // SiteGround
@@ -25,18 +26,26 @@ const TITLES: [&str; 15] = [
     "access to this page has been denied",     // HUMAN
     "client challenge",                        // Fastly
     "one moment, please",                      // Imunify360
+    "bot verification",                        // LiteSpeed
     "making sure you're not a bot!",           // Anubis
-    "access denied | sucuri website firewall", // Sucuri
 ];
 
 /// What a title ends with, in lower case, after a host name of the site's own.
 const TITLE_ENDS: [&str; 1] = ["used cloudflare to restrict access"];
 
 /// Whole form ids.
-const FORM_IDS: [&str; 2] = ["challenge-form", "wsidchk_form"]; // Cloudflare, Imunify360
+const FORM_IDS: [&str; 2] = [
+    "challenge-form",   // Cloudflare
+    "lsrecaptcha-form", // LiteSpeed
+];
 
 /// Parts of a form's action.
-const FORM_ACTIONS: [&str; 4] = ["__cf_chl_", "/cdn-cgi/l/chk_", "/.well-known/sgcaptcha/", "/.lsrecap/recaptcha"];
+const FORM_ACTIONS: [&str; 4] = [
+    "__cf_chl_",               // Cloudflare
+    "/cdn-cgi/l/chk_",         // Cloudflare
+    "/.well-known/sgcaptcha/", // SiteGround
+    "/.lsrecap/recaptcha",     // LiteSpeed
+];
 
 /// Of a title no more than this is kept, in bytes of the page.
 const MAX_TITLE_BYTES: usize = 1024;
@@ -126,23 +135,5 @@ impl Sink for Judge {
 
     fn text(&mut self, piece: &[u8]) {
         self.signs.text(piece);
-    }
-}
-
-/// How many `<template>`s are open: what is in one is no markup of the page.
-#[derive(Default)]
-pub(super) struct Templates(usize);
-
-impl Templates {
-    /// Takes a start tag; false when it belongs to a template, or begins one.
-    pub(super) fn start_tag(&mut self, tag: &Tag<'_>) -> bool {
-        self.0 += usize::from(tag.is("template"));
-        self.0 == 0
-    }
-
-    pub(super) fn end_tag(&mut self, tag: &Tag<'_>) {
-        if tag.is("template") {
-            self.0 = self.0.saturating_sub(1);
-        }
     }
 }

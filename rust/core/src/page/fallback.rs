@@ -77,8 +77,8 @@ impl Fallback {
 
     /// Takes an `<input type=hidden>` by its name or its id.
     pub(super) fn input(&mut self, tag: &Tag<'_>) {
-        let is_hidden = tag.attribute("type").is_some_and(|kind| kind.trim().eq_ignore_ascii_case("hidden"));
-        if !tag.is("input") || !is_hidden {
+        let hidden = |kind: &str| kind.trim().eq_ignore_ascii_case("hidden");
+        if !tag.is("input") || !tag.attribute("type").is_some_and(|kind| hidden(&kind)) {
             return;
         }
         let labels = [tag.attribute("name"), tag.attribute("id")];

@@ -18,9 +18,9 @@ use std::ops::ControlFlow;
 use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES};
 
 use attributes::Tag;
-use challenge::{Signs, Templates};
+use challenge::Signs;
 use fallback::Fallback;
-use tokenizer::{Sink, Tokenizer};
+use tokenizer::{Sink, Templates, Tokenizer};
 use widget::Element;
 pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
 

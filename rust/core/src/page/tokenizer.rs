@@ -24,7 +24,27 @@ pub trait Sink {
     fn text(&mut self, piece: &[u8]);
 }
 
-/// The incremental tokenizer; its `Debug` form shows nothing of the page. It has no end to be told: what is unfinished when the page ends is no token.
+/// How many `<template>`s are open: what is in one is no markup of the page.
+#[derive(Default)]
+pub(super) struct Templates(usize);
+
+impl Templates {
+    /// Takes a start tag; false when it belongs to a template, or begins one.
+    pub(super) fn start_tag(&mut self, tag: &Tag<'_>) -> bool {
+        self.0 += usize::from(tag.is("template"));
+        self.0 == 0
+    }
+
+    /// Takes an end tag; one without its start ends nothing.
+    pub(super) fn end_tag(&mut self, tag: &Tag<'_>) {
+        if tag.is("template") {
+            self.0 = self.0.saturating_sub(1);
+        }
+    }
+}
+
+/// The incremental tokenizer. It has no end to be told: what is unfinished when the page ends is no token. Its `Debug`
+/// form shows nothing of the page.
 #[derive(Default)]
 pub struct Tokenizer {
     state: State,
@@ -422,4 +442,63 @@ fn after_script_name(read: Option<usize>, entering: bool) -> State {
 
 fn ends_name(byte: u8) -> bool {
     is_space(byte) || matches!(byte, b'/' | b'>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn start_tag(&mut self, _: &Tag<'_>) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn end_tag(&mut self, _: &Tag<'_>) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn text(&mut self, _: &[u8]) {}
+    }
+
+    /// What `feed` does, counted.
+    fn steps(page: &[u8]) -> usize {
+        let mut tokenizer = Tokenizer::new();
+        let mut chunk = Chunk { data: page, at: 0, text_start: 0, tag_start: 0 };
+        let mut steps = 0;
+        while tokenizer.hop(&mut chunk) {
+            assert!(tokenizer.step(&mut chunk, &mut Nobody).is_continue());
+            steps += 1;
+        }
+        steps
+    }
+
+    #[test]
+    fn a_byte_is_looked_at_twice_at_most_and_hopped_over_where_it_can_be() {
+        for unit in [
+            "<",
+            "</",
+            "<!-",
+            "--!",
+            "<a b='",
+            "<script><!--<script ",
+            "<textarea></textare",
+            "<title></",
+            "a",
+            "<p a=b c>",
+        ] {
+            let page = unit.repeat(1000);
+            assert!(steps(page.as_bytes()) <= 2 * page.len(), "{unit}");
+        }
+        let text = "long text, ".repeat(1000);
+        for page in [
+            format!("{text}<p>"),
+            format!("<p a='{text}'>"),
+            format!("<!--{text}-->"),
+            format!("<title>{text}</title>"),
+        ] {
+            assert!(steps(page.as_bytes()) < 30, "{}", &page[..9]);
+        }
+    }
 }

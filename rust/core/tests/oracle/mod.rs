@@ -84,7 +84,7 @@ const FRAGMENTS: &[&str] = &[
     "<div data-nonce=\"abc\" data-post-id=\"<22\">", "text", "<svg><path d='M0 0'/></svg>", "<plaintext>", "scRipt",
     "<div class=wpaicg-chat-shortcode data-nonce=n1 data-post-id=1 data-bot-id=3>", "<DIV CLASS='x wpaicg-chatbox\ty'",
     " data-nonce='&#97;b' ", " DATA-POST-ID = \"<7\"", " class=wpaicg-chat-shortcode", " data-bot-id=0>", "wpaicg-chatbox",
-    "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
+    "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
 ];
 
 pub fn page() -> impl Strategy<Value = Vec<u8>> {

@@ -18,9 +18,9 @@ pub fn cases(kind: &str) -> Vec<(String, Value)> {
     let mut cases = Vec::new();
     for path in paths {
         let file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
         for case in file["cases"].as_array().unwrap() {
-            let name = format!("{}/{}", path.file_stem().unwrap().to_str().unwrap(), case["name"].as_str().unwrap());
-            cases.push((name, case.clone()));
+            cases.push((format!("{stem}/{}", case["name"].as_str().unwrap()), case.clone()));
         }
     }
     assert!(!cases.is_empty());

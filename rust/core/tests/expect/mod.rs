@@ -1,0 +1,81 @@
+//! Runs a decoder as a case asks for, and checks what the case expects.
+
+use serde_json::{Value, json};
+use tailrace_core::{DeltaDecoder, DeltaOptions, End};
+
+use crate::vectors;
+
+/// A decoder as the case asks for.
+pub fn decoder(case: &Value) -> DeltaDecoder {
+    let defaults = DeltaOptions::default();
+    let text = |key: &str| case[key].as_str().map(str::to_owned);
+    let options = DeltaOptions {
+        content_type: text("content_type"),
+        status: case["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap()),
+        failure_tail: text("failure_tail"),
+        max_event_bytes: vectors::number(&case["max_event_bytes"]).unwrap_or(defaults.max_event_bytes),
+        max_body_bytes: vectors::number(&case["max_body_bytes"]).unwrap_or(defaults.max_body_bytes),
+    };
+    DeltaDecoder::new(case["dialect"].as_str().unwrap().parse().unwrap(), options)
+}
+
+/// Feeds and closes it; the state after that is sound.
+pub fn run<'a>(
+    mut decoder: DeltaDecoder,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+    complete: bool,
+) -> (Vec<String>, DeltaDecoder) {
+    let mut deltas = Vec::new();
+    for chunk in chunks {
+        decoder.feed(chunk, &mut deltas);
+    }
+    decoder.close(complete, &mut deltas);
+    assert!(deltas.iter().all(|delta| !delta.is_empty()));
+    assert_eq!(decoder.error().is_some(), matches!(decoder.end(), End::Truncated | End::Failed));
+    assert_ne!(decoder.end(), End::Open);
+    (deltas, decoder)
+}
+
+/// Checks what a case says of the end; what it does not say is nothing special.
+pub fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
+    let plain =
+        |value: &Value| if value.is_null() { None } else { Some(String::from_utf8(vectors::bytes(value)).unwrap()) };
+    assert_eq!(Some(deltas.concat()), plain(&case["text"]), "{name}: text");
+    if let Some(expected) = case["deltas"].as_array() {
+        assert_eq!(deltas, expected, "{name}: deltas");
+    }
+    assert_eq!(decoder.end().as_str(), case["end"], "{name}: end, {:?}", decoder.error());
+    if let Some(done) = case["done"].as_bool() {
+        assert_eq!(decoder.done(), done, "{name}: done");
+    }
+    assert_eq!(decoder.finish_reason(), case["finish_reason"].as_str(), "{name}: finish_reason");
+    let usage = decoder.usage().map_or(Value::Null, |usage| {
+        json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens})
+    });
+    assert_eq!(usage, case["usage"], "{name}: usage");
+    let ids: Value = decoder.ids().iter().map(|(name, id)| (name.to_owned(), Value::from(id))).collect();
+    assert_eq!(ids, case.get("ids").cloned().unwrap_or_else(|| json!({})), "{name}: ids");
+    let expected = &case["error"];
+    assert_eq!(decoder.error().map(|error| error.kind.as_str()), expected["kind"].as_str(), "{name}: kind");
+    if let Some(error) = decoder.error() {
+        if let Some(message) = plain(&expected["message"]) {
+            assert_eq!(error.message, message, "{name}: message");
+        }
+        if let Some(part) = expected["message_contains"].as_str() {
+            assert!(error.message.contains(part), "{name}: message {:?}", error.message);
+        }
+        assert!(!error.message.is_empty(), "{name}: message");
+        assert_eq!(error.code.as_deref(), expected["code"].as_str(), "{name}: code");
+        if let Some(raw) = plain(&expected["raw"]) {
+            assert_eq!(error.raw, raw, "{name}: raw");
+        }
+        assert_eq!(u64::from(error.status), case["status"].as_u64().unwrap_or(200), "{name}: status");
+    }
+    if let Some(events) = case["events"].as_u64() {
+        assert_eq!(decoder.events(), events, "{name}: events");
+    }
+    assert_eq!(decoder.bad_events(), case["bad_events"].as_u64().unwrap_or(0), "{name}: bad_events");
+    if let Some(framing) = case["framing"].as_str() {
+        assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
+    }
+}
