@@ -92,9 +92,11 @@ class ChatStream:
         self._opening: Opening | None = None
         self._ready: deque[str] = deque()
         self._delivering = False
-        self._busy = False
+        self._reader: asyncio.Task[Any] | None = None
+        self._left = False
         self._ended = False
         self._released = False
+        self._gone = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TailraceError | None = None
         self._error: TailraceError | None = None
@@ -155,11 +157,19 @@ class ChatStream:
         return deltas
 
     async def aclose(self) -> None:
-        """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
-        self._ended = True
+        """Stop reading; the connection is closed when this returns. Closing twice is allowed.
+
+        A task that is reading meanwhile sees the end.
+        """
+        self._left = self._ended = True
         self._failure = None
         self._ready.clear()
-        await self._release()
+        if self._reader is None or self._reader is asyncio.current_task():
+            await self._release()
+            return
+        if not self._released:
+            self._reader.cancel()
+        await self._gone.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,19 +192,27 @@ class ChatStream:
         """Wait until a delta is ready: True. At the end: False, or the failure is raised (once)."""
         if self._ended:
             return self._conclude()
-        if self._busy:
+        if self._reader is not None:
             raise InvalidRequestError("another task is reading this stream: one at a time")
-        self._busy = True
+        self._reader = task = asyncio.current_task()
+        cancelling = 0 if task is None else task.cancelling()
         try:
             await self._step_within_deadline()
         except TailraceError as error:
             self._failure = self._error = error
             await self._stop()
+        except asyncio.CancelledError:
+            await self._stop()
+            if not self._left or task is None or task.uncancel() > cancelling:
+                raise
         except BaseException:
             await self._stop()
             raise
         finally:
-            self._busy = False
+            self._reader = None
+        if self._left:
+            self._failure = None
+            self._ready.clear()
         if self._ready:
             self._delivering = True
             return True
@@ -288,9 +306,17 @@ class ChatStream:
 
     async def _release(self) -> None:
         self._clock.stop()
-        if not self._released:
-            self._released = True
+        if self._released:
+            await self._gone.wait()
+            return
+        self._released = True
+        try:
             await self._exchange.aclose()
+        except asyncio.CancelledError:
+            self._exchange.abort()
+            raise
+        finally:
+            self._gone.set()
 
 
 _UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
