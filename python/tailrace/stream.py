@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -286,6 +286,8 @@ class ChatStream:
         self._ready.extend(decoder.close(complete=False))
         if decoder.end == "truncated" and not isinstance(failure, ReplyBrokenError):
             return failure
+        if decoder.error is not None and failure.__cause__ is not None:
+            decoder.error.__cause__ = failure.__cause__
         return decoder.error
 
     async def _finish(self, opening: Opening, failure: TailraceError | None) -> None:
@@ -394,8 +396,10 @@ def stream_deltas(
 
     `source`: an aiohttp or httpx response, or any iterable or async iterable of bytes (a synchronous one is read in the
     event loop). Status and Content-Type are the response's unless given. `idle` in seconds, None for no clock. Leaving
-    closes the source. Raises InvalidRequestError for a source of an unknown kind or an unknown dialect.
+    closes the source. Raises InvalidRequestError for a source of an unknown kind, an unknown dialect or a wrong option.
     """
+    if idle is not None and not idle > 0:
+        raise InvalidRequestError("idle must be a number of seconds above 0, or None for no clock")
     reader = _reader(source)
     decoder = DeltaDecoder(
         dialect,
@@ -423,10 +427,10 @@ def _status(source: object) -> int:
 
 
 def _reader(source: Any) -> _ChunkReader:
+    if hasattr(source, "aiter_bytes"):  # httpx, whose `content` cannot be asked for before the reply has been read
+        return _ChunkReader(source.aiter_bytes(), source)
     if hasattr(source, "content") and hasattr(source.content, "iter_any"):  # aiohttp
         return _ChunkReader(source.content.iter_any(), source)
-    if hasattr(source, "aiter_bytes"):  # httpx
-        return _ChunkReader(source.aiter_bytes(), source)
     if isinstance(source, AsyncIterable):
         return _ChunkReader(aiter(source), source)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | bytearray | memoryview):
@@ -448,14 +452,18 @@ class _ChunkReader:
         self._owner = owner
 
     async def read(self) -> bytes:
-        try:
-            async for chunk in self._chunks:
-                if chunk:
-                    return chunk
-        except Exception as error:
-            # The source is the caller's own, so its exception may stand behind ours.
-            raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
-        return b""
+        while True:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                return b""
+            except Exception as error:
+                # The source is the caller's own, so its exception may stand behind ours.
+                raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
+            if not isinstance(chunk, bytes | bytearray | memoryview):
+                raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
+            if chunk:
+                return bytes(chunk)
 
     async def aclose(self) -> None:
         for closable in (self._chunks, self._owner):
@@ -466,9 +474,18 @@ class _ChunkReader:
                     await waiting
 
     def abort(self) -> None:
-        close = getattr(self._owner, "close", None)
-        if close is not None and not isinstance(self._owner, Iterator):
-            close()
+        closing = asyncio.ensure_future(self.aclose())
+        _closing.add(closing)
+        closing.add_done_callback(_forget)
+
+
+_closing: set[asyncio.Future[None]] = set()  # the loop itself keeps no task alive
+
+
+def _forget(closing: asyncio.Future[None]) -> None:
+    _closing.discard(closing)
+    if not closing.cancelled():
+        closing.exception()  # nobody reads this stream any more
 
 
 class _SourceExchange:
