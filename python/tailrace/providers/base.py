@@ -170,7 +170,7 @@ class ProviderModelMixin:
     def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
         """Resolve a name: empty is the default, an alias its target; ModelNotSupportedError for an unknown one."""
         if model is not None and not isinstance(model, str):
-            raise ModelNotFoundError(f"{cls.__name__}: a model is a name, not {type(model).__name__}")
+            raise ModelNotFoundError(f"a model of {cls.__name__} is a name, not {type(model).__name__}")
         name = cls.model_aliases.get(model, model) if model else cls.default_model
         if name and cls.models and name not in cls.models:
             known = ", ".join([*cls.models, *cls.model_aliases])
@@ -303,6 +303,8 @@ class Call(ABC):
     async def open(self) -> Opening:
         """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
         turns = parse_messages(self.options.messages)
+        if not any(turn.text.strip() for turn in turns):
+            raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.provider.get_model(self.options.model)
         self.connections = Connections(self.options.transport, self.provider.transport_kind)
         return await self.send(model, turns)

@@ -130,7 +130,7 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
 
     There is no system role: system texts stand in front of the first user text, and so does what the assistant said
     before the user said anything. A run of one role is one message; of a long history the last turns are kept.
-    InvalidRequestError when the last message is the assistant's, or when there is no text at all.
+    InvalidRequestError when the last message is the assistant's.
     """
     preface = [turn.text for turn in turns if turn.role in _SYSTEM_ROLES and turn.text]
     contents = _merged(turn for turn in turns if turn.role not in _SYSTEM_ROLES and turn.text)
@@ -142,8 +142,6 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
             preface.append(f"Assistant: {kept[0][1]}")
         kept = kept[1:]
     first = "\n\n".join([*preface, *(text for _, text in kept[:1])])
-    if not first:
-        raise InvalidRequestError("the messages hold no text: there is nothing to answer")
     return [("user", first), *kept[1:]]
 
 
