@@ -19,7 +19,7 @@ Messages = list[Message]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, read: `role` as given, `text` with its parts joined and nothing that cannot be encoded."""
+    """One message, read: `text` with its parts joined, and nothing that cannot be encoded in it or in `role`."""
 
     role: str
     text: str
@@ -42,7 +42,7 @@ def _turn(position: int, message: object) -> Turn:
         raise InvalidRequestError(f"message {position} has no role: 'system', 'user' or 'assistant' is expected")
     if "content" not in message:
         raise InvalidRequestError(f"message {position} has no content")
-    return Turn(role, browser_text(_content(position, message["content"])))
+    return Turn(browser_text(role), browser_text(_content(position, message["content"])))
 
 
 def _content(position: int, content: object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -92,9 +92,11 @@ class ChatStream:
         self._opening: Opening | None = None
         self._ready: deque[str] = deque()
         self._delivering = False
-        self._busy = False
+        self._reader: asyncio.Task[Any] | None = None
+        self._left = False
         self._ended = False
         self._released = False
+        self._gone = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TailraceError | None = None
         self._error: TailraceError | None = None
@@ -155,11 +157,19 @@ class ChatStream:
         return deltas
 
     async def aclose(self) -> None:
-        """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
-        self._ended = True
+        """Stop reading; the connection is closed when this returns. Closing twice is allowed.
+
+        A task that is reading meanwhile sees the end.
+        """
+        self._left = self._ended = True
         self._failure = None
         self._ready.clear()
-        await self._release()
+        if self._reader is None or self._reader is asyncio.current_task():
+            await self._release()
+            return
+        if not self._released:
+            self._reader.cancel()
+        await self._gone.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,19 +192,27 @@ class ChatStream:
         """Wait until a delta is ready: True. At the end: False, or the failure is raised (once)."""
         if self._ended:
             return self._conclude()
-        if self._busy:
+        if self._reader is not None:
             raise InvalidRequestError("another task is reading this stream: one at a time")
-        self._busy = True
+        self._reader = task = asyncio.current_task()
+        cancelling = 0 if task is None else task.cancelling()
         try:
             await self._step_within_deadline()
         except TailraceError as error:
             self._failure = self._error = error
             await self._stop()
+        except asyncio.CancelledError:
+            await self._stop()
+            if not self._left or task is None or task.uncancel() > cancelling:
+                raise
         except BaseException:
             await self._stop()
             raise
         finally:
-            self._busy = False
+            self._reader = None
+        if self._left:
+            self._failure = None
+            self._ready.clear()
         if self._ready:
             self._delivering = True
             return True
@@ -211,15 +229,20 @@ class ChatStream:
             self._loop = asyncio.get_running_loop()
             self._deadline = None if self._total is None else self._loop.time() + self._total
         if self._total is None:
-            return await self._step()
+            await self._step()
+            return
         try:
             async with asyncio.timeout_at(self._deadline) as clock:
-                return await self._step()
+                await self._step()
         except TimeoutError:
             if not clock.expired():
                 raise
-        self._cut()
-        raise errors.TimeoutError("total", self._total)
+        else:
+            return
+        failure = self._broken_off(errors.TimeoutError("total", self._total))
+        if failure is not None:
+            raise failure
+        await self._stop()
 
     async def _step(self) -> None:
         """Read until a delta is ready or the reply has ended."""
@@ -232,13 +255,8 @@ class ChatStream:
         failure: TailraceError | None = None
         try:
             data = await self._clock.read(opening.source)
-        except ReplyBrokenError as broken:
-            # The decoder's own error says the same with the text's state; it keeps the reason.
-            self._cut()
-            failure = opening.decoder.error or broken
-        except (errors.TimeoutError, LimitExceeded) as error:
-            self._cut()
-            failure = error
+        except (ReplyBrokenError, errors.TimeoutError, LimitExceeded) as error:
+            failure = self._broken_off(error)
         else:
             self._feed(opening.decoder, data)
             if opening.decoder.end == "open":
@@ -257,10 +275,20 @@ class ChatStream:
         elif self._any_read_is_progress or decoder.events != events or decoder.framing in _UNFRAMED:
             self._clock.restart()
 
-    def _cut(self) -> None:
-        """The bytes broke off, or a clock ran out: what the decoder holds back is text all the same."""
-        if self._opening is not None:
-            self._ready.extend(self._opening.decoder.close(complete=False))
+    def _broken_off(self, failure: TailraceError) -> TailraceError | None:
+        """The bytes broke off, or a clock ran out: what the decoder holds is text all the same, and may be the end.
+
+        Returns what that makes of the failure: a reply that turns out to be whole has none.
+        """
+        if self._opening is None or self._opening.decoder.end != "open":
+            return failure
+        decoder = self._opening.decoder
+        self._ready.extend(decoder.close(complete=False))
+        if decoder.end == "truncated" and not isinstance(failure, ReplyBrokenError):
+            return failure
+        if decoder.error is not None and failure.__cause__ is not None:
+            decoder.error.__cause__ = failure.__cause__
+        return decoder.error
 
     async def _finish(self, opening: Opening, failure: TailraceError | None) -> None:
         if failure is not None and not self._delivering and not self._ready:
@@ -280,9 +308,17 @@ class ChatStream:
 
     async def _release(self) -> None:
         self._clock.stop()
-        if not self._released:
-            self._released = True
+        if self._released:
+            await self._gone.wait()
+            return
+        self._released = True
+        try:
             await self._exchange.aclose()
+        except asyncio.CancelledError:
+            self._exchange.abort()
+            raise
+        finally:
+            self._gone.set()
 
 
 _UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
@@ -360,8 +396,10 @@ def stream_deltas(
 
     `source`: an aiohttp or httpx response, or any iterable or async iterable of bytes (a synchronous one is read in the
     event loop). Status and Content-Type are the response's unless given. `idle` in seconds, None for no clock. Leaving
-    closes the source. Raises InvalidRequestError for a source of an unknown kind or an unknown dialect.
+    closes the source. Raises InvalidRequestError for a source of an unknown kind, an unknown dialect or a wrong option.
     """
+    if idle is not None and not idle > 0:
+        raise InvalidRequestError("idle must be a number of seconds above 0, or None for no clock")
     reader = _reader(source)
     decoder = DeltaDecoder(
         dialect,
@@ -389,10 +427,10 @@ def _status(source: object) -> int:
 
 
 def _reader(source: Any) -> _ChunkReader:
+    if hasattr(source, "aiter_bytes"):  # httpx, whose `content` cannot be asked for before the reply has been read
+        return _ChunkReader(source.aiter_bytes(), source)
     if hasattr(source, "content") and hasattr(source.content, "iter_any"):  # aiohttp
         return _ChunkReader(source.content.iter_any(), source)
-    if hasattr(source, "aiter_bytes"):  # httpx
-        return _ChunkReader(source.aiter_bytes(), source)
     if isinstance(source, AsyncIterable):
         return _ChunkReader(aiter(source), source)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | bytearray | memoryview):
@@ -414,14 +452,18 @@ class _ChunkReader:
         self._owner = owner
 
     async def read(self) -> bytes:
-        try:
-            async for chunk in self._chunks:
-                if chunk:
-                    return chunk
-        except Exception as error:
-            # The source is the caller's own, so its exception may stand behind ours.
-            raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
-        return b""
+        while True:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                return b""
+            except Exception as error:
+                # The source is the caller's own, so its exception may stand behind ours.
+                raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
+            if not isinstance(chunk, bytes | bytearray | memoryview):
+                raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
+            if chunk:
+                return bytes(chunk)
 
     async def aclose(self) -> None:
         for closable in (self._chunks, self._owner):
@@ -432,9 +474,18 @@ class _ChunkReader:
                     await waiting
 
     def abort(self) -> None:
-        close = getattr(self._owner, "close", None)
-        if close is not None and not isinstance(self._owner, Iterator):
-            close()
+        closing = asyncio.ensure_future(self.aclose())
+        _closing.add(closing)
+        closing.add_done_callback(_forget)
+
+
+_closing: set[asyncio.Future[None]] = set()  # the loop itself keeps no task alive
+
+
+def _forget(closing: asyncio.Future[None]) -> None:
+    _closing.discard(closing)
+    if not closing.cancelled():
+        closing.exception()  # nobody reads this stream any more
 
 
 class _SourceExchange:

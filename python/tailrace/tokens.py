@@ -149,3 +149,5 @@ class TokenCache(Generic[T]):
         if not flight.task.done():
             flight.task.cancel()
             await asyncio.wait([flight.task])
+            if not flight.task.cancelled():
+                flight.task.exception()  # of a fetch that failed while it was ended: nobody is left to be told

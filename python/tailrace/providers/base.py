@@ -11,18 +11,20 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from tailrace.blocking import iterate_blocking
-from tailrace.errors import InvalidRequestError, ModelNotSupportedError, TailraceError
+from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
 from tailrace.messages import Messages, Turn, parse_messages
 from tailrace.stream import ChatStream, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
+from tailrace.transport.rules import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from tailrace.transport import TransportKind
 
@@ -41,7 +43,7 @@ class World:
 
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     random: random.Random = field(default_factory=random.SystemRandom)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ class ProviderModelMixin:
     @classmethod
     def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
         """Resolve a name: empty is the default, an alias its target; ModelNotSupportedError for an unknown one."""
+        if model is not None and not isinstance(model, str):
+            raise ModelNotFoundError(f"a model of {cls.__name__} is a name, not {type(model).__name__}")
         name = cls.model_aliases.get(model, model) if model else cls.default_model
         if name and cls.models and name not in cls.models:
             known = ", ".join([*cls.models, *cls.model_aliases])
@@ -212,8 +216,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         follows it. `transport`: connections to share between calls. Whatever else a caller passes is ignored unless
         the provider names it.
 
-        A wrong clock or URL raises InvalidRequestError at once; every other failure, wrong messages and models too, is
-        raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
+        A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
+        wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
         """
         timeouts = Timeouts(
             connect=_seconds("connect_timeout", connect_timeout),
@@ -221,6 +225,11 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             idle=_seconds("timeout", timeout),
             total=_seconds("total_timeout", total_timeout),
         )
+        for name, given in (("cookies", cookies), ("headers", headers)):
+            if given is not None and not isinstance(given, Mapping):
+                raise InvalidRequestError(f"{name} must be a mapping of names to values, not {type(given).__name__}")
+        if proxy is not None and not isinstance(proxy, str):
+            raise InvalidRequestError(f"proxy must be a URL, not {type(proxy).__name__}")
         site, endpoint = cls.place(url)
         options = CallOptions(
             model=model,
@@ -253,27 +262,33 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         if url is None or url == cls.url:
             return cls.url, cls.api_endpoint or None
         if not cls.api_endpoint:
-            return url, None
+            return checked_site(url), None
         return url, at_origin(url, urlsplit(cls.api_endpoint).path)
+
+
+def checked_site(url: str) -> str:
+    """The URL as it is; InvalidRequestError unless it is an absolute http or https URL."""
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"a site's URL must be text, not {type(url).__name__}")
+    checked_url(url)
+    return url
 
 
 def at_origin(url: str, path: str) -> str:
     """The URL of `path` on the origin of `url`; InvalidRequestError unless that is an http or https URL."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise InvalidRequestError("the URL is malformed") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequestError("a site's URL must be absolute and begin with http:// or https://")
+    parts = urlsplit(checked_site(url))
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 def _seconds(name: str, value: float | None) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_CLOCK:
         raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
     return float(value)
+
+
+_LONGEST_CLOCK = 1e6  # seconds: libcurl counts milliseconds in 32 bits
 
 
 class Call(ABC):
@@ -288,6 +303,8 @@ class Call(ABC):
     async def open(self) -> Opening:
         """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
         turns = parse_messages(self.options.messages)
+        if not any(turn.text.strip() for turn in turns):
+            raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.provider.get_model(self.options.model)
         self.connections = Connections(self.options.transport, self.provider.transport_kind)
         return await self.send(model, turns)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._native import DeltaDecoder, sign_request
 from tailrace.errors import InvalidRequestError
 from tailrace.messages import browser_text
-from tailrace.providers.base import Call, CallOptions, ChatProvider, World
+from tailrace.providers.base import Call, CallOptions, ChatProvider, World, checked_site
 from tailrace.stream import Opening
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class GeminiProChatProvider(ChatProvider):
         """The site's URL and its endpoint, which lies below it."""
         if url is None or url == cls.url:
             return cls.url, cls.api_endpoint or endpoint_below(cls.url)
-        return url, endpoint_below(url)
+        return url, endpoint_below(checked_site(url))
 
     @classmethod
     def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
@@ -75,8 +76,9 @@ class GeminiProChatProvider(ChatProvider):
 
 
 def endpoint_below(url: str) -> str:
-    """Where the app of this URL takes messages."""
-    return f"{url.rstrip('/')}/api/generate"
+    """Where the app of this URL takes messages; its query and fragment are the page's own."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/api/generate", "", ""))
 
 
 def _text(name: str, value: object) -> str:
@@ -128,7 +130,7 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
 
     There is no system role: system texts stand in front of the first user text, and so does what the assistant said
     before the user said anything. A run of one role is one message; of a long history the last turns are kept.
-    InvalidRequestError when the last message is the assistant's, or when there is no text at all.
+    InvalidRequestError when the last message is the assistant's.
     """
     preface = [turn.text for turn in turns if turn.role in _SYSTEM_ROLES and turn.text]
     contents = _merged(turn for turn in turns if turn.role not in _SYSTEM_ROLES and turn.text)
@@ -140,8 +142,6 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
             preface.append(f"Assistant: {kept[0][1]}")
         kept = kept[1:]
     first = "\n\n".join([*preface, *(text for _, text in kept[:1])])
-    if not first:
-        raise InvalidRequestError("the messages hold no text: there is nothing to answer")
     return [("user", first), *kept[1:]]
 
 

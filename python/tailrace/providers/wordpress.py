@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from tailrace._native import DeltaDecoder, PageScanner
 from tailrace.errors import (
@@ -148,7 +148,9 @@ class WordPressCall(Call):
 
     @property
     def _key(self) -> CacheKey:
-        return cache_key(self.options.url, self._bot_id or "", self.options.cookies, self.options.proxy)
+        # The endpoint is kept with the tokens, and classes that say different ones may share a page.
+        site = f"{self.options.url} {self.options.endpoint or ''}"
+        return cache_key(site, self._bot_id or "", self.options.cookies, self.options.proxy)
 
     async def _fetch_led(self) -> SiteTokens:
         """Fetch the page for every caller that waits. This call may be cancelled meanwhile, so it is a user of its own.
@@ -200,7 +202,7 @@ class WordPressCall(Call):
             post_id=tokens.post_id,
             url=(widget.url if widget is not None else None) or page_url,
             endpoint=self._endpoint(page_url, widget.ajax_url if widget is not None else None),
-            bot_id=(widget.bot_id if widget is not None else "") or "0",
+            bot_id=(widget.bot_id if widget is not None else self._bot_id) or "0",
             popup=widget is not None and widget.placement == "popup",
         )
 
@@ -210,10 +212,13 @@ class WordPressCall(Call):
             return at_origin(page_url, urlsplit(self.options.endpoint).path)
         if ajax_url is None:
             return at_origin(page_url, AJAX_PATH)
-        page_host, ajax_host = urlsplit(page_url).hostname, urlsplit(ajax_url).hostname
-        if page_host != ajax_host:
-            raise EndpointError(f"the page at {page_host} names an endpoint at {ajax_host}: not followed")
-        return ajax_url
+        here, there = urlsplit(page_url), _joined(page_url, ajax_url)
+        if there is None or here.hostname != there.hostname:
+            named = "no host" if there is None else there.hostname
+            raise EndpointError(f"the page at {here.hostname} names an endpoint at {named}: not followed")
+        if here.scheme == "https" and there.scheme != "https":
+            raise EndpointError(f"the page at https://{here.hostname} names an endpoint without TLS: not followed")
+        return there.geturl()
 
     # -- message -------------------------------------------------------------------------------------------------------
 
@@ -250,13 +255,25 @@ _FIRST_ERROR_STATUS = 400
 
 
 def _may_be_refusal(decoder: DeltaDecoder, error: StreamError) -> bool:
-    """Since 1.8.91 a refused nonce is a 403; before, a bare JSON error whose text is translatable, so any of them."""
+    """Since 1.8.91 a refused nonce is a 403; before, a bare JSON error whose text is translatable, so any of them.
+
+    A challenge, whatever its status, comes from a guard that has seen no nonce.
+    """
+    if error.kind == "challenge":
+        return False
     return error.status == _FORBIDDEN or (
         error.kind == "upstream" and error.code is None and decoder.framing == "json" and error.status == _OK
     )
 
 
 _OK = 200
+
+
+def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
+    try:
+        return urlsplit(urljoin(page_url, ajax_url))
+    except ValueError:  # an endless bracket
+        return None
 
 
 def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:

@@ -1,5 +1,6 @@
 //! Bytes of one chat reply in, text deltas out.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 use tailrace_core::{DeltaOptions, DeltaSink, Dialect};
@@ -109,6 +110,15 @@ impl DeltaDecoder {
         let mut sink = Strings { py, found: Vec::new() };
         decoder.deltas.close(complete, &mut sink);
         PyList::new(py, sink.found)
+    }
+
+    // A raised error leads, by its traceback, to frames that hold this decoder: the collector must see that circle.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.shown)
+    }
+
+    fn __clear__(&mut self) {
+        self.shown = None;
     }
 
     /// The dialect's end marker was seen.

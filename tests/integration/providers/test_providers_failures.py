@@ -1,0 +1,779 @@
+"""Bad input: each ends in one clear error of ours, the text that had arrived is delivered, and no secret is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from calls_site import (
+    AJAX,
+    DONE,
+    HTML,
+    JSON,
+    NONCE,
+    SSE,
+    TEXT,
+    Asked,
+    Line,
+    Site,
+    bot,
+    delta,
+    open_sockets,
+    page,
+    sockets_to,
+)
+
+from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
+from tailrace.providers.base import CallOptions, World
+from tailrace.tokens import TokenCache
+from tailrace.transport import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from calls_site import Answer
+
+    from tailrace import ChatStream
+    from tailrace.providers.base import ChatProvider
+
+WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
+ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
+BOTH: list[type[ChatProvider]] = [ChatGptt, ChatGptEs]  # one over each transport
+
+PROMPT = "PROMPT-of-the-caller"
+COOKIE = "COOKIE-of-the-caller"
+KEY = "KEY-of-the-deployment"
+PASSWORD = "PASSWORD-of-the-site"
+PROXY_PASSWORD = "PASSWORD-of-the-proxy"
+SECRETS = (PROMPT, COOKIE, KEY, PASSWORD, PROXY_PASSWORD, NONCE)
+
+
+class Watch(logging.Handler):
+    """Everything that is logged, by anybody, at any level."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told() -> Iterator[None]:
+    """No secret in any log record of any logger, asyncio's own included."""
+    watch, root = Watch(), logging.getLogger()
+    level = root.level
+    root.addHandler(watch)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.setLevel(level)
+    root.removeHandler(watch)
+    assert not [line for line in watch.lines if any(secret in line for secret in SECRETS)]
+
+
+def call(provider: type[ChatProvider], url: str | None, **more: Any) -> ChatStream:
+    """A call with every secret there is."""
+    given: dict[str, Any] = {"url": url, "cookies": {"session": COOKIE}}
+    if provider is GPROChat:
+        given |= {"secret_key": KEY, "password": PASSWORD}
+    else:
+        given["token_cache"] = TokenCache()
+    return provider.create_async_generator("", [{"role": "user", "content": PROMPT}], **given | more)
+
+
+async def failing(stream: ChatStream) -> tuple[str, errors.TailraceError]:
+    """The text, and the error that ended it; it is raised once, chains nothing foreign and tells no secret."""
+    parts: list[str] = []
+    failure: errors.TailraceError | None = None
+    async with stream:
+        try:
+            async for each in stream:
+                parts.append(each)  # noqa: PERF401 - a comprehension would lose what came before an error
+        except errors.TailraceError as error:
+            failure = error
+        assert await stream.read() == []
+    assert failure is not None
+    assert stream.error is failure
+    assert stream.end in ("failed", "truncated")
+    check_discreet(failure)
+    check_discreet_text(repr(stream))
+    return "".join(parts), failure
+
+
+def check_discreet(error: BaseException) -> None:
+    for shown in (str(error), repr(error), *traceback.format_exception(error)):
+        check_discreet_text(shown)
+    link: BaseException | None = error
+    while link is not None:
+        assert isinstance(link, errors.TailraceError)
+        check_discreet_text(f"{link}{link!r}{link.args!r}{vars(link)!r}")
+        link = link.__cause__ or link.__context__
+
+
+def check_discreet_text(text: str) -> None:
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an error is: its class, words of its message, attributes."""
+
+    error: type[errors.TailraceError]
+    says: tuple[str, ...] = ()
+    has: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, error: BaseException) -> None:
+        assert type(error) is self.error
+        assert [word for word in self.says if word not in str(error)] == []
+        assert {name: getattr(error, name) for name in self.has} == self.has
+
+
+CHALLENGE = (
+    b"<!doctype html><html><head><title>Just a moment...</title></head><body>"
+    b'<form id="challenge-form" action="/?__cf_chl_f_tk=x" method="POST"></form></body></html>'
+)
+AIPKIT = (
+    b'<div class="aipkit_chat_container" id="aipkit_chat_container_7" data-bot-id="7" data-config=\''
+    b"{&quot;botId&quot;:7,&quot;postId&quot;:12,&quot;nonce&quot;:&quot;0a1b2c3d4e&quot;,"
+    b"&quot;ajaxUrl&quot;:&quot;/wp-admin/admin-ajax.php&quot;}'></div>"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    body: bytes
+    told: Told
+    status: str = "200 OK"
+    headers: str = ""
+
+
+PAGES = {
+    "empty": Page(b"", Told(errors.TokenNotFoundError, ("nonce", "post id"), {"reason": "missing_both"})),
+    "no chat": Page(
+        b"<html><body>Hello</body></html>", Told(errors.TokenNotFoundError, has={"reason": "missing_both"})
+    ),
+    "no nonce": Page(page(""), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "missing_nonce"})),
+    "no post id": Page(page(post_id=""), Told(errors.TokenNotFoundError, ("post id",), {"reason": "missing_post_id"})),
+    "bad nonce": Page(page("a b c"), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "invalid_nonce"})),
+    "bad post id": Page(
+        page(post_id="x"), Told(errors.TokenNotFoundError, ("post id",), {"reason": "invalid_post_id"})
+    ),
+    "challenge": Page(CHALLENGE, Told(errors.ChallengeError, ("browser",), {"kind": "challenge"})),
+    "challenge 403": Page(
+        CHALLENGE, Told(errors.ChallengeError, ("browser",), {"status": 403, "kind": "challenge"}), "403 Forbidden"
+    ),
+    "challenge 503": Page(CHALLENGE, Told(errors.ChallengeError, ("browser",)), "503 Service Unavailable"),
+    "challenge by header": Page(
+        b"<html></html>",
+        Told(errors.ChallengeError, has={"status": 403}),
+        "403 Forbidden",
+        "cf-mitigated: challenge\r\n",
+    ),
+    "404": Page(b"<h1>Not here</h1>", Told(errors.ResponseStatusError, ("404",), {"status": 404}), "404 Not Found"),
+    "500": Page(b"", Told(errors.ResponseStatusError, ("500",), {"status": 500}), "500 Internal Server Error"),
+    "429": Page(b"", Told(errors.RateLimitError, ("429",), {"status": 429}), "429 Too Many Requests"),
+    "401": Page(b"", Told(errors.MissingAuthError, ("401",), {"status": 401}), "401 Unauthorized"),
+    "too large": Page(b"<p>" + b"x" * (5 * 2**20), Told(errors.LimitExceeded, ("4194304",), {"kind": "limit"})),
+    "redirected": Page(
+        b"",
+        Told(errors.RedirectError, ("other.invalid",), {"target": "http://other.invalid/chat"}),
+        "302 Found",
+        "Location: http://other.invalid/chat?token=x\r\n",
+    ),
+    "the newer plugin": Page(AIPKIT, Told(errors.ProviderNotWorkingError, ("aipkit", "2.3", "ai-power"))),
+}
+
+
+@pytest.mark.parametrize("provider", WORDPRESS)
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_that_is_of_no_use(name: str, provider: type[ChatProvider]) -> None:
+    case = PAGES[name]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        assert asked.method == "GET"
+        await line.reply(case.body, status=case.status, headers=case.headers)
+
+    async with Site(answer) as site:
+        text, error = await failing(call(provider, site.url))
+        assert sockets_to(site.port) == 0
+    case.told.check(error)
+    assert text == ""
+
+
+def test_no_tokens_is_a_runtime_error() -> None:
+    assert issubclass(errors.TokenNotFoundError, RuntimeError)
+
+
+@pytest.mark.parametrize("provider", BOTH)
+async def test_a_page_without_end_is_left(provider: type[ChatProvider]) -> None:
+    """Not read to the transport's cap: the scanner has had enough."""
+    sent = 0
+
+    async def answer(_asked: Asked, line: Line) -> None:
+        nonlocal sent
+        await line.begin(HTML)
+        while True:
+            await line.chunks([b"x" * 65536])
+            sent += 65536
+
+    async with Site(answer) as site:
+        _, error = await failing(call(provider, site.url))
+    assert type(error) is errors.LimitExceeded
+    assert sent < 32 * 2**20
+
+
+async def test_a_page_without_the_bot_asked_for_names_those_it_has() -> None:
+    async with Site(bot()) as site:
+        _, error = await failing(call(ChatGptt, site.url, bot_id="5"))
+    assert type(error) is errors.WidgetNotFoundError
+    assert "5" in str(error)
+
+
+@pytest.mark.parametrize("provider", BOTH)
+async def test_a_page_is_read_no_further_than_the_tokens(provider: type[ChatProvider]) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.begin(HTML)
+            await line.chunks([page()])
+            await line.stall()
+        await line.reply(delta("hi") + DONE, SSE)
+
+    async with Site(answer) as site, call(provider, site.url) as stream:
+        assert [each async for each in stream] == ["hi"]
+
+
+# -- the endpoint ----------------------------------------------------------------------------------------------------
+
+
+class AnyBot(WordPressChatProvider):
+    """A user's own: the endpoint comes from the page."""
+
+
+def params(ajax_url: str) -> str:
+    return f"<script>var wpaicgParams = {json.dumps({'ajax_url': ajax_url, 'search_nonce': NONCE})};</script>"
+
+
+@pytest.mark.parametrize(
+    ("ajax_url", "posted_to"),
+    [
+        ("{origin}/wp-admin/admin-ajax.php", AJAX),
+        ("{origin}/sub/wp-admin/admin-ajax.php", "/sub/wp-admin/admin-ajax.php"),
+        ("/sub/wp-admin/admin-ajax.php", "/sub/wp-admin/admin-ajax.php"),
+        (None, AJAX),
+    ],
+)
+async def test_the_page_names_the_endpoint(ajax_url: str | None, posted_to: str) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            rest = params(ajax_url.format(origin=f"http://{asked.headers['host']}")) if ajax_url else ""
+            await line.reply(page(rest=rest))
+        else:
+            await line.reply(delta("hi") + DONE, SSE)
+
+    async with Site(answer) as site:
+        async with call(AnyBot, site.url) as stream:
+            assert [each async for each in stream] == ["hi"]
+        assert site.asked[1].path == posted_to
+
+
+@pytest.mark.parametrize("ajax_url", ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"])
+async def test_an_endpoint_elsewhere_is_not_followed(ajax_url: str) -> None:
+    async with Site(bot(pages=lambda: page(rest=params(ajax_url)))) as site:
+        _, error = await failing(call(AnyBot, site.url))
+        assert site.methods == {"GET": 1}
+    Told(errors.EndpointError, ("127.0.0.1", "evil.invalid")).check(error)
+
+
+async def test_providers_with_endpoints_of_their_own_do_not_share_them() -> None:
+    """Two classes over one page and one cache: each posts where it says itself."""
+
+    class Moved(AnyBot):
+        api_endpoint = "https://site.example/moved.php"
+
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(bot(delta("hi"), DONE)) as site:
+        for provider in (Moved, AnyBot, Moved):
+            async with call(provider, site.url, token_cache=cache) as stream:
+                assert [each async for each in stream] == ["hi"]
+        assert [each.path for each in site.asked if each.method == "POST"] == ["/moved.php", AJAX, "/moved.php"]
+
+
+async def test_the_bot_asked_for_is_asked_where_the_page_shows_no_widget() -> None:
+    def bare() -> bytes:
+        return b"<input type=hidden name=_wpnonce value=%b><input type=hidden name=post_id value=3>" % NONCE.encode()
+
+    async with Site(bot(delta("hi"), DONE, pages=bare)) as site:
+        async with call(ChatGptt, site.url, bot_id="5") as stream:
+            assert [each async for each in stream] == ["hi"]
+        assert site.asked[1].form["bot_id"] == "5"
+
+
+# -- the nonce -------------------------------------------------------------------------------------------------------
+
+
+def refusing(accepted: str, pages: Iterator[str], *, old: bool = False) -> Answer:
+    """A site that takes one nonce, and whose pages show those of `pages`. Before 1.8.91 it refused with status 200."""
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page(next(pages)))
+        elif asked.form["_wpnonce"] == accepted:
+            await line.reply(delta("hi") + DONE, SSE)
+        elif old:
+            await line.reply(b'{"status":"error","msg":"Nonce verification failed"}', JSON)
+        else:
+            await line.reply(b"The link you followed has expired.", HTML, "403 Forbidden")
+
+    return answer
+
+
+@pytest.mark.parametrize("provider", BOTH)
+@pytest.mark.parametrize("old", [False, True])
+async def test_a_stale_nonce_is_refreshed_once(provider: type[ChatProvider], *, old: bool) -> None:
+    cache: TokenCache[Any] = TokenCache()
+    accepted = ["first"]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        await refusing(accepted[0], iter([accepted[0]]), old=old)(asked, line)
+
+    async with Site(answer) as site:
+        for accepted[0], methods in (("first", {"GET": 1, "POST": 1}), ("second", {"GET": 2, "POST": 3})):
+            async with call(provider, site.url, token_cache=cache) as stream:
+                assert [each async for each in stream] == ["hi"]
+            assert site.methods == methods
+
+
+@pytest.mark.parametrize("provider", BOTH)
+@pytest.mark.parametrize(
+    ("old", "told"),
+    [
+        (False, Told(errors.NonceRefusedError, ("page cache",), {"status": 403})),
+        (True, Told(errors.StreamError, ("Nonce verification failed",))),
+    ],
+)
+async def test_a_page_cache_that_serves_an_expired_nonce(
+    provider: type[ChatProvider], told: Told, *, old: bool
+) -> None:
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(refusing("fresh", iter([NONCE] * 9), old=old)) as site:
+        for methods in ({"GET": 1, "POST": 1}, {"GET": 2, "POST": 2}):
+            _, error = await failing(call(provider, site.url, token_cache=cache))
+            told.check(error)
+            assert site.methods == methods
+
+
+async def test_a_refreshed_nonce_that_is_refused_too() -> None:
+    accepted = ["one"]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        await refusing(accepted[0], iter(["one" if accepted[0] == "one" else "two"]))(asked, line)
+
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(answer) as site:
+        async with call(ChatGptt, site.url, token_cache=cache) as stream:
+            assert [each async for each in stream] == ["hi"]
+        accepted[0] = "three"
+        _, error = await failing(call(ChatGptt, site.url, token_cache=cache))
+        assert site.methods == {"GET": 2, "POST": 3}
+    Told(errors.NonceRefusedError, ("page cache",), {"status": 403}).check(error)
+
+
+async def test_nothing_is_repeated_after_the_first_delta() -> None:
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(bot(delta("Hel"), b'data: {"error":{"message":"no"}}\n\n')) as site:
+        for posts in (1, 2):
+            text, error = await failing(call(ChatGptt, site.url, token_cache=cache))
+            assert (text, site.methods) == ("Hel", {"GET": 1, "POST": posts})
+            Told(errors.StreamError, ("no",), {"kind": "upstream"}).check(error)
+
+
+# -- the answer ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bad:
+    frames: tuple[bytes, ...]
+    told: Told
+    content_type: str = SSE
+    status: str = "200 OK"
+    text: str = ""
+
+
+ANSWERS = {
+    "empty": Bad((), Told(errors.StreamError, ("empty",), {"kind": "empty"})),
+    "html": Bad((b"<html><body>Hi</body></html>",), Told(errors.StreamError, has={"kind": "not_a_stream"}), HTML),
+    "html as a stream": Bad((b"<html>502</html>",), Told(errors.StreamError, has={"kind": "not_a_stream"})),
+    "challenge": Bad((CHALLENGE,), Told(errors.ChallengeError, ("browser",), {"kind": "challenge"}), HTML),
+    "challenge 403": Bad(
+        (CHALLENGE,), Told(errors.ChallengeError, ("browser",), {"status": 403}), HTML, "403 Forbidden"
+    ),
+    "zero": Bad((b"0",), Told(errors.StreamError, has={"kind": "upstream"}), HTML),
+    "not even JSON": Bad((b"{oops",), Told(errors.StreamError, has={"kind": "not_a_stream"}), JSON),
+    "401": Bad((b"no",), Told(errors.MissingAuthError, ("401",)), TEXT, "401 Unauthorized"),
+    "402": Bad((b"pay",), Told(errors.PaymentRequiredError, ("402",)), TEXT, "402 Payment Required"),
+    "429": Bad((b"slow",), Told(errors.RateLimitError, ("429", "slow")), TEXT, "429 Too Many Requests"),
+    "500": Bad((b"oh",), Told(errors.ResponseStatusError, ("500",)), TEXT, "500 Internal Server Error"),
+    "mid-stream error": Bad(
+        (delta("Hel"), b'data: {"error":{"message":"gone","code":"c1"}}\n\n', delta("lo")),
+        Told(errors.StreamError, ("gone",), {"kind": "upstream", "code": "c1"}),
+        text="Hel",
+    ),
+    "cut mid-character": Bad(
+        (delta("Hel"), 'data: {"choices":[{"delta":{"content":"é'.encode()[:-1]),
+        Told(errors.StreamError, ("broke off",), {"kind": "truncated"}),
+        text="Hel",
+    ),
+    "no end marker": Bad((delta("Hel"),), Told(errors.StreamError, has={"kind": "truncated"}), text="Hel"),
+    "a line without end": Bad(
+        (delta("Hel"), b"data: ", *[b"x" * 2**20] * 9), Told(errors.LimitExceeded, has={"kind": "limit"}), text="Hel"
+    ),
+    "JSON without end": Bad(
+        (b'{"data":"', *[b"x" * 2**20] * 9), Told(errors.LimitExceeded, has={"kind": "limit"}), JSON
+    ),
+    "only bad events": Bad((b"data: {\n\n" * 3,), Told(errors.StreamError, has={"kind": "not_a_stream"})),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_an_answer_that_is_none(name: str) -> None:
+    case = ANSWERS[name]
+    for provider in WORDPRESS:
+        async with Site(bot(*case.frames, content_type=case.content_type, status=case.status)) as site:
+            text, error = await failing(call(provider, site.url))
+            assert sockets_to(site.port) == 0
+        case.told.check(error)
+        assert text == case.text
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_challenge_by_header(provider: type[ChatProvider]) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page())
+        else:
+            await line.reply(b"", status="403 Forbidden", headers="cf-mitigated: challenge\r\n")
+
+    async with Site(answer) as site:
+        _, error = await failing(call(provider, site.url))
+    Told(errors.ChallengeError, ("browser",), {"status": 403}).check(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+async def test_a_message_that_is_redirected_is_not_sent_on(provider: type[ChatProvider], status: str) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page())
+        else:
+            await line.reply(b"", status=status, headers="Location: http://other.invalid/api?secret=1\r\n")
+
+    async with Site(answer) as site:
+        _, error = await failing(call(provider, site.url))
+        assert site.methods["POST"] == 1
+    Told(errors.RedirectError, ("http://other.invalid/api",), {"target": "http://other.invalid/api"}).check(error)
+
+
+# -- the network -----------------------------------------------------------------------------------------------------
+
+
+def closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_host_that_does_not_exist(provider: type[ChatProvider]) -> None:
+    _, error = await failing(call(provider, "http://site.invalid"))
+    Told(errors.ConnectError, ("http://site.invalid", "name was not found")).check(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_port_nobody_listens_at(provider: type[ChatProvider]) -> None:
+    port = closed_port()
+    _, error = await failing(call(provider, f"http://127.0.0.1:{port}"))
+    Told(errors.ConnectError, (f"http://127.0.0.1:{port}", "refused")).check(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_certificate_nobody_knows(provider: type[ChatProvider]) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with Site(bot(), tls=tls) as site:
+        _, error = await failing(call(provider, site.url))
+        assert site.asked == []
+    Told(errors.TLSError, (f"https://127.0.0.1:{site.port}",)).check(error)
+
+
+PROXY_USER = f"user:{PROXY_PASSWORD}@"
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("scheme", ["ftp", "nonsense"])
+async def test_a_proxy_of_an_unknown_kind(provider: type[ChatProvider], scheme: str) -> None:
+    _, error = await failing(call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:1"))
+    Told(errors.ProxyError, (scheme, "socks5")).check(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_a_proxy_that_is_not_there(provider: type[ChatProvider], scheme: str) -> None:
+    port = closed_port()
+    _, error = await failing(call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:{port}"))
+    Told(errors.ProxyError, (f"{scheme}://127.0.0.1:{port}",)).check(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_proxy_that_refuses_to_connect(provider: type[ChatProvider]) -> None:
+    async def answer(_asked: Asked, line: Line) -> None:
+        await line.reply(b"", status="407 Proxy Authentication Required")
+
+    async with Site(answer) as proxy:
+        url = f"http://{PROXY_USER}127.0.0.1:{proxy.port}"
+        _, error = await failing(call(provider, "https://site.invalid", proxy=url))
+        assert proxy.methods == {"CONNECT": 1}
+    Told(errors.ProxyError, (f"http://127.0.0.1:{proxy.port}", "https://site.invalid")).check(error)
+
+
+@pytest.mark.parametrize("provider", WORDPRESS)
+async def test_every_request_goes_through_the_proxy(provider: type[ChatProvider]) -> None:
+    async with Site(bot(delta("hi"), DONE)) as proxy:
+        url = f"http://{PROXY_USER}127.0.0.1:{proxy.port}"
+        async with call(provider, "http://site.invalid/chat", proxy=url) as stream:
+            assert [each async for each in stream] == ["hi"]
+        assert [each.path for each in proxy.asked] == ["http://site.invalid/chat", f"http://site.invalid{AJAX}"]
+
+
+# -- clocks ----------------------------------------------------------------------------------------------------------
+
+
+async def stalling(_asked: Asked, line: Line) -> None:
+    await line.stall()
+
+
+async def stalling_page(_asked: Asked, line: Line) -> None:
+    await line.begin(HTML)
+    await line.chunks([b"<html>"])
+    await line.stall()
+
+
+async def stalling_post(asked: Asked, line: Line) -> None:
+    if asked.method == "GET":
+        await line.reply(page())
+    else:
+        await line.stall()
+
+
+async def stalling_stream(asked: Asked, line: Line) -> None:
+    if asked.method == "GET":
+        await line.reply(page())
+    else:
+        await line.begin(SSE if asked.path == AJAX else TEXT)
+        await line.chunks([delta("Hel") if asked.path == AJAX else b"Hel"])
+        await line.stall()
+
+
+@pytest.mark.parametrize("provider", [ChatGptt, ChatGptEs, GPROChat])
+@pytest.mark.parametrize(
+    ("answer", "clock", "phase", "text", "posted"),
+    [
+        (stalling, "timeout", "first byte", "", 0),
+        (stalling_page, "timeout", "idle", "", 0),
+        (stalling_post, "timeout", "first byte", "", 1),
+        (stalling_stream, "timeout", "idle", "Hel", 1),
+        (stalling, "total_timeout", "total", "", 0),
+        (stalling_page, "total_timeout", "total", "", 0),
+        (stalling_post, "total_timeout", "total", "", 1),
+        (stalling_stream, "total_timeout", "total", "Hel", 1),
+    ],
+)
+async def test_a_clock_runs_out(  # noqa: PLR0917 - a table's columns
+    provider: type[ChatProvider], answer: Answer, clock: str, phase: str, text: str, posted: int
+) -> None:
+    if provider is GPROChat and not posted:
+        answer, posted = (stalling_post, 1)
+    async with Site(answer) as site:
+        said, error = await failing(call(provider, site.url, **{clock: 0.15}))
+        assert sockets_to(site.port) == 0
+        assert site.methods["POST"] == posted
+    assert isinstance(error, errors.TimeoutError)
+    assert isinstance(error, TimeoutError)
+    if provider is GPROChat and phase == "idle" and not text:
+        phase = "first byte"
+    assert (error.phase, error.seconds, said) == (phase, 0.15, text)
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_handshake_that_never_ends(provider: type[ChatProvider]) -> None:
+    """TCP is there, TLS is not: that is still connecting."""
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        _, error = await failing(call(provider, f"https://127.0.0.1:{port}", connect_timeout=0.15))
+    Told(errors.TimeoutError, ("connect",), {"phase": "connect", "seconds": 0.15}).check(error)
+
+
+# -- the caller's own input ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([], "empty"),
+        ("Hello", "list of messages, not str"),
+        (b"Hello", "not bytes"),
+        ({"role": "user", "content": "x"}, "not dict"),
+        (None, "not NoneType"),
+        (5, "not int"),
+        (iter([]), "list of messages"),
+        (["Hello"], "message 0 must be a mapping, not str"),
+        ([{"role": "user", "content": "x"}, None], "message 1 must be a mapping"),
+        ([{"content": "x"}], "message 0 has no role"),
+        ([{"role": "", "content": "x"}], "message 0 has no role"),
+        ([{"role": 5, "content": "x"}], "message 0 has no role"),
+        ([{"role": "user"}], "message 0 has no content"),
+        ([{"role": "user", "content": 5}], "content of message 0"),
+        ([{"role": "user", "content": b"x"}], "content of message 0"),
+        ([{"role": "user", "content": [{"text": "a"}, 5]}], "content of message 0"),
+        ([{"role": "user", "content": ""}], "no text"),
+        ([{"role": "user", "content": " \n"}, {"role": "assistant", "content": ""}], "no text"),
+        ([{"role": "user", "content": None}], "no text"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "no text"),
+    ],
+)
+async def test_messages_that_cannot_be_sent(provider: type[ChatProvider], messages: Any, says: str) -> None:
+    async with Site(bot()) as site:
+        stream = provider.create_async_generator("", messages, url=site.url)
+        _, error = await failing(stream)
+        assert site.asked == []
+    assert type(error) is errors.InvalidRequestError
+    assert isinstance(error, ValueError)
+    assert says in str(error)
+
+
+@pytest.mark.parametrize("provider", WORDPRESS)
+@pytest.mark.parametrize("model", ["gpt-5-imaginary", "GPT-4O", 5, ["gpt-4o"]])
+async def test_an_unknown_model(provider: type[ChatProvider], model: Any) -> None:
+    stream = provider.create_async_generator(model, [{"role": "user", "content": PROMPT}], url="http://site.invalid")
+    _, error = await failing(stream)
+    assert isinstance(error, errors.ModelNotFoundError)
+    assert provider.__name__ in str(error)
+    assert not isinstance(model, str) or provider.default_model in str(error)
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "site.example",
+        "ftp://site.example",
+        "http://",
+        "//site.example",
+        "http://[::1",
+        "http://a b/",
+        "http://h:x/",
+        5,
+    ],
+)
+async def test_a_wrong_url_is_told_at_once(provider: type[ChatProvider], url: Any) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="URL"):
+        call(provider, url)
+
+
+@pytest.mark.parametrize("provider", [ChatGptt, GPROChat])
+@pytest.mark.parametrize("name", ["timeout", "connect_timeout", "total_timeout"])
+@pytest.mark.parametrize(
+    "value", [0, -1, float("nan"), float("inf"), "5", True, [1], 10**400], ids=lambda each: str(each)[:9]
+)
+async def test_a_wrong_clock_is_told_at_once(provider: type[ChatProvider], name: str, value: Any) -> None:
+    with pytest.raises(errors.InvalidRequestError, match=name):
+        call(provider, "http://site.invalid", **{name: value})
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"cookies": "a=b"},
+        {"cookies": ["a"]},
+        {"cookies": {"a": 1}},
+        {"cookies": {1: "a"}},
+        {"cookies": {"a": f"{COOKIE}; b"}},
+        {"headers": "a: b"},
+        {"headers": {"Host": "x"}},
+        {"headers": {"X": f"{KEY}\r\nY: 1"}},
+        {"headers": {"X": 5}},
+        {"proxy": 5},
+    ],
+    ids=str,
+)
+async def test_a_wrong_option(provider: type[ChatProvider], option: dict[str, Any]) -> None:
+    async def run() -> errors.TailraceError:
+        try:
+            stream = call(provider, "http://site.invalid", **option)
+        except errors.TailraceError as error:
+            return error
+        return (await failing(stream))[1]
+
+    error = await run()
+    check_discreet(error)
+    assert isinstance(error, errors.InvalidRequestError | errors.ProxyError)
+
+
+@pytest.mark.parametrize("provider", ALL)
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00"])
+async def test_what_cannot_be_encoded_is_sent_as_a_browser_would(provider: type[ChatProvider], text: str) -> None:
+    messages = [{"role": "user", "content": text}, {"role": text, "content": "x"}, {"role": "user", "content": text}]
+    frames = [delta("hi"), DONE] if provider is not GPROChat else [b"hi"]
+    async with Site(bot(*frames, content_type=TEXT if provider is GPROChat else SSE)) as site:
+        options: dict[str, Any] = {} if provider is GPROChat else {"token_cache": TokenCache()}
+        assert await provider.create_async("", messages, url=site.url, **options) == "hi"
+
+
+# -- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_shows_what_a_call_was_given() -> None:
+    world = World(environ={"GPROCHAT_SECRET_KEY": KEY})
+    options = CallOptions(
+        model="gpt-4o",
+        messages=[{"role": "user", "content": PROMPT}],
+        url=f"https://user:{PASSWORD}@site.example",
+        endpoint=None,
+        proxy=f"http://{PROXY_USER}proxy.example",
+        cookies={"session": COOKIE},
+        headers={"Authorization": KEY},
+        timeouts=Timeouts(),
+        transport=None,
+        world=world,
+        extra={"secret_key": KEY, "password": PASSWORD},
+    )
+    for shown in (repr(options), repr(world), repr(ChatGptt.call(options)), repr(GPROChat.call(options))):
+        check_discreet_text(shown)
+
+
+async def test_nothing_is_left_open() -> None:
+    """All of the above closed what it opened: this process has the loop's own sockets and no more."""
+    assert open_sockets() <= 2
