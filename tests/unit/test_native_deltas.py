@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
 from tailrace import DeltaDecoder, Usage, errors
 from tailrace.errors import InvalidRequestError, StreamError
-from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

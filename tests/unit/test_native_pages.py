@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vector_files import VECTORS, Case, cases, cuts, told
 
 from tailrace import ChatWidget, Page, PageScanner, PageTokens, scan_page
 from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, TokenNotFoundError, WidgetNotFoundError
-from vector_files import VECTORS, Case, cases, cuts, told
 
 FIELDS = (
     "kind",

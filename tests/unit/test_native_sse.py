@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vector_files import Case, cases, cuts, input_bytes, told
 
 from tailrace import ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, StreamError
-from vector_files import Case, cases, cuts, input_bytes, told
 
 ONE_EVENT = b"event: greeting\nid: 7\nretry: 1500\ndata: hello\ndata: you\n\n"
 
