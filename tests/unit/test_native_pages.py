@@ -127,6 +127,16 @@ def test_the_endpoint_is_waited_for() -> None:
     assert scanner.close().widgets[0].ajax_url == "https://a.example/wp-admin/admin-ajax.php"
 
 
+def test_closing_twice_gives_the_same_page() -> None:
+    scanner = PageScanner()
+    scanner.feed(WIDGET)
+    page = scanner.close()
+    assert scanner.close() is page
+    assert scanner.feed(SECOND) is True
+    assert scanner.close() is page
+    assert len(page.widgets) == 1
+
+
 def test_tokens_raise_what_is_wrong() -> None:
     with pytest.raises(TokenNotFoundError) as raised:
         _ = scan_page(b"<p>nothing</p>").tokens
