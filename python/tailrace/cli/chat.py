@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tailrace.cli.loop import run
 from tailrace.errors import ProviderNotFoundError, TailraceError
 from tailrace.providers import provider_named
 
@@ -56,7 +56,7 @@ def chat(  # one parameter an option
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     options = {"url": url, "proxy": proxy, "timeout": timeout}
-    asyncio.run(_chat(provider, model, messages, options, replica=replica, as_json=as_json))
+    run(_chat(provider, model, messages, options, replica=replica, as_json=as_json))
 
 
 def _text(prompt: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tailrace.cli.loop import run
 from tailrace.replica import Replica
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def replica(host: str, port: int, pace: float) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them."""
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(host, port, pace))
+        run(_serve(host, port, pace))
 
 
 async def _serve(host: str, port: int, pace: float) -> None:
