@@ -289,7 +289,9 @@ async def test_the_page_names_the_endpoint(ajax_url: str | None, posted_to: str)
         assert site.asked[1].path == posted_to
 
 
-@pytest.mark.parametrize("ajax_url", ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"])
+@pytest.mark.parametrize(
+    "ajax_url", ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"]
+)
 async def test_an_endpoint_elsewhere_is_not_followed(ajax_url: str) -> None:
     async with Site(bot(pages=lambda: page(rest=params(ajax_url)))) as site:
         _, error = await failing(call(AnyBot, site.url))
