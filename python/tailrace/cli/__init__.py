@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -34,7 +37,17 @@ cli.add_command(replica)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the documented codes."""
+    _prepare_streams()
     sys.exit(run(arguments))
+
+
+def _prepare_streams() -> None:
+    """Let any bytes be read and any text be written, whatever the locale, and let a closed stdin be an empty one."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -50,7 +63,14 @@ def run(arguments: list[str] | None = None) -> int:
     except TailraceError as error:
         click.echo(f"tailrace: {error}", err=True)
         return exits.code_of(error)
-    except BrokenPipeError:
+    except SystemExit as leaving:
+        # Where the reader of stdout has gone, click and rich leave by themselves, with 1 and without a word.
+        if leaving.code != 1:
+            raise
         exits.silence_stdout()
         return exits.BROKEN_PIPE
+    except OSError as error:
+        exits.silence_stdout()
+        click.echo(f"tailrace: {error.strerror or error}", err=True)
+        return exits.USAGE
     return code if isinstance(code, int) else exits.OK

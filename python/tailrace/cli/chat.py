@@ -60,14 +60,16 @@ def chat(  # one parameter an option
 
 
 def _text(prompt: str | None) -> str:
-    if prompt is not None and prompt != "-":
-        return prompt
-    if sys.stdin.isatty():
-        click.echo("Reading the prompt from the terminal; end it with Ctrl-D.", err=True)
-    text = sys.stdin.read().strip()
-    if not text:
+    text = _stdin_text() if prompt is None or prompt == "-" else prompt
+    if not text.strip():
         raise click.UsageError("there is no prompt: give one, or pipe one in")
     return text
+
+
+def _stdin_text() -> str:
+    if sys.stdin.isatty():
+        click.echo("Reading the prompt from the terminal; end it with Ctrl-D.", err=True)
+    return sys.stdin.read().strip()
 
 
 async def _chat(

@@ -17,8 +17,9 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 HELP = (
-    "Exit codes: 0 an answer came whole; 2 wrong usage; 3 the site answered, but not with a whole answer; "
-    "4 no reply came (network, proxy, TLS, timeout); 130 interrupted; 141 the reader of the output went away."
+    "Exit codes: 0 an answer came whole; 2 wrong usage, or a file that cannot be read or written; 3 the site answered, "
+    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 130 interrupted; 141 the reader of "
+    "the output went away."
 )
 
 _USAGE_ERRORS = (
@@ -37,5 +38,5 @@ def code_of(error: errors.TailraceError) -> int:
 
 
 def silence_stdout() -> None:
-    """After a broken pipe: give the interpreter somewhere to flush to, so that it leaves without a complaint."""
+    """After a failed write: give the interpreter somewhere to flush to, so that it leaves without a complaint."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -33,14 +34,17 @@ __all__ = ["replica"]
 )
 def replica(host: str, port: int, pace: float) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them."""
-    try:
+    # Ctrl-C is how it is meant to end: no failure.
+    with suppress(KeyboardInterrupt):
         asyncio.run(_serve(host, port, pace))
-    except OSError as error:
-        raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
 
 async def _serve(host: str, port: int, pace: float) -> None:
-    async with Replica(host=host, port=port, pace=pace) as sites:
+    async with AsyncExitStack() as stack:
+        try:
+            sites = await stack.enter_async_context(Replica(host=host, port=port, pace=pace))
+        except OSError as error:
+            raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
         for site in sites.sites:
             _print(site)
         click.echo("Ctrl-C ends it.")

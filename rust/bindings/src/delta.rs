@@ -11,6 +11,7 @@ use crate::raise::{in_use, invalid, stream_error};
 /// The token counts a stream reported; 0 where it left one out.
 #[pyclass(frozen, eq, get_all, module = "tailrace")]
 #[derive(PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // the wire's own names
 pub struct Usage {
     /// Tokens of the prompt.
     prompt_tokens: u64,

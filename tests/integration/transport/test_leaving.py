@@ -19,9 +19,9 @@ from tailrace.transport import Timeouts, read_all
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Make
     from loopback import Authority
 
+    from conftest import Make
     from tailrace.transport import Reply, Session, Transport
 
 REPLIES = 200

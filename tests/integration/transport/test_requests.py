@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
-    from conftest import Make
     from loopback import Authority, Exchange
 
+    from conftest import Make
     from tailrace.transport import Transport
 
 SECRETS = ("s3cret", "hush", "q=private", "crumb")

@@ -1,0 +1,224 @@
+"""``tailrace chat`` in a process of its own: what it prints, when, and with which code it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import finish, held_site, interrupt, read_until, run, run_without_reader, start
+
+from tailrace.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli_process import Ended
+
+PROVIDERS = ["ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat"]
+LAST_WORDS = "so is `event: error`. 👋"
+
+
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """An address at which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_every_provider_answers_from_a_replica(provider: str) -> None:
+    end = await run("chat", "--provider", provider, "--replica", "hello")
+    assert (end.code, end.stderr) == (0, "")
+    assert end.stdout.startswith("You asked: “")
+    assert end.stdout.endswith(f"{LAST_WORDS}\n")
+
+
+def objects(end: Ended) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in end.stdout.splitlines()]
+
+
+async def test_json_is_one_object_a_line_and_the_last_says_how_it_ended() -> None:
+    plain = await run("chat", "--replica", "hello")
+    end = await run("chat", "--replica", "--json", "hello")
+    assert (end.code, end.stderr) == (0, "")
+    *deltas, last = objects(end)
+    assert len(deltas) > 50
+    assert "".join(each["delta"] for each in deltas) + "\n" == plain.stdout
+    assert list(last) == ["end", "finish_reason", "usage", "ids", "error"]
+    assert (last["end"], last["finish_reason"], last["error"]) == ("done", "stop", None)
+    assert last["ids"]["id"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+async def test_the_prompt_can_be_piped_in(arguments: list[str]) -> None:
+    end = await run("chat", "--provider", "gprochat", "--replica", *arguments, stdin="wie spät ist es?\n".encode())
+    assert end.code == 0
+    assert end.stdout.startswith("You asked: “wie spät ist es?” (0 earlier")
+
+
+async def test_a_system_message_stands_in_front() -> None:
+    end = await run("chat", "--replica", "--system", "Be brief.", "hello")
+    assert end.stdout.startswith("You asked: “System: Be brief.\nUser: hello\nAssistant:”")
+
+
+async def test_text_appears_while_the_site_still_holds_the_rest_back() -> None:
+    async with held_site() as site:
+        process = await start("chat", "--provider", "GPROChat", "--url", site.url, "hello")
+        assert await read_until(process, "words") == "first words"
+        site.let_go.set()
+        end = await finish(process)
+    assert (end.code, end.stdout, end.stderr) == (0, " and the rest\n", "")
+
+
+async def test_json_appears_while_the_site_still_holds_the_rest_back() -> None:
+    async with held_site() as site:
+        process = await start("chat", "--provider", "GPROChat", "--json", "--url", site.url, "hello")
+        assert await read_until(process, "\n") == '{"delta": "first words"}\n'
+        site.let_go.set()
+        end = await finish(process)
+    assert [each.get("end") for each in objects(end)] == [None, "done"]
+
+
+async def test_ctrl_c_in_the_middle_keeps_the_text_and_closes_the_connection() -> None:
+    async with Replica() as replica:
+        process = await start("chat", "--url", replica.url("ai-power"), "hello [[stall]]")
+        seen = await read_until(process, "You")
+        end = await interrupt(process)
+        await replica.exchanges.settled()
+        assert replica.exchanges[-1].ended == "aborted"
+    assert end.code == 130
+    assert (seen + end.stdout).endswith("\n")
+    assert end.stderr.strip() == "interrupted"
+
+
+async def test_ctrl_c_before_the_first_byte() -> None:
+    async with Replica() as replica:
+        process = await start("chat", "--provider", "GPROChat", "--url", replica.url("geminiprochat"), "[[silent]]")
+        await replica.exchanges.changed()
+        end = await interrupt(process)
+    assert (end.code, end.stdout, end.stderr.strip()) == (130, "", "interrupted")
+
+
+async def test_ctrl_c_with_a_replica_of_its_own() -> None:
+    process = await start("chat", "--replica", "hi [[stall]]")
+    await read_until(process, " ")
+    end = await interrupt(process)
+    assert (end.code, end.stderr.strip()) == (130, "interrupted")
+
+
+async def test_a_failure_in_the_middle_is_3_and_keeps_the_text() -> None:
+    end = await run("chat", "--replica", "hi [[midfail]]")
+    assert end.code == 3
+    assert end.stdout == "You a\n"
+    assert end.stderr.startswith("tailrace: the site reported an error: ")
+    assert end.stderr.count("\n") == 1
+
+
+async def test_a_failure_in_json_is_on_the_last_line_too() -> None:
+    end = await run("chat", "--replica", "--json", "hi [[midfail]]")
+    *deltas, last = objects(end)
+    assert end.code == 3
+    assert deltas
+    assert last["end"] == "failed"
+    assert last["error"] == {"type": "StreamError", "message": end.stderr.removeprefix("tailrace: ").strip()}
+
+
+@pytest.mark.parametrize(
+    ("marker", "says"),
+    [
+        ("[[upstream-401]]", "the site reported an error"),
+        ("[[cut]]", "the reply broke off"),
+        ("[[unreachable]]", "the reply holds no answer"),
+        ("[[html502]]", "the reply is not an answer"),
+        ("[[fatal]]", "the site reported an error (HTTP 500)"),
+    ],
+)
+async def test_an_answer_that_is_none_is_3(marker: str, says: str) -> None:
+    end = await run("chat", "--replica", f"hi {marker}")
+    assert end.code == 3
+    assert end.stderr.startswith(f"tailrace: {says}")
+
+
+async def test_a_page_without_a_bot_is_3() -> None:
+    async with Replica() as replica:
+        end = await run("chat", "--url", replica.page("ai-power", "no-chat"), "hello")
+    assert (end.code, end.stdout) == (3, "")
+    assert "holds neither a chat nonce nor a post id" in end.stderr or "holds no chat nonce" in end.stderr
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_refused_connection_is_4(provider: str, refused: str) -> None:
+    end = await run("chat", "--provider", provider, "--url", f"http://{refused}/", "hello")
+    assert (end.code, end.stdout) == (4, "")
+    assert refused in end.stderr
+
+
+async def test_a_proxy_that_is_not_there_is_4_and_its_password_is_not_shown(refused: str) -> None:
+    proxy = f"http://user:pass-word@{refused}"
+    end = await run("chat", "--url", "http://127.0.0.1:9/", "--proxy", proxy, "a private question")
+    assert (end.code, end.stdout) == (4, "")
+    assert refused in end.stderr
+    assert "pass-word" not in end.stderr
+    assert "private" not in end.stderr
+
+
+async def test_silence_is_4() -> None:
+    end = await run("chat", "--replica", "--timeout", "0.3", "hi [[silent]]")
+    assert (end.code, end.stdout) == (4, "")
+    assert end.stderr.startswith("tailrace: first byte timeout after 0.3 s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--provider", "Nobody", "hi"], "there is no provider 'Nobody'; there are ChatGptt,"),
+        (["--replica", ""], "there is no prompt"),
+        (["--replica", " \n"], "there is no prompt"),
+        (["--replica"], "there is no prompt"),
+        (["--replica", "--url", "http://127.0.0.1/", "hi"], "--replica has a URL of its own"),
+        (["--replica", "--model", "none", "hi"], "does not know the model 'none'; it knows gpt-4,"),
+        (["--replica", "--timeout", "0", "hi"], "timeout must be a number of seconds above 0"),
+        (["--replica", "--timeout", "nan", "hi"], "timeout must be a number of seconds above 0"),
+        (["--replica", "--timeout", "soon", "hi"], "'soon' is not a valid float"),
+        (["--url", "example", "hi"], "must be absolute"),
+        (["--url", "http://[::1", "hi"], "the URL is malformed"),
+        (["--url", "http://127.0.0.1:99999/", "hi"], "the URL is malformed"),
+        (["--provider", "GPROChat", "--url", "http://[::1", "hi"], "the URL is malformed"),
+        (["--nothing", "hi"], "No such option"),
+    ],
+)
+async def test_wrong_usage_is_2_and_says_what_is_wrong(arguments: list[str], says: str) -> None:
+    end = await run("chat", *arguments)
+    assert (end.code, end.stdout) == (2, "")
+    assert says in end.stderr
+
+
+async def test_a_reader_that_is_not_there_is_141() -> None:
+    end = await run_without_reader("chat", "--replica", "hello")
+    assert (end.code, end.stderr) == (141, "")
+
+
+async def test_a_reader_that_leaves_in_the_middle_is_141() -> None:
+    reader, writer = os.pipe()
+    async with held_site() as site:
+        process = await start("chat", "--provider", "GPROChat", "--url", site.url, "hello", stdout=writer)
+        os.close(writer)
+        assert await asyncio.to_thread(os.read, reader, 1) == b"f"
+        os.close(reader)
+        site.let_go.set()
+        end = await finish(process)
+    assert (end.code, end.stderr) == (141, "")
+
+
+async def test_a_prompt_in_any_bytes_and_an_answer_beyond_the_locale() -> None:
+    end = await run("chat", "--replica", stdin=b"caf\xff\xc3\xa9", PYTHONIOENCODING="utf-8:strict")
+    assert (end.code, end.stderr) == (0, "")
+    assert end.stdout.startswith("You asked: “caf\ufffdé” (0 earlier")
+    end = await run("chat", "--replica", "hello", PYTHONIOENCODING="koi8-r")
+    assert (end.code, end.stderr) == (0, "")
+    assert end.stdout.startswith(r"You asked: \u201chello\u201d")

@@ -1,0 +1,44 @@
+"""``tailrace providers`` in a process of its own: the table and its JSON say the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli_process import run, run_without_reader
+
+from tailrace.providers import site_providers
+
+
+async def test_json_says_what_the_classes_say() -> None:
+    end = await run("providers", "--json")
+    assert (end.code, end.stderr) == (0, "")
+    rows = json.loads(end.stdout)
+    assert [row["name"] for row in rows] == ["ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat"]
+    for row, provider in zip(rows, site_providers(), strict=True):
+        assert row["url"] == provider.url
+        assert row["dialect"] == provider.dialect
+        assert row["models"] == provider.get_models()
+        assert row["transport"] == provider.transport_kind
+        flags = (row["streams"], row["system_message"], row["message_history"], row["working"])
+        supports = (provider.supports_stream, provider.supports_system_message, provider.supports_message_history)
+        assert flags == (*supports, provider.working)
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+async def test_the_table_shows_every_name_and_value(columns: str) -> None:
+    end = await run("providers", COLUMNS=columns)
+    assert (end.code, end.stderr) == (0, "")
+    assert max(map(len, end.stdout.splitlines())) <= int(columns)
+    assert "…" not in end.stdout
+    if columns == "80":
+        for provider in site_providers():
+            hosts = provider.url.removeprefix("https://")
+            for word in (provider.__name__, hosts, provider.dialect, provider.transport_kind, *provider.get_models()):
+                assert word in end.stdout
+
+
+async def test_a_reader_that_is_not_there_is_141() -> None:
+    for arguments in ([], ["--json"]):
+        end = await run_without_reader("providers", *arguments)
+        assert (end.code, end.stderr) == (141, "")

@@ -1,0 +1,60 @@
+"""``tailrace replica`` in a process of its own: it says where it is, answers there, and ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+import aiohttp
+import pytest
+from cli_process import interrupt, read_until, run, run_without_reader, start
+
+
+async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
+    process = await start("replica", "--port", "0", "--pace", "0", environment={"COLUMNS": "80"})
+    shown = await read_until(process, "Ctrl-C ends it.\n")
+    sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
+    assert list(sites) == ["ai-power", "geminiprochat"]
+    pages = re.findall(r"^(http://\S+/\S*) +│", shown, re.MULTILINE)
+    assert len(pages) > 8
+    async with aiohttp.ClientSession() as session:
+        for page in pages:
+            async with session.get(page) as reply:
+                assert reply.status == 200
+    for site, provider in (("ai-power", "ChatgptFree"), ("geminiprochat", "GPROChat")):
+        end = await run("chat", "--provider", provider, "--url", sites[site], "hello")
+        assert end.code == 0
+        assert end.stdout.startswith("You asked: “hello”")
+    assert "[[midfail]]" in shown
+    end = await interrupt(process)
+    assert (end.code, end.stdout, end.stderr) == (0, "", "")
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        end = await run("replica", "--port", str(port))
+    assert (end.code, end.stdout) == (2, "")
+    assert f"cannot listen on 127.0.0.1 port {port}: " in end.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "65536"], "65536 is not in the range"),
+        (["--port", "65535"], "leave room for 2 ports"),
+        (["--pace", "-1"], "-1.0 is not in the range"),
+        (["--pace", "nan"], "pace must be 0 or more seconds"),
+    ],
+)
+async def test_wrong_usage_is_2(arguments: list[str], says: str) -> None:
+    end = await run("replica", *arguments)
+    assert (end.code, end.stdout) == (2, "")
+    assert says in end.stderr
+
+
+async def test_a_reader_that_is_not_there_is_141() -> None:
+    end = await run_without_reader("replica", "--port", "0")
+    assert (end.code, end.stderr) == (141, "")

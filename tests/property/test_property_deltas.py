@@ -1,0 +1,355 @@
+"""Any JSON chunk gives the delta that `json.loads` and a plain reader give; any bytes, any splits the same end."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from cutting import bytewise, cut, mostly, sizes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace import DeltaDecoder
+
+MAX_DEPTH = 200
+
+# -- any chunk ---------------------------------------------------------------------------------------------------------
+#
+# A value is a scalar, a list, or an object as a list of pairs, in which a key may come twice.
+
+Pairs = tuple[tuple[str, Any], ...]
+
+
+surrogates = st.characters(categories=["Cs"])
+texts = st.text(st.one_of(st.characters(), surrogates, st.sampled_from('"\\/\b\f\n\r\t\0\x7f\u2028🎉é')), max_size=12)
+numbers = st.one_of(
+    st.integers(-3, 3),
+    st.integers(-(10**25), 10**25),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.0, -0.0]),
+)
+scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.lists(st.tuples(texts, inner), max_size=3).map(tuple)),
+    max_leaves=8,
+)
+
+
+def keyed(usual: str, **values: st.SearchStrategy[Any]) -> st.SearchStrategy[Pairs]:
+    """An object of these keys, most often the usual one, in any order, some twice, and of a few others."""
+    known = [st.tuples(st.just(key), value) for key, value in values.items()]
+    member = mostly(st.one_of(*known), st.tuples(texts, scalars))
+    return mostly(
+        st.tuples(st.tuples(st.just(usual), values[usual]), st.lists(member, max_size=3), st.booleans()).map(ordered),
+        st.lists(member, max_size=5).map(tuple),
+    )
+
+
+def ordered(found: tuple[tuple[str, Any], list[tuple[str, Any]], bool]) -> Pairs:
+    usual, others, comes_first = found
+    return (usual, *others) if comes_first else (*others, usual)
+
+
+deltas = mostly(keyed("content", content=mostly(texts, values), role=texts), values)
+choices = mostly(
+    keyed(
+        "delta",
+        index=mostly(st.sampled_from([0, 0, 0, -0.0, 0.0, None]), mostly(st.sampled_from([1, False, "0"]), values)),
+        delta=deltas,
+        text=mostly(texts, values),
+        finish_reason=mostly(texts, values),
+    ),
+    values,
+)
+chunks = keyed(
+    "choices",
+    choices=mostly(st.lists(choices, max_size=3), values),
+    error=st.one_of(st.sampled_from([None, False, 0, -0.0, "", [], ()]), values),
+    id=mostly(texts, values),
+    usage=values,
+)
+
+# -- written down ------------------------------------------------------------------------------------------------------
+
+
+def written(value: Any, chance: random.Random) -> str:
+    """JSON in one of the ways it can be written: white space, and escapes where none are needed."""
+    space = "".join(chance.choices(["", " ", "\t"], weights=[6, 1, 1]))
+    if isinstance(value, str):
+        return f'{space}"{"".join(written_character(each, chance) for each in value)}"{space}'
+    if isinstance(value, tuple):
+        members = (f"{written(key, chance)}:{written(member, chance)}" for key, member in value)
+        return f"{space}{{{space}{','.join(members)}}}{space}"
+    if isinstance(value, list):
+        return f"{space}[{space}{','.join(written(each, chance) for each in value)}]{space}"
+    return f"{space}{json.dumps(value)}{space}"
+
+
+def written_character(character: str, chance: random.Random) -> str:
+    code = ord(character)
+    plain = code >= 0x20 and character not in '"\\' and not 0xD800 <= code < 0xE000
+    if plain and chance.random() < 0.8:
+        return character
+    if character in _SHORT and chance.random() < 0.5:
+        return _SHORT[character]
+    escaped = character.encode("utf-16-be", "surrogatepass").hex()
+    units = [escaped[at : at + 4] for at in range(0, len(escaped), 4)]
+    return "".join(f"\\u{unit.upper() if chance.random() < 0.5 else unit}" for unit in units)
+
+
+_SHORT = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+# -- read plainly ------------------------------------------------------------------------------------------------------
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+def read_plainly(text: str) -> tuple[str, str, str | None]:
+    """What one event with this data does: the delta, then ``bad``, ``failed`` or ``read``, and the finish reason."""
+    try:
+        chunk = json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return "", "bad", None
+    if not isinstance(chunk, dict) or depth(chunk) > MAX_DEPTH:
+        return "", "bad", None
+    if chunk.get("error"):
+        return "", "failed", None
+    listed = chunk.get("choices")
+    for choice in listed if isinstance(listed, list) else []:
+        if isinstance(choice, dict) and is_first(choice.get("index")):
+            reason = choice.get("finish_reason")
+            return well_formed(content(choice)), "read", well_formed(reason) or None
+    return "", "read", None
+
+
+def is_first(index: Any) -> bool:
+    return index is None or (isinstance(index, int | float) and not isinstance(index, bool) and index == 0)
+
+
+def content(choice: dict[str, Any]) -> Any:
+    delta = choice.get("delta")
+    if delta is None:
+        return choice.get("text")
+    return delta.get("content") if isinstance(delta, dict) else None
+
+
+def well_formed(text: Any) -> str:
+    if not isinstance(text, str):
+        return ""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def read_by_decoder(data: bytes) -> tuple[str, str, str | None]:
+    decoder = DeltaDecoder()
+    text = decoder.feed_text(b"data:" + data + b"\n\n")
+    assert decoder.events == 1
+    if decoder.error is not None:
+        assert decoder.error.kind == "upstream"
+        return text, "failed", decoder.finish_reason
+    return text, "bad" if decoder.bad_events else "read", decoder.finish_reason
+
+
+@given(chunks, st.integers(0, 2**32))
+def test_any_chunk_gives_the_delta_of_a_plain_reader(chunk: Pairs, seed: int) -> None:
+    text = written(chunk, random.Random(seed))
+    assert read_by_decoder(text.encode()) == read_plainly(text)
+
+
+@given(values, st.integers(0, 2**32))
+def test_any_value_is_read_or_bad_as_a_plain_reader_says(value: Any, seed: int) -> None:
+    text = written(value, random.Random(seed))
+    assert read_by_decoder(text.encode()) == read_plainly(text)
+
+
+scratches = st.sampled_from(
+    ['"', "\\", "{", "}", "[", "]", ",", ":", "0", "-", ".", "e", "u", "\0", "é", " ", "NaN", "tru"]
+)
+
+
+@given(
+    chunks, st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), scratches), max_size=3)
+)
+def test_damaged_chunks_are_bad_where_json_loads_says_so(
+    chunk: Pairs, seed: int, damages: list[tuple[int, int, str]]
+) -> None:
+    text = written(chunk, random.Random(seed))
+    for at, removed, added in damages:
+        text = text[:at] + added + text[at + removed :]
+    assert read_by_decoder(text.encode()) == read_plainly(text)
+
+
+@given(chunks, st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=3))
+def test_invalid_utf_8_is_replaced_before_the_json_is_read(
+    chunk: Pairs, seed: int, damages: list[tuple[int, bytes]]
+) -> None:
+    data = written(chunk, random.Random(seed)).encode()
+    for at, added in damages:
+        data = data[:at] + added.translate(None, b"\r\n") + data[at:]
+    assert read_by_decoder(data) == read_plainly(data.decode("utf-8", "replace").removeprefix(" "))
+
+
+CONTENT = '"choices":[{"delta":{"content":"x"}}]'
+
+
+@pytest.mark.parametrize("deep", [198, 199, 200, 201])
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("first", [False, True])
+def test_200_open_containers_pass_and_201_are_bad(deep: int, brackets: tuple[str, str], *, first: bool) -> None:
+    nested = f'"x":{brackets[0] * deep}0{brackets[1] * deep}'
+    text = f"{{{nested},{CONTENT}}}" if first else f"{{{CONTENT},{nested}}}"
+    expected = ("x", "read", None) if 1 + deep <= MAX_DEPTH else ("", "bad", None)
+    assert read_by_decoder(text.encode()) == expected == read_plainly(text)
+
+
+def test_after_a_chunk_too_deep_the_next_is_delivered() -> None:
+    decoder = DeltaDecoder()
+    deep = b"[" * 100_000
+    assert decoder.feed(b'data: {"x":' + deep + b"\n\ndata: {" + CONTENT.encode() + b"}\n\n") == ["x"]
+    assert (decoder.events, decoder.bad_events) == (2, 1)
+
+
+# -- any bytes ---------------------------------------------------------------------------------------------------------
+
+Outcome = tuple[str, str, str | None, tuple[str, str, str | None, str] | None, str, int]
+
+
+def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, as_text: bool) -> Outcome:
+    decoder = DeltaDecoder(**options)
+    if as_text:
+        text = "".join(map(decoder.feed_text, reads))
+    else:
+        text = "".join(delta for read in reads for delta in decoder.feed(read))
+    text += "".join(decoder.close(complete=complete))
+    error = decoder.error
+    said = None if error is None else (error.kind, error.message, error.code, error.raw)
+    text.encode()
+    # The events of a text reply are its deltas, and as many as its reads make them.
+    events = 0 if decoder.framing == "text" else decoder.events
+    return text, decoder.end, decoder.finish_reason, said, decoder.framing, events
+
+
+options = st.fixed_dictionaries(
+    {"dialect": st.sampled_from(["openai", "ai-power", "text"])},
+    optional={
+        "status": mostly(st.just(200), st.just(404)),
+        "content_type": st.sampled_from(["text/html", "text/plain; charset=utf-8", "text/event-stream"]),
+        "failure_tail": st.sampled_from(["Internal server error", "aab", "é🎉", "x"]),
+        "max_event_bytes": mostly(st.integers(100, 200), st.integers(1, 99)),
+        "max_body_bytes": mostly(st.integers(100, 200), st.integers(1, 99)),
+    },
+)
+events = st.sampled_from(
+    [
+        b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"ab"}}]}\n\n',
+        b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"\xc3\xa9"}}]}\r\n\r\n',
+        b'data: {"id":"c","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n',
+        b'event: message\ndata: {"choices":[{"delta":{"content":"no \\"key\\""}}]}\n\n',
+        b'event: message\ndata: {"choices":[{"delta":{"content":"no "key" "}}]}\n\n',
+        b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"ab"}}]}}\n\n',
+        b"event: done\ndata: x\n\n",
+        b"data: [DONE]\n\n",
+        b": ping\n\n",
+        b"data: {\n\n",
+        b'data: {"choices":[{"delta":{"content":"cut',
+    ]
+)
+fragments = st.one_of(
+    st.sampled_from(
+        [
+            b"data: ",
+            b"data:",
+            b"event: message\n",
+            b"event: done\n",
+            b"event: thread.message.delta\n",
+            b"event: assistant_error\n",
+            b": ping\n\n",
+            b"id: 1\n",
+            b"\n",
+            b"\n\n",
+            b"\r\n\r\n",
+            b"\r",
+            b"[DONE]",
+            b"[LIMITED]",
+            b"data: [DONE]\n\n",
+            b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"ab"}}]}\n\n',
+            b'event: message\ndata: {"choices":[{"delta":{"content":"no \\"key\\""}}]}\n\n',
+            b'event: message\ndata: {"choices":[{"delta":{"content":"no "key" "}}]}\n\n',
+            b'{"choices":[{"message":{"content":"ab"},"finish_reason":"stop"}]}',
+            b'{"status":"success","data":"ab"}',
+            b'{"status":"error","msg":"m &amp; n"}',
+            b'data: {"msg":"m","messageFlagged":true}\n\n',
+            b'data: {"error":{"message":"m","code":7}}\n\n',
+            b'data: {"choices":[{"text":"ab","finish_reason":"stop"}]}\n\n',
+            b'{"delta":{"content":[{"text":{"value":"ab"}}]}}',
+            b"<!doctype html><title>Just a moment...</title>",
+            b"<b>Notice</b>: x\n",
+            b"0",
+            b"-1",
+            b"{",
+            b"}",
+            b"\xef\xbb\xbf",
+            b"\xf0\x9f\x8e",
+            b"\x89",
+            "é🎉".encode(),
+            b"Internal server error",
+            b"Internal server",
+            b"aaab",
+            b"aa",
+            b"x",
+        ]
+    ),
+    st.binary(max_size=4),
+)
+replies = st.one_of(
+    st.lists(mostly(events, fragments), max_size=8).map(b"".join),
+    st.tuples(events, st.lists(mostly(events, fragments), max_size=5).map(b"".join)).map(b"".join),
+    st.lists(fragments, max_size=14).map(b"".join),
+)
+
+
+@given(how=options, reply=replies, lengths=sizes, complete=st.booleans())
+def test_any_bytes_any_splits_every_dialect(
+    *, how: dict[str, Any], reply: bytes, lengths: list[int], complete: bool
+) -> None:
+    whole = outcome(how, [reply], complete=complete, as_text=False)
+    assert whole[1] != "open"
+    assert (whole[3] is None) == (whole[1] in {"done", "stopped"})
+    for reads in (cut(reply, lengths), bytewise(reply)):
+        for as_text in (False, True):
+            assert outcome(how, reads, complete=complete, as_text=as_text) == whole
+
+
+@given(st.lists(st.one_of(st.text(), st.binary()), max_size=8), sizes)
+def test_a_text_reply_is_its_bytes_decoded(parts: list[str | bytes], lengths: list[int]) -> None:
+    reply = b"".join(part if isinstance(part, bytes) else part.encode("utf-8", "replace") for part in parts)
+    decoder = DeltaDecoder("text")
+    deltas = [delta for read in cut(reply, lengths) for delta in decoder.feed(read)] + decoder.close()
+    assert "".join(deltas) == reply.decode("utf-8", "replace")
+    assert decoder.end == ("done" if reply else "failed")
+    assert "" not in deltas
+
+
+@given(st.text("ab", min_size=1, max_size=6), st.text("ab", max_size=30), sizes)
+def test_only_what_can_become_the_failure_tail_is_held(tail: str, text: str, lengths: list[int]) -> None:
+    decoder = DeltaDecoder("text", failure_tail=tail)
+    fed = delivered = ""
+    for read in cut(text.encode(), lengths):
+        fed += read.decode()
+        delivered += decoder.feed_text(read)
+        held = fed[len(delivered) :]
+        longest = next(tail[:end] for end in range(len(tail), -1, -1) if fed.endswith(tail[:end]))
+        assert delivered + held == fed
+        assert held == longest
+    assert delivered + "".join(decoder.close()) == text.removesuffix(tail)
+    assert decoder.end == ("failed" if not text or text.endswith(tail) else "done")

@@ -1,0 +1,142 @@
+"""The exception tree is the one drawn in its module's docstring, and tells the caller what happened."""
+
+from __future__ import annotations
+
+import builtins
+import re
+
+import pytest
+
+from tailrace import errors
+from tailrace.errors import reply_error
+
+# A line of the drawing: its indentation, the name, and what else it is in brackets.
+LINE = re.compile(r"^    (?P<before>[│├└─ ]*)(?P<name>\w+)(?: \((?P<also>[\w.]+)\))?(?: .*)?$")
+
+
+def drawn() -> dict[str, tuple[str | None, str | None]]:
+    """Of each name in the drawing its parent, and the builtin it is as well."""
+    assert errors.__doc__ is not None
+    tree: dict[str, tuple[str | None, str | None]] = {}
+    above: list[str] = []
+    for line in errors.__doc__.partition("::\n\n")[2].partition("\n\n")[0].splitlines():
+        found = LINE.match(line)
+        assert found is not None, line
+        depth = len(found["before"]) // 4
+        above[depth:] = [found["name"]]
+        tree[found["name"]] = (above[depth - 1] if depth else None, found["also"])
+    return tree
+
+
+TREE = drawn()
+
+
+def exceptions() -> dict[str, type[BaseException]]:
+    found = vars(errors).values()
+    return {each.__name__: each for each in found if isinstance(each, type) and issubclass(each, BaseException)}
+
+
+def test_every_class_is_drawn_and_public() -> None:
+    assert set(TREE) == set(errors.__all__) == set(exceptions())
+    assert errors.__all__ == sorted(errors.__all__)
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_bases_are_as_drawn(name: str) -> None:
+    parent, also = TREE[name]
+    expected = [getattr(errors, parent) if parent else Exception]
+    if also is not None:
+        expected.append(getattr(builtins, also.removeprefix("builtins.")))
+    assert list(getattr(errors, name).__bases__) == expected
+    assert getattr(errors, name).__doc__
+
+
+def test_names_of_gpt4free_are_all_there() -> None:
+    names = """ProviderNotFoundError ProviderNotWorkingError StreamNotSupportedError ModelNotFoundError
+        ModelNotSupportedError RetryProviderError RetryNoProviderError MissingRequirementsError MissingAuthError
+        PaymentRequiredError ResponseError ResponseStatusError RateLimitError CloudflareError TimeoutError
+        ConversationLimitError"""
+    assert set(names.split()) <= set(errors.__all__)
+    assert issubclass(errors.RateLimitError, errors.ResponseStatusError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "expected"),
+    [
+        ("upstream", 200, None, errors.StreamError),
+        ("upstream", None, None, errors.StreamError),
+        ("upstream", 399, "x", errors.StreamError),
+        ("truncated", 200, None, errors.StreamError),
+        ("not_a_stream", 200, None, errors.StreamError),
+        ("empty", 200, None, errors.StreamError),
+        ("upstream", 400, None, errors.ResponseStatusError),
+        ("upstream", 401, None, errors.MissingAuthError),
+        ("upstream", 402, None, errors.PaymentRequiredError),
+        ("upstream", 403, None, errors.ResponseStatusError),
+        ("upstream", 429, None, errors.RateLimitError),
+        ("upstream", 503, "x", errors.ResponseStatusError),
+        ("challenge", 200, None, errors.ChallengeError),
+        ("challenge", 403, None, errors.ChallengeError),
+        ("challenge", 429, None, errors.ChallengeError),
+        ("limit", 200, None, errors.LimitExceeded),
+        ("limit", 500, None, errors.LimitExceeded),
+        ("upstream", 200, "tokenLimitReached", errors.ConversationLimitError),
+        ("upstream", 429, "tokenLimitReached", errors.ConversationLimitError),
+    ],
+)
+def test_a_reply_gives_the_error_that_tells_most(
+    kind: errors.StreamErrorKind, status: int | None, code: str | None, expected: type[errors.StreamError]
+) -> None:
+    error = reply_error(kind, "words", status, code, "raw")
+    assert type(error) is expected
+    assert (error.kind, error.status, error.code, error.raw) == (kind, status, code, "raw")
+    assert error.message
+
+
+def test_text_of_a_stream_error_says_kind_status_and_message() -> None:
+    assert str(reply_error("upstream", "no more", 200)) == "the site reported an error: no more"
+    assert str(reply_error("upstream", "no more", 429)) == "the site reported an error (HTTP 429): no more"
+    assert str(reply_error("truncated", "no end", None)) == "the reply broke off: no end"
+    assert str(reply_error("not_a_stream", "a page", 200)) == "the reply is not an answer: a page"
+    assert str(reply_error("empty", "nothing", 200)) == "the reply holds no answer: nothing"
+    assert str(errors.LimitExceeded("too much")) == "a limit was passed: too much"
+    assert str(errors.ChallengeError(status=403)).startswith("the site wants a browser (HTTP 403): ")
+
+
+def test_repr_of_a_stream_error_shows_neither_words_nor_raw() -> None:
+    error = reply_error("upstream", "the secret wish", 500, "c", "the secret body")
+    assert repr(error) == "ResponseStatusError(kind='upstream', status=500, code='c')"
+
+
+def test_a_timeout_says_which_clock() -> None:
+    error = errors.TimeoutError("idle", 1.5, "https://a.example")
+    assert (error.phase, error.seconds, str(error)) == ("idle", 1.5, "idle timeout after 1.5 s at https://a.example")
+    assert str(errors.TimeoutError("first byte", 120)) == "first byte timeout after 120 s"
+
+
+@pytest.mark.parametrize(
+    "reason", ["missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"]
+)
+def test_every_problem_with_tokens_has_its_words(reason: errors.TokenProblem) -> None:
+    error = errors.TokenNotFoundError(reason, "https://a.example")
+    assert error.reason == reason
+    assert str(error).endswith(" at https://a.example")
+    assert str(errors.TokenNotFoundError(reason)).startswith("the page")
+
+
+def test_a_redirect_knows_its_target() -> None:
+    error = errors.RedirectError("not followed", "https://b.example/")
+    assert (str(error), error.target) == ("not followed", "https://b.example/")
+
+
+def test_callers_catch_them_by_what_they_know() -> None:
+    for kind, raised in (
+        (ValueError, errors.ModelNotSupportedError("x")),
+        (RuntimeError, errors.TokenNotFoundError("missing_both")),
+        (ConnectionError, errors.ReplyBrokenError("x")),
+        (builtins.TimeoutError, errors.TimeoutError("connect", 1)),
+        (OSError, errors.ProxyError("x")),
+        (errors.TailraceError, errors.NonceRefusedError("upstream", "x")),
+    ):
+        with pytest.raises(kind):
+            raise raised

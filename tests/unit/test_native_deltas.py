@@ -1,0 +1,206 @@
+"""Deltas through the wheel: the vectors however they are cut, with `feed` and `feed_text`, and the error's class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tailrace import DeltaDecoder, Usage, errors
+from tailrace.errors import InvalidRequestError, StreamError
+from vector_files import Case, cases, cuts, input_bytes, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OPTIONS = ("content_type", "status", "failure_tail", "max_event_bytes", "max_body_bytes")
+CHUNK = b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
+
+
+def new(case: Case) -> DeltaDecoder:
+    return DeltaDecoder(case["dialect"], **{key: case[key] for key in OPTIONS if key in case})
+
+
+def with_feed(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[str]:
+    deltas = [delta for chunk in chunks for delta in decoder.feed(chunk)]
+    deltas += decoder.close(complete=complete)
+    assert "" not in deltas
+    return deltas
+
+
+def with_feed_text(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[str]:
+    return [*(decoder.feed_text(chunk) for chunk in chunks), *decoder.close(complete=complete)]
+
+
+def state(decoder: DeltaDecoder) -> dict[str, Any]:
+    """Everything a case may say of the end."""
+    usage, error = decoder.usage, decoder.error
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return {
+        "end": decoder.end,
+        "done": decoder.done,
+        "finish_reason": decoder.finish_reason,
+        "usage": usage and {name: getattr(usage, name) for name in names},
+        "ids": decoder.ids,
+        "events": decoder.events,
+        "bad_events": decoder.bad_events,
+        "framing": decoder.framing,
+        "kind": error and error.kind,
+        "code": error and error.code,
+        "status": error and error.status,
+    }
+
+
+def expected_state(case: Case) -> dict[str, Any]:
+    """What a case says of the end; what it leaves out is nothing special."""
+    said = {"end": case["end"], "finish_reason": case.get("finish_reason"), "usage": case.get("usage")}
+    said |= {"ids": case.get("ids", {}), "bad_events": case.get("bad_events", 0)}
+    said |= {key: case[key] for key in ("done", "events", "framing") if key in case}
+    error = case.get("error")
+    said |= {"kind": error and error["kind"], "code": error and error.get("code")}
+    return said | {"status": case.get("status", 200) if error else None}
+
+
+def check_error(case: Case, error: StreamError | None) -> None:
+    expected = case.get("error") or {}
+    if error is None:
+        return
+    assert error.message
+    assert str(error).endswith(error.message) or error.kind == "challenge"
+    if "message" in expected and error.kind != "challenge":
+        assert error.message == input_bytes(expected["message"]).decode()
+    if error.kind != "challenge":
+        assert expected.get("message_contains", "") in error.message
+    if "raw" in expected:
+        assert error.raw == input_bytes(expected["raw"]).decode()
+
+
+@pytest.mark.parametrize("case", cases("deltas"))
+def test_vector_however_it_is_cut(case: Case) -> None:
+    text = input_bytes(case["text"]).decode()
+    expected = expected_state(case)
+    complete = case.get("complete", True)
+    read: Callable[..., list[str]]
+    for read in (with_feed, with_feed_text):
+        for chunks in cuts(input_bytes(case["input"])):
+            decoder = new(case)
+            deltas = read(decoder, chunks, complete=complete)
+            assert "".join(deltas) == text, told(chunks)
+            if read is with_feed and "deltas" in case:
+                assert deltas == case["deltas"], told(chunks)
+            assert state(decoder) | expected == state(decoder), told(chunks)
+            check_error(case, decoder.error)
+
+
+REPLIES: list[tuple[type[StreamError], str, dict[str, Any], bytes]] = [
+    (StreamError, "upstream", {}, b'data: {"error":{"message":"m","code":"c"}}\n\n'),
+    (StreamError, "truncated", {}, CHUNK),
+    (StreamError, "not_a_stream", {}, b"<p>hello</p>"),
+    (StreamError, "empty", {}, b""),
+    (errors.ChallengeError, "challenge", {}, CHALLENGE),
+    (errors.ChallengeError, "challenge", {"status": 403}, CHALLENGE),
+    (errors.ChallengeError, "challenge", {"dialect": "text", "content_type": "text/html"}, CHALLENGE),
+    (errors.LimitExceeded, "limit", {"max_event_bytes": 10}, CHUNK),
+    (errors.LimitExceeded, "limit", {"max_body_bytes": 10}, b'{"choices":[]}'),
+    (errors.ConversationLimitError, "upstream", {"dialect": "ai-power"}, b'{"msg":"m","tokenLimitReached":true}'),
+    (errors.MissingAuthError, "upstream", {"status": 401}, b"no"),
+    (errors.PaymentRequiredError, "upstream", {"status": 402}, b"no"),
+    (errors.RateLimitError, "upstream", {"status": 429}, b"no"),
+    (errors.ResponseStatusError, "upstream", {"status": 403}, b"no"),
+    (errors.ResponseStatusError, "upstream", {"status": 500}, b""),
+    (errors.ResponseStatusError, "upstream", {"status": 999, "dialect": "text"}, b"no"),
+]
+
+
+@pytest.mark.parametrize(("kind_of_error", "kind", "options", "reply"), REPLIES)
+def test_the_error_is_of_the_class_that_tells_most(
+    kind_of_error: type[StreamError], kind: str, options: dict[str, Any], reply: bytes
+) -> None:
+    decoder = DeltaDecoder(**options)
+    assert decoder.error is None
+    decoder.feed(reply)
+    decoder.close()
+    error = decoder.error
+    assert error is not None
+    assert type(error) is kind_of_error
+    assert error.kind == kind
+    assert error.status == options.get("status", 200)
+    assert error is decoder.error
+    decoder.feed(CHUNK)
+    decoder.close(complete=False)
+    assert error is decoder.error
+
+
+def test_an_error_has_the_sites_words_and_what_was_not_delivered() -> None:
+    decoder = DeltaDecoder(status=429)
+    decoder.feed(b'{"error":{"message":"slow down","code":17}}')
+    decoder.close()
+    error = decoder.error
+    assert error is not None
+    assert (error.message, error.code, error.status) == ("slow down", "17", 429)
+    assert error.raw == '{"error":{"message":"slow down","code":17}}'
+    assert str(error) == "the site reported an error (HTTP 429): slow down"
+
+
+def test_text_comes_before_the_error_in_the_same_read() -> None:
+    decoder = DeltaDecoder()
+    assert decoder.feed(CHUNK + b'data: {"error":"broken"}\n\n' + CHUNK) == ["a"]
+    assert decoder.end == "failed"
+    assert decoder.feed(CHUNK) == []
+    assert decoder.feed_text(CHUNK) == ""
+    assert decoder.close() == []
+
+
+def test_before_and_after_close() -> None:
+    decoder = DeltaDecoder()
+    assert (decoder.end, decoder.framing, decoder.events, decoder.ids) == ("open", "open", 0, {})
+    assert decoder.feed(CHUNK) == ["a"]
+    assert (decoder.end, decoder.framing, decoder.events, decoder.ids) == ("open", "sse", 1, {"id": "c1"})
+    decoder.close()
+    assert decoder.close() == []
+    assert decoder.feed(CHUNK) == []
+    assert decoder.end == "truncated"
+
+
+def test_ids_are_a_copy() -> None:
+    decoder = DeltaDecoder()
+    decoder.feed(CHUNK)
+    decoder.ids["id"] = "other"
+    assert decoder.ids == {"id": "c1"}
+
+
+def test_options_that_cannot_be() -> None:
+    for name in ("max_event_bytes", "max_body_bytes"):
+        for limit in (0, -1, -(2**63)):
+            with pytest.raises(InvalidRequestError, match=f"{name} must be a number of bytes above 0"):
+                DeltaDecoder(**{name: limit})  # type: ignore[arg-type]
+    for status in (-200, 0, 99, 1000, 65_736):
+        with pytest.raises(InvalidRequestError, match="status must be an HTTP status"):
+            DeltaDecoder(status=status)
+    for dialect in ("", "OpenAI", "aipkit ", "\ud800"):
+        with pytest.raises(InvalidRequestError, match="the decoder dialects are openai, ai-power and text"):
+            DeltaDecoder(dialect)
+
+
+def test_a_failure_tail_may_hold_anything() -> None:
+    decoder = DeltaDecoder("text", failure_tail="the end \ud83c\udf89")
+    assert decoder.feed("x the end 🎉".encode()) == ["x "]
+    assert decoder.close() == []
+    assert decoder.end == "failed"
+    assert decoder.error is not None
+    assert decoder.error.raw == "the end 🎉"
+
+
+def test_usage_is_a_frozen_record() -> None:
+    reply = b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n'
+    first, second = DeltaDecoder(), DeltaDecoder()
+    first.feed(reply)
+    second.feed(reply)
+    assert isinstance(first.usage, Usage)
+    assert first.usage == second.usage
+    assert repr(first.usage) == "Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)"
+    with pytest.raises(AttributeError):
+        first.usage.total_tokens = 4  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        first.end = "done"  # type: ignore[misc]

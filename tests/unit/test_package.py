@@ -1,0 +1,147 @@
+"""The package as its importers find it: what importing costs, which names there are, and what the stub says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tailrace
+from tailrace import _native, messages, providers, stream, transport
+
+ROOT = Path(__file__).parents[2]
+STUB = Path(_native.__file__).with_name("_native.pyi")
+HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks")
+
+
+def in_a_new_process(code: str) -> Any:
+    """Run code that prints JSON in an interpreter that has imported nothing."""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 - ours
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    "imported", ["tailrace", "tailrace.errors", "tailrace.messages", "tailrace.stream", "tailrace.transport"]
+)
+def test_importing_imports_no_http_library(imported: str) -> None:
+    loaded = in_a_new_process(f"import json, sys, {imported}; print(json.dumps(sorted(sys.modules)))")
+    assert "tailrace" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_decoding_imports_no_http_library() -> None:
+    code = """
+import json, sys
+from tailrace import ChatStream, DeltaDecoder, PageScanner, SSEDecoder, scan_page, sign_request, stream_deltas
+import asyncio
+async def main():
+    async with stream_deltas([b'data: {"choices":[{"delta":{"content":"x"}}]}\\n\\n', b"data: [DONE]\\n\\n"]) as deltas:
+        return [text async for text in deltas]
+print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
+"""
+    deltas, loaded = in_a_new_process(code)
+    assert deltas == ["x"]
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
+    code = "import json, sys, tailrace; tailrace.ChatGptt; print(json.dumps(sorted(sys.modules)))"
+    loaded = in_a_new_process(code)
+    assert "tailrace.providers.chatgptt" in loaded
+    assert not {"curl_cffi", "click", "rich", "tailrace.providers.chatgptes"} & set(loaded)
+
+
+@pytest.mark.parametrize("module", [tailrace, providers, transport, messages, stream, tailrace.errors])
+def test_every_public_name_resolves_and_is_listed(module: Any) -> None:
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = module.nothing
+
+
+def test_the_names_outsiders_rely_on() -> None:
+    names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget scan_page
+        sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat AsyncGeneratorProvider
+        ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__"""
+    assert set(names.split()) <= set(tailrace.__all__)
+    seeds = ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat", "AsyncGeneratorProvider", "ProviderModelMixin")
+    for name in (*seeds, "WordPressChatProvider", "GeminiProChatProvider"):
+        assert getattr(tailrace, name) is getattr(providers, name)
+        assert getattr(tailrace, name).__name__ == name
+
+
+def test_a_star_import_gives_all_of_it() -> None:
+    code = """
+import json
+from tailrace import *
+import tailrace
+print(json.dumps(sorted(set(tailrace.__all__) - set(globals()))))
+"""
+    assert in_a_new_process(code) == []
+
+
+def test_the_version_is_cargos() -> None:
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))
+    assert tailrace.__version__ == _native.__version__ == manifest["workspace"]["package"]["version"]
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    assert STUB.with_name("py.typed").is_file()
+
+
+def stub() -> dict[str, ast.stmt]:
+    """What the stub declares, by name; imports left out."""
+    declared: dict[str, ast.stmt] = {}
+    for node in ast.parse(STUB.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            declared[node.name] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            declared[node.target.id] = node
+    return declared
+
+
+def test_the_stub_lists_what_the_extension_has() -> None:
+    public = {name for name in vars(_native) if not name.startswith("_")}
+    assert set(stub()) == public | {"__version__"}
+    assert public <= set(tailrace.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name, node in stub().items() if isinstance(node, ast.ClassDef)])
+def test_the_stub_lists_what_each_class_has(name: str) -> None:
+    node = stub()[name]
+    assert isinstance(node, ast.ClassDef)
+    declared = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    kind = getattr(_native, name)
+    assert {each for each in declared if not each.startswith("_")} == {
+        each for each in vars(kind) if not each.startswith("_")
+    }
+    assert kind.__doc__
+    assert [each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__] == []
+
+
+def test_a_site_over_curl_cffi_names_its_extra_where_that_is_missing() -> None:
+    code = """
+import asyncio, json, sys
+sys.modules["curl_cffi"] = None
+from tailrace import ChatGptEs, errors
+async def main():
+    stream = ChatGptEs.create_async_generator("", [{"role": "user", "content": "hi"}], url="http://127.0.0.1:9/")
+    try:
+        await stream.read()
+    except errors.MissingRequirementsError as error:
+        return [str(error), stream.end, type(error.__cause__).__name__]
+print(json.dumps(asyncio.run(main())))
+"""
+    message, end, cause = in_a_new_process(code)
+    assert "tailrace[impersonate]" in message
+    assert (end, cause) == ("failed", "NoneType")
