@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace import DeltaDecoder, PageScanner, SSEDecoder, errors, scan_page
+from tailrace import DeltaDecoder, PageScanner, SSEDecoder, errors, scan_page, sign_request
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -162,3 +162,34 @@ def test_a_decoder_that_is_in_use_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert decoder.error is not None
     assert set(met) == {"this DeltaDecoder is in use by another thread: one object, one reader at a time"}
     assert len(met) == 4
+
+
+HUGE = 2**63
+
+
+def test_numbers_beyond_64_bits_are_wrong_input_too() -> None:
+    wrong: list[Callable[[], object]] = [
+        lambda: SSEDecoder(max_event_bytes=-HUGE - 1),
+        lambda: DeltaDecoder(max_body_bytes=-HUGE - 1),
+        lambda: DeltaDecoder(status=HUGE),
+        lambda: PageScanner(max_page_bytes=-HUGE - 1),
+        lambda: sign_request(HUGE, "m", "k"),
+    ]
+    for call in wrong:
+        with pytest.raises(InvalidRequestError):
+            call()
+
+
+@pytest.mark.parametrize("name", ["done", "end", "framing", "finish_reason", "usage", "ids", "events", "bad_events"])
+def test_state_of_a_decoder_that_is_in_use_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = DeltaDecoder()
+    decoder.close()
+    make = errors.reply_error
+
+    def come_back(**fields: Any) -> errors.StreamError:
+        with pytest.raises(InvalidRequestError, match="in use by another thread"):
+            getattr(decoder, name)
+        return make(**fields)
+
+    monkeypatch.setattr(errors, "reply_error", come_back)
+    assert decoder.error is not None

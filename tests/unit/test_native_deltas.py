@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
 from tailrace import DeltaDecoder, Usage, errors
 from tailrace.errors import InvalidRequestError, StreamError
-from vector_files import Case, cases, cuts, input_bytes, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,14 +76,14 @@ def check_error(case: Case, error: StreamError | None) -> None:
         assert error.raw == input_bytes(expected["raw"]).decode()
 
 
-@pytest.mark.parametrize("case", cases("deltas"))
+@pytest.mark.parametrize("case", cases("deltas") + cases("replies"))
 def test_vector_however_it_is_cut(case: Case) -> None:
     text = input_bytes(case["text"]).decode()
     expected = expected_state(case)
     complete = case.get("complete", True)
     read: Callable[..., list[str]]
     for read in (with_feed, with_feed_text):
-        for chunks in cuts(input_bytes(case["input"])):
+        for chunks in cuts(reply_bytes(case)):
             decoder = new(case)
             deltas = read(decoder, chunks, complete=complete)
             assert "".join(deltas) == text, told(chunks)

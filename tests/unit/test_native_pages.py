@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vector_files import VECTORS, Case, cases, cuts, told
 
 from tailrace import ChatWidget, Page, PageScanner, PageTokens, scan_page
 from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, TokenNotFoundError, WidgetNotFoundError
-from vector_files import VECTORS, Case, cases, cuts, told
 
 FIELDS = (
     "kind",
@@ -125,6 +125,16 @@ def test_the_endpoint_is_waited_for() -> None:
     assert scanner.feed(WIDGET) is False
     assert scanner.feed(script) is True
     assert scanner.close().widgets[0].ajax_url == "https://a.example/wp-admin/admin-ajax.php"
+
+
+def test_closing_twice_gives_the_same_page() -> None:
+    scanner = PageScanner()
+    scanner.feed(WIDGET)
+    page = scanner.close()
+    assert scanner.close() is page
+    assert scanner.feed(SECOND) is True
+    assert scanner.close() is page
+    assert len(page.widgets) == 1
 
 
 def test_tokens_raise_what_is_wrong() -> None:

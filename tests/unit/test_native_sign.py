@@ -6,9 +6,9 @@ import hashlib
 import re
 
 import pytest
+from vector_files import Case, cases
 
 from tailrace import sign_request
-from vector_files import Case, cases
 
 
 @pytest.mark.parametrize("case", cases("sign"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vector_files import Case, cases, cuts, input_bytes, told
 
 from tailrace import ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, StreamError
-from vector_files import Case, cases, cuts, input_bytes, told
 
 ONE_EVENT = b"event: greeting\nid: 7\nretry: 1500\ndata: hello\ndata: you\n\n"
 
@@ -94,7 +94,8 @@ def test_limits_must_be_above_zero(limit: int) -> None:
 
 def test_records_are_frozen_comparable_and_shown() -> None:
     [event] = SSEDecoder().feed(ONE_EVENT)
-    assert repr(event) == r'ServerSentEvent(event="greeting", data="hello\nyou", id="7", retry=1500)'
+    assert repr(event) == r"ServerSentEvent(event='greeting', data='hello\nyou', id='7', retry=1500)"
+    assert len({event, *SSEDecoder().feed(ONE_EVENT)}) == 1
     assert [event] == SSEDecoder().feed(ONE_EVENT)
     assert [event] != SSEDecoder().feed(ONE_EVENT.replace(b"you", b"me"))
     assert event != "greeting"

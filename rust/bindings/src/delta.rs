@@ -5,12 +5,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 use tailrace_core::{DeltaOptions, DeltaSink, Dialect};
 
-use crate::input::{bytes_of, limit, optional_text, text_of};
+use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
 use crate::raise::{in_use, invalid, stream_error};
 
 /// The token counts a stream reported; 0 where it left one out.
-#[pyclass(frozen, eq, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq)]
+#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq, Hash)]
 #[allow(clippy::struct_field_names)] // the wire's own names
 pub struct Usage {
     /// Tokens of the prompt.
@@ -56,8 +56,8 @@ impl DeltaDecoder {
     /// A decoder for one HTTP reply.
     #[new]
     #[pyo3(signature = (
-        dialect = None, *, content_type = None, status = 200, failure_tail = None,
-        max_event_bytes = 8_388_608, max_body_bytes = 8_388_608,
+        dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
+        max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608),
     ))]
     #[pyo3(text_signature = "(dialect='openai', *, content_type=None, status=200, failure_tail=None, \
                              max_event_bytes=8388608, max_body_bytes=8388608)")]
@@ -65,16 +65,16 @@ impl DeltaDecoder {
         py: Python<'_>,
         dialect: Option<&Bound<'_, PyString>>,
         content_type: Option<&Bound<'_, PyString>>,
-        status: i64,
+        status: Whole,
         failure_tail: Option<&Bound<'_, PyString>>,
-        max_event_bytes: i64,
-        max_body_bytes: i64,
+        max_event_bytes: Whole,
+        max_body_bytes: Whole,
     ) -> PyResult<Self> {
         let name = dialect.map_or(Ok("openai".into()), text_of)?;
         let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
         let options = DeltaOptions {
             content_type: optional_text(content_type)?,
-            status: http_status(py, status)?,
+            status: status.within(py, "status", "an HTTP status", |status| (100..=999).contains(status))?,
             failure_tail: optional_text(failure_tail)?,
             max_event_bytes: limit(py, "max_event_bytes", max_event_bytes)?,
             max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,
@@ -123,43 +123,43 @@ impl DeltaDecoder {
 
     /// The dialect's end marker was seen.
     #[getter]
-    fn done(&self) -> bool {
-        self.deltas.done()
+    fn done(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Ok(reading(slf)?.deltas.done())
     }
 
     /// How the reply ended.
     #[getter]
-    fn end(&self) -> &'static str {
-        self.deltas.end().as_str()
+    fn end(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
+        Ok(reading(slf)?.deltas.end().as_str())
     }
 
     /// What the reply's first bytes made of it; `open` while that is undecided.
     #[getter]
-    fn framing(&self) -> &'static str {
-        self.deltas.framing().as_str()
+    fn framing(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
+        Ok(reading(slf)?.deltas.framing().as_str())
     }
 
     /// Why the model stopped, in its own word.
     #[getter]
-    fn finish_reason(&self) -> Option<&str> {
-        self.deltas.finish_reason()
+    fn finish_reason(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
+        Ok(reading(slf)?.deltas.finish_reason().map(str::to_owned))
     }
 
     /// The last token counts the stream reported.
     #[getter]
-    fn usage(&self) -> Option<Usage> {
-        self.deltas.usage().map(|usage| Usage {
+    fn usage(slf: &Bound<'_, Self>) -> PyResult<Option<Usage>> {
+        Ok(reading(slf)?.deltas.usage().map(|usage| Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens,
-        })
+        }))
     }
 
     /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`, `model`.
     #[getter]
-    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let ids = PyDict::new(py);
-        for (name, value) in self.deltas.ids().iter() {
+    fn ids<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let ids = PyDict::new(slf.py());
+        for (name, value) in reading(slf)?.deltas.ids().iter() {
             ids.set_item(name, value)?;
         }
         Ok(ids)
@@ -181,20 +181,18 @@ impl DeltaDecoder {
 
     /// Events seen.
     #[getter]
-    fn events(&self) -> u64 {
-        self.deltas.events()
+    fn events(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(reading(slf)?.deltas.events())
     }
 
     /// Events skipped because their data was not what the dialect promises.
     #[getter]
-    fn bad_events(&self) -> u64 {
-        self.deltas.bad_events()
+    fn bad_events(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(reading(slf)?.deltas.bad_events())
     }
 }
 
-fn http_status(py: Python<'_>, status: i64) -> PyResult<u16> {
-    match u16::try_from(status) {
-        Ok(status @ 100..=999) => Ok(status),
-        _ => Err(invalid(py, &format!("status must be an HTTP status, not {status}"))),
-    }
+/// The decoder to look at, unless it is being fed.
+fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDecoder>> {
+    slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
 }

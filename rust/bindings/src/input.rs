@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
@@ -40,10 +40,50 @@ pub fn optional_text(text: Option<&Bound<'_, PyString>>) -> PyResult<Option<Stri
     text.map(|text| Ok(text_of(text)?.into_owned())).transpose()
 }
 
-/// A limit in bytes: a whole number above 0.
-pub fn limit(py: Python<'_>, name: &str, value: i64) -> PyResult<usize> {
-    match usize::try_from(value) {
-        Ok(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(invalid(py, &format!("{name} must be a number of bytes above 0, not {value}"))),
+/// A whole number from outside. One beyond 64 bits is out of every range, and so refused like any other.
+pub struct Whole(Result<i64, String>);
+
+impl FromPyObject<'_, '_> for Whole {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        match value.extract::<i64>() {
+            Ok(number) => Ok(Self(Ok(number))),
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+                Ok(Self(Err(value.str()?.to_string())))
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+impl From<i64> for Whole {
+    fn from(number: i64) -> Self {
+        Self(Ok(number))
+    }
+}
+
+impl Whole {
+    /// The number, if `range` takes it; else `InvalidRequestError` with `name` and what it `must_be`.
+    pub fn within<T: TryFrom<i64>>(
+        self,
+        py: Python<'_>,
+        name: &str,
+        must_be: &str,
+        range: impl FnOnce(&T) -> bool,
+    ) -> PyResult<T> {
+        let given = match self.0 {
+            Ok(number) => match T::try_from(number) {
+                Ok(taken) if range(&taken) => return Ok(taken),
+                _ => number.to_string(),
+            },
+            Err(digits) => digits,
+        };
+        Err(invalid(py, &format!("{name} must be {must_be}, not {given}")))
+    }
+}
+
+/// A limit in bytes: a whole number above 0.
+pub fn limit(py: Python<'_>, name: &str, value: Whole) -> PyResult<usize> {
+    value.within(py, name, "a number of bytes above 0", |bytes| *bytes > 0)
 }

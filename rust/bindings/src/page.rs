@@ -4,12 +4,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use tailrace_core::ScanOptions;
 
-use crate::input::{bytes_of, limit, optional_text};
+use crate::input::{Whole, bytes_of, limit, optional_text};
 use crate::raise::{in_use, no_tokens, widget_not_found};
 
 /// One chat bot on a page.
-#[pyclass(frozen, eq, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq)]
+#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct ChatWidget {
     /// Which line of the plugin shows it: `ai-power` or `aipkit`.
     kind: &'static str,
@@ -62,8 +62,8 @@ impl ChatWidget {
 }
 
 /// What posting a message needs. The repr does not show the nonce.
-#[pyclass(frozen, eq, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq)]
+#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct PageTokens {
     /// 1 to 256 visible ASCII characters.
     nonce: String,
@@ -138,21 +138,20 @@ pub struct PageScanner {
 enum State {
     Reading(Box<tailrace_core::PageScanner>),
     Closed(Py<Page>),
-    /// Between the two: `close` failed for want of memory.
-    Lost,
 }
 
 #[pymethods]
 impl PageScanner {
     /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the endpoint, too.
     #[new]
-    #[pyo3(signature = (*, bot_id = None, everything = false, endpoint = false, max_page_bytes = 4_194_304))]
+    #[pyo3(signature = (*, bot_id = None, everything = false, endpoint = false, max_page_bytes = Whole::from(4_194_304)))]
+    #[pyo3(text_signature = "(*, bot_id=None, everything=False, endpoint=False, max_page_bytes=4194304)")]
     fn new(
         py: Python<'_>,
         bot_id: Option<&Bound<'_, PyString>>,
         everything: bool,
         endpoint: bool,
-        max_page_bytes: i64,
+        max_page_bytes: Whole,
     ) -> PyResult<Self> {
         let options = ScanOptions {
             bot_id: optional_text(bot_id)?,
@@ -169,7 +168,7 @@ impl PageScanner {
         let bytes = bytes_of(data)?;
         match &mut scanner.state {
             State::Reading(reading) => Ok(reading.feed(&bytes)),
-            State::Closed(_) | State::Lost => Ok(true),
+            State::Closed(_) => Ok(true),
         }
     }
 
@@ -177,12 +176,14 @@ impl PageScanner {
     fn close(slf: &Bound<'_, Self>) -> PyResult<Py<Page>> {
         let py = slf.py();
         let mut scanner = slf.try_borrow_mut().map_err(|_| in_use(py, "PageScanner"))?;
-        if let State::Reading(reading) = std::mem::replace(&mut scanner.state, State::Lost) {
+        if let State::Reading(reading) = &mut scanner.state {
+            // The core's scanner ends by giving itself away; an empty one stands in until the page is there.
+            let reading = std::mem::replace(&mut **reading, tailrace_core::PageScanner::new(ScanOptions::default()));
             scanner.state = State::Closed(Py::new(py, Page(reading.close()))?);
         }
         match &scanner.state {
             State::Closed(page) => Ok(page.clone_ref(py)),
-            _ => Err(in_use(py, "PageScanner")),
+            State::Reading(_) => Err(in_use(py, "PageScanner")),
         }
     }
 }

@@ -3,14 +3,16 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::input::text_of;
+use crate::input::{Whole, text_of};
 
 /// The lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}`, as GeminiProChat checks it.
 #[pyfunction]
 pub fn sign_request(
-    timestamp_ms: i64,
+    timestamp_ms: Whole,
     message: &Bound<'_, PyString>,
     secret: &Bound<'_, PyString>,
 ) -> PyResult<String> {
+    let timestamp_ms =
+        timestamp_ms.within(message.py(), "timestamp_ms", "a number of milliseconds in 64 bits", |_| true)?;
     Ok(tailrace_core::sign_request(timestamp_ms, &text_of(message)?, &text_of(secret)?))
 }

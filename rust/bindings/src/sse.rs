@@ -3,14 +3,15 @@
 use std::ops::ControlFlow;
 
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use tailrace_core::{Event, EventDecoder};
 
-use crate::input::{bytes_of, limit};
+use crate::input::{Whole, bytes_of, limit};
 use crate::raise::{in_use, limit_exceeded};
 
 /// One dispatched server-sent event (WHATWG HTML 9.2.6).
-#[pyclass(frozen, eq, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq)]
+#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct ServerSentEvent {
     /// Its type; `message` where the block named none.
     event: String,
@@ -35,14 +36,10 @@ impl From<Event<'_>> for ServerSentEvent {
 
 #[pymethods]
 impl ServerSentEvent {
-    fn __repr__(&self) -> String {
-        format!(
-            "ServerSentEvent(event={:?}, data={:?}, id={:?}, retry={})",
-            self.event,
-            self.data,
-            self.id,
-            self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string()),
-        )
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let [event, data, id] = [&self.event, &self.data, &self.id].map(|text| PyString::new(py, text).repr());
+        let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
+        Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
     }
 }
 
@@ -56,8 +53,9 @@ pub struct SSEDecoder {
 impl SSEDecoder {
     /// `max_event_bytes`: the most bytes one event's fields may take.
     #[new]
-    #[pyo3(signature = (*, max_event_bytes = 8_388_608))]
-    fn new(py: Python<'_>, max_event_bytes: i64) -> PyResult<Self> {
+    #[pyo3(signature = (*, max_event_bytes = Whole::from(8_388_608)))]
+    #[pyo3(text_signature = "(*, max_event_bytes=8388608)")]
+    fn new(py: Python<'_>, max_event_bytes: Whole) -> PyResult<Self> {
         Ok(Self { events: EventDecoder::new(limit(py, "max_event_bytes", max_event_bytes)?) })
     }
 
@@ -90,13 +88,15 @@ impl SSEDecoder {
 
     /// The last event id in force.
     #[getter]
-    fn last_event_id(&self) -> &str {
-        self.events.last_event_id()
+    fn last_event_id(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let decoder = slf.try_borrow().map_err(|_| in_use(slf.py(), "SSEDecoder"))?;
+        Ok(decoder.events.last_event_id().to_owned())
     }
 
     /// The reconnection time in force, in milliseconds.
     #[getter]
-    fn retry(&self) -> Option<u64> {
-        self.events.retry()
+    fn retry(slf: &Bound<'_, Self>) -> PyResult<Option<u64>> {
+        let decoder = slf.try_borrow().map_err(|_| in_use(slf.py(), "SSEDecoder"))?;
+        Ok(decoder.events.retry())
     }
 }

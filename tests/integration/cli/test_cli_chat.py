@@ -185,7 +185,7 @@ async def test_silence_is_4() -> None:
         (["--replica", "--timeout", "0", "hi"], "timeout must be a number of seconds above 0"),
         (["--replica", "--timeout", "nan", "hi"], "timeout must be a number of seconds above 0"),
         (["--replica", "--timeout", "soon", "hi"], "'soon' is not a valid float"),
-        (["--url", "example", "hi"], "must be absolute"),
+        (["--url", "example", "hi"], "it must be http or https"),
         (["--url", "http://[::1", "hi"], "the URL is malformed"),
         (["--url", "http://127.0.0.1:99999/", "hi"], "the URL is malformed"),
         (["--provider", "GPROChat", "--url", "http://[::1", "hi"], "the URL is malformed"),

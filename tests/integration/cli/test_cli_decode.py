@@ -10,12 +10,11 @@ import pytest
 from cli_process import finish, interrupt, read_until, run, run_without_reader, start
 
 from tailrace import DeltaDecoder
-from vector_files import VECTORS
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-CAPTURES = VECTORS / "captures"
+CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
 STREAM = CAPTURES / "ai-power" / "1.9.18" / "stream_ok.body"
 FULL = Path("/dev/full")
 UNREADABLE = Path("/proc/self/mem")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Case = dict[str, Any]
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parents[1] / "vectors"
 
 SMALL = 500
 """Inputs up to this many bytes are cut in two at every place, larger ones at places drawn with a fixed seed."""
@@ -35,16 +35,36 @@ def cases(kind: str) -> list[ParameterSet]:
 
 
 def input_bytes(described: Any) -> bytes:
-    """The bytes an `input` describes: text, ``hex``, ``text`` so many ``times``, a ``file`` of vectors, or a list."""
+    """The bytes an `input` describes: text, ``hex``, ``text`` so many ``times``, or a list of these."""
     if isinstance(described, str):
         return described.encode()
     if isinstance(described, list):
         return b"".join(map(input_bytes, described))
     if "hex" in described:
         return bytes.fromhex(described["hex"])
-    if "file" in described:
-        return Path(VECTORS, described["file"]).read_bytes()
     return str(described["text"]).encode() * int(described.get("times", 1))
+
+
+def reply_bytes(case: Case) -> bytes:
+    """The body of a case's reply: its `input`, or a captured `file` with HTTP's own bytes taken off."""
+    if "input" in case:
+        return input_bytes(case["input"])
+    captured = (VECTORS / "captures" / case["file"]).read_bytes()
+    if not case.get("http"):
+        return dechunked(captured) if case.get("chunked") else captured
+    head, _, body = captured.partition(b"\r\n\r\n")
+    return dechunked(body) if b"transfer-encoding: chunked" in head.lower() else body
+
+
+def dechunked(body: bytes) -> bytes:
+    """RFC 9112, section 7.1; a body may break off within its chunks."""
+    data = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16)
+        data += body[:length]
+        body = body[length + 2 :] if length else b""
+    return data
 
 
 def cuts(data: bytes) -> list[list[bytes]]:
