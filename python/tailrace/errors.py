@@ -41,7 +41,10 @@ Rust bindings included, can import it. No message built here holds a nonce, a ke
 from __future__ import annotations
 
 import builtins
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ChallengeError",
@@ -83,7 +86,18 @@ TokenProblem = Literal["missing_nonce", "missing_post_id", "missing_both", "inva
 
 
 class TailraceError(Exception):
-    """The root: whatever this package raises on purpose is one of these."""
+    """The root: whatever this package raises on purpose is one of these. All can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[TailraceError], arguments: tuple[object, ...], state: dict[str, object]) -> TailraceError:
+    """Make an error anew without its `__init__`, whose parameters are not its `args`."""
+    error = kind.__new__(kind)
+    error.args = arguments  # which an OSError sets in its `__init__` alone
+    vars(error).update(state)
+    return error
 
 
 class InvalidRequestError(TailraceError, ValueError):

@@ -103,7 +103,12 @@ class WordPressCall(Call):
             self._refuse_page(error)
             return None
         stale, self._fresh = self._tokens, True
-        self._tokens = await self._cache.refresh(self._key, stale, self._fetch_led)
+        try:
+            self._tokens = await self._cache.refresh(self._key, stale, self._fetch_led)
+        except TailraceError:
+            if error.status != _FORBIDDEN:
+                return None  # a bare error is most likely what it says: a page that fails now must not hide it
+            raise
         if self._tokens.nonce == stale.nonce:
             self._refuse_page(error)
             return None

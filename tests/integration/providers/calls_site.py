@@ -72,6 +72,8 @@ class Line:
         self._writer.transport.abort()
 
 
+SITES_TASK = "a site's"
+
 Answer = Callable[[Asked, Line], Awaitable[None]]
 
 
@@ -122,6 +124,9 @@ class Site:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
+        serving = asyncio.current_task()
+        assert serving is not None
+        serving.set_name(SITES_TASK)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 asked = await _read_request(reader)
@@ -136,8 +141,8 @@ class Site:
             self._announce()
 
     async def _answered(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering = asyncio.ensure_future(self._answer(asked, Line(writer)))
-        leaving = asyncio.ensure_future(reader.read())
+        answering = asyncio.create_task(_awaited(self._answer(asked, Line(writer))), name=SITES_TASK)
+        leaving = asyncio.create_task(reader.read(), name=SITES_TASK)
         await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
         for task in (answering, leaving):
             task.cancel()
@@ -148,6 +153,10 @@ class Site:
             if not isinstance(failure, ConnectionError):
                 self._failures.append(failure)
             writer.transport.abort()
+
+
+async def _awaited(answer: Awaitable[None]) -> None:
+    await answer
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Asked:

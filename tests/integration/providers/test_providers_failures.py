@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
+import pickle
 import socket
 import ssl
 import traceback
@@ -393,6 +395,35 @@ async def test_a_refreshed_nonce_that_is_refused_too() -> None:
     Told(errors.NonceRefusedError, ("page cache",), {"status": 403}).check(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        ("200 OK", b'{"status":"error","msg":"A banned word"}', Told(errors.StreamError, ("A banned word",))),
+        ("403 Forbidden", b"expired", Told(errors.ResponseStatusError, ("500",), {"status": 500})),
+    ],
+)
+async def test_a_refresh_that_fails(status: str, body: bytes, told: Told) -> None:
+    """A bare error was hardly about the nonce and stands; a refusal was, and what keeps it from mending is told."""
+    pages = iter([("200 OK", page()), ("500 Internal Server Error", b"")])
+    replies = iter([("200 OK", delta("hi") + DONE, SSE), (status, body, JSON)])
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            now, shown = next(pages)
+            await line.reply(shown, status=now)
+        else:
+            now, said, content_type = next(replies)
+            await line.reply(said, content_type, now)
+
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(answer) as site:
+        async with call(ChatGptt, site.url, token_cache=cache) as stream:
+            assert [each async for each in stream] == ["hi"]
+        _, error = await failing(call(ChatGptt, site.url, token_cache=cache))
+        assert site.methods == {"GET": 2, "POST": 2}
+    told.check(error)
+
+
 async def test_nothing_is_repeated_after_the_first_delta() -> None:
     cache: TokenCache[Any] = TokenCache()
     async with Site(bot(delta("Hel"), b'data: {"error":{"message":"no"}}\n\n')) as site:
@@ -752,6 +783,26 @@ async def test_what_cannot_be_encoded_is_sent_as_a_browser_would(provider: type[
     async with Site(bot(*frames, content_type=TEXT if provider is GPROChat else SSE)) as site:
         options: dict[str, Any] = {} if provider is GPROChat else {"token_cache": TokenCache()}
         assert await provider.create_async("", messages, url=site.url, **options) == "hi"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidRequestError("no"),
+        errors.TimeoutError("idle", 3.0, "http://site.invalid"),
+        errors.TokenNotFoundError("missing_both"),
+        errors.RedirectError("no", "http://other.invalid/"),
+        errors.StreamError("upstream", "no", status=500, code="c", raw="r"),
+        errors.RateLimitError("upstream", "no", status=429),
+        errors.ChallengeError(status=403),
+        errors.LimitExceeded("no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_cross_to_another_process(error: errors.TailraceError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - made here
+        assert type(again) is type(error)
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------------
