@@ -64,7 +64,25 @@ DEFAULT_TIMEOUTS = Timeouts()
 DEFAULT_LIMITS = Limits()
 
 
-class Transport(ABC):
+class _Closing(ABC):
+    """Closed when its ``async with`` is left."""
+
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Transport(_Closing):
     """Owns connections; may be shared by many calls of one event loop, the one it was first used in."""
 
     @abstractmethod
@@ -94,19 +112,8 @@ class Transport(ABC):
     def abort(self) -> None:
         """Close every connection without waiting; they are gone a few turns of the loop later."""
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class Session(ABC):
+class Session(_Closing):
     """One call: its own cookie jar, one proxy for every request. Replies outlive no session."""
 
     @property
@@ -134,19 +141,8 @@ class Session(ABC):
     def abort(self) -> None:
         """As `aclose`, without waiting."""
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class Reply(ABC):
+class Reply(_Closing):
     """One HTTP reply whose body is still to be read.
 
     `status` and `reason` as sent, `url` the final one, `headers` looked up whatever their case (of a repeated one the
@@ -178,17 +174,6 @@ class Reply(ABC):
     @abstractmethod
     def abort(self) -> None:
         """As `aclose`, without waiting: for finalizers. The socket is gone a few turns of the loop later."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 async def read_within(reply: Reply, seconds: float | None) -> bytes:

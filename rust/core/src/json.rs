@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     /// When the next value is not a valid string.
     pub fn string(&mut self) -> Result<Text<'a>, JsonError> {
         self.whitespace();
-        self.expect(b'"')?;
+        self.require(b'"')?;
         let start = self.position;
         let mut escaped = false;
         loop {
@@ -259,13 +259,13 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
-        word.iter().try_for_each(|&byte| self.expect(byte))
+        word.iter().try_for_each(|&byte| self.require(byte))
     }
 
     fn open(&mut self, opener: u8) -> Result<(), JsonError> {
         self.whitespace();
         let offset = self.position;
-        self.expect(opener)?;
+        self.require(opener)?;
         if self.depth == MAX_JSON_DEPTH {
             return Err(JsonError::TooDeep { offset });
         }
@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
             return Ok(false);
         }
         if !first {
-            self.expect(b',')?;
+            self.require(b',')?;
         }
         Ok(true)
     }
@@ -289,7 +289,7 @@ impl<'a> Reader<'a> {
     fn key(&mut self) -> Result<Text<'a>, JsonError> {
         let key = self.string()?;
         self.whitespace();
-        self.expect(b':')?;
+        self.require(b':')?;
         Ok(key)
     }
 
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+    fn require(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.take(byte) { Ok(()) } else { Err(self.unexpected()) }
     }
 
