@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
 from tailrace.messages import Messages, Turn, parse_messages
+from tailrace.providers.conversation import Conversation
 from tailrace.stream import ChatStream, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
 from tailrace.transport.rules import checked_url
@@ -250,6 +251,12 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             total=timeouts.total,
             comments_restart_idle=comments_restart_idle,
         )
+
+    @classmethod
+    def conversation(cls, **options: Any) -> Conversation:
+        """Begin a dialogue: `model`, `system`, and any option of `create_async_generator`, for all its turns."""
+        world = options.pop("world", None)
+        return Conversation(cls, World() if world is None else world, **options)
 
     @classmethod
     @abstractmethod
