@@ -85,6 +85,10 @@ class AsyncGeneratorProvider(ABC):
     supports_stream: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = False
     supports_message_history: ClassVar[bool] = False
+    use_stream_timeout: ClassVar[bool] = True
+    """gpt4free's client asks this of every provider: whether its own `stream_timeout` is for streams."""
+    live: ClassVar[int] = 0
+    """gpt4free's client counts here how a provider did. Nothing of ours reads it."""
 
     @classmethod
     @abstractmethod
