@@ -15,9 +15,6 @@ const GIST_CHARS: usize = 200;
 /// Characters of an error page's visible text that a message shows.
 const ERROR_GIST_CHARS: usize = 300;
 
-/// Stands in where a site reports an error and says nothing about it.
-pub(super) const NO_MESSAGE: &str = "it gave no message";
-
 /// What a site says of its error in JSON.
 #[derive(Debug, Default)]
 pub(super) struct SiteError {
