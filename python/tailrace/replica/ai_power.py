@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiohttp import web
 
+from tailrace.replica.ai_power_pages import FAKE_TAG, Widget, plugin_parts
 from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
-    AJAX_HEADERS,
-    HTML,
     Asked,
     AssistantMode,
     ChatMode,
@@ -35,12 +34,21 @@ from tailrace.replica.frames import (
     Unreachable,
     error_json,
 )
-from tailrace.replica.nonces import Nonces
-from tailrace.replica.pages import FAKE_TAG, Widget, WordPressPage
 from tailrace.replica.php import json_decode, sanitize_textarea
-from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, Site, find_marker
+from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
+from tailrace.replica.wordpress import (
+    AJAX_HEADERS,
+    FATAL_ERROR,
+    HTML,
+    NO_SUCH_ACTION,
+    Post,
+    WordPressSite,
+    blocks,
+)
 
-ENDPOINT = "/wp-admin/admin-ajax.php"
+if TYPE_CHECKING:
+    from tailrace.replica.pages import PluginParts
+
 INLINE_ACTION = "wpaicg_chat_shortcode_message"
 FLOATING_ACTION = "wpaicg_chatbox_message"
 
@@ -59,15 +67,13 @@ class Bot:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatPage(Page):
-    """A page of the site, its WordPress id and the bots on it."""
+class ChatPage(Post):
+    """A page of the site and the bots on it."""
 
-    post_id: int
     bots: tuple[Bot, ...] = ()
-    introduction: str = ""
 
 
-class AIPowerSite(Site):
+class AIPowerSite(WordPressSite):
     """The plugin's public side: pages that show a nonce, and the endpoint that wants it."""
 
     name: ClassVar[str] = "ai-power"
@@ -77,52 +83,38 @@ class AIPowerSite(Site):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._nonces = Nonces(settings.nonce_lifetime, settings.clock)
         self._logs: dict[int, int] = {}
 
-    def expire_nonces(self) -> None:
-        """Refuse the nonces of pages served so far."""
-        self._nonces.expire()
-
-    async def answer(self, request: web.Request) -> Reply:
-        """Answer a page, the endpoint, a page without its slash (301), or anything else (404)."""
-        if request.path == ENDPOINT:
-            return replace(await self._ajax(request), pace=self._pace(request))
-        for page in PAGES:
-            if request.path == page.path:
-                return self._page(request, page)
-            if f"{request.path}/" == page.path:
-                return Reply([], HTML, 301, headers=(_SERVER, ("Location", f"{_origin(request)}{page.path}")))
-        return self._page(request, ChatPage("", request.path, "", 0), status=404)
-
-    def _page(self, request: web.Request, page: ChatPage, status: int = 200) -> Reply:
-        origin = _origin(request)
-        nonce = self._nonces.current()
-        widgets = tuple(self._widget(origin, page, bot, nonce) for bot in page.bots)
-        title = page.shows if status == 200 else "Nothing here"  # noqa: PLR2004 - HTTP's own number
-        html = WordPressPage(origin, page.path, page.post_id, title, nonce, widgets, page.introduction).html()
-        links = _links(origin, page.post_id) if page.post_id else ()
-        return Reply(list(_blocks(html.encode())), HTML, status, headers=(_SERVER, *links))
+    def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
+        """Return the page's widgets, and the script that is on every page."""
+        nonce = self.nonces.current()
+        if not isinstance(page, ChatPage):
+            return plugin_parts(origin, nonce, ())
+        return plugin_parts(origin, nonce, [self._widget(origin, page, bot, nonce) for bot in page.bots])
 
     def _widget(self, origin: str, page: ChatPage, bot: Bot, nonce: str) -> Widget:
         return Widget(
             bot_id=bot.id,
             post_id=f"<{page.post_id}" if bot.floating else str(page.post_id),
             nonce=nonce,
-            image_nonce=self._nonces.current("image upload"),
+            image_nonce=self.nonces.current("image upload"),
             url=f"{origin}{page.path}".rstrip("/"),
             streams=bot.page_streams,
             assistant=bot.assistant,
             floating=bot.floating,
         )
 
-    async def _ajax(self, request: web.Request) -> Reply:
+    async def ajax(self, request: web.Request) -> Reply:
+        """Answer the two actions of the plugin, at the exchange's pace."""
+        return replace(await self._act(request), pace=self._pace(request))
+
+    async def _act(self, request: web.Request) -> Reply:
         form = await post_fields(request)
         request[EXCHANGE].form = form
         action = form.get("action", request.query.get("action"))
         if action not in (INLINE_ACTION, FLOATING_ACTION):
-            return Reply([b"0"], HTML, 400, headers=AJAX_HEADERS)
-        if not self._nonces.accepts(form.get("_wpnonce", "")):
+            return NO_SUCH_ACTION
+        if not self.nonces.accepts(form.get("_wpnonce", "")):
             return Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
         if form.get("message", "") in ("", "0"):
             return error_json("There was nothing in the message.")
@@ -194,22 +186,6 @@ def _number(text: str) -> int:
     return int(digits[0]) if digits else 0
 
 
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
-
-
-def _links(origin: str, post_id: int) -> tuple[tuple[str, str], ...]:
-    return (
-        ("Link", f'<{origin}/wp-json/>; rel="https://api.w.org/"'),
-        ("Link", f'<{origin}/wp-json/wp/v2/pages/{post_id}>; rel="alternate"; type="application/json"'),
-        ("Link", f"<{origin}/?p={post_id}>; rel=shortlink"),
-    )
-
-
-def _blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
-
-
 def _before(debris: bytes) -> Output:
     return lambda _request, reply: replace(reply, chunks=[debris, *reply.chunks])
 
@@ -219,7 +195,7 @@ def _crlf(_request: web.Request, reply: Reply) -> Reply:
 
 
 def _split(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=list(_blocks(b"".join(reply.chunks), 37)))
+    return replace(reply, chunks=list(blocks(b"".join(reply.chunks), 37)))
 
 
 def _gzip(request: web.Request, reply: Reply) -> Reply:
@@ -234,7 +210,6 @@ def _slow(_request: web.Request, reply: Reply) -> Reply:
     return reply  # the pace is set for the whole exchange
 
 
-_SERVER = ("Server", "nginx")
 _GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
 _LONG = " ".join(f"word{number}" for number in range(400))
 _NOTICES = b"".join(
@@ -255,36 +230,31 @@ BOTS = {bot.id: bot for bot in (_STREAMING, _BUFFERED, _COMPLETION, _ASSISTANT)}
 _DEFAULT_BOTS = {INLINE_ACTION: _DEFAULT, FLOATING_ACTION: _FLOATING}
 
 PAGES = (
-    ChatPage("default", "/", "the default bot, streaming", 12, (_DEFAULT,)),
-    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, (_STREAMING,)),
-    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, (_BUFFERED,)),
-    ChatPage("two", "/chat-two/", "two bots on one page", 15, (_STREAMING, _BUFFERED)),
+    ChatPage("default", "/", "the default bot, streaming", 12, bots=(_DEFAULT,)),
+    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, bots=(_STREAMING,)),
+    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, bots=(_BUFFERED,)),
+    ChatPage("two", "/chat-two/", "two bots on one page", 15, bots=(_STREAMING, _BUFFERED)),
     ChatPage(
         "escaped",
         "/chat-escaped/",
         "a page whose text shows a fake nonce before the real one",
         24,
-        (_STREAMING,),
         # As text, and in every place whose content is no markup.
         f"The tag looks like this: <code>{FAKE_TAG.replace('<', '&lt;').replace('>', '&gt;')}</code>\n"
         f"<!-- {FAKE_TAG} -->\n<textarea readonly>{FAKE_TAG}</textarea>\n<script>/* {FAKE_TAG} */</script>",
+        bots=(_STREAMING,),
     ),
-    ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, (_FLOATING,)),
-    ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, (_ASSISTANT,)),
-    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, (_COMPLETION,)),
-    ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, (), "Nobody to talk to here."),
+    ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, bots=(_FLOATING,)),
+    ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, bots=(_ASSISTANT,)),
+    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, bots=(_COMPLETION,)),
+    ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, "Nobody to talk to here."),
 )
 
 GATES: tuple[Marker[Notice | Reply], ...] = (
     Marker(
         "fatal",
         "a PHP error: 500 and a page of HTML",
-        Reply(
-            [b'<p>This site met an error it cannot handle.</p><p><a href="https://example.org/">Read more.</a></p>'],
-            HTML,
-            500,
-            headers=AJAX_HEADERS,
-        ),
+        FATAL_ERROR,
     ),
     Marker(
         "maintenance",
