@@ -5,7 +5,6 @@ The checks stand in the plugin's order: action, nonce, message, its own refusals
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from tailrace.replica.frames import (
     Unreachable,
     error_json,
 )
-from tailrace.replica.php import json_decode, sanitize_textarea
+from tailrace.replica.php import integer, json_decode, sanitize_textarea
 from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
 from tailrace.replica.wordpress import (
     AJAX_HEADERS,
@@ -126,7 +125,7 @@ class AIPowerSite(WordPressSite):
         outputs = [marker for marker in OUTPUTS if marker.text in message]
         found = (gate, upstream, *outputs)
         request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
-        bot = BOTS.get(_number(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
+        bot = BOTS.get(integer(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
         turns = read_history(form.get("wpaicg_chat_history", ""))
         asked = self._asked(message, bot)
         outcome = Said() if upstream is None else upstream.play
@@ -179,11 +178,6 @@ def _turn(text: str) -> Turn:
     if colon and speaker in ("Human", "AI"):
         return Turn("assistant" if speaker == "AI" else "user", said)
     return Turn("user", text)
-
-
-def _number(text: str) -> int:
-    digits = re.match(r"\s*\d{1,18}", text, re.ASCII)
-    return int(digits[0]) if digits else 0
 
 
 def _before(debris: bytes) -> Output:
