@@ -20,6 +20,7 @@ from tailrace.replica.aipkit_frames import (
     Silent,
     Told,
     as_events,
+    as_json,
     failure,
     success,
 )
@@ -28,7 +29,7 @@ from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.php import integer, sanitize_textarea
 from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
-from tailrace.replica.wordpress import ENDPOINT, NO_SUCH_ACTION, Post, WordPressSite, origin_of
+from tailrace.replica.wordpress import ENDPOINT, FATAL_ERROR, NO_SUCH_ACTION, Post, WordPressSite, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -105,7 +106,7 @@ class AIPKitSite(WordPressSite):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._bots = {bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots}
+        self.bots = {bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots}
         self._waiting: Newest[str, str] = Newest(KEPT_MESSAGES)
         self._remembered: Newest[tuple[str, int, str], tuple[Turn, ...]] = Newest(KEPT_CONVERSATIONS)
         self._requests = 0
@@ -159,13 +160,13 @@ class AIPKitSite(WordPressSite):
 
     async def _stream(self, request: web.Request, _form: Mapping[str, str]) -> Reply:
         outcome = await self._spend(request)
-        return as_events(self._asked(), outcome, self.settings.pace)
+        return as_events(self.asked(), outcome, self.settings.pace)
 
     async def _spend(self, request: web.Request) -> Outcome:
         fields = request.query
         if not self.nonces.accepts(fields.get("_ajax_nonce", "")):
             return Told("The nonce was not accepted. Load the page again.")
-        bot = self._bots.get(integer(fields.get("bot_id", "")))
+        bot = self.bots.get(integer(fields.get("bot_id", "")))
         if bot is None:
             return Told("There is no such bot.")
         if not fields.get("session_id"):
@@ -175,7 +176,8 @@ class AIPKitSite(WordPressSite):
             return _STALE_KEY
         return await self.outcome(request, bot, message, fields)
 
-    def _asked(self) -> Asked:
+    def asked(self) -> Asked:
+        """Return the facts of a request that came now."""
         self._requests += 1
         return Asked(self.settings.clock(), self._requests)
 
@@ -193,6 +195,32 @@ class AIPKitSite(WordPressSite):
             both = (*turns, Turn("user", message), Turn("assistant", text))
             self._remembered.put(conversation, both[-KEPT_TURNS:])
         return replace(played, text=text)
+
+
+class AIPKit240Site(AIPKitSite):
+    """The last version with the JSON action: its bots say whether they stream, and the action takes any of them."""
+
+    name: ClassVar[str] = "aipkit-2.4.0"
+    version: ClassVar[str] = "2.4.0"
+    shows: ClassVar[str] = "WordPress with the chat plugin AIPKit 2.4.0: two steps, or one JSON action"
+
+    @property
+    def actions(self) -> Mapping[str, Callable[[web.Request, Mapping[str, str]], Awaitable[Reply]]]:
+        """The actions of later versions, and the one that answers with JSON."""
+        return {**super().actions, JSON_ACTION: self._answer_json}
+
+    async def _answer_json(self, request: web.Request, form: Mapping[str, str]) -> Reply:
+        if not self.nonces.accepts(form.get("_ajax_nonce", "")):
+            return failure(403, "The nonce was not accepted. Load the page again.")
+        bot = self.bots.get(integer(form.get("bot_id", "")))
+        if bot is None:
+            return FATAL_ERROR
+        message = sanitize_textarea(form.get("message", ""))
+        if message in ("", "0"):
+            return failure(400, "There was nothing in the message.")
+        if not form.get("session_id"):
+            return as_json(self.asked(), _NO_SESSION)
+        return as_json(self.asked(), await self.outcome(request, bot, message, form))
 
 
 def _is_foreign(request: web.Request) -> bool:
@@ -244,3 +272,12 @@ AIPKitSite.pages = (
     BotPage("no-chat", "/chat-nochat/", "no bot, and nothing of the plugin's", 20, "Nobody to talk to here."),
 )
 AIPKitSite.markers = MARKERS
+
+_BUFFERED_240 = Bot(12, "JSON pilot", streams=False)
+_STREAMING_240 = Bot(11, "Streaming pilot", streams=True)
+
+AIPKit240Site.pages = (
+    BotPage("json", "/chat-json/", "a bot that answers with one JSON object", 23, bots=(_BUFFERED_240,)),
+    BotPage("stream", "/chat-stream/", "a bot that streams, in two steps", 22, bots=(_STREAMING_240,)),
+)
+AIPKit240Site.markers = MARKERS

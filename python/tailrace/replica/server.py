@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
 from tailrace.replica.ai_power import AIPowerSite
-from tailrace.replica.aipkit import AIPKitSite
+from tailrace.replica.aipkit import AIPKit240Site, AIPKitSite
 from tailrace.replica.answers import Answers, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.geminiprochat import GeminiProChatSite
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
-SITES: tuple[type[Site], ...] = (AIPowerSite, GeminiProChatSite, AIPKitSite)
+SITES: tuple[type[Site], ...] = (AIPowerSite, GeminiProChatSite, AIPKitSite, AIPKit240Site)
 MAX_REQUEST_BYTES = 8 * 2**20
 
 _HIGHEST_PORT = 65535

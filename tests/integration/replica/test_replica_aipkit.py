@@ -38,7 +38,7 @@ class Visitor:
     def __init__(self, session: aiohttp.ClientSession, replica: Replica, site: str = "aipkit") -> None:
         self.session = session
         self.url = replica.url(site) + ENDPOINT
-        self.page = replica.page(site, "inline")
+        self.page = replica.page(site, "inline" if site == "aipkit" else "stream")
 
     async def nonce(self) -> str:
         async with self.session.get(self.page) as reply:
@@ -53,6 +53,11 @@ class Visitor:
     async def cache(self, message: str, nonce: str | None = None, **headers: str) -> Answered:
         fields = {"action": "aipkit_cache_sse_message", "message": message, "bot_id": "5"}
         return await self.post({**fields, "_ajax_nonce": nonce or await self.nonce()}, **headers)
+
+    async def ask_json(self, message: str, **fields: str) -> Answered:
+        ids = {"bot_id": "12", "session_id": SESSION, "conversation_uuid": CONVERSATION, "post_id": "23"}
+        action = {"action": "aipkit_frontend_chat_message", "message": message, "_ajax_nonce": await self.nonce()}
+        return await self.post(action | ids | fields)
 
     async def stream(self, query: dict[str, str]) -> Answered:
         async with self.session.get(self.url, params=query) as reply:
@@ -267,6 +272,61 @@ async def test_every_marker_ends_as_it_says() -> None:
             assert (name, events(answered.body)) == (name, expected)
             assert replica.exchanges[-1].markers == (name,)
             assert answered.body.endswith(b"\n\n") == (name != "cut")
+
+
+JSON_CASES = [("json_ok", None), ("json_nonce_wrong", None), ("json_upstream_err429", "please [[upstream-429]] now")]
+
+
+@pytest.mark.parametrize(("name", "message"), JSON_CASES)
+async def test_captured_json_action(name: str, message: str | None) -> None:
+    captured = ai_power_capture(name, "2.4.0")
+    async with Replica() as replica, aiohttp.ClientSession() as session:
+        visitor = Visitor(session, replica, "aipkit-2.4.0")
+        fields = captured.fields | {"message": message or captured.fields["message"]}
+        if fields["_ajax_nonce"] != WRONG:
+            fields["_ajax_nonce"] = await visitor.nonce()
+        assert_same(await visitor.post(fields), captured)
+
+
+async def test_json_action_remembers_with_the_streams() -> None:
+    async with Replica() as replica, aiohttp.ClientSession() as session:
+        visitor = Visitor(session, replica, "aipkit-2.4.0")
+        first = await visitor.ask_json("one")
+        second = await visitor.ask("two", bot_id="12")
+    assert first.json["data"]["reply"].startswith("You asked: “one” (0 earlier turns).")
+    assert re.fullmatch(r"aipkit-msg-[0-9a-f]{13}\d{8}", first.json["data"]["message_id"])
+    assert said(second.body).startswith("You asked: “two” (2 earlier turns).")
+
+
+JSON_STATUSES = {
+    "quota": 429, "banned": 400, "ip-banned": 400, "moderated": 400, "no-session": 400, "stale-key": 400,
+    "upstream-401": 401, "upstream-429": 429, "midcut": 500, "nodone": 200, "cut": 500, "long": 200, "empty": 200,
+    "slow": 200,
+}  # fmt: skip
+
+
+async def test_json_action_has_statuses_of_its_own() -> None:
+    async with Replica() as replica, aiohttp.ClientSession() as session:
+        visitor = Visitor(session, replica, "aipkit-2.4.0")
+        for name, status in JSON_STATUSES.items():
+            answered = await visitor.ask_json(f"please [[{name}]] now")
+            assert (name, answered.status) == (name, status)
+            assert answered.json["success"] == (status == 200)
+            assert list(answered.json["data"]) == (
+                ["reply", "message_id", "openai_response_id"] if status == 200 else ["message"]
+            )
+        for message in ("", "0", " "):
+            assert (await visitor.ask_json(message)).status == 400
+        assert (await visitor.ask_json("hi", session_id="")).status == 400
+        for bot in ("77", ""):
+            fatal = await visitor.ask_json("hi", bot_id=bot)
+            assert (fatal.status, fatal.body[:3]) == (500, b"<p>")
+
+
+async def test_json_action_is_gone_after_2_4_0() -> None:
+    async with Replica() as replica, aiohttp.ClientSession() as session:
+        gone = await Visitor(session, replica).ask_json("hi")
+    assert (gone.status, gone.body) == (400, b"0")
 
 
 async def test_stall_keeps_the_connection() -> None:

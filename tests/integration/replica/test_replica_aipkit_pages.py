@@ -17,6 +17,7 @@ CAPTURED_PAGES = [
     ("aipkit", "inline", "2.4.71/page_inline"),
     ("aipkit", "two", "2.4.71/page_two"),
     ("aipkit", "no-chat", "2.4.71/page_nochat"),
+    ("aipkit-2.4.0", "json", "2.4.0/page_json"),
 ]
 
 
@@ -87,6 +88,12 @@ async def test_configuration_names_the_endpoint_and_is_escaped_twice() -> None:
     assert "&quot;headerName&quot;:&quot;Pilot \\u0022A\\u0022 \\u0026 \\u003Cb\\u003E&quot;" in html
     assert "it\\u0027s a fine day — come in" in html
     assert "&quot;http:\\/\\/127.0.0.1:" in html
+
+
+async def test_bots_of_2_4_0_say_whether_they_stream() -> None:
+    async with Replica() as replica:
+        pages = [Tags(await fetch(replica, "aipkit-2.4.0", page)) for page in ("json", "stream")]
+    assert [config["streamEnabled"] for tags in pages for config in tags.configs] == [False, True]
 
 
 async def test_popup_page_has_the_popup_alone() -> None:

@@ -138,6 +138,7 @@ async def test_sites_describe_themselves() -> None:
             "ai-power",
             "geminiprochat",
             "aipkit",
+            "aipkit-2.4.0",
         ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)
