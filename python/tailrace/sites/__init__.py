@@ -1,0 +1,8 @@
+"""Sites: any deployment of a known software, by its URL or by the name of a profile."""
+
+from __future__ import annotations
+
+from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
+from tailrace.sites.profiles import Profile, Settings, load_profiles, profile_files
+
+__all__ = ["DEFAULT_DIALECT", "DIALECTS", "Profile", "Settings", "load_profiles", "profile_files"]
