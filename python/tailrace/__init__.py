@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ProviderModelMixin,
         WordPressChatProvider,
     )
+    from tailrace.sites import site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -60,6 +61,7 @@ __all__ = [
     "format_prompt",
     "scan_page",
     "sign_request",
+    "site",
     "stream_deltas",
 ]
 
@@ -75,6 +77,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
+_SITES = frozenset({"site"})
 
 
 def __getattr__(name: str) -> object:
@@ -82,6 +85,10 @@ def __getattr__(name: str) -> object:
         from tailrace import providers  # noqa: PLC0415 - on first use
 
         return getattr(providers, name)
+    if name in _SITES:
+        from tailrace import sites  # noqa: PLC0415 - on first use
+
+        return getattr(sites, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
 from tailrace.sites.profiles import Profile, Settings, load_profiles, profile_files
+from tailrace.sites.registry import ProfiledSite, site
 
-__all__ = ["DEFAULT_DIALECT", "DIALECTS", "Profile", "Settings", "load_profiles", "profile_files"]
+__all__ = [
+    "DEFAULT_DIALECT",
+    "DIALECTS",
+    "Profile",
+    "ProfiledSite",
+    "Settings",
+    "load_profiles",
+    "profile_files",
+    "site",
+]
