@@ -316,7 +316,7 @@ class ChallengeError(CloudflareError):
         super().__init__("challenge", message, status=status, code=code, raw=raw)
 
 
-_QUOTA_CODE = "tokenLimitReached"  # AI Power's own flag
+_QUOTA_CODES = frozenset({"tokenLimitReached", "quota_notice"})  # AI Power's own flag, AIPKit's
 _STATUS_ERRORS: dict[int, type[ResponseStatusError]] = {
     401: MissingAuthError,
     402: PaymentRequiredError,
@@ -336,7 +336,7 @@ def reply_error(
         return ChallengeError(status=status, code=code, raw=raw)
     if kind == "limit":
         return LimitExceeded(message, status=status, code=code, raw=raw)
-    if code == _QUOTA_CODE:
+    if code in _QUOTA_CODES:
         return ConversationLimitError(kind, message, status=status, code=code, raw=raw)
     if status is None or status < _FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)

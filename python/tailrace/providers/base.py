@@ -297,17 +297,18 @@ class Call(ABC):
     def __init__(self, provider: type[ChatProvider], options: CallOptions) -> None:
         self.provider = provider
         self.options = options
+        self.turns: list[Turn] = []
         self.connections: Connections | None = None
         self._session: Session | None = None
 
     async def open(self) -> Opening:
         """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
-        turns = parse_messages(self.options.messages)
-        if not any(turn.text.strip() for turn in turns):
+        self.turns = parse_messages(self.options.messages)
+        if not any(turn.text.strip() for turn in self.turns):
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.provider.get_model(self.options.model)
         self.connections = Connections(self.options.transport, self.provider.transport_kind)
-        return await self.send(model, turns)
+        return await self.send(model, self.turns)
 
     @abstractmethod
     async def send(self, model: str, turns: list[Turn]) -> Opening:
