@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ProviderModelMixin,
         WordPressChatProvider,
     )
+    from tailrace.sites import site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -64,6 +65,7 @@ __all__ = [
     "format_prompt",
     "scan_page",
     "sign_request",
+    "site",
     "stream_deltas",
 ]
 
@@ -81,6 +83,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
+_SITES = frozenset({"site"})
 
 
 def __getattr__(name: str) -> object:
@@ -88,6 +91,10 @@ def __getattr__(name: str) -> object:
         from tailrace import providers  # noqa: PLC0415 - on first use
 
         return getattr(providers, name)
+    if name in _SITES:
+        from tailrace import sites  # noqa: PLC0415 - on first use
+
+        return getattr(sites, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

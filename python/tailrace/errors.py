@@ -4,8 +4,9 @@
 
     TailraceError
     ├── InvalidRequestError (ValueError)      the caller's input cannot be sent
-    │   └── ModelNotFoundError
-    │       └── ModelNotSupportedError
+    │   ├── ModelNotFoundError
+    │   │   └── ModelNotSupportedError
+    │   └── ProfileError                      a file of site profiles: file, key, what was expected
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -61,6 +62,7 @@ __all__ = [
     "NetworkError",
     "NonceRefusedError",
     "PaymentRequiredError",
+    "ProfileError",
     "ProviderNotFoundError",
     "ProviderNotWorkingError",
     "ProxyError",
@@ -110,6 +112,15 @@ class ModelNotFoundError(InvalidRequestError):
 
 class ModelNotSupportedError(ModelNotFoundError):
     """The provider lists its models, and the one asked for is not among them."""
+
+
+class ProfileError(InvalidRequestError):
+    """A file of site profiles cannot be used. `file` and `key` say where; `key` is empty for the file as a whole."""
+
+    def __init__(self, file: str, key: str, problem: str) -> None:
+        self.file = file
+        self.key = key
+        super().__init__(f"{file}: {f'{key}: ' if key else ''}{problem}")
 
 
 class ProviderNotFoundError(TailraceError):
