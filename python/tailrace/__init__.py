@@ -22,6 +22,7 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.retries import RetryPolicy
 from tailrace.stream import ChatStream, stream_deltas
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
+        IterListProvider,
         ProviderModelMixin,
+        RetryProvider,
         WordPressChatProvider,
     )
 
@@ -46,11 +49,14 @@ __all__ = [
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "Messages",
     "Page",
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RetryPolicy",
+    "RetryProvider",
     "SSEDecoder",
     "ServerSentEvent",
     "Usage",
@@ -71,7 +77,9 @@ _PROVIDERS = frozenset(
         "ChatgptFree",
         "GPROChat",
         "GeminiProChatProvider",
+        "IterListProvider",
         "ProviderModelMixin",
+        "RetryProvider",
         "WordPressChatProvider",
     }
 )

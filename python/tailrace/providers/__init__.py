@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tailrace.providers.chatgptt import ChatGptt
     from tailrace.providers.geminiprochat import GeminiProChatProvider
     from tailrace.providers.gprochat import GPROChat
+    from tailrace.providers.retry import FallbackStream, IterListProvider, RetryProvider
     from tailrace.providers.wordpress import WordPressChatProvider
 
 __all__ = [
@@ -22,9 +23,12 @@ __all__ = [
     "ChatGptt",
     "ChatProvider",
     "ChatgptFree",
+    "FallbackStream",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "ProviderModelMixin",
+    "RetryProvider",
     "WordPressChatProvider",
     "provider_named",
     "site_providers",
@@ -39,6 +43,9 @@ _HOMES = {
     "ChatGptEs": "chatgptes",
     "GPROChat": "gprochat",
     "GeminiProChatProvider": "geminiprochat",
+    "FallbackStream": "retry",
+    "IterListProvider": "retry",
+    "RetryProvider": "retry",
     "WordPressChatProvider": "wordpress",
 }
 
