@@ -63,10 +63,11 @@ def test_events_before_a_limit_come_first_and_the_error_ever_after() -> None:
             decoder.close()
 
 
-def test_a_limit_with_nothing_before_it_is_raised_at_once() -> None:
+def test_a_limit_with_nothing_before_it_is_raised_from_the_next_call_too() -> None:
     decoder = SSEDecoder(max_event_bytes=10)
+    assert decoder.feed(b"data: 12345") == []
     with pytest.raises(LimitExceeded) as raised:
-        decoder.feed(b"data: 12345")
+        decoder.feed(b"")
     assert isinstance(raised.value, StreamError)
     assert raised.value.kind == "limit"
     with pytest.raises(LimitExceeded):

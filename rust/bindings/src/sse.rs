@@ -72,20 +72,20 @@ impl SSEDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
         let bytes = bytes_of(data)?;
+        if let Some(overflow) = decoder.events.error() {
+            return Err(limit_exceeded(py, &overflow.to_string()));
+        }
         let mut found = Vec::new();
         let Self { events, id } = &mut *decoder;
-        let fed = events.feed(&bytes, |event| {
+        // An error is the next call's to raise, so that these events are not lost: the core stays failed.
+        let _ = events.feed(&bytes, |event| {
             if event.id_number != id.0 {
                 *id = (event.id_number, event.id.into());
             }
             found.push(ServerSentEvent::new(&event, Arc::clone(&id.1)));
             ControlFlow::Continue(())
         });
-        match fed {
-            Err(overflow) if found.is_empty() => Err(limit_exceeded(py, &overflow.to_string())),
-            // The core stays failed: the next call says so.
-            _ => Ok(found),
-        }
+        Ok(found)
     }
 
     /// The end of the stream: an unfinished event is dropped, as the specification says.

@@ -136,11 +136,19 @@ impl EventDecoder {
     /// # Errors
     /// When a limit was passed before.
     pub fn close(&mut self) -> Result<(), LimitExceeded> {
-        if let State::Failed(error) = self.state {
+        if let Some(error) = self.error() {
             return Err(error);
         }
         self.release(State::Ended);
         Ok(())
+    }
+
+    /// The limit that was passed, which every later call reports.
+    pub fn error(&self) -> Option<LimitExceeded> {
+        match self.state {
+            State::Failed(error) => Some(error),
+            State::Open | State::Ended => None,
+        }
     }
 
     /// The last event id in force: that of the last finished block which set one.
