@@ -1,4 +1,4 @@
-"""A WordPress site with the plugin AI Power 1.x, as of 1.9.18 (captures ``ai-power/1.9.18``).
+"""A WordPress site with the plugin AI Power 1.x, as of 1.9.18 (captures ``ai-power/1.9.18``) and of older versions.
 
 The checks stand in the plugin's order: action, nonce, message, its own refusals, and only then the upstream.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiohttp import web
 
 from tailrace.replica.ai_power_pages import FAKE_TAG, Widget, plugin_parts
+from tailrace.replica.ai_power_versions import NEWEST, Version
 from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
@@ -33,7 +34,7 @@ from tailrace.replica.frames import (
     Unreachable,
     error_json,
 )
-from tailrace.replica.php import integer, json_decode, sanitize_textarea
+from tailrace.replica.php import integer, json_decode, sanitize
 from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
 from tailrace.replica.wordpress import (
     AJAX_HEADERS,
@@ -76,12 +77,14 @@ class AIPowerSite(WordPressSite):
     """The plugin's public side: pages that show a nonce, and the endpoint that wants it."""
 
     name: ClassVar[str] = "ai-power"
+    version: ClassVar[Version] = NEWEST
     shows: ClassVar[str] = "WordPress with the chat plugin AI Power 1.9.18"
     pages: ClassVar[tuple[Page, ...]]
     markers: ClassVar[tuple[Marker[Any], ...]]
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self._bots = {bot.id: bot for page in self.pages if isinstance(page, ChatPage) for bot in page.bots if bot.id}
         self._logs: dict[int, int] = {}
 
     def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
@@ -101,6 +104,7 @@ class AIPowerSite(WordPressSite):
             streams=bot.page_streams,
             assistant=bot.assistant,
             floating=bot.floating,
+            old=self.version.page_is_old,
         )
 
     async def ajax(self, request: web.Request) -> Reply:
@@ -109,24 +113,28 @@ class AIPowerSite(WordPressSite):
 
     async def _act(self, request: web.Request) -> Reply:
         form = await post_fields(request)
+        if self.version.takes_get and request.method == "GET":
+            form = dict(request.query)
         request[EXCHANGE].form = form
         action = form.get("action", request.query.get("action"))
         if action not in (INLINE_ACTION, FLOATING_ACTION):
             return NO_SUCH_ACTION
         if not self.nonces.accepts(form.get("_wpnonce", "")):
-            return Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
+            return _NONCE_REFUSED_WITH_200 if self.version.refuses_nonces_with_200 else _NONCE_REFUSED
         if form.get("message", "") in ("", "0"):
             return error_json("There was nothing in the message.")
         return await self._chat(request, form, action)
 
     async def _chat(self, request: web.Request, form: Mapping[str, str], action: str) -> Reply:
-        message = sanitize_textarea(form["message"])
+        message = sanitize(form["message"], keep_lines=self.version.keeps_lines)
         gate, upstream = find_marker(GATES, message), find_marker(UPSTREAMS, message)
         outputs = [marker for marker in OUTPUTS if marker.text in message]
         found = (gate, upstream, *outputs)
         request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
-        bot = BOTS.get(integer(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
+        bot = self._bots.get(integer(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
         turns = read_history(form.get("wpaicg_chat_history", ""))
+        if self.version.history_ends_with_the_message and turns[-1:] == (Turn("user", message),):
+            turns = turns[:-1]
         asked = self._asked(message, bot)
         outcome = Said() if upstream is None else upstream.play
         reply = await self._gated(bot.mode, asked, turns, None if gate is None else gate.play, outcome)
@@ -149,6 +157,8 @@ class AIPowerSite(WordPressSite):
         if isinstance(outcome, Said) and outcome.text is None:
             outcome = replace(outcome, text=await self.ask(asked.message, turns))
         reply = mode.reply(asked, outcome)
+        if self.version.appends_the_json and isinstance(mode, ChatMode) and _is_whole(outcome):
+            reply = replace(reply, chunks=[*reply.chunks, *JsonMode().reply(asked, outcome).chunks])
         return reply if gate is None else mode.notice(gate, reply)
 
     def _asked(self, message: str, bot: Bot) -> Asked:
@@ -161,6 +171,10 @@ class AIPowerSite(WordPressSite):
         return self.settings.pace * (10 if "slow" in request[EXCHANGE].markers else 1)
 
 
+def _is_whole(outcome: Outcome) -> bool:
+    return isinstance(outcome, Said) and outcome.ends in ("done", "nodone")
+
+
 def read_history(text: str) -> tuple[Turn, ...]:
     r"""Read the posted history as the plugin does: every backslash is deleted before the JSON is read.
 
@@ -170,7 +184,7 @@ def read_history(text: str) -> tuple[Turn, ...]:
     if not isinstance(entries, list):
         return ()
     texts = (entry.get("text") if isinstance(entry, dict) else entry for entry in entries)
-    return tuple(_turn(sanitize_textarea(entry)) for entry in texts if isinstance(entry, str))
+    return tuple(_turn(sanitize(entry)) for entry in texts if isinstance(entry, str))
 
 
 def _turn(text: str) -> Turn:
@@ -204,6 +218,8 @@ def _slow(_request: web.Request, reply: Reply) -> Reply:
     return reply  # the pace is set for the whole exchange
 
 
+_NONCE_REFUSED = Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
+_NONCE_REFUSED_WITH_200 = error_json("The nonce of this page is not valid.")
 _GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
 _LONG = " ".join(f"word{number}" for number in range(400))
 _NOTICES = b"".join(
@@ -212,22 +228,21 @@ _NOTICES = b"".join(
     for number in range(1, 21)
 )
 
-_DEFAULT = Bot(0, ChatMode(), page_streams=True)
+DEFAULT = Bot(0, ChatMode(), page_streams=True)
 # The page says that the floating bot does not stream, and the plugin streams (page_widget, widget_action_ok).
 _FLOATING = Bot(0, ChatMode(), page_streams=False, floating=True)
-_STREAMING = Bot(4, ChatMode(), page_streams=True)
-_BUFFERED = Bot(5, JsonMode(), page_streams=False)
-_COMPLETION = Bot(8, CompletionMode(), page_streams=True)
+STREAMING = Bot(4, ChatMode(), page_streams=True)
+BUFFERED = Bot(5, JsonMode(), page_streams=False)
+COMPLETION = Bot(8, CompletionMode(), page_streams=True)
 _ASSISTANT = Bot(9, AssistantMode(), page_streams=True, assistant=True)
 
-BOTS = {bot.id: bot for bot in (_STREAMING, _BUFFERED, _COMPLETION, _ASSISTANT)}
-_DEFAULT_BOTS = {INLINE_ACTION: _DEFAULT, FLOATING_ACTION: _FLOATING}
+_DEFAULT_BOTS = {INLINE_ACTION: DEFAULT, FLOATING_ACTION: _FLOATING}
 
 PAGES = (
-    ChatPage("default", "/", "the default bot, streaming", 12, bots=(_DEFAULT,)),
-    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, bots=(_STREAMING,)),
-    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, bots=(_BUFFERED,)),
-    ChatPage("two", "/chat-two/", "two bots on one page", 15, bots=(_STREAMING, _BUFFERED)),
+    ChatPage("default", "/", "the default bot, streaming", 12, bots=(DEFAULT,)),
+    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, bots=(STREAMING,)),
+    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, bots=(BUFFERED,)),
+    ChatPage("two", "/chat-two/", "two bots on one page", 15, bots=(STREAMING, BUFFERED)),
     ChatPage(
         "escaped",
         "/chat-escaped/",
@@ -236,11 +251,11 @@ PAGES = (
         # As text, and in every place whose content is no markup.
         f"The tag looks like this: <code>{FAKE_TAG.replace('<', '&lt;').replace('>', '&gt;')}</code>\n"
         f"<!-- {FAKE_TAG} -->\n<textarea readonly>{FAKE_TAG}</textarea>\n<script>/* {FAKE_TAG} */</script>",
-        bots=(_STREAMING,),
+        bots=(STREAMING,),
     ),
     ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, bots=(_FLOATING,)),
     ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, bots=(_ASSISTANT,)),
-    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, bots=(_COMPLETION,)),
+    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, bots=(COMPLETION,)),
     ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, "Nobody to talk to here."),
 )
 

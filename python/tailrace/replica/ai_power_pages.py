@@ -25,7 +25,7 @@ _CONVERSATION_STARTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Widget:
-    """One chat bot as its tag shows it. `url` is the page's, without a slash at its end."""
+    """One chat bot as its tag shows it. `url` is the page's, without a slash at its end; `old` is 1.8.x."""
 
     bot_id: int
     post_id: str
@@ -35,6 +35,7 @@ class Widget:
     streams: bool
     assistant: bool = False
     floating: bool = False
+    old: bool = False
 
 
 def plugin_parts(origin: str, nonce: str, widgets: Sequence[Widget]) -> PluginParts:
@@ -89,7 +90,8 @@ def _attributes(widget: Widget) -> Iterable[tuple[str, bool, str]]:
         "data-assistant-enabled": "true" if widget.assistant else "false",
         "data-type": "widget" if widget.floating else "shortcode",
     }
-    for line in _ATTRIBUTES.splitlines():
+    other = "+" if widget.old else "-"
+    for line in (entry.lstrip("+-") for entry in _ATTRIBUTES.splitlines() if not entry.startswith(other)):
         name, spaced, value = line.partition(" = ") if " = " in line else line.partition("=")
         if widget.floating and name in _INLINE_ONLY:
             continue
@@ -123,11 +125,16 @@ def _conversation(widget: Widget, prefix: str) -> str:
 
 _INLINE_ONLY = frozenset({"data-has-bar", "data-sidebar-enabled"})
 
-# Names, order and the " = " of some, as captured; what stands after them is ours.
+# Names, order and the " = " of some, as captured; what stands after them is ours. "+": not in 1.8.x; "-": only there.
 _ATTRIBUTES = """\
 data-user-bg-color=#e6f2ff
 data-color=#203040
 data-fontsize=14
+-data-use-avatar=0
+-data-user-avatar=
+-data-you=Me
+-data-ai-avatar=
+-data-ai-name=Pilot
 data-ai-bg-color=#f4f4f4
 data-nonce=
 data-post-id=
@@ -165,18 +172,18 @@ data-feedback_message = What was wrong with it? (optional)
 data-feedback_success = We read every word.
 data-user-voice-control = \n\
 data-voice-muted-by-default=
-data-memory-limit = 100
-data-lead-collection = 0
-data-lead-title = How can we reach you?
-data-lead-name = What to call you
-data-enable-lead-name = 1
-data-lead-email = Where to write
-data-enable-lead-email = 1
-data-lead-phone = Where to ring
-data-enable-lead-phone = 1
-data-bg_text_field = #ffffff
-data-bg_text_field_font_color = #203040
-data-bg_text_field_border_color = #c0c8d0
-data-assistant-enabled=
-data-sidebar-enabled=
++data-memory-limit = 100
++data-lead-collection = 0
++data-lead-title = How can we reach you?
++data-lead-name = What to call you
++data-enable-lead-name = 1
++data-lead-email = Where to write
++data-enable-lead-email = 1
++data-lead-phone = Where to ring
++data-enable-lead-phone = 1
++data-bg_text_field = #ffffff
++data-bg_text_field_font_color = #203040
++data-bg_text_field_border_color = #c0c8d0
++data-assistant-enabled=
++data-sidebar-enabled=
 data-type="""

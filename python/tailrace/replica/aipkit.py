@@ -27,7 +27,7 @@ from tailrace.replica.aipkit_frames import (
 from tailrace.replica.aipkit_pages import BotTag, plugin_parts
 from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
-from tailrace.replica.php import integer, sanitize_textarea
+from tailrace.replica.php import integer, sanitize
 from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
 from tailrace.replica.wordpress import ENDPOINT, FATAL_ERROR, NO_SUCH_ACTION, Post, WordPressSite, origin_of
 
@@ -147,7 +147,7 @@ class AIPKitSite(WordPressSite):
             return failure(403, "This page may not talk to this site.")
         if not self.nonces.accepts(form.get("_ajax_nonce", "")):
             return failure(403, "The nonce of this page is too old or none of ours.", "nonce_failure_cache_sse")
-        message = sanitize_textarea(form.get("message", ""))
+        message = sanitize(form.get("message", ""))
         if message in ("", "0"):
             return failure(400, "There was nothing in the message.", "empty_data_to_cache")
         key = self._new_key()
@@ -215,7 +215,7 @@ class AIPKit240Site(AIPKitSite):
         bot = self.bots.get(integer(form.get("bot_id", "")))
         if bot is None:
             return FATAL_ERROR
-        message = sanitize_textarea(form.get("message", ""))
+        message = sanitize(form.get("message", ""))
         if message in ("", "0"):
             return failure(400, "There was nothing in the message.")
         if not form.get("session_id"):

@@ -12,6 +12,7 @@ _RAW_TEXT_ELEMENT = re.compile(r"<(script|style)[^>]*?>.*?</\1>", re.IGNORECASE 
 _TAG = re.compile(r"<(?!\s)[^>]*>")
 _ESCAPE = re.compile(r"\\.|[&<>']")
 _HEXED = {'\\"': "\\u0022", "&": "\\u0026", "<": "\\u003C", ">": "\\u003E", "'": "\\u0027"}
+_WHITE_SPACE = re.compile(r"[\r\n\t ]+")
 _OCTET = re.compile(r"%[a-f0-9]{2}", re.IGNORECASE)
 
 
@@ -36,11 +37,16 @@ def esc_html(text: str) -> str:
     return html.escape(text, quote=True).replace("&#x27;", "&#039;")
 
 
-def sanitize_textarea(text: str) -> str:
-    """Filter a form's text as the plugin does before it uses it: tags and %xx go, newlines stay, ends are trimmed."""
+def sanitize(text: str, *, keep_lines: bool = True) -> str:
+    """Filter a form's text as the plugin does before it uses it: tags and %xx go, and the ends are trimmed.
+
+    Without `keep_lines` a run of white space becomes one space (capture ``1.8.79/json_ok``).
+    """
     if "<" in text:
         text = _UNFINISHED_TAG.sub(lambda tag: tag[0] if tag[0].endswith(">") else esc_html(tag[0]), text)
         text = _TAG.sub("", _RAW_TEXT_ELEMENT.sub("", text))
+    if not keep_lines:
+        text = _WHITE_SPACE.sub(" ", text)
     while _OCTET.search(text):
         text = _OCTET.sub("", text)
     return text.strip()

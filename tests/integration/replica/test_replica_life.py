@@ -139,6 +139,9 @@ async def test_sites_describe_themselves() -> None:
             "geminiprochat",
             "aipkit",
             "aipkit-2.4.0",
+            "ai-power-1.8.79",
+            "ai-power-1.8.90",
+            "ai-power-1.8.95",
         ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)
