@@ -16,9 +16,9 @@ QUOTED_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier turn of the conversation, as the site understood it."""
+    """An earlier turn of the conversation, as the site understood it; ``system`` where a site knows that role."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     text: str
 
 
@@ -62,7 +62,7 @@ def cut(text: AnyStr) -> list[AnyStr]:
 def _opening(question: Question) -> str:
     message = question.message
     quoted = message if len(message) <= QUOTED_CHARACTERS else message[:QUOTED_CHARACTERS] + "…"
-    turns = len(question.history)
+    turns = sum(turn.role != "system" for turn in question.history)
     return f"You asked: “{quoted}” ({turns} earlier {'turn' if turns == 1 else 'turns'})."
 
 

@@ -15,6 +15,7 @@ from tailrace.replica.ai_power import AIPowerSite
 from tailrace.replica.ai_power_old import AIPower1879Site, AIPower1890Site, AIPower1895Site
 from tailrace.replica.aipkit import AIPKit240Site, AIPKitSite
 from tailrace.replica.answers import Answers, builtin_answer
+from tailrace.replica.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.geminiprochat import GeminiProChatSite
 from tailrace.replica.nonces import WORDPRESS_LIFETIME
@@ -34,6 +35,7 @@ SITES: tuple[type[Site], ...] = (
     AIPower1879Site,
     AIPower1890Site,
     AIPower1895Site,
+    ChatgptDemoSite,
 )
 MAX_REQUEST_BYTES = 8 * 2**20
 
