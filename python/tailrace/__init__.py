@@ -22,6 +22,7 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.retries import RetryPolicy
 from tailrace.stream import ChatStream, stream_deltas
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
+        IterListProvider,
         OpenAIProvider,
         ProviderModelMixin,
+        RetryProvider,
         WordPressChatProvider,
     )
+    from tailrace.sites import site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -49,12 +53,15 @@ __all__ = [
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "Messages",
     "OpenAIProvider",
     "Page",
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RetryPolicy",
+    "RetryProvider",
     "SSEDecoder",
     "ServerSentEvent",
     "Usage",
@@ -64,6 +71,7 @@ __all__ = [
     "format_prompt",
     "scan_page",
     "sign_request",
+    "site",
     "stream_deltas",
 ]
 
@@ -77,10 +85,13 @@ _PROVIDERS = frozenset(
         "GPROChat",
         "GeminiProChatProvider",
         "OpenAIProvider",
+        "IterListProvider",
         "ProviderModelMixin",
+        "RetryProvider",
         "WordPressChatProvider",
     }
 )
+_SITES = frozenset({"site"})
 
 
 def __getattr__(name: str) -> object:
@@ -88,6 +99,10 @@ def __getattr__(name: str) -> object:
         from tailrace import providers  # noqa: PLC0415 - on first use
 
         return getattr(providers, name)
+    if name in _SITES:
+        from tailrace import sites  # noqa: PLC0415 - on first use
+
+        return getattr(sites, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
