@@ -31,8 +31,20 @@ class Question:
     history: tuple[Turn, ...] = ()
 
 
+class AnswerError(Exception):
+    """The model has no answer: `status` is HTTP's word for why, 400 to 599, and `message` says it to the visitor.
+
+    `Answers` raise it, and each site passes it on as its software passes on what its upstream refused.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = int(status)
+        self.message = message
+
+
 class Answers(Protocol):
-    """A model: one question in, the whole answer out. The site cuts and frames it."""
+    """A model: one question in, the whole answer out, or an `AnswerError`. The site cuts and frames it."""
 
     async def __call__(self, question: Question, /) -> str:
         """Return the answer to `question`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tailrace.replica.answers import Turn, cut
+from tailrace.replica.answers import AnswerError, Turn, cut
 from tailrace.replica.javascript import UNDEFINED, js_string, member, truthy
 from tailrace.replica.signed_app import (
     FAILURE_TAIL,
@@ -51,10 +51,16 @@ class ChatgptDemoSite(SignedApp):
             return _MALFORMED
         marker = find_marker(MARKERS, message)
         if marker is None:
-            answer = await self.ask(turns[-1].text, turns[:-1])
-            return self.streamed(Streamed(tuple(piece.encode() for piece in cut(answer))), None)
+            return await self._answer(turns)
         request[EXCHANGE].markers = (marker.name,)
         return marker.play if isinstance(marker.play, Reply) else self.streamed(marker.play, None)
+
+    async def _answer(self, turns: list[Turn]) -> Reply:
+        try:
+            answer = await self.ask(turns[-1].text, turns[:-1])
+        except AnswerError as failed:
+            return _openai_error(failed.status, failed.message, "upstream_error", None)
+        return self.streamed(Streamed(tuple(piece.encode() for piece in cut(answer))), None)
 
 
 def last_content(messages: object) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tailrace.replica.answers import Turn, cut
+from tailrace.replica.answers import AnswerError, Turn, cut
 from tailrace.replica.javascript import UNDEFINED, Thrown, js_string, member, truthy
 from tailrace.replica.signed_app import (
     FAILURE_TAIL,
@@ -63,12 +64,23 @@ class GeminiProChatSite(SignedApp):
             return _upstream_error(f"[GoogleGenerativeAI Error]: {complaint}")
         marker = find_marker(MARKERS, message)
         if marker is None:
-            answer = await self.ask(well_formed(message), [_turn(content) for content in earlier])
-            return self.streamed(Streamed(tuple(cut(answer.encode()))), TEXT)
+            return await self._answer(well_formed(message), [_turn(content) for content in earlier])
         request[EXCHANGE].markers = (marker.name,)
         if isinstance(marker.play, Failed):
             return _upstream_error(marker.play.message)
         return self.streamed(marker.play, TEXT)
+
+    async def _answer(self, message: str, turns: Sequence[Turn]) -> Reply:
+        try:
+            answer = await self.ask(message, turns)
+        except AnswerError as failed:
+            return _upstream_error(f"{_FETCHING}[{failed.status} {reason(failed.status)}] {failed.message}")
+        return self.streamed(Streamed(tuple(cut(answer.encode()))), TEXT)
+
+
+def reason(status: int) -> str:
+    """Return HTTP's words for `status`, or nothing where it has none."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def joined_parts(content: object) -> str:
