@@ -6,13 +6,11 @@ The checks stand in the plugin's order: action, nonce, message, its own refusals
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from aiohttp import web
-
+from tailrace.replica import outputs
 from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
@@ -38,13 +36,16 @@ from tailrace.replica.frames import (
 from tailrace.replica.nonces import Nonces
 from tailrace.replica.pages import FAKE_TAG, Widget, WordPressPage
 from tailrace.replica.php import json_decode, sanitize_textarea
-from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, Site, find_marker
+from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, Site, find_marker, origin
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 ENDPOINT = "/wp-admin/admin-ajax.php"
 INLINE_ACTION = "wpaicg_chat_shortcode_message"
 FLOATING_ACTION = "wpaicg_chatbox_message"
 
-Output = Callable[[web.Request, Reply], Reply]
+Output = Callable[[Reply], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class AIPowerSite(Site):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._nonces = Nonces(settings.nonce_lifetime, settings.clock)
+        self.nonces = self._nonces = Nonces(settings.nonce_lifetime, settings.clock)
         self._logs: dict[int, int] = {}
 
-    def expire_nonces(self) -> None:
-        """Refuse the nonces of pages served so far."""
-        self._nonces.expire()
+    async def page_of(self, request: web.Request) -> str:
+        """The plugin's script sends it along."""
+        return (await post_fields(request)).get("url", "")
 
     async def answer(self, request: web.Request) -> Reply:
         """Answer a page, the endpoint, a page without its slash (301), or anything else (404)."""
@@ -92,25 +93,25 @@ class AIPowerSite(Site):
             if request.path == page.path:
                 return self._page(request, page)
             if f"{request.path}/" == page.path:
-                return Reply([], HTML, 301, headers=(_SERVER, ("Location", f"{_origin(request)}{page.path}")))
+                return Reply([], HTML, 301, headers=(_SERVER, ("Location", f"{origin(request)}{page.path}")))
         return self._page(request, ChatPage("", request.path, "", 0), status=404)
 
     def _page(self, request: web.Request, page: ChatPage, status: int = 200) -> Reply:
-        origin = _origin(request)
+        here = origin(request)
         nonce = self._nonces.current()
-        widgets = tuple(self._widget(origin, page, bot, nonce) for bot in page.bots)
+        widgets = tuple(self._widget(here, page, bot, nonce) for bot in page.bots)
         title = page.shows if status == 200 else "Nothing here"  # noqa: PLR2004 - HTTP's own number
-        html = WordPressPage(origin, page.path, page.post_id, title, nonce, widgets, page.introduction).html()
-        links = _links(origin, page.post_id) if page.post_id else ()
-        return Reply(list(_blocks(html.encode())), HTML, status, headers=(_SERVER, *links))
+        html = WordPressPage(here, page.path, page.post_id, title, nonce, widgets, page.introduction).html()
+        links = _links(here, page.post_id) if page.post_id else ()
+        return Reply(list(outputs.blocks(html.encode(), 8192)), HTML, status, headers=(_SERVER, *links))
 
-    def _widget(self, origin: str, page: ChatPage, bot: Bot, nonce: str) -> Widget:
+    def _widget(self, here: str, page: ChatPage, bot: Bot, nonce: str) -> Widget:
         return Widget(
             bot_id=bot.id,
             post_id=f"<{page.post_id}" if bot.floating else str(page.post_id),
             nonce=nonce,
             image_nonce=self._nonces.current("image upload"),
-            url=f"{origin}{page.path}".rstrip("/"),
+            url=f"{here}{page.path}".rstrip("/"),
             streams=bot.page_streams,
             assistant=bot.assistant,
             floating=bot.floating,
@@ -131,16 +132,16 @@ class AIPowerSite(Site):
     async def _chat(self, request: web.Request, form: Mapping[str, str], action: str) -> Reply:
         message = sanitize_textarea(form["message"])
         gate, upstream = find_marker(GATES, message), find_marker(UPSTREAMS, message)
-        outputs = [marker for marker in OUTPUTS if marker.text in message]
-        found = (gate, upstream, *outputs)
+        changes = [marker for marker in OUTPUTS if marker.text in message]
+        found = (gate, upstream, *changes)
         request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
         bot = BOTS.get(_number(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
         turns = read_history(form.get("wpaicg_chat_history", ""))
         asked = self._asked(message, bot)
         outcome = Said() if upstream is None else upstream.play
         reply = await self._gated(bot.mode, asked, turns, None if gate is None else gate.play, outcome)
-        for marker in outputs:
-            reply = marker.play(request, reply)
+        for marker in changes:
+            reply = marker.play(reply)
         return reply
 
     async def _gated(
@@ -194,55 +195,29 @@ def _number(text: str) -> int:
     return int(digits[0]) if digits else 0
 
 
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
-
-
-def _links(origin: str, post_id: int) -> tuple[tuple[str, str], ...]:
+def _links(here: str, post_id: int) -> tuple[tuple[str, str], ...]:
     return (
-        ("Link", f'<{origin}/wp-json/>; rel="https://api.w.org/"'),
-        ("Link", f'<{origin}/wp-json/wp/v2/pages/{post_id}>; rel="alternate"; type="application/json"'),
-        ("Link", f"<{origin}/?p={post_id}>; rel=shortlink"),
+        ("Link", f'<{here}/wp-json/>; rel="https://api.w.org/"'),
+        ("Link", f'<{here}/wp-json/wp/v2/pages/{post_id}>; rel="alternate"; type="application/json"'),
+        ("Link", f"<{here}/?p={post_id}>; rel=shortlink"),
     )
 
 
-def _blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
-
-
 def _before(debris: bytes) -> Output:
-    return lambda _request, reply: replace(reply, chunks=[debris, *reply.chunks])
+    return lambda reply: outputs.preceded(reply, debris)
 
 
-def _crlf(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=[chunk.replace(b"\n", b"\r\n") for chunk in reply.chunks])
+def _gzip(reply: Reply) -> Reply:
+    return replace(reply, coding="gzip")
 
 
-def _split(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=list(_blocks(b"".join(reply.chunks), 37)))
-
-
-def _gzip(request: web.Request, reply: Reply) -> Reply:
-    if "gzip" not in request.headers.get("Accept-Encoding", ""):
-        return reply
-    packer = zlib.compressobj(wbits=31)
-    chunks = [packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) for chunk in reply.chunks]
-    return replace(reply, chunks=[*chunks, packer.flush()], headers=[*reply.headers, ("Content-Encoding", "gzip")])
-
-
-def _slow(_request: web.Request, reply: Reply) -> Reply:
+def _slow(reply: Reply) -> Reply:
     return reply  # the pace is set for the whole exchange
 
 
 _SERVER = ("Server", "nginx")
 _GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
 _LONG = " ".join(f"word{number}" for number in range(400))
-_NOTICES = b"".join(
-    b"<br />\n<b>Deprecated</b>:  Function plugin_helper_%d() is deprecated in "
-    b"<b>/srv/site/wp-content/plugins/helper/part-%d.php</b> on line <b>%d</b><br />\n" % (number, number, 7 * number)
-    for number in range(1, 21)
-)
-
 _DEFAULT = Bot(0, ChatMode(), page_streams=True)
 # The page says that the floating bot does not stream, and the plugin streams (page_widget, widget_action_ok).
 _FLOATING = Bot(0, ChatMode(), page_streams=False, floating=True)
@@ -350,11 +325,11 @@ UPSTREAMS: tuple[Marker[Outcome], ...] = (
 )
 
 OUTPUTS: tuple[Marker[Output], ...] = (
-    Marker("bom", "another plugin's byte order mark before the reply", _before(b"\xef\xbb\xbf\n")),
-    Marker("blank", "blank lines before the reply", _before(b"\n\n\r\n")),
-    Marker("notices", "PHP notices, as HTML, before the reply", _before(_NOTICES)),
-    Marker("crlf", "lines end with CRLF", _crlf),
-    Marker("split", "chunks of 37 bytes, wherever that cuts", _split),
+    Marker("bom", "another plugin's byte order mark before the reply", _before(outputs.BOM)),
+    Marker("blank", "blank lines before the reply", _before(outputs.BLANK_LINES)),
+    Marker("notices", "PHP notices, as HTML, before the reply", _before(outputs.NOTICES)),
+    Marker("crlf", "lines end with CRLF", outputs.with_crlf),
+    Marker("split", "chunks of 37 bytes, wherever that cuts", lambda reply: outputs.split(reply, 37)),
     Marker("gzip", "gzip, flushed at each frame, for clients that accept it", _gzip),
     Marker("slow", "ten times the pace", _slow),
 )
