@@ -27,14 +27,17 @@ from tailrace.stream import ChatStream, stream_deltas
 if TYPE_CHECKING:
     from tailrace.providers import (
         AsyncGeneratorProvider,
+        ChatgptDemoProvider,
         ChatGptEs,
         ChatgptFree,
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
+        OpenAIProvider,
         ProviderModelMixin,
         WordPressChatProvider,
     )
+    from tailrace.sites import site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -42,11 +45,13 @@ __all__ = [
     "ChatGptt",
     "ChatStream",
     "ChatWidget",
+    "ChatgptDemoProvider",
     "ChatgptFree",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
     "Messages",
+    "OpenAIProvider",
     "Page",
     "PageScanner",
     "PageTokens",
@@ -60,6 +65,7 @@ __all__ = [
     "format_prompt",
     "scan_page",
     "sign_request",
+    "site",
     "stream_deltas",
 ]
 
@@ -68,13 +74,16 @@ _PROVIDERS = frozenset(
         "AsyncGeneratorProvider",
         "ChatGptEs",
         "ChatGptt",
+        "ChatgptDemoProvider",
         "ChatgptFree",
         "GPROChat",
         "GeminiProChatProvider",
+        "OpenAIProvider",
         "ProviderModelMixin",
         "WordPressChatProvider",
     }
 )
+_SITES = frozenset({"site"})
 
 
 def __getattr__(name: str) -> object:
@@ -82,6 +91,10 @@ def __getattr__(name: str) -> object:
         from tailrace import providers  # noqa: PLC0415 - on first use
 
         return getattr(providers, name)
+    if name in _SITES:
+        from tailrace import sites  # noqa: PLC0415 - on first use
+
+        return getattr(sites, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

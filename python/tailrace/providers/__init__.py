@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from tailrace.providers.chatgptes import ChatGptEs
     from tailrace.providers.chatgptfree import ChatgptFree
     from tailrace.providers.chatgptt import ChatGptt
-    from tailrace.providers.geminiprochat import GeminiProChatProvider
+    from tailrace.providers.geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
     from tailrace.providers.gprochat import GPROChat
+    from tailrace.providers.openai import OpenAIProvider
     from tailrace.providers.wordpress import WordPressChatProvider
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "ChatGptEs",
     "ChatGptt",
     "ChatProvider",
+    "ChatgptDemoProvider",
     "ChatgptFree",
     "GPROChat",
     "GeminiProChatProvider",
+    "OpenAIProvider",
     "ProviderModelMixin",
     "WordPressChatProvider",
     "provider_named",
@@ -38,7 +41,9 @@ _HOMES = {
     "ChatgptFree": "chatgptfree",
     "ChatGptEs": "chatgptes",
     "GPROChat": "gprochat",
+    "ChatgptDemoProvider": "geminiprochat",
     "GeminiProChatProvider": "geminiprochat",
+    "OpenAIProvider": "openai",
     "WordPressChatProvider": "wordpress",
 }
 

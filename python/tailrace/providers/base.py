@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
 from tailrace.messages import Messages, Turn, parse_messages
+from tailrace.providers.conversation import Conversation
 from tailrace.stream import ChatStream, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
 from tailrace.transport.rules import checked_url
@@ -84,6 +85,10 @@ class AsyncGeneratorProvider(ABC):
     supports_stream: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = False
     supports_message_history: ClassVar[bool] = False
+    use_stream_timeout: ClassVar[bool] = True
+    """gpt4free's client asks this of every provider: whether its own `stream_timeout` is for streams."""
+    live: ClassVar[int] = 0
+    """gpt4free's client counts here how a provider did. Nothing of ours reads it."""
 
     @classmethod
     @abstractmethod
@@ -252,6 +257,12 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         )
 
     @classmethod
+    def conversation(cls, **options: Any) -> Conversation:
+        """Begin a dialogue: `model`, `system`, and any option of `create_async_generator`, for all its turns."""
+        world = options.pop("world", None)
+        return Conversation(cls, World() if world is None else world, **options)
+
+    @classmethod
     @abstractmethod
     def call(cls, options: CallOptions) -> Call:
         """Make the call that `create_async_generator` streams."""
@@ -297,17 +308,18 @@ class Call(ABC):
     def __init__(self, provider: type[ChatProvider], options: CallOptions) -> None:
         self.provider = provider
         self.options = options
+        self.turns: list[Turn] = []
         self.connections: Connections | None = None
         self._session: Session | None = None
 
     async def open(self) -> Opening:
         """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
-        turns = parse_messages(self.options.messages)
-        if not any(turn.text.strip() for turn in turns):
+        self.turns = parse_messages(self.options.messages)
+        if not any(turn.text.strip() for turn in self.turns):
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.provider.get_model(self.options.model)
         self.connections = Connections(self.options.transport, self.provider.transport_kind)
-        return await self.send(model, turns)
+        return await self.send(model, self.turns)
 
     @abstractmethod
     async def send(self, model: str, turns: list[Turn]) -> Opening:

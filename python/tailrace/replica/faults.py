@@ -278,7 +278,7 @@ class _ExpiredNonce(Effect):
             return reply
         self.pages -= 1
         page = b"".join(reply.chunks).replace(site.nonces.current().encode(), site.nonces.expired().encode())
-        return replace(reply, chunks=list(outputs.blocks(page, _BLOCK)))
+        return replace(reply, chunks=list(outputs.blocks(page)))
 
 
 @dataclass(slots=True)
@@ -388,7 +388,6 @@ def _number(name: str, argument: str, default: int, most: int, *, least: int = 1
 
 _OK = 200
 _MOST_DIGITS = 20
-_BLOCK = 8192
 _MEBIBYTE = b"x" * 2**20
 _HTML = "text/html; charset=UTF-8"
 _CHALLENGE_PAGE = (

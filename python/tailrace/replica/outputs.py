@@ -40,7 +40,7 @@ def split(reply: Reply, size: int) -> Reply:
     return replace(reply, chunks=chunks, pace=reply.pace * len(reply.chunks) / max(1, len(chunks)))
 
 
-def blocks(data: bytes, size: int) -> Iterator[bytes]:
+def blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
     """Cut `data` into blocks of `size` bytes."""
     return (data[at : at + size] for at in range(0, len(data), size))
 

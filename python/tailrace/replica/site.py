@@ -129,11 +129,6 @@ class Site(ABC):
         return well_formed(answer)
 
 
-def origin(request: web.Request) -> str:
-    """Return what stands before the paths of the site's links: the origin, and below it what led here."""
-    return f"{request.scheme}://{request.host}{request.get(PREFIX, '')}"
-
-
 def well_formed(text: str) -> str:
     """Return `text` with one U+FFFD for each lone surrogate, as a browser's encoder writes it."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
