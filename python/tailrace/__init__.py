@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         ProviderModelMixin,
         WordPressChatProvider,
     )
-    from tailrace.sites import site
+    from tailrace.sites import discover, site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -61,6 +61,7 @@ __all__ = [
     "Usage",
     "WordPressChatProvider",
     "__version__",
+    "discover",
     "errors",
     "format_prompt",
     "scan_page",
@@ -83,7 +84,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
-_SITES = frozenset({"site"})
+_SITES = frozenset({"discover", "site"})
 
 
 def __getattr__(name: str) -> object:

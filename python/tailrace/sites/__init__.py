@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
+from tailrace.sites.discovery import Bot, Discovery, discover
 from tailrace.sites.profiles import Profile, Settings, load_profiles, profile_files
 from tailrace.sites.registry import ProfiledSite, site
 
 __all__ = [
     "DEFAULT_DIALECT",
     "DIALECTS",
+    "Bot",
+    "Discovery",
     "Profile",
     "ProfiledSite",
     "Settings",
+    "discover",
     "load_profiles",
     "profile_files",
     "site",

@@ -156,7 +156,7 @@ def read_text(file: Path) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise ProfileError(str(file), "", f"it is larger than {MAX_FILE_BYTES} bytes")
     try:
-        return data.decode().replace("\r\n", "\n")
+        return data.decode()
     except UnicodeDecodeError:
         raise ProfileError(str(file), "", "it is not UTF-8") from None
 
