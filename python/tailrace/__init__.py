@@ -22,6 +22,7 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.retries import RetryPolicy
 from tailrace.stream import ChatStream, stream_deltas
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
+        IterListProvider,
         OpenAIProvider,
         ProviderModelMixin,
+        RetryProvider,
         WordPressChatProvider,
     )
     from tailrace.sites import discover, site
@@ -50,12 +53,15 @@ __all__ = [
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "Messages",
     "OpenAIProvider",
     "Page",
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RetryPolicy",
+    "RetryProvider",
     "SSEDecoder",
     "ServerSentEvent",
     "Usage",
@@ -80,7 +86,9 @@ _PROVIDERS = frozenset(
         "GPROChat",
         "GeminiProChatProvider",
         "OpenAIProvider",
+        "IterListProvider",
         "ProviderModelMixin",
+        "RetryProvider",
         "WordPressChatProvider",
     }
 )

@@ -6,6 +6,7 @@ when a nonce from the cache was refused. Source: the protocol notes on AI Power 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -75,6 +76,20 @@ class WordPressCall(Call):
         self._outgoing: Outgoing | None = None
         self._fresh = False
         self._renewed = False
+        self._renewal: asyncio.Task[SiteTokens] | None = None
+
+    async def aclose(self) -> None:
+        """See `Call.aclose`. A renewal that still runs ends with the call it runs in the background of."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+        await super().aclose()
+
+    def abort(self) -> None:
+        """See `Call.abort`."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        super().abort()
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Post the conversation with tokens from the cache or the page. The site chooses its model itself."""
@@ -186,6 +201,8 @@ class WordPressCall(Call):
         if fixed is not None:
             return fixed, True
         cached = await self._cache.get(self._key, self._led(self._from_page))
+        if not cached.fresh:
+            self._renewal = self._cache.renew_early(self._key, self._led(self._newer))
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:

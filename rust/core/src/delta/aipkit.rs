@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
 use super::DeltaSink;
-use super::no_answer::{NO_MESSAGE, judge_json, read_site_error};
+use super::no_answer::{judge_json, read_site_error};
 use super::openai::{DONE, end_with_answer, is_truthy};
 use super::reply::{Ids, Reply};
 
@@ -172,14 +172,12 @@ fn note_id(name: &str, id: Option<Text<'_>>, reply: &mut Reply) {
 fn fail_event(data: &str, reply: &mut Reply) {
     match Frame::read(data) {
         Ok(frame) => fail(data, frame.has_quota_notice, reply),
-        Err(_) if data.trim_ascii().is_empty() => reply.fail(ErrorKind::Upstream, NO_MESSAGE, None, data),
         Err(_) => reply.fail(ErrorKind::Upstream, data, None, data),
     }
 }
 
 fn fail(raw: &str, has_quota_notice: bool, reply: &mut Reply) {
     let error = read_site_error(raw).unwrap_or_default();
-    let message = error.message.unwrap_or_else(|| NO_MESSAGE.to_owned());
     let code = if has_quota_notice { Some(QUOTA_NOTICE.to_owned()) } else { error.code };
-    reply.fail(ErrorKind::Upstream, message, code, raw);
+    reply.fail(ErrorKind::Upstream, error.message.unwrap_or_default(), code, raw);
 }
