@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         RetryProvider,
         WordPressChatProvider,
     )
-    from tailrace.sites import discover, site
+    from tailrace.sites import discover, doctor, site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -68,6 +68,7 @@ __all__ = [
     "WordPressChatProvider",
     "__version__",
     "discover",
+    "doctor",
     "errors",
     "format_prompt",
     "scan_page",
@@ -92,7 +93,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
-_SITES = frozenset({"discover", "site"})
+_SITES = frozenset({"discover", "doctor", "site"})
 
 
 def __getattr__(name: str) -> object:
