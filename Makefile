@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients lint format wheel sdist clean
 
 all: lint test
 
@@ -34,6 +34,17 @@ test-rust:
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
 
+# Programs of other people that use ours, in an environment of their own: what they need must not decide what we need.
+test-clients: .venv-clients/.installed
+	rm -rf dist/clients && $(BIN)/maturin build --quiet --release --locked --out dist/clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/clients/*.whl
+	.venv-clients/bin/python -m pytest tests/clients
+
+.venv-clients/.installed: requirements-clients.lock $(VENV)/.installed
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
+	touch $@
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 lint: $(VENV)/.built
@@ -59,5 +70,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) dist target
+	rm -rf $(VENV) .venv-clients dist target
 	find python tests -name __pycache__ -prune -exec rm -rf {} +

@@ -28,16 +28,19 @@ from tailrace.stream import ChatStream, stream_deltas
 if TYPE_CHECKING:
     from tailrace.providers import (
         AsyncGeneratorProvider,
+        ChatgptDemoProvider,
         ChatGptEs,
         ChatgptFree,
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
         IterListProvider,
+        OpenAIProvider,
         ProviderModelMixin,
         RetryProvider,
         WordPressChatProvider,
     )
+    from tailrace.sites import site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -45,12 +48,14 @@ __all__ = [
     "ChatGptt",
     "ChatStream",
     "ChatWidget",
+    "ChatgptDemoProvider",
     "ChatgptFree",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
     "IterListProvider",
     "Messages",
+    "OpenAIProvider",
     "Page",
     "PageScanner",
     "PageTokens",
@@ -66,6 +71,7 @@ __all__ = [
     "format_prompt",
     "scan_page",
     "sign_request",
+    "site",
     "stream_deltas",
 ]
 
@@ -74,15 +80,18 @@ _PROVIDERS = frozenset(
         "AsyncGeneratorProvider",
         "ChatGptEs",
         "ChatGptt",
+        "ChatgptDemoProvider",
         "ChatgptFree",
         "GPROChat",
         "GeminiProChatProvider",
+        "OpenAIProvider",
         "IterListProvider",
         "ProviderModelMixin",
         "RetryProvider",
         "WordPressChatProvider",
     }
 )
+_SITES = frozenset({"site"})
 
 
 def __getattr__(name: str) -> object:
@@ -90,6 +99,10 @@ def __getattr__(name: str) -> object:
         from tailrace import providers  # noqa: PLC0415 - on first use
 
         return getattr(providers, name)
+    if name in _SITES:
+        from tailrace import sites  # noqa: PLC0415 - on first use
+
+        return getattr(sites, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

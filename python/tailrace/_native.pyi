@@ -93,8 +93,9 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """A decoder for one HTTP reply.
 
-        `dialect`: ``openai``, ``ai-power`` or ``text``. `content_type` and `status` are the reply's. `failure_tail`
-        (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits in bytes.
+        `dialect`: ``openai``, ``ai-power``, ``aipkit`` or ``text``. `content_type` and `status` are the reply's.
+        `failure_tail` (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits are in
+        bytes.
         InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a limit that is not above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:

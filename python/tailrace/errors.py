@@ -4,8 +4,9 @@
 
     TailraceError
     ├── InvalidRequestError (ValueError)      the caller's input cannot be sent
-    │   └── ModelNotFoundError
-    │       └── ModelNotSupportedError
+    │   ├── ModelNotFoundError
+    │   │   └── ModelNotSupportedError
+    │   └── ProfileError                      a file of site profiles: file, key, what was expected
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -61,6 +62,7 @@ __all__ = [
     "NetworkError",
     "NonceRefusedError",
     "PaymentRequiredError",
+    "ProfileError",
     "ProviderNotFoundError",
     "ProviderNotWorkingError",
     "ProxyError",
@@ -115,6 +117,15 @@ class ModelNotFoundError(InvalidRequestError):
 
 class ModelNotSupportedError(ModelNotFoundError):
     """The provider lists its models, and the one asked for is not among them."""
+
+
+class ProfileError(InvalidRequestError):
+    """A file of site profiles cannot be used. `file` and `key` say where; `key` is empty for the file as a whole."""
+
+    def __init__(self, file: str, key: str, problem: str) -> None:
+        self.file = file
+        self.key = key
+        super().__init__(f"{file}: {f'{key}: ' if key else ''}{problem}")
 
 
 class ProviderNotFoundError(TailraceError):
@@ -320,7 +331,7 @@ class ChallengeError(CloudflareError):
         super().__init__("challenge", message, status=status, code=code, raw=raw)
 
 
-_QUOTA_CODE = "tokenLimitReached"  # AI Power's own flag
+_QUOTA_CODES = frozenset({"tokenLimitReached", "quota_notice"})  # AI Power's own flag, AIPKit's
 _STATUS_ERRORS: dict[int, type[ResponseStatusError]] = {
     401: MissingAuthError,
     402: PaymentRequiredError,
@@ -340,7 +351,7 @@ def reply_error(
         return ChallengeError(status=status, code=code, raw=raw)
     if kind == "limit":
         return LimitExceeded(message, status=status, code=code, raw=raw)
-    if code == _QUOTA_CODE:
+    if code in _QUOTA_CODES:
         return ConversationLimitError(kind, message, status=status, code=code, raw=raw)
     if status is None or status < _FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)

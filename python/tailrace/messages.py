@@ -8,13 +8,17 @@ from typing import Any
 
 from tailrace.errors import InvalidRequestError
 
-__all__ = ["Message", "Messages", "Turn", "browser_text", "format_prompt", "parse_messages"]
+__all__ = ["SYSTEM_ROLES", "Message", "Messages", "Turn", "browser_text", "format_prompt", "parse_messages"]
 
 Message = dict[str, Any]
 """One message as OpenAI's clients write it: ``{"role": …, "content": str | list of parts | None}``."""
 
 Messages = list[Message]
 """A list alias that can be called like a constructor, as code written for gpt4free does."""
+
+
+SYSTEM_ROLES = ("system", "developer")
+"""Roles that instruct rather than speak; the second is OpenAI's newer name for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,8 @@ def turns_prompt(
     lines = [
         f"{turn.role.capitalize()}: {turn.text}"
         for turn in turns
-        if turn.text.strip() and (include_system or turn.role not in _SYSTEM_ROLES)
+        if turn.text.strip() and (include_system or turn.role not in SYSTEM_ROLES)
     ]
     if not do_continue:
         lines.append("Assistant:")
     return "\n".join(lines)
-
-
-_SYSTEM_ROLES = ("system", "developer")

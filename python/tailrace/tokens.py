@@ -98,6 +98,19 @@ class TokenCache(Generic[T]):
                 del self._entries[key]
         return (await self.get(key, fetch)).value
 
+    def renew_early(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> asyncio.Task[T] | None:
+        """Begin to replace a value that is past half its life, while it is still served; None for a younger one.
+
+        The task is the caller's to end: it may be cancelled at any time. Its failure matters to nobody.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or self._clock() - entry.stored_at < self._lifetime / 2:
+                return None
+        task = asyncio.ensure_future(self._join(key, fetch))
+        task.add_done_callback(_look_at_failure)
+        return task
+
     def forget(self, key: CacheKey) -> None:
         """Drop one site's value."""
         with self._lock:
@@ -151,3 +164,9 @@ class TokenCache(Generic[T]):
             await asyncio.wait([flight.task])
             if not flight.task.cancelled():
                 flight.task.exception()  # of a fetch that failed while it was ended: nobody is left to be told
+
+
+def _look_at_failure(task: asyncio.Task[T]) -> None:
+    """The old value still serves, and the next caller tries again: asyncio need not complain that nobody looked."""
+    if not task.cancelled():
+        task.exception()

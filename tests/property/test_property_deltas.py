@@ -240,7 +240,7 @@ def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, as_t
 
 
 options = st.fixed_dictionaries(
-    {"dialect": st.sampled_from(["openai", "ai-power", "text"])},
+    {"dialect": st.sampled_from(["openai", "ai-power", "aipkit", "text"])},
     optional={
         "status": mostly(st.just(200), st.just(404)),
         "content_type": st.sampled_from(["text/html", "text/plain; charset=utf-8", "text/event-stream"]),
@@ -258,6 +258,11 @@ events = st.sampled_from(
         b'event: message\ndata: {"choices":[{"delta":{"content":"no "key" "}}]}\n\n',
         b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"ab"}}]}}\n\n',
         b"event: done\ndata: x\n\n",
+        b'data: {"delta":"\xc3\xa9\\u00e9"}\n\n',
+        b'event: message_start\ndata: {"message_id":"m"}\n\n',
+        b'event: openai_response_id\ndata: {"id":"r"}\n\n',
+        b'event: error\nid: err-1\ndata: {"error":"e","quota_notice":{"a":1}}\n\n',
+        b'event: done\ndata: {"finished":true}',
         b"data: [DONE]\n\n",
         b": ping\n\n",
         b"data: {\n\n",
@@ -273,6 +278,8 @@ fragments = st.one_of(
             b"event: done\n",
             b"event: thread.message.delta\n",
             b"event: assistant_error\n",
+            b"event: error\n",
+            b"event: message_start\n",
             b": ping\n\n",
             b"id: 1\n",
             b"\n",
@@ -288,6 +295,9 @@ fragments = st.one_of(
             b'{"choices":[{"message":{"content":"ab"},"finish_reason":"stop"}]}',
             b'{"status":"success","data":"ab"}',
             b'{"status":"error","msg":"m &amp; n"}',
+            b'{"success":true,"data":{"reply":"ab","message_id":"m"}}',
+            b'{"success":false,"data":{"message":"m &amp; n","code":"c"}}',
+            b'{"error":"m","quota_notice":{"a":1}}',
             b'data: {"msg":"m","messageFlagged":true}\n\n',
             b'data: {"error":{"message":"m","code":7}}\n\n',
             b'data: {"choices":[{"text":"ab","finish_reason":"stop"}]}\n\n',

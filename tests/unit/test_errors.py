@@ -82,6 +82,8 @@ def test_names_of_gpt4free_are_all_there() -> None:
         ("limit", 500, None, errors.LimitExceeded),
         ("upstream", 200, "tokenLimitReached", errors.ConversationLimitError),
         ("upstream", 429, "tokenLimitReached", errors.ConversationLimitError),
+        ("upstream", 200, "quota_notice", errors.ConversationLimitError),
+        ("upstream", 429, "quota_notice", errors.ConversationLimitError),
     ],
 )
 def test_a_reply_gives_the_error_that_tells_most(

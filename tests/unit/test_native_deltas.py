@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OPTIONS = ("content_type", "status", "failure_tail", "max_event_bytes", "max_body_bytes")
 CHUNK = b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+QUOTA = b'event: error\nid: err-1\ndata: {"error":"m","quota_notice":{"message":"m"}}\n\n'
+REFUSED = b'{"success":false,"data":{"message":"m","code":"nonce_failure_cache_sse"}}'
 CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
 
 
@@ -104,6 +106,9 @@ REPLIES: list[tuple[type[StreamError], str, dict[str, Any], bytes]] = [
     (errors.LimitExceeded, "limit", {"max_event_bytes": 10}, CHUNK),
     (errors.LimitExceeded, "limit", {"max_body_bytes": 10}, b'{"choices":[]}'),
     (errors.ConversationLimitError, "upstream", {"dialect": "ai-power"}, b'{"msg":"m","tokenLimitReached":true}'),
+    (errors.ConversationLimitError, "upstream", {"dialect": "aipkit"}, QUOTA),
+    (errors.ResponseStatusError, "upstream", {"dialect": "aipkit", "status": 403}, REFUSED),
+    (errors.RateLimitError, "upstream", {"dialect": "aipkit", "status": 429}, REFUSED),
     (errors.MissingAuthError, "upstream", {"status": 401}, b"no"),
     (errors.PaymentRequiredError, "upstream", {"status": 402}, b"no"),
     (errors.RateLimitError, "upstream", {"status": 429}, b"no"),
@@ -179,7 +184,7 @@ def test_options_that_cannot_be() -> None:
         with pytest.raises(InvalidRequestError, match="status must be an HTTP status"):
             DeltaDecoder(status=status)
     for dialect in ("", "OpenAI", "aipkit ", "\ud800"):
-        with pytest.raises(InvalidRequestError, match="the decoder dialects are openai, ai-power and text"):
+        with pytest.raises(InvalidRequestError, match="the decoder dialects are openai, ai-power, aipkit and text"):
             DeltaDecoder(dialect)
 
 

@@ -15,6 +15,7 @@ from tailrace.cli.chat import chat
 from tailrace.cli.decode import decode
 from tailrace.cli.providers import providers
 from tailrace.cli.replica import replica
+from tailrace.cli.sites import sites
 from tailrace.errors import TailraceError
 
 __all__ = ["cli", "main"]
@@ -33,6 +34,7 @@ cli.add_command(chat)
 cli.add_command(decode)
 cli.add_command(providers)
 cli.add_command(replica)
+cli.add_command(sites)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tailrace.cli.loop import run
-from tailrace.errors import ProviderNotFoundError, TailraceError
-from tailrace.providers import provider_named
+from tailrace.errors import TailraceError
+from tailrace.sites import DIALECTS, site
 
 if TYPE_CHECKING:
     from tailrace.messages import Messages
@@ -21,42 +21,46 @@ if TYPE_CHECKING:
 __all__ = ["chat"]
 
 
-def _provider(context: click.Context, parameter: click.Parameter, name: str) -> type[ChatProvider]:
-    try:
-        return provider_named(name)
-    except ProviderNotFoundError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-
-
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("--provider", default="ChatGptt", show_default=True, callback=_provider, help="Who answers.")
+@click.option(
+    "--provider",
+    default="ChatGptt",
+    show_default=True,
+    help="Who answers: a provider, a site of tailrace.toml, or the URL of a page.",
+)
+@click.option("--dialect", type=click.Choice(list(DIALECTS)), help="What a URL speaks; WordPress unless given.")
 @click.option("--model", default="", help="Model name; the provider's default unless given.")
 @click.option("--system", help="A system message in front of the prompt.")
 @click.option("--url", help="Another deployment of the provider's software: the page that shows the bot.")
 @click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option("--timeout", type=float, default=120, show_default=True, help="Seconds: first byte, and each silence.")
+@click.option(
+    "--timeout", type=float, help="Seconds: first byte, and each silence; 120 or the site's own unless given."
+)
 @click.option("--replica", is_flag=True, help="Ask a replica of the site, started on this machine for this call.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: deltas, then how it ended.")
 def chat(  # one parameter an option
     prompt: str | None,
-    provider: type[ChatProvider],
+    provider: str,
+    dialect: str | None,
     model: str,
     system: str | None,
     url: str | None,
     proxy: str | None,
-    timeout: float,
+    timeout: float | None,
     replica: bool,
     as_json: bool,
 ) -> None:
     """Send PROMPT and print the answer as it arrives. Without PROMPT, or with "-", it is read from stdin."""
     if replica and url is not None:
         raise click.UsageError("--replica has a URL of its own: leave out --url")
+    asked = site(provider, dialect=dialect)
     messages = [{"role": "user", "content": _text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    options = {"url": url, "proxy": proxy, "timeout": timeout}
-    run(_chat(provider, model, messages, options, replica=replica, as_json=as_json))
+    given = {"url": url, "proxy": proxy, "timeout": timeout}
+    options = {name: value for name, value in given.items() if value is not None}
+    run(_chat(asked, model, messages, options, replica=replica, as_json=as_json))
 
 
 def _text(prompt: str | None) -> str:
@@ -85,8 +89,8 @@ async def _chat(
         if replica:
             from tailrace.replica import Replica  # noqa: PLC0415 - a server, needed for this option only
 
-            site = await stack.enter_async_context(Replica())
-            options["url"] = site.url(provider.dialect)
+            sites = await stack.enter_async_context(Replica())
+            options["url"] = sites.url(provider.dialect)
         stream = await stack.enter_async_context(provider.create_async_generator(model, messages, **options))
         await (_print_json(stream) if as_json else _print_text(stream))
 

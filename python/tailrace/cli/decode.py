@@ -18,7 +18,7 @@ READ_SIZE = 64 * 2**10
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
     "--dialect",
-    type=click.Choice(["openai", "ai-power", "text"]),
+    type=click.Choice(["openai", "ai-power", "aipkit", "text"]),
     default="openai",
     show_default=True,
     help="The reply's form.",

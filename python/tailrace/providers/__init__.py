@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from tailrace.providers.chatgptes import ChatGptEs
     from tailrace.providers.chatgptfree import ChatgptFree
     from tailrace.providers.chatgptt import ChatGptt
-    from tailrace.providers.geminiprochat import GeminiProChatProvider
+    from tailrace.providers.geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
     from tailrace.providers.gprochat import GPROChat
+    from tailrace.providers.openai import OpenAIProvider
     from tailrace.providers.retry import FallbackStream, IterListProvider, RetryProvider
     from tailrace.providers.wordpress import WordPressChatProvider
 
@@ -22,11 +23,13 @@ __all__ = [
     "ChatGptEs",
     "ChatGptt",
     "ChatProvider",
+    "ChatgptDemoProvider",
     "ChatgptFree",
     "FallbackStream",
     "GPROChat",
     "GeminiProChatProvider",
     "IterListProvider",
+    "OpenAIProvider",
     "ProviderModelMixin",
     "RetryProvider",
     "WordPressChatProvider",
@@ -42,7 +45,9 @@ _HOMES = {
     "ChatgptFree": "chatgptfree",
     "ChatGptEs": "chatgptes",
     "GPROChat": "gprochat",
+    "ChatgptDemoProvider": "geminiprochat",
     "GeminiProChatProvider": "geminiprochat",
+    "OpenAIProvider": "openai",
     "FallbackStream": "retry",
     "IterListProvider": "retry",
     "RetryProvider": "retry",

@@ -19,7 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
 from tailrace.messages import Messages, Turn, parse_messages
-from tailrace.stream import ChatStream, Opening
+from tailrace.providers.conversation import Conversation
+from tailrace.retries import Retrying, RetryPolicy
+from tailrace.stream import ChatStream, Exchange, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
 from tailrace.transport.rules import checked_url
 
@@ -84,6 +86,10 @@ class AsyncGeneratorProvider(ABC):
     supports_stream: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = False
     supports_message_history: ClassVar[bool] = False
+    use_stream_timeout: ClassVar[bool] = True
+    """gpt4free's client asks this of every provider: whether its own `stream_timeout` is for streams."""
+    live: ClassVar[int] = 0
+    """gpt4free's client counts here how a provider did. Nothing of ours reads it."""
 
     @classmethod
     @abstractmethod
@@ -205,6 +211,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT,
         total_timeout: float | None = None,
         comments_restart_idle: bool = False,
+        retry: RetryPolicy | None = None,
         world: World | None = None,
         **kwargs: Any,
     ) -> ChatStream:
@@ -213,8 +220,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         `proxy`: URL of an http, https or socks proxy, used for every request of the call. `timeout`: seconds for the
         first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
         `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
-        follows it. `transport`: connections to share between calls. Whatever else a caller passes is ignored unless
-        the provider names it.
+        follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
+        when a failure may pass; every try costs the site an answer, so none is made unless asked for. Whatever else a
+        caller passes is ignored unless the provider names it.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
@@ -245,11 +253,17 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             extra=kwargs,
         )
         return ChatStream(
-            cls.call(options),
+            cls.call(options) if retry is None else _retrying(cls, options, retry),
             idle=timeouts.idle,
             total=timeouts.total,
             comments_restart_idle=comments_restart_idle,
         )
+
+    @classmethod
+    def conversation(cls, **options: Any) -> Conversation:
+        """Begin a dialogue: `model`, `system`, and any option of `create_async_generator`, for all its turns."""
+        world = options.pop("world", None)
+        return Conversation(cls, World() if world is None else world, **options)
 
     @classmethod
     @abstractmethod
@@ -264,6 +278,12 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         if not cls.api_endpoint:
             return checked_site(url), None
         return url, at_origin(url, urlsplit(cls.api_endpoint).path)
+
+
+def _retrying(provider: type[ChatProvider], options: CallOptions, policy: RetryPolicy) -> Exchange:
+    if not isinstance(policy, RetryPolicy):
+        raise InvalidRequestError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
+    return Retrying(lambda: provider.call(options), policy, chance=options.world.random)
 
 
 def checked_site(url: str) -> str:
@@ -297,17 +317,18 @@ class Call(ABC):
     def __init__(self, provider: type[ChatProvider], options: CallOptions) -> None:
         self.provider = provider
         self.options = options
+        self.turns: list[Turn] = []
         self.connections: Connections | None = None
         self._session: Session | None = None
 
     async def open(self) -> Opening:
         """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
-        turns = parse_messages(self.options.messages)
-        if not any(turn.text.strip() for turn in turns):
+        self.turns = parse_messages(self.options.messages)
+        if not any(turn.text.strip() for turn in self.turns):
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.provider.get_model(self.options.model)
         self.connections = Connections(self.options.transport, self.provider.transport_kind)
-        return await self.send(model, turns)
+        return await self.send(model, self.turns)
 
     @abstractmethod
     async def send(self, model: str, turns: list[Turn]) -> Opening:

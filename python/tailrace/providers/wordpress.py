@@ -1,59 +1,40 @@
-"""Sites that run the WordPress chat plugin AI Power, 1.x line (site dialect ``ai-power``).
+"""Sites that run the WordPress chat plugin: AI Power up to 2.2 (``ai-power``), AIPKit since 2.3 (``aipkit``).
 
-The page holds a nonce and a post id; a message is posted with them to ``admin-ajax.php``; the reply is a stream, or one
-JSON body. Source: the protocol notes on AI Power and the captured replies of 1.8.79 to 1.9.18.
+The page holds the tokens and tells which line it is. A message is posted with them, and repeated once with new ones
+when a nonce from the cache was refused. Source: the protocol notes on AI Power and the captured replies.
 """
 
 from __future__ import annotations
 
-import string
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
-from tailrace._native import DeltaDecoder, PageScanner
-from tailrace.errors import (
-    EndpointError,
-    NonceRefusedError,
-    ProviderNotWorkingError,
-    StreamError,
-    TailraceError,
-    reply_error,
-)
-from tailrace.messages import turns_prompt
-from tailrace.providers.base import Call, CallOptions, ChatProvider, at_origin
-from tailrace.stream import Opening
+from tailrace.errors import NonceRefusedError, StreamError, TailraceError
+from tailrace.messages import SYSTEM_ROLES, turns_prompt
+from tailrace.providers import ai_power, aipkit
+from tailrace.providers.base import Call, CallOptions, ChatProvider
+from tailrace.providers.page import SiteTokens, endpoint_of, fetch_tokens
+from tailrace.providers.visitor import Outgoing, Visitor
 from tailrace.tokens import CacheKey, TokenCache, cache_key
-from tailrace.transport import read_within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from tailrace._native import ChatWidget, Page, PageTokens
+    from tailrace._native import DeltaDecoder
     from tailrace.messages import Turn
-    from tailrace.transport import Reply, Session
+    from tailrace.stream import Opening
+    from tailrace.transport import Session
 
 __all__ = ["SiteTokens", "WordPressCall", "WordPressChatProvider"]
 
-AJAX_PATH = "/wp-admin/admin-ajax.php"
-MAX_PAGE_BYTES = 4 * 2**20
-MAX_ERROR_PAGE_BYTES = 64 * 2**10
-
-
-@dataclass(frozen=True, slots=True)
-class SiteTokens:
-    """What a site's page gave: enough to post a message. Its repr does not show the nonce."""
-
-    nonce: str = field(repr=False)
-    post_id: str
-    url: str
-    endpoint: str
-    bot_id: str = "0"
-    popup: bool = False
-
 
 class WordPressChatProvider(ChatProvider):
-    """Any site with the plugin: set `url` to the page that shows the bot."""
+    """Any site with the plugin: set `url` to the page that shows the bot.
+
+    Beside the common parameters a call takes `bot_id`, `native_history`, `token_cache`, and the ids of `Visitor` to go
+    on with an earlier dialogue.
+    """
 
     dialect = "ai-power"
     supports_system_message = True
@@ -61,6 +42,9 @@ class WordPressChatProvider(ChatProvider):
 
     bot_id: ClassVar[str | None] = None
     """Which bot of the page answers; None: the first one."""
+
+    native_history: ClassVar[bool] = False
+    """1.x: send earlier turns in the plugin's own form instead of one prompt. The site filters and cuts that form."""
 
     _nonce: ClassVar[str | None] = None
     _post_id: ClassVar[str | None] = None
@@ -85,46 +69,130 @@ class WordPressCall(Call):
 
     provider: type[WordPressChatProvider]
 
+    def __init__(self, provider: type[WordPressChatProvider], options: CallOptions) -> None:
+        super().__init__(provider, options)
+        self._page_cookies: Mapping[str, str] = {}
+        self._tokens: SiteTokens | None = None
+        self._outgoing: Outgoing | None = None
+        self._fresh = False
+        self._renewed = False
+        self._renewal: asyncio.Task[SiteTokens] | None = None
+
+    async def aclose(self) -> None:
+        """See `Call.aclose`. A renewal that still runs ends with the call it runs in the background of."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+        await super().aclose()
+
+    def abort(self) -> None:
+        """See `Call.abort`."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        super().abort()
+
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Post the conversation with tokens from the cache or the page. The site chooses its model itself."""
         del model
-        self._message = self.provider.prompt(turns)
-        self._page_cookies: Mapping[str, str] = {}
+        visitor = Visitor.of(self.options.extra, self.options.world.random)
+        message, history = self._split(turns)
+        self._outgoing = Outgoing(message, history, visitor, self.options.world.random, self.options.world.now_ms())
         self._tokens, self._fresh = await self._first_tokens()
-        return await self._post()
+        refusal: StreamError
+        try:
+            return await self._post(self._tokens, self._outgoing)
+        except StreamError as error:  # of AIPKit's first step: there is no reply to decode yet
+            refusal = error
+        if not _is_refusal(refusal) or not await self._renew(refusal):
+            raise refusal
+        return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """A cached nonce that was refused is refreshed, and the message repeated if it changed; once, never twice."""
-        if not isinstance(error, StreamError) or not _may_be_refusal(opening.decoder, error):
+        """A cached nonce that was refused is renewed, and the message repeated if it changed; once, never twice."""
+        if not isinstance(error, StreamError):
             return None
-        if self._fixed_tokens() is not None:
+        if not _is_refusal(error) and not self._may_be_refusal(opening.decoder, error):
             return None
-        if self._fresh:
-            self._refuse_page(error)
-            return None
-        stale, self._fresh = self._tokens, True
+        return await self._post_again(error) if await self._renew(error) else None
+
+    def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
+        """The message, and the earlier turns that go beside it."""
+        native = self.options.extra.get("native_history", self.provider.native_history)
+        if not native or turns[-1].role in SYSTEM_ROLES or turns[-1].role == "assistant":
+            return self.provider.prompt(turns), []
+        system = [turn for turn in turns[:-1] if turn.role in SYSTEM_ROLES]
+        earlier = [turn for turn in turns[:-1] if turn.role not in SYSTEM_ROLES]
+        return "\n\n".join(turn.text for turn in (*system, turns[-1]) if turn.text), earlier
+
+    async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
+        session = await self.begin_session({**self._page_cookies, **(self.options.cookies or {})})
+        if tokens.line == "ai-power":
+            return await ai_power.post(session, tokens, outgoing)
+        if outgoing.history:  # the server's own memory knows nothing of turns it has not seen
+            outgoing = replace(outgoing, message=self.provider.prompt(self.turns), history=[])
+        return await aipkit.post(session, tokens, outgoing, self.options.timeouts.idle)
+
+    async def _post_again(self, error: StreamError) -> Opening:
+        if self._tokens is None or self._outgoing is None:
+            raise error
         try:
-            self._tokens = await self._cache.refresh(self._key, stale, self._fetch_led)
+            return await self._post(self._tokens, self._outgoing)
+        except StreamError as second:
+            if _is_refusal(second):
+                self._refuse_page(second)
+            raise
+
+    # -- a refused nonce -----------------------------------------------------------------------------------------------
+
+    def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
+        """Up to 1.8.90, and in AIPKit's second step, only a translatable text says it: so any bare error may.
+
+        Bare is a JSON body for 1.x, an error event before ``message_start`` for AIPKit. Only a nonce from the cache can
+        be stale.
+        """
+        if self._fresh or error.kind != "upstream" or error.code is not None or error.status != _OK:
+            return False
+        return decoder.framing == "json" or (
+            self._tokens is not None
+            and self._tokens.line == "aipkit"
+            and decoder.framing == "sse"
+            and "message_id" not in decoder.ids
+        )
+
+    async def _renew(self, error: StreamError) -> bool:
+        """Get other tokens; True: they differ, and the message is worth repeating. NonceRefusedError: the page is old.
+
+        A nonce fetched within this call is not fetched again from the page that showed it; only AIPKit's own endpoint
+        can know a newer one.
+        """
+        stale = self._tokens
+        if stale is None or self._fixed_tokens() is not None:
+            return False
+        if self._renewed or (self._fresh and stale.line != "aipkit"):
+            return self._refuse_page(error)
+        self._renewed = True
+        try:
+            self._tokens = await self._cache.refresh(self._key, stale, self._led(self._newer))
         except TailraceError:
-            if error.status != _FORBIDDEN:
-                return None  # a bare error is most likely what it says: a page that fails now must not hide it
+            if not _is_refusal(error):
+                return False  # a bare error is most likely what it says: a page that fails now must not hide it
             raise
         if self._tokens.nonce == stale.nonce:
-            self._refuse_page(error)
-            return None
-        return await self._post()
+            return self._refuse_page(error)
+        return True
 
-    def _refuse_page(self, error: StreamError) -> None:
-        """A nonce just fetched cannot be stale: where it was refused all the same, the page was."""
-        if error.status == _FORBIDDEN:
-            raise NonceRefusedError(
-                "upstream",
-                "the site refused the nonce its page had just shown: a page cache serves an expired page, or the site "
-                "refuses this client; ask its owner to exclude the chat page from caching",
-                status=error.status,
-                code=error.code,
-                raw=error.raw,
-            )
+    def _refuse_page(self, error: StreamError) -> bool:
+        """A nonce just fetched cannot be stale: where it was refused all the same, the page was. Else: False."""
+        if not _is_refusal(error):
+            return False
+        raise NonceRefusedError(
+            "upstream",
+            "the site refused the nonce its page had just shown: a page cache serves an expired page, or the site "
+            "refuses this client; ask its owner to exclude the chat page from caching",
+            status=error.status,
+            code=error.code,
+            raw=error.raw,
+        )
 
     # -- tokens --------------------------------------------------------------------------------------------------------
 
@@ -132,14 +200,16 @@ class WordPressCall(Call):
         fixed = self._fixed_tokens()
         if fixed is not None:
             return fixed, True
-        cached = await self._cache.get(self._key, self._fetch_led)
+        cached = await self._cache.get(self._key, self._led(self._from_page))
+        if not cached.fresh:
+            self._renewal = self._cache.renew_early(self._key, self._led(self._newer))
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
         nonce, post_id = self.provider._nonce, self.provider._post_id  # noqa: SLF001 - the seed's names, ours
         if nonce is None or post_id is None:
             return None
-        return SiteTokens(nonce, post_id, self.options.url, self._endpoint(self.options.url, None))
+        return SiteTokens(nonce, post_id, self.options.url, endpoint_of(self.options.url, self.options.endpoint, None))
 
     @property
     def _bot_id(self) -> str | None:
@@ -157,141 +227,50 @@ class WordPressCall(Call):
         site = f"{self.options.url} {self.options.endpoint or ''}"
         return cache_key(site, self._bot_id or "", self.options.cookies, self.options.proxy)
 
-    async def _fetch_led(self) -> SiteTokens:
-        """Fetch the page for every caller that waits. This call may be cancelled meanwhile, so it is a user of its own.
+    def _led(self, fetch: Callable[[Session], Awaitable[SiteTokens]]) -> Callable[[], Awaitable[SiteTokens]]:
+        """A fetch for every caller that waits. This call may be cancelled meanwhile, so it is a user of its own.
 
-        Cookies the page sets go to this call alone: a visitor's cookies are nobody else's.
+        Cookies the site sets go to this call alone: a visitor's cookies are nobody else's.
         """
-        connections = self.connections
-        if connections is None:
-            raise StreamError("truncated", "the call has been closed")
-        connections.enter()
-        try:
-            async with self.new_session(self.options.cookies) as session:
-                tokens = await self._fetch(session)
-                self._page_cookies = session.cookies
-                return tokens
-        finally:
-            await connections.leave()
 
-    async def _fetch(self, session: Session) -> SiteTokens:
-        async with await session.get(self.options.url) as reply:
-            if reply.status >= _FIRST_ERROR_STATUS:
-                raise await _page_error(reply, self.options.timeouts.idle)
-            return self._read_tokens(await self._scan(reply), reply.url)
+        async def led() -> SiteTokens:
+            connections = self.connections
+            if connections is None:
+                raise StreamError("truncated", "the call has been closed")
+            connections.enter()
+            try:
+                async with self.new_session(self.options.cookies) as session:
+                    tokens = await fetch(session)
+                    self._page_cookies = session.cookies
+                    return tokens
+            finally:
+                await connections.leave()
 
-    async def _scan(self, reply: Reply) -> Page:
-        """Read the page as it arrives, no further than the tokens."""
-        scanner = PageScanner(
+        return led
+
+    async def _from_page(self, session: Session) -> SiteTokens:
+        return await fetch_tokens(
+            session,
+            self.options.url,
             bot_id=self._bot_id,
-            endpoint=self.options.endpoint is None,
-            max_page_bytes=MAX_PAGE_BYTES,
-        )
-        while data := await read_within(reply, self.options.timeouts.idle):
-            if scanner.feed(data):
-                break
-        return scanner.close()
-
-    def _read_tokens(self, page: Page, page_url: str) -> SiteTokens:
-        asked_for = self._bot_id is not None and bool(page.widgets)
-        widget = page.widget(bot_id=self._bot_id) if asked_for else None
-        tokens = page.tokens
-        widget = widget or _speaking(page, tokens)
-        if widget is not None and widget.kind != self.provider.dialect:
-            raise ProviderNotWorkingError(
-                f"the bot on this page speaks {widget.kind}, the plugin's protocol since 2.3; "
-                f"{self.provider.__name__} speaks {self.provider.dialect}"
-            )
-        return SiteTokens(
-            nonce=tokens.nonce,
-            post_id=tokens.post_id,
-            url=(widget.url if widget is not None else None) or page_url,
-            endpoint=self._endpoint(page_url, widget.ajax_url if widget is not None else None),
-            bot_id=(widget.bot_id if widget is not None else self._bot_id) or "0",
-            popup=widget is not None and widget.placement == "popup",
+            endpoint=self.options.endpoint,
+            idle=self.options.timeouts.idle,
         )
 
-    def _endpoint(self, page_url: str, ajax_url: str | None) -> str:
-        """The class's endpoint, on the page's final origin; else the one the page names, if on the page's host."""
-        if self.options.endpoint is not None:
-            return at_origin(page_url, urlsplit(self.options.endpoint).path)
-        if ajax_url is None:
-            return at_origin(page_url, AJAX_PATH)
-        here, there = urlsplit(page_url), _joined(page_url, ajax_url)
-        if there is None or here.hostname != there.hostname:
-            named = "no host" if there is None else there.hostname
-            raise EndpointError(f"the page at {here.hostname} names an endpoint at {named}: not followed")
-        if here.scheme == "https" and there.scheme != "https":
-            raise EndpointError(f"the page at https://{here.hostname} names an endpoint without TLS: not followed")
-        return there.geturl()
-
-    # -- message -------------------------------------------------------------------------------------------------------
-
-    async def _post(self) -> Opening:
-        session = await self.begin_session({**self._page_cookies, **(self.options.cookies or {})})
-        reply = await session.post(
-            self._tokens.endpoint,
-            body=urlencode(self._fields()).encode("ascii"),
-            headers={"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8", "Accept": "*/*"},
-        )
-        decoder = DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
-        return Opening(reply, decoder)
-
-    def _fields(self) -> dict[str, str]:
-        """The form a browser posts, in its order. The site's memory is the prompt itself, so the history is empty."""
-        tokens, chance = self._tokens, self.options.world.random
-        custom = tokens.bot_id not in ("", "0")
-        return {
-            "_wpnonce": tokens.nonce,
-            "post_id": tokens.post_id,
-            "url": tokens.url,
-            "action": "wpaicg_chatbox_message" if tokens.popup else "wpaicg_chat_shortcode_message",
-            "message": self._message,
-            "bot_id": tokens.bot_id,
-            "chatbot_identity": f"custom_bot_{tokens.bot_id}" if custom else "widget" if tokens.popup else "shortcode",
-            "wpaicg_chat_history": "[]",
-            "wpaicg_chat_client_id": "".join(chance.choices(string.ascii_letters + string.digits, k=10)),
-            "chat_id": str(chance.randint(1, 100_000)),
-        }
-
-
-_FORBIDDEN = 403
-_FIRST_ERROR_STATUS = 400
-
-
-def _may_be_refusal(decoder: DeltaDecoder, error: StreamError) -> bool:
-    """Since 1.8.91 a refused nonce is a 403; before, a bare JSON error whose text is translatable, so any of them.
-
-    A challenge, whatever its status, comes from a guard that has seen no nonce.
-    """
-    if error.kind == "challenge":
-        return False
-    return error.status == _FORBIDDEN or (
-        error.kind == "upstream" and error.code is None and decoder.framing == "json" and error.status == _OK
-    )
+    async def _newer(self, session: Session) -> SiteTokens:
+        """AIPKit has an endpoint for a new nonce, which no page cache stands before; else the page is fetched again."""
+        stale = self._tokens
+        if stale is not None and stale.line == "aipkit":
+            nonce = await aipkit.fresh_nonce(session, stale, self.options.timeouts.idle)
+            if nonce is not None:
+                return replace(stale, nonce=nonce)
+        return await self._from_page(session)
 
 
 _OK = 200
+_FORBIDDEN = 403
 
 
-def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
-    try:
-        return urlsplit(urljoin(page_url, ajax_url))
-    except ValueError:  # an endless bracket
-        return None
-
-
-def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
-    """The widget these tokens are of; None when they come from another place on the page."""
-    return next((each for each in page.widgets if (each.nonce, each.post_id) == (tokens.nonce, tokens.post_id)), None)
-
-
-async def _page_error(reply: Reply, idle: float | None) -> StreamError:
-    """What a page's error status means; the decoder reads its body as it reads a reply's."""
-    decoder = DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
-    received = 0
-    while received < MAX_ERROR_PAGE_BYTES and (data := await read_within(reply, idle)):
-        decoder.feed(data)
-        received += len(data)
-    decoder.close()
-    return decoder.error or reply_error("upstream", f"the page answered {reply.status}", reply.status)
+def _is_refusal(error: StreamError) -> bool:
+    """Since 1.8.91 a refused nonce is a 403. A challenge, whatever its status, is a guard's that has seen no nonce."""
+    return error.status == _FORBIDDEN and error.kind != "challenge"

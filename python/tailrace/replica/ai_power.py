@@ -1,23 +1,22 @@
-"""A WordPress site with the plugin AI Power 1.x, as of 1.9.18 (captures ``ai-power/1.9.18``).
+"""A WordPress site with the plugin AI Power 1.x, as of 1.9.18 (captures ``ai-power/1.9.18``) and of older versions.
 
 The checks stand in the plugin's order: action, nonce, message, its own refusals, and only then the upstream.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiohttp import web
 
+from tailrace.replica.ai_power_pages import FAKE_TAG, Widget, plugin_parts
+from tailrace.replica.ai_power_versions import NEWEST, Version
 from tailrace.replica.answers import Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
-    AJAX_HEADERS,
-    HTML,
     Asked,
     AssistantMode,
     ChatMode,
@@ -35,12 +34,21 @@ from tailrace.replica.frames import (
     Unreachable,
     error_json,
 )
-from tailrace.replica.nonces import Nonces
-from tailrace.replica.pages import FAKE_TAG, Widget, WordPressPage
-from tailrace.replica.php import json_decode, sanitize_textarea
-from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, Site, find_marker
+from tailrace.replica.php import integer, json_decode, sanitize
+from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
+from tailrace.replica.wordpress import (
+    AJAX_HEADERS,
+    FATAL_ERROR,
+    HTML,
+    NO_SUCH_ACTION,
+    Post,
+    WordPressSite,
+    blocks,
+)
 
-ENDPOINT = "/wp-admin/admin-ajax.php"
+if TYPE_CHECKING:
+    from tailrace.replica.pages import PluginParts
+
 INLINE_ACTION = "wpaicg_chat_shortcode_message"
 FLOATING_ACTION = "wpaicg_chatbox_message"
 
@@ -59,83 +67,74 @@ class Bot:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatPage(Page):
-    """A page of the site, its WordPress id and the bots on it."""
+class ChatPage(Post):
+    """A page of the site and the bots on it."""
 
-    post_id: int
     bots: tuple[Bot, ...] = ()
-    introduction: str = ""
 
 
-class AIPowerSite(Site):
+class AIPowerSite(WordPressSite):
     """The plugin's public side: pages that show a nonce, and the endpoint that wants it."""
 
     name: ClassVar[str] = "ai-power"
+    version: ClassVar[Version] = NEWEST
     shows: ClassVar[str] = "WordPress with the chat plugin AI Power 1.9.18"
     pages: ClassVar[tuple[Page, ...]]
     markers: ClassVar[tuple[Marker[Any], ...]]
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._nonces = Nonces(settings.nonce_lifetime, settings.clock)
+        self._bots = {bot.id: bot for page in self.pages if isinstance(page, ChatPage) for bot in page.bots if bot.id}
         self._logs: dict[int, int] = {}
 
-    def expire_nonces(self) -> None:
-        """Refuse the nonces of pages served so far."""
-        self._nonces.expire()
-
-    async def answer(self, request: web.Request) -> Reply:
-        """Answer a page, the endpoint, a page without its slash (301), or anything else (404)."""
-        if request.path == ENDPOINT:
-            return replace(await self._ajax(request), pace=self._pace(request))
-        for page in PAGES:
-            if request.path == page.path:
-                return self._page(request, page)
-            if f"{request.path}/" == page.path:
-                return Reply([], HTML, 301, headers=(_SERVER, ("Location", f"{_origin(request)}{page.path}")))
-        return self._page(request, ChatPage("", request.path, "", 0), status=404)
-
-    def _page(self, request: web.Request, page: ChatPage, status: int = 200) -> Reply:
-        origin = _origin(request)
-        nonce = self._nonces.current()
-        widgets = tuple(self._widget(origin, page, bot, nonce) for bot in page.bots)
-        title = page.shows if status == 200 else "Nothing here"  # noqa: PLR2004 - HTTP's own number
-        html = WordPressPage(origin, page.path, page.post_id, title, nonce, widgets, page.introduction).html()
-        links = _links(origin, page.post_id) if page.post_id else ()
-        return Reply(list(_blocks(html.encode())), HTML, status, headers=(_SERVER, *links))
+    def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
+        """Return the page's widgets, and the script that is on every page."""
+        nonce = self.nonces.current()
+        if not isinstance(page, ChatPage):
+            return plugin_parts(origin, nonce, ())
+        return plugin_parts(origin, nonce, [self._widget(origin, page, bot, nonce) for bot in page.bots])
 
     def _widget(self, origin: str, page: ChatPage, bot: Bot, nonce: str) -> Widget:
         return Widget(
             bot_id=bot.id,
             post_id=f"<{page.post_id}" if bot.floating else str(page.post_id),
             nonce=nonce,
-            image_nonce=self._nonces.current("image upload"),
+            image_nonce=self.nonces.current("image upload"),
             url=f"{origin}{page.path}".rstrip("/"),
             streams=bot.page_streams,
             assistant=bot.assistant,
             floating=bot.floating,
+            old=self.version.page_is_old,
         )
 
-    async def _ajax(self, request: web.Request) -> Reply:
+    async def ajax(self, request: web.Request) -> Reply:
+        """Answer the two actions of the plugin, at the exchange's pace."""
+        return replace(await self._act(request), pace=self._pace(request))
+
+    async def _act(self, request: web.Request) -> Reply:
         form = await post_fields(request)
+        if self.version.takes_get and request.method == "GET":
+            form = dict(request.query)
         request[EXCHANGE].form = form
         action = form.get("action", request.query.get("action"))
         if action not in (INLINE_ACTION, FLOATING_ACTION):
-            return Reply([b"0"], HTML, 400, headers=AJAX_HEADERS)
-        if not self._nonces.accepts(form.get("_wpnonce", "")):
-            return Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
+            return NO_SUCH_ACTION
+        if not self.nonces.accepts(form.get("_wpnonce", "")):
+            return _NONCE_REFUSED_WITH_200 if self.version.refuses_nonces_with_200 else _NONCE_REFUSED
         if form.get("message", "") in ("", "0"):
             return error_json("There was nothing in the message.")
         return await self._chat(request, form, action)
 
     async def _chat(self, request: web.Request, form: Mapping[str, str], action: str) -> Reply:
-        message = sanitize_textarea(form["message"])
+        message = sanitize(form["message"], keep_lines=self.version.keeps_lines)
         gate, upstream = find_marker(GATES, message), find_marker(UPSTREAMS, message)
         outputs = [marker for marker in OUTPUTS if marker.text in message]
         found = (gate, upstream, *outputs)
         request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
-        bot = BOTS.get(_number(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
+        bot = self._bots.get(integer(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
         turns = read_history(form.get("wpaicg_chat_history", ""))
+        if self.version.history_ends_with_the_message and turns[-1:] == (Turn("user", message),):
+            turns = turns[:-1]
         asked = self._asked(message, bot)
         outcome = Said() if upstream is None else upstream.play
         reply = await self._gated(bot.mode, asked, turns, None if gate is None else gate.play, outcome)
@@ -158,6 +157,8 @@ class AIPowerSite(Site):
         if isinstance(outcome, Said) and outcome.text is None:
             outcome = replace(outcome, text=await self.ask(asked.message, turns))
         reply = mode.reply(asked, outcome)
+        if self.version.appends_the_json and isinstance(mode, ChatMode) and _is_whole(outcome):
+            reply = replace(reply, chunks=[*reply.chunks, *JsonMode().reply(asked, outcome).chunks])
         return reply if gate is None else mode.notice(gate, reply)
 
     def _asked(self, message: str, bot: Bot) -> Asked:
@@ -170,6 +171,10 @@ class AIPowerSite(Site):
         return self.settings.pace * (10 if "slow" in request[EXCHANGE].markers else 1)
 
 
+def _is_whole(outcome: Outcome) -> bool:
+    return isinstance(outcome, Said) and outcome.ends in ("done", "nodone")
+
+
 def read_history(text: str) -> tuple[Turn, ...]:
     r"""Read the posted history as the plugin does: every backslash is deleted before the JSON is read.
 
@@ -179,7 +184,7 @@ def read_history(text: str) -> tuple[Turn, ...]:
     if not isinstance(entries, list):
         return ()
     texts = (entry.get("text") if isinstance(entry, dict) else entry for entry in entries)
-    return tuple(_turn(sanitize_textarea(entry)) for entry in texts if isinstance(entry, str))
+    return tuple(_turn(sanitize(entry)) for entry in texts if isinstance(entry, str))
 
 
 def _turn(text: str) -> Turn:
@@ -187,27 +192,6 @@ def _turn(text: str) -> Turn:
     if colon and speaker in ("Human", "AI"):
         return Turn("assistant" if speaker == "AI" else "user", said)
     return Turn("user", text)
-
-
-def _number(text: str) -> int:
-    digits = re.match(r"\s*\d{1,18}", text, re.ASCII)
-    return int(digits[0]) if digits else 0
-
-
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
-
-
-def _links(origin: str, post_id: int) -> tuple[tuple[str, str], ...]:
-    return (
-        ("Link", f'<{origin}/wp-json/>; rel="https://api.w.org/"'),
-        ("Link", f'<{origin}/wp-json/wp/v2/pages/{post_id}>; rel="alternate"; type="application/json"'),
-        ("Link", f"<{origin}/?p={post_id}>; rel=shortlink"),
-    )
-
-
-def _blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 def _before(debris: bytes) -> Output:
@@ -219,7 +203,7 @@ def _crlf(_request: web.Request, reply: Reply) -> Reply:
 
 
 def _split(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=list(_blocks(b"".join(reply.chunks), 37)))
+    return replace(reply, chunks=list(blocks(b"".join(reply.chunks), 37)))
 
 
 def _gzip(request: web.Request, reply: Reply) -> Reply:
@@ -234,7 +218,8 @@ def _slow(_request: web.Request, reply: Reply) -> Reply:
     return reply  # the pace is set for the whole exchange
 
 
-_SERVER = ("Server", "nginx")
+_NONCE_REFUSED = Reply([b"The link you followed has expired."], HTML, 403, headers=AJAX_HEADERS)
+_NONCE_REFUSED_WITH_200 = error_json("The nonce of this page is not valid.")
 _GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
 _LONG = " ".join(f"word{number}" for number in range(400))
 _NOTICES = b"".join(
@@ -243,48 +228,42 @@ _NOTICES = b"".join(
     for number in range(1, 21)
 )
 
-_DEFAULT = Bot(0, ChatMode(), page_streams=True)
+DEFAULT = Bot(0, ChatMode(), page_streams=True)
 # The page says that the floating bot does not stream, and the plugin streams (page_widget, widget_action_ok).
 _FLOATING = Bot(0, ChatMode(), page_streams=False, floating=True)
-_STREAMING = Bot(4, ChatMode(), page_streams=True)
-_BUFFERED = Bot(5, JsonMode(), page_streams=False)
-_COMPLETION = Bot(8, CompletionMode(), page_streams=True)
+STREAMING = Bot(4, ChatMode(), page_streams=True)
+BUFFERED = Bot(5, JsonMode(), page_streams=False)
+COMPLETION = Bot(8, CompletionMode(), page_streams=True)
 _ASSISTANT = Bot(9, AssistantMode(), page_streams=True, assistant=True)
 
-BOTS = {bot.id: bot for bot in (_STREAMING, _BUFFERED, _COMPLETION, _ASSISTANT)}
-_DEFAULT_BOTS = {INLINE_ACTION: _DEFAULT, FLOATING_ACTION: _FLOATING}
+_DEFAULT_BOTS = {INLINE_ACTION: DEFAULT, FLOATING_ACTION: _FLOATING}
 
 PAGES = (
-    ChatPage("default", "/", "the default bot, streaming", 12, (_DEFAULT,)),
-    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, (_STREAMING,)),
-    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, (_BUFFERED,)),
-    ChatPage("two", "/chat-two/", "two bots on one page", 15, (_STREAMING, _BUFFERED)),
+    ChatPage("default", "/", "the default bot, streaming", 12, bots=(DEFAULT,)),
+    ChatPage("stream", "/chat-stream/", "a bot that streams", 13, bots=(STREAMING,)),
+    ChatPage("json", "/chat-json/", "a bot that answers with one JSON object", 14, bots=(BUFFERED,)),
+    ChatPage("two", "/chat-two/", "two bots on one page", 15, bots=(STREAMING, BUFFERED)),
     ChatPage(
         "escaped",
         "/chat-escaped/",
         "a page whose text shows a fake nonce before the real one",
         24,
-        (_STREAMING,),
         # As text, and in every place whose content is no markup.
         f"The tag looks like this: <code>{FAKE_TAG.replace('<', '&lt;').replace('>', '&gt;')}</code>\n"
         f"<!-- {FAKE_TAG} -->\n<textarea readonly>{FAKE_TAG}</textarea>\n<script>/* {FAKE_TAG} */</script>",
+        bots=(STREAMING,),
     ),
-    ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, (_FLOATING,)),
-    ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, (_ASSISTANT,)),
-    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, (_COMPLETION,)),
-    ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, (), "Nobody to talk to here."),
+    ChatPage("widget", "/chat-widget/", "a floating bot, its post id with a stray <", 21, bots=(_FLOATING,)),
+    ChatPage("assistant", "/chat-assistant/", "an Assistants bot, streaming named events", 19, bots=(_ASSISTANT,)),
+    ChatPage("completion", "/chat-completion/", "a bot on a completion model", 18, bots=(COMPLETION,)),
+    ChatPage("no-chat", "/no-chat/", "no bot, yet a script with the nonce", 23, "Nobody to talk to here."),
 )
 
 GATES: tuple[Marker[Notice | Reply], ...] = (
     Marker(
         "fatal",
         "a PHP error: 500 and a page of HTML",
-        Reply(
-            [b'<p>This site met an error it cannot handle.</p><p><a href="https://example.org/">Read more.</a></p>'],
-            HTML,
-            500,
-            headers=AJAX_HEADERS,
-        ),
+        FATAL_ERROR,
     ),
     Marker(
         "maintenance",

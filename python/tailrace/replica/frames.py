@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from tailrace.replica.answers import cut
 from tailrace.replica.php import esc_html, json_encode
 from tailrace.replica.site import Reply
+from tailrace.replica.wordpress import ADMIN_HEADERS, AJAX_HEADERS, JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SSE = "text/event-stream;charset=UTF-8"
-JSON = "application/json; charset=UTF-8"
-HTML = "text/html; charset=UTF-8"
 
 _PIECES_BEFORE_A_FAILURE = 3
 _SERVER_ERROR = "The model behind this bot failed while it was answering."
@@ -313,15 +312,5 @@ def _sse(chunks: list[bytes]) -> Reply:
 
 _DONE = b"data: [DONE]\n\n"
 _STOPPED = b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'
-_NO_CACHE = "no-cache, must-revalidate, max-age=0"
-_ADMIN_HEADERS = (
-    ("Server", "nginx"),
-    ("X-Robots-Tag", "noindex"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Expires", "Wed, 11 Jan 1984 05:00:00 GMT"),
-    ("Referrer-Policy", "strict-origin-when-cross-origin"),
-    ("X-Frame-Options", "SAMEORIGIN"),
-)
-AJAX_HEADERS = (*_ADMIN_HEADERS, ("Cache-Control", _NO_CACHE))
-EVENT_HEADERS = (*_ADMIN_HEADERS, ("Cache-Control", "no-cache"))
+EVENT_HEADERS = (*ADMIN_HEADERS, ("Cache-Control", "no-cache"))
 _SILENCE = Reply([], None, ends="silently")

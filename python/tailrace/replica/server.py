@@ -12,6 +12,8 @@ from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
 from tailrace.replica.ai_power import AIPowerSite
+from tailrace.replica.ai_power_old import AIPower1879Site, AIPower1890Site, AIPower1895Site
+from tailrace.replica.aipkit import AIPKit240Site, AIPKitSite
 from tailrace.replica.answers import Answers, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.geminiprochat import GeminiProChatSite
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
-SITES: tuple[type[Site], ...] = (AIPowerSite, GeminiProChatSite)
+SITES: tuple[type[Site], ...] = (
+    AIPowerSite,
+    GeminiProChatSite,
+    AIPKitSite,
+    AIPKit240Site,
+    AIPower1879Site,
+    AIPower1890Site,
+    AIPower1895Site,
+)
 MAX_REQUEST_BYTES = 8 * 2**20
 
 _HIGHEST_PORT = 65535

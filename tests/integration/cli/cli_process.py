@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 # What a user's own settings would change.
-_LEFT_OUT = ("COLUMNS", "GPROCHAT_SECRET_KEY", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8")
+_LEFT_OUT = (
+    "COLUMNS",
+    "GPROCHAT_SECRET_KEY",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "PYTHONUTF8",
+    "TAILRACE_CONFIG",
+)
 _NOTHING: Mapping[str, str] = {}
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
 

@@ -24,6 +24,7 @@ DONE = b"data: [DONE]\n\n"
 ASSISTANT = (
     b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"v"}}]}}\n\nevent: done\ndata: x\n\n'
 )
+AIPKIT = b'event: message_start\ndata: {"message_id":"m"}\n\ndata: {"delta":"events"}\n\nevent: done\ndata: {}\n\n'
 
 
 async def give(process: Process, data: bytes) -> None:
@@ -68,6 +69,8 @@ async def test_it_leaves_at_the_end_marker_and_does_not_wait_for_the_pipe() -> N
         ("openai", b'{"choices":[{"message":{"content":"one body"}}]}', "one body\n"),
         ("ai-power", b'<b>Notice</b>: x\n{"status":"success","data":"after debris\\n"}', "after debris\n"),
         ("ai-power", ASSISTANT, "v\n"),
+        ("aipkit", b'{"success":true,"data":{"reply":"one body"}}', "one body\n"),
+        ("aipkit", AIPKIT, "events\n"),
         ("text", "whatever {it} is: é".encode(), "whatever {it} is: é\n"),
     ],
 )
@@ -127,7 +130,7 @@ async def test_nothing_is_3() -> None:
     [
         (["nowhere.body"], "No such file"),
         (["/"], "Is a directory"),
-        (["--dialect", "morse"], "'morse' is not one of 'openai', 'ai-power', 'text'"),
+        (["--dialect", "morse"], "'morse' is not one of 'openai', 'ai-power', 'aipkit', 'text'"),
         (["--status", "99"], "99 is not in the range"),
         (["--status", "teapot"], "is not a valid integer range"),
     ],

@@ -9,12 +9,14 @@ import aiohttp
 import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
+from tailrace.replica.server import SITES
+
 
 async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
     process = await start("replica", "--port", "0", "--pace", "0", environment={"COLUMNS": "80"})
     shown = await read_until(process, "Ctrl-C ends it.\n")
     sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
-    assert list(sites) == ["ai-power", "geminiprochat"]
+    assert list(sites) == [site.name for site in SITES]
     pages = re.findall(r"^(http://\S+/\S*) +│", shown, re.MULTILINE)
     assert len(pages) > 8
     async with aiohttp.ClientSession() as session:
@@ -44,7 +46,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
     ("arguments", "says"),
     [
         (["--port", "65536"], "65536 is not in the range"),
-        (["--port", "65535"], "leave room for 2 ports"),
+        (["--port", "65535"], f"leave room for {len(SITES)} ports"),
         (["--pace", "-1"], "-1.0 is not in the range"),
         (["--pace", "nan"], "pace must be 0 or more seconds"),
     ],

@@ -147,11 +147,6 @@ CHALLENGE = (
     b"<!doctype html><html><head><title>Just a moment...</title></head><body>"
     b'<form id="challenge-form" action="/?__cf_chl_f_tk=x" method="POST"></form></body></html>'
 )
-AIPKIT = (
-    b'<div class="aipkit_chat_container" id="aipkit_chat_container_7" data-bot-id="7" data-config=\''
-    b"{&quot;botId&quot;:7,&quot;postId&quot;:12,&quot;nonce&quot;:&quot;0a1b2c3d4e&quot;,"
-    b"&quot;ajaxUrl&quot;:&quot;/wp-admin/admin-ajax.php&quot;}'></div>"
-)
 
 
 @dataclass(frozen=True)
@@ -195,7 +190,6 @@ PAGES = {
         "302 Found",
         "Location: http://other.invalid/chat?token=x\r\n",
     ),
-    "the newer plugin": Page(AIPKIT, Told(errors.ProviderNotWorkingError, ("aipkit", "2.3", "ai-power"))),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat
-from tailrace.errors import ConversationLimitError, ResponseStatusError, StreamError, TailraceError
+from tailrace.errors import ConversationLimitError, RateLimitError, ResponseStatusError, StreamError, TailraceError
 from tailrace.messages import parse_messages
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.tokens import TokenCache
@@ -130,7 +130,7 @@ GEMINIPROCHAT: dict[str, Fails | Says] = {
     "cut": Says(text="Half of what was to co"),
     "empty": EMPTY,
     "err400": Fails("This place is not served.", error=ResponseStatusError, code="Error", status=500),
-    "err429": Fails("[429 Too Many Requests]", error=ResponseStatusError, code="Error", status=500),
+    "err429": Fails("[429 Too Many Requests]", error=RateLimitError, code="Error", status=429),
     "errkey": Fails("The key is not valid.", error=ResponseStatusError, code="Error", status=500),
     "reset": Fails("fetch failed", error=ResponseStatusError, code="Error", status=500),
     "utf8": Says(text="héllo 你好。世界 🎉👩‍👩‍👧 末尾"),

@@ -8,9 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
-AI_POWER = CAPTURES / "ai-power" / "1.9.18"
+PLUGIN = CAPTURES / "ai-power"
+AI_POWER = PLUGIN / "1.9.18"
 GEMINIPROCHAT = CAPTURES / "geminiprochat"
 
 # Words of the protocol; any other string is somebody's wording.
@@ -18,16 +22,20 @@ _PROTOCOL_WORDS = frozenset(
     {
         "", "success", "error", "Something went wrong", "chat.completion.chunk", "gpt-4o-mini", "default", "assistant",
         "stop", "thread.message.delta", "text", "server_error", "Error",
+        "empty_data_to_cache", "nonce_failure_cache_sse",
+        "response.created", "response.in_progress", "in_progress", "quota_notice",
     }
 )  # fmt: skip
 # What stands there is the answer; only whether there is any can be compared.
-_ANSWER_KEYS = frozenset({"content", "value"})
+_ANSWER_KEYS = frozenset({"content", "value", "delta", "reply"})
 
 
 @dataclass(frozen=True)
 class Captured:
-    """One captured exchange of AI Power."""
+    """One captured exchange of AI Power or AIPKit; `query` is what its URL asked."""
 
+    method: str
+    query: dict[str, str]
     fields: dict[str, str]
     multipart: bool
     status: int
@@ -38,17 +46,39 @@ class Captured:
         return next((value for key, value in self.headers if key == name), None)
 
 
-def ai_power_capture(name: str) -> Captured:
-    request = (AI_POWER / f"{name}.request.txt").read_text()
-    status, *headers = (AI_POWER / f"{name}.headers.txt").read_text().strip().splitlines()
+def ai_power_capture(name: str, version: str = "1.9.18") -> Captured:
+    folder = PLUGIN / version
+    request = (folder / f"{name}.request.txt").read_text()
+    status, *headers = (folder / f"{name}.headers.txt").read_text().strip().splitlines()
+    method, url, *_ = request.split()
     fields = dict(re.findall(r"^(\w+) = (.*)$", request, re.MULTILINE))
     return Captured(
+        method=method,
+        query=dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)),
         fields={key: ast.literal_eval(value) for key, value in fields.items()},
         multipart="body encoding: multipart" in request,
         status=int(status.split()[1]),
         headers=[(key, value) for key, _, value in (line.partition(": ") for line in headers)],
-        body=(AI_POWER / f"{name}.body").read_bytes(),
+        body=(folder / f"{name}.body").read_bytes(),
     )
+
+
+def form_data(fields: dict[str, str], *, multipart: bool) -> aiohttp.FormData:
+    form = aiohttp.FormData(default_to_multipart=multipart)
+    for name, value in fields.items():
+        form.add_field(name, value)
+    return form
+
+
+def comparable_headers(headers: list[tuple[str, str]]) -> dict[str, str]:
+    passing = {"Server", "Date", "Connection"}
+    return {name: value for name, value in headers if name not in passing}
+
+
+def comparable_json(body: bytes) -> Any:
+    value = json.loads(body)
+    assert body.decode() == json.dumps(value, separators=(",", ":")).replace("/", "\\/")
+    return shape(value)
 
 
 def shape(value: Any) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from replica_captures import ai_power_capture, frames, parse_raw, shape
+from replica_captures import ai_power_capture, comparable_headers, comparable_json, form_data, frames, parse_raw, shape
 from replica_client import ENDPOINT, exchange_raw, http_post, page_nonce
 
 from tailrace.replica import Question, Replica, Turn
@@ -48,13 +48,6 @@ CASES = [
     ("json_upstream_null", "please [[null]] now"),
     ("json_upstream_unreachable", "[[unreachable]]"),
 ]
-
-
-def form_data(fields: dict[str, str], *, multipart: bool) -> aiohttp.FormData:
-    form = aiohttp.FormData(default_to_multipart=multipart)
-    for name, value in fields.items():
-        form.add_field(name, value)
-    return form
 
 
 async def ask(
@@ -101,18 +94,11 @@ async def test_captured_exchange(name: str, message: str | None) -> None:
     assert comparable_body(body, reply.content_type) == comparable_body(captured.body, reply.content_type)
 
 
-def comparable_headers(headers: list[tuple[str, str]]) -> dict[str, str]:
-    passing = {"Server", "Date", "Connection"}
-    return {name: value for name, value in headers if name not in passing}
-
-
 def comparable_body(body: bytes, content_type: str) -> Any:
     if content_type == "text/event-stream":
         return frames(body)
     if content_type == "application/json":
-        value = json.loads(body)
-        assert body.decode() == json.dumps(value, separators=(",", ":")).replace("/", "\\/")
-        return shape(value)
+        return comparable_json(body)
     return body
 
 

@@ -16,6 +16,7 @@ import tailrace.replica
 from tailrace.errors import InvalidRequestError
 from tailrace.replica import Question, Replica, Turn, builtin_answer
 from tailrace.replica.answers import cut
+from tailrace.replica.server import SITES
 
 FOREVER = 3600.0
 
@@ -80,29 +81,33 @@ async def test_too_large_a_request_is_refused() -> None:
         assert replica.exchanges.failed == 0
 
 
-def two_free_ports() -> tuple[socket.socket, socket.socket]:
+def free_ports(count: int) -> list[socket.socket]:
+    """Return sockets bound to ports in a row, not listening."""
     while True:
-        first, second = socket.socket(), socket.socket()
-        first.bind(("127.0.0.1", 0))
+        taken: list[socket.socket] = []
         try:
-            second.bind(("127.0.0.1", first.getsockname()[1] + 1))
+            for _ in range(count):
+                taken.append(socket.socket())
+                taken[-1].bind(("127.0.0.1", taken[0].getsockname()[1] + len(taken) - 1 if taken[1:] else 0))
         except (OSError, OverflowError):
-            first.close()
-            second.close()
+            for each in taken:
+                each.close()
             continue
-        return first, second
+        return taken
 
 
 async def test_sites_take_ports_in_order_and_give_them_back() -> None:
-    first, second = two_free_ports()
-    port = first.getsockname()[1]
-    first.close()
-    second.listen()
+    *others, last = free_ports(len(SITES))
+    port = others[0].getsockname()[1]
+    for other in others:
+        other.close()
+    last.listen()
     with pytest.raises(OSError, match="address already in use"):
         await Replica(port=port).__aenter__()
-    second.close()
+    last.close()
     async with Replica(port=port) as replica:
-        assert [site.url for site in replica.sites] == [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"]
+        expected = [f"http://127.0.0.1:{port + number}" for number in range(len(SITES))]
+        assert [site.url for site in replica.sites] == expected
 
 
 async def test_head_has_no_body() -> None:
@@ -129,7 +134,15 @@ async def test_replica_can_be_entered_again() -> None:
 async def test_sites_describe_themselves() -> None:
     async with Replica() as replica:
         by_name = {site.name: site for site in replica.sites}
-        assert list(by_name) == ["ai-power", "geminiprochat"]
+        assert list(by_name) == [
+            "ai-power",
+            "geminiprochat",
+            "aipkit",
+            "aipkit-2.4.0",
+            "ai-power-1.8.79",
+            "ai-power-1.8.90",
+            "ai-power-1.8.95",
+        ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)
             assert len({marker.name for marker in site.markers}) == len(site.markers)

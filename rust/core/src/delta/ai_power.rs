@@ -10,7 +10,7 @@ use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
 
 use super::DeltaSink;
-use super::no_answer::{NO_MESSAGE, judge_json};
+use super::no_answer::judge_json;
 use super::openai::{Chunk, DONE, end_with_answer, is_truthy};
 use super::reply::{Ids, Reply, cut_bytes};
 
@@ -75,9 +75,7 @@ impl AiPower {
     /// The reply has ended: an error text that was coming is complete. False when none was.
     pub(super) fn end_words(&mut self, reply: &mut Reply) -> bool {
         let Some(words) = self.words.take() else { return false };
-        let message = decode_text(halve(&words));
-        let message = if message.is_empty() { NO_MESSAGE } else { &message };
-        reply.fail(ErrorKind::Upstream, message, None, &words);
+        reply.fail(ErrorKind::Upstream, decode_text(halve(&words)), None, &words);
         true
     }
 
@@ -195,9 +193,7 @@ impl<'a> Frame<'a> {
     /// The plugin shows a message of its own.
     fn fail(&self, msg: Text<'_>, raw: &str, reply: &mut Reply) {
         let code = FLAGS.iter().zip(self.flags).find_map(|(flag, set)| set.then(|| (*flag).to_owned()));
-        let message = msg.decode();
-        let message = if message.is_empty() { NO_MESSAGE } else { &message };
-        reply.fail(ErrorKind::Upstream, decode_text(message), code, raw);
+        reply.fail(ErrorKind::Upstream, decode_text(&msg.decode()), code, raw);
     }
 }
 
@@ -208,7 +204,7 @@ fn fail_assistant(data: &str, reply: &mut Reply) {
             if reply.is_open() {
                 match frame.msg {
                     Some(msg) => frame.fail(msg, data, reply),
-                    None => reply.fail(ErrorKind::Upstream, NO_MESSAGE, None, data),
+                    None => reply.fail(ErrorKind::Upstream, "", None, data),
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::json::{JsonError, Kind, Reader};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 
 use super::ai_power::{self, AiPower};
+use super::aipkit;
 use super::framing::{Debris, Sniffed, Sniffer};
 use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
 use super::openai;
@@ -71,6 +72,7 @@ struct Events {
 enum EventReader {
     OpenAi,
     AiPower(AiPower),
+    AiPkit,
 }
 
 impl DeltaDecoder {
@@ -207,6 +209,7 @@ impl DeltaDecoder {
     fn begin_events(&mut self, debris: Debris) {
         let reader = match self.dialect {
             Dialect::AiPower => EventReader::AiPower(AiPower::default()),
+            Dialect::AiPkit => EventReader::AiPkit,
             Dialect::OpenAi | Dialect::Text => EventReader::OpenAi,
         };
         self.framing = Framing::Sse;
@@ -258,6 +261,7 @@ impl DeltaDecoder {
         let text = String::from_utf8_lossy(body);
         let read = match self.dialect {
             Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, &mut self.scratch, sink),
+            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, &mut self.scratch, sink),
             Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, &mut self.scratch, sink),
         };
         // One that breaks off is no event, as in a stream.
@@ -304,6 +308,7 @@ impl EventReader {
         match self {
             Self::OpenAi => openai::read_event(event, reply, scratch, sink),
             Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
+            Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
         }
     }
 
@@ -315,13 +320,14 @@ impl EventReader {
                 matches!(event.data.trim_ascii(), openai::DONE | ai_power::LIMITED)
                     || event.kind() == ai_power::DONE_EVENT
             }
+            Self::AiPkit => aipkit::is_end(event),
         };
         is_marker || is_object(event.data)
     }
 
     fn end_words(&mut self, reply: &mut Reply) -> bool {
         match self {
-            Self::OpenAi => false,
+            Self::OpenAi | Self::AiPkit => false,
             Self::AiPower(ai_power) => ai_power.end_words(reply),
         }
     }

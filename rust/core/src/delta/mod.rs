@@ -3,6 +3,7 @@
 //! `framing` finds out what kind of reply it is, each dialect's file reads its events and bodies, `decoder` joins them.
 
 mod ai_power;
+mod aipkit;
 mod decoder;
 mod framing;
 mod no_answer;
@@ -26,16 +27,19 @@ pub enum Dialect {
     OpenAi,
     /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events, JSON bodies.
     AiPower,
+    /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one JSON body.
+    AiPkit,
     /// The body is the answer.
     Text,
 }
 
 impl Dialect {
-    /// The dialect's name: `openai`, `ai-power`, `text`.
+    /// The dialect's name: `openai`, `ai-power`, `aipkit`, `text`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::AiPower => "ai-power",
+            Self::AiPkit => "aipkit",
             Self::Text => "text",
         }
     }
@@ -45,7 +49,7 @@ impl FromStr for Dialect {
     type Err = UnknownDialect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
-        [Self::OpenAi, Self::AiPower, Self::Text]
+        [Self::OpenAi, Self::AiPower, Self::AiPkit, Self::Text]
             .into_iter()
             .find(|dialect| dialect.as_str() == name)
             .ok_or(UnknownDialect)
@@ -58,7 +62,7 @@ pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the decoder dialects are openai, ai-power and text")
+        f.write_str("the decoder dialects are openai, ai-power, aipkit and text")
     }
 }
 

@@ -15,9 +15,6 @@ const GIST_CHARS: usize = 200;
 /// Characters of an error page's visible text that a message shows.
 const ERROR_GIST_CHARS: usize = 300;
 
-/// Stands in where a site reports an error and says nothing about it.
-pub(super) const NO_MESSAGE: &str = "it gave no message";
-
 /// What a site says of its error in JSON.
 #[derive(Debug, Default)]
 pub(super) struct SiteError {
@@ -37,13 +34,13 @@ pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply)
     {
         return fail_bare(code, &text, reply);
     }
-    let site_error = read_site_error(trimmed).unwrap_or_default();
+    let site_error = find_site_error(trimmed);
     let message = match site_error.message {
         Some(message) if dialect == Dialect::AiPower => decode_text(&message).into_owned(),
         Some(message) => message,
         None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
     };
-    let message = if message.is_empty() { format!("HTTP {}", reply.status) } else { message };
+    let message = if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
     reply.fail_whole(ErrorKind::Upstream, message, site_error.code, &text);
 }
 
@@ -96,12 +93,29 @@ pub(super) fn describe(text: &str) -> String {
     }
 }
 
+/// Looks where an answer would begin: for one JSON object behind debris, or for the data of an event.
+fn find_site_error(body: &str) -> SiteError {
+    let mut rest = body;
+    for line in body.split_inclusive(['\n', '\r']) {
+        let start = line.trim_start_matches([' ', '\t', '\u{feff}']);
+        if start.starts_with('{') {
+            return read_site_error(&rest[line.len() - start.len()..]).unwrap_or_default();
+        }
+        if let Some(data) = start.strip_prefix("data:") {
+            return read_site_error(data).unwrap_or_default();
+        }
+        rest = &rest[line.len()..];
+    }
+    SiteError::default()
+}
+
 /// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON object.
 pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
     let mut error = Part::default();
     let mut data = Part::default();
     let mut top = Part::default();
     let mut msg = None;
+    let mut failed = false;
     let mut reader = Reader::new(text);
     let read = reader.object(|key, reader| {
         match &*key.decode() {
@@ -110,12 +124,18 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
             "msg" => msg = read_word(reader)?,
             "message" => top.message = read_word(reader)?,
             "code" => top.code = read_word(reader)?,
+            "success" => {
+                failed = reader.peek()? == Kind::False;
+                reader.skip()?;
+            }
             _ => reader.skip()?,
         }
         Ok(())
     });
     read.and_then(|()| reader.end()).ok()?;
-    let message = error.message.or(error.text).or(data.message).or(msg).or(top.message);
+    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be anything.
+    let data_text = data.text.filter(|_| failed);
+    let message = error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
     Some(SiteError { message, code: error.code.or(data.code).or(top.code) })
 }
 

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
 use super::DeltaSink;
-use super::no_answer::{NO_MESSAGE, judge_json, read_site_error};
+use super::no_answer::{judge_json, read_site_error};
 use super::reply::{Ids, Reply, Usage};
 
 /// What a chunk holds, as far as it is wanted.
@@ -125,8 +125,7 @@ impl<'a> Chunk<'a> {
         }
         if self.has_error() {
             let error = read_site_error(raw).unwrap_or_default();
-            let message = error.message.unwrap_or_else(|| NO_MESSAGE.to_owned());
-            reply.fail(ErrorKind::Upstream, message, error.code, raw);
+            reply.fail(ErrorKind::Upstream, error.message.unwrap_or_default(), error.code, raw);
         }
     }
 

@@ -5,6 +5,9 @@ use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
 
 use super::DeltaSink;
 
+/// Stands in where a site reports an error and says nothing about it.
+const NO_MESSAGE: &str = "it gave no message";
+
 /// How a reply ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -119,6 +122,7 @@ impl Reply {
         }
     }
 
+    /// It is an error; without a `message`, or with spaces only, one that says so.
     pub(super) fn fail(&mut self, kind: ErrorKind, message: impl Into<String>, code: Option<String>, raw: &str) {
         self.end_with(End::Failed, kind, message.into(), code, cut_bytes(raw, RAW_KEPT_BYTES));
     }
@@ -144,6 +148,7 @@ impl Reply {
     }
 
     fn end_with(&mut self, end: End, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
+        let message = if message.trim().is_empty() { NO_MESSAGE.to_owned() } else { message };
         self.end = end;
         self.error = Some(ReplyError { kind, message, status: self.status, code, raw: raw.to_owned() });
     }

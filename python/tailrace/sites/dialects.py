@@ -1,0 +1,37 @@
+"""Which provider speaks a dialect, and what a profile of such a site may say: the one table a new dialect joins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailrace import providers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.providers import ChatProvider
+
+__all__ = ["DEFAULT_DIALECT", "DIALECTS", "Dialect"]
+
+DEFAULT_DIALECT = "ai-power"
+"""What a URL speaks unless its profile or its user says otherwise: most chat pages are WordPress pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The name of the provider class in `tailrace.providers`, and the keys that only sites of this kind have."""
+
+    provider_name: str
+    keys: frozenset[str]
+
+    def provider(self) -> type[ChatProvider]:
+        """The class, imported now."""
+        provider: type[ChatProvider] = getattr(providers, self.provider_name)
+        return provider
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "ai-power": Dialect("WordPressChatProvider", frozenset({"bot"})),
+    "geminiprochat": Dialect("GeminiProChatProvider", frozenset({"secret_key_env", "password_env"})),
+}

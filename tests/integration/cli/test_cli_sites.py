@@ -1,0 +1,122 @@
+"""``tailrace sites``, and a site's name or URL where a provider's name stands, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import run, run_without_reader
+
+from tailrace.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+FILE = """
+[sites.shop]
+url = "{page}"
+bot = "5"
+models = ["large", "small"]
+cookies_env = "SHOP_COOKIES"
+
+[sites.gem]
+url = "{app}"
+dialect = "geminiprochat"
+secret_key_env = "GEM_KEY"
+"""
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica(shutdown_timeout=0.1, secret="pepper") as running:
+        yield running
+
+
+@pytest.fixture
+def config(replica: Replica, tmp_path: Path) -> str:
+    file = tmp_path / "mine.toml"
+    file.write_text(FILE.format(page=replica.page("ai-power", "two"), app=replica.url("geminiprochat")))
+    return str(file)
+
+
+async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:
+    end = await run("sites", "--json", TAILRACE_CONFIG=config, GEM_KEY="pepper")
+    assert (end.code, end.stderr) == (0, "")
+    shop, gem = json.loads(end.stdout)
+    assert (shop["name"], shop["bot"], shop["models"], shop["file"]) == ("shop", "5", ["large", "small"], config)
+    assert (shop["variables"], gem["variables"]) == ({"SHOP_COOKIES": False}, {"GEM_KEY": True})
+    assert gem["dialect"] == "geminiprochat"
+    assert "pepper" not in end.stdout
+
+
+async def test_the_table_names_sites_and_files(config: str) -> None:
+    end = await run("sites", TAILRACE_CONFIG=config, COLUMNS="100", GEM_KEY="pepper")
+    assert (end.code, end.stderr) == (0, "")
+    for word in ("shop", "bot 5", "large", "gem", "geminiprochat", "GEM_KEY (set)", "SHOP_COOKIES (not set)", config):
+        assert word in end.stdout
+    assert "pepper" not in end.stdout
+
+
+async def test_no_site_is_no_failure(tmp_path: Path) -> None:
+    file = tmp_path / "empty.toml"
+    file.touch()
+    end = await run("sites", TAILRACE_CONFIG=str(file))
+    assert (end.code, end.stdout, end.stderr) == (0, "", f"No site is described in {file}.\n")
+    end = await run("sites", XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))
+    assert (end.code, end.stdout) == (0, "")
+    assert "tailrace.toml." in end.stderr
+
+
+async def test_a_wrong_file_is_2_and_says_where(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text("[sites.shop]\nurl = 5")
+    for command in (["sites"], ["chat", "--provider", "shop", "hi"]):
+        end = await run(*command, TAILRACE_CONFIG=str(file))
+        assert (end.code, end.stdout) == (2, "")
+        assert end.stderr == f"tailrace: {file}: sites.shop.url: expected str, got int\n"
+
+
+async def test_a_sites_name_answers(replica: Replica, config: str) -> None:
+    end = await run("chat", "--provider", "shop", "hello", TAILRACE_CONFIG=config, SHOP_COOKIES="a=1")
+    assert (end.code, end.stderr) == (0, "")
+    assert "You asked: “hello”" in end.stdout
+    form = replica.exchanges[-1].form
+    assert form is not None
+    assert form["bot_id"] == "5"
+    end = await run("chat", "--provider", "GEM", "hello", TAILRACE_CONFIG=config, GEM_KEY="pepper")
+    assert (end.code, end.stderr) == (0, "")
+    end = await run("chat", "--provider", "gem", "hello", TAILRACE_CONFIG=config)
+    assert (end.code, end.stdout) == (2, "")
+    assert "sites.gem.secret_key_env: the environment variable GEM_KEY is not set" in end.stderr
+
+
+async def test_a_url_answers(replica: Replica) -> None:
+    end = await run("chat", "--provider", replica.page("ai-power", "json"), "hello")
+    assert (end.code, end.stderr) == (0, "")
+    assert "You asked: “hello”" in end.stdout
+    end = await run("chat", "--provider", replica.url("geminiprochat"), "hello")
+    assert end.code == 3
+    assert "neither a chat nonce nor a post id" in end.stderr
+    # With its dialect it is asked properly, and says what is missing.
+    end = await run("chat", "--provider", replica.url("geminiprochat"), "--dialect", "geminiprochat", "hello")
+    assert end.code == 3
+    assert "Invalid signature." in end.stderr
+
+
+async def test_a_url_is_answered_by_a_replica_of_its_dialect() -> None:
+    end = await run("chat", "--provider", "https://a.example", "--dialect", "geminiprochat", "--replica", "hello")
+    assert (end.code, end.stderr) == (0, "")
+
+
+async def test_a_dialect_is_for_a_url() -> None:
+    end = await run("chat", "--provider", "ChatGptt", "--dialect", "geminiprochat", "hello")
+    assert (end.code, end.stdout) == (2, "")
+    assert "ChatGptt speaks ai-power, not geminiprochat" in end.stderr
+
+
+async def test_a_reader_that_is_not_there_is_141(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli_process._ENVIRONMENT", {"TAILRACE_CONFIG": config})
+    end = await run_without_reader("sites")
+    assert (end.code, end.stderr) == (141, "")

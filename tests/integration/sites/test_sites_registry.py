@@ -1,0 +1,200 @@
+"""A name or a URL in, a provider class out; and what the class of a profile sends."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import tailrace
+from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, WordPressChatProvider
+from tailrace.errors import (
+    InvalidRequestError,
+    ModelNotSupportedError,
+    ProfileError,
+    ProviderNotFoundError,
+    ProxyError,
+    TimeoutError,  # noqa: A004 - ours
+    WidgetNotFoundError,
+)
+from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.sites import DIALECTS, site
+from tailrace.tokens import TokenCache
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from tailrace.providers import ChatProvider
+    from tailrace.replica import Exchange
+
+HELLO = [{"role": "user", "content": "hello"}]
+PASSWORD = "open sesame"
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica(shutdown_timeout=0.1, secret="pepper", password=PASSWORD) as running:
+        yield running
+
+
+def profiled(
+    folder: Path, lines: str, *, environ: Mapping[str, str] | None = None, name: str = "shop"
+) -> type[ChatProvider]:
+    (folder / "tailrace.toml").write_text(f"[sites.Shop]\n{dedent(lines)}", encoding="utf-8")
+    return site(name, environ=environ or {}, folder=folder, user_folder=folder / "none")
+
+
+async def answer(provider: type[ChatProvider], **options: Any) -> str:
+    return await provider.create_async("", HELLO, token_cache=TokenCache(), **options)
+
+
+def posted(replica: Replica) -> Exchange:
+    return [each for each in replica.exchanges if each.method == "POST"][-1]
+
+
+def test_a_providers_name_is_its_class() -> None:
+    assert site("chatgptt") is ChatGptt
+    assert tailrace.site("GPROChat", dialect="geminiprochat") is GPROChat
+    for name, dialect in (("GPROChat", "ai-power"), ("https://a.example", "gopher")):
+        with pytest.raises(InvalidRequestError, match=r"dialect|speaks"):
+            site(name, dialect=dialect)
+
+
+def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
+    provider = site("https://user:pw@my.example:8443/help?x=1")
+    assert issubclass(provider, WordPressChatProvider)
+    assert (provider.url, provider.label) == ("https://user:pw@my.example:8443/help?x=1", "https://my.example:8443")
+    assert "pw" not in provider.__name__
+    assert issubclass(site("http://a.example", dialect="geminiprochat"), GeminiProChatProvider)
+    for url in ("ftp://a.example", "http://", "http://[::1"):
+        with pytest.raises(InvalidRequestError, match="the URL"):
+            site(url)
+
+
+def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ProviderNotFoundError, match=r"no provider 'my\.example'.*ChatGptt.*sites: Shop; or a URL"):
+        profiled(tmp_path, "url = 'https://shop.example'", name="my.example")
+    with pytest.raises(ProviderNotFoundError, match="no profile names a site; or a URL"):
+        site("x", environ={}, folder=tmp_path / "none", user_folder=tmp_path / "none")
+
+
+def test_a_wrong_file_hurts_only_who_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "tailrace.toml").write_text("[sites.shop]\nurl = 5")
+    places: Any = {"environ": {}, "folder": tmp_path, "user_folder": tmp_path / "none"}
+    assert site("ChatGptt", **places) is ChatGptt
+    assert site("http://a.example", **places).url == "http://a.example"
+    with pytest.raises(ProfileError, match=r"sites\.shop\.url: expected str, got int"):
+        site("other", **places)
+
+
+def test_the_class_has_the_profiles_attributes(tmp_path: Path) -> None:
+    provider = profiled(
+        tmp_path,
+        """
+        url = "https://shop.example/help"
+        endpoint = "https://shop.example/ajax"
+        bot = "17"
+        models = ["large", "small"]
+        aliases = { best = "large" }
+        """,
+    )
+    assert issubclass(provider, WordPressChatProvider)
+    assert (provider.__name__, provider.label, provider.bot_id) == ("Shop", "Shop", "17")
+    assert (provider.url, provider.api_endpoint) == ("https://shop.example/help", "https://shop.example/ajax")
+    assert [provider.get_model(name) for name in ("", "best", "small")] == ["large", "large", "small"]
+    with pytest.raises(ModelNotSupportedError, match="Shop does not know the model 'gpt-4'"):
+        provider.get_model("gpt-4")
+    assert provider.get_dict() == {"name": "Shop", "url": "https://shop.example/help", "label": "Shop"}
+    assert "timeout: 'float | None' = <the profile's>" in provider.params
+
+
+@pytest.mark.parametrize("dialect", ["ai-power", "geminiprochat"])
+async def test_a_site_by_url_alone_answers(replica: Replica, dialect: str) -> None:
+    secrets = {"secret_key": "pepper", "password": PASSWORD} if dialect == "geminiprochat" else {}
+    text = await answer(site(replica.url(dialect), dialect=dialect), **secrets)
+    assert text == await builtin_answer(Question(dialect, "hello", ()))
+
+
+async def test_the_bot_asked_for_answers(replica: Replica, tmp_path: Path) -> None:
+    page = replica.page("ai-power", "two")
+    assert await answer(profiled(tmp_path, f"url = '{page}'\nbot = '5'"))
+    form = posted(replica).form
+    assert form is not None
+    assert form["bot_id"] == "5"
+    with pytest.raises(WidgetNotFoundError, match="17"):
+        await answer(profiled(tmp_path, f"url = '{page}'\nbot = '17'"))
+
+
+async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) -> None:
+    environ = {"KEY": "pepper", "PASSWORD": PASSWORD, "TOKEN": "t0ken", "COOKIES": "a=1; b = 2=3 ;; "}
+    provider = profiled(
+        tmp_path,
+        f"""
+        url = "{replica.url("geminiprochat")}"
+        dialect = "geminiprochat"
+        secret_key_env = "KEY"
+        password_env = "PASSWORD"
+        cookies_env = "COOKIES"
+        headers = {{ X-Shop = "yes", Accept-Language = "de" }}
+        headers_env = {{ Authorization = "TOKEN" }}
+        """,
+        environ=environ,
+    )
+    assert await answer(provider)
+    sent = posted(replica).headers
+    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == ["yes", "de", "t0ken"]
+    assert sorted(sent["Cookie"].split("; ")) == ["a=1", "b=2=3"]
+    # A call's own are added, and win.
+    assert await answer(provider, headers={"accept-language": "fr"}, cookies={"b": "4"}, secret_key=None)
+    sent = posted(replica).headers
+    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == ["yes", "fr", "t0ken"]
+    assert sorted(sent["Cookie"].split("; ")) == ["a=1", "b=4"]
+
+
+async def test_secrets_stay_at_the_profiles_own_origin(replica: Replica, tmp_path: Path) -> None:
+    provider = profiled(
+        tmp_path,
+        """
+        url = "http://127.0.0.1:9/"
+        cookies_env = "COOKIES"
+        headers = { X-Shop = "yes" }
+        headers_env = { Authorization = "TOKEN" }
+        """,
+        environ={"TOKEN": "t0ken", "COOKIES": "a=1"},
+    )
+    assert await answer(provider, url=replica.url("ai-power"))
+    for exchange in replica.exchanges:
+        assert exchange.headers["X-Shop"] == "yes"
+        assert not {"Authorization", "Cookie"} & set(exchange.headers)
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    provider = profiled(tmp_path, "url = 'https://shop.example'\ncookies_env = 'COOKIES'")
+    with pytest.raises(ProfileError, match=r"sites\.Shop\.cookies_env: the environment variable COOKIES is not set"):
+        provider.create_async_generator("", HELLO)
+
+
+async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(replica: Replica, tmp_path: Path) -> None:
+    url = replica.url("ai-power")
+    through = profiled(tmp_path, f"url = '{url}'\nproxy = 'http://127.0.0.1:9'")
+    with pytest.raises(ProxyError):
+        await answer(through)
+    through = profiled(tmp_path, f"url = '{url}'\nproxy_env = 'P'", environ={"P": "http://u:pw@127.0.0.1:9"})
+    with pytest.raises(ProxyError):
+        await answer(through)
+    silent = [{"role": "user", "content": "[[silent]]"}]
+    hasty = profiled(
+        tmp_path, f"url = '{replica.url('geminiprochat')}'\ndialect = 'geminiprochat'\ntimeout = 0.05", environ={}
+    )
+    options = {"secret_key": "pepper", "password": PASSWORD}
+    with pytest.raises(TimeoutError, match=r"first byte timeout after 0\.05 s"):
+        await hasty.create_async("", silent, **options)
+    with pytest.raises(TimeoutError, match=r"first byte timeout after 0\.06 s"):
+        await hasty.create_async("", silent, timeout=0.06, **options)
+
+
+def test_every_dialect_has_its_provider() -> None:
+    for name, dialect in DIALECTS.items():
+        assert dialect.provider().dialect == name
