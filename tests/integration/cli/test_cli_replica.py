@@ -43,7 +43,7 @@ async def test_faults_hold_from_the_start_and_by_url() -> None:
         assert "503:9@page gzip" in await reply.text()
     end = await run("chat", "--provider", "ChatgptFree", "--url", sites["ai-power"], "hello")
     assert (end.code, end.stdout) == (3, "")
-    assert "Come back later." in end.stderr
+    assert "503 Service Unavailable" in end.stderr
     for prefix, code in (("", 0), ("/~fault/cut", 3), ("/~fault/reset:before-head", 4)):
         end = await run("chat", "--provider", "GPROChat", "--url", sites["geminiprochat"] + prefix, "hello")
         assert end.code == code
