@@ -22,6 +22,7 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.retries import RetryPolicy
 from tailrace.stream import ChatStream, stream_deltas
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
         ChatGptt,
         GeminiProChatProvider,
         GPROChat,
+        IterListProvider,
         OpenAIProvider,
         ProviderModelMixin,
+        RetryProvider,
         WordPressChatProvider,
     )
-    from tailrace.sites import site
+    from tailrace.sites import discover, doctor, site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -50,17 +53,22 @@ __all__ = [
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "Messages",
     "OpenAIProvider",
     "Page",
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RetryPolicy",
+    "RetryProvider",
     "SSEDecoder",
     "ServerSentEvent",
     "Usage",
     "WordPressChatProvider",
     "__version__",
+    "discover",
+    "doctor",
     "errors",
     "format_prompt",
     "scan_page",
@@ -79,11 +87,13 @@ _PROVIDERS = frozenset(
         "GPROChat",
         "GeminiProChatProvider",
         "OpenAIProvider",
+        "IterListProvider",
         "ProviderModelMixin",
+        "RetryProvider",
         "WordPressChatProvider",
     }
 )
-_SITES = frozenset({"site"})
+_SITES = frozenset({"discover", "doctor", "site"})
 
 
 def __getattr__(name: str) -> object:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from types import TracebackType
 
-    from tailrace.stream import ChatStream
-
-__all__ = ["iterate_blocking"]
+__all__ = ["TextStream", "iterate_blocking"]
 
 T = TypeVar("T")
 
 
-def iterate_blocking(start: Callable[[], ChatStream]) -> Iterator[str]:
+class TextStream(Protocol):
+    """What is iterated over: a ChatStream, or a stream of several."""
+
+    async def read(self) -> list[str]:
+        """All deltas that are ready, at least one, or ``[]`` at the end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        ...
+
+
+def iterate_blocking(start: Callable[[], TextStream]) -> Iterator[str]:
     """Yield the text of the stream that `start` makes. Nothing is read ahead of the consumer; leaving closes it."""
     with _LoopThread() as loop:
         stream = start()

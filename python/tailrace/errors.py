@@ -45,7 +45,7 @@ import builtins
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "ChallengeError",
@@ -88,7 +88,12 @@ TokenProblem = Literal["missing_nonce", "missing_post_id", "missing_both", "inva
 
 
 class TailraceError(Exception):
-    """The root: whatever this package raises on purpose is one of these. All can be copied and pickled."""
+    """The root: whatever this package raises on purpose is one of these. All can be copied and pickled.
+
+    `attempts`: the failures that came before this one and were followed by another try, in their order.
+    """
+
+    attempts: tuple[TailraceError, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:
         return _restored, (type(self), self.args, vars(self))
@@ -140,7 +145,12 @@ class MissingRequirementsError(TailraceError):
 
 
 class RetryProviderError(TailraceError):
-    """Every provider of a list failed."""
+    """Every provider of a list failed; `errors` are their names with what each failed with, in the order asked."""
+
+    def __init__(self, errors: Iterable[tuple[str, TailraceError]]) -> None:
+        self.errors: tuple[tuple[str, TailraceError], ...] = tuple(errors)
+        told = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in self.errors)
+        super().__init__(f"every provider failed: {told}")
 
 
 class RetryNoProviderError(TailraceError):
@@ -283,7 +293,12 @@ class ConversationLimitError(StreamError):
 
 
 class ResponseStatusError(StreamError):
-    """The site answered with an HTTP status of 400 or more."""
+    """The site answered with an HTTP status of 400 or more.
+
+    `retry_after`: the seconds that the reply's Retry-After header asks for, None where it has none.
+    """
+
+    retry_after: float | None = None
 
 
 class MissingAuthError(ResponseStatusError):

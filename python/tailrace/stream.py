@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tailrace import errors
 from tailrace._native import DeltaDecoder
-from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, ResponseStatusError, TailraceError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -116,6 +116,12 @@ class ChatStream:
         return self._error
 
     @property
+    def attempts(self) -> tuple[TailraceError, ...]:
+        """The failures that were followed by another try of the same site; a failure in the end has them too."""
+        attempts: tuple[TailraceError, ...] = getattr(self._exchange, "attempts", ())  # of `Retrying` alone
+        return attempts
+
+    @property
     def finish_reason(self) -> str | None:
         """The model's own word on why it stopped, where the site passes it on."""
         return None if self._opening is None else self._opening.decoder.finish_reason
@@ -199,7 +205,7 @@ class ChatStream:
         try:
             await self._step_within_deadline()
         except TailraceError as error:
-            self._failure = self._error = error
+            self._fail(error)
             await self._stop()
         except asyncio.CancelledError:
             await self._stop()
@@ -262,6 +268,8 @@ class ChatStream:
             if opening.decoder.end == "open":
                 return
             failure = opening.decoder.error
+            if isinstance(failure, ResponseStatusError):
+                failure.retry_after = getattr(opening.source, "retry_after", None)  # bytes at hand have no header
         await self._finish(opening, failure)
 
     def _feed(self, decoder: DeltaDecoder, data: bytes) -> None:
@@ -299,8 +307,14 @@ class ChatStream:
                 return
         if opening.decoder.bad_events:
             log.warning("%d of %d events skipped: bad data", opening.decoder.bad_events, opening.decoder.events)
-        self._failure = self._error = failure
+        if failure is not None:
+            self._fail(failure)
         await self._stop()
+
+    def _fail(self, failure: TailraceError) -> None:
+        if self.attempts:
+            failure.attempts = self.attempts
+        self._failure = self._error = failure
 
     async def _stop(self) -> None:
         self._ended = True
@@ -360,6 +374,7 @@ class _IdleClock:
 
     def restart(self) -> None:
         self._waited = 0.0
+        self._expired = False
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -13,6 +13,8 @@ from tailrace import __version__
 from tailrace.cli import exits
 from tailrace.cli.chat import chat
 from tailrace.cli.decode import decode
+from tailrace.cli.discover import discover
+from tailrace.cli.doctor import doctor
 from tailrace.cli.providers import providers
 from tailrace.cli.replica import replica
 from tailrace.cli.sites import sites
@@ -32,6 +34,8 @@ def cli() -> None:
 
 cli.add_command(chat)
 cli.add_command(decode)
+cli.add_command(discover)
+cli.add_command(doctor)
 cli.add_command(providers)
 cli.add_command(replica)
 cli.add_command(sites)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tailrace.replica import SiteInfo
 
 __all__ = ["replica"]
+
+UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
 
 
 @click.command()
@@ -34,26 +37,48 @@ __all__ = ["replica"]
     help="Seconds between two frames of an answer.",
 )
 @click.option(
+    "--upstream",
+    metavar="URL",
+    help=f"Take the answers from this OpenAI-compatible server; its key is read from {UPSTREAM_KEY}.",
+)
+@click.option("--upstream-model", metavar="NAME", help="The upstream's model; the first that it lists if left out.")
+@click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME[:ARG]",
     help="Something that goes wrong from the start, at every site that can have it; may be repeated.",
 )
-def replica(host: str, port: int, pace: float, faults: tuple[str, ...]) -> None:
+def replica(
+    host: str,
+    port: int,
+    pace: float,
+    upstream: str | None,
+    upstream_model: str | None,
+    faults: tuple[str, ...],
+) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them.
 
     Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault can ask for.
     """
+    sites = Replica(
+        host=host,
+        port=port,
+        pace=pace,
+        upstream=upstream,
+        upstream_key=os.environ.get(UPSTREAM_KEY),
+        upstream_model=upstream_model,
+        faults=faults,
+    )
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
-        run(_serve(host, port, pace, faults))
+        run(_serve(sites, host, port))
 
 
-async def _serve(host: str, port: int, pace: float, faults: tuple[str, ...]) -> None:
+async def _serve(replica_: Replica, host: str, port: int) -> None:
     async with AsyncExitStack() as stack:
         try:
-            sites = await stack.enter_async_context(Replica(host=host, port=port, pace=pace, faults=faults))
+            sites = await stack.enter_async_context(replica_)
         except OSError as error:
             raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
         for site in sites.sites:

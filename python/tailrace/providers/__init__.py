@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tailrace.providers.geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
     from tailrace.providers.gprochat import GPROChat
     from tailrace.providers.openai import OpenAIProvider
+    from tailrace.providers.retry import FallbackStream, IterListProvider, RetryProvider
     from tailrace.providers.wordpress import WordPressChatProvider
 
 __all__ = [
@@ -24,10 +25,13 @@ __all__ = [
     "ChatProvider",
     "ChatgptDemoProvider",
     "ChatgptFree",
+    "FallbackStream",
     "GPROChat",
     "GeminiProChatProvider",
+    "IterListProvider",
     "OpenAIProvider",
     "ProviderModelMixin",
+    "RetryProvider",
     "WordPressChatProvider",
     "provider_named",
     "site_providers",
@@ -44,6 +48,9 @@ _HOMES = {
     "ChatgptDemoProvider": "geminiprochat",
     "GeminiProChatProvider": "geminiprochat",
     "OpenAIProvider": "openai",
+    "FallbackStream": "retry",
+    "IterListProvider": "retry",
+    "RetryProvider": "retry",
     "WordPressChatProvider": "wordpress",
 }
 

@@ -18,9 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
+from tailrace.limits import Limited, SiteLimit
 from tailrace.messages import Messages, Turn, parse_messages
 from tailrace.providers.conversation import Conversation
-from tailrace.stream import ChatStream, Opening
+from tailrace.retries import Retrying, RetryPolicy
+from tailrace.stream import ChatStream, Exchange, Opening
 from tailrace.transport import Session, Timeouts, Transport, make_transport
 from tailrace.transport.rules import checked_url
 
@@ -195,6 +197,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
     transport_kind: ClassVar[TransportKind] = "aiohttp"
 
+    site_limit: ClassVar[SiteLimit | None] = None
+    """How many calls the site gets at once, and how many in a time; None: no limit of ours."""
+
     @classmethod
     def create_async_generator(
         cls,
@@ -210,6 +215,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT,
         total_timeout: float | None = None,
         comments_restart_idle: bool = False,
+        retry: RetryPolicy | None = None,
+        site_limit: SiteLimit | None = None,
         world: World | None = None,
         **kwargs: Any,
     ) -> ChatStream:
@@ -218,8 +225,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         `proxy`: URL of an http, https or socks proxy, used for every request of the call. `timeout`: seconds for the
         first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
         `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
-        follows it. `transport`: connections to share between calls. Whatever else a caller passes is ignored unless
-        the provider names it.
+        follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
+        when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`: calls
+        under way and calls begun in a time, one object for all calls of a site (else the class's own). Whatever else
+        a caller passes is ignored unless the provider names it.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
@@ -250,7 +259,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             extra=kwargs,
         )
         return ChatStream(
-            cls.call(options),
+            _exchange(cls, options, cls.site_limit if site_limit is None else site_limit, retry),
             idle=timeouts.idle,
             total=timeouts.total,
             comments_restart_idle=comments_restart_idle,
@@ -275,6 +284,25 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         if not cls.api_endpoint:
             return checked_site(url), None
         return url, at_origin(url, urlsplit(cls.api_endpoint).path)
+
+
+def _exchange(
+    provider: type[ChatProvider],
+    options: CallOptions,
+    limit: SiteLimit | None,
+    policy: RetryPolicy | None,
+) -> Exchange:
+    """A call, in a place of its site; made anew for each attempt, and waiting for the next one takes no place."""
+    if limit is not None and not isinstance(limit, SiteLimit):
+        raise InvalidRequestError(f"site_limit must be a SiteLimit, not {type(limit).__name__}")
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        raise InvalidRequestError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
+
+    def make() -> Exchange:
+        call = provider.call(options)
+        return call if limit is None else Limited(call, limit)
+
+    return make() if policy is None else Retrying(make, policy, chance=options.world.random)
 
 
 def checked_site(url: str) -> str:

@@ -15,7 +15,7 @@ one line in `server.SITES`; a word such as ``[[nodone]]`` in a message makes the
     replica.page("ai-power", "stream", "503@page")        # http://127.0.0.1:40123/~fault/503@page/chat-stream/
 """
 
-from tailrace.replica.answers import Answers, Question, Turn, builtin_answer
+from tailrace.replica.answers import AnswerError, Answers, Question, Turn, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.faults import FAULTS, FaultKind
 from tailrace.replica.server import PageInfo, Replica, SiteInfo
@@ -23,6 +23,7 @@ from tailrace.replica.site import Marker
 
 __all__ = [
     "FAULTS",
+    "AnswerError",
     "Answers",
     "Exchange",
     "Exchanges",

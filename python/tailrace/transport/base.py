@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from tailrace import errors
+from tailrace.transport.rules import seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,6 +159,11 @@ class Reply(_Closing):
     def content_type(self) -> str | None:
         """The Content-Type header as sent, or None."""
         return self.headers.get("content-type")
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds the Retry-After header asks for; None without one, or where it makes no sense."""
+        return seconds_to_wait(self.headers.get("retry-after"), self.headers.get("date"))
 
     @abstractmethod
     async def read(self) -> bytes:

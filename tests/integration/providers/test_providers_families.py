@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from email.utils import formatdate
@@ -12,9 +13,11 @@ from calls_site import JSON, SSE, TEXT, Asked, Line, Site
 
 from tailrace import ChatgptDemoProvider, GeminiProChatProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.errors import InvalidRequestError, MissingAuthError, RateLimitError, ResponseStatusError, TailraceError
+from tailrace.limits import SiteLimit
 from tailrace.messages import Turn
 from tailrace.providers.ai_power import native_history
 from tailrace.providers.base import World
+from tailrace.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from tailrace.providers import ChatProvider
@@ -274,3 +277,58 @@ async def test_ids_of_a_dialogue_are_text() -> None:
     async with Site(answer) as site:
         for wrong in (7, "two\nlines", "é"):
             assert isinstance(await failure(WordPressChatProvider, site.url, thread_id=wrong), InvalidRequestError)
+
+
+# -- asking again ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_failure_that_passes_is_asked_again() -> None:
+    replies = [(b"busy", "503 Service Unavailable"), (b"right on time", "200 OK")]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        del asked
+        body, status = replies.pop(0)
+        await line.reply(body, TEXT, status)
+
+    async with Site(answer) as site:
+        policy = RetryPolicy(first_wait=0)
+        assert await ask(GeminiProChatProvider, site.url, retry=policy) == "right on time"
+    assert len(site.asked) == 2
+
+
+async def test_nothing_is_asked_again_unless_the_caller_says_so() -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        del asked
+        await line.reply(b"busy", TEXT, "503 Service Unavailable")
+
+    async with Site(answer) as site:
+        assert isinstance(await failure(GeminiProChatProvider, site.url), ResponseStatusError)
+        assert len(site.asked) == 1
+        error = await failure(GeminiProChatProvider, site.url, retry=RetryPolicy(attempts=2, first_wait=0))
+        assert len(error.attempts) == 1
+        assert len(site.asked) == 3
+        with pytest.raises(InvalidRequestError, match="retry must be a RetryPolicy"):
+            await ask(GeminiProChatProvider, site.url, retry=3)
+
+
+async def test_a_sites_limit_holds_over_all_its_calls() -> None:
+    limit = SiteLimit(concurrency=2)
+    most = 0
+
+    async def answer(asked: Asked, line: Line) -> None:
+        nonlocal most
+        del asked
+        most = max(most, site.open)
+        assert limit.under_way <= 2
+        await line.reply(b"right on time", TEXT)
+
+    class Small(GeminiProChatProvider):
+        site_limit = limit
+
+    async with Site(answer) as site:
+        answers = await asyncio.gather(*(ask(Small, site.url, retry=RetryPolicy()) for _ in range(20)))
+        assert answers == ["right on time"] * 20
+        with pytest.raises(InvalidRequestError, match="site_limit must be a SiteLimit"):
+            await ask(GeminiProChatProvider, site.url, site_limit=3)
+    assert limit.under_way == 0
+    assert most <= 2
