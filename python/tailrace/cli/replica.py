@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tailrace.replica import SiteInfo
 
 __all__ = ["replica"]
+
+UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
 
 
 @click.command()
@@ -33,17 +36,31 @@ __all__ = ["replica"]
     show_default=True,
     help="Seconds between two frames of an answer.",
 )
-def replica(host: str, port: int, pace: float) -> None:
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help=f"Take the answers from this OpenAI-compatible server; its key is read from {UPSTREAM_KEY}.",
+)
+@click.option("--upstream-model", metavar="NAME", help="The upstream's model; the first that it lists if left out.")
+def replica(host: str, port: int, pace: float, upstream: str | None, upstream_model: str | None) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them."""
+    sites = Replica(
+        host=host,
+        port=port,
+        pace=pace,
+        upstream=upstream,
+        upstream_key=os.environ.get(UPSTREAM_KEY),
+        upstream_model=upstream_model,
+    )
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
-        run(_serve(host, port, pace))
+        run(_serve(sites, host, port))
 
 
-async def _serve(host: str, port: int, pace: float) -> None:
+async def _serve(replica_: Replica, host: str, port: int) -> None:
     async with AsyncExitStack() as stack:
         try:
-            sites = await stack.enter_async_context(Replica(host=host, port=port, pace=pace))
+            sites = await stack.enter_async_context(replica_)
         except OSError as error:
             raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
         for site in sites.sites:

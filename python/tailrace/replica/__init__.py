@@ -12,12 +12,13 @@ one line in `server.SITES`; a word such as ``[[nodone]]`` in a message makes the
 `Replica.sites` lists pages and words.
 """
 
-from tailrace.replica.answers import Answers, Question, Turn, builtin_answer
+from tailrace.replica.answers import AnswerError, Answers, Question, Turn, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.server import PageInfo, Replica, SiteInfo
 from tailrace.replica.site import Marker
 
 __all__ = [
+    "AnswerError",
     "Answers",
     "Exchange",
     "Exchanges",

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tailrace.replica.ai_power_pages import FAKE_TAG, Widget, plugin_parts
 from tailrace.replica.ai_power_versions import NEWEST, Version
-from tailrace.replica.answers import Turn
+from tailrace.replica.answers import AnswerError, Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
     Asked,
@@ -155,11 +155,17 @@ class AIPowerSite(WordPressSite):
         if gate is not None and not gate.answer_follows:
             return mode.notice(gate, None)
         if isinstance(outcome, Said) and outcome.text is None:
-            outcome = replace(outcome, text=await self.ask(asked.message, turns))
+            outcome = await self._answered(outcome, asked.message, turns)
         reply = mode.reply(asked, outcome)
         if self.version.appends_the_json and isinstance(mode, ChatMode) and _is_whole(outcome):
             reply = replace(reply, chunks=[*reply.chunks, *JsonMode().reply(asked, outcome).chunks])
         return reply if gate is None else mode.notice(gate, reply)
+
+    async def _answered(self, said: Said, message: str, turns: Sequence[Turn]) -> Outcome:
+        try:
+            return replace(said, text=await self.ask(message, turns))
+        except AnswerError as failed:
+            return Refused(failed.message)
 
     def _asked(self, message: str, bot: Bot) -> Asked:
         first = bot.id not in self._logs

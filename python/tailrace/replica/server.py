@@ -15,10 +15,13 @@ from tailrace.replica.ai_power import AIPowerSite
 from tailrace.replica.ai_power_old import AIPower1879Site, AIPower1890Site, AIPower1895Site
 from tailrace.replica.aipkit import AIPKit240Site, AIPKitSite
 from tailrace.replica.answers import Answers, builtin_answer
+from tailrace.replica.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.geminiprochat import GeminiProChatSite
 from tailrace.replica.nonces import WORDPRESS_LIFETIME
+from tailrace.replica.openai import OpenAISite
 from tailrace.replica.site import EXCHANGE, Marker, Settings, Site, hide_framework
+from tailrace.replica.upstream import UpstreamAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +37,8 @@ SITES: tuple[type[Site], ...] = (
     AIPower1879Site,
     AIPower1890Site,
     AIPower1895Site,
+    ChatgptDemoSite,
+    OpenAISite,
 )
 MAX_REQUEST_BYTES = 8 * 2**20
 
@@ -64,9 +69,11 @@ class Replica:
     """All sites of `SITES` on `host`, each on a port of its own, at the root of its origin.
 
     `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two chunks of an
-    answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are GeminiProChat's. Leaving the
-    context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is taken raises the
-    system's `OSError`, and nothing stays open.
+    answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are the signed apps'; `api_key` is what
+    the OpenAI-compatible site wants. `answers` are the built-in text unless given, or those of the OpenAI-compatible
+    server `upstream` (its base URL), asked with `upstream_key` for `upstream_model`, else for the first it lists.
+    Leaving the context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is taken
+    raises the system's `OSError`, and nothing stays open.
     """
 
     def __init__(
@@ -74,30 +81,38 @@ class Replica:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        answers: Answers = builtin_answer,
+        answers: Answers | None = None,
         pace: float = 0.0,
         nonce_lifetime: float = WORDPRESS_LIFETIME,
         clock: Callable[[], float] = time.time,
         secret: str = "",
         password: str | None = None,
+        api_key: str | None = None,
+        upstream: str | None = None,
+        upstream_key: str | None = None,
+        upstream_model: str | None = None,
         shutdown_timeout: float = 1.0,
     ) -> None:
         if not 0 <= port <= _HIGHEST_PORT - len(SITES) + 1:
             raise InvalidRequestError(f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}")
         if not pace >= 0:
             raise InvalidRequestError(f"pace must be 0 or more seconds, not {pace!r}")
+        if upstream is not None and answers is not None:
+            raise InvalidRequestError("answers come from `answers` or from `upstream`, not from both")
         self.exchanges: Exchanges = Exchanges()
+        self._upstream = None if upstream is None else UpstreamAnswers(upstream, key=upstream_key, model=upstream_model)
         self._host = host
         self._port = port
         self._shutdown_timeout = shutdown_timeout
         self._stopping = asyncio.Event()
         settings = Settings(
-            answers=answers,
+            answers=self._upstream or answers or builtin_answer,
             pace=pace,
             clock=clock,
             nonce_lifetime=nonce_lifetime,
             secret=secret,
             password=password,
+            api_key=api_key,
             stopping=self._stopping,
         )
         self._sites: Mapping[str, Site] = {site.name: site(settings) for site in SITES}
@@ -107,6 +122,8 @@ class Replica:
     async def __aenter__(self) -> Self:
         self._stopping.clear()
         async with AsyncExitStack() as stack:
+            if self._upstream is not None:
+                await stack.enter_async_context(self._upstream)
             for offset, site in enumerate(self._sites.values()):
                 port = self._port + offset if self._port else 0
                 self._urls[site.name] = await self._serve(site, port, stack)

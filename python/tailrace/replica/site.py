@@ -82,6 +82,7 @@ class Settings:
     nonce_lifetime: float
     secret: str
     password: str | None
+    api_key: str | None
     stopping: asyncio.Event
 
 

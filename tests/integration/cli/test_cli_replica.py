@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
+from tailrace.replica import Replica
 from tailrace.replica.server import SITES
 
 
@@ -32,6 +33,20 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
     assert (end.code, end.stdout, end.stderr) == (0, "", "")
 
 
+async def test_answers_come_from_an_upstream() -> None:
+    async with Replica(api_key="sk-up") as above:
+        upstream = ["--upstream", f"{above.url('openai')}/v1", "--upstream-model", "gpt-4o"]
+        process = await start("replica", "--port", "0", *upstream, environment={"TAILRACE_UPSTREAM_KEY": "sk-up"})
+        shown = await read_until(process, "Ctrl-C ends it.\n")
+        found = re.search(r"^geminiprochat  (http://\S+)$", shown, re.MULTILINE)
+        assert found is not None
+        end = await run("chat", "--provider", "GPROChat", "--url", found[1], "hello")
+        assert (end.code, end.stdout[:18]) == (0, "You asked: “hello”")
+        (asked,) = above.exchanges
+        assert asked.headers["Authorization"] == "Bearer sk-up"
+        assert (await interrupt(process)).code == 0
+
+
 async def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -48,6 +63,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         (["--port", "65536"], "65536 is not in the range"),
         (["--port", "65535"], f"leave room for {len(SITES)} ports"),
         (["--pace", "-1"], "-1.0 is not in the range"),
+        (["--upstream", "localhost:8000/v1"], "an upstream is a base URL"),
         (["--pace", "nan"], "pace must be 0 or more seconds"),
     ],
 )
