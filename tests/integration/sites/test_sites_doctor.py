@@ -338,3 +338,17 @@ async def test_a_site_without_its_extra_is_an_error_at_once(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "curl_cffi", None)
     with pytest.raises(errors.MissingRequirementsError, match="impersonate"):
         await examined("ChatGptEs")
+
+
+async def test_a_password_in_the_url_is_neither_shown_nor_kept(refused: int, tmp_path: Path) -> None:
+    url = f"http://me:hunter2@127.0.0.1:{refused}/"
+    found = await tailrace.doctor(url, state_folder=tmp_path)
+    assert "hunter2" not in repr(found)
+    assert b"hunter2" not in b"".join(file.read_bytes() for file in (tmp_path / "verdicts").iterdir())
+    assert last_verdict(found.site, url, tmp_path) is not None
+
+
+async def test_a_clock_that_is_none_is_refused() -> None:
+    for check in (tailrace.doctor, tailrace.discover):
+        with pytest.raises(errors.InvalidRequestError, match="above 0"):
+            await check("http://127.0.0.1:1/", timeout=0)
