@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace.cli.loop import run
-from tailrace.replica import Replica
+from tailrace.replica import FAULTS, Replica
 
 if TYPE_CHECKING:
     from tailrace.replica import SiteInfo
@@ -42,8 +42,25 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     help=f"Take the answers from this OpenAI-compatible server; its key is read from {UPSTREAM_KEY}.",
 )
 @click.option("--upstream-model", metavar="NAME", help="The upstream's model; the first that it lists if left out.")
-def replica(host: str, port: int, pace: float, upstream: str | None, upstream_model: str | None) -> None:
-    """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them."""
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[:ARG]",
+    help="Something that goes wrong from the start, at every site that can have it; may be repeated.",
+)
+def replica(
+    host: str,
+    port: int,
+    pace: float,
+    upstream: str | None,
+    upstream_model: str | None,
+    faults: tuple[str, ...],
+) -> None:
+    """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them.
+
+    Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault can ask for.
+    """
     sites = Replica(
         host=host,
         port=port,
@@ -51,6 +68,7 @@ def replica(host: str, port: int, pace: float, upstream: str | None, upstream_mo
         upstream=upstream,
         upstream_key=os.environ.get(UPSTREAM_KEY),
         upstream_model=upstream_model,
+        faults=faults,
     )
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
@@ -64,23 +82,33 @@ async def _serve(replica_: Replica, host: str, port: int) -> None:
         except OSError as error:
             raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
         for site in sites.sites:
-            _print(site)
+            _print_site(site)
+        _print_faults(sites.sites[0].url)
         click.echo("Ctrl-C ends it.")
         await asyncio.Event().wait()
 
 
-def _print(site: SiteInfo) -> None:
+def _print_site(site: SiteInfo) -> None:
+    pages = ((page.url, page.shows) for page in site.pages)
+    markers = ((marker.text, marker.shows) for marker in site.markers)
+    _print(f"{site.name}  {site.url}", site.shows, "page or word in a message", [*pages, *markers])
+
+
+def _print_faults(url: str) -> None:
+    about = "With --fault for all visitors; with /~fault/NAME in front of a page's path for those of that URL."
+    _print("faults", f"{about} More: {url}/~replica", "fault", [(kind.text, kind.shows) for kind in FAULTS])
+
+
+def _print(title: str, about: str, first: str, rows: list[tuple[str, str]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     console = Console()
-    console.print(Text(f"{site.name}  {site.url}", style="bold"))
-    console.print(Text(site.shows))
-    table = Table("page or word in a message", "what it shows", show_edge=False, pad_edge=False)
-    for page in site.pages:
-        table.add_row(Text(page.url), Text(page.shows))
-    for marker in site.markers:
-        table.add_row(Text(marker.text), Text(marker.shows))
+    console.print(Text(title, style="bold"))
+    console.print(Text(about))
+    table = Table(first, "what it shows", show_edge=False, pad_edge=False)
+    for what, shows in rows:
+        table.add_row(Text(what), Text(shows))
     console.print(table)
     console.print()
