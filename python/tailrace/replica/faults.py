@@ -427,8 +427,8 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind("503", "[:SECONDS]", "503 with Retry-After", _refusal(503, "Service Unavailable")),
     FaultKind(
         "redirect",
-        "[:path|www|https|host|loop|nowhere]",
-        "302: to another path, the www. twin, https, another host, itself, or without saying where",
+        "[:WHERE]",
+        "302 to another path (path), the www. twin (www), https, another host (host), itself (loop), or nowhere",
         _redirect,
     ),
     FaultKind("crlf", "", "lines end with CRLF", lambda _: _Changed(outputs.with_crlf)),

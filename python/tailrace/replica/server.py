@@ -196,7 +196,7 @@ class Replica:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site.site)])
         app.on_response_prepare.append(hide_framework)
         app.router.add_get(INDEX_PATH, self._index)
-        app.router.add_route("*", "/{path:.*}", site.handle)
+        app.router.add_route("*", "/{path:(?s:.*)}", site.handle)
         runner = web.AppRunner(
             app,
             handler_cancellation=True,

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
-from tailrace.replica import Replica
+from tailrace.replica import FAULTS, Replica
 from tailrace.replica.server import SITES
 
 
@@ -29,6 +29,24 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
         assert end.code == 0
         assert end.stdout.startswith("You asked: “hello”")
     assert "[[midfail]]" in shown
+    end = await interrupt(process)
+    assert (end.code, end.stdout, end.stderr) == (0, "", "")
+
+
+async def test_faults_hold_from_the_start_and_by_url() -> None:
+    process = await start("replica", "--port", "0", "--pace", "0", "--fault", "gzip", "--fault", "503:9@page")
+    shown = await read_until(process, "Ctrl-C ends it.\n")
+    sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
+    for kind in FAULTS:
+        assert re.search(rf"^{re.escape(kind.text)} +│", shown, re.MULTILINE)
+    async with aiohttp.ClientSession() as session, session.get(f"{sites['ai-power']}/~replica") as reply:
+        assert "503:9@page gzip" in await reply.text()
+    end = await run("chat", "--provider", "ChatgptFree", "--url", sites["ai-power"], "hello")
+    assert (end.code, end.stdout) == (3, "")
+    assert "503 Service Unavailable" in end.stderr
+    for prefix, code in (("", 0), ("/~fault/cut", 3), ("/~fault/reset:before-head", 4)):
+        end = await run("chat", "--provider", "GPROChat", "--url", sites["geminiprochat"] + prefix, "hello")
+        assert end.code == code
     end = await interrupt(process)
     assert (end.code, end.stdout, end.stderr) == (0, "", "")
 
@@ -65,6 +83,8 @@ async def test_a_port_that_is_taken_is_named() -> None:
         (["--pace", "-1"], "-1.0 is not in the range"),
         (["--upstream", "localhost:8000/v1"], "an upstream is a base URL"),
         (["--pace", "nan"], "pace must be 0 or more seconds"),
+        (["--fault", "gzip", "--fault", "nonsense"], "there is no fault 'nonsense'"),
+        (["--fault", "redirect:up"], "the fault redirect takes path, www"),
     ],
 )
 async def test_wrong_usage_is_2(arguments: list[str], says: str) -> None:
