@@ -10,6 +10,7 @@ import click
 
 from tailrace.cli import exits
 from tailrace.cli.loop import run
+from tailrace.cli.printable import printable
 from tailrace.sites import DIALECTS
 from tailrace.sites import discover as discover_page
 from tailrace.sites.saving import file_for_saving, save_profile
@@ -65,7 +66,7 @@ def _text(found: Discovery) -> str:
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
     lines += [f"{'bot':<9} {_bot(bot)}" for bot in found.bots]
     lines += [f"{'problem':<9} {problem}" for problem in found.problems]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _bot(bot: Bot) -> str:

@@ -10,6 +10,7 @@ import click
 
 from tailrace.cli import exits
 from tailrace.cli.loop import run
+from tailrace.cli.printable import printable
 from tailrace.sites import DIALECTS, site
 from tailrace.sites import doctor as examine
 
@@ -60,7 +61,7 @@ def doctor(
 
 def _print(step: Step) -> None:
     seconds = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
-    click.echo(f"{step.name:<12}{step.verdict:<8}{seconds:>10}  {step.detail}")
+    click.echo(f"{step.name:<12}{step.verdict:<8}{seconds:>10}  {printable(step.detail)}")
     if step.advice is not None:
         click.echo(f"{'':<12}what to do: {step.advice}")
 

@@ -13,7 +13,7 @@ import ssl
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from tailrace import errors
@@ -40,10 +40,15 @@ if TYPE_CHECKING:
     from tailrace.stream import ChatStream
     from tailrace.transport import Session
 
-__all__ = ["MESSAGE", "STEPS", "Diagnosis", "Step", "doctor"]
+T = TypeVar("T")
+
+__all__ = ["MESSAGE", "PATIENCE", "STEPS", "Diagnosis", "Step", "doctor"]
 
 MESSAGE = "Say hello in one word."
 """What the doctor asks unless told otherwise: short, so that it costs the site little."""
+
+PATIENCE = 10
+"""How many times a step's clock the page, and the answer, may take as a whole: a drip of bytes is no silence."""
 
 STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
 
@@ -102,9 +107,10 @@ async def doctor(
 ) -> Diagnosis:
     """Test a site (as `tailrace.site` names it, or a provider class) step by step. It sends one short real message.
 
-    `post=False` stops before the message. `timeout`: seconds for each step (for the page and the answer: for the first
-    byte and each silence). `on_step` is told each step as soon as it is known. A verdict on the site is kept in
-    `state_folder` (None: the user's) unless `keep` is false. `clock` gives seconds that never go back.
+    `post=False` stops before the message. `timeout`: seconds for each step; for the page and the answer, for the first
+    byte and each silence, and `PATIENCE` times that for the whole. `on_step` is told each step as soon as it is known.
+    A verdict on the site is kept in `state_folder` (None: the user's) unless `keep` is false. `clock` gives seconds
+    that never go back.
 
     Raises what `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and MissingRequirementsError; whatever
     the site does is in the result.
@@ -114,7 +120,8 @@ async def doctor(
     provider = site_named(site, dialect=dialect) if isinstance(site, str) else site
     wide = World() if world is None else world
     own = provider.own_options() if issubclass(provider, ProfiledSite) else {}
-    options = {**own, "timeout": timeout, "connect_timeout": timeout, "world": wide}
+    clocks = {"timeout": timeout, "connect_timeout": timeout, "total_timeout": timeout * PATIENCE}
+    options = {**own, **clocks, "world": wide}
     if proxy is not None:
         options["proxy"] = proxy
     async with AsyncExitStack() as stack:
@@ -274,15 +281,16 @@ class _Examination:
         until = self._writer.get_extra_info("peercert", {}).get("notAfter", "no date")
         return _Fine(f"{self._writer.get_extra_info('ssl_object').version()}, certificate good until {until}")
 
-    async def _within(self, work: Awaitable[Any]) -> Any:
-        """Wait under the step's clock."""
+    async def _within(self, work: Awaitable[T], times: int = 1) -> T:
+        """Wait under the step's clock, or so many times it."""
+        seconds = self._seconds * times
         try:
-            async with asyncio.timeout(self._seconds) as running:
+            async with asyncio.timeout(seconds) as running:
                 return await work
         except TimeoutError:
             if not running.expired():
                 raise  # the system's own, an OSError
-        raise errors.TimeoutError("connect", self._seconds)
+        raise errors.TimeoutError("connect" if times == 1 else "total", seconds)
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -291,7 +299,8 @@ class _Examination:
             return _Skipped(f"{self._provider.dialect} has none")
         async with self._session() as session:
             try:
-                self._look = await look_at(session, self._provider.url, idle=self._seconds)
+                looking = look_at(session, self._provider.url, idle=self._seconds)
+                self._look = await self._within(looking, PATIENCE)
             except ChallengeError as challenge:
                 self._challenge = challenge
                 return _Fine(f"HTTP {challenge.status}")

@@ -51,6 +51,8 @@ _SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e6)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Rate = Annotated[float, Meta(ge=1, le=1e6)]
 _Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -58,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What the table of a site may say. Names ending in ``_env`` are names of environment variables; times are seconds.
 
     `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a proxy that wants one.
+    At most `concurrency` calls are under way at once, and `rate` begun in `per` seconds (60 unless given).
+
     `cookies_env` holds cookies as a browser sends them (``name=value; name=value``), `headers_env` maps headers to
     variables.
     """
@@ -80,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     timeout: _Seconds | None = None
     connect_timeout: _Seconds | None = None
     total_timeout: _Seconds | None = None
+    concurrency: _Count | None = None
+    rate: _Rate | None = None
+    per: _Seconds | None = None
 
     def variables(self) -> dict[str, str]:
         """The environment variables this site names, each with the key that names it."""
@@ -233,6 +240,8 @@ def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _url_problems(settings)
     yield from _model_problems(settings)
     yield from _header_problems(settings)
+    if settings.per is not None and settings.rate is None:
+        yield "per", "expected together with rate, which it is the time of"
     if settings.proxy is not None:
         yield from _proxy_problems(settings.proxy, settings.proxy_env)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tailrace.errors import InvalidRequestError, ProviderNotFoundError
+from tailrace.limits import SiteLimit
 from tailrace.providers import ChatProvider, provider_named
 from tailrace.providers.base import checked_site
 from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
@@ -103,9 +105,17 @@ def _profiled(profile: Profile, environ: Mapping[str, str]) -> type[ChatProvider
     }
     if settings.bot is not None:
         attributes["bot_id"] = settings.bot
+    if settings.concurrency is not None or settings.rate is not None:
+        attributes["site_limit"] = _limit(profile.file, profile.name, settings.concurrency, settings.rate, settings.per)
     if settings.secret_key_env is not None:
         attributes["secret_variable"] = settings.secret_key_env
     return type(profile.name, (ProfiledSite, base), attributes)
+
+
+@lru_cache(maxsize=1024)
+def _limit(file: Path, name: str, concurrency: int | None, rate: float | None, per: float | None) -> SiteLimit:  # noqa: ARG001 - they are the key
+    """The limit of one site, one object for all classes made of its profile."""
+    return SiteLimit(concurrency=concurrency, rate=rate, per=60.0 if per is None else per)
 
 
 class _FromProfile:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from cli_process import run
 
 from tailrace.replica import Replica
@@ -67,6 +69,18 @@ async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None
     assert end.code == 2
     assert "tailrace: the page does not tell what it speaks: name one of ai-power, " in end.stderr
     assert content(config) is None
+
+
+async def test_a_pages_words_do_not_move_the_terminals_cursor() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<title>a\x1b[2Jb &amp; \xe9</title>", content_type="text/html", charset="utf-8")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with TestServer(app) as server:
+        end = await run("discover", str(server.make_url("/")))
+    assert end.code == 3
+    assert "title     a\ufffd[2Jb & \xe9\n" in end.stdout
 
 
 async def test_where_no_page_comes_it_is_4() -> None:

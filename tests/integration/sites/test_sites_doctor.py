@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +273,58 @@ async def test_an_answer_that_does_not_come_whole(
 ) -> None:
     found = await examined(replica.page(*place.split()), message=f"[[{word}]]")
     assert says in failed(found, step).detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "kind"),
+    [
+        ("cached-page", "nonce", errors.NonceRefusedError),
+        ("challenge:header", "post", errors.ChallengeError),
+        ("429", "post", errors.RateLimitError),
+        ("503", "post", errors.ResponseStatusError),
+        ("redirect:host", "post", errors.RedirectError),
+        ("endless-line", "end", errors.LimitExceeded),
+        ("cut", "end", errors.StreamError),
+        ("reset", "end", errors.StreamError),
+    ],
+)
+async def test_every_fault_has_its_step(replica: Replica, fault: str, step: str, kind: type[Exception]) -> None:
+    replica.fault("ai-power", fault)
+    found = await examined(replica.page("ai-power", "stream"))
+    failed(found, step)
+    assert isinstance(found.error, kind)
+
+
+@pytest.mark.parametrize("fault", ["stale-nonce", "notices", "bom", "crlf", "content-type", "gzip", "br", "http-1.0"])
+async def test_what_a_provider_recovers_from_is_no_failure(replica: Replica, fault: str) -> None:
+    replica.fault("ai-power", fault)
+    assert (await examined(replica.page("ai-power", "stream"))).answered
+
+
+async def test_a_drip_of_bytes_ends_with_the_total_clock(replica: Replica) -> None:
+    replica.fault("aipkit", "endless-comments")
+    found = await examined(replica.page("aipkit", "inline"), timeout=0.3)
+    assert isinstance(found.error, errors.TimeoutError)
+    assert found.error.phase == "total"
+
+
+async def test_a_page_that_drips_ends_with_the_total_clock() -> None:
+    leave = asyncio.Event()
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/html"})
+        await response.prepare(request)
+        with suppress(TimeoutError, ConnectionError):
+            while not leave.is_set():
+                await response.write(b" ")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(leave.wait(), 0.02)
+        return response
+
+    async with serving(drip) as url:
+        found = await examined(url, timeout=0.3)
+        leave.set()
+    assert "total timeout after 3 s" in failed(found, "page").detail
 
 
 async def test_an_answer_that_never_comes(replica: Replica) -> None:

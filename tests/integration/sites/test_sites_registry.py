@@ -195,6 +195,24 @@ async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(re
         await hasty.create_async("", silent, timeout=0.06, **options)
 
 
+async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(replica: Replica, tmp_path: Path) -> None:
+    lines = f"url = '{replica.url('ai-power')}'\nconcurrency = 1\nrate = 100\nper = 2.5"
+    first, second = profiled(tmp_path, lines), profiled(tmp_path, lines)
+    limit = first.site_limit
+    assert limit is not None
+    assert limit is second.site_limit
+    assert (limit.concurrency, limit.rate, limit.per) == (1, 100.0, 2.5)
+    async with first.create_async_generator("", HELLO, token_cache=TokenCache()) as stream:
+        assert await stream.read()
+        assert limit.under_way == 1
+    assert limit.under_way == 0
+    assert await answer(second)
+    other = profiled(tmp_path, f"url = '{replica.url('ai-power')}'\nrate = 5")
+    assert other.site_limit is not None
+    assert (other.site_limit.concurrency, other.site_limit.rate, other.site_limit.per) == (None, 5.0, 60.0)
+    assert profiled(tmp_path, "url = 'http://a.example'").site_limit is None
+
+
 def test_every_dialect_has_its_provider() -> None:
     for name, dialect in DIALECTS.items():
         provider = site("http://a.example/v1", dialect=name)
