@@ -42,7 +42,8 @@ def doctor(
     """
     provider = site(name, dialect=dialect)
     if not no_post and not as_json:
-        click.echo(f"One short message is sent to {provider.__name__}; --no-post leaves it out.", err=True)
+        asked = provider.__name__
+        click.echo(f"If all goes well, {asked} is sent one short message; --no-post leaves it out.", err=True)
     work = examine(
         provider,
         post=not no_post,

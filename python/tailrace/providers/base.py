@@ -226,9 +226,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
         `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
         follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
-        when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`: calls
-        under way and calls begun in a time, one object for all calls of a site (else the class's own). Whatever else
-        a caller passes is ignored unless the provider names it.
+        when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`:
+        calls under way and calls begun in a time, one object for all calls of a site (else the class's own). Whatever
+        else a caller passes is ignored unless the provider names it.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).

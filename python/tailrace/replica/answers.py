@@ -39,7 +39,7 @@ class AnswerError(Exception):
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(status, message)
-        self.status = int(status)
+        self.status: int = status
         self.message = message
 
 

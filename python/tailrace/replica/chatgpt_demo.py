@@ -111,7 +111,7 @@ MARKERS: tuple[Marker[Streamed | Reply], ...] = (
     Marker("broken", "the upstream breaks off: 200, some words, the failure tail", Streamed((*_TALE, FAILURE_TAIL))),
     Marker("cut", "the upstream breaks off: 200, some words, cleanly ended", Streamed((b"Half of what was to co",))),
     Marker("empty", "an empty answer: 200 and no bytes", Streamed(())),
-    Marker("nodone", "the upstream forgets its [DONE]: some words, then for ever nothing", Streamed(_TALE, "never")),
+    Marker("stall", "the upstream forgets its [DONE]: some words, then for ever nothing", Streamed(_TALE, "never")),
     Marker("silent", "not even a status line comes", Streamed((), "silently")),
     Marker(
         "slow",

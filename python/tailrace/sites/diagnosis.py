@@ -106,8 +106,11 @@ async def doctor(
     byte and each silence). `on_step` is told each step as soon as it is known. A verdict on the site is kept in
     `state_folder` (None: the user's) unless `keep` is false. `clock` gives seconds that never go back.
 
-    Raises what `tailrace.site` raises and MissingRequirementsError; whatever the site does is in the result.
+    Raises what `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and MissingRequirementsError; whatever
+    the site does is in the result.
     """
+    if not timeout > 0:
+        raise errors.InvalidRequestError("timeout must be a number of seconds above 0")
     provider = site_named(site, dialect=dialect) if isinstance(site, str) else site
     wide = World() if world is None else world
     own = provider.own_options() if issubclass(provider, ProfiledSite) else {}
@@ -118,7 +121,8 @@ async def doctor(
         examination = _Examination(provider, options, stack, clock, _Asking(post, message, model))
         at = wide.now_ms() / 1000
         steps = [step async for step in examination.steps(on_step)]
-    found = Diagnosis(provider.__name__, provider.url, provider.dialect, at, tuple(steps), examination.error)
+    url = checked_url(provider.url).url  # without a password
+    found = Diagnosis(provider.__name__, url, provider.dialect, at, tuple(steps), examination.error)
     if keep and (found.answered or _is_the_sites(found.error)):
         failed = None if found.failed is None else found.failed.name
         store_verdict(Verdict(site=found.site, url=found.url, failed=failed, at=at), state_folder)

@@ -18,6 +18,7 @@ from tailrace.providers.page import MAX_PAGE_BYTES, endpoint_of
 from tailrace.sites.dialects import DIALECTS
 from tailrace.sites.profiles import Settings
 from tailrace.transport import Timeouts, make_transport, read_all
+from tailrace.transport.rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,10 +109,12 @@ async def discover(
 ) -> Discovery:
     """Fetch the page once and say what is there. `timeout` in seconds, for the first byte and each silence.
 
-    Raises InvalidRequestError for a malformed URL, a NetworkError, TimeoutError or RedirectError where no page came,
-    LimitExceeded for one beyond 4 MiB. A challenge and an error status are no errors but what was found.
+    Raises InvalidRequestError for a malformed URL or a wrong clock, a NetworkError, TimeoutError or RedirectError where
+    no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error status are no errors but what was found.
     """
     checked_site(url)
+    if timeout is not None and not timeout > 0:
+        raise InvalidRequestError("timeout must be a number of seconds above 0, or None for no clock")
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(make_transport()) if transport is None else transport
         timeouts = Timeouts(first_byte=timeout, idle=timeout)
@@ -158,7 +161,7 @@ def described(look: Look) -> Discovery:
 
 def _challenged(url: str, challenge: ChallengeError) -> Discovery:
     return Discovery(
-        url=url,
+        url=checked_url(url).url,
         status=challenge.status or 0,
         title=None,
         challenge=True,

@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from tailrace.transport.rules import checked_url
+
 __all__ = ["Verdict", "last_verdict", "store_verdict"]
 
 log: logging.Logger = logging.getLogger("tailrace")
@@ -58,6 +60,7 @@ def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | N
 
 
 def _file(site: str, url: str, folder: Path | None) -> Path:
-    """The name is a digest: a URL is no file's name, and need not be readable in a listing."""
+    """The name is a digest: a URL is no file's name. One with a password in it is the one without."""
+    key = f"{site.lower()} {checked_url(url).url}"
     place = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
-    return place / "verdicts" / f"{hashlib.sha256(f'{site.lower()} {url}'.encode()).hexdigest()[:32]}.json"
+    return place / "verdicts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

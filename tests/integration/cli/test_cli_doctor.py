@@ -47,7 +47,7 @@ def config(replica: Replica, tmp_path: Path) -> dict[str, str]:
 
 async def test_a_healthy_site_and_what_is_kept_of_it(config: dict[str, str]) -> None:
     end = await run(config, "doctor", "shop")
-    assert (end.code, end.stderr) == (0, "One short message is sent to shop; --no-post leaves it out.\n")
+    assert (end.code, end.stderr) == (0, "If all goes well, shop is sent one short message; --no-post leaves it out.\n")
     lines = end.stdout.splitlines()
     assert [line[:12].rstrip() for line in lines] == list(STEPS)
     assert [line[12:20].rstrip() for line in lines] == ["ok", "ok", "skipped"] + ["ok"] * 7

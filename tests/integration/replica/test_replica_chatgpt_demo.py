@@ -132,7 +132,7 @@ async def test_password_is_asked_for_before_the_signature() -> None:
 async def test_every_marker_is_answered_and_recorded() -> None:
     async with Replica(secret=SECRET) as replica:
         for marker in MARKERS:
-            if marker.name in ("nodone", "silent"):
+            if marker.name in ("stall", "silent"):
                 continue
             raw = await ask(replica, f"hi {marker.text}")
             exchange = replica.exchanges[-1]
@@ -144,7 +144,7 @@ async def test_every_marker_is_answered_and_recorded() -> None:
 async def test_it_hangs_where_the_upstream_forgets_its_done() -> None:
     async with Replica(secret=SECRET) as replica, aiohttp.ClientSession() as session:
         url = f"{replica.url('chatgpt-demo')}/api/generate"
-        reply = await session.post(url, json=signed(user("[[nodone]]"), message="[[nodone]]"))
+        reply = await session.post(url, json=signed(user("[[stall]]"), message="[[stall]]"))
         assert await reply.content.readany()
         assert replica.exchanges.open == 1
         reply.close()

@@ -209,6 +209,15 @@ async def test_what_is_missing_is_said(body: bytes, status: int, headers: dict[s
     assert "abcdef0123" not in repr(found)
 
 
+@pytest.mark.parametrize("headers", [{}, {"cf-mitigated": "challenge"}])
+async def test_a_password_in_the_url_is_not_shown(headers: dict[str, str]) -> None:
+    async with serving(b"", headers=headers) as url:
+        found = await discover(url.replace("http://", "http://me:hunter2@"))
+    assert found.challenge == bool(headers)
+    assert "hunter2" not in repr(found)
+    assert found.url == url
+
+
 async def test_tokens_outside_a_widget_are_an_older_themes() -> None:
     found = await seen(
         b'<input type="hidden" name="_wpnonce" value="abc123"><input type="hidden" name="post_id" value=8>'

@@ -68,12 +68,14 @@ def verdicts(found: Diagnosis) -> dict[str, str]:
     return {step.name: step.verdict for step in found.steps}
 
 
-def gem(replica: Replica, folder: Path, environ: Mapping[str, str]) -> type[ChatProvider]:
+def signed(
+    replica: Replica, folder: Path, environ: Mapping[str, str], dialect: str = "geminiprochat"
+) -> type[ChatProvider]:
     (folder / "tailrace.toml").write_text(
         f"""
         [sites.gem]
-        url = "{replica.url("geminiprochat")}"
-        dialect = "geminiprochat"
+        url = "{replica.url(dialect)}"
+        dialect = "{dialect}"
         secret_key_env = "GEM_KEY"
         password_env = "GEM_PASSWORD"
         """
@@ -92,11 +94,18 @@ async def test_a_healthy_wordpress_site(replica: Replica, name: str, page: str) 
     assert [step.advice for step in found.steps] == [None] * len(STEPS)
 
 
-async def test_a_healthy_signed_site(replica: Replica, tmp_path: Path) -> None:
-    found = await examined(gem(replica, tmp_path, SECRETS))
+@pytest.mark.parametrize("dialect", ["geminiprochat", "chatgpt-demo"])
+async def test_a_healthy_signed_site(replica: Replica, tmp_path: Path, dialect: str) -> None:
+    found = await examined(signed(replica, tmp_path, SECRETS, dialect))
     without = {"tls", "widget", "nonce"}
     assert verdicts(found) == {step: "skipped" if step in without else "ok" for step in STEPS}
     assert found.answered
+
+
+async def test_a_healthy_server_of_openais_kind(replica: Replica) -> None:
+    found = await examined(replica.url("openai") + "/v1", dialect="openai", model="gpt-4o")
+    without = {"tls", "page", "challenge", "widget", "nonce"}
+    assert verdicts(found) == {step: "skipped" if step in without else "ok" for step in STEPS}
 
 
 async def test_without_a_message_nothing_is_posted(replica: Replica) -> None:
@@ -278,7 +287,7 @@ async def test_a_missing_password_is_told_with_the_setting_for_it(replica: Repli
     assert "password_env" in (failed(found, "post").advice or "")
     assert isinstance(found.error, errors.MissingAuthError)
     with pytest.raises(errors.ProfileError, match="GEM_PASSWORD is not set"):
-        await examined(gem(replica, tmp_path, {"GEM_KEY": "pepper"}))
+        await examined(signed(replica, tmp_path, {"GEM_KEY": "pepper"}))
 
 
 async def test_a_server_that_wants_a_models_name(replica: Replica) -> None:
@@ -329,3 +338,17 @@ async def test_a_site_without_its_extra_is_an_error_at_once(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "curl_cffi", None)
     with pytest.raises(errors.MissingRequirementsError, match="impersonate"):
         await examined("ChatGptEs")
+
+
+async def test_a_password_in_the_url_is_neither_shown_nor_kept(refused: int, tmp_path: Path) -> None:
+    url = f"http://me:hunter2@127.0.0.1:{refused}/"
+    found = await tailrace.doctor(url, state_folder=tmp_path)
+    assert "hunter2" not in repr(found)
+    assert b"hunter2" not in b"".join(file.read_bytes() for file in (tmp_path / "verdicts").iterdir())
+    assert last_verdict(found.site, url, tmp_path) is not None
+
+
+async def test_a_clock_that_is_none_is_refused() -> None:
+    for check in (tailrace.doctor, tailrace.discover):
+        with pytest.raises(errors.InvalidRequestError, match="above 0"):
+            await check("http://127.0.0.1:1/", timeout=0)
