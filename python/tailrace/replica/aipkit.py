@@ -106,7 +106,9 @@ class AIPKitSite(WordPressSite):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.bots: dict[int, Bot] = {bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots}
+        self.bots: dict[int, Bot] = {
+            bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots
+        }
         self._waiting: Newest[str, str] = Newest(KEPT_MESSAGES)
         self._remembered: Newest[tuple[str, int, str], tuple[Turn, ...]] = Newest(KEPT_CONVERSATIONS)
         self._requests = 0
