@@ -6,12 +6,14 @@ Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server rememb
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from tailrace import errors
 from tailrace._native import DeltaDecoder
 from tailrace.errors import StreamError, reply_error
 from tailrace.providers.ai_power import FORM
@@ -53,7 +55,7 @@ async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) 
     """Ask for a new nonce, which needs none; None where the plugin (before 2.3.41) has no answer to that."""
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _ask(session, tokens, fields) as reply:
-        nonce = (await _data(reply, idle)).get("nonce")
+        nonce = _data_of(await _body(reply, idle)).get("nonce")
     return nonce if isinstance(nonce, str) and nonce else None
 
 
@@ -66,7 +68,7 @@ async def _cache_key(session: Session, tokens: SiteTokens, outgoing: Outgoing, i
         "user_client_message_id": _client_message_id(tokens, outgoing),
     }
     async with await _ask(session, tokens, fields) as reply:
-        body = await read_all(reply, max_bytes=MAX_STEP_BYTES, idle=idle)
+        body = await _body(reply, idle)
         key = _data_of(body).get("cache_key") if reply.status < _FIRST_ERROR_STATUS else None
         if isinstance(key, str) and key:
             return key
@@ -110,8 +112,15 @@ def _with_query(url: str, query: dict[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
-async def _data(reply: Reply, idle: float | None) -> dict[str, Any]:
-    return _data_of(await read_all(reply, max_bytes=MAX_STEP_BYTES, idle=idle))
+async def _body(reply: Reply, idle: float | None) -> bytes:
+    """A small JSON reply, whole within `idle` seconds: one that drips for longer is silence with a drip in it."""
+    try:
+        async with asyncio.timeout(idle) as clock:
+            return await read_all(reply, max_bytes=MAX_STEP_BYTES)
+    except TimeoutError:
+        if idle is None or not clock.expired():
+            raise
+    raise errors.TimeoutError("idle", idle)
 
 
 def _data_of(body: bytes) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from tailrace.errors import (
     ResponseStatusError,
     StreamError,
     TailraceError,
+    TimeoutError,  # noqa: A004 - ours
 )
 from tailrace.tokens import TokenCache
 
@@ -140,6 +143,25 @@ async def test_the_two_steps() -> None:
         "action", "cache_key", "bot_id", "session_id", "conversation_uuid", "post_id", "_ts", "_ajax_nonce",
     ]  # fmt: skip
     assert (second["bot_id"], second["post_id"], second["_ajax_nonce"]) == ("5", "12", OLD_NONCE)
+
+
+async def test_a_first_step_that_drips_is_silence() -> None:
+    plugin = AIPKit()
+    left = asyncio.Event()
+
+    async def drip(form: dict[str, str], line: Line) -> None:
+        del form
+        await line.begin(JSON)
+        with suppress(ConnectionError):
+            while not left.is_set():
+                await line.chunks([b" "])
+                await asyncio.sleep(0.01)
+
+    plugin.aipkit_cache_sse_message = drip  # type: ignore[method-assign]
+    _, error, _ = await ask(plugin, timeout=0.2)
+    left.set()
+    assert isinstance(error, TimeoutError)
+    assert error.phase == "idle"
 
 
 @pytest.mark.parametrize("debris", [b"\xef\xbb\xbf", b"<br />\n<b>Notice</b>: {in} x.php<br />\n", b"\r\n \t"])

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from calls_site import sockets_to
 
-from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, errors
+from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
 from tailrace.messages import parse_messages
 from tailrace.replica import FAULTS, Question, Replica, builtin_answer
 from tailrace.replica.outputs import BLANK_LINES, BOM, NOTICES
@@ -356,6 +356,40 @@ async def test_faults_by_url_add_to_those_of_the_site(column: Column, replica: R
     seen, text = await ending(replica, column, "aiohttp", url=replica.page(column.site, column.page, "http-1.0"))
     assert (seen.end, text) == ("done", await answer_to(column))
     assert replica.exchanges[-1].faults == ("split:5", "gzip", "http-1.0")
+
+
+class AnyBot(WordPressChatProvider):
+    """A user's own: the endpoint comes from the page, and stands below the page's faults."""
+
+
+# The newer plugin hands a message in before it asks for the answer: what breaks, breaks the first of these steps.
+TWO_STEPS: dict[str, Outcome] = {
+    **dict.fromkeys(("gzip", "br", "zstd", "http-1.0", "split:9", "content-type:text/html", "crlf"), WHOLE),
+    **dict.fromkeys(("cut", "reset:chunk", "gzip cut:end"), PAGE_BROKEN),
+    "reset:before-head": UNANSWERED,
+    "stall:head": MUTE,
+    "stall": PAGE_STALLED,
+    "429": RATE_LIMITED,
+    "503": CLOSED,
+    "challenge": CHALLENGED,
+    "redirect": REDIRECTED,
+    # It also gives a new nonce to whoever asks.
+    "stale-nonce": WHOLE,
+    "cached-page": WHOLE,
+}
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("faults", TWO_STEPS)
+async def test_a_message_in_two_steps(faults: str, kind: TransportKind, replica: Replica) -> None:
+    column = Column(AnyBot, "sse", "aipkit", "inline")
+    asked = faults.split()
+    url = replica.page(column.site, column.page, *asked)
+    seen, text = await ending(replica, column, kind, url=url, **clocks(tuple(asked)))
+    assert replace(seen, text="") == replace(TWO_STEPS[faults], text="")
+    assert text == (await answer_to(column) if TWO_STEPS[faults] is WHOLE else "")
+    await replica.exchanges.settled()
+    assert (replica.exchanges.failed, sockets_to(urlsplit(url).port or 0)) == (0, 0)
 
 
 async def test_a_redirected_page_keeps_its_faults(replica: Replica) -> None:
