@@ -14,6 +14,7 @@ from tailrace.cli import exits
 from tailrace.cli.chat import chat
 from tailrace.cli.decode import decode
 from tailrace.cli.providers import providers
+from tailrace.cli.record import record
 from tailrace.cli.replica import replica
 from tailrace.cli.sites import sites
 from tailrace.errors import TailraceError
@@ -33,6 +34,7 @@ def cli() -> None:
 cli.add_command(chat)
 cli.add_command(decode)
 cli.add_command(providers)
+cli.add_command(record)
 cli.add_command(replica)
 cli.add_command(sites)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace.cli.loop import run
-from tailrace.replica import Replica
+from tailrace.recording import read_recording
+from tailrace.replica import Replay, Replica
 
 if TYPE_CHECKING:
     from tailrace.replica import SiteInfo
@@ -33,11 +34,38 @@ __all__ = ["replica"]
     show_default=True,
     help="Seconds between two frames of an answer.",
 )
-def replica(host: str, port: int, pace: float) -> None:
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False),
+    help='Answer with a recording of "tailrace record" instead.',
+)
+@click.option(
+    "--replay-pace",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="With --replay: how its waits are stretched; 1 as recorded, 0 none.",
+)
+def replica(host: str, port: int, pace: float, replay: str | None, replay_pace: float) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them."""
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
-        run(_serve(host, port, pace))
+        run(_serve(host, port, pace) if replay is None else _replay(replay, host, port, replay_pace))
+
+
+async def _replay(file: str, host: str, port: int, pace: float) -> None:
+    recording = read_recording(file)
+    async with AsyncExitStack() as stack:
+        replay = Replay(recording, host=host, port=port, pace=pace)
+        try:
+            await stack.enter_async_context(replay)
+        except OSError as error:
+            raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        click.echo(f"{recording.provider or 'a call'}  {replay.url}")
+        for each in replay.paths:
+            click.echo(f"answers {each}")
+        click.echo("Ctrl-C ends it.")
+        await asyncio.Event().wait()
 
 
 async def _serve(host: str, port: int, pace: float) -> None:

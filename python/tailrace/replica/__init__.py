@@ -14,6 +14,7 @@ one line in `server.SITES`; a word such as ``[[nodone]]`` in a message makes the
 
 from tailrace.replica.answers import Answers, Question, Turn, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
+from tailrace.replica.replay import Replay
 from tailrace.replica.server import PageInfo, Replica, SiteInfo
 from tailrace.replica.site import Marker
 
@@ -24,6 +25,7 @@ __all__ = [
     "Marker",
     "PageInfo",
     "Question",
+    "Replay",
     "Replica",
     "SiteInfo",
     "Turn",

@@ -142,7 +142,7 @@ class Site(ABC):
 
 async def hide_framework(_request: web.Request, response: web.StreamResponse) -> None:
     """Take out the headers that aiohttp adds and no site sends."""
-    if response.headers.get("Content-Type") == _NO_CONTENT_TYPE:
+    if response.headers.get("Content-Type") == NO_CONTENT_TYPE:
         del response.headers["Content-Type"]
     if response.headers.get("Server", "").startswith("Python/"):
         del response.headers["Server"]
@@ -153,8 +153,9 @@ def well_formed(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-_NO_CONTENT_TYPE = "x-replica/none"
+NO_CONTENT_TYPE = "x-replica/none"
+"""A Content-Type that `hide_framework` takes out again, since aiohttp would add one of its own."""
 
 
 def _headers(reply: Reply) -> list[tuple[str, str]]:
-    return [("Content-Type", reply.content_type or _NO_CONTENT_TYPE), *reply.headers]
+    return [("Content-Type", reply.content_type or NO_CONTENT_TYPE), *reply.headers]
