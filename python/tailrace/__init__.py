@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         RetryProvider,
         WordPressChatProvider,
     )
-    from tailrace.sites import site
+    from tailrace.sites import discover, doctor, site
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -67,6 +67,8 @@ __all__ = [
     "Usage",
     "WordPressChatProvider",
     "__version__",
+    "discover",
+    "doctor",
     "errors",
     "format_prompt",
     "scan_page",
@@ -91,7 +93,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
-_SITES = frozenset({"site"})
+_SITES = frozenset({"discover", "doctor", "site"})
 
 
 def __getattr__(name: str) -> object:

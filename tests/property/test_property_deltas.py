@@ -219,6 +219,50 @@ def test_after_a_chunk_too_deep_the_next_is_delivered() -> None:
     assert (decoder.events, decoder.bad_events) == (2, 1)
 
 
+# -- AIPKit's events ---------------------------------------------------------------------------------------------------
+
+Read = tuple[str, str, dict[str, str], bool]
+"""The delta; ``bad``, ``failed`` or ``read``; the ids; whether a quota is used up."""
+
+FRAMES = {"": "", "message": "", "message_start": "message_id", "openai_response_id": "id", "status": ""}
+"""The events that promise JSON, each with the key of the id it gives."""
+
+frames = keyed(
+    "delta",
+    delta=mostly(texts, values),
+    error=st.one_of(st.sampled_from([None, False, 0, -0.0, "", [], ()]), values),
+    quota_notice=values,
+    message_id=mostly(texts, values),
+    id=mostly(texts, values),
+)
+
+
+def read_frame_plainly(name: str, text: str) -> Read:
+    try:
+        frame = json.loads(text, parse_constant=refuse)
+    except ValueError:
+        frame = None
+    if not isinstance(frame, dict) or depth(frame) > MAX_DEPTH:
+        return "", "failed" if name == "error" else "bad" if name in FRAMES else "read", {}, False
+    if name == "error" or (name in ("", "message") and frame.get("error")):
+        return "", "failed", {}, bool(frame.get("quota_notice"))
+    delta = well_formed(frame.get("delta")) if name in ("", "message") else ""
+    given = well_formed(frame.get(FRAMES.get(name)))
+    ids = {name.replace("message_start", "message_id"): given} if given else {}
+    return delta, "read", ids, False
+
+
+@given(st.sampled_from([*FRAMES, "error", "sources"]), mostly(frames, values), st.integers(0, 2**32))
+def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(name: str, frame: Any, seed: int) -> None:
+    text = written(frame, random.Random(seed))
+    decoder = DeltaDecoder("aipkit")
+    delta = decoder.feed_text((f"event: {name}\n" if name else "").encode() + b"data:" + text.encode() + b"\n\n")
+    assert decoder.events == 1
+    how = "failed" if decoder.error else "bad" if decoder.bad_events else "read"
+    used_up = decoder.error is not None and decoder.error.code == "quota_notice"
+    assert (delta, how, decoder.ids, used_up) == read_frame_plainly(name, text)
+
+
 # -- any bytes ---------------------------------------------------------------------------------------------------------
 
 Outcome = tuple[str, str, str | None, tuple[str, str, str | None, str] | None, str, int]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from vector_files import Case, cases, cuts, input_bytes, told
 from tailrace import ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, StreamError
 
+MEMORY = Path("/proc/self/statm")
 ONE_EVENT = b"event: greeting\nid: 7\nretry: 1500\ndata: hello\ndata: you\n\n"
 
 
@@ -27,6 +30,10 @@ def decode(decoder: SSEDecoder, chunks: list[bytes]) -> tuple[list[dict[str, Any
     except LimitExceeded:
         return events, True
     return events, False
+
+
+def pages_in_use() -> int:
+    return int(MEMORY.read_text().split()[1])
 
 
 @pytest.mark.parametrize("case", cases("sse"))
@@ -56,10 +63,11 @@ def test_events_before_a_limit_come_first_and_the_error_ever_after() -> None:
             decoder.close()
 
 
-def test_a_limit_with_nothing_before_it_is_raised_at_once() -> None:
+def test_a_limit_with_nothing_before_it_is_raised_from_the_next_call_too() -> None:
     decoder = SSEDecoder(max_event_bytes=10)
+    assert decoder.feed(b"data: 12345") == []
     with pytest.raises(LimitExceeded) as raised:
-        decoder.feed(b"data: 12345")
+        decoder.feed(b"")
     assert isinstance(raised.value, StreamError)
     assert raised.value.kind == "limit"
     with pytest.raises(LimitExceeded):
@@ -77,6 +85,19 @@ def test_comments_and_unknown_fields_are_no_part_of_an_event() -> None:
     decoder = SSEDecoder(max_event_bytes=10)
     events = decoder.feed(b": " + b"x" * 5000 + b"\nfield: " + b"y" * 5000 + b"\ndata: 1234\n\n")
     assert [event.data for event in events] == ["1234"]
+
+
+@pytest.mark.skipif(not MEMORY.exists(), reason="nothing tells how much memory is in use")
+def test_a_long_id_is_kept_once_however_many_events_it_stays_in_force_for() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b"id: " + b"x" * 2**20 + b"\n\n")
+    before = pages_in_use()
+    events = decoder.feed(b"data\n\n" * 500)
+    assert (pages_in_use() - before) * mmap.PAGESIZE < 50 * 2**20
+    assert len(events) == 500
+    assert events[-1].id == "x" * 2**20
+    later = decoder.feed(b"id: a\ndata\n\nid: b\n\nid: c\n\ndata\n\nid\ndata\n\n")
+    assert [event.id for event in later] == ["a", "c", ""]
 
 
 def test_close_drops_what_is_unfinished_and_can_be_repeated() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tailrace
-from tailrace import _native, messages, providers, stream, transport
+from tailrace import _native, messages, providers, sites, stream, transport
 
 ROOT = Path(__file__).parents[2]
 STUB = Path(_native.__file__).with_name("_native.pyi")
@@ -59,7 +59,7 @@ def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
     assert not {"curl_cffi", "click", "rich", "tailrace.providers.chatgptes"} & set(loaded)
 
 
-@pytest.mark.parametrize("module", [tailrace, providers, transport, messages, stream, tailrace.errors])
+@pytest.mark.parametrize("module", [tailrace, providers, sites, transport, messages, stream, tailrace.errors])
 def test_every_public_name_resolves_and_is_listed(module: Any) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
@@ -72,7 +72,8 @@ def test_every_public_name_resolves_and_is_listed(module: Any) -> None:
 def test_the_names_outsiders_rely_on() -> None:
     names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget scan_page
         sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat AsyncGeneratorProvider
-        ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__"""
+        ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__
+        site discover doctor"""
     assert set(names.split()) <= set(tailrace.__all__)
     seeds = ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat", "AsyncGeneratorProvider", "ProviderModelMixin")
     for name in (*seeds, "WordPressChatProvider", "GeminiProChatProvider"):

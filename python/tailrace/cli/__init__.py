@@ -13,6 +13,8 @@ from tailrace import __version__
 from tailrace.cli import exits
 from tailrace.cli.chat import chat
 from tailrace.cli.decode import decode
+from tailrace.cli.discover import discover
+from tailrace.cli.doctor import doctor
 from tailrace.cli.providers import providers
 from tailrace.cli.record import record
 from tailrace.cli.replica import replica
@@ -33,6 +35,8 @@ def cli() -> None:
 
 cli.add_command(chat)
 cli.add_command(decode)
+cli.add_command(discover)
+cli.add_command(doctor)
 cli.add_command(providers)
 cli.add_command(record)
 cli.add_command(replica)

@@ -90,7 +90,7 @@ async def _chat(
             from tailrace.replica import Replica  # noqa: PLC0415 - a server, needed for this option only
 
             sites = await stack.enter_async_context(Replica())
-            options["url"] = sites.url(provider.dialect)
+            options["url"] = sites.url(provider.dialect) + _CHATS.get(provider.dialect, "")
         stream = await stack.enter_async_context(provider.create_async_generator(model, messages, **options))
         await (_print_json(stream) if as_json else _print_text(stream))
 
@@ -133,3 +133,6 @@ async def _print_json(stream: ChatStream) -> None:
     )
     if failure is not None:
         raise failure
+
+
+_CHATS = {"aipkit": "/chat-inline/", "openai": "/v1"}  # where a site's chat is, if it is not its first page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tailrace.providers import site_providers
+from tailrace.sites import last_verdict
 
 if TYPE_CHECKING:
     from tailrace.providers import ChatProvider
@@ -18,7 +19,7 @@ __all__ = ["providers"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 def providers(as_json: bool) -> None:
-    """List the providers. "works" speaks of the client; whether the site does, a call tells."""
+    """List the providers. "works" speaks of the client, and of the site as the doctor last found it, if it did."""
     rows = [_row(provider) for provider in site_providers()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -33,6 +34,7 @@ def providers(as_json: bool) -> None:
 
 
 def _row(provider: type[ChatProvider]) -> dict[str, Any]:
+    verdict = last_verdict(provider.__name__, provider.url)
     return {
         "name": provider.__name__,
         "url": provider.url,
@@ -43,6 +45,7 @@ def _row(provider: type[ChatProvider]) -> dict[str, Any]:
         "message_history": provider.supports_message_history,
         "transport": provider.transport_kind,
         "working": provider.working,
+        "doctor": verdict and {"failed": verdict.failed, "at": verdict.when},
     }
 
 
@@ -54,8 +57,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['dialect']}\nover {_LIBRARIES[row['transport']]}",
         "\n".join(row["models"]),
         "\n".join(name for name, key in supported.items() if row[key]),
-        "yes" if row["working"] else "no",
+        ("yes" if row["working"] else "no") + _found(row["doctor"]),
     )
+
+
+def _found(verdict: dict[str, str | None] | None) -> str:
+    """What the doctor found and on which day, below the static flag."""
+    if verdict is None:
+        return ""
+    result = "answered" if verdict["failed"] is None else f"{verdict['failed']} failed"
+    return f"\n{result}\n{(verdict['at'] or '')[:10]}"
 
 
 _LIBRARIES = {"aiohttp": "aiohttp", "impersonate": "curl_cffi"}

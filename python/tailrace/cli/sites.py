@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tailrace.sites import last_verdict
 from tailrace.sites.profiles import load_profiles, profile_files, user_file
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def sites(as_json: bool) -> None:
 
 def _row(profile: Profile) -> dict[str, Any]:
     settings = profile.settings
+    verdict = last_verdict(profile.name, settings.url)
     return {
         "name": profile.name,
         "url": settings.url,
@@ -56,6 +58,7 @@ def _row(profile: Profile) -> dict[str, Any]:
         "default_model": settings.default_model,
         "aliases": settings.aliases,
         "variables": {variable: variable in os.environ for variable in settings.variables()},
+        "doctor": verdict and {"failed": verdict.failed, "at": verdict.when},
         "file": str(profile.file),
     }
 

@@ -7,6 +7,7 @@ Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server rememb
 from __future__ import annotations
 
 import json
+import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -114,15 +115,19 @@ async def _data(reply: Reply, idle: float | None) -> dict[str, Any]:
 
 
 def _data_of(body: bytes) -> dict[str, Any]:
-    """The ``data`` of a successful reply; empty for any other."""
+    """The ``data`` of a successful reply, behind whatever other plugins printed before it; empty for any other."""
+    begin = _OBJECT.search(body)
     try:
-        reply = json.loads(body)
+        reply = json.loads(body[begin.end() - 1 :]) if begin else None
     except ValueError:
         return {}
     if not isinstance(reply, dict) or reply.get("success") is not True:
         return {}
     data = reply.get("data")
     return data if isinstance(data, dict) else {}
+
+
+_OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
 
 
 def _refusal(reply: Reply, body: bytes) -> StreamError:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError, TailraceError
+from tailrace.limits import Limited, SiteLimit
 from tailrace.messages import Messages, Turn, parse_messages
 from tailrace.providers.conversation import Conversation
 from tailrace.retries import Retrying, RetryPolicy
@@ -196,6 +197,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
     transport_kind: ClassVar[TransportKind] = "aiohttp"
 
+    site_limit: ClassVar[SiteLimit | None] = None
+    """How many calls the site gets at once, and how many in a time; None: no limit of ours."""
+
     @classmethod
     def create_async_generator(
         cls,
@@ -212,6 +216,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         total_timeout: float | None = None,
         comments_restart_idle: bool = False,
         retry: RetryPolicy | None = None,
+        site_limit: SiteLimit | None = None,
         world: World | None = None,
         **kwargs: Any,
     ) -> ChatStream:
@@ -221,8 +226,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
         `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
         follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
-        when a failure may pass; every try costs the site an answer, so none is made unless asked for. Whatever else a
-        caller passes is ignored unless the provider names it.
+        when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`:
+        calls under way and calls begun in a time, one object for all calls of a site (else the class's own). Whatever
+        else a caller passes is ignored unless the provider names it.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
@@ -253,7 +259,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             extra=kwargs,
         )
         return ChatStream(
-            cls.call(options) if retry is None else _retrying(cls, options, retry),
+            _exchange(cls, options, cls.site_limit if site_limit is None else site_limit, retry),
             idle=timeouts.idle,
             total=timeouts.total,
             comments_restart_idle=comments_restart_idle,
@@ -280,10 +286,23 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         return url, at_origin(url, urlsplit(cls.api_endpoint).path)
 
 
-def _retrying(provider: type[ChatProvider], options: CallOptions, policy: RetryPolicy) -> Exchange:
-    if not isinstance(policy, RetryPolicy):
+def _exchange(
+    provider: type[ChatProvider],
+    options: CallOptions,
+    limit: SiteLimit | None,
+    policy: RetryPolicy | None,
+) -> Exchange:
+    """A call, in a place of its site; made anew for each attempt, and waiting for the next one takes no place."""
+    if limit is not None and not isinstance(limit, SiteLimit):
+        raise InvalidRequestError(f"site_limit must be a SiteLimit, not {type(limit).__name__}")
+    if policy is not None and not isinstance(policy, RetryPolicy):
         raise InvalidRequestError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
-    return Retrying(lambda: provider.call(options), policy, chance=options.world.random)
+
+    def make() -> Exchange:
+        call = provider.call(options)
+        return call if limit is None else Limited(call, limit)
+
+    return make() if policy is None else Retrying(make, policy, chance=options.world.random)
 
 
 def checked_site(url: str) -> str:

@@ -5,16 +5,14 @@ The checks stand in the plugin's order: action, nonce, message, its own refusals
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aiohttp import web
-
+from tailrace.replica import outputs
 from tailrace.replica.ai_power_pages import FAKE_TAG, Widget, plugin_parts
 from tailrace.replica.ai_power_versions import NEWEST, Version
-from tailrace.replica.answers import Turn
+from tailrace.replica.answers import AnswerError, Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.frames import (
     Asked,
@@ -43,16 +41,17 @@ from tailrace.replica.wordpress import (
     NO_SUCH_ACTION,
     Post,
     WordPressSite,
-    blocks,
 )
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from tailrace.replica.pages import PluginParts
 
 INLINE_ACTION = "wpaicg_chat_shortcode_message"
 FLOATING_ACTION = "wpaicg_chatbox_message"
 
-Output = Callable[[web.Request, Reply], Reply]
+Output = Callable[[Reply], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,10 @@ class AIPowerSite(WordPressSite):
             old=self.version.page_is_old,
         )
 
+    async def page_of(self, request: web.Request) -> str:
+        """The plugin's script sends it along."""
+        return (await post_fields(request)).get("url", request.query.get("url", ""))
+
     async def ajax(self, request: web.Request) -> Reply:
         """Answer the two actions of the plugin, at the exchange's pace."""
         return replace(await self._act(request), pace=self._pace(request))
@@ -128,8 +131,8 @@ class AIPowerSite(WordPressSite):
     async def _chat(self, request: web.Request, form: Mapping[str, str], action: str) -> Reply:
         message = sanitize(form["message"], keep_lines=self.version.keeps_lines)
         gate, upstream = find_marker(GATES, message), find_marker(UPSTREAMS, message)
-        outputs = [marker for marker in OUTPUTS if marker.text in message]
-        found = (gate, upstream, *outputs)
+        changes = [marker for marker in OUTPUTS if marker.text in message]
+        found = (gate, upstream, *changes)
         request[EXCHANGE].markers = tuple(marker.name for marker in found if marker is not None)
         bot = self._bots.get(integer(form.get("bot_id", ""))) or _DEFAULT_BOTS[action]
         turns = read_history(form.get("wpaicg_chat_history", ""))
@@ -138,8 +141,8 @@ class AIPowerSite(WordPressSite):
         asked = self._asked(message, bot)
         outcome = Said() if upstream is None else upstream.play
         reply = await self._gated(bot.mode, asked, turns, None if gate is None else gate.play, outcome)
-        for marker in outputs:
-            reply = marker.play(request, reply)
+        for marker in changes:
+            reply = marker.play(reply)
         return reply
 
     async def _gated(
@@ -155,11 +158,17 @@ class AIPowerSite(WordPressSite):
         if gate is not None and not gate.answer_follows:
             return mode.notice(gate, None)
         if isinstance(outcome, Said) and outcome.text is None:
-            outcome = replace(outcome, text=await self.ask(asked.message, turns))
+            outcome = await self._answered(outcome, asked.message, turns)
         reply = mode.reply(asked, outcome)
         if self.version.appends_the_json and isinstance(mode, ChatMode) and _is_whole(outcome):
             reply = replace(reply, chunks=[*reply.chunks, *JsonMode().reply(asked, outcome).chunks])
         return reply if gate is None else mode.notice(gate, reply)
+
+    async def _answered(self, said: Said, message: str, turns: Sequence[Turn]) -> Outcome:
+        try:
+            return replace(said, text=await self.ask(message, turns))
+        except AnswerError as failed:
+            return Refused(failed.message)
 
     def _asked(self, message: str, bot: Bot) -> Asked:
         first = bot.id not in self._logs
@@ -195,26 +204,14 @@ def _turn(text: str) -> Turn:
 
 
 def _before(debris: bytes) -> Output:
-    return lambda _request, reply: replace(reply, chunks=[debris, *reply.chunks])
+    return lambda reply: outputs.preceded(reply, debris)
 
 
-def _crlf(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=[chunk.replace(b"\n", b"\r\n") for chunk in reply.chunks])
+def _gzip(reply: Reply) -> Reply:
+    return replace(reply, coding="gzip")
 
 
-def _split(_request: web.Request, reply: Reply) -> Reply:
-    return replace(reply, chunks=list(blocks(b"".join(reply.chunks), 37)))
-
-
-def _gzip(request: web.Request, reply: Reply) -> Reply:
-    if "gzip" not in request.headers.get("Accept-Encoding", ""):
-        return reply
-    packer = zlib.compressobj(wbits=31)
-    chunks = [packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) for chunk in reply.chunks]
-    return replace(reply, chunks=[*chunks, packer.flush()], headers=[*reply.headers, ("Content-Encoding", "gzip")])
-
-
-def _slow(_request: web.Request, reply: Reply) -> Reply:
+def _slow(reply: Reply) -> Reply:
     return reply  # the pace is set for the whole exchange
 
 
@@ -222,11 +219,6 @@ _NONCE_REFUSED = Reply([b"The link you followed has expired."], HTML, 403, heade
 _NONCE_REFUSED_WITH_200 = error_json("The nonce of this page is not valid.")
 _GREETING = 'You are a guide to an imaginary harbour. Be brief.\n, Current context: "Harbour Notes"'
 _LONG = " ".join(f"word{number}" for number in range(400))
-_NOTICES = b"".join(
-    b"<br />\n<b>Deprecated</b>:  Function plugin_helper_%d() is deprecated in "
-    b"<b>/srv/site/wp-content/plugins/helper/part-%d.php</b> on line <b>%d</b><br />\n" % (number, number, 7 * number)
-    for number in range(1, 21)
-)
 
 DEFAULT = Bot(0, ChatMode(), page_streams=True)
 # The page says that the floating bot does not stream, and the plugin streams (page_widget, widget_action_ok).
@@ -329,11 +321,11 @@ UPSTREAMS: tuple[Marker[Outcome], ...] = (
 )
 
 OUTPUTS: tuple[Marker[Output], ...] = (
-    Marker("bom", "another plugin's byte order mark before the reply", _before(b"\xef\xbb\xbf\n")),
-    Marker("blank", "blank lines before the reply", _before(b"\n\n\r\n")),
-    Marker("notices", "PHP notices, as HTML, before the reply", _before(_NOTICES)),
-    Marker("crlf", "lines end with CRLF", _crlf),
-    Marker("split", "chunks of 37 bytes, wherever that cuts", _split),
+    Marker("bom", "another plugin's byte order mark before the reply", _before(outputs.BOM)),
+    Marker("blank", "blank lines before the reply", _before(outputs.BLANK_LINES)),
+    Marker("notices", "PHP notices, as HTML, before the reply", _before(outputs.NOTICES)),
+    Marker("crlf", "lines end with CRLF", outputs.with_crlf),
+    Marker("split", "chunks of 37 bytes, wherever that cuts", lambda reply: outputs.split(reply, 37)),
     Marker("gzip", "gzip, flushed at each frame, for clients that accept it", _gzip),
     Marker("slow", "ten times the pace", _slow),
 )

@@ -25,7 +25,7 @@ from tailrace.replica.aipkit_frames import (
     success,
 )
 from tailrace.replica.aipkit_pages import BotTag, plugin_parts
-from tailrace.replica.answers import Turn
+from tailrace.replica.answers import AnswerError, Turn
 from tailrace.replica.forms import post_fields
 from tailrace.replica.php import integer, sanitize
 from tailrace.replica.site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
@@ -106,7 +106,7 @@ class AIPKitSite(WordPressSite):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.bots = {bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots}
+        self.bots: dict[int, Bot] = {bot.id: bot for page in self.pages if isinstance(page, BotPage) for bot in page.bots}
         self._waiting: Newest[str, str] = Newest(KEPT_MESSAGES)
         self._remembered: Newest[tuple[str, int, str], tuple[Turn, ...]] = Newest(KEPT_CONVERSATIONS)
         self._requests = 0
@@ -190,7 +190,10 @@ class AIPKitSite(WordPressSite):
             return played
         conversation = (ids.get("session_id", ""), bot.id, ids.get("conversation_uuid", ""))
         turns = self._remembered.get(conversation) or ()
-        text = await self.ask(message, turns) if played.text is None else played.text
+        try:
+            text = await self.ask(message, turns) if played.text is None else played.text
+        except AnswerError as failed:
+            return Refused(failed.status, failed.message, "upstream_error")
         if played.ends == "done":
             both = (*turns, Turn("user", message), Turn("assistant", text))
             self._remembered.put(conversation, both[-KEPT_TURNS:])

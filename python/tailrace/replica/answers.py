@@ -16,9 +16,9 @@ QUOTED_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier turn of the conversation, as the site understood it."""
+    """An earlier turn of the conversation, as the site understood it; ``system`` where a site knows that role."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     text: str
 
 
@@ -31,8 +31,20 @@ class Question:
     history: tuple[Turn, ...] = ()
 
 
+class AnswerError(Exception):
+    """The model has no answer: `status` is HTTP's word for why, 400 to 599, and `message` says it to the visitor.
+
+    `Answers` raise it, and each site passes it on as its software passes on what its upstream refused.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status: int = status
+        self.message = message
+
+
 class Answers(Protocol):
-    """A model: one question in, the whole answer out. The site cuts and frames it."""
+    """A model: one question in, the whole answer out, or an `AnswerError`. The site cuts and frames it."""
 
     async def __call__(self, question: Question, /) -> str:
         """Return the answer to `question`."""
@@ -62,7 +74,7 @@ def cut(text: AnyStr) -> list[AnyStr]:
 def _opening(question: Question) -> str:
     message = question.message
     quoted = message if len(message) <= QUOTED_CHARACTERS else message[:QUOTED_CHARACTERS] + "…"
-    turns = len(question.history)
+    turns = sum(turn.role != "system" for turn in question.history)
     return f"You asked: “{quoted}” ({turns} earlier {'turn' if turns == 1 else 'turns'})."
 
 

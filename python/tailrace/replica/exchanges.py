@@ -20,8 +20,9 @@ class Exchange:
     """One request and what became of it.
 
     `form` is set where a form arrived, `json` where JSON did, `markers` where words in the message made the site
-    misbehave. `ended` is ``open``, ``finished`` (the reply was written
-    to its end), ``aborted`` (the client left, or the replica stopped) or ``failed`` (a defect of the replica).
+    misbehave, `faults` where a fault was asked for. `ended` is ``open``, ``finished`` (the reply was written
+    to its end, or to where a fault ends it), ``aborted`` (the client left, or the replica stopped) or ``failed`` (a
+    defect of the replica).
     """
 
     site: str
@@ -31,6 +32,7 @@ class Exchange:
     form: dict[str, str] | None = field(default=None, repr=False)
     json: object = field(default=None, repr=False)
     markers: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     status: int | None = None
     bytes_sent: int = 0
     ended: Ended = "open"

@@ -6,15 +6,23 @@ It reads a request as JavaScript does, so a body of the wrong shape fails at the
 from __future__ import annotations
 
 import json
-import math
-import re
 from dataclasses import dataclass
-from decimal import Decimal
-from hashlib import sha256
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tailrace.replica.answers import Turn, cut
-from tailrace.replica.site import EXCHANGE, Ending, Marker, Page, Reply, Settings, Site, find_marker, well_formed
+from tailrace.replica.answers import AnswerError, Turn, cut
+from tailrace.replica.javascript import UNDEFINED, Thrown, js_string, member, truthy
+from tailrace.replica.signed_app import (
+    FAILURE_TAIL,
+    JSON_AS_TEXT,
+    WRONG_PASSWORD,
+    WRONG_SIGNATURE,
+    SignedApp,
+    Streamed,
+    error,
+    last_of,
+)
+from tailrace.replica.site import EXCHANGE, Marker, Reply, find_marker, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,19 +30,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 TEXT = "text/plain; charset=utf-8"
-JSON_AS_TEXT = "text/plain;charset=UTF-8"
-FAILURE_TAIL = b"Internal server error"
-
-UNDEFINED = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """The upstream answered: the chunks as they came, and how the connection went on after them."""
-
-    chunks: tuple[bytes, ...]
-    ends: Ending = "cleanly"
-    slowness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +39,23 @@ class Failed:
     message: str
 
 
-class GeminiProChatSite(Site):
-    """The app: its page, `/api/generate` and `/api/auth`."""
+class GeminiProChatSite(SignedApp):
+    """The app on Google's models: messages of parts, and no system role."""
 
     name: ClassVar[str] = "geminiprochat"
     shows: ClassVar[str] = "GeminiProChat, the signed chat app"
-    pages: ClassVar[tuple[Page, ...]] = (Page("chat", "/", "the app's page"),)
     markers: ClassVar[tuple[Marker[Streamed | Failed], ...]]
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._secret = settings.secret
-        self._password = settings.password or ""
-
-    async def answer(self, request: web.Request) -> Reply:
-        """Answer the page, the two endpoints, or anything else (404); what throws in JavaScript is an empty 500."""
-        try:
-            return await self._route(request)
-        except Thrown:
-            return Reply([], None, 500, "Server error")
-
-    async def _route(self, request: web.Request) -> Reply:
-        match request.method, request.path:
-            case "GET" | "HEAD", "/":
-                return Reply([_PAGE.encode()], "text/html; charset=utf-8")
-            case "POST", "/api/generate":
-                return await self._generate(request, await self._body(request))
-            case "POST", "/api/auth":
-                return self._auth(await self._body(request))
-            case _:
-                return Reply([b"<!doctype html><title>404: Not found</title>"], "text/html", 404)
-
-    async def _body(self, request: web.Request) -> object:
-        body: object = read_json((await request.read()).decode("utf-8-sig", "replace"))
-        request[EXCHANGE].json = body
-        return body
-
-    def _auth(self, body: object) -> Reply:
-        code = 0 if self._admits(member(body, "pass")) else -1
-        return Reply([b'{"code":%d}' % code], JSON_AS_TEXT)
-
-    async def _generate(self, request: web.Request, body: object) -> Reply:
+    async def generate(self, request: web.Request, body: object) -> Reply:
+        """Check history, password and signature, and ask the upstream."""
         messages = member(body, "messages")
-        if not truthy(messages) or member(messages, "length") == 0 or member(_last(messages), "role") != "user":
-            return _error(400, "Invalid message history: The last message must be from user role.")
-        if not self._admits(member(body, "pass")):
-            return _error(401, "Invalid password.")
-        message = joined_parts(_last(messages))
-        signature = sign(member(body, "time"), message, self._secret)
-        if member(body, "sign") != signature:
-            return _error(401, "Invalid signature.")
+        if not truthy(messages) or member(messages, "length") == 0 or member(last_of(messages), "role") != "user":
+            return error(400, "Invalid message history: The last message must be from user role.")
+        if not self.admits(body):
+            return WRONG_PASSWORD
+        message = joined_parts(last_of(messages))
+        if not self.has_signed(body, message):
+            return WRONG_SIGNATURE
         return await self._upstream(request, messages[:-1], message)
 
     async def _upstream(self, request: web.Request, earlier: Sequence[object], message: str) -> Reply:
@@ -102,54 +64,23 @@ class GeminiProChatSite(Site):
             return _upstream_error(f"[GoogleGenerativeAI Error]: {complaint}")
         marker = find_marker(MARKERS, message)
         if marker is None:
-            answer = await self.ask(well_formed(message), [_turn(content) for content in earlier])
-            return self._stream(Streamed(tuple(cut(answer.encode()))))
+            return await self._answer(well_formed(message), [_turn(content) for content in earlier])
         request[EXCHANGE].markers = (marker.name,)
         if isinstance(marker.play, Failed):
             return _upstream_error(marker.play.message)
-        return self._stream(marker.play)
+        return self.streamed(marker.play, TEXT)
 
-    def _stream(self, streamed: Streamed) -> Reply:
-        return Reply(streamed.chunks, TEXT, pace=self.settings.pace * streamed.slowness, ends=streamed.ends)
-
-    def _admits(self, password: object) -> bool:
-        return not self._password or password == self._password or password in self._password.split(",")
-
-
-class Thrown(Exception):  # noqa: N818 - JavaScript's word for it
-    """What the app's code would throw on, and its framework turns into an empty 500."""
+    async def _answer(self, message: str, turns: Sequence[Turn]) -> Reply:
+        try:
+            answer = await self.ask(message, turns)
+        except AnswerError as failed:
+            return _upstream_error(f"{_FETCHING}[{failed.status} {reason(failed.status)}] {failed.message}")
+        return self.streamed(Streamed(tuple(cut(answer.encode()))), TEXT)
 
 
-def read_json(text: str) -> Any:
-    """Read JSON as ``JSON.parse`` does: the last of equal keys wins, NaN is none, a lone surrogate is fine."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=float)
-    except (ValueError, RecursionError):
-        raise Thrown from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-def member(value: object, name: str) -> Any:
-    """Return ``value.name`` as JavaScript has it; of null and undefined it throws."""
-    if value is None or value is UNDEFINED:
-        raise Thrown
-    if isinstance(value, dict):
-        return value.get(name, UNDEFINED)
-    if name == "length" and isinstance(value, (str, list)):
-        return len(value)
-    return UNDEFINED
-
-
-def truthy(value: object) -> bool:
-    """Tell whether JavaScript takes `value` for true: empty objects and arrays are."""
-    return isinstance(value, (dict, list)) or (value is not UNDEFINED and bool(value))
-
-
-def _last(messages: Any) -> Any:
-    return messages[-1] if isinstance(messages, (str, list)) and messages else UNDEFINED
+def reason(status: int) -> str:
+    """Return HTTP's words for `status`, or nothing where it has none."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def joined_parts(content: object) -> str:
@@ -159,40 +90,6 @@ def joined_parts(content: object) -> str:
         raise Thrown
     texts = (member(part, "text") for part in parts)
     return "".join("" if text in (None, UNDEFINED) else js_string(text) for text in texts)
-
-
-def sign(time: object, message: str, secret: str) -> str:
-    """Return the hex SHA-256 of ``{time}:{message}:{secret}``, a lone surrogate being U+FFFD."""
-    return sha256(well_formed(f"{js_string(time)}:{message}:{secret}").encode()).hexdigest()
-
-
-def js_string(value: object) -> str:  # noqa: PLR0911 - one a type
-    """Write a JSON value as JavaScript's ``String(value)`` does."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return _js_number(value)
-        case list():
-            return ",".join("" if item is None else js_string(item) for item in value)
-        case dict():
-            return "[object Object]"
-        case None:
-            return "null"
-        case _:
-            return "undefined"
-
-
-def _js_number(value: float) -> str:
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == 0:
-        return "0"
-    if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - where ECMAScript's Number::toString changes its notation
-        return re.sub(r"\.0$", "", format(Decimal(repr(value)), "f"))
-    return re.sub(r"(?:\.0)?e([+-])0?", r"e\1", repr(value))
 
 
 def complain_of_history(contents: Sequence[object]) -> str:
@@ -214,10 +111,6 @@ def _is_text_part(part: object) -> bool:
 
 def _turn(content: Any) -> Turn:
     return Turn("assistant" if content["role"] == "model" else "user", joined_parts(content))
-
-
-def _error(status: int, message: str) -> Reply:
-    return Reply([json.dumps({"error": {"message": message}}, separators=(",", ":")).encode()], JSON_AS_TEXT, status)
 
 
 def _upstream_error(message: str) -> Reply:
@@ -266,20 +159,3 @@ MARKERS: tuple[Marker[Streamed | Failed], ...] = (
 )
 
 GeminiProChatSite.markers = MARKERS
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>A chat by the harbour</title>
-  <script type="module" src="/_astro/chat.js"></script>
-</head>
-<body>
-  <main>
-    <h1>A chat by the harbour</h1>
-    <form><textarea name="message" placeholder="Write here" autocomplete="off"></textarea><button>Send</button></form>
-  </main>
-</body>
-</html>
-"""

@@ -40,6 +40,10 @@ class Nonces:
         """Refuse every nonce made so far, as if a lifetime had passed."""
         self._generation += 1
 
+    def expired(self, action: str = "chat") -> str:
+        """Return the nonce of a page that is far too old."""
+        return self._nonce(action, -1)
+
     def _tick(self) -> int:
         return ceil(self._clock() / self._half)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
 from tailrace.recording import REDACTED, RecordedExchange, RecordedHead
-from tailrace.replica.site import NO_CONTENT_TYPE, hide_framework
+from tailrace.replica.sending import NO_CONTENT_TYPE, hide_framework
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,6 +67,11 @@ class Replay:
     def url(self) -> str:
         """What to give a provider as ``url=``."""
         return self.origin + self._recording.path
+
+    @property
+    def provider(self) -> str | None:
+        """The provider that was recorded, by name."""
+        return self._recording.provider
 
     @property
     def paths(self) -> tuple[str, ...]:

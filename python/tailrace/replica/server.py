@@ -15,13 +15,19 @@ from tailrace.replica.ai_power import AIPowerSite
 from tailrace.replica.ai_power_old import AIPower1879Site, AIPower1890Site, AIPower1895Site
 from tailrace.replica.aipkit import AIPKit240Site, AIPKitSite
 from tailrace.replica.answers import Answers, builtin_answer
+from tailrace.replica.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica.exchanges import Exchange, Exchanges
+from tailrace.replica.faults import FAULTS, FaultySite, fault_path, parse_fault, parse_faults
 from tailrace.replica.geminiprochat import GeminiProChatSite
+from tailrace.replica.index import INDEX_PATH, index_page
 from tailrace.replica.nonces import WORDPRESS_LIFETIME
-from tailrace.replica.site import EXCHANGE, Marker, Settings, Site, hide_framework
+from tailrace.replica.openai import OpenAISite
+from tailrace.replica.sending import hide_framework
+from tailrace.replica.site import EXCHANGE, Marker, Settings, Site
+from tailrace.replica.upstream import UpstreamAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from aiohttp.typedefs import Middleware
@@ -34,6 +40,8 @@ SITES: tuple[type[Site], ...] = (
     AIPower1879Site,
     AIPower1890Site,
     AIPower1895Site,
+    ChatgptDemoSite,
+    OpenAISite,
 )
 MAX_REQUEST_BYTES = 8 * 2**20
 
@@ -51,22 +59,26 @@ class PageInfo:
 
 @dataclass(frozen=True, slots=True)
 class SiteInfo:
-    """One site as a table shows it; `markers` are the words that make it misbehave."""
+    """One site as a table shows it; `markers` are the words that make it misbehave, `faults` those it has just now."""
 
     name: str
     url: str
     shows: str
     pages: tuple[PageInfo, ...]
     markers: tuple[Marker[Any], ...]
+    faults: tuple[str, ...] = ()
 
 
 class Replica:
     """All sites of `SITES` on `host`, each on a port of its own, at the root of its origin.
 
     `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two chunks of an
-    answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are GeminiProChat's. Leaving the
-    context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is taken raises the
-    system's `OSError`, and nothing stays open.
+    answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are the signed apps'; `api_key` is what
+    the OpenAI-compatible site wants. `answers` are the built-in text unless given, or those of the OpenAI-compatible
+    server `upstream` (its base URL), asked with `upstream_key` for `upstream_model`, else for the first it lists.
+    `faults` hold for every site that can have them, as `fault` sets them for one (`tailrace.replica.faults`).
+    Leaving the context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is taken
+    raises the system's `OSError`, and nothing stays open.
     """
 
     def __init__(
@@ -74,42 +86,58 @@ class Replica:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        answers: Answers = builtin_answer,
+        answers: Answers | None = None,
         pace: float = 0.0,
         nonce_lifetime: float = WORDPRESS_LIFETIME,
         clock: Callable[[], float] = time.time,
         secret: str = "",
         password: str | None = None,
+        api_key: str | None = None,
+        upstream: str | None = None,
+        upstream_key: str | None = None,
+        upstream_model: str | None = None,
+        faults: Iterable[str] = (),
         shutdown_timeout: float = 1.0,
     ) -> None:
         if not 0 <= port <= _HIGHEST_PORT - len(SITES) + 1:
             raise InvalidRequestError(f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}")
         if not pace >= 0:
             raise InvalidRequestError(f"pace must be 0 or more seconds, not {pace!r}")
+        if upstream is not None and answers is not None:
+            raise InvalidRequestError("answers come from `answers` or from `upstream`, not from both")
         self.exchanges: Exchanges = Exchanges()
+        self._upstream = None if upstream is None else UpstreamAnswers(upstream, key=upstream_key, model=upstream_model)
         self._host = host
         self._port = port
         self._shutdown_timeout = shutdown_timeout
         self._stopping = asyncio.Event()
         settings = Settings(
-            answers=answers,
+            answers=self._upstream or answers or builtin_answer,
             pace=pace,
             clock=clock,
             nonce_lifetime=nonce_lifetime,
             secret=secret,
             password=password,
+            api_key=api_key,
             stopping=self._stopping,
         )
-        self._sites: Mapping[str, Site] = {site.name: site(settings) for site in SITES}
+        wanted = [(text, parse_fault(text).kind.needs_nonces) for text in faults]
+        sites = (site(settings) for site in SITES)
+        self._sites: Mapping[str, FaultySite] = {
+            site.name: FaultySite(site, (text for text, nonces in wanted if site.nonces is not None or not nonces))
+            for site in sites
+        }
         self._urls: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self._stopping.clear()
         async with AsyncExitStack() as stack:
-            for offset, site in enumerate(self._sites.values()):
+            if self._upstream is not None:
+                await stack.enter_async_context(self._upstream)
+            for offset, (name, site) in enumerate(self._sites.items()):
                 port = self._port + offset if self._port else 0
-                self._urls[site.name] = await self._serve(site, port, stack)
+                self._urls[name] = await self._serve(site, port, stack)
             stack.callback(self._stopping.set)
             self._stack = stack.pop_all()
         return self
@@ -130,36 +158,45 @@ class Replica:
 
     def url(self, site: str) -> str:
         """Return the origin of `site`, without a slash at its end."""
-        name = self._site(site).name
-        if name not in self._urls:
+        self._site(site)
+        if site not in self._urls:
             raise InvalidRequestError("the replica is not running: enter it with `async with` first")
-        return self._urls[name]
+        return self._urls[site]
 
-    def page(self, site: str, page: str) -> str:
-        """Return the full URL of one page of `site`, by its short name."""
-        pages = {each.name: each.path for each in self._site(site).pages}
+    def page(self, site: str, page: str, *faults: str) -> str:
+        """Return the full URL of one page of `site`, by its short name, with `faults` asked for by URL."""
+        pages = {each.name: each.path for each in self._site(site).site.pages}
         if page not in pages:
             raise InvalidRequestError(f"{site} has no page {page!r}; it has {', '.join(pages)}")
-        return self.url(site) + pages[page]
+        parse_faults(faults, self._site(site).site)
+        return self.url(site) + fault_path(faults) + pages[page]
+
+    def fault(self, site: str, *faults: str) -> None:
+        """Let `faults` hold for all of `site` from its next request on, and no others; none heals it."""
+        self._site(site).set_faults(faults)
 
     def expire_nonces(self, site: str) -> None:
         """Make `site` refuse every nonce that its pages have shown so far."""
-        self._site(site).expire_nonces()
+        self._site(site).site.expire_nonces()
 
-    def _site(self, name: str) -> Site:
+    def _site(self, name: str) -> FaultySite:
         if name not in self._sites:
             raise InvalidRequestError(f"there is no site {name!r}; there are {', '.join(self._sites)}")
         return self._sites[name]
 
-    def _info(self, site: Site) -> SiteInfo:
-        url = self.url(site.name)
+    def _info(self, faulty: FaultySite) -> SiteInfo:
+        site, url = faulty.site, self.url(faulty.site.name)
         pages = tuple(PageInfo(page.name, url + page.path, page.shows) for page in site.pages)
-        return SiteInfo(site.name, url, site.shows, pages, site.markers)
+        return SiteInfo(site.name, url, site.shows, pages, site.markers, faulty.faults)
 
-    async def _serve(self, site: Site, port: int, stack: AsyncExitStack) -> str:
-        app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site)])
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=index_page(self.sites, FAULTS), content_type="text/html")
+
+    async def _serve(self, site: FaultySite, port: int, stack: AsyncExitStack) -> str:
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site.site)])
         app.on_response_prepare.append(hide_framework)
-        app.router.add_route("*", "/{path:.*}", site.handle)
+        app.router.add_get(INDEX_PATH, self._index)
+        app.router.add_route("*", "/{path:(?s:.*)}", site.handle)
         runner = web.AppRunner(
             app,
             handler_cancellation=True,

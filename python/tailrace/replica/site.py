@@ -1,11 +1,10 @@
-"""What every site of the replica is: pages, markers, routes, and replies sent chunk by chunk.
+"""What every site of the replica is: pages, markers, and the replies it decides on.
 
-A site decides what to say; this module says it. It knows no dialect.
+How they are sent is `sending`'s; what goes wrong on the way is `faults`'. This module knows no dialect.
 """
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -17,11 +16,16 @@ from tailrace.replica.answers import Question, Turn
 from tailrace.replica.exchanges import Exchange
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Sequence
 
     from tailrace.replica.answers import Answers
+    from tailrace.replica.nonces import Nonces
+    from tailrace.replica.sending import Break, Forever
 
 EXCHANGE = web.RequestKey("exchange", Exchange)
+PREFIX = web.RequestKey("prefix", str)
+"""What stood before the path that a site sees; it belongs before the paths of the links the site shows."""
 
 Play = TypeVar("Play")
 Ending = Literal["cleanly", "never", "silently"]
@@ -60,7 +64,9 @@ class Reply:
     """A reply as it goes out: one HTTP chunk for each of `chunks`, `pace` seconds between them.
 
     `ends`: ``cleanly``; ``never`` (after the chunks nothing more comes and the connection stays); ``silently`` (not
-    even a status line comes). `content_type` None: the reply has no Content-Type.
+    even a status line comes). `content_type` None: the reply has no Content-Type. `coding`: the Content-Encoding, for
+    clients that accept it. `forever` comes after the chunks, `breaks` says where all of it ends too early, and with
+    `http_1_0` it has neither length nor chunks.
     """
 
     chunks: Sequence[bytes]
@@ -70,6 +76,10 @@ class Reply:
     headers: Sequence[tuple[str, str]] = ()
     pace: float = 0.0
     ends: Ending = "cleanly"
+    coding: str = ""
+    forever: Forever | None = None
+    breaks: Break | None = None
+    http_1_0: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +92,7 @@ class Settings:
     nonce_lifetime: float
     secret: str
     password: str | None
+    api_key: str | None
     stopping: asyncio.Event
 
 
@@ -93,6 +104,9 @@ class Site(ABC):
     pages: ClassVar[tuple[Page, ...]]
     markers: ClassVar[tuple[Marker[Any], ...]]
 
+    nonces: Nonces | None = None
+    """What a page must show for a message to be taken, where the site wants it."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
@@ -102,60 +116,20 @@ class Site(ABC):
 
     def expire_nonces(self) -> None:
         """Refuse the nonces of pages served so far."""
-        raise InvalidRequestError(f"{self.name} has no nonces")
+        if self.nonces is None:
+            raise InvalidRequestError(f"{self.name} has no nonces")
+        self.nonces.expire()
+
+    async def page_of(self, request: web.Request) -> str:  # noqa: ARG002 - of a site whose requests say nothing
+        """Return the URL of the page that `request` says it was made on, or nothing."""
+        return ""
 
     async def ask(self, message: str, history: Sequence[Turn]) -> str:
         """Return what the model answers, with each lone surrogate replaced, as a site's encoder does."""
         answer = await self.settings.answers(Question(self.name, message, tuple(history)))
         return well_formed(answer)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer `request` and send the reply."""
-        reply = await self.answer(request)
-        return await self._send(request, reply)
-
-    async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        if reply.ends == "silently":
-            await self._hold(request)
-        response = web.StreamResponse(status=reply.status, reason=reply.reason)
-        response.headers.extend(_headers(reply))
-        exchange = request[EXCHANGE]
-        exchange.status = reply.status
-        await response.prepare(request)
-        for number, chunk in enumerate(() if request.method == "HEAD" else reply.chunks):
-            if number:
-                await asyncio.sleep(reply.pace)
-            await response.write(chunk)
-            exchange.bytes_sent += len(chunk)
-        if reply.ends == "never":
-            await self._hold(request)
-        await response.write_eof()
-        return response
-
-    async def _hold(self, request: web.Request) -> None:
-        """Wait for the client to leave, which cancels this handler; a stopping replica breaks the connection."""
-        await self.settings.stopping.wait()
-        if request.transport is not None:
-            request.transport.abort()
-        await asyncio.Event().wait()
-
-
-async def hide_framework(_request: web.Request, response: web.StreamResponse) -> None:
-    """Take out the headers that aiohttp adds and no site sends."""
-    if response.headers.get("Content-Type") == NO_CONTENT_TYPE:
-        del response.headers["Content-Type"]
-    if response.headers.get("Server", "").startswith("Python/"):
-        del response.headers["Server"]
-
 
 def well_formed(text: str) -> str:
     """Return `text` with one U+FFFD for each lone surrogate, as a browser's encoder writes it."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-NO_CONTENT_TYPE = "x-replica/none"
-"""A Content-Type that `hide_framework` takes out again, since aiohttp would add one of its own."""
-
-
-def _headers(reply: Reply) -> list[tuple[str, str]]:
-    return [("Content-Type", reply.content_type or NO_CONTENT_TYPE), *reply.headers]

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailrace.replica.nonces import Nonces
+from tailrace.replica.outputs import blocks
 from tailrace.replica.pages import PluginParts, WordPressPage
-from tailrace.replica.site import Page, Reply, Settings, Site
+from tailrace.replica.site import PREFIX, Page, Reply, Settings, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiohttp import web
 
 ENDPOINT = "/wp-admin/admin-ajax.php"
@@ -51,13 +50,11 @@ class Post(Page):
 class WordPressSite(Site):
     """A WordPress site with a chat plugin. Its `pages` are `Post`s."""
 
+    nonces: Nonces
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.nonces = Nonces(settings.nonce_lifetime, settings.clock)
-
-    def expire_nonces(self) -> None:
-        """Refuse the nonces of pages served so far."""
-        self.nonces.expire()
 
     @abstractmethod
     def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
@@ -91,13 +88,8 @@ class WordPressSite(Site):
 
 
 def origin_of(request: web.Request) -> str:
-    """Return the origin by which the client knows this site."""
-    return f"{request.scheme}://{request.host}"
-
-
-def blocks(data: bytes, size: int = 8192) -> Iterator[bytes]:
-    """Yield `data` in pieces of `size` bytes."""
-    return (data[at : at + size] for at in range(0, len(data), size))
+    """Return the origin by which the client knows this site, and below it what led here."""
+    return f"{request.scheme}://{request.host}{request.get(PREFIX, '')}"
 
 
 def _links(origin: str, post_id: int) -> tuple[tuple[str, str], ...]:

@@ -31,7 +31,12 @@ class Dialect:
         return provider
 
 
+_SIGNED = frozenset({"secret_key_env", "password_env"})
+
 DIALECTS: Mapping[str, Dialect] = {
     "ai-power": Dialect("WordPressChatProvider", frozenset({"bot"})),
-    "geminiprochat": Dialect("GeminiProChatProvider", frozenset({"secret_key_env", "password_env"})),
+    "aipkit": Dialect("WordPressChatProvider", frozenset({"bot"})),  # which of the two it is, the page tells
+    "geminiprochat": Dialect("GeminiProChatProvider", _SIGNED),
+    "chatgpt-demo": Dialect("ChatgptDemoProvider", _SIGNED),
+    "openai": Dialect("OpenAIProvider", frozenset({"api_key_env"})),
 }

@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     default_model: _Text | None = None
     secret_key_env: _Variable | None = None
     password_env: _Variable | None = None
+    api_key_env: _Variable | None = None
     cookies_env: _Variable | None = None
     headers: dict[str, str] = {}
     headers_env: dict[str, _Variable] = {}
@@ -82,7 +83,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def variables(self) -> dict[str, str]:
         """The environment variables this site names, each with the key that names it."""
-        single = {key: getattr(self, key) for key in ("secret_key_env", "password_env", "cookies_env", "proxy_env")}
+        keys = ("secret_key_env", "password_env", "api_key_env", "cookies_env", "proxy_env")
+        single = {key: getattr(self, key) for key in keys}
         headers = {f"headers_env.{name}": variable for name, variable in self.headers_env.items()}
         return {variable: key for key, variable in {**single, **headers}.items() if variable is not None}
 
@@ -154,7 +156,7 @@ def read_text(file: Path) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise ProfileError(str(file), "", f"it is larger than {MAX_FILE_BYTES} bytes")
     try:
-        return data.decode().replace("\r\n", "\n")
+        return data.decode()
     except UnicodeDecodeError:
         raise ProfileError(str(file), "", "it is not UTF-8") from None
 

@@ -62,7 +62,13 @@ def is_url(name: str) -> bool:
 
 def _site_at(url: str, dialect: str) -> type[ChatProvider]:
     name = origin(checked_url(url).url)
-    attributes = {"url": url, "label": name, "__doc__": f"The site at {name}.", "__module__": __name__}
+    attributes = {
+        "dialect": dialect,
+        "url": url,
+        "label": name,
+        "__doc__": f"The site at {name}.",
+        "__module__": __name__,
+    }
     return type(name, (DIALECTS[dialect].provider(),), attributes)
 
 
@@ -85,6 +91,7 @@ def _profiled(profile: Profile, environ: Mapping[str, str]) -> type[ChatProvider
     attributes = {
         "profile": profile,
         "environ": environ,
+        "dialect": settings.dialect,
         "url": settings.url,
         "label": profile.name,
         "api_endpoint": settings.endpoint or "",
@@ -159,7 +166,7 @@ class ProfiledSite(ChatProvider):
     @classmethod
     def _add_secrets(cls, options: dict[str, Any]) -> None:
         settings = cls.profile.settings
-        for key in ("secret_key_env", "password_env"):
+        for key in ("secret_key_env", "password_env", "api_key_env"):
             variable = getattr(settings, key)
             if variable is not None:
                 options[key.removesuffix("_env")] = cls._variable(key, variable)
@@ -176,7 +183,7 @@ class ProfiledSite(ChatProvider):
         return value
 
 
-_NONE_IS_NOTHING = frozenset({"proxy", "cookies", "headers", "secret_key", "password"})
+_NONE_IS_NOTHING = frozenset({"proxy", "cookies", "headers", "secret_key", "password", "api_key"})
 
 
 def _is_at(home: str, url: str | None) -> bool:

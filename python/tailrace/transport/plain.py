@@ -373,6 +373,9 @@ def _watch(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
     """Wake the reader when the connection is lost: after a chunk of no sense aiohttp closes it and tells nobody."""
     closed = protocol.closed
     if closed is not None:
+        # A connection that serves again may be reset before its next reply begins, and that was asked for by nobody.
+        closed.remove_done_callback(_take_note)
+        closed.add_done_callback(_take_note)
         wake = partial(_wake, content)
         closed.add_done_callback(wake)
         content.on_eof(partial(_forget, closed, wake))
@@ -382,9 +385,12 @@ def _forget(closed: asyncio.Future[None], wake: Callable[[asyncio.Future[None]],
     closed.remove_done_callback(wake)
 
 
-def _wake(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
+def _take_note(closed: asyncio.Future[None]) -> None:
     if not closed.cancelled():
         closed.exception()
+
+
+def _wake(content: aiohttp.StreamReader, _closed: asyncio.Future[None]) -> None:
     if not content.is_eof() and content.exception() is None:
         content.set_exception(errors.ReplyBrokenError("the connection was lost"))
 

@@ -1,6 +1,7 @@
 //! Bytes of an event stream in, events out.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -10,34 +11,38 @@ use crate::input::{Whole, bytes_of, limit};
 use crate::raise::{in_use, limit_exceeded};
 
 /// One dispatched server-sent event (WHATWG HTML 9.2.6).
-#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
+#[pyclass(frozen, eq, hash, module = "tailrace")]
 #[derive(PartialEq, Eq, Hash)]
 pub struct ServerSentEvent {
     /// Its type; `message` where the block named none.
+    #[pyo3(get)]
     event: String,
     /// Its data lines, joined by newlines.
+    #[pyo3(get)]
     data: String,
-    /// The last event id in force when it was dispatched.
-    id: String,
+    /// Shared: an id stays in force, and as long as its event may be, so can it be.
+    id: Arc<str>,
     /// The reconnection time its own block set, in milliseconds.
+    #[pyo3(get)]
     retry: Option<u64>,
 }
 
-impl From<Event<'_>> for ServerSentEvent {
-    fn from(event: Event<'_>) -> Self {
-        Self {
-            event: event.kind().to_owned(),
-            data: event.data.to_owned(),
-            id: event.id.to_owned(),
-            retry: event.retry,
-        }
+impl ServerSentEvent {
+    fn new(event: &Event<'_>, id: Arc<str>) -> Self {
+        Self { event: event.kind().to_owned(), data: event.data.to_owned(), id, retry: event.retry }
     }
 }
 
 #[pymethods]
 impl ServerSentEvent {
+    /// The last event id in force when it was dispatched.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let [event, data, id] = [&self.event, &self.data, &self.id].map(|text| PyString::new(py, text).repr());
+        let [event, data, id] = [&*self.event, &*self.data, &*self.id].map(|text| PyString::new(py, text).repr());
         let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
         Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
     }
@@ -47,6 +52,8 @@ impl ServerSentEvent {
 #[pyclass(module = "tailrace")]
 pub struct SSEDecoder {
     events: EventDecoder,
+    /// The last event's id, and its number.
+    id: (u64, Arc<str>),
 }
 
 #[pymethods]
@@ -56,7 +63,8 @@ impl SSEDecoder {
     #[pyo3(signature = (*, max_event_bytes = Whole::from(8_388_608)))]
     #[pyo3(text_signature = "(*, max_event_bytes=8388608)")]
     fn new(py: Python<'_>, max_event_bytes: Whole) -> PyResult<Self> {
-        Ok(Self { events: EventDecoder::new(limit(py, "max_event_bytes", max_event_bytes)?) })
+        let events = EventDecoder::new(limit(py, "max_event_bytes", max_event_bytes)?);
+        Ok(Self { events, id: (0, "".into()) })
     }
 
     /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the next call on.
@@ -64,16 +72,20 @@ impl SSEDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
         let bytes = bytes_of(data)?;
+        if let Some(overflow) = decoder.events.error() {
+            return Err(limit_exceeded(py, &overflow.to_string()));
+        }
         let mut found = Vec::new();
-        let fed = decoder.events.feed(&bytes, |event| {
-            found.push(ServerSentEvent::from(event));
+        let Self { events, id } = &mut *decoder;
+        // An error is the next call's to raise, so that these events are not lost: the core stays failed.
+        let _ = events.feed(&bytes, |event| {
+            if event.id_number != id.0 {
+                *id = (event.id_number, event.id.into());
+            }
+            found.push(ServerSentEvent::new(&event, Arc::clone(&id.1)));
             ControlFlow::Continue(())
         });
-        match fed {
-            Err(overflow) if found.is_empty() => Err(limit_exceeded(py, &overflow.to_string())),
-            // The core stays failed: the next call says so.
-            _ => Ok(found),
-        }
+        Ok(found)
     }
 
     /// The end of the stream: an unfinished event is dropped, as the specification says.

@@ -18,6 +18,9 @@ pub struct Event<'a> {
     pub data: &'a str,
     /// The last event id in force when the event was dispatched.
     pub id: &'a str,
+    /// How many ids the stream has set by then. Events of one number have one id: who keeps events can keep it once,
+    /// however long it is and however many events follow it.
+    pub id_number: u64,
     /// Reconnection time in milliseconds, when this block set one.
     pub retry: Option<u64>,
 }
@@ -46,6 +49,7 @@ pub struct EventDecoder {
     line: PartialLine,
     block: Block,
     last_event_id: String,
+    id_number: u64,
     retry: Option<u64>,
     state: State,
 }
@@ -99,6 +103,7 @@ impl EventDecoder {
             line: PartialLine::default(),
             block: Block::default(),
             last_event_id: String::new(),
+            id_number: 0,
             retry: None,
             state: State::Open,
         }
@@ -131,11 +136,19 @@ impl EventDecoder {
     /// # Errors
     /// When a limit was passed before.
     pub fn close(&mut self) -> Result<(), LimitExceeded> {
-        if let State::Failed(error) = self.state {
+        if let Some(error) = self.error() {
             return Err(error);
         }
         self.release(State::Ended);
         Ok(())
+    }
+
+    /// The limit that was passed, which every later call reports.
+    pub fn error(&self) -> Option<LimitExceeded> {
+        match self.state {
+            State::Failed(error) => Some(error),
+            State::Open | State::Ended => None,
+        }
     }
 
     /// The last event id in force: that of the last finished block which set one.
@@ -155,8 +168,9 @@ impl EventDecoder {
         }
         self.end_line();
         if self.block.has_data {
-            let id = if self.block.has_id { &self.block.id } else { &self.last_event_id };
-            sink(self.block.event(&String::from_utf8_lossy(&self.block.data), id));
+            self.set_last_event_id();
+            let data = String::from_utf8_lossy(&self.block.data);
+            sink(self.block.event(&data, &self.last_event_id, self.id_number));
         }
         self.release(State::Ended);
     }
@@ -258,16 +272,21 @@ impl EventDecoder {
         whole: Option<&[u8]>,
         sink: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        if self.block.has_id {
-            std::mem::swap(&mut self.last_event_id, &mut self.block.id);
-        }
+        self.set_last_event_id();
         let mut flow = ControlFlow::Continue(());
         if self.block.has_data {
             let data: Cow<'_, str> = String::from_utf8_lossy(whole.unwrap_or(&self.block.data));
-            flow = sink(self.block.event(&data, &self.last_event_id));
+            flow = sink(self.block.event(&data, &self.last_event_id, self.id_number));
         }
         self.block.clear();
         flow
+    }
+
+    fn set_last_event_id(&mut self) {
+        if self.block.has_id {
+            std::mem::swap(&mut self.last_event_id, &mut self.block.id);
+            self.id_number += 1;
+        }
     }
 
     /// Lets go of all that is held.
@@ -285,8 +304,8 @@ impl PartialLine {
 }
 
 impl Block {
-    fn event<'a>(&'a self, data: &'a str, id: &'a str) -> Event<'a> {
-        Event { name: self.has_name.then_some(self.name.as_str()), data, id, retry: self.retry }
+    fn event<'a>(&'a self, data: &'a str, id: &'a str, id_number: u64) -> Event<'a> {
+        Event { name: self.has_name.then_some(self.name.as_str()), data, id, id_number, retry: self.retry }
     }
 
     /// Copies the data line that could not be dispatched from where it lay.

@@ -83,6 +83,20 @@ fn every_vector_however_it_is_cut() {
 }
 
 #[test]
+fn events_of_one_number_have_one_id() {
+    let mut numbered = Vec::new();
+    let stream = b"data\n\nid: a\ndata\n\ndata\n\nid: b\n\nid: c\n\ndata\n\nid: \0\ndata\n\nid\ndata\n\n";
+    EventDecoder::new(20)
+        .feed(stream, |event| {
+            numbered.push((event.id_number, event.id.to_owned()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let expected = [(0, ""), (1, "a"), (1, "a"), (3, "c"), (3, "c"), (4, "")];
+    assert_eq!(numbered, expected.map(|(number, id)| (number, id.to_owned())));
+}
+
+#[test]
 fn a_failed_decoder_stays_failed() {
     let mut decoder = EventDecoder::new(10);
     let error = decoder.feed(b"data: 12345", |_| panic!("no event is finished")).unwrap_err();

@@ -27,7 +27,10 @@ _LEFT_OUT = (
     "TAILRACE_CONFIG",
 )
 _NOTHING: Mapping[str, str] = {}
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
+_ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name not in _LEFT_OUT},
+    "XDG_STATE_HOME": f"{os.devnull}/none",  # where nothing can be kept
+}
 
 
 @dataclass(frozen=True)

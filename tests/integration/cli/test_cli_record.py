@@ -49,6 +49,7 @@ async def test_wrong_usage_is_2(tmp_path: Path) -> None:
         (["record", "Nobody", "hello", str(tmp_path / "b")], "Nobody"),
         (["replica", "--replay", str(file)], "line 1 of the recording: it is no JSON object"),
         (["replica", "--replay", str(tmp_path / "none")], "does not exist"),
+        (["replica", "--replay", str(file), "--fault", "gzip"], "leave out --fault and --upstream"),
     ):
         end = await run(*arguments)
         assert (end.code, end.stdout) == (2, "")

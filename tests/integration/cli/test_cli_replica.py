@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
+from tailrace.replica import FAULTS, Replica
 from tailrace.replica.server import SITES
 
 
@@ -32,6 +33,38 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
     assert (end.code, end.stdout, end.stderr) == (0, "", "")
 
 
+async def test_faults_hold_from_the_start_and_by_url() -> None:
+    process = await start("replica", "--port", "0", "--pace", "0", "--fault", "gzip", "--fault", "503:9@page")
+    shown = await read_until(process, "Ctrl-C ends it.\n")
+    sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
+    for kind in FAULTS:
+        assert re.search(rf"^{re.escape(kind.text)} +│", shown, re.MULTILINE)
+    async with aiohttp.ClientSession() as session, session.get(f"{sites['ai-power']}/~replica") as reply:
+        assert "503:9@page gzip" in await reply.text()
+    end = await run("chat", "--provider", "ChatgptFree", "--url", sites["ai-power"], "hello")
+    assert (end.code, end.stdout) == (3, "")
+    assert "503 Service Unavailable" in end.stderr
+    for prefix, code in (("", 0), ("/~fault/cut", 3), ("/~fault/reset:before-head", 4)):
+        end = await run("chat", "--provider", "GPROChat", "--url", sites["geminiprochat"] + prefix, "hello")
+        assert end.code == code
+    end = await interrupt(process)
+    assert (end.code, end.stdout, end.stderr) == (0, "", "")
+
+
+async def test_answers_come_from_an_upstream() -> None:
+    async with Replica(api_key="sk-up") as above:
+        upstream = ["--upstream", f"{above.url('openai')}/v1", "--upstream-model", "gpt-4o"]
+        process = await start("replica", "--port", "0", *upstream, environment={"TAILRACE_UPSTREAM_KEY": "sk-up"})
+        shown = await read_until(process, "Ctrl-C ends it.\n")
+        found = re.search(r"^geminiprochat  (http://\S+)$", shown, re.MULTILINE)
+        assert found is not None
+        end = await run("chat", "--provider", "GPROChat", "--url", found[1], "hello")
+        assert (end.code, end.stdout[:18]) == (0, "You asked: “hello”")
+        (asked,) = above.exchanges
+        assert asked.headers["Authorization"] == "Bearer sk-up"
+        assert (await interrupt(process)).code == 0
+
+
 async def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -48,7 +81,10 @@ async def test_a_port_that_is_taken_is_named() -> None:
         (["--port", "65536"], "65536 is not in the range"),
         (["--port", "65535"], f"leave room for {len(SITES)} ports"),
         (["--pace", "-1"], "-1.0 is not in the range"),
+        (["--upstream", "localhost:8000/v1"], "an upstream is a base URL"),
         (["--pace", "nan"], "pace must be 0 or more seconds"),
+        (["--fault", "gzip", "--fault", "nonsense"], "there is no fault 'nonsense'"),
+        (["--fault", "redirect:up"], "the fault redirect takes path, www"),
     ],
 )
 async def test_wrong_usage_is_2(arguments: list[str], says: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cli_process import run, run_without_reader
 
 from tailrace.replica import Replica
+from tailrace.sites import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,8 +106,10 @@ async def test_a_url_answers(replica: Replica) -> None:
     assert "Invalid signature." in end.stderr
 
 
-async def test_a_url_is_answered_by_a_replica_of_its_dialect() -> None:
-    end = await run("chat", "--provider", "https://a.example", "--dialect", "geminiprochat", "--replica", "hello")
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_url_is_answered_by_a_replica_of_its_dialect(dialect: str) -> None:
+    model = ["--model", "gpt-4o"] if dialect == "openai" else []
+    end = await run("chat", "--provider", "https://a.example", "--dialect", dialect, "--replica", *model, "hello")
     assert (end.code, end.stderr) == (0, "")
 
 

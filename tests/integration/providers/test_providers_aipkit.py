@@ -45,6 +45,7 @@ class AIPKit:
     good: set[str] = field(default_factory=lambda: {OLD_NONCE})
     replies: list[bytes] = field(default_factory=lambda: [stream("ok")])
     knows_refresh: bool = True
+    debris: bytes = b""
     port: int = 0
     steps: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -65,7 +66,7 @@ class AIPKit:
         elif form["message"] in ("", "0"):
             await line.reply(EMPTY, JSON, "400 Bad Request")
         else:
-            await line.reply(b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}', JSON)
+            await line.reply(self.debris + b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}', JSON)
 
     async def aipkit_frontend_chat_stream(self, form: dict[str, str], line: Line) -> None:
         assert form["cache_key"] == "aipkit_sse_key"
@@ -139,6 +140,12 @@ async def test_the_two_steps() -> None:
         "action", "cache_key", "bot_id", "session_id", "conversation_uuid", "post_id", "_ts", "_ajax_nonce",
     ]  # fmt: skip
     assert (second["bot_id"], second["post_id"], second["_ajax_nonce"]) == ("5", "12", OLD_NONCE)
+
+
+@pytest.mark.parametrize("debris", [b"\xef\xbb\xbf", b"<br />\n<b>Notice</b>: {in} x.php<br />\n", b"\r\n \t"])
+async def test_what_other_plugins_print_before_the_key(debris: bytes) -> None:
+    text, error, _ = await ask(AIPKit(debris=debris))
+    assert (text, error) == (TEXT, None)
 
 
 async def test_a_seed_follows_when_its_site_upgrades() -> None:

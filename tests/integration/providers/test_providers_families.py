@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from email.utils import formatdate
@@ -12,6 +13,7 @@ from calls_site import JSON, SSE, TEXT, Asked, Line, Site
 
 from tailrace import ChatgptDemoProvider, GeminiProChatProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.errors import InvalidRequestError, MissingAuthError, RateLimitError, ResponseStatusError, TailraceError
+from tailrace.limits import SiteLimit
 from tailrace.messages import Turn
 from tailrace.providers.ai_power import native_history
 from tailrace.providers.base import World
@@ -307,3 +309,26 @@ async def test_nothing_is_asked_again_unless_the_caller_says_so() -> None:
         assert len(site.asked) == 3
         with pytest.raises(InvalidRequestError, match="retry must be a RetryPolicy"):
             await ask(GeminiProChatProvider, site.url, retry=3)
+
+
+async def test_a_sites_limit_holds_over_all_its_calls() -> None:
+    limit = SiteLimit(concurrency=2)
+    most = 0
+
+    async def answer(asked: Asked, line: Line) -> None:
+        nonlocal most
+        del asked
+        most = max(most, site.open)
+        assert limit.under_way <= 2
+        await line.reply(b"right on time", TEXT)
+
+    class Small(GeminiProChatProvider):
+        site_limit = limit
+
+    async with Site(answer) as site:
+        answers = await asyncio.gather(*(ask(Small, site.url, retry=RetryPolicy()) for _ in range(20)))
+        assert answers == ["right on time"] * 20
+        with pytest.raises(InvalidRequestError, match="site_limit must be a SiteLimit"):
+            await ask(GeminiProChatProvider, site.url, site_limit=3)
+    assert limit.under_way == 0
+    assert most <= 2

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat
-from tailrace.errors import ConversationLimitError, RateLimitError, ResponseStatusError, StreamError, TailraceError
+from tailrace.errors import (
+    ConversationLimitError,
+    MissingAuthError,
+    RateLimitError,
+    ResponseStatusError,
+    StreamError,
+    TailraceError,
+)
 from tailrace.messages import parse_messages
+from tailrace.providers import ChatgptDemoProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.tokens import TokenCache
 
@@ -61,6 +69,11 @@ BROKEN = Fails("broke off", kind="truncated", after=True, end="truncated")
 BEHIND = Fails("The model behind this bot failed while it was answering.")
 UNREACHED = Fails("cURL error 7: Failed to connect to 192.0.2.1 port 443 after 0 ms: Couldn't connect to server")
 
+
+def refused(says: str, status: int, code: str | None = None) -> Fails:
+    return Fails(says, error=ResponseStatusError, status=status, code=code)
+
+
 # What a marker means on each page: stream, json, assistant, completion. The same where it is said once.
 AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "fatal": (FATAL,),
@@ -109,7 +122,16 @@ def expected_on(page: str, cases: tuple[Fails | Says, ...]) -> Fails | Says:
 
 async def test_no_marker_is_left_out(replica: Replica) -> None:
     found = {site.name: {marker.name for marker in site.markers} for site in replica.sites}
-    assert found == {"ai-power": {*AI_POWER, *WAITING}, "geminiprochat": {*GEMINIPROCHAT, *WAITING}}
+    tables: dict[str, dict[str, Any]] = {
+        **dict.fromkeys(("ai-power", *OLD_SITES), AI_POWER),
+        **dict.fromkeys(("aipkit", "aipkit-2.4.0"), AIPKIT),
+        "geminiprochat": GEMINIPROCHAT,
+        "chatgpt-demo": CHATGPT_DEMO,
+        "openai": OPENAI,
+    }
+    assert {site: markers - WAITING for site, markers in found.items()} == {
+        site: set(table) - WAITING for site, table in tables.items()
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -121,6 +143,52 @@ async def test_an_ai_power_site(marker: str, page: str, replica: Replica) -> Non
         stream = provider.create_async_generator("", messages, **options)
         prompt = provider.prompt(parse_messages(messages))
         await check(stream, expected_on(page, AI_POWER[marker]), Question("ai-power", prompt))
+
+
+OLD_SITES = ("ai-power-1.8.79", "ai-power-1.8.90", "ai-power-1.8.95")
+
+
+@pytest.mark.parametrize("site", OLD_SITES)
+@pytest.mark.parametrize("page", ["stream", "json", "completion"])
+async def test_an_older_ai_power_site(site: str, page: str, replica: Replica) -> None:
+    for marker, cases in AI_POWER.items():
+        options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
+        stream = ChatgptFree.create_async_generator("", [{"role": "user", "content": f"[[{marker}]]"}], **options)
+        await check(stream, expected_on(page, cases), Question(site, f"[[{marker}]]"))
+
+
+# What a marker means on a bot that streams, and on one that answers with JSON where that is another thing.
+AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
+    "quota": (
+        Fails(QUOTA.says, error=ConversationLimitError, code="quota_notice"),
+        Fails(QUOTA.says, error=RateLimitError, status=429),
+    ),
+    "banned": (Fails("that this site does not take"), refused("that this site does not take", 400)),
+    "ip-banned": (Fails("does not talk to your address"), refused("does not talk to your address", 400)),
+    "moderated": (Fails("was refused"), refused("was refused", 400)),
+    "no-session": (Fails("needs a session"), refused("needs a session", 400)),
+    "stale-key": (Fails("for this key was not found"), refused("for this key was not found", 400)),
+    "upstream-401": (Fails("not accepted"), Fails("not accepted", error=MissingAuthError, status=401)),
+    "upstream-429": (Fails("Too many requests"), Fails("Too many requests", error=RateLimitError, status=429)),
+    "midcut": (Fails("Connection Error", after=True), refused("Connection Error", 500)),
+    "nodone": (BROKEN, Says()),
+    "cut": (BROKEN, refused("Connection Error", 500)),
+    "long": (Says(text=WORDS),),
+    "empty": (Says(text=""), EMPTY),
+    "slow": (Says(),),
+}
+
+
+class AnySite(WordPressChatProvider):
+    """A site of either plugin line, known by its page alone."""
+
+
+@pytest.mark.parametrize(("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")])
+@pytest.mark.parametrize("marker", AIPKIT)
+async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replica) -> None:
+    options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
+    stream = AnySite.create_async_generator("", [{"role": "user", "content": f"[[{marker}]]"}], **options)
+    await check(stream, AIPKIT[marker][-1 if page == "json" else 0], Question(site, f"[[{marker}]]"))
 
 
 BLOCKED = Fails("Internal server error")
@@ -144,6 +212,49 @@ async def test_the_signed_site(marker: str, replica: Replica) -> None:
     messages = [{"role": "user", "content": f"[[{marker}]]"}]
     stream = GPROChat.create_async_generator("", messages, url=replica.url("geminiprochat"))
     await check(stream, GEMINIPROCHAT[marker], Question("geminiprochat", f"[[{marker}]]"))
+
+
+CHATGPT_DEMO: dict[str, Fails | Says] = {
+    "err429": Fails("The share is used up.", error=RateLimitError, status=429, code="429"),
+    "err401": Fails("The key sk-xxxx", error=MissingAuthError, status=401, code="invalid_api_key"),
+    "errhtml": refused("the gate is shut", 502),
+    "broken": Fails("Internal server error", after=True),
+    "cut": Says(text="Half of what was to co"),
+    "empty": EMPTY,
+    "slow": Says(text="tick1 tick2 tick3 tick4 tick5 tick6 tick7 "),
+}
+
+
+@pytest.mark.parametrize("marker", CHATGPT_DEMO)
+async def test_the_signed_sibling(marker: str, replica: Replica) -> None:
+    messages = [{"role": "user", "content": f"[[{marker}]]"}]
+    stream = ChatgptDemoProvider.create_async_generator("", messages, url=replica.url("chatgpt-demo"))
+    await check(stream, CHATGPT_DEMO[marker], Question("chatgpt-demo", f"[[{marker}]]"))
+
+
+OPENAI: dict[str, Fails | Says] = {
+    "err401": Fails("not the right one", error=MissingAuthError, status=401, code="invalid_api_key"),
+    "err429": Fails("Too many requests.", error=RateLimitError, status=429, code="rate_limit_exceeded"),
+    "quota": Fails("The share is used up.", error=RateLimitError, status=429, code="insufficient_quota"),
+    "err500": refused("The server met an error", 500),
+    "too-long": refused("too many tokens", 400, "context_length_exceeded"),
+    "html502": refused("the gate is shut", 502),
+    "midfail": Fails("The server met an error", after=True),
+    "cut": BROKEN,
+    "nodone": Says("stopped"),
+    "filtered": Says(text="Half of wh"),
+    "comments": Says(),
+    "long": Says(text=WORDS),
+    "empty": Says(text=""),
+    "slow": Says(),
+}
+
+
+@pytest.mark.parametrize("marker", OPENAI)
+async def test_an_openai_compatible_server(marker: str, replica: Replica) -> None:
+    messages = [{"role": "user", "content": f"[[{marker}]]"}]
+    stream = OpenAIProvider.create_async_generator("gpt-4o", messages, url=f"{replica.url('openai')}/v1")
+    await check(stream, OPENAI[marker], Question("openai", f"[[{marker}]]"))
 
 
 async def check(stream: ChatStream, expected: Fails | Says, question: Question) -> None:

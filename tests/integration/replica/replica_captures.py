@@ -124,6 +124,23 @@ class Raw:
         return b"".join(self.chunks)
 
 
+def raw_request(name: str) -> bytes:
+    """Return a captured request of the signed apps as it stands."""
+    text = (GEMINIPROCHAT / f"{name}.txt").read_text()
+    request = text.partition("## request\n")[2].partition("\n\n## response")[0]
+    head, _, body = request.partition("\n\n")
+    return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body.encode()
+
+
+def raw_reply(name: str) -> Raw:
+    return parse_raw((GEMINIPROCHAT / f"{name}.raw").read_bytes())
+
+
+def raw_headers(raw: Raw) -> dict[str, str]:
+    assert raw.headers.keys() <= {"content-type", "date", "connection", "transfer-encoding"}
+    return {name: value for name, value in raw.headers.items() if name != "date"}
+
+
 def parse_raw(data: bytes) -> Raw:
     """Take a chunked reply apart; a chunk that is missing or too short raises."""
     head, _, rest = data.partition(b"\r\n\r\n")

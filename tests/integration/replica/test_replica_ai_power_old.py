@@ -77,7 +77,7 @@ async def test_captured_refusal_after_1_8_90() -> None:
     """The boundary on the other side: 1.8.91 says 403, and so does every later site."""
     captured = ai_power_capture("json_nonce_wrong", "1.8.91")
     async with Replica() as replica, aiohttp.ClientSession() as session:
-        reply, body = await send(session, replica, "1.8.95", **BUFFERED, message="hi", _wpnonce=WRONG)
+        reply, body = await send(session, replica, "1.8.95", BUFFERED | {"message": "hi", "_wpnonce": WRONG})
     assert (reply.status, reply.content_type) == (captured.status, "text/html")
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
     assert body == captured.body

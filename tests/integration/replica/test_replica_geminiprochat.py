@@ -9,27 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from replica_captures import GEMINIPROCHAT, Raw, parse_raw, shape
+from replica_captures import GEMINIPROCHAT, Raw, raw_headers, raw_reply, raw_request, shape
 from replica_client import NOW, SECRET, exchange_raw, http_post, signed
 
 from tailrace.replica import Question, Replica, Turn
 from tailrace.replica.geminiprochat import MARKERS
-
-
-def captured_request(name: str) -> bytes:
-    text = (GEMINIPROCHAT / f"{name}.txt").read_text()
-    request = text.partition("## request\n")[2].partition("\n\n## response")[0]
-    head, _, body = request.partition("\n\n")
-    return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body.encode()
-
-
-def captured_reply(name: str) -> Raw:
-    return parse_raw((GEMINIPROCHAT / f"{name}.raw").read_bytes())
-
-
-def comparable_headers(raw: Raw) -> dict[str, str]:
-    assert raw.headers.keys() <= {"content-type", "date", "connection", "transfer-encoding"}
-    return {name: value for name, value in raw.headers.items() if name != "date"}
 
 
 async def post(replica: Replica, body: object, path: str = "/api/generate") -> Raw:
@@ -58,11 +42,11 @@ def replica_for(name: str) -> Replica:
 
 @pytest.mark.parametrize("name", EXACT)
 async def test_refusals_are_the_captured_bytes(name: str) -> None:
-    captured = captured_reply(name)
+    captured = raw_reply(name)
     async with replica_for(name) as replica:
-        raw = await exchange_raw(replica.url("geminiprochat"), captured_request(name))
+        raw = await exchange_raw(replica.url("geminiprochat"), raw_request(name))
     assert raw.status_line == captured.status_line
-    assert comparable_headers(raw) == comparable_headers(captured)
+    assert raw_headers(raw) == raw_headers(captured)
     assert raw.body == captured.body
 
 
@@ -71,11 +55,11 @@ ANSWERED = ["ok-basic", "ok-history", "ok-multibyte", "ok-multipart", "pass-alph
 
 @pytest.mark.parametrize("name", ANSWERED)
 async def test_signed_requests_are_answered(name: str) -> None:
-    captured = captured_reply(name)
+    captured = raw_reply(name)
     async with replica_for(name) as replica:
-        raw = await exchange_raw(replica.url("geminiprochat"), captured_request(name))
+        raw = await exchange_raw(replica.url("geminiprochat"), raw_request(name))
     assert raw.status_line == captured.status_line
-    assert comparable_headers(raw) == comparable_headers(captured)
+    assert raw_headers(raw) == raw_headers(captured)
     said = re.match(r"You said: (.*) \(contents=(\d)\)$", captured.body.decode())
     assert said is not None
     turns = int(said[2]) - 1
@@ -87,11 +71,11 @@ UPSTREAM_ERRORS = [("up-err400", "err400"), ("up-err429", "err429"), ("up-errkey
 
 @pytest.mark.parametrize(("name", "marker"), UPSTREAM_ERRORS)
 async def test_upstream_errors(name: str, marker: str) -> None:
-    captured = captured_reply(name)
+    captured = raw_reply(name)
     async with Replica(secret=SECRET) as replica:
         raw = await post(replica, signed(f"hi [[{marker}]]"))
     assert raw.status_line == captured.status_line
-    assert comparable_headers(raw) == comparable_headers(captured)
+    assert raw_headers(raw) == raw_headers(captured)
     ours, theirs = json.loads(raw.body), json.loads(captured.body)
     assert shape(ours) == shape(theirs)
     prefix = re.compile(r"(\[GoogleGenerativeAI Error\]: Error fetching from  (\[\d+ [\w ]+\])?)?")
@@ -117,11 +101,11 @@ STREAMS = [
 
 @pytest.mark.parametrize(("name", "marker"), STREAMS)
 async def test_streams(name: str, marker: str) -> None:
-    captured = captured_reply(name)
+    captured = raw_reply(name)
     async with Replica(secret=SECRET) as replica:
         raw = await post(replica, signed(f"hi [[{marker}]]"))
     assert raw.status_line == captured.status_line
-    assert comparable_headers(raw) == comparable_headers(captured)
+    assert raw_headers(raw) == raw_headers(captured)
     assert bool(raw.body) == bool(captured.body)
     tail = b"Internal server error"
     assert raw.body.endswith(tail) == captured.body.endswith(tail)

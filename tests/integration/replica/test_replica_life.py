@@ -142,6 +142,8 @@ async def test_sites_describe_themselves() -> None:
             "ai-power-1.8.79",
             "ai-power-1.8.90",
             "ai-power-1.8.95",
+            "chatgpt-demo",
+            "openai",
         ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)

@@ -19,7 +19,7 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 from tailrace.replica import Question, Replica, builtin_answer
-from tailrace.sites import DIALECTS, site
+from tailrace.sites import DIALECTS, ProfiledSite, site
 from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
@@ -197,4 +197,19 @@ async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(re
 
 def test_every_dialect_has_its_provider() -> None:
     for name, dialect in DIALECTS.items():
-        assert dialect.provider().dialect == name
+        provider = site("http://a.example/v1", dialect=name)
+        assert provider.dialect == name
+        assert issubclass(provider, dialect.provider())
+        assert dialect.provider().dialect == ("ai-power" if name == "aipkit" else name)
+
+
+def test_every_secret_of_a_dialect_reaches_its_call(tmp_path: Path) -> None:
+    for name, dialect in DIALECTS.items():
+        keys = [key for key in sorted(dialect.keys) if key.endswith("_env")]
+        lines = "\n".join([f"url = 'http://a.example'\ndialect = '{name}'", *(f"{key} = '{key}'" for key in keys)])
+        provider = profiled(tmp_path, lines, environ={key: f"value of {key}" for key in keys})
+        assert issubclass(provider, ProfiledSite)
+        expected = {key.removesuffix("_env"): f"value of {key}" for key in keys}
+        assert provider.own_options("http://a.example/other") == expected
+        assert provider.own_options("http://b.example/") == {}
+        assert provider.own_options("https://a.example/") == {}

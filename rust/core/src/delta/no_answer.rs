@@ -74,7 +74,11 @@ pub(super) fn judge_json(body: &str, reply: &mut Reply) {
 /// Whether `debris` is the beginning of a page and not just output that got in front of an answer.
 pub(super) fn is_page(debris: &Debris) -> bool {
     let text = String::from_utf8_lossy(debris.kept());
-    let start: String = trim(&text).chars().take(14).collect::<String>().to_ascii_lowercase();
+    let mut page = trim(&text);
+    while let Some((_, rest)) = page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
+        page = trim(rest);
+    }
+    let start: String = page.chars().take(14).collect::<String>().to_ascii_lowercase();
     start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris.kept())
 }
 

@@ -1,0 +1,134 @@
+"""``tailrace discover`` in a process of its own: what it says, what it writes, its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import run
+
+from tailrace.replica import Replica
+from tailrace.sites import load_profiles
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica(shutdown_timeout=0.1) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A file that need not exist; the parameter is what is in it already."""
+    file = tmp_path / "tailrace.toml"
+    if hasattr(request, "param"):
+        file.write_text(request.param, encoding="utf-8")
+    return str(file)
+
+
+def content(config: str) -> str | None:
+    file = Path(config)
+    return file.read_text("utf-8") if file.exists() else None
+
+
+async def test_what_a_page_shows(replica: Replica) -> None:
+    url = replica.page("ai-power", "two")
+    end = await run("discover", url)
+    assert (end.code, end.stderr) == (0, "")
+    assert end.stdout.splitlines()[0] == f"page      {url} (200)"
+    assert "dialect   ai-power\n" in end.stdout
+    assert "bot       4, ai-power, inline, streams\n" in end.stdout
+    assert "bot       5, ai-power, inline, answers whole\n" in end.stdout
+    end = await run("discover", "--json", url)
+    assert (end.code, end.stderr) == (0, "")
+    found = json.loads(end.stdout)
+    assert (found["dialect"], found["usable"], [bot["bot_id"] for bot in found["bots"]]) == (
+        "ai-power",
+        True,
+        ["4", "5"],
+    )
+
+
+async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None:
+    for url, says in (
+        (replica.page("ai-power", "no-chat"), "problem   the site has the chat plugin, but this page shows no chat"),
+        (replica.url("geminiprochat"), "say --dialect geminiprochat"),
+        (replica.url("ai-power") + "/nothing", "problem   the page answered 404"),
+    ):
+        end = await run("discover", url)
+        assert (end.code, end.stderr) == (3, "")
+        assert says in end.stdout
+    end = await run("discover", "--save", "shop", replica.url("geminiprochat"), TAILRACE_CONFIG=config)
+    assert end.code == 2
+    assert "tailrace: the page does not tell what it speaks: name one of ai-power, " in end.stderr
+    assert content(config) is None
+
+
+async def test_where_no_page_comes_it_is_4() -> None:
+    end = await run("discover", "http://127.0.0.1:1/")
+    assert (end.code, end.stdout) == (4, "")
+
+
+@pytest.mark.parametrize("config", ["# mine\n"], indirect=True)
+async def test_a_saved_site_answers(replica: Replica, config: str) -> None:
+    url = replica.page("ai-power", "two")
+    end = await run("discover", "--save", "shop", "--bot", "5", url, TAILRACE_CONFIG=config)
+    assert (end.code, end.stderr) == (0, f"shop is written to {config}.\n")
+    assert (content(config) or "").startswith("# mine\n")
+    settings = load_profiles([Path(config)])["shop"].settings
+    assert (settings.url, settings.dialect, settings.bot) == (url, "ai-power", "5")
+    end = await run("chat", "--provider", "shop", "hello", TAILRACE_CONFIG=config)
+    assert (end.code, end.stderr) == (0, "")
+    assert "You asked: “hello”" in end.stdout
+
+
+async def test_a_name_is_overwritten_with_force_only(replica: Replica, config: str) -> None:
+    save = ["discover", "--save", "shop"]
+    assert (await run(*save, replica.page("ai-power", "two"), TAILRACE_CONFIG=config)).code == 0
+    before = content(config)
+    end = await run(*save, replica.page("ai-power", "json"), TAILRACE_CONFIG=config)
+    assert end.code == 2
+    assert "sites.shop: a site of this name is there already; --force replaces it" in end.stderr
+    assert content(config) == before
+    end = await run(*save, "--force", replica.page("ai-power", "json"), TAILRACE_CONFIG=config)
+    assert end.code == 0
+    assert load_profiles([Path(config)])["shop"].settings.url == replica.page("ai-power", "json")
+
+
+async def test_a_dialect_the_page_does_not_tell_is_saved_when_given(replica: Replica, config: str) -> None:
+    url = replica.url("geminiprochat")
+    end = await run("discover", url, "--save", "gem", "--dialect", "geminiprochat", TAILRACE_CONFIG=config)
+    assert end.code == 0
+    assert (await run("chat", "--provider", "gem", "hello", TAILRACE_CONFIG=config)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--bot", "5"], "say what --save writes"),
+        (["--force"], "say what --save writes"),
+        (["--dialect", "gopher"], "'gopher' is not one of"),
+        (["--save", "ChatGptt"], "the name belongs to the provider ChatGptt"),
+        (["--save", "a b"], "a site's name is 1 to 64 letters"),
+    ],
+)
+async def test_wrong_usage_is_2_and_writes_nothing(
+    replica: Replica, config: str, arguments: list[str], says: str
+) -> None:
+    end = await run("discover", replica.page("ai-power", "two"), *arguments, TAILRACE_CONFIG=config)
+    assert end.code == 2
+    assert says in end.stderr
+    assert content(config) is None
+
+
+async def test_a_bot_that_is_not_there_is_3_and_writes_nothing(replica: Replica, config: str) -> None:
+    page = replica.page("ai-power", "two")
+    end = await run("discover", page, "--save", "shop", "--bot", "17", TAILRACE_CONFIG=config)
+    assert end.code == 3
+    assert "the page shows no bot '17'; it shows 4, 5" in end.stderr
+    assert content(config) is None

@@ -1,0 +1,401 @@
+"""Faults on demand, seen from the wire: what each lets through, whom it holds for, and how all of them end."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+from contextlib import suppress
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import aiohttp
+import brotli  # type: ignore[import-untyped]
+import pytest
+from backports import zstd
+from replica_client import ENDPOINT, http_post, page_nonce, signed
+from yarl import URL
+
+from tailrace.errors import InvalidRequestError
+from tailrace.replica import FAULTS, Replica
+from tailrace.replica.faults import KEPT_URLS, MAX_FAULTS_OF_A_URL
+from tailrace.replica.sending import PLACES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PAGE = "/chat-stream/"
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica(shutdown_timeout=0.1) as running:
+        yield running
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(auto_decompress=False) as opened:
+        yield opened
+
+
+def get(path: str = PAGE, accept: str = "gzip") -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: site.example\r\nAccept-Encoding: {accept}\r\nConnection: close\r\n\r\n"
+    return head.encode()
+
+
+def question() -> bytes:
+    """A message to GeminiProChat."""
+    return http_post("/api/generate", json.dumps(signed("hi é", secret="")).encode(), "text/plain;charset=UTF-8")
+
+
+async def connect(replica: Replica, site: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = replica.url(site).removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def raw(replica: Replica, request: bytes, site: str = "ai-power") -> tuple[bytes, bool]:
+    """All bytes that `request` brings, and whether they ended in a reset."""
+    reader, writer = await connect(replica, site)
+    writer.write(request)
+    data = b""
+    try:
+        while piece := await reader.read(65536):
+            data += piece
+    except ConnectionResetError:
+        return data, True
+    finally:
+        writer.close()
+        with suppress(ConnectionResetError):
+            await writer.wait_closed()
+    return data, False
+
+
+def unchunked(reply: bytes) -> bytes:
+    """The body of whole HTTP chunks; one that is begun and not whole fails."""
+    data = reply.partition(b"\r\n\r\n")[2]
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        assert data[length : length + 2] == b"\r\n"
+        body, data = body + data[:length], data[length + 2 :]
+    return body
+
+
+# -- what goes over the wire -------------------------------------------------------------------------------------------
+
+
+async def test_where_a_reply_is_cut(replica: Replica) -> None:
+    async def sent(place: str) -> bytes:
+        replica.fault("ai-power", f"cut:{place}@page")
+        data, was_reset = await raw(replica, get())
+        assert not was_reset
+        return data
+
+    whole = unchunked(await sent("end"))
+    assert whole.endswith(b"</html>\n")
+    assert await sent("before-head") == b""
+    head = await sent("head")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\n\r\n" not in head
+    assert (await sent("body")).endswith(b"\r\n\r\n")
+    assert unchunked(await sent("0")) == b""
+    assert unchunked(await sent("1234")) == whole[:1234]
+    assert re.search(rb'data-nonce="[0-9a-f]{3}\r\n$', await sent("tag"))
+    line = unchunked(await sent("line"))
+    assert whole.startswith(line)
+    assert len(whole) // 4 < len(line) < len(whole) * 3 // 4
+    assert re.search(rb"\r\n[0-9a-f]+$", await sent("chunk-size"))
+    assert re.search(rb"\r\n2000\r\n[^\0]{4000,4100}$", await sent("chunk"))
+
+
+async def test_a_cut_within_a_character(replica: Replica) -> None:
+    replica.fault("geminiprochat", "cut:character")
+    data, _ = await raw(replica, question(), "geminiprochat")
+    with pytest.raises(UnicodeDecodeError, match="unexpected end of data"):
+        unchunked(data).decode()
+
+
+@pytest.mark.parametrize("place", ["before-head", "head", "line", "chunk", "end"])
+async def test_a_reset_is_one_and_comes_after_what_a_cut_sends(place: str, replica: Replica) -> None:
+    found = []
+    for how in ("cut", "reset"):
+        replica.fault("geminiprochat", f"{how}:{place}")
+        found.append(await raw(replica, question(), "geminiprochat"))
+    assert found == [(found[0][0], False), (found[0][0], True)]
+    assert [each.ended for each in replica.exchanges] == ["finished", "finished"]
+
+
+async def test_http_1_0_has_neither_length_nor_chunks(replica: Replica) -> None:
+    plain, _ = await raw(replica, get())
+    replica.fault("ai-power", "http-1.0@page")
+    data, was_reset = await raw(replica, get())
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert not re.search(rb"(?i)content-length|transfer-encoding", head)
+    assert (body, was_reset) == (unchunked(plain), False)
+
+
+@pytest.mark.parametrize(
+    ("coding", "decode"), [("gzip", gzip.decompress), ("br", brotli.decompress), ("zstd", zstd.decompress)]
+)
+async def test_codings_are_for_those_who_accept_them(coding: str, decode: Any, replica: Replica) -> None:
+    plain, _ = await raw(replica, get())
+    replica.fault("ai-power", f"{coding}@page")
+    packed, _ = await raw(replica, get(accept=f"identity, {coding}"))
+    assert f"Content-Encoding: {coding}\r\n".encode() in packed
+    assert decode(unchunked(packed)) == unchunked(plain)
+    refused, _ = await raw(replica, get(accept="identity"))
+    assert b"Content-Encoding" not in refused
+    assert unchunked(refused) == unchunked(plain)
+
+
+async def test_one_byte_a_write(replica: Replica) -> None:
+    replica.fault("geminiprochat", "split")
+    data, _ = await raw(replica, question(), "geminiprochat")
+    sizes = set(re.findall(rb"(?s)([0-9a-f]+)\r\n(?:.)\r\n", data.partition(b"\r\n\r\n")[2]))
+    assert sizes == {b"1"}
+    assert unchunked(data).decode().startswith("You asked")
+
+
+async def test_a_bomb_is_small_on_the_wire(replica: Replica) -> None:
+    replica.fault("geminiprochat", "bomb:8@page")
+    data, _ = await raw(replica, get("/"), "geminiprochat")
+    assert len(data) < 16 * 2**10
+    assert len(gzip.decompress(unchunked(data))) > 8 * 2**20
+
+
+async def test_statuses_and_their_headers(replica: Replica, session: aiohttp.ClientSession) -> None:
+    async def reply(fault: str) -> aiohttp.ClientResponse:
+        replica.fault("ai-power", f"{fault}@page")
+        async with session.get(replica.url("ai-power") + PAGE) as found:
+            await found.read()
+            return found
+
+    for fault, status, after in (("429", 429, "30"), ("429:7", 429, "7"), ("503", 503, "30"), ("503:600", 503, "600")):
+        found = await reply(fault)
+        assert (found.status, found.headers["Retry-After"]) == (status, after)
+    for fault, header, has_form in (
+        ("challenge", "challenge", True),
+        ("challenge:header", "challenge", False),
+        ("challenge:body", None, True),
+    ):
+        found = await reply(fault)
+        assert (found.status, found.headers.get("cf-mitigated")) == (403, header)
+        assert ("challenge-form" in await found.text()) is has_form
+    for fault, said in (("", "text/html"), (":a/b; c=d", "a/b; c=d"), (":none", None)):
+        assert (await reply(f"content-type{fault}")).headers.get("Content-Type") == said
+
+
+async def test_where_redirects_lead(replica: Replica, session: aiohttp.ClientSession) -> None:
+    origin = replica.url("ai-power")
+    host = origin.removeprefix("http://")
+    for where, target in {
+        "path": f"{origin}/~moved{PAGE}",
+        "www": f"http://www.{host}{PAGE}",
+        "https": f"https://{host}{PAGE}",
+        "host": f"http://other.invalid{PAGE}",
+        "loop": f"{origin}{PAGE}",
+        "nowhere": None,
+    }.items():
+        replica.fault("ai-power", f"redirect:{where}@page")
+        async with session.get(origin + PAGE, allow_redirects=False) as reply:
+            assert (reply.status, reply.headers.get("Location")) == (302, target)
+    async with session.get(f"{origin}/~moved{PAGE}") as reply:
+        assert reply.status == 200
+
+
+# -- whom a fault holds for --------------------------------------------------------------------------------------------
+
+
+async def test_a_page_names_itself_and_its_endpoint_with_its_faults(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
+    url = replica.page("ai-power", "stream", "bom", "content-type:text/html", "429:5")
+    prefix = "/~fault/bom/~fault/content-type:text%2Fhtml/~fault/429:5"
+    assert url == f"{replica.url('ai-power')}{prefix}{PAGE}"
+    async with session.get(url) as reply:
+        page = await reply.text()
+    assert f'data-url="{url.rstrip("/")}"' in page
+    assert f"{prefix}{ENDPOINT}".replace("/", "\\/") in page
+    form = {
+        "_wpnonce": await page_nonce(session, replica),
+        "action": "wpaicg_chat_shortcode_message",
+        "message": "hi",
+        "bot_id": "4",
+    }
+    origin = replica.url("ai-power")
+    for endpoint, page_url, status in (
+        (f"{origin}{ENDPOINT}", origin + PAGE, 200),
+        (f"{origin}{ENDPOINT}", url, 429),
+        (f"{origin}{prefix}{ENDPOINT}", origin + PAGE, 429),
+        (f"{origin}{ENDPOINT}", "http://[", 200),
+    ):
+        async with session.post(endpoint, data=form | {"url": page_url}) as reply:
+            assert reply.status == status
+
+
+async def test_a_site_that_was_healed_is_well(replica: Replica, session: aiohttp.ClientSession) -> None:
+    replica.fault("ai-power", "503@all", "bom@page")
+    assert [site.faults for site in replica.sites[:2]] == [("503@all", "bom@page"), ()]
+    for faults, status in ((("503@all",), 503), (("503@page",), 503), (("503",), 200), ((), 200)):
+        replica.fault("ai-power", *faults)
+        async with session.get(replica.url("ai-power") + PAGE) as reply:
+            assert reply.status == status
+
+
+async def test_faults_of_a_replica_are_for_every_site_that_can_have_them() -> None:
+    async with Replica(faults=["cached-page", "gzip@all"]) as replica:
+        found = {site.name: site.faults for site in replica.sites}
+    assert found["ai-power"] == ("cached-page", "gzip@all")
+    assert found["geminiprochat"] == ("gzip@all",)
+
+
+async def test_a_url_that_counts_is_remembered_and_forgotten(replica: Replica, session: aiohttp.ClientSession) -> None:
+    async def nonce(faults: str) -> str:
+        async with session.get(f"{replica.url('ai-power')}/~fault/{faults}{PAGE}") as reply:
+            found = re.search(r'\n     data-nonce="([0-9a-f]{10})"\n', await reply.text())
+        assert found is not None
+        return found[1]
+
+    fresh = await page_nonce(session, replica)
+    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (False, True)
+    for number in range(KEPT_URLS):
+        async with session.head(f"{replica.url('ai-power')}/~fault/cut:{number}/x") as reply:
+            assert reply.status == 404
+    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (False, True)
+
+
+BAD = {
+    "nonsense": "no fault 'nonsense'; there are stale-nonce",
+    "": "no fault ''",
+    "gzip:9": "is written gzip",
+    "429:": r"is written 429\[:SECONDS\]",
+    "429:soon": "takes a whole number, not 'soon'",
+    "429:-1": "whole number",
+    "429:0": "a number from 1 to 1000000",
+    "429:٣": "whole number",
+    f"429:{'9' * 30}": "whole number",
+    "split:0": "from 1",
+    "cut:nowhere": "takes before-head, head, body",
+    "cut:٣": "whole number",
+    "redirect:up": "takes path, www, https, host, loop, nowhere, not 'up'",
+    "challenge:maybe": "takes both, body, header",
+    "content-type:a\r\nb": "visible ASCII",
+    "content-type:é": "visible ASCII",
+    "gzip@mail": "holds for @answer, @page, @all, not for '@mail'",
+    "cached-page@answer": "holds for @page, not for '@answer'",
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+async def test_a_fault_that_is_none(fault: str, replica: Replica, session: aiohttp.ClientSession) -> None:
+    with pytest.raises(InvalidRequestError, match=BAD[fault]):
+        Replica(faults=[fault])
+    with pytest.raises(InvalidRequestError, match=BAD[fault]):
+        replica.fault("ai-power", fault)
+    with pytest.raises(InvalidRequestError, match=BAD[fault]):
+        replica.page("ai-power", "stream", fault)
+    url = f"{replica.url('ai-power')}/~fault/{quote(fault, safe=':@')}/"
+    async with session.get(URL(url, encoded=True)) as reply:
+        assert reply.status == 400
+        assert re.search(BAD[fault], await reply.text())
+    assert replica.exchanges.failed == 0
+
+
+async def test_more_faults_than_a_url_may_ask_for(replica: Replica, session: aiohttp.ClientSession) -> None:
+    for count, status in ((MAX_FAULTS_OF_A_URL, 200), (MAX_FAULTS_OF_A_URL + 1, 400)):
+        async with session.get(replica.url("ai-power") + "/~fault/gzip" * count + PAGE) as reply:
+            assert reply.status == status
+
+
+async def test_a_site_without_nonces_has_none_that_expire(replica: Replica, session: aiohttp.ClientSession) -> None:
+    with pytest.raises(InvalidRequestError, match="not for geminiprochat, which has no nonces"):
+        replica.fault("geminiprochat", "cached-page")
+    async with session.get(f"{replica.url('geminiprochat')}/~fault/cached-page/") as reply:
+        assert (reply.status, await reply.text()) == (
+            400,
+            "the fault cached-page is not for geminiprochat, which has no nonces\n",
+        )
+
+
+# -- the end of a replica ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        *(["stall:" + place] for place in PLACES),
+        ["endless-line"],
+        ["endless-line", "http-1.0"],
+        ["endless-line", "gzip"],
+        ["endless-comments"],
+        ["bomb:4096"],
+    ],
+    ids=" ".join,
+)
+async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[str]) -> None:
+    """Also where nobody reads what is sent."""
+    before = asyncio.all_tasks()
+    async with Replica(faults=[f"{fault}@all" for fault in faults], shutdown_timeout=0.05) as replica:
+        connections = [await connect(replica, "geminiprochat") for _ in range(2)]
+        for _, writer in connections:
+            writer.write(get("/"))
+        while replica.exchanges.open < 2:
+            await replica.exchanges.changed()
+        (_, leaving), (staying, stays) = connections
+        leaving.transport.abort()
+        while replica.exchanges.open > 1:
+            await replica.exchanges.changed()
+    assert (replica.exchanges.open, replica.exchanges.aborted, replica.exchanges.failed) == (0, 2, 0)
+    with suppress(ConnectionResetError):
+        while await staying.read(2**20):
+            pass
+    stays.close()
+    with suppress(ConnectionResetError):
+        await stays.wait_closed()
+    assert asyncio.all_tasks() == before
+
+
+# -- the page that tells -----------------------------------------------------------------------------------------------
+
+
+class Told(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.codes: list[str] = []
+        self.tags: set[str] = set()
+        self._in_code = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self._in_code = tag == "code"
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_data(self, data: str) -> None:
+        if self._in_code:
+            self.codes.append(data)
+        self._in_code = False
+
+
+async def test_every_site_tells_of_all(replica: Replica, session: aiohttp.ClientSession) -> None:
+    replica.fault("ai-power", "content-type:<script>&amp;")
+    pages = set()
+    for site in replica.sites:
+        async with session.get(f"{site.url}/~replica") as reply:
+            assert (reply.status, reply.content_type) == (200, "text/html")
+            pages.add(await reply.text())
+    assert len(pages) == 1
+    told = Told()
+    told.feed(pages.pop())
+    assert told.links == [url for site in replica.sites for url in (site.url, *(page.url for page in site.pages))]
+    for text in (*(f"[[{marker.name}]]" for site in replica.sites for marker in site.markers), *PLACES):
+        assert text in told.codes
+    for kind in FAULTS:
+        assert f"{kind.text} @{' @'.join(kind.targets)}" in told.codes
+    assert "content-type:<script>&amp;" in told.codes
+    assert "script" not in told.tags
