@@ -7,6 +7,7 @@ import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -72,12 +73,12 @@ async def outcome(
 async def recorded(
     path: Path, kind: TransportKind, provider: type[ChatProvider], url: str, message: str, **options: Any
 ) -> Outcome:
-    with RecordingWriter(path, provider=provider.__name__) as writer:
+    with RecordingWriter(path, provider=provider.__name__, site_path=urlsplit(url).path or "/") as writer:
         async with RecordingTransport(make_transport(kind), writer) as transport:
             return await outcome(provider, url, transport, message, **options)
 
 
-CASES = [
+CASES: list[tuple[type[ChatProvider], str, str]] = [
     (ChatGptt, "ai-power", marker)
     for marker in (
         *("hello", "[[quote]]", "[[midfail]]", "[[cut]]", "[[nodone]]", "[[stall]]", "[[silent]]", "[[null]]"),
@@ -87,6 +88,11 @@ CASES = [
 ] + [
     (GPROChat, "geminiprochat", marker)
     for marker in ("hello", "[[safety-mid]]", "[[cut]]", "[[err429]]", "[[reset]]", "[[utf8]]", "[[stall]]")
+]
+CASES += [
+    (WordPressChatProvider, site, marker)
+    for site in ("aipkit inline", "aipkit-2.4.0 json", "aipkit-2.4.0 stream")
+    for marker in ("hello", "[[quota]]", "[[midcut]]", "[[nodone]]", "[[upstream-429]]")
 ]
 
 
@@ -100,8 +106,11 @@ async def test_a_replayed_call_is_as_the_recorded_one(
         options |= {"secret_key": SECRET, "password": PASSWORD}
     path = tmp_path / "call.jsonl"
     async with Replica(secret=SECRET, password=PASSWORD) as replica:
-        first = await recorded(path, kind, provider, replica.url(site), f"{message} {PROMPT}", **options)
+        name, _, page = site.partition(" ")
+        url = replica.page(name, page) if page else replica.url(name)
+        first = await recorded(path, kind, provider, url, f"{message} {PROMPT}", **options)
     assert first.end != "open"
+    assert "404" not in first.error
     async with AsyncExitStack() as stack:
         replay = await stack.enter_async_context(Replay(read_recording(path)))
         transport = await stack.enter_async_context(make_transport(kind))
