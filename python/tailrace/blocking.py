@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from types import TracebackType
 
-__all__ = ["TextStream", "iterate_blocking"]
+__all__ = ["LoopThread", "TextStream", "iterate_blocking"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class TextStream(Protocol):
 
 def iterate_blocking(start: Callable[[], TextStream]) -> Iterator[str]:
     """Yield the text of the stream that `start` makes. Nothing is read ahead of the consumer; leaving closes it."""
-    with _LoopThread() as loop:
+    with LoopThread() as loop:
         stream = start()
         try:
             while deltas := loop.run(stream.read()):
@@ -38,7 +38,7 @@ def iterate_blocking(start: Callable[[], TextStream]) -> Iterator[str]:
             loop.run(stream.aclose())
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a thread; `run` waits for a coroutine's result from outside."""
 
     def __enter__(self) -> Self:
@@ -52,6 +52,7 @@ class _LoopThread:
         self._loop.run_forever()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in the loop and return its result."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

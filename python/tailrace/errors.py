@@ -6,7 +6,8 @@
     ├── InvalidRequestError (ValueError)      the caller's input cannot be sent
     │   ├── ModelNotFoundError
     │   │   └── ModelNotSupportedError
-    │   └── ProfileError                      a file of site profiles: file, key, what was expected
+    │   ├── ProfileError                      a file of site profiles: file, key, what was expected
+    │   └── RecordingError                    a file that is no recording, or grows too large for one
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -67,6 +68,7 @@ __all__ = [
     "ProviderNotWorkingError",
     "ProxyError",
     "RateLimitError",
+    "RecordingError",
     "RedirectError",
     "ReplyBrokenError",
     "ResponseError",
@@ -126,6 +128,10 @@ class ProfileError(InvalidRequestError):
         self.file = file
         self.key = key
         super().__init__(f"{file}: {f'{key}: ' if key else ''}{problem}")
+
+
+class RecordingError(InvalidRequestError):
+    """A file that is no recording, or a recording larger than its limit; the message names the line."""
 
 
 class ProviderNotFoundError(TailraceError):

@@ -16,6 +16,7 @@ from tailrace.cli.decode import decode
 from tailrace.cli.discover import discover
 from tailrace.cli.doctor import doctor
 from tailrace.cli.providers import providers
+from tailrace.cli.record import record
 from tailrace.cli.replica import replica
 from tailrace.cli.sites import sites
 from tailrace.errors import TailraceError
@@ -37,6 +38,7 @@ cli.add_command(decode)
 cli.add_command(discover)
 cli.add_command(doctor)
 cli.add_command(providers)
+cli.add_command(record)
 cli.add_command(replica)
 cli.add_command(sites)
 

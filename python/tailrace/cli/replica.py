@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace.cli.loop import run
-from tailrace.replica import FAULTS, Replica
+from tailrace.recording import read_recording
+from tailrace.replica import FAULTS, Replay, Replica
 
 if TYPE_CHECKING:
     from tailrace.replica import SiteInfo
@@ -49,6 +50,18 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     metavar="NAME[:ARG]",
     help="Something that goes wrong from the start, at every site that can have it; may be repeated.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False),
+    help='Answer with a recording of "tailrace record" instead.',
+)
+@click.option(
+    "--replay-pace",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="With --replay: how its waits are stretched; 1 as recorded, 0 none.",
+)
 def replica(
     host: str,
     port: int,
@@ -56,11 +69,18 @@ def replica(
     upstream: str | None,
     upstream_model: str | None,
     faults: tuple[str, ...],
+    replay: str | None,
+    replay_pace: float,
 ) -> None:
     """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider at them.
 
     Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault can ask for.
     """
+    if replay is not None:
+        _check_alone(upstream, upstream_model, faults)
+        with suppress(KeyboardInterrupt):
+            run(_replay(Replay(read_recording(replay), host=host, port=port, pace=replay_pace), host, port))
+        return
     sites = Replica(
         host=host,
         port=port,
@@ -73,6 +93,24 @@ def replica(
     # Ctrl-C is how it is meant to end: no failure.
     with suppress(KeyboardInterrupt):
         run(_serve(sites, host, port))
+
+
+def _check_alone(*others: object) -> None:
+    if any(others):
+        raise click.UsageError("--replay answers with what was recorded: leave out --fault and --upstream")
+
+
+async def _replay(replay: Replay, host: str, port: int) -> None:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(replay)
+        except OSError as error:
+            raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        click.echo(f"{replay.provider or 'a call'}  {replay.url}")
+        for each in replay.paths:
+            click.echo(f"answers {each}")
+        click.echo("Ctrl-C ends it.")
+        await asyncio.Event().wait()
 
 
 async def _serve(replica_: Replica, host: str, port: int) -> None:

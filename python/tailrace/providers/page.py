@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from tailrace._native import DeltaDecoder, PageScanner
-from tailrace.errors import EndpointError, StreamError, reply_error
+from tailrace.errors import EndpointError, ResponseStatusError, StreamError, reply_error
 from tailrace.providers.base import at_origin
 from tailrace.transport import read_within
 
@@ -122,4 +122,7 @@ async def _page_error(reply: Reply, idle: float | None) -> StreamError:
         decoder.feed(data)
         received += len(data)
     decoder.close()
-    return decoder.error or reply_error("upstream", f"the page answered {reply.status}", reply.status)
+    error = decoder.error or reply_error("upstream", f"the page answered {reply.status}", reply.status)
+    if isinstance(error, ResponseStatusError):
+        error.retry_after = reply.retry_after
+    return error

@@ -18,6 +18,7 @@ one line in `server.SITES`; a word such as ``[[nodone]]`` in a message makes the
 from tailrace.replica.answers import AnswerError, Answers, Question, Turn, builtin_answer
 from tailrace.replica.exchanges import Exchange, Exchanges
 from tailrace.replica.faults import FAULTS, FaultKind
+from tailrace.replica.replay import Replay
 from tailrace.replica.server import PageInfo, Replica, SiteInfo
 from tailrace.replica.site import Marker
 
@@ -31,6 +32,7 @@ __all__ = [
     "Marker",
     "PageInfo",
     "Question",
+    "Replay",
     "Replica",
     "SiteInfo",
     "Turn",

@@ -79,7 +79,7 @@ async def send(request: web.Request, reply: Reply, stopping: asyncio.Event) -> w
 
 async def hide_framework(_request: web.Request, response: web.StreamResponse) -> None:
     """Take out the headers that aiohttp adds and no site sends."""
-    if response.headers.get("Content-Type") == _NO_CONTENT_TYPE:
+    if response.headers.get("Content-Type") == NO_CONTENT_TYPE:
         del response.headers["Content-Type"]
     if response.headers.get("Server", "").startswith("Python/"):
         del response.headers["Server"]
@@ -87,7 +87,7 @@ async def hide_framework(_request: web.Request, response: web.StreamResponse) ->
 
 async def _send_through_server(request: web.Request, reply: Reply, stopping: asyncio.Event) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status, reason=reply.reason)
-    response.headers.extend([("Content-Type", reply.content_type or _NO_CONTENT_TYPE), *_headers(reply)])
+    response.headers.extend([("Content-Type", reply.content_type or NO_CONTENT_TYPE), *_headers(reply)])
     exchange = request[EXCHANGE]
     exchange.status = reply.status
     await response.prepare(request)
@@ -247,4 +247,5 @@ def _headers(reply: Reply) -> list[tuple[str, str]]:
     return [*reply.headers, *([("Content-Encoding", reply.coding)] if reply.coding else [])]
 
 
-_NO_CONTENT_TYPE = "x-replica/none"
+NO_CONTENT_TYPE = "x-replica/none"
+"""A Content-Type that `hide_framework` takes out again, since aiohttp would add one of its own."""

@@ -14,11 +14,13 @@ from tailrace.transport.base import Limits, Reply, Session, Timeouts, Transport,
 if TYPE_CHECKING:
     from tailrace.transport.impersonate import ImpersonateTransport
     from tailrace.transport.plain import AiohttpTransport
+    from tailrace.transport.recorded import RecordingTransport
 
 __all__ = [
     "AiohttpTransport",
     "ImpersonateTransport",
     "Limits",
+    "RecordingTransport",
     "Reply",
     "Session",
     "Timeouts",
@@ -31,7 +33,11 @@ __all__ = [
 
 TransportKind = Literal["aiohttp", "impersonate"]
 
-_LATE = {"AiohttpTransport": "plain", "ImpersonateTransport": "impersonate"}
+_LATE = {
+    "AiohttpTransport": "plain",
+    "ImpersonateTransport": "impersonate",
+    "RecordingTransport": "recorded",
+}
 _KINDS = {"aiohttp": "AiohttpTransport", "impersonate": "ImpersonateTransport"}
 
 

@@ -196,6 +196,25 @@ async def test_retry_after_is_waited_for() -> None:
     assert naps.seconds[2] <= 2
 
 
+async def test_a_page_that_is_not_there_yet_is_asked_for_again() -> None:
+    naps = Naps()
+    busy = [True]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "POST":
+            await answers(line)
+        elif busy:
+            busy.clear()
+            await line.reply(b"soon", "text/html", "503 Busy", "Retry-After: 9\r\n")
+        else:
+            await line.reply(page())
+
+    async with Site(answer) as site, retried(site, RetryPolicy(attempts=2), sleep=naps) as stream:
+        assert await stream.read() == ["late"]
+        assert site.methods == {"GET": 2, "POST": 1}
+    assert [int(each) for each in naps.seconds] == [9]
+
+
 async def test_a_site_that_asks_for_too_long_is_not_asked_again() -> None:
     async with site_of(status("429 Slow", "Retry-After: 3600\r\n")) as site:
         async with retried(site, RetryPolicy(attempts=4), sleep=Naps()) as stream:
