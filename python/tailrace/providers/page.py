@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from tailrace._native import DeltaDecoder, PageScanner
+from tailrace._native import DeltaDecoder, PageScanner, scan_page
 from tailrace.errors import EndpointError, ResponseStatusError, StreamError, reply_error
 from tailrace.providers.base import at_origin
-from tailrace.transport import read_within
+from tailrace.transport import read_all, read_within
 
 if TYPE_CHECKING:
     from tailrace._native import ChatWidget, Page, PageTokens
@@ -47,22 +47,28 @@ async def fetch_tokens(
     url: str,
     *,
     bot_id: str | None,
+    bot_name: str | None,
     endpoint: str | None,
     idle: float | None,
 ) -> SiteTokens:
     """Fetch the page and read it as it arrives, no further than the tokens.
 
-    `bot_id`: which bot, None for the first one. `endpoint`: the class's own, None to take the page's. Raises
+    `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read, since the bot's id may
+    stand anywhere on it. `endpoint`: the class's own, None to take the page's. Raises
     TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError, LimitExceeded, a ResponseStatusError for a
     page that is none, and what the session raises.
     """
     async with await session.get(url) as reply:
         if reply.status >= _FIRST_ERROR_STATUS:
             raise await _page_error(reply, idle)
+        html = b""
+        if bot_name is not None:
+            html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
+            bot_id = scan_page(html).widget(bot_id=bot_id, name=bot_name).bot_id
         scanner = PageScanner(bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES)
-        while data := await read_within(reply, idle):
-            if scanner.feed(data):
-                break
+        found = scanner.feed(html)
+        while not found and (data := await read_within(reply, idle)):
+            found = scanner.feed(data)
         return _read(scanner.close(), reply.url, bot_id, endpoint)
 
 

@@ -32,8 +32,8 @@ __all__ = ["SiteTokens", "WordPressCall", "WordPressChatProvider"]
 class WordPressChatProvider(ChatProvider):
     """Any site with the plugin: set `url` to the page that shows the bot.
 
-    Beside the common parameters a call takes `bot_id`, `native_history`, `token_cache`, and the ids of `Visitor` to go
-    on with an earlier dialogue.
+    Beside the common parameters a call takes `bot_id`, `bot_name`, `native_history`, `token_cache`, and the ids of
+    `Visitor` to go on with an earlier dialogue.
     """
 
     dialect = "ai-power"
@@ -42,6 +42,9 @@ class WordPressChatProvider(ChatProvider):
 
     bot_id: ClassVar[str | None] = None
     """Which bot of the page answers; None: the first one."""
+
+    bot_name: ClassVar[str | None] = None
+    """The same by the name its chat shows, where the page says it (AIPKit, early 1.x)."""
 
     native_history: ClassVar[bool] = False
     """1.x: send earlier turns in the plugin's own form instead of one prompt. The site filters and cuts that form."""
@@ -217,6 +220,11 @@ class WordPressCall(Call):
         return self.provider.bot_id if given is None else str(given)
 
     @property
+    def _bot_name(self) -> str | None:
+        given = self.options.extra.get("bot_name")
+        return self.provider.bot_name if given is None else str(given)
+
+    @property
     def _cache(self) -> TokenCache[SiteTokens]:
         given = self.options.extra.get("token_cache")
         return given if isinstance(given, TokenCache) else self.provider.token_cache
@@ -225,7 +233,8 @@ class WordPressCall(Call):
     def _key(self) -> CacheKey:
         # The endpoint is kept with the tokens, and classes that say different ones may share a page.
         site = f"{self.options.url} {self.options.endpoint or ''}"
-        return cache_key(site, self._bot_id or "", self.options.cookies, self.options.proxy)
+        bot = repr((self._bot_id, self._bot_name))
+        return cache_key(site, bot, self.options.cookies, self.options.proxy)
 
     def _led(self, fetch: Callable[[Session], Awaitable[SiteTokens]]) -> Callable[[], Awaitable[SiteTokens]]:
         """A fetch for every caller that waits. This call may be cancelled meanwhile, so it is a user of its own.
@@ -253,6 +262,7 @@ class WordPressCall(Call):
             session,
             self.options.url,
             bot_id=self._bot_id,
+            bot_name=self._bot_name,
             endpoint=self.options.endpoint,
             idle=self.options.timeouts.idle,
         )

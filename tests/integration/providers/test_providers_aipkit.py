@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from calls_site import HTML, JSON, SSE, Asked, Line, Site
 
-from tailrace import ChatGptt, WordPressChatProvider
+from tailrace import ChatGptt, WordPressChatProvider, scan_page
 from tailrace.errors import (
     ConversationLimitError,
     NonceRefusedError,
@@ -22,6 +22,7 @@ from tailrace.errors import (
     StreamError,
     TailraceError,
     TimeoutError,  # noqa: A004 - ours
+    WidgetNotFoundError,
 )
 from tailrace.tokens import TokenCache
 
@@ -285,3 +286,19 @@ async def test_the_json_mode_tells_the_real_status() -> None:
     _, error, _ = await ask(plugin, [{"role": "user", "content": "429 please"}])
     assert type(error) is RateLimitError
     assert error.status == 429
+
+
+async def test_a_bot_by_its_name() -> None:
+    plugin = AIPKit(page="2.4.71/page_two")
+    page = (CAPTURES / "2.4.71" / "page_two.body").read_bytes()
+    names = {widget.name: widget.bot_id for widget in scan_page(page).widgets}
+    assert sorted(names.values()) == ["5", "6"]
+    for name, bot_id in names.items():
+        plugin.steps.clear()
+        plugin.replies.append(stream("ok"))
+        _, error, _ = await ask(plugin, bot_name=name)
+        assert error is None
+        assert plugin.steps[1][1]["bot_id"] == bot_id
+    _, error, _ = await ask(plugin, bot_name="Nobody")
+    assert isinstance(error, WidgetNotFoundError)
+    assert "Nobody" in str(error)
