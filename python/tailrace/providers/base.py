@@ -239,11 +239,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             idle=_seconds("timeout", timeout),
             total=_seconds("total_timeout", total_timeout),
         )
-        for name, given in (("cookies", cookies), ("headers", headers)):
-            if given is not None and not isinstance(given, Mapping):
-                raise InvalidRequestError(f"{name} must be a mapping of names to values, not {type(given).__name__}")
-        if proxy is not None and not isinstance(proxy, str):
-            raise InvalidRequestError(f"proxy must be a URL, not {type(proxy).__name__}")
+        _check_kinds(cookies, headers, proxy)
         site, endpoint = cls.place(url)
         options = CallOptions(
             model=model,
@@ -317,6 +313,14 @@ def at_origin(url: str, path: str) -> str:
     """The URL of `path` on the origin of `url`; InvalidRequestError unless that is an http or https URL."""
     parts = urlsplit(checked_site(url))
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _check_kinds(cookies: object, headers: object, proxy: object) -> None:
+    for name, given in (("cookies", cookies), ("headers", headers)):
+        if given is not None and not isinstance(given, Mapping):
+            raise InvalidRequestError(f"{name} must be a mapping of names to values, not {type(given).__name__}")
+    if proxy is not None and not isinstance(proxy, str):
+        raise InvalidRequestError(f"proxy must be a URL, not {type(proxy).__name__}")
 
 
 def _seconds(name: str, value: float | None) -> float | None:
