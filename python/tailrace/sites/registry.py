@@ -158,6 +158,9 @@ class ProfiledSite(ChatProvider):
                 options[name] = value
         if timeout is not _FROM_PROFILE:
             options["timeout"] = timeout
+        if cls.profile.settings.secret_key_env is not None:
+            # Elsewhere the app's own default signs: given nothing, the provider would look the variable up itself.
+            options.setdefault("secret_key", "")
         return super().create_async_generator(model, messages, **options)
 
     @classmethod

@@ -11,6 +11,7 @@ import tailrace
 from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, WordPressChatProvider
 from tailrace.errors import (
     InvalidRequestError,
+    MissingAuthError,
     ModelNotSupportedError,
     ProfileError,
     ProviderNotFoundError,
@@ -168,6 +169,19 @@ async def test_secrets_stay_at_the_profiles_own_origin(replica: Replica, tmp_pat
     for exchange in replica.exchanges:
         assert exchange.headers["X-Shop"] == "yes"
         assert not {"Authorization", "Cookie"} & set(exchange.headers)
+
+
+async def test_nothing_is_signed_with_the_profiles_key_elsewhere(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "pepper")
+    lines = "url = 'http://127.0.0.1:9/'\ndialect = 'geminiprochat'\nsecret_key_env = 'KEY'"
+    provider = profiled(tmp_path, lines, environ={"KEY": "pepper"})
+    elsewhere = {"url": replica.url("geminiprochat"), "password": PASSWORD}
+    with pytest.raises(MissingAuthError, match="signature"):
+        await answer(provider, **elsewhere)
+    assert await answer(provider, secret_key="pepper", **elsewhere)
+    assert provider.generate_signature(1, "m") == GPROChat.generate_signature(1, "m", "pepper")
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
