@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tailrace._native import Usage
 
-__all__ = ["ByteSource", "ChatStream", "Exchange", "Opening", "stream_deltas"]
+__all__ = ["ByteSource", "ChatStream", "ClosingStream", "Exchange", "Opening", "stream_deltas"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
@@ -64,7 +65,29 @@ class Exchange(Protocol):
         ...
 
 
-class ChatStream:
+class ClosingStream(ABC):
+    """What every stream of text has: iterated over, and closed when its ``async with`` is left."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Stop reading; the connection is closed when this returns."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class ChatStream(ClosingStream):
     """The text of one reply: ``async with`` it and ``async for`` over it.
 
     A TailraceError ends the iteration once the text before it has been delivered. Leaving ``async with``, `aclose` and
@@ -146,9 +169,6 @@ class ChatStream:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> str:
         if not self._ready and not await self._advance():
             raise StopAsyncIteration
@@ -176,17 +196,6 @@ class ChatStream:
         if not self._released:
             self._reader.cancel()
         await self._gone.wait()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         # A bare `break` ends here. The exchange does not know this object, so nothing it does can bring it back.

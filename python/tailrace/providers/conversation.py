@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import InvalidRequestError
 from tailrace.providers.visitor import Visitor
+from tailrace.stream import ClosingStream
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tailrace.messages import Messages
     from tailrace.providers.base import ChatProvider, World
     from tailrace.stream import ChatStream
@@ -75,7 +74,7 @@ _REMEMBERED_BY = {
 }
 
 
-class ConversationStream:
+class ConversationStream(ClosingStream):
     """A `ChatStream` whose answer joins its conversation once it has been read to its end."""
 
     def __init__(self, conversation: Conversation, turn: dict[str, str], stream: ChatStream) -> None:
@@ -93,9 +92,6 @@ class ConversationStream:
 
     def __del__(self) -> None:
         self._give_up()
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> str:
         try:
@@ -122,17 +118,6 @@ class ConversationStream:
         """See `ChatStream.aclose`. An answer that was not read to its end is not part of the conversation."""
         self._give_up()
         await self._stream.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _give_up(self) -> None:
         if self._open:

@@ -12,16 +12,16 @@ import inspect
 import logging
 import random
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace import errors
 from tailrace.blocking import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ProviderNotWorkingError, TailraceError
 from tailrace.retries import RetryPolicy
+from tailrace.stream import ClosingStream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
-    from types import TracebackType
 
     from tailrace._native import Usage
     from tailrace.messages import Messages
@@ -163,7 +163,7 @@ class RetryProvider(IterListProvider):
         self.sleep = sleep
 
 
-class FallbackStream:
+class FallbackStream(ClosingStream):
     """The text of the first provider that answers: used as a `ChatStream` is, and says of itself the same.
 
     Until a delta came, `end`, `ids` and the like are those of the provider being asked, then of the one that answers.
@@ -237,9 +237,6 @@ class FallbackStream:
     def __repr__(self) -> str:
         return f"<FallbackStream {self.end}>"
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> str:
         if not self._ready:
             self._ready.extend(await self.read())
@@ -268,17 +265,6 @@ class FallbackStream:
         self._ready.clear()
         if self._stream is not None:
             await self._stream.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def _read(self) -> list[str]:
         while not self._ended:

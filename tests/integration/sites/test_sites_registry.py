@@ -177,10 +177,11 @@ async def test_nothing_is_signed_with_the_profiles_key_elsewhere(
     monkeypatch.setenv("KEY", "pepper")
     lines = "url = 'http://127.0.0.1:9/'\ndialect = 'geminiprochat'\nsecret_key_env = 'KEY'"
     provider = profiled(tmp_path, lines, environ={"KEY": "pepper"})
-    elsewhere = {"url": replica.url("geminiprochat"), "password": PASSWORD}
+    elsewhere: dict[str, Any] = {"url": replica.url("geminiprochat"), "password": PASSWORD}
     with pytest.raises(MissingAuthError, match="signature"):
         await answer(provider, **elsewhere)
     assert await answer(provider, secret_key="pepper", **elsewhere)
+    assert issubclass(provider, GeminiProChatProvider)
     assert provider.generate_signature(1, "m") == GPROChat.generate_signature(1, "m", "pepper")
 
 
