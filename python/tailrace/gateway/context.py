@@ -2,55 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tailrace.gateway.upstreams import Upstreams
 
+if TYPE_CHECKING:
+    from tailrace.gateway.catalogue import Catalogue
     from tailrace.gateway.life import Life
     from tailrace.gateway.settings import Settings
     from tailrace.gateway.watch import Watch
     from tailrace.providers.base import World
 
-__all__ = ["CONTEXT", "Context", "ServedSite", "SiteList"]
-
-
-class ServedSite(Protocol):
-    """A site as the frame shows it."""
-
-    @property
-    def name(self) -> str:
-        """The name in front of its models' ids."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """The ids of its models."""
-
-
-class SiteList(Protocol):
-    """What the frame asks of the catalogue."""
-
-    @property
-    def sites(self) -> Sequence[ServedSite]:
-        """The sites that are served."""
+__all__ = ["CALLER", "CONTEXT", "Context"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The gateway's settings, what it serves, who watches, the world outside, and where in its life it is."""
+    """The gateway's settings, what it serves, who watches, the world outside, and where in its life it is.
+
+    `upstreams`: the connections to the sites; who made the context closes them in the end.
+    """
 
     settings: Settings
-    catalogue: SiteList
+    catalogue: Catalogue
     watch: Watch
     world: World
     life: Life
+    upstreams: Upstreams = field(default_factory=Upstreams)
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway.context", Context)
+
+CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
+"""The name of the key that a request came with; missing where none was wanted."""

@@ -1,0 +1,105 @@
+"""A gateway's API on a real socket, in front of the replica's sites or of one written by hand."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+
+from tailrace.gateway import api
+from tailrace.gateway.catalogue import Catalogue
+from tailrace.gateway.context import CONTEXT, Context
+from tailrace.gateway.life import Life
+from tailrace.gateway.settings import Settings
+from tailrace.gateway.watch import Watch
+from tailrace.providers import (
+    ChatgptDemoProvider,
+    GeminiProChatProvider,
+    OpenAIProvider,
+    WordPressChatProvider,
+)
+from tailrace.providers.base import World
+from tailrace.tokens import TokenCache
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tailrace.providers import ChatProvider
+    from tailrace.replica import Replica
+
+CREATED = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The API that runs at `url`, and what it runs with."""
+
+    url: str
+    context: Context
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+
+@asynccontextmanager
+async def serving(providers: Sequence[type[ChatProvider]], **options: Any) -> AsyncIterator[Gateway]:
+    """The API alone, without what guards it."""
+    catalogue = Catalogue(providers, created=CREATED)
+    context = Context(settings=Settings(), catalogue=catalogue, watch=Watch(), world=World(), life=Life())
+    app = web.Application(**options)
+    app[CONTEXT] = context
+    app.add_routes(api.routes(context))
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield Gateway(f"http://127.0.0.1:{runner.addresses[0][1]}", context)
+    finally:
+        await runner.cleanup()
+        await context.upstreams.aclose()
+
+
+def made(name: str, base: type[ChatProvider], url: str, **attributes: Any) -> type[ChatProvider]:
+    """A provider of `base` at `url`, called `name`."""
+    if issubclass(base, WordPressChatProvider):
+        attributes.setdefault("token_cache", TokenCache())
+    return type(name, (base,), {"url": url, "__module__": __name__, **attributes})
+
+
+def replicas_sites(replica: Replica) -> list[type[ChatProvider]]:
+    """One site of every dialect."""
+    return [
+        made("shop", WordPressChatProvider, replica.page("ai-power", "stream")),
+        made("whole", WordPressChatProvider, replica.page("ai-power", "json")),
+        made("kit", WordPressChatProvider, replica.page("aipkit", "inline")),
+        made("gem", GeminiProChatProvider, replica.url("geminiprochat")),
+        made("demo", ChatgptDemoProvider, replica.url("chatgpt-demo")),
+        made(
+            "open",
+            OpenAIProvider,
+            f"{replica.url('openai')}/v1",
+            models=["gpt-4o-mini", "gpt-4o"],
+            default_model="gpt-4o-mini",
+            model_aliases={"mini": "gpt-4o-mini"},
+        ),
+        made("any", OpenAIProvider, f"{replica.url('openai')}/v1"),
+    ]
+
+
+def asking(text: str, model: str = "shop/default", **more: Any) -> dict[str, Any]:
+    """A request's body."""
+    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+
+
+@asynccontextmanager
+async def posting(gateway: Gateway, body: Any, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    """A completion asked for, by a client of aiohttp's own."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.base_url}/chat/completions", json=body, **more) as reply,
+    ):
+        yield reply
