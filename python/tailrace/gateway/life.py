@@ -24,6 +24,7 @@ class Life:
         self._tasks: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurried = asyncio.Event()
 
     @property
     def under_way(self) -> int:
@@ -45,17 +46,21 @@ class Life:
             if not self._tasks:
                 self._idle.set()
 
+    def hurry(self) -> None:
+        """Grant no grace time any more."""
+        self._hurried.set()
+
     async def finish(self, grace: float) -> int:
         """Wait until nothing is under way, `grace` seconds at most; then cut what is, and return how much that was."""
         self.stopping.set()
+        waiting = [asyncio.ensure_future(event.wait()) for event in (self._idle, self._hurried)]
         try:
-            async with asyncio.timeout(grace):
-                await self._idle.wait()
-        except TimeoutError:
-            return self._cut()
-        return 0
-
-    def _cut(self) -> int:
+            await asyncio.wait(waiting, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+        if self._idle.is_set():
+            return 0
         self.cutting = True
         for task in self._tasks:
             task.cancel()
