@@ -1,4 +1,6 @@
-//! Events against the vectors, serde_json, readers of lines, and our own decoder.
+//! Events against the vectors, `serde_json`, readers of lines, and our own decoder.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -128,7 +130,7 @@ proptest! {
         let encoder = ChunkEncoder::new(&fields);
         for finishing in [false, true] {
             let mut out = Vec::new();
-            if finishing { encoder.finish(&text, &mut out) } else { encoder.delta(&text, &mut out) };
+            if finishing { encoder.finish(&text, &mut out) } else { encoder.delta(&text, &mut out) }
             let read: Value = serde_json::from_str(json_of(&out)).unwrap();
             let choice = &read["choices"][0];
             prop_assert_eq!(if finishing { &choice["finish_reason"] } else { &choice["delta"]["content"] }, &text);
