@@ -245,7 +245,7 @@ class ChunkEncoder:
     def __new__(
         cls,
         *,
-        id: str,
+        id: str,  # noqa: A002 - the wire's own name
         created: int,
         model: str,
         system_fingerprint: str | None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from aiohttp import web
 
-from tailrace._native import ChunkEncoder
+from tailrace import ChunkEncoder
 from tailrace.errors import TailraceError
 from tailrace.gateway.context import CALLER
 from tailrace.gateway.statuses import Problem, RefusedError, problem_of, problem_response

@@ -1,8 +1,8 @@
 """OpenAI's chat completions as this gateway speaks them: a request's bytes in, a checked request out; the replies.
 
-`FIELDS` says of each field of OpenAI's request what becomes of it here; the README shows the same table. A field that
-stands in no row is refused by name, as OpenAI refuses it, so that nothing a client says beside it (an address, say) can
-reach a provider.
+`FIELDS` says of each field of OpenAI's request what becomes of it here; ``docs/openai-api.md`` shows the same table. A
+field that stands in no row is refused by name, as OpenAI refuses it, so that nothing a client says beside it (an
+address, say) can reach a provider.
 """
 
 from __future__ import annotations

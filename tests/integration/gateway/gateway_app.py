@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import web
 
+from tailrace import SSEDecoder
 from tailrace.gateway import api
 from tailrace.gateway.catalogue import Catalogue
 from tailrace.gateway.context import CONTEXT, Context
@@ -25,7 +28,7 @@ from tailrace.providers.base import World
 from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
@@ -50,7 +53,15 @@ async def serving(providers: Sequence[type[ChatProvider]], **options: Any) -> As
     """The API alone, without what guards it."""
     catalogue = Catalogue(providers, created=CREATED)
     context = Context(settings=Settings(), catalogue=catalogue, watch=Watch(), world=World(), life=Life())
-    app = web.Application(**options)
+
+    @web.middleware
+    async def counted(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        with context.life.request():
+            return await handler(request)
+
+    app = web.Application(middlewares=[counted], **options)
     app[CONTEXT] = context
     app.add_routes(api.routes(context))
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
@@ -103,3 +114,31 @@ async def posting(gateway: Gateway, body: Any, **more: Any) -> AsyncIterator[aio
         session.post(f"{gateway.base_url}/chat/completions", json=body, **more) as reply,
     ):
         yield reply
+
+
+async def events(reply: aiohttp.ClientResponse) -> list[Any]:
+    """The data of the reply's events, read as JSON but for the sentinel."""
+    decoder = SSEDecoder()
+    found = [event.data for event in decoder.feed(await reply.read())]
+    assert decoder.close() == []
+    return [data if data == "[DONE]" else json.loads(data) for data in found]
+
+
+def content(chunks: list[Any]) -> str:
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
+
+
+def outcomes(gateway: Gateway) -> dict[str, int]:
+    """How the streams ended, as the watch counted them."""
+    found: dict[str, int] = {}
+    for figures in gateway.context.watch.snapshot().figures:
+        for outcome, count in figures.outcomes.items():
+            found[outcome] = found.get(outcome, 0) + count
+    return found
