@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients lint format wheel sdist clean
+NPM := $(shell command -v npm)
+
+.PHONY: all demo test test-rust test-python test-clients chromium page lint format wheel sdist clean
 
 all: lint test
 
@@ -33,6 +35,28 @@ test-rust:
 
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
+
+# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm.
+# CI has the choice taken from it: it installs Debian's chromium, and fails without one.
+ifneq ($(NPM),)
+test-python: web/node_modules/.installed
+endif
+ifneq ($(filter-out 0 false,$(CI)),)
+test-python: chromium
+endif
+
+chromium:
+	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+
+# -- the gateway's page ------------------------------------------------------------------------------------------------
+
+# Its bundle is committed, so that neither users nor wheels need Node.js.
+page: web/node_modules/.installed
+	cd web && node --test && node build.js
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	cd web && npm ci --loglevel=error
+	touch $@
 
 # Programs of other people that use ours, in an environment of their own: what they need must not decide what we need.
 test-clients: .venv-clients/.installed
@@ -70,5 +94,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) .venv-clients dist target
+	rm -rf $(VENV) .venv-clients web/node_modules dist target
 	find python tests -name __pycache__ -prune -exec rm -rf {} +

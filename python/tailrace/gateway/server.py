@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tailrace import __version__
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway import api, live, metrics
+from tailrace.gateway import api, live, metrics, page
 from tailrace.gateway.board import Board, Known
 from tailrace.gateway.connections import Door
 from tailrace.gateway.context import CONTEXT, Context
@@ -105,6 +105,7 @@ class Gateway:
         app.add_routes(live.routes(context, self.known, verdicts_in=verdicts_in))
         app.add_routes(metrics.routes(self.known))
         app.add_routes(api.routes(context))
+        app.add_routes(page.routes())
         return app
 
     async def _health(self, _request: web.Request) -> web.Response:

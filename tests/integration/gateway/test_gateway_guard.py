@@ -9,7 +9,7 @@ import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import brotli
+import brotli  # type: ignore[import-untyped] # it has no types
 import pytest
 from gateway_frame import (
     KEYS,
