@@ -53,6 +53,7 @@ def test_hosts_are_those_bound_and_those_allowed() -> None:
         {"header_timeout": 0},
         {"body_timeout": float("nan")},
         {"idle_timeout": float("inf")},
+        {"send_timeout": 0},
         {"max_connections": 0},
         {"rate": 0},
         {"rate": float("nan")},

@@ -73,9 +73,9 @@ class Door:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection with a clock for heads, and with our own words for what is not HTTP."""
+    """aiohttp's connection with clocks for heads and for what nobody takes, and our own words for what is not HTTP."""
 
-    __slots__ = ("_answering", "_clock", "_counted", "_door")
+    __slots__ = ("_answering", "_clock", "_counted", "_door", "_send_clock")
 
     def __init__(self, door: Door, server: web.Server) -> None:
         super().__init__(
@@ -88,13 +88,13 @@ class Connection(web.RequestHandler):
         )
         self._door = door
         self._clock: asyncio.TimerHandle | None = None
+        self._send_clock: asyncio.TimerHandle | None = None
         self._answering = False
-        self._counted = False
+        self._counted = True
+        door.traffic.connections += 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it, and start the clock."""
-        self._door.traffic.connections += 1
-        self._counted = True
+        """Start the clock."""
         super().connection_made(transport)
         self._start_clock()
 
@@ -104,6 +104,7 @@ class Connection(web.RequestHandler):
             self._door.traffic.connections -= 1
             self._counted = False
         self._stop_clock()
+        self._stop_send_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -111,6 +112,17 @@ class Connection(web.RequestHandler):
         if not self._answering and self._clock is None:
             self._start_clock()
         super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The client does not take what is sent as fast as it comes: it may be slow, and it may be gone."""
+        super().pause_writing()
+        timeout = self._door.settings.send_timeout
+        self._send_clock = asyncio.get_running_loop().call_later(timeout, self._not_taken)
+
+    def resume_writing(self) -> None:
+        """It takes it."""
+        self._stop_send_clock()
+        super().resume_writing()
 
     def request_begins(self) -> None:
         """A request's head was whole; its answer begins."""
@@ -147,6 +159,17 @@ class Connection(web.RequestHandler):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+    def _stop_send_clock(self) -> None:
+        if self._send_clock is not None:
+            self._send_clock.cancel()
+            self._send_clock = None
+
+    def _not_taken(self) -> None:
+        self._send_clock = None
+        self._door.traffic.refused("send_timeout")
+        if self.transport is not None:
+            self.transport.abort()
 
     def _too_slow(self) -> None:
         self._clock = None

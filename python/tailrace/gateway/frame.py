@@ -177,7 +177,7 @@ def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) ->
         response.headers[name] = headers[name]
     if problem.status == _NO_KEY:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if problem.status in _CLOSING or problem is _STOPPING:
+    if problem.status in _CLOSING or problem.code == _STOPPING.code:
         response.force_close()
     return response
 

@@ -31,7 +31,8 @@ class Settings:
     the address bound and, on loopback, localhost (``name`` for any port, ``name:port`` for one). `cors_origins`: pages
     of other origins that may ask from a browser. `max_body_bytes`: of a request, decompressed. `header_timeout`: for a
     request's head, from its first byte (or the connection's beginning); `body_timeout`: for its body; `idle_timeout`:
-    between two requests of a connection. `max_connections`: open at once, of each worker. `rate`: requests a minute
+    between two requests of a connection; `send_timeout`: for a client that takes nothing of what is sent to it.
+    `max_connections`: open at once, of each worker. `rate`: requests a minute
     and `concurrency`: requests under way, of each key (those without a key count as one). `grace`: for streams to
     finish when the gateway stops.
     """
@@ -45,6 +46,7 @@ class Settings:
     header_timeout: float = 10.0
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
+    send_timeout: float = 60.0
     max_connections: int = 4096
     rate: float | None = None
     concurrency: int | None = None
@@ -59,7 +61,7 @@ class Settings:
         _check_number("max_body_bytes", self.max_body_bytes, 1, 2**40)
         _check_number("max_connections", self.max_connections, 1, 1_000_000)
         _check_number("workers", self.workers, 1, 256)
-        for name in ("header_timeout", "body_timeout", "idle_timeout"):
+        for name in ("header_timeout", "body_timeout", "idle_timeout", "send_timeout"):
             _check_seconds(name, getattr(self, name))
         if not (math.isfinite(self.grace) and self.grace >= 0):
             raise InvalidRequestError(f"grace must be a number of seconds of 0 or more, not {self.grace!r}")

@@ -19,7 +19,7 @@ from tailrace.gateway.settings import Settings
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from opentelemetry.trace import TracerProvider
@@ -178,6 +178,13 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines[1:] if line)
     return int(lines[0].split()[1]), {name.lower(): value for name, value in headers.items()}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells, and not for ever."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
 
 
 def head(method: str, path: str, *lines: str, host: str = "127.0.0.1") -> bytes:
