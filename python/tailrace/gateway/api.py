@@ -1,4 +1,4 @@
-"""The routes under /v1, for OpenAI's clients. All that goes wrong under /v1 is answered with OpenAI's error object."""
+"""The routes under /v1, for OpenAI's clients; the frame around them answers whatever else is asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
 from tailrace.gateway.completions import Completions
-from tailrace.gateway.statuses import Problem, problem_of, problem_response
+from tailrace.gateway.statuses import RefusedError, problem_of
 from tailrace.gateway.wire import ModelCard, ModelList
 
 if TYPE_CHECKING:
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_ALLOWED = {"/v1/chat/completions": "POST", "/v1/models": "GET"}
-
 
 def routes(context: Context) -> list[web.AbstractRouteDef]:
-    """Chat completions, the models, and a clear word on everything else under /v1."""
+    """Chat completions and the models."""
     models = _Models(context)
     return [
         web.post("/v1/chat/completions", Completions(context).create),
         web.get("/v1/models", models.all),
         web.get("/v1/models/{id:.+}", models.one),
-        web.route("*", "/v1{rest:(/.*)?}", _nothing_here),
     ]
 
 
@@ -51,14 +48,5 @@ class _Models:
         try:
             model = self._catalogue.find(request.match_info["id"])
         except ModelNotFoundError as error:
-            return problem_response(problem_of(error))
+            raise RefusedError(problem_of(error)) from None
         return web.Response(body=msgspec.json.encode(self._card(model)), content_type="application/json")
-
-
-async def _nothing_here(request: web.Request) -> web.Response:
-    allowed = _ALLOWED.get(request.path, "GET" if request.path.startswith("/v1/models/") else None)
-    if allowed is None:
-        return problem_response(Problem(404, f"there is no {request.method} {request.path[:200]} here"))
-    response = problem_response(Problem(405, f"{request.method} is not what this endpoint takes: use {allowed}"))
-    response.headers["Allow"] = allowed
-    return response

@@ -42,8 +42,6 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",  # nginx gathers a reply otherwise
 }
-_STOPPING = Problem(503, "the gateway is stopping", "server_error", code="stopping", lasts=False)
-_LAST_WORD = 1.0  # seconds a client has to take it when the gateway stops
 
 
 class Completions:
@@ -56,13 +54,11 @@ class Completions:
         """POST /v1/chat/completions."""
         context = self._context
         try:
-            asked = read_request(await _body(request))
+            asked = read_request(await request.read())
             model = context.catalogue.find(asked.model)
             stream = self._stream(asked, model)
-        except RefusedError as refused:
-            return problem_response(refused.problem)
         except TailraceError as error:
-            return problem_response(problem_of(error))
+            raise RefusedError(problem_of(error)) from None
         streams = bool(asked.stream)
         caller = request.get(CALLER)
         watched = context.watch.begin(site=model.site, model=model.counted_as, caller=caller, streams=streams)
@@ -76,18 +72,6 @@ class Completions:
         return model.provider.create_async_generator(
             model.name, messages, transport=transport, world=world, **parameters
         )
-
-
-async def _body(request: web.Request) -> bytes:
-    kind = request.content_type
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise RefusedError(Problem(400, "the Content-Type of a request must be application/json"))
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise RefusedError(Problem(413, "the body is too large", code="request_too_large")) from None
-    except web.RequestPayloadError:
-        raise RefusedError(Problem(400, "the body cannot be read")) from None
 
 
 class _Text(Protocol):
@@ -145,25 +129,22 @@ class _Answer:
         self._id = f"chatcmpl-{context.world.random.getrandbits(128):032x}"
         self._created = context.world.now_ms() // 1000
         self._characters = 0
-        self._response: web.StreamResponse | None = None
         self._outcome: Outcome = "left"
         self._error: TailraceError | None = None
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Answer the request; a client that has left is no failure of anybody's."""
+        """Answer the request. A client that has left, which the frame around us meets, is no failure."""
         try:
             async with self._stream:
                 return await (self._send_stream(request) if self._asked.stream else self._send_whole())
         except TailraceError as error:
             return problem_response(self._fail(error))
         except asyncio.CancelledError:
-            if not self._context.life.cutting:
-                raise
-            return await self._send_last_word()
-        except ConnectionError:
-            if self._response is None:
-                raise
-            return self._response
+            if self._context.life.cutting:
+                self._outcome = "failed"
+            raise
+        except ConnectionError:  # of the client's connection, between two writes
+            raise
         except Exception:
             self._outcome = "failed"
             raise
@@ -202,7 +183,7 @@ class _Answer:
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
         deltas = await self._read()
         encoder = self._encoder
-        response = self._response = web.StreamResponse(headers=_STREAM_HEADERS)
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
         await response.prepare(request)
         event = encoder.role()
         try:
@@ -239,20 +220,6 @@ class _Answer:
         response.force_close()
         event = self._encoder.error(problem.message, kind=problem.kind, param=problem.param, code=problem.code)
         await response.write(event)
-
-    async def _send_last_word(self) -> web.StreamResponse:
-        """The gateway stops, and its grace time is over: the client is told, unless it does not listen."""
-        self._outcome = "failed"
-        response = self._response
-        if response is None:
-            return problem_response(_STOPPING)
-        try:
-            async with asyncio.timeout(_LAST_WORD):
-                await self._write_failure(response, _STOPPING)
-                await response.write_eof()
-        except (TimeoutError, ConnectionError):
-            response.force_close()
-        return response
 
     # -- how it ended --------------------------------------------------------------------------------------------------
 

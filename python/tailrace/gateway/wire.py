@@ -80,6 +80,7 @@ FIELDS: tuple[Field, ...] = (
     Field("parallel_tool_calls", "ignored"),
     Field("prediction", "ignored"),
     Field("prompt_cache_key", "ignored"),
+    Field("prompt_cache_options", "ignored"),
     Field("prompt_cache_retention", "ignored"),
     Field("safety_identifier", "ignored"),
     Field("service_tier", "ignored"),
@@ -90,6 +91,7 @@ FIELDS: tuple[Field, ...] = (
     Field("functions", "refused", harmless=([],)),
     Field("logprobs", "refused", harmless=(False,)),
     Field("modalities", "refused", "`text` alone is taken", harmless=([], ["text"])),
+    Field("moderation", "refused"),
     Field("tool_choice", "refused", harmless=("none", "auto")),
     Field("tools", "refused", harmless=([],)),
     Field("top_logprobs", "refused", harmless=(0,)),
@@ -146,6 +148,7 @@ class ChatRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     parallel_tool_calls: Any = None
     prediction: Any = None
     prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
     safety_identifier: Any = None
     service_tier: Any = None
@@ -156,6 +159,7 @@ class ChatRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     functions: Any = None
     logprobs: Any = None
     modalities: Any = None
+    moderation: Any = None
     tool_choice: Any = None
     tools: Any = None
     top_logprobs: Any = None

@@ -1,4 +1,4 @@
-"""A gateway's API on a real socket, in front of the replica's sites or of one written by hand."""
+"""A gateway on a real socket, in front of the replica's sites or of one written by hand, and clients of it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import web
 
 from tailrace import SSEDecoder
-from tailrace.gateway import api
+from tailrace.gateway import server
 from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.context import CONTEXT, Context
-from tailrace.gateway.life import Life
 from tailrace.gateway.settings import Settings
-from tailrace.gateway.watch import Watch
 from tailrace.providers import (
     ChatgptDemoProvider,
     GeminiProChatProvider,
     OpenAIProvider,
     WordPressChatProvider,
 )
-from tailrace.providers.base import World
 from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from tailrace.gateway.context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
 
@@ -38,7 +34,7 @@ CREATED = 1_700_000_000
 
 @dataclass(frozen=True)
 class Gateway:
-    """The API that runs at `url`, and what it runs with."""
+    """The gateway that runs at `url`, and what it runs with."""
 
     url: str
     context: Context
@@ -49,29 +45,15 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(providers: Sequence[type[ChatProvider]], **options: Any) -> AsyncIterator[Gateway]:
-    """The API alone, without what guards it."""
-    catalogue = Catalogue(providers, created=CREATED)
-    context = Context(settings=Settings(), catalogue=catalogue, watch=Watch(), world=World(), life=Life())
-
-    @web.middleware
-    async def counted(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        with context.life.request():
-            return await handler(request)
-
-    app = web.Application(middlewares=[counted], **options)
-    app[CONTEXT] = context
-    app.add_routes(api.routes(context))
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
-    await runner.setup()
+async def serving(providers: Sequence[type[ChatProvider]], **settings: Any) -> AsyncIterator[Gateway]:
+    """The whole gateway over `providers`, without keys; what is under way at the end is cut at once."""
+    sockets = server.open_sockets("127.0.0.1", 0)
+    gateway = server.Gateway(Settings(**{"grace": 0.0, **settings}), Catalogue(providers, created=CREATED))
+    await gateway.start(sockets)
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield Gateway(f"http://127.0.0.1:{runner.addresses[0][1]}", context)
+        yield Gateway(server.base_urls(sockets)[0], gateway.context)
     finally:
-        await runner.cleanup()
-        await context.upstreams.aclose()
+        await gateway.stop()
 
 
 def made(name: str, base: type[ChatProvider], url: str, **attributes: Any) -> type[ChatProvider]:

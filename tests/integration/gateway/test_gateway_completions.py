@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_app import Gateway, asking, content, events, posting
+from gateway_app import Gateway, asking, content, events, posting, replicas_sites, serving
 
-from tailrace.replica import Question, builtin_answer
+from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
-    from tailrace.replica import Replica
+    from collections.abc import AsyncIterator
 
 MODELS = ["shop/default", "whole/default", "kit/default", "gem/default", "demo/default", "open/mini", "any/gpt-4o"]
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica() as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+    async with serving(replicas_sites(replica)) as running:
+        yield running
 
 
 async def answer(text: str) -> str:

@@ -13,9 +13,22 @@ from gateway_app import Gateway, asking, content, events, made, outcomes, postin
 from yarl import URL
 
 from tailrace.providers import OpenAIProvider, WordPressChatProvider
+from tailrace.replica import Replica
 
 if TYPE_CHECKING:
-    from tailrace.replica import Replica
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica() as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+    async with serving(replicas_sites(replica)) as running:
+        yield running
 
 
 # -- before the first delta --------------------------------------------------------------------------------------------
@@ -54,7 +67,7 @@ async def test_a_site_that_is_silent_is_a_504(replica: Replica, *, stream: bool)
 
         @classmethod
         def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
-            return super().create_async_generator(*arguments, **options, timeout=0.2)
+            return super().create_async_generator(*arguments, **{**options, "timeout": 0.2})
 
     async with (
         serving([Impatient]) as gateway,
@@ -142,7 +155,7 @@ async def test_a_site_that_breaks_off(how: str) -> None:
     class Silent(OpenAIProvider):
         @classmethod
         def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
-            return super().create_async_generator(*arguments, **options, timeout=0.3)
+            return super().create_async_generator(*arguments, **{**options, "timeout": 0.3})
 
     async with (
         Site(answer) as site,
@@ -204,7 +217,7 @@ async def test_a_body_that_a_page_of_elsewhere_could_send_unasked(gateway: Gatew
     async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
         headers = {"Content-Type": kind} if kind else {}
         async with session.post(f"{gateway.base_url}/chat/completions", data=body, headers=headers) as reply:
-            assert reply.status == 400
+            assert reply.status == 415
             assert "application/json" in (await reply.json())["error"]["message"]
 
 
@@ -213,14 +226,14 @@ async def test_a_body_that_is_too_large(replica: Replica, *, compressed: bool) -
     body = json.dumps(asking("x" * 100_000)).encode()
     headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if compressed else {})
     async with (
-        serving(replicas_sites(replica), client_max_size=50_000) as gateway,
+        serving(replicas_sites(replica), max_body_bytes=50_000) as gateway,
         aiohttp.ClientSession() as session,
         session.post(
             f"{gateway.base_url}/chat/completions", data=gzip.compress(body) if compressed else body, headers=headers
         ) as reply,
     ):
         assert reply.status == 413
-        assert (await reply.json())["error"]["code"] == "request_too_large"
+        assert (await reply.json())["error"]["code"] == "body_too_large"
 
 
 async def test_a_body_that_is_not_what_it_says(gateway: Gateway) -> None:
@@ -270,6 +283,6 @@ async def test_everything_else(gateway: Gateway, method: str, path: str, status:
         aiohttp.ClientSession() as session,
         session.request(method, URL(f"{gateway.base_url}{path}", encoded=True)) as reply,
     ):
-        assert (reply.status, reply.headers.get("Allow")) == (status, allow)
-        if not path.startswith("/.."):
-            assert (await reply.json())["error"]["type"] == "invalid_request_error"
+        assert reply.status == status
+        assert allow is None or allow in reply.headers["Allow"].split(",")
+        assert (await reply.json())["error"]["type"] == "invalid_request_error"

@@ -9,16 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta, open_sockets
-from gateway_app import Gateway, asking, content, events, made, outcomes, posting, serving, until
+from gateway_app import (
+    Gateway,
+    asking,
+    content,
+    events,
+    made,
+    outcomes,
+    posting,
+    replicas_sites,
+    serving,
+    until,
+)
 
 from tailrace.providers import OpenAIProvider
+from tailrace.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace.replica import Replica
-
 SOON = 1.0  # seconds within which a site's connection is closed
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica() as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+    async with serving(replicas_sites(replica)) as running:
+        yield running
 
 
 @asynccontextmanager
@@ -27,7 +49,7 @@ async def client(gateway: Gateway, body: dict[str, Any]) -> AsyncIterator[tuple[
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     sent = json.dumps(body).encode()
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
     writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(sent), sent))
     try:
         yield reader, writer
@@ -95,7 +117,7 @@ async def test_a_client_that_does_not_read_holds_the_site_back_and_not_its_bytes
         nonlocal sent
         await line.begin(SSE)
         try:
-            for _ in range(2000):
+            for _turn in range(2000):
                 async with asyncio.timeout(1):
                     await line.chunks([frames])
                 sent += len(frames)
@@ -141,7 +163,7 @@ async def test_a_stream_that_the_gateways_end_cuts_is_told_so(
 async def test_a_cut_stream_whose_client_does_not_read_ends_all_the_same() -> None:
     async def answer(_: Asked, line: Line) -> None:
         await line.begin(SSE)
-        for _ in range(2000):
+        for _turn in range(2000):
             await line.chunks([delta("x" * 1000) * 64])
 
     async with (
