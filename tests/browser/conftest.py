@@ -17,6 +17,7 @@ from tailrace.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from gateway_page import Seen
     from playwright.async_api import Browser
@@ -40,9 +41,19 @@ async def browser() -> AsyncIterator[Browser]:
         yield await playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
 
 
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """The gateway's settings; a module whose gateway has others has its own."""
+    return {}
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def seen() -> AsyncIterator[Seen]:
-    async with Replica() as replica, scripted_site() as script, gateway(replica, script) as running:
+async def seen(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Seen]:
+    async with (
+        Replica() as replica,
+        scripted_site() as script,
+        gateway(replica, script, tmp_path, **settings) as running,
+    ):
         yield running
 
 

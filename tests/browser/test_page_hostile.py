@@ -123,11 +123,13 @@ async def test_an_answer_too_long_to_be_read_as_markdown_is_plain_text(seen: See
     await expect(answer.locator(".text *")).to_have_count(0)
 
 
-@pytest.mark.parametrize("unit", ["[", "*a_", "> ", "- ", "`", "![", "<a ", "|", "~~", "1. ", "&#"])
-async def test_text_that_is_hard_to_read_does_not_hold_up_the_page(seen: Seen, visitor: Visitor, unit: str) -> None:
-    answer = await visitor.ask("Be difficult")
-    text = unit * (4000 // len(unit))
-    seen.script.answers([text])
-    await ended(answer, "done")
-    await visitor.message.fill("still here")
-    await expect(visitor.message).to_have_value("still here")
+HARD = ["[", "*a_", "> ", "- ", "`", "![", "<a ", "|", "~~", "1. ", "&#"]
+
+
+async def test_text_that_is_hard_to_read_does_not_hold_up_the_page(seen: Seen, visitor: Visitor) -> None:
+    for unit in HARD:
+        answer = await visitor.ask("Be difficult")
+        text = unit * (4000 // len(unit))
+        seen.script.answers([text])
+        await ended(answer, "done")
+        await expect(answer.locator(".block, .plain")).not_to_have_count(0)

@@ -7,7 +7,7 @@ import { Chat } from "./chat/view.js";
 import { html } from "./html.js";
 import { icons } from "./icons.js";
 import { KeyEntry } from "./key-entry.js";
-import { forget, key, wanted } from "./key.js";
+import { asking, forget, key, refused, wanted } from "./key.js";
 import { nextTheme, theme } from "./theme.js";
 
 const place = signal(here());
@@ -33,7 +33,8 @@ export function App() {
         <a href="#live" aria-current=${live ? "page" : undefined}>Live</a>
       </nav>
       <span class="gap"></span>
-      ${key.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span><span class="unseen narrow-only">Forget key</span></button>`}
+      ${wanted.value && html`<button class="quiet" type="button" onClick=${() => (asking.value = true)}>${icons.key}<span>Enter key</span></button>`}
+      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span><span class="unseen narrow-only">Forget key</span></button>`}
       <button class="quiet square" type="button" onClick=${nextTheme} aria-label=${`Theme: ${theme.value}`} title=${`Theme: ${theme.value}`}>${icons[theme.value]}</button>
     </header>
     ${live ? html`<${Loaded} />` : html`<${Chat} />`}
@@ -68,5 +69,5 @@ function skip(event) {
 
 function leave() {
   forget();
-  wanted.value = true;
+  refused();
 }

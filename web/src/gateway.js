@@ -1,6 +1,6 @@
 // The gateway, as this page asks it: its models, an answer, its figures. Failures are one kind of error.
 import { eventsOf } from "./events.js";
-import { authorization, wanted } from "./key.js";
+import { authorization, refused } from "./key.js";
 
 const MAX_ERROR_BYTES = 64 * 2 ** 10;
 
@@ -46,7 +46,7 @@ export async function* figures(signal) {
 async function ask(path, { headers = {}, ...request } = {}) {
   const reply = await send(path, { ...request, headers: { ...headers, ...authorization() } });
   if (reply.ok) return reply;
-  if (reply.status === 401) wanted.value = true;
+  if (reply.status === 401) refused();
   throw await refusal(reply);
 }
 

@@ -3,16 +3,16 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { loadModels } from "./chat/models.js";
 import { html } from "./html.js";
-import { enter, key, wanted } from "./key.js";
+import { asking, enter, key } from "./key.js";
 
 export function KeyEntry() {
   const dialog = useRef(null);
   const field = useRef(null);
   useEffect(() => {
-    if (!wanted.value) return dialog.current.close();
+    if (!asking.value) return dialog.current.close();
     if (!dialog.current.open) dialog.current.showModal();
     field.current.select();
-  }, [wanted.value]);
+  }, [asking.value]);
   const submit = (event) => {
     event.preventDefault();
     const text = field.current.value.trim();
@@ -20,7 +20,7 @@ export function KeyEntry() {
     enter(text);
     loadModels();
   };
-  return html`<dialog class="key-entry" ref=${dialog} aria-labelledby="key-title" onCancel=${(event) => event.preventDefault()}>
+  return html`<dialog class="key-entry" ref=${dialog} aria-labelledby="key-title" onClose=${() => (asking.value = false)}>
     <form onSubmit=${submit}>
       <h2 id="key-title">This gateway wants a key</h2>
       <p>${key.value ? "The key of this tab was refused." : "It was started with keys; one of them opens it."}</p>

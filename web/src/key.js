@@ -6,10 +6,18 @@ const NAME = "tailrace.key";
 export const key = signal(read());
 /** Whether the gateway refused us for want of a key, or of the right one. */
 export const wanted = signal(false);
+/** Whether the page asks for it just now. */
+export const asking = signal(false);
+
+export function refused() {
+  wanted.value = true;
+  asking.value = true;
+}
 
 export function enter(text) {
   key.value = text;
   wanted.value = false;
+  asking.value = false;
   write(text);
 }
 

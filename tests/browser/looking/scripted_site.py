@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class ScriptedSite:
-    """`says` puts text into the answer that comes next or is under way; `ends` ends it. `asked`: what it was sent."""
+    """`says` puts text into the answer that comes next or is under way; `ends` ends it.
+
+    `asked` and `heads`: what it was sent.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[Any] = []
+        self.heads: list[dict[str, str]] = []
         self._script: asyncio.Queue[str | None] = asyncio.Queue()
 
     def says(self, *texts: str) -> None:
@@ -35,6 +39,7 @@ class ScriptedSite:
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
+        self.heads.append({name.lower(): value for name, value in request.headers.items()})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         while (text := await self._script.get()) is not None:

@@ -1,13 +1,15 @@
 // The conversation: what was asked, what came, how it ended. One answer comes at a time; the browser keeps what fits.
 import { batch, signal } from "@preact/signals";
 
-import { answer as ask } from "../gateway.js";
+import { answer as ask, GatewayError } from "../gateway.js";
 import { load, save } from "../storage.js";
 import { kind } from "../words.js";
 import { newest } from "./newest.js";
 
 const NAME = "tailrace.conversation";
 
+const MOST_CHARACTERS = 8 * 2 ** 20;
+const TOO_LONG = `The answer is longer than ${MOST_CHARACTERS} characters: this page took no more of it.`;
 const LEFT = "This page was left before the answer was whole.";
 
 /** @typedef {{id: number, role: "user", text: string}} Question */
@@ -126,6 +128,7 @@ function take(answer, part, began) {
     answer.first ??= (performance.now() - began) / 1000;
     answer.deltas += 1;
     answer.text += part.text;
+    if (answer.text.length > MOST_CHARACTERS) throw new GatewayError(TOO_LONG);
   }
   if (part.tokens !== undefined) Object.assign(answer, { tokens: part.tokens, estimated: part.estimated });
   if (part.finish === "length") answer.note = "Cut short by the limit of its length.";

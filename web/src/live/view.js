@@ -45,7 +45,7 @@ function State() {
 }
 
 function Tiles({ record }) {
-  const errors = record && Object.values(record.errors ?? {}).reduce((sum, each) => sum + each, 0);
+  const errors = record && total(record.errors);
   const tiles = [
     ["Open streams", count(record?.open_streams), record && `${count(record.streams)} so far`],
     ["Deltas a second", rate(record?.deltas_per_second), record && `${count(record.deltas)} so far`],
@@ -58,6 +58,14 @@ function Tiles({ record }) {
       <dt>${title}</dt><dd>${value}</dd><dd class="faint">${below || "\u00a0"}</dd>
     </div>`)}
   </dl>`;
+}
+
+function total(errors) {
+  return Object.values(errors).reduce((sum, each) => sum + each, 0);
+}
+
+function kinds(errors) {
+  return Object.entries(errors).map(([kind, number]) => `${kind}: ${number}`).join(", ");
 }
 
 function worst(errors) {
@@ -92,7 +100,7 @@ function Site({ site, at }) {
   return html`<tr>
     <th scope="row">${site.name}</th>
     <td class="number">${count(site.open)}</td><td class="number">${count(site.streams)}</td>
-    <td class="number">${count(site.errors)}</td>
+    <td class="number" title=${kinds(site.errors)}>${count(total(site.errors))}</td>
     <td><${Verdict} verdict=${site.verdict} at=${at} name=${site.name} /></td>
   </tr>`;
 }
