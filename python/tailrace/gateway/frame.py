@@ -156,6 +156,7 @@ async def _last_word(request: web.Request, problem: Problem) -> web.StreamRespon
         return _refused(request, problem, {})
     if response.content_type == "text/event-stream":
         fields = {"message": problem.message, "type": problem.kind, "param": problem.param, "code": problem.code}
+        response.force_close()
         event = b"data: " + msgspec.json.encode({"error": fields}) + b"\n\n"
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS):
