@@ -7,7 +7,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium page bench-rust bench-instructions bench-instructions-renew lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench-rust bench-instructions \
+	bench-instructions-renew lint format wheel sdist clean
 
 all: lint test
 
@@ -53,6 +54,10 @@ chromium:
 # Its bundle is committed, so that neither users nor wheels need Node.js.
 page: web/node_modules/.installed
 	cd web && node --test && node build.js
+
+# The documents' pictures of it: the gateway itself in front of the replica, under load.
+screenshots: $(VENV)/.built chromium
+	$(BIN)/python tests/browser/looking/screenshots.py docs/images
 
 web/node_modules/.installed: web/package.json web/package-lock.json
 	cd web && npm ci --loglevel=error

@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway_page import gateway
 from playwright.async_api import async_playwright
 from scripted_site import scripted_site
-from visitor import Visitor
+from visitor import PATIENCE, Visitor
 
 from tailrace.replica import Replica
 
@@ -64,7 +64,7 @@ async def visit(browser: Browser, seen: Seen) -> AsyncIterator[Visit]:
 
         async def arrive(fragment: str = "", **options: Any) -> Visitor:
             context = await browser.new_context(**options)
-            context.set_default_timeout(15_000)
+            context.set_default_timeout(PATIENCE)
             stack.push_async_callback(context.close)
             visitors.append(await Visitor.arrive(context, seen.url, fragment))
             return visitors[-1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import shutil
 import subprocess
+import sys
+import tarfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,6 +51,16 @@ def test_the_licence_of_everything_in_the_bundle_goes_with_it() -> None:
     assert "Apache License" in text
 
 
+def test_a_source_distribution_holds_the_bundle_and_what_it_is_built_from(tmp_path: Path) -> None:
+    _run(sys.executable, "-m", "maturin", "sdist", "--out", str(tmp_path), folder=WEB.parent)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"python/tailrace/gateway/static/{path.name}" for path in STATIC.iterdir()} <= held
+    sources = [path for path in WEB.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+    assert {str(path.relative_to(WEB.parent)) for path in sources} <= held
+    assert not any("node_modules" in name for name in held)
+
+
 def test_the_bundle_names_no_other_host() -> None:
     for path in STATIC.iterdir():
         if path.suffix in (".html", ".css", ".js"):
@@ -60,6 +72,6 @@ def test_the_lock_names_no_registry() -> None:
     assert '"resolved"' not in (WEB / "package-lock.json").read_text()
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603
+def _run(*command: str, folder: Path = WEB) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603
     assert done.returncode == 0, done.stdout + done.stderr

@@ -104,7 +104,7 @@ async def test_a_gateway_that_comes_back_is_found_again(seen: Seen, visit: Visit
     await seen.stop()
     await expect(state).to_contain_text("Trying again soon.")
     await seen.start()
-    await expect(state).to_contain_text("Live", timeout=15_000)
+    await expect(state).to_contain_text("Live")
     asked = [url for url in live.requests if url.endswith("/live")]
     assert len(asked) < 8
 

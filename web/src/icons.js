@@ -7,7 +7,7 @@ function icon(path) {
 
 export const icons = {
   send: icon("M12 19V5m0 0-6 6m6-6 6 6"),
-  stop: icon("M7 7h10v10H7z"),
+  stop: html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path class="solid" d="M7 7h10v10H7z" /></svg>`,
   retry: icon("M20 11a8 8 0 1 0-2.3 6.3M20 5v6h-6"),
   copy: icon("M9 9h10v10H9zM15 9V5H5v10h4"),
   check: icon("m5 13 4 4L19 7"),

@@ -11,6 +11,9 @@ from playwright.async_api import expect
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page
 
+PATIENCE = 15_000  # milliseconds: how long a slow machine may take for what is expected
+expect.set_options(timeout=PATIENCE)
+
 _WATCH = """
 window.broken = [];
 addEventListener("securitypolicyviolation", (event) => {

@@ -7,6 +7,7 @@ import { shown } from "../theme.js";
 import { drawn, history } from "./feed.js";
 
 const WINDOW = 300; // seconds
+const LEAST = 60; // seconds: what is shown of a time that has only begun
 const HEIGHT = 150; // pixels
 
 /** `lines`: [{name, label}], name being a column of the history; `words` makes a figure readable. */
@@ -64,11 +65,18 @@ function options(frame, lines, words) {
     padding: [8, 4, 0, 0],
     scales: { x: { range: lastMinutes }, y: { range: fromZero } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 70, values: "{HH}:{mm}" },
+      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_plot, splits) => splits.map(clock) },
       { ...axis, size: room, space: 36, values: (_plot, splits) => splits.map((value) => words(value)) },
     ],
     series: [{}, ...lines.map((_, at) => series(colour, at))],
   };
+}
+
+/** 13:45 on the minute, and :15 within it. */
+function clock(at) {
+  const time = new Date(at * 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  return time.getSeconds() ? `:${two(time.getSeconds())}` : `${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
 /** As wide as the widest of its figures, and no wider. */
@@ -89,7 +97,8 @@ function series(colour, at) {
 
 function lastMinutes() {
   const end = history.at.at(-1) ?? Date.now() / 1000;
-  return [end - WINDOW, end];
+  const begin = history.at[0] ?? end;
+  return [Math.max(end - WINDOW, Math.min(begin, end - LEAST)), end];
 }
 
 /** A plot that has seen nothing yet, or only zeros, still has a scale; none of them pretends that zero is not there. */
