@@ -4,6 +4,7 @@
 //! too. Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one win.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::limits::MAX_JSON_DEPTH;
 
@@ -129,21 +130,16 @@ impl<'a> Reader<'a> {
         self.whitespace();
         self.require(b'"')?;
         let start = self.position;
-        let mut escaped = false;
-        loop {
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(byte) if byte >= 0x20 => self.position += 1,
-                _ => return Err(self.unexpected()),
+        match string_body(&self.text.as_bytes()[start..]) {
+            Ok(Body { length, plain }) => {
+                self.position += length + 1;
+                Ok(Text { raw: &self.text[start..start + length], plain })
+            }
+            Err(length) => {
+                self.position += length;
+                Err(self.unexpected())
             }
         }
-        let raw = &self.text[start..self.position];
-        self.position += 1;
-        Ok(Text { raw, escaped })
     }
 
     /// Reads a number and returns it as it is written.
@@ -293,25 +289,6 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Past one escape, from its backslash.
-    fn escape(&mut self) -> Result<(), JsonError> {
-        self.position += 1;
-        match self.byte() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.position += 1,
-            Some(b'u') => {
-                self.position += 1;
-                for _ in 0..4 {
-                    match self.byte() {
-                        Some(byte) if byte.is_ascii_hexdigit() => self.position += 1,
-                        _ => return Err(self.unexpected()),
-                    }
-                }
-            }
-            _ => return Err(self.unexpected()),
-        }
-        Ok(())
-    }
-
     fn digits(&mut self) -> Result<(), JsonError> {
         let rest = &self.text.as_bytes()[self.position..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -352,14 +329,15 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a str,
-    escaped: bool,
+    /// Bytes before the first escape. (A flag would do, were a struct that ends in one not slower to hand around.)
+    plain: usize,
 }
 
 impl<'a> Text<'a> {
     /// The text with its escapes decoded; borrowed when there are none. A surrogate pair is one character, each lone
     /// surrogate one U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
-        if !self.escaped {
+        if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
         }
         let mut text = String::with_capacity(self.raw.len());
@@ -372,7 +350,7 @@ impl<'a> Text<'a> {
     where
         'a: 'b,
     {
-        if !self.escaped {
+        if !self.is_escaped() {
             return self.raw;
         }
         scratch.clear();
@@ -382,7 +360,8 @@ impl<'a> Text<'a> {
 
     /// Appends to `target` what [`decode`](Self::decode) returns.
     pub fn decode_into(self, target: &mut String) {
-        let mut rest = self.raw;
+        let (plain, mut rest) = self.raw.split_at(self.plain);
+        target.push_str(plain);
         while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
             target.push_str(&rest[..at]);
             let (character, length) = unescape(&rest.as_bytes()[at..]);
@@ -390,6 +369,17 @@ impl<'a> Text<'a> {
             rest = &rest[at + length..];
         }
         target.push_str(rest);
+    }
+
+    /// Where the string stands in `whole`, when that is the text it was read from.
+    pub(crate) fn place_in(self, whole: &str) -> Option<Range<usize>> {
+        let start = self.raw.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+        let place = start..start.checked_add(self.raw.len())?;
+        (place.end <= whole.len()).then_some(place)
+    }
+
+    fn is_escaped(self) -> bool {
+        self.plain < self.raw.len()
     }
 
     /// True when the string is `""`.
@@ -400,8 +390,102 @@ impl<'a> Text<'a> {
 
 impl PartialEq<str> for Text<'_> {
     fn eq(&self, other: &str) -> bool {
-        if self.escaped { self.decode() == other } else { self.raw == other }
+        if self.is_escaped() { self.decode() == other } else { self.raw == other }
     }
+}
+
+/// What stands between the quotes of a string.
+pub(crate) struct Body {
+    pub(crate) length: usize,
+    /// Bytes before the first escape; all of them when there is none.
+    pub(crate) plain: usize,
+}
+
+impl Body {
+    /// The string, of which `bytes` are those that were read; `None` when they are not UTF-8.
+    pub(crate) fn text<'a>(&self, bytes: &'a [u8]) -> Option<Text<'a>> {
+        let raw = str::from_utf8(bytes.get(..self.length)?).ok()?;
+        Some(Text { raw, plain: self.plain })
+    }
+}
+
+/// Reads a string from behind its opening quote, up to the closing one. The error is the offset of the byte that
+/// cannot stand there, or the length of `bytes` when the string does not end in them. Bytes of characters beyond ASCII
+/// pass, valid or not.
+pub(crate) fn string_body(bytes: &[u8]) -> Result<Body, usize> {
+    let plain = plain_run(bytes);
+    let mut length = plain;
+    loop {
+        match bytes.get(length) {
+            Some(b'"') => return Ok(Body { length, plain }),
+            Some(b'\\') => {
+                length += 1 + escape(&bytes[length + 1..]).map_err(|offset| length + 1 + offset)?;
+            }
+            _ => return Err(length),
+        }
+        length += plain_run(&bytes[length..]);
+    }
+}
+
+/// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
+fn escape(bytes: &[u8]) -> Result<usize, usize> {
+    match bytes {
+        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(1),
+        [b'u', digits @ ..] => match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
+            4 => Ok(5),
+            count => Err(1 + count),
+        },
+        _ => Err(0),
+    }
+}
+
+/// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a control character.
+fn plain_run(bytes: &[u8]) -> usize {
+    // Most strings are short; what is long goes by in blocks, which the compiler turns into vector instructions.
+    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK));
+    let run = plain_words(head);
+    if run < head.len() {
+        return run;
+    }
+    let (blocks, _) = rest.as_chunks::<BLOCK>();
+    let plain = blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+    run + plain + plain_words(&rest[plain..])
+}
+
+fn plain_words(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return place * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let run = tail.iter().take_while(|&&byte| !is_special(byte)).count();
+    words.len() * 8 + run
+}
+
+/// Bytes looked at together in a long string.
+const BLOCK: usize = 32;
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn is_plain(block: &[u8; BLOCK]) -> bool {
+    !block.iter().fold(false, |found, &byte| found | is_special(byte))
+}
+
+/// The high bit of the first byte of eight that is special, and perhaps of some behind it.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH_BITS: u64 = ONES * 0x80;
+    let quotes = word ^ (ONES * u64::from(b'"'));
+    let backslashes = word ^ (ONES * u64::from(b'\\'));
+    // Subtracting borrows from the next byte only where a byte was found, so that the first one found is right.
+    let found = (quotes.wrapping_sub(ONES) & !quotes)
+        | (backslashes.wrapping_sub(ONES) & !backslashes)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    found & HIGH_BITS
 }
 
 /// The character that a validated escape stands for, and the escape's length.

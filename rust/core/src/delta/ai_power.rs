@@ -11,7 +11,7 @@ use crate::limits::ERROR_WORDS_BYTES;
 
 use super::DeltaSink;
 use super::no_answer::judge_json;
-use super::openai::{Chunk, DONE, end_with_answer, is_truthy};
+use super::openai::{self, Chunk, DONE, end_with_answer, is_truthy};
 use super::reply::{Ids, Reply, cut_bytes};
 
 /// Ends a reply that the plugin's own code broke off.
@@ -31,24 +31,25 @@ pub(super) struct AiPower {
 }
 
 impl AiPower {
-    /// Reads one event.
-    pub(super) fn read_event<S: DeltaSink + ?Sized>(
+    /// Reads one event. Returns its content when it did nothing but add it.
+    pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
         &mut self,
-        event: &Event<'_>,
+        event: &Event<'a>,
         reply: &mut Reply,
         scratch: &mut String,
         sink: &mut S,
-    ) {
+    ) -> Option<Text<'a>> {
         match event.data.trim_ascii() {
             DONE => {
                 self.end_words(reply);
-                return reply.mark_done();
+                reply.mark_done();
+                return None;
             }
             LIMITED => {
                 if !self.end_words(reply) {
                     reply.fail(ErrorKind::Upstream, "the chat plugin broke the answer off", None, event.data);
                 }
-                return;
+                return None;
             }
             _ => {}
         }
@@ -57,7 +58,7 @@ impl AiPower {
             if explicit {
                 self.read_words(event.data, reply);
             }
-            return;
+            return None;
         }
         match event.kind() {
             "thread_id" => {
@@ -68,8 +69,14 @@ impl AiPower {
             DONE_EVENT => reply.mark_done(),
             "assistant_error" => fail_assistant(event.data, reply),
             "thread.message.delta" => read_assistant_delta(event.data, reply, scratch, sink),
-            _ => self.read_frame(event.data, explicit, reply, scratch, sink),
+            _ => return self.read_frame(event.data, explicit, reply, scratch, sink),
         }
+        None
+    }
+
+    /// Whether an error text is coming, so that events add no text any more.
+    pub(super) fn has_words(&self) -> bool {
+        self.words.is_some()
     }
 
     /// The reply has ended: an error text that was coming is complete. False when none was.
@@ -79,23 +86,23 @@ impl AiPower {
         true
     }
 
-    fn read_frame<S: DeltaSink + ?Sized>(
+    fn read_frame<'a, S: DeltaSink + ?Sized>(
         &mut self,
-        data: &str,
+        data: &'a str,
         explicit: bool,
         reply: &mut Reply,
         scratch: &mut String,
         sink: &mut S,
-    ) {
+    ) -> Option<Text<'a>> {
         let Ok(frame) = Frame::read(data) else {
             if !(explicit && self.read_words(data, reply)) {
                 reply.bad_events += 1;
             }
-            return;
+            return None;
         };
         frame.note(data, reply);
         if !reply.is_open() {
-            return;
+            return None;
         }
         if let (false, Some(msg)) = (frame.chunk.has_choices, frame.msg) {
             frame.fail(msg, data, reply);
@@ -103,7 +110,9 @@ impl AiPower {
             self.read_words(data, reply);
         } else {
             frame.chunk.deliver(reply, scratch, sink);
+            return frame.chunk.only_content();
         }
+        None
     }
 
     /// Adds the words of one frame. False when it is no such frame.
@@ -130,6 +139,13 @@ impl AiPower {
         let words = self.words.get_or_insert_default();
         words.push_str(cut_bytes(content, ERROR_WORDS_BYTES - words.len()));
     }
+}
+
+/// Whether the value of a frame's key can change what the frame does; ids, once known, cannot.
+pub(super) fn matters(key: Text<'_>) -> bool {
+    openai::matters(key)
+        || matches!(&*key.decode(), "status" | "msg" | "data")
+        || FLAGS.iter().any(|flag| key == **flag)
 }
 
 /// Reads a body that is one JSON object.

@@ -1,15 +1,18 @@
 //! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::error::{ErrorKind, ReplyError};
-use crate::event::{Event, EventDecoder};
-use crate::json::{JsonError, Kind, Reader};
+use crate::event::{Event, EventDecoder, RawEvent};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
+use crate::utf8::decode;
 
 use super::ai_power::{self, AiPower};
 use super::aipkit;
 use super::framing::{Debris, Sniffed, Sniffer};
+use super::layout::Memory;
 use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
 use super::openai;
 use super::reply::{End, Ids, Reply, Usage};
@@ -39,6 +42,7 @@ pub struct DeltaDecoder {
     framing: Framing,
     stage: Stage,
     reply: Reply,
+    remembers: bool,
     /// Where texts with escapes are decoded.
     scratch: String,
 }
@@ -64,6 +68,8 @@ enum Stage {
 struct Events {
     decoder: EventDecoder,
     reader: EventReader,
+    /// The layout that events repeat; `None` to read each in full.
+    memory: Option<Memory>,
     debris: Debris,
 }
 
@@ -89,7 +95,13 @@ impl DeltaDecoder {
             (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
         };
         let (reply, scratch) = (Reply::new(status), String::new());
-        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, scratch }
+        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true, scratch }
+    }
+
+    /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
+    /// nothing but speed.
+    pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
+        Self { remembers: false, ..Self::new(dialect, options) }
     }
 
     /// Delivers the text that `bytes` add. After the end, bytes are ignored.
@@ -162,6 +174,15 @@ impl DeltaDecoder {
         self.reply.bad_events
     }
 
+    /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
+    /// events are being read; their number depends on the reads.
+    pub fn repeated_events(&self) -> u64 {
+        match &self.stage {
+            Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
+            _ => 0,
+        }
+    }
+
     /// How the reply's bytes are put together.
     pub fn framing(&self) -> Framing {
         self.framing
@@ -214,7 +235,8 @@ impl DeltaDecoder {
         };
         self.framing = Framing::Sse;
         let decoder = EventDecoder::new(self.max_event_bytes);
-        self.stage = Stage::Events(Box::new(Events { decoder, reader, debris }));
+        let memory = self.remembers.then(Memory::new);
+        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, debris }));
     }
 
     fn close_debris(
@@ -233,9 +255,10 @@ impl DeltaDecoder {
     fn close_events<S: DeltaSink + ?Sized>(&mut self, mut events: Events, complete: bool, sink: &mut S) {
         let reply = &mut self.reply;
         let mut cut = String::new();
-        let Events { decoder, reader, debris } = &mut events;
+        let Events { decoder, reader, debris, .. } = &mut events;
         decoder.unfinished(|event| {
             if reader.is_whole(&event) {
+                reply.events += 1;
                 reader.read(&event, reply, &mut self.scratch, sink);
             } else {
                 event.data.clone_into(&mut cut);
@@ -283,33 +306,95 @@ impl DeltaDecoder {
 impl Events {
     fn read<S: DeltaSink + ?Sized>(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         reply: &mut Reply,
         scratch: &mut String,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        let reader = &mut self.reader;
-        self.decoder.feed(bytes, |event| {
-            reader.read(&event, reply, scratch, sink);
-            if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })
+        loop {
+            self.read_repeated(&mut bytes, reply, scratch, sink);
+            let Self { decoder, reader, memory, .. } = self;
+            decoder.next(&mut bytes, |event| {
+                reply.events += 1;
+                reader.read_raw(&event, memory.as_mut(), reply, scratch, sink);
+                if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
     }
-}
 
-impl EventReader {
-    fn read<S: DeltaSink + ?Sized>(
+    /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are their line ends
+    /// looked for, nor is their JSON read.
+    fn read_repeated<S: DeltaSink + ?Sized>(
         &mut self,
-        event: &Event<'_>,
+        bytes: &mut &[u8],
         reply: &mut Reply,
         scratch: &mut String,
         sink: &mut S,
     ) {
-        reply.events += 1;
+        let Some(memory) = &mut self.memory else { return };
+        if !self.reader.can_repeat(None) || !self.decoder.is_between_events(bytes) {
+            return;
+        }
+        while let Some(content) = memory.next_content(bytes, self.decoder.max_event_bytes()) {
+            reply.events += 1;
+            reply.deliver(content.decode_with(scratch), sink);
+        }
+    }
+}
+
+impl EventReader {
+    /// Reads one event, in full unless it repeats the remembered layout.
+    fn read_raw<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &RawEvent<'_>,
+        memory: Option<&mut Memory>,
+        reply: &mut Reply,
+        scratch: &mut String,
+        sink: &mut S,
+    ) {
+        let mut memory = memory.filter(|_| self.can_repeat(event.name));
+        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data)) {
+            return reply.deliver(content.decode_with(scratch), sink);
+        }
+        let data = decode(event.data);
+        let content = self.read(&event.with_data(&data), reply, scratch, sink);
+        // What had to be mended is not what the next event will be compared with.
+        if let (Some(memory), Some(content), Cow::Borrowed(data)) = (memory, content, &data) {
+            memory.learn(data, content, |key| self.matters(key, &reply.ids));
+        }
+    }
+
+    /// Reads one event in full. Returns its content when it did nothing but add it.
+    fn read<'a, S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'a>,
+        reply: &mut Reply,
+        scratch: &mut String,
+        sink: &mut S,
+    ) -> Option<Text<'a>> {
         match self {
             Self::OpenAi => openai::read_event(event, reply, scratch, sink),
             Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
             Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
         }
+    }
+
+    /// Whether an event of this name can do what an earlier one did: names say what an event means.
+    fn can_repeat(&self, name: Option<&str>) -> bool {
+        name.is_none() && !matches!(self, Self::AiPower(ai_power) if ai_power.has_words())
+    }
+
+    /// Whether the value of an unnamed event's key can change what the event does.
+    fn matters(&self, key: Text<'_>, ids: &Ids) -> bool {
+        let matters = match self {
+            Self::OpenAi => openai::matters(key),
+            Self::AiPower(_) => ai_power::matters(key),
+            Self::AiPkit => aipkit::matters(key),
+        };
+        matters || Ids::place(&key.decode()).is_some_and(|place| !ids.is_known(place))
     }
 
     /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.

@@ -32,23 +32,29 @@ struct Choice<'a> {
     finish_reason: Option<Text<'a>>,
 }
 
-/// Reads one event.
-pub(super) fn read_event<S: DeltaSink + ?Sized>(
-    event: &Event<'_>,
+/// Reads one event. Returns its content when it did nothing but add it.
+pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
+    event: &Event<'a>,
     reply: &mut Reply,
     scratch: &mut String,
     sink: &mut S,
-) {
+) -> Option<Text<'a>> {
     if event.data.trim_ascii() == DONE {
-        return reply.mark_done();
+        reply.mark_done();
+        return None;
     }
-    match Chunk::read(event.data, |_, reader| reader.skip()) {
-        Ok(chunk) => {
-            chunk.note(event.data, reply);
-            chunk.deliver(reply, scratch, sink);
-        }
-        Err(_) => reply.bad_events += 1,
-    }
+    let Ok(chunk) = Chunk::read(event.data, |_, reader| reader.skip()) else {
+        reply.bad_events += 1;
+        return None;
+    };
+    chunk.note(event.data, reply);
+    chunk.deliver(reply, scratch, sink);
+    chunk.only_content()
+}
+
+/// Whether the value of a chunk's key can change what the chunk does; ids, once known, cannot.
+pub(super) fn matters(key: Text<'_>) -> bool {
+    matches!(&*key.decode(), "choices" | "error" | "usage")
 }
 
 /// The data of the event that ends a stream.
@@ -111,6 +117,12 @@ impl<'a> Chunk<'a> {
         if self.choice.has_delta { self.choice.delta_content } else { self.choice.text }
     }
 
+    /// The content of a chunk that does nothing but add it, once its ids are known.
+    pub(super) fn only_content(&self) -> Option<Text<'a>> {
+        let adds_content_only = self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
+        self.content().filter(|content| adds_content_only && !content.is_empty())
+    }
+
     /// Writes down ids and usage, and an error, which ends the reply.
     pub(super) fn note(&self, raw: &str, reply: &mut Reply) {
         for (place, id) in self.ids.iter().enumerate() {
@@ -153,8 +165,12 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    fn finish_reason(&self) -> Option<Text<'a>> {
+        self.choice.finish_reason.filter(|reason| !reason.is_empty())
+    }
+
     fn finish(&self, reply: &mut Reply) {
-        if let Some(reason) = self.choice.finish_reason.filter(|reason| !reason.is_empty()) {
+        if let Some(reason) = self.finish_reason() {
             reply.finish_reason = Some(reason.decode().into_owned());
         }
     }

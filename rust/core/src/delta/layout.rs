@@ -1,0 +1,210 @@
+//! The bytes of an event in, its content out, when they repeat those of an earlier event. Otherwise nothing: the
+//! event is to be read in full.
+//!
+//! The chunks of one stream are the same text around changing content. A layout is that text, taken from an event that
+//! was read in full and did nothing but add its content. An event that equals it byte for byte, but for the insides of
+//! JSON strings whose places the layout knows, has the same keys and values as that event but for those strings. One
+//! is the content; the others are values that nobody reads (an `id` after the first one, padding). So reading such an
+//! event in full would do nothing but add its content either. Nothing is guessed: each byte is compared or, inside
+//! those strings, checked as the full reader checks it.
+
+use std::ops::Range;
+
+use crate::json::{JsonError, Kind, Reader, Text, string_body};
+
+/// Bytes of an event around its content that are worth remembering.
+const MAX_LAYOUT_BYTES: usize = 2 * 1024;
+
+/// Strings of an event that can differ, the content among them; further ones are compared like all else.
+const MAX_STRINGS: usize = 8;
+
+/// What learning a layout costs and an event that repeats it earns. An event that does not earns 1, so that a stream
+/// whose layout keeps changing is learnt anew with every sixteenth event at most.
+const PRICE: u8 = 16;
+
+/// The most that can be saved up, and what a stream begins with.
+const MAX_CREDIT: u8 = 8 * PRICE;
+
+/// What is remembered of one stream.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    layout: Option<Layout>,
+    credit: u8,
+    /// The last event that could have repeated the layout did not.
+    missed: bool,
+    /// Events that needed no full reading.
+    repeated: u64,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { layout: None, credit: MAX_CREDIT, missed: false, repeated: 0 }
+    }
+
+    /// Events that needed no full reading.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// The content of the event that is one `data` line of at most `max_bytes` at the start of `input` and repeats the
+    /// layout; takes the event off `input`.
+    pub(super) fn next_content<'a>(&mut self, input: &mut &'a [u8], max_bytes: usize) -> Option<Text<'a>> {
+        let layout = self.layout.as_ref()?;
+        let value = input.strip_prefix(b"data:")?;
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let (content, rest) = layout.split(value)?;
+        if input.len() - rest.len() > max_bytes {
+            return None;
+        }
+        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+        self.earn();
+        Some(content)
+    }
+
+    /// The content of an event with this data, when it repeats the layout.
+    pub(super) fn content<'a>(&mut self, data: &'a [u8]) -> Option<Text<'a>> {
+        let (content, rest) = self.layout.as_ref()?.split(data)?;
+        if !rest.is_empty() {
+            return None;
+        }
+        self.earn();
+        Some(content)
+    }
+
+    /// Takes the layout of an event that was read in full and did nothing but add `content`. Strings among the values
+    /// of its keys may differ where `matters` is false.
+    pub(super) fn learn(&mut self, data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) {
+        self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
+        // Where two layouts take turns, one is remembered: it is given up after two misses in a row.
+        let missed = std::mem::replace(&mut self.missed, true);
+        if (self.layout.is_some() && !missed) || self.credit < PRICE {
+            return;
+        }
+        self.credit -= PRICE;
+        let Some(mut layout) = Layout::of(data, content, matters) else { return };
+        if let Some(before) = &self.layout {
+            layout.note_differences(before);
+        }
+        self.layout = Some(layout);
+    }
+
+    fn earn(&mut self) {
+        self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
+        self.missed = false;
+        self.repeated += 1;
+    }
+}
+
+/// The text around the content of an event, and the places of strings in it.
+#[derive(Debug, Clone)]
+struct Layout {
+    /// The event's data without its content.
+    bytes: Box<[u8]>,
+    /// In the order of their places; one is the content.
+    strings: Box<[Place]>,
+}
+
+/// The inside of a string, in `Layout::bytes`. That of the content is empty.
+#[derive(Debug, Clone)]
+struct Place {
+    start: u16,
+    end: u16,
+    role: Role,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It has been the same in all events so far, and is compared.
+    Same,
+    /// It has been found to differ, and is checked.
+    Differs,
+    Content,
+}
+
+impl Layout {
+    /// The layout of an event with this data; `None` when it is not worth it.
+    fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) -> Option<Self> {
+        let content = content.place_in(data)?;
+        let bytes = [&data[..content.start], &data[content.end..]].concat().into_bytes();
+        // A line end within the data stood otherwise on the wire.
+        if bytes.len() > MAX_LAYOUT_BYTES || bytes.contains(&b'\n') {
+            return None;
+        }
+        let mut strings = vec![Place::new(content.start, content.start, Role::Content)?];
+        for Range { start, end } in value_strings(data, matters).ok()?.into_iter().take(MAX_STRINGS - 1) {
+            let moved = if start > content.start { content.len() } else { 0 };
+            strings.push(Place::new(start - moved, end - moved, Role::Same)?);
+        }
+        strings.sort_by_key(|place| (place.start, place.role != Role::Content));
+        Some(Self { bytes: bytes.into(), strings: strings.into() })
+    }
+
+    /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
+    fn split<'a>(&self, data: &'a [u8]) -> Option<(Text<'a>, &'a [u8])> {
+        let mut content = None;
+        let mut rest = data;
+        let mut compared = 0;
+        for place in self.strings.iter().filter(|place| place.role != Role::Same) {
+            rest = rest.strip_prefix(self.bytes.get(compared..place.start())?)?;
+            let body = string_body(rest).ok()?;
+            if place.role == Role::Content {
+                content = Some(body.text(rest)?);
+            }
+            rest = &rest[body.length..];
+            compared = place.end();
+        }
+        Some((content?, rest.strip_prefix(&self.bytes[compared..])?))
+    }
+
+    /// Compares with the layout before: where all else is equal, the strings that are not will differ again.
+    fn note_differences(&mut self, before: &Self) {
+        if self.strings.len() != before.strings.len() || !self.fixed().eq(before.fixed()) {
+            return;
+        }
+        let pairs = self.strings.iter_mut().zip(&before.strings);
+        for (place, earlier) in pairs.filter(|(place, _)| place.role == Role::Same) {
+            if earlier.role == Role::Differs || self.bytes[place.range()] != before.bytes[earlier.range()] {
+                place.role = Role::Differs;
+            }
+        }
+    }
+
+    /// What stands between the strings.
+    fn fixed(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.strings.iter().map(Place::end));
+        let ends = self.strings.iter().map(Place::start).chain(std::iter::once(self.bytes.len()));
+        starts.zip(ends).map(|(start, end)| &self.bytes[start..end])
+    }
+}
+
+impl Place {
+    fn new(start: usize, end: usize, role: Role) -> Option<Self> {
+        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, role })
+    }
+
+    fn start(&self) -> usize {
+        self.start.into()
+    }
+
+    fn end(&self) -> usize {
+        self.end.into()
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start()..self.end()
+    }
+}
+
+/// The insides of the strings that are values of the object's keys, of those for which `matters` is false.
+fn value_strings(data: &str, matters: impl Fn(Text<'_>) -> bool) -> Result<Vec<Range<usize>>, JsonError> {
+    let mut found = Vec::new();
+    let mut reader = Reader::new(data);
+    reader.object(|key, reader| {
+        if reader.peek()? == Kind::String && !matters(key) {
+            found.extend(reader.string()?.place_in(data));
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(found)
+}
