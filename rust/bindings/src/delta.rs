@@ -31,15 +31,28 @@ impl Usage {
     }
 }
 
-/// Each delta becomes a Python string straight from the core's slice.
+/// Each delta becomes a Python string straight from the core's slice, in the list that is returned.
 struct Strings<'py> {
-    py: Python<'py>,
-    found: Vec<Bound<'py, PyString>>,
+    list: Bound<'py, PyList>,
+    /// Memory ran out.
+    failed: Option<PyErr>,
+}
+
+impl<'py> Strings<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self { list: PyList::empty(py), failed: None }
+    }
+
+    fn into_list(self) -> PyResult<Bound<'py, PyList>> {
+        self.failed.map_or(Ok(self.list), Err)
+    }
 }
 
 impl DeltaSink for Strings<'_> {
     fn text(&mut self, text: &str) {
-        self.found.push(PyString::new(self.py, text));
+        if let Err(error) = self.list.append(PyString::new(self.list.py(), text)) {
+            self.failed = Some(error);
+        }
     }
 }
 
@@ -87,9 +100,9 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.feed(&bytes, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     /// The same deltas, joined.
@@ -107,9 +120,9 @@ impl DeltaDecoder {
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.close(complete, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     // A raised error leads, by its traceback, to frames that hold this decoder: the collector must see that circle.

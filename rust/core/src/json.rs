@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::limits::MAX_JSON_DEPTH;
+use crate::utf8::validate;
 
 /// What kind of value comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +131,10 @@ impl<'a> Reader<'a> {
         self.whitespace();
         self.require(b'"')?;
         let start = self.position;
-        match string_body(&self.text.as_bytes()[start..]) {
-            Ok(Body { length, plain }) => {
+        let inside = &self.text.as_bytes()[start..];
+        let plain = plain_run(inside);
+        match string_end_from(plain, inside) {
+            Ok(length) => {
                 self.position += length + 1;
                 Ok(Text { raw: &self.text[start..start + length], plain })
             }
@@ -340,13 +343,12 @@ impl<'a> Text<'a> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
         }
-        let mut text = String::with_capacity(self.raw.len());
-        self.decode_into(&mut text);
-        Cow::Owned(text)
+        let mut text = Vec::with_capacity(self.raw.len());
+        Cow::Owned(self.decode_with(&mut text).to_owned())
     }
 
     /// Like [`decode`](Self::decode), with `scratch` as the place for a text that has escapes.
-    pub fn decode_with<'b>(self, scratch: &'b mut String) -> &'b str
+    pub fn decode_with<'b>(self, scratch: &'b mut Vec<u8>) -> &'b str
     where
         'a: 'b,
     {
@@ -355,20 +357,17 @@ impl<'a> Text<'a> {
         }
         scratch.clear();
         self.decode_into(scratch);
-        scratch
+        validate(scratch).unwrap_or_default()
     }
 
-    /// Appends to `target` what [`decode`](Self::decode) returns.
-    pub fn decode_into(self, target: &mut String) {
-        let (plain, mut rest) = self.raw.split_at(self.plain);
-        target.push_str(plain);
-        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-            target.push_str(&rest[..at]);
-            let (character, length) = unescape(&rest.as_bytes()[at..]);
-            target.push(character);
-            rest = &rest[at + length..];
-        }
-        target.push_str(rest);
+    /// Appends to `target` the UTF-8 of what [`decode`](Self::decode) returns.
+    pub fn decode_into(self, target: &mut Vec<u8>) {
+        decode_run(self.raw.as_bytes(), target);
+    }
+
+    /// True when the string is `""`.
+    pub fn is_empty(self) -> bool {
+        self.raw.is_empty()
     }
 
     /// Where the string stands in `whole`, when that is the text it was read from.
@@ -381,11 +380,6 @@ impl<'a> Text<'a> {
     fn is_escaped(self) -> bool {
         self.plain < self.raw.len()
     }
-
-    /// True when the string is `""`.
-    pub fn is_empty(self) -> bool {
-        self.raw.is_empty()
-    }
 }
 
 impl PartialEq<str> for Text<'_> {
@@ -394,37 +388,37 @@ impl PartialEq<str> for Text<'_> {
     }
 }
 
-/// What stands between the quotes of a string.
-pub(crate) struct Body {
-    pub(crate) length: usize,
-    /// Bytes before the first escape; all of them when there is none.
-    pub(crate) plain: usize,
+/// Reads a string from behind its opening quote, and returns the offset of the closing one. The error is the offset of
+/// the byte that cannot stand there, or the length of `bytes` when the string does not end in them. Bytes of
+/// characters beyond ASCII pass, valid or not.
+pub(crate) fn string_end(bytes: &[u8]) -> Result<usize, usize> {
+    string_end_from(plain_run(bytes), bytes)
 }
 
-impl Body {
-    /// The string, of which `bytes` are those that were read; `None` when they are not UTF-8.
-    pub(crate) fn text<'a>(&self, bytes: &'a [u8]) -> Option<Text<'a>> {
-        let raw = str::from_utf8(bytes.get(..self.length)?).ok()?;
-        Some(Text { raw, plain: self.plain })
-    }
-}
-
-/// Reads a string from behind its opening quote, up to the closing one. The error is the offset of the byte that
-/// cannot stand there, or the length of `bytes` when the string does not end in them. Bytes of characters beyond ASCII
-/// pass, valid or not.
-pub(crate) fn string_body(bytes: &[u8]) -> Result<Body, usize> {
-    let plain = plain_run(bytes);
-    let mut length = plain;
+/// The same, where a [`plain_run`] is behind already.
+fn string_end_from(plain: usize, bytes: &[u8]) -> Result<usize, usize> {
+    let mut at = plain;
     loop {
-        match bytes.get(length) {
-            Some(b'"') => return Ok(Body { length, plain }),
-            Some(b'\\') => {
-                length += 1 + escape(&bytes[length + 1..]).map_err(|offset| length + 1 + offset)?;
-            }
-            _ => return Err(length),
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at),
+            Some(b'\\') => at += 1 + escape(&bytes[at + 1..]).map_err(|offset| at + 1 + offset)?,
+            _ => return Err(at),
         }
-        length += plain_run(&bytes[length..]);
+        at += plain_run(&bytes[at..]);
     }
+}
+
+/// Reads a string as [`string_end`] does and decodes it, with `scratch` as the place for one that has escapes. `None`
+/// when it is no valid string, or not UTF-8.
+pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<(&'a str, usize)> {
+    let plain = plain_run(bytes);
+    if bytes.get(plain) == Some(&b'"') {
+        return Some((validate(&bytes[..plain])?, plain));
+    }
+    scratch.clear();
+    scratch.extend_from_slice(&bytes[..plain]);
+    let length = plain + decode_run(&bytes[plain..], scratch);
+    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
 }
 
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
@@ -488,37 +482,76 @@ fn special_bytes(word: u64) -> u64 {
     found & HIGH_BITS
 }
 
-/// The character that a validated escape stands for, and the escape's length.
-fn unescape(escape: &[u8]) -> (char, usize) {
-    let character = match escape[1] {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unescape_unicode(escape),
-        other => char::from(other),
-    };
-    (character, 2)
+/// Decodes the inside of a string into `target`, up to the first byte that does not belong there: the closing quote,
+/// a control character, a wrong escape. Returns how many bytes come before it.
+fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
+    let mut at = copy_plain(bytes, target);
+    while let Some(&[b'\\', kind]) = bytes.get(at..at + 2) {
+        if let Some(byte) = unescape(kind) {
+            target.push(byte);
+            at += 2;
+        } else if let Some((character, length)) = unescape_unicode(&bytes[at..]) {
+            target.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            at += length;
+        } else {
+            break;
+        }
+        at += copy_plain(&bytes[at..], target);
+    }
+    at
 }
 
-fn unescape_unicode(escape: &[u8]) -> (char, usize) {
+/// Copies what [`plain_run`] counts. Between escapes it is seldom long, and copied as it is looked at.
+fn copy_plain(bytes: &[u8], target: &mut Vec<u8>) -> usize {
+    let (words, _) = bytes[..bytes.len().min(2 * BLOCK)].as_chunks::<8>();
+    let mut run = 0;
+    for word in words {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        target.extend_from_slice(word);
+        if special != 0 {
+            let plain = special.trailing_zeros() as usize / 8;
+            target.truncate(target.len() - 8 + plain);
+            return run + plain;
+        }
+        run += 8;
+    }
+    let rest = &bytes[run..];
+    let plain = plain_run(rest);
+    target.extend_from_slice(&rest[..plain]);
+    run + plain
+}
+
+/// The byte that an escape of two characters stands for, by its second one.
+fn unescape(kind: u8) -> Option<u8> {
+    Some(match kind {
+        b'"' | b'\\' | b'/' => kind,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
+/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written as.
+fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
     const LONE: char = char::REPLACEMENT_CHARACTER;
-    let unit = code_unit(&escape[2..6]);
+    let unit = code_unit(escape)?;
     if !(0xD800..0xDC00).contains(&unit) {
-        return (char::from_u32(unit).unwrap_or(LONE), 6);
+        return Some((char::from_u32(unit).unwrap_or(LONE), 6));
     }
-    let low = match escape.get(6..12) {
-        Some([b'\\', b'u', digits @ ..]) => code_unit(digits),
-        _ => 0,
-    };
-    if !(0xDC00..0xE000).contains(&low) {
-        return (LONE, 6);
+    match escape.get(6..).and_then(code_unit) {
+        Some(low @ 0xDC00..0xE000) => {
+            let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+            Some((char::from_u32(joined).unwrap_or(LONE), 12))
+        }
+        _ => Some((LONE, 6)),
     }
-    let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-    (char::from_u32(joined).unwrap_or(LONE), 12)
 }
 
-fn code_unit(digits: &[u8]) -> u32 {
-    digits.iter().fold(0, |unit, &digit| (unit << 4) | char::from(digit).to_digit(16).unwrap_or(0))
+/// The number in `\uXXXX`.
+fn code_unit(escape: &[u8]) -> Option<u32> {
+    let digits = escape.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, &digit| Some((unit << 4) | char::from(digit).to_digit(16)?))
 }

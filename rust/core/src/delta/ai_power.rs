@@ -8,6 +8,7 @@ use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
+use crate::utf8::decode;
 
 use super::DeltaSink;
 use super::no_answer::judge_json;
@@ -36,7 +37,7 @@ impl AiPower {
         &mut self,
         event: &Event<'a>,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) -> Option<Text<'a>> {
         match event.data.trim_ascii() {
@@ -91,7 +92,7 @@ impl AiPower {
         data: &'a str,
         explicit: bool,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) -> Option<Text<'a>> {
         let Ok(frame) = Frame::read(data) else {
@@ -152,7 +153,7 @@ pub(super) fn matters(key: Text<'_>) -> bool {
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     body: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let frame = Frame::read(body)?;
@@ -228,7 +229,7 @@ fn fail_assistant(data: &str, reply: &mut Reply) {
     }
 }
 
-fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, scratch: &mut String, sink: &mut S) {
+fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
     scratch.clear();
     let chunk =
         Chunk::read(
@@ -244,12 +245,12 @@ fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, sc
     chunk.note(data, reply);
     decode_message(reply);
     if reply.is_open() {
-        reply.deliver(scratch, sink);
+        reply.deliver(&decode(scratch), sink);
     }
 }
 
 /// Joins `content[*].text.value` in `text`.
-fn read_assistant_content(reader: &mut Reader<'_>, text: &mut String) -> Result<(), JsonError> {
+fn read_assistant_content(reader: &mut Reader<'_>, text: &mut Vec<u8>) -> Result<(), JsonError> {
     text.clear();
     visit(reader, "content", |reader| {
         text.clear();

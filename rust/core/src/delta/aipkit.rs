@@ -19,7 +19,7 @@ const QUOTA_NOTICE: &str = "quota_notice";
 pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Option<Text<'a>> {
     let kind = event.kind();
@@ -67,7 +67,7 @@ pub(super) fn is_end(event: &Event<'_>) -> bool {
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     text: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let Body { frame, success, answer } = Body::read(text)?;

@@ -44,7 +44,7 @@ pub struct DeltaDecoder {
     reply: Reply,
     remembers: bool,
     /// Where texts with escapes are decoded.
-    scratch: String,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl DeltaDecoder {
         } else {
             (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
         };
-        let (reply, scratch) = (Reply::new(status), String::new());
+        let (reply, scratch) = (Reply::new(status), Vec::new());
         Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true, scratch }
     }
 
@@ -308,7 +308,7 @@ impl Events {
         &mut self,
         mut bytes: &[u8],
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
         loop {
@@ -331,16 +331,16 @@ impl Events {
         &mut self,
         bytes: &mut &[u8],
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
         let Some(memory) = &mut self.memory else { return };
         if !self.reader.can_repeat(None) || !self.decoder.is_between_events(bytes) {
             return;
         }
-        while let Some(content) = memory.next_content(bytes, self.decoder.max_event_bytes()) {
+        while let Some(content) = memory.next_content(bytes, self.decoder.max_event_bytes(), scratch) {
             reply.events += 1;
-            reply.deliver(content.decode_with(scratch), sink);
+            reply.deliver(content, sink);
         }
     }
 }
@@ -352,12 +352,12 @@ impl EventReader {
         event: &RawEvent<'_>,
         memory: Option<&mut Memory>,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
         let mut memory = memory.filter(|_| self.can_repeat(event.name));
-        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data)) {
-            return reply.deliver(content.decode_with(scratch), sink);
+        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data, scratch)) {
+            return reply.deliver(content, sink);
         }
         let data = decode(event.data);
         let content = self.read(&event.with_data(&data), reply, scratch, sink);
@@ -372,7 +372,7 @@ impl EventReader {
         &mut self,
         event: &Event<'a>,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) -> Option<Text<'a>> {
         match self {

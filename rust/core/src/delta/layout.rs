@@ -10,12 +10,12 @@
 
 use std::ops::Range;
 
-use crate::json::{JsonError, Kind, Reader, Text, string_body};
+use crate::json::{JsonError, Kind, Reader, Text, string_content, string_end};
 
 /// Bytes of an event around its content that are worth remembering.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
 
-/// Strings of an event that can differ, the content among them; further ones are compared like all else.
+/// Strings of an event that can differ, beside the content; further ones are compared like all else.
 const MAX_STRINGS: usize = 8;
 
 /// What learning a layout costs and an event that repeats it earns. An event that does not earns 1, so that a stream
@@ -48,11 +48,16 @@ impl Memory {
 
     /// The content of the event that is one `data` line of at most `max_bytes` at the start of `input` and repeats the
     /// layout; takes the event off `input`.
-    pub(super) fn next_content<'a>(&mut self, input: &mut &'a [u8], max_bytes: usize) -> Option<Text<'a>> {
+    pub(super) fn next_content<'t, 'a: 't>(
+        &mut self,
+        input: &mut &'a [u8],
+        max_bytes: usize,
+        scratch: &'t mut Vec<u8>,
+    ) -> Option<&'t str> {
         let layout = self.layout.as_ref()?;
         let value = input.strip_prefix(b"data:")?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        let (content, rest) = layout.split(value)?;
+        let (content, rest) = layout.split(value, scratch)?;
         if input.len() - rest.len() > max_bytes {
             return None;
         }
@@ -62,8 +67,8 @@ impl Memory {
     }
 
     /// The content of an event with this data, when it repeats the layout.
-    pub(super) fn content<'a>(&mut self, data: &'a [u8]) -> Option<Text<'a>> {
-        let (content, rest) = self.layout.as_ref()?.split(data)?;
+    pub(super) fn content<'t>(&mut self, data: &'t [u8], scratch: &'t mut Vec<u8>) -> Option<&'t str> {
+        let (content, rest) = self.layout.as_ref()?.split(data, scratch)?;
         if !rest.is_empty() {
             return None;
         }
@@ -95,30 +100,26 @@ impl Memory {
     }
 }
 
-/// The text around the content of an event, and the places of strings in it.
+/// The text around the content of an event, and the places of other strings in it.
 #[derive(Debug, Clone)]
 struct Layout {
     /// The event's data without its content.
     bytes: Box<[u8]>,
-    /// In the order of their places; one is the content.
+    /// Where the content stands.
+    content: usize,
+    /// Values that nobody reads, in the order of their places.
     strings: Box<[Place]>,
+    /// How many of them stand before the content.
+    before: usize,
 }
 
-/// The inside of a string, in `Layout::bytes`. That of the content is empty.
+/// The inside of a string in `Layout::bytes`.
 #[derive(Debug, Clone)]
 struct Place {
     start: u16,
     end: u16,
-    role: Role,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// It has been the same in all events so far, and is compared.
-    Same,
-    /// It has been found to differ, and is checked.
-    Differs,
-    Content,
+    /// It has been found to differ, and is not compared.
+    differs: bool,
 }
 
 impl Layout {
@@ -130,30 +131,34 @@ impl Layout {
         if bytes.len() > MAX_LAYOUT_BYTES || bytes.contains(&b'\n') {
             return None;
         }
-        let mut strings = vec![Place::new(content.start, content.start, Role::Content)?];
-        for Range { start, end } in value_strings(data, matters).ok()?.into_iter().take(MAX_STRINGS - 1) {
+        let mut strings = Vec::new();
+        for Range { start, end } in value_strings(data, matters).ok()?.into_iter().take(MAX_STRINGS) {
             let moved = if start > content.start { content.len() } else { 0 };
-            strings.push(Place::new(start - moved, end - moved, Role::Same)?);
+            strings.push(Place::new(start - moved, end - moved)?);
         }
-        strings.sort_by_key(|place| (place.start, place.role != Role::Content));
-        Some(Self { bytes: bytes.into(), strings: strings.into() })
+        let before = strings.partition_point(|place| place.start() < content.start);
+        Some(Self { bytes: bytes.into(), content: content.start, strings: strings.into(), before })
     }
 
     /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
-    fn split<'a>(&self, data: &'a [u8]) -> Option<(Text<'a>, &'a [u8])> {
-        let mut content = None;
+    fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Vec<u8>) -> Option<(&'t str, &'a [u8])> {
+        let (before, after) = self.strings.split_at(self.before);
+        let rest = self.pass(0..self.content, before, data)?;
+        let (content, length) = string_content(rest, scratch)?;
+        let rest = self.pass(self.content..self.bytes.len(), after, &rest[length..])?;
+        Some((content, rest))
+    }
+
+    /// What comes behind a part of the remembered text, which `data` must begin with, but for the strings that differ.
+    fn pass<'a>(&self, part: Range<usize>, strings: &[Place], data: &'a [u8]) -> Option<&'a [u8]> {
         let mut rest = data;
-        let mut compared = 0;
-        for place in self.strings.iter().filter(|place| place.role != Role::Same) {
+        let mut compared = part.start;
+        for place in strings.iter().filter(|place| place.differs) {
             rest = rest.strip_prefix(self.bytes.get(compared..place.start())?)?;
-            let body = string_body(rest).ok()?;
-            if place.role == Role::Content {
-                content = Some(body.text(rest)?);
-            }
-            rest = &rest[body.length..];
+            rest = &rest[string_end(rest).ok()?..];
             compared = place.end();
         }
-        Some((content?, rest.strip_prefix(&self.bytes[compared..])?))
+        rest.strip_prefix(self.bytes.get(compared..part.end)?)
     }
 
     /// Compares with the layout before: where all else is equal, the strings that are not will differ again.
@@ -161,11 +166,8 @@ impl Layout {
         if self.strings.len() != before.strings.len() || !self.fixed().eq(before.fixed()) {
             return;
         }
-        let pairs = self.strings.iter_mut().zip(&before.strings);
-        for (place, earlier) in pairs.filter(|(place, _)| place.role == Role::Same) {
-            if earlier.role == Role::Differs || self.bytes[place.range()] != before.bytes[earlier.range()] {
-                place.role = Role::Differs;
-            }
+        for (place, earlier) in self.strings.iter_mut().zip(&before.strings) {
+            place.differs = earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
         }
     }
 
@@ -178,8 +180,8 @@ impl Layout {
 }
 
 impl Place {
-    fn new(start: usize, end: usize, role: Role) -> Option<Self> {
-        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, role })
+    fn new(start: usize, end: usize) -> Option<Self> {
+        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, differs: false })
     }
 
     fn start(&self) -> usize {

@@ -36,7 +36,7 @@ struct Choice<'a> {
 pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Option<Text<'a>> {
     if event.data.trim_ascii() == DONE {
@@ -64,7 +64,7 @@ pub(super) const DONE: &str = "[DONE]";
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     body: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let chunk = Chunk::read(body, |_, reader| reader.skip())?;
@@ -142,7 +142,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Delivers the content and writes down the finish reason, unless the reply has ended.
-    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut String, sink: &mut S) {
+    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
         if reply.is_open() {
             self.finish(reply);
             if let Some(content) = self.content() {
@@ -156,7 +156,7 @@ impl<'a> Chunk<'a> {
         &self,
         raw: &str,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
         if reply.is_open() {
@@ -222,7 +222,7 @@ pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
     answer: Option<Text<'_>>,
     raw: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) {
     match answer.filter(|answer| !answer.is_empty()) {
