@@ -436,7 +436,7 @@ fn escape(bytes: &[u8]) -> Result<usize, usize> {
 /// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a control character.
 fn plain_run(bytes: &[u8]) -> usize {
     // Most strings are short; what is long goes by in blocks, which the compiler turns into vector instructions.
-    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK));
+    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK / 2));
     let run = plain_words(head);
     if run < head.len() {
         return run;
@@ -459,26 +459,28 @@ fn plain_words(bytes: &[u8]) -> usize {
 }
 
 /// Bytes looked at together in a long string.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 fn is_plain(block: &[u8; BLOCK]) -> bool {
-    !block.iter().fold(false, |found, &byte| found | is_special(byte))
+    // The smaller of these is zero where a byte is special.
+    let least = |least: u8, &byte: &u8| least.min(byte ^ b'\\').min((byte ^ 2).saturating_sub(0x20));
+    block.iter().fold(u8::MAX, least) > 0
 }
 
 /// The high bit of the first byte of eight that is special, and perhaps of some behind it.
+#[inline]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH_BITS: u64 = ONES * 0x80;
-    let quotes = word ^ (ONES * u64::from(b'"'));
     let backslashes = word ^ (ONES * u64::from(b'\\'));
+    // Of all bytes only control characters and the quote are less than 0x21 with this bit turned over.
+    let turned = word ^ (ONES * 2);
     // Subtracting borrows from the next byte only where a byte was found, so that the first one found is right.
-    let found = (quotes.wrapping_sub(ONES) & !quotes)
-        | (backslashes.wrapping_sub(ONES) & !backslashes)
-        | (word.wrapping_sub(ONES * 0x20) & !word);
+    let found = (backslashes.wrapping_sub(ONES) & !backslashes) | (turned.wrapping_sub(ONES * 0x21) & !turned);
     found & HIGH_BITS
 }
 
@@ -502,8 +504,9 @@ fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
 }
 
 /// Copies what [`plain_run`] counts. Between escapes it is seldom long, and copied as it is looked at.
+#[inline]
 fn copy_plain(bytes: &[u8], target: &mut Vec<u8>) -> usize {
-    let (words, _) = bytes[..bytes.len().min(2 * BLOCK)].as_chunks::<8>();
+    let (words, _) = bytes[..bytes.len().min(BLOCK)].as_chunks::<8>();
     let mut run = 0;
     for word in words {
         let special = special_bytes(u64::from_le_bytes(*word));
