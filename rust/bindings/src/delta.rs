@@ -56,6 +56,9 @@ impl DeltaSink for Strings<'_> {
     }
 }
 
+/// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
+const BYTES_A_CHARACTER: usize = 16;
+
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
 #[pyclass(module = "tailrace")]
 pub struct DeltaDecoder {
@@ -110,7 +113,7 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut text = String::new();
+        let mut text = String::with_capacity(bytes.len() / BYTES_A_CHARACTER);
         decoder.deltas.feed(&bytes, &mut text);
         Ok(PyString::new(py, &text))
     }

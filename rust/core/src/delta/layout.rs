@@ -32,13 +32,15 @@ pub(super) struct Memory {
     credit: u8,
     /// The last event that could have repeated the layout did not.
     missed: bool,
+    /// Bytes of the last event that repeated the layout.
+    length: usize,
     /// Events that needed no full reading.
     repeated: u64,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { layout: None, credit: MAX_CREDIT, missed: false, repeated: 0 }
+        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, repeated: 0 }
     }
 
     /// Events that needed no full reading.
@@ -55,14 +57,19 @@ impl Memory {
         scratch: &'t mut Vec<u8>,
     ) -> Option<&'t str> {
         let layout = self.layout.as_ref()?;
+        // Where little is left of a read, an event's end is not in it: looking for it would be in vain.
+        if input.len() < self.length - self.length / 4 {
+            return None;
+        }
         let value = input.strip_prefix(b"data:")?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let (content, rest) = layout.split(value, scratch)?;
-        if input.len() - rest.len() > max_bytes {
+        let length = input.len() - rest.len();
+        if length > max_bytes {
             return None;
         }
         *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
-        self.earn();
+        self.earn(length);
         Some(content)
     }
 
@@ -72,7 +79,7 @@ impl Memory {
         if !rest.is_empty() {
             return None;
         }
-        self.earn();
+        self.earn(data.len());
         Some(content)
     }
 
@@ -93,7 +100,8 @@ impl Memory {
         self.layout = Some(layout);
     }
 
-    fn earn(&mut self) {
+    fn earn(&mut self, length: usize) {
+        self.length = length;
         self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
         self.missed = false;
         self.repeated += 1;
