@@ -424,7 +424,7 @@ pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> O
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
 fn escape(bytes: &[u8]) -> Result<usize, usize> {
     match bytes {
-        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(1),
+        [kind, ..] if UNESCAPED[usize::from(*kind)] > 0 => Ok(1),
         [b'u', digits @ ..] => match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
             4 => Ok(5),
             count => Err(1 + count),
@@ -447,19 +447,22 @@ fn plain_run(bytes: &[u8]) -> usize {
 }
 
 fn plain_words(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
+    let (words, tail) = bytes.as_chunks::<WORD>();
     for (place, word) in words.iter().enumerate() {
         let special = special_bytes(u64::from_le_bytes(*word));
         if special != 0 {
-            return place * 8 + special.trailing_zeros() as usize / 8;
+            return place * WORD + special.trailing_zeros() as usize / 8;
         }
     }
     let run = tail.iter().take_while(|&&byte| !is_special(byte)).count();
-    words.len() * 8 + run
+    words.len() * WORD + run
 }
 
 /// Bytes looked at together in a long string.
 const BLOCK: usize = 64;
+
+/// Bytes looked at together in a short one.
+const WORD: usize = 8;
 
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
@@ -484,58 +487,80 @@ fn special_bytes(word: u64) -> u64 {
     found & HIGH_BITS
 }
 
-/// Decodes the inside of a string into `target`, up to the first byte that does not belong there: the closing quote,
-/// a control character, a wrong escape. Returns how many bytes come before it.
+/// Decodes the inside of a string and appends it to `target`, up to the first byte that does not belong there: the
+/// closing quote, a control character, a wrong escape. Returns how many bytes come before it.
 fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
-    let mut at = copy_plain(bytes, target);
-    while let Some(&[b'\\', kind]) = bytes.get(at..at + 2) {
-        if let Some(byte) = unescape(kind) {
-            target.push(byte);
-            at += 2;
-        } else if let Some((character, length)) = unescape_unicode(&bytes[at..]) {
-            target.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            at += length;
+    let mut read = 0;
+    loop {
+        let length = target.len();
+        target.resize(length + WINDOW, 0);
+        let (more, written) = decode_window(&bytes[read..], &mut target[length..]);
+        target.truncate(length + written);
+        read += more;
+        if written + WORD <= WINDOW {
+            return read;
+        }
+    }
+}
+
+/// Room for a part of a text that is decoded: so much of it is written without asking for more.
+const WINDOW: usize = 256;
+
+/// Decodes as [`decode_run`] does, until there is no room for another word. Returns how many bytes were read and
+/// written.
+fn decode_window(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
+    let (mut read, mut written) = (0, 0);
+    while let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<WORD>) {
+        let plain = copy_plain(&bytes[read..], place);
+        read += plain;
+        written += plain;
+        if plain == WORD {
+            continue;
+        }
+        let escape = &bytes[read..];
+        let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<4>) else { break };
+        let Some([b'\\', kind]) = escape.first_chunk() else { break };
+        place[0] = UNESCAPED[usize::from(*kind)];
+        let (length, size) = if place[0] > 0 {
+            (2, 1)
+        } else if let Some((character, length)) = unescape_unicode(escape) {
+            (length, character.encode_utf8(place).len())
         } else {
             break;
-        }
-        at += copy_plain(&bytes[at..], target);
+        };
+        read += length;
+        written += size;
     }
-    at
+    (read, written)
 }
 
-/// Copies what [`plain_run`] counts. Between escapes it is seldom long, and copied as it is looked at.
+/// Copies what comes before a special byte, a word at most.
 #[inline]
-fn copy_plain(bytes: &[u8], target: &mut Vec<u8>) -> usize {
-    let (words, _) = bytes[..bytes.len().min(BLOCK)].as_chunks::<8>();
-    let mut run = 0;
-    for word in words {
+fn copy_plain(bytes: &[u8], place: &mut [u8; WORD]) -> usize {
+    if let Some(word) = bytes.first_chunk::<WORD>() {
+        *place = *word;
         let special = special_bytes(u64::from_le_bytes(*word));
-        target.extend_from_slice(word);
-        if special != 0 {
-            let plain = special.trailing_zeros() as usize / 8;
-            target.truncate(target.len() - 8 + plain);
-            return run + plain;
-        }
-        run += 8;
+        return if special == 0 { WORD } else { special.trailing_zeros() as usize / 8 };
     }
-    let rest = &bytes[run..];
-    let plain = plain_run(rest);
-    target.extend_from_slice(&rest[..plain]);
-    run + plain
+    let plain = bytes.iter().take_while(|&&byte| !is_special(byte)).count();
+    place[..plain].copy_from_slice(&bytes[..plain]);
+    plain
 }
 
-/// The byte that an escape of two characters stands for, by its second one.
-fn unescape(kind: u8) -> Option<u8> {
-    Some(match kind {
-        b'"' | b'\\' | b'/' => kind,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        _ => return None,
-    })
-}
+/// The byte that an escape of two characters stands for, by its second one; 0 where there is no such escape. A table:
+/// which escape comes next cannot be foreseen, and a branch that is taken wrongly costs more than all else here.
+const UNESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0c;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
 
 /// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written as.
 fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {

@@ -39,14 +39,18 @@ const CHANGES: &[(&str, &[u8])] = &[
     ("\"x7Q\"", b"\"\""), ("\"x7Q\"", b"7"), ("\"x7Q\"", b"[]"), ("\"x7Q\"", b"\"x\",\"error\":\"e\""), ("\"x7Q\"", b"\"x"),
     ("\"pad\"", b"\"error\""), ("\"pad\"", b"\"err\\u006fr\""), ("\"pad\"", b"\"usage\""), ("\"pad\"", b"\"msg\""), ("\"pad\"", b"\"thread_id\""),
     ("\"c1\"", b"\"c2\""), ("\"c1\"", b"\"\""), ("\"c1\"", b"null"), ("\"id\":\"c1\",", b""), ("\"m\"", b"\"n\""),
+    (r#""pad":"x7Q""#, br#""error":"""#), (r#""pad":"x7Q""#, br#""error":"e""#), (r#""pad":"x7Q""#, br#""thread_id":"""#), (r#""pad":"x7Q""#, br#""thread_id":"t""#),
+    (r#""pad":"x"}"#, br#""quota_notice":""}"#), (r#""pad":"x"}"#, br#""error":""}"#), (r#""pad":"x"}"#, br#""error":"e"}"#),
     // Values that are read.
     ("\"finish_reason\":null", b"\"finish_reason\":\"stop\""), ("\"finish_reason\":\"\"", b"\"finish_reason\":\"length\""),
-    ("\"usage\":null", b"\"usage\":{\"total_tokens\":7}"), ("\"index\":0", b"\"index\":1"), ("\"index\":0", b"\"index\":-0.0"),
+    ("\"usage\":null", b"\"usage\":{\"total_tokens\":7}"), ("\"usage\":null", b"\"usage\":{\"total_tokens\":8}"),
+    ("\"finish_reason\":null", b"\"finish_reason\":\"length\""), ("\"index\":0", b"\"index\":1"), ("\"index\":0", b"\"index\":-0.0"),
     ("\"error\":false", b"\"error\":true"), ("\"error\":false", b"\"quota_notice\":{\"a\":1},\"error\":\"e\""), ("null ,", b"\"e\" ,"),
     // Shape: keys, white space, depth, ends.
     ("\"choices\":[", b"\"choices\": ["), ("\"choices\":[", b"\"choices\":[null,"), ("\"choices\":[", b"\"choices\":[{\"index\":0},"),
     ("}", b"} "), ("}", b"},"), ("}", b""), ("{", b"{\"deep\":[[[]]],"), ("1763640000", b"1763640001"), ("1763640000", b"0123"),
     // Lines and fields.
+    ("\"choices\"", b"\ndata:\"choices\""), ("\"choices\"", b"\n\"choices\""),
     ("data:", b"data:  "), ("data:", b"event: message\ndata:"), ("data:", b"id: 1\nretry: 5\n: note\ndata:"), ("data:", b"data\ndata:"),
 ];
 
@@ -136,6 +140,27 @@ fn whatever_changes_wherever_it_is_cut() {
                 for at in (0..stream.len()).step_by(7) {
                     let (outcome, _) = read(remembering(dialect), [&stream[..at], &stream[at..]]);
                     assert_eq!(outcome, expected, "{} cut at {at}", told());
+                }
+            }
+        }
+    }
+}
+
+/// What one change makes of an event is learnt, and then changes by another.
+#[test]
+fn whatever_changes_into_whatever_else() {
+    for event in EVENTS {
+        let changed: Vec<Vec<u8>> =
+            CHANGES.iter().filter_map(|(from, to)| change(event.as_bytes(), from, to)).collect();
+        for learnt in &changed {
+            let learnt = [learnt, &b"\n\n"[..]].concat();
+            for next in &changed {
+                let next = [next, &b"\n\n"[..]].concat();
+                let stream = [learnt.repeat(3), next.repeat(2), learnt.repeat(2)].concat();
+                for dialect in DIALECTS {
+                    let (outcome, _) = read(remembering(dialect), [&stream[..]]);
+                    let told = || format!("{dialect:?} {:?}", String::from_utf8_lossy(&stream));
+                    assert_eq!(outcome, reference(dialect, [&stream[..]]), "{}", told());
                 }
             }
         }

@@ -281,7 +281,7 @@ impl DeltaDecoder {
 
     /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
     fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &Debris, complete: bool, sink: &mut S) {
-        let text = String::from_utf8_lossy(body);
+        let text = decode(body);
         let read = match self.dialect {
             Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, &mut self.scratch, sink),
             Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, &mut self.scratch, sink),
