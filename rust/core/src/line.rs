@@ -28,7 +28,7 @@ pub(crate) struct LineSplitter {
 impl LineSplitter {
     /// Takes the next piece off `input`; `None` when nothing is left of it.
     pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
-        if self.mark < BYTE_ORDER_MARK.len()
+        if !self.is_past_mark()
             && let Some(piece) = self.start(input)
         {
             return Some(piece);
@@ -70,7 +70,7 @@ impl LineSplitter {
             }
             *input = &input[1..];
             self.mark += 1;
-            if self.mark == BYTE_ORDER_MARK.len() {
+            if self.is_past_mark() {
                 break;
             }
         }

@@ -43,8 +43,6 @@ pub struct DeltaDecoder {
     stage: Stage,
     reply: Reply,
     remembers: bool,
-    /// Where texts with escapes are decoded.
-    scratch: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +52,7 @@ enum Stage {
     Events(Box<Events>),
     Json {
         body: Vec<u8>,
-        debris: Debris,
+        debris: Box<[u8]>,
     },
     Text(Box<TextDecoder>),
     /// A page where an answer should be.
@@ -70,7 +68,8 @@ struct Events {
     reader: EventReader,
     /// The layout that events repeat; `None` to read each in full.
     memory: Option<Memory>,
-    debris: Debris,
+    /// The beginning of what came before the events.
+    debris: Box<[u8]>,
 }
 
 /// What reads the events of one dialect.
@@ -94,8 +93,8 @@ impl DeltaDecoder {
         } else {
             (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
         };
-        let (reply, scratch) = (Reply::new(status), Vec::new());
-        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true, scratch }
+        let reply = Reply::new(status);
+        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true }
     }
 
     /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
@@ -160,7 +159,7 @@ impl DeltaDecoder {
 
     /// What is wrong with the reply: always there when it is truncated or failed, and only then.
     pub fn error(&self) -> Option<&ReplyError> {
-        self.reply.error.as_ref()
+        self.reply.error.as_deref()
     }
 
     /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each delta is one, so
@@ -205,7 +204,7 @@ impl DeltaDecoder {
                     self.read(rest, sink)
                 }
             },
-            Stage::Events(events) => events.read(bytes, &mut self.reply, &mut self.scratch, sink),
+            Stage::Events(events) => events.read(bytes, &mut self.reply, sink),
             Stage::Json { body, .. } => {
                 if bytes.len() > self.max_body_bytes - body.len() {
                     return Err(LimitExceeded { limit: Limit::Body, bytes: self.max_body_bytes });
@@ -227,7 +226,7 @@ impl DeltaDecoder {
         }
     }
 
-    fn begin_events(&mut self, debris: Debris) {
+    fn begin_events(&mut self, debris: Box<[u8]>) {
         let reader = match self.dialect {
             Dialect::AiPower => EventReader::AiPower(AiPower::default()),
             Dialect::AiPkit => EventReader::AiPkit,
@@ -259,7 +258,7 @@ impl DeltaDecoder {
         decoder.unfinished(|event| {
             if reader.is_whole(&event) {
                 reply.events += 1;
-                reader.read(&event, reply, &mut self.scratch, sink);
+                reader.read(&event, reply, &mut Vec::new(), sink);
             } else {
                 event.data.clone_into(&mut cut);
             }
@@ -280,12 +279,13 @@ impl DeltaDecoder {
     }
 
     /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
-    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &Debris, complete: bool, sink: &mut S) {
+    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &[u8], complete: bool, sink: &mut S) {
         let text = decode(body);
+        let scratch = &mut Vec::new();
         let read = match self.dialect {
-            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, &mut self.scratch, sink),
-            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, &mut self.scratch, sink),
-            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, &mut self.scratch, sink),
+            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, scratch, sink),
         };
         // One that breaks off is no event, as in a stream.
         self.reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
@@ -308,15 +308,16 @@ impl Events {
         &mut self,
         mut bytes: &[u8],
         reply: &mut Reply,
-        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
+        // Where texts with escapes are decoded.
+        let mut scratch = Vec::new();
         loop {
-            self.read_repeated(&mut bytes, reply, scratch, sink);
+            self.read_repeated(&mut bytes, reply, &mut scratch, sink);
             let Self { decoder, reader, memory, .. } = self;
             decoder.next(&mut bytes, |event| {
                 reply.events += 1;
-                reader.read_raw(&event, memory.as_mut(), reply, scratch, sink);
+                reader.read_raw(&event, memory.as_mut(), reply, &mut scratch, sink);
                 if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             if bytes.is_empty() {
@@ -423,7 +424,7 @@ fn judge_debris_of_text(debris: &Debris, reply: &mut Reply) {
     if debris.kept().trim_ascii().is_empty() && debris.whole().is_some() {
         reply.fail(ErrorKind::Empty, "the body is empty", None, "");
     } else {
-        judge_page(debris, reply);
+        judge_page(debris.kept(), reply);
     }
 }
 

@@ -171,7 +171,7 @@ impl<'a> Chunk<'a> {
 
     fn finish(&self, reply: &mut Reply) {
         if let Some(reason) = self.finish_reason() {
-            reply.finish_reason = Some(reason.decode().into_owned());
+            reply.finish_reason = Some(reason.decode().into());
         }
     }
 
