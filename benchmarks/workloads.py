@@ -208,11 +208,11 @@ def code(chance: random.Random, length: int) -> str:
 
 
 def w5() -> Reply:
-    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it: ``\u201c``, ``\/``, ``\n``."""
+    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it: ``\u2019``, ``\/``, ``\n``."""
     chance = random.Random(7)
     text = ""
     while len(text) < BODY_LENGTH:
-        text += f"“{prose(chance, 12)}”—{prose(chance, chance.randint(30, 90))} and/or\n<b>{prose(chance, 8)}</b> "
+        text += f"it\u2019s {prose(chance, chance.randint(40, 100))} and/or\n<b>{prose(chance, 8)}</b> "
     return buffered("W5", "buffered, PHP's escapes", text[:BODY_LENGTH])
 
 
