@@ -37,7 +37,7 @@ def main() -> None:
         figures=(*ratios(samples), past_the_tag(page)),
         notes=NOTES,
         versions={package: version(package) for package in ("tailrace", "python", *packages)},
-        medians={"page": medians(samples)},
+        medians={"page": medians(samples, OURS)},
     )
     publish(section, options)
 
@@ -71,7 +71,7 @@ def past_the_tag(page: WordPressPage) -> Figure:
         scan = PageScanner()
         reads = cut(page.html, size or 1)
         fed = next(number for number, read in enumerate(reads) if scan.feed(read))
-        most = max(most, fed - page.tag_end // (size or 1))
+        most = max(most, fed - (page.tag_end - 1) // (size or 1))
     return Figure("page, early stop, reads fed past the tag's end", most, 1, unit="reads")
 
 

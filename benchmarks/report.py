@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -32,6 +33,8 @@ __all__ = [
     "arguments",
     "medians",
     "publish",
+    "rows",
+    "told",
     "version",
     "with_spread",
 ]
@@ -43,7 +46,7 @@ METHOD = """\
 Contenders take turns in one process, in another order each round, and every result is compared with what the generator
 put in. Times are CPU time of the thread: the median of the rounds, the quartiles in brackets. The machine's speed
 drifts, so the ratios count: each is the median of the rounds' own ratios."""
-LARGE = 100  # nanoseconds and more are told without decimals
+LARGE = 100  # from here on figures are told without decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Figure:
     def row(self) -> tuple[str, ...]:
         """What, measured, wanted, verdict."""
         wanted = ("" if figure is None else f"{figure:g}" for figure in (self.reach, self.beyond))
-        return (self.what, f"{self.measured:.3g} {self.unit}".rstrip(), *wanted, self.verdict())
+        return (self.what, told(self.measured, self.unit), *wanted, self.verdict())
 
     def verdict(self) -> str:
         """How it stands."""
@@ -163,9 +166,9 @@ def rows(columns: Iterable[str], cells: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *cells))
 
 
-def told(nanoseconds: float) -> str:
-    """A time as a reader wants it: three digits."""
-    return f"{nanoseconds:,.0f}" if nanoseconds >= LARGE else f"{nanoseconds:.3g}"
+def told(figure: float, unit: str = "") -> str:
+    """A figure as a reader wants it: three digits or more."""
+    return f"{figure:,.0f} {unit}".rstrip() if figure >= LARGE else f"{figure:.3g} {unit}".rstrip()
 
 
 def with_spread(samples: Samples, name: str) -> str:
@@ -176,12 +179,17 @@ def with_spread(samples: Samples, name: str) -> str:
     return f"{told(samples.median(name))} ({told(first)} to {told(third)})"
 
 
-def medians(samples: Samples) -> dict[str, dict[str, float]]:
-    """What is filed of each contender."""
+def medians(samples: Samples, ours: str) -> dict[str, dict[str, float]]:
+    """What is filed of each contender: its time, and that divided by ours."""
     filed = {}
     for name in samples.rounds:
         first, third = samples.quartiles(name)
-        filed[name] = {"median": samples.median(name), "first_quartile": first, "third_quartile": third}
+        filed[name] = {
+            "median": samples.median(name),
+            "first_quartile": first,
+            "third_quartile": third,
+            "times_ours": samples.ratio(name, ours),
+        }
     return filed
 
 
@@ -191,6 +199,9 @@ def version(package: str) -> str:
         return platform.python_version()
     if package == "tailrace":
         return tailrace.__version__
+    if package == "node":
+        asked = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)  # noqa: S607
+        return asked.stdout.strip().removeprefix("v")
     module = FOLDER / "node_modules" / package / "package.json"
     if module.is_file():
         return str(json.loads(module.read_text("utf-8"))["version"])

@@ -254,7 +254,7 @@ def wordpress_page(size: int = 300_000, tag_at: float = 0.8) -> WordPressPage:
         html=b"".join((before, above, after[:end], below, after[end:])),
         nonce=attribute(after, b"data-nonce"),
         post_id=attribute(after, b"data-post-id"),
-        tag_end=len(before) + len(above) + after.index(b"\n>"),
+        tag_end=len(before) + len(above) + after.index(b"\n>") + 2,
     )
 
 

@@ -27,7 +27,7 @@ class Contender:
 
     name: str
     decode: Callable[[Reply, Sequence[bytes]], list[str] | SelfTimed]
-    package: str  # the distribution whose version is told
+    packages: tuple[str, ...]  # whose versions are told
     share: float = 1.0  # of the events, where all of them would take too long
     strips: bool = False  # white space before the answer
     loop: bool = False  # a few lines of one's own around a library

@@ -54,4 +54,4 @@ async def read(reply: Reply, feeds: Sequence[bytes]) -> list[str]:
     return [item async for item in found if type(item) is str]
 
 
-CONTENDERS = (Contender("gpt4free's response path", decode, "g4f", strips=True),)
+CONTENDERS = (Contender("gpt4free's response path", decode, ("g4f", "aiohttp", "python"), strips=True),)

@@ -47,6 +47,6 @@ def with_json(loads: Callable[[str], Any]) -> Callable[[Reply, Sequence[bytes]],
 
 
 CONTENDERS = (
-    Contender("httpx-sse + orjson", with_json(orjson.loads), "httpx-sse"),
-    Contender("httpx-sse + json", with_json(json.loads), "httpx-sse"),
+    Contender("httpx-sse + orjson", with_json(orjson.loads), ("httpx-sse", "httpx", "orjson")),
+    Contender("httpx-sse + json", with_json(json.loads), ("httpx-sse", "httpx", "python")),
 )

@@ -12,9 +12,9 @@ from contenders.hand_loop import untyped, untyped_bodies
 __all__ = ["CONTENDERS"]
 
 CONTENDERS = (
-    Contender("hand loop + jiter", untyped(jiter.from_json), "jiter", loop=True),
-    Contender("hand loop + orjson", untyped(orjson.loads), "orjson", loop=True),
-    Contender("jiter", untyped_bodies(jiter.from_json), "jiter", buffered=True),
-    Contender("orjson", untyped_bodies(orjson.loads), "orjson", buffered=True),
-    Contender("pysimdjson", untyped_bodies(simdjson.Parser().parse), "pysimdjson", buffered=True),
+    Contender("hand loop + jiter", untyped(jiter.from_json), ("jiter",), loop=True),
+    Contender("hand loop + orjson", untyped(orjson.loads), ("orjson",), loop=True),
+    Contender("jiter", untyped_bodies(jiter.from_json), ("jiter",), buffered=True),
+    Contender("orjson", untyped_bodies(orjson.loads), ("orjson",), buffered=True),
+    Contender("pysimdjson", untyped_bodies(simdjson.Parser().parse), ("pysimdjson",), buffered=True),
 )

@@ -26,4 +26,4 @@ def decode(_: Reply, feeds: Sequence[bytes]) -> list[str]:
     return [content for chunk in chunks if chunk.choices and (content := chunk.choices[0].delta.content)]
 
 
-CONTENDERS = (Contender("litellm stream", decode, "litellm", share=0.02),)
+CONTENDERS = (Contender("litellm stream", decode, ("litellm", "openai", "httpx"), share=0.02),)

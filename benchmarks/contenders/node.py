@@ -73,4 +73,4 @@ class Node:
 PROGRAM = shutil.which("node")
 if PROGRAM is None or not (FOLDER / "node_modules" / "eventsource-parser").is_dir():
     raise ImportError("node or its eventsource-parser is not installed")
-CONTENDERS = (Contender("node: eventsource-parser + JSON.parse", Node(PROGRAM).decode, "eventsource-parser"),)
+CONTENDERS = (Contender("node: eventsource-parser + JSON.parse", Node(PROGRAM).decode, ("node", "eventsource-parser")),)

@@ -57,6 +57,6 @@ def client(_: Reply, feeds: Sequence[bytes]) -> list[str]:
 
 
 CONTENDERS = (
-    Contender("openai SSEDecoder + json", events, "openai"),
-    Contender("openai client, whole objects", client, "openai", share=0.1),
+    Contender("openai SSEDecoder + json", events, ("openai", "python")),
+    Contender("openai client, whole objects", client, ("openai", "httpx"), share=0.1),
 )

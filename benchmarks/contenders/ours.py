@@ -44,7 +44,7 @@ def bodies(reply: Reply, feeds: Sequence[bytes]) -> list[str]:
 
 
 CONTENDERS = (
-    Contender(TEXT, joined, "tailrace", loop=True),
-    Contender(OURS, deltas, "tailrace", loop=True),
-    Contender(BUFFERED, bodies, "tailrace", buffered=True),
+    Contender(TEXT, joined, ("tailrace",), loop=True),
+    Contender(OURS, deltas, ("tailrace",), loop=True),
+    Contender(BUFFERED, bodies, ("tailrace",), buffered=True),
 )
