@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import workloads
-from report import Figure, Options, Section, Table, publish
+from quote import quotation
+from report import RESULTS, Figure, Options, Section, Table, publish
 from timing import Measured, SelfTimed, WrongResultError, measure
 
 if TYPE_CHECKING:
@@ -99,3 +100,8 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
         "decode",
         "sign",
     }
+
+
+def test_the_readme_quotes_the_newest_results() -> None:
+    newest = max(RESULTS.glob("*.json"))
+    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text("utf-8")
