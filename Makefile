@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients bench lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients bench bench-rust bench-instructions bench-instructions-renew lint format wheel sdist clean
 
 all: lint test
 
@@ -69,6 +69,30 @@ bench: .venv-bench/.installed benchmarks/node_modules/.installed
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund
 	touch $@
+
+# -- the core's speed --------------------------------------------------------------------------------------------------
+
+# Time by the clock, by Criterion: compares with the run before.
+bench-rust:
+	cargo bench --locked --package tailrace-core --bench time
+
+# Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
+GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
+GUNGRAUN_RUNNER := $(abspath target/tools/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner)
+INSTRUCTIONS := rust/core/benches/instructions.txt
+
+bench-instructions: target/instructions.json
+	scripts/compare_instructions.py $(INSTRUCTIONS) < $<
+
+bench-instructions-renew: target/instructions.json
+	scripts/compare_instructions.py --renew $(INSTRUCTIONS) < $<
+
+target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
+	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core --bench instructions -- --output-format=json > $@.part
+	mv $@.part $@
+
+$(GUNGRAUN_RUNNER):
+	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
