@@ -55,11 +55,11 @@ def test_who_takes_its_own_time_is_believed() -> None:
     assert samples.rounds == {"apart": [200, 200, 200, 200]}
 
 
-def test_every_round_begins_with_another_contender() -> None:
+def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twice() -> None:
     order: list[str] = []
     contenders = [Measured(name, lambda name=name: order.append(name) or name, name.__eq__, 1) for name in "abc"]  # type: ignore[misc,func-returns-value]
     measure(contenders, 3)
-    assert "".join(order[3:]) == "abcbcacab"
+    assert "".join(order[3:]) == "aabbccbbccaaccaabb"
 
 
 @pytest.mark.parametrize(
