@@ -139,6 +139,7 @@ async def test_a_query_has_an_end(guarded: Served) -> None:
 async def test_its_own_names_are_answered(guarded: Served) -> None:
     for host in ("127.0.0.1", "localhost", "LocalHost:8780", "127.0.0.1:1", "[::1]:8780", "CHAT.example:8443"):
         assert (await ask(guarded.port, get("/health", host=host))).status == 200
+        assert (await ask(guarded.port, get(f"http://{host}/health", host=host))).status == 200
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/models", "/"])
@@ -167,6 +168,7 @@ async def test_two_hosts_and_none_are_no_host(local: Served) -> None:
         b"GET /health HTTP/1.1\r\n\r\n",
         b"GET /health HTTP/1.0\r\n\r\n",
         b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: rebound.example\r\n\r\n",
+        b"GET http://rebound.example/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ):
         assert (await ask(local.port, request)).status in {400, 421}
 
@@ -297,6 +299,27 @@ async def test_a_large_body_is_refused_by_its_length_and_by_its_bytes(guarded: S
     for request in (declared, chunked + b"1E000\r\n" + b" " * 0x1E000):
         answer = await ask(guarded.port, request)
         assert (answer.status, answer.error["code"]) == (413, "body_too_large")
+
+
+async def test_a_body_is_asked_for_only_of_those_let_in(guarded: Served) -> None:
+    """A client that expects 100-continue sends its body after it: a refused one never has to."""
+    expects = "Expect: 100-continue"
+    for lines, status, code in (
+        ((expects,), 401, "invalid_api_key"),
+        ((AUTHORIZED, "Expect: a miracle"), 417, "expectation"),
+    ):
+        answer = await ask(guarded.port, post(None, *lines))
+        assert (answer.status, answer.error["code"]) == (status, code)
+        assert b"miracle" not in answer.body
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+    request = post(None, AUTHORIZED, expects)
+    start, body = request.split(b"\r\n\r\n")
+    writer.write(start + b"\r\n\r\n")
+    assert (await read_head(reader))[0] == 100
+    writer.write(body)
+    answer = await read_answer(reader)
+    assert (answer.status, answer.body.endswith(b"data: [DONE]\n\n")) == (200, True)
+    writer.close()
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "GET", "BREW"])
