@@ -40,7 +40,7 @@ function Turns() {
   return html`<ol class="turns" aria-label="Conversation">
     ${turns.value.map((turn) =>
       turn.role === "user"
-        ? html`<li class="asked" key=${turn.id}><h2 class="unseen">You</h2><div class="text">${turn.text}</div></li>`
+        ? html`<li class="asked" key=${turn.id}><h2 class="unseen">You</h2><div class="text" dir="auto">${turn.text}</div></li>`
         : html`<${Answered} key=${turn.id} answer=${turn} last=${turn === last} />`,
     )}
   </ol>`;
@@ -52,7 +52,7 @@ function Answered({ answer, last }) {
   const drawn = answer.drawn.value;
   useLayoutEffect(() => {
     picture.current ??= new Picture(text.current);
-    picture.current.show(answer.text);
+    picture.current.show(answer.text, answer.end !== "open");
   }, [drawn]);
   const open = answer.end === "open";
   return html`<li class="answered" data-end=${answer.end}>
