@@ -136,7 +136,7 @@ def test_a_window_holds_the_last_minute_and_no_more() -> None:
     now = 17.0
     for _ in range(2000):
         now += chance.choice([0.0, 0.01, 1.0, 7.0])
-        window.add(now, 1.0)
+        window.add(now, 7)
         seen.append(now)
         slot = now // Window.SECONDS
         kept = [each for each in seen if each // Window.SECONDS > slot - Window.SLOTS]

@@ -72,6 +72,7 @@ _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
 @click.option("--header-timeout", type=_SECONDS, default=10, show_default=True, help="Seconds for a request's head.")
 @click.option("--body-timeout", type=_SECONDS, default=30, show_default=True, help="Seconds for its body.")
 @click.option("--idle-timeout", type=_SECONDS, default=75, show_default=True, help="Seconds between two requests.")
+@click.option("--send-timeout", type=_SECONDS, default=60, show_default=True, help="Seconds a client may take nothing.")
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -178,8 +179,8 @@ def _serve_with_workers(settings: Settings, catalogue: Catalogue, sockets: Seque
         run(work(number, parent))
 
     supervisor = workers.Supervisor(settings.workers, begin, sockets, settings.grace)
-    _introduce(settings, catalogue, sockets)
-    return exits.OK if supervisor.run() else exits.SERVER
+    alive = supervisor.run(lambda: _introduce(settings, catalogue, sockets))
+    return exits.OK if alive else exits.SERVER
 
 
 async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -> None:
@@ -205,7 +206,7 @@ def _introduce(settings: Settings, catalogue: Catalogue, sockets: Sequence[socke
     """Say where it is and how to use it."""
     urls = _gateway("server").base_urls(sockets)
     example = next((model.id for model in catalogue.models), "SITE/MODEL")
-    key = "$KEY" if settings.keys else "unused"
+    key = "YOUR KEY" if settings.keys else "unused"
     for url in urls:
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")

@@ -83,10 +83,12 @@ class Histogram:
             for index, count in begun_with.buckets.items():
                 self._buckets[index] = count
 
-    def add(self, seconds: float) -> None:
-        """Count one value."""
-        self._buckets[bisect_left(BOUNDS, seconds)] += 1
+    def add(self, seconds: float) -> int:
+        """Count one value; returns the bucket it fell into."""
+        bucket = bisect_left(BOUNDS, seconds)
+        self._buckets[bucket] += 1
         self._total += seconds
+        return bucket
 
     def counts(self) -> Counts:
         """What was counted so far."""
@@ -94,35 +96,34 @@ class Histogram:
 
 
 class Window:
-    """Values of the last minute: a ring of histograms, one for every five seconds, the oldest used again."""
+    """Values of the last minute: a ring of counts, one for every five seconds, the oldest used again."""
 
-    __slots__ = ("_ring", "_slot")
+    __slots__ = ("_ring", "_slot", "_until")
 
     SLOTS: Final = 12
     SECONDS: Final = 5.0
 
     def __init__(self) -> None:
-        self._ring = [Histogram() for _ in range(self.SLOTS)]
+        self._ring = [[0] * (len(BOUNDS) + 1) for _ in range(self.SLOTS)]
         self._slot = 0
+        self._until = 0.0
 
-    def add(self, now: float, seconds: float) -> None:
-        """Count one value that was seen at `now`, which never goes back."""
-        slot = int(now // self.SECONDS)
-        if slot != self._slot:
-            self._turn(slot)
-        self._ring[slot % self.SLOTS].add(seconds)
+    def add(self, now: float, bucket: int) -> None:
+        """Count one value that was seen at `now`, which never goes back, by the bucket it fell into."""
+        if now >= self._until:
+            self._turn(now)
+        self._ring[self._slot % self.SLOTS][bucket] += 1
 
     def counts(self, now: float) -> Counts:
-        """What was counted in the minute before `now`."""
-        slot = int(now // self.SECONDS)
-        if slot != self._slot:
-            self._turn(slot)
-        found = Counts()
-        for each in self._ring:
-            found = found.plus(each.counts())
-        return found
+        """What was counted in the minute before `now`; without a sum, which nobody asks for."""
+        if now >= self._until:
+            self._turn(now)
+        sums = map(sum, zip(*self._ring, strict=True))
+        return Counts({bucket: count for bucket, count in enumerate(sums) if count})
 
-    def _turn(self, slot: int) -> None:
+    def _turn(self, now: float) -> None:
+        slot = int(now // self.SECONDS)
         for passed in range(max(self._slot + 1, slot - self.SLOTS + 1), slot + 1):
-            self._ring[passed % self.SLOTS] = Histogram()
+            self._ring[passed % self.SLOTS] = [0] * (len(BOUNDS) + 1)
         self._slot = slot
+        self._until = (slot + 1) * self.SECONDS

@@ -236,9 +236,13 @@ def _listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket
 
 
 def base_urls(sockets: Sequence[socket.socket]) -> list[str]:
-    """Where the gateway is, as a client writes it."""
+    """Where the gateway is, as a client on this machine writes it."""
     addresses = [each.getsockname() for each in sockets]
-    return [f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port, *_ in addresses]
+    reached = [(_LOOPBACK.get(host, host), port) for host, port, *_ in addresses]
+    return [f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in reached]
+
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - every address is reached by loopback's, too
 
 
 def raise_descriptor_limit(settings: Settings) -> str | None:

@@ -217,11 +217,9 @@ class OpenStream:
         now = watch._clock()  # noqa: SLF001
         if self._last is None:
             self.first_at = now
-            figures.first_delta.add(now - self.begun_at)
-            watch._recent_first_delta.add(now, now - self.begun_at)  # noqa: SLF001
+            watch._recent_first_delta.add(now, figures.first_delta.add(now - self.begun_at))  # noqa: SLF001
         else:
-            figures.gap.add(now - self._last)
-            watch._recent_gap.add(now, now - self._last)  # noqa: SLF001
+            watch._recent_gap.add(now, figures.gap.add(now - self._last))  # noqa: SLF001
         self._last = now
         self.delta_count += count
         figures.deltas += count

@@ -59,14 +59,15 @@ class Supervisor:
         self._stopping = False
         self._alive = (-1, -1)
 
-    def run(self) -> bool:
-        """Run until told to stop: True; False: the workers died again and again."""
+    def run(self, started: Callable[[], object] = lambda: None) -> bool:
+        """Run until told to stop: True; False: the workers died again and again. `started` is called once they run."""
         self._alive = os.pipe()
         signal.signal(signal.SIGALRM, self._kill)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._told)
         for number in range(self._workers):
             self._start(number)
+        started()
         while self._running:
             process, status = os.waitpid(-1, 0)
             number = self._running.pop(process)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +91,11 @@ async def test_with_a_key_it_does(tmp_path: Path) -> None:
     process, url, said = await serve("--host", "0.0.0.0", "--keys", str(keys))  # noqa: S104
     assert "keys      ops\n" in said
     assert SECRET not in said
-    port = url.rpartition(":")[2]
-    assert (await fetch(f"http://127.0.0.1:{port}/v1/models"))[0] == 401
+    assert url.startswith("http://127.0.0.1:")
+    assert (await fetch(f"{url}/v1/models"))[0] == 401
     authorized = {"Authorization": f"Bearer {SECRET}"}
-    assert (await fetch(f"http://127.0.0.1:{port}/v1/models", headers=authorized))[0] == 200
+    assert (await fetch(f"{url}/v1/models", headers=authorized))[0] == 200
+    assert (await fetch(f"{url}/v1/models", headers={**authorized, "Host": "rebound.example"}))[0] == 421
     end = await interrupt(process)
     assert end.code == 0
     assert f"chmod 600 {keys}" in end.stderr
@@ -137,6 +139,18 @@ async def test_a_port_that_is_taken_is_named() -> None:
         end = await run("serve", "--port", str(taken.getsockname()[1]))
     assert end.code == 2
     assert "cannot listen on 127.0.0.1 port" in end.stderr
+
+
+async def test_a_missing_extra_is_named() -> None:
+    begin = "import sys; sys.modules['prometheus_client'] = None; from tailrace.cli import main; main(['serve'])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", begin, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode == 2
+    assert stderr.decode() == (
+        'tailrace: serving needs prometheus_client, which is not installed: pip install "tailrace[gateway]"\n'
+    )
 
 
 async def test_only_the_sites_named_are_served(replica: Replica, tmp_path: Path) -> None:
