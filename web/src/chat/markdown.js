@@ -112,6 +112,7 @@ function block(token) {
   node.className = "block";
   node.dir = "auto"; // each block is read in the direction of its own script
   node.append(purify.sanitize(marked.parser([token]), ALLOWED));
+  for (const item of node.querySelectorAll("li")) if (/^[☑☐] /.test(item.textContent)) item.className = "task";
   for (const table of node.querySelectorAll("table")) wrapped(table, "sideways");
   for (const pre of node.querySelectorAll("pre")) head(wrapped(pre, "code"), pre);
   return node;
