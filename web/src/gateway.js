@@ -2,7 +2,7 @@
 import { eventsOf } from "./events.js";
 import { authorization, refused } from "./key.js";
 
-const MAX_ERROR_BYTES = 64 * 2 ** 10;
+const MAX_ERROR_CHARACTERS = 64 * 2 ** 10;
 
 /** What went wrong, in the gateway's own words where it had any. `status` 0: there was no reply; null: in mid-reply. */
 export class GatewayError extends Error {
@@ -65,7 +65,7 @@ async function refusal(reply) {
   try {
     return reported(JSON.parse(text).error, about);
   } catch {
-    return new GatewayError(text.slice(0, MAX_ERROR_BYTES).trim() || reply.statusText || "No reason was given.", about);
+    return new GatewayError(text.slice(0, MAX_ERROR_CHARACTERS).trim() || reply.statusText || "No reason was given.", about);
   }
 }
 

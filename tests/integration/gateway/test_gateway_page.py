@@ -41,6 +41,8 @@ async def test_the_policy_lets_nothing_in_from_elsewhere(client: TestClient[web.
     async with client.get("/") as reply:
         policy = dict(part.partition(" ")[::2] for part in reply.headers["Content-Security-Policy"].split("; "))
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert reply.headers["X-DNS-Prefetch-Control"] == "off"
+        assert reply.headers["Referrer-Policy"] == "no-referrer"
     assert policy == {
         "default-src": "'none'",
         "script-src": "'self'",

@@ -1,14 +1,13 @@
 // An answer in, a safe picture of it out. The text is a stranger's: markup in it is shown and not obeyed, links leave in a
 // window of their own and know nothing of this one, images are links, and what is left goes through DOMPurify.
 import DOMPurify from "dompurify";
-import { Marked } from "marked";
+
+import { Blocks, marked } from "./blocks.js";
 
 /** Longer answers are shown as plain text: reading them as Markdown anew with each delta would hold up the page. */
 export const MAX_MARKDOWN_CHARACTERS = 200_000;
 
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
+marked.use({
   renderer: {
     html: ({ text, block }) => (block ? `<p>${escaped(text.trim()).replaceAll("\n", "<br>")}</p>` : escaped(text)),
     // The page's own headings stand above those of an answer.
@@ -23,7 +22,7 @@ const marked = new Marked({
 
 const ALLOWED = {
   ALLOWED_TAGS: [
-    ..."a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre strong".split(" "),
+    ..."a blockquote br code del em h3 h4 h5 h6 hr li ol p pre strong".split(" "),
     ..."table tbody td th thead tr ul".split(" "),
   ],
   ALLOWED_ATTR: ["href", "start", "align", "class"],
@@ -48,31 +47,23 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 /** One answer in `element`, which is this object's alone. Blocks that have not changed stay as they are, focus included. */
 export class Picture {
   #element;
-  #blocks = [];
-  #links = "";
+  #blocks = new Blocks();
+  #shown = [];
 
   constructor(element) {
     this.#element = element;
   }
 
-  /** @param {string} text all of the answer that there is */
-  show(text) {
+  /** @param {string} text all of the answer that there is @param {boolean} whole whether nothing more will come */
+  show(text, whole) {
     if (text.length > MAX_MARKDOWN_CHARACTERS) return this.#showPlain(text);
     try {
-      this.#showMarkdown(text);
+      if (whole) this.#showWhole(Blocks.whole(text));
+      else this.#showBlocks(this.#blocks.grow(text));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#showPlain(text); // nested deeper than anybody's stack
     }
-  }
-
-  #showMarkdown(text) {
-    const tokens = marked.lexer(text);
-    // A link's target may be defined long after the link: then every block may have changed.
-    const links = JSON.stringify(tokens.links);
-    if (links !== this.#links) this.#cut(0);
-    this.#links = links;
-    this.#showBlocks(tokens.filter((token) => token.type !== "space" && token.type !== "def"));
   }
 
   #showPlain(text) {
@@ -81,21 +72,28 @@ export class Picture {
     this.#element.textContent = text;
   }
 
-  #showBlocks(tokens) {
+  #showWhole(tokens) {
+    // Links that are defined elsewhere in the answer have their targets only now.
+    if (Object.keys(tokens.links).length) this.#cut(0);
+    this.#showBlocks(tokens);
+  }
+
+  #showBlocks(all) {
+    const tokens = all.filter((token) => token.type !== "space" && token.type !== "def");
     let same = 0;
-    while (same < this.#blocks.length && this.#blocks[same].raw === tokens[same]?.raw) same += 1;
+    while (same < this.#shown.length && this.#shown[same].raw === tokens[same]?.raw) same += 1;
     if (this.#continues(same, tokens)) same += 1;
     this.#cut(same);
     for (const token of tokens.slice(same)) {
       const node = block(token);
       this.#element.append(node);
-      this.#blocks.push({ raw: token.raw, type: token.type, lang: token.lang, node });
+      this.#shown.push({ raw: token.raw, type: token.type, lang: token.lang, node });
     }
   }
 
   /** A code block that only grew is given its text, so that its copy button keeps the focus. */
   #continues(at, tokens) {
-    const [old, token] = [this.#blocks[at], tokens[at]];
+    const [old, token] = [this.#shown[at], tokens[at]];
     if (old?.type !== "code" || token?.type !== "code" || old.lang !== token.lang) return false;
     old.node.querySelector("code").textContent = token.text;
     old.raw = token.raw;
@@ -103,7 +101,7 @@ export class Picture {
   }
 
   #cut(length) {
-    for (const { node } of this.#blocks.splice(length)) node.remove();
+    for (const { node } of this.#shown.splice(length)) node.remove();
     if (this.#element.classList.contains("plain")) this.#element.replaceChildren();
     this.#element.classList.remove("plain");
   }
@@ -112,7 +110,9 @@ export class Picture {
 function block(token) {
   const node = document.createElement("div");
   node.className = "block";
+  node.dir = "auto"; // each block is read in the direction of its own script
   node.append(purify.sanitize(marked.parser([token]), ALLOWED));
+  for (const item of node.querySelectorAll("li")) if (/^[☑☐] /.test(item.textContent)) item.className = "task";
   for (const table of node.querySelectorAll("table")) wrapped(table, "sideways");
   for (const pre of node.querySelectorAll("pre")) head(wrapped(pre, "code"), pre);
   return node;

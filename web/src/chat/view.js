@@ -5,6 +5,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { copy } from "../clipboard.js";
 import { html } from "../html.js";
 import { icons } from "../icons.js";
+import { wanted } from "../key.js";
 import { seconds, count } from "../words.js";
 import { Announcer } from "./announcer.js";
 import { cleared, clear, coming, restore, retry, send, stop, turns, unkept } from "./conversation.js";
@@ -40,7 +41,7 @@ function Turns() {
   return html`<ol class="turns" aria-label="Conversation">
     ${turns.value.map((turn) =>
       turn.role === "user"
-        ? html`<li class="asked" key=${turn.id}><h2 class="unseen">You</h2><div class="text">${turn.text}</div></li>`
+        ? html`<li class="asked" key=${turn.id}><h2 class="unseen">You</h2><div class="text" dir="auto">${turn.text}</div></li>`
         : html`<${Answered} key=${turn.id} answer=${turn} last=${turn === last} />`,
     )}
   </ol>`;
@@ -52,7 +53,7 @@ function Answered({ answer, last }) {
   const drawn = answer.drawn.value;
   useLayoutEffect(() => {
     picture.current ??= new Picture(text.current);
-    picture.current.show(answer.text);
+    picture.current.show(answer.text, answer.end !== "open");
   }, [drawn]);
   const open = answer.end === "open";
   return html`<li class="answered" data-end=${answer.end}>
@@ -82,7 +83,7 @@ function Foot({ answer, last }) {
     <p class="faint">
       <span>${answer.model}</span>
       ${answer.first !== null && html`<span>first words after ${seconds(answer.first)}</span>`}
-      ${answer.deltas > 0 && html`<span>${count(answer.deltas)} deltas in ${seconds(answer.took)}</span>`}
+      ${answer.deltas > 0 && html`<span>${count(answer.deltas)} ${answer.deltas === 1 ? "delta" : "deltas"} in ${seconds(answer.took)}</span>`}
       ${answer.tokens !== null && html`<span>${answer.estimated && "about "}${count(answer.tokens)} tokens</span>`}
       ${answer.note && html`<span class="note">${answer.note}</span>`}
     </p>
@@ -148,6 +149,9 @@ function Composer() {
 }
 
 function Picker() {
+  if (failure.value && wanted.value) {
+    return html`<p class="picker-failure">Its models are shown to those who have a key.</p>`;
+  }
   if (failure.value) {
     return html`<p class="picker-failure" role="alert">${failure.value.message}
       <button class="quiet" type="button" onClick=${loadModels}>${icons.retry}<span>Try again</span></button></p>`;

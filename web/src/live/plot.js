@@ -24,7 +24,7 @@ export function Plot({ title, lines, words }) {
   const latest = lines.map(({ name, label }) => ({ label, value: words(history.values[name].at(-1)) }));
   return html`<figure class="plot">
     <figcaption>
-      <h3>${title}</h3>
+      <h2>${title}</h2>
       <ul class="legend">
         ${latest.map(({ label, value }, at) => html`<li key=${label}><i class=${`line line-${at}`}></i>${label} <b>${value}</b></li>`)}
       </ul>

@@ -75,7 +75,7 @@ function worst(errors) {
 
 function Errors({ record }) {
   const errors = Object.entries(record?.errors ?? {}).sort((a, b) => b[1] - a[1]);
-  return html`<section class="card"><h3>Errors by kind</h3>
+  return html`<section class="card"><h2>Errors by kind</h2>
     ${errors.length === 0
       ? html`<p class="faint">None so far.</p>`
       : html`<table><thead><tr><th scope="col">Kind</th><th scope="col" class="number">Count</th><th scope="col" class="share"><span class="unseen">Share</span></th></tr></thead>
@@ -87,7 +87,7 @@ function Errors({ record }) {
 }
 
 function Sites({ record }) {
-  return html`<section class="card"><h3>Sites</h3>
+  return html`<section class="card"><h2>Sites</h2>
     <div class="sideways" tabindex="0" role="group" aria-label="Sites"><table>
       <thead><tr><th scope="col">Site</th><th scope="col" class="number">Open</th><th scope="col" class="number">Streams</th>
         <th scope="col" class="number">Errors</th><th scope="col">The doctor’s last verdict</th></tr></thead>
