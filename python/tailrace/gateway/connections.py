@@ -173,7 +173,10 @@ class Connection(web.RequestHandler):
 
     def _too_slow(self) -> None:
         self._clock = None
-        if self._answering or self.transport is None:
+        if self.transport is None:
+            return
+        if self._answering or self._waiter is None or self._waiter.done():
+            self._start_clock()  # a reply is still being taken: what came meanwhile waits its turn
             return
         self._door.traffic.refused("header_timeout")
         self.transport.write(_written(_TOO_SLOW))

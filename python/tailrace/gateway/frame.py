@@ -116,8 +116,6 @@ async def _answered(
     except RefusedError as refusal:
         problem = refusal.problem
     except web.HTTPException as refusal:
-        if refusal.status < _FIRST_ERROR_STATUS:
-            raise
         return _refused(request, _told(refusal), dict(refusal.headers))
     except asyncio.CancelledError:
         task = asyncio.current_task()
@@ -132,9 +130,6 @@ async def _answered(
         log.error("%s in the gateway\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400
         problem = _FAILED
     return await _last_word(request, problem)
-
-
-_FIRST_ERROR_STATUS = 400
 
 
 def _told(refusal: web.HTTPException) -> Problem:

@@ -191,6 +191,23 @@ async def test_a_client_that_does_not_read_is_ended(site: HeldSite) -> None:
         del reader
 
 
+async def test_a_client_that_reads_slowly_is_no_slow_head(site: HeldSite) -> None:
+    """What it asks next waits in line while a reply is being taken, and gets no 408."""
+    count = 55  # of 100 KB each: the kernel holds some 40, and the rest are few enough for one more to be read
+    request = get("/static/page.js")
+    async with gateway_of([site.provider()], header_timeout=SHORT, send_timeout=LONG) as served:
+        reader, writer = await connect(served)
+        assert isinstance(writer.transport, asyncio.Transport)
+        writer.transport.pause_reading()
+        writer.write(request * count)
+        await asyncio.sleep(SHORT * 2)
+        writer.write(request)
+        await asyncio.sleep(SHORT * 3)
+        writer.transport.resume_reading()
+        assert {(await read_answer(reader)).status for _ in range(count + 1)} == {200}
+        writer.close()
+
+
 async def test_a_client_that_leaves_frees_its_upstream_within_a_second(site: HeldSite) -> None:
     async with gateway_of([site.provider()]) as served:
         for how in ("close", "abort"):
