@@ -369,10 +369,10 @@ PEERS_HERE = (LITELLM, GPT4FREE) if Path(PEERS_PYTHON).exists() else ()
 NOTES = """\
 Streams a second: 16 clients that ask again at once, 50 events a stream. Added delay: of 8 streams with a delta every
 50 ms, the median from the upstream's write to the client's read, less what the way without a gateway takes. Memory: the
-gateway's processes before, and while 1,000 streams are open that have said one word; those not answered by then are
-not waited for. All stand before one upstream and
-run one worker with their defaults. litellm's proxy keeps accounts of every request, and gpt4free's server turns what
-it gets into its own objects: they do more than was asked of them here."""
+gateway's processes before, and while 1,000 streams are open that have said one word; those it had not begun to answer
+after a good minute were not waited for. All stand before one upstream and run one worker with their defaults.
+litellm's proxy keeps accounts of every request, and gpt4free's server turns what it gets into its own objects: they do
+more than was asked of them here."""
 
 
 def measure(*, quick: bool) -> Section:
@@ -400,7 +400,7 @@ def measure(*, quick: bool) -> Section:
         (
             Table(
                 "One event in, one event out, CPU µs",
-                ("in the middle", "an event", "a stream beside them"),
+                ("in the middle", "an event", "a stream beside its events"),
                 tuple(rows),
             ),
             Table("Against other gateways", columns, compared(others, 100 if quick else OPEN)),
