@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from tailrace.gateway.context import CALLER, CONTEXT
 from tailrace.gateway.quotas import Quotas
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from tailrace.gateway.settings import Settings
 
-__all__ = ["CALLER", "QUOTAS", "allow_origin", "guard", "is_public"]
+__all__ = ["CALLER", "QUOTAS", "allow_origin", "expect", "guard", "is_public"]
 
 QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway.quotas", Quotas)
 
@@ -82,12 +83,16 @@ def is_public(path: str) -> bool:
 
 
 def _check_host(request: web.Request, settings: Settings) -> None:
-    """The name the client used. Only one that was told to the gateway, or the very address it was reached at."""
+    """The name the client used. Only one that was told to the gateway, or the very address it was reached at.
+
+    A request that names a whole URL, as to a proxy, names the same host in both places (RFC 9112, 3.2.2).
+    """
     given = request.headers.getall("Host", [])
     host = given[0].lower() if len(given) == 1 else ""
     name = re.sub(r":[0-9]*\Z", "", host)
     allowed = settings.hosts
-    if name and (host in allowed or name in allowed or name == _own_address(request)):
+    told = request.raw_path.startswith("/") or urlsplit(request.raw_path).netloc.lower() in {"", host}
+    if name and told and (host in allowed or name in allowed or name == _own_address(request)):
         return
     raise RefusedError(
         Problem(
@@ -203,6 +208,10 @@ def _bytes(text: str) -> bytes:
 # -- what it brings ----------------------------------------------------------------------------------------------------
 
 
+async def expect(request: web.Request) -> None:
+    """Answer no Expect header yet: `guard` does, once it has let the request in."""
+
+
 async def _take_body(request: web.Request, settings: Settings) -> None:
     """Read the body whole; `request.read` gives it again. Without one there is nothing to check."""
     if not request.body_exists:
@@ -218,6 +227,7 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     )
     if (request.content_length or 0) > settings.max_body_bytes:
         raise RefusedError(too_large)
+    await _continue(request)
     refusal: Problem
     try:
         async with asyncio.timeout(settings.body_timeout):
@@ -231,3 +241,16 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     else:
         return
     raise RefusedError(refusal)
+
+
+async def _continue(request: web.Request) -> None:
+    """Let a client that asks first send its body (RFC 9110, 10.1.1)."""
+    expected = request.headers.get("Expect")
+    if expected is None or request.version < HttpVersion11:
+        return
+    if expected.lower() != "100-continue":
+        raise RefusedError(
+            Problem(417, "nothing but 100-continue can be expected", INVALID_REQUEST, code="expectation")
+        )
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the reply has not begun

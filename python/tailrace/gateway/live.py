@@ -87,7 +87,7 @@ def routes(
 ) -> list[web.AbstractRouteDef]:
     """The route; `known` gives what each worker knows. `verdicts_in` stands for the user's state folder."""
     live = _Live(context, known, _Verdicts(context.catalogue, verdicts_in))
-    return [web.get("/live", live.answer)]
+    return [web.get("/live", live.answer, allow_head=False)]
 
 
 class _Live:

@@ -25,7 +25,7 @@ from tailrace.gateway.board import Board, Known
 from tailrace.gateway.connections import Door
 from tailrace.gateway.context import CONTEXT, Context
 from tailrace.gateway.frame import TRAFFIC, frame, stamp
-from tailrace.gateway.guard import QUOTAS, guard
+from tailrace.gateway.guard import QUOTAS, expect, guard
 from tailrace.gateway.life import Life
 from tailrace.gateway.quotas import Quotas
 from tailrace.gateway.tracing import Tracing
@@ -101,11 +101,12 @@ class Gateway:
         app[TRAFFIC] = self.traffic
         app[QUOTAS] = Quotas(rate=settings.rate, concurrency=settings.concurrency, clock=time.monotonic)
         app.on_response_prepare.append(stamp)
-        app.add_routes([web.get("/health", self._health), web.get("/ready", self._ready)])
-        app.add_routes(live.routes(context, self.known, verdicts_in=verdicts_in))
-        app.add_routes(metrics.routes(self.known))
-        app.add_routes(api.routes(context))
-        app.add_routes(page.routes())
+        routes: list[web.AbstractRouteDef] = [web.get("/health", self._health), web.get("/ready", self._ready)]
+        routes += live.routes(context, self.known, verdicts_in=verdicts_in)
+        routes += metrics.routes(self.known)
+        routes += api.routes(context)
+        routes += page.routes()
+        app.add_routes([_guarded(route) for route in routes])
         return app
 
     async def _health(self, _request: web.Request) -> web.Response:
@@ -156,6 +157,13 @@ class Gateway:
         while True:
             self._place.board.write(self._place.worker, self._own())
             await asyncio.sleep(PUBLISH_SECONDS)
+
+
+def _guarded(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
+    """The route, with a body asked for only once its sender has been let in."""
+    if not isinstance(route, web.RouteDef):
+        return route
+    return web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect})
 
 
 async def serve_until_told(

@@ -54,6 +54,8 @@ class Settings:
     workers: int = 1
     log_format: LogFormat = "text"
     ring: KeyRing = field(init=False, repr=False)
+    hosts: frozenset[str] = field(init=False, repr=False)
+    """Every name a request's Host may have, in lower case."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ring", KeyRing(self.keys))
@@ -78,10 +80,9 @@ class Settings:
                 f"{self.host!r} can be reached from other machines: without a key it is not served. "
                 "Give keys (a file, or the environment), or listen on 127.0.0.1"
             )
+        object.__setattr__(self, "hosts", self._hosts())
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """Every name a request's Host may have, in lower case."""
+    def _hosts(self) -> frozenset[str]:
         bound = f"[{self.host}]" if ":" in self.host else self.host
         local = _LOCAL_NAMES if is_loopback(self.host) else ()
         named = () if _is_any_address(self.host) else (bound,)
