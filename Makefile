@@ -80,7 +80,7 @@ test-clients: .venv-clients/.installed
 DATE ?= $(shell date -u +%F)
 BENCH := .venv-bench/bin/python
 
-bench: .venv-bench/.installed benchmarks/node_modules/.installed
+bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/.installed
 	rm -rf dist/bench && $(BIN)/maturin build --quiet --release --locked --out dist/bench
 	$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/bench/*.whl
 	$(BENCH) benchmarks/decode.py --date $(DATE)
@@ -88,11 +88,18 @@ bench: .venv-bench/.installed benchmarks/node_modules/.installed
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
+	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
 
 .venv-bench/.installed: requirements-bench.lock $(VENV)/.installed
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	touch $@
+
+# Other people's gateways, which want other versions than we do.
+.venv-gateways/.installed: requirements-gateways.lock $(VENV)/.installed
+	$(PYTHON) -m venv .venv-gateways
+	.venv-gateways/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-gateways.lock
 	touch $@
 
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
@@ -148,5 +155,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-bench web/node_modules benchmarks/node_modules dist target
+	rm -rf $(VENV) .venv-clients .venv-bench .venv-gateways web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -309,7 +309,7 @@ def test_what_is_no_text_is_for_openais_own_sites(message: dict[str, Any], param
     with pytest.raises(RefusedError) as caught:
         messages(message)
     assert (caught.value.problem.status, caught.value.problem.param) == (400, param)
-    assert messages(message, model=OPEN) == [message]
+    assert messages(message, model=OPEN) == [{"content": None, **message}]
 
 
 @pytest.mark.parametrize("model", [SITE, OPEN], ids=["site", "openai"])

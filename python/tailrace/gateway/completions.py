@@ -8,7 +8,7 @@ leaving the provider's stream closes its connection.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -252,10 +252,8 @@ _FINISH_REASONS = ("stop", "length", "content_filter")
 _CHARACTERS_A_TOKEN = 4
 
 
-def estimated_tokens(content: object) -> int:
+def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
     """A guess: a token for every 4 bytes of UTF-8, begun ones included."""
-    if isinstance(content, str):
-        return -(-len(content.encode()) // _CHARACTERS_A_TOKEN)
-    if isinstance(content, list):
-        return sum(estimated_tokens(part.get("text") if isinstance(part, dict) else part) for part in content)
-    return 0
+    parts = [content] if isinstance(content, str) else content or []
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return sum(-(-len(text.encode()) // _CHARACTERS_A_TOKEN) for text in texts if isinstance(text, str))

@@ -255,8 +255,7 @@ def messages_for(request: ChatRequest, model: Model) -> Messages:
     for place, message in enumerate(request.messages):
         _check_message(message, f"messages[{place}]", model)
     if model.speaks_openai:
-        found: Messages = msgspec.to_builtins(request.messages)
-        return found
+        return [{"content": None, **msgspec.to_builtins(message)} for message in request.messages]
     return [{"role": message.role, "content": _text(message)} for message in request.messages]
 
 
