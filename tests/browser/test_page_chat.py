@@ -255,3 +255,16 @@ async def test_what_an_answer_may_be_made_of(seen: Seen, visitor: Visitor) -> No
     await expect(answer.locator("h4")).to_have_text("Two")
     await expect(answer.locator("h6")).to_have_text("Six")
     await expect(answer.locator(".foot")).to_contain_text("1 delta in")
+
+
+async def test_a_browser_that_keeps_nothing_says_so(seen: Seen, visitor: Visitor) -> None:
+    await visitor.evaluate("""() => {
+      for (let size = 2 ** 23; size >= 1; size /= 2) {
+        try { localStorage.setItem(`filled${size}`, "x".repeat(size)); } catch { /* less, then */ }
+      }
+    }""")
+    seen.script.answers(["An answer."])
+    await ended(await visitor.ask("A question that is longer than what is left"), "done")
+    await expect(visitor.page.locator(".notice")).to_contain_text("This browser keeps nothing for this page")
+    await visitor.page.reload()
+    await expect(visitor.answers).to_have_count(0)

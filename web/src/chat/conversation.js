@@ -5,6 +5,7 @@ import { answer as ask, GatewayError } from "../gateway.js";
 import { load, save } from "../storage.js";
 import { kind } from "../words.js";
 import { newest } from "./newest.js";
+import { Pace } from "./pace.js";
 
 const NAME = "tailrace.conversation";
 
@@ -29,6 +30,7 @@ export class Answer {
   /** @type {End} */
   end = "open";
   drawn = signal(0);
+  cost = 0; // milliseconds that drawing it took
 
   constructor(id, model) {
     this.id = id;
@@ -42,7 +44,7 @@ export class Answer {
   }
 
   record() {
-    const { drawn, ...record } = this;
+    const { drawn, cost, ...record } = this;
     return record;
   }
 }
@@ -109,7 +111,7 @@ async function begin(asked, model) {
 
 async function run(answer, asked, aborted) {
   const began = performance.now();
-  const pace = new Pace(answer);
+  const pace = new Pace(() => (answer.drawn.value += 1), () => answer.cost);
   try {
     for await (const part of ask(answer.model, asked, aborted)) {
       take(answer, part, began);
@@ -140,35 +142,9 @@ function failed(answer, error, aborted) {
     Object.assign(answer, { end: "stopped", note: aborted.reason === LEFT ? LEFT : "Stopped by you." });
     return;
   }
-  const { message, retryAfter = null } = error;
+  const known = error instanceof GatewayError ? error : new GatewayError(String(error), { code: "page_failed" });
   answer.end = "failed";
-  answer.error = { message, retryAfter, kind: kind(error), status: error.status ?? null };
-}
-
-/** Tells when to draw: soon, yet with most of the time left for everything else, however long drawing takes. */
-class Pace {
-  #answer;
-  #timer = 0;
-  #wait = 40; // milliseconds
-
-  constructor(answer) {
-    this.#answer = answer;
-  }
-
-  grown() {
-    if (this.#timer) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = 0;
-      const began = performance.now();
-      this.#answer.drawn.value += 1;
-      this.#wait = Math.min(2000, Math.max(40, 6 * (performance.now() - began)));
-    }, this.#wait);
-  }
-
-  ended() {
-    clearTimeout(this.#timer);
-    this.#answer.drawn.value += 1;
-  }
+  answer.error = { message: known.message, retryAfter: known.retryAfter, kind: kind(known) };
 }
 
 /** What the site is told: questions, and the answers that have any text. */

@@ -53,7 +53,9 @@ function Answered({ answer, last }) {
   const drawn = answer.drawn.value;
   useLayoutEffect(() => {
     picture.current ??= new Picture(text.current);
+    const began = performance.now();
     picture.current.show(answer.text, answer.end !== "open");
+    answer.cost = performance.now() - began;
   }, [drawn]);
   const open = answer.end === "open";
   return html`<li class="answered" data-end=${answer.end}>
