@@ -134,9 +134,12 @@ impl Layout {
     /// The layout of an event with this data; `None` when it is not worth it.
     fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) -> Option<Self> {
         let content = content.place_in(data)?;
+        if data.len() - content.len() > MAX_LAYOUT_BYTES {
+            return None;
+        }
         let bytes = [&data[..content.start], &data[content.end..]].concat().into_bytes();
         // A line end within the data stood otherwise on the wire.
-        if bytes.len() > MAX_LAYOUT_BYTES || bytes.contains(&b'\n') {
+        if bytes.contains(&b'\n') {
             return None;
         }
         let mut strings = Vec::new();
