@@ -2,10 +2,10 @@
 
 mod oracle;
 
-use oracle::{Seen, oracle, page, pieces};
+use oracle::{Seen, oracle, page, pieces, sizes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tailrace_core::{MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, scan_page};
+use tailrace_core::{MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, WidgetKind, scan_page};
 
 /// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no template.
 fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
@@ -46,7 +46,7 @@ fn widgets(page: &Page) -> Vec<[String; 4]> {
         let placement = widget.placement.as_str().to_owned();
         [placement, widget.nonce.clone(), widget.post_id.clone(), widget.bot_id.clone()]
     };
-    page.widgets().iter().map(fields).collect()
+    page.widgets().iter().filter(|widget| widget.kind == WidgetKind::AiPower).map(fields).collect()
 }
 
 fn options() -> impl Strategy<Value = ScanOptions> {
@@ -75,7 +75,7 @@ proptest! {
     fn splits_never_change_the_page(
         page in page(),
         options in options(),
-        sizes in proptest::collection::vec(1usize..9, 1..6),
+        sizes in sizes(),
     ) {
         let whole = scan(&options, [&*page]);
         prop_assert_eq!(&scan(&options, page.chunks(1)), &whole, "{:?}", String::from_utf8_lossy(&page));
