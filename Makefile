@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
 
 all: lint test
 
@@ -81,6 +81,13 @@ fuzz: target/tools/bin/cargo-fuzz
 # The same, and what was found is kept in rust/fuzz/corpora.
 fuzz-keep: target/tools/bin/cargo-fuzz
 	$(FUZZ) --keep
+
+# The streams without end, read as far as so many MiB each, by the core and through the wheel; the ordinary tests read less.
+SCALE_MIB ?= 10240
+
+scale: $(VENV)/.built
+	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core --test scale -- --nocapture --test-threads=1
+	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
 
 target/tools/bin/cargo-fuzz:
 	cargo install --quiet --locked --root target/tools cargo-fuzz

@@ -9,7 +9,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use checks::memory::{CHUNKS, PIECES, block, is_read_as_by_fresh_decoders};
+use checks::memory::{CHUNKS, PIECES, block, is_read_as_by_fresh_decoders, quotes};
 use tailrace_core::Dialect;
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.
@@ -44,6 +44,24 @@ fn a_layout_may_change_at_any_place() {
                     let changed = block("", "data: ", &changed, "\n");
                     let blocks = [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
                     is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_string_holds_may_change_at_any_time() {
+    for text in CHUNKS {
+        for quote in quotes(text.as_bytes()) {
+            let (before, rest) = text.split_at(quote + 1);
+            let after = rest.find('"').map_or("", |end| &rest[end..]);
+            let event = |inside: &str| block("", "data: ", format!("{before}{inside}{after}").as_bytes(), "\n");
+            for piece in PIECES {
+                let insides = ["p", "q", "r", piece, "s", piece];
+                let blocks: Vec<Vec<u8>> = insides.iter().map(|inside| event(inside)).collect();
+                for dialect in [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit] {
+                    is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
                 }
             }
         }

@@ -14,7 +14,7 @@ pub fn check(data: &[u8]) {
 const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
 
 /// Data of events to begin with.
-pub const CHUNKS: [&str; 12] = [
+pub const CHUNKS: [&str; 13] = [
     r#"{"id":"c1","object":"chat.completion.chunk","created":1795163059,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
     r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x7Q"}"#,
     r#"{"choices":[{"delta":{"content":"x"}}]}"#,
@@ -26,16 +26,18 @@ pub const CHUNKS: [&str; 12] = [
     r#"{"delta":"d","message_id":"m1","id":"r1"}"#,
     r#"{"delta":{"content":[{"index":0,"type":"text","text":{"value":"v"}}]}}"#,
     r#"{"error":null,"choices":[{"delta":{"content":null}}],"msg":"m"}"#,
+    r#"{"error":"","id":"","pad":"x","choices":[{"delta":{"content":"a"}}],"object":"o"}"#,
     "[DONE]",
 ];
 
 /// What is put in between.
 #[rustfmt::skip]
-pub const PIECES: [&str; 34] = [
+pub const PIECES: [&str; 36] = [
     "", "\"", "\\", "{", "}", "[", "]", ",", ":", " ", "x", "0", "-", "é", "\u{2028}", "\\n", "\\u0041", "\\ud83c",
     "\\udf89", "null", "1.5", "\"content\":", "\"content\":\"y\",", "\"error\":\"e\",", "\"index\":1,",
     "\"id\":\"c2\",", "\"delta\":{", "{}", "\"finish_reason\":\"stop\"", "\"usage\":{\"total_tokens\":9},",
-    "\"\\u0063ontent\":\"z\"", "\0", "\u{fffd}", "    ",
+    "\"\\u0063ontent\":\"z\"", "\0", "\u{fffd}", "    ", "\u{1}",
+    "\",\"id\":\"c3",
 ];
 
 /// Lines before an event's data. No `event: message`: with it, `ai-power` remembers by the protocol's own rules.
@@ -52,7 +54,7 @@ fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>
     let (mut head, mut lead, mut end) = ("", "data: ", "\n");
     let mut texts: Vec<Vec<u8>> = vec![choices.choose(&CHUNKS)?.as_bytes().to_vec()];
     let mut blocks = Vec::new();
-    while !choices.is_empty() && blocks.len() < 12 {
+    while !choices.is_empty() && blocks.len() < 24 {
         let mut text = texts.last().cloned().unwrap_or_default();
         match choices.arbitrary::<u8>()? {
             0..=39 => {}
@@ -60,7 +62,8 @@ fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>
             70..=84 => text = choices.choose(&CHUNKS)?.as_bytes().to_vec(),
             85..=99 => (head, lead, end) = (*choices.choose(&HEADS)?, *choices.choose(&["data:", "data: "])?, end),
             100..=109 => end = *choices.choose(&["\n", "\r\n", "\r"])?,
-            110..=199 => change(choices, &mut text)?,
+            110..=169 => change_string(choices, &mut text)?,
+            170..=219 => change(choices, &mut text)?,
             _ => {
                 change(choices, &mut text)?;
                 change(choices, &mut text)?;
@@ -83,6 +86,23 @@ fn change(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
         text.splice(at..at + dropped, piece.bytes());
     }
     Ok(())
+}
+
+/// Puts something else between a quote and the next one.
+fn change_string(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
+    let quotes = quotes(text);
+    if quotes.is_empty() {
+        return Ok(());
+    }
+    let quote = *choices.choose(&quotes)?;
+    let piece = choices.choose(&PIECES)?;
+    text.splice(quote + 1..quotes.into_iter().find(|&next| next > quote).unwrap_or(text.len()), piece.bytes());
+    Ok(())
+}
+
+/// The places of the quotes.
+pub fn quotes(text: &[u8]) -> Vec<usize> {
+    text.iter().enumerate().filter_map(|(place, &byte)| (byte == b'"').then_some(place)).collect()
 }
 
 /// One event with this data, whose line ends would make it several.
