@@ -70,7 +70,8 @@ def build() -> Path:
     """The folder of the built targets. Without sanitizers: the core has no unsafe code."""
     tool = ROOT / "target" / "tools" / "bin" / "cargo-fuzz"
     command: Command = [tool, "build", "--fuzz-dir", FUZZ, "--sanitizer", "none", "--target-dir", WORK]
-    subprocess.run(command, check=True, cwd=ROOT)
+    if subprocess.run(command, check=False, cwd=ROOT).returncode:
+        sys.exit("The targets do not build.")
     return next(WORK.glob("*/release/json")).parent
 
 
@@ -97,7 +98,10 @@ def run(binary: Path, corpus: Path, limits: list[str]) -> bool:
     ]
     command: Command = [binary, corpus, *options, f"-dict={FUZZ / 'words.dict'}"]
     start = cpu_seconds()
-    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", cwd=ROOT)
+    environment = {**os.environ, "RUST_BACKTRACE": "0"}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, errors="replace", cwd=ROOT, env=environment
+    )
     seconds = cpu_seconds() - start
     runs = int((re.findall(r"^#(\d+)", done.stderr, re.MULTILINE) or [0])[-1])
     edges = int((re.findall(r"cov: (\d+)", done.stderr) or [0])[-1])

@@ -1,29 +1,95 @@
 //! The chunk decoder against readers of the whole tree that `serde_json` and `jiter` build (see `json` for what is put
-//! aside), as an event of several lines and as a body.
+//! aside), as an event of several lines and as a body. The input is a chunk's text, or chooses what one is made of.
 
+use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
 
 use super::json::{by_jiter, by_serde, depth, without_lone_surrogates};
 
 pub fn check(data: &[u8]) {
-    let text = String::from_utf8_lossy(data).replace('\r', " ");
-    if depth(&text) > 120 || text.trim_ascii() == "[DONE]" {
+    match data {
+        // No text begins so.
+        [0x80..=0xFF, choices @ ..] => {
+            let mut text = String::new();
+            if write_object(&mut Unstructured::new(choices), CHUNK, &mut text).is_ok() {
+                is_read_alike(&text);
+            }
+        }
+        text => is_read_alike(&String::from_utf8_lossy(text).replace('\r', " ")),
+    }
+}
+
+fn is_read_alike(text: &str) {
+    if depth(text) > 120 || text.trim_ascii() == "[DONE]" {
         return;
     }
-    let paired = without_lone_surrogates(&text);
+    let paired = without_lone_surrogates(text);
     let is_json = by_jiter(&paired).is_some();
     if !is_json {
-        return is_bad(&text);
+        return is_bad(text);
     }
     for tree in [by_serde(&paired), by_jiter(&paired)].into_iter().flatten() {
         match tree.as_object() {
             Some(chunk) => {
-                is_read_as(&text, &Plain::read(chunk));
-                is_answered_as(&text, &Plain::read(chunk));
+                is_read_as(text, &Plain::read(chunk));
+                is_answered_as(text, &Plain::read(chunk));
             }
-            None => is_bad(&text),
+            None => is_bad(text),
         }
+    }
+}
+
+const CHUNK: &[&str] =
+    &["choices", "choices", "usage", "error", "id", "model", "thread_id", "message_id", "x", "\\u0069d"];
+const CHOICE: &[&str] = &["delta", "delta", "index", "message", "text", "finish_reason", "x", "d\\u0065lta"];
+const CONTENT: &[&str] = &["content", "content", "role", "\\u0063ontent"];
+const COUNTS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens", "total_tokens"];
+const ERROR: &[&str] = &["message", "code"];
+
+#[rustfmt::skip]
+const LEAVES: [&str; 24] = [
+    "null", "true", "false", "0", "-0", "0.0", "0e5", "1", "7", "-1", "1.5", "18446744073709551615", "18446744073709551616",
+    "\"\"", "\"a\"", "\"stop\"", "\"\\u0061\\n\"", "\"\\ud83c\\udf89\"", "\"\\udf89\\ud83c!\"", "\"é\u{2028}\"", "{}", "[]", "[ ]",
+    "{\"content\":\"b\"}",
+];
+
+/// Writes an object with keys of these, some of them twice.
+fn write_object(choices: &mut Unstructured<'_>, keys: &[&str], json: &mut String) -> Result<()> {
+    json.push('{');
+    for number in 0..choices.int_in_range(0..=5)? {
+        let key = *choices.choose(keys)?;
+        json.push_str(if number > 0 { ",\"" } else { "\"" });
+        json.push_str(key);
+        json.push_str(choices.choose(&["\":", "\" : "])?);
+        write_value(choices, key, json)?;
+    }
+    json.push('}');
+    Ok(())
+}
+
+/// Writes what usually stands behind a key, or anything else.
+fn write_value(choices: &mut Unstructured<'_>, key: &str, json: &mut String) -> Result<()> {
+    let inner = match key {
+        "choices" | "delta" | "d\\u0065lta" | "message" | "usage" | "error" if choices.ratio(7, 8)? => key,
+        _ => {
+            json.push_str(choices.choose(&LEAVES)?);
+            return Ok(());
+        }
+    };
+    match inner {
+        "choices" => {
+            json.push('[');
+            for number in 0..choices.int_in_range(0..=2)? {
+                json.push_str(if number > 0 { ", " } else { "" });
+                write_object(choices, CHOICE, json)?;
+            }
+            json.push(']');
+            Ok(())
+        }
+        "usage" => write_object(choices, COUNTS, json),
+        "error" => write_object(choices, ERROR, json),
+        _ => write_object(choices, CONTENT, json),
     }
 }
 
