@@ -9,7 +9,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use checks::memory::{CHUNKS, PIECES, block, is_read_as_by_fresh_decoders, quotes};
+use checks::memory::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
 use tailrace_core::Dialect;
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.
@@ -35,13 +35,13 @@ fn every_kept_input_passes_its_check() {
 #[test]
 fn a_layout_may_change_at_any_place() {
     for text in CHUNKS {
-        let before = block("", "data: ", text.as_bytes(), "\n");
+        let before = PLAIN.block(text.as_bytes());
         for at in 0..=text.len() {
             for piece in PIECES {
                 for dropped in [0, piece.len().max(1)] {
                     let end = text.len().min(at + dropped);
                     let changed = [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
-                    let changed = block("", "data: ", &changed, "\n");
+                    let changed = PLAIN.block(&changed);
                     let blocks = [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
                     is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
                 }
@@ -52,14 +52,37 @@ fn a_layout_may_change_at_any_place() {
 
 #[test]
 fn what_a_string_holds_may_change_at_any_time() {
+    let named = Form { head: "event: message", ..PLAIN };
     for text in CHUNKS {
         for quote in quotes(text.as_bytes()) {
             let (before, rest) = text.split_at(quote + 1);
             let after = rest.find('"').map_or("", |end| &rest[end..]);
-            let event = |inside: &str| block("", "data: ", format!("{before}{inside}{after}").as_bytes(), "\n");
             for piece in PIECES {
-                let insides = ["p", "q", "r", piece, "s", piece];
-                let blocks: Vec<Vec<u8>> = insides.iter().map(|inside| event(inside)).collect();
+                let insides = ["p", "q", "r", piece, "s", piece].map(|inside| format!("{before}{inside}{after}"));
+                for (dialect, form) in [
+                    (Dialect::OpenAi, PLAIN),
+                    (Dialect::AiPower, PLAIN),
+                    (Dialect::AiPower, named),
+                    (Dialect::AiPkit, PLAIN),
+                ] {
+                    let blocks: Vec<Vec<u8>> = insides.iter().map(|data| form.block(data.as_bytes())).collect();
+                    is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_lines_around_the_data_may_change_at_any_time() {
+    for text in CHUNKS {
+        for line in LINES {
+            let plain = PLAIN.block(text.as_bytes());
+            for form in
+                [Form { head: line, ..PLAIN }, Form { tail: line, ..PLAIN }, Form { end: "\r\n", tail: line, ..PLAIN }]
+            {
+                let other = form.block(text.as_bytes());
+                let blocks = [&plain, &plain, &other, &plain, &other, &other].map(Clone::clone);
                 for dialect in [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit] {
                     is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
                 }

@@ -2,7 +2,7 @@
 //! any place, read by one decoder, and each of its events by a fresh one.
 
 use arbitrary::{Result, Unstructured};
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, Ids, ReplyError, Usage};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, Ids, ReplyError, Usage};
 
 use super::cutting::reads;
 
@@ -14,7 +14,7 @@ pub fn check(data: &[u8]) {
 const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
 
 /// Data of events to begin with.
-pub const CHUNKS: [&str; 13] = [
+pub const CHUNKS: [&str; 14] = [
     r#"{"id":"c1","object":"chat.completion.chunk","created":1795163059,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
     r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x7Q"}"#,
     r#"{"choices":[{"delta":{"content":"x"}}]}"#,
@@ -26,6 +26,7 @@ pub const CHUNKS: [&str; 13] = [
     r#"{"delta":"d","message_id":"m1","id":"r1"}"#,
     r#"{"delta":{"content":[{"index":0,"type":"text","text":{"value":"v"}}]}}"#,
     r#"{"error":null,"choices":[{"delta":{"content":null}}],"msg":"m"}"#,
+    r#"{"id":"","pad":"y","msg":"","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
     r#"{"error":"","id":"","pad":"x","choices":[{"delta":{"content":"a"}}],"object":"o"}"#,
     "[DONE]",
 ];
@@ -40,18 +41,34 @@ pub const PIECES: [&str; 36] = [
     "\",\"id\":\"c3",
 ];
 
-/// Lines before an event's data. No `event: message`: with it, `ai-power` remembers by the protocol's own rules.
+/// How an event is written around its data.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// A line before it.
+    pub head: &'static str,
+    /// What stands before the data in its line.
+    pub lead: &'static str,
+    /// A line after it.
+    pub tail: &'static str,
+    /// What ends a line.
+    pub end: &'static str,
+}
+
+/// As services write it.
+pub const PLAIN: Form = Form { head: "", lead: "data: ", tail: "", end: "\n" };
+
+/// Lines before an event's data, or behind it; most have none.
 #[rustfmt::skip]
-const HEADS: [&str; 10] = [
-    "", "", "", "", ":", "id: 7", "retry: 5", "event: thread.message.delta", "event: status",
-    "event: openai_response_id",
+pub const LINES: [&str; 16] = [
+    "", "", "", "", ":", "id: 7", "retry: 5", "event: message", "event:", "event: thread.message.delta", "event: status",
+    "event: openai_response_id", "data:", "data: ", "data: ,", "unknown",
 ];
 
 /// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place or two, or not.
 fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>>)> {
     let dialect = choices.int_in_range(0..=DIALECTS.len() - 1)?;
     let sizes = if choices.ratio(1, 2)? { Vec::new() } else { choices.arbitrary::<[u8; 3]>()?.to_vec() };
-    let (mut head, mut lead, mut end) = ("", "data: ", "\n");
+    let mut form = PLAIN;
     let mut texts: Vec<Vec<u8>> = vec![choices.choose(&CHUNKS)?.as_bytes().to_vec()];
     let mut blocks = Vec::new();
     while !choices.is_empty() && blocks.len() < 24 {
@@ -60,8 +77,9 @@ fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>
             0..=39 => {}
             40..=69 => text.clone_from(choices.choose(&texts)?),
             70..=84 => text = choices.choose(&CHUNKS)?.as_bytes().to_vec(),
-            85..=99 => (head, lead, end) = (*choices.choose(&HEADS)?, *choices.choose(&["data:", "data: "])?, end),
-            100..=109 => end = *choices.choose(&["\n", "\r\n", "\r"])?,
+            85..=99 => (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?),
+            100..=104 => form.lead = choices.choose(&["data:", "data: ", "data:  "])?,
+            105..=109 => form.end = choices.choose(&["\n", "\r\n", "\r"])?,
             110..=169 => change_string(choices, &mut text)?,
             170..=219 => change(choices, &mut text)?,
             _ => {
@@ -69,7 +87,7 @@ fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>
                 change(choices, &mut text)?;
             }
         }
-        blocks.push(block(head, lead, &text, end));
+        blocks.push(form.block(&text));
         texts.push(text);
     }
     Ok((dialect, sizes, blocks))
@@ -105,11 +123,17 @@ pub fn quotes(text: &[u8]) -> Vec<usize> {
     text.iter().enumerate().filter_map(|(place, &byte)| (byte == b'"').then_some(place)).collect()
 }
 
-/// One event with this data, whose line ends would make it several.
-pub fn block(head: &str, lead: &str, text: &[u8], end: &str) -> Vec<u8> {
-    let text: Vec<u8> = text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-    let head = if head.is_empty() { String::new() } else { format!("{head}{end}") };
-    [head.as_bytes(), lead.as_bytes(), &text, end.as_bytes(), end.as_bytes()].concat()
+impl Form {
+    /// One event with this data, whose line ends would make it several.
+    pub fn block(self, data: &[u8]) -> Vec<u8> {
+        let spaced = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        let data = [self.lead.as_bytes(), &data.iter().map(spaced).collect::<Vec<u8>>()].concat();
+        let lines = [self.head.as_bytes(), &data, self.tail.as_bytes()];
+        let lines = lines.into_iter().filter(|line| !line.is_empty());
+        let mut block = lines.flat_map(|line| [line, self.end.as_bytes()]).collect::<Vec<_>>().concat();
+        block.extend_from_slice(self.end.as_bytes());
+        block
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -123,18 +147,21 @@ struct Outcome {
     usage: Option<Usage>,
     ids: [Option<String>; Ids::NAMES.len()],
     error: Option<ReplyError>,
+    /// The error that `ai-power` is being told word by word: what comes after its first word is read otherwise.
+    words: Option<ReplyError>,
 }
 
 /// Panics unless one decoder reads the stream, in reads of these sizes or else whole and event by event, as fresh ones
 /// read its events.
 pub fn is_read_as_by_fresh_decoders(dialect: Dialect, blocks: &[Vec<u8>], sizes: &[u8]) {
     let mut expected = Outcome::default();
-    for block in blocks {
-        expected.add(decode(dialect, &[block]));
-        if expected.end != End::Open {
-            break;
-        }
+    let mut count = 0;
+    while count < blocks.len() && expected.end == End::Open && expected.words.is_none() {
+        expected.add(decode(dialect, &[&blocks[count]]));
+        count += 1;
     }
+    // After an end more may come, and is ignored; after words not.
+    let blocks = if expected.words.is_some() { &blocks[..count] } else { blocks };
     let stream = blocks.concat();
     let by_event: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
     let cuts = if sizes.is_empty() { vec![vec![&stream[..]], by_event] } else { vec![reads(&stream, sizes)] };
@@ -160,8 +187,12 @@ fn decode(dialect: Dialect, reads: &[&[u8]]) -> Outcome {
     for read in reads {
         decoder.feed(read, &mut deltas);
     }
+    let mut ended = decoder.clone();
+    ended.close(true, &mut String::new());
+    let words = ended.error().filter(|error| decoder.error().is_none() && error.kind == ErrorKind::Upstream).cloned();
     Outcome {
         deltas,
+        words,
         events: decoder.events(),
         bad_events: decoder.bad_events(),
         end: decoder.end(),
@@ -187,5 +218,6 @@ impl Outcome {
             *id = id.take().or(next);
         }
         self.error = next.error;
+        self.words = next.words;
     }
 }
