@@ -4,21 +4,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod counting;
+
 use std::env;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 
-use peak_alloc::PeakAlloc;
+use counting::held;
 use tailrace_core::{
     DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, EventDecoder, MAX_BODY_BYTES, MAX_EVENT_BYTES,
     MAX_PAGE_BYTES, PageProblem, PageScanner, ScanOptions,
 };
-
-#[global_allocator]
-static HEAP: PeakAlloc = PeakAlloc;
-
-/// One test at a time: the heap is everybody's.
-static ALONE: Mutex<()> = Mutex::new(());
 
 const READ: usize = 64 * 1024;
 
@@ -35,20 +30,11 @@ fn read_of(unit: &str) -> Vec<u8> {
     unit.repeat(READ / unit.len()).into_bytes()
 }
 
-/// Feeds `read` until `length` bytes have been; the most bytes on the heap meanwhile, beyond those there were before.
+/// Feeds `read` until `length` bytes have been; the most bytes held meanwhile, beyond those held before.
 fn most_held(read: &[u8], mut feed: impl FnMut(&[u8])) -> usize {
-    let before = HEAP.current_usage();
-    HEAP.reset_peak_usage();
-    for _ in 0..length() / read.len() {
-        feed(read);
-    }
-    let most = HEAP.peak_usage().saturating_sub(before);
+    let ((), _, most) = held(|| (0..length() / read.len()).for_each(|_| feed(read)));
     println!("{most:>10} bytes held at most: {:?}", String::from_utf8_lossy(&read[..60]));
     most
-}
-
-fn held(before: usize) -> usize {
-    HEAP.current_usage().saturating_sub(before)
 }
 
 /// Counts and drops.
@@ -65,7 +51,6 @@ impl DeltaSink for Counted {
 
 #[test]
 fn what_an_event_decoder_does_not_keep_costs_nothing() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (start, unit, events_in_a_unit) in [
         (":", " a comment that does not end", 0),
         ("unknown: ", "a field that does not end", 0),
@@ -96,21 +81,22 @@ fn what_an_event_decoder_does_not_keep_costs_nothing() {
 
 #[test]
 fn an_event_without_end_fails_at_its_limit_and_lets_go() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (start, unit) in [("data: ", "a line that does not end "), ("", "data: one more line\n"), ("event: ", "x")] {
         let read = read_of(unit);
-        let before = HEAP.current_usage();
-        let mut decoder = EventDecoder::new(MAX_EVENT_BYTES);
-        decoder.feed(start.as_bytes(), |_| ControlFlow::Continue(())).unwrap();
-        let (mut taken, mut refused) = (0, 0);
-        let most = most_held(&read, |read| match decoder.feed(read, |_| ControlFlow::Continue(())) {
-            Ok(()) if refused == 0 => taken += read.len(),
-            Ok(()) => unreachable!("it has failed, and goes on"),
-            Err(_) => refused += 1,
+        let (mut taken, mut refused, mut most) = (0, 0, 0);
+        let (_decoder, still, _) = held(|| {
+            let mut decoder = EventDecoder::new(MAX_EVENT_BYTES);
+            decoder.feed(start.as_bytes(), |_| ControlFlow::Continue(())).unwrap();
+            most = most_held(&read, |read| match decoder.feed(read, |_| ControlFlow::Continue(())) {
+                Ok(()) if refused == 0 => taken += read.len(),
+                Ok(()) => unreachable!("it has failed, and goes on"),
+                Err(_) => refused += 1,
+            });
+            decoder
         });
         // A buffer that grows is copied: for a moment there is the half of it, too.
         assert!(most <= 2 * MAX_EVENT_BYTES, "{most} bytes for {unit:?}");
-        assert!(held(before) <= SMALL, "{} bytes are still held for {unit:?}", held(before));
+        assert!(still <= SMALL, "{still} bytes are still held for {unit:?}");
         assert!(refused > 0 && taken < MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8, "{taken} bytes of {unit:?}");
     }
 }
@@ -120,7 +106,6 @@ const CHUNK: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\
 
 #[test]
 fn an_answer_without_end_is_delivered_and_not_kept() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let turns = format!("{CHUNK}{}{}", CHUNK.replace("c1", "c22"), CHUNK.replace(" mill", "\\n\\u00e9\\ud83c\\udf89"));
     let error = DeltaOptions { status: 500, ..DeltaOptions::default() };
     let tail = DeltaOptions { failure_tail: Some("Internal server error".to_owned()), ..DeltaOptions::default() };
@@ -155,7 +140,6 @@ fn an_answer_without_end_is_delivered_and_not_kept() {
 
 #[test]
 fn what_cannot_be_delivered_before_its_end_fails_at_its_limit() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let words = CHUNK.replace("\"id\":\"c1\",", "").replace("data", "event: message\ndata");
     for (dialect, start, unit, limit, is_error) in [
         (Dialect::OpenAi, "", "PHP Notice: x\n", SMALL, true),
@@ -168,15 +152,17 @@ fn what_cannot_be_delivered_before_its_end_fails_at_its_limit() {
         (Dialect::AiPower, "", &words, 4 * READ, false),
     ] {
         let read = read_of(unit);
-        let before = HEAP.current_usage();
-        let mut decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
-        let mut sink = Counted::default();
-        decoder.feed(start.as_bytes(), &mut sink);
-        let most = most_held(&read, |read| decoder.feed(read, &mut sink));
+        let (mut sink, mut most) = (Counted::default(), 0);
+        let (mut decoder, still, _) = held(|| {
+            let mut decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
+            decoder.feed(start.as_bytes(), &mut sink);
+            most = most_held(&read, |read| decoder.feed(read, &mut sink));
+            decoder
+        });
         assert!(most <= limit, "{most} bytes for {unit:?}");
         assert_eq!(sink.bytes, 0, "{unit:?}");
         if is_error {
-            assert!(held(before) <= SMALL, "{} bytes are still held for {unit:?}", held(before));
+            assert!(still <= SMALL, "{still} bytes are still held for {unit:?}");
             decoder.close(true, &mut sink);
             assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Limit), "{unit:?}");
         }
@@ -185,7 +171,6 @@ fn what_cannot_be_delivered_before_its_end_fails_at_its_limit() {
 
 #[test]
 fn a_page_without_end_is_read_as_far_as_its_limit() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (start, unit) in [
         ("", "<"),
         ("", "text "),
@@ -197,7 +182,6 @@ fn a_page_without_end_is_read_as_far_as_its_limit() {
         ("", "<div class=wpaicg-chatbox>"),
     ] {
         let read = read_of(unit);
-        let before = HEAP.current_usage();
         let mut scanner = PageScanner::new(ScanOptions::default());
         assert!(!scanner.feed(start.as_bytes()));
         let mut reads = 0;
@@ -207,7 +191,5 @@ fn a_page_without_end_is_read_as_far_as_its_limit() {
         assert!(reads * read.len() <= MAX_PAGE_BYTES, "{reads} reads of {unit:?}");
         let page = scanner.close();
         assert!(matches!(page.tokens(), Err(PageProblem::Limit(_))), "{unit:?}");
-        drop(page);
-        assert!(held(before) <= SMALL, "{} bytes are still held for {unit:?}", held(before));
     }
 }
