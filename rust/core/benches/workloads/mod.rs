@@ -1,0 +1,211 @@
+//! What is measured: one row is some bytes, the reads they come in, and the text that must come of them.
+//!
+//! The wall clock (`time.rs`) and the instruction counter (`instructions.rs`) run the same rows. All bytes come from
+//! generators with fixed seeds, so that a row costs the same wherever it runs.
+
+mod chat;
+mod pages;
+mod random;
+
+use std::ops::ControlFlow;
+
+use chat::{Ids, Spelling};
+use tailrace_core::{
+    ChatWidget, DeltaDecoder, DeltaOptions, Dialect, EventDecoder, MAX_EVENT_BYTES, PageScanner, ScanOptions,
+};
+
+/// One measurement.
+pub struct Row {
+    work: Work,
+    bytes: Vec<u8>,
+    /// Where each read ends.
+    ends: Vec<usize>,
+    expected: String,
+}
+
+enum Work {
+    /// Server-sent events; their data, joined, is the text.
+    Events,
+    /// Deltas of a dialect.
+    Deltas(Dialect),
+    /// Widgets of a page, each as nonce, post id and bot id.
+    Page(ScanOptions),
+    /// A signature.
+    Sign,
+}
+
+/// How the bytes are cut into reads.
+#[derive(Clone, Copy)]
+enum Reads {
+    Whole,
+    Event,
+    Of(usize),
+}
+
+/// A row that has been run, and what came of it.
+pub struct Done {
+    row: Row,
+    text: String,
+}
+
+/// Makes a row.
+pub type Make = fn() -> Row;
+
+const EVENTS: usize = 2000;
+const SMALL: usize = 64 * 1024;
+const PAGE: usize = 300 * 1024;
+
+/// All rows by name. A row `NAME_x4` has the input of `NAME` four times over: what it costs beyond four times as much,
+/// grows with the input's size.
+#[rustfmt::skip]
+pub const ROWS: &[(&str, Make)] = &[
+    ("sse_w1_event", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Event)),
+    ("sse_w1_1400", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(1400))),
+    ("sse_w1_64k", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Of(65536))),
+    ("openai_w1_event", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Event)),
+    ("openai_w1_64", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Of(64))),
+    ("openai_w1_1400", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
+    ("openai_w1_64k", || Row::new(OPENAI, chat::short(EVENTS, Ids::Same), Reads::Of(65536))),
+    ("openai_w1o_1400", || Row::new(OPENAI, chat::short(EVENTS, Ids::Obfuscated), Reads::Of(1400))),
+    ("openai_w1i_1400", || Row::new(OPENAI, chat::short(EVENTS, Ids::Changing), Reads::Of(1400))),
+    ("openai_w2_1400", || Row::new(OPENAI, chat::unicode(EVENTS), Reads::Of(1400))),
+    ("openai_w3_1400", || Row::new(OPENAI, chat::tiny(EVENTS), Reads::Of(1400))),
+    ("openai_w4_1400", || Row::new(OPENAI, chat::long(EVENTS / 10, true), Reads::Of(1400))),
+    ("openai_w4p_1400", || Row::new(OPENAI, chat::long(EVENTS / 10, false), Reads::Of(1400))),
+    ("openai_large_64", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES / 4 - SMALL), Reads::Of(64))),
+    ("openai_large_64_x4", || Row::new(OPENAI, chat::large(MAX_EVENT_BYTES - 4 * SMALL), Reads::Of(64))),
+    ("ai_power_w1_1400", || Row::new(AI_POWER, chat::short(EVENTS, Ids::Same), Reads::Of(1400))),
+    ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
+    ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
+    ("ai_power_w5p", || Row::new(AI_POWER, chat::body(Spelling::Plain), Reads::Of(1400))),
+    ("text_1400", || Row::new(Work::Deltas(Dialect::Text), chat::text(SMALL), Reads::Of(1400))),
+    ("page_bot_whole", || Row::new(bot(), pages::wordpress(PAGE), Reads::Whole)),
+    ("page_bot_16k", || Row::new(bot(), pages::wordpress(PAGE), Reads::Of(16384))),
+    ("page_everything", || Row::new(everything(), pages::wordpress(PAGE), Reads::Whole)),
+    ("page_captured_bot", || Row::new(bot(), pages::captured(PAGE), Reads::Whole)),
+    ("page_captured_everything", || Row::new(everything(), pages::captured(PAGE), Reads::Whole)),
+    ("page_bytewise", || Row::new(everything(), pages::wordpress(SMALL), Reads::Of(1))),
+    ("page_bytewise_x4", || Row::new(everything(), pages::wordpress(4 * SMALL), Reads::Of(1))),
+    ("page_64", || Row::new(everything(), pages::wordpress(SMALL), Reads::Of(64))),
+    ("page_64_x4", || Row::new(everything(), pages::wordpress(4 * SMALL), Reads::Of(64))),
+    ("page_less_than", || hostile("", "<", 1, Reads::Whole)),
+    ("page_less_than_x4", || hostile("", "<", 4, Reads::Whole)),
+    ("page_open_tags", || hostile("", "<a b ", 1, Reads::Whole)),
+    ("page_open_tags_x4", || hostile("", "<a b ", 4, Reads::Whole)),
+    ("page_open_quotes", || hostile("", "<a b='", 1, Reads::Whole)),
+    ("page_open_quotes_x4", || hostile("", "<a b='", 4, Reads::Whole)),
+    ("page_attributes_64", || hostile("<a ", "b=c ", 1, Reads::Of(64))),
+    ("page_attributes_64_x4", || hostile("<a ", "b=c ", 4, Reads::Of(64))),
+    ("page_long_attribute", || hostile("<a b='", "x", 1, Reads::Of(1400))),
+    ("page_long_attribute_x4", || hostile("<a b='", "x", 4, Reads::Of(1400))),
+    ("page_open_comment", || hostile("<!--", "x", 1, Reads::Of(1400))),
+    ("page_open_comment_x4", || hostile("<!--", "x", 4, Reads::Of(1400))),
+    ("page_comment_flood", || hostile("", "<!--", 1, Reads::Of(64))),
+    ("page_comment_flood_x4", || hostile("", "<!--", 4, Reads::Of(64))),
+    ("page_end_tag_flood", || hostile("<script>", "</scrip", 1, Reads::Of(64))),
+    ("page_end_tag_flood_x4", || hostile("<script>", "</scrip", 4, Reads::Of(64))),
+    ("page_escape_flood", || hostile("<script>", "<!--<script ", 1, Reads::Of(64))),
+    ("page_escape_flood_x4", || hostile("<script>", "<!--<script ", 4, Reads::Of(64))),
+    ("sign_100", || sign(100, "6a7b21ce7cefbedbc5c660162dfa57547e792e8a925dbf9be82dd8f987ff8af8")),
+    ("sign_1k", || sign(1_000, "893206b24b362f7cdabe59e4501d463722761f074995702481e6ba595fe48710")),
+    ("sign_100k", || sign(100_000, "27829c759ca55aa44f2bad974d2a153919e4404b5e149b1581caf77b06a7fd0e")),
+    ("sign_1m", || sign(1_000_000, "39251df75f1923c10ddd88bb8524052c5c7e1b6c169bbc81b72187bb1877d9c5")),
+];
+
+const OPENAI: Work = Work::Deltas(Dialect::OpenAi);
+const AI_POWER: Work = Work::Deltas(Dialect::AiPower);
+
+fn bot() -> Work {
+    Work::Page(ScanOptions { bot_id: Some(pages::BOT_ID.to_owned()), ..ScanOptions::default() })
+}
+
+fn everything() -> Work {
+    Work::Page(ScanOptions { everything: true, ..ScanOptions::default() })
+}
+
+/// A page that is `head` and then one fragment over and over, and holds nothing.
+fn hostile(head: &str, fragment: &str, times: usize, reads: Reads) -> Row {
+    let page = head.to_owned() + &fragment.repeat(times * SMALL / fragment.len());
+    Row::new(everything(), (page, String::new()), reads)
+}
+
+/// The signatures were computed by Python's hashlib.
+fn sign(length: usize, expected: &str) -> Row {
+    Row::new(Work::Sign, (chat::words(length), expected.to_owned()), Reads::Whole)
+}
+
+impl Row {
+    fn new(work: Work, (bytes, expected): (String, String), reads: Reads) -> Self {
+        let ends = match reads {
+            Reads::Whole => vec![bytes.len()],
+            Reads::Event => bytes.match_indices("\n\n").map(|(at, end)| at + end.len()).collect(),
+            Reads::Of(size) => (0..bytes.len()).skip(size).step_by(size).chain([bytes.len()]).collect(),
+        };
+        Self { work, bytes: bytes.into_bytes(), ends, expected }
+    }
+
+    /// Bytes of its input.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Does the row's work once.
+    pub fn run(&self) -> String {
+        match &self.work {
+            Work::Events => self.events(),
+            Work::Deltas(dialect) => self.deltas(*dialect),
+            Work::Page(options) => self.page(options),
+            Work::Sign => tailrace_core::sign_request(TIMESTAMP, &String::from_utf8_lossy(&self.bytes), SECRET),
+        }
+    }
+
+    /// The same, for a caller that checks the text later.
+    pub fn done(self) -> Done {
+        let text = self.run();
+        Done { row: self, text }
+    }
+
+    fn reads(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    fn events(&self) -> String {
+        let mut text = String::with_capacity(self.expected.len());
+        let mut decoder = EventDecoder::new(MAX_EVENT_BYTES);
+        for read in self.reads() {
+            let result = decoder.feed(read, |event| {
+                text.push_str(event.data);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(result, Ok(()));
+        }
+        text
+    }
+
+    fn deltas(&self, dialect: Dialect) -> String {
+        let mut text = String::with_capacity(self.expected.len());
+        let mut decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
+        self.reads().for_each(|read| decoder.feed(read, &mut text));
+        decoder.close(true, &mut text);
+        text
+    }
+
+    fn page(&self, options: &ScanOptions) -> String {
+        let mut scanner = PageScanner::new(options.clone());
+        let _ = self.reads().any(|read| scanner.feed(read));
+        let page = scanner.close();
+        let tokens = |widget: &ChatWidget| [&*widget.nonce, &*widget.post_id, &*widget.bot_id].join(" ") + "\n";
+        page.widgets().iter().map(tokens).collect()
+    }
+}
+
+impl Done {
+    /// Panics when something else came than what had to come.
+    pub fn check(self) {
+        assert!(self.text == self.row.expected, "{} bytes gave a text of {}", self.row.size(), self.text.len());
+    }
+}
+
+const TIMESTAMP: i64 = 1_763_600_000_000;
+const SECRET: &str = "mill-pond";
