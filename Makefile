@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients bench-rust bench-instructions bench-instructions-renew lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients bench bench-rust bench-instructions bench-instructions-renew lint format wheel sdist clean
 
 all: lint test
 
@@ -69,6 +69,31 @@ target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
 $(GUNGRAUN_RUNNER):
 	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
+# -- speed -------------------------------------------------------------------------------------------------------------
+
+# The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
+DATE ?= $(shell date -u +%F)
+BENCH := .venv-bench/bin/python
+
+bench: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/bench && $(BIN)/maturin build --quiet --release --locked --out dist/bench
+	$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/bench/*.whl
+	$(BENCH) benchmarks/decode.py --date $(DATE)
+	$(BENCH) benchmarks/page.py --date $(DATE)
+	$(BENCH) benchmarks/sign.py --date $(DATE)
+	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
+	$(BENCH) benchmarks/plot.py --date $(DATE)
+
+.venv-bench/.installed: requirements-bench.lock $(VENV)/.installed
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	touch $@
+
+benchmarks/node_modules/.installed: benchmarks/package-lock.json
+	npm ci --prefix benchmarks --silent --no-audit --no-fund
+	touch $@
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 lint: $(VENV)/.built
@@ -94,5 +119,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) .venv-clients dist target
-	find python tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) .venv-clients .venv-bench benchmarks/node_modules dist target
+	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
