@@ -499,14 +499,24 @@ async def _each(source: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
+_LARGEST_READ = 256 * 2**10  # bytes, as many as one read of a socket may bring
+
+
 class _ChunkReader:
-    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off."""
+    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off.
+
+    A large chunk is read in pieces, and the loop has its turn between two of them.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes], owner: Any) -> None:
         self._chunks = chunks
         self._owner = owner
+        self._rest = memoryview(b"")
 
     async def read(self) -> bytes:
+        if self._rest:
+            await asyncio.sleep(0)
+            return self._piece()
         while True:
             try:
                 chunk = await anext(self._chunks)
@@ -517,8 +527,16 @@ class _ChunkReader:
                 raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
             if not isinstance(chunk, bytes | bytearray | memoryview):
                 raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
-            if chunk:
-                return bytes(chunk)
+            data = bytes(chunk)
+            if len(data) > _LARGEST_READ:
+                self._rest = memoryview(data)
+                return self._piece()
+            if data:
+                return data
+
+    def _piece(self) -> bytes:
+        piece, self._rest = bytes(self._rest[:_LARGEST_READ]), self._rest[_LARGEST_READ:]
+        return piece
 
     async def aclose(self) -> None:
         for closable in (self._chunks, self._owner):
