@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "DecodedReply", "Request", "RuledSession", "in_jar"]
 
 _TURN = 256 * 2**10  # bytes unpacked before the loop has its turn, as many as one read of a socket may bring
+_PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
 _PROXY_AUTHENTICATION = 407  # RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel
 
 
@@ -172,13 +173,16 @@ class DecodedReply(Reply):
             self._unpacked = 0
             await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn meanwhile
         while not (data := self._decoder.take()):
+            if data is None:
+                await asyncio.sleep(0)
+                continue
             sent = await self._receive()
             if not sent:
                 if not self._decoder.complete:
                     raise ReplyBrokenError("the reply's compressed data ends before its end")
                 return b""
             self._decoder.feed(sent)
-        self._unpacked += len(data)
+        self._unpacked += max(len(data), _PIECE_COST)
         return data
 
     def _fail(self, error: TailraceError) -> NoReturn:

@@ -19,6 +19,7 @@ from backports import zstd
 from loopback import serve
 
 from tailrace import stream_deltas
+from tailrace.transport import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,6 +84,37 @@ async def test_a_turn_of_the_loop_brings_a_bounded_number_of_bytes(
         total, most = await most_in_a_turn(read)
     assert total == len(BODY)
     assert most <= LARGEST_READ + HELD
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent"),
+    [
+        ("zstd", zstd.compress(b"") * 100_000),
+        ("gzip", gzip.compress(b"") * 50_000),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"") * 100_000)),
+    ],
+    ids=["zstd", "gzip", "twice"],
+)
+async def test_what_unpacks_to_nothing_leaves_the_loop_its_turns(
+    transport: Transport, coding: str, sent: bytes
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(sent, f"Content-Encoding: {coding}")
+
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serve(answer) as server, transport.session() as session:
+        reply = await session.get(server.url)
+        counting = asyncio.create_task(count())
+        assert await read_all(reply, max_bytes=0) == b""
+        counting.cancel()
+    assert turns > 500  # of at most 64 members each
 
 
 @pytest.mark.parametrize("chunks", [[BODY], [bytearray(BODY)], [memoryview(BODY)], [BODY[:1], BODY[1:]]])
