@@ -91,6 +91,7 @@ class Contender:
     shared: Callable[[Run], AbstractAsyncContextManager[Any]]
     package: str = "aiohttp"  # the module that must be there
     share: float = 1.0  # of the events sent back to back, where all would take too long
+    streams: int = 200
 
 
 # -- reading one stream ------------------------------------------------------------------------------------------------
@@ -330,7 +331,7 @@ CONTENDERS = {
         Contender(f"{OURS}, read()", ours_read, our_openai),
         Contender("tailrace, WordPressChatProvider", ours, our_wordpress),
         Contender("tailrace, stream_deltas over aiohttp", ours_response, session),
-        Contender("gpt4free", gpt4free, gpt4free_class, "g4f"),
+        Contender("gpt4free", gpt4free, gpt4free_class, "g4f", streams=20),  # it opens no more to one host
         Contender("httpx + httpx-sse + json", httpx_events, httpx_client, "httpx_sse", share=0.5),
         Contender("openai client, whole objects", objects, openai_client, "openai", share=0.1),
         Contender("litellm stream", objects, litellm_client, "litellm", share=0.05),
