@@ -45,30 +45,6 @@ test-clients: .venv-clients/.installed
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
 	touch $@
 
-# -- the core's speed --------------------------------------------------------------------------------------------------
-
-# Time by the clock, by Criterion: compares with the run before.
-bench-rust:
-	cargo bench --locked --package tailrace-core --bench time
-
-# Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
-GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
-GUNGRAUN_RUNNER := $(abspath target/tools/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner)
-INSTRUCTIONS := rust/core/benches/instructions.txt
-
-bench-instructions: target/instructions.json
-	scripts/compare_instructions.py $(INSTRUCTIONS) < $<
-
-bench-instructions-renew: target/instructions.json
-	scripts/compare_instructions.py --renew $(INSTRUCTIONS) < $<
-
-target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
-	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core --bench instructions -- --output-format=json > $@.part
-	mv $@.part $@
-
-$(GUNGRAUN_RUNNER):
-	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
-
 # -- speed -------------------------------------------------------------------------------------------------------------
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
@@ -93,6 +69,30 @@ bench: .venv-bench/.installed benchmarks/node_modules/.installed
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund
 	touch $@
+
+# -- the core's speed --------------------------------------------------------------------------------------------------
+
+# Time by the clock, by Criterion: compares with the run before.
+bench-rust:
+	cargo bench --locked --package tailrace-core --bench time
+
+# Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
+GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
+GUNGRAUN_RUNNER := $(abspath target/tools/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner)
+INSTRUCTIONS := rust/core/benches/instructions.txt
+
+bench-instructions: target/instructions.json
+	scripts/compare_instructions.py $(INSTRUCTIONS) < $<
+
+bench-instructions-renew: target/instructions.json
+	scripts/compare_instructions.py --renew $(INSTRUCTIONS) < $<
+
+target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
+	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core --bench instructions -- --output-format=json > $@.part
+	mv $@.part $@
+
+$(GUNGRAUN_RUNNER):
+	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
 

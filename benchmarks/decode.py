@@ -38,7 +38,7 @@ What is not like for like:
   was asked for. Both read an answer that is at hand, through an httpx transport without a socket. They got {fewer} of
   the 20,000 events, and litellm's other threads are not counted.
 - gpt4free is the function its OpenAI-compatible providers read replies with, on aiohttp's own stream reader, filled
-  before. It yields an object beside every chunk's text. `hand loop + json` is the bare form of its way: lines and json.
+  before. It yields an object beside every chunk's text. Lines and json in a hand loop are the bare form of its way.
 - httpx-sse and openai's decoder give events, not deltas; their data is read with the library named.
 - node is another language and another process. Its time is the process's CPU time, its compiler and collector
   included, taken in there; rounds interleave with ours by request. It works on strings of UTF-16.
@@ -141,10 +141,10 @@ def small_feeds(options: Options) -> Samples:
 
 def tables(grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequence[Contender]) -> Iterator[Table]:
     """The grid from several sides."""
-    names = [one.name for one in field if not one.buffered]
-    yield table("W1, ns an event, by feed", names, {feed: grid["W1", feed] for feed in workloads.FEEDS})
+    everyone = [one for one in field if not one.buffered]
+    yield table("W1, ns an event, by feed", everyone, {feed: grid["W1", feed] for feed in workloads.FEEDS})
     others = {workload: grid[workload, WIRE] for workload in STREAMS}
-    whole = [one.name for one in field if not one.buffered and (one.loop or one.share == 1)]
+    whole = [one for one in everyone if one.share == 1]
     yield table(f"Every stream in feeds of {WIRE}, ns an event", whole, others)
     for mine in (OURS, TEXT):
         yield Table(
@@ -155,14 +155,28 @@ def tables(grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequen
                 for workload in STREAMS
             ),
         )
-    yield table("One buffered body of 8 KB, ns a body", [one.name for one in field if one.buffered], bodies)
-    yield table("One event in small feeds, ns a byte", [SMALL, LARGE], {OURS: feeds})
+    yield table("One buffered body of 8 KB, ns a body", [one for one in field if one.buffered], bodies)
+    yield Table(
+        "One event in small feeds, ns a byte",
+        ("feeds", said(OURS)),
+        tuple((name, with_spread(feeds, name)) for name in (SMALL, LARGE)),
+    )
 
 
-def table(title: str, names: Sequence[str], columns: dict[str, Samples]) -> Table:
+def table(title: str, field: Sequence[Contender], columns: dict[str, Samples]) -> Table:
     """Contenders down, `columns` across."""
-    cells = tuple((name, *(with_spread(samples, name) for samples in columns.values())) for name in names)
-    return Table(title, ("contender", *columns), cells)
+    cells = ((label(one), *(with_spread(samples, one.name) for samples in columns.values())) for one in field)
+    return Table(title, ("contender", *columns), tuple(cells))
+
+
+def label(one: Contender) -> str:
+    """Its name, and of how many events its time is the mean, where not of all."""
+    return one.name if one.share == 1 else f"{one.name} ({events(one):,} events)"
+
+
+def events(one: Contender) -> int:
+    """How many events of W1 a contender gets."""
+    return int(STREAMS["W1"][1] * one.share)
 
 
 def against_fastest(samples: Samples, mine: str) -> str:
@@ -206,7 +220,7 @@ def said(mine: str) -> str:
 
 def fewer(field: Sequence[Contender]) -> str:
     """How many events the slow ones got."""
-    return " and ".join(f"{STREAMS['W1'][1] * one.share:,.0f}" for one in field if one.share < 1) or "fewer"
+    return " and ".join(f"{events(one):,}" for one in field if one.share < 1) or "fewer"
 
 
 if __name__ == "__main__":

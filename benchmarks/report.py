@@ -44,8 +44,9 @@ RESULTS = FOLDER / "results"
 ORDER = ("decode", "page", "sign", "memory", "endtoend")
 METHOD = """\
 Contenders take turns in one process, in another order each round, and every result is compared with what the generator
-put in. Times are CPU time of the thread: the median of the rounds, the quartiles in brackets. The machine's speed
-drifts, so the ratios count: each is the median of the rounds' own ratios."""
+put in; a turn under 50 ms is preceded by one that does not count. Times are CPU time of the thread: the median of the
+rounds, the quartiles in brackets. The machine's speed drifts, so the ratios count: each is the median of the rounds'
+own ratios."""
 LARGE = 100  # from here on figures are told without decimals
 
 

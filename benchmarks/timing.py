@@ -2,7 +2,9 @@
 
 A machine's speed drifts by the minute. Within a round all run under the same weather, so ratios are taken round by
 round and their median is told; absolute times are for orientation only. The order rotates, so that nobody always runs
-behind the same neighbour. The garbage collector rests while the clock runs, and what was returned is freed after it.
+behind the same neighbour; and a short turn is preceded by one that does not count, since it would be over before
+caches and branch predictors have forgotten that neighbour. A long turn has time for that. The garbage collector rests
+while the clock runs, and what was returned is freed after it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Measured", "Samples", "SelfTimed", "WrongResultError", "measure"]
+
+SHORT = 50_000_000  # nanoseconds
 
 
 class WrongResultError(Exception):
@@ -68,11 +72,12 @@ class Samples:
 def measure(contenders: Sequence[Measured], rounds: int) -> Samples:
     """`rounds` rounds after one to warm up; WrongResultError for a result that is not the workload's."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for contender in contenders:
-        sample(contender)
+    short = {contender.name for contender in contenders if sample(contender) * contender.units < SHORT}
     for number in range(rounds):
         turn = number % len(contenders)
         for contender in (*contenders[turn:], *contenders[:turn]):
+            if contender.name in short:
+                sample(contender)
             taken[contender.name].append(sample(contender))
     return Samples(taken)
 

@@ -117,7 +117,7 @@ def untyped_bodies(loads: Callable[[bytes], Any]) -> Callable[[Reply, Sequence[b
 
 CONTENDERS = (
     Contender(STRONGEST, typed, ("msgspec",), loop=True),
-    Contender("hand loop + json", untyped(json.loads), ("python",), loop=True),
+    Contender("hand loop + json, gpt4free's way", untyped(json.loads), ("python",), loop=True),
     Contender("msgspec, typed", typed_bodies, ("msgspec",), buffered=True),
     Contender("json", untyped_bodies(json.loads), ("python",), buffered=True),
 )

@@ -31,17 +31,33 @@ impl Usage {
     }
 }
 
-/// Each delta becomes a Python string straight from the core's slice.
+/// Each delta becomes a Python string straight from the core's slice, in the list that is returned.
 struct Strings<'py> {
-    py: Python<'py>,
-    found: Vec<Bound<'py, PyString>>,
+    list: Bound<'py, PyList>,
+    /// Memory ran out.
+    failed: Option<PyErr>,
+}
+
+impl<'py> Strings<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self { list: PyList::empty(py), failed: None }
+    }
+
+    fn into_list(self) -> PyResult<Bound<'py, PyList>> {
+        self.failed.map_or(Ok(self.list), Err)
+    }
 }
 
 impl DeltaSink for Strings<'_> {
     fn text(&mut self, text: &str) {
-        self.found.push(PyString::new(self.py, text));
+        if let Err(error) = self.list.append(PyString::new(self.list.py(), text)) {
+            self.failed = Some(error);
+        }
     }
 }
+
+/// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
+const BYTES_A_CHARACTER: usize = 16;
 
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
 #[pyclass(module = "tailrace")]
@@ -87,9 +103,9 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.feed(&bytes, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     /// The same deltas, joined.
@@ -97,7 +113,7 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut text = String::new();
+        let mut text = String::with_capacity(bytes.len() / BYTES_A_CHARACTER);
         decoder.deltas.feed(&bytes, &mut text);
         Ok(PyString::new(py, &text))
     }
@@ -107,9 +123,9 @@ impl DeltaDecoder {
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.close(complete, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     // A raised error leads, by its traceback, to frames that hold this decoder: the collector must see that circle.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import workloads
-from report import Figure, Options, Section, Table, publish
+from quote import quotation
+from report import RESULTS, Figure, Options, Section, Table, publish
 from timing import Measured, SelfTimed, WrongResultError, measure
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def test_who_takes_its_own_time_is_believed() -> None:
     assert samples.rounds == {"apart": [200, 200, 200, 200]}
 
 
-def test_every_round_begins_with_another_contender() -> None:
+def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twice() -> None:
     order: list[str] = []
     contenders = [Measured(name, lambda name=name: order.append(name) or name, name.__eq__, 1) for name in "abc"]  # type: ignore[misc,func-returns-value]
     measure(contenders, 3)
-    assert "".join(order[3:]) == "abcbcacab"
+    assert "".join(order[3:]) == "aabbccbbccaaccaabb"
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,8 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
         "decode",
         "sign",
     }
+
+
+def test_the_readme_quotes_the_newest_results() -> None:
+    newest = max(RESULTS.glob("*.json"))
+    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text("utf-8")
