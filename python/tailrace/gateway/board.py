@@ -25,8 +25,8 @@ __all__ = ["Board", "Known"]
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 
-PLACE_BYTES = 2**20
-"""The room of one worker: about 500 models' figures. Memory is taken only as far as it is written."""
+PLACE_BYTES = 4 * 2**20
+"""The room of one worker: 700 models' figures at their largest. Memory is taken only as far as it is written."""
 
 _HEAD = struct.Struct("<II")
 _READS = 5

@@ -152,6 +152,12 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *_args: Any, **details: Any) -> None:
+        """What aiohttp did not expect of a connection: what kind it was, and none of its words."""
+        error = details.get("exc_info")
+        level = logging.INFO if isinstance(error, web.RequestPayloadError) else logging.ERROR
+        log.log(level, "a connection ended with %s", type(error).__name__)
+
     def _start_clock(self) -> None:
         self._clock = asyncio.get_running_loop().call_later(self._door.settings.header_timeout, self._too_slow)
 

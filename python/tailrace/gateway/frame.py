@@ -173,11 +173,11 @@ def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) ->
         response.headers[name] = headers[name]
     if problem.status == _NO_KEY:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if problem.status in _CLOSING or problem.code == _STOPPING.code:
-        response.force_close()
+    if request.can_read_body or problem.status in _CLOSING or problem.code == _STOPPING.code:
+        response.force_close()  # a body that nobody reads, or a connection that is not to be used again
     return response
 
 
 _KEPT_HEADERS = {"Allow"}
 _NO_KEY = 401
-_CLOSING = frozenset({400, 408, 413, 415, 500})
+_CLOSING = frozenset({408, 413, 500})

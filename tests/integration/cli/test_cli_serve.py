@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from cli_process import finish, interrupt, read_until, run, start
+from cli_process import finish, interrupt, read_until, run, run_without_reader, start
 
 from tailrace.replica import Replica
 
@@ -151,6 +151,12 @@ async def test_a_missing_extra_is_named() -> None:
     assert stderr.decode() == (
         'tailrace: serving needs prometheus_client, which is not installed: pip install "tailrace[gateway]"\n'
     )
+
+
+@pytest.mark.parametrize("arguments", [["--replica"], ["--workers", "2"]])
+async def test_a_reader_that_is_not_there_is_141(arguments: list[str]) -> None:
+    end = await run_without_reader("serve", "--port", "0", *arguments)
+    assert (end.code, end.stderr) == (141, "")
 
 
 async def test_only_the_sites_named_are_served(replica: Replica, tmp_path: Path) -> None:

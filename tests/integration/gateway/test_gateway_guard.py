@@ -28,6 +28,7 @@ from gateway_frame import (
     post,
     read_answer,
     read_head,
+    until,
 )
 
 from tailrace.gateway.guard import MAX_QUERY_FIELDS
@@ -283,10 +284,22 @@ async def test_a_bomb_is_counted_while_it_is_decompressed(guarded: Served, site:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-async def test_a_body_that_is_not_what_it_says_is_refused(guarded: Served, encoding: str) -> None:
+async def test_a_body_that_is_not_what_it_says_is_refused(
+    guarded: Served, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
     for body in (b"not compressed at all", ENCODINGS[encoding](b"x" * 1000)[:-12]):
         answer = await ask(guarded.port, post(body, AUTHORIZED, f"Content-Encoding: {encoding}"))
         assert answer.status == 400
+    await until(lambda: guarded.gateway.traffic.connections == 0)
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_refusal_that_has_read_all_keeps_the_connection(guarded: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+    for body, status in ((b"{}", 400), (b"not json", 400), (None, 200)):
+        writer.write(post(body, AUTHORIZED))
+        assert (await read_answer(reader)).status == status
+    writer.close()
 
 
 async def test_a_large_body_is_refused_by_its_length_and_by_its_bytes(guarded: Served) -> None:
