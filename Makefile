@@ -8,7 +8,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 NPM := $(shell command -v npm)
 
 .PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench bench-rust bench-instructions \
-	bench-instructions-renew lint format wheel sdist clean
+	bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
 
 all: lint test
 
@@ -130,10 +130,34 @@ target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
 $(GUNGRAUN_RUNNER):
 	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
+# -- any input ---------------------------------------------------------------------------------------------------------
+
+# Each target of rust/fuzz for FUZZ_SECONDS, or for FUZZ_RUNS inputs; of some targets only: FUZZ_TARGETS="json sse".
+FUZZ_SECONDS ?= 60
+FUZZ := scripts/fuzz.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(FUZZ_TARGETS)
+
+fuzz: target/tools/bin/cargo-fuzz
+	$(FUZZ)
+
+# The same, and what was found is kept in rust/fuzz/corpora.
+fuzz-keep: target/tools/bin/cargo-fuzz
+	$(FUZZ) --keep
+
+# The streams without end, read as far as so many MiB each, by the core and through the wheel; the ordinary tests read less.
+SCALE_MIB ?= 10240
+
+scale: $(VENV)/.built
+	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core --test scale -- --nocapture --test-threads=1
+	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
+
+target/tools/bin/cargo-fuzz:
+	cargo install --quiet --locked --root target/tools cargo-fuzz
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 lint: $(VENV)/.built
 	cargo fmt --all --check
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	scripts/check-core-is-pure
 	$(BIN)/ruff check

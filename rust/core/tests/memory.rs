@@ -1,61 +1,15 @@
 //! What a decoder holds between reads and at most within one, by an allocator that counts.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
 
+use counting::held;
 use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, EventDecoder};
-
-/// Counts the bytes that the thread holds, and the most it ever held since last asked.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(more: usize, less: usize) {
-    HELD.set((HELD.get() + more).saturating_sub(less));
-    MOST.set(MOST.get().max(HELD.get()));
-}
-
-// SAFETY: every call goes on to the system's allocator as it came; only numbers are kept, and keeping them allocates
-// nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's duties are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size, layout.size());
-        // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Takes deltas and keeps none.
 struct Nowhere;
 
 impl DeltaSink for Nowhere {
     fn text(&mut self, _: &str) {}
-}
-
-/// Bytes held by what `work` returns, and the most that were held on the way.
-fn held<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    let before = HELD.get();
-    MOST.set(before);
-    let made = work();
-    (made, HELD.get() - before, MOST.get() - before)
 }
 
 /// An event as OpenAI sends it, with this content.
@@ -103,7 +57,7 @@ fn an_event_decoder_that_rests_holds_less_than_half_a_kilobyte() {
 
 #[test]
 fn a_read_of_whole_events_needs_no_memory_of_its_own() {
-    let stream = [event("a"), event(&"long ".repeat(1000)), event("\\n")].concat().repeat(300);
+    let stream = [event(&"long ".repeat(10_000)), event("a"), event("\\n")].concat().repeat(30);
     let (_, _, most) = held(|| fed(Dialect::OpenAi, &[stream.as_bytes()]));
     assert!(stream.len() > 1 << 20);
     assert!(most <= 16 * 1024, "{most} bytes");

@@ -1,11 +1,10 @@
-//! html5ever's tokenizer as an oracle, and pages to hold it against: assembled from valid and broken fragments.
+//! html5ever's tokenizer as an oracle.
 
 use std::cell::{Cell, RefCell};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::{RawKind, State};
 use html5ever::tokenizer::{BufferQueue, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
-use proptest::prelude::*;
 
 /// What both tokenizers are asked for. Text is that of raw elements only, pieces joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,41 +69,4 @@ pub fn oracle(page: &[u8]) -> Vec<Seen> {
     let _ = tokenizer.feed(&input);
     tokenizer.end();
     tokenizer.sink.seen.into_inner()
-}
-
-#[rustfmt::skip]
-const FRAGMENTS: &[&str] = &[
-    "<", ">", "/", "!", "-", "--", "=", "\"", "'", " ", "\n", "\r\n", "\t", "\u{c}", "\0", "a", "Z", "é", "&amp;", "&#x41",
-    "&notit;", "&copy=1", "&", "<<", "</", "</ ", "<!", "<!-", "<!--", "-->", "--!>", "<!-->", "<!--->", "<?php", "?>",
-    "<!DOCTYPE html>", "<!doctype html PUBLIC \"a>b\">", "<![CDATA[", "]]>", "<div", "<DIV class=x>", "</div>", "</DIV x=y>",
-    "<p a=1 A=2 b='x>y' c=\"<z>\" d>", "<a href=x/y/>", "<br/>", "<i =x =>", "<b a = 'x' b= c =d>", "<u a'b\"c<=\">\">",
-    "<script>", "<SCRIPT type=x>", "</script>", "</SCRIPT >", "</script/", "</scrip", "<script", "</scriptx>", "<style>",
-    "</style>", "<title>", "</title>", "</titl", "<textarea>", "</textarea\n>", "<noscript>", "</noscript>", "<iframe>",
-    "</iframe>", "<xmp>", "</xmp>", "<noembed>", "</noembed>", "<noframes>", "</noframes>", "<template>", "</template>",
-    "<div data-nonce=\"abc\" data-post-id=\"<22\">", "text", "<svg><path d='M0 0'/></svg>", "<plaintext>", "scRipt",
-    "<div class=wpaicg-chat-shortcode data-nonce=n1 data-post-id=1 data-bot-id=3>", "<DIV CLASS='x wpaicg-chatbox\ty'",
-    " data-nonce='&#97;b' ", " DATA-POST-ID = \"<7\"", " class=wpaicg-chat-shortcode", " data-bot-id=0>", "wpaicg-chatbox",
-    "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
-];
-
-pub fn page() -> impl Strategy<Value = Vec<u8>> {
-    let fragment = prop_oneof![
-        12 => proptest::sample::select(FRAGMENTS).prop_map(|text| text.as_bytes().to_vec()),
-        1 => proptest::collection::vec(any::<u8>(), 1..4),
-    ];
-    proptest::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
-}
-
-/// The page in pieces of these sizes, over and over.
-pub fn pieces<'a>(mut page: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut chunks = Vec::new();
-    for &size in sizes.iter().cycle() {
-        let (chunk, rest) = page.split_at(size.min(page.len()));
-        chunks.push(chunk);
-        page = rest;
-        if page.is_empty() {
-            break;
-        }
-    }
-    chunks
 }
