@@ -92,13 +92,21 @@ def problem_of(error: TailraceError) -> Problem:
         told, lasts = _told(error), not passes(error)
     return Problem(
         told.status,
-        told.message or str(error),
+        _cut(told.message or str(error), _LONGEST_MESSAGE),
         told.kind,
         param=told.param,
-        code=told.code,
+        code=None if told.code is None else _cut(told.code, _LONGEST_CODE),
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
+
+
+_LONGEST_MESSAGE = 2000  # characters; a site's word may be a page
+_LONGEST_CODE = 100
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 @dataclass(frozen=True, slots=True)
