@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients bench-rust bench-instructions bench-instructions-renew lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
 
 all: lint test
 
@@ -45,6 +45,31 @@ test-clients: .venv-clients/.installed
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
 	touch $@
 
+# -- speed -------------------------------------------------------------------------------------------------------------
+
+# The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
+DATE ?= $(shell date -u +%F)
+BENCH := .venv-bench/bin/python
+
+bench: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/bench && $(BIN)/maturin build --quiet --release --locked --out dist/bench
+	$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/bench/*.whl
+	$(BENCH) benchmarks/decode.py --date $(DATE)
+	$(BENCH) benchmarks/page.py --date $(DATE)
+	$(BENCH) benchmarks/sign.py --date $(DATE)
+	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
+	$(BENCH) benchmarks/plot.py --date $(DATE)
+
+.venv-bench/.installed: requirements-bench.lock $(VENV)/.installed
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	touch $@
+
+benchmarks/node_modules/.installed: benchmarks/package-lock.json
+	npm ci --prefix benchmarks --silent --no-audit --no-fund
+	touch $@
+
 # -- the core's speed --------------------------------------------------------------------------------------------------
 
 # Time by the clock, by Criterion: compares with the run before.
@@ -69,10 +94,34 @@ target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
 $(GUNGRAUN_RUNNER):
 	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
+# -- any input ---------------------------------------------------------------------------------------------------------
+
+# Each target of rust/fuzz for FUZZ_SECONDS, or for FUZZ_RUNS inputs; of some targets only: FUZZ_TARGETS="json sse".
+FUZZ_SECONDS ?= 60
+FUZZ := scripts/fuzz.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(FUZZ_TARGETS)
+
+fuzz: target/tools/bin/cargo-fuzz
+	$(FUZZ)
+
+# The same, and what was found is kept in rust/fuzz/corpora.
+fuzz-keep: target/tools/bin/cargo-fuzz
+	$(FUZZ) --keep
+
+# The streams without end, read as far as so many MiB each, by the core and through the wheel; the ordinary tests read less.
+SCALE_MIB ?= 10240
+
+scale: $(VENV)/.built
+	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core --test scale -- --nocapture --test-threads=1
+	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
+
+target/tools/bin/cargo-fuzz:
+	cargo install --quiet --locked --root target/tools cargo-fuzz
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 lint: $(VENV)/.built
 	cargo fmt --all --check
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
@@ -94,5 +143,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) .venv-clients dist target
-	find python tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) .venv-clients .venv-bench benchmarks/node_modules dist target
+	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -8,11 +8,14 @@ cancel the others; the fetch itself ends when nobody waits for it any more.
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -144,6 +147,9 @@ class TokenCache(Generic[T]):
             flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
+        except TailraceError as error:
+            # Each waiter has its own: what one notes on it (an attempt, a traceback) is no other call's.
+            raise copy.copy(error) from None
         finally:
             flight.waiting -= 1
             if flight.waiting == 0:

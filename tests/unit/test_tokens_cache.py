@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tailrace.errors import StreamError
 from tailrace.providers.wordpress import SiteTokens
 from tailrace.tokens import CacheKey, TokenCache, cache_key
 
@@ -141,6 +142,20 @@ async def test_a_failing_fetch_reaches_all_and_is_not_kept() -> None:
     assert [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == [RefusedError] * 3
     cached = await cache.get(KEY, at_once("fine"))
     assert (cached.value, cached.fresh) == ("fine", True)
+
+
+async def test_each_who_waits_is_told_of_a_failure_by_itself() -> None:
+    cache: TokenCache[str] = TokenCache()
+    fetch = Fetch(failure=StreamError("upstream", "down", status=503))
+    tasks = await waiting(cache, fetch, 3)
+    fetch.go.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(each) for each in told] == [str(fetch.failure)] * 3
+    for number, each in enumerate(told):
+        assert isinstance(each, StreamError)
+        assert (each.status, each.kind) == (503, "upstream")
+        each.add_note(f"call {number}")
+    assert [getattr(each, "__notes__", None) for each in told] == [["call 0"], ["call 1"], ["call 2"]]
 
 
 async def test_a_fetch_that_fails_while_it_is_cancelled_is_not_complained_about() -> None:

@@ -23,8 +23,8 @@ from tailrace.messages import Messages, Turn, parse_messages
 from tailrace.providers.conversation import Conversation
 from tailrace.retries import Retrying, RetryPolicy
 from tailrace.stream import ChatStream, Exchange, Opening
-from tailrace.transport import Session, Timeouts, Transport, make_transport
-from tailrace.transport.rules import checked_url
+from tailrace.transport import DEFAULT_LIMITS, Limits, Session, Timeouts, Transport, make_transport
+from tailrace.transport.rules import checked_seconds, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +61,7 @@ class CallOptions:
     cookies: Mapping[str, str] | None = field(repr=False)
     headers: Mapping[str, str] | None = field(repr=False)
     timeouts: Timeouts
+    limits: Limits
     transport: Transport | None
     world: World = field(repr=False)
     extra: Mapping[str, Any] = field(repr=False)
@@ -215,6 +216,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT,
         total_timeout: float | None = None,
         comments_restart_idle: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
         retry: RetryPolicy | None = None,
         site_limit: SiteLimit | None = None,
         world: World | None = None,
@@ -224,6 +226,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
         `proxy`: URL of an http, https or socks proxy, used for every request of the call. `timeout`: seconds for the
         first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
+        `limits`: the most that one reply may hold, and how many redirects a page may take.
         `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
         follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
         when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`:
@@ -234,12 +237,12 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
         """
         timeouts = Timeouts(
-            connect=_seconds("connect_timeout", connect_timeout),
-            first_byte=_seconds("timeout", timeout),
-            idle=_seconds("timeout", timeout),
-            total=_seconds("total_timeout", total_timeout),
+            connect=checked_seconds("connect_timeout", connect_timeout),
+            first_byte=checked_seconds("timeout", timeout),
+            idle=checked_seconds("timeout", timeout),
+            total=checked_seconds("total_timeout", total_timeout),
         )
-        _check_kinds(cookies, headers, proxy)
+        _check_kinds(cookies, headers, proxy, limits)
         site, endpoint = cls.place(url)
         options = CallOptions(
             model=model,
@@ -250,6 +253,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             cookies=cookies,
             headers=headers,
             timeouts=timeouts,
+            limits=limits,
             transport=transport,
             world=World() if world is None else world,
             extra=kwargs,
@@ -315,23 +319,14 @@ def at_origin(url: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def _check_kinds(cookies: object, headers: object, proxy: object) -> None:
+def _check_kinds(cookies: object, headers: object, proxy: object, limits: object) -> None:
     for name, given in (("cookies", cookies), ("headers", headers)):
         if given is not None and not isinstance(given, Mapping):
             raise InvalidRequestError(f"{name} must be a mapping of names to values, not {type(given).__name__}")
     if proxy is not None and not isinstance(proxy, str):
         raise InvalidRequestError(f"proxy must be a URL, not {type(proxy).__name__}")
-
-
-def _seconds(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_CLOCK:
-        raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
-    return float(value)
-
-
-_LONGEST_CLOCK = 1e6  # seconds: libcurl counts milliseconds in 32 bits
+    if not isinstance(limits, Limits):
+        raise InvalidRequestError(f"limits must be tailrace.transport.Limits, not {type(limits).__name__}")
 
 
 class Call(ABC):
@@ -377,6 +372,7 @@ class Call(ABC):
             headers=self.options.headers,
             proxy=self.options.proxy,
             timeouts=self.options.timeouts,
+            limits=self.options.limits,
         )
 
     async def aclose(self) -> None:

@@ -28,13 +28,13 @@ from tailrace.sites.verdicts import Verdict, store_verdict
 from tailrace.sites.watched import WatchedTransport
 from tailrace.tokens import TokenCache
 from tailrace.transport import Timeouts, make_transport
-from tailrace.transport.rules import checked_proxy, checked_url
+from tailrace.transport.rules import checked_proxy, checked_seconds, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tailrace import Page
+    from tailrace import ChatWidget, Page
     from tailrace.providers import ChatProvider
     from tailrace.sites.discovery import Look
     from tailrace.stream import ChatStream
@@ -115,11 +115,12 @@ async def doctor(
     Raises what `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and MissingRequirementsError; whatever
     the site does is in the result.
     """
-    if not timeout > 0:
-        raise errors.InvalidRequestError("timeout must be a number of seconds above 0")
+    if checked_seconds("timeout", timeout) is None:
+        raise errors.InvalidRequestError("timeout must be a number of seconds above 0: a diagnosis has to end")
     provider = site_named(site, dialect=dialect) if isinstance(site, str) else site
     wide = World() if world is None else world
     own = provider.own_options() if issubclass(provider, ProfiledSite) else {}
+    own.pop("retry", None)  # the failure is what we are here for
     clocks = {"timeout": timeout, "connect_timeout": timeout, "total_timeout": timeout * PATIENCE}
     options = {**own, **clocks, "world": wide}
     if proxy is not None:
@@ -337,9 +338,14 @@ class _Examination:
         release = f"; {found.release}" if found.release else ""
         if not look.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
-        widget = look.page.widget(bot_id=getattr(self._provider, "bot_id", None))
+        widget = self._widget_of(look.page)
         endpoint_of(look.url, self._provider.api_endpoint or None, widget.ajax_url)
         return _Fine(f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}")
+
+    def _widget_of(self, page: Page) -> ChatWidget:
+        """The bot that the provider asks for; else the page's first."""
+        provider = self._provider
+        return page.widget(bot_id=getattr(provider, "bot_id", None), name=getattr(provider, "bot_name", None))
 
     # -- one real answer -----------------------------------------------------------------------------------------------
 
@@ -348,7 +354,7 @@ class _Examination:
         begun = self._clock()
         wanted = self._look is not None and self._provider.dialect in _TOKENS_ON_PAGE
         if wanted and self._look is not None:
-            _check_nonce(self._look.page, getattr(self._provider, "bot_id", None))
+            self._check_nonce(self._look.page)
         seconds = self._clock() - begun
         if self._asking.post:
             await self._ask()
@@ -358,6 +364,12 @@ class _Examination:
             return _Skipped(f"{self._provider.dialect} has none")
         taken = self._asking.post and self._failure is None
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
+
+    def _check_nonce(self, page: Page) -> None:
+        """Raise what is wrong with the tokens of the page, or with those of the bot that the provider asks for."""
+        _ = page.tokens
+        if page.widgets and _asks_for_one(self._provider) and not self._widget_of(page).nonce:
+            raise errors.TokenNotFoundError("missing_nonce")
 
     async def _ask(self) -> None:
         """Send the message and wait for its first delta; what went wrong is kept for the step it belongs to."""
@@ -403,11 +415,8 @@ class _Examination:
         return _Fine(f"{self._stream.end}, {self._characters} characters")
 
 
-def _check_nonce(page: Page, bot_id: str | None) -> None:
-    """Raise what is wrong with the tokens of the page, or with those of the bot asked for."""
-    _ = page.tokens
-    if bot_id is not None and page.widgets and not page.widget(bot_id=bot_id).nonce:
-        raise errors.TokenNotFoundError("missing_nonce")
+def _asks_for_one(provider: type[ChatProvider]) -> bool:
+    return any(getattr(provider, name, None) is not None for name in ("bot_id", "bot_name"))
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

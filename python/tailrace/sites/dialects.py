@@ -31,11 +31,12 @@ class Dialect:
         return provider
 
 
+_BOTS = frozenset({"bot", "bot_name"})
 _SIGNED = frozenset({"secret_key_env", "password_env"})
 
 DIALECTS: Mapping[str, Dialect] = {
-    "ai-power": Dialect("WordPressChatProvider", frozenset({"bot"})),
-    "aipkit": Dialect("WordPressChatProvider", frozenset({"bot"})),  # which of the two it is, the page tells
+    "ai-power": Dialect("WordPressChatProvider", _BOTS | {"native_history"}),
+    "aipkit": Dialect("WordPressChatProvider", _BOTS),  # which of the two it is, the page tells
     "geminiprochat": Dialect("GeminiProChatProvider", _SIGNED),
     "chatgpt-demo": Dialect("ChatgptDemoProvider", _SIGNED),
     "openai": Dialect("OpenAIProvider", frozenset({"api_key_env"})),

@@ -18,7 +18,7 @@ from tailrace.providers.page import MAX_PAGE_BYTES, endpoint_of
 from tailrace.sites.dialects import DIALECTS
 from tailrace.sites.profiles import Settings
 from tailrace.transport import Timeouts, make_transport, read_all
-from tailrace.transport.rules import checked_url
+from tailrace.transport.rules import checked_seconds, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,8 +113,7 @@ async def discover(
     no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error status are no errors but what was found.
     """
     checked_site(url)
-    if timeout is not None and not timeout > 0:
-        raise InvalidRequestError("timeout must be a number of seconds above 0, or None for no clock")
+    checked_seconds("timeout", timeout)
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(make_transport()) if transport is None else transport
         timeouts = Timeouts(first_byte=timeout, idle=timeout)

@@ -25,6 +25,7 @@ from msgspec import Meta
 
 from tailrace.errors import InvalidRequestError, ProfileError, ProviderNotFoundError, ProxyError
 from tailrace.providers import provider_named
+from tailrace.retries import RetryPolicy
 from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
 from tailrace.transport.rules import checked_headers, checked_proxy, checked_url, origin
 
@@ -36,6 +37,7 @@ __all__ = [
     "FILE_NAME",
     "MAX_FILE_BYTES",
     "Profile",
+    "Retry",
     "Settings",
     "load_profiles",
     "profile_files",
@@ -51,16 +53,34 @@ _SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e6)]
+_Wait = Annotated[float, Meta(ge=0, lt=1e6)]
+_Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Rate = Annotated[float, Meta(ge=1, le=1e6)]
 _Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """How often a site is asked when a failure may pass, and how patiently: `tailrace.retries.RetryPolicy` as data."""
+
+    attempts: Annotated[int, Meta(ge=1, le=1000)] = 3
+    first_wait: _Wait | None = None
+    longest_wait: _Wait | None = None
+    longest_retry_after: _Wait | None = None
+
+    def policy(self) -> RetryPolicy:
+        """The policy; what is not said is the policy's own default."""
+        said = {name: getattr(self, name) for name in self.__struct_fields__}
+        return RetryPolicy(**{name: value for name, value in said.items() if value is not None})
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """What the table of a site may say. Names ending in ``_env`` are names of environment variables; times are seconds.
 
     `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a proxy that wants one.
-    At most `concurrency` calls are under way at once, and `rate` begun in `per` seconds (60 unless given).
+    At most `concurrency` calls are under way at once, and `rate` begun in `per` seconds (60 unless given). Without
+    `retry` nothing is asked twice. A reply larger than `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name`
+    the name its chat shows; `native_history` as `WordPressChatProvider` says.
 
     `cookies_env` holds cookies as a browser sends them (``name=value; name=value``), `headers_env` maps headers to
     variables.
@@ -70,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dialect: _Text = DEFAULT_DIALECT
     endpoint: _Text | None = None
     bot: _Text | None = None
+    bot_name: _Text | None = None
+    native_history: bool | None = None
     models: list[_Text] = []
     aliases: dict[str, _Text] = {}
     default_model: _Text | None = None
@@ -87,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     concurrency: _Count | None = None
     rate: _Rate | None = None
     per: _Seconds | None = None
+    retry: Retry | None = None
+    max_reply_bytes: _Bytes | None = None
 
     def variables(self) -> dict[str, str]:
         """The environment variables this site names, each with the key that names it."""
@@ -230,7 +254,8 @@ def _explained(message: str) -> tuple[str, str]:
         return f".{missing[1]}", "expected str, and it is missing"
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
-        return f"{path}.{unknown[1][:80]}", f"unknown key; expected one of {', '.join(Settings.__struct_fields__)}"
+        known = Retry.__struct_fields__ if path == ".retry" else Settings.__struct_fields__
+        return f"{path}.{unknown[1][:80]}", f"unknown key; expected one of {', '.join(known)}"
     return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
 
 

@@ -18,6 +18,7 @@ from tailrace.providers import ChatProvider, provider_named
 from tailrace.providers.base import checked_site
 from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
 from tailrace.sites.profiles import load_profiles, profile_files
+from tailrace.transport import Limits
 from tailrace.transport.rules import checked_url, origin
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def _profiled(profile: Profile, environ: Mapping[str, str]) -> type[ChatProvider
         "__doc__": f"The site {profile.name}, as {profile.file} describes it.",
         "__module__": __name__,
     }
-    if settings.bot is not None:
-        attributes["bot_id"] = settings.bot
+    chosen = {"bot_id": settings.bot, "bot_name": settings.bot_name, "native_history": settings.native_history}
+    attributes |= {name: value for name, value in chosen.items() if value is not None}
     if settings.concurrency is not None or settings.rate is not None:
         attributes["site_limit"] = _limit(profile.file, profile.name, settings.concurrency, settings.rate, settings.per)
     if settings.secret_key_env is not None:
@@ -170,6 +171,9 @@ class ProfiledSite(ChatProvider):
         plain = ("proxy", "timeout", "connect_timeout", "total_timeout")
         options: dict[str, Any] = {name: getattr(settings, name) for name in plain}
         options["headers"] = dict(settings.headers)
+        options["retry"] = settings.retry and settings.retry.policy()
+        if settings.max_reply_bytes is not None:
+            options["limits"] = Limits(max_reply_bytes=settings.max_reply_bytes)
         if settings.proxy_env is not None:
             options["proxy"] = cls._variable("proxy_env", settings.proxy_env)
         if _is_at(settings.url, url):

@@ -9,7 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace.errors import InvalidRequestError
-from tailrace.transport.base import Limits, Reply, Session, Timeouts, Transport, read_all, read_within
+from tailrace.transport.base import (
+    DEFAULT_LIMITS,
+    Limits,
+    Reply,
+    Session,
+    Timeouts,
+    Transport,
+    read_all,
+    read_within,
+)
 
 if TYPE_CHECKING:
     from tailrace.transport.impersonate import ImpersonateTransport
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from tailrace.transport.recorded import RecordingTransport
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "AiohttpTransport",
     "ImpersonateTransport",
     "Limits",

@@ -60,6 +60,13 @@ class Limits:
     max_reply_bytes: int | None = 256 * 2**20
     max_redirects: int = 5
 
+    def __post_init__(self) -> None:
+        for name, given in (("max_reply_bytes", self.max_reply_bytes), ("max_redirects", self.max_redirects)):
+            if given is None and name == "max_reply_bytes":
+                continue
+            if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+                raise errors.InvalidRequestError(f"{name} must be a whole number of 0 or more, not {given!r}")
+
 
 DEFAULT_TIMEOUTS = Timeouts()
 DEFAULT_LIMITS = Limits()

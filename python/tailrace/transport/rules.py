@@ -26,6 +26,7 @@ __all__ = [
     "checked_cookies",
     "checked_headers",
     "checked_proxy",
+    "checked_seconds",
     "checked_url",
     "is_challenge",
     "is_redirect",
@@ -45,6 +46,7 @@ DEFAULT_HEADERS: Mapping[str, str] = {
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PROXY_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
+_LONGEST_CLOCK = 1e6  # seconds: libcurl counts milliseconds in 32 bits
 _LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -114,6 +116,15 @@ def is_redirect(status: int) -> bool:
 def is_challenge(headers: Mapping[str, str]) -> bool:
     """Whether a guard says with the header ``cf-mitigated: challenge`` that it wants a browser."""
     return headers.get("cf-mitigated", "").strip().lower() == "challenge"
+
+
+def checked_seconds(name: str, value: float | None) -> float | None:
+    """A clock's seconds, or None for no clock; InvalidRequestError, which calls it `name`, for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_CLOCK:
+        raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
+    return float(value)
 
 
 def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:

@@ -31,16 +31,96 @@ impl Usage {
     }
 }
 
-/// Each delta becomes a Python string straight from the core's slice.
+/// Each delta becomes a Python string straight from the core's slice, in the list that is returned.
 struct Strings<'py> {
-    py: Python<'py>,
-    found: Vec<Bound<'py, PyString>>,
+    list: Bound<'py, PyList>,
+    /// Memory ran out.
+    failed: Option<PyErr>,
+}
+
+impl<'py> Strings<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self { list: PyList::empty(py), failed: None }
+    }
+
+    fn into_list(self) -> PyResult<Bound<'py, PyList>> {
+        self.failed.map_or(Ok(self.list), Err)
+    }
 }
 
 impl DeltaSink for Strings<'_> {
     fn text(&mut self, text: &str) {
-        self.found.push(PyString::new(self.py, text));
+        if let Err(error) = self.list.append(PyString::new(self.list.py(), text)) {
+            self.failed = Some(error);
+        }
     }
+}
+
+/// All deltas become one Python string. What is collected is handed over piece by piece, so that a large read does not
+/// need its text twice.
+struct Joined<'py> {
+    py: Python<'py>,
+    collected: String,
+    text: PyResult<Option<Bound<'py, PyString>>>,
+}
+
+/// Bytes collected at most.
+const COLLECTED_BYTES: usize = 16 * 1024;
+
+/// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
+const BYTES_A_CHARACTER: usize = 16;
+
+impl<'py> Joined<'py> {
+    fn new(py: Python<'py>, expected: usize) -> Self {
+        Self { py, collected: String::with_capacity(expected.min(COLLECTED_BYTES)), text: Ok(None) }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.collected.is_empty() {
+            self.join(PyString::new(self.py, &self.collected));
+            self.collected.clear();
+        }
+    }
+
+    fn join(&mut self, piece: Bound<'py, PyString>) {
+        self.text = match std::mem::replace(&mut self.text, Ok(None)) {
+            Ok(None) => Ok(Some(piece)),
+            Ok(Some(text)) => append(text, &piece).map(Some),
+            Err(error) => Err(error),
+        };
+    }
+
+    fn into_text(mut self) -> PyResult<Bound<'py, PyString>> {
+        self.hand_over();
+        Ok(self.text?.unwrap_or_else(|| PyString::new(self.py, "")))
+    }
+}
+
+impl DeltaSink for Joined<'_> {
+    fn text(&mut self, text: &str) {
+        if self.collected.len() + text.len() > COLLECTED_BYTES {
+            self.hand_over();
+        }
+        if text.len() > COLLECTED_BYTES {
+            self.join(PyString::new(self.py, text));
+        } else {
+            self.collected.push_str(text);
+        }
+    }
+}
+
+/// `text` and `piece`, without a copy of `text` where nobody else has it. (Concatenation as Python writes it copies: a
+/// read with 6 MiB of text would copy it 400 times, and hold it twice.)
+fn append<'py>(text: Bound<'py, PyString>, piece: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    let py = text.py();
+    let mut text = text.into_ptr();
+    // SAFETY: `text` is a reference of our own to a str, which the call takes and replaces by one to the longer str, or
+    // by null with an exception set; `piece` is a str and outlives the call.
+    let text = unsafe {
+        pyo3::ffi::PyUnicode_Append(&raw mut text, piece.as_ptr());
+        Bound::from_owned_ptr_or_err(py, text)?
+    };
+    Ok(text.cast_into()?)
 }
 
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
@@ -87,9 +167,9 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.feed(&bytes, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     /// The same deltas, joined.
@@ -97,9 +177,9 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut text = String::new();
-        decoder.deltas.feed(&bytes, &mut text);
-        Ok(PyString::new(py, &text))
+        let mut sink = Joined::new(py, bytes.len() / BYTES_A_CHARACTER);
+        decoder.deltas.feed(&bytes, &mut sink);
+        sink.into_text()
     }
 
     /// The end of the reply; `complete=False`: the transport broke. Returns what was held back.
@@ -107,9 +187,9 @@ impl DeltaDecoder {
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
-        let mut sink = Strings { py, found: Vec::new() };
+        let mut sink = Strings::new(py);
         decoder.deltas.close(complete, &mut sink);
-        PyList::new(py, sink.found)
+        sink.into_list()
     }
 
     // A raised error leads, by its traceback, to frames that hold this decoder: the collector must see that circle.

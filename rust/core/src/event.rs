@@ -3,11 +3,11 @@
 //! What is held is one event's known-field lines, at most as many bytes as the limit allows. Comments and unknown
 //! fields are dropped as they arrive, however long they are. No held byte is looked at again when more arrive.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use crate::limits::{Limit, LimitExceeded};
+use crate::limits::{KEPT_BYTES, Limit, LimitExceeded};
 use crate::line::{LineSplitter, Piece};
+use crate::utf8::decode;
 
 /// One dispatched event. It borrows from the decoder or from the bytes it was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,23 @@ impl<'a> Event<'a> {
     /// The event's type as the specification sees it: `message` unless a name was given.
     pub fn kind(&self) -> &'a str {
         self.name.filter(|name| !name.is_empty()).unwrap_or("message")
+    }
+}
+
+/// An event whose data is as it came: not yet decoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawEvent<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) data: &'a [u8],
+    id: &'a str,
+    id_number: u64,
+    retry: Option<u64>,
+}
+
+impl<'a> RawEvent<'a> {
+    /// The event with its data decoded.
+    pub(crate) fn with_data(&self, data: &'a str) -> Event<'a> {
+        Event { name: self.name, data, id: self.id, id_number: self.id_number, retry: self.retry }
     }
 }
 
@@ -58,7 +75,8 @@ pub struct EventDecoder {
 enum State {
     Open,
     Ended,
-    Failed(LimitExceeded),
+    /// An event was larger than the limit.
+    Failed,
 }
 
 /// The fields of the event being read.
@@ -79,6 +97,7 @@ struct Block {
 /// A line of which only a part has arrived.
 #[derive(Debug, Clone, Default)]
 struct PartialLine {
+    /// What came of it; of a `data` line only the beginning: its value goes to the block at once.
     bytes: Vec<u8>,
     fate: Fate,
 }
@@ -88,6 +107,11 @@ enum Fate {
     /// Still a beginning of a known field's name.
     #[default]
     Open,
+    /// `data:`, of which nothing more has come: a space would not be part of the value.
+    DataColon,
+    /// A `data` line whose value has begun.
+    Data,
+    /// Another known field's line.
     Known,
     /// A comment or an unknown field.
     Dropped,
@@ -119,16 +143,46 @@ impl EventDecoder {
         bytes: &[u8],
         mut sink: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
+        let mut input = bytes;
+        loop {
+            self.next(&mut input, |event| sink(event.with_data(&decode(event.data))))?;
+            if input.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads `input` up to the end of its next event, which goes to `sink`, or to its own end. Otherwise like
+    /// [`feed`](Self::feed).
+    pub(crate) fn next(
+        &mut self,
+        input: &mut &[u8],
+        sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LimitExceeded> {
         match self.state {
             State::Open => {}
-            State::Ended => return Ok(()),
-            State::Failed(error) => return Err(error),
+            State::Ended => {
+                *input = &[];
+                return Ok(());
+            }
+            State::Failed => return Err(self.limit()),
         }
-        let result = self.read(bytes, &mut sink);
-        if let Err(error) = result {
-            self.release(State::Failed(error));
+        let result = self.read(input, sink);
+        if result.is_err() {
+            self.release(State::Failed);
         }
         result
+    }
+
+    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of the line end before.
+    pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
+        self.lines.end_line(input);
+        self.lines.is_past_mark() && self.block.size == 0 && !self.line.started() && matches!(self.state, State::Open)
+    }
+
+    /// Bytes that the known-field lines of one event may have.
+    pub(crate) fn max_event_bytes(&self) -> usize {
+        self.max_event_bytes
     }
 
     /// Ends the stream. An unfinished block is dropped, as the specification says; later bytes are ignored.
@@ -146,7 +200,7 @@ impl EventDecoder {
     /// The limit that was passed, which every later call reports.
     pub fn error(&self) -> Option<LimitExceeded> {
         match self.state {
-            State::Failed(error) => Some(error),
+            State::Failed => Some(self.limit()),
             State::Open | State::Ended => None,
         }
     }
@@ -169,28 +223,31 @@ impl EventDecoder {
         self.end_line();
         if self.block.has_data {
             self.set_last_event_id();
-            let data = String::from_utf8_lossy(&self.block.data);
-            sink(self.block.event(&data, &self.last_event_id, self.id_number));
+            let event = self.block.event(&self.block.data, &self.last_event_id, self.id_number);
+            sink(event.with_data(&decode(event.data)));
         }
         self.release(State::Ended);
     }
 
     fn read(
         &mut self,
-        mut input: &[u8],
-        sink: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+        input: &mut &[u8],
+        sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
         // The block's data when it is one line that lies whole in `input`: dispatched from there, without a copy.
         let mut whole: Option<&[u8]> = None;
-        while let Some(piece) = self.lines.next(&mut input) {
+        while let Some(piece) = self.lines.next(input) {
             if !piece.ended || self.line.started() {
+                self.block.keep(whole.take());
                 if self.extend_line(&piece)? {
-                    self.block.keep(whole.take());
                     self.end_line();
                 }
             } else if piece.bytes.is_empty() {
-                if self.dispatch(whole.take(), sink).is_break() {
-                    self.release(State::Ended);
+                if self.block.size > 0 {
+                    self.dispatch(whole, input, sink);
+                    if input.is_empty() {
+                        self.rest();
+                    }
                     return Ok(());
                 }
             } else if let Some((field, value)) = split_field(piece.bytes) {
@@ -205,6 +262,7 @@ impl EventDecoder {
             }
         }
         self.block.keep(whole);
+        self.rest();
         Ok(())
     }
 
@@ -214,28 +272,53 @@ impl EventDecoder {
         if self.line.fate == Fate::Open {
             let (head, tail) = rest.split_at(rest.len().min(LONGEST_HEAD - self.line.bytes.len()));
             self.line.bytes.extend_from_slice(head);
-            self.line.fate = fate(&self.line.bytes);
             rest = tail;
-            if self.line.fate == Fate::Known {
-                self.count(self.line.bytes.len())?;
-            }
+            self.decide_line()?;
         }
-        if self.line.fate == Fate::Known {
-            self.count(rest.len())?;
-            self.line.bytes.extend_from_slice(rest);
-        } else if self.line.fate == Fate::Open && piece.ended {
+        match self.line.fate {
+            Fate::DataColon | Fate::Data => {
+                self.count(rest.len())?;
+                self.extend_data(rest);
+            }
+            Fate::Known => {
+                self.count(rest.len())?;
+                self.line.bytes.extend_from_slice(rest);
+            }
             // A field's name without a colon.
-            if split_field(&self.line.bytes).is_some() {
+            Fate::Open if piece.ended && split_field(&self.line.bytes).is_some() => {
                 self.count(self.line.bytes.len())?;
             }
+            Fate::Open | Fate::Dropped => {}
         }
         Ok(piece.ended)
+    }
+
+    /// Finds out what the unfinished line is, as far as its beginning tells.
+    fn decide_line(&mut self) -> Result<(), LimitExceeded> {
+        self.line.fate = fate(&self.line.bytes);
+        if matches!(self.line.fate, Fate::Open | Fate::Dropped) {
+            return Ok(());
+        }
+        self.count(self.line.bytes.len())?;
+        if let Some((Field::Data, value)) = split_field(&self.line.bytes) {
+            self.block.push_data(value);
+        }
+        Ok(())
+    }
+
+    /// Adds a piece of the value of a `data` line that comes in pieces.
+    fn extend_data(&mut self, mut piece: &[u8]) {
+        if self.line.fate == Fate::DataColon && !piece.is_empty() {
+            piece = piece.strip_prefix(b" ").unwrap_or(piece);
+            self.line.fate = Fate::Data;
+        }
+        self.block.data.extend_from_slice(piece);
     }
 
     fn end_line(&mut self) {
         let fate = std::mem::take(&mut self.line.fate);
         let mut line = std::mem::take(&mut self.line.bytes);
-        if fate != Fate::Dropped
+        if matches!(fate, Fate::Open | Fate::Known)
             && let Some((field, value)) = split_field(&line)
         {
             self.apply(field, value);
@@ -247,15 +330,19 @@ impl EventDecoder {
     fn count(&mut self, bytes: usize) -> Result<(), LimitExceeded> {
         self.block.size += bytes;
         if self.block.size > self.max_event_bytes {
-            return Err(LimitExceeded { limit: Limit::Event, bytes: self.max_event_bytes });
+            return Err(self.limit());
         }
         Ok(())
+    }
+
+    fn limit(&self) -> LimitExceeded {
+        LimitExceeded { limit: Limit::Event, bytes: self.max_event_bytes }
     }
 
     fn apply(&mut self, field: Field, value: &[u8]) {
         match field {
             Field::Data => self.block.push_data(value),
-            Field::Event => self.block.set_name(&String::from_utf8_lossy(value)),
+            Field::Event => self.block.set_name(&decode(value)),
             Field::Id => self.block.set_id(value),
             Field::Retry => {
                 if let Some(milliseconds) = parse_retry(value) {
@@ -270,22 +357,34 @@ impl EventDecoder {
     fn dispatch(
         &mut self,
         whole: Option<&[u8]>,
-        sink: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        input: &mut &[u8],
+        mut sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
+    ) {
         self.set_last_event_id();
         let mut flow = ControlFlow::Continue(());
         if self.block.has_data {
-            let data: Cow<'_, str> = String::from_utf8_lossy(whole.unwrap_or(&self.block.data));
-            flow = sink(self.block.event(&data, &self.last_event_id, self.id_number));
+            let data = whole.unwrap_or(&self.block.data);
+            flow = sink(self.block.event(data, &self.last_event_id, self.id_number));
         }
         self.block.clear();
-        flow
+        if flow.is_break() {
+            *input = &[];
+            self.release(State::Ended);
+        }
     }
 
     fn set_last_event_id(&mut self) {
         if self.block.has_id {
             std::mem::swap(&mut self.last_event_id, &mut self.block.id);
             self.id_number += 1;
+        }
+    }
+
+    /// The read is over. A stream that rests between two events holds no buffer.
+    fn rest(&mut self) {
+        if self.block.size == 0 && !self.line.started() {
+            self.block.data = Vec::new();
+            self.line.bytes = Vec::new();
         }
     }
 
@@ -304,8 +403,8 @@ impl PartialLine {
 }
 
 impl Block {
-    fn event<'a>(&'a self, data: &'a str, id: &'a str, id_number: u64) -> Event<'a> {
-        Event { name: self.has_name.then_some(self.name.as_str()), data, id, id_number, retry: self.retry }
+    fn event<'a>(&'a self, data: &'a [u8], id: &'a str, id_number: u64) -> RawEvent<'a> {
+        RawEvent { name: self.has_name.then_some(self.name.as_str()), data, id, id_number, retry: self.retry }
     }
 
     /// Copies the data line that could not be dispatched from where it lay.
@@ -333,13 +432,16 @@ impl Block {
         if memchr::memchr(0, value).is_none() {
             self.has_id = true;
             self.id.clear();
-            self.id.push_str(&String::from_utf8_lossy(value));
+            self.id.push_str(&decode(value));
         }
     }
 
     fn clear(&mut self) {
         self.size = 0;
         self.data.clear();
+        if self.data.capacity() > KEPT_BYTES {
+            self.data = Vec::new();
+        }
         self.has_data = false;
         self.has_name = false;
         self.has_id = false;
@@ -354,7 +456,12 @@ const LONGEST_HEAD: usize = 6;
 fn fate(head: &[u8]) -> Fate {
     const NAMES: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
     if head.contains(&b':') {
-        return if split_field(head).is_some() { Fate::Known } else { Fate::Dropped };
+        return match split_field(head) {
+            Some((Field::Data, _)) if head.len() == LONGEST_HEAD => Fate::Data,
+            Some((Field::Data, _)) => Fate::DataColon,
+            Some(_) => Fate::Known,
+            None => Fate::Dropped,
+        };
     }
     if NAMES.iter().any(|name| name.starts_with(head)) { Fate::Open } else { Fate::Dropped }
 }

@@ -4,8 +4,10 @@
 //! too. Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one win.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::limits::MAX_JSON_DEPTH;
+use crate::utf8::validate;
 
 /// What kind of value comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,21 +131,18 @@ impl<'a> Reader<'a> {
         self.whitespace();
         self.require(b'"')?;
         let start = self.position;
-        let mut escaped = false;
-        loop {
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(byte) if byte >= 0x20 => self.position += 1,
-                _ => return Err(self.unexpected()),
+        let inside = &self.text.as_bytes()[start..];
+        let plain = plain_run(inside);
+        match string_end_from(plain, inside) {
+            Ok(length) => {
+                self.position += length + 1;
+                Ok(Text { raw: &self.text[start..start + length], plain })
+            }
+            Err(length) => {
+                self.position += length;
+                Err(self.unexpected())
             }
         }
-        let raw = &self.text[start..self.position];
-        self.position += 1;
-        Ok(Text { raw, escaped })
     }
 
     /// Reads a number and returns it as it is written.
@@ -293,25 +292,6 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Past one escape, from its backslash.
-    fn escape(&mut self) -> Result<(), JsonError> {
-        self.position += 1;
-        match self.byte() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.position += 1,
-            Some(b'u') => {
-                self.position += 1;
-                for _ in 0..4 {
-                    match self.byte() {
-                        Some(byte) if byte.is_ascii_hexdigit() => self.position += 1,
-                        _ => return Err(self.unexpected()),
-                    }
-                }
-            }
-            _ => return Err(self.unexpected()),
-        }
-        Ok(())
-    }
-
     fn digits(&mut self) -> Result<(), JsonError> {
         let rest = &self.text.as_bytes()[self.position..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -352,89 +332,254 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a str,
-    escaped: bool,
+    /// Bytes before the first escape. (A flag would do, were a struct that ends in one not slower to hand around.)
+    plain: usize,
 }
 
 impl<'a> Text<'a> {
     /// The text with its escapes decoded; borrowed when there are none. A surrogate pair is one character, each lone
     /// surrogate one U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
-        if !self.escaped {
+        if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
         }
-        let mut text = String::with_capacity(self.raw.len());
-        self.decode_into(&mut text);
-        Cow::Owned(text)
+        let mut text = Vec::with_capacity(self.raw.len());
+        Cow::Owned(self.decode_with(&mut text).to_owned())
     }
 
     /// Like [`decode`](Self::decode), with `scratch` as the place for a text that has escapes.
-    pub fn decode_with<'b>(self, scratch: &'b mut String) -> &'b str
+    pub fn decode_with<'b>(self, scratch: &'b mut Vec<u8>) -> &'b str
     where
         'a: 'b,
     {
-        if !self.escaped {
+        if !self.is_escaped() {
             return self.raw;
         }
         scratch.clear();
         self.decode_into(scratch);
-        scratch
+        validate(scratch).unwrap_or_default()
     }
 
-    /// Appends to `target` what [`decode`](Self::decode) returns.
-    pub fn decode_into(self, target: &mut String) {
-        let mut rest = self.raw;
-        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-            target.push_str(&rest[..at]);
-            let (character, length) = unescape(&rest.as_bytes()[at..]);
-            target.push(character);
-            rest = &rest[at + length..];
-        }
-        target.push_str(rest);
+    /// Appends to `target` the UTF-8 of what [`decode`](Self::decode) returns.
+    pub fn decode_into(self, target: &mut Vec<u8>) {
+        decode_run(self.raw.as_bytes(), target);
     }
 
     /// True when the string is `""`.
     pub fn is_empty(self) -> bool {
         self.raw.is_empty()
     }
+
+    /// Where the string stands in `whole`, when that is the text it was read from.
+    pub(crate) fn place_in(self, whole: &str) -> Option<Range<usize>> {
+        let start = self.raw.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+        let place = start..start.checked_add(self.raw.len())?;
+        (place.end <= whole.len()).then_some(place)
+    }
+
+    fn is_escaped(self) -> bool {
+        self.plain < self.raw.len()
+    }
 }
 
 impl PartialEq<str> for Text<'_> {
     fn eq(&self, other: &str) -> bool {
-        if self.escaped { self.decode() == other } else { self.raw == other }
+        if self.is_escaped() { self.decode() == other } else { self.raw == other }
     }
 }
 
-/// The character that a validated escape stands for, and the escape's length.
-fn unescape(escape: &[u8]) -> (char, usize) {
-    let character = match escape[1] {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unescape_unicode(escape),
-        other => char::from(other),
-    };
-    (character, 2)
+/// Reads a string from behind its opening quote, and returns the offset of the closing one. The error is the offset of
+/// the byte that cannot stand there, or the length of `bytes` when the string does not end in them. Bytes of
+/// characters beyond ASCII pass, valid or not.
+pub(crate) fn string_end(bytes: &[u8]) -> Result<usize, usize> {
+    string_end_from(plain_run(bytes), bytes)
 }
 
-fn unescape_unicode(escape: &[u8]) -> (char, usize) {
+/// The same, where a [`plain_run`] is behind already.
+fn string_end_from(plain: usize, bytes: &[u8]) -> Result<usize, usize> {
+    let mut at = plain;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at),
+            Some(b'\\') => at += 1 + escape(&bytes[at + 1..]).map_err(|offset| at + 1 + offset)?,
+            _ => return Err(at),
+        }
+        at += plain_run(&bytes[at..]);
+    }
+}
+
+/// Reads a string as [`string_end`] does and decodes it, with `scratch` as the place for one that has escapes. `None`
+/// when it is no valid string, or not UTF-8.
+pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<(&'a str, usize)> {
+    let plain = plain_run(bytes);
+    if bytes.get(plain) == Some(&b'"') {
+        return Some((validate(&bytes[..plain])?, plain));
+    }
+    scratch.clear();
+    scratch.extend_from_slice(&bytes[..plain]);
+    let length = plain + decode_run(&bytes[plain..], scratch);
+    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+}
+
+/// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
+fn escape(bytes: &[u8]) -> Result<usize, usize> {
+    match bytes {
+        [kind, ..] if UNESCAPED[usize::from(*kind)] > 0 => Ok(1),
+        [b'u', digits @ ..] => match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
+            4 => Ok(5),
+            count => Err(1 + count),
+        },
+        _ => Err(0),
+    }
+}
+
+/// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a control character.
+fn plain_run(bytes: &[u8]) -> usize {
+    // Most strings are short; what is long goes by in blocks, which the compiler turns into vector instructions.
+    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK / 2));
+    let run = plain_words(head);
+    if run < head.len() {
+        return run;
+    }
+    let (blocks, _) = rest.as_chunks::<BLOCK>();
+    let plain = blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+    run + plain + plain_words(&rest[plain..])
+}
+
+fn plain_words(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<WORD>();
+    for (place, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return place * WORD + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let run = tail.iter().take_while(|&&byte| !is_special(byte)).count();
+    words.len() * WORD + run
+}
+
+/// Bytes looked at together in a long string.
+const BLOCK: usize = 64;
+
+/// Bytes looked at together in a short one.
+const WORD: usize = 8;
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn is_plain(block: &[u8; BLOCK]) -> bool {
+    // The smaller of these is zero where a byte is special.
+    let least = |least: u8, &byte: &u8| least.min(byte ^ b'\\').min((byte ^ 2).saturating_sub(0x20));
+    block.iter().fold(u8::MAX, least) > 0
+}
+
+/// The high bit of the first byte of eight that is special, and perhaps of some behind it.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH_BITS: u64 = ONES * 0x80;
+    let backslashes = word ^ (ONES * u64::from(b'\\'));
+    // Of all bytes only control characters and the quote are less than 0x21 with this bit turned over.
+    let turned = word ^ (ONES * 2);
+    // Subtracting borrows from the next byte only where a byte was found, so that the first one found is right.
+    let found = (backslashes.wrapping_sub(ONES) & !backslashes) | (turned.wrapping_sub(ONES * 0x21) & !turned);
+    found & HIGH_BITS
+}
+
+/// Decodes the inside of a string and appends it to `target`, up to the first byte that does not belong there: the
+/// closing quote, a control character, a wrong escape. Returns how many bytes come before it.
+fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
+    let mut read = 0;
+    loop {
+        let length = target.len();
+        target.resize(length + WINDOW, 0);
+        let (more, written) = decode_window(&bytes[read..], &mut target[length..]);
+        target.truncate(length + written);
+        read += more;
+        if written + WORD <= WINDOW {
+            return read;
+        }
+    }
+}
+
+/// Room for a part of a text that is decoded: so much of it is written without asking for more.
+const WINDOW: usize = 256;
+
+/// Decodes as [`decode_run`] does, until there is no room for another word. Returns how many bytes were read and
+/// written.
+fn decode_window(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
+    let (mut read, mut written) = (0, 0);
+    while let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<WORD>) {
+        let plain = copy_plain(&bytes[read..], place);
+        read += plain;
+        written += plain;
+        if plain == WORD {
+            continue;
+        }
+        let escape = &bytes[read..];
+        let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<4>) else { break };
+        let Some([b'\\', kind]) = escape.first_chunk() else { break };
+        place[0] = UNESCAPED[usize::from(*kind)];
+        let (length, size) = if place[0] > 0 {
+            (2, 1)
+        } else if let Some((character, length)) = unescape_unicode(escape) {
+            (length, character.encode_utf8(place).len())
+        } else {
+            break;
+        };
+        read += length;
+        written += size;
+    }
+    (read, written)
+}
+
+/// Copies what comes before a special byte, a word at most.
+#[inline]
+fn copy_plain(bytes: &[u8], place: &mut [u8; WORD]) -> usize {
+    if let Some(word) = bytes.first_chunk::<WORD>() {
+        *place = *word;
+        let special = special_bytes(u64::from_le_bytes(*word));
+        return if special == 0 { WORD } else { special.trailing_zeros() as usize / 8 };
+    }
+    let plain = bytes.iter().take_while(|&&byte| !is_special(byte)).count();
+    place[..plain].copy_from_slice(&bytes[..plain]);
+    plain
+}
+
+/// The byte that an escape of two characters stands for, by its second one; 0 where there is no such escape. A table:
+/// which escape comes next cannot be foreseen, and a branch that is taken wrongly costs more than all else here.
+const UNESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0c;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
+
+/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written as.
+fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
     const LONE: char = char::REPLACEMENT_CHARACTER;
-    let unit = code_unit(&escape[2..6]);
+    let unit = code_unit(escape)?;
     if !(0xD800..0xDC00).contains(&unit) {
-        return (char::from_u32(unit).unwrap_or(LONE), 6);
+        return Some((char::from_u32(unit).unwrap_or(LONE), 6));
     }
-    let low = match escape.get(6..12) {
-        Some([b'\\', b'u', digits @ ..]) => code_unit(digits),
-        _ => 0,
-    };
-    if !(0xDC00..0xE000).contains(&low) {
-        return (LONE, 6);
+    match escape.get(6..).and_then(code_unit) {
+        Some(low @ 0xDC00..0xE000) => {
+            let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+            Some((char::from_u32(joined).unwrap_or(LONE), 12))
+        }
+        _ => Some((LONE, 6)),
     }
-    let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-    (char::from_u32(joined).unwrap_or(LONE), 12)
 }
 
-fn code_unit(digits: &[u8]) -> u32 {
-    digits.iter().fold(0, |unit, &digit| (unit << 4) | char::from(digit).to_digit(16).unwrap_or(0))
+/// The number in `\uXXXX`.
+fn code_unit(escape: &[u8]) -> Option<u32> {
+    let digits = escape.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, &digit| Some((unit << 4) | char::from(digit).to_digit(16)?))
 }

@@ -21,6 +21,9 @@ pub(crate) const ERROR_WORDS_BYTES: usize = 64 * 1024;
 /// Bytes kept, for an error's `raw`, of what was received and not delivered: 4 KiB.
 pub(crate) const RAW_KEPT_BYTES: usize = 4 * 1024;
 
+/// Bytes of a buffer that is kept for the next event instead of being given back: 4 KiB.
+pub(crate) const KEPT_BYTES: usize = 4 * 1024;
+
 /// Which limit was passed; named as the option that sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -28,25 +28,37 @@ pub(crate) struct LineSplitter {
 impl LineSplitter {
     /// Takes the next piece off `input`; `None` when nothing is left of it.
     pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
-        if self.mark < BYTE_ORDER_MARK.len()
+        if !self.is_past_mark()
             && let Some(piece) = self.start(input)
         {
             return Some(piece);
         }
-        if self.after_return && !input.is_empty() {
-            self.after_return = false;
-            *input = input.strip_prefix(b"\n").unwrap_or(input);
-        }
-        if input.is_empty() {
-            return None;
-        }
-        let Some(end) = memchr2(b'\n', b'\r', input) else {
-            return Some(Piece { bytes: std::mem::take(input), ended: false });
+        self.end_line(input);
+        // An empty line is found without a search.
+        let end = match input.first()? {
+            b'\n' | b'\r' => 0,
+            _ => match memchr2(b'\n', b'\r', input) {
+                Some(end) => end,
+                None => return Some(Piece { bytes: std::mem::take(input), ended: false }),
+            },
         };
         let (bytes, rest) = input.split_at(end);
         self.after_return = rest[0] == b'\r';
         *input = &rest[1..];
         Some(Piece { bytes, ended: true })
+    }
+
+    /// Drops the LF of a CRLF whose CR was the last byte taken.
+    pub(crate) fn end_line(&mut self, input: &mut &[u8]) {
+        if self.after_return && !input.is_empty() {
+            self.after_return = false;
+            *input = input.strip_prefix(b"\n").unwrap_or(input);
+        }
+    }
+
+    /// Whether a byte order mark would no longer be one.
+    pub(crate) fn is_past_mark(&self) -> bool {
+        self.mark == BYTE_ORDER_MARK.len()
     }
 
     /// Drops the byte order mark; a beginning of one that turns out to be something else is given out after all.
@@ -58,7 +70,7 @@ impl LineSplitter {
             }
             *input = &input[1..];
             self.mark += 1;
-            if self.mark == BYTE_ORDER_MARK.len() {
+            if self.is_past_mark() {
                 break;
             }
         }

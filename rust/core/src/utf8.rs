@@ -2,6 +2,19 @@
 //!
 //! Invalid bytes become U+FFFD, one for each maximal subpart (WHATWG Encoding, "UTF-8 decode without BOM").
 
+use std::borrow::Cow;
+
+/// The text of `bytes`, when they are valid.
+pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// The text of `bytes`, borrowed when they are valid.
+pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    // The lossy decoder alone would look at each byte on its own.
+    validate(bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Decodes UTF-8 that arrives in chunks; holds at most the three bytes of an unfinished character.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Utf8Decoder {

@@ -1,85 +1,28 @@
 //! Pages as properties: any page and any splits, the widgets that an HTML tokenizer finds; and what none may cost.
 
+#[path = "checks/page.rs"]
+mod checked;
+#[path = "checks/cutting.rs"]
+mod cutting;
+mod fragments;
+#[path = "checks/oracle.rs"]
 mod oracle;
 
-use oracle::{Seen, oracle, page, pieces, sizes};
+use fragments::page;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tailrace_core::{MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, WidgetKind, scan_page};
-
-/// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no template.
-fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
-    let (mut templates, mut widgets) = (0_usize, Vec::new());
-    for seen in oracle(page) {
-        match seen {
-            Seen::Start(name, attributes) => {
-                templates += usize::from(name == "template");
-                if templates == 0 {
-                    widgets.extend(expected_widget(&attributes));
-                }
-            }
-            Seen::End(name) if name == "template" => templates = templates.saturating_sub(1),
-            _ => {}
-        }
-    }
-    widgets
-}
-
-fn expected_widget(attributes: &[(String, String)]) -> Option<[String; 4]> {
-    let value = |name: &str| {
-        let found = attributes.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let classes = value("class");
-    let placement = classes.split_ascii_whitespace().find_map(|class| match class {
-        "wpaicg-chat-shortcode" => Some("inline"),
-        "wpaicg-chatbox" => Some("popup"),
-        _ => None,
-    })?;
-    let post_id = value("data-post-id");
-    let post_id = post_id.strip_prefix('<').unwrap_or(&post_id).trim().to_owned();
-    Some([placement.to_owned(), value("data-nonce"), post_id, value("data-bot-id")])
-}
-
-fn widgets(page: &Page) -> Vec<[String; 4]> {
-    let fields = |widget: &tailrace_core::ChatWidget| {
-        let placement = widget.placement.as_str().to_owned();
-        [placement, widget.nonce.clone(), widget.post_id.clone(), widget.bot_id.clone()]
-    };
-    page.widgets().iter().filter(|widget| widget.kind == WidgetKind::AiPower).map(fields).collect()
-}
-
-fn options() -> impl Strategy<Value = ScanOptions> {
-    let bot_id = proptest::option::of(proptest::sample::select(vec!["0", "3", "9"]));
-    (bot_id, any::<bool>(), any::<bool>(), 0_usize..3000).prop_map(|(bot_id, everything, endpoint, max_page_bytes)| {
-        ScanOptions { bot_id: bot_id.map(str::to_owned), everything, endpoint, max_page_bytes }
-    })
-}
-
-fn scan<'a>(options: &ScanOptions, chunks: impl IntoIterator<Item = &'a [u8]>) -> (bool, String, Vec<[String; 4]>) {
-    let mut scanner = PageScanner::new(options.clone());
-    let stopped = chunks.into_iter().fold(false, |_, chunk| scanner.feed(chunk));
-    let page = scanner.close();
-    (stopped, format!("{page:?} {:?}", page.tokens().map(|tokens| &tokens.nonce)), widgets(&page))
-}
+use tailrace_core::{MAX_PAGE_BYTES, PageScanner, ScanOptions, scan_page};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_page_has_the_oracles_widgets(page in page()) {
-        prop_assert_eq!(widgets(&scan_page(&page)), expected_widgets(&page), "{:?}", String::from_utf8_lossy(&page));
-    }
-
-    #[test]
-    fn splits_never_change_the_page(
+    fn any_page_has_the_oracles_widgets_however_it_is_cut(
         page in page(),
-        options in options(),
-        sizes in sizes(),
+        options in any::<[u8; 2]>(),
+        sizes in proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6),
     ) {
-        let whole = scan(&options, [&*page]);
-        prop_assert_eq!(&scan(&options, page.chunks(1)), &whole, "{:?}", String::from_utf8_lossy(&page));
-        prop_assert_eq!(&scan(&options, pieces(&page, &sizes)), &whole, "{:?}", String::from_utf8_lossy(&page));
+        checked::check(&[&options[..], &[u8::try_from(sizes.len())?], &sizes, &page].concat());
     }
 }
 

@@ -37,7 +37,7 @@ from calls_site import (
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
 from tailrace.providers.base import CallOptions, World
 from tailrace.tokens import TokenCache
-from tailrace.transport import Timeouts
+from tailrace.transport import Limits, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -813,6 +813,7 @@ def test_nothing_shows_what_a_call_was_given() -> None:
         cookies={"session": COOKIE},
         headers={"Authorization": KEY},
         timeouts=Timeouts(),
+        limits=Limits(),
         transport=None,
         world=world,
         extra={"secret_key": KEY, "password": PASSWORD},

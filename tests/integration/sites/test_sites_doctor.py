@@ -224,6 +224,14 @@ async def test_a_bot_that_is_not_there(replica: Replica) -> None:
     assert "17" in failed(await examined(other), "widget").detail
 
 
+async def test_a_bot_by_its_name(replica: Replica) -> None:
+    page = site(replica.page("aipkit", "two"))
+    found = await examined(type("Named", (page,), {"bot_name": "Popup pilot"}))
+    assert found.answered
+    assert "bot 6, popup" in next(step.detail for step in found.steps if step.name == "widget")
+    assert "Nobody" in failed(await examined(type("Other", (page,), {"bot_name": "Nobody"})), "widget").detail
+
+
 @pytest.mark.parametrize("attributes", ["data-post-id=7", "data-nonce='' data-post-id=7", "data-nonce=abcdef0123"])
 async def test_a_chat_without_its_tokens(attributes: str) -> None:
     async def page(_request: web.Request) -> web.Response:
@@ -400,7 +408,8 @@ async def test_a_password_in_the_url_is_neither_shown_nor_kept(refused: int, tmp
     assert last_verdict(found.site, url, tmp_path) is not None
 
 
-async def test_a_clock_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "5"])
+async def test_a_clock_that_is_none_is_refused(seconds: Any) -> None:
     for check in (tailrace.doctor, tailrace.discover):
         with pytest.raises(errors.InvalidRequestError, match="above 0"):
-            await check("http://127.0.0.1:1/", timeout=0)
+            await check("http://127.0.0.1:1/", timeout=seconds)

@@ -11,17 +11,20 @@ import tailrace
 from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, WordPressChatProvider
 from tailrace.errors import (
     InvalidRequestError,
+    LimitExceeded,
     MissingAuthError,
     ModelNotSupportedError,
     ProfileError,
     ProviderNotFoundError,
     ProxyError,
+    ResponseStatusError,
     TimeoutError,  # noqa: A004 - ours
     WidgetNotFoundError,
 )
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.sites import DIALECTS, ProfiledSite, site
 from tailrace.tokens import TokenCache
+from tailrace.transport import Limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -126,6 +129,38 @@ async def test_the_bot_asked_for_answers(replica: Replica, tmp_path: Path) -> No
     assert form["bot_id"] == "5"
     with pytest.raises(WidgetNotFoundError, match="17"):
         await answer(profiled(tmp_path, f"url = '{page}'\nbot = '17'"))
+
+
+async def test_the_bot_of_that_name_answers(replica: Replica, tmp_path: Path) -> None:
+    for name, bot in (("Popup pilot", "6"), ('Pilot "A" & <b>', "5")):
+        lines = f"url = '{replica.page('aipkit', 'two')}'\nbot_name = '{name}'"
+        assert await answer(profiled(tmp_path, lines)) == await builtin_answer(Question("aipkit", "hello"))
+        assert (posted(replica).form or {})["bot_id"] == bot
+    with pytest.raises(WidgetNotFoundError, match="Popup pilot"):
+        await answer(profiled(tmp_path, f"url = '{replica.page('aipkit', 'two')}'\nbot_name = 'Nobody'"))
+
+
+async def test_earlier_turns_go_in_the_plugins_own_form(replica: Replica, tmp_path: Path) -> None:
+    provider = profiled(tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nnative_history = true")
+    turns = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}, *HELLO]
+    await provider.create_async("", turns, token_cache=TokenCache())
+    form = posted(replica).form or {}
+    assert form["message"] == "hello"
+    assert "one" in form["wpaicg_chat_history"]
+
+
+async def test_the_profiles_retries_and_cap_hold_unless_the_call_has_its_own(replica: Replica, tmp_path: Path) -> None:
+    page = replica.page("ai-power", "stream").replace("/chat", "/~fault/503/chat")
+    provider = profiled(
+        tmp_path, f"url = '{page}'\nretry = {{ attempts = 2, first_wait = 0, longest_retry_after = 0 }}"
+    )
+    with pytest.raises(ResponseStatusError, match="503") as failed:
+        await answer(provider)
+    assert "attempt 1 of 2 failed" in failed.value.__notes__[0]
+    small = profiled(tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nmax_reply_bytes = 5")
+    with pytest.raises(LimitExceeded, match="larger than 5 bytes"):
+        await answer(small)
+    assert await answer(small, limits=Limits()) == await builtin_answer(Question("ai-power", "hello"))
 
 
 async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) -> None:

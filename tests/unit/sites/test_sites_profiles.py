@@ -11,10 +11,12 @@ import platformdirs
 import pytest
 
 from tailrace.errors import InvalidRequestError, ProfileError
+from tailrace.retries import RetryPolicy
 from tailrace.sites.dialects import DIALECTS
 from tailrace.sites.profiles import (
     MAX_FILE_BYTES,
     Profile,
+    Retry,
     Settings,
     load_profiles,
     parse_profiles,
@@ -38,6 +40,10 @@ proxy = "socks5://127.0.0.1:9050"
 timeout = 30
 connect_timeout = 2.5
 total_timeout = 600
+max_reply_bytes = 1_000_000
+bot_name = "Help"
+native_history = true
+retry = { attempts = 5, longest_wait = 4 }
 
 [sites.shop.headers]
 Accept-Language = "de"
@@ -75,11 +81,17 @@ def test_everything_a_profile_may_say() -> None:
             timeout=30.0,
             connect_timeout=2.5,
             total_timeout=600.0,
+            max_reply_bytes=1_000_000,
+            bot_name="Help",
+            native_history=True,
+            retry=Retry(attempts=5, longest_wait=4.0),
             headers={"Accept-Language": "de"},
             headers_env={"Authorization": "SHOP_TOKEN"},
         ),
         FILE,
     )
+    assert shop.settings.retry is not None
+    assert shop.settings.retry.policy() == RetryPolicy(attempts=5, longest_wait=4.0)
     assert shop.settings.variables() == {"SHOP_COOKIES": "cookies_env", "SHOP_TOKEN": "headers_env.Authorization"}
     assert (gem.name, gem.settings.dialect) == ("Gem", "geminiprochat")
     assert gem.settings.variables() == {
@@ -106,7 +118,7 @@ def test_a_file_may_name_no_site(text: str) -> None:
         ("[sites.shop]\nurl = 'shop.example'", "sites.shop.url", "the URL's scheme is '': it must be http or https"),
         ("[sites.shop]\nurl = 'ftp://shop.example'", "sites.shop.url", "must be http or https"),
         ("[sites.shop]\nurl = 'https://me:hunter2@shop.example'", "sites.shop.url", "without user and password"),
-        (site("urll = 'x'"), "sites.shop.urll", "unknown key; expected one of url, dialect, endpoint, bot, models"),
+        (site("urll = 'x'"), "sites.shop.urll", "unknown key; expected one of url, dialect, endpoint, bot, bot_name"),
         (site("dialect = 'gopher'"), "sites.shop.dialect", f"expected one of {', '.join(DIALECTS)}"),
         (site("endpoint = 'https://other.example/x'"), "sites.shop.endpoint", "expected a URL at https://shop.example"),
         (site("endpoint = '/wp-admin'"), "sites.shop.endpoint", "expected an http or https URL"),
@@ -134,6 +146,13 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (site("concurrency = 1.5"), "sites.shop.concurrency", "expected int, got float"),
         (site("rate = 0.5"), "sites.shop.rate", "expected float >= 1.0"),
         (site("rate = 5\nper = 0"), "sites.shop.per", "expected float > 0.0"),
+        (site("retry = 3"), "sites.shop.retry", "expected object, got int"),
+        (site("retry = { attempts = 0 }"), "sites.shop.retry.attempts", "expected int >= 1"),
+        (site("retry = { waits = 1 }"), "sites.shop.retry.waits", "unknown key; expected one of attempts, first_wait"),
+        (site("retry = { first_wait = nan }"), "sites.shop.retry.first_wait", "expected float"),
+        (site("max_reply_bytes = 0"), "sites.shop.max_reply_bytes", "expected int >= 1"),
+        (site("dialect = 'aipkit'\nnative_history = true"), "sites.shop.native_history", "dialect aipkit has no such"),
+        (site("dialect = 'openai'\nbot_name = 'x'"), "sites.shop.bot_name", "dialect openai has no such"),
         (site("per = 5"), "sites.shop.per", "expected together with rate"),
         (site("timeout = '5'"), "sites.shop.timeout", "expected float, got str"),
         (site("connect_timeout = true"), "sites.shop.connect_timeout", "expected float, got bool"),

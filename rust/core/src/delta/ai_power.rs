@@ -8,10 +8,11 @@ use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
+use crate::utf8::decode;
 
 use super::DeltaSink;
 use super::no_answer::judge_json;
-use super::openai::{Chunk, DONE, end_with_answer, is_truthy};
+use super::openai::{self, Chunk, DONE, end_with_answer, is_truthy};
 use super::reply::{Ids, Reply, cut_bytes};
 
 /// Ends a reply that the plugin's own code broke off.
@@ -31,24 +32,25 @@ pub(super) struct AiPower {
 }
 
 impl AiPower {
-    /// Reads one event.
-    pub(super) fn read_event<S: DeltaSink + ?Sized>(
+    /// Reads one event. Returns its content when it did nothing but add it.
+    pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
         &mut self,
-        event: &Event<'_>,
+        event: &Event<'a>,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
-    ) {
+    ) -> Option<Text<'a>> {
         match event.data.trim_ascii() {
             DONE => {
                 self.end_words(reply);
-                return reply.mark_done();
+                reply.mark_done();
+                return None;
             }
             LIMITED => {
                 if !self.end_words(reply) {
                     reply.fail(ErrorKind::Upstream, "the chat plugin broke the answer off", None, event.data);
                 }
-                return;
+                return None;
             }
             _ => {}
         }
@@ -57,7 +59,7 @@ impl AiPower {
             if explicit {
                 self.read_words(event.data, reply);
             }
-            return;
+            return None;
         }
         match event.kind() {
             "thread_id" => {
@@ -68,8 +70,14 @@ impl AiPower {
             DONE_EVENT => reply.mark_done(),
             "assistant_error" => fail_assistant(event.data, reply),
             "thread.message.delta" => read_assistant_delta(event.data, reply, scratch, sink),
-            _ => self.read_frame(event.data, explicit, reply, scratch, sink),
+            _ => return self.read_frame(event.data, explicit, reply, scratch, sink),
         }
+        None
+    }
+
+    /// Whether an error text is coming, so that events add no text any more.
+    pub(super) fn has_words(&self) -> bool {
+        self.words.is_some()
     }
 
     /// The reply has ended: an error text that was coming is complete. False when none was.
@@ -79,23 +87,23 @@ impl AiPower {
         true
     }
 
-    fn read_frame<S: DeltaSink + ?Sized>(
+    fn read_frame<'a, S: DeltaSink + ?Sized>(
         &mut self,
-        data: &str,
+        data: &'a str,
         explicit: bool,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
-    ) {
+    ) -> Option<Text<'a>> {
         let Ok(frame) = Frame::read(data) else {
             if !(explicit && self.read_words(data, reply)) {
                 reply.bad_events += 1;
             }
-            return;
+            return None;
         };
         frame.note(data, reply);
         if !reply.is_open() {
-            return;
+            return None;
         }
         if let (false, Some(msg)) = (frame.chunk.has_choices, frame.msg) {
             frame.fail(msg, data, reply);
@@ -103,7 +111,9 @@ impl AiPower {
             self.read_words(data, reply);
         } else {
             frame.chunk.deliver(reply, scratch, sink);
+            return frame.chunk.only_content();
         }
+        None
     }
 
     /// Adds the words of one frame. False when it is no such frame.
@@ -132,11 +142,18 @@ impl AiPower {
     }
 }
 
+/// Whether the value of a frame's key can change what the frame does; ids, once known, cannot.
+pub(super) fn matters(key: Text<'_>) -> bool {
+    openai::matters(key)
+        || matches!(&*key.decode(), "status" | "msg" | "data")
+        || FLAGS.iter().any(|flag| key == **flag)
+}
+
 /// Reads a body that is one JSON object.
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     body: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let frame = Frame::read(body)?;
@@ -212,7 +229,7 @@ fn fail_assistant(data: &str, reply: &mut Reply) {
     }
 }
 
-fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, scratch: &mut String, sink: &mut S) {
+fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
     scratch.clear();
     let chunk =
         Chunk::read(
@@ -228,12 +245,12 @@ fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, sc
     chunk.note(data, reply);
     decode_message(reply);
     if reply.is_open() {
-        reply.deliver(scratch, sink);
+        reply.deliver(&decode(scratch), sink);
     }
 }
 
 /// Joins `content[*].text.value` in `text`.
-fn read_assistant_content(reader: &mut Reader<'_>, text: &mut String) -> Result<(), JsonError> {
+fn read_assistant_content(reader: &mut Reader<'_>, text: &mut Vec<u8>) -> Result<(), JsonError> {
     text.clear();
     visit(reader, "content", |reader| {
         text.clear();

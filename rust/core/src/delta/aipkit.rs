@@ -15,39 +15,47 @@ use super::reply::{Ids, Reply};
 /// The key beside an error that says that the visitor's quota is used up; it serves as the error's code.
 const QUOTA_NOTICE: &str = "quota_notice";
 
-/// Reads one event.
-pub(super) fn read_event<S: DeltaSink + ?Sized>(
-    event: &Event<'_>,
+/// Reads one event. Returns its content when it did nothing but add it.
+pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
+    event: &Event<'a>,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
-) {
+) -> Option<Text<'a>> {
     let kind = event.kind();
     if kind == "error" {
-        return fail_event(event.data, reply);
+        fail_event(event.data, reply);
+        return None;
     }
     if is_end(event) {
-        return reply.mark_done();
+        reply.mark_done();
+        return None;
     }
     if !matches!(kind, "message" | "message_start" | "openai_response_id" | "status") {
-        return;
+        return None;
     }
     let Ok(frame) = Frame::read(event.data) else {
         reply.bad_events += 1;
-        return;
+        return None;
     };
     match kind {
         "message" if frame.has_error => fail(event.data, frame.has_quota_notice, reply),
         "message" => {
-            if let Some(delta) = frame.delta {
-                reply.deliver(delta.decode_with(scratch), sink);
-            }
+            let delta = frame.delta.filter(|delta| !delta.is_empty())?;
+            reply.deliver(delta.decode_with(scratch), sink);
+            return Some(delta);
         }
         "message_start" => note_id("message_id", frame.message_id, reply),
         "openai_response_id" => note_id("openai_response_id", frame.id, reply),
         // A status tells of progress only.
         _ => {}
     }
+    None
+}
+
+/// Whether the value of an unnamed event's key can change what the event does.
+pub(super) fn matters(key: Text<'_>) -> bool {
+    matches!(&*key.decode(), "delta" | "error" | QUOTA_NOTICE)
 }
 
 /// Whether an event ends the stream, whatever its data: `done`, or the sentinel of the chunks that others send.
@@ -59,7 +67,7 @@ pub(super) fn is_end(event: &Event<'_>) -> bool {
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     text: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let Body { frame, success, answer } = Body::read(text)?;

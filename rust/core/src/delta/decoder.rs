@@ -1,15 +1,18 @@
 //! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::error::{ErrorKind, ReplyError};
-use crate::event::{Event, EventDecoder};
-use crate::json::{JsonError, Kind, Reader};
+use crate::event::{Event, EventDecoder, RawEvent};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
+use crate::utf8::decode;
 
 use super::ai_power::{self, AiPower};
 use super::aipkit;
 use super::framing::{Debris, Sniffed, Sniffer};
+use super::layout::Memory;
 use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
 use super::openai;
 use super::reply::{End, Ids, Reply, Usage};
@@ -39,22 +42,21 @@ pub struct DeltaDecoder {
     framing: Framing,
     stage: Stage,
     reply: Reply,
-    /// Where texts with escapes are decoded.
-    scratch: String,
+    remembers: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Stage {
     /// Neither events nor a JSON body have begun.
-    Sniffing(Sniffer),
+    Sniffing(Box<Sniffer>),
     Events(Box<Events>),
     Json {
         body: Vec<u8>,
-        debris: Debris,
+        debris: Box<[u8]>,
     },
     Text(Box<TextDecoder>),
     /// A page where an answer should be.
-    Page(Debris),
+    Page(Box<Debris>),
     /// The body of a reply with an error status, as far as it is kept.
     ErrorBody(Vec<u8>),
     Over,
@@ -64,7 +66,10 @@ enum Stage {
 struct Events {
     decoder: EventDecoder,
     reader: EventReader,
-    debris: Debris,
+    /// The layout that events repeat; `None` to read each in full.
+    memory: Option<Memory>,
+    /// The beginning of what came before the events.
+    debris: Box<[u8]>,
 }
 
 /// What reads the events of one dialect.
@@ -82,14 +87,20 @@ impl DeltaDecoder {
         let (framing, stage) = if status >= 400 {
             (Framing::Text, Stage::ErrorBody(Vec::new()))
         } else if dialect != Dialect::Text {
-            (Framing::Open, Stage::Sniffing(Sniffer::new(max_body_bytes)))
+            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes))))
         } else if content_type.as_deref().is_some_and(is_html) {
-            (Framing::Text, Stage::Page(Debris::new(max_body_bytes)))
+            (Framing::Text, Stage::Page(Box::new(Debris::new(max_body_bytes))))
         } else {
             (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
         };
-        let (reply, scratch) = (Reply::new(status), String::new());
-        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, scratch }
+        let reply = Reply::new(status);
+        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true }
+    }
+
+    /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
+    /// nothing but speed.
+    pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
+        Self { remembers: false, ..Self::new(dialect, options) }
     }
 
     /// Delivers the text that `bytes` add. After the end, bytes are ignored.
@@ -112,7 +123,7 @@ impl DeltaDecoder {
         }
         match stage {
             Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
-            Stage::Page(debris) => self.close_debris(Ok(debris), complete, judge_debris_of_text),
+            Stage::Page(debris) => self.close_debris(Ok(*debris), complete, judge_debris_of_text),
             Stage::Events(events) => self.close_events(*events, complete, sink),
             Stage::Json { body, debris } => self.close_json(&body, &debris, complete, sink),
             Stage::Text(text) => text.close(complete, &mut self.reply, sink),
@@ -148,7 +159,7 @@ impl DeltaDecoder {
 
     /// What is wrong with the reply: always there when it is truncated or failed, and only then.
     pub fn error(&self) -> Option<&ReplyError> {
-        self.reply.error.as_ref()
+        self.reply.error.as_deref()
     }
 
     /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each delta is one, so
@@ -160,6 +171,15 @@ impl DeltaDecoder {
     /// Events skipped because their data was not what the dialect promises.
     pub fn bad_events(&self) -> u64 {
         self.reply.bad_events
+    }
+
+    /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
+    /// events are being read; their number depends on the reads.
+    pub fn repeated_events(&self) -> u64 {
+        match &self.stage {
+            Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
+            _ => 0,
+        }
     }
 
     /// How the reply's bytes are put together.
@@ -174,6 +194,11 @@ impl DeltaDecoder {
                 Sniffed::Sse { head, rest } => {
                     let debris = sniffer.take_debris();
                     self.begin_events(debris);
+                    // A line that lies whole in the read is read from there.
+                    let (came, _) = bytes.split_at(bytes.len() - rest.len());
+                    if came.ends_with(head) {
+                        return self.read(&bytes[came.len() - head.len()..], sink);
+                    }
                     self.read(head, sink)?;
                     self.read(rest, sink)
                 }
@@ -184,7 +209,7 @@ impl DeltaDecoder {
                     self.read(rest, sink)
                 }
             },
-            Stage::Events(events) => events.read(bytes, &mut self.reply, &mut self.scratch, sink),
+            Stage::Events(events) => events.read(bytes, &mut self.reply, sink),
             Stage::Json { body, .. } => {
                 if bytes.len() > self.max_body_bytes - body.len() {
                     return Err(LimitExceeded { limit: Limit::Body, bytes: self.max_body_bytes });
@@ -206,7 +231,7 @@ impl DeltaDecoder {
         }
     }
 
-    fn begin_events(&mut self, debris: Debris) {
+    fn begin_events(&mut self, debris: Box<[u8]>) {
         let reader = match self.dialect {
             Dialect::AiPower => EventReader::AiPower(AiPower::default()),
             Dialect::AiPkit => EventReader::AiPkit,
@@ -214,7 +239,8 @@ impl DeltaDecoder {
         };
         self.framing = Framing::Sse;
         let decoder = EventDecoder::new(self.max_event_bytes);
-        self.stage = Stage::Events(Box::new(Events { decoder, reader, debris }));
+        let memory = self.remembers.then(Memory::new);
+        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, debris }));
     }
 
     fn close_debris(
@@ -233,10 +259,11 @@ impl DeltaDecoder {
     fn close_events<S: DeltaSink + ?Sized>(&mut self, mut events: Events, complete: bool, sink: &mut S) {
         let reply = &mut self.reply;
         let mut cut = String::new();
-        let Events { decoder, reader, debris } = &mut events;
+        let Events { decoder, reader, debris, .. } = &mut events;
         decoder.unfinished(|event| {
             if reader.is_whole(&event) {
-                reader.read(&event, reply, &mut self.scratch, sink);
+                reply.events += 1;
+                reader.read(&event, reply, &mut Vec::new(), sink);
             } else {
                 event.data.clone_into(&mut cut);
             }
@@ -257,12 +284,13 @@ impl DeltaDecoder {
     }
 
     /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
-    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &Debris, complete: bool, sink: &mut S) {
-        let text = String::from_utf8_lossy(body);
+    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &[u8], complete: bool, sink: &mut S) {
+        let text = decode(body);
+        let scratch = &mut Vec::new();
         let read = match self.dialect {
-            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, &mut self.scratch, sink),
-            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, &mut self.scratch, sink),
-            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, &mut self.scratch, sink),
+            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, scratch, sink),
         };
         // One that breaks off is no event, as in a stream.
         self.reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
@@ -283,33 +311,96 @@ impl DeltaDecoder {
 impl Events {
     fn read<S: DeltaSink + ?Sized>(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         reply: &mut Reply,
-        scratch: &mut String,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        let reader = &mut self.reader;
-        self.decoder.feed(bytes, |event| {
-            reader.read(&event, reply, scratch, sink);
-            if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })
+        // Where texts with escapes are decoded.
+        let mut scratch = Vec::new();
+        loop {
+            self.read_repeated(&mut bytes, reply, &mut scratch, sink);
+            let Self { decoder, reader, memory, .. } = self;
+            decoder.next(&mut bytes, |event| {
+                reply.events += 1;
+                reader.read_raw(&event, memory.as_mut(), reply, &mut scratch, sink);
+                if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are their line ends
+    /// looked for, nor is their JSON read.
+    fn read_repeated<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &mut &[u8],
+        reply: &mut Reply,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) {
+        let Some(memory) = &mut self.memory else { return };
+        if !self.reader.can_repeat(None) || !self.decoder.is_between_events(bytes) {
+            return;
+        }
+        while let Some(content) = memory.next_content(bytes, self.decoder.max_event_bytes(), scratch) {
+            reply.events += 1;
+            reply.deliver(content, sink);
+        }
     }
 }
 
 impl EventReader {
-    fn read<S: DeltaSink + ?Sized>(
+    /// Reads one event, in full unless it repeats the remembered layout.
+    fn read_raw<S: DeltaSink + ?Sized>(
         &mut self,
-        event: &Event<'_>,
+        event: &RawEvent<'_>,
+        memory: Option<&mut Memory>,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
-        reply.events += 1;
+        let mut memory = memory.filter(|_| self.can_repeat(event.name));
+        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data, scratch)) {
+            return reply.deliver(content, sink);
+        }
+        let data = decode(event.data);
+        let content = self.read(&event.with_data(&data), reply, scratch, sink);
+        // What had to be mended is not what the next event will be compared with.
+        if let (Some(memory), Some(content), Cow::Borrowed(data)) = (memory, content, &data) {
+            memory.learn(data, content, |key| self.matters(key, &reply.ids));
+        }
+    }
+
+    /// Reads one event in full. Returns its content when it did nothing but add it.
+    fn read<'a, S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'a>,
+        reply: &mut Reply,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> Option<Text<'a>> {
         match self {
             Self::OpenAi => openai::read_event(event, reply, scratch, sink),
             Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
             Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
         }
+    }
+
+    /// Whether an event of this name can do what an earlier one did: names say what an event means.
+    fn can_repeat(&self, name: Option<&str>) -> bool {
+        name.is_none() && !matches!(self, Self::AiPower(ai_power) if ai_power.has_words())
+    }
+
+    /// Whether the value of an unnamed event's key can change what the event does.
+    fn matters(&self, key: Text<'_>, ids: &Ids) -> bool {
+        let matters = match self {
+            Self::OpenAi => openai::matters(key),
+            Self::AiPower(_) => ai_power::matters(key),
+            Self::AiPkit => aipkit::matters(key),
+        };
+        matters || Ids::place(&key.decode()).is_some_and(|place| !ids.is_known(place))
     }
 
     /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.
@@ -338,7 +429,7 @@ fn judge_debris_of_text(debris: &Debris, reply: &mut Reply) {
     if debris.kept().trim_ascii().is_empty() && debris.whole().is_some() {
         reply.fail(ErrorKind::Empty, "the body is empty", None, "");
     } else {
-        judge_page(debris, reply);
+        judge_page(debris.kept(), reply);
     }
 }
 

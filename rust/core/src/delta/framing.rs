@@ -133,9 +133,9 @@ impl Sniffer {
         Ok(self.debris)
     }
 
-    /// What came before the line that has just decided.
-    pub(super) fn take_debris(&mut self) -> Debris {
-        std::mem::replace(&mut self.debris, Debris::new(0))
+    /// The beginning of what came before the line that has just decided, at most 4 KiB.
+    pub(super) fn take_debris(&mut self) -> Box<[u8]> {
+        std::mem::take(&mut self.debris.kept).into()
     }
 
     fn mark(&mut self, seen: usize) -> Result<(), LimitExceeded> {

@@ -6,6 +6,7 @@ mod ai_power;
 mod aipkit;
 mod decoder;
 mod framing;
+mod layout;
 mod no_answer;
 mod openai;
 mod reply;

@@ -53,13 +53,13 @@ pub(super) fn judge_debris(debris: &Debris, reply: &mut Reply) {
     if let Some(code) = debris.whole().and_then(|_| bare_code(trim(&text))) {
         return fail_bare(code, &text, reply);
     }
-    judge_page(debris, reply);
+    judge_page(debris.kept(), reply);
 }
 
-/// Judges what is shown instead of an answer: a challenge, or any other page or text.
-pub(super) fn judge_page(debris: &Debris, reply: &mut Reply) {
-    let text = String::from_utf8_lossy(debris.kept());
-    let kind = if is_challenge(debris.kept()) { ErrorKind::Challenge } else { ErrorKind::NotAStream };
+/// Judges what is shown instead of an answer, by its beginning: a challenge, or any other page or text.
+pub(super) fn judge_page(page: &[u8], reply: &mut Reply) {
+    let text = String::from_utf8_lossy(page);
+    let kind = if is_challenge(page) { ErrorKind::Challenge } else { ErrorKind::NotAStream };
     reply.fail(kind, describe(&text), None, &text);
 }
 
@@ -72,14 +72,14 @@ pub(super) fn judge_json(body: &str, reply: &mut Reply) {
 }
 
 /// Whether `debris` is the beginning of a page and not just output that got in front of an answer.
-pub(super) fn is_page(debris: &Debris) -> bool {
-    let text = String::from_utf8_lossy(debris.kept());
+pub(super) fn is_page(debris: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(debris);
     let mut page = trim(&text);
     while let Some((_, rest)) = page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
         page = trim(rest);
     }
     let start: String = page.chars().take(14).collect::<String>().to_ascii_lowercase();
-    start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris.kept())
+    start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris)
 }
 
 /// What kind of thing a text is, for a message.

@@ -32,23 +32,29 @@ struct Choice<'a> {
     finish_reason: Option<Text<'a>>,
 }
 
-/// Reads one event.
-pub(super) fn read_event<S: DeltaSink + ?Sized>(
-    event: &Event<'_>,
+/// Reads one event. Returns its content when it did nothing but add it.
+pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
+    event: &Event<'a>,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
-) {
+) -> Option<Text<'a>> {
     if event.data.trim_ascii() == DONE {
-        return reply.mark_done();
+        reply.mark_done();
+        return None;
     }
-    match Chunk::read(event.data, |_, reader| reader.skip()) {
-        Ok(chunk) => {
-            chunk.note(event.data, reply);
-            chunk.deliver(reply, scratch, sink);
-        }
-        Err(_) => reply.bad_events += 1,
-    }
+    let Ok(chunk) = Chunk::read(event.data, |_, reader| reader.skip()) else {
+        reply.bad_events += 1;
+        return None;
+    };
+    chunk.note(event.data, reply);
+    chunk.deliver(reply, scratch, sink);
+    chunk.only_content()
+}
+
+/// Whether the value of a chunk's key can change what the chunk does; ids, once known, cannot.
+pub(super) fn matters(key: Text<'_>) -> bool {
+    matches!(&*key.decode(), "choices" | "error" | "usage")
 }
 
 /// The data of the event that ends a stream.
@@ -58,7 +64,7 @@ pub(super) const DONE: &str = "[DONE]";
 pub(super) fn read_body<S: DeltaSink + ?Sized>(
     body: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
     let chunk = Chunk::read(body, |_, reader| reader.skip())?;
@@ -111,6 +117,12 @@ impl<'a> Chunk<'a> {
         if self.choice.has_delta { self.choice.delta_content } else { self.choice.text }
     }
 
+    /// The content of a chunk that does nothing but add it, once its ids are known.
+    pub(super) fn only_content(&self) -> Option<Text<'a>> {
+        let adds_content_only = self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
+        self.content().filter(|content| adds_content_only && !content.is_empty())
+    }
+
     /// Writes down ids and usage, and an error, which ends the reply.
     pub(super) fn note(&self, raw: &str, reply: &mut Reply) {
         for (place, id) in self.ids.iter().enumerate() {
@@ -130,7 +142,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Delivers the content and writes down the finish reason, unless the reply has ended.
-    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut String, sink: &mut S) {
+    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
         if reply.is_open() {
             self.finish(reply);
             if let Some(content) = self.content() {
@@ -144,7 +156,7 @@ impl<'a> Chunk<'a> {
         &self,
         raw: &str,
         reply: &mut Reply,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
         if reply.is_open() {
@@ -153,9 +165,13 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    fn finish_reason(&self) -> Option<Text<'a>> {
+        self.choice.finish_reason.filter(|reason| !reason.is_empty())
+    }
+
     fn finish(&self, reply: &mut Reply) {
-        if let Some(reason) = self.choice.finish_reason.filter(|reason| !reason.is_empty()) {
-            reply.finish_reason = Some(reason.decode().into_owned());
+        if let Some(reason) = self.finish_reason() {
+            reply.finish_reason = Some(reason.decode().into());
         }
     }
 
@@ -206,7 +222,7 @@ pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
     answer: Option<Text<'_>>,
     raw: &str,
     reply: &mut Reply,
-    scratch: &mut String,
+    scratch: &mut Vec<u8>,
     sink: &mut S,
 ) {
     match answer.filter(|answer| !answer.is_empty()) {

@@ -51,7 +51,7 @@ pub struct Usage {
 
 /// What the reply calls itself. The first value that is not empty stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ids([Option<String>; Ids::NAMES.len()]);
+pub struct Ids([Option<Box<str>>; Ids::NAMES.len()]);
 
 impl Ids {
     /// The names there can be, as they stand in replies.
@@ -78,7 +78,7 @@ impl Ids {
 
     pub(super) fn set(&mut self, place: usize, value: &str) {
         if self.0[place].is_none() && !value.is_empty() {
-            self.0[place] = Some(value.to_owned());
+            self.0[place] = Some(value.into());
         }
     }
 }
@@ -89,10 +89,10 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) end: End,
     pub(super) done: bool,
-    pub(super) finish_reason: Option<String>,
+    pub(super) finish_reason: Option<Box<str>>,
     pub(super) usage: Option<Usage>,
     pub(super) ids: Ids,
-    pub(super) error: Option<ReplyError>,
+    pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
     pub(super) delivered: bool,
@@ -150,7 +150,8 @@ impl Reply {
     fn end_with(&mut self, end: End, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
         let message = if message.trim().is_empty() { NO_MESSAGE.to_owned() } else { message };
         self.end = end;
-        self.error = Some(ReplyError { kind, message, status: self.status, code, raw: raw.to_owned() });
+        let raw = raw.to_owned();
+        self.error = Some(Box::new(ReplyError { kind, message, status: self.status, code, raw }));
     }
 }
 

@@ -12,8 +12,8 @@ pub fn folder() -> PathBuf {
 
 /// The cases of every file of a folder, named `file/case`.
 pub fn cases(kind: &str) -> Vec<(String, Value)> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder().join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = fs::read_dir(folder().join(kind)).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
     paths.sort();
     let mut cases = Vec::new();
     for path in paths {

@@ -1,0 +1,75 @@
+"""The README's tables of speed, from the results of a day: what is quoted is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contenders import BUFFERED, OURS
+from contenders import pages as page_readers
+from report import arguments, rows, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Taken = dict[str, dict[str, float]]
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- quoted by benchmarks/quote.py -->\n", "<!-- end of the quotation -->\n"
+W1 = "W1, 1400 B"
+SIGNER = "tailrace sign_request"
+WORK = {
+    "W1i, every id another, an event": ("W1i, 1400 B", OURS),
+    "W2, unicode, an event": ("W2, 1400 B", OURS),
+    "W3, tiny, an event": ("W3, 1400 B", OURS),
+    "W4, 2 KB with escapes, an event": ("W4, 1400 B", OURS),
+    "W4p, 2 KB plain, an event": ("W4p, 1400 B", OURS),
+    "W5, a JSON body of 8 KB with PHP's escapes": ("W5", BUFFERED),
+    "W5p, the same, plain": ("W5p", BUFFERED),
+    "a page of 300 KB to its bot": ("page", page_readers.OURS),
+    "signing 100 B": ("sign 100 B", SIGNER),
+}
+
+
+def main() -> None:
+    """Put the quotation in its place."""
+    options = arguments(__doc__)
+    results = json.loads((options.folder / f"{options.date}.json").read_text("utf-8"))
+    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}{quotation(results)}{END}{after}", "utf-8")
+
+
+def quotation(results: Mapping[str, Any]) -> str:
+    """Two tables and where they come from."""
+    taken = {key: value for section in results["sections"].values() for key, value in section["medians"].items()}
+    date = results["date"]
+    source = f"[Everything](benchmarks/results/{date}.md), [as a picture](benchmarks/results/{date}.svg)"
+    return "\n\n".join(
+        (
+            rows(("W1 in reads of 1400 B", "ns an event", "times ours"), contenders(taken[W1])),
+            rows(("other work", "ours, ns", "the fastest other in Python, ns", "times ours"), others(taken)),
+            f"{source}; measured on {results['machine']}.\n",
+        )
+    )
+
+
+def contenders(taken: Taken) -> Iterator[tuple[str, ...]]:
+    """Everyone, the fastest first."""
+    for name in sorted(taken, key=lambda name: taken[name]["median"]):
+        yield name, told(taken[name]["median"]), told(taken[name]["times_ours"])
+
+
+def others(taken: Mapping[str, Taken]) -> Iterator[tuple[str, ...]]:
+    """Us and the fastest of the others on everything else."""
+    for work, (key, ours) in WORK.items():
+        field = taken[key]
+        names = [name for name in field if not name.startswith(("tailrace", "node", "floor", "hashlib, the digest"))]
+        other = min(names, key=lambda name: field[name]["median"])
+        against = f"{other.removeprefix('hand loop + ')}: {told(field[other]['median'])}"
+        yield work, told(field[ours]["median"]), against, told(field[other]["times_ours"])
+
+
+if __name__ == "__main__":
+    main()

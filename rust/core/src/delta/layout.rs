@@ -1,0 +1,225 @@
+//! The bytes of an event in, its content out, when they repeat those of an earlier event. Otherwise nothing: the
+//! event is to be read in full.
+//!
+//! The chunks of one stream are the same text around changing content. A layout is that text, taken from an event that
+//! was read in full and did nothing but add its content. An event that equals it byte for byte, but for the insides of
+//! JSON strings whose places the layout knows, has the same keys and values as that event but for those strings. One
+//! is the content; the others are values that nobody reads (an `id` after the first one, padding). So reading such an
+//! event in full would do nothing but add its content either. Nothing is guessed: each byte is compared or, inside
+//! those strings, checked as the full reader checks it.
+
+use std::ops::Range;
+
+use crate::json::{JsonError, Kind, Reader, Text, string_content, string_end};
+
+/// Bytes of an event around its content that are worth remembering.
+const MAX_LAYOUT_BYTES: usize = 2 * 1024;
+
+/// Strings of an event that can differ, beside the content; further ones are compared like all else.
+const MAX_STRINGS: usize = 8;
+
+/// What learning a layout costs and an event that repeats it earns. An event that does not earns 1, so that a stream
+/// whose layout keeps changing is learnt anew with every sixteenth event at most.
+const PRICE: u8 = 16;
+
+/// The most that can be saved up, and what a stream begins with.
+const MAX_CREDIT: u8 = 8 * PRICE;
+
+/// What is remembered of one stream.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    layout: Option<Layout>,
+    credit: u8,
+    /// The last event that could have repeated the layout did not.
+    missed: bool,
+    /// Bytes of the last event that repeated the layout.
+    length: usize,
+    /// Events that needed no full reading.
+    repeated: u64,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, repeated: 0 }
+    }
+
+    /// Events that needed no full reading.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// The content of the event that is one `data` line of at most `max_bytes` at the start of `input` and repeats the
+    /// layout; takes the event off `input`.
+    pub(super) fn next_content<'t, 'a: 't>(
+        &mut self,
+        input: &mut &'a [u8],
+        max_bytes: usize,
+        scratch: &'t mut Vec<u8>,
+    ) -> Option<&'t str> {
+        let layout = self.layout.as_ref()?;
+        // Where little is left of a read, an event's end is not in it: looking for it would be in vain.
+        if input.len() < self.length - self.length / 4 {
+            return None;
+        }
+        let value = input.strip_prefix(b"data:")?;
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let (content, rest) = layout.split(value, scratch)?;
+        let length = input.len() - rest.len();
+        if length > max_bytes {
+            return None;
+        }
+        *input = rest.strip_prefix(b"\n\n").or_else(|| rest.strip_prefix(b"\r\n\r\n"))?;
+        self.earn(length);
+        Some(content)
+    }
+
+    /// The content of an event with this data, when it repeats the layout.
+    pub(super) fn content<'t>(&mut self, data: &'t [u8], scratch: &'t mut Vec<u8>) -> Option<&'t str> {
+        let (content, rest) = self.layout.as_ref()?.split(data, scratch)?;
+        if !rest.is_empty() {
+            return None;
+        }
+        self.earn(data.len());
+        Some(content)
+    }
+
+    /// Takes the layout of an event that was read in full and did nothing but add `content`. Strings among the values
+    /// of its keys may differ where `matters` is false.
+    pub(super) fn learn(&mut self, data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) {
+        self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
+        // Where two layouts take turns, one is remembered: it is given up after two misses in a row.
+        let missed = std::mem::replace(&mut self.missed, true);
+        if (self.layout.is_some() && !missed) || self.credit < PRICE {
+            return;
+        }
+        self.credit -= PRICE;
+        let Some(mut layout) = Layout::of(data, content, matters) else { return };
+        if let Some(before) = &self.layout {
+            layout.note_differences(before);
+        }
+        self.layout = Some(layout);
+    }
+
+    fn earn(&mut self, length: usize) {
+        self.length = length;
+        self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
+        self.missed = false;
+        self.repeated += 1;
+    }
+}
+
+/// The text around the content of an event, and the places of other strings in it.
+#[derive(Debug, Clone)]
+struct Layout {
+    /// The event's data without its content.
+    bytes: Box<[u8]>,
+    /// Where the content stands.
+    content: u16,
+    /// Values that nobody reads, in the order of their places.
+    strings: Box<[Place]>,
+    /// How many of them stand before the content.
+    before: u16,
+}
+
+/// The inside of a string in `Layout::bytes`.
+#[derive(Debug, Clone)]
+struct Place {
+    start: u16,
+    end: u16,
+    /// It has been found to differ, and is not compared.
+    differs: bool,
+}
+
+impl Layout {
+    /// The layout of an event with this data; `None` when it is not worth it.
+    fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) -> Option<Self> {
+        let content = content.place_in(data)?;
+        if data.len() - content.len() > MAX_LAYOUT_BYTES {
+            return None;
+        }
+        let bytes = [&data[..content.start], &data[content.end..]].concat().into_bytes();
+        // A line end within the data stood otherwise on the wire.
+        if bytes.contains(&b'\n') {
+            return None;
+        }
+        let mut strings = Vec::new();
+        for Range { start, end } in value_strings(data, matters).ok()?.into_iter().take(MAX_STRINGS) {
+            let moved = if start > content.start { content.len() } else { 0 };
+            strings.push(Place::new(start - moved, end - moved)?);
+        }
+        let before = strings.partition_point(|place| place.start() < content.start);
+        let content = content.start.try_into().ok()?;
+        Some(Self { bytes: bytes.into(), content, strings: strings.into(), before: before.try_into().ok()? })
+    }
+
+    /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
+    fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Vec<u8>) -> Option<(&'t str, &'a [u8])> {
+        let (before, after) = self.strings.split_at(self.before.into());
+        let place = usize::from(self.content);
+        let rest = self.pass(0..place, before, data)?;
+        let (content, length) = string_content(rest, scratch)?;
+        let rest = self.pass(place..self.bytes.len(), after, &rest[length..])?;
+        Some((content, rest))
+    }
+
+    /// What comes behind a part of the remembered text, which `data` must begin with, but for the strings that differ.
+    fn pass<'a>(&self, part: Range<usize>, strings: &[Place], data: &'a [u8]) -> Option<&'a [u8]> {
+        let mut rest = data;
+        let mut compared = part.start;
+        for place in strings.iter().filter(|place| place.differs) {
+            rest = rest.strip_prefix(self.bytes.get(compared..place.start())?)?;
+            rest = &rest[string_end(rest).ok()?..];
+            compared = place.end();
+        }
+        rest.strip_prefix(self.bytes.get(compared..part.end)?)
+    }
+
+    /// Compares with the layout before: where all else is equal, the strings that are not will differ again.
+    fn note_differences(&mut self, before: &Self) {
+        if self.strings.len() != before.strings.len() || !self.fixed().eq(before.fixed()) {
+            return;
+        }
+        for (place, earlier) in self.strings.iter_mut().zip(&before.strings) {
+            place.differs = earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
+        }
+    }
+
+    /// What stands between the strings.
+    fn fixed(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.strings.iter().map(Place::end));
+        let ends = self.strings.iter().map(Place::start).chain(std::iter::once(self.bytes.len()));
+        starts.zip(ends).map(|(start, end)| &self.bytes[start..end])
+    }
+}
+
+impl Place {
+    fn new(start: usize, end: usize) -> Option<Self> {
+        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, differs: false })
+    }
+
+    fn start(&self) -> usize {
+        self.start.into()
+    }
+
+    fn end(&self) -> usize {
+        self.end.into()
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start()..self.end()
+    }
+}
+
+/// The insides of the strings that are values of the object's keys, of those for which `matters` is false.
+fn value_strings(data: &str, matters: impl Fn(Text<'_>) -> bool) -> Result<Vec<Range<usize>>, JsonError> {
+    let mut found = Vec::new();
+    let mut reader = Reader::new(data);
+    reader.object(|key, reader| {
+        if reader.peek()? == Kind::String && !matters(key) {
+            found.extend(reader.string()?.place_in(data));
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,209 @@
+//! The chunk decoder against readers of the whole tree that `serde_json` and `jiter` build (see `json` for what is put
+//! aside), as an event of several lines and as a body. The input is a chunk's text, or chooses what one is made of.
+
+use arbitrary::{Result, Unstructured};
+use serde_json::{Map, Value};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
+
+use super::json::{by_jiter, by_serde, depth, without_lone_surrogates};
+
+pub fn check(data: &[u8]) {
+    match data {
+        // No text begins so.
+        [0x80..=0xFF, choices @ ..] => {
+            let mut text = String::new();
+            if write_object(&mut Unstructured::new(choices), CHUNK, &mut text).is_ok() {
+                is_read_alike(&text);
+            }
+        }
+        text => is_read_alike(&String::from_utf8_lossy(text).replace('\r', " ")),
+    }
+}
+
+fn is_read_alike(text: &str) {
+    if depth(text) > 120 || text.trim_ascii() == "[DONE]" {
+        return;
+    }
+    let paired = without_lone_surrogates(text);
+    let is_json = by_jiter(&paired).is_some();
+    if !is_json {
+        return is_bad(text);
+    }
+    for tree in [by_serde(&paired), by_jiter(&paired)].into_iter().flatten() {
+        match tree.as_object() {
+            Some(chunk) => {
+                is_read_as(text, &Plain::read(chunk));
+                is_answered_as(text, &Plain::read(chunk));
+            }
+            None => is_bad(text),
+        }
+    }
+}
+
+const CHUNK: &[&str] =
+    &["choices", "choices", "usage", "error", "id", "model", "thread_id", "message_id", "x", "\\u0069d"];
+const CHOICE: &[&str] = &["delta", "delta", "index", "message", "text", "finish_reason", "x", "d\\u0065lta"];
+const CONTENT: &[&str] = &["content", "content", "role", "\\u0063ontent"];
+const COUNTS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens", "total_tokens"];
+const ERROR: &[&str] = &["message", "code"];
+
+#[rustfmt::skip]
+const LEAVES: [&str; 24] = [
+    "null", "true", "false", "0", "-0", "0.0", "0e5", "1", "7", "-1", "1.5", "18446744073709551615", "18446744073709551616",
+    "\"\"", "\"a\"", "\"stop\"", "\"\\u0061\\n\"", "\"\\ud83c\\udf89\"", "\"\\udf89\\ud83c!\"", "\"é\u{2028}\"", "{}", "[]", "[ ]",
+    "{\"content\":\"b\"}",
+];
+
+/// Writes an object with keys of these, some of them twice.
+fn write_object(choices: &mut Unstructured<'_>, keys: &[&str], json: &mut String) -> Result<()> {
+    json.push('{');
+    for number in 0..choices.int_in_range(0..=5)? {
+        let key = *choices.choose(keys)?;
+        json.push_str(if number > 0 { ",\"" } else { "\"" });
+        json.push_str(key);
+        json.push_str(choices.choose(&["\":", "\" : "])?);
+        write_value(choices, key, json)?;
+    }
+    json.push('}');
+    Ok(())
+}
+
+/// Writes what usually stands behind a key, or anything else.
+fn write_value(choices: &mut Unstructured<'_>, key: &str, json: &mut String) -> Result<()> {
+    let inner = match key {
+        "choices" | "delta" | "d\\u0065lta" | "message" | "usage" | "error" if choices.ratio(7, 8)? => key,
+        _ => {
+            json.push_str(choices.choose(&LEAVES)?);
+            return Ok(());
+        }
+    };
+    match inner {
+        "choices" => {
+            json.push('[');
+            for number in 0..choices.int_in_range(0..=2)? {
+                json.push_str(if number > 0 { ", " } else { "" });
+                write_object(choices, CHOICE, json)?;
+            }
+            json.push(']');
+            Ok(())
+        }
+        "usage" => write_object(choices, COUNTS, json),
+        "error" => write_object(choices, ERROR, json),
+        _ => write_object(choices, CONTENT, json),
+    }
+}
+
+/// What a plain reader takes from a chunk.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    pub has_error: bool,
+    pub has_choices: bool,
+    pub content: Option<&'a str>,
+    pub message: Option<&'a str>,
+    pub finish_reason: Option<&'a str>,
+    pub usage: Option<[u64; 3]>,
+    pub ids: [Option<&'a str>; 5],
+}
+
+impl<'a> Plain<'a> {
+    pub fn read(chunk: &'a Map<String, Value>) -> Self {
+        let choices = chunk.get("choices").unwrap_or(&Value::Null);
+        let all = choices.as_array().map_or(&[][..], Vec::as_slice);
+        let choice = all.iter().filter_map(Value::as_object).find(|choice| is_first(choice));
+        let text = |value: Option<&'a Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty());
+        let content = choice.and_then(|choice| match choice.get("delta") {
+            None | Some(Value::Null) => choice.get("text"),
+            Some(delta) => delta.get("content"),
+        });
+        let count = |usage: &Value, key| usage.get(key).and_then(Value::as_u64).unwrap_or(0);
+        Self {
+            has_error: chunk.get("error").is_some_and(is_truthy),
+            has_choices: !choices.is_null(),
+            content: content.and_then(Value::as_str).filter(|text| !text.is_empty()),
+            message: choice.and_then(|choice| choice.get("message")?.get("content")?.as_str()),
+            finish_reason: text(choice.and_then(|choice| choice.get("finish_reason"))),
+            usage: chunk
+                .get("usage")
+                .filter(|usage| usage.is_object())
+                .map(|usage| ["prompt_tokens", "completion_tokens", "total_tokens"].map(|key| count(usage, key))),
+            ids: tailrace_core::Ids::NAMES.map(|name| text(chunk.get(name))),
+        }
+    }
+}
+
+fn is_first(choice: &Map<String, Value>) -> bool {
+    match choice.get("index") {
+        None | Some(Value::Null) => true,
+        Some(index) => index.as_f64() == Some(0.0),
+    }
+}
+
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    }
+}
+
+/// An event with this data: a chunk's JSON may stand in several lines.
+fn event(text: &str) -> String {
+    format!("data: {}\n\n", text.replace('\n', "\ndata: "))
+}
+
+fn decode(input: &str) -> (Vec<String>, DeltaDecoder) {
+    let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    let mut deltas = Vec::new();
+    decoder.feed(input.as_bytes(), &mut deltas);
+    (deltas, decoder)
+}
+
+fn is_bad(text: &str) {
+    let (deltas, decoder) = decode(&event(text));
+    assert_eq!((deltas.len(), decoder.bad_events(), decoder.end()), (0, 1, End::Open), "{text:?}");
+}
+
+fn tells(decoder: &DeltaDecoder, plain: &Plain<'_>, text: &str) {
+    let usage = decoder.usage().map(|usage| [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]);
+    assert_eq!(usage, plain.usage, "{text:?}");
+    let ids = tailrace_core::Ids::NAMES.map(|name| decoder.ids().get(name));
+    assert_eq!(ids, plain.ids, "{text:?}");
+}
+
+fn is_read_as(text: &str, plain: &Plain<'_>) {
+    let (deltas, decoder) = decode(&event(text));
+    assert_eq!((decoder.events(), decoder.bad_events()), (1, 0), "{text:?}");
+    tells(&decoder, plain, text);
+    if plain.has_error {
+        assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Upstream), "{text:?}");
+        assert_eq!((deltas.len(), decoder.end()), (0, End::Failed), "{text:?}");
+    } else {
+        assert_eq!(decoder.end(), End::Open, "{text:?}");
+        assert_eq!(deltas, Vec::from_iter(plain.content), "{text:?}");
+        assert_eq!(decoder.finish_reason(), plain.finish_reason, "{text:?}");
+    }
+}
+
+/// The same text as a body: framed as JSON when it begins with a brace.
+fn is_answered_as(text: &str, plain: &Plain<'_>) {
+    let (mut deltas, mut decoder) = decode(text);
+    decoder.close(true, &mut deltas);
+    tells(&decoder, plain, text);
+    let kind = decoder.error().map(|error| error.kind);
+    let answer = plain.message.or(plain.content).filter(|answer| !answer.is_empty());
+    match answer {
+        _ if plain.has_error => assert_eq!(kind, Some(ErrorKind::Upstream), "{text:?}"),
+        _ if !plain.has_choices => {
+            assert!(matches!(kind, Some(ErrorKind::Upstream | ErrorKind::NotAStream)), "{text:?}");
+        }
+        None => assert_eq!(kind, Some(ErrorKind::Empty), "{text:?}"),
+        Some(answer) => {
+            assert_eq!((decoder.end(), deltas), (End::Done, vec![answer.to_owned()]), "{text:?}");
+            return;
+        }
+    }
+    assert_eq!((decoder.end(), deltas.len()), (End::Failed, 0), "{text:?}");
+}

@@ -1,0 +1,223 @@
+//! What a decoder remembers of a stream against one that has seen nothing: a stream of events whose layout changes at
+//! any place, read by one decoder, and each of its events by a fresh one.
+
+use arbitrary::{Result, Unstructured};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, Ids, ReplyError, Usage};
+
+use super::cutting::reads;
+
+pub fn check(data: &[u8]) {
+    let (dialect, sizes, blocks) = stream(&mut Unstructured::new(data)).unwrap_or_default();
+    is_read_as_by_fresh_decoders(DIALECTS[dialect], &blocks, &sizes);
+}
+
+const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
+
+/// Data of events to begin with.
+pub const CHUNKS: [&str; 14] = [
+    r#"{"id":"c1","object":"chat.completion.chunk","created":1795163059,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}"#,
+    r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x7Q"}"#,
+    r#"{"choices":[{"delta":{"content":"x"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"\ud83c\udf89\n\"é"},"finish_reason":"stop"}]}"#,
+    r#"{"choices":[{"index":1,"delta":{"content":"no"}},{"index":0,"delta":{"content":"yes"}}]}"#,
+    r#"{ "choices" : [ { "text" : "t" , "index" : 0 } ] }"#,
+    r#"{"id":"","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#,
+    r#"{"choices":[{"delta":{"content":"a"},"delta":{"content":"b","content":"c"}}],"choices":[{"delta":{"content":"d"}}]}"#,
+    r#"{"delta":"d","message_id":"m1","id":"r1"}"#,
+    r#"{"delta":{"content":[{"index":0,"type":"text","text":{"value":"v"}}]}}"#,
+    r#"{"error":null,"choices":[{"delta":{"content":null}}],"msg":"m"}"#,
+    r#"{"id":"","pad":"y","msg":"","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+    r#"{"error":"","id":"","pad":"x","choices":[{"delta":{"content":"a"}}],"object":"o"}"#,
+    "[DONE]",
+];
+
+/// What is put in between.
+#[rustfmt::skip]
+pub const PIECES: [&str; 36] = [
+    "", "\"", "\\", "{", "}", "[", "]", ",", ":", " ", "x", "0", "-", "é", "\u{2028}", "\\n", "\\u0041", "\\ud83c",
+    "\\udf89", "null", "1.5", "\"content\":", "\"content\":\"y\",", "\"error\":\"e\",", "\"index\":1,",
+    "\"id\":\"c2\",", "\"delta\":{", "{}", "\"finish_reason\":\"stop\"", "\"usage\":{\"total_tokens\":9},",
+    "\"\\u0063ontent\":\"z\"", "\0", "\u{fffd}", "    ", "\u{1}",
+    "\",\"id\":\"c3",
+];
+
+/// How an event is written around its data.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// A line before it.
+    pub head: &'static str,
+    /// What stands before the data in its line.
+    pub lead: &'static str,
+    /// A line after it.
+    pub tail: &'static str,
+    /// What ends a line.
+    pub end: &'static str,
+}
+
+/// As services write it.
+pub const PLAIN: Form = Form { head: "", lead: "data: ", tail: "", end: "\n" };
+
+/// Lines before an event's data, or behind it; most have none.
+#[rustfmt::skip]
+pub const LINES: [&str; 16] = [
+    "", "", "", "", ":", "id: 7", "retry: 5", "event: message", "event:", "event: thread.message.delta", "event: status",
+    "event: openai_response_id", "data:", "data: ", "data: ,", "unknown",
+];
+
+/// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place or two, or not.
+fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>>)> {
+    let dialect = choices.int_in_range(0..=DIALECTS.len() - 1)?;
+    let sizes = if choices.ratio(1, 2)? { Vec::new() } else { choices.arbitrary::<[u8; 3]>()?.to_vec() };
+    let mut form = PLAIN;
+    let mut texts: Vec<Vec<u8>> = vec![choices.choose(&CHUNKS)?.as_bytes().to_vec()];
+    let mut blocks = Vec::new();
+    while !choices.is_empty() && blocks.len() < 24 {
+        let mut text = texts.last().cloned().unwrap_or_default();
+        match choices.arbitrary::<u8>()? {
+            0..=39 => {}
+            40..=69 => text.clone_from(choices.choose(&texts)?),
+            70..=84 => text = choices.choose(&CHUNKS)?.as_bytes().to_vec(),
+            85..=99 => (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?),
+            100..=104 => form.lead = choices.choose(&["data:", "data: ", "data:  "])?,
+            105..=109 => form.end = choices.choose(&["\n", "\r\n", "\r"])?,
+            110..=169 => change_string(choices, &mut text)?,
+            170..=219 => change(choices, &mut text)?,
+            _ => {
+                change(choices, &mut text)?;
+                change(choices, &mut text)?;
+            }
+        }
+        blocks.push(form.block(&text));
+        texts.push(text);
+    }
+    Ok((dialect, sizes, blocks))
+}
+
+fn change(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
+    let at = choices.int_in_range(0..=text.len())?;
+    let dropped = choices.int_in_range(0..=8)?.min(text.len() - at);
+    if choices.ratio(1, 4)? {
+        let byte = choices.arbitrary()?;
+        text.splice(at..at + dropped, [byte]);
+    } else {
+        let piece = choices.choose(&PIECES)?;
+        text.splice(at..at + dropped, piece.bytes());
+    }
+    Ok(())
+}
+
+/// Puts something else between a quote and the next one.
+fn change_string(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<()> {
+    let quotes = quotes(text);
+    if quotes.is_empty() {
+        return Ok(());
+    }
+    let quote = *choices.choose(&quotes)?;
+    let piece = choices.choose(&PIECES)?;
+    text.splice(quote + 1..quotes.into_iter().find(|&next| next > quote).unwrap_or(text.len()), piece.bytes());
+    Ok(())
+}
+
+/// The places of the quotes.
+pub fn quotes(text: &[u8]) -> Vec<usize> {
+    text.iter().enumerate().filter_map(|(place, &byte)| (byte == b'"').then_some(place)).collect()
+}
+
+impl Form {
+    /// One event with this data, whose line ends would make it several.
+    pub fn block(self, data: &[u8]) -> Vec<u8> {
+        let spaced = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        let data = [self.lead.as_bytes(), &data.iter().map(spaced).collect::<Vec<u8>>()].concat();
+        let lines = [self.head.as_bytes(), &data, self.tail.as_bytes()];
+        let lines = lines.into_iter().filter(|line| !line.is_empty());
+        let mut block = lines.flat_map(|line| [line, self.end.as_bytes()]).collect::<Vec<_>>().concat();
+        block.extend_from_slice(self.end.as_bytes());
+        block
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    deltas: Vec<String>,
+    events: u64,
+    bad_events: u64,
+    end: End,
+    done: bool,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    ids: [Option<String>; Ids::NAMES.len()],
+    error: Option<ReplyError>,
+    /// The error that `ai-power` is being told word by word: what comes after its first word is read otherwise.
+    words: Option<ReplyError>,
+}
+
+/// Panics unless one decoder reads the stream, in reads of these sizes or else whole and event by event, as fresh ones
+/// read its events.
+pub fn is_read_as_by_fresh_decoders(dialect: Dialect, blocks: &[Vec<u8>], sizes: &[u8]) {
+    let mut expected = Outcome::default();
+    let mut count = 0;
+    while count < blocks.len() && expected.end == End::Open && expected.words.is_none() {
+        expected.add(decode(dialect, &[&blocks[count]]));
+        count += 1;
+    }
+    // After an end more may come, and is ignored; after words not.
+    let blocks = if expected.words.is_some() { &blocks[..count] } else { blocks };
+    let stream = blocks.concat();
+    let by_event: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+    let cuts = if sizes.is_empty() { vec![vec![&stream[..]], by_event] } else { vec![reads(&stream, sizes)] };
+    for cut in cuts {
+        assert_eq!(decode(dialect, &cut), expected, "{dialect:?} {:?}", Shown(&cut));
+    }
+}
+
+/// Reads as text, for a message.
+struct Shown<'a>(&'a [&'a [u8]]);
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|read| String::from_utf8_lossy(read))).finish()
+    }
+}
+
+fn decode(dialect: Dialect, reads: &[&[u8]]) -> Outcome {
+    let mut decoder = DeltaDecoder::new(dialect, DeltaOptions::default());
+    let mut deltas = Vec::new();
+    // A comment settles the framing, whatever line comes first.
+    decoder.feed(b":\n", &mut deltas);
+    for read in reads {
+        decoder.feed(read, &mut deltas);
+    }
+    let mut ended = decoder.clone();
+    ended.close(true, &mut String::new());
+    let words = ended.error().filter(|error| decoder.error().is_none() && error.kind == ErrorKind::Upstream).cloned();
+    Outcome {
+        deltas,
+        words,
+        events: decoder.events(),
+        bad_events: decoder.bad_events(),
+        end: decoder.end(),
+        done: decoder.done(),
+        finish_reason: decoder.finish_reason().map(str::to_owned),
+        usage: decoder.usage().copied(),
+        ids: Ids::NAMES.map(|name| decoder.ids().get(name).map(str::to_owned)),
+        error: decoder.error().cloned(),
+    }
+}
+
+impl Outcome {
+    /// Adds what the next event told: the first of each id stays, of all else the last.
+    fn add(&mut self, next: Self) {
+        self.deltas.extend(next.deltas);
+        self.events += next.events;
+        self.bad_events += next.bad_events;
+        self.end = next.end;
+        self.done |= next.done;
+        self.finish_reason = next.finish_reason.or(self.finish_reason.take());
+        self.usage = next.usage.or(self.usage.take());
+        for (id, next) in self.ids.iter_mut().zip(next.ids) {
+            *id = id.take().or(next);
+        }
+        self.error = next.error;
+        self.words = next.words;
+    }
+}
