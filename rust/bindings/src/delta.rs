@@ -56,8 +56,72 @@ impl DeltaSink for Strings<'_> {
     }
 }
 
+/// All deltas become one Python string. What is collected is handed over piece by piece, so that a large read does not
+/// need its text twice.
+struct Joined<'py> {
+    py: Python<'py>,
+    collected: String,
+    text: PyResult<Option<Bound<'py, PyString>>>,
+}
+
+/// Bytes collected at most.
+const COLLECTED_BYTES: usize = 16 * 1024;
+
 /// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
 const BYTES_A_CHARACTER: usize = 16;
+
+impl<'py> Joined<'py> {
+    fn new(py: Python<'py>, expected: usize) -> Self {
+        Self { py, collected: String::with_capacity(expected.min(COLLECTED_BYTES)), text: Ok(None) }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.collected.is_empty() {
+            self.join(PyString::new(self.py, &self.collected));
+            self.collected.clear();
+        }
+    }
+
+    fn join(&mut self, piece: Bound<'py, PyString>) {
+        self.text = match std::mem::replace(&mut self.text, Ok(None)) {
+            Ok(None) => Ok(Some(piece)),
+            Ok(Some(text)) => append(text, &piece).map(Some),
+            Err(error) => Err(error),
+        };
+    }
+
+    fn into_text(mut self) -> PyResult<Bound<'py, PyString>> {
+        self.hand_over();
+        Ok(self.text?.unwrap_or_else(|| PyString::new(self.py, "")))
+    }
+}
+
+impl DeltaSink for Joined<'_> {
+    fn text(&mut self, text: &str) {
+        if self.collected.len() + text.len() > COLLECTED_BYTES {
+            self.hand_over();
+        }
+        if text.len() > COLLECTED_BYTES {
+            self.join(PyString::new(self.py, text));
+        } else {
+            self.collected.push_str(text);
+        }
+    }
+}
+
+/// `text` and `piece`, without a copy of `text` where nobody else has it. (Concatenation as Python writes it copies: a
+/// read with 6 MiB of text would copy it 400 times, and hold it twice.)
+fn append<'py>(text: Bound<'py, PyString>, piece: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    let py = text.py();
+    let mut text = text.into_ptr();
+    // SAFETY: `text` is a reference of our own to a str, which the call takes and replaces by one to the longer str, or
+    // by null with an exception set; `piece` is a str and outlives the call.
+    let text = unsafe {
+        pyo3::ffi::PyUnicode_Append(&raw mut text, piece.as_ptr());
+        Bound::from_owned_ptr_or_err(py, text)?
+    };
+    Ok(text.cast_into()?)
+}
 
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
 #[pyclass(module = "tailrace")]
@@ -113,9 +177,9 @@ impl DeltaDecoder {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
-        let mut text = String::with_capacity(bytes.len() / BYTES_A_CHARACTER);
-        decoder.deltas.feed(&bytes, &mut text);
-        Ok(PyString::new(py, &text))
+        let mut sink = Joined::new(py, bytes.len() / BYTES_A_CHARACTER);
+        decoder.deltas.feed(&bytes, &mut sink);
+        sink.into_text()
     }
 
     /// The end of the reply; `complete=False`: the transport broke. Returns what was held back.

@@ -1,48 +1,60 @@
 //! Bytes of an event stream in, events out.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString, PyTuple};
 use tailrace_core::{Event, EventDecoder};
 
 use crate::input::{Whole, bytes_of, limit};
 use crate::raise::{in_use, limit_exceeded};
 
 /// One dispatched server-sent event (WHATWG HTML 9.2.6).
-#[pyclass(frozen, eq, hash, module = "tailrace")]
-#[derive(PartialEq, Eq, Hash)]
+#[pyclass(frozen, get_all, module = "tailrace")]
 pub struct ServerSentEvent {
     /// Its type; `message` where the block named none.
-    #[pyo3(get)]
-    event: String,
+    event: Py<PyString>,
     /// Its data lines, joined by newlines.
-    #[pyo3(get)]
-    data: String,
-    /// Shared: an id stays in force, and as long as its event may be, so can it be.
-    id: Arc<str>,
+    data: Py<PyString>,
+    /// The last event id in force when it was dispatched. Shared: an id stays in force, and as long as its event may
+    /// be, so can it be.
+    id: Py<PyString>,
     /// The reconnection time its own block set, in milliseconds.
-    #[pyo3(get)]
     retry: Option<u64>,
 }
 
 impl ServerSentEvent {
-    fn new(event: &Event<'_>, id: Arc<str>) -> Self {
-        Self { event: event.kind().to_owned(), data: event.data.to_owned(), id, retry: event.retry }
+    fn new<'py>(py: Python<'py>, event: &Event<'_>, id: &Py<PyString>) -> PyResult<Bound<'py, Self>> {
+        let kind = match event.kind() {
+            "message" => intern!(py, "message").clone(),
+            kind => PyString::new(py, kind),
+        };
+        let data = PyString::new(py, event.data).unbind();
+        Bound::new(py, Self { event: kind.unbind(), data, id: id.clone_ref(py), retry: event.retry })
+    }
+
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (&self.event, &self.data, &self.id, self.retry).into_pyobject(py)
     }
 }
 
 #[pymethods]
 impl ServerSentEvent {
-    /// The last event id in force when it was dispatched.
-    #[getter]
-    fn id(&self) -> &str {
-        &self.id
+    fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+        self.fields(py)?.eq(other.fields(py)?)
+    }
+
+    fn __ne__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+        self.fields(py)?.ne(other.fields(py)?)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.fields(py)?.hash()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let [event, data, id] = [&*self.event, &*self.data, &*self.id].map(|text| PyString::new(py, text).repr());
+        let [event, data, id] = [&self.event, &self.data, &self.id].map(|text| text.bind(py).repr());
         let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
         Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
     }
@@ -53,7 +65,7 @@ impl ServerSentEvent {
 pub struct SSEDecoder {
     events: EventDecoder,
     /// The last event's id, and its number.
-    id: (u64, Arc<str>),
+    id: (u64, Py<PyString>),
 }
 
 #[pymethods]
@@ -64,36 +76,37 @@ impl SSEDecoder {
     #[pyo3(text_signature = "(*, max_event_bytes=8388608)")]
     fn new(py: Python<'_>, max_event_bytes: Whole) -> PyResult<Self> {
         let events = EventDecoder::new(limit(py, "max_event_bytes", max_event_bytes)?);
-        Ok(Self { events, id: (0, "".into()) })
+        Ok(Self { events, id: (0, intern!(py, "").clone().unbind()) })
     }
 
     /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the next call on.
-    fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<Vec<ServerSentEvent>> {
+    fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
         let bytes = bytes_of(data)?;
         if let Some(overflow) = decoder.events.error() {
             return Err(limit_exceeded(py, &overflow.to_string()));
         }
-        let mut found = Vec::new();
+        let found = PyList::empty(py);
+        let mut failed = Ok(());
         let Self { events, id } = &mut *decoder;
         // An error is the next call's to raise, so that these events are not lost: the core stays failed.
         let _ = events.feed(&bytes, |event| {
             if event.id_number != id.0 {
-                *id = (event.id_number, event.id.into());
+                *id = (event.id_number, PyString::new(py, event.id).unbind());
             }
-            found.push(ServerSentEvent::new(&event, Arc::clone(&id.1)));
-            ControlFlow::Continue(())
+            failed = ServerSentEvent::new(py, &event, &id.1).and_then(|event| found.append(event));
+            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        Ok(found)
+        failed.map(|()| found)
     }
 
     /// The end of the stream: an unfinished event is dropped, as the specification says.
-    fn close(slf: &Bound<'_, Self>) -> PyResult<Vec<ServerSentEvent>> {
+    fn close<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
         match decoder.events.close() {
-            Ok(()) => Ok(Vec::new()),
+            Ok(()) => Ok(PyList::empty(py)),
             Err(overflow) => Err(limit_exceeded(py, &overflow.to_string())),
         }
     }

@@ -75,7 +75,8 @@ pub struct EventDecoder {
 enum State {
     Open,
     Ended,
-    Failed(LimitExceeded),
+    /// An event was larger than the limit.
+    Failed,
 }
 
 /// The fields of the event being read.
@@ -164,11 +165,11 @@ impl EventDecoder {
                 *input = &[];
                 return Ok(());
             }
-            State::Failed(error) => return Err(error),
+            State::Failed => return Err(self.limit()),
         }
         let result = self.read(input, sink);
-        if let Err(error) = result {
-            self.release(State::Failed(error));
+        if result.is_err() {
+            self.release(State::Failed);
         }
         result
     }
@@ -199,7 +200,7 @@ impl EventDecoder {
     /// The limit that was passed, which every later call reports.
     pub fn error(&self) -> Option<LimitExceeded> {
         match self.state {
-            State::Failed(error) => Some(error),
+            State::Failed => Some(self.limit()),
             State::Open | State::Ended => None,
         }
     }
@@ -329,9 +330,13 @@ impl EventDecoder {
     fn count(&mut self, bytes: usize) -> Result<(), LimitExceeded> {
         self.block.size += bytes;
         if self.block.size > self.max_event_bytes {
-            return Err(LimitExceeded { limit: Limit::Event, bytes: self.max_event_bytes });
+            return Err(self.limit());
         }
         Ok(())
+    }
+
+    fn limit(&self) -> LimitExceeded {
+        LimitExceeded { limit: Limit::Event, bytes: self.max_event_bytes }
     }
 
     fn apply(&mut self, field: Field, value: &[u8]) {

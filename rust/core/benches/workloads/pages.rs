@@ -13,7 +13,8 @@ const CAPTURED: &str =
 const WIDGET: &str = "<div class=\"wpaicg-chat-shortcode\"";
 const EXPECTED: &str = "3ec95cd9f5 13 4\n";
 
-/// A page of `size` bytes, as a block theme with some plugins makes it: styles and scripts, a menu, many posts.
+/// A page of `size` bytes, as a block theme with some plugins makes it: styles and scripts, a menu, many posts. It has a
+/// tag every 75 bytes or so.
 pub fn wordpress(size: usize) -> Reply {
     let mut random = Random(7);
     let mut page =
@@ -54,7 +55,7 @@ pub fn captured(size: usize) -> Reply {
     fill(&mut page, size * 4 / 5, |page| page.push_str(&body));
     page.push_str(WIDGET);
     page.push_str(after.trim_end().trim_end_matches("</html>").trim_end().trim_end_matches("</body>"));
-    fill(&mut page, size, |page| page.push_str(&body));
+    fill(&mut page, size - 500, |page| page.push_str(&body));
     finish(page, size)
 }
 
@@ -98,7 +99,7 @@ fn post(page: &mut String, random: &mut Random) {
         words(20 + random.below(30))
     );
     for _ in 0..2 + random.below(4) {
-        let (first, second, third) = (random.below(200), random.below(60), random.below(200));
+        let (first, second, third) = (100 + random.below(400), random.below(60), random.below(600));
         let _ = writeln!(
             page,
             "<p>{} <a href=\"/topic/{first}/\">{}</a>, <strong>{}</strong><br />\n{} &#8211; {}</p>",

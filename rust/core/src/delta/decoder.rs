@@ -48,7 +48,7 @@ pub struct DeltaDecoder {
 #[derive(Debug, Clone)]
 enum Stage {
     /// Neither events nor a JSON body have begun.
-    Sniffing(Sniffer),
+    Sniffing(Box<Sniffer>),
     Events(Box<Events>),
     Json {
         body: Vec<u8>,
@@ -56,7 +56,7 @@ enum Stage {
     },
     Text(Box<TextDecoder>),
     /// A page where an answer should be.
-    Page(Debris),
+    Page(Box<Debris>),
     /// The body of a reply with an error status, as far as it is kept.
     ErrorBody(Vec<u8>),
     Over,
@@ -87,9 +87,9 @@ impl DeltaDecoder {
         let (framing, stage) = if status >= 400 {
             (Framing::Text, Stage::ErrorBody(Vec::new()))
         } else if dialect != Dialect::Text {
-            (Framing::Open, Stage::Sniffing(Sniffer::new(max_body_bytes)))
+            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes))))
         } else if content_type.as_deref().is_some_and(is_html) {
-            (Framing::Text, Stage::Page(Debris::new(max_body_bytes)))
+            (Framing::Text, Stage::Page(Box::new(Debris::new(max_body_bytes))))
         } else {
             (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
         };
@@ -123,7 +123,7 @@ impl DeltaDecoder {
         }
         match stage {
             Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
-            Stage::Page(debris) => self.close_debris(Ok(debris), complete, judge_debris_of_text),
+            Stage::Page(debris) => self.close_debris(Ok(*debris), complete, judge_debris_of_text),
             Stage::Events(events) => self.close_events(*events, complete, sink),
             Stage::Json { body, debris } => self.close_json(&body, &debris, complete, sink),
             Stage::Text(text) => text.close(complete, &mut self.reply, sink),
@@ -194,6 +194,11 @@ impl DeltaDecoder {
                 Sniffed::Sse { head, rest } => {
                     let debris = sniffer.take_debris();
                     self.begin_events(debris);
+                    // A line that lies whole in the read is read from there.
+                    let (came, _) = bytes.split_at(bytes.len() - rest.len());
+                    if came.ends_with(head) {
+                        return self.read(&bytes[came.len() - head.len()..], sink);
+                    }
                     self.read(head, sink)?;
                     self.read(rest, sink)
                 }

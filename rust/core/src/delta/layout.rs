@@ -114,11 +114,11 @@ struct Layout {
     /// The event's data without its content.
     bytes: Box<[u8]>,
     /// Where the content stands.
-    content: usize,
+    content: u16,
     /// Values that nobody reads, in the order of their places.
     strings: Box<[Place]>,
     /// How many of them stand before the content.
-    before: usize,
+    before: u16,
 }
 
 /// The inside of a string in `Layout::bytes`.
@@ -134,9 +134,12 @@ impl Layout {
     /// The layout of an event with this data; `None` when it is not worth it.
     fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) -> Option<Self> {
         let content = content.place_in(data)?;
+        if data.len() - content.len() > MAX_LAYOUT_BYTES {
+            return None;
+        }
         let bytes = [&data[..content.start], &data[content.end..]].concat().into_bytes();
         // A line end within the data stood otherwise on the wire.
-        if bytes.len() > MAX_LAYOUT_BYTES || bytes.contains(&b'\n') {
+        if bytes.contains(&b'\n') {
             return None;
         }
         let mut strings = Vec::new();
@@ -145,15 +148,17 @@ impl Layout {
             strings.push(Place::new(start - moved, end - moved)?);
         }
         let before = strings.partition_point(|place| place.start() < content.start);
-        Some(Self { bytes: bytes.into(), content: content.start, strings: strings.into(), before })
+        let content = content.start.try_into().ok()?;
+        Some(Self { bytes: bytes.into(), content, strings: strings.into(), before: before.try_into().ok()? })
     }
 
     /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
     fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Vec<u8>) -> Option<(&'t str, &'a [u8])> {
-        let (before, after) = self.strings.split_at(self.before);
-        let rest = self.pass(0..self.content, before, data)?;
+        let (before, after) = self.strings.split_at(self.before.into());
+        let place = usize::from(self.content);
+        let rest = self.pass(0..place, before, data)?;
         let (content, length) = string_content(rest, scratch)?;
-        let rest = self.pass(self.content..self.bytes.len(), after, &rest[length..])?;
+        let rest = self.pass(place..self.bytes.len(), after, &rest[length..])?;
         Some((content, rest))
     }
 

@@ -11,6 +11,7 @@ use crate::entity::decode_attribute;
 pub struct Tag<'page> {
     name: &'page [u8],
     rest: &'page [u8],
+    dull: bool,
 }
 
 impl<'page> Tag<'page> {
@@ -18,7 +19,17 @@ impl<'page> Tag<'page> {
     pub(super) fn new(inside: &'page [u8]) -> Self {
         let end = inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
         let (name, rest) = inside.split_at(end);
-        Self { name, rest }
+        Self { name, rest, dull: false }
+    }
+
+    /// As [`new`](Self::new), for a tag of which it is known that no attribute can hold a token or tell a widget.
+    pub(super) fn dull(inside: &'page [u8]) -> Self {
+        Self { dull: true, ..Self::new(inside) }
+    }
+
+    /// Whether no attribute can hold a token or tell a widget.
+    pub(super) fn is_dull(&self) -> bool {
+        self.dull
     }
 
     /// Whether the tag has this name, which is to be given in lower case.

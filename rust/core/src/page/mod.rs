@@ -8,6 +8,8 @@
 pub mod attributes;
 pub mod challenge;
 mod fallback;
+mod near;
+mod outline;
 mod script;
 pub mod tokenizer;
 mod widget;
@@ -20,6 +22,7 @@ use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES};
 use attributes::Tag;
 use challenge::Signs;
 use fallback::Fallback;
+use script::names_a_key;
 use tokenizer::{Sink, Templates, Tokenizer};
 use widget::Element;
 pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
@@ -308,6 +311,14 @@ impl Reading {
         self.widgets.push(widget);
     }
 
+    fn script(&mut self, script: &[u8]) -> ControlFlow<()> {
+        if names_a_key(script) {
+            let endpoint = self.fallback.script(&String::from_utf8_lossy(script));
+            self.ajax_url = self.ajax_url.take().or(endpoint);
+        }
+        self.flow()
+    }
+
     fn flow(&self) -> ControlFlow<()> {
         let Some(widget) = self.chosen.and_then(|index| self.widgets.get(index)) else {
             return ControlFlow::Continue(());
@@ -369,6 +380,8 @@ impl Reading {
 }
 
 impl Sink for Reading {
+    const ONLY_TELLING: bool = true;
+
     fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
         if !self.templates.start_tag(tag) {
             return ControlFlow::Continue(());
@@ -378,18 +391,20 @@ impl Sink for Reading {
             self.script = Some(Vec::new());
         }
         self.fallback.input(tag);
-        self.fallback.json_attributes(tag);
-        self.element(tag);
+        if !tag.is_dull() {
+            self.fallback.json_attributes(tag);
+            self.element(tag);
+        }
         self.flow()
     }
 
     fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
         self.templates.end_tag(tag);
         self.signs.end_tag(tag);
-        let Some(script) = self.script.take() else { return ControlFlow::Continue(()) };
-        let endpoint = self.fallback.script(&String::from_utf8_lossy(&script));
-        self.ajax_url = self.ajax_url.take().or(endpoint);
-        self.flow()
+        match self.script.take() {
+            Some(script) => self.script(&script),
+            None => ControlFlow::Continue(()),
+        }
     }
 
     fn text(&mut self, piece: &[u8]) {
@@ -397,5 +412,14 @@ impl Sink for Reading {
         if let Some(script) = &mut self.script {
             script.extend_from_slice(piece);
         }
+    }
+
+    fn text_end(&mut self, piece: &[u8], tag: &Tag<'_>) -> ControlFlow<()> {
+        if self.script.as_ref().is_some_and(Vec::is_empty) {
+            self.script = None;
+            return self.script(piece);
+        }
+        self.text(piece);
+        self.end_tag(tag)
     }
 }

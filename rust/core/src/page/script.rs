@@ -6,6 +6,9 @@
 //! number of times.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// A name whose values are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,12 @@ pub(super) fn for_each_value<'a>(script: &'a str, mut found: impl FnMut(Key, Cow
         scope.follow(lexeme);
         before = lexeme;
     }
+}
+
+/// Whether a script can hold a [`Key`]: a key is there as it is written, or not at all. `ajax_url` needs `wpaicgParams`.
+pub(super) fn names_a_key(script: &[u8]) -> bool {
+    static NAMES: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| ["wpaicg", "_wpnonce", "post_id"].map(Finder::new));
+    NAMES.iter().any(|name| name.find(script).is_some())
 }
 
 /// The value that follows a name, when the name is a key's.

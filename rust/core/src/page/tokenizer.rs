@@ -4,6 +4,9 @@
 //! elements (`script`, `style`, `title`, …) is given as it stands. Elements switch the tokenizer as a tree builder with
 //! scripting on would, `noscript` included. There is no foreign content: `title` or `style` inside `svg` are taken as
 //! HTML's, and a CDATA section is a comment. The one buffer holds the tag that a chunk's end has cut.
+//!
+//! Tags, comments and raw text that lie whole in a chunk are mostly read at once (`whole`); the states read the others,
+//! and what is odd. Both give the same tokens, which is tested by cutting pages.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -11,9 +14,15 @@ use std::ops::ControlFlow;
 use memchr::{memchr, memchr2};
 
 use super::attributes::{Tag, is_space};
+use super::near::{Blocks, Shape};
+use super::outline::Outline;
 
 /// What becomes of the tokens. `Break` ends the tokenizing at once: nothing after that token is looked at.
 pub trait Sink {
+    /// Whether only tags that can matter to a scan for widgets and tokens are wanted. Others are passed over where they
+    /// lie whole in a chunk, which is most of a page's.
+    const ONLY_TELLING: bool = false;
+
     /// A start tag, self-closing or not.
     fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()>;
 
@@ -22,6 +31,12 @@ pub trait Sink {
 
     /// A piece of a raw element's text, between its start and end tags: bytes of the page, nothing decoded.
     fn text(&mut self, piece: &[u8]);
+
+    /// A raw element's end: the last piece of its text, and its end tag.
+    fn text_end(&mut self, piece: &[u8], tag: &Tag<'_>) -> ControlFlow<()> {
+        give_text(self, piece);
+        self.end_tag(tag)
+    }
 }
 
 /// How many `<template>`s are open: what is in one is no markup of the page.
@@ -109,6 +124,13 @@ struct Chunk<'data> {
     text_start: usize,
     /// The `<` of the tag being read, or 0 when it is in the carried bytes.
     tag_start: usize,
+    blocks: Blocks<'data>,
+}
+
+impl<'data> Chunk<'data> {
+    fn new(data: &'data [u8]) -> Self {
+        Self { data, at: 0, text_start: 0, tag_start: 0, blocks: Blocks::new(data) }
+    }
 }
 
 const RAW_ELEMENTS: [&str; 9] =
@@ -133,12 +155,106 @@ impl Tokenizer {
 
     /// Gives the tokens that end in `data` to the sink, until it breaks; after a break nothing may be fed.
     pub fn feed(&mut self, data: &[u8], sink: &mut impl Sink) -> ControlFlow<()> {
-        let mut chunk = Chunk { data, at: 0, text_start: 0, tag_start: 0 };
+        let mut chunk = Chunk::new(data);
         while self.hop(&mut chunk) {
-            self.step(&mut chunk, sink)?;
+            if !self.whole(&mut chunk, sink)? {
+                self.step(&mut chunk, sink)?;
+            }
         }
         self.keep(&chunk, sink);
         ControlFlow::Continue(())
+    }
+
+    /// At a `<`: reads the tag, the comment or the rest of a raw element that begins or ends there, if it lies whole in
+    /// the chunk and can be told without the states. False: it is theirs.
+    fn whole<S: Sink>(&mut self, chunk: &mut Chunk<'_>, sink: &mut S) -> ControlFlow<(), bool> {
+        match self.state {
+            State::Data => self.whole_tag(chunk, sink),
+            State::Text => self.whole_text(chunk, sink),
+            _ => ControlFlow::Continue(false),
+        }
+    }
+
+    /// Goes from tag to tag as long as they lie whole in the chunk; stops in front of one that does not, and behind one
+    /// after which there is no markup.
+    fn whole_tag<S: Sink>(&mut self, chunk: &mut Chunk<'_>, sink: &mut S) -> ControlFlow<(), bool> {
+        let data = chunk.data;
+        loop {
+            let at = chunk.at;
+            let Some(end) = self.read_whole(at, chunk, sink)? else { return ControlFlow::Continue(false) };
+            chunk.at = end;
+            if self.state != State::Data {
+                chunk.text_start = end;
+                return ControlFlow::Continue(true);
+            }
+            let Some(next) = chunk.blocks.next(Shape::Less, end) else {
+                chunk.at = data.len();
+                return ControlFlow::Continue(true);
+            };
+            chunk.at = next;
+        }
+    }
+
+    /// Reads one tag or comment, and says where it ends.
+    #[inline]
+    fn read_whole<S: Sink>(
+        &mut self,
+        at: usize,
+        chunk: &mut Chunk<'_>,
+        sink: &mut S,
+    ) -> ControlFlow<(), Option<usize>> {
+        let data = chunk.data;
+        // Start and end tags are read alike, since a branch between them would be guessed wrong half the time.
+        let is_end = data.get(at + 1) == Some(&b'/');
+        let name = at + 1 + usize::from(is_end);
+        if !data.get(name).is_some_and(u8::is_ascii_alphabetic) {
+            return ControlFlow::Continue(comment_end(data, at));
+        }
+        let Some(outline) = Outline::read(&mut chunk.blocks, name) else {
+            return ControlFlow::Continue(None);
+        };
+        if !S::ONLY_TELLING | outline.named | outline.telling {
+            let inside = &data[name..outline.end];
+            let tag = if outline.telling { Tag::new(inside) } else { Tag::dull(inside) };
+            if is_end {
+                sink.end_tag(&tag)?;
+            } else {
+                self.enter_content(&tag);
+                sink.start_tag(&tag)?;
+            }
+        }
+        ControlFlow::Continue(Some(outline.end + 1))
+    }
+
+    /// The rest of a raw element, from a `<` in its text on.
+    fn whole_text(&mut self, chunk: &mut Chunk<'_>, sink: &mut impl Sink) -> ControlFlow<(), bool> {
+        let (data, name) = (chunk.data, self.raw.as_bytes());
+        loop {
+            match &data[chunk.at..] {
+                [_, b'/', rest @ ..] => match rest.get(..=name.len()) {
+                    Some([found @ .., after]) if ends_name(*after) && found.eq_ignore_ascii_case(name) => {
+                        if *after != b'>' {
+                            return ControlFlow::Continue(false);
+                        }
+                        let text = &data[chunk.text_start..chunk.at];
+                        chunk.at += 2 + name.len() + 1;
+                        self.enter("", State::Data);
+                        sink.text_end(text, &Tag::new(found))?;
+                        return ControlFlow::Continue(true);
+                    }
+                    Some(_) => {}
+                    None => return ControlFlow::Continue(false),
+                },
+                [_, b'!', ..] if self.raw == "script" => return ControlFlow::Continue(false),
+                [_] => return ControlFlow::Continue(false),
+                _ => {}
+            }
+            let Some(next) = memchr(b'<', &data[chunk.at + 1..]) else {
+                chunk.at = data.len();
+                return ControlFlow::Continue(true);
+            };
+            chunk.at += 1 + next;
+        }
     }
 
     /// Moves over the bytes that cannot change the state; false when none is left.
@@ -238,16 +354,21 @@ impl Tokenizer {
             sink.end_tag(&Tag::new(inside))
         } else {
             let tag = Tag::new(whole.get(1..).unwrap_or_default());
-            match RAW_ELEMENTS.into_iter().find(|name| tag.is(name)) {
-                Some(name) => self.enter(name, State::Text),
-                None if tag.is("plaintext") => self.enter("", State::Plaintext),
-                None => self.enter("", State::Data),
-            }
+            self.enter_content(&tag);
             sink.start_tag(&tag)
         };
         carried.clear();
         self.carried = carried;
         flow
+    }
+
+    /// Enters the state that follows a start tag.
+    fn enter_content(&mut self, tag: &Tag<'_>) {
+        match RAW_ELEMENTS.into_iter().find(|name| tag.is(name)) {
+            Some(name) => self.enter(name, State::Text),
+            None if tag.is("plaintext") => self.enter("", State::Plaintext),
+            None => self.enter("", State::Data),
+        }
     }
 
     fn enter(&mut self, raw: &'static str, state: State) {
@@ -281,7 +402,7 @@ impl Tokenizer {
             }
             State::TextEndName(read) if read == name.len() && ends_name(byte) => {
                 if self.carried.is_empty() {
-                    give_text(sink, chunk.data.get(chunk.text_start..chunk.tag_start));
+                    give_text(sink, &chunk.data[chunk.text_start..chunk.tag_start]);
                 }
                 self.state = State::TagName;
                 return self.tag(byte, chunk, sink);
@@ -321,7 +442,7 @@ impl Tokenizer {
         match self.state {
             State::TextLess | State::TextEndOpen | State::TextEndName(_) => {
                 if self.carried.is_empty() {
-                    give_text(sink, chunk.data.get(chunk.text_start..chunk.tag_start));
+                    give_text(sink, &chunk.data[chunk.text_start..chunk.tag_start]);
                 }
                 self.carry(chunk);
             }
@@ -344,7 +465,7 @@ impl Tokenizer {
             | State::CommentEndDash
             | State::CommentEnd
             | State::CommentEndBang => {}
-            _ => give_text(sink, chunk.data.get(chunk.text_start..)),
+            _ => give_text(sink, &chunk.data[chunk.text_start..]),
         }
     }
 
@@ -353,9 +474,24 @@ impl Tokenizer {
     }
 }
 
-fn give_text(sink: &mut impl Sink, piece: Option<&[u8]>) {
-    if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
+fn give_text(sink: &mut (impl Sink + ?Sized), piece: &[u8]) {
+    if !piece.is_empty() {
         sink.text(piece);
+    }
+}
+
+/// 13.2.5.43 to 13.2.5.52: where the comment that begins at a place ends, if it is one and its end is there. The
+/// beginning's dashes may be those of `-->`, but not those of `--!>`.
+fn comment_end(data: &[u8], at: usize) -> Option<usize> {
+    let comment = data[at..].strip_prefix(b"<!")?;
+    let text = comment.strip_prefix(b"--")?;
+    let mut length = 0;
+    loop {
+        length += memchr(b'>', &text[length..])?;
+        if comment[..2 + length].ends_with(b"--") || text[..length].ends_with(b"--!") {
+            return Some(at + 4 + length + 1);
+        }
+        length += 1;
     }
 }
 
@@ -462,10 +598,10 @@ mod tests {
         fn text(&mut self, _: &[u8]) {}
     }
 
-    /// What `feed` does, counted.
+    /// What the states do, counted; what lies whole in its chunk is read by them, too.
     fn steps(page: &[u8]) -> usize {
         let mut tokenizer = Tokenizer::new();
-        let mut chunk = Chunk { data: page, at: 0, text_start: 0, tag_start: 0 };
+        let mut chunk = Chunk::new(page);
         let mut steps = 0;
         while tokenizer.hop(&mut chunk) {
             assert!(tokenizer.step(&mut chunk, &mut Nobody).is_continue());

@@ -1,4 +1,4 @@
-//! Pages assembled from valid and broken fragments.
+//! Pages assembled from valid and broken fragments, and sizes of their reads.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,11 @@ const FRAGMENTS: &[&str] = &[
     "<div data-nonce=\"abc\" data-post-id=\"<22\">", "text", "<svg><path d='M0 0'/></svg>", "<plaintext>", "scRipt",
     "<div class=wpaicg-chat-shortcode data-nonce=n1 data-post-id=1 data-bot-id=3>", "<DIV CLASS='x wpaicg-chatbox\ty'",
     " data-nonce='&#97;b' ", " DATA-POST-ID = \"<7\"", " class=wpaicg-chat-shortcode", " data-bot-id=0>", "wpaicg-chatbox",
-    "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
+    "<a b = \"c>d\" e ='f'>", "<a = \"x>y\">", "<a/b=\"c>d\"/e='>'>", "<a=\"x>y\" b>", "<a b=\"c\"d=\"e\"='>'>", "<a b=\"c\" =\"d>e\">", "?", "#",
+    "<a b=\"c&d'e#f\" class='g&amp;h'>", "<i class=\"wpaicg&#45;chatbox\" id=x>", "<i class='a-long-class and-another-one and-a-third wpaicg-chatbox'>",
+    "<ul class=\"wpaicg-chatbox\">", "<i CLASS=cg>", "<i data-x=\" {'_wpnonce':'n','post_id':5}\">", "<input type=hidden name=_wpnonce value=m>",
+    "<div id='aipkit_chat_container_9' data-config='{&quot;nonce&quot;:&quot;n&quot;,&quot;postId&quot;:7}'>", "<b class=aipkit_popup_wrapper data-config>",
+    "<script>var post_id = 6;</script>", "<!--x>y--!>", "<!---!>", "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
 ];
 
 pub fn page() -> impl Strategy<Value = Vec<u8>> {
@@ -23,4 +27,9 @@ pub fn page() -> impl Strategy<Value = Vec<u8>> {
         1 => proptest::collection::vec(any::<u8>(), 1..4),
     ];
     proptest::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
+}
+
+/// Sizes of reads: shorter than most tags, and longer; none for byte by byte.
+pub fn sizes() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6)
 }

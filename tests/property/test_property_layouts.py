@@ -1,0 +1,122 @@
+"""What a decoder remembers of a stream changes nothing: an event gives what it gives a decoder that saw no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cutting import bytewise, cut, mostly, sizes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace import DeltaDecoder
+
+EVENTS = {
+    "openai": [
+        b'data: {"id":"c1","object":"c","model":"m","choices":[{"index":0,"delta":{"content":"@"}}],"pad":"x","n":7}',
+        b'data:{"pad":"","choices":[{"delta":{"role":"assistant","content":"@"}}],"id":""}',
+        b'data: {"choices": [ {"text": "@"} ], "error": null}',
+    ],
+    "aipkit": [b'data: {"delta":"@"}', b'data: {"id":"r","delta":"@","error":false,"pad":"x"}'],
+}
+EVENTS["ai-power"] = EVENTS["openai"]
+
+contents = st.one_of(
+    st.text(st.sampled_from("ab é\u2028🎉"), max_size=80).map(str.encode),
+    st.sampled_from(
+        [rb"\n", rb"\"},\"", rb"\ud83c\udf89", rb"\ud83c", rb"\q", b"\xff", b"\x01", b'"', b'b"},"delta":{"content":"c']
+    ),
+)
+changes = st.tuples(
+    st.sampled_from(
+        [
+            b'"x"',
+            b'"m"',
+            b'"c1"',
+            b'"pad"',
+            b'"@"',
+            b"null",
+            b"7",
+            b"0",
+            b"{",
+            b"}",
+            b"[",
+            b":",
+            b",",
+            b"data:",
+            b"index",
+        ]
+    ),
+    st.sampled_from(
+        [
+            *(b"", b" ", b'""', b'"y"', rb'"\""', rb'"\q"', b'"error"', b'"thread_id"', b'"content"', b'"stop"', b"1"),
+            *(b"NaN", b"null", b'{"total_tokens":1}', b"\n", b"{", b"}", b"data:\ndata:", b"id: 1\ndata:"),
+            *(b'null,"finish_reason":"stop"', b"event: status\ndata:"),
+        ]
+    ),
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn, dialect: str) -> list[bytes]:
+    """Events one by one, each as one before but for its content, and now and then for something else."""
+    found: list[bytes] = []
+    kinds = list(EVENTS[dialect])
+    for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(kinds))
+        change = draw(mostly(st.none(), changes))
+        if change is not None:
+            kind = kind.replace(*change, 1)
+            kinds.append(kind)
+        end = draw(mostly(st.just(b"\n\n"), st.sampled_from([b"\r\n\r\n", b"\r\r"])))
+        found += [kind.replace(b"@", draw(contents)) + end for _ in range(draw(st.integers(1, 4)))]
+    return found
+
+
+def read(dialect: str, reads: list[bytes]) -> dict[str, Any]:
+    decoder = DeltaDecoder(dialect)
+    # A comment settles that events follow, whatever the first of them begins with.
+    decoder.feed(b":\n\n")
+    deltas = [delta for each in reads for delta in decoder.feed(each)]
+    told = {name: getattr(decoder, name) for name in ("events", "bad_events", "finish_reason", "usage", "end")}
+    error = decoder.error
+    return told | {"deltas": deltas, "ids": decoder.ids, "error": error and (error.kind, error.message, error.raw)}
+
+
+def read_each_alone(dialect: str, events: list[bytes]) -> dict[str, Any]:
+    """The sum of what decoders tell that see one event each: the first ids, the last finish reason and usage."""
+    total: dict[str, Any] = {"deltas": [], "ids": {}, "events": 0, "bad_events": 0}
+    total |= {"finish_reason": None, "usage": None, "end": "open", "error": None}
+    for event in events:
+        told = read(dialect, [event])
+        total["deltas"] += told["deltas"]
+        total["ids"] = told["ids"] | total["ids"]
+        for name in ("events", "bad_events"):
+            total[name] += told[name]
+        for name in ("finish_reason", "usage"):
+            total[name] = told[name] or total[name]
+        if told["end"] != "open":
+            return total | {"end": told["end"], "error": told["error"]}
+    return total
+
+
+@pytest.mark.parametrize("dialect", EVENTS)
+@given(data=st.data(), lengths=sizes)
+def test_a_stream_is_read_as_its_events_one_by_one(dialect: str, data: st.DataObject, lengths: list[int]) -> None:
+    events = data.draw(streams(dialect))
+    stream = b"".join(events)
+    expected = read_each_alone(dialect, events)
+    for reads in ([stream], events, cut(stream, lengths), bytewise(stream)):
+        assert read(dialect, reads) == expected
+
+
+def test_a_long_stream_of_one_layout() -> None:
+    event = EVENTS["openai"][0] + b"\n\n"
+    words = [f"{number} é\u2028 \\n" for number in range(2000)]
+    stream = b"".join(event.replace(b"@", word.encode()).replace(b"c1", b"c%d" % at) for at, word in enumerate(words))
+    expected = [word.replace("\\n", "\n") for word in words]
+    for size in (1, 64, 1400, len(stream)):
+        decoder = DeltaDecoder()
+        reads = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert [delta for each in reads for delta in decoder.feed(each)] == expected
+        assert (decoder.events, decoder.bad_events, decoder.ids) == (2000, 0, {"id": "c0", "model": "m"})
