@@ -8,7 +8,7 @@ mod fragments;
 #[path = "checks/oracle.rs"]
 mod oracle;
 
-use fragments::page;
+use fragments::{page, sizes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tailrace_core::{MAX_PAGE_BYTES, PageScanner, ScanOptions, scan_page};
@@ -20,7 +20,7 @@ proptest! {
     fn any_page_has_the_oracles_widgets_however_it_is_cut(
         page in page(),
         options in any::<[u8; 2]>(),
-        sizes in proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6),
+        sizes in sizes(),
     ) {
         checked::check(&[&options[..], &[u8::try_from(sizes.len())?], &sizes, &page].concat());
     }
