@@ -157,8 +157,8 @@ class _Answer:
                 output_tokens=usage.completion_tokens,
             )
 
-    async def _read(self) -> list[str]:
-        deltas = await self._text.read()
+    def _counted(self, deltas: list[str]) -> list[str]:
+        """The deltas of one read, noted; no coroutine of its own, for every event comes this way."""
         if deltas:
             self._watched.deltas(len(deltas))
             self._characters += sum(map(len, deltas))
@@ -166,7 +166,7 @@ class _Answer:
 
     async def _send_whole(self) -> web.StreamResponse:
         parts: list[str] = []
-        while deltas := await self._read():
+        while deltas := self._counted(await self._text.read()):
             parts += deltas
         usage, estimated = self._usage()
         completion = Completion(
@@ -181,20 +181,18 @@ class _Answer:
         return web.Response(body=msgspec.json.encode(completion), content_type="application/json")
 
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
-        deltas = await self._read()
-        encoder = self._encoder
+        read, encoder = self._text.read, self._encoder
+        deltas = self._counted(await read())
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         await response.prepare(request)
-        event = encoder.role()
+        await response.write(encoder.role() + encoder.deltas(deltas))
         try:
-            while deltas:
-                await response.write(event + encoder.deltas(deltas) if event else encoder.deltas(deltas))
-                event = b""
-                deltas = await self._read()
+            while deltas and (deltas := self._counted(await read())):
+                await response.write(encoder.deltas(deltas))
         except TailraceError as error:
             await self._write_failure(response, self._fail(error))
         else:
-            await response.write(event + self._ending(encoder))
+            await response.write(self._ending(encoder))
         await response.write_eof()
         return response
 
