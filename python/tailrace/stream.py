@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tailrace import errors
@@ -108,19 +109,16 @@ class ChatStream(ClosingStream):
         A keep-alive comment does not restart the idle clock unless `comments_restart_idle`.
         """
         self._exchange = exchange
-        self._clock = _IdleClock(idle)
-        self._total = total
-        self._deadline: float | None = None
+        self._clocks = _Clocks(idle, total)
         self._any_read_is_progress = comments_restart_idle
         self._opening: Opening | None = None
+        self._events = 0
         self._ready: deque[str] = deque()
         self._delivering = False
-        self._reader: asyncio.Task[Any] | None = None
         self._left = False
         self._ended = False
         self._released = False
         self._gone = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: TailraceError | None = None
         self._error: TailraceError | None = None
 
@@ -190,41 +188,47 @@ class ChatStream(ClosingStream):
         self._left = self._ended = True
         self._failure = None
         self._ready.clear()
-        if self._reader is None or self._reader is asyncio.current_task():
+        reader = self._clocks.reader
+        if reader is None or reader is asyncio.current_task():
             await self._release()
             return
         if not self._released:
-            self._reader.cancel()
+            reader.cancel()
         await self._gone.wait()
 
     def __del__(self) -> None:
         # A bare `break` ends here. The exchange does not know this object, so nothing it does can bring it back.
-        self._clock.stop()
-        if not self._released and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._exchange.abort)
+        self._clocks.stop()
+        loop = self._clocks.loop
+        if not self._released and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._exchange.abort)
 
     async def _advance(self) -> bool:
         """Wait until a delta is ready: True. At the end: False, or the failure is raised (once)."""
         if self._ended:
             return self._conclude()
-        if self._reader is not None:
+        if self._clocks.reader is not None:
             raise InvalidRequestError("another task is reading this stream: one at a time")
-        self._reader = task = asyncio.current_task()
+        self._clocks.reader = task = asyncio.current_task(self._clocks.loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
-            await self._step_within_deadline()
+            await self._step(cancelling)
         except TailraceError as error:
             self._fail(error)
             await self._stop()
         except asyncio.CancelledError:
+            ran_out = self._clocks.ran_out_of("total", cancelling)
+            failure = None if ran_out is None else self._broken_off(ran_out)
+            if failure is not None:
+                self._fail(failure)
             await self._stop()
-            if not self._left or task is None or task.uncancel() > cancelling:
+            if ran_out is None and not (self._left and _is_taken_back(task, cancelling)):
                 raise
         except BaseException:
             await self._stop()
             raise
         finally:
-            self._reader = None
+            self._clocks.reader = None
         if self._left:
             self._failure = None
             self._ready.clear()
@@ -239,58 +243,48 @@ class ChatStream(ClosingStream):
             raise failure
         return False
 
-    async def _step_within_deadline(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._deadline = None if self._total is None else self._loop.time() + self._total
-        if self._total is None:
-            await self._step()
-            return
-        try:
-            async with asyncio.timeout_at(self._deadline) as clock:
-                await self._step()
-        except TimeoutError:
-            if not clock.expired():
-                raise
-        else:
-            return
-        failure = self._broken_off(errors.TimeoutError("total", self._total))
-        if failure is not None:
-            raise failure
-        await self._stop()
-
-    async def _step(self) -> None:
+    async def _step(self, cancelling: int) -> None:
         """Read until a delta is ready or the reply has ended."""
         if self._opening is None:
+            self._clocks.begin()
             self._opening = await self._exchange.open()
         while not self._ready and not self._ended:
-            await self._read_once(self._opening)
+            opening = self._opening
+            self._clocks.wait()
+            try:
+                data = await opening.source.read()
+            except (ReplyBrokenError, LimitExceeded) as error:
+                failure = self._broken_off(error)
+            except asyncio.CancelledError:
+                ran_out = self._clocks.ran_out_of("idle", cancelling)
+                if ran_out is None:
+                    raise
+                failure = self._broken_off(ran_out)
+            else:
+                if self._feed(opening.decoder, data):
+                    continue
+                failure = opening.decoder.error
+                if isinstance(failure, ResponseStatusError):
+                    failure.retry_after = getattr(opening.source, "retry_after", None)  # bytes at hand have no header
+            self._clocks.stay()
+            await self._finish(opening, failure)
 
-    async def _read_once(self, opening: Opening) -> None:
-        failure: TailraceError | None = None
-        try:
-            data = await self._clock.read(opening.source)
-        except (ReplyBrokenError, errors.TimeoutError, LimitExceeded) as error:
-            failure = self._broken_off(error)
-        else:
-            self._feed(opening.decoder, data)
-            if opening.decoder.end == "open":
-                return
-            failure = opening.decoder.error
-            if isinstance(failure, ResponseStatusError):
-                failure.retry_after = getattr(opening.source, "retry_after", None)  # bytes at hand have no header
-        await self._finish(opening, failure)
-
-    def _feed(self, decoder: DeltaDecoder, data: bytes) -> None:
+    def _feed(self, decoder: DeltaDecoder, data: bytes) -> bool:
+        """Whether there may be more to read."""
         if not data:
             self._ready.extend(decoder.close())
-            return
-        events = decoder.events
+            return False
         self._ready.extend(decoder.feed(data))
         if decoder.end != "open":
             self._ready.extend(decoder.close())
-        elif self._any_read_is_progress or decoder.events != events or decoder.framing in _UNFRAMED:
-            self._clock.restart()
+            return False
+        events = decoder.events
+        if events != self._events or self._any_read_is_progress or decoder.framing in _UNFRAMED:
+            self._events = events
+            self._clocks.restart()
+        else:
+            self._clocks.stay()
+        return True
 
     def _broken_off(self, failure: TailraceError) -> TailraceError | None:
         """The bytes broke off, or a clock ran out: what the decoder holds is text all the same, and may be the end.
@@ -311,8 +305,8 @@ class ChatStream(ClosingStream):
         if failure is not None and not self._delivering and not self._ready:
             self._opening = await self._exchange.again(opening, failure) or opening
             if self._opening is not opening:
-                self._clock.restart()
-                await self._step()
+                self._clocks.restart()
+                self._events = 0
                 return
         if opening.decoder.bad_events:
             log.warning("%d of %d events skipped: bad data", opening.decoder.bad_events, opening.decoder.events)
@@ -330,7 +324,7 @@ class ChatStream(ClosingStream):
         await self._release()
 
     async def _release(self) -> None:
-        self._clock.stop()
+        self._clocks.stop()
         if self._released:
             await self._gone.wait()
             return
@@ -347,59 +341,96 @@ class ChatStream(ClosingStream):
 _UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
 
 
-class _IdleClock:
-    """Seconds waited without progress, added up over reads; time the consumer takes for itself does not count.
+class _Clocks:
+    """The idle and the total clock of a stream, on one timer that looks again when it fires.
 
-    One timer a stream that looks again when it fires, not one a read: on a paced stream a timer a read costs as much
-    as the read. A read that takes too long is cancelled the way `asyncio.timeout` does it.
+    A timer a read would cost a paced stream as much as the read. `idle`: seconds waited without progress, added up over
+    reads; time the consumer takes for itself does not count. `total`: seconds since the first step, whatever happens in
+    them. `reader` is the task within a step, if there is one: when a clock runs out it is cancelled, the way
+    `asyncio.timeout` does it. `loop` is known from the first step on.
     """
 
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
+    def __init__(self, idle: float | None, total: float | None) -> None:
+        self.reader: asyncio.Task[Any] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._idle = idle
+        self._total = total
+        self._is_off = idle is None and total is None
+        self._deadline: float | None = None
         self._waited = 0.0
         self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._expired = False
+        self._ran_out: errors.TimeoutPhase | None = None
 
-    async def read(self, source: ByteSource) -> bytes:
-        if self._seconds is None:
-            return await source.read()
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._since = loop.time()
+    def begin(self) -> None:
+        """The first step of all begins: the total clock runs."""
+        self.loop = asyncio.get_running_loop()
+        if self._total is not None:
+            now = self.loop.time()
+            self._deadline = now + self._total
+            self._look_again(now)
+
+    def wait(self) -> None:
+        """Begin to wait for a read: the idle clock runs."""
+        if self._is_off or self.loop is None:
+            return
+        self._since = self.loop.time()
         if self._timer is None:
-            self._timer = loop.call_later(self._seconds - self._waited, self._look, loop)
-        cancelling = 0 if self._task is None else self._task.cancelling()
-        try:
-            return await source.read()
-        except asyncio.CancelledError:
-            if not self._expired or self._task is None or self._task.uncancel() > cancelling:
-                raise
-        finally:
-            self._waited += loop.time() - self._since
-            self._since = self._task = None
-        raise errors.TimeoutError("idle", self._seconds)
+            self._look_again(self._since)
 
     def restart(self) -> None:
+        """The reply went on: what has been waited does not count."""
         self._waited = 0.0
-        self._expired = False
+        self._since = self._ran_out = None
+
+    def stay(self) -> None:
+        """What was read, if anything, was no progress: what has been waited counts on."""
+        if self._since is not None and self.loop is not None:
+            self._waited += self.loop.time() - self._since
+            self._since = None
 
     def stop(self) -> None:
+        """No clock runs any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def ran_out_of(self, phase: errors.TimeoutPhase, cancelling: int) -> errors.TimeoutError | None:
+        """The error of the clock `phase`, if that alone is why the reader has been cancelled."""
+        if self._ran_out != phase or not _is_taken_back(self.reader, cancelling):
+            return None
+        self._ran_out = None
+        return errors.TimeoutError(phase, (self._idle if phase == "idle" else self._total) or 0.0)
+
+    def _look(self) -> None:
         self._timer = None
-        if self._since is None or self._seconds is None or self._task is None:
+        if self.reader is None or self.loop is None:
             return  # nobody waits; the next read starts the timer again
-        left = self._seconds - self._waited - (loop.time() - self._since)
-        if left > 0:
-            self._timer = loop.call_later(left, self._look, loop)
-            return
-        self._expired = True
-        self._task.cancel()
+        now = self.loop.time()
+        if self._deadline is not None and self._deadline <= now:
+            self._ran_out = "total"
+        elif self._since is not None and self._idle_due(self._since) <= now:
+            self._ran_out = "idle"
+        if self._ran_out is None:
+            self._look_again(now)
+        else:
+            self.reader.cancel()
+
+    def _look_again(self, now: float) -> None:
+        """Set the timer to when, at the earliest, a clock will have run out, if there is one."""
+        due = self._idle_due(now if self._since is None else self._since)
+        if self._deadline is not None:
+            due = min(due, self._deadline)
+        if self.loop is not None:
+            self._timer = self.loop.call_at(due, self._look)
+
+    def _idle_due(self, since: float) -> float:
+        return inf if self._idle is None else since + self._idle - self._waited
+
+
+def _is_taken_back(task: asyncio.Task[Any] | None, cancelling: int) -> bool:
+    """Take back one cancellation of ours; whether nobody else's is left."""
+    return task is not None and task.uncancel() <= cancelling
 
 
 # -- sources somebody has at hand --------------------------------------------------------------------------------------
@@ -468,14 +499,24 @@ async def _each(source: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
+_LARGEST_READ = 256 * 2**10  # bytes, as many as one read of a socket may bring
+
+
 class _ChunkReader:
-    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off."""
+    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off.
+
+    A large chunk is read in pieces, and the loop has its turn between two of them.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes], owner: Any) -> None:
         self._chunks = chunks
         self._owner = owner
+        self._rest = memoryview(b"")
 
     async def read(self) -> bytes:
+        if self._rest:
+            await asyncio.sleep(0)
+            return self._piece()
         while True:
             try:
                 chunk = await anext(self._chunks)
@@ -486,8 +527,16 @@ class _ChunkReader:
                 raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
             if not isinstance(chunk, bytes | bytearray | memoryview):
                 raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
-            if chunk:
-                return bytes(chunk)
+            data = bytes(chunk)
+            if len(data) > _LARGEST_READ:
+                self._rest = memoryview(data)
+                return self._piece()
+            if data:
+                return data
+
+    def _piece(self) -> bytes:
+        piece, self._rest = bytes(self._rest[:_LARGEST_READ]), self._rest[_LARGEST_READ:]
+        return piece
 
     async def aclose(self) -> None:
         for closable in (self._chunks, self._owner):

@@ -20,6 +20,7 @@ __all__ = ["ACCEPT_ENCODING", "PIECE", "Decoder", "decoder_for"]
 
 PIECE = 64 * 2**10  # bytes of output at a time
 _INPUT = 4 * 2**10  # bytes given to a library at a time: what follows a member's end is copied at each end
+_MOST_EMPTY = 64  # members without a byte in them, until the caller is asked to come again
 _MOST_LAYERS = 5  # codings of one reply; real ones have one
 _ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
 
@@ -38,7 +39,7 @@ _zstd = _first_of("compression.zstd", "backports.zstd")
 
 
 class Decoder(ABC):
-    """One coding of a reply: `feed` gives it bytes, `take` returns decoded ones until it returns none."""
+    """One coding of a reply: `feed` gives it bytes, `take` returns decoded ones until it returns ``b""``."""
 
     def __init__(self) -> None:
         self._waiting = memoryview(b"")
@@ -48,8 +49,10 @@ class Decoder(ABC):
         self._waiting = memoryview(data)
 
     @abstractmethod
-    def take(self) -> bytes:
+    def take(self) -> bytes | None:
         """Return about `PIECE` decoded bytes at most, ``b""`` when it needs more.
+
+        None: there is more to be done, and nothing came of it so far. No call works on for long.
 
         Raises `ReplyBrokenError` for bytes that make no sense.
         """
@@ -82,8 +85,8 @@ class _Members(Decoder):
     def complete(self) -> bool:
         return self._inflater is None
 
-    def take(self) -> bytes:
-        while True:
+    def take(self) -> bytes | None:
+        for _ in range(_MOST_EMPTY):
             if self._inflater is None and not self._begins():
                 return b""
             if not self._waiting and not self._holds_output():
@@ -93,6 +96,7 @@ class _Members(Decoder):
                 self._inflater = None
             if data:
                 return data
+        return None
 
     def _begins(self) -> bool:
         """Begin a member if there is one. Its first byte decides, so that it does not matter how reads were cut."""
@@ -223,13 +227,18 @@ class _Layers(Decoder):
     def feed(self, data: bytes) -> None:
         self._layers[0].feed(data)
 
-    def take(self) -> bytes:
+    def take(self) -> bytes | None:
         return self._taken(len(self._layers) - 1)
 
-    def _taken(self, layer: int) -> bytes:
-        while not (data := self._layers[layer].take()) and layer and (more := self._taken(layer - 1)):
-            self._layers[layer].feed(more)
-        return data
+    def _taken(self, layer: int) -> bytes | None:
+        data = self._layers[layer].take()
+        if data != b"" or not layer:
+            return data
+        more = self._taken(layer - 1)
+        if not more:
+            return more
+        self._layers[layer].feed(more)
+        return self._layers[layer].take() or None
 
     @property
     def complete(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "DecodedReply", "Request", "RuledSession", "in_jar"]
 
+_TURN = 256 * 2**10  # bytes unpacked before the loop has its turn, as many as one read of a socket may bring
+_PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
 _PROXY_AUTHENTICATION = 407  # RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel
 
 
@@ -139,6 +142,7 @@ class DecodedReply(Reply):
         self._delivered = 0
         self._failure: TailraceError | None = None
         self._is_being_read = False
+        self._unpacked = 0
         self._decoder = decoder_for(headers.get("content-encoding", "")) if "content-encoding" in headers else None
 
     async def read(self) -> bytes:
@@ -165,13 +169,20 @@ class DecodedReply(Reply):
 
     async def _decoded(self) -> bytes:
         assert self._decoder is not None  # noqa: S101 - read asked
+        if self._unpacked >= _TURN:
+            self._unpacked = 0
+            await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn meanwhile
         while not (data := self._decoder.take()):
+            if data is None:
+                await asyncio.sleep(0)
+                continue
             sent = await self._receive()
             if not sent:
                 if not self._decoder.complete:
                     raise ReplyBrokenError("the reply's compressed data ends before its end")
                 return b""
             self._decoder.feed(sent)
+        self._unpacked += max(len(data), _PIECE_COST)
         return data
 
     def _fail(self, error: TailraceError) -> NoReturn:

@@ -40,6 +40,11 @@ CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zstd": ("ZSTD ", zstd.compress),
     "two members": ("gzip", _halves(gzip.compress)),
     "two members and padding": ("gzip", _halves(gzip.compress, after=b"\0\0")),
+    "two thousand empty members": ("gzip", lambda data: gzip.compress(b"") * 2000 + gzip.compress(data)),
+    "a thousand empty members within": (
+        "gzip, br",
+        lambda data: brotli.compress(gzip.compress(b"") * 1000 + gzip.compress(data)),
+    ),
     "two frames": ("zstd", _halves(zstd.compress)),
     "two frames and one to skip": ("zstd", _halves(zstd.compress, between=_SKIPPED)),
     "one upon the other": ("gzip, br", lambda data: brotli.compress(gzip.compress(data))),
@@ -53,9 +58,9 @@ def _decoded(coding: str, pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     parts = []
     for piece in pieces:
         decoder.feed(piece)
-        while part := decoder.take():
-            assert len(part) <= 2 * PIECE
-            parts.append(part)
+        while (part := decoder.take()) != b"":
+            assert part is None or len(part) <= 2 * PIECE
+            parts.append(part or b"")
     return b"".join(parts), decoder.complete
 
 

@@ -1,0 +1,164 @@
+"""What one read may cost: how many bytes it brings before the event loop has its turn, and what it asks of the system.
+
+Nothing here looks at a clock: bytes are counted between two turns of the loop, and page faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import platform
+import subprocess
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+from backports import zstd
+from loopback import serve
+
+from tailrace import stream_deltas
+from tailrace.transport import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from loopback import Exchange
+
+    from tailrace.transport import Transport
+
+LARGEST_READ = 256 * 2**10
+HELD = 128 * 2**10  # what the transport holds for a busy reader before it stops reading
+EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+BODY = EVENT * (8 * 2**20 // len(EVENT)) + b"data: [DONE]\n\n"
+SENT = {
+    "identity": BODY,
+    "gzip": gzip.compress(BODY),
+    "deflate": zlib.compress(BODY),
+    "br": brotli.compress(BODY, quality=3),
+    "zstd": zstd.compress(BODY),
+}
+
+
+async def most_in_a_turn(read: Callable[[], Awaitable[int]]) -> tuple[int, int]:
+    """Call `read` until it gives 0: the sum of what it gave, and the most of it between two turns of the loop."""
+    total = here = most = 0
+
+    async def watch() -> None:
+        nonlocal here
+        while True:
+            here = 0
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    try:
+        while amount := await read():
+            total += amount
+            here += amount
+            most = max(most, here)
+    finally:
+        watching.cancel()
+    return total, most
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("coding", SENT)
+async def test_a_turn_of_the_loop_brings_a_bounded_number_of_bytes(
+    transport: Transport,
+    coding: str,
+    *,
+    is_busy: bool,
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(SENT[coding], f"Content-Encoding: {coding}")
+
+    async with serve(answer) as server, transport.session() as session:
+        reply = await session.get(server.url)
+
+        async def read() -> int:
+            for _ in range(8 if is_busy else 0):
+                await asyncio.sleep(0)
+            return len(await reply.read())
+
+        total, most = await most_in_a_turn(read)
+    assert total == len(BODY)
+    assert most <= LARGEST_READ + HELD
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent"),
+    [
+        ("zstd", zstd.compress(b"") * 100_000),
+        ("gzip", gzip.compress(b"") * 50_000),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"") * 100_000)),
+    ],
+    ids=["zstd", "gzip", "twice"],
+)
+async def test_what_unpacks_to_nothing_leaves_the_loop_its_turns(
+    transport: Transport, coding: str, sent: bytes
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(sent, f"Content-Encoding: {coding}")
+
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serve(answer) as server, transport.session() as session:
+        reply = await session.get(server.url)
+        counting = asyncio.create_task(count())
+        assert await read_all(reply, max_bytes=0) == b""
+        counting.cancel()
+    assert turns > 500  # of at most 64 members each
+
+
+@pytest.mark.parametrize("chunks", [[BODY], [bytearray(BODY)], [memoryview(BODY)], [BODY[:1], BODY[1:]]])
+async def test_a_chunk_however_large_is_decoded_over_many_turns(chunks: list[bytes]) -> None:
+    async with stream_deltas(chunks) as stream:
+
+        async def read() -> int:
+            return len(await stream.read())
+
+        total, most = await most_in_a_turn(read)
+    assert total == BODY.count(EVENT)
+    assert most <= LARGEST_READ // len(EVENT) + 1
+
+
+_READS_A_THOUSAND_TIMES = """
+import asyncio, resource
+from tailrace.transport import make_transport
+
+async def main():
+    more = asyncio.Event()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
+        while True:
+            writer.write(b"5\\r\\nhello\\r\\n")
+            await more.wait()
+            more.clear()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server, make_transport("aiohttp") as transport:
+        reply = await transport.session().get("http://127.0.0.1:%d" % server.sockets[0].getsockname()[1])
+        for turn in range(1100):
+            if turn == 100:
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            assert await reply.read() == b"hello"
+            more.set()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library has other ways to keep memory")
+def test_a_read_asks_the_system_for_no_memory() -> None:
+    command = [sys.executable, "-c", _READS_A_THOUSAND_TIMES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603
+    assert int(done.stdout) < 100  # page faults of a thousand reads
