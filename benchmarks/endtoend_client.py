@@ -90,7 +90,7 @@ class Contender:
     read: Callable[[Run], Awaitable[str]]
     shared: Callable[[Run], AbstractAsyncContextManager[Any]]
     package: str = "aiohttp"  # the module that must be there
-    share: float = 1.0  # of the events sent back to back, where all would take too long
+    share: float = 1.0  # of the events in writes of several, where all would take too long
     streams: int = 200
 
 

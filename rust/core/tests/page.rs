@@ -8,7 +8,7 @@ mod fragments;
 #[path = "checks/oracle.rs"]
 mod oracle;
 
-use fragments::page;
+use fragments::{page, sizes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tailrace_core::{MAX_PAGE_BYTES, PageScanner, ScanOptions, scan_page};
@@ -20,7 +20,7 @@ proptest! {
     fn any_page_has_the_oracles_widgets_however_it_is_cut(
         page in page(),
         options in any::<[u8; 2]>(),
-        sizes in proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6),
+        sizes in sizes(),
     ) {
         checked::check(&[&options[..], &[u8::try_from(sizes.len())?], &sizes, &page].concat());
     }
@@ -201,20 +201,6 @@ fn pages_made_to_be_slow_are_read_like_any_other() {
         let script = unit.repeat(MAX_PAGE_BYTES / 4 / unit.len());
         let page = format!("<script>{script}</script><i data='{{{script}'>");
         assert!(scan_page(page.as_bytes()).tokens().is_err(), "{unit}");
-    }
-}
-
-#[test]
-fn the_read_that_completes_the_tag_is_the_last_one() {
-    let text = "<p class=\"a\">text</p><!-- - --><script>if (1 < 2) {}</script>".repeat(40);
-    let tag = "<div class=wpaicg-chatbox data-bot-id=4 data-nonce=n data-post-id=1>";
-    let page = format!("{text}{}{tag}{text}", tag.replace("=4", "=3"));
-    let end = text.len() + 2 * tag.len();
-    for size in [1, 7, 64, 65, 1400, page.len()] {
-        let options = ScanOptions { bot_id: Some("4".to_owned()), ..ScanOptions::default() };
-        let mut scanner = PageScanner::new(options);
-        let reads = page.as_bytes().chunks(size).position(|read| scanner.feed(read));
-        assert_eq!(reads, Some((end - 1) / size), "reads of {size} bytes");
     }
 }
 

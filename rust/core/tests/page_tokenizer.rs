@@ -10,7 +10,7 @@ mod tokens;
 
 use std::ops::ControlFlow;
 
-use fragments::page;
+use fragments::{page, sizes};
 use oracle::{Seen, oracle};
 use proptest::prelude::*;
 use tailrace_core::entity::{decode_attribute, decode_text};
@@ -24,7 +24,7 @@ proptest! {
     #[test]
     fn any_page_has_the_oracles_tokens_however_it_is_cut(
         page in page(),
-        sizes in proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6),
+        sizes in sizes(),
     ) {
         tokens::check(&[&[u8::try_from(sizes.len())?][..], &sizes, &page].concat());
     }

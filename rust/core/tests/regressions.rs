@@ -38,13 +38,12 @@ fn a_layout_may_change_at_any_place() {
         let before = PLAIN.block(text.as_bytes());
         for at in 0..=text.len() {
             for piece in PIECES {
-                for dropped in [0, piece.len().max(1)] {
-                    let end = text.len().min(at + dropped);
-                    let changed = [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
-                    let changed = PLAIN.block(&changed);
-                    let blocks = [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
-                    is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
-                }
+                // Put in between, or in place of what stands there.
+                let end = text.len().min(at + at % 2 * piece.len().max(1));
+                let changed = [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
+                let changed = PLAIN.block(&changed);
+                let blocks = [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
+                is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
             }
         }
     }

@@ -35,6 +35,7 @@ SECTION = Section(
 )
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "endtoend"])
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / f"{program}.py"), "--quick", "--folder", str(tmp_path)]

@@ -1,4 +1,4 @@
-//! Pages assembled from valid and broken fragments.
+//! Pages assembled from valid and broken fragments, and sizes of their reads.
 
 use proptest::prelude::*;
 
@@ -27,4 +27,9 @@ pub fn page() -> impl Strategy<Value = Vec<u8>> {
         1 => proptest::collection::vec(any::<u8>(), 1..4),
     ];
     proptest::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
+}
+
+/// Sizes of reads: shorter than most tags, and longer; none for byte by byte.
+pub fn sizes() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![1_u8..9, 9_u8..200], 0..6)
 }
