@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: all demo test test-rust test-python test-clients bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
+NPM := $(shell command -v npm)
+
+.PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench bench-rust bench-instructions \
+	bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
 
 all: lint test
 
@@ -34,6 +37,32 @@ test-rust:
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
 
+# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm.
+# CI has the choice taken from it: it installs Debian's chromium, and fails without one.
+ifneq ($(NPM),)
+test-python: web/node_modules/.installed
+endif
+ifneq ($(filter-out 0 false,$(CI)),)
+test-python: chromium
+endif
+
+chromium:
+	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+
+# -- the gateway's page ------------------------------------------------------------------------------------------------
+
+# Its bundle is committed, so that neither users nor wheels need Node.js.
+page: web/node_modules/.installed
+	cd web && node --test && node build.js
+
+# The documents' pictures of it: the gateway itself in front of the replica, under load.
+screenshots: $(VENV)/.built chromium
+	$(BIN)/python tests/browser/looking/screenshots.py docs/images
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	cd web && npm ci --loglevel=error
+	touch $@
+
 # Programs of other people that use ours, in an environment of their own: what they need must not decide what we need.
 test-clients: .venv-clients/.installed
 	rm -rf dist/clients && $(BIN)/maturin build --quiet --release --locked --out dist/clients
@@ -51,7 +80,7 @@ test-clients: .venv-clients/.installed
 DATE ?= $(shell date -u +%F)
 BENCH := .venv-bench/bin/python
 
-bench: .venv-bench/.installed benchmarks/node_modules/.installed
+bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/.installed
 	rm -rf dist/bench && $(BIN)/maturin build --quiet --release --locked --out dist/bench
 	$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/bench/*.whl
 	$(BENCH) benchmarks/decode.py --date $(DATE)
@@ -59,11 +88,18 @@ bench: .venv-bench/.installed benchmarks/node_modules/.installed
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
+	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
 
 .venv-bench/.installed: requirements-bench.lock $(VENV)/.installed
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	touch $@
+
+# Other people's gateways, which want other versions than we do.
+.venv-gateways/.installed: requirements-gateways.lock $(VENV)/.installed
+	$(PYTHON) -m venv .venv-gateways
+	.venv-gateways/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-gateways.lock
 	touch $@
 
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
@@ -143,5 +179,5 @@ sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-bench benchmarks/node_modules dist target
+	rm -rf $(VENV) .venv-clients .venv-bench .venv-gateways web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -33,7 +33,7 @@ SECONDS = 120.0  # the most a run may take, and the clocks of those who have one
 LARGE_BLOCK = 2**20  # bytes, more than asyncio makes room for at a read
 BASE = "aiohttp, raw reads"
 OURS = "tailrace, OpenAIProvider"
-QUESTION = [{"role": "user", "content": "What runs off below the mill?"}]
+QUESTION: list[Any] = [{"role": "user", "content": "What runs off below the mill?"}]
 BODY = {"model": "bench", "messages": QUESTION, "stream": True}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tailrace import errors
 from tailrace._native import (
     ChatWidget,
+    ChunkEncoder,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -50,6 +51,7 @@ __all__ = [
     "ChatWidget",
     "ChatgptDemoProvider",
     "ChatgptFree",
+    "ChunkEncoder",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",

@@ -6,6 +6,7 @@ from tailrace.errors import StreamError
 
 __all__ = [
     "ChatWidget",
+    "ChunkEncoder",
     "DeltaDecoder",
     "Page",
     "PageScanner",
@@ -232,3 +233,34 @@ def scan_page(html: bytes | bytearray | memoryview) -> Page:
 
 def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
     """The lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat checks it."""
+
+@final
+class ChunkEncoder:
+    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps no state.
+
+    Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028 and U+2029 are
+    escaped, so is ``<``, and a lone surrogate is one U+FFFD.
+    """
+
+    def __new__(
+        cls,
+        *,
+        id: str,  # noqa: A002 - the wire's own name
+        created: int,
+        model: str,
+        system_fingerprint: str | None,
+        include_usage: bool = False,
+    ) -> ChunkEncoder:
+        """Prepare what all events share. `created`: seconds since 1970; `include_usage`: a usage chunk will follow."""
+    def role(self) -> bytes:
+        """The first event: who speaks."""
+    def deltas(self, deltas: list[str]) -> bytes:
+        """One event a delta."""
+    def finish(self, reason: str) -> bytes:
+        """The event that says why the answer ends."""
+    def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
+        """The event with token counts and no choices; `estimated` stands beside them as ``usage_estimated``."""
+    def done(self) -> bytes:
+        """The last event of a stream that ended well: the [DONE] sentinel."""
+    def error(self, message: str, *, kind: str, param: str | None = None, code: str | None = None) -> bytes:
+        """The last event of a stream that failed: OpenAI's error object, whose ``type`` is `kind`."""

@@ -18,6 +18,7 @@ from tailrace.cli.doctor import doctor
 from tailrace.cli.providers import providers
 from tailrace.cli.record import record
 from tailrace.cli.replica import replica
+from tailrace.cli.serve import serve
 from tailrace.cli.sites import sites
 from tailrace.errors import TailraceError
 
@@ -40,6 +41,7 @@ cli.add_command(doctor)
 cli.add_command(providers)
 cli.add_command(record)
 cli.add_command(replica)
+cli.add_command(serve)
 cli.add_command(sites)
 
 

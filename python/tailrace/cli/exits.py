@@ -7,19 +7,31 @@ import sys
 
 from tailrace import errors
 
-__all__ = ["BROKEN_PIPE", "HELP", "INTERRUPTED", "NETWORK", "OK", "SITE", "USAGE", "code_of", "silence_stdout"]
+__all__ = [
+    "BROKEN_PIPE",
+    "HELP",
+    "INTERRUPTED",
+    "NETWORK",
+    "OK",
+    "SERVER",
+    "SITE",
+    "USAGE",
+    "code_of",
+    "silence_stdout",
+]
 
 OK = 0
 USAGE = 2
 SITE = 3
 NETWORK = 4
+SERVER = 5
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 HELP = (
     "Exit codes: 0 an answer came whole; 2 wrong usage, or a file that cannot be read or written; 3 the site answered, "
-    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 130 interrupted; 141 the reader of "
-    "the output went away."
+    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 5 the gateway's workers died again "
+    "and again; 130 interrupted; 141 the reader of the output went away. The replica and the gateway end with 0."
 )
 
 _USAGE_ERRORS = (

@@ -1,11 +1,12 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`page`], [`sign`]; [`input`] takes what Python gives, [`raise`] makes the
+//! One file an area: [`sse`], [`delta`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives, [`raise`] makes the
 //! exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
 mod delta;
+mod encode;
 mod input;
 mod page;
 mod raise;
@@ -17,6 +18,8 @@ mod sse;
 mod _native {
     #[pymodule_export]
     use super::delta::{DeltaDecoder, Usage};
+    #[pymodule_export]
+    use super::encode::ChunkEncoder;
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

@@ -1,7 +1,9 @@
-//! Bytes of a chat reply in, text deltas out; and beside it: page in, tokens out; message in, signature out.
+//! Bytes of a chat reply in, text deltas out; and beside it: page in, tokens out; message in, signature out;
+//! text in, chat chunks out.
 #![forbid(unsafe_code)]
 
 mod delta;
+mod encode;
 pub mod entity;
 mod error;
 mod event;
@@ -13,6 +15,7 @@ mod sign;
 mod utf8;
 
 pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, UnknownDialect, Usage};
+pub use encode::{ChunkEncoder, ChunkFields, DONE, error_event};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
 pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};

@@ -1,0 +1,94 @@
+//! Text in, the events of one chat completion out.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString};
+use tailrace_core::{ChunkFields, DONE, error_event};
+
+use crate::input::{Whole, optional_text, text_of};
+
+/// The events of one streamed chat completion, as OpenAI's clients read them. It keeps no state.
+#[pyclass(frozen, module = "tailrace")]
+pub struct ChunkEncoder(tailrace_core::ChunkEncoder);
+
+#[pymethods]
+impl ChunkEncoder {
+    /// Prepare what all events of a stream share.
+    #[new]
+    #[pyo3(signature = (*, id, created, model, system_fingerprint, include_usage = false))]
+    fn new(
+        py: Python<'_>,
+        id: &Bound<'_, PyString>,
+        created: Whole,
+        model: &Bound<'_, PyString>,
+        system_fingerprint: Option<&Bound<'_, PyString>>,
+        include_usage: bool,
+    ) -> PyResult<Self> {
+        let (id, model) = (text_of(id)?, text_of(model)?);
+        let fingerprint = optional_text(system_fingerprint)?;
+        let created = created.within(py, "created", "a number of seconds in 64 bits", |_| true)?;
+        let mut fields = ChunkFields::new(&id, created, &model);
+        fields.system_fingerprint = fingerprint.as_deref();
+        fields.include_usage = include_usage;
+        Ok(Self(tailrace_core::ChunkEncoder::new(&fields)))
+    }
+
+    /// The first event: who speaks.
+    fn role<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut out = Vec::new();
+        self.0.role(&mut out);
+        PyBytes::new(py, &out)
+    }
+
+    /// One event a delta.
+    fn deltas<'py>(&self, deltas: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut out = Vec::with_capacity(deltas.len() * (self.0.delta_bytes() + 16));
+        for delta in deltas {
+            self.0.delta(&text_of(delta.cast::<PyString>()?)?, &mut out);
+        }
+        Ok(PyBytes::new(deltas.py(), &out))
+    }
+
+    /// The event that says why the answer ends.
+    fn finish<'py>(&self, reason: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut out = Vec::new();
+        self.0.finish(&text_of(reason)?, &mut out);
+        Ok(PyBytes::new(reason.py(), &out))
+    }
+
+    /// The event with token counts and no choices.
+    #[pyo3(signature = (prompt, completion, *, estimated = true))]
+    fn usage<'py>(
+        &self,
+        py: Python<'py>,
+        prompt: Whole,
+        completion: Whole,
+        estimated: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let count = |name, tokens: Whole| tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true);
+        let mut out = Vec::new();
+        self.0.usage(count("prompt", prompt)?, count("completion", completion)?, estimated, &mut out);
+        Ok(PyBytes::new(py, &out))
+    }
+
+    /// The last event of a stream that ended well.
+    #[allow(clippy::unused_self)] // one object writes the whole stream
+    fn done<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, DONE)
+    }
+
+    /// The last event of a stream that failed.
+    #[allow(clippy::unused_self)]
+    #[pyo3(signature = (message, *, kind, param = None, code = None))]
+    fn error<'py>(
+        &self,
+        message: &Bound<'py, PyString>,
+        kind: &Bound<'py, PyString>,
+        param: Option<&Bound<'py, PyString>>,
+        code: Option<&Bound<'py, PyString>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (param, code) = (optional_text(param)?, optional_text(code)?);
+        let mut out = Vec::new();
+        error_event(&text_of(message)?, &text_of(kind)?, param.as_deref(), code.as_deref(), &mut out);
+        Ok(PyBytes::new(message.py(), &out))
+    }
+}

@@ -1,0 +1,126 @@
+"""A gateway on a real socket, in front of the replica's sites or of one written by hand, and clients of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from tailrace import SSEDecoder
+from tailrace.gateway import server
+from tailrace.gateway.catalogue import Catalogue
+from tailrace.gateway.settings import Settings
+from tailrace.providers import (
+    ChatgptDemoProvider,
+    GeminiProChatProvider,
+    OpenAIProvider,
+    WordPressChatProvider,
+)
+from tailrace.tokens import TokenCache
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tailrace.gateway.context import Context
+    from tailrace.providers import ChatProvider
+    from tailrace.replica import Replica
+
+CREATED = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway that runs at `url`, and what it runs with."""
+
+    url: str
+    context: Context
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+
+@asynccontextmanager
+async def serving(providers: Sequence[type[ChatProvider]], **settings: Any) -> AsyncIterator[Gateway]:
+    """The whole gateway over `providers`, without keys; what is under way at the end is cut at once."""
+    sockets = server.open_sockets("127.0.0.1", 0)
+    gateway = server.Gateway(Settings(**{"grace": 0.0, **settings}), Catalogue(providers, created=CREATED))
+    await gateway.start(sockets)
+    try:
+        yield Gateway(server.base_urls(sockets)[0], gateway.context)
+    finally:
+        await gateway.stop()
+
+
+def made(name: str, base: type[ChatProvider], url: str, **attributes: Any) -> type[ChatProvider]:
+    """A provider of `base` at `url`, called `name`."""
+    if issubclass(base, WordPressChatProvider):
+        attributes.setdefault("token_cache", TokenCache())
+    return type(name, (base,), {"url": url, "__module__": __name__, **attributes})
+
+
+def replicas_sites(replica: Replica) -> list[type[ChatProvider]]:
+    """One site of every dialect."""
+    return [
+        made("shop", WordPressChatProvider, replica.page("ai-power", "stream")),
+        made("whole", WordPressChatProvider, replica.page("ai-power", "json")),
+        made("kit", WordPressChatProvider, replica.page("aipkit", "inline")),
+        made("gem", GeminiProChatProvider, replica.url("geminiprochat")),
+        made("demo", ChatgptDemoProvider, replica.url("chatgpt-demo")),
+        made(
+            "open",
+            OpenAIProvider,
+            f"{replica.url('openai')}/v1",
+            models=["gpt-4o-mini", "gpt-4o"],
+            default_model="gpt-4o-mini",
+            model_aliases={"mini": "gpt-4o-mini"},
+        ),
+        made("any", OpenAIProvider, f"{replica.url('openai')}/v1"),
+    ]
+
+
+def asking(text: str, model: str = "shop/default", **more: Any) -> dict[str, Any]:
+    """A request's body."""
+    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+
+
+@asynccontextmanager
+async def posting(gateway: Gateway, body: Any, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    """A completion asked for, by a client of aiohttp's own."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.base_url}/chat/completions", json=body, **more) as reply,
+    ):
+        yield reply
+
+
+async def events(reply: aiohttp.ClientResponse) -> list[Any]:
+    """The data of the reply's events, read as JSON but for the sentinel."""
+    decoder = SSEDecoder()
+    found = [event.data for event in decoder.feed(await reply.read())]
+    assert decoder.close() == []
+    return [data if data == "[DONE]" else json.loads(data) for data in found]
+
+
+def content(chunks: list[Any]) -> str:
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
+
+
+def outcomes(gateway: Gateway) -> dict[str, int]:
+    """How the streams ended, as the watch counted them."""
+    found: dict[str, int] = {}
+    for figures in gateway.context.watch.snapshot().figures:
+        for outcome, count in figures.outcomes.items():
+            found[outcome] = found.get(outcome, 0) + count
+    return found

@@ -1,0 +1,304 @@
+"""What is to be seen of a gateway: /metrics, /live, its logs and its traces; and what is never in them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gateway_frame import (
+    KEYS,
+    MODEL,
+    QUESTION,
+    SECRET,
+    ask,
+    gateway_of,
+    get,
+    held_site,
+    post,
+    read_chunk,
+    read_head,
+)
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from tailrace.gateway.histogram import FIRST_TOKEN_BOUNDS
+from tailrace.gateway.logs import JsonFormatter
+from tailrace.providers import OpenAIProvider
+from tailrace.sites.verdicts import Verdict, store_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from gateway_frame import HeldSite
+
+AUTHORIZED = f"Authorization: Bearer {SECRET}"
+LABELS = {"gen_ai_provider_name": "held", "gen_ai_request_model": "gpt-4o"}
+NOBODYS = (QUESTION, SECRET, "first last")
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[HeldSite]:
+    async with held_site() as held:
+        held.let_go.set()
+        yield held
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What the gateway logs as JSON."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter(worker=3))
+    logger = logging.getLogger("tailrace.gateway")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield written
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_metrics_have_the_fields_usual_names(site: HeldSite) -> None:
+    async with gateway_of([site.provider()]) as served:
+        for _ in range(3):
+            assert (await ask(served.port, post())).status == 200
+        assert (await ask(served.port, get("/v1/nothing"))).status == 404
+        answer = await ask(served.port, get("/metrics"))
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = samples(answer.body.decode())
+    model = tuple(sorted(LABELS.items()))
+    for name in (
+        "gen_ai_server_time_to_first_token_seconds",
+        "gen_ai_server_time_per_output_token_seconds",
+        "gen_ai_server_request_duration_seconds",
+    ):
+        assert found[f"{name}_count", model] == 3
+        assert found[f"{name}_bucket", tuple(sorted({**LABELS, "le": "+Inf"}.items()))] == 3
+    buckets = {
+        dict(labels)["le"] for name, labels in found if name == "gen_ai_server_time_to_first_token_seconds_bucket"
+    }
+    assert {float(each) for each in buckets} == {*FIRST_TOKEN_BOUNDS, float("inf")}
+    assert found["gen_ai_server_time_to_first_token_seconds_sum", model] > 0
+    assert 0 <= found["gen_ai_client_operation_time_per_output_chunk_seconds_count", model] <= 3  # reads, not deltas
+    assert found["tailrace_streams_begun_total", model] == 3
+    assert found["tailrace_streams_ended_total", (*model, ("outcome", "done"))] == 3
+    assert found["tailrace_streams_open", model] == 0
+    assert found["tailrace_deltas_total", model] == 6
+    assert found["http_server_active_requests", ()] == 1
+    assert found["tailrace_connections", ()] == 1
+    route = (
+        ("http_request_method", "POST"),
+        ("http_response_status_code", "200"),
+        ("http_route", "/v1/chat/completions"),
+    )
+    assert found["http_server_request_duration_seconds_count", route] == 3
+    assert not [word for word in NOBODYS if word in answer.body.decode()]
+
+
+async def test_metrics_speak_openmetrics(site: HeldSite) -> None:
+    async with gateway_of([site.provider()]) as served:
+        await ask(served.port, post())
+        answer = await ask(served.port, get("/metrics", "Accept: application/openmetrics-text; version=1.0.0"))
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    found = openmetrics_families(answer.body.decode())  # type: ignore[no-untyped-call] # theirs has no types
+    families = {family.name: family for family in found}
+    assert families["gen_ai_server_time_to_first_token_seconds"].type == "histogram"
+
+
+async def test_refusals_are_counted_and_nothing_a_client_makes_up(site: HeldSite) -> None:
+    async with gateway_of([site.provider()], keys=KEYS) as served:
+        for number in range(20):
+            await ask(served.port, get(f"/made-up-{number}", AUTHORIZED))
+            await ask(served.port, get(f"/v1/made-up-{number}"))
+            await ask(served.port, post({"model": f"held/made-up-{number}", "messages": []}, AUTHORIZED))
+        answer = await ask(served.port, get("/metrics", AUTHORIZED))
+    text = answer.body.decode()
+    assert "made-up" not in text
+    found = samples(text)
+    assert found["tailrace_refused_total", (("reason", "invalid_api_key"),)] == 20
+    assert found["tailrace_refused_total", (("reason", "unknown_url"),)] == 20
+
+
+async def test_live_says_what_the_page_shows(site: HeldSite, tmp_path: Path) -> None:
+    provider = site.provider()
+    store_verdict(Verdict(site="held", url=provider.url, failed="widget", at=1234.5), tmp_path)
+    other = type("other", (OpenAIProvider,), {"url": site.url, "__module__": __name__, "models": ["x"]})
+    site.let_go.clear()
+    async with gateway_of([provider, other], verdicts_in=tmp_path) as served:
+        asking = asyncio.create_task(ask(served.port, post()))
+        await site.until_open(1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(get("/live"))
+        status, headers = await read_head(reader)
+        assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert "content-encoding" not in headers
+        first = event(await read_chunk(reader))
+        while not first["deltas"]:
+            first = event(await read_chunk(reader))
+        assert (first["open_streams"], first["streams"]) == (1, 1)
+        site.let_go.set()
+        await asking
+        second = event(await read_chunk(reader))
+        while second["open_streams"]:
+            second = event(await read_chunk(reader))
+        writer.close()
+    assert set(first) == {
+        *("at", "open_streams", "streams", "deltas", "deltas_per_second", "first_delta", "gap", "errors", "sites"),
+    }
+    assert second["at"] > first["at"]
+    assert second["deltas"] == 2
+    assert set(second["first_delta"]) == set(second["gap"]) == {"p50", "p95", "p99"}
+    assert second["gap"]["p50"] > 0
+    assert second["sites"] == [
+        {
+            "name": "held",
+            "models": [MODEL],
+            "open": 0,
+            "streams": 1,
+            "errors": {},
+            "verdict": {"failed": "widget", "at": 1234.5},
+        },
+        {"name": "other", "models": ["other/x"], "open": 0, "streams": 0, "errors": {}, "verdict": None},
+    ]
+
+
+def event(chunk: bytes) -> dict[str, Any]:
+    assert chunk.startswith(b"data: ")
+    assert chunk.endswith(b"\n\n")
+    fields: dict[str, Any] = json.loads(chunk[6:])
+    return fields
+
+
+async def test_a_request_is_one_line_without_what_it_said(site: HeldSite, logged: io.StringIO) -> None:
+    async with gateway_of([site.provider()], keys=KEYS) as served:
+        answer = await ask(served.port, post(None, AUTHORIZED, path="/v1/chat/completions?trace=1"))
+    assert answer.status == 200
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert line.pop("at").endswith("Z")
+    assert line.pop("seconds") > 0
+    assert line.pop("first_delta_seconds") > 0
+    assert line.pop("input_tokens") > 0
+    assert line.pop("output_tokens") > 0
+    assert line == {
+        "level": "info",
+        "logger": "tailrace.gateway.requests",
+        "event": "request",
+        "worker": 3,
+        "id": answer.headers["x-request-id"],
+        "key": "first",
+        "method": "POST",
+        "route": "/v1/chat/completions",
+        "status": 200,
+        "model": MODEL,
+        "streams": True,
+        "outcome": "done",
+        "error": None,
+        "deltas": 2,
+    }
+    assert not [word for word in NOBODYS if word in logged.getvalue()]
+
+
+async def test_refused_and_failed_requests_are_lines_too(site: HeldSite, logged: io.StringIO) -> None:
+    gone = type("gone", (OpenAIProvider,), {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]})
+    async with gateway_of([site.provider(), gone], keys=KEYS) as served:
+        await ask(served.port, get(f"/v1/models?key={SECRET}"))
+        await ask(served.port, get(f"/v1/models/{SECRET}", AUTHORIZED))
+        await ask(served.port, get("/v1/models", "Authorization: Bearer wrong-wrong-wrong-wrong"))
+        body = {"model": "gone/x", "messages": [{"role": "user", "content": QUESTION}]}
+        assert (await ask(served.port, post(body, AUTHORIZED))).status == 502
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert [(line["status"], line["key"]) for line in lines] == [
+        (400, None),
+        (404, "first"),
+        (401, None),
+        (502, "first"),
+    ]
+    assert (lines[3]["model"], lines[3]["outcome"], lines[3]["error"]) == ("gone/x", "failed", "network")
+    for word in (*NOBODYS, "wrong-wrong"):
+        assert word not in logged.getvalue()
+
+
+async def test_a_client_that_left_is_a_line_too(site: HeldSite, logged: io.StringIO) -> None:
+    site.let_go.clear()
+    async with gateway_of([site.provider()]) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post())
+        await read_head(reader)
+        writer.close()
+        await site.until_open(0)
+    (line,) = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert (line["status"], line["outcome"]) == (499, "left")
+
+
+async def test_a_failure_of_our_own_is_logged_without_its_words(
+    site: HeldSite, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway_of([site.provider()]) as served:
+
+        def fails(**_options: Any) -> None:
+            raise KeyError(QUESTION)
+
+        monkeypatch.setattr(served.gateway.context.watch, "begin", fails)
+        answer = await ask(served.port, post())
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+    failure, line = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert failure["event"].startswith("KeyError in the gateway\n")
+    assert line["status"] == 500
+    assert QUESTION not in logged.getvalue()
+
+
+async def test_a_call_is_a_span_of_the_genai_conventions(site: HeldSite) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    gone = type("gone", (OpenAIProvider,), {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]})
+    parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with gateway_of([site.provider(), gone], tracer_provider=provider) as served:
+        await ask(served.port, post(None, parent))
+        await ask(served.port, post({"model": "gone/x", "messages": [{"role": "user", "content": QUESTION}]}))
+    good, bad = exporter.get_finished_spans()
+    assert (good.name, good.kind) == ("chat gpt-4o", SpanKind.CLIENT)
+    attributes = dict(good.attributes or {})
+    assert attributes.pop("gen_ai.response.time_to_first_chunk")
+    assert attributes.pop("gen_ai.usage.input_tokens")
+    assert attributes.pop("gen_ai.usage.output_tokens")
+    assert attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "held",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.request.stream": True,
+        "gen_ai.output.type": "text",
+        "tailrace.outcome": "done",
+    }
+    assert good.parent is not None
+    assert f"{good.parent.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
+    assert good.status.status_code is StatusCode.UNSET
+    assert (bad.status.status_code, (bad.attributes or {})["error.type"]) == (StatusCode.ERROR, "network")
+    assert bad.parent is None
+    assert not [word for word in NOBODYS if word in good.to_json() + bad.to_json()]
+
+
+async def test_without_an_sdk_nothing_is_kept(site: HeldSite) -> None:
+    async with gateway_of([site.provider()]) as served:
+        assert (
+            await ask(served.port, post(None, "traceparent: 00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"))
+        ).status == 200
+        (tracing,) = served.gateway.context.watch._listeners
+        assert tracing._spans == {}  # type: ignore[attr-defined]

@@ -1,0 +1,73 @@
+// The page: a bar, and below it Chat or Live, by the address's fragment.
+import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+import { loadModels } from "./chat/models.js";
+import { Chat } from "./chat/view.js";
+import { html } from "./html.js";
+import { icons } from "./icons.js";
+import { KeyEntry } from "./key-entry.js";
+import { asking, forget, key, refused, wanted } from "./key.js";
+import { nextTheme, theme } from "./theme.js";
+
+const place = signal(here());
+addEventListener("hashchange", () => (place.value = here()));
+
+/** Live, once it is loaded: the plots are not for those who only chat. */
+const Live = signal(null);
+/** Whether it could not be loaded: the gateway has gone. */
+const unloaded = signal(false);
+
+export function App() {
+  useEffect(() => void loadModels(), []);
+  const live = place.value === "live";
+  useEffect(() => {
+    document.title = live ? "Live – Tailrace" : "Chat – Tailrace";
+  }, [live]);
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <header class="bar">
+      <h1>${icons.mark}<span>Tailrace</span></h1>
+      <nav aria-label="Views">
+        <a href="#chat" aria-current=${live ? undefined : "page"}>Chat</a>
+        <a href="#live" aria-current=${live ? "page" : undefined}>Live</a>
+      </nav>
+      <span class="gap"></span>
+      ${wanted.value && html`<button class="quiet" type="button" onClick=${() => (asking.value = true)}>${icons.key}<span>Enter key</span></button>`}
+      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span><span class="unseen narrow-only">Forget key</span></button>`}
+      <button class="quiet square" type="button" onClick=${nextTheme} aria-label=${`Theme: ${theme.value}`} title=${`Theme: ${theme.value}`}>${icons[theme.value]}</button>
+    </header>
+    ${live ? html`<${Loaded} />` : html`<${Chat} />`}
+    <${KeyEntry} />
+  `;
+}
+
+function Loaded() {
+  useEffect(() => void (Live.value ?? load()), []);
+  if (Live.value) return html`<${Live.value} />`;
+  return html`<main class="live" id="main"><p class="wide" role="status">
+    ${unloaded.value ? "The gateway cannot be reached. Load the page again once it is back." : "Loading …"}
+  </p></main>`;
+}
+
+async function load() {
+  try {
+    Live.value = (await import("./live/view.js")).Live;
+  } catch {
+    unloaded.value = true;
+  }
+}
+
+function here() {
+  return location.hash === "#live" ? "live" : "chat";
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.querySelector("#message, .live [tabindex]")?.focus();
+}
+
+function leave() {
+  forget();
+  refused();
+}
