@@ -24,6 +24,7 @@ STREAMS: dict[str, tuple[Callable[[int], Reply], int]] = {
     "W2": (workloads.w2, 20_000),
     "W3": (workloads.w3, 20_000),
     "W4": (workloads.w4, 1_000),
+    "W4c": (workloads.w4c, 1_000),
     "W4p": (workloads.w4p, 1_000),
 }
 BODIES = {"W5": workloads.w5, "W5p": workloads.w5p}

@@ -98,9 +98,10 @@ impl<'py> Joined<'py> {
 
 impl DeltaSink for Joined<'_> {
     fn text(&mut self, text: &str) {
-        if self.collected.len() + text.len() > COLLECTED_BYTES {
-            self.hand_over();
+        if self.collected.len() + text.len() <= COLLECTED_BYTES {
+            return self.collected.push_str(text);
         }
+        self.hand_over();
         if text.len() > COLLECTED_BYTES {
             self.join(PyString::new(self.py, text));
         } else {

@@ -64,7 +64,17 @@ def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twi
 
 
 @pytest.mark.parametrize(
-    "build", [workloads.w1, workloads.w1o, workloads.w1i, workloads.w2, workloads.w3, workloads.w4, workloads.w4p]
+    "build",
+    [
+        workloads.w1,
+        workloads.w1o,
+        workloads.w1i,
+        workloads.w2,
+        workloads.w3,
+        workloads.w4,
+        workloads.w4c,
+        workloads.w4p,
+    ],
 )
 def test_a_stream_is_the_same_however_it_is_cut_and_whenever_it_is_made(
     build: Callable[[int], workloads.Reply],

@@ -61,12 +61,9 @@ fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
 }
 
 fn expected_widget(attributes: &[(String, String)]) -> Option<[String; 4]> {
-    let value = |name: &str| {
-        let found = attributes.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let classes = value("class");
-    let placement = classes.split_ascii_whitespace().find_map(|class| match class {
+    let raw = |name: &str| attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
+    let value = |name: &str| raw(name).trim().to_owned();
+    let placement = raw("class").split_ascii_whitespace().find_map(|class| match class {
         "wpaicg-chat-shortcode" => Some("inline"),
         "wpaicg-chatbox" => Some("popup"),
         _ => None,
