@@ -19,7 +19,7 @@ FIRST_TOKEN_BOUNDS: Final = (
     *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )
 OUTPUT_TOKEN_BOUNDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
-REQUEST_BOUNDS: Final = tuple(0.01 * 2**power for power in range(14))
+REQUEST_BOUNDS: Final[tuple[float, ...]] = tuple(0.01 * 2.0**power for power in range(14))
 
 _STEPS = 170
 _LOWEST = 1e-4

@@ -188,8 +188,8 @@ class OpenStream:
         self._watch = watch
         self._figures = figures
         self._last: float | None = None
-        self.caller = caller
-        self.streams = streams
+        self.caller: str | None = caller
+        self.streams: bool = streams
         self.begun_at: float = watch._clock()  # noqa: SLF001 - one thing in two classes
         self.first_at: float | None = None
         self.ended_at: float | None = None
@@ -276,19 +276,19 @@ class _Figures:
     )
 
     def __init__(self, earlier: Figures) -> None:
-        self.site = earlier.site
-        self.model = earlier.model
-        self.open = 0
-        self.streams = earlier.streams
-        self.deltas = earlier.deltas
-        self.input_tokens = earlier.input_tokens
-        self.output_tokens = earlier.output_tokens
-        self.outcomes = dict(earlier.outcomes)
-        self.errors = dict(earlier.errors)
-        self.first_delta = Histogram(earlier.first_delta)
-        self.gap = Histogram(earlier.gap)
-        self.per_delta = Histogram(earlier.per_delta)
-        self.duration = Histogram(earlier.duration)
+        self.site: str = earlier.site
+        self.model: str = earlier.model
+        self.open: int = 0
+        self.streams: int = earlier.streams
+        self.deltas: int = earlier.deltas
+        self.input_tokens: int = earlier.input_tokens
+        self.output_tokens: int = earlier.output_tokens
+        self.outcomes: dict[str, int] = dict(earlier.outcomes)
+        self.errors: dict[str, int] = dict(earlier.errors)
+        self.first_delta: Histogram = Histogram(earlier.first_delta)
+        self.gap: Histogram = Histogram(earlier.gap)
+        self.per_delta: Histogram = Histogram(earlier.per_delta)
+        self.duration: Histogram = Histogram(earlier.duration)
 
     def figures(self) -> Figures:
         return Figures(
