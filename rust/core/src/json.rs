@@ -129,21 +129,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the next value is not a valid string.
     pub fn string(&mut self) -> Result<Text<'a>, JsonError> {
-        self.whitespace();
-        self.require(b'"')?;
-        let start = self.position;
-        let inside = &self.text.as_bytes()[start..];
+        let inside = self.open_string()?;
         let plain = plain_run(inside);
-        match string_end_from(plain, inside) {
-            Ok(length) => {
-                self.position += length + 1;
-                Ok(Text { raw: &self.text[start..start + length], plain })
-            }
-            Err(length) => {
-                self.position += length;
-                Err(self.unexpected())
-            }
-        }
+        self.close_string(plain, string_end_from(plain, inside))
     }
 
     /// Reads a number and returns it as it is written.
@@ -225,6 +213,19 @@ impl<'a> Reader<'a> {
         self.skip().map(|()| None)
     }
 
+    /// The same, and decodes the string while it reads: where it has escapes, `scratch` becomes what
+    /// [`Text::decoded_in`] makes its text of.
+    pub(crate) fn decode_string_or_skip(&mut self, scratch: &mut Vec<u8>) -> Result<Option<Text<'a>>, JsonError> {
+        if self.peek()? != Kind::String {
+            return self.skip().map(|()| None);
+        }
+        let inside = self.open_string()?;
+        let plain = plain_run(inside);
+        let read = if inside.get(plain) == Some(&b'\\') { decode_from(plain, inside, scratch) } else { plain };
+        // What it stopped at is the end, or what is wrong.
+        self.close_string(plain, string_end_from(read, inside)).map(Some)
+    }
+
     /// Says that nothing but whitespace is left.
     ///
     /// # Errors
@@ -284,6 +285,30 @@ impl<'a> Reader<'a> {
             self.require(b',')?;
         }
         Ok(true)
+    }
+
+    /// Past a string's opening quote; what is left of the text.
+    #[inline]
+    fn open_string(&mut self) -> Result<&'a [u8], JsonError> {
+        self.whitespace();
+        self.require(b'"')?;
+        Ok(&self.text.as_bytes()[self.position..])
+    }
+
+    /// Past a string's end, as [`string_end`] found it.
+    #[inline]
+    fn close_string(&mut self, plain: usize, end: Result<usize, usize>) -> Result<Text<'a>, JsonError> {
+        let start = self.position;
+        match end {
+            Ok(length) => {
+                self.position += length + 1;
+                Ok(Text { raw: &self.text[start..start + length], plain })
+            }
+            Err(length) => {
+                self.position += length;
+                Err(self.unexpected())
+            }
+        }
     }
 
     fn key(&mut self) -> Result<Text<'a>, JsonError> {
@@ -361,6 +386,14 @@ impl<'a> Text<'a> {
         validate(scratch).unwrap_or_default()
     }
 
+    /// The text of a string that was decoded into `scratch` when it was read.
+    pub(crate) fn decoded_in<'b>(self, scratch: &'b [u8]) -> &'b str
+    where
+        'a: 'b,
+    {
+        if self.is_escaped() { validate(scratch).unwrap_or_default() } else { self.raw }
+    }
+
     /// Appends to `target` the UTF-8 of what [`decode`](Self::decode) returns.
     pub fn decode_into(self, target: &mut Vec<u8>) {
         decode_run(self.raw.as_bytes(), target);
@@ -416,10 +449,16 @@ pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> O
     if bytes.get(plain) == Some(&b'"') {
         return Some((validate(&bytes[..plain])?, plain));
     }
+    let length = decode_from(plain, bytes, scratch);
+    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+}
+
+/// Decodes the inside of a string, where a [`plain_run`] is behind already, into `scratch` alone. Returns what
+/// [`decode_run`] would for the whole.
+fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
     scratch.clear();
     scratch.extend_from_slice(&bytes[..plain]);
-    let length = plain + decode_run(&bytes[plain..], scratch);
-    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+    plain + decode_run(&bytes[plain..], scratch)
 }
 
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
