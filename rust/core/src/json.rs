@@ -221,7 +221,13 @@ impl<'a> Reader<'a> {
         }
         let inside = self.open_string()?;
         let plain = plain_run(inside);
-        let read = if inside.get(plain) == Some(&b'\\') { decode_from(plain, inside, scratch) } else { plain };
+        let read = if inside.get(plain) == Some(&b'\\') {
+            // What is decoded is no longer than what is written, so that it is not moved while it grows.
+            scratch.reserve(inside.len() + WINDOW);
+            decode_from(plain, inside, scratch)
+        } else {
+            plain
+        };
         // What it stopped at is the end, or what is wrong.
         self.close_string(plain, string_end_from(read, inside)).map(Some)
     }
