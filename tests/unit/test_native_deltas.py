@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,30 @@ def test_before_and_after_close() -> None:
     assert decoder.close() == []
     assert decoder.feed(CHUNK) == []
     assert decoder.end == "truncated"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "plain text, ",
+        "it\u2019s a text like any other, ",
+        "it\u2019s 100\u2009% text\u2026 ",
+        "\u2019\u4eca\u65e5 some \U0001f389 text\x00 and caf\xe9, ",
+        "caf\xe9, na\xefve, ",
+        "\u4eca\u65e5\u306f",
+        "\U0001f389\ufffd\uffff",
+    ],
+)
+def test_a_long_text_of_any_characters(piece: str) -> None:
+    for length in (1, 250, 4_090, 4_096, 5_000, 16_000, 17_000, 100_000):
+        for start in ("", "\ufeff", "\ufffe", "a" * 255 + "\u2019"):
+            text = (start + piece * (length // len(piece) + 1))[:length]
+            body = json.dumps({"status": "success", "data": text}, ensure_ascii=False).encode()
+            for decode in (with_feed, with_feed_text):
+                assert "".join(decode(DeltaDecoder("ai-power"), [body], complete=True)) == text
+            event = b'data: {"choices":[{"delta":{"content":%s}}]}\n\n' % json.dumps(text).encode()
+            assert DeltaDecoder().feed_text(event * 2) == text * 2
+            assert DeltaDecoder().feed(event * 2) == [text] * 2
 
 
 def test_ids_are_a_copy() -> None:

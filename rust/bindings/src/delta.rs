@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 use tailrace_core::{DeltaOptions, DeltaSink, Dialect};
 
 use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
+use crate::output::string;
 use crate::raise::{in_use, invalid, stream_error};
 
 /// The token counts a stream reported; 0 where it left one out.
@@ -50,7 +51,8 @@ impl<'py> Strings<'py> {
 
 impl DeltaSink for Strings<'_> {
     fn text(&mut self, text: &str) {
-        if let Err(error) = self.list.append(PyString::new(self.list.py(), text)) {
+        let appended = string(self.list.py(), text).and_then(|text| self.list.append(text));
+        if let Err(error) = appended {
             self.failed = Some(error);
         }
     }
@@ -77,15 +79,16 @@ impl<'py> Joined<'py> {
 
     fn hand_over(&mut self) {
         if !self.collected.is_empty() {
-            self.join(PyString::new(self.py, &self.collected));
+            let piece = string(self.py, &self.collected);
+            self.join(piece);
             self.collected.clear();
         }
     }
 
-    fn join(&mut self, piece: Bound<'py, PyString>) {
+    fn join(&mut self, piece: PyResult<Bound<'py, PyString>>) {
         self.text = match std::mem::replace(&mut self.text, Ok(None)) {
-            Ok(None) => Ok(Some(piece)),
-            Ok(Some(text)) => append(text, &piece).map(Some),
+            Ok(None) => piece.map(Some),
+            Ok(Some(text)) => piece.and_then(|piece| append(text, &piece)).map(Some),
             Err(error) => Err(error),
         };
     }
@@ -103,7 +106,7 @@ impl DeltaSink for Joined<'_> {
         }
         self.hand_over();
         if text.len() > COLLECTED_BYTES {
-            self.join(PyString::new(self.py, text));
+            self.join(string(self.py, text));
         } else {
             self.collected.push_str(text);
         }

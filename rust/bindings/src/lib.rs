@@ -1,13 +1,14 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives, [`raise`] makes the
-//! exceptions that `tailrace.errors` defines.
+//! One file an area: [`sse`], [`delta`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives, [`output`]
+//! gives it text, [`raise`] makes the exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
 mod delta;
 mod encode;
 mod input;
+mod output;
 mod page;
 mod raise;
 mod sign;

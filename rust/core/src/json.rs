@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::lanes::{BLOCK, are, places, splat};
 use crate::limits::MAX_JSON_DEPTH;
 use crate::utf8::validate;
 
@@ -128,21 +129,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the next value is not a valid string.
     pub fn string(&mut self) -> Result<Text<'a>, JsonError> {
-        self.whitespace();
-        self.require(b'"')?;
-        let start = self.position;
-        let inside = &self.text.as_bytes()[start..];
+        let inside = self.open_string()?;
         let plain = plain_run(inside);
-        match string_end_from(plain, inside) {
-            Ok(length) => {
-                self.position += length + 1;
-                Ok(Text { raw: &self.text[start..start + length], plain })
-            }
-            Err(length) => {
-                self.position += length;
-                Err(self.unexpected())
-            }
-        }
+        self.close_string(plain, string_end_from(plain, inside))
     }
 
     /// Reads a number and returns it as it is written.
@@ -224,6 +213,25 @@ impl<'a> Reader<'a> {
         self.skip().map(|()| None)
     }
 
+    /// The same, and decodes the string while it reads: where it has escapes, `scratch` becomes what
+    /// [`Text::decoded_in`] makes its text of.
+    pub(crate) fn decode_string_or_skip(&mut self, scratch: &mut Vec<u8>) -> Result<Option<Text<'a>>, JsonError> {
+        if self.peek()? != Kind::String {
+            return self.skip().map(|()| None);
+        }
+        let inside = self.open_string()?;
+        let plain = plain_run(inside);
+        let read = if inside.get(plain) == Some(&b'\\') {
+            // What is decoded is no longer than what is written, so that it is not moved while it grows.
+            scratch.reserve(inside.len() + WINDOW);
+            decode_from(plain, inside, scratch)
+        } else {
+            plain
+        };
+        // What it stopped at is the end, or what is wrong.
+        self.close_string(plain, string_end_from(read, inside)).map(Some)
+    }
+
     /// Says that nothing but whitespace is left.
     ///
     /// # Errors
@@ -283,6 +291,30 @@ impl<'a> Reader<'a> {
             self.require(b',')?;
         }
         Ok(true)
+    }
+
+    /// Past a string's opening quote; what is left of the text.
+    #[inline]
+    fn open_string(&mut self) -> Result<&'a [u8], JsonError> {
+        self.whitespace();
+        self.require(b'"')?;
+        Ok(&self.text.as_bytes()[self.position..])
+    }
+
+    /// Past a string's end, as [`string_end`] found it.
+    #[inline]
+    fn close_string(&mut self, plain: usize, end: Result<usize, usize>) -> Result<Text<'a>, JsonError> {
+        let start = self.position;
+        match end {
+            Ok(length) => {
+                self.position += length + 1;
+                Ok(Text { raw: &self.text[start..start + length], plain })
+            }
+            Err(length) => {
+                self.position += length;
+                Err(self.unexpected())
+            }
+        }
     }
 
     fn key(&mut self) -> Result<Text<'a>, JsonError> {
@@ -360,6 +392,14 @@ impl<'a> Text<'a> {
         validate(scratch).unwrap_or_default()
     }
 
+    /// The text of a string that was decoded into `scratch` when it was read.
+    pub(crate) fn decoded_in<'b>(self, scratch: &'b [u8]) -> &'b str
+    where
+        'a: 'b,
+    {
+        if self.is_escaped() { validate(scratch).unwrap_or_default() } else { self.raw }
+    }
+
     /// Appends to `target` the UTF-8 of what [`decode`](Self::decode) returns.
     pub fn decode_into(self, target: &mut Vec<u8>) {
         decode_run(self.raw.as_bytes(), target);
@@ -415,10 +455,16 @@ pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> O
     if bytes.get(plain) == Some(&b'"') {
         return Some((validate(&bytes[..plain])?, plain));
     }
+    let length = decode_from(plain, bytes, scratch);
+    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+}
+
+/// Decodes the inside of a string, where a [`plain_run`] is behind already, into `scratch` alone. Returns what
+/// [`decode_run`] would for the whole.
+fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
     scratch.clear();
     scratch.extend_from_slice(&bytes[..plain]);
-    let length = plain + decode_run(&bytes[plain..], scratch);
-    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+    plain + decode_run(&bytes[plain..], scratch)
 }
 
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
@@ -458,10 +504,7 @@ fn plain_words(bytes: &[u8]) -> usize {
     words.len() * WORD + run
 }
 
-/// Bytes looked at together in a long string.
-const BLOCK: usize = 64;
-
-/// Bytes looked at together in a short one.
+/// Bytes looked at together in a short string.
 const WORD: usize = 8;
 
 fn is_special(byte: u8) -> bool {
@@ -490,61 +533,110 @@ fn special_bytes(word: u64) -> u64 {
 /// Decodes the inside of a string and appends it to `target`, up to the first byte that does not belong there: the
 /// closing quote, a control character, a wrong escape. Returns how many bytes come before it.
 fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
-    let mut read = 0;
-    loop {
+    let mut decoding = Decoding::default();
+    let mut window = FIRST_WINDOW;
+    while !decoding.stopped {
         let length = target.len();
-        target.resize(length + WINDOW, 0);
-        let (more, written) = decode_window(&bytes[read..], &mut target[length..]);
-        target.truncate(length + written);
-        read += more;
-        if written + WORD <= WINDOW {
-            return read;
-        }
+        target.resize(length + window, 0);
+        decoding.written = 0;
+        decoding.advance(bytes, &mut target[length..]);
+        target.truncate(length + decoding.written);
+        window = WINDOW;
     }
+    decoding.read
 }
 
 /// Room for a part of a text that is decoded: so much of it is written without asking for more.
-const WINDOW: usize = 256;
+const WINDOW: usize = 1024;
 
-/// Decodes as [`decode_run`] does, until there is no room for another word. Returns how many bytes were read and
-/// written.
-fn decode_window(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
-    let (mut read, mut written) = (0, 0);
-    while let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<WORD>) {
-        let plain = copy_plain(&bytes[read..], place);
-        read += plain;
-        written += plain;
-        if plain == WORD {
-            continue;
-        }
-        let escape = &bytes[read..];
-        let Some(place) = room.get_mut(written..).and_then(<[u8]>::first_chunk_mut::<4>) else { break };
-        let Some([b'\\', kind]) = escape.first_chunk() else { break };
-        place[0] = UNESCAPED[usize::from(*kind)];
-        let (length, size) = if place[0] > 0 {
-            (2, 1)
-        } else if let Some((character, length)) = unescape_unicode(escape) {
-            (length, character.encode_utf8(place).len())
-        } else {
-            break;
-        };
-        read += length;
-        written += size;
-    }
-    (read, written)
+/// The same for its beginning, as most texts are short.
+const FIRST_WINDOW: usize = 256;
+
+/// A block and what an escape or a copy may take of the next one.
+const AHEAD: usize = 2 * BLOCK;
+
+/// How far the inside of a string has been decoded.
+#[derive(Default)]
+struct Decoding {
+    read: usize,
+    written: usize,
+    /// A byte that does not belong to the string comes next.
+    stopped: bool,
 }
 
-/// Copies what comes before a special byte, a word at most.
-#[inline]
-fn copy_plain(bytes: &[u8], place: &mut [u8; WORD]) -> usize {
-    if let Some(word) = bytes.first_chunk::<WORD>() {
-        *place = *word;
-        let special = special_bytes(u64::from_le_bytes(*word));
-        return if special == 0 { WORD } else { special.trailing_zeros() as usize / 8 };
+impl Decoding {
+    /// Goes on while there is room for a block, and what is copied too much.
+    fn advance(&mut self, bytes: &[u8], room: &mut [u8]) {
+        while !self.stopped
+            && let Some(place) = room.get_mut(self.written..).and_then(<[u8]>::first_chunk_mut)
+        {
+            let rest = &bytes[self.read..];
+            if let Some(ahead) = rest.first_chunk() {
+                self.block(ahead, place);
+            } else {
+                // What is put behind is a control character, at which it stops.
+                let mut ahead = [0; AHEAD];
+                ahead[..rest.len()].copy_from_slice(rest);
+                self.block(&ahead, place);
+            }
+        }
     }
-    let plain = bytes.iter().take_while(|&&byte| !is_special(byte)).count();
-    place[..plain].copy_from_slice(&bytes[..plain]);
-    plain
+
+    /// Decodes a block. Its bytes are compared once, and what is found is a bit for each: from one escape to the next
+    /// it takes neither a load nor a branch that cannot be foreseen.
+    #[inline]
+    fn block(&mut self, ahead: &[u8; AHEAD], place: &mut [u8; AHEAD]) {
+        let (mut from, mut to) = (0, 0);
+        let mut special = special_places(ahead);
+        while from < BLOCK {
+            special &= u64::MAX << from;
+            // More than what is wanted is copied: what comes next is written over it.
+            copy_block(&ahead[from..], &mut place[to..]);
+            let at = special.trailing_zeros() as usize;
+            to += at - from;
+            from = at;
+            if at == BLOCK {
+                break;
+            }
+            let Some((length, size)) = unescape(&ahead[at..], &mut place[to..]) else {
+                self.stopped = true;
+                break;
+            };
+            from += length;
+            to += size;
+        }
+        self.read += from;
+        self.written += to;
+    }
+}
+
+/// A bit for each byte of a block that is special.
+#[inline]
+fn special_places(ahead: &[u8; AHEAD]) -> u64 {
+    // A control character is what has none of the upper three bits.
+    let is_special = |bytes| are(bytes, b'"') | are(bytes, b'\\') | are(bytes & splat(0xE0), 0);
+    ahead.first_chunk().map_or(0, |block| places(block, is_special))
+}
+
+#[inline]
+fn copy_block(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<BLOCK>(), to.first_chunk_mut::<BLOCK>()) {
+        *to = *from;
+    }
+}
+
+/// Writes what an escape stands for. Returns the length of the escape and the size of what it stands for; `None` when
+/// it is no escape.
+#[inline]
+fn unescape(escape: &[u8], place: &mut [u8]) -> Option<(usize, usize)> {
+    let [b'\\', kind] = escape.first_chunk()? else { return None };
+    let place = place.first_chunk_mut::<4>()?;
+    place[0] = UNESCAPED[usize::from(*kind)];
+    if place[0] > 0 {
+        return Some((2, 1));
+    }
+    let (character, length) = unescape_unicode(escape)?;
+    Some((length, character.encode_utf8(place).len()))
 }
 
 /// The byte that an escape of two characters stands for, by its second one; 0 where there is no such escape. A table:
@@ -579,7 +671,26 @@ fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
 }
 
 /// The number in `\uXXXX`.
+#[inline]
 fn code_unit(escape: &[u8]) -> Option<u32> {
-    let digits = escape.strip_prefix(b"\\u")?.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |unit, &digit| Some((unit << 4) | char::from(digit).to_digit(16)?))
+    let &[b'\\', b'u', a, b, c, d] = escape.first_chunk()? else { return None };
+    let [a, b, c, d] = [a, b, c, d].map(|digit| DIGITS[usize::from(digit)]);
+    let unit = a << 12 | b << 8 | c << 4 | d;
+    (unit < NO_DIGIT).then_some(unit)
 }
+
+/// The value of each hexadecimal digit.
+const DIGITS: [u32; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let (mut value, digits) = (0_u32, *b"0123456789abcdef");
+    while value < 16 {
+        let digit = digits[value as usize];
+        table[digit as usize] = value;
+        table[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    table
+};
+
+/// What is more than any code unit, wherever it stands in one.
+const NO_DIGIT: u32 = 0x1_0000;

@@ -8,6 +8,7 @@ pub mod entity;
 mod error;
 mod event;
 pub mod json;
+mod lanes;
 mod limits;
 mod line;
 pub mod page;

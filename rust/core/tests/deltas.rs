@@ -10,6 +10,7 @@ use cuts::cut;
 use expect::run;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
+use tailrace_core::json::Reader;
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, ReplyError};
 
 #[test]
@@ -27,6 +28,34 @@ fn every_vector_however_it_is_cut() {
             expect::check(&name, &case, &deltas, &decoder);
         }
     }
+}
+
+#[test]
+fn the_last_data_of_a_body_is_its_answer_and_what_follows_still_counts() {
+    let strings = [r#""""#, r#""plain""#, r#""a\u2019\/b\n""#, r#""\ud83c""#, "null", "[]"];
+    for first in strings {
+        for last in strings {
+            let body = format!(r#"{{"data":{first},"status":"success","data":{last}}}"#);
+            let (deltas, decoder) = ai_power(&body);
+            let answer = Reader::new(last).string().map(|text| text.decode().into_owned()).unwrap_or_default();
+            assert_eq!(deltas.concat(), answer, "{body}");
+            assert_eq!(decoder.end(), if answer.is_empty() { End::Failed } else { End::Done }, "{body}");
+        }
+    }
+    for (behind, end) in [
+        (r#","status":"error","msg":"no"}"#, End::Failed),
+        (r#","error":{"message":"no"}}"#, End::Failed),
+        (r#","data":"\x"}"#, End::Failed),
+        (r#","data":"\u12"#, End::Truncated),
+        ("", End::Truncated),
+    ] {
+        let (deltas, decoder) = ai_power(&format!(r#"{{"status":"success","data":"a\nb"{behind}"#));
+        assert_eq!((deltas.concat().as_str(), decoder.end()), ("", end), "{behind}");
+    }
+}
+
+fn ai_power(body: &str) -> (Vec<String>, DeltaDecoder) {
+    run(DeltaDecoder::new(Dialect::AiPower, DeltaOptions::default()), [body.as_bytes()], true)
 }
 
 /// JSON as it is written: objects keep duplicate keys, strings are UTF-16 with lone surrogates.

@@ -192,6 +192,19 @@ fn each_lone_surrogate_is_one_replacement_character() {
 }
 
 #[test]
+fn an_escape_is_decoded_wherever_it_stands() {
+    for escape in [r"\n", r"\\", r#"\\\""#, r"\u2019", r"\ud83c\udf89", r"\u00e9\/\t"] {
+        for before in 0..260 {
+            for after in [0, 1, 7, 63, 64, 130, 1100] {
+                let text = format!("\"{}{escape}{}\"", "a".repeat(before), "b".repeat(after));
+                let expected: String = serde_json::from_str(&text).unwrap();
+                assert_eq!(Reader::new(&text).string().unwrap().decode(), expected, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn keys_are_compared_as_they_read() {
     let mut seen = Vec::new();
     Reader::new(r#"{"a":1,"\u0061":2,"b":3,"a":4}"#)

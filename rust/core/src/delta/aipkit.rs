@@ -75,7 +75,7 @@ pub(super) fn read_body<S: DeltaSink + ?Sized>(
     note_id("openai_response_id", answer.openai_response_id, reply);
     match success {
         _ if frame.has_error => fail(text, frame.has_quota_notice, reply),
-        Some(true) => end_with_answer(answer.reply, text, reply, scratch, sink),
+        Some(true) => end_with_answer(answer.reply.map(|reply| reply.decode_with(scratch)), text, reply, sink),
         Some(false) => fail(text, false, reply),
         None => judge_json(text, reply),
     }

@@ -161,7 +161,8 @@ impl<'a> Chunk<'a> {
     ) {
         if reply.is_open() {
             self.finish(reply);
-            end_with_answer(self.choice.message_content.or_else(|| self.content()), raw, reply, scratch, sink);
+            let answer = self.choice.message_content.or_else(|| self.content());
+            end_with_answer(answer.map(|answer| answer.decode_with(scratch)), raw, reply, sink);
         }
     }
 
@@ -218,16 +219,10 @@ impl<'a> Choice<'a> {
 }
 
 /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
-pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
-    answer: Option<Text<'_>>,
-    raw: &str,
-    reply: &mut Reply,
-    scratch: &mut Vec<u8>,
-    sink: &mut S,
-) {
+pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(answer: Option<&str>, raw: &str, reply: &mut Reply, sink: &mut S) {
     match answer.filter(|answer| !answer.is_empty()) {
         Some(answer) => {
-            reply.deliver(answer.decode_with(scratch), sink);
+            reply.deliver(answer, sink);
             reply.end = super::End::Done;
         }
         None => reply.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw),

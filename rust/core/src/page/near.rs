@@ -5,10 +5,7 @@
 
 use std::ops::Range;
 
-use wide::{CmpEq as _, i8x32};
-
-const BLOCK: usize = 64;
-const HALF: usize = BLOCK / 2;
+use crate::lanes::{BLOCK, HALF, are, bits, load, places, splat};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -77,11 +74,9 @@ impl<'data> Blocks<'data> {
 
     #[inline]
     fn compare(&mut self, block: &[u8; BLOCK]) {
-        let (halves, _) = block.as_chunks();
-        let halves = [bytes(&halves[0]), bytes(&halves[1])];
-        self.less = places(halves.map(|bytes| bytes.cmp_eq(splat(b'<'))));
-        self.end = places(halves.map(|bytes| (bytes | splat(0b11)).cmp_eq(splat(b'?'))));
-        self.quote = places(halves.map(|bytes| (bytes | splat(0b101)).cmp_eq(splat(b'\''))));
+        self.less = places(block, |bytes| are(bytes, b'<'));
+        self.end = places(block, |bytes| are(bytes | splat(0b11), b'?'));
+        self.quote = places(block, |bytes| are(bytes | splat(0b101), b'\''));
     }
 }
 
@@ -96,24 +91,8 @@ pub(super) fn may_hold_pair(data: &[u8], value: Range<usize>) -> bool {
     if value.len() > HALF {
         return true;
     }
-    let (firsts, seconds) = (bytes(firsts), bytes(seconds));
-    let cg = firsts.cmp_eq(splat(b'c')) & seconds.cmp_eq(splat(b'g'));
-    let pk = firsts.cmp_eq(splat(b'p')) & seconds.cmp_eq(splat(b'k'));
-    let places = u64::from((cg | pk).move_mask().cast_unsigned());
-    places & ((1 << value.len()) - 1) != 0
-}
-
-#[inline]
-fn places([low, high]: [i8x32; 2]) -> u64 {
-    u64::from(low.move_mask().cast_unsigned()) | u64::from(high.move_mask().cast_unsigned()) << HALF
-}
-
-#[inline]
-fn bytes(bytes: &[u8; HALF]) -> i8x32 {
-    i8x32::from(bytes.map(u8::cast_signed))
-}
-
-#[inline]
-fn splat(byte: u8) -> i8x32 {
-    i8x32::splat(byte.cast_signed())
+    let (firsts, seconds) = (load(firsts), load(seconds));
+    let cg = are(firsts, b'c') & are(seconds, b'g');
+    let pk = are(firsts, b'p') & are(seconds, b'k');
+    bits(cg | pk) & ((1 << value.len()) - 1) != 0
 }

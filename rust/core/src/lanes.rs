@@ -1,0 +1,39 @@
+//! Bytes in, a bit for each of them out: 64 compared at once, in safe code.
+
+use wide::{CmpEq as _, i8x32};
+
+/// Bytes compared at once.
+pub(crate) const BLOCK: usize = 64;
+
+/// Bytes of one vector.
+pub(crate) const HALF: usize = BLOCK / 2;
+
+/// A bit for each byte of a block, as told by what is asked of its halves; the first byte's is the lowest.
+#[inline]
+pub(crate) fn places(block: &[u8; BLOCK], mut asked: impl FnMut(i8x32) -> i8x32) -> u64 {
+    let (halves, _) = block.as_chunks();
+    let [low, high] = [&halves[0], &halves[1]].map(|half| bits(asked(load(half))));
+    low | high << HALF
+}
+
+/// A bit for each byte of a vector of truth values.
+#[inline]
+pub(crate) fn bits(lanes: i8x32) -> u64 {
+    u64::from(lanes.move_mask().cast_unsigned())
+}
+
+#[inline]
+pub(crate) fn load(bytes: &[u8; HALF]) -> i8x32 {
+    i8x32::from(bytes.map(u8::cast_signed))
+}
+
+/// Whether each byte is this one.
+#[inline]
+pub(crate) fn are(lanes: i8x32, byte: u8) -> i8x32 {
+    lanes.cmp_eq(splat(byte))
+}
+
+#[inline]
+pub(crate) fn splat(byte: u8) -> i8x32 {
+    i8x32::splat(byte.cast_signed())
+}
