@@ -125,6 +125,10 @@ OUT = ("idle", IDLE)
         # The whole call has its own clock, whatever comes.
         ([(4, delta("a"))] * 9, {"total": 13.0}, ("aaa", "truncated", ("total", 13.0), 13)),
         ([(4, delta("a")), (4, DONE)], {"total": 13.0}, ("a", "done", None, 8)),
+        # With both on, the one that runs out first counts, though they share a timer.
+        ([(1, delta("a")), SILENCE], {"total": 50.0}, ("a", "truncated", OUT, 11)),
+        ([(8, delta("a")), (8, COMMENT), SILENCE], {"total": 17.0}, ("a", "truncated", ("total", 17.0), 17)),
+        ([(8, delta("a")), (8, COMMENT), SILENCE], {"total": 18.5}, ("a", "truncated", OUT, 18)),
         # What is whole when a clock runs out has its end.
         ([(1, delta("a") + DONE[:-1]), SILENCE], {}, ("a", "done", None, 11)),
         ([(1, delta("a") + DONE[:-1]), SILENCE], {"total": 5.0}, ("a", "done", None, 5)),
