@@ -36,20 +36,20 @@ def routes(known: Callable[[], list[Known]]) -> list[web.AbstractRouteDef]:
     """The route; `known` gives what each worker knows."""
 
     async def metrics(request: web.Request) -> web.Response:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(known()))
-        body, content_type = _written(registry, request.headers.get("Accept", ""))
+        figures = CollectorRegistry(auto_describe=False)
+        figures.register(_Collected(known()))
+        body, content_type = _written(figures, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     return [web.get("/metrics", metrics)]
 
 
-def _written(registry: CollectorRegistry, accepted: str) -> tuple[bytes, str]:
+def _written(figures: CollectorRegistry, accepted: str) -> tuple[bytes, str]:
     """The figures as the scraper wants them, and that form's Content-Type."""
     if "application/openmetrics-text" in accepted:
-        body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # theirs has no types
+        body: bytes = openmetrics.generate_latest(figures)  # type: ignore[no-untyped-call] # theirs has no types
         return body, openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+    return generate_latest(figures), CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Collected:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
 from tailrace.gateway.keys import KeyRing
+from tailrace.transport.rules import checked_seconds
 
 if TYPE_CHECKING:
     from tailrace.gateway.keys import Key
@@ -64,7 +65,8 @@ class Settings:
         _check_number("max_connections", self.max_connections, 1, 1_000_000)
         _check_number("workers", self.workers, 1, 256)
         for name in ("header_timeout", "body_timeout", "idle_timeout", "send_timeout"):
-            _check_seconds(name, getattr(self, name))
+            if checked_seconds(name, getattr(self, name)) is None:
+                raise InvalidRequestError(f"{name} must be a number of seconds above 0: every one of these clocks runs")
         if not (math.isfinite(self.grace) and self.grace >= 0):
             raise InvalidRequestError(f"grace must be a number of seconds of 0 or more, not {self.grace!r}")
         if self.concurrency is not None:
@@ -109,11 +111,6 @@ def _is_any_address(host: str) -> bool:
 def _check_number(name: str, value: object, lowest: int, highest: int) -> None:
     if type(value) is not int or not lowest <= value <= highest:
         raise InvalidRequestError(f"{name} must be a whole number from {lowest} to {highest}, not {value!r}")
-
-
-def _check_seconds(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InvalidRequestError(f"{name} must be a number of seconds above 0, not {value!r}")
 
 
 def _check_origin(origin: str) -> None:

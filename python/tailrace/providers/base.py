@@ -225,24 +225,19 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         """Start a call and return its text as a stream. Nothing is sent before the first read.
 
         `proxy`: URL of an http, https or socks proxy, used for every request of the call. `timeout`: seconds for the
-        first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
-        `limits`: the most that one reply may hold, and how many redirects a page may take.
-        `cookies`, `headers`: sent with every request. `url`: another deployment of the same software; the endpoint
-        follows it. `transport`: connections to share between calls. `retry`: ask again, before the first delta only,
-        when a failure may pass; every try costs the site an answer, so none is made unless asked for. `site_limit`:
-        calls under way and calls begun in a time, one object for all calls of a site (else the class's own). Whatever
-        else a caller passes is ignored unless the provider names it.
+        first byte and for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise. `limits`: the
+        most that one reply may hold, and how many redirects a page may take. `cookies`, `headers`: sent with every
+        request. `url`: another deployment of the same software; the endpoint follows it. `transport`: connections to
+        share between calls. `retry`: ask again, before the first delta only, when a failure may pass; every try costs
+        the site an answer, so none is made unless asked for. `site_limit`: calls under way and calls begun in a time,
+        one object for all calls of a site (else the class's own). All else is ignored unless the provider names it.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once; every other failure,
         wrong messages and models too, is raised by the stream as a TailraceError (`tailrace.errors` draws the tree).
         """
-        timeouts = Timeouts(
-            connect=checked_seconds("connect_timeout", connect_timeout),
-            first_byte=checked_seconds("timeout", timeout),
-            idle=checked_seconds("timeout", timeout),
-            total=checked_seconds("total_timeout", total_timeout),
-        )
+        timeouts = _clocks(timeout, connect_timeout, total_timeout)
         _check_kinds(cookies, headers, proxy, limits)
+        limit = cls.site_limit if site_limit is None else site_limit
         site, endpoint = cls.place(url)
         options = CallOptions(
             model=model,
@@ -259,7 +254,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             extra=kwargs,
         )
         return ChatStream(
-            _exchange(cls, options, cls.site_limit if site_limit is None else site_limit, retry),
+            _exchange(cls, options, limit, retry),
             idle=timeouts.idle,
             total=timeouts.total,
             comments_restart_idle=comments_restart_idle,
@@ -317,6 +312,17 @@ def at_origin(url: str, path: str) -> str:
     """The URL of `path` on the origin of `url`; InvalidRequestError unless that is an http or https URL."""
     parts = urlsplit(checked_site(url))
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _clocks(timeout: float | None, connect: float | None, total: float | None) -> Timeouts:
+    """The clocks of a call; InvalidRequestError names the parameter that makes none."""
+    seconds = checked_seconds("timeout", timeout)
+    return Timeouts(
+        connect=checked_seconds("connect_timeout", connect),
+        first_byte=seconds,
+        idle=seconds,
+        total=checked_seconds("total_timeout", total),
+    )
 
 
 def _check_kinds(cookies: object, headers: object, proxy: object, limits: object) -> None:

@@ -79,13 +79,15 @@ fn from_jiter(value: &JsonValue<'_>) -> Value {
     }
 }
 
-fn skip(text: &str) -> Result<(), JsonError> {
+/// The whole text through `skip`.
+pub fn skip(text: &str) -> Result<(), JsonError> {
     let mut reader = Reader::new(text);
     reader.skip()?;
     reader.end()
 }
 
-fn build(text: &str) -> Result<Value, JsonError> {
+/// The whole text through the visitors.
+pub fn build(text: &str) -> Result<Value, JsonError> {
     let mut reader = Reader::new(text);
     let value = value(&mut reader)?;
     reader.end()?;
