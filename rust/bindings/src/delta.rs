@@ -94,6 +94,9 @@ impl<'py> Joined<'py> {
     }
 
     fn into_text(mut self) -> PyResult<Bound<'py, PyString>> {
+        if let Ok(None) = self.text {
+            return string(self.py, &self.collected);
+        }
         self.hand_over();
         Ok(self.text?.unwrap_or_else(|| PyString::new(self.py, "")))
     }

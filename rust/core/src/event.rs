@@ -132,6 +132,8 @@ enum Fate {
     Data,
     /// Another known field's line.
     Known,
+    /// Not looked at: the line is held as it came.
+    Held,
     /// A comment or an unknown field.
     Dropped,
 }
@@ -206,6 +208,27 @@ impl EventDecoder {
         self.lines.is_past_mark() && self.block.size == 0 && !self.line.started() && matches!(self.state, State::Open)
     }
 
+    /// Takes `beginning`, which ends no line, off the input and holds it as it is: its event may be told whole when more
+    /// has come. One that is too long for that is left.
+    pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
+        let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
+        if !beginning.is_empty() && beginning.len() <= room {
+            self.line.fate = Fate::Held;
+            self.line.bytes.extend_from_slice(std::mem::take(beginning));
+        }
+    }
+
+    /// The beginning of an event that is held as it came. Unless it is let go of, it is read before what comes next.
+    pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
+        (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
+    }
+
+    /// Drops what is held: its event has been told.
+    pub(crate) fn let_go(&mut self) {
+        self.line.fate = Fate::Open;
+        self.line.bytes.clear();
+    }
+
     /// Bytes that the known-field lines of one event may have.
     pub(crate) fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
@@ -260,6 +283,10 @@ impl EventDecoder {
         input: &mut &[u8],
         sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
+        if self.line.fate == Fate::Held && !input.is_empty() {
+            let held = std::mem::take(&mut self.line);
+            self.extend_line(&Piece { bytes: &held.bytes, ended: false })?;
+        }
         // The block's data when it is one line that lies whole in `input`: dispatched from there, without a copy.
         let mut whole: Option<&[u8]> = None;
         while let Some(piece) = self.lines.next(input) {
@@ -314,7 +341,7 @@ impl EventDecoder {
             Fate::Open if piece.ended && split_field(&self.line.bytes).is_some() => {
                 self.count(self.line.bytes.len())?;
             }
-            Fate::Open | Fate::Dropped => {}
+            Fate::Open | Fate::Held | Fate::Dropped => {}
         }
         Ok(piece.ended)
     }
@@ -344,7 +371,7 @@ impl EventDecoder {
     fn end_line(&mut self) {
         let fate = std::mem::take(&mut self.line.fate);
         let mut line = std::mem::take(&mut self.line.bytes);
-        if matches!(fate, Fate::Open | Fate::Known)
+        if matches!(fate, Fate::Open | Fate::Known | Fate::Held)
             && let Some((field, value)) = split_field(&line)
         {
             self.apply(field, value);
