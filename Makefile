@@ -7,7 +7,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench bench-rust bench-instructions \
+.PHONY: all demo test test-rust test-python test-clients chromium page screenshots conformance conformance-cases bench \
+	bench-rust bench-instructions \
 	bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
 
 all: lint test
@@ -74,6 +75,18 @@ test-clients: .venv-clients/.installed
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
 	touch $@
+
+# -- conformance -------------------------------------------------------------------------------------------------------
+
+# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
+conformance: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/conformance && $(BIN)/maturin build --quiet --release --locked --out dist/conformance
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/conformance/*.whl
+	cd benchmarks && ../.venv-bench/bin/python conformance.py --date $(DATE)
+
+# The cases the wheel carries, out of tests/vectors.
+conformance-cases:
+	$(PYTHON) scripts/conformance_cases.py
 
 # -- speed -------------------------------------------------------------------------------------------------------------
 
