@@ -80,7 +80,7 @@ PEERS = (
         "sse",
         (*CHILD, "decoders.sseclient_events:events"),
         ("sseclient-py",),
-        "`SSEClient.events` over an iterator of reads; it follows the draft of 2009, and tells an event's own id",
+        "`SSEClient.events` over an iterator of reads, after the draft of 2009; it tells an event's own id",
     ),
     Peer(
         "tailrace",
@@ -177,7 +177,7 @@ def asked(peer: Peer) -> dict[str, Any]:
     def about_it(rule: Rule) -> bool:
         return not (peer.loop and rule.level == "robustness")
 
-    with Program(peer.command, peer.kind, timeout=60) as program:
+    with Program(peer.command, peer.kind) as program:
         report = as_json(judge(program.ask, peer.kind, claims=program.claims, only=about_it), peer.name)
     for rule in report["rules"]:
         for key in ("kind", "level", "says", "source", "url", "needs", "cases"):  # they are in the kit

@@ -29,8 +29,8 @@ RESTARTS = 10
 MAX_LINE = 16 * 2**20
 """The longest answer that is read, in bytes."""
 
-GOING = 5.0
-"""Seconds to end in, once its input has."""
+STARTING, GOING = 60.0, 5.0
+"""Seconds to greet in, which may take long imports, and to end in, once its input has."""
 
 
 class ProgramError(Exception):
@@ -46,17 +46,20 @@ class _LostError(Exception):
 
 
 class Program:
-    """A running decoder, as a context manager. `timeout`: seconds for an answer.
+    """A running decoder, as a context manager. `timeout`: seconds for an answer; `starting`: for the greeting.
 
     ProgramError from its start, when it does not start or speaks another version; GivenUpError from `ask`.
     """
 
-    def __init__(self, command: Sequence[str], kind: Kind, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, command: Sequence[str], kind: Kind, *, timeout: float = 10.0, starting: float = STARTING
+    ) -> None:
         self.name: str = command[0]
         self.claims: frozenset[str] = DEFAULT_CLAIMS[kind]
         self._command = command
         self._kind = kind
         self._timeout = timeout
+        self._starting = starting
         self._runner = asyncio.Runner()
         self._process: asyncio.subprocess.Process | None = None
         self._starts = 0
@@ -91,7 +94,7 @@ class Program:
         if max_event_bytes is not None:
             case["max_event_bytes"] = max_event_bytes
         try:
-            return self._answer(await self._exchange(case))
+            return self._answer(await self._exchange(case, self._timeout))
         except _LostError as lost:
             await self._end(0)
             return Answer(lost=str(lost))
@@ -124,7 +127,7 @@ class Program:
         except OSError as error:
             raise ProgramError(f"{self.name}: {error.strerror or error}") from None
         try:
-            self._greeted(await self._exchange({PROTOCOL: VERSION, "kind": self._kind}))
+            self._greeted(await self._exchange({PROTOCOL: VERSION, "kind": self._kind}, self._starting))
         except (_LostError, ProgramError) as error:
             await self._end(0)
             raise ProgramError(f"{self.name} does not greet: {error}") from None
@@ -145,11 +148,11 @@ class Program:
                 )
             self.claims = frozenset(claims)
 
-    async def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+    async def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:
-            line = await asyncio.wait_for(self._write_and_read(json.dumps(message)), self._timeout)
+            line = await asyncio.wait_for(self._write_and_read(json.dumps(message)), seconds)
         except TimeoutError:
-            raise _LostError(f"no answer in {self._timeout:g} s") from None
+            raise _LostError(f"no answer in {seconds:g} s") from None
         except ValueError:
             raise _LostError(f"an answer longer than {MAX_LINE} bytes") from None
         try:

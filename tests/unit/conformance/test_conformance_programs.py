@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tailrace.conformance import Event, Rule
 
 HERE = Path(__file__).parent
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals")
 STREAM = [b"data: a\r", b"\n\r\ndata", b": b\n\n"]
 EVENTS: tuple[Event, ...] = (("message", "a", "", None), ("message", "b", "", None))
 GREETING = 'said = {"tailrace-conformance": 1, "name": "mine"}'
@@ -130,8 +132,8 @@ def test_a_program_gets_the_reads_and_the_limit() -> None:
     [
         ("os._exit(3)", "it ended with code 3"),
         ('sys.stdout.write("half"); sys.stdout.flush(); os._exit(0)', "it ended with code 0 after b'half'"),
-        ("os.kill(os.getpid(), 9)", "it ended with code -9"),
-        ("time.sleep(60)", "no answer in 0.5 s"),
+        pytest.param("os.kill(os.getpid(), 9)", "it ended with code -9", marks=POSIX),
+        ("time.sleep(60)", "no answer in 2 s"),
         ('said = "Warning: all is well"', "said b'Warning: all is well\\n', which is no JSON"),
         ('said = "[1]"', "which is no JSON object"),
         ('said = "[" * 100000', "which is no JSON"),
@@ -144,7 +146,7 @@ def test_a_program_gets_the_reads_and_the_limit() -> None:
 )
 def test_no_answer_is_told_and_the_next_case_asked(answer: str, told: str) -> None:
     once = f'if case["chunks"] == ["YQ=="]:\n    {answer}\nelse:\n    {GOOD}'
-    with Program(program(answer=once), "sse", timeout=0.5) as running:
+    with Program(program(answer=once), "sse", timeout=2) as running:
         assert running.ask([b"b"]) == Answer(EVENTS[:1])
         assert told in (running.ask([b"a"]).lost or "")
         assert running.ask([b"b"]) == Answer(EVENTS[:1])
@@ -167,17 +169,17 @@ def test_a_program_that_will_not_live_is_given_up() -> None:
         ('said = "hello"', "said b'hello\\n', which is no JSON"),
         ('said = {"tailrace-conformance": 1, "claims": ["magic"]}', "what can be claimed is ['ids', 'limits', 'retry'"),
         ("os._exit(0)", "it ended with code 0"),
-        ("time.sleep(60)", "no answer in 0.5 s"),
+        ("time.sleep(60)", "no answer in 2 s"),
     ],
 )
 def test_a_wrong_greeting(greet: str, told: str) -> None:
-    with pytest.raises(ProgramError) as raised, Program(program(greet), "sse", timeout=0.5):
+    with pytest.raises(ProgramError) as raised, Program(program(greet), "sse", starting=2):
         pass
     assert told in str(raised.value)
 
 
 def test_a_program_that_is_not_there() -> None:
-    with pytest.raises(ProgramError, match="No such file"), Program(("./not-there",), "sse"):
+    with pytest.raises(ProgramError, match="not-there: "), Program(("./not-there",), "sse"):
         pass
 
 
@@ -207,7 +209,7 @@ def decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "def printing(chunks):\n    print('noise', flush=True)\n    return Plain()(chunks)\n"
         "def dying(chunks):\n    os.abort()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{HERE}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{HERE}")
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -245,7 +247,7 @@ def test_a_callable_may_print_and_may_bring_its_interpreter_down(capfd: pytest.C
     code, out, err = run(capfd, ["sse", "my_decoders:printing", "--rule", "sse/nul"])
     assert (code, "noise" in err) == (0, True)
     code, out, _ = run(capfd, ["sse", "my_decoders:dying", "--rule", "sse/nul"])
-    assert (code, "no answer it ended with code -6" in out) == (1, True)
+    assert (code, "no answer it ended with code" in out) == (1, True)
 
 
 def test_a_program_by_the_command_line(capfd: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +272,7 @@ def test_a_program_by_the_command_line(capfd: pytest.CaptureFixture[str]) -> Non
             ["deltas", "json:loads", "--claim", "ids"],
             "--claim ids: what can be claimed is ends, bodies, choices, completions, limits",
         ),
-        (["sse", "--program", "./not-there"], "./not-there: No such file"),
+        (["sse", "--program", "./not-there"], "./not-there: "),
         (["sse", "--program", sys.executable, "-c", "pass"], "No such option"),
         (["sse", "json:loads", "--timeout", "0"], "0.0 is not in the range"),
     ],
