@@ -33,7 +33,7 @@ KEPT, BROKEN, USAGE = 0, 1, 2
 @click.argument("kind", type=click.Choice(list(CLAIMS)), required=False)
 @click.argument("decoder", nargs=-1)
 @click.option("--program", is_flag=True, help="DECODER is a program and its arguments, not module:attribute.")
-@click.option("--claim", "claims", multiple=True, help="What the decoder can do, in place of what it says itself.")
+@click.option("--claim", "claims", multiple=True, help="What the decoder can do, in place of what it says; or none.")
 @click.option("--rule", "patterns", multiple=True, help="Only rules of this id, as 'sse/id*'; may be repeated.")
 @click.option("--level", "levels", multiple=True, type=click.Choice(list(LEVELS)), help="Only rules of this level.")
 @click.option(
@@ -76,10 +76,11 @@ def command(
         return KEPT
     if kind is None or not decoder:
         raise click.UsageError("which KIND of decoder, and which DECODER?")
-    if unknown := set(claims) - set(CLAIMS[kind]):
-        raise click.UsageError(f"--claim {min(unknown)}: what can be claimed is {', '.join(CLAIMS[kind])}")
+    if unknown := set(claims) - {*CLAIMS[kind], "none"}:
+        known = ", ".join(CLAIMS[kind])
+        raise click.UsageError(f"--claim {min(unknown)}: what can be claimed is {known}, or none")
     with Program(_command(decoder, program=program), kind, timeout=timeout) as running:
-        claimed = frozenset(claims) if claims else running.claims
+        claimed = frozenset(claims) - {"none"} if claims else running.claims
         report = judge(running.ask, kind, claims=claimed, only=wanted, seed=seed)
         _print(report, running.name, machine=machine)
     return KEPT if report.kept else BROKEN

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from tailrace.conformance.rules import Kind
@@ -22,17 +22,22 @@ MORE = 16
 """So many items beyond the number of bytes are believed; then a decoder is taken for one that never ends."""
 
 
+_Item = TypeVar("_Item")
+Found = Iterable[_Item] | AsyncIterable[_Item] | Awaitable[Iterable[_Item]] | Awaitable[AsyncIterable[_Item]]
+"""What a decoder may return."""
+
+
 class EventDecode(Protocol):
     """A decoder of event streams; `max_event_bytes` is given to those that claim limits, in the cases about them."""
 
-    def __call__(self, chunks: Chunks, /) -> Iterable[Event] | AsyncIterable[Event]:
+    def __call__(self, chunks: Chunks, /) -> Found[Event]:
         """The events that the reads hold, as they come; an exception where the stream fails."""
 
 
 class TextDecode(Protocol):
     """A decoder of chat replies; `max_event_bytes` is given to those that claim limits, in the cases about them."""
 
-    def __call__(self, chunks: Chunks, /) -> Iterable[str] | AsyncIterable[str]:
+    def __call__(self, chunks: Chunks, /) -> Found[str]:
         """The pieces of text that the reads hold, as they come; an exception where the reply fails."""
 
 
@@ -70,7 +75,9 @@ class Chunks:
 
 @contextmanager
 def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
-    """Ask a callable, in this process; what it returns may be iterable, async iterable or an awaitable of either."""
+    """Ask a callable, in this process; RuntimeError within a running event loop, where async ones cannot be asked."""
+    if _within_a_loop():
+        raise RuntimeError("decoders are asked from outside of a running event loop")
     with asyncio.Runner() as runner:
 
         def ask(chunks: Sequence[bytes], max_event_bytes: int | None = None) -> Answer:
@@ -90,6 +97,14 @@ def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
             return Answer(tuple(items))
 
         yield ask
+
+
+def _within_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _keeper(kind: Kind, items: list[Any], enough: int) -> Callable[[Any], None]:

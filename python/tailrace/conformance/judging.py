@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tailrace.conformance.calling import calling
 from tailrace.conformance.program import GivenUpError
@@ -13,7 +13,7 @@ from tailrace.conformance.splits import splits, with_fewer_reads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailrace.conformance.calling import Answer, Ask
+    from tailrace.conformance.calling import Answer, Ask, EventDecode, TextDecode
     from tailrace.conformance.rules import Case, Kind, Rule
     from tailrace.conformance.splits import Split
 
@@ -68,15 +68,36 @@ class Report:
         return not any(verdict.state in {"broken", "not asked"} for verdict in self.verdicts)
 
 
+@overload
 def check(
-    decode: Callable[..., Any],
+    decode: EventDecode,
+    kind: Literal["sse"],
+    *,
+    claims: Iterable[str] | None = None,
+    only: Callable[[Rule], bool] = ...,
+    seed: int = 0,
+) -> Report: ...
+@overload
+def check(
+    decode: TextDecode,
+    kind: Literal["deltas"],
+    *,
+    claims: Iterable[str] | None = None,
+    only: Callable[[Rule], bool] = ...,
+    seed: int = 0,
+) -> Report: ...
+def check(
+    decode: EventDecode | TextDecode,
     kind: Kind,
     *,
     claims: Iterable[str] | None = None,
     only: Callable[[Rule], bool] = lambda _: True,
     seed: int = 0,
 ) -> Report:
-    """Ask a callable, in this process and outside of any running event loop; see `EventDecode` and `TextDecode`."""
+    """Ask a callable about every rule of its kind that `only` lets through, in this process.
+
+    `claims`: what of `CLAIMS` it can do, the usual ones unless given. RuntimeError within a running event loop.
+    """
     claimed = DEFAULT_CLAIMS[kind] if claims is None else frozenset(claims)
     with calling(decode, kind) as ask:
         return judge(ask, kind, claims=claimed, only=only, seed=seed)

@@ -133,4 +133,4 @@ def _shown(found: Any) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONG else f"{text[:LONG]}… ({len(text)} characters)"
+    return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"

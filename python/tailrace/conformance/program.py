@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from tailrace.conformance.calling import Answer, WrongAnswerError, shaped
@@ -85,7 +86,10 @@ class Program:
 
     async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> Answer:
         if self._process is None:
-            await self._start()
+            try:
+                await self._start()
+            except ProgramError as error:
+                return Answer(lost=str(error))
         self._asked += 1
         case: dict[str, Any] = {
             "case": self._asked,
@@ -186,17 +190,23 @@ class Program:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            if process.stdout is not None:
-                await asyncio.wait_for(process.stdout.read(), seconds)
-            await asyncio.wait_for(process.wait(), seconds)
+            await asyncio.wait_for(_last_words(process), seconds)
         except TimeoutError:
             _kill(process)
-            await process.wait()
-            if process.stdout is not None:
-                await process.stdout.read()
+            with suppress(TimeoutError):  # whoever else holds its output is not waited for
+                await asyncio.wait_for(_last_words(process), GOING)
+
+
+async def _last_words(process: asyncio.subprocess.Process) -> None:
+    """Read on, and keep nothing, until it has ended."""
+    while process.stdout is not None and await process.stdout.read(2**16):
+        pass
+    await process.wait()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return  # its number may be another's by now
     try:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ from plain_decoders import LinesOfEachRead, Plain
 
 from tailrace.conformance import Answer, Program, calling, check, judge
 from tailrace.conformance.__main__ import main
-from tailrace.conformance.program import RESTARTS, ProgramError
+from tailrace.conformance.program import RESTARTS, GivenUpError, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -183,6 +183,29 @@ def test_a_program_that_is_not_there() -> None:
         pass
 
 
+def test_a_program_that_greets_once_is_not_asked_for_ever(tmp_path: Path) -> None:
+    seen = str(tmp_path / "seen")
+    once = f"if os.path.exists({seen!r}): os._exit(5)\nopen({seen!r}, 'w').close()\n{GREETING}"
+    with Program(program(once, "os._exit(1)"), "sse") as running:
+        assert running.ask([b"a"]).lost == "it ended with code 1"
+        for _ in range(RESTARTS):
+            assert "does not greet: it ended with code 5" in (running.ask([b"a"]).lost or "")
+        with pytest.raises(GivenUpError):
+            running.ask([b"a"])
+
+
+def test_a_program_in_python_by_serve() -> None:
+    serving = "from tailrace.conformance import serve\nserve(lambda chunks: chunks, name='mine', claims=['ends'])"
+    with Program((sys.executable, "-c", serving), "deltas") as running:
+        assert (running.name, running.claims) == ("mine", frozenset({"ends"}))
+        assert running.ask([b"a"]) == Answer(lost="b'a' is no text")
+
+
+async def test_a_running_event_loop_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="outside of a running event loop"):
+        check(Plain(), "sse")
+
+
 def test_a_program_that_reads_nothing_is_not_waited_for() -> None:
     greet = f"import json, time\n{GREETING}\nprint(json.dumps(said), flush=True)\ntime.sleep(60)"
     deaf = (sys.executable, "-S", "-E", "-c", greet)
@@ -217,6 +240,8 @@ def decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_exit_codes_and_what_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capfd, ["sse", "my_decoders:good", "--rule", "sse/crlf"])
     assert (code, "specification: 1 kept" in out) == (0, True)
+    code, out, _ = run(capfd, ["sse", "my_decoders:good", "--rule", "sse/[ci]*", "--claim", "none"])
+    assert (code, "specification: 5 kept, 4 not claimed" in out) == (0, True)
     code, out, _ = run(capfd, ["sse", "my_decoders:crlf", "--rule", "sse/crlf"])
     assert code == 1
     for told in (
@@ -270,7 +295,7 @@ def test_a_program_by_the_command_line(capfd: pytest.CaptureFixture[str]) -> Non
         (["sse", "json:loads", "--level", "chunk"], "no such rule"),
         (
             ["deltas", "json:loads", "--claim", "ids"],
-            "--claim ids: what can be claimed is ends, bodies, choices, completions, limits",
+            "--claim ids: what can be claimed is ends, bodies, choices, completions, limits, or none",
         ),
         (["sse", "--program", "./not-there"], "./not-there: "),
         (["sse", "--program", sys.executable, "-c", "pass"], "No such option"),
