@@ -5,12 +5,13 @@
 
 use std::ops::ControlFlow;
 
-use crate::limits::{KEPT_BYTES, Limit, LimitExceeded};
+use crate::limits::{KEPT_BYTES, Limit, LimitExceeded, MAX_EVENT_BYTES};
 use crate::line::{LineSplitter, Piece};
 use crate::utf8::decode;
 
 /// One dispatched event. It borrows from the decoder or from the bytes it was fed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Event<'a> {
     /// The value of the block's last `event` field, also when empty; `None` when the block had no such field.
     pub name: Option<&'a str>,
@@ -59,6 +60,24 @@ enum Field {
 }
 
 /// Decodes one stream of server-sent events.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use tailrace_core::EventDecoder;
+///
+/// let mut decoder = EventDecoder::new(64 * 1024);
+/// let mut lengths = Vec::new();
+/// decoder.feed(b"id: 7\ndata: one\n\ndata: [DONE]\n\ndata: more\n\n", |event| {
+///     if event.data == "[DONE]" {
+///         return ControlFlow::Break(()); // the stream has ended, whatever follows
+///     }
+///     lengths.push(event.data.len());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(lengths, [3]);
+/// assert_eq!(decoder.last_event_id(), "7");
+/// # Ok::<(), tailrace_core::LimitExceeded>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct EventDecoder {
     max_event_bytes: usize,
@@ -117,6 +136,13 @@ enum Fate {
     Held,
     /// A comment or an unknown field.
     Dropped,
+}
+
+impl Default for EventDecoder {
+    /// A decoder that holds at most [`MAX_EVENT_BYTES`] of one event.
+    fn default() -> Self {
+        Self::new(MAX_EVENT_BYTES)
+    }
 }
 
 impl EventDecoder {

@@ -100,6 +100,7 @@ impl DeltaDecoder {
 
     /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
     /// nothing but speed.
+    #[doc(hidden)]
     pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
         Self { remembers: false, ..Self::new(dialect, options) }
     }
@@ -176,6 +177,7 @@ impl DeltaDecoder {
 
     /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
     /// events are being read; their number depends on the reads.
+    #[doc(hidden)]
     pub fn repeated_events(&self) -> u64 {
         match &self.stage {
             Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
