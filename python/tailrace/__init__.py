@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from tailrace import errors
 from tailrace._native import (
+    DIALECTS,
     ChatWidget,
     ChunkEncoder,
+    Delta,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
+    "DIALECTS",
     "AsyncGeneratorProvider",
     "ChatGptEs",
     "ChatGptt",
@@ -52,6 +55,7 @@ __all__ = [
     "ChatgptDemoProvider",
     "ChatgptFree",
     "ChunkEncoder",
+    "Delta",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",

@@ -15,7 +15,7 @@ pub mod page;
 mod sign;
 mod utf8;
 
-pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, UnknownDialect, Usage};
+pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect, Usage};
 pub use encode::{ChunkEncoder, ChunkFields, DONE, error_event};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
