@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from tailrace import errors
 from tailrace._native import (
+    DIALECTS,
     ChatWidget,
     ChunkEncoder,
     DecodedReply,
+    Delta,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
+    "DIALECTS",
     "AsyncGeneratorProvider",
     "ChatGptEs",
     "ChatGptt",
@@ -55,6 +58,7 @@ __all__ = [
     "ChatgptFree",
     "ChunkEncoder",
     "DecodedReply",
+    "Delta",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
