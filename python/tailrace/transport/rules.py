@@ -7,6 +7,8 @@ message built here or from here holds a password, a query, a cookie or a header'
 from __future__ import annotations
 
 import base64
+import errno
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,6 +34,7 @@ __all__ = [
     "origin",
     "redirect_target",
     "refused_redirect",
+    "system_reason",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
@@ -122,6 +125,20 @@ def checked_seconds(name: str, value: float | None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_CLOCK:
         raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
     return float(value)
+
+
+def system_reason(number: int) -> str:
+    """The system's words for the number of one of its errors. Windows has none for those of sockets."""
+    return _REASONS.get(number) or os.strerror(number).lower()
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
 
 
 def redirect_target(url: str, status: int, location: str | None) -> str:
