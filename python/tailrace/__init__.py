@@ -27,8 +27,9 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.replies import DeltaStream, EventStream, stream_deltas, stream_events
 from tailrace.retries import RetryPolicy
-from tailrace.stream import ChatStream, stream_deltas
+from tailrace.stream import ChatStream
 
 if TYPE_CHECKING:
     from tailrace.providers import (
@@ -60,6 +61,8 @@ __all__ = [
     "DecodedReply",
     "Delta",
     "DeltaDecoder",
+    "DeltaStream",
+    "EventStream",
     "GPROChat",
     "GeminiProChatProvider",
     "IterListProvider",
@@ -85,6 +88,7 @@ __all__ = [
     "sign_request",
     "site",
     "stream_deltas",
+    "stream_events",
 ]
 
 _PROVIDERS = frozenset(
