@@ -10,6 +10,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
@@ -62,9 +63,12 @@ def complete_annotations() -> None:
 
 
 complete_annotations()
+# The order of the stub's members is their order here.
+ModuleAnalyzer.cache["module", "tailrace._native"] = ModuleAnalyzer.for_string(
+    STUB.read_text("utf-8"), "tailrace._native", str(STUB)
+)
 
 project = "Tailrace"
-copyright = "MIT licence"  # noqa: A001 - Sphinx's own name
 release = version = tailrace.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
@@ -79,6 +83,7 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = f"Tailrace {release}"
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 
 myst_heading_anchors = 3
@@ -86,7 +91,6 @@ myst_heading_anchors = 3
 autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
