@@ -207,7 +207,9 @@ impl DeltaDecoder {
                 }
                 Sniffed::Json { rest } => {
                     self.framing = Framing::Json;
-                    self.stage = Stage::Json { body: Vec::new(), debris: sniffer.take_debris() };
+                    // Mostly it comes in one read.
+                    let body = Vec::with_capacity((1 + rest.len()).min(self.max_body_bytes));
+                    self.stage = Stage::Json { body, debris: sniffer.take_debris() };
                     self.read(b"{", sink)?;
                     self.read(rest, sink)
                 }
