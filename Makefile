@@ -162,6 +162,7 @@ lint: $(VENV)/.built
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check

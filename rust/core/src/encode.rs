@@ -21,6 +21,8 @@ pub struct ChunkFields<'a> {
     pub include_usage: bool,
 }
 
+use crate::prelude::*;
+
 impl<'a> ChunkFields<'a> {
     /// The fields of a stream without a fingerprint and without a usage chunk.
     pub fn new(id: &'a str, created: i64, model: &'a str) -> Self {
