@@ -7,7 +7,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench bench-rust bench-instructions \
+.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs bench bench-rust bench-instructions \
 	bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
 	wheels-check wheels-try clean
 
@@ -39,17 +39,20 @@ test-rust:
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
 
-# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm.
-# CI has the choice taken from it: it installs Debian's chromium, and fails without one.
+# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm;
+# the gateway behind nginx where there is one. CI has the choice taken from it: it installs Debian's, and fails without.
 ifneq ($(NPM),)
 test-python: web/node_modules/.installed
 endif
 ifneq ($(filter-out 0 false,$(CI)),)
-test-python: chromium
+test-python: chromium nginx
 endif
 
 chromium:
 	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+
+nginx:
+	test -x /usr/sbin/nginx || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends nginx-light)
 
 # -- the gateway's page ------------------------------------------------------------------------------------------------
 
@@ -74,6 +77,18 @@ test-clients: .venv-clients/.installed
 .venv-clients/.installed: requirements-clients.lock $(VENV)/.installed
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
+	touch $@
+
+# -- the documents -----------------------------------------------------------------------------------------------------
+
+# Into docs/_build, with warnings as errors. The environment is for Sphinx alone; the extension is that of the tests.
+docs: .venv-docs/.installed $(VENV)/.built
+	PYTHONPATH=python .venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build  # fetched from strangers
+
+.venv-docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
 	touch $@
 
 # -- speed -------------------------------------------------------------------------------------------------------------
@@ -226,5 +241,5 @@ wheels-try:
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-bench .venv-gateways .venv-wheels web/node_modules benchmarks/node_modules dist target
+	rm -rf $(VENV) .venv-docs docs/_build .venv-clients .venv-bench .venv-gateways .venv-wheels web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -53,6 +53,17 @@ print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
     assert not set(HEAVY) & set(loaded)
 
 
+def test_a_command_imports_what_it_needs_alone() -> None:
+    code = """
+import contextlib, io, json, sys
+from tailrace.cli import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["decode", "--help"])
+print(json.dumps(sorted(sys.modules)))
+"""
+    assert not {"aiohttp", "rich", "tailrace.replica"} & set(in_a_new_process(code))
+
+
 def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
     code = "import json, sys, tailrace; tailrace.ChatGptt; print(json.dumps(sorted(sys.modules)))"
     loaded = in_a_new_process(code)
