@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ def test_the_stub_lists_what_each_class_has(name: str) -> None:
     }
     assert kind.__doc__
     assert [each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__] == []
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python")
+def test_the_extension_leaves_the_gil_off() -> None:
+    code = "import json, sys; from tailrace import DeltaDecoder; print(json.dumps(sys._is_gil_enabled()))"
+    assert in_a_new_process(code) is False
 
 
 def test_a_site_over_curl_cffi_names_its_extra_where_that_is_missing() -> None:

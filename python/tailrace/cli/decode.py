@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import msgspec
 
-from tailrace import DeltaDecoder
+from tailrace import DIALECTS, DeltaDecoder
 from tailrace.archives import MAX_REPLY_BYTES, Decoded, decode_files, find, pieces
 from tailrace.cli import exits
 from tailrace.cli.printable import printable
@@ -35,7 +35,7 @@ READ_SIZE = 64 * 2**10
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @click.option(
     "--dialect",
-    type=click.Choice(["openai", "ai-power", "aipkit", "text"]),
+    type=click.Choice(DIALECTS),
     default="openai",
     show_default=True,
     help="The replies' form.",
