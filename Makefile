@@ -104,6 +104,7 @@ bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/
 	$(BENCH) benchmarks/page.py --date $(DATE)
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(BENCH) benchmarks/bulk.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
 	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
