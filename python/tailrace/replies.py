@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Generic, Self
 from tailrace import errors
 from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, StreamError, TailraceError
-from tailrace.sources import BlockingReader, Reader, reader_of
+from tailrace.readers import BlockingReader
+from tailrace.sources import reader_of
 from tailrace.stream import ChatStream, D, OpeningOf, ReplyStream, T
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from tailrace.readers import Reader
 
 __all__ = ["DeltaStream", "EventStream", "stream_deltas", "stream_events"]
 
@@ -99,7 +102,11 @@ class _SourceExchange(Generic[D]):
         return None
 
     async def aclose(self) -> None:
-        await self._reader.aclose()
+        try:
+            if self._opening.decoder.end == "done":
+                await self._reader.finish()
+        finally:
+            await self._reader.aclose()
 
     def abort(self) -> None:
         self._reader.abort()
@@ -166,6 +173,16 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
             with suppress(Exception):
                 self._reader.abort()
 
+    async def _advance(self) -> bool:
+        if self._ended:
+            await self._release()
+        return await super()._advance()
+
+    async def _stop(self) -> None:
+        self._ended = True
+        if not self._ready:  # else what is ready comes first: the end of the body may take a moment
+            await self._release()
+
     def _blocking_reader(self) -> BlockingReader:
         if isinstance(self._reader, BlockingReader):
             return self._reader
@@ -173,8 +190,6 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
 
     def _advance_now(self) -> bool:
         """As `_advance`, in this thread."""
-        if self._ended:
-            return self._conclude()
         reader = self._blocking_reader()
         if not self._turn.acquire(blocking=False):
             raise InvalidRequestError("another thread is reading this stream: one at a time")
@@ -187,7 +202,7 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
             self._ended = True
             raise
         finally:
-            if self._ended:
+            if self._ended and not self._ready:
                 self._release_now()
             self._turn.release()
         if self._left:
@@ -229,8 +244,13 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
         if not self._released:
             self._released = True
             self._clocks.stop()
-            self._blocking_reader().close()
-            self._gone.set()
+            reader = self._blocking_reader()
+            try:
+                if self._given.decoder.end == "done":
+                    reader.finish_now()
+            finally:
+                reader.close()
+                self._gone.set()
 
 
 class DeltaStream(ChatStream, SourceStream[str, DeltaDecoder]):
