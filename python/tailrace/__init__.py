@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from tailrace import errors
 from tailrace._native import (
+    DIALECTS,
     ChatWidget,
     ChunkEncoder,
     DecodedReply,
+    Delta,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
+    "DIALECTS",
     "AsyncGeneratorProvider",
     "ChatGptEs",
     "ChatGptt",
@@ -56,6 +59,7 @@ __all__ = [
     "ChatgptFree",
     "ChunkEncoder",
     "DecodedReply",
+    "Delta",
     "DeltaDecoder",
     "DeltaStream",
     "EventStream",
