@@ -9,29 +9,31 @@ from __future__ import annotations
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, Self
+from typing import TYPE_CHECKING, Generic, Literal, Self, overload
 
 from tailrace import errors
-from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
+from tailrace._native import Delta, DeltaDecoder, ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, StreamError, TailraceError
 from tailrace.readers import BlockingReader
 from tailrace.sources import reader_of
-from tailrace.stream import ChatStream, D, OpeningOf, ReplyStream, T
+from tailrace.stream import ChatReply, ChatStream, D, OpeningOf, ReplyStream, T
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tailrace.readers import Reader
 
-__all__ = ["DeltaStream", "EventStream", "stream_deltas", "stream_events"]
+__all__ = ["DeltaStream", "EventStream", "RecordStream", "stream_deltas", "stream_events"]
 
 _MOST_BYTES = 8 * 2**20
 _FIRST_ERROR_STATUS = 400
 
 
+@overload
 def stream_deltas(
     source: object,
     *,
+    records: Literal[False] = False,
     dialect: str = "openai",
     content_type: str | None = None,
     status: int | None = None,
@@ -39,8 +41,46 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
-) -> DeltaStream:
-    """Text deltas of a reply somebody else opened.
+) -> DeltaStream: ...
+@overload
+def stream_deltas(
+    source: object,
+    *,
+    records: Literal[True],
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> RecordStream: ...
+@overload
+def stream_deltas(
+    source: object,
+    *,
+    records: bool,
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> DeltaStream | RecordStream: ...
+def stream_deltas(
+    source: object,
+    *,
+    records: bool = False,
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> DeltaStream | RecordStream:
+    """Deltas of a reply somebody else opened: its text, or with `records` everything it adds, as `Delta`.
 
     `source`: a response of aiohttp, httpx, httpx2, requests, urllib3, urllib.request or of the openai package's
     `with_streaming_response`; a binary file, an asyncio.StreamReader or a path; any iterable or async iterable of
@@ -58,7 +98,7 @@ def stream_deltas(
         max_event_bytes=max_event_bytes,
         max_body_bytes=max_body_bytes,
     )
-    return DeltaStream(reader, decoder, idle=_checked(idle))
+    return (RecordStream if records else DeltaStream)(reader, decoder, idle=_checked(idle))
 
 
 def stream_events(
@@ -255,6 +295,16 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
 
 class DeltaStream(ChatStream, SourceStream[str, DeltaDecoder]):
     """The text of a reply that somebody else opened."""
+
+
+class RecordStream(ChatReply[Delta], SourceStream[Delta, DeltaDecoder]):
+    """All that a reply adds, text, reasoning, refusals and tool calls, of one that somebody else opened."""
+
+    def _take(self, decoder: DeltaDecoder, data: bytes) -> list[Delta]:
+        return decoder.feed_events(data)
+
+    def _take_rest(self, decoder: DeltaDecoder, *, complete: bool) -> list[Delta]:
+        return decoder.close_events(complete=complete)
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
