@@ -246,8 +246,7 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
                 self._release_now()
             self._turn.release()
         if self._left:
-            self._failure = None
-            self._ready.clear()
+            self.close()  # again: who left meanwhile could not
         return bool(self._ready) or self._conclude()
 
     def _step_now(self, reader: BlockingReader) -> None:
