@@ -7,8 +7,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs bench bench-rust bench-instructions \
-	bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
 	wheels-check wheels-try clean
 
 all: lint test
@@ -90,6 +90,18 @@ docs: .venv-docs/.installed $(VENV)/.built
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
 	touch $@
+
+# -- conformance -------------------------------------------------------------------------------------------------------
+
+# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
+conformance: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/conformance && $(BIN)/maturin build --quiet --release --locked --out dist/conformance
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/conformance/*.whl
+	cd benchmarks && ../.venv-bench/bin/python conformance.py --date $(DATE)
+
+# The cases the wheel carries, out of tests/vectors.
+conformance-cases:
+	$(PYTHON) scripts/conformance_cases.py
 
 # -- speed -------------------------------------------------------------------------------------------------------------
 
