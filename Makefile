@@ -33,6 +33,7 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --locked --package tailrace-core
+	cargo test --locked --package tailrace-core --package tailrace-core-tests --all-features
 
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
@@ -125,7 +126,7 @@ benchmarks/node_modules/.installed: benchmarks/package-lock.json
 
 # Time by the clock, by Criterion: compares with the run before.
 bench-rust:
-	cargo bench --locked --package tailrace-core --bench time
+	cargo bench --locked --package tailrace-core-tests --bench time
 
 # Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
@@ -139,7 +140,7 @@ bench-instructions-renew: target/instructions.json
 	scripts/compare_instructions.py --renew $(INSTRUCTIONS) < $<
 
 target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
-	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core --bench instructions -- --output-format=json > $@.part
+	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core-tests --bench instructions -- --output-format=json > $@.part
 	mv $@.part $@
 
 $(GUNGRAUN_RUNNER):
@@ -162,7 +163,7 @@ fuzz-keep: target/tools/bin/cargo-fuzz
 SCALE_MIB ?= 10240
 
 scale: $(VENV)/.built
-	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core --test scale -- --nocapture --test-threads=1
+	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core-tests --test scale -- --nocapture --test-threads=1
 	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
 
 target/tools/bin/cargo-fuzz:
@@ -174,10 +175,13 @@ lint: $(VENV)/.built
 	cargo fmt --all --check
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --exclude gateway/workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports

@@ -11,6 +11,7 @@ from tailrace import errors
 from tailrace._native import (
     ChatWidget,
     ChunkEncoder,
+    DecodedReply,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -19,6 +20,7 @@ from tailrace._native import (
     SSEDecoder,
     Usage,
     __version__,
+    decode_many,
     scan_page,
     sign_request,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "ChatgptDemoProvider",
     "ChatgptFree",
     "ChunkEncoder",
+    "DecodedReply",
     "DeltaDecoder",
     "GPROChat",
     "GeminiProChatProvider",
@@ -69,6 +72,7 @@ __all__ = [
     "Usage",
     "WordPressChatProvider",
     "__version__",
+    "decode_many",
     "discover",
     "doctor",
     "errors",

@@ -1,5 +1,6 @@
 """The Rust core as Python sees it."""
 
+from collections.abc import Iterable
 from typing import Literal, final
 
 from tailrace.errors import StreamError
@@ -7,6 +8,7 @@ from tailrace.errors import StreamError
 __all__ = [
     "ChatWidget",
     "ChunkEncoder",
+    "DecodedReply",
     "DeltaDecoder",
     "Page",
     "PageScanner",
@@ -15,6 +17,7 @@ __all__ = [
     "ServerSentEvent",
     "Usage",
     "__version__",
+    "decode_many",
     "scan_page",
     "sign_request",
 ]
@@ -132,6 +135,56 @@ class DeltaDecoder:
     @property
     def bad_events(self) -> int:
         """Events skipped because their data was not what the dialect promises."""
+
+@final
+class DecodedReply:
+    """One whole reply, decoded: its text, and how it ended. Nothing in it changes any more."""
+
+    @property
+    def text(self) -> str:
+        """All of its text; of a reply that failed or broke off, what came before that."""
+    @property
+    def end(self) -> Literal["done", "stopped", "truncated", "failed"]:
+        """How it ended."""
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped, in its own word."""
+    @property
+    def usage(self) -> Usage | None:
+        """The last token counts it reported."""
+    @property
+    def ids(self) -> dict[str, str]:
+        """What it says of itself, as `DeltaDecoder.ids`."""
+    @property
+    def error(self) -> StreamError | None:
+        """What was wrong, as `DeltaDecoder.error`: there when `end` is ``truncated`` or ``failed``, and only then."""
+    @property
+    def events(self) -> int:
+        """Events seen."""
+    @property
+    def bad_events(self) -> int:
+        """Events skipped because their data was not what the dialect promises."""
+
+def decode_many(
+    replies: Iterable[bytes | bytearray | memoryview],
+    dialect: str = "openai",
+    *,
+    content_type: str | None = None,
+    status: int = 200,
+    failure_tail: str | None = None,
+    max_event_bytes: int = 8388608,
+    max_body_bytes: int = 8388608,
+    threads: int | None = None,
+) -> list[DecodedReply]:
+    """Whole replies of one dialect, decoded by several threads; their records stand in the order of the replies.
+
+    Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The interpreter is free meanwhile.
+    `threads`: how many decode at once, this one included; as many as the process has cores unless given. An iterator is
+    asked for about 64 MiB a thread at a time, and those are let go before the next; signals are heard in between.
+
+    InvalidRequestError for options as `DeltaDecoder`, for a number of threads that is not above 0, and for a reply that
+    is not bytes, with its index.
+    """
 
 @final
 class ChatWidget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_keys(tmp_path / "none")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a file's mode says nothing of others there")
 def test_a_file_others_may_read_is_warned_about(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"ops:{SECRET}")

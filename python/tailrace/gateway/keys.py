@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,9 @@ def read_keys(file: Path) -> list[Key]:
 
 
 def check_secrecy(file: Path) -> str | None:
-    """What is wrong with who may read the file, as one sentence; None: only its owner may."""
+    """What is wrong with who may read the file, as one sentence; None: only its owner may, or no mode tells."""
+    if sys.platform == "win32":  # where the mode says nothing of others
+        return None
     mode = file.stat().st_mode & 0o777
     if not mode & _OTHERS_MAY:
         return None

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from tailrace.gateway.watch import Watch
 from tailrace.providers.base import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from opentelemetry.trace import TracerProvider
@@ -45,6 +45,11 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "Place", "base_urls", "open_sockets", "raise_descriptor_limit", "serve_until_told"]
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
+
+if sys.platform == "win32":  # where other programs can send no signal but that of Ctrl-Break
+    SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK)
+else:
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 WORKER_SIGNALS = (signal.SIGTERM,)
 """What a worker listens to: Ctrl-C goes to all processes of a terminal, and is its parent's to pass on."""
@@ -170,7 +175,7 @@ async def serve_until_told(
     gateway: Gateway,
     sockets: Sequence[socket.socket],
     *,
-    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    signals: Sequence[signal.Signals] = SIGNALS,
     parent: int | None = None,
     started: Callable[[], Any] = lambda: None,
 ) -> None:
@@ -191,19 +196,37 @@ async def serve_until_told(
             loop.remove_reader(parent)
         tell()
 
-    for each in signals:
-        with suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop itself
-            loop.add_signal_handler(each, tell)
-    if parent is not None:
-        loop.add_reader(parent, abandoned)
-    await gateway.start(sockets)
-    try:
-        started()
-        await told.wait()
-    finally:
-        await gateway.stop()
+    with _listening_to(signals, tell, loop):
         if parent is not None:
-            loop.remove_reader(parent)
+            loop.add_reader(parent, abandoned)
+        await gateway.start(sockets)
+        try:
+            started()
+            await told.wait()
+        finally:
+            await gateway.stop()
+            if parent is not None:
+                loop.remove_reader(parent)
+
+
+@contextmanager
+def _listening_to(
+    signals: Sequence[signal.Signals],
+    tell: Callable[[], None],
+    loop: asyncio.AbstractEventLoop,
+) -> Iterator[None]:
+    """Have the loop call `tell` at each of `signals`."""
+    before: dict[signal.Signals, Any] = {}
+    for each in signals:
+        try:
+            loop.add_signal_handler(each, tell)
+        except NotImplementedError:  # Windows, where asyncio's own answer to Ctrl-C would cancel what is to finish
+            before[each] = signal.signal(each, lambda *_: loop.call_soon_threadsafe(tell))
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -230,7 +253,9 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 def _listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if sys.platform != "win32":
+        if sys.platform == "win32":  # where SO_REUSEADDR would let another program take the port from it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -255,10 +280,10 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - every address 
 
 def raise_descriptor_limit(settings: Settings) -> str | None:
     """Let the process open two descriptors for each connection; one sentence where the system does not allow it."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
+    if sys.platform == "win32":  # has no such limit
         return None
+    import resource  # noqa: PLC0415 - not on Windows
+
     wanted = 2 * settings.max_connections + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

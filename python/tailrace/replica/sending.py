@@ -7,10 +7,10 @@ the client leaves ends there and then.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import socket
 import struct
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,7 @@ PLACES: Mapping[str, str] = {
     "end": "after the body, before the HTTP chunk that ends it",
 }
 
+_LINGER = struct.Struct("HH" if sys.platform == "win32" else "ii")
 _MAX_WAITING = 64 * 2**10  # bytes written by hand that the client has not taken yet
 _TICK = 0.005  # seconds between two looks at them
 
@@ -157,8 +158,8 @@ def _leave(request: web.Request, *, abruptly: bool) -> None:
         transport.close()
         return
     # SO_LINGER of 0 seconds makes of a close a reset. It holds for the connection, whichever descriptor sets it.
-    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
-        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with socket.fromfd(transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.pack(1, 0))
     transport.abort()
 
 

@@ -7,7 +7,6 @@ does; the message is sent by the site's own provider, over a transport that note
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import time
@@ -28,7 +27,7 @@ from tailrace.sites.verdicts import Verdict, store_verdict
 from tailrace.sites.watched import WatchedTransport
 from tailrace.tokens import TokenCache
 from tailrace.transport import Timeouts, make_transport
-from tailrace.transport.rules import checked_proxy, checked_seconds, checked_url
+from tailrace.transport.rules import checked_proxy, checked_seconds, checked_url, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -256,7 +255,7 @@ class _Examination:
         except OSError as error:
             refused = error
         if self._writer is None:
-            why = os.strerror(refused.errno).lower() if refused is not None and refused.errno else "no address answers"
+            why = system_reason(refused.errno) if refused is not None and refused.errno else "no address answers"
             kind = errors.ProxyError if whose else ConnectError
             raise kind(f"{whose}{host} port {port} could not be reached: {why}")
         self._stack.push_async_callback(_close, self._writer)
@@ -276,7 +275,7 @@ class _Examination:
         except ssl.SSLError as error:
             why = (error.reason or "the handshake failed").replace("_", " ").lower()
         except OSError as error:
-            why = os.strerror(error.errno).lower() if error.errno else "the connection broke"
+            why = system_reason(error.errno) if error.errno else "the connection broke"
         if why:
             raise TLSError(f"TLS with {parts.hostname} failed: {why}")
         until = self._writer.get_extra_info("peercert", {}).get("notAfter", "no date")

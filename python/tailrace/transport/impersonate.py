@@ -64,6 +64,7 @@ class ImpersonateTransport(Transport):
         self._ca_file = ca_file or ""
         self._trust_env = trust_env
         self._multi: AsyncCurl | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._dropped: weakref.finalize[..., ImpersonateTransport] | None = None
         self._sessions: weakref.WeakSet[_CurlSession] = weakref.WeakSet()
         self._closed = False
@@ -112,9 +113,10 @@ class ImpersonateTransport(Transport):
         loop = asyncio.get_running_loop()
         if self._multi is None:
             self._multi = AsyncCurl(self._ca_file, loop=loop)
+            self._loop = loop  # its own may be another: on Windows curl_cffi wraps the loop
             self._dropped = weakref.finalize(self, _soon, loop, _close_multi, self._multi)
             self._dropped.atexit = False
-        if self._multi.loop is not loop:
+        if self._loop is not loop:
             raise errors.InvalidRequestError("the transport belongs to another event loop")
         return self._multi
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import ssl
 import weakref
 from functools import cache, partial
@@ -502,5 +501,5 @@ def _reason_of(causes: list[BaseException]) -> str:
             return (cause.reason or "handshake failed").replace("_", " ").lower()
     for cause in reversed(causes):
         if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno).lower()
+            return rules.system_reason(cause.errno)
     return "the connection failed"

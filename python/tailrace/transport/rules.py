@@ -7,6 +7,8 @@ message built here or from here holds a password, a query, a cookie or a header'
 from __future__ import annotations
 
 import base64
+import errno
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +37,7 @@ __all__ = [
     "redirect_target",
     "refused_redirect",
     "seconds_to_wait",
+    "system_reason",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
@@ -149,6 +152,20 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def system_reason(number: int) -> str:
+    """The system's words for the number of one of its errors. Windows has none for those of sockets."""
+    return _REASONS.get(number) or os.strerror(number).lower()
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
 
 
 def redirect_target(url: str, status: int, location: str | None) -> str:

@@ -3,7 +3,7 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
-use tailrace_core::{DeltaOptions, DeltaSink, Dialect};
+use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids};
 
 use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
 use crate::output::string;
@@ -20,6 +20,16 @@ pub struct Usage {
     completion_tokens: u64,
     /// Both.
     total_tokens: u64,
+}
+
+impl From<&tailrace_core::Usage> for Usage {
+    fn from(usage: &tailrace_core::Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens,
+        }
+    }
 }
 
 #[pymethods]
@@ -70,7 +80,7 @@ struct Joined<'py> {
 const COLLECTED_BYTES: usize = 16 * 1024;
 
 /// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
-const BYTES_A_CHARACTER: usize = 16;
+pub const BYTES_A_CHARACTER: usize = 16;
 
 impl<'py> Joined<'py> {
     fn new(py: Python<'py>, expected: usize) -> Self {
@@ -94,6 +104,9 @@ impl<'py> Joined<'py> {
     }
 
     fn into_text(mut self) -> PyResult<Bound<'py, PyString>> {
+        if let Ok(None) = self.text {
+            return string(self.py, &self.collected);
+        }
         self.hand_over();
         Ok(self.text?.unwrap_or_else(|| PyString::new(self.py, "")))
     }
@@ -154,15 +167,8 @@ impl DeltaDecoder {
         max_event_bytes: Whole,
         max_body_bytes: Whole,
     ) -> PyResult<Self> {
-        let name = dialect.map_or(Ok("openai".into()), text_of)?;
-        let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
-        let options = DeltaOptions {
-            content_type: optional_text(content_type)?,
-            status: status.within(py, "status", "an HTTP status", |status| (100..=999).contains(status))?,
-            failure_tail: optional_text(failure_tail)?,
-            max_event_bytes: limit(py, "max_event_bytes", max_event_bytes)?,
-            max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,
-        };
+        let (dialect, options) =
+            settings(py, dialect, content_type, status, failure_tail, max_event_bytes, max_body_bytes)?;
         Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
     }
 
@@ -232,21 +238,13 @@ impl DeltaDecoder {
     /// The last token counts the stream reported.
     #[getter]
     fn usage(slf: &Bound<'_, Self>) -> PyResult<Option<Usage>> {
-        Ok(reading(slf)?.deltas.usage().map(|usage| Usage {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            total_tokens: usage.total_tokens,
-        }))
+        Ok(reading(slf)?.deltas.usage().map(Usage::from))
     }
 
     /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`, `model`.
     #[getter]
     fn ids<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let ids = PyDict::new(slf.py());
-        for (name, value) in reading(slf)?.deltas.ids().iter() {
-            ids.set_item(name, value)?;
-        }
-        Ok(ids)
+        dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
     /// What was wrong; the same object every time.
@@ -279,4 +277,35 @@ impl DeltaDecoder {
 /// The decoder to look at, unless it is being fed.
 fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDecoder>> {
     slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
+}
+
+/// What a decoder is told about its reply, as Python says it.
+pub fn settings(
+    py: Python<'_>,
+    dialect: Option<&Bound<'_, PyString>>,
+    content_type: Option<&Bound<'_, PyString>>,
+    status: Whole,
+    failure_tail: Option<&Bound<'_, PyString>>,
+    max_event_bytes: Whole,
+    max_body_bytes: Whole,
+) -> PyResult<(Dialect, DeltaOptions)> {
+    let name = dialect.map_or(Ok("openai".into()), text_of)?;
+    let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
+    let options = DeltaOptions {
+        content_type: optional_text(content_type)?,
+        status: status.within(py, "status", "an HTTP status", |status| (100..=999).contains(status))?,
+        failure_tail: optional_text(failure_tail)?,
+        max_event_bytes: limit(py, "max_event_bytes", max_event_bytes)?,
+        max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,
+    };
+    Ok((dialect, options))
+}
+
+/// Names and values.
+pub fn dict_of_ids<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in ids.iter() {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
 }

@@ -2,13 +2,13 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
-use tailrace_core::{ChunkFields, DONE, error_event};
+use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
 
 use crate::input::{Whole, optional_text, text_of};
 
 /// The events of one streamed chat completion, as OpenAI's clients read them. It keeps no state.
 #[pyclass(frozen, module = "tailrace")]
-pub struct ChunkEncoder(tailrace_core::ChunkEncoder);
+pub struct ChunkEncoder(Encoder);
 
 #[pymethods]
 impl ChunkEncoder {
@@ -29,7 +29,7 @@ impl ChunkEncoder {
         let mut fields = ChunkFields::new(&id, created, &model);
         fields.system_fingerprint = fingerprint.as_deref();
         fields.include_usage = include_usage;
-        Ok(Self(tailrace_core::ChunkEncoder::new(&fields)))
+        Ok(Self(Encoder::new(&fields)))
     }
 
     /// The first event: who speaks.
@@ -73,7 +73,7 @@ impl ChunkEncoder {
     /// The last event of a stream that ended well.
     #[allow(clippy::unused_self)] // one object writes the whole stream
     fn done<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, DONE)
+        PyBytes::new(py, Encoder::DONE)
     }
 
     /// The last event of a stream that failed.
@@ -88,7 +88,7 @@ impl ChunkEncoder {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (param, code) = (optional_text(param)?, optional_text(code)?);
         let mut out = Vec::new();
-        error_event(&text_of(message)?, &text_of(kind)?, param.as_deref(), code.as_deref(), &mut out);
+        Encoder::error(&text_of(message)?, &text_of(kind)?, param.as_deref(), code.as_deref(), &mut out);
         Ok(PyBytes::new(message.py(), &out))
     }
 }

@@ -1,13 +1,14 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives, [`output`]
-//! gives it text, [`raise`] makes the exceptions that `tailrace.errors` defines.
+//! One file an area: [`sse`], [`delta`], [`many`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives,
+//! [`output`] gives it text, [`raise`] makes the exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
 mod delta;
 mod encode;
 mod input;
+mod many;
 mod output;
 mod page;
 mod raise;
@@ -21,6 +22,8 @@ mod _native {
     use super::delta::{DeltaDecoder, Usage};
     #[pymodule_export]
     use super::encode::ChunkEncoder;
+    #[pymodule_export]
+    use super::many::{DecodedReply, decode_many};
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

@@ -95,7 +95,7 @@ impl Page {
     fn tokens(&self, py: Python<'_>) -> PyResult<PageTokens> {
         match self.0.tokens() {
             Ok(tokens) => Ok(PageTokens { nonce: tokens.nonce.clone(), post_id: tokens.post_id.clone() }),
-            Err(problem) => Err(no_tokens(py, *problem)),
+            Err(problem) => Err(no_tokens(py, problem)),
         }
     }
 

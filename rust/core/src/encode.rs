@@ -29,6 +29,22 @@ impl<'a> ChunkFields<'a> {
 }
 
 /// The events of one stream. Every method appends whole events to `out` and keeps no state.
+///
+/// ```
+/// use tailrace_core::{ChunkEncoder, ChunkFields};
+///
+/// let encoder = ChunkEncoder::new(&ChunkFields::new("chatcmpl-1", 1_700_000_000, "mill"));
+/// let mut out = Vec::new();
+/// encoder.role(&mut out);
+/// encoder.delta("What runs off", &mut out);
+/// encoder.finish("stop", &mut out);
+/// out.extend_from_slice(ChunkEncoder::DONE);
+///
+/// let events = String::from_utf8(out)?;
+/// assert_eq!(events.matches("data: ").count(), 4);
+/// assert!(events.contains(r#""delta":{"content":"What runs off"}"#));
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChunkEncoder {
     /// Up to and with `"choices":[`.
@@ -44,6 +60,9 @@ const CHOICE: &[u8] = br#"{"index":0,"delta":"#;
 const UNFINISHED: &[u8] = br#","logprobs":null,"finish_reason":null}"#;
 
 impl ChunkEncoder {
+    /// The last event of a stream that ended well.
+    pub const DONE: &'static [u8] = b"data: [DONE]\n\n";
+
     /// Prepare what the stream's events share.
     pub fn new(fields: &ChunkFields<'_>) -> Self {
         let mut head = br#"data: {"id":"#.to_vec();
@@ -105,22 +124,19 @@ impl ChunkEncoder {
         );
         out.extend_from_slice(counts.as_bytes());
     }
-}
 
-/// The last event of a stream that ended well.
-pub const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// The last event of a stream that failed: OpenAI's error object.
-pub fn error_event(message: &str, kind: &str, param: Option<&str>, code: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"data: {"error":{"message":"#);
-    quoted(message, out);
-    out.extend_from_slice(br#","type":"#);
-    quoted(kind, out);
-    out.extend_from_slice(br#","param":"#);
-    nullable(param, out);
-    out.extend_from_slice(br#","code":"#);
-    nullable(code, out);
-    out.extend_from_slice(b"}}\n\n");
+    /// The last event of a stream that failed: OpenAI's error object. It has nothing of the stream's own.
+    pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"data: {"error":{"message":"#);
+        quoted(message, out);
+        out.extend_from_slice(br#","type":"#);
+        quoted(kind, out);
+        out.extend_from_slice(br#","param":"#);
+        nullable(param, out);
+        out.extend_from_slice(br#","code":"#);
+        nullable(code, out);
+        out.extend_from_slice(b"}}\n\n");
+    }
 }
 
 fn nullable(text: Option<&str>, out: &mut Vec<u8>) {

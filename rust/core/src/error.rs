@@ -1,7 +1,9 @@
 //! What can be wrong with a reply. An error is a state of the decoder, so that text that came before it is not lost.
 
+use std::fmt;
+
 /// Of which kind an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The site, or the model behind it, reported an error.
@@ -10,7 +12,7 @@ pub enum ErrorKind {
     Truncated,
     /// Not a reply of this dialect.
     NotAStream,
-    /// A page meant for a browser.
+    /// A page meant for a browser. Without the feature `sites` it is told from no other page.
     Challenge,
     /// A reply without an answer in it.
     Empty,
@@ -32,8 +34,15 @@ impl ErrorKind {
     }
 }
 
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// What a decoder found wrong with its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReplyError {
     /// Of which kind it is.
     pub kind: ErrorKind,
@@ -47,8 +56,8 @@ pub struct ReplyError {
     pub raw: String,
 }
 
-impl std::fmt::Display for ReplyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }

@@ -5,12 +5,13 @@
 
 use std::ops::ControlFlow;
 
-use crate::limits::{KEPT_BYTES, Limit, LimitExceeded};
+use crate::limits::{KEPT_BYTES, Limit, LimitExceeded, MAX_EVENT_BYTES};
 use crate::line::{LineSplitter, Piece};
 use crate::utf8::decode;
 
 /// One dispatched event. It borrows from the decoder or from the bytes it was fed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Event<'a> {
     /// The value of the block's last `event` field, also when empty; `None` when the block had no such field.
     pub name: Option<&'a str>,
@@ -59,6 +60,24 @@ enum Field {
 }
 
 /// Decodes one stream of server-sent events.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use tailrace_core::EventDecoder;
+///
+/// let mut decoder = EventDecoder::new(64 * 1024);
+/// let mut lengths = Vec::new();
+/// decoder.feed(b"id: 7\ndata: one\n\ndata: [DONE]\n\ndata: more\n\n", |event| {
+///     if event.data == "[DONE]" {
+///         return ControlFlow::Break(()); // the stream has ended, whatever follows
+///     }
+///     lengths.push(event.data.len());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(lengths, [3]);
+/// assert_eq!(decoder.last_event_id(), "7");
+/// # Ok::<(), tailrace_core::LimitExceeded>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct EventDecoder {
     max_event_bytes: usize,
@@ -113,8 +132,17 @@ enum Fate {
     Data,
     /// Another known field's line.
     Known,
+    /// Not looked at: the line is held as it came.
+    Held,
     /// A comment or an unknown field.
     Dropped,
+}
+
+impl Default for EventDecoder {
+    /// A decoder that holds at most [`MAX_EVENT_BYTES`] of one event.
+    fn default() -> Self {
+        Self::new(MAX_EVENT_BYTES)
+    }
 }
 
 impl EventDecoder {
@@ -180,6 +208,27 @@ impl EventDecoder {
         self.lines.is_past_mark() && self.block.size == 0 && !self.line.started() && matches!(self.state, State::Open)
     }
 
+    /// Takes `beginning`, which ends no line, off the input and holds it as it is: its event may be told whole when more
+    /// has come. One that is too long for that is left.
+    pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
+        let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
+        if !beginning.is_empty() && beginning.len() <= room {
+            self.line.fate = Fate::Held;
+            self.line.bytes.extend_from_slice(std::mem::take(beginning));
+        }
+    }
+
+    /// The beginning of an event that is held as it came. Unless it is let go of, it is read before what comes next.
+    pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
+        (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
+    }
+
+    /// Drops what is held: its event has been told.
+    pub(crate) fn let_go(&mut self) {
+        self.line.fate = Fate::Open;
+        self.line.bytes.clear();
+    }
+
     /// Bytes that the known-field lines of one event may have.
     pub(crate) fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
@@ -234,6 +283,10 @@ impl EventDecoder {
         input: &mut &[u8],
         sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
+        if self.line.fate == Fate::Held && !input.is_empty() {
+            let held = std::mem::take(&mut self.line);
+            self.extend_line(&Piece { bytes: &held.bytes, ended: false })?;
+        }
         // The block's data when it is one line that lies whole in `input`: dispatched from there, without a copy.
         let mut whole: Option<&[u8]> = None;
         while let Some(piece) = self.lines.next(input) {
@@ -288,7 +341,7 @@ impl EventDecoder {
             Fate::Open if piece.ended && split_field(&self.line.bytes).is_some() => {
                 self.count(self.line.bytes.len())?;
             }
-            Fate::Open | Fate::Dropped => {}
+            Fate::Open | Fate::Held | Fate::Dropped => {}
         }
         Ok(piece.ended)
     }
@@ -318,7 +371,7 @@ impl EventDecoder {
     fn end_line(&mut self) {
         let fate = std::mem::take(&mut self.line.fate);
         let mut line = std::mem::take(&mut self.line.bytes);
-        if matches!(fate, Fate::Open | Fate::Known)
+        if matches!(fate, Fate::Open | Fate::Known | Fate::Held)
             && let Some((field, value)) = split_field(&line)
         {
             self.apply(field, value);

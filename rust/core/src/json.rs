@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::lanes::{BLOCK, are, places, splat};
 use crate::limits::MAX_JSON_DEPTH;
-use crate::utf8::validate;
+use crate::utf8::{SHORT, Short, validate, validate_short};
 
 /// What kind of value comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -448,15 +448,27 @@ fn string_end_from(plain: usize, bytes: &[u8]) -> Result<usize, usize> {
     }
 }
 
-/// Reads a string as [`string_end`] does and decodes it, with `scratch` as the place for one that has escapes. `None`
-/// when it is no valid string, or not UTF-8.
-pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<(&'a str, usize)> {
+/// Where texts are put that are not given from where they lie.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    short: Short,
+    /// Texts with escapes.
+    pub(crate) escaped: Vec<u8>,
+}
+
+/// Reads a string as [`string_end`] does and decodes it, with `scratch` as a place for it. `None` when it is no valid
+/// string, or not UTF-8.
+pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Scratch) -> Option<(&'a str, usize)> {
     let plain = plain_run(bytes);
     if bytes.get(plain) == Some(&b'"') {
-        return Some((validate(&bytes[..plain])?, plain));
+        let text = match bytes.first_chunk() {
+            Some(beginning) if plain < SHORT => validate_short(beginning, plain, &mut scratch.short),
+            _ => validate(&bytes[..plain]),
+        };
+        return Some((text?, plain));
     }
-    let length = decode_from(plain, bytes, scratch);
-    (bytes.get(length) == Some(&b'"')).then_some((validate(scratch)?, length))
+    let length = decode_from(plain, bytes, &mut scratch.escaped);
+    (bytes.get(length) == Some(&b'"')).then_some((validate(&scratch.escaped)?, length))
 }
 
 /// Decodes the inside of a string, where a [`plain_run`] is behind already, into `scratch` alone. Returns what

@@ -1,26 +1,37 @@
-//! Bytes of a chat reply in, text deltas out; and beside it: page in, tokens out; message in, signature out;
-//! text in, chat chunks out.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod delta;
 mod encode;
-pub mod entity;
 mod error;
 mod event;
-pub mod json;
+mod html;
 mod lanes;
 mod limits;
 mod line;
-pub mod page;
+#[cfg(feature = "sites")]
 mod sign;
 mod utf8;
 
+// Hidden modules are looked at by tests and fuzz targets. They are no part of the interface and change at any time.
+#[cfg(feature = "sites")]
+#[doc(hidden)]
+pub mod entity;
+#[doc(hidden)]
+pub mod json;
+#[cfg(feature = "sites")]
+#[doc(hidden)]
+pub mod page;
+
 pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, UnknownDialect, Usage};
-pub use encode::{ChunkEncoder, ChunkFields, DONE, error_event};
+pub use encode::{ChunkEncoder, ChunkFields};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
 pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};
+#[cfg(feature = "sites")]
 pub use page::{
     ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, Placement, ScanOptions, WidgetKind, scan_page,
 };
+#[cfg(feature = "sites")]
 pub use sign::sign_request;

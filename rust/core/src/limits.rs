@@ -25,7 +25,7 @@ pub(crate) const RAW_KEPT_BYTES: usize = 4 * 1024;
 pub(crate) const KEPT_BYTES: usize = 4 * 1024;
 
 /// Which limit was passed; named as the option that sets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
     /// The known-field lines of one server-sent event.
@@ -57,7 +57,7 @@ impl Limit {
 }
 
 /// A peer sent more than a limit allows. The object that says so stays failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LimitExceeded {
     /// Which limit.
     pub limit: Limit,

@@ -8,6 +8,14 @@ use memchr::memchr2;
 /// The byte order mark in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Bytes that end a line and are an empty one, at most: CRLF twice.
+pub(crate) const LONGEST_END: usize = 4;
+
+/// Where the first line ends.
+pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
+    memchr2(b'\n', b'\r', bytes)
+}
+
 /// A line, or a part of one. An unfinished piece is never empty.
 pub(crate) struct Piece<'a> {
     /// Without the line end.
@@ -37,7 +45,7 @@ impl LineSplitter {
         // An empty line is found without a search.
         let end = match input.first()? {
             b'\n' | b'\r' => 0,
-            _ => match memchr2(b'\n', b'\r', input) {
+            _ => match line_end(input) {
                 Some(end) => end,
                 None => return Some(Piece { bytes: std::mem::take(input), ended: false }),
             },

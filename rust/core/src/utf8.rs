@@ -15,6 +15,22 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     validate(bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
+/// Bytes that a short text has fewer of.
+pub(crate) const SHORT: usize = 16;
+
+/// Room for a short text.
+#[derive(Default)]
+#[repr(align(16))]
+pub(crate) struct Short([u8; SHORT]);
+
+/// The text of the first `length` bytes, when they are valid. It takes the same steps however short it is: a loop over
+/// a few bytes ends where it cannot be foreseen, and to be wrong about that takes longer than all else here.
+pub(crate) fn validate_short<'a>(bytes: &[u8; SHORT], length: usize, room: &'a mut Short) -> Option<&'a str> {
+    let kept = (1 << (8 * length)) - 1;
+    room.0 = (u128::from_le_bytes(*bytes) & kept).to_le_bytes();
+    str::from_utf8(&room.0).ok()?.get(..length)
+}
+
 /// Decodes UTF-8 that arrives in chunks; holds at most the three bytes of an unfinished character.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Utf8Decoder {

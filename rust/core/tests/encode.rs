@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tailrace_core::{ChunkEncoder, ChunkFields, DONE, DeltaDecoder, DeltaOptions, Dialect, End, error_event};
+use tailrace_core::{ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, Dialect, End};
 
 fn cases(file: &str) -> Vec<Value> {
     let mut document: Value = serde_json::from_str(file).unwrap();
@@ -59,8 +59,8 @@ fn encode(encoder: &ChunkEncoder, asked: &[Value], out: &mut Vec<u8>) {
             let count = |place: usize| asked[place].as_u64().unwrap();
             encoder.usage(count(1), count(2), asked[3].as_bool().unwrap(), out);
         }
-        "done" => out.extend_from_slice(DONE),
-        "error" => error_event(text(1).unwrap(), text(2).unwrap(), text(3), text(4), out),
+        "done" => out.extend_from_slice(ChunkEncoder::DONE),
+        "error" => ChunkEncoder::error(text(1).unwrap(), text(2).unwrap(), text(3), text(4), out),
         other => panic!("there is no event {other:?}"),
     }
 }
@@ -158,7 +158,7 @@ proptest! {
     fn any_error_is_read_back(message in hostile(), kind in hostile(), param in prop::option::of(hostile()),
                               code in prop::option::of(hostile())) {
         let mut out = Vec::new();
-        error_event(&message, &kind, param.as_deref(), code.as_deref(), &mut out);
+        ChunkEncoder::error(&message, &kind, param.as_deref(), code.as_deref(), &mut out);
         let read: Value = serde_json::from_str(json_of(&out)).unwrap();
         let error = &read["error"];
         prop_assert_eq!(&error["message"], &message);
@@ -177,7 +177,7 @@ proptest! {
         }
         encoder.finish("stop", &mut out);
         encoder.usage(1, 2, true, &mut out);
-        out.extend_from_slice(DONE);
+        out.extend_from_slice(ChunkEncoder::DONE);
         let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
         let mut read = String::new();
         decoder.feed(&out, &mut read);

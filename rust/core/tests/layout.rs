@@ -236,6 +236,24 @@ fn the_limit_holds_for_events_that_repeat() {
     }
 }
 
+#[test]
+fn a_stream_that_ends_within_an_event_that_may_repeat() {
+    for event in EVENTS {
+        let (usual, last) = (say(event, "a").repeat(3), say(event, "longer"));
+        for at in 0..last.len() {
+            let stream = [&usual, &last[..at]].concat();
+            for (dialect, max) in DIALECTS.map(|dialect| [(dialect, usize::MAX), (dialect, event.len() + 2)]).concat() {
+                let (expected, _) = read(DeltaDecoder::without_memory(dialect, limited(max)), [&stream[..]]);
+                for reads in [vec![&stream[..]], vec![&stream[..usual.len() + at / 2], &stream[usual.len() + at / 2..]]]
+                {
+                    let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
+                    assert_eq!(outcome, expected, "{dialect:?} {event} at {at}, of at most {max} bytes");
+                }
+            }
+        }
+    }
+}
+
 /// A stream whose events are each like one before, with a change or two or none.
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     let content =

@@ -65,7 +65,19 @@ fn a_read_of_whole_events_needs_no_memory_of_its_own() {
 
 #[test]
 fn an_event_in_small_reads_is_held_once() {
-    let stream = event(&"long ".repeat(1 << 18));
-    let (_, _, most) = held(|| fed(Dialect::OpenAi, &stream.as_bytes().chunks(64).collect::<Vec<_>>()));
-    assert!(most <= 2 * stream.len() + 64 * 1024 + stream.len() / 64 * 16, "{most} bytes for {}", stream.len());
+    let long = event(&"long ".repeat(1 << 18));
+    // Before one whose layout is known, others that are as long as it, or short.
+    for stream in [long.clone(), event("a").repeat(3) + &long, long.repeat(3)] {
+        let (_, _, most) = held(|| fed(Dialect::OpenAi, &stream.as_bytes().chunks(64).collect::<Vec<_>>()));
+        let allowed = 2 * long.len() + 64 * 1024 + stream.len() / 64 * 16;
+        assert!(most <= allowed, "{most} bytes for {}", stream.len());
+    }
+}
+
+#[test]
+fn an_event_that_a_read_cuts_is_put_together_in_little_memory() {
+    let stream = event(&"long ".repeat(10_000)).repeat(4);
+    let reads: Vec<&[u8]> = stream.as_bytes().chunks(stream.len() / 4 + 1000).collect();
+    let (_, _, most) = held(|| fed(Dialect::OpenAi, &reads));
+    assert!(most <= 96 * 1024, "{most} bytes for {}", stream.len());
 }

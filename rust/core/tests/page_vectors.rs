@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tailrace_core::{ChatWidget, Page, PageScanner, ScanOptions};
+use tailrace_core::{ChatWidget, Page, PageProblem, PageScanner, ScanOptions};
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors");
 
 /// Pages up to this size are split at every place, larger ones at places drawn with a fixed seed.
 const SMALL: usize = 2000;
@@ -75,7 +75,7 @@ fn outcome(stopped: bool, page: &Page) -> Value {
         "stopped": stopped,
         "widgets": page.widgets().iter().map(widget).collect::<Vec<_>>(),
         "tokens": page.tokens().ok().map(|tokens| json!({"nonce": tokens.nonce, "post_id": tokens.post_id})),
-        "problem": page.tokens().err().map(|problem| problem.as_str()),
+        "problem": page.tokens().err().map(PageProblem::as_str),
         "challenge": page.challenge(),
         "title": page.title(),
         "ajax_url": page.ajax_url(),

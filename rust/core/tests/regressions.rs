@@ -14,7 +14,7 @@ use tailrace_core::Dialect;
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.
 fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(folder).join(format!("{target}.hex"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(folder).join(format!("{target}.hex"));
     let file = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lines = file.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(|line| const_hex::decode(line).unwrap()).collect()

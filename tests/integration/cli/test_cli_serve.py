@@ -196,6 +196,9 @@ async def test_sigterm_lets_a_stream_finish(replica: Replica, tmp_path: Path) ->
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
+watched = pytest.mark.skipif(sys.platform != "linux", reason="which workers there are is read from /proc")
+
+
 def children(process: Process) -> set[int]:
     text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
     return {int(number) for number in text.split()}
@@ -228,6 +231,7 @@ async def until_figure(url: str, name: str, value: float) -> None:
             await asyncio.sleep(0.05)
 
 
+@watched
 async def test_workers_share_a_port_and_their_figures(replica: Replica, tmp_path: Path) -> None:
     environment = profile(tmp_path, replica)
     process, url, _ = await serve("--workers", "3", "--site", "shop", environment=environment)
@@ -259,6 +263,7 @@ async def test_workers_share_a_port_and_their_figures(replica: Replica, tmp_path
     assert not any(map(runs, first))
 
 
+@watched
 async def test_ctrl_c_in_a_terminal_lets_the_workers_streams_finish(replica: Replica, tmp_path: Path) -> None:
     process, url, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
     async with (
@@ -273,6 +278,7 @@ async def test_ctrl_c_in_a_terminal_lets_the_workers_streams_finish(replica: Rep
     assert (end.code, end.stderr) == (0, "")
 
 
+@watched
 async def test_workers_end_with_their_parent(replica: Replica, tmp_path: Path) -> None:
     process, _, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
     workers = await until_children(process, 2)
@@ -283,6 +289,7 @@ async def test_workers_end_with_their_parent(replica: Replica, tmp_path: Path) -
             await asyncio.sleep(0.02)
 
 
+@watched
 async def test_workers_that_always_die_end_it_with_5(replica: Replica, tmp_path: Path) -> None:
     process, _, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
 

@@ -22,6 +22,7 @@ NOT_RUN = [
     ("README.md", "opens a port to other machines"),
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
+    ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/tutorial.md", "asks a package index"),
 ]
 RUN = [page for page in PAGES if any(block.runs for block in blocks_of(page))]

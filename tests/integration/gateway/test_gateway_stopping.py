@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,8 +131,18 @@ async def test_live_figures_end_by_themselves(site: HeldSite) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("loops_hear", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signals_stop_it_and_a_second_one_hurries(site: HeldSite, number: signal.Signals) -> None:
+async def test_signals_stop_it_and_a_second_one_hurries(
+    site: HeldSite,
+    number: signal.Signals,
+    loops_hear: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where an event loop cannot listen to them, as none can on Windows."""
+    loop, before = asyncio.get_running_loop(), signal.getsignal(number)
+    if not loops_hear:
+        monkeypatch.setattr(loop, "add_signal_handler", _cannot)
     sockets = open_sockets("127.0.0.1", 0)
     gateway = Gateway(Settings(grace=60.0), Catalogue([site.provider()], created=1))
     started = asyncio.Event()
@@ -141,21 +150,27 @@ async def test_signals_stop_it_and_a_second_one_hurries(site: HeldSite, number: 
     await started.wait()
     served = Served(gateway, int(base_urls(sockets)[0].rpartition(":")[2]))
     reader, writer = await begin_stream(served, site)
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     await gateway.context.life.stopping.wait()
     assert not serving.done()
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     async with asyncio.timeout(10):
         await serving
     assert b'"stopping"' in await rest(reader)
     writer.close()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(each)
+    if loops_hear:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+    else:
+        assert signal.getsignal(number) == before
+
+
+def _cannot(*_: object) -> None:
+    raise NotImplementedError
 
 
 def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 async def test_clients_that_leave_early_leave_nothing_behind(site: HeldSite) -> None:

@@ -229,7 +229,7 @@ def open_sockets() -> int:
 
 def _socket_numbers() -> list[int]:
     numbers: list[int] = []
-    for each in Path("/proc/self/fd").iterdir():
+    for each in Path("/dev/fd").iterdir():
         with suppress(OSError):  # the folder's own descriptor is gone by now
             if stat.S_ISSOCK(os.fstat(int(each.name)).st_mode):
                 numbers.append(int(each.name))

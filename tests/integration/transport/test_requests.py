@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from curl_cffi._asyncio_selector import AddThreadSelectorEventLoop
 from loopback import HOST, hang, http_proxy, open_sockets, serve, socks_proxy
 
 from tailrace import errors
@@ -597,3 +598,19 @@ def test_wrong_names_are_refused() -> None:
         make_transport("carrier pigeon")  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidRequestError):
         make_transport("impersonate", impersonate="lynx")
+
+
+async def test_curl_works_on_a_loop_that_watches_no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of Windows: curl_cffi wraps such a loop, and what it runs on is then not what it says it runs on."""
+    wrapped: list[AddThreadSelectorEventLoop] = []
+
+    def wrap(loop: asyncio.AbstractEventLoop) -> AddThreadSelectorEventLoop:
+        wrapped.append(AddThreadSelectorEventLoop(loop))  # type: ignore[abstract]
+        return wrapped[-1]
+
+    monkeypatch.setattr("curl_cffi.aio.get_selector", wrap)
+    async with serve(_echo) as server, make_transport("impersonate") as transport, transport.session() as session:
+        for body in (b"once", b"and again"):
+            assert await read_all(await session.post(server.url, body=body), max_bytes=100) == body
+    (loop,) = wrapped
+    loop._selector.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
@@ -230,3 +233,18 @@ def test_proxies_that_are_refused(url: str) -> None:
 )
 def test_how_long_a_site_asks_to_wait(retry_after: str | None, date: str | None, expected: float | None) -> None:
     assert rules.seconds_to_wait(retry_after, date) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ECONNREFUSED, "connection refused"),
+        (errno.ECONNRESET, "connection reset by peer"),
+        (errno.EHOSTUNREACH, "no route to host"),
+        (errno.ENETUNREACH, "network is unreachable"),
+        (errno.ETIMEDOUT, "connection timed out"),
+        (errno.EPIPE, os.strerror(errno.EPIPE).lower()),
+    ],
+)
+def test_the_reason_of_an_error_is_the_same_on_every_system(number: int, reason: str) -> None:
+    assert rules.system_reason(number) == reason

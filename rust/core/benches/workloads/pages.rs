@@ -9,7 +9,7 @@ use super::random::Random;
 pub const BOT_ID: &str = "4";
 
 const CAPTURED: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/captures/ai-power/1.9.18/page_stream.body");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors/captures/ai-power/1.9.18/page_stream.body");
 const WIDGET: &str = "<div class=\"wpaicg-chat-shortcode\"";
 const EXPECTED: &str = "3ec95cd9f5 13 4\n";
 

@@ -3,9 +3,9 @@
 //! An error that the plugin passes on comes word by word, in frames that look like an answer's. The sign is an
 //! explicit `event: message` field and a chunk without an id. Its messages are HTML.
 
-use crate::entity::decode_text;
 use crate::error::ErrorKind;
 use crate::event::Event;
+use crate::html::decode_text;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
 use crate::utf8::decode;

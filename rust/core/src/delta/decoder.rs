@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use crate::error::{ErrorKind, ReplyError};
 use crate::event::{Event, EventDecoder, RawEvent};
-use crate::json::{JsonError, Kind, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Scratch, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
+use crate::line::line_end;
 use crate::utf8::decode;
 
 use super::ai_power::{self, AiPower};
@@ -99,6 +100,7 @@ impl DeltaDecoder {
 
     /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
     /// nothing but speed.
+    #[doc(hidden)]
     pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
         Self { remembers: false, ..Self::new(dialect, options) }
     }
@@ -175,6 +177,7 @@ impl DeltaDecoder {
 
     /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
     /// events are being read; their number depends on the reads.
+    #[doc(hidden)]
     pub fn repeated_events(&self) -> u64 {
         match &self.stage {
             Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
@@ -315,8 +318,7 @@ impl Events {
         reply: &mut Reply,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        // Where texts with escapes are decoded.
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
             let Self { decoder, reader, memory, .. } = self;
@@ -332,22 +334,55 @@ impl Events {
     }
 
     /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are their line ends
-    /// looked for, nor is their JSON read.
+    /// looked for, nor is their JSON read. What may be the beginning of another is held as it is.
     fn read_repeated<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &mut &[u8],
         reply: &mut Reply,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        let Some(memory) = &mut self.memory else { return };
-        if !self.reader.can_repeat(None) || !self.decoder.is_between_events(bytes) {
+        if !self.reader.can_repeat(None) || !self.read_held(bytes, reply, scratch, sink) {
             return;
         }
-        while let Some(content) = memory.next_content(bytes, self.decoder.max_event_bytes(), scratch) {
+        let Self { decoder, memory: Some(memory), .. } = self else { return };
+        while let Some(content) = memory.next_content(bytes, decoder.max_event_bytes(), scratch) {
             reply.events += 1;
             reply.deliver(content, sink);
         }
+        if memory.may_repeat(bytes) && line_end(bytes).is_none() {
+            decoder.hold(bytes);
+        }
+    }
+
+    /// The same for one event whose beginning is held. Says whether the first of an event comes next.
+    fn read_held<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &mut &[u8],
+        reply: &mut Reply,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) -> bool {
+        let Self { decoder, memory: Some(memory), .. } = self else { return false };
+        let max_bytes = decoder.max_event_bytes();
+        let Some(held) = decoder.held() else { return decoder.is_between_events(bytes) };
+        let before = held.len();
+        let Some(rest) = memory.rest(before, bytes) else {
+            decoder.hold(bytes);
+            return false;
+        };
+        held.extend_from_slice(rest);
+        let mut joined = &held[..];
+        let Some(content) = memory.next_content(&mut joined, max_bytes, scratch) else {
+            held.truncate(before);
+            return false;
+        };
+        let taken = held.len() - joined.len() - before;
+        *bytes = &bytes[taken..];
+        reply.events += 1;
+        reply.deliver(content, sink);
+        decoder.let_go();
+        true
     }
 }
 
@@ -358,7 +393,7 @@ impl EventReader {
         event: &RawEvent<'_>,
         memory: Option<&mut Memory>,
         reply: &mut Reply,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
         sink: &mut S,
     ) {
         let mut memory = memory.filter(|_| self.can_repeat(event.name));
@@ -366,7 +401,7 @@ impl EventReader {
             return reply.deliver(content, sink);
         }
         let data = decode(event.data);
-        let content = self.read(&event.with_data(&data), reply, scratch, sink);
+        let content = self.read(&event.with_data(&data), reply, &mut scratch.escaped, sink);
         // What had to be mended is not what the next event will be compared with.
         if let (Some(memory), Some(content), Cow::Borrowed(data)) = (memory, content, &data) {
             memory.learn(data, content, |key| self.matters(key, &reply.ids));

@@ -10,7 +10,9 @@
 
 use std::ops::Range;
 
-use crate::json::{JsonError, Kind, Reader, Text, string_content, string_end};
+use crate::json::{JsonError, Kind, Reader, Scratch, Text, string_content, string_end};
+use crate::limits::KEPT_BYTES;
+use crate::line::{LONGEST_END, line_end};
 
 /// Bytes of an event around its content that are worth remembering.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
@@ -24,6 +26,12 @@ const PRICE: u8 = 16;
 
 /// The most that can be saved up, and what a stream begins with.
 const MAX_CREDIT: u8 = 8 * PRICE;
+
+/// Bytes by which an event may be longer than the one before and still be as expected.
+const LONGER: usize = 64;
+
+/// What the line of an event's data begins with.
+const FIELD: &[u8] = b"data:";
 
 /// What is remembered of one stream.
 #[derive(Debug, Clone)]
@@ -54,14 +62,14 @@ impl Memory {
         &mut self,
         input: &mut &'a [u8],
         max_bytes: usize,
-        scratch: &'t mut Vec<u8>,
+        scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
         let layout = self.layout.as_ref()?;
         // Where little is left of a read, an event's end is not in it: looking for it would be in vain.
         if input.len() < self.length - self.length / 4 {
             return None;
         }
-        let value = input.strip_prefix(b"data:")?;
+        let value = input.strip_prefix(FIELD)?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let (content, rest) = layout.split(value, scratch)?;
         let length = input.len() - rest.len();
@@ -73,8 +81,23 @@ impl Memory {
         Some(content)
     }
 
+    /// What of `input` finishes an event of which so many bytes came before, or a little more; `None` when its line goes
+    /// on. It is cut where an event is too long to be put together.
+    pub(super) fn rest<'a>(&self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
+        // Mostly it is about as long as the one before, and its end need not be looked for.
+        let expected = (self.length + LONGER).saturating_sub(before);
+        let length = if expected <= input.len() { expected } else { input.len().min(line_end(input)? + LONGEST_END) };
+        input.get(..length.min(KEPT_BYTES))
+    }
+
+    /// Whether an event that begins so may repeat the layout, as far as is worth knowing before more of it has come.
+    pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
+        let field = &FIELD[..beginning.len().min(FIELD.len())];
+        !beginning.is_empty() && self.layout.is_some() && !self.missed && beginning.starts_with(field)
+    }
+
     /// The content of an event with this data, when it repeats the layout.
-    pub(super) fn content<'t>(&mut self, data: &'t [u8], scratch: &'t mut Vec<u8>) -> Option<&'t str> {
+    pub(super) fn content<'t>(&mut self, data: &'t [u8], scratch: &'t mut Scratch) -> Option<&'t str> {
         let (content, rest) = self.layout.as_ref()?.split(data, scratch)?;
         if !rest.is_empty() {
             return None;
@@ -119,6 +142,8 @@ struct Layout {
     strings: Box<[Place]>,
     /// How many of them stand before the content.
     before: u16,
+    /// One of them has been found to differ.
+    any_differs: bool,
 }
 
 /// The inside of a string in `Layout::bytes`.
@@ -149,13 +174,25 @@ impl Layout {
         }
         let before = strings.partition_point(|place| place.start() < content.start);
         let content = content.start.try_into().ok()?;
-        Some(Self { bytes: bytes.into(), content, strings: strings.into(), before: before.try_into().ok()? })
+        Some(Self {
+            bytes: bytes.into(),
+            content,
+            strings: strings.into(),
+            before: before.try_into().ok()?,
+            any_differs: false,
+        })
     }
 
     /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
-    fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Vec<u8>) -> Option<(&'t str, &'a [u8])> {
-        let (before, after) = self.strings.split_at(self.before.into());
+    #[inline]
+    fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Scratch) -> Option<(&'t str, &'a [u8])> {
         let place = usize::from(self.content);
+        if !self.any_differs {
+            let (before, after) = self.bytes.split_at_checked(place)?;
+            let (content, length) = string_content(data.strip_prefix(before)?, scratch)?;
+            return Some((content, data[place + length..].strip_prefix(after)?));
+        }
+        let (before, after) = self.strings.split_at(self.before.into());
         let rest = self.pass(0..place, before, data)?;
         let (content, length) = string_content(rest, scratch)?;
         let rest = self.pass(place..self.bytes.len(), after, &rest[length..])?;
@@ -181,6 +218,7 @@ impl Layout {
         }
         for (place, earlier) in self.strings.iter_mut().zip(&before.strings) {
             place.differs = earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
+            self.any_differs |= place.differs;
         }
     }
 

@@ -21,7 +21,7 @@ pub use decoder::DeltaDecoder;
 pub use reply::{End, Ids, Usage};
 
 /// The form of a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
     /// OpenAI's chat completions: chunks as server-sent events, or one JSON body.
@@ -46,6 +46,12 @@ impl Dialect {
     }
 }
 
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl FromStr for Dialect {
     type Err = UnknownDialect;
 
@@ -59,6 +65,7 @@ impl FromStr for Dialect {
 
 /// No dialect has that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
@@ -69,7 +76,21 @@ impl fmt::Display for UnknownDialect {
 
 impl std::error::Error for UnknownDialect {}
 
-/// What a decoder is told about its reply, and its limits.
+/// What a decoder is told about its reply, and its limits. A later version may have more of them: end a literal with
+/// `..DeltaOptions::default()`.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, ErrorKind};
+///
+/// let options = DeltaOptions { status: 429, ..DeltaOptions::default() };
+/// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, options);
+/// decoder.feed(br#"{"error":{"message":"slow down","code":"rate"}}"#, &mut String::new());
+/// decoder.close(true, &mut String::new());
+///
+/// let error = decoder.error().expect("429 is an error");
+/// assert_eq!((error.kind, error.status), (ErrorKind::Upstream, 429));
+/// assert_eq!((error.message.as_str(), error.code.as_deref()), ("slow down", Some("rate")));
+/// ```
 #[derive(Debug, Clone)]
 pub struct DeltaOptions {
     /// The reply's Content-Type, parameters included. Only `text` heeds it: HTML is no answer.
@@ -96,7 +117,28 @@ impl Default for DeltaOptions {
     }
 }
 
-/// Where deltas go. A delta is never empty.
+/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own. A delta is
+/// never empty.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect};
+///
+/// /// Counts, and keeps nothing.
+/// #[derive(Default)]
+/// struct Characters(usize);
+///
+/// impl DeltaSink for Characters {
+///     fn text(&mut self, delta: &str) {
+///         self.0 += delta.chars().count();
+///     }
+/// }
+///
+/// let mut characters = Characters::default();
+/// let mut decoder = DeltaDecoder::new(Dialect::Text, DeltaOptions::default());
+/// decoder.feed("Straße".as_bytes(), &mut characters);
+/// decoder.close(true, &mut characters);
+/// assert_eq!(characters.0, 6);
+/// ```
 pub trait DeltaSink {
     /// Takes one delta: the text that one event adds, or of a `text` reply what one read adds.
     fn text(&mut self, delta: &str);
@@ -114,8 +156,14 @@ impl DeltaSink for Vec<String> {
     }
 }
 
+impl<F: FnMut(&str)> DeltaSink for F {
+    fn text(&mut self, delta: &str) {
+        self(delta);
+    }
+}
+
 /// How a reply's bytes are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {
     /// Not known yet.
@@ -137,5 +185,11 @@ impl Framing {
             Self::Json => "json",
             Self::Text => "text",
         }
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

@@ -1,9 +1,8 @@
 //! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare status codes.
 
-use crate::entity::decode_text;
 use crate::error::ErrorKind;
+use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
-use crate::page::challenge::is_challenge;
 
 use super::Dialect;
 use super::framing::Debris;

@@ -1,5 +1,7 @@
 //! What a reply has told of itself so far: its end, its error, its ids. Every dialect writes into this.
 
+use std::fmt;
+
 use crate::error::{ErrorKind, ReplyError};
 use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
 
@@ -9,7 +11,7 @@ use super::DeltaSink;
 const NO_MESSAGE: &str = "it gave no message";
 
 /// How a reply ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum End {
     /// Not yet.
@@ -38,8 +40,15 @@ impl End {
     }
 }
 
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Tokens as the reply counted them; 0 where it gave no plain whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub struct Usage {
     /// Tokens of the request.
     pub prompt_tokens: u64,

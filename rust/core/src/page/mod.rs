@@ -27,7 +27,8 @@ use tokenizer::{Sink, Templates, Tokenizer};
 use widget::Element;
 pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
 
-/// What to look for, and when to stop.
+/// What to look for, and when to stop. A later version may have more of it: end a literal with
+/// `..ScanOptions::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanOptions {
     /// The bot to look for; `None` takes the first one that is complete.
@@ -47,7 +48,7 @@ impl Default for ScanOptions {
 }
 
 /// Why a page gives no tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PageProblem {
     /// There is no nonce.
@@ -99,6 +100,7 @@ impl std::error::Error for PageProblem {}
 
 /// No widget of the page is the one asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NoSuchWidget {
     /// The bot id that was asked for.
     pub bot_id: Option<String>,
@@ -149,8 +151,8 @@ impl Page {
     ///
     /// # Errors
     /// What keeps the page from giving tokens.
-    pub fn tokens(&self) -> Result<&PageTokens, &PageProblem> {
-        self.tokens.as_ref()
+    pub fn tokens(&self) -> Result<&PageTokens, PageProblem> {
+        self.tokens.as_ref().map_err(|problem| *problem)
     }
 
     /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens in the other places.
@@ -197,6 +199,13 @@ fn describe(widget: &ChatWidget) -> String {
 }
 
 /// Reads all of a page that lies in memory: `everything`, and the default limit.
+///
+/// ```
+/// let page = tailrace_core::scan_page(b"<title>Notes</title><p>No chat here.");
+/// assert_eq!(page.title(), Some("Notes"));
+/// assert_eq!(page.tokens().unwrap_err().as_str(), "missing_both");
+/// ```
+#[must_use]
 pub fn scan_page(html: &[u8]) -> Page {
     let mut scanner = PageScanner::new(ScanOptions { everything: true, ..ScanOptions::default() });
     scanner.feed(html);
@@ -204,6 +213,20 @@ pub fn scan_page(html: &[u8]) -> Page {
 }
 
 /// Chunks of a page in, a [`Page`] out; says when it has seen enough. Its `Debug` form shows nothing of the page.
+///
+/// ```
+/// use tailrace_core::PageScanner;
+///
+/// let mut scanner = PageScanner::default();
+/// let reads = ["<p>Ask us!<div class=\"wpaicg-chat-short", "code\" data-nonce=c0ffee data-post-id=7>", "<p>never read"];
+/// let read = reads.iter().take_while(|read| !scanner.feed(read.as_bytes())).count();
+/// assert_eq!(read, 1); // the second one told it to stop
+///
+/// let page = scanner.close();
+/// let tokens = page.tokens()?;
+/// assert_eq!((tokens.nonce.as_str(), tokens.post_id.as_str()), ("c0ffee", "7"));
+/// # Ok::<(), tailrace_core::PageProblem>(())
+/// ```
 pub struct PageScanner {
     tokenizer: Tokenizer,
     reading: Reading,
@@ -222,6 +245,13 @@ enum Stop {
 impl fmt::Debug for PageScanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PageScanner").field("room", &self.room).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl Default for PageScanner {
+    /// A scanner that stops at the first complete widget.
+    fn default() -> Self {
+        Self::new(ScanOptions::default())
     }
 }
 
@@ -250,6 +280,7 @@ impl PageScanner {
     }
 
     /// The page as far as it was read.
+    #[must_use]
     pub fn close(self) -> Page {
         let over_limit = self.end == Some(Stop::Limit);
         self.reading.into_page(over_limit)

@@ -27,6 +27,12 @@ impl WidgetKind {
     }
 }
 
+impl fmt::Display for WidgetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Where a widget stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -44,6 +50,12 @@ impl Placement {
             Self::Inline => "inline",
             Self::Popup => "popup",
         }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -101,6 +113,7 @@ impl fmt::Debug for ChatWidget {
 
 /// What a message must carry. Its `Debug` form does not show the nonce.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PageTokens {
     /// 1 to 256 visible ASCII characters.
     pub nonce: String,

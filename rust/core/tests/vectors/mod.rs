@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The folder of all vectors.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/vectors")
 }
 
 /// The cases of every file of a folder, named `file/case`.

@@ -1,0 +1,251 @@
+//! Whole replies in, records of them out: decoded by several threads, without the interpreter.
+//!
+//! Replies are taken a slice at a time. Threads live for one slice and are not kept in a pool: a process forked after the
+//! call (as multiprocessing does it) would have the pool without its threads, and wait for them forever. A slice is large
+//! enough for what it costs to start them not to count.
+
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Builder};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+
+use crate::delta::{BYTES_A_CHARACTER, Usage, dict_of_ids, settings};
+use crate::input::{Whole, bytes_of};
+use crate::output::string;
+use crate::raise::{invalid, stream_error};
+
+/// Bytes that a slice has for each thread: a few hundredths of a second of work, after which signals are heard.
+const SLICE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of neighbouring replies that a thread takes at once, so that asking for work costs nothing beside it. A slice
+/// of fewer bytes is one thread's.
+const RUN_BYTES: usize = 256 * 1024;
+
+/// What a reply counts for beside its bytes, so that slices of empty ones end, too.
+const REPLY_BYTES: usize = 256;
+
+/// One reply, decoded: its text, and how it ended.
+#[pyclass(frozen, module = "tailrace")]
+pub struct DecodedReply {
+    text: Py<PyString>,
+    error: Option<Py<PyAny>>,
+    /// Closed: it holds nothing any more but what it knows of the reply.
+    decoder: DeltaDecoder,
+}
+
+#[pymethods]
+impl DecodedReply {
+    /// All of its text.
+    #[getter]
+    fn text(&self, py: Python<'_>) -> Py<PyString> {
+        self.text.clone_ref(py)
+    }
+
+    /// How it ended.
+    #[getter]
+    fn end(&self) -> &'static str {
+        self.decoder.end().as_str()
+    }
+
+    /// Why the model stopped, in its own word.
+    #[getter]
+    fn finish_reason(&self) -> Option<&str> {
+        self.decoder.finish_reason()
+    }
+
+    /// The last token counts it reported.
+    #[getter]
+    fn usage(&self) -> Option<Usage> {
+        self.decoder.usage().map(Usage::from)
+    }
+
+    /// What it says of itself, as `DeltaDecoder.ids`.
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        dict_of_ids(py, self.decoder.ids())
+    }
+
+    /// What was wrong; the text before it is there all the same.
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    /// Events seen.
+    #[getter]
+    fn events(&self) -> u64 {
+        self.decoder.events()
+    }
+
+    /// Events skipped because their data was not what the dialect promises.
+    #[getter]
+    fn bad_events(&self) -> u64 {
+        self.decoder.bad_events()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<DecodedReply {}>", self.end())
+    }
+
+    // A raised error leads, by its traceback, to frames that hold this record: the collector must see that circle.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.error)
+    }
+}
+
+impl DecodedReply {
+    fn new(py: Python<'_>, Decoded { text, decoder }: Decoded) -> PyResult<Self> {
+        let text = string(py, &text)?.unbind();
+        let error = decoder.error().map(|error| stream_error(py, error)).transpose()?.map(Bound::unbind);
+        Ok(Self { text, error, decoder })
+    }
+}
+
+/// Whole replies of one dialect, decoded by several threads; their records stand in the order of the replies.
+#[pyfunction]
+#[pyo3(signature = (
+    replies, dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
+    max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608), threads = None,
+))]
+#[pyo3(text_signature = "(replies, dialect='openai', *, content_type=None, status=200, failure_tail=None, \
+                         max_event_bytes=8388608, max_body_bytes=8388608, threads=None)")]
+#[allow(clippy::too_many_arguments)] // each is an option in Python
+pub fn decode_many<'py>(
+    py: Python<'py>,
+    replies: &Bound<'py, PyAny>,
+    dialect: Option<&Bound<'py, PyString>>,
+    content_type: Option<&Bound<'py, PyString>>,
+    status: Whole,
+    failure_tail: Option<&Bound<'py, PyString>>,
+    max_event_bytes: Whole,
+    max_body_bytes: Whole,
+    threads: Option<Whole>,
+) -> PyResult<Bound<'py, PyList>> {
+    let (dialect, options) =
+        settings(py, dialect, content_type, status, failure_tail, max_event_bytes, max_body_bytes)?;
+    let threads = match threads {
+        Some(threads) => threads.within(py, "threads", "a number of threads above 0", |threads| *threads > 0)?,
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let records = PyList::empty(py);
+    let mut replies = replies.try_iter()?;
+    loop {
+        let slice = take(&mut replies, records.len(), SLICE_BYTES.saturating_mul(threads))?;
+        if slice.is_empty() {
+            return Ok(records);
+        }
+        let bytes: Vec<&[u8]> = slice.iter().map(|reply| reply.bytes(py)).collect();
+        let decoded = py.detach(|| in_threads(&bytes, threads, |reply| decode(reply, dialect, &options)));
+        for reply in decoded {
+            records.append(DecodedReply::new(py, reply)?)?;
+        }
+        py.check_signals()?;
+    }
+}
+
+/// A reply whose bytes stay as they are while they are decoded.
+enum Reply {
+    Borrowed(Py<PyBytes>),
+    Copied(Vec<u8>),
+}
+
+impl Reply {
+    fn new(reply: &Bound<'_, PyAny>) -> PyResult<Self> {
+        match reply.cast::<PyBytes>() {
+            Ok(bytes) => Ok(Self::Borrowed(bytes.clone().unbind())),
+            Err(_) => Ok(Self::Copied(bytes_of(reply)?.into_owned())),
+        }
+    }
+
+    fn bytes(&self, py: Python<'_>) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes.as_bytes(py),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// The next replies, until they have `most` bytes; `before` came before them. What can change is copied here and now:
+/// an iterator may give the same buffer again, filled anew.
+fn take(replies: &mut Bound<'_, PyIterator>, before: usize, most: usize) -> PyResult<Vec<Reply>> {
+    let py = replies.py();
+    let (mut slice, mut size) = (Vec::new(), 0);
+    while size < most
+        && let Some(reply) = replies.next()
+    {
+        let reply = Reply::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
+        size += reply.bytes(py).len() + REPLY_BYTES;
+        slice.push(reply);
+    }
+    Ok(slice)
+}
+
+/// What is no reply, or a view whose buffer is gone, is the caller's mistake; memory that ran out is not.
+fn refused(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
+        invalid(py, &format!("reply {index}: {}", error.value(py)))
+    } else {
+        error
+    }
+}
+
+struct Decoded {
+    text: String,
+    decoder: DeltaDecoder,
+}
+
+fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
+    let mut decoder = DeltaDecoder::new(dialect, options.clone());
+    let mut text = String::with_capacity(reply.len() / BYTES_A_CHARACTER);
+    decoder.feed(reply, &mut text);
+    decoder.close(true, &mut text);
+    Decoded { text, decoder }
+}
+
+/// What `work` makes of each of `items`, in their order. This thread works, too; where the system gives no more threads,
+/// those that there are do all of it.
+fn in_threads<T: Send>(items: &[&[u8]], threads: usize, work: impl Fn(&[u8]) -> T + Sync) -> impl Iterator<Item = T> {
+    let runs = runs(items);
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        let mut done: Vec<(usize, Vec<T>)> = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(run) = runs.get(number) else { return done };
+            done.push((number, run.iter().map(|item| work(item)).collect()));
+        }
+    };
+    let mut done = thread::scope(|scope| {
+        let start = |_| Builder::new().name("tailrace".to_owned()).spawn_scoped(scope, take_turns).ok();
+        let others: Vec<_> = (1..threads.min(runs.len())).map_while(start).collect();
+        let mut done = take_turns();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().flat_map(|(_, results)| results)
+}
+
+/// Neighbours that have [`RUN_BYTES`] together, or are one.
+fn runs<'a, 'b>(mut items: &'a [&'b [u8]]) -> Vec<&'a [&'b [u8]]> {
+    let mut runs = Vec::new();
+    while !items.is_empty() {
+        let mut size = 0;
+        let full = items.iter().position(|item| {
+            size += item.len() + REPLY_BYTES;
+            size >= RUN_BYTES
+        });
+        let (run, rest) = items.split_at(full.map_or(items.len(), |last| last + 1));
+        runs.push(run);
+        items = rest;
+    }
+    runs
+}

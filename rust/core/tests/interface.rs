@@ -1,0 +1,117 @@
+//! What a user of the crate relies on beside the results: traits, sinks, the examples, and that every test here runs.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[allow(dead_code)]
+#[path = "../examples/deltas.rs"]
+mod deltas;
+#[allow(dead_code)]
+#[path = "../examples/events.rs"]
+mod events;
+#[allow(dead_code)]
+mod vectors;
+
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::fs;
+use std::path::Path;
+
+use tailrace_core::{
+    ChatWidget, ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Event,
+    EventDecoder, Framing, Ids, Limit, LimitExceeded, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens,
+    Placement, ReplyError, ScanOptions, UnknownDialect, Usage, WidgetKind,
+};
+
+fn crosses_threads<T: Send + Sync + Unpin + Debug>() {}
+
+fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
+
+fn is_name<T: Copy + Eq + std::hash::Hash + Debug + Display>() {}
+
+fn is_error<T: Error + Clone + Eq + Send + Sync + 'static>() {}
+
+#[test]
+fn types_have_the_traits_that_users_expect() {
+    crosses_threads::<PageScanner>();
+    is_value::<(EventDecoder, DeltaDecoder, ChunkEncoder, Page)>();
+    is_value::<(Event<'_>, ChunkFields<'_>, DeltaOptions, ScanOptions)>();
+    is_value::<(Ids, Usage, Limit, ChatWidget, PageTokens)>();
+    is_name::<Dialect>();
+    is_name::<End>();
+    is_name::<ErrorKind>();
+    is_name::<Framing>();
+    is_name::<Placement>();
+    is_name::<WidgetKind>();
+    is_error::<LimitExceeded>();
+    is_error::<NoSuchWidget>();
+    is_error::<PageProblem>();
+    is_error::<ReplyError>();
+    is_error::<UnknownDialect>();
+}
+
+const REPLY: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n\
+                       data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\ndata: [DONE]\n\n";
+
+fn read<S: DeltaSink + ?Sized>(sink: &mut S) {
+    let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    decoder.feed(REPLY, sink);
+    decoder.close(true, sink);
+    assert_eq!(decoder.end(), End::Done);
+}
+
+#[test]
+fn every_sink_gets_the_same_deltas() {
+    let (mut joined, mut listed, mut heard) = (String::new(), Vec::<String>::new(), Vec::new());
+    read(&mut joined);
+    read(&mut listed);
+    read(&mut |text: &str| heard.push(text.to_owned()));
+    let mut behind_a_pointer = Vec::<String>::new();
+    read::<dyn DeltaSink>(&mut behind_a_pointer);
+    assert_eq!(joined, "Hello");
+    assert_eq!(listed, ["Hel", "lo"]);
+    assert_eq!((&heard, &behind_a_pointer), (&listed, &listed));
+}
+
+#[test]
+fn the_example_events_writes_the_events_of_every_vector() {
+    for (name, case) in vectors::cases("sse") {
+        if case["max_event_bytes"].is_null() {
+            let mut output = Vec::new();
+            events::run(&*vectors::bytes(&case["input"]), &mut output).unwrap();
+            let events = case["events"].as_array().unwrap().iter();
+            let line = |event: &serde_json::Value| {
+                let [kind, id] = ["event", "id"].map(|key| String::from_utf8(vectors::bytes(&event[key])).unwrap());
+                format!("{kind}\t{id}\t{:?}\n", String::from_utf8(vectors::bytes(&event["data"])).unwrap())
+            };
+            assert_eq!(String::from_utf8(output).unwrap(), events.map(line).collect::<String>(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_example_deltas_writes_the_text_of_every_vector() {
+    for (name, case) in vectors::cases("deltas") {
+        let options = ["status", "content_type", "failure_tail", "max_event_bytes", "max_body_bytes", "complete"];
+        if options.iter().all(|option| case[option].is_null()) {
+            let dialect = case["dialect"].as_str().unwrap().parse().unwrap();
+            let mut output = Vec::new();
+            let decoder = deltas::run(dialect, &*vectors::bytes(&case["input"]), &mut output).unwrap();
+            assert_eq!(output, vectors::bytes(&case["text"]), "{name}");
+            assert_eq!(decoder.end().as_str(), case["end"], "{name}");
+        }
+    }
+}
+
+/// They are named one by one, so one could be forgotten.
+#[test]
+fn every_file_of_tests_is_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|end| end == "rs") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(manifest.contains(&format!("path = \"{name}\"")), "{name} is not in Cargo.toml");
+        }
+    }
+}
