@@ -8,7 +8,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 NPM := $(shell command -v npm)
 
 .PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs bench bench-rust bench-instructions \
-	bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
+	bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+	wheels-check wheels-try clean
 
 all: lint test
 
@@ -186,6 +187,22 @@ lint: $(VENV)/.built
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
 
+# The workflows: their syntax and the scripts in them, and what of them could be misused.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+lint-workflows: $(VENV)/.installed
+	$(BIN)/zizmor --offline .github
+	go run $(ACTIONLINT)
+
+# Licences, sources and known faults of the crates, by deny.toml.
+CARGO_DENY_VERSION := 0.20.2
+
+deny: target/tools/bin/cargo-deny
+	$< --all-features --locked check
+
+target/tools/bin/cargo-deny:
+	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
+
 format: $(VENV)/.installed
 	cargo fmt --all
 	$(BIN)/ruff check --fix
@@ -197,6 +214,32 @@ wheel: $(VENV)/.installed
 sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
+# The wheels that are published, of every Linux and for every ABI, wherever this runs: see scripts/build_wheels.py.
+WHEELS_FOR ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+WHEELS_OF ?= python3.11 python3.14t python3.15t
+
+wheels: .venv-wheels/.installed
+	rustup target add $(WHEELS_FOR)
+	set -e; for target in $(WHEELS_FOR); do \
+		PATH="$(abspath .venv-wheels/bin):$$PATH" scripts/build_wheels.py $$target $(WHEELS_OF); \
+	done
+
+# All that lies in dist, as an index and a packager look at it; what claims abi3 is held to it. (Of abi3t abi3audit does
+# not know the entry point yet.)
+wheels-check: .venv-wheels/.installed
+	.venv-wheels/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	.venv-wheels/bin/check-wheel-contents dist/*.whl
+	.venv-wheels/bin/abi3audit --strict --summary dist/*-cp311-abi3-*.whl
+
+# What of dist suits this Python, in a clean environment, with its tests.
+wheels-try:
+	scripts/try_wheel.py $(PYTHON) dist
+
+.venv-wheels/.installed: requirements-wheels.lock
+	$(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-wheels.lock
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-docs docs/_build .venv-clients .venv-bench .venv-gateways web/node_modules benchmarks/node_modules dist target
+	rm -rf $(VENV) .venv-docs docs/_build .venv-clients .venv-bench .venv-gateways .venv-wheels web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr2;
+
 use crate::lanes::{BLOCK, are, places, splat};
 use crate::limits::MAX_JSON_DEPTH;
 use crate::utf8::{SHORT, Short, validate, validate_short};
@@ -493,16 +495,25 @@ fn escape(bytes: &[u8]) -> Result<usize, usize> {
 
 /// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a control character.
 fn plain_run(bytes: &[u8]) -> usize {
-    // Most strings are short; what is long goes by in blocks, which the compiler turns into vector instructions.
-    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK / 2));
+    // Most strings are short; of what is long the compiler makes vector instructions.
+    let (head, rest) = bytes.split_at(bytes.len().min(BLOCK));
     let run = plain_words(head);
     if run < head.len() {
         return run;
     }
-    let (blocks, _) = rest.as_chunks::<BLOCK>();
-    let plain = blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+    // To search for these two takes wider vectors than the compiler may; for it one comparison is left.
+    let rest = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
+    let (blocks, _) = rest.as_chunks::<LONG>();
+    let least = |block: &[u8; LONG]| block.iter().fold(u8::MAX, |least, &byte| least.min(byte));
+    let plain = blocks.iter().take_while(|block| least(block) >= CONTROL_END).count() * LONG;
     run + plain + plain_words(&rest[plain..])
 }
+
+/// Bytes looked at together in a long string.
+const LONG: usize = 4 * BLOCK;
+
+/// What is less is a control character.
+const CONTROL_END: u8 = 0x20;
 
 fn plain_words(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<WORD>();
@@ -520,13 +531,7 @@ fn plain_words(bytes: &[u8]) -> usize {
 const WORD: usize = 8;
 
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-fn is_plain(block: &[u8; BLOCK]) -> bool {
-    // The smaller of these is zero where a byte is special.
-    let least = |least: u8, &byte: &u8| least.min(byte ^ b'\\').min((byte ^ 2).saturating_sub(0x20));
-    block.iter().fold(u8::MAX, least) > 0
+    byte < CONTROL_END || byte == b'"' || byte == b'\\'
 }
 
 /// The high bit of the first byte of eight that is special, and perhaps of some behind it.

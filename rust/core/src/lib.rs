@@ -24,7 +24,7 @@ pub mod json;
 #[doc(hidden)]
 pub mod page;
 
-pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, UnknownDialect, Usage};
+pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect, Usage};
 pub use encode::{ChunkEncoder, ChunkFields};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};

@@ -168,6 +168,22 @@ fn an_escape_is_decoded_wherever_it_stands() {
 }
 
 #[test]
+fn a_control_character_is_found_wherever_it_stands() {
+    for before in 0..700 {
+        for after in [0, 1, 63, 300] {
+            let [start, end] = [format!("\"{}", "a".repeat(before)), format!("{}\"", "b".repeat(after))];
+            for wrong in ['\0', '\n', '\u{1f}'] {
+                let text = format!("{start}{wrong}{end}");
+                let error = Reader::new(&text).string().unwrap_err();
+                assert_eq!(error, JsonError::Syntax { offset: 1 + before }, "{text:?}");
+            }
+            let text = format!("{start} \u{7f}{end}");
+            assert_eq!(Reader::new(&text).string().unwrap().decode(), text[1..text.len() - 1]);
+        }
+    }
+}
+
+#[test]
 fn keys_are_compared_as_they_read() {
     let mut seen = Vec::new();
     Reader::new(r#"{"a":1,"\u0061":2,"b":3,"a":4}"#)

@@ -22,6 +22,8 @@ NOT_RUN = [
     ("README.md", "opens a port to other machines"),
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
+    ("docs/installing.md", "asks a package index"),
+    ("docs/installing.md", "compiles the core"),
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/tutorial.md", "asks a package index"),
 ]
@@ -65,6 +67,12 @@ def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) 
 def test_what_is_not_run_is_listed() -> None:
     blocks = [block for page in PAGES for block in blocks_of(page)]
     assert [(block.page, block.reason) for block in blocks if block.reason is not None] == NOT_RUN
+
+
+def test_the_newest_figures_are_the_ones_shown() -> None:
+    newest = max(path.stem for path in (ROOT / "benchmarks" / "results").glob("*.md"))
+    for page in ("README.md", "docs/benchmarks.md"):
+        assert set(re.findall(r"results/([\d-]+)\.", (ROOT / page).read_text("utf-8"))) == {newest}
 
 
 def test_what_has_a_prompt_is_a_console() -> None:

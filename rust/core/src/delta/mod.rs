@@ -4,11 +4,14 @@
 
 mod ai_power;
 mod aipkit;
+mod anthropic;
+mod call;
 mod decoder;
 mod framing;
 mod layout;
 mod no_answer;
 mod openai;
+mod openai_rest;
 mod reply;
 mod text;
 
@@ -26,6 +29,8 @@ pub use reply::{End, Ids, Usage};
 pub enum Dialect {
     /// OpenAI's chat completions: chunks as server-sent events, or one JSON body.
     OpenAi,
+    /// Anthropic's messages: named server-sent events, or one JSON body.
+    Anthropic,
     /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events, JSON bodies.
     AiPower,
     /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one JSON body.
@@ -35,10 +40,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect's name: `openai`, `ai-power`, `aipkit`, `text`.
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::AiPower, Self::AiPkit, Self::Text];
+
+    /// The dialect's name, e.g. `ai-power`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::AiPower => "ai-power",
             Self::AiPkit => "aipkit",
             Self::Text => "text",
@@ -56,10 +65,7 @@ impl FromStr for Dialect {
     type Err = UnknownDialect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
-        [Self::OpenAi, Self::AiPower, Self::AiPkit, Self::Text]
-            .into_iter()
-            .find(|dialect| dialect.as_str() == name)
-            .ok_or(UnknownDialect)
+        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name).ok_or(UnknownDialect)
     }
 }
 
@@ -70,7 +76,8 @@ pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the decoder dialects are openai, ai-power, aipkit and text")
+        let [names @ .., last] = Dialect::ALL.map(Dialect::as_str);
+        write!(f, "the decoder dialects are {} and {last}", names.join(", "))
     }
 }
 
@@ -117,8 +124,8 @@ impl Default for DeltaOptions {
     }
 }
 
-/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own. A delta is
-/// never empty.
+/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own, which may
+/// want more of a reply than its text.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect};
@@ -140,8 +147,43 @@ impl Default for DeltaOptions {
 /// assert_eq!(characters.0, 6);
 /// ```
 pub trait DeltaSink {
-    /// Takes one delta: the text that one event adds, or of a `text` reply what one read adds.
+    /// Takes one delta: text that one event adds, or of a `text` reply what one read adds. It is never empty.
     fn text(&mut self, delta: &str);
+
+    /// Whether it takes more than text. What is not wanted is not looked for, and the methods below may not be called.
+    /// The answer must be the same all the time.
+    fn wants_everything(&self) -> bool {
+        false
+    }
+
+    /// Takes text of the model's reasoning, or of a summary of it. It is never empty.
+    fn reasoning(&mut self, delta: &str) {
+        let _ = delta;
+    }
+
+    /// Takes text by which the model refuses to answer, where the API keeps that apart. It is never empty.
+    fn refusal(&mut self, delta: &str) {
+        let _ = delta;
+    }
+
+    /// Takes a piece of a call of one of the caller's tools.
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        let _ = piece;
+    }
+}
+
+/// A piece of a call of a tool. The first piece of a call has its name; the arguments of all its pieces, joined, are
+/// what the model wrote: JSON, for nearly all tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ToolCall<'a> {
+    /// Which of the reply's calls it is a piece of, as the API numbers them; not always from 0 on.
+    pub index: Option<u64>,
+    /// What the call is to be answered by.
+    pub id: Option<&'a str>,
+    /// The tool's name.
+    pub name: Option<&'a str>,
+    /// What this piece adds to the arguments; it may be empty.
+    pub arguments: &'a str,
 }
 
 impl DeltaSink for String {
