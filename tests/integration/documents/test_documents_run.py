@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,7 @@ NOT_RUN = [
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/tutorial.md", "asks a package index"),
 ]
+for_a_unix_shell = pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a Unix shell")
 RUN = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
 
 
@@ -56,6 +58,7 @@ def ports(replica: Replica) -> dict[str, str]:
     return {str(REPLICA_PORT + offset): url.rpartition(":")[2] for offset, url in enumerate(urls)}
 
 
+@for_a_unix_shell
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
@@ -89,6 +92,7 @@ def test_what_is_seen_is_compared_with_what_is_shown() -> None:
     assert not matches("a …\nb\n", "a\nb\nb\n")
 
 
+@for_a_unix_shell
 @pytest.mark.parametrize(
     ("language", "text", "says"),
     [
