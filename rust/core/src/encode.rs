@@ -5,6 +5,8 @@
 //! (RFC 8259, section 7), every other character that some reader takes for a line's end or a terminal for a command
 //! (U+007F to U+009F, U+2028, U+2029), and `<`, so that an event quoted in a page's script is no markup.
 
+use crate::prelude::*;
+
 /// What every chunk of one stream says of itself.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -20,8 +22,6 @@ pub struct ChunkFields<'a> {
     /// A usage chunk will follow, so every other chunk says `"usage":null` (`stream_options.include_usage`).
     pub include_usage: bool,
 }
-
-use crate::prelude::*;
 
 impl<'a> ChunkFields<'a> {
     /// The fields of a stream without a fingerprint and without a usage chunk.
