@@ -7,8 +7,9 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance conformance-cases \
-	bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint \
+	lint-workflows deny format wheel sdist wheels \
 	wheels-check wheels-try clean
 
 all: lint test
@@ -116,6 +117,7 @@ bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/
 	$(BENCH) benchmarks/page.py --date $(DATE)
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(BENCH) benchmarks/bulk.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
 	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
@@ -189,6 +191,7 @@ lint: $(VENV)/.built
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
