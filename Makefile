@@ -7,8 +7,9 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium page screenshots bench bench-rust bench-instructions \
-	bench-instructions-renew fuzz fuzz-keep scale lint format wheel sdist clean
+.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+	wheels-check wheels-try clean
 
 all: lint test
 
@@ -38,17 +39,20 @@ test-rust:
 test-python: $(VENV)/.built
 	$(BIN)/python -m pytest
 
-# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm.
-# CI has the choice taken from it: it installs Debian's chromium, and fails without one.
+# The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm;
+# the gateway behind nginx where there is one. CI has the choice taken from it: it installs Debian's, and fails without.
 ifneq ($(NPM),)
 test-python: web/node_modules/.installed
 endif
 ifneq ($(filter-out 0 false,$(CI)),)
-test-python: chromium
+test-python: chromium nginx
 endif
 
 chromium:
 	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+
+nginx:
+	test -x /usr/sbin/nginx || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends nginx-light)
 
 # -- the gateway's page ------------------------------------------------------------------------------------------------
 
@@ -75,6 +79,30 @@ test-clients: .venv-clients/.installed
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
 	touch $@
 
+# -- the documents -----------------------------------------------------------------------------------------------------
+
+# Into docs/_build, with warnings as errors. The environment is for Sphinx alone; the extension is that of the tests.
+docs: .venv-docs/.installed $(VENV)/.built
+	PYTHONPATH=python .venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build  # fetched from strangers
+
+.venv-docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	touch $@
+
+# -- conformance -------------------------------------------------------------------------------------------------------
+
+# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
+conformance: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/conformance && $(BIN)/maturin build --quiet --release --locked --out dist/conformance
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/conformance/*.whl
+	cd benchmarks && ../.venv-bench/bin/python conformance.py --date $(DATE)
+
+# The cases the wheel carries, out of tests/vectors.
+conformance-cases:
+	$(PYTHON) scripts/conformance_cases.py
+
 # -- speed -------------------------------------------------------------------------------------------------------------
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
@@ -88,6 +116,7 @@ bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/
 	$(BENCH) benchmarks/page.py --date $(DATE)
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(BENCH) benchmarks/bulk.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
 	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
@@ -161,6 +190,7 @@ lint: $(VENV)/.built
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check
@@ -170,6 +200,22 @@ lint: $(VENV)/.built
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
+
+# The workflows: their syntax and the scripts in them, and what of them could be misused.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+lint-workflows: $(VENV)/.installed
+	$(BIN)/zizmor --offline .github
+	go run $(ACTIONLINT)
+
+# Licences, sources and known faults of the crates, by deny.toml.
+CARGO_DENY_VERSION := 0.20.2
+
+deny: target/tools/bin/cargo-deny
+	$< --all-features --locked check
+
+target/tools/bin/cargo-deny:
+	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
 
 format: $(VENV)/.installed
 	cargo fmt --all
@@ -182,6 +228,32 @@ wheel: $(VENV)/.installed
 sdist: $(VENV)/.installed
 	$(BIN)/maturin sdist --out dist
 
+# The wheels that are published, of every Linux and for every ABI, wherever this runs: see scripts/build_wheels.py.
+WHEELS_FOR ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+WHEELS_OF ?= python3.11 python3.14t python3.15t
+
+wheels: .venv-wheels/.installed
+	rustup target add $(WHEELS_FOR)
+	set -e; for target in $(WHEELS_FOR); do \
+		PATH="$(abspath .venv-wheels/bin):$$PATH" scripts/build_wheels.py $$target $(WHEELS_OF); \
+	done
+
+# All that lies in dist, as an index and a packager look at it; what claims abi3 is held to it. (Of abi3t abi3audit does
+# not know the entry point yet.)
+wheels-check: .venv-wheels/.installed
+	.venv-wheels/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	.venv-wheels/bin/check-wheel-contents dist/*.whl
+	.venv-wheels/bin/abi3audit --strict --summary dist/*-cp311-abi3-*.whl
+
+# What of dist suits this Python, in a clean environment, with its tests.
+wheels-try:
+	scripts/try_wheel.py $(PYTHON) dist
+
+.venv-wheels/.installed: requirements-wheels.lock
+	$(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-wheels.lock
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-clients .venv-bench .venv-gateways web/node_modules benchmarks/node_modules dist target
+	rm -rf $(VENV) .venv-docs docs/_build .venv-clients .venv-bench .venv-gateways .venv-wheels web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

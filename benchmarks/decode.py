@@ -36,8 +36,9 @@ What is not like for like:
 - Ours reads the whole protocol, and keeps ids, usage, finish reason, counts and how the reply ended. The hand loops
   leave most of it out: their text alone is wanted here.
 - The openai client makes an object of every chunk, litellm another of that one, with callbacks; we give text, and what
-  was asked for. Both read an answer that is at hand, through an httpx transport without a socket. They got {fewer} of
-  the 20,000 events, and litellm's other threads are not counted.
+  was asked for. Both read an answer that is at hand, through an httpx transport without a socket; "over the openai
+  client" is its response, opened and asked in the same way, with its bytes read by ours. They got {fewer} of the 20,000
+  events, and litellm's other threads are not counted.
 - gpt4free is the function its OpenAI-compatible providers read replies with, on aiohttp's own stream reader, filled
   before. It yields an object beside every chunk's text. Lines and json in a hand loop are the bare form of its way.
 - httpx-sse and openai's decoder give events, not deltas; their data is read with the library named.
@@ -221,7 +222,7 @@ def said(mine: str) -> str:
 
 def fewer(field: Sequence[Contender]) -> str:
     """How many events the slow ones got."""
-    return " and ".join(f"{events(one):,}" for one in field if one.share < 1) or "fewer"
+    return " and ".join(dict.fromkeys(f"{events(one):,}" for one in field if one.share < 1)) or "fewer"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ What is not like for like:
 - asyncio makes room for 256 KiB at each read of a socket, which glibc maps and unmaps each time until a larger block
   has been freed. Our transport sees to that once a process; "memory kept" is aiohttp in a process where it happened.
 - Back to back, a client that is slower gets more events a read, and so its reads cost it less an event.
-- The openai client builds whole objects, litellm others of those; gpt4free yields an object beside every text.
+- The openai client builds whole objects, litellm others of those; gpt4free yields an object beside every text. Where
+  ours reads over the openai client, that has opened the response, and httpx reads the socket.
   In writes of 20 they and httpx-sse read fewer events. gpt4free reads 20 streams: it opens no more to one host."""
 
 

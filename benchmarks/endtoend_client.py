@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -184,11 +185,21 @@ async def httpx_events(run: Run) -> str:
     return "".join(parts)
 
 
-async def objects(run: Run) -> str:
-    """Chunks as objects: openai's, and litellm's, which are made of them."""
+async def openai_objects(run: Run) -> str:
+    """Chunks as objects."""
+    return await objects(run, await run.shared.create(model="bench", messages=QUESTION, stream=True))
+
+
+async def litellm_objects(run: Run) -> str:
+    """Objects that are made of those."""
+    return await objects(run, await run.shared(messages=QUESTION, stream=True))
+
+
+async def objects(run: Run, chunks: Any) -> str:
+    """Their text."""
     parts: list[str] = []
     left = run.text_left()
-    async for chunk in await run.shared(stream=True):
+    async for chunk in chunks:
         if chunk.choices and (text := chunk.choices[0].delta.content):
             parts.append(text)
             left.take(len(text))
@@ -227,6 +238,14 @@ async def ours_response(run: Run) -> str:
     from tailrace import stream_deltas  # noqa: PLC0415
 
     async with run.shared.post(run.url, json=BODY) as response:
+        return await deltas(run, stream_deltas(response, idle=SECONDS))
+
+
+async def ours_openai(run: Run) -> str:
+    """The openai client's own response, its bytes instead of its objects."""
+    from tailrace import stream_deltas  # noqa: PLC0415
+
+    async with run.shared.with_streaming_response.create(model="bench", messages=QUESTION, stream=True) as response:
         return await deltas(run, stream_deltas(response, idle=SECONDS))
 
 
@@ -274,11 +293,11 @@ async def httpx_client(run: Run) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def openai_client(run: Run) -> AsyncIterator[Any]:
-    """One client's method."""
+    """One client's completions."""
     import openai  # noqa: PLC0415
 
     async with openai.AsyncOpenAI(base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS) as client:
-        yield lambda stream: client.chat.completions.create(model="bench", messages=QUESTION, stream=stream)
+        yield client.chat.completions
 
 
 @asynccontextmanager
@@ -287,8 +306,7 @@ async def litellm_client(run: Run) -> AsyncIterator[Any]:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm  # noqa: PLC0415
 
-    place = {"model": "openai/bench", "api_base": f"{run.origin}/v1", "api_key": "key"}
-    yield lambda stream: litellm.acompletion(**place, messages=QUESTION, stream=stream)
+    yield partial(litellm.acompletion, model="openai/bench", api_base=f"{run.origin}/v1", api_key="key")
 
 
 @asynccontextmanager
@@ -333,8 +351,9 @@ CONTENDERS = {
         Contender("tailrace, stream_deltas over aiohttp", ours_response, session),
         Contender("gpt4free", gpt4free, gpt4free_class, "g4f", streams=20),  # it opens no more to one host
         Contender("httpx + httpx-sse + json", httpx_events, httpx_client, "httpx_sse", share=0.5),
-        Contender("openai client, whole objects", objects, openai_client, "openai", share=0.1),
-        Contender("litellm stream", objects, litellm_client, "litellm", share=0.05),
+        Contender("tailrace, stream_deltas over the openai client", ours_openai, openai_client, "openai", share=0.1),
+        Contender("openai client, whole objects", openai_objects, openai_client, "openai", share=0.1),
+        Contender("litellm stream", litellm_objects, litellm_client, "litellm", share=0.05),
     )
 }
 

@@ -1,4 +1,4 @@
-"""The openai package: its decoder of events alone, and its client, which makes an object of every chunk."""
+"""The openai package: its decoder of events alone; its client, which makes objects of chunks; the same read by us."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from openai._streaming import SSEDecoder  # it has no public name
 
 from contenders import Contender
 from contenders.httpx_events import Body
+from tailrace import stream_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,16 @@ def client(_: Reply, feeds: Sequence[bytes]) -> list[str]:
     return [content for chunk in chunks if chunk.choices and (content := chunk.choices[0].delta.content)]
 
 
+def client_read_by_us(_: Reply, feeds: Sequence[bytes]) -> list[str]:
+    """The same completion; its bytes instead of its objects."""
+    TRANSPORT.feeds = feeds
+    create = CLIENT.chat.completions.with_streaming_response.create
+    with create(model="gpt-4o", messages=MESSAGES, stream=True) as response, stream_deltas(response) as deltas:
+        return list(deltas)
+
+
 CONTENDERS = (
     Contender("openai SSEDecoder + json", events, ("openai", "python")),
     Contender("openai client, whole objects", client, ("openai", "httpx"), share=0.1),
+    Contender("tailrace, over the openai client", client_read_by_us, ("openai", "httpx", "tailrace"), share=0.1),
 )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from tailrace import errors
 from tailrace._native import (
+    DIALECTS,
     ChatWidget,
     ChunkEncoder,
     DecodedReply,
+    Delta,
     DeltaDecoder,
     Page,
     PageScanner,
@@ -25,8 +27,9 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
+from tailrace.replies import DeltaStream, EventStream, RecordStream, stream_deltas, stream_events
 from tailrace.retries import RetryPolicy
-from tailrace.stream import ChatStream, stream_deltas
+from tailrace.stream import ChatStream
 
 if TYPE_CHECKING:
     from tailrace.providers import (
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
+    "DIALECTS",
     "AsyncGeneratorProvider",
     "ChatGptEs",
     "ChatGptt",
@@ -55,7 +59,10 @@ __all__ = [
     "ChatgptFree",
     "ChunkEncoder",
     "DecodedReply",
+    "Delta",
     "DeltaDecoder",
+    "DeltaStream",
+    "EventStream",
     "GPROChat",
     "GeminiProChatProvider",
     "IterListProvider",
@@ -65,6 +72,7 @@ __all__ = [
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RecordStream",
     "RetryPolicy",
     "RetryProvider",
     "SSEDecoder",
@@ -81,6 +89,7 @@ __all__ = [
     "sign_request",
     "site",
     "stream_deltas",
+    "stream_events",
 ]
 
 _PROVIDERS = frozenset(

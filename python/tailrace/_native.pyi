@@ -1,14 +1,16 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable
-from typing import Literal, final
+from typing import Final, Literal, final
 
 from tailrace.errors import StreamError
 
 __all__ = [
+    "DIALECTS",
     "ChatWidget",
     "ChunkEncoder",
     "DecodedReply",
+    "Delta",
     "DeltaDecoder",
     "Page",
     "PageScanner",
@@ -23,6 +25,9 @@ __all__ = [
 ]
 
 __version__: str
+
+DIALECTS: Final[tuple[str, ...]]
+"""The dialects that `DeltaDecoder` knows."""
 
 @final
 class ServerSentEvent:
@@ -79,6 +84,29 @@ class Usage:
     def __hash__(self) -> int: ...
 
 @final
+class Delta:
+    """One thing that a reply adds: text of the answer, or what else there is."""
+
+    @property
+    def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
+        """What it adds to."""
+    @property
+    def text(self) -> str:
+        """What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never is."""
+    @property
+    def index(self) -> int | None:
+        """Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0 on."""
+    @property
+    def id(self) -> str | None:
+        """What the tool call is to be answered by; most APIs say so with a call's first piece only."""
+    @property
+    def name(self) -> str | None:
+        """The tool's name, with a call's first piece."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class DeltaDecoder:
     """Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
 
@@ -97,7 +125,7 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """A decoder for one HTTP reply.
 
-        `dialect`: ``openai``, ``ai-power``, ``aipkit`` or ``text``. `content_type` and `status` are the reply's.
+        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's.
         `failure_tail` (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits are in
         bytes.
         InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a limit that is not above 0.
@@ -108,6 +136,13 @@ class DeltaDecoder:
         """The same deltas, joined."""
     def close(self, *, complete: bool = True) -> list[str]:
         """The end of the reply; `complete=False`: the transport broke. Returns what was held back."""
+    def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
+        """The same deltas of text, and in their places reasoning, refusals and pieces of tool calls.
+
+        It can be mixed with the other two. What they passed over is gone.
+        """
+    def close_events(self, *, complete: bool = True) -> list[Delta]:
+        """The end of the reply, as `close`, with deltas of every kind."""
     @property
     def done(self) -> bool:
         """The dialect's end marker was seen."""

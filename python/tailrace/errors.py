@@ -6,6 +6,7 @@
     ├── InvalidRequestError (ValueError)      the caller's input cannot be sent
     │   ├── ModelNotFoundError
     │   │   └── ModelNotSupportedError
+    │   ├── ArchiveError                      a file of a kept reply that cannot be unpacked
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
     │   └── RecordingError                    a file that is no recording, or grows too large for one
     ├── ProviderNotFoundError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
+    "ArchiveError",
     "ChallengeError",
     "CloudflareError",
     "ConnectError",
@@ -119,6 +121,10 @@ class ModelNotFoundError(InvalidRequestError):
 
 class ModelNotSupportedError(ModelNotFoundError):
     """The provider lists its models, and the one asked for is not among them."""
+
+
+class ArchiveError(InvalidRequestError):
+    """A file of a kept reply whose compressed data breaks off or makes no sense."""
 
 
 class ProfileError(InvalidRequestError):

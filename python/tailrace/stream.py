@@ -1,8 +1,9 @@
 """A reply's bytes in, its text out as it arrives, and how it ended.
 
-`ChatStream` is what every streaming call returns. It reads from an `Exchange` (a provider's call, or a source of bytes
-somebody has at hand), feeds a `DeltaDecoder`, and runs the idle and total clocks. Text that came before a failure is
-always delivered before the failure is raised; leaving closes the connection.
+`ChatStream` is what every streaming call returns. It reads from an `Exchange` (a provider's call, or a reply that
+somebody else opened: `tailrace.replies`), feeds a decoder, and runs the idle and total clocks. What came before a
+failure is always delivered before the failure is raised; leaving closes the connection. `ReplyStream` is all of it that
+does not depend on what the decoder makes of the bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from tailrace import errors
 from tailrace._native import DeltaDecoder
@@ -24,8 +23,20 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tailrace._native import Usage
+    from tailrace.errors import StreamError
 
-__all__ = ["ByteSource", "ChatStream", "ClosingStream", "Exchange", "Opening", "stream_deltas"]
+__all__ = [
+    "ByteSource",
+    "ChatReply",
+    "ChatStream",
+    "ClosingStream",
+    "Decoder",
+    "Exchange",
+    "ExchangeOf",
+    "Opening",
+    "OpeningOf",
+    "ReplyStream",
+]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
@@ -38,22 +49,54 @@ class ByteSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Decoder(Protocol):
+    """What a stream asks of the decoder it feeds, whatever that makes of the bytes; `DeltaDecoder` is one."""
+
+    @property
+    def end(self) -> str:
+        """``open`` while there may be more to read."""
+        ...
+
+    @property
+    def error(self) -> StreamError | None:
+        """What was wrong with the reply."""
+        ...
+
+    @property
+    def framing(self) -> str:
+        """``json`` and ``text`` are replies without events."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Events seen."""
+        ...
+
+    @property
+    def bad_events(self) -> int:
+        """Events skipped."""
+        ...
+
+
+T = TypeVar("T")  # what a stream yields
+D = TypeVar("D", bound=Decoder)
+
+
+class OpeningOf(NamedTuple, Generic[D]):
     """One reply about to be read, and the decoder made for it."""
 
     source: ByteSource
-    decoder: DeltaDecoder
+    decoder: D
 
 
-class Exchange(Protocol):
+class ExchangeOf(Protocol[D]):
     """One call, from its first request to the closing of its connection. Every failure is a TailraceError."""
 
-    async def open(self) -> Opening:
+    async def open(self) -> OpeningOf[D]:
         """Send the request and return the reply."""
         ...
 
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
+    async def again(self, opening: OpeningOf[D], error: TailraceError) -> OpeningOf[D] | None:
         """Another reply in place of one that failed before its first delta, or None: the failure stands."""
         ...
 
@@ -64,6 +107,10 @@ class Exchange(Protocol):
     def abort(self) -> None:
         """As `aclose`, without waiting: for finalizers."""
         ...
+
+
+Opening: TypeAlias = OpeningOf[DeltaDecoder]
+Exchange: TypeAlias = ExchangeOf[DeltaDecoder]
 
 
 class ClosingStream(ABC):
@@ -88,17 +135,17 @@ class ClosingStream(ABC):
         await self.aclose()
 
 
-class ChatStream(ClosingStream):
-    """The text of one reply: ``async with`` it and ``async for`` over it.
+class ReplyStream(ClosingStream, Generic[T, D]):
+    """What one reply holds, as it arrives: ``async with`` it and ``async for`` over it.
 
-    A TailraceError ends the iteration once the text before it has been delivered. Leaving ``async with``, `aclose` and
+    A TailraceError ends the iteration once what came before it has been delivered. Leaving ``async with``, `aclose` and
     cancellation close the connection before they return; after a bare ``break`` it closes when the last reference
     goes. One task reads a stream at a time.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: ExchangeOf[D],
         *,
         idle: float | None = None,
         total: float | None = None,
@@ -111,9 +158,9 @@ class ChatStream(ClosingStream):
         self._exchange = exchange
         self._clocks = _Clocks(idle, total)
         self._any_read_is_progress = comments_restart_idle
-        self._opening: Opening | None = None
+        self._opening: OpeningOf[D] | None = None
         self._events = 0
-        self._ready: deque[str] = deque()
+        self._ready: deque[T] = deque()
         self._delivering = False
         self._left = False
         self._ended = False
@@ -122,14 +169,21 @@ class ChatStream(ClosingStream):
         self._failure: TailraceError | None = None
         self._error: TailraceError | None = None
 
+    @abstractmethod
+    def _take(self, decoder: D, data: bytes) -> list[T]:
+        """Feed the decoder: what `data` completes."""
+
+    @abstractmethod
+    def _take_rest(self, decoder: D, *, complete: bool) -> list[T]:
+        """Close the decoder: what it held back."""
+
     # -- how it went ---------------------------------------------------------------------------------------------------
 
     @property
     def end(self) -> str:
         """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
-        if self._opening is None:
-            return "failed" if self._error is not None else "open"
-        return self._opening.decoder.end
+        end = "open" if self._opening is None else self._opening.decoder.end
+        return "failed" if end == "open" and self._error is not None else end
 
     @property
     def error(self) -> TailraceError | None:
@@ -142,43 +196,23 @@ class ChatStream(ClosingStream):
         attempts: tuple[TailraceError, ...] = getattr(self._exchange, "attempts", ())  # of `Retrying` alone
         return attempts
 
-    @property
-    def finish_reason(self) -> str | None:
-        """The model's own word on why it stopped, where the site passes it on."""
-        return None if self._opening is None else self._opening.decoder.finish_reason
-
-    @property
-    def usage(self) -> Usage | None:
-        """The token counts the stream reported."""
-        return None if self._opening is None else self._opening.decoder.usage
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …."""
-        return {} if self._opening is None else self._opening.decoder.ids
-
-    @property
-    def bad_events(self) -> int:
-        """How many events were skipped because their data was not what the dialect promises."""
-        return 0 if self._opening is None else self._opening.decoder.bad_events
-
     def __repr__(self) -> str:
-        return f"<ChatStream {self.end}>"
+        return f"<{type(self).__name__} {self.end}>"
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> T:
         if not self._ready and not await self._advance():
             raise StopAsyncIteration
         return self._ready.popleft()
 
-    async def read(self) -> list[str]:
-        """Return all deltas that are ready, at least one, or ``[]`` at the end: cheaper than a step a delta."""
+    async def read(self) -> list[T]:
+        """Return all that is ready, at least one, or ``[]`` at the end: cheaper than a step for each."""
         if not self._ready and not await self._advance():
             return []
-        deltas = list(self._ready)
+        ready = list(self._ready)
         self._ready.clear()
-        return deltas
+        return ready
 
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed.
@@ -245,8 +279,9 @@ class ChatStream(ClosingStream):
 
     async def _step(self, cancelling: int) -> None:
         """Read until a delta is ready or the reply has ended."""
-        if self._opening is None:
+        if self._clocks.loop is None:
             self._clocks.begin()
+        if self._opening is None:
             self._opening = await self._exchange.open()
         while not self._ready and not self._ended:
             opening = self._opening
@@ -262,57 +297,71 @@ class ChatStream(ClosingStream):
                 failure = self._broken_off(ran_out)
             else:
                 if self._feed(opening.decoder, data):
+                    if self._goes_on(opening.decoder):
+                        self._clocks.restart()
+                    else:
+                        self._clocks.stay()
                     continue
-                failure = opening.decoder.error
-                if isinstance(failure, ResponseStatusError):
-                    failure.retry_after = getattr(opening.source, "retry_after", None)  # bytes at hand have no header
+                failure = self._verdict(opening)
             self._clocks.stay()
             await self._finish(opening, failure)
 
-    def _feed(self, decoder: DeltaDecoder, data: bytes) -> bool:
+    def _feed(self, decoder: D, data: bytes) -> bool:
         """Whether there may be more to read."""
-        if not data:
-            self._ready.extend(decoder.close())
-            return False
-        self._ready.extend(decoder.feed(data))
-        if decoder.end != "open":
-            self._ready.extend(decoder.close())
-            return False
+        if data:
+            self._ready.extend(self._take(decoder, data))
+            if decoder.end == "open":
+                return True
+        self._ready.extend(self._take_rest(decoder, complete=True))
+        return False
+
+    def _goes_on(self, decoder: D) -> bool:
+        """Whether the last read brought something that restarts the idle clock."""
         events = decoder.events
-        if events != self._events or self._any_read_is_progress or decoder.framing in _UNFRAMED:
-            self._events = events
-            self._clocks.restart()
-        else:
-            self._clocks.stay()
+        if events == self._events and not self._any_read_is_progress and decoder.framing not in _UNFRAMED:
+            return False
+        self._events = events
         return True
 
+    def _verdict(self, opening: OpeningOf[D]) -> TailraceError | None:
+        """What the decoder found wrong with a reply that has been read."""
+        failure = opening.decoder.error
+        if isinstance(failure, ResponseStatusError):
+            failure.retry_after = getattr(opening.source, "retry_after", None)  # bytes at hand have no header
+        return failure
+
     def _broken_off(self, failure: TailraceError) -> TailraceError | None:
-        """The bytes broke off, or a clock ran out: what the decoder holds is text all the same, and may be the end.
+        """The bytes broke off, or a clock ran out: what the decoder holds counts all the same, and may be the end.
 
         Returns what that makes of the failure: a reply that turns out to be whole has none.
         """
         if self._opening is None or self._opening.decoder.end != "open":
             return failure
         decoder = self._opening.decoder
-        self._ready.extend(decoder.close(complete=False))
+        self._ready.extend(self._take_rest(decoder, complete=False))
         if decoder.end == "truncated" and not isinstance(failure, ReplyBrokenError):
             return failure
-        if decoder.error is not None and failure.__cause__ is not None:
-            decoder.error.__cause__ = failure.__cause__
-        return decoder.error
+        verdict = self._verdict(self._opening)
+        if verdict is not None and failure.__cause__ is not None:
+            verdict.__cause__ = failure.__cause__
+        return verdict
 
-    async def _finish(self, opening: Opening, failure: TailraceError | None) -> None:
+    async def _finish(self, opening: OpeningOf[D], failure: TailraceError | None) -> None:
         if failure is not None and not self._delivering and not self._ready:
             self._opening = await self._exchange.again(opening, failure) or opening
             if self._opening is not opening:
                 self._clocks.restart()
                 self._events = 0
                 return
-        if opening.decoder.bad_events:
-            log.warning("%d of %d events skipped: bad data", opening.decoder.bad_events, opening.decoder.events)
+        self._settle(opening.decoder, failure)
+        await self._stop()
+
+    def _settle(self, decoder: D, failure: TailraceError | None) -> None:
+        """Nothing more is read: note how it went."""
+        if decoder.bad_events:
+            log.warning("%d of %d events skipped: bad data", decoder.bad_events, decoder.events)
         if failure is not None:
             self._fail(failure)
-        await self._stop()
 
     def _fail(self, failure: TailraceError) -> None:
         if self.attempts:
@@ -339,6 +388,43 @@ class ChatStream(ClosingStream):
 
 
 _UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
+
+
+class ChatReply(ReplyStream[T, DeltaDecoder], Generic[T]):
+    """A reply that a `DeltaDecoder` reads, and what that knows of it."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The model's own word on why it stopped, where the site passes it on."""
+        return None if self._opening is None else self._opening.decoder.finish_reason
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts the stream reported."""
+        return None if self._opening is None else self._opening.decoder.usage
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …."""
+        return {} if self._opening is None else self._opening.decoder.ids
+
+    @property
+    def bad_events(self) -> int:
+        """How many events were skipped because their data was not what the dialect promises."""
+        return 0 if self._opening is None else self._opening.decoder.bad_events
+
+
+class ChatStream(ChatReply[str]):
+    """The text of one reply."""
+
+    def __repr__(self) -> str:
+        return f"<ChatStream {self.end}>"
+
+    def _take(self, decoder: DeltaDecoder, data: bytes) -> list[str]:
+        return decoder.feed(data)
+
+    def _take_rest(self, decoder: DeltaDecoder, *, complete: bool) -> list[str]:
+        return decoder.close(complete=complete)
 
 
 class _Clocks:
@@ -431,151 +517,3 @@ class _Clocks:
 def _is_taken_back(task: asyncio.Task[Any] | None, cancelling: int) -> bool:
     """Take back one cancellation of ours; whether nobody else's is left."""
     return task is not None and task.uncancel() <= cancelling
-
-
-# -- sources somebody has at hand --------------------------------------------------------------------------------------
-
-
-def stream_deltas(
-    source: object,
-    *,
-    dialect: str = "openai",
-    content_type: str | None = None,
-    status: int | None = None,
-    failure_tail: str | None = None,
-    idle: float | None = None,
-    max_event_bytes: int = 8 * 2**20,
-    max_body_bytes: int = 8 * 2**20,
-) -> ChatStream:
-    """Text deltas of a reply somebody else opened.
-
-    `source`: an aiohttp or httpx response, or any iterable or async iterable of bytes (a synchronous one is read in the
-    event loop). Status and Content-Type are the response's unless given. `idle` in seconds, None for no clock. Leaving
-    closes the source. Raises InvalidRequestError for a source of an unknown kind, an unknown dialect or a wrong option.
-    """
-    if idle is not None and not idle > 0:
-        raise InvalidRequestError("idle must be a number of seconds above 0, or None for no clock")
-    reader = _reader(source)
-    decoder = DeltaDecoder(
-        dialect,
-        content_type=content_type if content_type is not None else _content_type(source),
-        status=status if status is not None else _status(source),
-        failure_tail=failure_tail,
-        max_event_bytes=max_event_bytes,
-        max_body_bytes=max_body_bytes,
-    )
-    return ChatStream(_SourceExchange(reader, Opening(reader, decoder)), idle=idle)
-
-
-def _content_type(source: object) -> str | None:
-    headers = getattr(source, "headers", None)
-    value = headers.get("content-type") if headers is not None else None
-    return value if isinstance(value, str) else None
-
-
-def _status(source: object) -> int:
-    for name in ("status", "status_code"):
-        value = getattr(source, name, None)
-        if isinstance(value, int):
-            return value
-    return 200
-
-
-def _reader(source: Any) -> _ChunkReader:
-    if hasattr(source, "aiter_bytes"):  # httpx, whose `content` cannot be asked for before the reply has been read
-        return _ChunkReader(source.aiter_bytes(), source)
-    if hasattr(source, "content") and hasattr(source.content, "iter_any"):  # aiohttp
-        return _ChunkReader(source.content.iter_any(), source)
-    if isinstance(source, AsyncIterable):
-        return _ChunkReader(aiter(source), source)
-    if isinstance(source, Iterable) and not isinstance(source, str | bytes | bytearray | memoryview):
-        return _ChunkReader(_each(source), source)
-    kind = type(source).__name__
-    raise InvalidRequestError(f"cannot read a reply from {kind}: give a response or an iterable of bytes")
-
-
-async def _each(source: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in source:
-        yield chunk
-
-
-_LARGEST_READ = 256 * 2**10  # bytes, as many as one read of a socket may bring
-
-
-class _ChunkReader:
-    """Chunks in, reads out: empty chunks are no end, and what the source raises breaks the reply off.
-
-    A large chunk is read in pieces, and the loop has its turn between two of them.
-    """
-
-    def __init__(self, chunks: AsyncIterator[bytes], owner: Any) -> None:
-        self._chunks = chunks
-        self._owner = owner
-        self._rest = memoryview(b"")
-
-    async def read(self) -> bytes:
-        if self._rest:
-            await asyncio.sleep(0)
-            return self._piece()
-        while True:
-            try:
-                chunk = await anext(self._chunks)
-            except StopAsyncIteration:
-                return b""
-            except Exception as error:
-                # The source is the caller's own, so its exception may stand behind ours.
-                raise ReplyBrokenError(f"the source failed with {type(error).__name__}") from error
-            if not isinstance(chunk, bytes | bytearray | memoryview):
-                raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
-            data = bytes(chunk)
-            if len(data) > _LARGEST_READ:
-                self._rest = memoryview(data)
-                return self._piece()
-            if data:
-                return data
-
-    def _piece(self) -> bytes:
-        piece, self._rest = bytes(self._rest[:_LARGEST_READ]), self._rest[_LARGEST_READ:]
-        return piece
-
-    async def aclose(self) -> None:
-        for closable in (self._chunks, self._owner):
-            close = getattr(closable, "aclose", None) or getattr(closable, "close", None)
-            if close is not None:
-                waiting = close()
-                if hasattr(waiting, "__await__"):
-                    await waiting
-
-    def abort(self) -> None:
-        closing = asyncio.ensure_future(self.aclose())
-        _closing.add(closing)
-        closing.add_done_callback(_forget)
-
-
-_closing: set[asyncio.Future[None]] = set()  # the loop itself keeps no task alive
-
-
-def _forget(closing: asyncio.Future[None]) -> None:
-    _closing.discard(closing)
-    if not closing.cancelled():
-        closing.exception()  # nobody reads this stream any more
-
-
-class _SourceExchange:
-    """An exchange that is already under way: nothing to send, nothing to repeat."""
-
-    def __init__(self, reader: _ChunkReader, opening: Opening) -> None:
-        self._reader = reader
-        self._opening = opening
-
-    async def open(self) -> Opening:
-        return self._opening
-
-    async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
-        return None
-
-    async def aclose(self) -> None:
-        await self._reader.aclose()
-
-    def abort(self) -> None:
-        self._reader.abort()

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from blocks import FENCE, PAGES, PYTHON, ROOT, blocks_of, name_of
 
+import tailrace
 from tailrace.cli import cli
 
 if TYPE_CHECKING:
@@ -18,24 +20,16 @@ if TYPE_CHECKING:
 
     from _pytest.mark.structures import ParameterSet
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = [path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md"]
-FENCE = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+REFERENCE = ROOT / "docs" / "reference"
 
 
-def blocks(*languages: str) -> list[ParameterSet]:
-    """The fenced blocks of the documents in these languages, each named by its place."""
-    found: list[ParameterSet] = []
-    for path in DOCUMENTS:
-        text = path.read_text("utf-8")
-        for block in FENCE.finditer(text):
-            if block["language"] in languages:
-                line = text.count("\n", 0, block.start()) + 1
-                found.append(pytest.param(block["text"], id=f"{path.name}:{line}"))
-    return found
+def python_blocks() -> list[ParameterSet]:
+    """The pages' Python, each piece named by its place."""
+    found = (block for page in PAGES for block in blocks_of(page) if block.language in PYTHON)
+    return [pytest.param(block.text, id=block.place) for block in found]
 
 
-@pytest.mark.parametrize("code", blocks("python", "py"))
+@pytest.mark.parametrize("code", python_blocks())
 def test_python_compiles_and_imports_what_there_is(code: str) -> None:
     tree = compile(code, "document", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for node in ast.walk(tree):
@@ -51,13 +45,13 @@ def test_python_compiles_and_imports_what_there_is(code: str) -> None:
 
 def command_lines() -> Iterator[tuple[str, str]]:
     """Every ``tailrace …`` in a document, in a block of commands or between backquotes, without what it pipes to."""
-    for path in DOCUMENTS:
+    for path in PAGES:
         text = path.read_text("utf-8")
-        shown = [block["text"] for block in FENCE.finditer(text) if block["language"] in ("", "sh", "bash", "console")]
+        shown = [block.text for block in blocks_of(path) if block.language in ("", "sh", "bash", "console", "ini")]
         shown += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
         for each in shown:
             for found in re.finditer(r"(?:^|[\s|$(])tailrace (?P<words>[a-z-][^|\n#`]*)", each):
-                yield path.name, found["words"]
+                yield name_of(path), found["words"]
 
 
 @pytest.mark.parametrize(("document", "words"), sorted(set(command_lines())))
@@ -76,6 +70,21 @@ def test_commands_and_options_named_exist(document: str, words: str) -> None:
 
 def test_targets_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    for path in DOCUMENTS:
+    for path in PAGES:
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)(?=[`\s])", path.read_text("utf-8"), re.MULTILINE))
-        assert named <= targets, path.name
+        assert named <= targets, name_of(path)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    directives = "".join(page.read_text("utf-8") for page in REFERENCE.glob("*.md"))
+    named = set(
+        re.findall(r"^\.\. auto(?:class|function|data|module):: (?:tailrace\.)?(\S+)$", directives, re.MULTILINE)
+    )
+    assert set(tailrace.__all__) - named == {"__version__"}
+
+
+def test_every_variable_of_the_environment_is_in_the_reference() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(tailrace.__file__).parent.rglob("*.py"))
+    read = set(re.findall(r"\"((?:TAILRACE|GPROCHAT)_[A-Z_]+)\"", sources))
+    told = re.findall(r"^\| `([A-Z_]+)` \|", (REFERENCE / "environment.md").read_text("utf-8"), re.MULTILINE)
+    assert read == set(told)

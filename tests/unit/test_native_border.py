@@ -145,6 +145,30 @@ def test_threads_in_one_scanner_take_turns_or_are_told() -> None:
     assert len(scanner.close().widgets) == scanned
 
 
+def test_threads_with_a_decoder_each_do_not_meet() -> None:
+    decoders = threading.local()
+
+    def feed() -> int:
+        if not hasattr(decoders, "own"):
+            decoders.own = DeltaDecoder()
+        return len(decoders.own.feed_text(CHUNK))
+
+    assert in_threads(feed) == (THREADS * ROUNDS, 0)
+
+
+def test_a_buffer_that_other_threads_change_is_read_as_it_was_at_one_time() -> None:
+    buffer = bytearray(EVENT * 50)
+
+    def change_and_feed() -> int:
+        buffer.extend(EVENT)
+        events = SSEDecoder().feed(buffer)
+        if len(buffer) > 200 * len(EVENT):
+            del buffer[50 * len(EVENT) :]
+        return int({event.data for event in events} == {"abc"})
+
+    assert in_threads(change_and_feed) == (THREADS * ROUNDS, 0)
+
+
 def test_a_decoder_that_is_in_use_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making the error runs Python code, which may come back to the decoder."""
     decoder = DeltaDecoder()

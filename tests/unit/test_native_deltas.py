@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
-from tailrace import DeltaDecoder, Usage, errors
+from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, errors
 from tailrace.errors import InvalidRequestError, StreamError
 
 if TYPE_CHECKING:
@@ -34,6 +34,21 @@ def with_feed(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> 
 
 def with_feed_text(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[str]:
     return [*(decoder.feed_text(chunk) for chunk in chunks), *decoder.close(complete=complete)]
+
+
+def records_of(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[Delta]:
+    """Deltas of every kind."""
+    return [delta for chunk in chunks for delta in decoder.feed_events(chunk)] + decoder.close_events(complete=complete)
+
+
+def as_in_vectors(record: Delta) -> dict[str, Any]:
+    fields = {name: getattr(record, name) for name in ("kind", "text", "index", "id", "name")}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def with_feed_events(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[str]:
+    records = records_of(decoder, chunks, complete=complete)
+    return [record.text for record in records if record.kind == "text"]
 
 
 def state(decoder: DeltaDecoder) -> dict[str, Any]:
@@ -85,15 +100,51 @@ def test_vector_however_it_is_cut(case: Case) -> None:
     expected = expected_state(case)
     complete = case.get("complete", True)
     read: Callable[..., list[str]]
-    for read in (with_feed, with_feed_text):
+    for read in (with_feed, with_feed_text, with_feed_events):
         for chunks in cuts(reply_bytes(case)):
             decoder = new(case)
             deltas = read(decoder, chunks, complete=complete)
             assert "".join(deltas) == text, told(chunks)
-            if read is with_feed and "deltas" in case:
+            if read is not with_feed_text and "deltas" in case:
                 assert deltas == case["deltas"], told(chunks)
             assert state(decoder) | expected == state(decoder), told(chunks)
             check_error(case, decoder.error)
+
+
+@pytest.mark.parametrize("case", [case for case in cases("deltas") if "'records': " in str(case.values[0])])
+def test_records_however_they_are_cut(case: Case) -> None:
+    for chunks in cuts(reply_bytes(case)):
+        records = records_of(new(case), chunks, complete=case.get("complete", True))
+        assert [as_in_vectors(record) for record in records] == case["records"], told(chunks)
+
+
+CALL = (
+    b'data: {"choices":[{"delta":{"content":"a","reasoning":"r","tool_calls":'
+    b'[{"index":1,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}\n\n'
+)
+
+
+def test_a_delta_is_a_frozen_record() -> None:
+    reasoning, text, call = DeltaDecoder().feed_events(CALL)
+    assert repr(reasoning) == "Delta(kind='reasoning', text='r')"
+    assert repr(text) == "Delta(kind='text', text='a')"
+    assert repr(call) == "Delta(kind='tool_call', text='{}', index=1, id='c', name='f')"
+    assert [reasoning, text, call] == DeltaDecoder().feed_events(CALL)
+    assert len({reasoning, text, call, *DeltaDecoder().feed_events(CALL)}) == 3
+    assert call != text
+    assert call != "call"
+    with pytest.raises(AttributeError):
+        call.name = "g"  # type: ignore[misc]
+
+
+def test_kinds_of_feeds_take_turns_in_one_reply() -> None:
+    decoder = DeltaDecoder()
+    for _ in range(3):
+        assert decoder.feed(CALL) == ["a"]
+        assert [delta.kind for delta in decoder.feed_events(CALL * 2)] == ["reasoning", "text", "tool_call"] * 2
+        assert decoder.feed_text(CALL * 2) == "aa"
+    assert decoder.close_events() == []
+    assert (decoder.end, decoder.events) == ("truncated", 15)
 
 
 REPLIES: list[tuple[type[StreamError], str, dict[str, Any], bytes]] = [
@@ -209,7 +260,7 @@ def test_options_that_cannot_be() -> None:
         with pytest.raises(InvalidRequestError, match="status must be an HTTP status"):
             DeltaDecoder(status=status)
     for dialect in ("", "OpenAI", "aipkit ", "\ud800"):
-        with pytest.raises(InvalidRequestError, match="the decoder dialects are openai, ai-power, aipkit and text"):
+        with pytest.raises(InvalidRequestError, match=f"the decoder dialects are {', '.join(DIALECTS[:-1])} and text"):
             DeltaDecoder(dialect)
 
 

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tailrace import _native, messages, providers, sites, stream, transport
 
 ROOT = Path(__file__).parents[2]
 STUB = Path(_native.__file__).with_name("_native.pyi")
-HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks")
+HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks", "httpx", "httpx2", "requests", "urllib3")
 
 
 def in_a_new_process(code: str) -> Any:
@@ -50,6 +51,17 @@ print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
     deltas, loaded = in_a_new_process(code)
     assert deltas == ["x"]
     assert not set(HEAVY) & set(loaded)
+
+
+def test_a_command_imports_what_it_needs_alone() -> None:
+    code = """
+import contextlib, io, json, sys
+from tailrace.cli import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["decode", "--help"])
+print(json.dumps(sorted(sys.modules)))
+"""
+    assert not {"aiohttp", "rich", "tailrace.replica"} & set(in_a_new_process(code))
 
 
 def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
@@ -128,6 +140,12 @@ def test_the_stub_lists_what_each_class_has(name: str) -> None:
     }
     assert kind.__doc__
     assert [each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__] == []
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python")
+def test_the_extension_leaves_the_gil_off() -> None:
+    code = "import json, sys; from tailrace import DeltaDecoder; print(json.dumps(sys._is_gil_enabled()))"
+    assert in_a_new_process(code) is False
 
 
 def test_a_site_over_curl_cffi_names_its_extra_where_that_is_missing() -> None:

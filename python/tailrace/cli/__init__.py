@@ -5,44 +5,52 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from tailrace import __version__
 from tailrace.cli import exits
-from tailrace.cli.chat import chat
-from tailrace.cli.decode import decode
-from tailrace.cli.discover import discover
-from tailrace.cli.doctor import doctor
-from tailrace.cli.providers import providers
-from tailrace.cli.record import record
-from tailrace.cli.replica import replica
-from tailrace.cli.serve import serve
-from tailrace.cli.sites import sites
 from tailrace.errors import TailraceError
 
 __all__ = ["cli", "main"]
 
 
+class _OnDemand(MutableMapping[str, click.Command]):
+    """Commands that are imported when they are asked for: a run needs one of them, and some bring a server along."""
+
+    def __init__(self, *names: str) -> None:
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if command is None:
+            command = self[name] = getattr(import_module(f"tailrace.cli.{name}"), name)
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+
 @click.group(
+    commands=_OnDemand("chat", "decode", "discover", "doctor", "providers", "record", "replica", "serve", "sites"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=exits.HELP,
 )
 @click.version_option(__version__, prog_name="tailrace")
 def cli() -> None:
     """Text out of chat streams, and clients for the chat sites nobody else keeps working."""
-
-
-cli.add_command(chat)
-cli.add_command(decode)
-cli.add_command(discover)
-cli.add_command(doctor)
-cli.add_command(providers)
-cli.add_command(record)
-cli.add_command(replica)
-cli.add_command(serve)
-cli.add_command(sites)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from tailrace import errors
-from tailrace.transport.rules import seconds_to_wait
+from tailrace.headers import seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,6 @@ import errno
 import os
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -36,7 +34,6 @@ __all__ = [
     "origin",
     "redirect_target",
     "refused_redirect",
-    "seconds_to_wait",
     "system_reason",
 ]
 
@@ -128,30 +125,6 @@ def checked_seconds(name: str, value: float | None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_CLOCK:
         raise InvalidRequestError(f"{name} must be a number of seconds above 0, or None for no clock")
     return float(value)
-
-
-def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date, which is held against the reply's own Date.
-
-    None for what is neither, and for a date in a reply that does not say when it was sent: clocks of two machines
-    do not compare.
-    """
-    text = (retry_after or "").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    until, sent = _moment(text), _moment(date or "")
-    return None if until is None or sent is None else max(0.0, (until - sent).total_seconds())
-
-
-_SECONDS = re.compile(r"[0-9]{1,9}")
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def system_reason(number: int) -> str:

@@ -1,9 +1,9 @@
-//! Bytes of one chat reply in, text deltas out.
+//! Bytes of one chat reply in, text deltas out, or deltas of every kind.
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
-use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall};
 
 use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
 use crate::output::string;
@@ -39,6 +39,106 @@ impl Usage {
             "Usage(prompt_tokens={}, completion_tokens={}, total_tokens={})",
             self.prompt_tokens, self.completion_tokens, self.total_tokens
         )
+    }
+}
+
+/// One thing that a reply adds: text of the answer, or what else there is.
+#[pyclass(frozen, get_all, module = "tailrace")]
+pub struct Delta {
+    /// `text`, `reasoning`, `refusal` or `tool_call`.
+    kind: &'static str,
+    /// What is added; for a tool call, to its arguments.
+    text: Py<PyString>,
+    /// Which tool call it belongs to, as the API numbers them.
+    index: Option<u64>,
+    /// What the tool call is to be answered by, where this piece says so.
+    id: Option<Py<PyString>>,
+    /// The tool's name, where this piece says so.
+    name: Option<Py<PyString>>,
+}
+
+impl Delta {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (self.kind, &self.text, self.index, &self.id, &self.name).into_pyobject(py)
+    }
+}
+
+#[pymethods]
+impl Delta {
+    fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+        self.fields(py)?.eq(other.fields(py)?)
+    }
+
+    fn __ne__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+        self.fields(py)?.ne(other.fields(py)?)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.fields(py)?.hash()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
+        fields.extend(self.index.map(|index| format!("index={index}")));
+        for (name, value) in [("id", &self.id), ("name", &self.name)] {
+            if let Some(value) = value {
+                fields.push(format!("{name}={}", value.bind(py).repr()?));
+            }
+        }
+        Ok(format!("Delta({})", fields.join(", ")))
+    }
+}
+
+/// Each delta of every kind becomes a `Delta` in the list that is returned.
+struct Everything<'py> {
+    list: Bound<'py, PyList>,
+    /// Memory ran out.
+    failed: Option<PyErr>,
+}
+
+impl<'py> Everything<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self { list: PyList::empty(py), failed: None }
+    }
+
+    fn into_list(self) -> PyResult<Bound<'py, PyList>> {
+        self.failed.map_or(Ok(self.list), Err)
+    }
+
+    fn add(&mut self, kind: &'static str, piece: ToolCall<'_>) {
+        if let Err(error) = self.append(kind, piece) {
+            self.failed = Some(error);
+        }
+    }
+
+    fn append(&self, kind: &'static str, piece: ToolCall<'_>) -> PyResult<()> {
+        let py = self.list.py();
+        let [id, name] = [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
+        let text = string(py, piece.arguments)?.unbind();
+        let delta = Delta { kind, text, index: piece.index, id: id.transpose()?, name: name.transpose()? };
+        self.list.append(Bound::new(py, delta)?)
+    }
+}
+
+impl DeltaSink for Everything<'_> {
+    fn text(&mut self, text: &str) {
+        self.add("text", ToolCall { arguments: text, ..ToolCall::default() });
+    }
+
+    fn wants_everything(&self) -> bool {
+        true
+    }
+
+    fn reasoning(&mut self, text: &str) {
+        self.add("reasoning", ToolCall { arguments: text, ..ToolCall::default() });
+    }
+
+    fn refusal(&mut self, text: &str) {
+        self.add("refusal", ToolCall { arguments: text, ..ToolCall::default() });
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        self.add("tool_call", piece);
     }
 }
 
@@ -192,12 +292,32 @@ impl DeltaDecoder {
         sink.into_text()
     }
 
+    /// The deltas of every kind that `data` completes: the text of `feed` and, in its place, what else there is.
+    fn feed_events<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        let bytes = bytes_of(data)?;
+        let mut sink = Everything::new(py);
+        decoder.deltas.feed(&bytes, &mut sink);
+        sink.into_list()
+    }
+
     /// The end of the reply; `complete=False`: the transport broke. Returns what was held back.
     #[pyo3(signature = (*, complete = true))]
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let mut sink = Strings::new(py);
+        decoder.deltas.close(complete, &mut sink);
+        sink.into_list()
+    }
+
+    /// The same, with deltas of every kind.
+    #[pyo3(signature = (*, complete = true))]
+    fn close_events<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        let mut sink = Everything::new(py);
         decoder.deltas.close(complete, &mut sink);
         sink.into_list()
     }

@@ -18,8 +18,12 @@ mod sse;
 /// The Rust core as Python sees it.
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+    use tailrace_core::Dialect;
+
     #[pymodule_export]
-    use super::delta::{DeltaDecoder, Usage};
+    use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
     use super::encode::ChunkEncoder;
     #[pymodule_export]
@@ -34,4 +38,9 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("DIALECTS", PyTuple::new(module.py(), Dialect::ALL.map(Dialect::as_str))?)
+    }
 }

@@ -39,8 +39,7 @@ fn every_captured_reply_however_it_is_cut() {
     for (name, case) in vectors::cases("replies") {
         let body = body(&case);
         for chunks in vectors::splits(&body, 1 + body.len() / 400) {
-            let (deltas, decoder) = expect::run(expect::decoder(&case), chunks, true);
-            expect::check(&name, &case, &deltas, &decoder);
+            expect::run_and_check(&name, &case, &chunks);
         }
     }
 }

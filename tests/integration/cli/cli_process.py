@@ -50,8 +50,10 @@ def ended(code: int | None, stdout: bytes, stderr: bytes) -> Ended:
     return Ended(code, stdout.decode("utf-8", "replace"), complaints)
 
 
-async def start(*arguments: str, stdout: int = PIPE, environment: Mapping[str, str] = _NOTHING) -> Process:
-    """Start the command line; all three streams are pipes unless `stdout` is a file's descriptor."""
+async def start(
+    *arguments: str, stdout: int = PIPE, stderr: int = PIPE, environment: Mapping[str, str] = _NOTHING
+) -> Process:
+    """Start the command line; all three streams are pipes unless `stdout` or `stderr` is a file's descriptor."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -59,7 +61,7 @@ async def start(*arguments: str, stdout: int = PIPE, environment: Mapping[str, s
         *arguments,
         stdin=PIPE,
         stdout=stdout,
-        stderr=PIPE,
+        stderr=stderr,
         env={**_ENVIRONMENT, **environment},
     )
 
@@ -67,7 +69,7 @@ async def start(*arguments: str, stdout: int = PIPE, environment: Mapping[str, s
 async def finish(process: Process, stdin: bytes = b"") -> Ended:
     """Give the rest of stdin, and wait for the end."""
     stdout, stderr = await process.communicate(stdin)
-    return ended(process.returncode, stdout or b"", stderr)
+    return ended(process.returncode, stdout or b"", stderr or b"")
 
 
 async def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:

@@ -213,29 +213,6 @@ def test_proxies_that_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "date", "expected"),
-    [
-        ("120", None, 120.0),
-        (" 0 ", None, 0.0),
-        ("Fri, 20 Nov 2026 10:00:30 GMT", "Fri, 20 Nov 2026 10:00:00 GMT", 30.0),
-        ("Fri, 20 Nov 2026 09:00:00 GMT", "Fri, 20 Nov 2026 10:00:00 GMT", 0.0),
-        ("Fri, 20 Nov 2026 10:00:30 -0000", "Fri, 20 Nov 2026 10:00:00 GMT", 30.0),
-        ("Fri, 20 Nov 2026 10:00:30 GMT", None, None),
-        ("Fri, 20 Nov 2026 10:00:30 GMT", "yesterday", None),
-        ("soon", "Fri, 20 Nov 2026 10:00:00 GMT", None),
-        ("-1", None, None),
-        ("1.5", None, None),
-        ("9999999999", None, None),
-        ("\u0663", None, None),
-        ("", None, None),
-        (None, None, None),
-    ],
-)
-def test_how_long_a_site_asks_to_wait(retry_after: str | None, date: str | None, expected: float | None) -> None:
-    assert rules.seconds_to_wait(retry_after, date) == expected
-
-
-@pytest.mark.parametrize(
     ("number", "reason"),
     [
         (errno.ECONNREFUSED, "connection refused"),

@@ -1,6 +1,6 @@
 //! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::error::{ErrorKind, ReplyError};
@@ -8,10 +8,12 @@ use crate::event::{Event, EventDecoder, RawEvent};
 use crate::json::{JsonError, Kind, Reader, Scratch, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::line::line_end;
+use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::ai_power::{self, AiPower};
 use super::aipkit;
+use super::anthropic::{self, Anthropic};
 use super::framing::{Debris, Sniffed, Sniffer};
 use super::layout::Memory;
 use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
@@ -69,6 +71,8 @@ struct Events {
     reader: EventReader,
     /// The layout that events repeat; `None` to read each in full.
     memory: Option<Memory>,
+    /// What is remembered was read for a sink that wants everything.
+    everything: bool,
     /// The beginning of what came before the events.
     debris: Box<[u8]>,
 }
@@ -79,6 +83,7 @@ enum EventReader {
     OpenAi,
     AiPower(AiPower),
     AiPkit,
+    Anthropic(Anthropic),
 }
 
 impl DeltaDecoder {
@@ -240,12 +245,13 @@ impl DeltaDecoder {
         let reader = match self.dialect {
             Dialect::AiPower => EventReader::AiPower(AiPower::default()),
             Dialect::AiPkit => EventReader::AiPkit,
+            Dialect::Anthropic => EventReader::Anthropic(Anthropic::default()),
             Dialect::OpenAi | Dialect::Text => EventReader::OpenAi,
         };
         self.framing = Framing::Sse;
         let decoder = EventDecoder::new(self.max_event_bytes);
         let memory = self.remembers.then(Memory::new);
-        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, debris }));
+        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, everything: false, debris }));
     }
 
     fn close_debris(
@@ -295,6 +301,7 @@ impl DeltaDecoder {
         let read = match self.dialect {
             Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, scratch, sink),
             Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::Anthropic => anthropic::read_body(&text, &mut self.reply, scratch, sink),
             Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, scratch, sink),
         };
         // One that breaks off is no event, as in a stream.
@@ -320,6 +327,7 @@ impl Events {
         reply: &mut Reply,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
+        self.remember_for(sink.wants_everything());
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -332,6 +340,15 @@ impl Events {
             if bytes.is_empty() {
                 return Ok(());
             }
+        }
+    }
+
+    /// An event that does nothing but add text may hold more for a sink that wants more: each kind of sink has a
+    /// memory of its own.
+    fn remember_for(&mut self, everything: bool) {
+        if self.everything != everything {
+            self.everything = everything;
+            self.memory = self.memory.as_ref().map(|_| Memory::new());
         }
     }
 
@@ -422,20 +439,27 @@ impl EventReader {
             Self::OpenAi => openai::read_event(event, reply, scratch, sink),
             Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
             Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
+            Self::Anthropic(anthropic) => anthropic.read_event(event, reply, scratch, sink),
         }
     }
 
-    /// Whether an event of this name can do what an earlier one did: names say what an event means.
+    /// Whether an event of this name can do what an earlier one did: names say what an event means, unless its data
+    /// does.
     fn can_repeat(&self, name: Option<&str>) -> bool {
-        name.is_none() && !matches!(self, Self::AiPower(ai_power) if ai_power.has_words())
+        match self {
+            Self::OpenAi | Self::AiPkit => name.is_none(),
+            Self::AiPower(ai_power) => name.is_none() && !ai_power.has_words(),
+            Self::Anthropic(_) => true,
+        }
     }
 
-    /// Whether the value of an unnamed event's key can change what the event does.
+    /// Whether the value of a key of an event that can repeat can change what the event does.
     fn matters(&self, key: Text<'_>, ids: &Ids) -> bool {
         let matters = match self {
             Self::OpenAi => openai::matters(key),
             Self::AiPower(_) => ai_power::matters(key),
             Self::AiPkit => aipkit::matters(key),
+            Self::Anthropic(_) => anthropic::matters(key),
         };
         matters || Ids::place(&key.decode()).is_some_and(|place| !ids.is_known(place))
     }
@@ -443,7 +467,7 @@ impl EventReader {
     /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.
     fn is_whole(&self, event: &Event<'_>) -> bool {
         let is_marker = match self {
-            Self::OpenAi => event.data.trim_ascii() == openai::DONE,
+            Self::OpenAi | Self::Anthropic(_) => event.data.trim_ascii() == openai::DONE,
             Self::AiPower(_) => {
                 matches!(event.data.trim_ascii(), openai::DONE | ai_power::LIMITED)
                     || event.kind() == ai_power::DONE_EVENT
@@ -455,7 +479,7 @@ impl EventReader {
 
     fn end_words(&mut self, reply: &mut Reply) -> bool {
         match self {
-            Self::OpenAi | Self::AiPkit => false,
+            Self::OpenAi | Self::AiPkit | Self::Anthropic(_) => false,
             Self::AiPower(ai_power) => ai_power.end_words(reply),
         }
     }

@@ -4,11 +4,14 @@
 
 mod ai_power;
 mod aipkit;
+mod anthropic;
+mod call;
 mod decoder;
 mod framing;
 mod layout;
 mod no_answer;
 mod openai;
+mod openai_rest;
 mod reply;
 mod text;
 
@@ -16,6 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{MAX_BODY_BYTES, MAX_EVENT_BYTES};
+use crate::prelude::*;
 
 pub use decoder::DeltaDecoder;
 pub use reply::{End, Ids, Usage};
@@ -26,6 +30,8 @@ pub use reply::{End, Ids, Usage};
 pub enum Dialect {
     /// OpenAI's chat completions: chunks as server-sent events, or one JSON body.
     OpenAi,
+    /// Anthropic's messages: named server-sent events, or one JSON body.
+    Anthropic,
     /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events, JSON bodies.
     AiPower,
     /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one JSON body.
@@ -35,10 +41,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect's name: `openai`, `ai-power`, `aipkit`, `text`.
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::AiPower, Self::AiPkit, Self::Text];
+
+    /// The dialect's name, e.g. `ai-power`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::AiPower => "ai-power",
             Self::AiPkit => "aipkit",
             Self::Text => "text",
@@ -56,10 +66,7 @@ impl FromStr for Dialect {
     type Err = UnknownDialect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
-        [Self::OpenAi, Self::AiPower, Self::AiPkit, Self::Text]
-            .into_iter()
-            .find(|dialect| dialect.as_str() == name)
-            .ok_or(UnknownDialect)
+        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name).ok_or(UnknownDialect)
     }
 }
 
@@ -70,7 +77,8 @@ pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the decoder dialects are openai, ai-power, aipkit and text")
+        let [names @ .., last] = Dialect::ALL.map(Dialect::as_str);
+        write!(f, "the decoder dialects are {} and {last}", names.join(", "))
     }
 }
 
@@ -117,8 +125,8 @@ impl Default for DeltaOptions {
     }
 }
 
-/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own. A delta is
-/// never empty.
+/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own, which may
+/// want more of a reply than its text.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect};
@@ -140,8 +148,72 @@ impl Default for DeltaOptions {
 /// assert_eq!(characters.0, 6);
 /// ```
 pub trait DeltaSink {
-    /// Takes one delta: the text that one event adds, or of a `text` reply what one read adds.
+    /// Takes one delta: text that one event adds, or of a `text` reply what one read adds. It is never empty.
     fn text(&mut self, delta: &str);
+
+    /// Whether it takes more than text. What is not wanted is not looked for, and the methods below may not be called.
+    /// The answer must be the same all the time.
+    fn wants_everything(&self) -> bool {
+        false
+    }
+
+    /// Takes text of the model's reasoning, or of a summary of it. It is never empty.
+    fn reasoning(&mut self, delta: &str) {
+        let _ = delta;
+    }
+
+    /// Takes text by which the model refuses to answer, where the API keeps that apart. It is never empty.
+    fn refusal(&mut self, delta: &str) {
+        let _ = delta;
+    }
+
+    /// Takes a piece of a call of one of the caller's tools.
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        let _ = piece;
+    }
+}
+
+/// A piece of a call of a tool. The first piece of a call has its name; the arguments of all its pieces, joined, are
+/// what the model wrote: JSON, for nearly all tools.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, ToolCall};
+///
+/// /// The name and the arguments of a reply's only call.
+/// #[derive(Default)]
+/// struct Call(String, String);
+///
+/// impl DeltaSink for Call {
+///     fn text(&mut self, _: &str) {}
+///
+///     fn wants_everything(&self) -> bool {
+///         true
+///     }
+///
+///     fn tool_call(&mut self, piece: ToolCall<'_>) {
+///         self.0.push_str(piece.name.unwrap_or_default());
+///         self.1.push_str(piece.arguments);
+///     }
+/// }
+///
+/// let mut call = Call::default();
+/// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+/// for function in [r#"{"name":"tide","arguments":""}"#, r#"{"arguments":"{\"at\":"}"#, r#"{"arguments":"9}"}"#] {
+///     let event = format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{function}}}]}}}}]}}"#);
+///     decoder.feed(format!("data: {event}\n\n").as_bytes(), &mut call);
+/// }
+/// assert_eq!((call.0.as_str(), call.1.as_str()), ("tide", r#"{"at":9}"#));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ToolCall<'a> {
+    /// Which of the reply's calls it is a piece of, as the API numbers them; not always from 0 on.
+    pub index: Option<u64>,
+    /// What the call is to be answered by.
+    pub id: Option<&'a str>,
+    /// The tool's name.
+    pub name: Option<&'a str>,
+    /// What this piece adds to the arguments; it may be empty.
+    pub arguments: &'a str,
 }
 
 impl DeltaSink for String {

@@ -3,6 +3,7 @@
 use crate::error::ErrorKind;
 use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
+use crate::prelude::*;
 
 use super::Dialect;
 use super::framing::Debris;
@@ -19,6 +20,25 @@ const ERROR_GIST_CHARS: usize = 300;
 pub(super) struct SiteError {
     pub(super) message: Option<String>,
     pub(super) code: Option<String>,
+    /// The error object's `type`.
+    kind: Option<String>,
+}
+
+impl SiteError {
+    /// The code that tells most: Anthropic's errors have none but their type.
+    fn into_code(self, dialect: Dialect) -> Option<String> {
+        match dialect {
+            Dialect::Anthropic => self.code.or(self.kind),
+            _ => self.code,
+        }
+    }
+}
+
+/// Ends the reply with the error that an event or a body of one of the APIs reports.
+pub(super) fn fail_upstream(raw: &str, dialect: Dialect, reply: &mut Reply) {
+    let mut error = read_site_error(raw).unwrap_or_default();
+    let message = error.message.take().unwrap_or_default();
+    reply.fail(ErrorKind::Upstream, message, error.into_code(dialect), raw);
 }
 
 /// Judges the body (as far as it was kept) of a reply with an error status.
@@ -33,14 +53,14 @@ pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply)
     {
         return fail_bare(code, &text, reply);
     }
-    let site_error = find_site_error(trimmed);
-    let message = match site_error.message {
+    let mut site_error = find_site_error(trimmed);
+    let message = match site_error.message.take() {
         Some(message) if dialect == Dialect::AiPower => decode_text(&message).into_owned(),
         Some(message) => message,
         None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
     };
     let message = if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
-    reply.fail_whole(ErrorKind::Upstream, message, site_error.code, &text);
+    reply.fail_whole(ErrorKind::Upstream, message, site_error.into_code(dialect), &text);
 }
 
 /// Judges a reply in which neither events nor a JSON body began.
@@ -65,7 +85,7 @@ pub(super) fn judge_page(page: &[u8], reply: &mut Reply) {
 /// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual places.
 pub(super) fn judge_json(body: &str, reply: &mut Reply) {
     match read_site_error(body).unwrap_or_default() {
-        SiteError { message: Some(message), code } => reply.fail(ErrorKind::Upstream, message, code, body),
+        SiteError { message: Some(message), code, .. } => reply.fail(ErrorKind::Upstream, message, code, body),
         SiteError { message: None, .. } => reply.fail(ErrorKind::NotAStream, describe(body), None, body),
     }
 }
@@ -139,7 +159,8 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
     // WordPress puts a plugin's bare message into `data`; without `success: false` it can be anything.
     let data_text = data.text.filter(|_| failed);
     let message = error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
-    Some(SiteError { message, code: error.code.or(data.code).or(top.code) })
+    let code = error.code.or(data.code).or(top.code);
+    Some(SiteError { message, code, kind: error.kind })
 }
 
 /// The value of `error` or `data`: an object, or the message itself.
@@ -147,6 +168,7 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
 struct Part {
     message: Option<String>,
     code: Option<String>,
+    kind: Option<String>,
     text: Option<String>,
 }
 
@@ -160,6 +182,7 @@ fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
         match &*key.decode() {
             "message" => part.message = read_word(reader)?,
             "code" => part.code = read_word(reader)?,
+            "type" => part.kind = read_word(reader)?,
             _ => reader.skip()?,
         }
         Ok(())

@@ -5,9 +5,11 @@
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::DeltaSink;
 use super::no_answer::{judge_json, read_site_error};
+use super::openai_rest::Rest;
 use super::reply::{Ids, Reply, Usage};
 
 /// What a chunk holds, as far as it is wanted.
@@ -48,6 +50,9 @@ pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
         return None;
     };
     chunk.note(event.data, reply);
+    if sink.wants_everything() && reply.is_open() {
+        return chunk.deliver_all(event.data, reply, scratch, sink);
+    }
     chunk.deliver(reply, scratch, sink);
     chunk.only_content()
 }
@@ -151,6 +156,21 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// The same, with what stands beside the content. Returns the content when there is nothing else.
+    fn deliver_all<S: DeltaSink + ?Sized>(
+        &self,
+        raw: &str,
+        reply: &mut Reply,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> Option<Text<'a>> {
+        let rest = Rest::read(raw, false).unwrap_or_default();
+        rest.deliver_before(sink);
+        self.deliver(reply, scratch, sink);
+        rest.deliver_behind(sink);
+        self.only_content().filter(|_| rest.is_empty())
+    }
+
     /// Delivers the answer of a body that is one chunk, which ends the reply.
     pub(super) fn deliver_whole<S: DeltaSink + ?Sized>(
         &self,
@@ -161,8 +181,15 @@ impl<'a> Chunk<'a> {
     ) {
         if reply.is_open() {
             self.finish(reply);
-            let answer = self.choice.message_content.or_else(|| self.content());
-            end_with_answer(answer.map(|answer| answer.decode_with(scratch)), raw, reply, sink);
+            let answer = self.choice.message_content.or_else(|| self.content()).filter(|answer| !answer.is_empty());
+            let rest = Rest::read(raw, true).unwrap_or_default();
+            rest.deliver_before(sink);
+            if answer.is_none() && rest.is_answer() {
+                reply.end = super::End::Done;
+            } else {
+                end_with_answer(answer.map(|answer| answer.decode_with(scratch)), raw, reply, sink);
+            }
+            rest.deliver_behind(sink);
         }
     }
 
@@ -225,12 +252,12 @@ pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(answer: Option<&str>, raw: 
             reply.deliver(answer, sink);
             reply.end = super::End::Done;
         }
-        None => reply.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw),
+        None => reply.fail_without_answer(raw),
     }
 }
 
 /// Zero however it is written, or null.
-fn read_index(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+pub(super) fn read_index(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
     match reader.peek()? {
         Kind::Number => reader.number().map(is_zero),
         kind => reader.skip().map(|()| kind == Kind::Null),

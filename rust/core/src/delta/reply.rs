@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::error::{ErrorKind, ReplyError};
+use crate::json::Text;
 use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
+use crate::prelude::*;
 
 use super::DeltaSink;
 
@@ -56,6 +58,13 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Both.
     pub total_tokens: u64,
+}
+
+impl Usage {
+    /// From counts whose sum the API does not give.
+    pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+    }
 }
 
 /// What the reply calls itself. The first value that is not empty stays.
@@ -116,6 +125,24 @@ impl Reply {
         self.end == End::Open
     }
 
+    /// What the reply calls itself and its model.
+    pub(super) fn note_ids(&mut self, id: Option<Text<'_>>, model: Option<Text<'_>>) {
+        for (name, value) in [("id", id), ("model", model)] {
+            if let (Some(place), Some(value)) = (Ids::place(name), value)
+                && !self.ids.is_known(place)
+            {
+                self.ids.set(place, &value.decode());
+            }
+        }
+    }
+
+    /// Why the model stopped, if that is told.
+    pub(super) fn note_finish(&mut self, reason: Option<Text<'_>>) {
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            self.finish_reason = Some(reason.decode().into());
+        }
+    }
+
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
             self.delivered = true;
@@ -134,6 +161,11 @@ impl Reply {
     /// It is an error; without a `message`, or with spaces only, one that says so.
     pub(super) fn fail(&mut self, kind: ErrorKind, message: impl Into<String>, code: Option<String>, raw: &str) {
         self.end_with(End::Failed, kind, message.into(), code, cut_bytes(raw, RAW_KEPT_BYTES));
+    }
+
+    /// A reply that was read whole reports success and has no answer.
+    pub(super) fn fail_without_answer(&mut self, raw: &str) {
+        self.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw);
     }
 
     /// Like [`fail`](Self::fail), for a `raw` whose size its own limit has settled.

@@ -1,7 +1,7 @@
 //! Runs a decoder as a case asks for, and checks what the case expects.
 
 use serde_json::{Value, json};
-use tailrace_core::{DeltaDecoder, DeltaOptions, End};
+use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, End, ToolCall};
 
 use crate::vectors;
 
@@ -36,8 +36,74 @@ pub fn run<'a>(
     (deltas, decoder)
 }
 
+/// Takes everything that a reply adds, as the vectors write it down.
+#[derive(Debug, Default)]
+struct Records(Vec<Value>);
+
+impl Records {
+    /// The text among it.
+    fn text(&self) -> Vec<String> {
+        let texts = self.0.iter().filter(|record| record["kind"] == "text");
+        texts.map(|record| record["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn push(&mut self, kind: &str, text: &str) {
+        assert!(!text.is_empty(), "{kind}");
+        self.0.push(json!({"kind": kind, "text": text}));
+    }
+}
+
+impl DeltaSink for Records {
+    fn text(&mut self, delta: &str) {
+        self.push("text", delta);
+    }
+
+    fn wants_everything(&self) -> bool {
+        true
+    }
+
+    fn reasoning(&mut self, delta: &str) {
+        self.push("reasoning", delta);
+    }
+
+    fn refusal(&mut self, delta: &str) {
+        self.push("refusal", delta);
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        let ToolCall { index, id, name, arguments } = piece;
+        let record = json!({"kind": "tool_call", "text": arguments, "index": index, "id": id, "name": name});
+        let is_there = |(_, value): &(&String, &Value)| !value.is_null();
+        let there = record.as_object().unwrap().iter().filter(is_there);
+        self.0.push(there.map(|(key, value)| (key.clone(), value.clone())).collect());
+    }
+}
+
+/// Runs a case in these reads, with a sink of each kind, and checks what it says.
+pub fn run_and_check(name: &str, case: &Value, chunks: &[&[u8]]) {
+    let complete = case["complete"].as_bool().unwrap_or(true);
+    let (deltas, ended) = run(decoder(case), chunks.iter().copied(), complete);
+    check(name, case, &deltas, &ended);
+    let (records, ended) = run_records(decoder(case), chunks, complete);
+    assert_eq!(records.text(), deltas, "{name}: the text among the records");
+    check(name, case, &deltas, &ended);
+    if let Some(expected) = case["records"].as_array() {
+        assert_eq!(&records.0, expected, "{name}: records");
+    }
+}
+
+/// Feeds and closes it with a sink that wants everything.
+fn run_records(mut decoder: DeltaDecoder, chunks: &[&[u8]], complete: bool) -> (Records, DeltaDecoder) {
+    let mut records = Records::default();
+    for chunk in chunks {
+        decoder.feed(chunk, &mut records);
+    }
+    decoder.close(complete, &mut records);
+    (records, decoder)
+}
+
 /// Checks what a case says of the end; what it does not say is nothing special.
-pub fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
+fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     let plain =
         |value: &Value| if value.is_null() { None } else { Some(String::from_utf8(vectors::bytes(value)).unwrap()) };
     assert_eq!(Some(deltas.concat()), plain(&case["text"]), "{name}: text");
