@@ -27,7 +27,7 @@ from tailrace._native import (
     sign_request,
 )
 from tailrace.messages import Messages, format_prompt
-from tailrace.replies import DeltaStream, EventStream, stream_deltas, stream_events
+from tailrace.replies import DeltaStream, EventStream, RecordStream, stream_deltas, stream_events
 from tailrace.retries import RetryPolicy
 from tailrace.stream import ChatStream
 
@@ -72,6 +72,7 @@ __all__ = [
     "PageScanner",
     "PageTokens",
     "ProviderModelMixin",
+    "RecordStream",
     "RetryPolicy",
     "RetryProvider",
     "SSEDecoder",

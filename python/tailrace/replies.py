@@ -9,26 +9,31 @@ from __future__ import annotations
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, Self
+from typing import TYPE_CHECKING, Generic, Literal, Self, overload
 
 from tailrace import errors
-from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
+from tailrace._native import Delta, DeltaDecoder, ServerSentEvent, SSEDecoder
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, StreamError, TailraceError
-from tailrace.sources import BlockingReader, Reader, reader_of
-from tailrace.stream import ChatStream, D, OpeningOf, ReplyStream, T
+from tailrace.readers import BlockingReader
+from tailrace.sources import reader_of
+from tailrace.stream import ChatReply, ChatStream, D, OpeningOf, ReplyStream, T
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["DeltaStream", "EventStream", "stream_deltas", "stream_events"]
+    from tailrace.readers import Reader
+
+__all__ = ["DeltaStream", "EventStream", "RecordStream", "stream_deltas", "stream_events"]
 
 _MOST_BYTES = 8 * 2**20
 _FIRST_ERROR_STATUS = 400
 
 
+@overload
 def stream_deltas(
     source: object,
     *,
+    records: Literal[False] = False,
     dialect: str = "openai",
     content_type: str | None = None,
     status: int | None = None,
@@ -36,8 +41,46 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
-) -> DeltaStream:
-    """Text deltas of a reply somebody else opened.
+) -> DeltaStream: ...
+@overload
+def stream_deltas(
+    source: object,
+    *,
+    records: Literal[True],
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> RecordStream: ...
+@overload
+def stream_deltas(
+    source: object,
+    *,
+    records: bool,
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> DeltaStream | RecordStream: ...
+def stream_deltas(
+    source: object,
+    *,
+    records: bool = False,
+    dialect: str = "openai",
+    content_type: str | None = None,
+    status: int | None = None,
+    failure_tail: str | None = None,
+    idle: float | None = None,
+    max_event_bytes: int = _MOST_BYTES,
+    max_body_bytes: int = _MOST_BYTES,
+) -> DeltaStream | RecordStream:
+    """Deltas of a reply somebody else opened: its text, or with `records` everything it adds, as `Delta`.
 
     `source`: a response of aiohttp, httpx, httpx2, requests, urllib3, urllib.request or of the openai package's
     `with_streaming_response`; a binary file, an asyncio.StreamReader or a path; any iterable or async iterable of
@@ -55,7 +98,7 @@ def stream_deltas(
         max_event_bytes=max_event_bytes,
         max_body_bytes=max_body_bytes,
     )
-    return DeltaStream(reader, decoder, idle=_checked(idle))
+    return (RecordStream if records else DeltaStream)(reader, decoder, idle=_checked(idle))
 
 
 def stream_events(
@@ -99,7 +142,11 @@ class _SourceExchange(Generic[D]):
         return None
 
     async def aclose(self) -> None:
-        await self._reader.aclose()
+        try:
+            if self._opening.decoder.end == "done":
+                await self._reader.finish()
+        finally:
+            await self._reader.aclose()
 
     def abort(self) -> None:
         self._reader.abort()
@@ -166,6 +213,16 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
             with suppress(Exception):
                 self._reader.abort()
 
+    async def _advance(self) -> bool:
+        if self._ended:
+            await self._release()
+        return await super()._advance()
+
+    async def _stop(self) -> None:
+        self._ended = True
+        if not self._ready:  # else what is ready comes first: the end of the body may take a moment
+            await self._release()
+
     def _blocking_reader(self) -> BlockingReader:
         if isinstance(self._reader, BlockingReader):
             return self._reader
@@ -173,8 +230,6 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
 
     def _advance_now(self) -> bool:
         """As `_advance`, in this thread."""
-        if self._ended:
-            return self._conclude()
         reader = self._blocking_reader()
         if not self._turn.acquire(blocking=False):
             raise InvalidRequestError("another thread is reading this stream: one at a time")
@@ -187,12 +242,11 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
             self._ended = True
             raise
         finally:
-            if self._ended:
+            if self._ended and not self._ready:
                 self._release_now()
             self._turn.release()
         if self._left:
-            self._failure = None
-            self._ready.clear()
+            self.close()  # again: who left meanwhile could not
         return bool(self._ready) or self._conclude()
 
     def _step_now(self, reader: BlockingReader) -> None:
@@ -229,12 +283,27 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
         if not self._released:
             self._released = True
             self._clocks.stop()
-            self._blocking_reader().close()
-            self._gone.set()
+            reader = self._blocking_reader()
+            try:
+                if self._given.decoder.end == "done":
+                    reader.finish_now()
+            finally:
+                reader.close()
+                self._gone.set()
 
 
 class DeltaStream(ChatStream, SourceStream[str, DeltaDecoder]):
     """The text of a reply that somebody else opened."""
+
+
+class RecordStream(ChatReply[Delta], SourceStream[Delta, DeltaDecoder]):
+    """All that a reply adds, text, reasoning, refusals and tool calls, of one that somebody else opened."""
+
+    def _take(self, decoder: DeltaDecoder, data: bytes) -> list[Delta]:
+        return decoder.feed_events(data)
+
+    def _take_rest(self, decoder: DeltaDecoder, *, complete: bool) -> list[Delta]:
+        return decoder.close_events(complete=complete)
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -182,9 +182,8 @@ class ReplyStream(ClosingStream, Generic[T, D]):
     @property
     def end(self) -> str:
         """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
-        if self._opening is None:
-            return "failed" if self._error is not None else "open"
-        return self._opening.decoder.end
+        end = "open" if self._opening is None else self._opening.decoder.end
+        return "failed" if end == "open" and self._error is not None else end
 
     @property
     def error(self) -> TailraceError | None:

@@ -18,7 +18,7 @@ from tailrace import _native, messages, providers, sites, stream, transport
 
 ROOT = Path(__file__).parents[2]
 STUB = Path(_native.__file__).with_name("_native.pyi")
-HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks")
+HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks", "httpx", "httpx2", "requests", "urllib3")
 
 
 def in_a_new_process(code: str) -> Any:

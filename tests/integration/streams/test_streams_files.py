@@ -108,7 +108,7 @@ async def test_a_stream_reader_is_read_without_its_lines() -> None:
 
 
 def test_a_path_that_cannot_be_opened_is_told_when_it_is_read(tmp_path: Path) -> None:
-    for path, problem in ((tmp_path / "none", "No such file"), (tmp_path, "directory")):
+    for path, problem in ((tmp_path / "none", "No such file"), (tmp_path, "cannot open")):
         with stream_deltas(path) as deltas, pytest.raises(InvalidRequestError, match=problem):
             next(deltas)
 
@@ -300,6 +300,25 @@ def test_two_threads_cannot_read_one_stream() -> None:
         go.set()
         reader.join()
     assert seen == ["Hel", "lo"]
+
+
+def test_a_stream_that_one_thread_reads_and_another_closes_is_closed_whoever_is_first() -> None:
+    def source() -> Iterator[bytes]:
+        try:
+            yield from (*HELLO[:2] * 5, DONE)
+        finally:
+            closed.append(True)
+
+    closed: list[bool] = []
+    for _ in range(200):
+        deltas = stream_deltas(source())
+        next(deltas)
+        closing = threading.Thread(target=deltas.close)
+        closing.start()
+        assert "HelloHelloHelloHelloHello".startswith("Hel" + "".join(deltas))
+        closing.join()
+        assert list(deltas) == []
+    assert len(closed) == 200
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

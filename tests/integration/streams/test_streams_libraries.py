@@ -6,7 +6,8 @@ import asyncio
 import gc
 import urllib.error
 import urllib.request
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,7 +22,7 @@ from tailrace import errors, stream_deltas, stream_events
 from tailrace.errors import InvalidRequestError, RateLimitError, ReplyBrokenError, StreamError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from reply_server import ReplyServer
 
@@ -32,76 +33,99 @@ HELLO = (delta("Hel"), delta("lo"), DONE)
 
 
 @contextmanager
-def of_requests(url: str) -> Iterator[Any]:
+def of_requests() -> Iterator[Any]:
     with requests.Session() as session:
         session.trust_env = False
-        yield session.get(url, stream=True)
+        yield lambda url: session.get(url, stream=True)
 
 
 @contextmanager
-def of_httpx(url: str, library: Any = httpx) -> Iterator[Any]:
+def of_httpx(library: Any = httpx) -> Iterator[Any]:
     with library.Client(trust_env=False, timeout=None) as client:
-        yield client.send(client.build_request("GET", url), stream=True)
+        yield lambda url: client.send(client.build_request("GET", url), stream=True)
 
 
-def of_httpx2(url: str) -> Any:
-    return of_httpx(url, httpx2)
+def of_httpx2() -> Any:
+    return of_httpx(httpx2)
 
 
 @contextmanager
-def of_urllib3(url: str) -> Iterator[Any]:
+def of_urllib3() -> Iterator[Any]:
     with urllib3.PoolManager() as pool:
-        yield pool.request("GET", url, preload_content=False, retries=False)
+        yield lambda url: pool.request("GET", url, preload_content=False, retries=False)
 
 
 @contextmanager
-def of_urllib(url: str) -> Iterator[Any]:
+def of_urllib() -> Iterator[Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        yield opener.open(url)
-    except urllib.error.HTTPError as error:
-        yield error
+
+    def ask(url: str) -> Any:
+        try:
+            return opener.open(url)
+        except urllib.error.HTTPError as error:
+            return error
+
+    yield ask
 
 
 @asynccontextmanager
-async def of_aiohttp(url: str) -> AsyncIterator[Any]:
+async def of_aiohttp() -> AsyncIterator[Any]:
     async with aiohttp.ClientSession() as session:
-        yield await session.get(url)
+        yield session.get
 
 
 @asynccontextmanager
-async def of_aiohttp_body(url: str) -> AsyncIterator[Any]:
-    async with of_aiohttp(url) as response:
-        yield response.content
-        response.close()
+async def of_aiohttp_body() -> AsyncIterator[Any]:
+    """Which cannot close its response."""
+    async with of_aiohttp() as get, AsyncExitStack() as responses:
+
+        async def ask(url: str) -> Any:
+            return (await responses.enter_async_context(get(url))).content
+
+        yield ask
 
 
 @asynccontextmanager
-async def of_async_httpx(url: str, library: Any = httpx) -> AsyncIterator[Any]:
+async def of_async_httpx(library: Any = httpx) -> AsyncIterator[Any]:
     async with library.AsyncClient(trust_env=False, timeout=None) as client:
-        yield await client.send(client.build_request("GET", url), stream=True)
+        yield lambda url: client.send(client.build_request("GET", url), stream=True)
 
 
-def of_async_httpx2(url: str) -> Any:
-    return of_async_httpx(url, httpx2)
+def of_async_httpx2() -> Any:
+    return of_async_httpx(httpx2)
 
 
 @asynccontextmanager
-async def in_a_thread(opened: Callable[[str], Any], url: str) -> AsyncIterator[Any]:
-    """A response of a blocking library, for asyncio to read."""
-    opening = opened(url)
-    yield await asyncio.to_thread(opening.__enter__)
-    await asyncio.to_thread(opening.__exit__, None, None, None)
+async def in_a_thread(opened: Any) -> AsyncIterator[Any]:
+    """A blocking library, asked by asyncio."""
+    client = opened()
+    yield partial(asyncio.to_thread, await asyncio.to_thread(client.__enter__))
+    await asyncio.to_thread(client.__exit__, None, None, None)
 
 
-BLOCKING = [of_requests, of_httpx, of_httpx2, of_urllib3, of_urllib]
+POOLS = [of_requests, of_httpx, of_httpx2, of_urllib3]
+BLOCKING = [*POOLS, of_urllib]
 ASYNC = [of_aiohttp, of_async_httpx, of_async_httpx2]
 blocking = pytest.mark.parametrize("opened", BLOCKING)
 either = pytest.mark.parametrize("opened", [*ASYNC, *BLOCKING])
 
 
-def opening(opened: Any, url: str) -> Any:
-    return in_a_thread(opened, url) if opened in BLOCKING else opened(url)
+def asking(opened: Any) -> Any:
+    return in_a_thread(opened) if opened in BLOCKING else opened()
+
+
+@asynccontextmanager
+async def opening(opened: Any, url: str) -> AsyncIterator[Any]:
+    """A response."""
+    async with asking(opened) as ask:
+        yield await ask(url)
+
+
+@contextmanager
+def opening_now(opened: Any, url: str) -> Iterator[Any]:
+    """The same without asyncio."""
+    with opened() as ask:
+        yield ask(url)
 
 
 # -- as it comes -------------------------------------------------------------------------------------------------------
@@ -128,7 +152,7 @@ async def test_each_delta_comes_before_the_next_is_sent(opened: Any, framing: st
 async def test_the_same_without_asyncio(opened: Any, framing: str) -> None:
     def read(server: ReplyServer) -> None:
         seen = []
-        with opened(server.url) as source, stream_deltas(source) as deltas:
+        with opening_now(opened, server.url) as source, stream_deltas(source) as deltas:
             for text in deltas:
                 seen.append(text)
                 server.go_on()
@@ -150,7 +174,7 @@ async def test_events_are_read_from_all_of_them(opened: Any) -> None:
 @blocking
 async def test_events_are_read_without_asyncio(opened: Any) -> None:
     def read(url: str) -> list[str]:
-        with opened(url) as source, stream_events(source) as events:
+        with opening_now(opened, url) as source, stream_events(source) as events:
             return [each.data for each in events]
 
     async with serving(b"data: a\n\n", b"data: b\n\n") as server:
@@ -171,7 +195,7 @@ async def test_leaving_closes_the_connection(opened: Any) -> None:
 
 @blocking
 async def test_leaving_without_asyncio_closes_the_connection(opened: Any) -> None:
-    async with serving(*HELLO, held=True) as server, in_a_thread(opened, server.url) as source:
+    async with serving(*HELLO, held=True) as server, opening(opened, server.url) as source:
 
         def read() -> str:
             with stream_deltas(source) as deltas:
@@ -192,7 +216,7 @@ async def test_a_bare_break_closes_the_connection(opened: Any) -> None:
 
 @blocking
 async def test_a_bare_break_without_asyncio_closes_the_connection(opened: Any) -> None:
-    async with serving(*HELLO, held=True) as server, in_a_thread(opened, server.url) as source:
+    async with serving(*HELLO, held=True) as server, opening(opened, server.url) as source:
 
         def read() -> None:
             for _ in stream_deltas(source):
@@ -220,7 +244,7 @@ async def test_a_read_that_is_cancelled_closes_the_connection(opened: Any) -> No
 @blocking
 async def test_another_thread_ends_a_read_by_closing(opened: Any) -> None:
     """Whether the read is under way by then or not."""
-    async with serving(*HELLO, held=True) as server, in_a_thread(opened, server.url) as source:
+    async with serving(*HELLO, held=True) as server, opening(opened, server.url) as source:
         deltas = stream_deltas(source)
         assert await asyncio.to_thread(next, deltas) == "Hel"
         begun = asyncio.Event()
@@ -293,7 +317,7 @@ async def test_silence_has_a_clock_everywhere(opened: Any) -> None:
 
 @blocking
 async def test_silence_has_a_clock_without_asyncio(opened: Any) -> None:
-    async with serving(*HELLO, held=True) as server, in_a_thread(opened, server.url) as source:
+    async with serving(*HELLO, held=True) as server, opening(opened, server.url) as source:
 
         def read() -> None:
             with stream_deltas(source, idle=0.05) as deltas:
@@ -310,7 +334,7 @@ async def test_silence_has_a_clock_without_asyncio(opened: Any) -> None:
 
 @pytest.mark.parametrize("opened", ASYNC)
 async def test_what_only_asyncio_can_read_says_so(opened: Any) -> None:
-    async with serving(*HELLO) as server, opened(server.url) as source:
+    async with serving(*HELLO) as server, opening(opened, server.url) as source:
         deltas = stream_deltas(source)
         for use in (deltas.__enter__, lambda: next(deltas), deltas.close):
             with pytest.raises(InvalidRequestError, match="async for"):
@@ -335,21 +359,48 @@ async def test_a_response_that_has_been_read(read: Any) -> None:
 
 
 async def test_what_urllib_does_not_unpack_is_told() -> None:
-    async with serving(*HELLO, framing="gzip") as server, in_a_thread(of_urllib, server.url) as source:
+    async with serving(*HELLO, framing="gzip") as server, opening(of_urllib, server.url) as source:
         with pytest.raises(InvalidRequestError, match="gzip"):
             stream_deltas(source)
         source.close()
 
 
-async def test_a_connection_whose_reply_was_read_to_its_end_is_kept() -> None:
-    async with serving(*HELLO[:2]) as server:
+# -- connections are kept ----------------------------------------------------------------------------------------------
 
-        def read() -> None:
-            with requests.Session() as session:
-                session.trust_env = False
-                for _ in range(2):
-                    with stream_events(session.get(server.url, stream=True)) as events:
-                        assert len(list(events)) == 2
 
-        await asyncio.to_thread(read)
+@pytest.mark.parametrize("opened", [*ASYNC, *POOLS])
+@pytest.mark.parametrize("framing", ["chunked", "gzip"])
+async def test_an_end_that_comes_soon_leaves_the_connection_to_the_next_reply(opened: Any, framing: str) -> None:
+    """An end marker is not yet the end of the body."""
+    async with serving(*HELLO, framing=framing, held=True) as server, asking(opened) as ask:
+        for _ in range(2):
+            async with stream_deltas(await ask(server.url)) as deltas:
+                for text in ("Hel", "lo"):
+                    assert await anext(deltas) == text
+                    server.go_on()
+                server.go_on()
+                assert await deltas.read() == []
+            assert deltas.end == "done"
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("opened", POOLS)
+async def test_it_does_so_without_asyncio(opened: Any) -> None:
+    def read(url: str) -> None:
+        with opened() as ask:
+            for _ in range(2):
+                with stream_deltas(ask(url)) as deltas:
+                    assert list(deltas) == ["Hel", "lo"]
+
+    async with serving(*HELLO) as server:
+        await asyncio.to_thread(read, server.url)
+        assert server.connections == 1
+
+
+@either
+async def test_an_end_that_does_not_come_is_not_waited_for(opened: Any) -> None:
+    async with serving(delta("Hello") + DONE, b"never sent", held=True) as server:
+        async with opening(opened, server.url) as source, stream_deltas(source) as deltas:
+            assert await anext(deltas) == "Hello"
+            assert (deltas.end, server.left.is_set()) == ("done", False)
+        await server.left.wait()
