@@ -7,8 +7,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs bench bench-rust bench-instructions \
-	bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
 	wheels-check wheels-try clean
 
 all: lint test
@@ -91,6 +91,18 @@ docs: .venv-docs/.installed $(VENV)/.built
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
 	touch $@
 
+# -- conformance -------------------------------------------------------------------------------------------------------
+
+# The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
+conformance: .venv-bench/.installed benchmarks/node_modules/.installed
+	rm -rf dist/conformance && $(BIN)/maturin build --quiet --release --locked --out dist/conformance
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/conformance/*.whl
+	cd benchmarks && ../.venv-bench/bin/python conformance.py --date $(DATE)
+
+# The cases the wheel carries, out of tests/vectors.
+conformance-cases:
+	$(PYTHON) scripts/conformance_cases.py
+
 # -- speed -------------------------------------------------------------------------------------------------------------
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
@@ -104,6 +116,7 @@ bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/
 	$(BENCH) benchmarks/page.py --date $(DATE)
 	$(BENCH) benchmarks/sign.py --date $(DATE)
 	$(BENCH) benchmarks/memory.py --date $(DATE)
+	$(BENCH) benchmarks/bulk.py --date $(DATE)
 	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
 	$(BENCH) benchmarks/gateway.py --date $(DATE)
 	$(BENCH) benchmarks/plot.py --date $(DATE)
@@ -177,6 +190,7 @@ lint: $(VENV)/.built
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
+	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
 	scripts/check-core-is-pure
 	$(BIN)/ruff check

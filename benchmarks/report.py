@@ -41,7 +41,7 @@ __all__ = [
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
-ORDER = ("decode", "page", "sign", "memory", "endtoend", "gateway")
+ORDER = ("decode", "page", "sign", "memory", "bulk", "endtoend", "gateway")
 METHOD = """\
 Contenders take turns in one process, in another order each round, and every result is compared with what the generator
 put in; a turn under 50 ms is preceded by one that does not count. Times are CPU time of the thread: the median of the

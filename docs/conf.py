@@ -77,7 +77,7 @@ default_role = "literal"
 nitpick_ignore_regex = [
     # Other people's: their documents are not asked for, so that a build needs no network.
     ("py:.*", r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|multidict|pathlib|pytest|random|ssl)\..*"),
-    ("py:class", r"tailrace\.(blocking|tokens)\.T|tailrace\.replica\.site\.Play"),  # type variables
+    ("py:class", r"D|tailrace\.(blocking|stream|tokens)\.[DT]|tailrace\.replica\.site\.Play"),  # type variables
 ]
 
 html_theme = "furo"

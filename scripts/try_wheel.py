@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("tests", nargs="*", default=TESTS, help=f"what pytest is given ({' '.join(TESTS)})")
     parser.add_argument("--extras", default=EXTRAS, help=f"({EXTRAS}); an empty one for none")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tailrace-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tailrace-", ignore_cleanup_errors=True) as folder:
         python = installed(Path(folder), given.python, given.wheel.resolve(), given.extras)
         project = Path(folder) / "project"
         shutil.copytree(ROOT, project, ignore=LEFT_OUT)

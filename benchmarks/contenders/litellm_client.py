@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from workloads import Reply
 
-__all__ = ["CONTENDERS"]
+__all__ = ["CONTENDERS", "litellm"]
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the network for a list of prices
 import litellm

@@ -136,7 +136,7 @@ def pieces(file: IO[bytes], most: int) -> Generator[bytes]:
 
 
 def _opened(file: IO[bytes]) -> tuple[IO[bytes] | GzipFile | zstd.ZstdFile, str]:
-    if not file.seekable():
+    if not _can_go_back(file):
         return file, "plain"
     start = file.tell()
     head = file.read(4)
@@ -146,6 +146,14 @@ def _opened(file: IO[bytes]) -> tuple[IO[bytes] | GzipFile | zstd.ZstdFile, str]
     if head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 0x5):  # noqa: PLR2004 - as above
         return zstd.ZstdFile(file, options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}), "zstd"
     return file, "plain"
+
+
+def _can_go_back(file: IO[bytes]) -> bool:
+    """Whether it is a file. On Windows, up to Python 3.15, pipes say of themselves that they can, too."""
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # it lies in memory
+        return file.seekable()
 
 
 def _read(file: File, max_reply_bytes: int) -> _Read:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
+import tracemalloc
 import weakref
+from contextlib import suppress
 from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +221,27 @@ def test_ctrl_c_is_heard_between_slices() -> None:
     with pytest.raises(KeyboardInterrupt):
         decode_many(replies(), threads=1)
     assert taken <= 130
+
+
+def test_no_reference_is_kept() -> None:
+    """Neither of the replies nor of what was made of those before a wrong one; the process does not grow."""
+    reply = numbered(1)
+    replies: list[Any] = [reply] * 500
+    before = sys.getrefcount(reply)
+    for wrong in (None, 7):
+        replies[-1] = reply if wrong is None else wrong
+        for _ in range(20):
+            with suppress(InvalidRequestError):
+                decode_many(replies)
+    replies[-1] = reply
+    assert sys.getrefcount(reply) == before
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            decode_many(replies)
+        assert tracemalloc.get_traced_memory()[0] < 2**16
+    finally:
+        tracemalloc.stop()
 
 
 def test_other_threads_run_meanwhile_and_may_do_the_same() -> None:

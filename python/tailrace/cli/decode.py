@@ -127,7 +127,7 @@ def _found(places: Iterable[str], *, recursive: bool) -> list[File]:
             raise click.UsageError(f"{printable(place)}: Is a directory; -r takes the files in it")
     found = list(find(places))
     if not found:
-        raise click.UsageError("there are no files")
+        raise click.UsageError("there are no files; stdin is decoded without -r, --json and --output")
     return found
 
 

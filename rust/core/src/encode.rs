@@ -5,6 +5,8 @@
 //! (RFC 8259, section 7), every other character that some reader takes for a line's end or a terminal for a command
 //! (U+007F to U+009F, U+2028, U+2029), and `<`, so that an event quoted in a page's script is no markup.
 
+use crate::prelude::*;
+
 /// What every chunk of one stream says of itself.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

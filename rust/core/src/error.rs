@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::prelude::*;
+
 /// Of which kind an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

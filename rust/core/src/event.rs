@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::limits::{KEPT_BYTES, Limit, LimitExceeded, MAX_EVENT_BYTES};
 use crate::line::{LineSplitter, Piece};
+use crate::prelude::*;
 use crate::utf8::decode;
 
 /// One dispatched event. It borrows from the decoder or from the bytes it was fed.

@@ -11,7 +11,7 @@ pub(crate) use unknown::{decode_text, is_challenge};
 
 #[cfg(not(feature = "sites"))]
 mod unknown {
-    use std::borrow::Cow;
+    use alloc::borrow::Cow;
 
     pub(crate) fn decode_text(text: &str) -> Cow<'_, str> {
         Cow::Borrowed(text)

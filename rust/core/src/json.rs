@@ -3,13 +3,14 @@
 //! The caller walks the text once and takes what it wants; what it does not want it skips, and skipping validates
 //! too. Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one win.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
 
 use crate::lanes::{BLOCK, are, places, splat};
 use crate::limits::MAX_JSON_DEPTH;
+use crate::prelude::*;
 use crate::utf8::{SHORT, Short, validate, validate_short};
 
 /// What kind of value comes next.

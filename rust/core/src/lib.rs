@@ -1,6 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+// Without `std` its name stands for `core`, which has all that is used of it but what allocates.
+#[cfg(not(feature = "std"))]
+extern crate core as std;
 
 mod delta;
 mod encode;
@@ -10,6 +16,7 @@ mod html;
 mod lanes;
 mod limits;
 mod line;
+mod prelude;
 #[cfg(feature = "sites")]
 mod sign;
 mod utf8;

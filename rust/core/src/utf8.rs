@@ -2,7 +2,9 @@
 //!
 //! Invalid bytes become U+FFFD, one for each maximal subpart (WHATWG Encoding, "UTF-8 decode without BOM").
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+
+use crate::prelude::*;
 
 /// The text of `bytes`, when they are valid.
 pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[allow(dead_code)]
+#[path = "../examples/conformance.rs"]
+mod conformance;
+#[allow(dead_code)]
 #[path = "../examples/deltas.rs"]
 mod deltas;
 #[allow(dead_code)]
@@ -99,6 +102,28 @@ fn the_example_deltas_writes_the_text_of_every_vector() {
             assert_eq!(output, vectors::bytes(&case["text"]), "{name}");
             assert_eq!(decoder.end().as_str(), case["end"], "{name}");
         }
+    }
+}
+
+/// Of the kit that asks it, every rule is asked by hand: `python -m tailrace.conformance`.
+#[test]
+fn the_example_conformance_speaks_the_protocol() {
+    for (kind, chunks, events) in [
+        ("sse", r#"["aWQ6IDE=", "CmRhdGE6IOKYgwoKZGF0YTog"]"#, r#""events":[["message","☃","1",null]]"#),
+        ("deltas", r#"["eyJjaG9pY2VzIjpbeyJtZXNzYWdlIjp7", "ImNvbnRlbnQiOiJoaSJ9fV19"]"#, r#""text":["hi"]"#),
+    ] {
+        let asked = format!(
+            "{{\"tailrace-conformance\":1,\"kind\":\"{kind}\"}}\n{{\"case\":7,\"chunks\":{chunks}}}\n\
+             {{\"case\":8,\"chunks\":[\"ZGF0YTogeAoK\"],\"max_event_bytes\":6}}\n"
+        );
+        let mut output = Vec::new();
+        conformance::run(asked.as_bytes(), &mut output).unwrap();
+        let output = String::from_utf8(output).unwrap();
+        let lines: Vec<&str> = output.lines().collect();
+        assert!(lines[0].contains(r#""tailrace-conformance":1"#), "{output}");
+        assert!(lines[1].contains(r#""case":7"#) && lines[1].contains(r#""failure":null"#), "{output}");
+        assert!(lines[1].contains(events), "{output}");
+        assert!(lines[2].contains(r#""case":8"#) && lines[2].contains("max_event_bytes"), "{output}");
     }
 }
 

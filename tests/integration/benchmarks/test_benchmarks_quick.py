@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import workloads
-from quote import quotation
+from quote import BULK, PROCESSES, quotation
 from report import RESULTS, Figure, Options, Section, Table, publish
 from timing import Measured, SelfTimed, WrongResultError, measure
 
@@ -36,7 +36,7 @@ SECTION = Section(
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "endtoend"])
+@pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "bulk", "endtoend"])
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / f"{program}.py"), "--quick", "--folder", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -116,3 +116,11 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
 def test_the_readme_quotes_the_newest_results() -> None:
     newest = max(RESULTS.glob("*.json"))
     assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_many_replies_are_quoted_in_gigabytes_a_second_once_they_are_filed() -> None:
+    results = json.loads(max(RESULTS.glob("*.json")).read_text("utf-8"))
+    nanoseconds_a_byte = {"median": 0.25, "times_ours": 1.0}, {"median": 2.0, "times_ours": 8.0}
+    filed = {key: dict(zip((ours, PROCESSES), nanoseconds_a_byte, strict=True)) for key, ours in BULK.values()}
+    results["sections"]["bulk"] = {"medians": filed}
+    assert "\n| `tailrace decode`, gzip | 4 | 0.5 | 8 |\n" in quotation(results)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_process import finish, interrupt, read_until, run, run_without_reader, start
 
-from tailrace import DeltaDecoder
+from tailrace import DIALECTS, DeltaDecoder
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -130,7 +130,7 @@ async def test_nothing_is_3() -> None:
     [
         (["nowhere.body"], "No such file"),
         (["/"], "Is a directory"),
-        (["--dialect", "morse"], "'morse' is not one of 'openai', 'ai-power', 'aipkit', 'text'"),
+        (["--dialect", "morse"], f"'morse' is not one of {', '.join(map(repr, DIALECTS))}"),
         (["--status", "99"], "99 is not in the range"),
         (["--status", "teapot"], "is not a valid integer range"),
     ],

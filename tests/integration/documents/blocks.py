@@ -16,10 +16,11 @@ PAGES = [
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts),
 ]
 PYTHON = frozenset({"python", "py"})
-SHELL = frozenset({"sh", "bash", "console"})
+SHELL = frozenset({"sh", "bash", "console", "given"})
 
 FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?```(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)^```$",
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?```(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)^```$"
+    r"|^<!-- given:\n(?P<given>.*?)^-->$",
     re.MULTILINE | re.DOTALL,
 )
 _FILE_NAME = re.compile(r"# ((?:[\w-]+/)*[\w-]+\.[a-z]+)\n")
@@ -27,7 +28,10 @@ _FILE_NAME = re.compile(r"# ((?:[\w-]+/)*[\w-]+\.[a-z]+)\n")
 
 @dataclass(frozen=True)
 class Block:
-    """One fence. `reason`: why it is not run, where the page says so in a comment before it."""
+    """One fence. `reason`: why it is not run, where the page says so in a comment before it.
+
+    What a page takes for granted is commands in a comment, and a block of the language ``given``.
+    """
 
     page: str
     line: int
@@ -58,5 +62,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
     """The page's fences from top to bottom."""
     text = page.read_text("utf-8")
     for found in FENCE.finditer(text):
-        line = text.count("\n", 0, found.start("language")) + 1
-        yield Block(name_of(page), line, found["language"], found["text"], found["reason"])
+        given = found["given"] is not None
+        line = text.count("\n", 0, found.start("given" if given else "language")) + 1
+        language, shown = ("given", found["given"]) if given else (found["language"], found["text"])
+        yield Block(name_of(page), line, language, shown, found["reason"])

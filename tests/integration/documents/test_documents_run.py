@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,9 +22,13 @@ NOT_RUN = [
     ("README.md", "is what runs this page"),
     ("README.md", "opens a port to other machines"),
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
+    ("docs/conformance.md", "asks Node.js, which not every machine has"),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
+    ("docs/installing.md", "asks a package index"),
+    ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/tutorial.md", "asks a package index"),
 ]
+for_a_unix_shell = pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a Unix shell")
 RUN = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
 
 
@@ -53,6 +58,7 @@ def ports(replica: Replica) -> dict[str, str]:
     return {str(REPLICA_PORT + offset): url.rpartition(":")[2] for offset, url in enumerate(urls)}
 
 
+@for_a_unix_shell
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
@@ -64,6 +70,12 @@ def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) 
 def test_what_is_not_run_is_listed() -> None:
     blocks = [block for page in PAGES for block in blocks_of(page)]
     assert [(block.page, block.reason) for block in blocks if block.reason is not None] == NOT_RUN
+
+
+def test_the_newest_figures_are_the_ones_shown() -> None:
+    newest = max(path.stem for path in (ROOT / "benchmarks" / "results").glob("*.md"))
+    for page in ("README.md", "docs/benchmarks.md"):
+        assert set(re.findall(r"results/([\d-]+)\.", (ROOT / page).read_text("utf-8"))) == {newest}
 
 
 def test_what_has_a_prompt_is_a_console() -> None:
@@ -80,6 +92,7 @@ def test_what_is_seen_is_compared_with_what_is_shown() -> None:
     assert not matches("a …\nb\n", "a\nb\nb\n")
 
 
+@for_a_unix_shell
 @pytest.mark.parametrize(
     ("language", "text", "says"),
     [

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::html::decode_text;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
+use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::DeltaSink;

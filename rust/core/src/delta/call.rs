@@ -1,6 +1,7 @@
 //! A piece of a call of a tool, as it stands in JSON.
 
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::{DeltaSink, ToolCall};
 

@@ -1,6 +1,6 @@
 //! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::error::{ErrorKind, ReplyError};
@@ -8,6 +8,7 @@ use crate::event::{Event, EventDecoder, RawEvent};
 use crate::json::{JsonError, Kind, Reader, Scratch, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::line::line_end;
+use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::ai_power::{self, AiPower};

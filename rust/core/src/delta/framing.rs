@@ -7,6 +7,7 @@ use memchr::memchr2;
 
 use crate::limits::{Limit, LimitExceeded, RAW_KEPT_BYTES};
 use crate::line::BYTE_ORDER_MARK;
+use crate::prelude::*;
 
 /// What is known after a read.
 pub(super) enum Sniffed<'a> {

@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::json::{JsonError, Kind, Reader, Scratch, Text, string_content, string_end};
 use crate::limits::KEPT_BYTES;
 use crate::line::{LONGEST_END, line_end};
+use crate::prelude::*;
 
 /// Bytes of an event around its content that are worth remembering.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;

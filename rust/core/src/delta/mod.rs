@@ -19,6 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{MAX_BODY_BYTES, MAX_EVENT_BYTES};
+use crate::prelude::*;
 
 pub use decoder::DeltaDecoder;
 pub use reply::{End, Ids, Usage};
@@ -174,6 +175,35 @@ pub trait DeltaSink {
 
 /// A piece of a call of a tool. The first piece of a call has its name; the arguments of all its pieces, joined, are
 /// what the model wrote: JSON, for nearly all tools.
+///
+/// ```
+/// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, ToolCall};
+///
+/// /// The name and the arguments of a reply's only call.
+/// #[derive(Default)]
+/// struct Call(String, String);
+///
+/// impl DeltaSink for Call {
+///     fn text(&mut self, _: &str) {}
+///
+///     fn wants_everything(&self) -> bool {
+///         true
+///     }
+///
+///     fn tool_call(&mut self, piece: ToolCall<'_>) {
+///         self.0.push_str(piece.name.unwrap_or_default());
+///         self.1.push_str(piece.arguments);
+///     }
+/// }
+///
+/// let mut call = Call::default();
+/// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+/// for function in [r#"{"name":"tide","arguments":""}"#, r#"{"arguments":"{\"at\":"}"#, r#"{"arguments":"9}"}"#] {
+///     let event = format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{function}}}]}}}}]}}"#);
+///     decoder.feed(format!("data: {event}\n\n").as_bytes(), &mut call);
+/// }
+/// assert_eq!((call.0.as_str(), call.1.as_str()), ("tide", r#"{"at":9}"#));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ToolCall<'a> {
     /// Which of the reply's calls it is a piece of, as the API numbers them; not always from 0 on.

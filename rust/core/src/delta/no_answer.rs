@@ -3,6 +3,7 @@
 use crate::error::ErrorKind;
 use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
+use crate::prelude::*;
 
 use super::Dialect;
 use super::framing::Debris;

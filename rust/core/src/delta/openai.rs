@@ -5,6 +5,7 @@
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::DeltaSink;
 use super::no_answer::{judge_json, read_site_error};

@@ -5,6 +5,7 @@
 //! `reasoning_content`, `OpenRouter` and Groq `reasoning`; a server that sends both sends the same text twice.
 
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::DeltaSink;
 use super::call::{Call, read_calls, read_function, read_some};

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::error::{ErrorKind, ReplyError};
 use crate::json::Text;
 use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
+use crate::prelude::*;
 
 use super::DeltaSink;
 

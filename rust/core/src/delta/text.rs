@@ -4,6 +4,7 @@
 //! held back, and as it is a beginning of the literal, it needs no buffer.
 
 use crate::error::ErrorKind;
+use crate::prelude::*;
 use crate::utf8::Utf8Decoder;
 
 use super::DeltaSink;

@@ -1,0 +1,33 @@
+"""What a decoder of event streams or of chat replies must do, and whether it does: ``python -m tailrace.conformance``.
+
+Nothing here decodes: the cases say what comes of which bytes, and any decoder can be asked, ours like any other.
+"""
+
+from __future__ import annotations
+
+from tailrace.conformance.calling import Answer, Event, EventDecode, TextDecode, calling
+from tailrace.conformance.judging import Break, Report, Verdict, check, judge
+from tailrace.conformance.program import Program
+from tailrace.conformance.rules import CLAIMS, Case, Kind, Level, Rule, rules
+from tailrace.conformance.serving import serve
+
+__all__ = [
+    "CLAIMS",
+    "Answer",
+    "Break",
+    "Case",
+    "Event",
+    "EventDecode",
+    "Kind",
+    "Level",
+    "Program",
+    "Report",
+    "Rule",
+    "TextDecode",
+    "Verdict",
+    "calling",
+    "check",
+    "judge",
+    "rules",
+    "serve",
+]

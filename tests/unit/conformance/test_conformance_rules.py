@@ -1,0 +1,169 @@
+"""The conformance kit's rules: whole, made of the vectors, kept by ours, and each broken by a decoder that is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tomllib
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from plain_decoders import BROKEN_EVENTS, BROKEN_TEXT, Plain, PlainText
+
+from decoders import ours
+from tailrace.conformance import CLAIMS, Rule, check, rules
+from tailrace.conformance.splits import DRAWN, SMALL, splits, with_fewer_reads
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tailrace.conformance import Kind
+
+ROOT = Path(__file__).parents[3]
+EVERYTHING: dict[Kind, frozenset[str]] = {kind: frozenset(claims) for kind, claims in CLAIMS.items()}
+caught: dict[Kind, set[str]] = {"sse": set(), "deltas": set()}
+
+
+def bundler() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bundler", ROOT / "scripts" / "conformance_cases.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_cases_are_those_of_the_vectors() -> None:
+    carried = resources.files("tailrace.conformance").joinpath("cases.json").read_text("utf-8")
+    assert carried == bundler().bundle(), "`make conformance-cases` renews it"
+
+
+def test_every_event_stream_case_belongs_to_a_rule() -> None:
+    said: dict[str, Any] = tomllib.loads(resources.files("tailrace.conformance").joinpath("rules.toml").read_text())
+    asked = {case.name for rule in rules() for case in rule.cases}
+    there = {name for name in bundler().vectors() if name.startswith("sse/")}
+    assert there - asked == set(said["left_out"])
+
+
+def test_rules_are_well_formed() -> None:
+    assert max(Counter(rule.id for rule in rules()).values()) == 1
+    for rule in rules():
+        assert rule.cases
+        assert rule.needs <= set(CLAIMS[rule.kind])
+        assert rule.says.endswith(".")
+        assert (rule.level == "robustness") == rule.id.startswith("robust/")
+        assert rule.url.startswith("https://") or (rule.source, rule.level) == ("our choice", "robustness")
+        assert all(isinstance(case.expected, str) == (rule.kind == "deltas") for case in rule.cases)
+
+
+def test_ours_keeps_every_rule() -> None:
+    reports = (
+        check(ours.events, "sse", claims=EVERYTHING["sse"]),
+        check(ours.text, "deltas", claims=EVERYTHING["deltas"]),
+    )
+    for report in reports:
+        assert report.broken == []
+        assert {verdict.state for verdict in report.verdicts} == {"kept"}
+
+
+def test_the_plain_readers_keep_what_they_should() -> None:
+    assert check(Plain(), "sse", claims=EVERYTHING["sse"]).kept
+    report = check(PlainText(), "deltas", only=lambda rule: rule.level != "robustness")
+    assert report.kept
+
+
+@pytest.mark.parametrize("decode", BROKEN_EVENTS)
+def test_a_wrong_decoder_of_events_is_caught(decode: type[Plain]) -> None:
+    broken = set(check(decode(), "sse", claims=EVERYTHING["sse"]).broken)
+    assert broken >= BROKEN_EVENTS[decode]
+    caught["sse"] |= broken
+
+
+@pytest.mark.parametrize("decode", BROKEN_TEXT)
+def test_a_wrong_reader_of_chats_is_caught(decode: type[PlainText]) -> None:
+    broken = set(check(decode(), "deltas", claims=EVERYTHING["deltas"]).broken)
+    assert broken >= BROKEN_TEXT[decode]
+    caught["deltas"] |= broken
+
+
+@pytest.mark.parametrize("kind", ["sse", "deltas"])
+def test_every_rule_can_be_broken(kind: Kind) -> None:
+    """The decoders above find each of them: no rule is one that everybody keeps."""
+    wrong: dict[str, Any] = {"sse": BROKEN_EVENTS, "deltas": BROKEN_TEXT}
+    if not caught[kind]:  # this test alone
+        for decode in wrong[kind]:
+            caught[kind] |= set(check(decode(), kind, claims=EVERYTHING[kind]).broken)
+    assert {rule.id for rule in rules() if rule.kind == kind} == caught[kind]
+
+
+def test_what_is_not_claimed_is_not_asked() -> None:
+    report = check(Plain(), "sse", claims=())
+    states = {verdict.rule.id: verdict.state for verdict in report.verdicts}
+    assert {states[rule.id] for rule in rules() if rule.kind == "sse" and rule.needs} == {"not claimed"}
+    assert "broken" not in states.values()
+    assert report.kept
+
+
+def test_types_and_ids_are_compared_where_they_are_claimed_alone() -> None:
+    def nameless(chunks: Any) -> Any:
+        return ((None, data, None) for _, data, *_ in Plain()(chunks))
+
+    assert check(nameless, "sse", claims=()).kept
+    assert {"sse/type", "sse/id"} <= set(check(nameless, "sse").broken)
+
+
+def test_the_smallest_split_is_told() -> None:
+    def only(rule: Rule) -> bool:
+        return rule.id == "sse/utf-8"
+
+    def wrong_at_three_reads(chunks: Any) -> Any:
+        reads = list(chunks)
+        return Plain()(reads if len(reads) < 3 else [b""])
+
+    [verdict] = check(wrong_at_three_reads, "sse", only=only).verdicts
+    assert [len(broken.split) for broken in verdict.breaks] == [3, 3]
+    [verdict] = check(lambda _: [], "sse", only=only).verdicts
+    assert [len(broken.split) for broken in verdict.breaks] == [1, 1]
+    assert verdict.breaks[0].expected == [("message", "é你🎉", "")]
+    assert verdict.breaks[0].got == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 40, SMALL, SMALL + 1, 4000])
+def test_splits(size: int) -> None:
+    data = bytes(at % 251 for at in range(size))
+    found = list(splits(data))
+    assert all(b"".join(split) == data for split in found)
+    assert all(read for split in found for read in split)
+    assert found[0] == ((data,) if data else ())
+    assert found == list(splits(data))
+    assert len(list(splits(data, brief=True))) == 1 + (size > 1)
+    if size > 1:
+        assert len(found[-1]) == size
+        in_two = [split for split in found if len(split) == 2]
+        assert len(set(in_two)) >= (size - 1 if size <= SMALL else DRAWN)
+        assert found != list(splits(data, seed=1)) or size < 40
+
+
+def test_reads_are_joined_while_it_fails() -> None:
+    asked: list[tuple[bytes, ...]] = []
+
+    def fails(split: tuple[bytes, ...]) -> bool:
+        asked.append(split)
+        return b"c" in split
+
+    assert with_fewer_reads(tuple(b"%c" % letter for letter in b"abcdef"), fails) == (b"ab", b"c", b"def")
+    assert len(asked) <= 6
+
+
+def test_the_rules_say_where_they_are_from() -> None:
+    assert {rule.source for rule in rules() if rule.level == "specification"} == {
+        "WHATWG HTML 9.2.5",
+        "WHATWG HTML 9.2.6",
+        "WHATWG Encoding, UTF-8 decoder",
+    }
+    carried = resources.files("tailrace.conformance").joinpath("cases.json").read_text("utf-8")
+    assert json.loads(carried)["about"]
+    assert "Nicolas Seriot" in resources.files("tailrace.conformance").joinpath("LICENSES.txt").read_text("utf-8")
