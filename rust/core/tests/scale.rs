@@ -117,6 +117,7 @@ fn an_answer_without_end_is_delivered_and_not_kept() {
         (Dialect::OpenAi, DeltaOptions::default(), "data: not JSON\n\n", false),
         (Dialect::AiPower, DeltaOptions::default(), CHUNK, true),
         (Dialect::AiPkit, DeltaOptions::default(), "data: {\"delta\":\"wheel\"}\n\n", true),
+        (Dialect::Ollama, DeltaOptions::default(), "{\"model\":\"m\",\"message\":{\"content\":\"wheel\"}}\n", true),
         (Dialect::Text, DeltaOptions::default(), "an answer \u{1f389}", true),
         (Dialect::Text, tail, "Internal server Internal server error", true),
         (Dialect::OpenAi, error, "an error page ", false),
@@ -148,6 +149,8 @@ fn what_cannot_be_delivered_before_its_end_fails_at_its_limit() {
         (Dialect::OpenAi, "{\"data\":\"", "a body that does not end ", 2 * MAX_BODY_BYTES, true),
         (Dialect::OpenAi, "data: ", "[[[[", 2 * MAX_EVENT_BYTES, true),
         (Dialect::AiPower, "data: {\"a\":\"", "\\u00e9", 2 * MAX_EVENT_BYTES, true),
+        (Dialect::Ollama, "{\"a\":\"", "a line without end", 2 * MAX_EVENT_BYTES, true),
+        (Dialect::Gemini, "[{\"a\":[", "\"]\",", 2 * MAX_EVENT_BYTES, true),
         // Words of an error are kept as far as 64 KiB.
         (Dialect::AiPower, "", &words, 4 * READ, false),
     ] {
