@@ -15,15 +15,15 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from tailrace.conformance.calling import Answer, WrongAnswerError, shaped
-from tailrace.conformance.rules import CLAIMS, DEFAULT_CLAIMS
+from tailrace.conformance.callables import Answer, WrongAnswerError, shaped
+from tailrace.conformance.rulebook import CLAIMS, DEFAULT_CLAIMS
 from tailrace.conformance.serving import ITEMS, PROTOCOL, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from tailrace.conformance.rules import Kind
+    from tailrace.conformance.rulebook import Kind
 
 __all__ = ["RESTARTS", "GivenUpError", "Program", "ProgramError"]
 
