@@ -37,7 +37,7 @@ TARGETS = {
 
 LONGEST = max(TARGETS.values())
 
-DIALECTS = ("openai", "ai-power", "aipkit", "text")
+DIALECTS = ("openai", "ai-power", "aipkit", "text", "anthropic", "gemini", "ollama", "openai-responses")
 CUTS = bytes([3, 1, 7, 30])
 """How many sizes of reads follow, and these; see `rust/core/tests/checks/cutting.rs`."""
 
@@ -165,7 +165,8 @@ def seeds(target: str) -> Iterator[bytes]:
 
 def delta_head(case: Case) -> bytes:
     """The first bytes of the target `delta`; see `rust/core/tests/checks/delta.rs`."""
-    kind = DIALECTS.index(case["dialect"])
+    dialect = DIALECTS.index(case["dialect"])
+    kind = dialect & 3 | (dialect & 4) << 4
     kind |= 4 * (case.get("content_type", "").startswith("text/html")) | 8 * ("status" in case)
     kind |= 16 * ("failure_tail" in case) | 32 * (not case.get("complete", True))
     return bytes([kind, *(min(case.get(f"max_{limit}_bytes", 255), 255) for limit in ("event", "body"))])

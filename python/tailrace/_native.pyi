@@ -150,7 +150,7 @@ class DeltaDecoder:
     def end(self) -> Literal["open", "done", "stopped", "truncated", "failed"]:
         """How the reply ended."""
     @property
-    def framing(self) -> Literal["open", "sse", "json", "text"]:
+    def framing(self) -> Literal["open", "sse", "ndjson", "array", "json", "text"]:
         """What the reply's first bytes made of it; ``open`` while that is undecided."""
     @property
     def finish_reason(self) -> str | None:

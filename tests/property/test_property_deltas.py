@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cutting import bytewise, cut, mostly, sizes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace import DeltaDecoder
+from tailrace import DIALECTS, Delta, DeltaDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_DEPTH = 200
 
@@ -268,13 +272,25 @@ def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(name: str, frame: A
 Outcome = tuple[str, str, str | None, tuple[str, str, str | None, str] | None, str, int]
 
 
-def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, as_text: bool) -> Outcome:
+def text_of(deltas: list[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if delta.kind == "text")
+
+
+FEEDS: list[Callable[[DeltaDecoder, bytes], str]] = [
+    lambda decoder, read: "".join(decoder.feed(read)),
+    DeltaDecoder.feed_text,
+    lambda decoder, read: text_of(decoder.feed_events(read)),
+]
+
+
+def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, feeds: list[int]) -> Outcome:
+    """What came of the reads, given to the feeds of these numbers by turns."""
     decoder = DeltaDecoder(**options)
-    if as_text:
-        text = "".join(map(decoder.feed_text, reads))
+    text = "".join(FEEDS[feed](decoder, read) for feed, read in zip(cycle(feeds), reads, strict=False))
+    if 2 in feeds:
+        text += text_of(decoder.close_events(complete=complete))
     else:
-        text = "".join(delta for read in reads for delta in decoder.feed(read))
-    text += "".join(decoder.close(complete=complete))
+        text += "".join(decoder.close(complete=complete))
     error = decoder.error
     said = None if error is None else (error.kind, error.message, error.code, error.raw)
     text.encode()
@@ -284,7 +300,7 @@ def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, as_t
 
 
 options = st.fixed_dictionaries(
-    {"dialect": st.sampled_from(["openai", "ai-power", "aipkit", "text"])},
+    {"dialect": st.sampled_from(DIALECTS)},
     optional={
         "status": mostly(st.just(200), st.just(404)),
         "content_type": st.sampled_from(["text/html", "text/plain; charset=utf-8", "text/event-stream"]),
@@ -307,6 +323,21 @@ events = st.sampled_from(
         b'event: openai_response_id\ndata: {"id":"r"}\n\n',
         b'event: error\nid: err-1\ndata: {"error":"e","quota_notice":{"a":1}}\n\n',
         b'event: done\ndata: {"finished":true}',
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":2}}}\n\n',
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ab"}}\n\n',
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"t"}}\n\n',
+        b'event: content_block_start\ndata: {"type":"content_block_start","content_block":{"type":"tool_use"}}\n\n',
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"ab"}\n\n',
+        b'data: {"type":"response.refusal.delta","delta":"no"}\n\n',
+        b'data: {"type":"response.completed","response":{"status":"completed"}}\n\n',
+        b'data: {"candidates":[{"content":{"parts":[{"text":"ab"},{"functionCall":{"name":"f"}}]}}]}\n\n',
+        b'[{"candidates":[{"content":{"parts":[{"text":"]"}]},"finishReason":"STOP"}]},',
+        b'{"candidates":[{"content":{"parts":[{"text":"t","thought":true}]}}]}]',
+        b'{"message":{"content":"ab"},"done":false}\n',
+        b'{"message":{"thinking":"t","tool_calls":[{"function":{"name":"f"}}]}}\n',
+        b'{"response":"ab","done":true,"done_reason":"stop"}\n',
+        b'data: {"choices":[{"delta":{"content":"ab","reasoning":"r","tool_calls":[{"id":"c"}]}}]}\n\n',
         b"data: [DONE]\n\n",
         b": ping\n\n",
         b"data: {\n\n",
@@ -376,12 +407,12 @@ replies = st.one_of(
 def test_any_bytes_any_splits_every_dialect(
     *, how: dict[str, Any], reply: bytes, lengths: list[int], complete: bool
 ) -> None:
-    whole = outcome(how, [reply], complete=complete, as_text=False)
+    whole = outcome(how, [reply], complete=complete, feeds=[0])
     assert whole[1] != "open"
     assert (whole[3] is None) == (whole[1] in {"done", "stopped"})
     for reads in (cut(reply, lengths), bytewise(reply)):
-        for as_text in (False, True):
-            assert outcome(how, reads, complete=complete, as_text=as_text) == whole
+        for feeds in ([0], [1], [2], [0, 2, 1, 2, 2]):
+            assert outcome(how, reads, complete=complete, feeds=feeds) == whole
 
 
 @given(st.lists(st.one_of(st.text(), st.binary()), max_size=8), sizes)

@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace import __version__
-from tailrace.conformance.rules import LEVELS
+from tailrace.conformance.rulebook import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tailrace.conformance.judging import Break, Report, State, Verdict
-    from tailrace.conformance.rules import Rule
+    from tailrace.conformance.rulebook import Rule
 
 __all__ = ["as_json", "counted", "listed", "printed"]
 

@@ -45,6 +45,11 @@ pub(crate) struct RawEvent<'a> {
 }
 
 impl<'a> RawEvent<'a> {
+    /// A JSON text that came without a server-sent event around it.
+    pub(crate) fn of_data(data: &'a [u8]) -> Self {
+        Self { name: None, data, id: "", id_number: 0, retry: None }
+    }
+
     /// The event with its data decoded.
     pub(crate) fn with_data(&self, data: &'a str) -> Event<'a> {
         Event { name: self.name, data, id: self.id, id_number: self.id_number, retry: self.retry }

@@ -7,24 +7,16 @@ mod expect;
 mod vectors;
 
 use cuts::cut;
-use expect::{run, run_and_check};
+use expect::{Records, run, run_and_check};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tailrace_core::json::Reader;
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, ReplyError};
+use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, ReplyError};
 
 #[test]
 fn every_vector_however_it_is_cut() {
     for (name, case) in vectors::cases("deltas") {
-        let input = vectors::bytes(&case["input"]);
-        for chunks in vectors::splits(&input, 1 + input.len() / 400) {
-            let name = format!(
-                "{name} in {} chunks, the first of {} bytes",
-                chunks.len(),
-                chunks.first().map_or(0, |chunk| chunk.len())
-            );
-            run_and_check(&name, &case, &chunks);
-        }
+        run_and_check(&name, &case, &vectors::bytes(&case["input"]));
     }
 }
 
@@ -209,6 +201,30 @@ fn any_reply() -> impl Strategy<Value = Vec<u8>> {
         b"{\"success\":true,\"data\":{\"reply\":\"answer\",\"message_id\":\"m1\"}}",
         b"{\"success\":false,\"data\":{\"message\":\"m\",\"code\":\"c\"}}",
         b"{\"choices\":[{\"message\":{\"content\":\"answer\"}}]}",
+        b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":2}}}\n\n",
+        b"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\n",
+        b"data: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"server_tool_use\",\"id\":\"t\"}}\n\n",
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
+        b"data: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"t\"}}\n\n",
+        b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"s\"},\"usage\":{\"output_tokens\":3}}\n\n",
+        b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        b"event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n",
+        b"data: {\"type\":\"response.refusal.delta\",\"delta\":\"no\"}\n\n",
+        b"data: {\"type\":\"response.output_item.added\",\"output_index\":1,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\"}}\n\n",
+        b"data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[{}]}}\n\n",
+        b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\n\n",
+        b"[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a]\"},{\"functionCall\":{\"name\":\"f\"}}]}}]},",
+        b"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"t\",\"thought\":true}]},\"finishReason\":\"STOP\"}]}",
+        b"{\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}",
+        b"{\"message\":{\"content\":\"a\"},\"done\":false}\n",
+        b"{\"message\":{\"thinking\":\"t\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{}}}]}}\n",
+        b"{\"response\":\"b\",\"done\":true,\"done_reason\":\"stop\",\"eval_count\":3}\n",
+        b"{\"content\":[{\"type\":\"text\",\"text\":\"a\"}],\"output\":[{\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]}]}",
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"reasoning\":\"r\",\"tool_calls\":[{\"id\":\"c\"}]}}]}\n\n",
+        b"[",
+        b",",
+        b"]",
         b"<!DOCTYPE html><title>Just a moment...</title>",
         b"<br />\n<b>Notice</b>: x\n",
         b"0",
@@ -248,6 +264,29 @@ fn outcome(deltas: &[String], decoder: &DeltaDecoder) -> (String, End, Option<Re
     (deltas.concat(), decoder.end(), decoder.error().cloned(), decoder.done(), decoder.bad_events(), told)
 }
 
+/// Feeds and closes a decoder; of which reads everything is wanted, and of which the text, is told by their numbers.
+fn run_with(
+    mut decoder: DeltaDecoder,
+    reads: &[&[u8]],
+    complete: bool,
+    wanted: impl Fn(usize) -> bool,
+) -> (Records, DeltaDecoder) {
+    let mut records = Records::default();
+    for (number, read) in reads.iter().enumerate() {
+        if wanted(number) {
+            decoder.feed(read, &mut records);
+        } else {
+            let mut deltas: Vec<String> = Vec::new();
+            decoder.feed(read, &mut deltas);
+            for delta in deltas {
+                records.text(&delta);
+            }
+        }
+    }
+    decoder.close(complete, &mut records);
+    (records, decoder)
+}
+
 proptest! {
     #[test]
     fn a_chunk_gives_what_a_plain_reader_takes(chunk in any_chunk()) {
@@ -285,6 +324,34 @@ proptest! {
                 prop_assert_eq!(&cut_deltas, &deltas);
                 prop_assert_eq!(cut.events(), whole.events());
             }
+        }
+    }
+
+    #[test]
+    fn whoever_wants_more_gets_the_same_text(
+        reply in any_reply(),
+        options in any_options(),
+        dialect in prop::sample::select(Dialect::ALL.to_vec()),
+        complete in any::<bool>(),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let new = || DeltaDecoder::new(dialect, options.clone());
+        let (deltas, whole) = run(new(), [&reply[..]], complete);
+        let (records, ended) = run_with(new(), &[&reply[..]], complete, |_| true);
+        prop_assert_eq!(outcome(&records.texts(), &ended), outcome(&deltas, &whole));
+        let reads = cut(&reply, &places);
+        for reads in [&reads, &reply.chunks(1).collect()] {
+            let (of_cut, ended) = run_with(new(), reads, complete, |_| true);
+            prop_assert_eq!(outcome(&of_cut.texts(), &ended), outcome(&deltas, &whole));
+            if dialect != Dialect::Text {
+                prop_assert_eq!(&of_cut, &records);
+            }
+            // Sinks that take turns: what is remembered for the one is nothing for the other.
+            let (turns, ended) = run_with(new(), reads, complete, |read| read % 3 == 0);
+            let reference = DeltaDecoder::without_memory(dialect, options.clone());
+            let (expected, _) = run_with(reference, reads, complete, |read| read % 3 == 0);
+            prop_assert_eq!(&turns, &expected);
+            prop_assert_eq!(outcome(&turns.texts(), &ended), outcome(&deltas, &whole));
         }
     }
 

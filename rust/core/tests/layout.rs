@@ -20,6 +20,45 @@ const EVENTS: [&str; 6] = [
     r#"data: {"id":"r1","delta":"@","error":false,"pad":"x"}"#,
 ];
 
+/// Events of the APIs that each have a form of their own.
+const API_EVENTS: [(Dialect, &str); 6] = [
+    (
+        Dialect::Anthropic,
+        r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"@"},"pad":"x7Q"}"#,
+    ),
+    (
+        Dialect::Anthropic,
+        r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"@"} }"#,
+    ),
+    (
+        Dialect::OpenAiResponses,
+        r#"event: response.output_text.delta
+data: {"type":"response.output_text.delta","item_id":"m","output_index":0,"delta":"@","logprobs":[],"pad":"x7Q"}"#,
+    ),
+    (
+        Dialect::Gemini,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"@"}],"role":"model"},"index":0}],"modelVersion":"m","responseId":"c1","pad":"x7Q"}"#,
+    ),
+    (Dialect::Ollama, r#"{"model":"m","created_at":"x7Q","message":{"role":"assistant","content":"@"},"done":false}"#),
+    (Dialect::Ollama, r#"{"model":"m","pad":"x7Q","response":"@","done":false}"#),
+];
+
+/// What may change in them.
+#[rustfmt::skip]
+const API_CHANGES: &[(&str, &[u8])] = &[
+    ("\"text_delta\"", b"\"thinking_delta\""), ("\"text_delta\"", b"\"text\""), ("\"text\"", b"\"thinking\""), ("\"type\":\"content_block_delta\",", b""),
+    ("\"type\":\"content_block_delta\"", b"\"type\":\"ping\""), ("event: content_block_delta", b"event: ping"), ("event: content_block_delta", b"event"),
+    ("\"type\":\"content_block_delta\"", b"\"type\":\"message_stop\""), ("\"pad\"", b"\"content_block\""), ("\"pad\"", b"\"delta\""), ("\"pad\"", b"\"type\""),
+    ("\"type\":\"response.output_text.delta\"", b"\"type\":\"response.refusal.delta\""), ("\"type\":\"response.output_text.delta\",", b""),
+    ("event: response.output_text.delta", b"event: error"), ("\"pad\"", b"\"response\""), ("\"pad\"", b"\"item\""), ("\"logprobs\":[]", b"\"error\":{\"message\":\"m\"}"),
+    ("\"text\":\"@\"", b"\"text\":\"@\",\"thought\":true"), ("\"text\":\"@\"", b"\"text\":\"@\",\"functionCall\":{}"), ("{\"text\"", b"{},{\"text\""),
+    ("\"index\":0}", b"\"finishReason\":\"STOP\"}"), ("\"pad\":\"x7Q\"", b"\"usageMetadata\":{}"), ("\"pad\":\"x7Q\"", b"\"promptFeedback\":{\"blockReason\":\"b\"}"),
+    ("\"done\":false", b"\"done\":true"), ("\"done\":false", b"\"done\":false,\"thinking\":\"t\""), ("\"content\":\"@\"", b"\"content\":\"@\",\"thinking\":\"t\""),
+    ("\"content\":\"@\"", b"\"content\":\"@\",\"tool_calls\":[{}]"), ("\"pad\"", b"\"message\""), ("\"created_at\"", b"\"thinking\""), ("\"created_at\"", b"\"response\""),
+    ("\"created_at\"", b"\"done_reason\""), ("\"m\"", b"\"\""), ("\"pad\"", b"\"thinking\""), ("\"pad\":\"x7Q\"", b"\"message\":{}"), ("\"pad\":\"x7Q\"", b"\"pad\":[\"}\",\"]\"]"),
+];
+
 /// What may change from one event to the next: a place in it, and what stands there then.
 #[rustfmt::skip]
 const CHANGES: &[(&str, &[u8])] = &[
@@ -118,31 +157,38 @@ fn say(event: &str, content: &str) -> Vec<u8> {
 #[test]
 fn whatever_changes_wherever_it_is_cut() {
     for event in EVENTS {
-        for &(from, to) in CHANGES {
-            let Some(mut changed) = change(event.as_bytes(), from, to) else { continue };
-            changed.extend(b"\n\n");
-            // Learnt, repeated, changed, as before; then changed long enough to be learnt itself.
-            let usual: Vec<Vec<u8>> = ["a", "b c", "d"].map(|content| say(event, content)).into();
-            let stream = [
-                usual.concat(),
-                changed.clone(),
-                say(event, "e"),
-                changed.repeat(4),
-                usual.concat(),
-                b"data: [DONE]\n\n".to_vec(),
-            ]
-            .concat();
-            for dialect in DIALECTS {
-                let expected = reference(dialect, [&stream[..]]);
-                let told = || format!("{dialect:?} {event} {:?}", String::from_utf8_lossy(to));
-                assert_eq!(read(remembering(dialect), [&stream[..]]).0, expected, "{}", told());
-                assert_eq!(read(remembering(dialect), stream.chunks(1)).0, expected, "{}", told());
-                for at in (0..stream.len()).step_by(7) {
-                    let (outcome, _) = read(remembering(dialect), [&stream[..at], &stream[at..]]);
-                    assert_eq!(outcome, expected, "{} cut at {at}", told());
-                }
+        for dialect in DIALECTS {
+            for change in CHANGES {
+                is_read_as_by_the_reference(dialect, event, *change, 7);
             }
         }
+    }
+}
+
+#[test]
+fn whatever_changes_in_an_api_of_its_own() {
+    for (dialect, event) in API_EVENTS {
+        for change in CHANGES.iter().chain(API_CHANGES) {
+            is_read_as_by_the_reference(dialect, event, *change, 29);
+        }
+    }
+}
+
+/// Reads a stream in which `event` changes, whole, byte by byte and cut in two at every `step`th place.
+fn is_read_as_by_the_reference(dialect: Dialect, event: &str, (from, to): (&str, &[u8]), step: usize) {
+    let Some(mut changed) = change(event.as_bytes(), from, to) else { return };
+    changed.extend(b"\n\n");
+    // Learnt, repeated, changed, as before; then changed long enough to be learnt itself.
+    let usual = ["a", "b c", "d"].map(|content| say(event, content)).concat();
+    let end = b"data: [DONE]\n\n".to_vec();
+    let stream = [usual.clone(), changed.clone(), say(event, "e"), changed.repeat(4), usual, end].concat();
+    let expected = reference(dialect, [&stream[..]]);
+    let told = || format!("{dialect:?} {event} {:?}", String::from_utf8_lossy(to));
+    assert_eq!(read(remembering(dialect), [&stream[..]]).0, expected, "{}", told());
+    assert_eq!(read(remembering(dialect), stream.chunks(1)).0, expected, "{}", told());
+    for at in (0..stream.len()).step_by(step) {
+        let (outcome, _) = read(remembering(dialect), [&stream[..at], &stream[at..]]);
+        assert_eq!(outcome, expected, "{} cut at {at}", told());
     }
 }
 
@@ -182,6 +228,19 @@ fn events_that_repeat_are_not_read_in_full() {
                 assert_eq!(outcome.deltas, vec!["a\n"; 100]);
                 assert_eq!(repeated, 99, "{dialect:?}, reads of {size}, lines ended by {ends:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn events_of_an_api_of_its_own_that_repeat_are_not_read_in_full() {
+    for (dialect, event) in API_EVENTS {
+        let events = (0..100).map(|number| say(&event.replace("x7Q", &format!("x{number}")), "a\\n"));
+        let stream = events.collect::<Vec<_>>().concat();
+        for size in [1, 7, 100, 1400, stream.len()] {
+            let (outcome, repeated) = read(remembering(dialect), stream.chunks(size));
+            assert_eq!(outcome.deltas, vec!["a\n"; 100], "{dialect:?}");
+            assert!(repeated > 95, "{dialect:?}: {repeated}, reads of {size}");
         }
     }
 }

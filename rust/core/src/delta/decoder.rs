@@ -15,10 +15,14 @@ use super::ai_power::{self, AiPower};
 use super::aipkit;
 use super::anthropic::{self, Anthropic};
 use super::framing::{Debris, Sniffed, Sniffer};
+use super::gemini::{self, Gemini};
 use super::layout::Memory;
 use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
+use super::ollama::{self, Ollama};
 use super::openai;
+use super::records::RecordSplitter;
 use super::reply::{End, Ids, Reply, Usage};
+use super::responses;
 use super::text::TextDecoder;
 use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 
@@ -53,6 +57,7 @@ enum Stage {
     /// Neither events nor a JSON body have begun.
     Sniffing(Box<Sniffer>),
     Events(Box<Events>),
+    Records(Box<Records>),
     Json {
         body: Vec<u8>,
         debris: Box<[u8]>,
@@ -77,6 +82,16 @@ struct Events {
     debris: Box<[u8]>,
 }
 
+/// JSON texts, each of which is read like an event's data.
+#[derive(Debug, Clone)]
+struct Records {
+    splitter: RecordSplitter,
+    reader: EventReader,
+    memory: Option<Memory>,
+    everything: bool,
+    debris: Box<[u8]>,
+}
+
 /// What reads the events of one dialect.
 #[derive(Debug, Clone)]
 enum EventReader {
@@ -84,6 +99,9 @@ enum EventReader {
     AiPower(AiPower),
     AiPkit,
     Anthropic(Anthropic),
+    Gemini(Gemini),
+    Ollama(Ollama),
+    Responses,
 }
 
 impl DeltaDecoder {
@@ -93,7 +111,7 @@ impl DeltaDecoder {
         let (framing, stage) = if status >= 400 {
             (Framing::Text, Stage::ErrorBody(Vec::new()))
         } else if dialect != Dialect::Text {
-            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes))))
+            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes, dialect == Dialect::Gemini))))
         } else if content_type.as_deref().is_some_and(is_html) {
             (Framing::Text, Stage::Page(Box::new(Debris::new(max_body_bytes))))
         } else {
@@ -132,6 +150,7 @@ impl DeltaDecoder {
             Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
             Stage::Page(debris) => self.close_debris(Ok(*debris), complete, judge_debris_of_text),
             Stage::Events(events) => self.close_events(*events, complete, sink),
+            Stage::Records(records) => self.close_records(*records, complete, sink),
             Stage::Json { body, debris } => self.close_json(&body, &debris, complete, sink),
             Stage::Text(text) => text.close(complete, &mut self.reply, sink),
             Stage::ErrorBody(body) => judge_error_body(&body, self.dialect, &mut self.reply),
@@ -186,6 +205,7 @@ impl DeltaDecoder {
     pub fn repeated_events(&self) -> u64 {
         match &self.stage {
             Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
+            Stage::Records(records) => records.memory.as_ref().map_or(0, Memory::repeated),
             _ => 0,
         }
     }
@@ -211,15 +231,26 @@ impl DeltaDecoder {
                     self.read(rest, sink)
                 }
                 Sniffed::Json { rest } => {
-                    self.framing = Framing::Json;
-                    // Mostly it comes in one read.
-                    let body = Vec::with_capacity((1 + rest.len()).min(self.max_body_bytes));
-                    self.stage = Stage::Json { body, debris: sniffer.take_debris() };
-                    self.read(b"{", sink)?;
+                    let debris = sniffer.take_debris();
+                    if self.dialect == Dialect::Ollama {
+                        self.begin_records(Framing::Lines, RecordSplitter::lines(self.max_event_bytes), debris);
+                    } else {
+                        self.framing = Framing::Json;
+                        // Mostly it comes in one read.
+                        let body = Vec::with_capacity((1 + rest.len()).min(self.max_body_bytes));
+                        self.stage = Stage::Json { body, debris };
+                    }
+                    // The bracket before the rest is part of it.
+                    self.read(&bytes[bytes.len() - rest.len() - 1..], sink)
+                }
+                Sniffed::Array { rest } => {
+                    let debris = sniffer.take_debris();
+                    self.begin_records(Framing::Array, RecordSplitter::array(self.max_event_bytes), debris);
                     self.read(rest, sink)
                 }
             },
             Stage::Events(events) => events.read(bytes, &mut self.reply, sink),
+            Stage::Records(records) => records.read(bytes, &mut self.reply, sink),
             Stage::Json { body, .. } => {
                 if bytes.len() > self.max_body_bytes - body.len() {
                     return Err(LimitExceeded { limit: Limit::Body, bytes: self.max_body_bytes });
@@ -242,16 +273,16 @@ impl DeltaDecoder {
     }
 
     fn begin_events(&mut self, debris: Box<[u8]>) {
-        let reader = match self.dialect {
-            Dialect::AiPower => EventReader::AiPower(AiPower::default()),
-            Dialect::AiPkit => EventReader::AiPkit,
-            Dialect::Anthropic => EventReader::Anthropic(Anthropic::default()),
-            Dialect::OpenAi | Dialect::Text => EventReader::OpenAi,
-        };
         self.framing = Framing::Sse;
         let decoder = EventDecoder::new(self.max_event_bytes);
-        let memory = self.remembers.then(Memory::new);
+        let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
         self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, everything: false, debris }));
+    }
+
+    fn begin_records(&mut self, framing: Framing, splitter: RecordSplitter, debris: Box<[u8]>) {
+        self.framing = framing;
+        let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
+        self.stage = Stage::Records(Box::new(Records { splitter, reader, memory, everything: false, debris }));
     }
 
     fn close_debris(
@@ -279,18 +310,40 @@ impl DeltaDecoder {
                 event.data.clone_into(&mut cut);
             }
         });
-        if !reply.is_open() || reader.end_words(reply) {
-            return;
+        if reply.is_open() && !reader.end_words(reply) {
+            self.settle_end(debris, complete, &cut);
         }
+    }
+
+    fn close_records<S: DeltaSink + ?Sized>(&mut self, mut records: Records, complete: bool, sink: &mut S) {
+        let reply = &mut self.reply;
+        let Records { splitter, reader, debris, .. } = &mut records;
+        let mut cut = decode(splitter.unfinished());
+        let event = RawEvent::of_data(splitter.unfinished()).with_data(&cut);
+        if reader.is_whole(&event) {
+            reply.events += 1;
+            reader.read(&event, reply, &mut Vec::new(), sink);
+            cut = "".into();
+        }
+        if splitter.is_closed() && reply.events == 0 {
+            reply.fail_without_answer("[]");
+        } else if reply.is_open() {
+            self.settle_end(debris, complete, &cut);
+        }
+    }
+
+    /// Names the end of events that ended without an end marker; `cut` is the beginning of the next one.
+    fn settle_end(&mut self, debris: &[u8], complete: bool, cut: &str) {
+        let reply = &mut self.reply;
         let only_bad = reply.events == reply.bad_events;
         if complete && only_bad && is_page(debris) {
             judge_page(debris, reply);
         } else if complete && only_bad && reply.events > 0 {
-            reply.fail(ErrorKind::NotAStream, "none of its events is one of this dialect", None, &cut);
+            reply.fail(ErrorKind::NotAStream, "none of its events is one of this dialect", None, cut);
         } else if complete && reply.finish_reason.is_some() {
             reply.end = End::Stopped;
         } else {
-            reply.truncate(complete, &cut);
+            reply.truncate(complete, cut);
         }
     }
 
@@ -302,7 +355,11 @@ impl DeltaDecoder {
             Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, scratch, sink),
             Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, scratch, sink),
             Dialect::Anthropic => anthropic::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::OpenAi | Dialect::Text => openai::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::Gemini => gemini::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::OpenAiResponses => responses::read_body(&text, &mut self.reply, scratch, sink),
+            Dialect::OpenAi | Dialect::Ollama | Dialect::Text => {
+                openai::read_body(&text, &mut self.reply, scratch, sink)
+            }
         };
         // One that breaks off is no event, as in a stream.
         self.reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
@@ -327,7 +384,7 @@ impl Events {
         reply: &mut Reply,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.remember_for(sink.wants_everything());
+        remember_for(sink.wants_everything(), &mut self.everything, &mut self.memory);
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -340,15 +397,6 @@ impl Events {
             if bytes.is_empty() {
                 return Ok(());
             }
-        }
-    }
-
-    /// An event that does nothing but add text may hold more for a sink that wants more: each kind of sink has a
-    /// memory of its own.
-    fn remember_for(&mut self, everything: bool) {
-        if self.everything != everything {
-            self.everything = everything;
-            self.memory = self.memory.as_ref().map(|_| Memory::new());
         }
     }
 
@@ -405,7 +453,43 @@ impl Events {
     }
 }
 
+impl Records {
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut bytes: &[u8],
+        reply: &mut Reply,
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
+        remember_for(sink.wants_everything(), &mut self.everything, &mut self.memory);
+        let mut scratch = Scratch::default();
+        let Self { splitter, reader, memory, .. } = self;
+        while !bytes.is_empty() && reply.is_open() {
+            splitter.next(&mut bytes, |text| {
+                reply.events += 1;
+                reader.read_raw(&RawEvent::of_data(text), memory.as_mut(), reply, &mut scratch, sink);
+            })?;
+        }
+        // The array's end is an end marker where the model had stopped before it.
+        if splitter.is_closed() && reply.finish_reason.is_some() && reply.is_open() {
+            reply.mark_done();
+        }
+        Ok(())
+    }
+}
+
 impl EventReader {
+    fn new(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::AiPower => Self::AiPower(AiPower::default()),
+            Dialect::AiPkit => Self::AiPkit,
+            Dialect::Anthropic => Self::Anthropic(Anthropic::default()),
+            Dialect::Gemini => Self::Gemini(Gemini::default()),
+            Dialect::Ollama => Self::Ollama(Ollama::default()),
+            Dialect::OpenAiResponses => Self::Responses,
+            Dialect::OpenAi | Dialect::Text => Self::OpenAi,
+        }
+    }
+
     /// Reads one event, in full unless it repeats the remembered layout.
     fn read_raw<S: DeltaSink + ?Sized>(
         &mut self,
@@ -440,6 +524,9 @@ impl EventReader {
             Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
             Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
             Self::Anthropic(anthropic) => anthropic.read_event(event, reply, scratch, sink),
+            Self::Gemini(gemini) => gemini.read_event(event, reply, scratch, sink),
+            Self::Ollama(ollama) => ollama.read_event(event, reply, scratch, sink),
+            Self::Responses => responses::read_event(event, reply, scratch, sink),
         }
     }
 
@@ -449,7 +536,8 @@ impl EventReader {
         match self {
             Self::OpenAi | Self::AiPkit => name.is_none(),
             Self::AiPower(ai_power) => name.is_none() && !ai_power.has_words(),
-            Self::Anthropic(_) => true,
+            // Of these, what does nothing but add text says itself what it is.
+            Self::Anthropic(_) | Self::Gemini(_) | Self::Ollama(_) | Self::Responses => true,
         }
     }
 
@@ -460,6 +548,9 @@ impl EventReader {
             Self::AiPower(_) => ai_power::matters(key),
             Self::AiPkit => aipkit::matters(key),
             Self::Anthropic(_) => anthropic::matters(key),
+            Self::Gemini(_) => gemini::matters(key),
+            Self::Ollama(_) => ollama::matters(key),
+            Self::Responses => responses::matters(key),
         };
         matters || Ids::place(&key.decode()).is_some_and(|place| !ids.is_known(place))
     }
@@ -467,21 +558,30 @@ impl EventReader {
     /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.
     fn is_whole(&self, event: &Event<'_>) -> bool {
         let is_marker = match self {
-            Self::OpenAi | Self::Anthropic(_) => event.data.trim_ascii() == openai::DONE,
             Self::AiPower(_) => {
                 matches!(event.data.trim_ascii(), openai::DONE | ai_power::LIMITED)
                     || event.kind() == ai_power::DONE_EVENT
             }
             Self::AiPkit => aipkit::is_end(event),
+            _ => event.data.trim_ascii() == openai::DONE,
         };
         is_marker || is_object(event.data)
     }
 
     fn end_words(&mut self, reply: &mut Reply) -> bool {
         match self {
-            Self::OpenAi | Self::AiPkit | Self::Anthropic(_) => false,
             Self::AiPower(ai_power) => ai_power.end_words(reply),
+            _ => false,
         }
+    }
+}
+
+/// An event that does nothing but add text may hold more for a sink that wants more: what was remembered for another
+/// kind of sink is dropped.
+fn remember_for(wanted: bool, everything: &mut bool, memory: &mut Option<Memory>) {
+    if *everything != wanted {
+        *everything = wanted;
+        *memory = memory.as_ref().map(|_| Memory::new());
     }
 }
 

@@ -1,7 +1,7 @@
-//! Bytes in, what kind of reply they begin out: server-sent events or a JSON body, and the debris before either.
+//! Bytes in, what kind of reply they begin out: server-sent events, a JSON object or an array, and the debris before.
 //!
 //! The first line decides that starts, after byte order marks, spaces and tabs, with a field's name and a colon, with
-//! a colon (a comment) or with `{`. It decides as soon as its bytes suffice; chunk boundaries never change what.
+//! a colon (a comment), with `{` or, where a reply can be an array, with `[`. It decides as soon as its bytes suffice; chunk boundaries never change what.
 
 use memchr::memchr2;
 
@@ -15,8 +15,10 @@ pub(super) enum Sniffed<'a> {
     Open,
     /// Events: `head`, which may have come with earlier reads, then `rest`.
     Sse { head: &'static [u8], rest: &'a [u8] },
-    /// A JSON body: `{`, then `rest`.
+    /// JSON objects, one or more: `{`, then `rest`.
     Json { rest: &'a [u8] },
+    /// A JSON array: `[`, then `rest`.
+    Array { rest: &'a [u8] },
 }
 
 /// Looks for the line that decides.
@@ -24,6 +26,8 @@ pub(super) enum Sniffed<'a> {
 pub(super) struct Sniffer {
     place: Place,
     debris: Debris,
+    /// The reply can be an array.
+    arrays: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,8 +84,8 @@ impl Debris {
 }
 
 impl Sniffer {
-    pub(super) fn new(max_body_bytes: usize) -> Self {
-        Self { place: Place::LineStart, debris: Debris::new(max_body_bytes) }
+    pub(super) fn new(max_body_bytes: usize, arrays: bool) -> Self {
+        Self { place: Place::LineStart, debris: Debris::new(max_body_bytes), arrays }
     }
 
     /// Looks at the next bytes; not to be called again once it has decided.
@@ -90,6 +94,7 @@ impl Sniffer {
             match self.place {
                 Place::LineStart => match (byte, deciding_head(byte)) {
                     (b'{', _) => return Ok(Sniffed::Json { rest }),
+                    (b'[', _) if self.arrays => return Ok(Sniffed::Array { rest }),
                     (_, Some(head @ [_])) => return Ok(Sniffed::Sse { head, rest }),
                     (_, Some(head)) => self.place = Place::Head(head, 1),
                     (b' ' | b'\t' | b'\n' | b'\r', None) => self.debris.push(&input[..1])?,

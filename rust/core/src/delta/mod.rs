@@ -8,11 +8,15 @@ mod anthropic;
 mod call;
 mod decoder;
 mod framing;
+mod gemini;
 mod layout;
 mod no_answer;
+mod ollama;
 mod openai;
 mod openai_rest;
+mod records;
 mod reply;
+mod responses;
 mod text;
 
 use std::fmt;
@@ -28,10 +32,16 @@ pub use reply::{End, Ids, Usage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// OpenAI's chat completions: chunks as server-sent events, or one JSON body.
+    /// OpenAI's chat completions, and the older completions: chunks as server-sent events, or one JSON body.
     OpenAi,
+    /// OpenAI's Responses: named server-sent events, or one JSON body.
+    OpenAiResponses,
     /// Anthropic's messages: named server-sent events, or one JSON body.
     Anthropic,
+    /// Gemini's `generateContent`: server-sent events, a JSON array that comes bit by bit, or one JSON body.
+    Gemini,
+    /// Ollama's own API: one JSON object a line.
+    Ollama,
     /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events, JSON bodies.
     AiPower,
     /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one JSON body.
@@ -42,13 +52,25 @@ pub enum Dialect {
 
 impl Dialect {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::AiPower, Self::AiPkit, Self::Text];
+    pub const ALL: [Self; 8] = [
+        Self::OpenAi,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Ollama,
+        Self::AiPower,
+        Self::AiPkit,
+        Self::Text,
+    ];
 
     /// The dialect's name, e.g. `ai-power`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::OpenAiResponses => "openai-responses",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
             Self::AiPower => "ai-power",
             Self::AiPkit => "aipkit",
             Self::Text => "text",
@@ -242,6 +264,10 @@ pub enum Framing {
     Open,
     /// Server-sent events: progress is an event.
     Sse,
+    /// One JSON text a line: progress is a line.
+    Lines,
+    /// A JSON array whose elements are read as they come: progress is an element.
+    Array,
     /// One JSON body, read when it is whole: every read is progress.
     Json,
     /// The body as it stands, an error's body included: every read is progress.
@@ -249,11 +275,13 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The framing's name: `open`, `sse`, `json`, `text`.
+    /// The framing's name: `open`, `sse`, `ndjson`, `array`, `json`, `text`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Sse => "sse",
+            Self::Lines => "ndjson",
+            Self::Array => "array",
             Self::Json => "json",
             Self::Text => "text",
         }

@@ -20,15 +20,18 @@ const ERROR_GIST_CHARS: usize = 300;
 pub(super) struct SiteError {
     pub(super) message: Option<String>,
     pub(super) code: Option<String>,
+    /// The error object's `status`.
+    status: Option<String>,
     /// The error object's `type`.
     kind: Option<String>,
 }
 
 impl SiteError {
-    /// The code that tells most: Anthropic's errors have none but their type.
+    /// The code that tells most: Anthropic's errors have none but their type, Gemini's repeat the HTTP status.
     fn into_code(self, dialect: Dialect) -> Option<String> {
         match dialect {
-            Dialect::Anthropic => self.code.or(self.kind),
+            Dialect::Anthropic | Dialect::OpenAiResponses => self.code.or(self.kind),
+            Dialect::Gemini => self.status.or(self.code),
             _ => self.code,
         }
     }
@@ -53,7 +56,10 @@ pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply)
     {
         return fail_bare(code, &text, reply);
     }
-    let mut site_error = find_site_error(trimmed);
+    let mut site_error = match dialect {
+        Dialect::Gemini => read_site_error(first_element(trimmed)).unwrap_or_else(|| find_site_error(trimmed)),
+        _ => find_site_error(trimmed),
+    };
     let message = match site_error.message.take() {
         Some(message) if dialect == Dialect::AiPower => decode_text(&message).into_owned(),
         Some(message) => message,
@@ -116,6 +122,17 @@ pub(super) fn describe(text: &str) -> String {
     }
 }
 
+/// The first element of a JSON array; any other text as it is.
+fn first_element(text: &str) -> &str {
+    let mut first = None;
+    let read = Reader::new(text).array(|reader| {
+        let element = reader.raw()?;
+        first.get_or_insert(element);
+        Ok(())
+    });
+    first.filter(|_| read.is_ok()).unwrap_or(text)
+}
+
 /// Looks where an answer would begin: for one JSON object behind debris, or for the data of an event.
 fn find_site_error(body: &str) -> SiteError {
     let mut rest = body;
@@ -160,7 +177,7 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
     let data_text = data.text.filter(|_| failed);
     let message = error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
     let code = error.code.or(data.code).or(top.code);
-    Some(SiteError { message, code, kind: error.kind })
+    Some(SiteError { message, code, status: error.status, kind: error.kind })
 }
 
 /// The value of `error` or `data`: an object, or the message itself.
@@ -168,6 +185,7 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
 struct Part {
     message: Option<String>,
     code: Option<String>,
+    status: Option<String>,
     kind: Option<String>,
     text: Option<String>,
 }
@@ -182,6 +200,7 @@ fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
         match &*key.decode() {
             "message" => part.message = read_word(reader)?,
             "code" => part.code = read_word(reader)?,
+            "status" => part.status = read_word(reader)?,
             "type" => part.kind = read_word(reader)?,
             _ => reader.skip()?,
         }

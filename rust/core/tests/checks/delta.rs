@@ -1,12 +1,14 @@
-//! The delta decoder of every dialect, with any limits: whole against cut.
+//! The delta decoder of every dialect, with any limits: whole against cut, and text alone against everything.
 
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError};
+use tailrace_core::{
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
+};
 
 use super::cutting::{reads, sizes};
 
 pub fn check(data: &[u8]) {
     let [kind, max_event, max_body, data @ ..] = data else { return };
-    let dialect = DIALECTS[usize::from(kind % 4)];
+    let dialect = DIALECTS[usize::from(kind & 3 | kind >> 4 & 4)];
     let options = DeltaOptions {
         content_type: (kind & 4 != 0).then(|| "text/html".to_owned()),
         status: if kind & 8 == 0 { 200 } else { 404 },
@@ -16,18 +18,94 @@ pub fn check(data: &[u8]) {
     };
     let (sizes, reply) = sizes(data);
     let complete = kind & 32 == 0;
-    let whole = decode(dialect, &options, &[reply], complete);
     let cut = reads(reply, sizes);
-    let outcome = decode(dialect, &options, &cut, complete);
-    assert_eq!(outcome, whole, "{dialect:?} {options:?} complete: {complete}: {cut:?}");
+    let told = || format!("{dialect:?} {options:?} complete: {complete}: {cut:?}");
+    let whole = decode(dialect, &options, &[reply], complete, Texts(Vec::new()));
+    assert_eq!(decode(dialect, &options, &cut, complete, Texts(Vec::new())), whole, "{}", told());
+    let of_everything = decode(dialect, &options, &[reply], complete, Everything::default());
+    assert_eq!(decode(dialect, &options, &cut, complete, Everything::default()), of_everything, "{}", told());
+    assert_eq!(Outcome { rest: Vec::new(), ..of_everything }, whole, "{}", told());
 }
 
-const DIALECTS: [Dialect; 4] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit, Dialect::Text];
+const DIALECTS: [Dialect; 8] = [
+    Dialect::OpenAi,
+    Dialect::AiPower,
+    Dialect::AiPkit,
+    Dialect::Text,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Ollama,
+    Dialect::OpenAiResponses,
+];
+
+/// What a sink was given.
+trait Taken: DeltaSink {
+    /// The texts, and what else there was, each with how many texts came before it.
+    fn taken(&self) -> (&[String], &[(usize, String)]);
+}
+
+struct Texts(Vec<String>);
+
+impl DeltaSink for Texts {
+    fn text(&mut self, delta: &str) {
+        assert!(!delta.is_empty());
+        self.0.push(delta.to_owned());
+    }
+}
+
+impl Taken for Texts {
+    fn taken(&self) -> (&[String], &[(usize, String)]) {
+        (&self.0, &[])
+    }
+}
+
+#[derive(Default)]
+struct Everything {
+    texts: Vec<String>,
+    rest: Vec<(usize, String)>,
+}
+
+impl Everything {
+    fn push(&mut self, kind: &str, delta: &str) {
+        assert!(!delta.is_empty());
+        self.rest.push((self.texts.len(), format!("{kind} {delta}")));
+    }
+}
+
+impl DeltaSink for Everything {
+    fn text(&mut self, delta: &str) {
+        assert!(!delta.is_empty());
+        self.texts.push(delta.to_owned());
+    }
+
+    fn wants_everything(&self) -> bool {
+        true
+    }
+
+    fn reasoning(&mut self, delta: &str) {
+        self.push("reasoning", delta);
+    }
+
+    fn refusal(&mut self, delta: &str) {
+        self.push("refusal", delta);
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        self.push("tool call", &format!("{piece:?}"));
+    }
+}
+
+impl Taken for Everything {
+    fn taken(&self) -> (&[String], &[(usize, String)]) {
+        (&self.texts, &self.rest)
+    }
+}
 
 /// All that must not depend on the cuts; of a `text` reply the number of deltas does.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     deltas: Vec<String>,
+    rest: Vec<(usize, String)>,
     events: u64,
     bad_events: u64,
     end: End,
@@ -37,17 +115,17 @@ struct Outcome {
     told: String,
 }
 
-fn decode(dialect: Dialect, options: &DeltaOptions, reads: &[&[u8]], complete: bool) -> Outcome {
+fn decode(dialect: Dialect, options: &DeltaOptions, reads: &[&[u8]], complete: bool, mut sink: impl Taken) -> Outcome {
     let mut decoder = DeltaDecoder::new(dialect, options.clone());
-    let mut deltas = Vec::new();
     for read in reads {
-        let (count, was_open) = (deltas.len(), decoder.end() == End::Open);
-        decoder.feed(read, &mut deltas);
-        assert!(was_open || count == deltas.len(), "a delta after the end: {reads:?}");
+        let counts = |sink: &dyn Taken| (sink.taken().0.len(), sink.taken().1.len());
+        let (count, was_open) = (counts(&sink), decoder.end() == End::Open);
+        decoder.feed(read, &mut sink);
+        assert!(was_open || count == counts(&sink), "a delta after the end: {reads:?}");
     }
-    decoder.close(complete, &mut deltas);
+    decoder.close(complete, &mut sink);
+    let (deltas, rest) = sink.taken();
     assert_ne!(decoder.end(), End::Open);
-    assert!(deltas.iter().all(|delta| !delta.is_empty()));
     assert_eq!(decoder.error().is_some(), matches!(decoder.end(), End::Truncated | End::Failed));
     assert!(decoder.error().is_none_or(|error| !error.message.trim().is_empty()));
     let is_text = dialect == Dialect::Text;
@@ -64,6 +142,7 @@ fn decode(dialect: Dialect, options: &DeltaOptions, reads: &[&[u8]], complete: b
             decoder.ids(),
             decoder.framing()
         ),
-        deltas: if is_text { vec![deltas.concat()] } else { deltas },
+        deltas: if is_text { vec![deltas.concat()] } else { deltas.to_vec() },
+        rest: rest.to_vec(),
     }
 }
