@@ -398,6 +398,9 @@ impl Events {
                 reader.read_raw(&event, memory.as_mut(), reply, &mut scratch, sink);
                 if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
         }
     }
 
