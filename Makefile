@@ -8,7 +8,8 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 NPM := $(shell command -v npm)
 
 .PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint lint-workflows deny format wheel sdist wheels \
+	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint \
+	lint-workflows deny format wheel sdist wheels \
 	wheels-check wheels-try clean
 
 all: lint test
@@ -34,6 +35,7 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --locked --package tailrace-core
+	cargo test --locked --package tailrace-core-tests --no-default-features --test interface
 	cargo test --locked --package tailrace-core --package tailrace-core-tests --all-features
 
 test-python: $(VENV)/.built

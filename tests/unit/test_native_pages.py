@@ -152,6 +152,20 @@ def test_tokens_raise_what_is_wrong() -> None:
         _ = scanner.close().tokens
 
 
+def test_a_page_of_more_widgets_than_are_kept() -> None:
+    others = SECOND * 1024
+    page = scan_page(others)
+    assert len(page.widgets) == 1024
+    assert page.tokens == scan_page(SECOND).tokens
+    full = scan_page(others + SECOND)
+    assert (full.widgets, full.tokens) == (page.widgets, page.tokens)
+    scanner = PageScanner(bot_id="4")
+    assert scanner.feed(others) is False
+    assert scanner.feed(WIDGET) is True
+    with pytest.raises(LimitExceeded, match="the page shows more than 1024 chat widgets"):
+        _ = scanner.close().tokens
+
+
 def test_a_widget_by_id_by_name_or_the_first() -> None:
     page = scan_page(WIDGET + SECOND)
     assert page.widget().bot_id == "4"

@@ -5,10 +5,10 @@ Nothing here decodes: the cases say what comes of which bytes, and any decoder c
 
 from __future__ import annotations
 
-from tailrace.conformance.calling import Answer, Event, EventDecode, TextDecode, calling
+from tailrace.conformance.callables import Answer, Event, EventDecode, TextDecode, calling
 from tailrace.conformance.judging import Break, Report, Verdict, check, judge
 from tailrace.conformance.program import Program
-from tailrace.conformance.rules import CLAIMS, Case, Kind, Level, Rule, rules
+from tailrace.conformance.rulebook import CLAIMS, Case, Kind, Level, Rule, rules
 from tailrace.conformance.serving import serve
 
 __all__ = [

@@ -14,11 +14,11 @@ from tailrace.conformance.child import NoDecoderError, named
 from tailrace.conformance.judging import judge
 from tailrace.conformance.printing import as_json, listed, printed
 from tailrace.conformance.program import Program, ProgramError
-from tailrace.conformance.rules import CLAIMS, LEVELS, rules
+from tailrace.conformance.rulebook import CLAIMS, LEVELS, rules
 
 if TYPE_CHECKING:
     from tailrace.conformance.judging import Report
-    from tailrace.conformance.rules import Kind, Rule
+    from tailrace.conformance.rulebook import Kind, Rule
 
 __all__ = ["main"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from tailrace.conformance.calling import calling
+from tailrace.conformance.callables import calling
 from tailrace.conformance.program import GivenUpError
-from tailrace.conformance.rules import DEFAULT_CLAIMS, rules
+from tailrace.conformance.rulebook import DEFAULT_CLAIMS, rules
 from tailrace.conformance.splits import splits, with_fewer_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailrace.conformance.calling import Answer, Ask, EventDecode, TextDecode
-    from tailrace.conformance.rules import Case, Kind, Rule
+    from tailrace.conformance.callables import Answer, Ask, EventDecode, TextDecode
+    from tailrace.conformance.rulebook import Case, Kind, Rule
     from tailrace.conformance.splits import Split
 
 __all__ = ["Break", "Report", "State", "Verdict", "check", "judge"]

@@ -11,18 +11,19 @@ import base64
 import json
 import os
 import signal
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from tailrace.conformance.calling import Answer, WrongAnswerError, shaped
-from tailrace.conformance.rules import CLAIMS, DEFAULT_CLAIMS
+from tailrace.conformance.callables import Answer, WrongAnswerError, shaped
+from tailrace.conformance.rulebook import CLAIMS, DEFAULT_CLAIMS
 from tailrace.conformance.serving import ITEMS, PROTOCOL, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from tailrace.conformance.rules import Kind
+    from tailrace.conformance.rulebook import Kind
 
 __all__ = ["RESTARTS", "GivenUpError", "Program", "ProgramError"]
 
@@ -126,7 +127,7 @@ class Program:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=MAX_LINE,
-                start_new_session=os.name == "posix",
+                start_new_session=sys.platform != "win32",
             )
         except OSError as error:
             raise ProgramError(f"{self.name}: {error.strerror or error}") from None
@@ -208,7 +209,7 @@ def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return  # its number may be another's by now
     try:
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()

@@ -8,13 +8,13 @@ import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from tailrace.conformance.calling import calling
+from tailrace.conformance.callables import calling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tailrace.conformance.calling import Answer
-    from tailrace.conformance.rules import Kind
+    from tailrace.conformance.callables import Answer
+    from tailrace.conformance.rulebook import Kind
 
 __all__ = ["ITEMS", "PROTOCOL", "VERSION", "serve"]
 

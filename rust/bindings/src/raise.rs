@@ -47,7 +47,7 @@ pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
             Ok(error) => PyErr::from_value(error),
             Err(error) => error,
         },
-        PageProblem::Limit(_) => limit_exceeded(py, &problem.to_string()),
+        PageProblem::Limit(_) | PageProblem::TooManyWidgets => limit_exceeded(py, &problem.to_string()),
         _ => named(py, "TokenNotFoundError", problem.as_str()),
     }
 }

@@ -21,7 +21,7 @@ pub fn run(input: impl BufRead, mut output: impl Write) -> Result<(), Box<dyn Er
     let Some(hello) = lines.next().transpose()? else { return Ok(()) };
     let (answer, claims): (Answer, _) = match hello["kind"].as_str() {
         Some("sse") => (answer_events, json!(["types", "ids", "retry", "limits"])),
-        Some("deltas") => (answer_text, json!(["ends", "bodies", "limits"])),
+        Some("deltas") => (answer_text, json!(["ends", "bodies", "choices", "completions", "limits"])),
         _ => return Err("the greeting names no kind of decoder".into()),
     };
     say(&json!({"tailrace-conformance": 1, "name": "tailrace-core", "claims": claims}), &mut output)?;

@@ -9,6 +9,10 @@ pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a page looked at by default: 4 MiB.
 pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Chat widgets of one page: 1,024. In memory one is many times its tag.
+#[cfg(feature = "sites")]
+pub(crate) const MAX_WIDGETS: usize = 1024;
+
 /// Open containers of one JSON text: 200 pass, the next one is an error.
 pub const MAX_JSON_DEPTH: usize = 200;
 

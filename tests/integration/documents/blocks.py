@@ -23,7 +23,7 @@ FENCE = re.compile(
     r"|^<!-- given:\n(?P<given>.*?)^-->$",
     re.MULTILINE | re.DOTALL,
 )
-_FILE_NAME = re.compile(r"# ((?:[\w-]+/)*[\w-]+\.[a-z]+)\n")
+_FILE_NAME = re.compile(r"(?:#|//) ((?:[\w-]+/)*[\w-]+\.[a-z]+)\n")
 
 
 @dataclass(frozen=True)

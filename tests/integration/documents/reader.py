@@ -56,6 +56,8 @@ class Reader:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(chdir(self._folder))
+        self._stack.enter_context(patch.object(sys, "path", [str(self._folder), *sys.path]))
+        self._stack.callback(self._forget_modules)
         self._stack.enter_context(patch.dict(os.environ, self._environment, clear=True))
         self._stack.enter_context(self._prompt)
         return self
@@ -65,6 +67,16 @@ class Reader:
     ) -> None:
         self._names.clear()
         self._stack.close()
+
+    def _forget_modules(self) -> None:
+        """Leave no file of the page's imported: the next page may have another of that name."""
+        of_the_page = [
+            name
+            for name, module in sys.modules.items()
+            if (getattr(module, "__file__", None) or "").startswith(str(self._folder))
+        ]
+        for name in of_the_page:
+            del sys.modules[name]
 
     def follow(self, blocks: Iterable[Block]) -> None:
         """Do what each block says, and compare what it shows with what is seen."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Sequence
 
 __all__ = ["DONE", "FRAMINGS", "ReplyServer", "delta", "serving"]
@@ -78,6 +79,7 @@ async def serving(
     headers: str = "Content-Type: text/event-stream\r\n",
     cut: bool = False,
     held: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ReplyServer]:
     """Serve `parts`: `held`, each but the first waits for `go_on`. `cut`: close before the reply is whole."""
     server = ReplyServer()
@@ -110,8 +112,8 @@ async def serving(
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answering.append(asyncio.ensure_future(answer(reader, writer)))
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    server.url = "http://{}:{}/".format(*listening.sockets[0].getsockname())
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server.url = "{}://{}:{}/".format("https" if tls else "http", *listening.sockets[0].getsockname())
     try:
         yield server
     finally:

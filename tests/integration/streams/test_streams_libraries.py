@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import urllib.error
 import urllib.request
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -15,6 +16,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+import trustme
 import urllib3
 from reply_server import DONE, FRAMINGS, delta, serving
 
@@ -23,6 +25,7 @@ from tailrace.errors import InvalidRequestError, RateLimitError, ReplyBrokenErro
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from reply_server import ReplyServer
 
@@ -239,6 +242,28 @@ async def test_a_read_that_is_cancelled_closes_the_connection(opened: Any) -> No
         with pytest.raises(asyncio.CancelledError):
             await reading
         await server.left.wait()
+
+
+async def test_a_thread_that_waits_for_tls_is_woken_too(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    servers, clients = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(servers)
+    authority.configure_trust(clients)
+    with requests.Session() as session, httpx.Client(trust_env=False, timeout=60, verify=clients) as client:
+        session.trust_env = False
+        session.verify = str(tmp_path / "authority.pem")
+        for get in (
+            partial(session.get, stream=True),
+            lambda url: client.send(client.build_request("GET", url), stream=True),
+        ):
+            async with serving(*HELLO, held=True, tls=servers) as server:
+                deltas = stream_deltas(await asyncio.to_thread(get, server.url))
+                assert await anext(deltas) == "Hel"
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await anext(deltas)
+                await server.left.wait()
 
 
 @blocking

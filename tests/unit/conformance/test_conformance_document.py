@@ -1,44 +1,30 @@
-"""docs/conformance.md: its examples run and print what it shows, and its tables are those of the results beside it."""
+"""docs/conformance.md: its program in another language runs, and its tables are those of the results beside it."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from blocks import blocks_of
 
-from conformance import PEERS, page
+from conformance import PAGE, PEERS, RAW, page
 from tailrace.conformance import rules
 
-DOCS = Path(__file__).parents[3] / "docs"
-TEXT = (DOCS / "conformance.md").read_text("utf-8")
-RESULTS: dict[str, Any] = json.loads((DOCS / "conformance.json").read_text("utf-8"))
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def block(beginning: str) -> str:
-    [found] = [text for _, text in FENCE.findall(TEXT) if text.startswith(beginning)]
-    return str(found)
-
-
-def test_the_decoder_in_python_gets_what_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "my_decoder.py").write_text(block("# my_decoder.py"), "utf-8")
-    command, _, shown = block("$ python -m").partition("\n")
-    words = [sys.executable, *shlex.split(command.removeprefix("$ "))[1:]]
-    run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - the document's
-    printed = "\n".join(line.rstrip() for line in run.stdout.splitlines()) + "\n"
-    assert (run.returncode, run.stderr, printed) == (1, "", shown)
+TEXT = PAGE.read_text("utf-8")
+RESULTS: dict[str, Any] = json.loads(RAW.read_text("utf-8"))
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 def test_the_decoder_in_another_language_is_asked(tmp_path: Path) -> None:
-    (tmp_path / "my_decoder.mjs").write_text(block("// my_decoder.mjs"), "utf-8")
+    [program] = [block.text for block in blocks_of(PAGE) if block.language == "js"]
+    (tmp_path / "my_decoder.mjs").write_text(program, "utf-8")
     words = [sys.executable, "-m", "tailrace.conformance", "sse", "--json", "--program", "node", "my_decoder.mjs"]
     run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - the document's
     told = json.loads(run.stdout)

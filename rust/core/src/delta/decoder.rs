@@ -98,7 +98,8 @@ enum EventReader {
     OpenAi,
     AiPower(AiPower),
     AiPkit,
-    Anthropic(Anthropic),
+    /// Apart: it would make all of them larger.
+    Anthropic(Box<Anthropic>),
     Gemini(Gemini),
     Ollama(Ollama),
     Responses,
@@ -482,7 +483,7 @@ impl EventReader {
         match dialect {
             Dialect::AiPower => Self::AiPower(AiPower::default()),
             Dialect::AiPkit => Self::AiPkit,
-            Dialect::Anthropic => Self::Anthropic(Anthropic::default()),
+            Dialect::Anthropic => Self::Anthropic(Box::default()),
             Dialect::Gemini => Self::Gemini(Gemini::default()),
             Dialect::Ollama => Self::Ollama(Ollama::default()),
             Dialect::OpenAiResponses => Self::Responses,

@@ -100,7 +100,8 @@ pub struct UnknownDialect;
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.as_str()).collect();
-        write!(f, "the decoder dialects are {}", names.join(", "))
+        let (last, others) = names.split_last().unwrap_or((&"", &[]));
+        write!(f, "the decoder dialects are {} and {last}", others.join(", "))
     }
 }
 

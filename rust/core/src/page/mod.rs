@@ -17,7 +17,7 @@ mod widget;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES};
+use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES, MAX_WIDGETS};
 
 use attributes::Tag;
 use challenge::Signs;
@@ -65,6 +65,8 @@ pub enum PageProblem {
     Challenge,
     /// The page goes on after the limit, and no widget before it was complete.
     Limit(LimitExceeded),
+    /// The page shows more than 1,024 widgets, and what was asked for is none of these.
+    TooManyWidgets,
 }
 
 impl PageProblem {
@@ -78,6 +80,7 @@ impl PageProblem {
             Self::InvalidPostId => "invalid_post_id",
             Self::Challenge => "challenge",
             Self::Limit(_) => "limit",
+            Self::TooManyWidgets => "too_many_widgets",
         }
     }
 }
@@ -92,6 +95,7 @@ impl fmt::Display for PageProblem {
             Self::InvalidPostId => "the page's post id is not a number",
             Self::Challenge => "the page is a challenge meant for a browser",
             Self::Limit(limit) => return limit.fmt(f),
+            Self::TooManyWidgets => return write!(f, "the page shows more than {MAX_WIDGETS} chat widgets"),
         })
     }
 }
@@ -262,7 +266,7 @@ impl PageScanner {
         Self { tokenizer: Tokenizer::new(), reading: Reading::new(options), room, end: None }
     }
 
-    /// Takes the next bytes. True: stop reading, what was asked for is there or the limit was passed.
+    /// Takes the next bytes. True: stop reading, what was asked for is there or a limit was passed.
     ///
     /// Nothing after the stopping point is looked at, neither in this read nor in later ones.
     pub fn feed(&mut self, data: &[u8]) -> bool {
@@ -291,6 +295,8 @@ impl PageScanner {
 struct Reading {
     options: ScanOptions,
     widgets: Vec<ChatWidget>,
+    /// There is one more than may be kept.
+    too_many: bool,
     /// The widget whose tokens are the page's.
     chosen: Option<usize>,
     fallback: Fallback,
@@ -306,6 +312,7 @@ impl Reading {
         Self {
             options,
             widgets: Vec::new(),
+            too_many: false,
             chosen: None,
             fallback: Fallback::default(),
             signs: Signs::default(),
@@ -335,6 +342,10 @@ impl Reading {
     }
 
     fn widget(&mut self, widget: ChatWidget) {
+        self.too_many = self.widgets.len() == MAX_WIDGETS;
+        if self.too_many {
+            return;
+        }
         let wanted = self.options.bot_id.as_ref().is_none_or(|bot_id| *bot_id == widget.bot_id);
         if self.chosen.is_none() && wanted && widget.tokens().is_some() {
             self.chosen = Some(self.widgets.len());
@@ -351,6 +362,9 @@ impl Reading {
     }
 
     fn flow(&self) -> ControlFlow<()> {
+        if self.too_many {
+            return ControlFlow::Break(());
+        }
         let Some(widget) = self.chosen.and_then(|index| self.widgets.get(index)) else {
             return ControlFlow::Continue(());
         };
@@ -390,6 +404,9 @@ impl Reading {
         if over_limit {
             let bytes = self.options.max_page_bytes;
             return Err(PageProblem::Limit(LimitExceeded { limit: Limit::Page, bytes }));
+        }
+        if self.too_many {
+            return Err(PageProblem::TooManyWidgets);
         }
         if challenge {
             return Err(PageProblem::Challenge);

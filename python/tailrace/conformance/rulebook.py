@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.conformance.calling import Event
+    from tailrace.conformance.callables import Event
 
 __all__ = ["CLAIMS", "DEFAULT_CLAIMS", "LEVELS", "Case", "Failure", "Kind", "Level", "Rule", "rules"]
 

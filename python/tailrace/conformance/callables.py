@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from tailrace.conformance.rules import Kind
+    from tailrace.conformance.rulebook import Kind
 
 __all__ = ["Answer", "Ask", "Chunks", "Event", "EventDecode", "TextDecode", "WrongAnswerError", "calling", "shaped"]
 
