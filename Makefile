@@ -35,6 +35,7 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --locked --package tailrace-core
+	cargo test --locked --package tailrace-core-tests --no-default-features --test interface
 	cargo test --locked --package tailrace-core --package tailrace-core-tests --all-features
 
 test-python: $(VENV)/.built

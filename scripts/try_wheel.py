@@ -28,7 +28,9 @@ if sys.platform != "win32":  # they count this process's sockets in /dev/fd
 
 EXTRAS = "gateway,impersonate,socks"
 
-LEFT_OUT = shutil.ignore_patterns(".*", "python", "rust", "target", "dist", "node_modules", "__pycache__", "results")
+LEFT_OUT = shutil.ignore_patterns(
+    ".*", "python", "rust", "target", "dist", "node_modules", "__pycache__", "_build", "results"
+)
 NOT_NEEDED = {"playwright"}  # of the tests in a browser, which need the checkout
 
 

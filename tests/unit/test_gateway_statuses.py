@@ -35,6 +35,7 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (errors.ModelNotFoundError("no model"), 404, "invalid_request_error", "model_not_found", "false"),
     (errors.ModelNotSupportedError("no model"), 404, "invalid_request_error", "model_not_found", "false"),
     (errors.RecordingError("no recording"), 400, "invalid_request_error", None, "false"),
+    (errors.ArchiveError("no archive"), 400, "invalid_request_error", None, "false"),
     (PROFILE, 503, "upstream_error", "site_not_set_up", "false"),
     (errors.MissingRequirementsError("the extra"), 503, "upstream_error", "site_not_set_up", "false"),
     (errors.TimeoutError("connect", 3), 504, "upstream_error", "timeout", "true"),

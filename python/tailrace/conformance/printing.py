@@ -60,17 +60,17 @@ def _print_breaks(console: Console, verdict: Verdict) -> None:
     console.print(Text(f"\n{verdict.rule.id}: {verdict.rule.says}", style="bold"), soft_wrap=True)
     console.print(Text(f"  source    {_source(verdict.rule)}"), soft_wrap=True)
     for broken in verdict.breaks:
-        rows = [("case", broken.case.name), ("reads", " ".join(map(repr, broken.split)))]
-        if broken.lost is not None:
-            rows.append(("no answer", broken.lost))
-        else:
-            rows += [("expected", _shown(broken.expected)), ("got", _shown(broken.got))]
+        rows = [
+            ("case", broken.case.name),
+            ("reads", " ".join(map(repr, broken.split))),
+            ("expected", _shown(broken.expected)),
+            ("got", broken.lost or _shown(broken.got)),
+        ]
         if broken.failure is not None:
             rows.append(("failure", broken.failure))
         for what, value in rows:
             console.print(Text(f"  {what:<9} {_short(value)}"), soft_wrap=True)
-    others = len(verdict.rule.cases) - len(verdict.breaks)
-    console.print(f"  {others} of its {len(verdict.rule.cases)} cases kept")
+    console.print(f"  {len(verdict.breaks)} of its {len(verdict.rule.cases)} cases broken")
 
 
 def counted(report: Report) -> dict[str, dict[str, int]]:

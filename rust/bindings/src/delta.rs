@@ -179,12 +179,19 @@ struct Joined<'py> {
 /// Bytes collected at most.
 const COLLECTED_BYTES: usize = 16 * 1024;
 
+/// A first delta of more bytes is not collected: mostly it is the only one of its read.
+const ALONE_BYTES: usize = 256;
+
 /// Bytes of a stream for one of its text, as chat services write it: what a text may need at first.
 pub const BYTES_A_CHARACTER: usize = 16;
 
 impl<'py> Joined<'py> {
     fn new(py: Python<'py>, expected: usize) -> Self {
         Self { py, collected: String::with_capacity(expected.min(COLLECTED_BYTES)), text: Ok(None) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.collected.is_empty() && matches!(self.text, Ok(None))
     }
 
     fn hand_over(&mut self) {
@@ -214,11 +221,11 @@ impl<'py> Joined<'py> {
 
 impl DeltaSink for Joined<'_> {
     fn text(&mut self, text: &str) {
-        if self.collected.len() + text.len() <= COLLECTED_BYTES {
-            return self.collected.push_str(text);
+        let is_long = text.len() > ALONE_BYTES && (text.len() > COLLECTED_BYTES || self.is_empty());
+        if is_long || self.collected.len() + text.len() > COLLECTED_BYTES {
+            self.hand_over();
         }
-        self.hand_over();
-        if text.len() > COLLECTED_BYTES {
+        if is_long {
             self.join(string(self.py, text));
         } else {
             self.collected.push_str(text);

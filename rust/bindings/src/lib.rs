@@ -41,6 +41,6 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("DIALECTS", PyTuple::new(module.py(), Dialect::ALL.map(Dialect::as_str))?)
+        module.add("DIALECTS", PyTuple::new(module.py(), Dialect::ALL.iter().map(|dialect| dialect.as_str()))?)
     }
 }

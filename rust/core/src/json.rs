@@ -415,14 +415,19 @@ impl<'a> Text<'a> {
 
     /// Where the string stands in `whole`, when that is the text it was read from.
     pub(crate) fn place_in(self, whole: &str) -> Option<Range<usize>> {
-        let start = self.raw.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
-        let place = start..start.checked_add(self.raw.len())?;
-        (place.end <= whole.len()).then_some(place)
+        place_in(self.raw, whole)
     }
 
     fn is_escaped(self) -> bool {
         self.plain < self.raw.len()
     }
+}
+
+/// Where a part stands in the text it was taken from.
+pub(crate) fn place_in(part: &str, whole: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    let place = start..start.checked_add(part.len())?;
+    (place.end <= whole.len()).then_some(place)
 }
 
 impl PartialEq<str> for Text<'_> {

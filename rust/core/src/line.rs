@@ -8,6 +8,9 @@ use memchr::memchr2;
 /// The byte order mark in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Bytes of it, all of which have been seen, or none will be.
+const PAST_MARK: u8 = 3;
+
 /// Bytes that end a line and are an empty one, at most: CRLF twice.
 pub(crate) const LONGEST_END: usize = 4;
 
@@ -28,7 +31,7 @@ pub(crate) struct Piece<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LineSplitter {
     /// Bytes of a byte order mark seen at the start; all of them also stands for "past the start".
-    mark: usize,
+    mark: u8,
     /// The last byte was a CR, so that a LF belongs to the same line end.
     after_return: bool,
 }
@@ -66,14 +69,14 @@ impl LineSplitter {
 
     /// Whether a byte order mark would no longer be one.
     pub(crate) fn is_past_mark(&self) -> bool {
-        self.mark == BYTE_ORDER_MARK.len()
+        self.mark == PAST_MARK
     }
 
     /// Drops the byte order mark; a beginning of one that turns out to be something else is given out after all.
     fn start(&mut self, input: &mut &[u8]) -> Option<Piece<'static>> {
         while let Some(&byte) = input.first() {
-            if byte != BYTE_ORDER_MARK[self.mark] {
-                let seen = std::mem::replace(&mut self.mark, BYTE_ORDER_MARK.len());
+            if byte != BYTE_ORDER_MARK[usize::from(self.mark)] {
+                let seen = usize::from(std::mem::replace(&mut self.mark, PAST_MARK));
                 return (seen > 0).then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
             }
             *input = &input[1..];

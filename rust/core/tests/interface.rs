@@ -20,12 +20,9 @@ use std::fs;
 use std::path::Path;
 
 use tailrace_core::{
-    ChatWidget, ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Event,
-    EventDecoder, Framing, Ids, Limit, LimitExceeded, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens,
-    Placement, ReplyError, ScanOptions, UnknownDialect, Usage, WidgetKind,
+    ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Event, EventDecoder,
+    Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall, UnknownDialect, Usage,
 };
-
-fn crosses_threads<T: Send + Sync + Unpin + Debug>() {}
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
 
@@ -35,21 +32,30 @@ fn is_error<T: Error + Clone + Eq + Send + Sync + 'static>() {}
 
 #[test]
 fn types_have_the_traits_that_users_expect() {
-    crosses_threads::<PageScanner>();
-    is_value::<(EventDecoder, DeltaDecoder, ChunkEncoder, Page)>();
-    is_value::<(Event<'_>, ChunkFields<'_>, DeltaOptions, ScanOptions)>();
-    is_value::<(Ids, Usage, Limit, ChatWidget, PageTokens)>();
+    is_value::<(EventDecoder, DeltaDecoder, ChunkEncoder)>();
+    is_value::<(Event<'_>, ToolCall<'_>, ChunkFields<'_>, DeltaOptions, Ids, Usage, Limit)>();
     is_name::<Dialect>();
     is_name::<End>();
     is_name::<ErrorKind>();
     is_name::<Framing>();
-    is_name::<Placement>();
-    is_name::<WidgetKind>();
     is_error::<LimitExceeded>();
-    is_error::<NoSuchWidget>();
-    is_error::<PageProblem>();
     is_error::<ReplyError>();
     is_error::<UnknownDialect>();
+}
+
+#[cfg(feature = "sites")]
+#[test]
+fn so_have_the_types_of_pages() {
+    use tailrace_core::{ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, ScanOptions};
+
+    fn crosses_threads<T: Send + Sync + Unpin + Debug>() {}
+
+    crosses_threads::<PageScanner>();
+    is_value::<(Page, ScanOptions, ChatWidget, PageTokens)>();
+    is_name::<tailrace_core::Placement>();
+    is_name::<tailrace_core::WidgetKind>();
+    is_error::<NoSuchWidget>();
+    is_error::<PageProblem>();
 }
 
 const REPLY: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n\

@@ -34,7 +34,7 @@ data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text
     (
         Dialect::OpenAiResponses,
         r#"event: response.output_text.delta
-data: {"type":"response.output_text.delta","item_id":"m","output_index":0,"delta":"@","logprobs":[],"pad":"x7Q"}"#,
+data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"m","output_index":0,"delta":"@","logprobs":[],"pad":"x7Q"}"#,
     ),
     (
         Dialect::Gemini,
@@ -56,7 +56,9 @@ const API_CHANGES: &[(&str, &[u8])] = &[
     ("\"index\":0}", b"\"finishReason\":\"STOP\"}"), ("\"pad\":\"x7Q\"", b"\"usageMetadata\":{}"), ("\"pad\":\"x7Q\"", b"\"promptFeedback\":{\"blockReason\":\"b\"}"),
     ("\"done\":false", b"\"done\":true"), ("\"done\":false", b"\"done\":false,\"thinking\":\"t\""), ("\"content\":\"@\"", b"\"content\":\"@\",\"thinking\":\"t\""),
     ("\"content\":\"@\"", b"\"content\":\"@\",\"tool_calls\":[{}]"), ("\"pad\"", b"\"message\""), ("\"created_at\"", b"\"thinking\""), ("\"created_at\"", b"\"response\""),
-    ("\"created_at\"", b"\"done_reason\""), ("\"m\"", b"\"\""), ("\"pad\"", b"\"thinking\""), ("\"pad\":\"x7Q\"", b"\"message\":{}"), ("\"pad\":\"x7Q\"", b"\"pad\":[\"}\",\"]\"]"),
+    ("\"created_at\"", b"\"done_reason\""),
+    ("number\":7", b"number\":8"), ("number\":7", b"number\":07"), ("number\":7", b"number\":0"), ("number\":7", b"number\":1234567890123456789012345"), ("number\":7", b"number\":"),
+    ("number\":7", b"number\":-7"), ("number\":7", b"number\":7.5"), ("number\":7", b"number\":7e1"), ("number\":7", b"number\":\"7\""), ("number\":7", b"number\": 7"), ("\"m\"", b"\"\""), ("\"pad\"", b"\"thinking\""), ("\"pad\":\"x7Q\"", b"\"message\":{}"), ("\"pad\":\"x7Q\"", b"\"pad\":[\"}\",\"]\"]"),
 ];
 
 /// What may change from one event to the next: a place in it, and what stands there then.
@@ -179,7 +181,8 @@ fn is_read_as_by_the_reference(dialect: Dialect, event: &str, (from, to): (&str,
     let Some(mut changed) = change(event.as_bytes(), from, to) else { return };
     changed.extend(b"\n\n");
     // Learnt, repeated, changed, as before; then changed long enough to be learnt itself.
-    let usual = ["a", "b c", "d"].map(|content| say(event, content)).concat();
+    let usual = [("a", ":9,"), ("b c", ":10,"), ("d", ":11,")];
+    let usual = usual.map(|(content, number)| say(&event.replace(":7,", number), content)).concat();
     let end = b"data: [DONE]\n\n".to_vec();
     let stream = [usual.clone(), changed.clone(), say(event, "e"), changed.repeat(4), usual, end].concat();
     let expected = reference(dialect, [&stream[..]]);
@@ -235,7 +238,10 @@ fn events_that_repeat_are_not_read_in_full() {
 #[test]
 fn events_of_an_api_of_its_own_that_repeat_are_not_read_in_full() {
     for (dialect, event) in API_EVENTS {
-        let events = (0..100).map(|number| say(&event.replace("x7Q", &format!("x{number}")), "a\\n"));
+        let events = (0..100).map(|number| {
+            let event = event.replace("x7Q", &format!("x{number}"));
+            say(&event.replace(":7,", &format!(":{number},")), "a\\n")
+        });
         let stream = events.collect::<Vec<_>>().concat();
         for size in [1, 7, 100, 1400, stream.len()] {
             let (outcome, repeated) = read(remembering(dialect), stream.chunks(size));

@@ -37,7 +37,8 @@ fn a_stream_that_rests_between_two_events_holds_less_than_a_kilobyte() {
     let reads: Vec<&[u8]> =
         vec![small.as_bytes(), small.as_bytes(), &large.as_bytes()[..cut], &large.as_bytes()[cut..], small.as_bytes()];
     let (decoder, held, _) = held(|| fed(Dialect::OpenAi, &reads));
-    let size = size_of_val(&decoder);
+    // Another language's object around it takes some bytes, too.
+    let size = size_of_val(&decoder) + 32;
     assert!(size + held <= 1024, "{size} + {held} bytes");
 }
 

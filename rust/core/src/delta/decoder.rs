@@ -98,7 +98,8 @@ enum EventReader {
     OpenAi,
     AiPower(AiPower),
     AiPkit,
-    Anthropic(Anthropic),
+    /// Apart: it would make all of them larger.
+    Anthropic(Box<Anthropic>),
     Gemini(Gemini),
     Ollama(Ollama),
     Responses,
@@ -482,7 +483,7 @@ impl EventReader {
         match dialect {
             Dialect::AiPower => Self::AiPower(AiPower::default()),
             Dialect::AiPkit => Self::AiPkit,
-            Dialect::Anthropic => Self::Anthropic(Anthropic::default()),
+            Dialect::Anthropic => Self::Anthropic(Box::default()),
             Dialect::Gemini => Self::Gemini(Gemini::default()),
             Dialect::Ollama => Self::Ollama(Ollama::default()),
             Dialect::OpenAiResponses => Self::Responses,
@@ -507,7 +508,7 @@ impl EventReader {
         let content = self.read(&event.with_data(&data), reply, &mut scratch.escaped, sink);
         // What had to be mended is not what the next event will be compared with.
         if let (Some(memory), Some(content), Cow::Borrowed(data)) = (memory, content, &data) {
-            memory.learn(data, content, |key| self.matters(key, &reply.ids));
+            memory.learn(data, content, |key, kind| self.matters(key, kind, &reply.ids));
         }
     }
 
@@ -542,7 +543,11 @@ impl EventReader {
     }
 
     /// Whether the value of a key of an event that can repeat can change what the event does.
-    fn matters(&self, key: Text<'_>, ids: &Ids) -> bool {
+    fn matters(&self, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {
+        // Responses number their events; of no other dialect a number is known that differs and nobody reads.
+        if kind == Kind::Number && !matches!(self, Self::Responses) {
+            return true;
+        }
         let matters = match self {
             Self::OpenAi => openai::matters(key),
             Self::AiPower(_) => ai_power::matters(key),

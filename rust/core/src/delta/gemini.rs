@@ -6,6 +6,7 @@
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::call::{Arguments, Call, read_whole};
 use super::no_answer::{fail_upstream, judge_json};

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use crate::json::{JsonError, Kind, Reader, Scratch, Text, string_content, string_end};
+use crate::json::{JsonError, Kind, Reader, Scratch, Text, place_in, string_content, string_end};
 use crate::limits::KEPT_BYTES;
 use crate::line::{LONGEST_END, line_end};
 use crate::prelude::*;
@@ -107,9 +107,9 @@ impl Memory {
         Some(content)
     }
 
-    /// Takes the layout of an event that was read in full and did nothing but add `content`. Strings among the values
-    /// of its keys may differ where `matters` is false.
-    pub(super) fn learn(&mut self, data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) {
+    /// Takes the layout of an event that was read in full and did nothing but add `content`. Strings and numbers among
+    /// the values of its keys may differ where `matters` is false.
+    pub(super) fn learn(&mut self, data: &str, content: Text<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) {
         self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
         // Where two layouts take turns, one is remembered: it is given up after two misses in a row.
         let missed = std::mem::replace(&mut self.missed, true);
@@ -147,18 +147,19 @@ struct Layout {
     any_differs: bool,
 }
 
-/// The inside of a string in `Layout::bytes`.
+/// A number or the inside of a string in `Layout::bytes`.
 #[derive(Debug, Clone)]
 struct Place {
     start: u16,
     end: u16,
+    is_number: bool,
     /// It has been found to differ, and is not compared.
     differs: bool,
 }
 
 impl Layout {
     /// The layout of an event with this data; `None` when it is not worth it.
-    fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>) -> bool) -> Option<Self> {
+    fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) -> Option<Self> {
         let content = content.place_in(data)?;
         if data.len() - content.len() > MAX_LAYOUT_BYTES {
             return None;
@@ -169,9 +170,9 @@ impl Layout {
             return None;
         }
         let mut strings = Vec::new();
-        for Range { start, end } in value_strings(data, matters).ok()?.into_iter().take(MAX_STRINGS) {
+        for (Range { start, end }, kind) in loose_values(data, matters).ok()?.into_iter().take(MAX_STRINGS) {
             let moved = if start > content.start { content.len() } else { 0 };
-            strings.push(Place::new(start - moved, end - moved)?);
+            strings.push(Place::new(start - moved, end - moved, kind)?);
         }
         let before = strings.partition_point(|place| place.start() < content.start);
         let content = content.start.try_into().ok()?;
@@ -206,7 +207,7 @@ impl Layout {
         let mut compared = part.start;
         for place in strings.iter().filter(|place| place.differs) {
             rest = rest.strip_prefix(self.bytes.get(compared..place.start())?)?;
-            rest = &rest[string_end(rest).ok()?..];
+            rest = &rest[place.length_in(rest)?..];
             compared = place.end();
         }
         rest.strip_prefix(self.bytes.get(compared..part.end)?)
@@ -232,8 +233,18 @@ impl Layout {
 }
 
 impl Place {
-    fn new(start: usize, end: usize) -> Option<Self> {
-        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, differs: false })
+    fn new(start: usize, end: usize, kind: Kind) -> Option<Self> {
+        let is_number = kind == Kind::Number;
+        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, is_number, differs: false })
+    }
+
+    /// How long another value is that stands in its place, when it is of the same kind; of numbers plain ones only.
+    fn length_in(&self, data: &[u8]) -> Option<usize> {
+        if !self.is_number {
+            return string_end(data).ok();
+        }
+        let digits = data.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (digits == 1 || digits > 1 && data[0] != b'0').then_some(digits)
     }
 
     fn start(&self) -> usize {
@@ -249,16 +260,20 @@ impl Place {
     }
 }
 
-/// The insides of the strings that are values of the object's keys, of those for which `matters` is false.
-fn value_strings(data: &str, matters: impl Fn(Text<'_>) -> bool) -> Result<Vec<Range<usize>>, JsonError> {
+/// The numbers and the insides of the strings that are values of the object's keys, of those for which `matters` is
+/// false.
+fn loose_values(data: &str, matters: impl Fn(Text<'_>, Kind) -> bool) -> Result<Vec<(Range<usize>, Kind)>, JsonError> {
     let mut found = Vec::new();
     let mut reader = Reader::new(data);
     reader.object(|key, reader| {
-        if reader.peek()? == Kind::String && !matters(key) {
-            found.extend(reader.string()?.place_in(data));
-            return Ok(());
-        }
-        reader.skip()
+        let kind = reader.peek()?;
+        let place = match kind {
+            Kind::String if !matters(key, kind) => reader.string()?.place_in(data),
+            Kind::Number if !matters(key, kind) => place_in(reader.number()?, data),
+            _ => return reader.skip(),
+        };
+        found.extend(place.map(|place| (place, kind)));
+        Ok(())
     })?;
     Ok(found)
 }

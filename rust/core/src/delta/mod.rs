@@ -52,7 +52,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &'static [Self] = &[
         Self::OpenAi,
         Self::OpenAiResponses,
         Self::Anthropic,
@@ -88,7 +88,7 @@ impl FromStr for Dialect {
     type Err = UnknownDialect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
-        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name).ok_or(UnknownDialect)
+        Self::ALL.iter().copied().find(|dialect| dialect.as_str() == name).ok_or(UnknownDialect)
     }
 }
 
@@ -99,8 +99,9 @@ pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [names @ .., last] = Dialect::ALL.map(Dialect::as_str);
-        write!(f, "the decoder dialects are {} and {last}", names.join(", "))
+        let names: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.as_str()).collect();
+        let (last, others) = names.split_last().unwrap_or((&"", &[]));
+        write!(f, "the decoder dialects are {} and {last}", others.join(", "))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::call::{Call, read_calls, read_some, read_whole};
 use super::no_answer::fail_upstream;

@@ -6,6 +6,7 @@
 use memchr::{memchr, memchr2};
 
 use crate::limits::{KEPT_BYTES, Limit, LimitExceeded};
+use crate::prelude::*;
 
 /// Splits one reply.
 #[derive(Debug, Clone)]

@@ -73,6 +73,7 @@ pub struct Ids([Option<Box<str>>; Ids::NAMES.len()]);
 
 impl Ids {
     /// The names there can be, as they stand in replies.
+    #[doc(hidden)]
     pub const NAMES: [&str; 5] = ["thread_id", "message_id", "openai_response_id", "id", "model"];
 
     /// The id of that name, if the reply gave one.
