@@ -440,7 +440,7 @@ impl EventDecoder {
     }
 
     /// The read is over. A stream that rests between two events holds no buffer.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.block.size == 0 && !self.line.started() {
             self.block.data = Vec::new();
             self.line.bytes = Vec::new();

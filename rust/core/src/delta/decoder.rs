@@ -7,7 +7,6 @@ use crate::error::{ErrorKind, ReplyError};
 use crate::event::{Event, EventDecoder, RawEvent};
 use crate::json::{JsonError, Kind, Reader, Scratch, Text};
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
-use crate::line::line_end;
 use crate::prelude::*;
 use crate::utf8::decode;
 
@@ -390,14 +389,15 @@ impl Events {
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
             let Self { decoder, reader, memory, .. } = self;
+            if bytes.is_empty() {
+                decoder.rest();
+                return Ok(());
+            }
             decoder.next(&mut bytes, |event| {
                 reply.events += 1;
                 reader.read_raw(&event, memory.as_mut(), reply, &mut scratch, sink);
                 if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
-            if bytes.is_empty() {
-                return Ok(());
-            }
         }
     }
 
@@ -418,7 +418,7 @@ impl Events {
             reply.events += 1;
             reply.deliver(content, sink);
         }
-        if memory.may_repeat(bytes) && line_end(bytes).is_none() {
+        if memory.may_repeat(bytes) {
             decoder.hold(bytes);
         }
     }

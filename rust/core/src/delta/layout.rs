@@ -91,10 +91,13 @@ impl Memory {
         input.get(..length.min(KEPT_BYTES))
     }
 
-    /// Whether an event that begins so may repeat the layout, as far as is worth knowing before more of it has come.
+    /// Whether an event that begins so, and whose line goes on, may repeat the layout, as far as is worth knowing before
+    /// more of it has come.
     pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
-        let field = &FIELD[..beginning.len().min(FIELD.len())];
-        !beginning.is_empty() && self.layout.is_some() && !self.missed && beginning.starts_with(field)
+        let Some(layout) = self.layout.as_ref().filter(|_| !self.missed && !beginning.is_empty()) else { return false };
+        let Some(value) = beginning.strip_prefix(FIELD) else { return FIELD.starts_with(beginning) };
+        // No line ends in what is remembered.
+        layout.bytes.starts_with(value.strip_prefix(b" ").unwrap_or(value)) || line_end(value).is_none()
     }
 
     /// The content of an event with this data, when it repeats the layout.
