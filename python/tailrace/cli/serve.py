@@ -210,7 +210,8 @@ def _introduce(settings: Settings, catalogue: Catalogue, sockets: Sequence[socke
     for url in urls:
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")
-    click.echo(f"models    {len(catalogue.models)} at {len(catalogue.sites)} sites")
+    count = len(catalogue.sites)
+    click.echo(f"models    {len(catalogue.models)} at {count} {'site' if count == 1 else 'sites'}")
     click.echo(f"keys      {', '.join(each.name for each in settings.keys) or 'none: this machine alone may ask'}")
     click.echo("\nfrom openai import OpenAI")
     click.echo(f'client = OpenAI(base_url="{urls[0]}/v1", api_key="{key}")')

@@ -17,8 +17,8 @@ pub struct ServerSentEvent {
     event: Py<PyString>,
     /// Its data lines, joined by newlines.
     data: Py<PyString>,
-    /// The last event id in force when it was dispatched. Shared: an id stays in force, and as long as its event may
-    /// be, so can it be.
+    /// The last event id in force when it was dispatched.
+    // Shared: an id stays in force, and as long as its event may be, so can it be.
     id: Py<PyString>,
     /// The reconnection time its own block set, in milliseconds.
     retry: Option<u64>,

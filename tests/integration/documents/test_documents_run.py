@@ -59,6 +59,7 @@ def ports(replica: Replica) -> dict[str, str]:
 
 
 @for_a_unix_shell
+@pytest.mark.timeout(180)  # some pages start twenty programs, one after the other
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_does_what_it_says(page: Path, replica: Replica, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
