@@ -367,13 +367,18 @@ async def test_what_only_asyncio_can_read_says_so(opened: Any) -> None:
         assert [text async for text in deltas] == ["Hel", "lo"]
 
 
+def by_urllib3(url: str) -> urllib3.BaseHTTPResponse:
+    with urllib3.PoolManager() as pool:  # the module's own would keep the connection for as long as the process lives
+        return pool.request("GET", url)
+
+
 @pytest.mark.parametrize(
     "read",
     [
         lambda url: requests.get(url, timeout=5),
         lambda url: httpx.get(url, trust_env=False),
         lambda url: httpx2.get(url, trust_env=False),
-        lambda url: urllib3.request("GET", url),
+        by_urllib3,
     ],
 )
 async def test_a_response_that_has_been_read(read: Any) -> None:
