@@ -125,7 +125,7 @@ impl<'a> Plain<'a> {
             message: choice.and_then(|choice| choice.get("message")?.get("content")?.as_str()),
             is_wordless: choice
                 .and_then(|choice| choice.get("message").filter(|message| message.is_object()).or(choice.get("delta")))
-                .is_some_and(|message| answers_without_words(message)),
+                .is_some_and(answers_without_words),
             finish_reason: text(choice.and_then(|choice| choice.get("finish_reason"))),
             usage: chunk
                 .get("usage")
