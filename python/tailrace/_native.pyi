@@ -89,7 +89,7 @@ class Delta:
 
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
-        """What it adds to."""
+        """What it adds to: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
         """What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never is."""
@@ -227,10 +227,10 @@ class ChatWidget:
 
     @property
     def kind(self) -> Literal["ai-power", "aipkit"]:
-        """Which line of the plugin shows it."""
+        """Which line of the plugin shows it: ``ai-power`` or ``aipkit``."""
     @property
     def placement(self) -> Literal["inline", "popup"]:
-        """Part of the page, or floating over it."""
+        """Part of the page, or floating over it: ``inline`` or ``popup``."""
     @property
     def nonce(self) -> str:
         """Its nonce; empty where the tag has none that is valid. Not shown in the repr."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,26 @@ def test_the_stub_lists_what_each_class_has(name: str) -> None:
     }
     assert kind.__doc__
     assert [each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__] == []
+
+
+def documented() -> dict[str, tuple[str | None, str | None]]:
+    """By name what the stub says, which the documents show, and what `help` does."""
+    said: dict[str, tuple[str | None, str | None]] = {}
+    for name, node in stub().items():
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            said[name] = ast.get_docstring(node), getdoc(getattr(_native, name))
+        for each in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(each, ast.FunctionDef) and not each.name.startswith("_"):
+                method = getattr(getattr(_native, name), each.name)
+                said[f"{name}.{each.name}"] = ast.get_docstring(each), getdoc(method)
+    return said
+
+
+@pytest.mark.parametrize("name", documented())
+def test_the_stub_and_help_say_the_same(name: str) -> None:
+    """But for marks of code, which the two languages write otherwise."""
+    shown, told = ((text or "").replace("`", "").split() for text in documented()[name])
+    assert shown == told != []
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python")

@@ -45,15 +45,15 @@ impl Usage {
 /// One thing that a reply adds: text of the answer, or what else there is.
 #[pyclass(frozen, get_all, module = "tailrace")]
 pub struct Delta {
-    /// `text`, `reasoning`, `refusal` or `tool_call`.
+    /// What it adds to: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
-    /// What is added; for a tool call, to its arguments.
+    /// What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never is.
     text: Py<PyString>,
-    /// Which tool call it belongs to, as the API numbers them.
+    /// Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0 on.
     index: Option<u64>,
-    /// What the tool call is to be answered by, where this piece says so.
+    /// What the tool call is to be answered by; most APIs say so with a call's first piece only.
     id: Option<Py<PyString>>,
-    /// The tool's name, where this piece says so.
+    /// The tool's name, with a call's first piece.
     name: Option<Py<PyString>>,
 }
 
@@ -248,6 +248,8 @@ fn append<'py>(text: Bound<'py, PyString>, piece: &Bound<'py, PyString>) -> PyRe
 }
 
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
+///
+/// What a peer sends never raises: `end` and `error` say what was wrong, once the text before it has been returned.
 #[pyclass(module = "tailrace")]
 pub struct DeltaDecoder {
     deltas: tailrace_core::DeltaDecoder,
@@ -299,7 +301,9 @@ impl DeltaDecoder {
         sink.into_text()
     }
 
-    /// The deltas of every kind that `data` completes: the text of `feed` and, in its place, what else there is.
+    /// The same deltas of text, and in their places reasoning, refusals and pieces of tool calls.
+    ///
+    /// It can be mixed with the other two. What they passed over is gone.
     fn feed_events<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
@@ -319,7 +323,7 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// The same, with deltas of every kind.
+    /// The end of the reply, as `close`, with deltas of every kind.
     #[pyo3(signature = (*, complete = true))]
     fn close_events<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();

@@ -6,7 +6,10 @@ use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
 
 use crate::input::{Whole, optional_text, text_of};
 
-/// The events of one streamed chat completion, as OpenAI's clients read them. It keeps no state.
+/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps no state.
+///
+/// Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028 and U+2029 are
+/// escaped, so is `<`, and a lone surrogate is one U+FFFD.
 #[pyclass(frozen, module = "tailrace")]
 pub struct ChunkEncoder(Encoder);
 
@@ -55,7 +58,7 @@ impl ChunkEncoder {
         Ok(PyBytes::new(reason.py(), &out))
     }
 
-    /// The event with token counts and no choices.
+    /// The event with token counts and no choices; `estimated` stands beside them as `usage_estimated`.
     #[pyo3(signature = (prompt, completion, *, estimated = true))]
     fn usage<'py>(
         &self,
@@ -70,13 +73,13 @@ impl ChunkEncoder {
         Ok(PyBytes::new(py, &out))
     }
 
-    /// The last event of a stream that ended well.
+    /// The last event of a stream that ended well: the `[DONE]` sentinel.
     #[allow(clippy::unused_self)] // one object writes the whole stream
     fn done<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, Encoder::DONE)
     }
 
-    /// The last event of a stream that failed.
+    /// The last event of a stream that failed: `OpenAI`'s error object, whose `type` is `kind`.
     #[allow(clippy::unused_self)]
     #[pyo3(signature = (message, *, kind, param = None, code = None))]
     fn error<'py>(

@@ -30,7 +30,7 @@ const RUN_BYTES: usize = 256 * 1024;
 /// What a reply counts for beside its bytes, so that slices of empty ones end, too.
 const REPLY_BYTES: usize = 256;
 
-/// One reply, decoded: its text, and how it ended.
+/// One whole reply, decoded: its text, and how it ended. Nothing in it changes any more.
 #[pyclass(frozen, module = "tailrace")]
 pub struct DecodedReply {
     text: Py<PyString>,
@@ -41,7 +41,7 @@ pub struct DecodedReply {
 
 #[pymethods]
 impl DecodedReply {
-    /// All of its text.
+    /// All of its text; of a reply that failed or broke off, what came before that.
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         self.text.clone_ref(py)
@@ -71,7 +71,7 @@ impl DecodedReply {
         dict_of_ids(py, self.decoder.ids())
     }
 
-    /// What was wrong; the text before it is there all the same.
+    /// What was wrong, as `DeltaDecoder.error`: there when `end` is `truncated` or `failed`, and only then.
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.error.as_ref().map(|error| error.clone_ref(py))
@@ -108,6 +108,13 @@ impl DecodedReply {
 }
 
 /// Whole replies of one dialect, decoded by several threads; their records stand in the order of the replies.
+///
+/// Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The interpreter is free meanwhile.
+/// `threads`: how many decode at once, this one included; as many as the process has cores unless given. An iterator is
+/// asked for about 64 MiB a thread at a time, and those are let go before the next; signals are heard in between.
+///
+/// `InvalidRequestError` for options as `DeltaDecoder`, for a number of threads that is not above 0, and for a reply
+/// that is not bytes, with its index.
 #[pyfunction]
 #[pyo3(signature = (
     replies, dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,

@@ -13,11 +13,11 @@ use crate::raise::{in_use, no_tokens, widget_not_found};
 pub struct ChatWidget {
     /// Which line of the plugin shows it: `ai-power` or `aipkit`.
     kind: &'static str,
-    /// `inline` or `popup`.
+    /// Part of the page, or floating over it: `inline` or `popup`.
     placement: &'static str,
-    /// Its nonce; empty where the tag has none. Not shown in the repr.
+    /// Its nonce; empty where the tag has none that is valid. Not shown in the repr.
     nonce: String,
-    /// The page's post id; empty where the tag has none.
+    /// The page's post id, digits; empty where the tag has none that is valid.
     post_id: String,
     /// The bot; `0` is the site's default bot.
     bot_id: String,
