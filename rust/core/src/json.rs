@@ -113,6 +113,23 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Reads an object as [`object`](Self::object) does; any other value is skipped. Says whether it was one.
+    ///
+    /// # Errors
+    /// When the next value is not valid, nests too deep, or `visit` fails.
+    pub fn object_or_skip(
+        &mut self,
+        visit: impl FnMut(Text<'a>, &mut Self) -> Result<(), JsonError>,
+    ) -> Result<bool, JsonError> {
+        let is_object = self.peek()? == Kind::Object;
+        if is_object {
+            self.object(visit)?;
+        } else {
+            self.skip()?;
+        }
+        Ok(is_object)
+    }
+
     /// Reads an array: `visit` is called with the reader standing before each element, and must consume exactly it.
     ///
     /// # Errors

@@ -287,10 +287,7 @@ fn visit<'a>(
     name: &str,
     mut found: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
 ) -> Result<(), JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip();
-    }
-    reader.object(|key, reader| if key == *name { found(reader) } else { reader.skip() })
+    reader.object_or_skip(|key, reader| if key == *name { found(reader) } else { reader.skip() }).map(drop)
 }
 
 /// The plugin's messages are shown as HTML, an error object's too.

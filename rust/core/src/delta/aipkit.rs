@@ -5,7 +5,7 @@
 
 use crate::error::ErrorKind;
 use crate::event::Event;
-use crate::json::{JsonError, Kind, Reader, Text};
+use crate::json::{JsonError, Reader, Text};
 use crate::prelude::*;
 
 use super::DeltaSink;
@@ -155,10 +155,7 @@ struct Answer<'a> {
 impl<'a> Answer<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut answer = Self::default();
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| answer);
-        }
-        reader.object(|key, reader| {
+        reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "reply" => answer.reply = reader.string_or_skip()?,
                 "message_id" => answer.message_id = reader.string_or_skip()?,

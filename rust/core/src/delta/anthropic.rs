@@ -4,13 +4,12 @@
 //! piece is delivered; those of other types (citations, signatures, tools that run at the service) are passed over,
 //! and so are events of types that are not known here.
 
-use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::call::{Arguments, Call, read_whole};
-use super::no_answer::{fail_upstream, judge_json};
+use super::no_answer::{fail_upstream, judge_bad_event, judge_json};
 use super::openai::{DONE, is_truthy};
 use super::reply::{End, Reply, Usage};
 use super::{DeltaSink, Dialect};
@@ -37,11 +36,7 @@ impl Anthropic {
             return None;
         }
         let Ok(frame) = Frame::read(event.data) else {
-            if event.kind() == "error" {
-                reply.fail(ErrorKind::Upstream, event.data, None, event.data);
-            } else {
-                reply.bad_events += 1;
-            }
+            judge_bad_event(event, reply);
             return None;
         };
         let kind = frame.kind.map_or(event.kind().into(), Text::decode);
@@ -155,10 +150,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut part = Self::default();
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| part);
-        }
-        reader.object(|key, reader| {
+        reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "type" => part.kind = reader.string_or_skip()?,
                 "text" => part.text = reader.string_or_skip()?,
@@ -247,10 +239,7 @@ struct About<'a> {
 
 impl<'a> About<'a> {
     fn read_message(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
-        if reader.peek()? != Kind::Object {
-            return reader.skip();
-        }
-        reader.object(|key, reader| self.read_key(&key.decode(), reader))
+        reader.object_or_skip(|key, reader| self.read_key(&key.decode(), reader)).map(drop)
     }
 
     fn read_key(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<(), JsonError> {
@@ -285,11 +274,8 @@ struct Counts {
 
 impl Counts {
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, JsonError> {
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| None);
-        }
         let mut counts = Self::default();
-        reader.object(|key, reader| {
+        let is_object = reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "input_tokens" => counts.input = read_whole(reader)?,
                 "cache_creation_input_tokens" => counts.cache_creation = read_whole(reader)?,
@@ -299,7 +285,7 @@ impl Counts {
             }
             Ok(())
         })?;
-        Ok(Some(counts))
+        Ok(is_object.then_some(counts))
     }
 
     fn update(&mut self, newer: Self) {

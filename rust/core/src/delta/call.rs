@@ -78,11 +78,8 @@ pub(super) fn read_calls<'a>(reader: &mut Reader<'a>) -> Result<Vec<Call<'a>>, J
 }
 
 fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let (mut index, mut id, mut function) = (None, None, None);
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "index" => index = read_whole(reader)?,
             "id" => id = reader.string_or_skip()?,
@@ -92,16 +89,13 @@ fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError>
         Ok(())
     })?;
     let function = function.unwrap_or_default();
-    Ok(Some(Call { index: index.or(function.index), id, ..function }))
+    Ok(is_object.then_some(Call { index: index.or(function.index), id, ..function }))
 }
 
 /// A function's name and arguments; of a custom tool, name and input. Ollama has the call's index there.
 pub(super) fn read_function<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let mut call = Call::default();
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "index" => call.index = read_whole(reader)?,
             "name" => call.name = reader.string_or_skip()?,
@@ -110,5 +104,5 @@ pub(super) fn read_function<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'
         }
         Ok(())
     })?;
-    Ok(Some(call))
+    Ok(is_object.then_some(call))
 }

@@ -224,10 +224,7 @@ impl<'a> Candidate<'a> {
 
 fn read_content<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
     let mut parts = Vec::new();
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| parts);
-    }
-    reader.object(|key, reader| {
+    reader.object_or_skip(|key, reader| {
         if key != *"parts" || reader.peek()? != Kind::Array {
             return reader.skip();
         }
@@ -251,10 +248,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut part = Self::default();
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| part);
-        }
-        reader.object(|key, reader| {
+        reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "text" => part.text = reader.string_or_skip()?.filter(|text| !text.is_empty()),
                 "thought" => {
@@ -271,11 +265,8 @@ impl<'a> Part<'a> {
 }
 
 fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let mut call = Call::default();
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "id" => call.id = reader.string_or_skip()?,
             "name" => call.name = reader.string_or_skip()?,
@@ -284,16 +275,13 @@ fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError>
         }
         Ok(())
     })?;
-    Ok(Some(call))
+    Ok(is_object.then_some(call))
 }
 
 /// The tokens of thoughts are counted apart from the candidates', those of a tool's results apart from the prompt's.
 fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let [mut prompt, mut tool_prompt, mut candidates, mut thoughts, mut total] = [None; 5];
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "promptTokenCount" => prompt = read_whole(reader)?,
             "toolUsePromptTokenCount" => tool_prompt = read_whole(reader)?,
@@ -306,5 +294,5 @@ fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
     })?;
     let sum = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
     let usage = Usage::of(sum(prompt, tool_prompt), sum(candidates, thoughts));
-    Ok(Some(Usage { total_tokens: total.unwrap_or(usage.total_tokens), ..usage }))
+    Ok(is_object.then_some(Usage { total_tokens: total.unwrap_or(usage.total_tokens), ..usage }))
 }

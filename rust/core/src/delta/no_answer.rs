@@ -1,6 +1,7 @@
 //! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare status codes.
 
 use crate::error::ErrorKind;
+use crate::event::Event;
 use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
@@ -42,6 +43,15 @@ pub(super) fn fail_upstream(raw: &str, dialect: Dialect, reply: &mut Reply) {
     let mut error = read_site_error(raw).unwrap_or_default();
     let message = error.message.take().unwrap_or_default();
     reply.fail(ErrorKind::Upstream, message, error.into_code(dialect), raw);
+}
+
+/// Judges an event whose data is not what its dialect promises: one whose name says that it is an error is one.
+pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut Reply) {
+    if event.kind() == "error" {
+        reply.fail(ErrorKind::Upstream, event.data, None, event.data);
+    } else {
+        reply.bad_events += 1;
+    }
 }
 
 /// Judges the body (as far as it was kept) of a reply with an error status.

@@ -145,11 +145,8 @@ struct Message<'a> {
 impl<'a> Message<'a> {
     /// `None` when it is no object.
     fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| None);
-        }
         let mut message = Self::default();
-        reader.object(|key, reader| {
+        let is_object = reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "content" => message.text = read_some(reader)?,
                 "thinking" => message.thinking = read_some(reader)?,
@@ -158,6 +155,6 @@ impl<'a> Message<'a> {
             }
             Ok(())
         })?;
-        Ok(Some(message))
+        Ok(is_object.then_some(message))
     }
 }

@@ -283,11 +283,8 @@ fn read_content<'a>(reader: &mut Reader<'a>) -> Result<(bool, Option<Text<'a>>),
 }
 
 fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let mut usage = Usage::default();
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "prompt_tokens" => usage.prompt_tokens = read_count(reader)?,
             "completion_tokens" => usage.completion_tokens = read_count(reader)?,
@@ -296,7 +293,7 @@ fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
         }
         Ok(())
     })?;
-    Ok(Some(usage))
+    Ok(is_object.then_some(usage))
 }
 
 fn read_count(reader: &mut Reader<'_>) -> Result<u64, JsonError> {

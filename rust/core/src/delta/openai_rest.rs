@@ -97,10 +97,7 @@ impl<'a> Rest<'a> {
     fn of_message(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
         let mut rest = Self::default();
         let mut function = None;
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| None);
-        }
-        reader.object(|key, reader| {
+        let is_object = reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "reasoning_content" => rest.reasoning_content = read_some(reader)?,
                 "reasoning" => rest.reasoning = read_some(reader)?,
@@ -113,7 +110,7 @@ impl<'a> Rest<'a> {
         })?;
         // The API's older way: one call, without index and id.
         rest.calls.extend(function);
-        Ok(Some(rest))
+        Ok(is_object.then_some(rest))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::call::{Arguments, Call, read_whole};
-use super::no_answer::{fail_upstream, judge_json};
+use super::no_answer::{fail_upstream, judge_bad_event, judge_json};
 use super::openai::{DONE, is_truthy};
 use super::reply::{End, Reply, Usage};
 use super::{DeltaSink, Dialect};
@@ -26,11 +26,7 @@ pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
         return None;
     }
     let Ok(frame) = Frame::read(event.data) else {
-        if event.kind() == "error" {
-            reply.fail(ErrorKind::Upstream, event.data, None, event.data);
-        } else {
-            reply.bad_events += 1;
-        }
+        judge_bad_event(event, reply);
         return None;
     };
     let kind = frame.kind.map_or(event.kind().into(), Text::decode);
@@ -234,10 +230,7 @@ struct Item<'a> {
 impl<'a> Item<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut item = Self::default();
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| item);
-        }
-        reader.object(|key, reader| {
+        reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "type" => item.kind = reader.string_or_skip()?,
                 "call_id" => item.call.id = reader.string_or_skip()?,
@@ -302,10 +295,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut part = Self::default();
-        if reader.peek()? != Kind::Object {
-            return reader.skip().map(|()| part);
-        }
-        reader.object(|key, reader| {
+        reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "type" => part.kind = reader.string_or_skip()?,
                 "text" => part.text = reader.string_or_skip()?.filter(|text| !text.is_empty()),
@@ -355,10 +345,7 @@ fn read_parts<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
 
 fn read_reason<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
     let mut reason = None;
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| reason);
-    }
-    reader.object(|key, reader| {
+    reader.object_or_skip(|key, reader| {
         if key == *"reason" {
             reason = reader.string_or_skip()?;
             return Ok(());
@@ -369,11 +356,8 @@ fn read_reason<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonErro
 }
 
 fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    if reader.peek()? != Kind::Object {
-        return reader.skip().map(|()| None);
-    }
     let [mut input, mut output, mut total] = [None; 3];
-    reader.object(|key, reader| {
+    let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "input_tokens" => input = read_whole(reader)?,
             "output_tokens" => output = read_whole(reader)?,
@@ -383,5 +367,5 @@ fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
         Ok(())
     })?;
     let usage = Usage::of(input.unwrap_or(0), output.unwrap_or(0));
-    Ok(Some(Usage { total_tokens: total.unwrap_or(usage.total_tokens), ..usage }))
+    Ok(is_object.then_some(Usage { total_tokens: total.unwrap_or(usage.total_tokens), ..usage }))
 }
