@@ -232,6 +232,8 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
         """As `_advance`, in this thread."""
         reader = self._blocking_reader()
         if not self._turn.acquire(blocking=False):
+            if self._left:
+                return False  # another thread is closing it
             raise InvalidRequestError("another thread is reading this stream: one at a time")
         try:
             self._step_now(reader)

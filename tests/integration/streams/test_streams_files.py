@@ -344,3 +344,33 @@ async def test_events_before_a_limit_are_delivered() -> None:
 def test_wrong_options(way: Any, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
         way(HELLO, **options)
+
+
+class ClosesSlowly:
+    """One read, and an end of closing that waits to be told."""
+
+    def __init__(self) -> None:
+        self.reads = iter([delta("Hel")])
+        self.closing, self.go_on = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.reads
+
+    def close(self) -> None:
+        self.closing.set()
+        assert self.go_on.wait(30)
+
+
+def test_a_stream_that_another_thread_is_closing_has_ended() -> None:
+    source = ClosesSlowly()
+    deltas = stream_deltas(source)
+    assert next(deltas) == "Hel"
+    closing = threading.Thread(target=deltas.close)
+    closing.start()
+    try:
+        assert source.closing.wait(30)
+        assert list(deltas) == []
+    finally:
+        source.go_on.set()
+        closing.join()
+    assert (deltas.end, deltas.error) == ("open", None)
