@@ -1,6 +1,8 @@
-"""Many kept replies to texts, in memory and from files, on all processors: `decode_many` and ``tailrace decode``.
+"""Many kept replies to texts, in memory and from files, on all processors: `decode_many` and
+``tailrace decode``.
 
-Here the wall's clock counts, for that is what processors are used for; what it took of them together stands beside it.
+Here the wall's clock counts, for that is what processors are used for; what it took of them
+together stands beside it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
 
 OURS, ALONE = "tailrace.decode_many", "tailrace.decode_many, one thread"
 COMMAND = "tailrace decode"
-PEER, PEER_ALONE = "hand loop + msgspec, typed, in processes", "hand loop + msgspec, typed, one process"
+PEER, PEER_ALONE = (
+    "hand loop + msgspec, typed, in processes",
+    "hand loop + msgspec, typed, one process",
+)
 BENCHMARKS = Path(__file__).resolve().parent
 PACK: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "plain": ("", bytes),
@@ -64,9 +69,11 @@ What is not like for like:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to the texts: what is done while the clock runs, and what is seen in its result afterwards.
+    """One way to the texts: what is done while the clock runs, and what is seen in its result
+    afterwards.
 
-    That is the texts in their order, and the nanoseconds that processes took which are still running.
+    That is the texts in their order, and the nanoseconds that processes took which are still
+    running.
     """
 
     name: str
@@ -89,19 +96,32 @@ def main() -> None:
     count = len(different) if options.quick else 2_000
     chosen = [different[number % len(different)] for number in range(count)]
     # Each in memory of its own, as replies that were kept are.
-    bodies, texts = [bytes(bytearray(reply.body)) for reply in chosen], [reply.text for reply in chosen]
+    bodies, texts = (
+        [bytes(bytearray(reply.body)) for reply in chosen],
+        [reply.text for reply in chosen],
+    )
     rounds = 2 if options.quick else 9
     taken = {"memory": in_memory(bodies, texts, rounds)}
     with tempfile.TemporaryDirectory() as folder:
         for form, (suffix, pack) in PACK.items():
-            files = written(Path(folder) / form, suffix, {reply.body: pack(reply.body) for reply in different}, bodies)
+            files = written(
+                Path(folder) / form,
+                suffix,
+                {reply.body: pack(reply.body) for reply in different},
+                bodies,
+            )
             taken[form] = from_files(files, texts, sum(map(len, bodies)), rounds)
     section = Section(
         name="bulk",
         title="Many kept replies",
         tables=tuple(tables(taken)),
         figures=tuple(figures(taken)),
-        notes=NOTES.format(count=count, size=sum(map(len, bodies)), different=len(different), processors=processors()),
+        notes=NOTES.format(
+            count=count,
+            size=sum(map(len, bodies)),
+            different=len(different),
+            processors=processors(),
+        ),
         versions={package: version(package) for package in ("tailrace", "python", "msgspec")},
         medians={
             f"bulk, {form}": medians(Samples(each.wall), OURS if form == "memory" else COMMAND)
@@ -115,12 +135,14 @@ def scaled(quick: bool) -> list[Callable[[int], Reply]]:  # noqa: FBT001 - said 
     """The workloads, each by a number of events of W1: W4's are some twenty times as long."""
     share = {workloads.w4: 20}
     return [
-        lambda count, build=build: build(max(5, count // share.get(build, 1) // (50 if quick else 1)))  # type: ignore[misc]
+        lambda count, build=build: build(
+            max(5, count // share.get(build, 1) // (50 if quick else 1))
+        )  # type: ignore[misc]
         for build in MIXTURE
     ]
 
 
-# -- measuring ---------------------------------------------------------------------------------------------------------
+# -- measuring -------------------------------------------------------------------------------------
 
 
 def measure(ways: Sequence[Way], texts: list[str], size: int, rounds: int) -> Taken:
@@ -153,7 +175,11 @@ def in_memory(bodies: list[bytes], texts: list[str], rounds: int) -> Taken:
         ways = [
             Way(OURS, lambda: decode_many(bodies), records),
             Way(ALONE, lambda: decode_many(bodies, threads=1), records),
-            Way(PEER, processes.work, lambda done: ([text for text, _ in done], sum(taken for _, taken in done))),
+            Way(
+                PEER,
+                processes.work,
+                lambda done: ([text for text, _ in done], sum(taken for _, taken in done)),
+            ),
             Way(PEER_ALONE, lambda: [text_of(body) for body in bodies], lambda came: (came, 0)),
         ]
         return measure(ways, texts, sum(map(len, bodies)), rounds)
@@ -174,7 +200,7 @@ def written(folder: Path, suffix: str, packed: dict[bytes, bytes], bodies: Seque
 
 def from_files(folder: Path, texts: list[str], size: int, rounds: int) -> Taken:
     """Commands over a folder, each from its start to its end."""
-    ours = [sys.executable, "-m", "tailrace.cli", "decode", "-r", str(folder)]
+    ours = [sys.executable, "-m", "tailrace", "decode", "-r", str(folder)]
     peer = [sys.executable, str(BENCHMARKS / "bulk_peer.py"), str(folder)]
     out = folder.with_suffix(".jsonl")
     ways = [Way(COMMAND, lambda: run(ours, out), lines), Way(PEER, lambda: run(peer, out), lines)]
@@ -193,7 +219,7 @@ def lines(out: Path) -> tuple[list[str], int]:
     return [msgspec.json.decode(line)["text"] for line in out.read_bytes().splitlines()], 0
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
+# -- telling ---------------------------------------------------------------------------------------
 
 
 def tables(taken: dict[str, Taken]) -> Iterator[Table]:
@@ -217,14 +243,20 @@ def table(title: str, taken: Taken) -> Table:
         )
         for name in taken.wall
     )
-    return Table(title, ("way", "GB/s", "time, times ours", "CPU ms a GB", "CPU time, times ours"), tuple(rows))
+    return Table(
+        title,
+        ("way", "GB/s", "time, times ours", "CPU ms a GB", "CPU time, times ours"),
+        tuple(rows),
+    )
 
 
 def figures(taken: dict[str, Taken]) -> Iterator[Figure]:
     """For orientation."""
     for form, each in taken.items():
         ours = next(iter(each.wall))
-        yield Figure(f"bulk, {form}, {ours}, time to the {PEER}", Samples(each.wall).ratio(ours, PEER))
+        yield Figure(
+            f"bulk, {form}, {ours}, time to the {PEER}", Samples(each.wall).ratio(ours, PEER)
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What one would write in place of `decode_many` and ``tailrace decode``: the hand loop with msgspec, in processes.
+"""What one would write in place of `decode_many` and ``tailrace decode``: the hand loop with
+msgspec, in processes.
 
     python benchmarks/bulk_peer.py FOLDER > lines
 
-The files of a folder, in the order of their names, as JSON lines with a name and a text. What the hand loop leaves out
-is told beside it; what is compressed, this program knows by the name.
+The files of a folder, in the order of their names, as JSON lines with a name and a text. What the
+hand loop leaves out is told beside it; what is compressed, this program knows by the name.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ _OPEN: dict[str, Callable[[Path], bytes]] = {
     ".gz": lambda path: gzip.decompress(path.read_bytes()),
     ".zst": lambda path: zstd.decompress(path.read_bytes()),
 }
-_A_PROCESS = 8  # portions of the work: few enough to cost nothing, and enough for processes to end together
+_A_PROCESS = (
+    8  # portions of the work: few enough to cost nothing, and enough for processes to end together
+)
 
 
 def main() -> None:
@@ -44,7 +47,9 @@ def main() -> None:
     paths = sorted(Path(sys.argv[1]).iterdir())
     lines = msgspec.json.Encoder()
     with ProcessPoolExecutor(processors()) as processes:
-        for path, text in zip(paths, processes.map(text_in, paths, chunksize=portion(paths)), strict=True):
+        for path, text in zip(
+            paths, processes.map(text_in, paths, chunksize=portion(paths)), strict=True
+        ):
             sys.stdout.buffer.write(lines.encode({"file": str(path), "text": text}) + b"\n")
 
 
@@ -59,7 +64,9 @@ def text_of(reply: bytes) -> str:
 
 
 class InProcesses:
-    """The hand loop in a process for each processor, which has had the replies since before the clock runs."""
+    """The hand loop in a process for each processor, which has had the replies since before the
+    clock runs.
+    """
 
     def __init__(self, replies: Sequence[bytes]) -> None:
         InProcesses._replies = replies

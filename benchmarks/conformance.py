@@ -1,4 +1,6 @@
-"""The conformance kit over ours and the peers: the tables of docs/conformance.md, and docs/conformance.json."""
+"""The conformance kit over ours and the peers: the tables of docs/conformance.md, and
+docs/conformance.json.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from report import version
 from tailrace.conformance import Program, judge, rules
-from tailrace.conformance.printing import as_json
+from tailrace.conformance._printing import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +32,7 @@ LONGEST = 160  # bytes of a split that the page still shows
 OTHERWISE = "≠"  # where the rule is our own choice
 EXAMPLES = 3  # breaks of a rule that are kept, the shortest first
 NODE = ("node", "decoders/eventsource.mjs")
-CHILD = (sys.executable, "-m", "tailrace.conformance.child")
+CHILD = (sys.executable, "-m", "tailrace.conformance._child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Peer:
     command: tuple[str, ...]
     packages: tuple[str, ...]
     made_for: str
-    loop: bool = False  # a few lines of our own around a library: nobody's choices, so our choices are not asked about
+    # a few lines of our own around a library: nobody's choices, so our choices are not asked about
+    loop: bool = False
 
 
 PEERS = (
@@ -160,7 +163,9 @@ def main() -> None:
     """Ask them all, and write the page and the raw results."""
     parser = argparse.ArgumentParser(description=__doc__)
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    parser.add_argument("--date", default=today, help="the day the results are of; today unless given")
+    parser.add_argument(
+        "--date", default=today, help="the day the results are of; today unless given"
+    )
     raw = json.dumps(document(parser.parse_args().date), indent=1) + "\n"
     RAW.write_text(raw, "utf-8")
     PAGE.write_text(page(PAGE.read_text("utf-8"), json.loads(raw)), "utf-8")
@@ -178,9 +183,19 @@ def asked(peer: Peer) -> dict[str, Any]:
         return not (peer.loop and rule.level == "robustness")
 
     with Program(peer.command, peer.kind) as program:
-        report = as_json(judge(program.ask, peer.kind, claims=program.claims, only=about_it), peer.name)
+        report = as_json(
+            judge(program.ask, peer.kind, claims=program.claims, only=about_it), peer.name
+        )
     for rule in report["rules"]:
-        for key in ("kind", "level", "says", "source", "url", "needs", "cases"):  # they are in the kit
+        for key in (
+            "kind",
+            "level",
+            "says",
+            "source",
+            "url",
+            "needs",
+            "cases",
+        ):  # they are in the kit
             del rule[key]
         rule["cases_broken"] = len(rule["breaks"])
         rule["breaks"] = sorted(rule["breaks"], key=size)[:EXAMPLES]
@@ -208,7 +223,10 @@ def page(text: str, results: dict[str, Any]) -> str:
 def lines(results: dict[str, Any]) -> Iterator[str]:
     """The tables, and what was seen."""
     yield f"Asked on {results['date']}."
-    for kind, title in (("sse", "Decoders of event streams"), ("deltas", "Readers of chat streams")):
+    for kind, title in (
+        ("sse", "Decoders of event streams"),
+        ("deltas", "Readers of chat streams"),
+    ):
         peers = [peer for peer in results["peers"] if peer["kind"] == kind]
         yield from ("", f"### {title}", "")
         yield from table(
@@ -238,7 +256,10 @@ def level_table(kind: str, level: str, peers: list[dict[str, Any]]) -> Iterator[
         return
     yield from ("", f"**{level}**", "")
     signs = {**SIGNS, "broken": OTHERWISE} if level == "robustness" else SIGNS
-    rows = [(f"`{rule.id}`", rule.says, *(signs[states[column][rule.id]] for column in columns)) for rule in chosen]
+    rows = [
+        (f"`{rule.id}`", rule.says, *(signs[states[column][rule.id]] for column in columns))
+        for rule in chosen
+    ]
     yield from table(("rule", "says", *(str(column + 1) for column in columns)), rows)
 
 
@@ -249,8 +270,12 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     for peer in peers:
         for rule in peer["rules"]:
             if rule["breaks"] and levels[rule["id"]] != "robustness":
-                names.setdefault((rule["id"], told_break(rule["breaks"][0])), []).append(peer["name"])
-    for (rule_id, what), who in sorted(names.items(), key=lambda item: list(levels).index(item[0][0])):
+                names.setdefault((rule["id"], told_break(rule["breaks"][0])), []).append(
+                    peer["name"]
+                )
+    for (rule_id, what), who in sorted(
+        names.items(), key=lambda item: list(levels).index(item[0][0])
+    ):
         yield f"- `{rule_id}`, {', '.join(who)}: {what}"
 
 
@@ -259,7 +284,11 @@ def told_break(broken: dict[str, Any]) -> str:
     reads = " ".join(ascii(bytes.fromhex(read)) for read in broken["split"])
     where = f"`{reads}`" if len(reads) <= LONGEST else f"case `{broken['case']}`"
     failure = broken["lost"] or broken["failure"]
-    came = f"failed with `{failure.partition(':')[0]}`" if failure else f"gave `{shown(broken['got'])}`"
+    came = (
+        f"failed with `{failure.partition(':')[0]}`"
+        if failure
+        else f"gave `{shown(broken['got'])}`"
+    )
     return f"{where} {came}, and should give `{shown(broken['expected'])}`"
 
 

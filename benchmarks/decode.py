@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import workloads
 from contenders import BUFFERED, OURS, STRONGEST, TEXT, Contender, contenders
-from report import Figure, Options, Section, Table, arguments, medians, publish, version, with_spread
+from report import (
+    Figure,
+    Options,
+    Section,
+    Table,
+    arguments,
+    medians,
+    publish,
+    version,
+    with_spread,
+)
 from tailrace import DeltaDecoder
 from timing import Measured, Samples, measure
 
@@ -61,9 +71,14 @@ def main() -> None:
         tables=tuple(tables(grid, bodies, feeds, field)),
         figures=tuple(figures(grid, bodies, feeds)),
         notes=NOTES.format(fewer=fewer(field)),
-        versions={package: version(package) for contender in field for package in contender.packages},
+        versions={
+            package: version(package) for contender in field for package in contender.packages
+        },
         medians={
-            **{f"{workload}, {feed}": medians(samples, OURS) for (workload, feed), samples in grid.items()},
+            **{
+                f"{workload}, {feed}": medians(samples, OURS)
+                for (workload, feed), samples in grid.items()
+            },
             **{name: medians(samples, BUFFERED) for name, samples in bodies.items()},
             "one event": medians(feeds, SMALL),
         },
@@ -71,17 +86,21 @@ def main() -> None:
     publish(section, options)
 
 
-# -- measuring ---------------------------------------------------------------------------------------------------------
+# -- measuring -------------------------------------------------------------------------------------
 
 
 def streams(field: Sequence[Contender], options: Options) -> Grid:
-    """Everyone on W1 and, as far as they take all events, on reads of the wire; the loops on everything."""
+    """Everyone on W1 and, as far as they take all events, on reads of the wire; the loops on
+    everything.
+    """
     grid: Grid = {}
     for workload in STREAMS:
         for feed in workloads.FEEDS:
             everyone = [one for one in field if not one.buffered]
             if workload != "W1":
-                everyone = [one for one in everyone if one.loop or (feed == WIRE and one.share == 1)]
+                everyone = [
+                    one for one in everyone if one.loop or (feed == WIRE and one.share == 1)
+                ]
             grid[workload, feed] = stream(workload, feed, everyone, options)
     return grid
 
@@ -93,7 +112,9 @@ def stream(workload: str, feed: str, field: Sequence[Contender], options: Option
     for share in {one.share for one in field}:
         reply = build(max(20, int(share * (count // 100 if options.quick else count))))
         replies[share] = (reply, reply.feeds(workloads.FEEDS[feed]))
-    measured = [decoding(one, *replies[one.share], len(replies[one.share][0].events)) for one in field]
+    measured = [
+        decoding(one, *replies[one.share], len(replies[one.share][0].events)) for one in field
+    ]
     return measure(measured, 2 if options.quick else 15)
 
 
@@ -109,7 +130,9 @@ def decoding(one: Contender, reply: Reply, feeds: Sequence[bytes], units: int) -
     """One contender's turn."""
     text = reply.text * units if one.buffered else reply.text
     expected = text.lstrip() if one.strips else text
-    return Measured(one.name, lambda: one.decode(reply, feeds), lambda texts: "".join(texts) == expected, units)
+    return Measured(
+        one.name, lambda: one.decode(reply, feeds), lambda texts: "".join(texts) == expected, units
+    )
 
 
 def small_feeds(options: Options) -> Samples:
@@ -132,19 +155,28 @@ def small_feeds(options: Options) -> Samples:
 
     times = size // len(small.body)
     measured = [
-        Measured(SMALL, work(small, times), lambda texts: texts == [small.text] * times, len(small.body) * times),
+        Measured(
+            SMALL,
+            work(small, times),
+            lambda texts: texts == [small.text] * times,
+            len(small.body) * times,
+        ),
         Measured(LARGE, work(large, 1), lambda texts: texts == [large.text], len(large.body)),
     ]
     return measure(measured, 2 if options.quick else 15)
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
+# -- telling ---------------------------------------------------------------------------------------
 
 
-def tables(grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequence[Contender]) -> Iterator[Table]:
+def tables(
+    grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequence[Contender]
+) -> Iterator[Table]:
     """The grid from several sides."""
     everyone = [one for one in field if not one.buffered]
-    yield table("W1, ns an event, by feed", everyone, {feed: grid["W1", feed] for feed in workloads.FEEDS})
+    yield table(
+        "W1, ns an event, by feed", everyone, {feed: grid["W1", feed] for feed in workloads.FEEDS}
+    )
     others = {workload: grid[workload, WIRE] for workload in STREAMS}
     whole = [one for one in everyone if one.share == 1]
     yield table(f"Every stream in feeds of {WIRE}, ns an event", whole, others)
@@ -153,11 +185,16 @@ def tables(grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequen
             f"{mine[0].upper()}{mine[1:]}, divided by the fastest other in Python",
             ("workload", *workloads.FEEDS),
             tuple(
-                (workload, *(against_fastest(grid[workload, feed], mine) for feed in workloads.FEEDS))
+                (
+                    workload,
+                    *(against_fastest(grid[workload, feed], mine) for feed in workloads.FEEDS),
+                )
                 for workload in STREAMS
             ),
         )
-    yield table("One buffered body of 8 KB, ns a body", [one for one in field if one.buffered], bodies)
+    yield table(
+        "One buffered body of 8 KB, ns a body", [one for one in field if one.buffered], bodies
+    )
     yield Table(
         "One event in small feeds, ns a byte",
         ("feeds", said(OURS)),
@@ -167,7 +204,10 @@ def tables(grid: Grid, bodies: dict[str, Samples], feeds: Samples, field: Sequen
 
 def table(title: str, field: Sequence[Contender], columns: dict[str, Samples]) -> Table:
     """Contenders down, `columns` across."""
-    cells = ((label(one), *(with_spread(samples, one.name) for samples in columns.values())) for one in field)
+    cells = (
+        (label(one), *(with_spread(samples, one.name) for samples in columns.values()))
+        for one in field
+    )
     return Table(title, ("contender", *columns), tuple(cells))
 
 
@@ -189,7 +229,9 @@ def against_fastest(samples: Samples, mine: str) -> str:
 
 def fastest_other(samples: Samples) -> str:
     """Of those one can call from Python and that are not ours."""
-    return samples.fastest([name for name in samples.rounds if not name.startswith(("tailrace", "node"))])
+    return samples.fastest(
+        [name for name in samples.rounds if not name.startswith(("tailrace", "node"))]
+    )
 
 
 def figures(grid: Grid, bodies: dict[str, Samples], feeds: Samples) -> Iterator[Figure]:
@@ -201,15 +243,21 @@ def figures(grid: Grid, bodies: dict[str, Samples], feeds: Samples) -> Iterator[
     for workload, reach in (("W2", 0.30), ("W3", 0.35), ("W4", 0.28), ("W4p", 0.20)):
         samples = grid[workload, WIRE]
         other = fastest_other(samples)
-        yield Figure(f"{workload}, {WIRE}, {said(OURS)}, to {other}", samples.ratio(OURS, other), reach)
+        yield Figure(
+            f"{workload}, {WIRE}, {said(OURS)}, to {other}", samples.ratio(OURS, other), reach
+        )
     for workload, samples in bodies.items():
         for other in ("jiter", "pysimdjson"):
             if other in samples.rounds:
-                yield Figure(f"{workload}, whole body, to {other}", samples.ratio(BUFFERED, other), 1)
+                yield Figure(
+                    f"{workload}, whole body, to {other}", samples.ratio(BUFFERED, other), 1
+                )
     yield Figure(f"one event, {LARGE}, to {SMALL}, ns a byte", feeds.ratio(LARGE, SMALL), 2)
 
 
-def against_hand_loop(grid: Grid, workload: str, feed: str, mine: str, wanted: tuple[float, float]) -> Figure:
+def against_hand_loop(
+    grid: Grid, workload: str, feed: str, mine: str, wanted: tuple[float, float]
+) -> Figure:
     """A figure against the strongest peer."""
     what = f"{workload}, {feed}, {said(mine)}, to {STRONGEST}"
     return Figure(what, grid[workload, feed].ratio(mine, STRONGEST), *wanted)
@@ -222,7 +270,9 @@ def said(mine: str) -> str:
 
 def fewer(field: Sequence[Contender]) -> str:
     """How many events the slow ones got."""
-    return " and ".join(dict.fromkeys(f"{events(one):,}" for one in field if one.share < 1)) or "fewer"
+    return (
+        " and ".join(dict.fromkeys(f"{events(one):,}" for one in field if one.share < 1)) or "fewer"
+    )
 
 
 if __name__ == "__main__":

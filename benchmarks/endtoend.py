@@ -1,4 +1,6 @@
-"""End to end: what one event of a stream costs a client, beside what the network and aiohttp alone cost it."""
+"""End to end: what one event of a stream costs a client, beside what the network and aiohttp alone
+cost it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,18 @@ ROUNDS = 5
 SECONDS = 180.0  # the most a process may take
 PEERS = {"gpt4free": 0.2, "openai client, whole objects": 0.03, "litellm stream": 0.008}
 ON_UVLOOP = ("asyncio streams, raw", BASE, OURS)  # enough to tell what the loop is worth
-PACKAGES = ("aiohttp", "g4f", "httpx", "httpx-sse", "litellm", "msgspec", "openai", "python", "tailrace", "uvloop")
+PACKAGES = (
+    "aiohttp",
+    "g4f",
+    "httpx",
+    "httpx-sse",
+    "litellm",
+    "msgspec",
+    "openai",
+    "python",
+    "tailrace",
+    "uvloop",
+)
 NOTES = """\
 Microseconds of processor time of the whole client process an event, in brackets the ratio to aiohttp's raw reads: one
 aiohttp server process, one client process at a time, 200 streams at once. Counted from when all streams are open and
@@ -81,20 +94,26 @@ def main() -> None:
         tables=(table(grid, field),),
         figures=tuple(figures(grid)),
         notes=NOTES,
-        versions={package: version(package) for package in PACKAGES if find_spec(package.replace("-", "_"))},
+        versions={
+            package: version(package)
+            for package in PACKAGES
+            if find_spec(package.replace("-", "_"))
+        },
         medians={mode.name: medians(samples, OURS) for mode, samples in grid.items()},
     )
     publish(section, options)
 
 
-# -- measuring ---------------------------------------------------------------------------------------------------------
+# -- measuring -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def serving() -> Iterator[str]:
     """The server's origin; the server ends with the block."""
     command = [sys.executable, str(FOLDER / "endtoend_server.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             port = server.stdout.readline() if server.stdout else ""
             yield f"http://127.0.0.1:{int(port)}"
@@ -102,7 +121,9 @@ def serving() -> Iterator[str]:
             server.terminate()
 
 
-def measured(origin: str, field: list[Contender], modes: list[Mode], options: Options) -> dict[Mode, Samples]:
+def measured(
+    origin: str, field: list[Contender], modes: list[Mode], options: Options
+) -> dict[Mode, Samples]:
     """All rounds; each begins with another contender."""
     taken: dict[Mode, dict[str, list[float]]] = {mode: {} for mode in modes}
     for number in range(2 if options.quick else ROUNDS):
@@ -122,7 +143,12 @@ def sample(origin: str, one: Contender, mode: Mode, options: Options) -> float:
     writes = 2 if options.quick else writes
     command = [
         *(sys.executable, str(FOLDER / "endtoend_client.py"), one.name, "--origin", origin),
-        *("--streams", "10" if options.quick else str(one.streams), "--events", str(writes * mode.per_write)),
+        *(
+            "--streams",
+            "10" if options.quick else str(one.streams),
+            "--events",
+            str(writes * mode.per_write),
+        ),
         *("--per-write", str(mode.per_write), "--interval", str(mode.interval)),
         *(["--uvloop"] if mode.uvloop else []),
     ]
@@ -132,13 +158,17 @@ def sample(origin: str, one: Contender, mode: Mode, options: Options) -> float:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
+# -- telling ---------------------------------------------------------------------------------------
 
 
 def table(grid: dict[Mode, Samples], field: list[Contender]) -> Table:
     """Contenders down, modes across."""
-    cells = tuple((one.name, *(cell(samples, one.name) for samples in grid.values())) for one in field)
-    return Table("CPU time of the client, µs an event", ("client", *(mode.name for mode in grid)), cells)
+    cells = tuple(
+        (one.name, *(cell(samples, one.name) for samples in grid.values())) for one in field
+    )
+    return Table(
+        "CPU time of the client, µs an event", ("client", *(mode.name for mode in grid)), cells
+    )
 
 
 def cell(samples: Samples, name: str) -> str:

@@ -1,7 +1,9 @@
-"""One measurement of `endtoend.py`: one contender reads all streams of a run, in a process of its own.
+"""One measurement of `endtoend.py`: one contender reads all streams of a run, in a process of its
+own.
 
-Counted is the processor time of the whole process, from the moment all streams are open and quiet until each has all
-its text. Making and closing connections is outside. The result is one line of JSON.
+Counted is the processor time of the whole process, from the moment all streams are open and quiet
+until each has all its text. Making and closing connections is outside. The result is one line of
+JSON.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`read` reads one stream and returns its text, "" where it looks at none; all streams of a run share `shared`."""
+    """`read` reads one stream and returns its text, "" where it looks at none; all streams of a run
+    share `shared`.
+    """
 
     name: str
     read: Callable[[Run], Awaitable[str]]
@@ -95,7 +99,7 @@ class Contender:
     streams: int = 200
 
 
-# -- reading one stream ------------------------------------------------------------------------------------------------
+# -- reading one stream ----------------------------------------------------------------------------
 
 
 async def asyncio_raw(run: Run) -> str:
@@ -163,7 +167,9 @@ async def gpt4free(run: Run) -> str:
     stripped = len(run.wire.text) - len(run.wire.text.lstrip())
     left = run.text_left()
     left.take(stripped)
-    async for item in run.shared.create_async_generator("bench", QUESTION, api_key="key", stream=True):
+    async for item in run.shared.create_async_generator(
+        "bench", QUESTION, api_key="key", stream=True
+    ):
         if type(item) is str:
             parts.append(item)
             left.take(len(item))
@@ -187,7 +193,9 @@ async def httpx_events(run: Run) -> str:
 
 async def openai_objects(run: Run) -> str:
     """Chunks as objects."""
-    return await objects(run, await run.shared.create(model="bench", messages=QUESTION, stream=True))
+    return await objects(
+        run, await run.shared.create(model="bench", messages=QUESTION, stream=True)
+    )
 
 
 async def litellm_objects(run: Run) -> str:
@@ -245,11 +253,13 @@ async def ours_openai(run: Run) -> str:
     """The openai client's own response, its bytes instead of its objects."""
     from tailrace import stream_deltas  # noqa: PLC0415
 
-    async with run.shared.with_streaming_response.create(model="bench", messages=QUESTION, stream=True) as response:
+    async with run.shared.with_streaming_response.create(
+        model="bench", messages=QUESTION, stream=True
+    ) as response:
         return await deltas(run, stream_deltas(response, idle=SECONDS))
 
 
-# -- what the streams of a run share -----------------------------------------------------------------------------------
+# -- what the streams of a run share ---------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -269,7 +279,9 @@ async def session(_run: Run) -> AsyncIterator[aiohttp.ClientSession]:
 async def session_with_read_clock(_run: Run) -> AsyncIterator[aiohttp.ClientSession]:
     """The same with aiohttp's clock for silence."""
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SECONDS)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as made:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=timeout
+    ) as made:
         yield made
 
 
@@ -296,7 +308,9 @@ async def openai_client(run: Run) -> AsyncIterator[Any]:
     """One client's completions."""
     import openai  # noqa: PLC0415
 
-    async with openai.AsyncOpenAI(base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS) as client:
+    async with openai.AsyncOpenAI(
+        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS
+    ) as client:
         yield client.chat.completions
 
 
@@ -306,17 +320,23 @@ async def litellm_client(run: Run) -> AsyncIterator[Any]:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm  # noqa: PLC0415
 
-    yield partial(litellm.acompletion, model="openai/bench", api_base=f"{run.origin}/v1", api_key="key")
+    yield partial(
+        litellm.acompletion, model="openai/bench", api_base=f"{run.origin}/v1", api_key="key"
+    )
 
 
 @asynccontextmanager
 async def gpt4free_class(run: Run) -> AsyncIterator[Any]:
-    """A class for the server, over aiohttp, which is what gpt4free uses when it is installed without extras."""
+    """A class for the server, over aiohttp, which is what gpt4free uses when it is installed
+    without extras.
+    """
     sys.modules["curl_cffi"] = None  # type: ignore[assignment]
     from g4f.Provider.template import OpenaiTemplate  # noqa: PLC0415
 
     yield type(
-        "Loopback", (OpenaiTemplate,), {"base_url": f"{run.origin}/v1", "models": ["bench"], "default_model": "bench"}
+        "Loopback",
+        (OpenaiTemplate,),
+        {"base_url": f"{run.origin}/v1", "models": ["bench"], "default_model": "bench"},
     )
 
 
@@ -333,7 +353,9 @@ async def our_wordpress(run: Run) -> AsyncIterator[Any]:
     """Makes streams of the WordPress provider, over a page and the plugin's endpoint."""
     from tailrace import WordPressChatProvider  # noqa: PLC0415
 
-    yield lambda: WordPressChatProvider.create_async_generator("", QUESTION, url=f"{run.origin}/chat/")
+    yield lambda: WordPressChatProvider.create_async_generator(
+        "", QUESTION, url=f"{run.origin}/chat/"
+    )
 
 
 CONTENDERS = {
@@ -349,16 +371,26 @@ CONTENDERS = {
         Contender(f"{OURS}, read()", ours_read, our_openai),
         Contender("tailrace, WordPressChatProvider", ours, our_wordpress),
         Contender("tailrace, stream_deltas over aiohttp", ours_response, session),
-        Contender("gpt4free", gpt4free, gpt4free_class, "g4f", streams=20),  # it opens no more to one host
+        Contender(
+            "gpt4free", gpt4free, gpt4free_class, "g4f", streams=20
+        ),  # it opens no more to one host
         Contender("httpx + httpx-sse + json", httpx_events, httpx_client, "httpx_sse", share=0.5),
-        Contender("tailrace, stream_deltas over the openai client", ours_openai, openai_client, "openai", share=0.1),
-        Contender("openai client, whole objects", openai_objects, openai_client, "openai", share=0.1),
+        Contender(
+            "tailrace, stream_deltas over the openai client",
+            ours_openai,
+            openai_client,
+            "openai",
+            share=0.1,
+        ),
+        Contender(
+            "openai client, whole objects", openai_objects, openai_client, "openai", share=0.1
+        ),
         Contender("litellm stream", litellm_objects, litellm_client, "litellm", share=0.05),
     )
 }
 
 
-# -- measuring ---------------------------------------------------------------------------------------------------------
+# -- measuring -------------------------------------------------------------------------------------
 
 
 async def measured(options: argparse.Namespace) -> float:
@@ -366,10 +398,18 @@ async def measured(options: argparse.Namespace) -> float:
     contender = CONTENDERS[options.contender]
     wire = Wire(options.opening, options.events, options.per_write)
     run = Run(options.origin, wire, options.streams)
-    settings = {name: getattr(options, name) for name in ("streams", "opening", "events", "per_write", "interval")}
-    async with aiohttp.ClientSession(options.origin) as control, contender.shared(run) as run.shared:
+    settings = {
+        name: getattr(options, name)
+        for name in ("streams", "opening", "events", "per_write", "interval")
+    }
+    async with (
+        aiohttp.ClientSession(options.origin) as control,
+        contender.shared(run) as run.shared,
+    ):
         await (await control.post("/run", json=settings)).read()
-        reading: asyncio.Future[Any] = asyncio.gather(*(contender.read(run) for _ in range(run.streams)))
+        reading: asyncio.Future[Any] = asyncio.gather(
+            *(contender.read(run) for _ in range(run.streams))
+        )
         opened: asyncio.Future[Any] = asyncio.ensure_future(control.get("/opened"))
         await asyncio.wait([reading, opened], return_when=asyncio.FIRST_COMPLETED)
         if reading.done():

@@ -1,8 +1,10 @@
-"""The server of `endtoend.py`: prepared chunks over aiohttp, paced or back to back, in a process of its own.
+"""The server of `endtoend.py`: prepared chunks over aiohttp, paced or back to back, in a process of
+its own.
 
-One run at a time. `POST /run` says how many streams there are and how they are paced; each stream then gets its opening
-and waits. `GET /opened` answers when all have theirs, `POST /go` lets them go on, `POST /finish` lets them end: so the
-client knows where to begin and to stop counting. The process ends when its standard input is closed.
+One run at a time. `POST /run` says how many streams there are and how they are paced; each stream
+then gets its opening and waits. `GET /opened` answers when all have theirs, `POST /go` lets them go
+on, `POST /finish` lets them end: so the client knows where to begin and to stop counting. The
+process ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -98,7 +100,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def write_all(run: Run, turn: int, response: web.StreamResponse) -> None:
-    """The writes of one stream. Paced ones are spread evenly over the interval; the others take turns."""
+    """The writes of one stream.
+
+    Paced ones are spread evenly over the interval; the others take turns.
+    """
     loop = asyncio.get_running_loop()
     interval = run.settings.interval
     due = run.begin + turn * interval / run.settings.streams

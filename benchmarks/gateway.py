@@ -2,11 +2,12 @@
 
     python benchmarks/gateway.py [--date DATE] [--quick]
 
-Upstream, relay and gateways are processes of their own; CPU time is the kernel's, summed over a process, its threads
-and its children. The relay is an aiohttp.web handler that hands on what an aiohttp client reads. Where events are
-counted, upstream and client go step by step: an event is sent when its client has read the one before, so that each is
-a read, a decode, an encode and a write for the one in the middle, on an idle machine and on a busy one. The peers are
-in an environment of their own (`.venv-gateways`); without it they are left out.
+Upstream, relay and gateways are processes of their own; CPU time is the kernel's, summed over a
+process, its threads and its children. The relay is an aiohttp.web handler that hands on what an
+aiohttp client reads. Where events are counted, upstream and client go step by step: an event is
+sent when its client has read the one before, so that each is a read, a decode, an encode and a
+write for the one in the middle, on an idle machine and on a busy one. The peers are in an
+environment of their own (`.venv-gateways`); without it they are left out.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from aiohttp import web
 
 from gateway_wire import STEPS, Load, StreamClient, listen, serve_upstream
 from report import Figure, Section, Table, arguments, publish
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.server import Gateway, open_sockets
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, open_sockets
+from tailrace.gateway._settings import Settings
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 RELAY, OURS = "bare relay", "tailrace serve"
 
-# -- who stands in the middle ------------------------------------------------------------------------------------------
+# -- who stands in the middle ----------------------------------------------------------------------
 
 
 async def relay(port: int, upstream: str) -> None:
@@ -58,7 +59,9 @@ async def relay(port: int, upstream: str) -> None:
             return response
 
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
     ) as client:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", handle)
@@ -70,13 +73,17 @@ async def relay(port: int, upstream: str) -> None:
 
 async def ours(port: int, upstream: str) -> None:
     """The gateway, as ``tailrace serve`` runs it, with one OpenAI-compatible site."""
-    site = type("bench", (OpenAIProvider,), {"url": f"{upstream}/v1", "models": ["gpt-4o-mini"], "__module__": "x"})
+    site = type(
+        "bench",
+        (OpenAIProvider,),
+        {"url": f"{upstream}/v1", "models": ["gpt-4o-mini"], "__module__": "x"},
+    )
     gateway = Gateway(Settings(port=port), Catalogue([site], created=0))
     await gateway.start(open_sockets("127.0.0.1", port))
     await asyncio.Event().wait()
 
 
-# -- processes ---------------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -88,11 +95,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(*command: str, port: int, env: dict[str, str] | None = None, log: Path | None = None) -> Iterator[int]:
-    """A process that listens on `port` before this goes on, and is ended with everything it started."""
+def process(
+    *command: str, port: int, env: dict[str, str] | None = None, log: Path | None = None
+) -> Iterator[int]:
+    """A process that listens on `port` before this goes on, and is ended with everything it
+    started.
+    """
     with (Path(os.devnull) if log is None else log).open("wb") as out:
         started = subprocess.Popen(  # noqa: S603 - our own command lines
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env, start_new_session=True
+            command,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + 120
@@ -126,14 +142,18 @@ def family(pid: int) -> list[int]:
 
 def cpu_ns(pid: int) -> int:
     """CPU time of a process and its descendants, of all their threads."""
-    files = [each for member in family(pid) for each in Path(f"/proc/{member}/task").glob("*/schedstat")]
+    files = [
+        each for member in family(pid) for each in Path(f"/proc/{member}/task").glob("*/schedstat")
+    ]
     return sum(int(each.read_text().split()[0]) for each in files)
 
 
 def resident_bytes(pid: int) -> int:
     """Memory of a process and its descendants."""
     page = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) * page for member in family(pid))
+    return sum(
+        int(Path(f"/proc/{member}/statm").read_text().split()[1]) * page for member in family(pid)
+    )
 
 
 def role(name: str, port: int, upstream: str = "", loop: str = "asyncio") -> list[str]:
@@ -141,7 +161,7 @@ def role(name: str, port: int, upstream: str = "", loop: str = "asyncio") -> lis
     return [sys.executable, __file__, "role", name, loop, str(port), upstream]
 
 
-# -- streams -----------------------------------------------------------------------------------------------------------
+# -- streams ---------------------------------------------------------------------------------------
 
 
 def request(load: Load, model: str, **more: Any) -> bytes:
@@ -158,26 +178,37 @@ async def stream(port: int, load: Load, model: str, **more: Any) -> StreamClient
     """One stream, read to its end."""
     loop = asyncio.get_running_loop()
     sent = request(load, model, **more)
-    _, client = await loop.create_connection(lambda: StreamClient(sent, load.stamped, load.step), "127.0.0.1", port)
+    _, client = await loop.create_connection(
+        lambda: StreamClient(sent, load.stamped, load.step), "127.0.0.1", port
+    )
     await client.done
     return client
 
 
 async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: int = 20) -> int:
-    """CPU time of the process, in nanoseconds, for so many streams at once that each go event by event."""
+    """CPU time of the process, in nanoseconds, for so many streams at once that each go event by
+    event.
+    """
     keys = [f"{time.monotonic_ns()} {number}" for number in range(streams)]
     STEPS.update({key: asyncio.Event() for key in keys})
     before = cpu_ns(pid)
-    clients = await asyncio.gather(*(stream(port, Load(events=events, step=key), model) for key in keys))
+    clients = await asyncio.gather(
+        *(stream(port, Load(events=events, step=key), model) for key in keys)
+    )
     after = cpu_ns(pid)
     STEPS.clear()
     if any(not events <= client.reads <= events + 3 for client in clients):
-        raise RuntimeError(f"not event by event: {events} events in {[client.reads for client in clients]} reads")
+        raise RuntimeError(
+            f"not event by event: {events} events in {[client.reads for client in clients]} reads"
+        )
     return after - before
 
 
 async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
-    """By who stands in the middle, of each round: CPU time for an event, and for a stream beside its events, in µs."""
+    """By who stands in the middle, of each round:
+
+    CPU time for an event, and for a stream beside its events, in µs.
+    """
     few, many, streams = 5, 105, 20
     ports = [free_port() for _ in range(3)]
     upstream = f"http://127.0.0.1:{ports[0]}"
@@ -186,12 +217,25 @@ async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
         listening = await listen(ports[0])
         stack.callback(listening.close)
         at = {
-            RELAY: (ports[1], stack.enter_context(process(*role("relay", ports[1], upstream, loop), port=ports[1]))),
-            OURS: (ports[2], stack.enter_context(process(*role("ours", ports[2], upstream, loop), port=ports[2]))),
+            RELAY: (
+                ports[1],
+                stack.enter_context(
+                    process(*role("relay", ports[1], upstream, loop), port=ports[1])
+                ),
+            ),
+            OURS: (
+                ports[2],
+                stack.enter_context(
+                    process(*role("ours", ports[2], upstream, loop), port=ports[2])
+                ),
+            ),
         }
         for turn in range(rounds + 1):
             for name in (RELAY, OURS) if turn % 2 else (OURS, RELAY):
-                taken = [await cost_of_steps(*at[name], "bench/gpt-4o-mini", events, streams) for events in (few, many)]
+                taken = [
+                    await cost_of_steps(*at[name], "bench/gpt-4o-mini", events, streams)
+                    for events in (few, many)
+                ]
                 event = (taken[1] - taken[0]) / (many - few) / streams / 1000
                 if turn:  # the first round warms up
                     found[name].append((event, taken[0] / streams / 1000 - few * event))
@@ -200,10 +244,12 @@ async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
 
 def ratio(found: dict[str, list[tuple[float, float]]]) -> float:
     """Ours to the relay's for an event: the median of the rounds' ratios."""
-    return statistics.median(mine[0] / bare[0] for mine, bare in zip(found[OURS], found[RELAY], strict=True))
+    return statistics.median(
+        mine[0] / bare[0] for mine, bare in zip(found[OURS], found[RELAY], strict=True)
+    )
 
 
-# -- against other gateways --------------------------------------------------------------------------------------------
+# -- against other gateways ------------------------------------------------------------------------
 
 DIRECT, LITELLM, GPT4FREE = "no gateway", "litellm proxy", "gpt4free API"
 CONCURRENT, OPEN = 16, 1000
@@ -212,7 +258,9 @@ MODELS = {OURS: "bench/gpt-4o-mini"}
 
 
 async def streams_for(name: str, port: int, seconds: float) -> tuple[int, float]:
-    """Whole streams of 50 events, asked for by 16 clients that ask again at once: how many, in how many seconds."""
+    """Whole streams of 50 events, asked for by 16 clients that ask again at once: how many, in how
+    many seconds.
+    """
     until = time.monotonic() + seconds
     load, model = Load(events=50, gap=0), MODELS.get(name, "gpt-4o-mini")
 
@@ -229,9 +277,13 @@ async def streams_for(name: str, port: int, seconds: float) -> tuple[int, float]
 
 
 async def delays(name: str, port: int) -> list[int]:
-    """Of 8 streams of 60 deltas, one every 50 ms: how long each took from the upstream to the client, in ns."""
+    """Of 8 streams of 60 deltas, one every 50 ms: how long each took from the upstream to the
+    client, in ns.
+    """
     load, model = Load(events=61, gap=0.05, stamped=True), MODELS.get(name, "gpt-4o-mini")
-    clients = await asyncio.gather(*(stream(port, load, model, **MORE.get(name, {})) for _ in range(8)))
+    clients = await asyncio.gather(
+        *(stream(port, load, model, **MORE.get(name, {})) for _ in range(8))
+    )
     found = [delay for client in clients for delay in client.delays]
     if len(found) < 8 * 60 * 0.95:
         raise RuntimeError(f"{name}: of 480 deltas {len(found)} came one by one")
@@ -239,9 +291,11 @@ async def delays(name: str, port: int) -> list[int]:
 
 
 async def memory(name: str, port: int, pid: int, count: int) -> dict[str, Any]:
-    """Memory before, and with `count` streams open that have said one word; how many of them were answered at all.
+    """Memory before, and with `count` streams open that have said one word; how many of them were
+    answered at all.
 
-    They come in fifties, each of which gets 3 seconds before the next ones come, and all get 15 more in the end.
+    They come in fifties, each of which gets 3 seconds before the next ones come, and all get 15
+    more in the end.
     """
     before = resident_bytes(pid)
     sent = request(Load(events=1, held=True), MODELS.get(name, "gpt-4o-mini"), **MORE.get(name, {}))
@@ -249,7 +303,9 @@ async def memory(name: str, port: int, pid: int, count: int) -> dict[str, Any]:
     clients: list[StreamClient] = []
     waiting: list[asyncio.Task[bool]] = []
     for _ in range(0, count, 50):
-        made = [loop.create_connection(lambda: StreamClient(sent), "127.0.0.1", port) for _ in range(50)]
+        made = [
+            loop.create_connection(lambda: StreamClient(sent), "127.0.0.1", port) for _ in range(50)
+        ]
         clients += [client for _, client in await asyncio.gather(*made)]
         waiting += [asyncio.create_task(client.begun.wait()) for client in clients[-50:]]
         await asyncio.wait(waiting[-50:], timeout=3)
@@ -273,7 +329,9 @@ async def compare(rounds: int, seconds: float, count: int) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     logs = Path(tempfile.mkdtemp(prefix="gateways-"))
     with ExitStack() as stack:
-        upstream_pid = stack.enter_context(process(*role("upstream", upstream_port), port=upstream_port))
+        upstream_pid = stack.enter_context(
+            process(*role("upstream", upstream_port), port=upstream_port)
+        )
         at = {DIRECT: (upstream_port, upstream_pid)}
         for name in (RELAY, OURS, *PEERS_HERE):
             port = free_port()
@@ -284,10 +342,14 @@ async def compare(rounds: int, seconds: float, count: int) -> dict[str, Any]:
                 GPT4FREE: [PEERS_PYTHON, PEERS, "gpt4free", str(port), upstream],
             }[name]
             env = {"PATH": os.environ["PATH"], "HOME": str(logs), "NO_PROXY": "*"}
-            pid = stack.enter_context(process(*command, port=port, env=env, log=logs / name.replace(" ", "-")))
+            pid = stack.enter_context(
+                process(*command, port=port, env=env, log=logs / name.replace(" ", "-"))
+            )
             at[name] = (port, pid)
         taken = ("rate", "median", "p99", "cpu")
-        samples: dict[str, dict[str, list[float]]] = {name: {each: [] for each in taken} for name in at}
+        samples: dict[str, dict[str, list[float]]] = {
+            name: {each: [] for each in taken} for name in at
+        }
         for turn in range(rounds + 1):
             for name, (port, pid) in at.items():
                 before = cpu_ns(pid)
@@ -300,7 +362,9 @@ async def compare(rounds: int, seconds: float, count: int) -> dict[str, Any]:
                     samples[name]["median"].append(statistics.median(delay))
                     samples[name]["p99"].append(delay[int(len(delay) * 0.99)])
         for name, (port, pid) in at.items():
-            found[name] = {each: statistics.median(values) for each, values in samples[name].items()}
+            found[name] = {
+                each: statistics.median(values) for each, values in samples[name].items()
+            }
             found[name] |= await memory(name, port, pid, count)
     return found
 
@@ -321,7 +385,7 @@ def compared(found: dict[str, dict[str, Any]], count: int) -> tuple[tuple[str, .
     return tuple(rows)
 
 
-# -- clients that leave ------------------------------------------------------------------------------------------------
+# -- clients that leave ----------------------------------------------------------------------------
 
 LEAVING = 10_000
 
@@ -332,7 +396,9 @@ def descriptors(pid: int) -> int:
 
 
 async def left_behind(count: int) -> tuple[tuple[str, ...], ...]:
-    """What is there of gateway and upstream before `count` clients come, and after all have left with a word read."""
+    """What is there of gateway and upstream before `count` clients come, and after all have left
+    with a word read.
+    """
     ports = [free_port(), free_port()]
     load = Load(events=1, held=True)
     sent = request(load, MODELS[OURS])
@@ -351,14 +417,21 @@ async def left_behind(count: int) -> tuple[tuple[str, ...], ...]:
             await asyncio.sleep(1)
             rows = [_state("before", gateway, upstream)]
             for begun in range(0, count, 100):
-                await asyncio.gather(*(come_and_leave(number) for number in range(begun, begun + 100)))
+                await asyncio.gather(
+                    *(come_and_leave(number) for number in range(begun, begun + 100))
+                )
             await asyncio.sleep(1)
             rows.append(_state("a second after", gateway, upstream))
     return tuple(rows)
 
 
 def _state(when: str, gateway: int, upstream: int) -> tuple[str, ...]:
-    return (when, str(descriptors(gateway)), str(descriptors(upstream)), f"{resident_bytes(gateway) / 2**20:.0f} MiB")
+    return (
+        when,
+        str(descriptors(gateway)),
+        str(descriptors(upstream)),
+        f"{resident_bytes(gateway) / 2**20:.0f} MiB",
+    )
 
 
 PEERS = str(Path(__file__).with_name("gateway_peers.py"))
@@ -411,7 +484,12 @@ def measure(*, quick: bool) -> Section:
             ),
         ),
         figures=(
-            Figure("gateway, an event in and out, to a bare relay, asyncio", ratio(by_loop["asyncio"]), 2.0, 1.5),
+            Figure(
+                "gateway, an event in and out, to a bare relay, asyncio",
+                ratio(by_loop["asyncio"]),
+                2.0,
+                1.5,
+            ),
             Figure("gateway, the same, uvloop", ratio(by_loop["uvloop"]), 2.0, 1.5),
         ),
         notes=NOTES,

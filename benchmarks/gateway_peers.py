@@ -1,4 +1,5 @@
-"""Other people's gateways, started as their own commands start them, with nobody to reach but loopback.
+"""Other people's gateways, started as their own commands start them, with nobody to reach but
+loopback.
 
 python benchmarks/gateway_peers.py litellm|gpt4free PORT UPSTREAM
 """
@@ -22,21 +23,44 @@ general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}
 
 def only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
     """Nobody is asked for news, prices or lists of providers."""
-    address = arguments[1] if event == "socket.connect" else arguments[0] if event == "socket.getaddrinfo" else None
+    address = (
+        arguments[1]
+        if event == "socket.connect"
+        else arguments[0]
+        if event == "socket.getaddrinfo"
+        else None
+    )
     host = address[0] if isinstance(address, tuple) else address
-    if isinstance(host, str) and host not in ("127.0.0.1", "localhost", "0.0.0.0") and not host.startswith("/"):  # noqa: S104
+    if (
+        isinstance(host, str)
+        and host not in ("127.0.0.1", "localhost", "0.0.0.0")
+        and not host.startswith("/")
+    ):
         raise PermissionError(f"nobody but loopback is asked, not {host}")
 
 
 def litellm(port: int, upstream: str) -> None:
     """``litellm --config FILE``: one worker, its defaults."""
-    os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
+    os.environ |= {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+        "LITELLM_LOG": "ERROR",
+    }
     from litellm.proxy.proxy_cli import run_server  # noqa: PLC0415 - when its environment is set
 
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(LITELLM.format(upstream=upstream))
-        command = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"]
+        command = [
+            "--config",
+            str(config),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--telemetry",
+            "False",
+        ]
         run_server(command, standalone_mode=False)
 
 

@@ -1,4 +1,5 @@
-"""The two ends of the gateway's benchmark: an upstream that sends fixed events, and clients that count what comes.
+"""The two ends of the gateway's benchmark: an upstream that sends fixed events, and clients that
+count what comes.
 
 Both are plain asyncio protocols, so that they cost little beside what stands between them.
 """
@@ -25,7 +26,13 @@ _STAMP = re.compile(rb'"content": ?" ?([0-9]{6,})')
 
 def event(content: str, finish: str | None = None, *, role: bool = False) -> bytes:
     """One chunk as OpenAI sends it, about 260 bytes."""
-    delta = {"role": "assistant", "content": "", "refusal": None} if role else {"content": content} if content else {}
+    delta = (
+        {"role": "assistant", "content": "", "refusal": None}
+        if role
+        else {"content": content}
+        if content
+        else {}
+    )
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     record = {
         "id": "chatcmpl-CZ7lq3kUyX0aJ8mN2vB4sD6fG9hT1",
@@ -46,11 +53,13 @@ def chunked(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stream is: `events` deltas, one a write and `gap` seconds apart (0: as fast as the loop turns).
+    """What a stream is: `events` deltas, one a write and `gap` seconds apart (0: as fast as the
+    loop turns).
 
-    `stamped`: each delta is the moment it was sent, in nanoseconds of the machine's monotonic clock. `held`: after the
-    deltas nothing more comes, and the stream stays open. `step`: its deltas are sent one by one, each when `STEPS` says
-    so, which the client does that has read the one before.
+    `stamped`: each delta is the moment it was sent, in nanoseconds of the machine's monotonic
+    clock. `held`: after the deltas nothing more comes, and the stream stays open. `step`: its
+    deltas are sent one by one, each when `STEPS` says so, which the client does that has read the
+    one before.
     """
 
     events: int = 200
@@ -65,7 +74,9 @@ STEPS: dict[str, asyncio.Event] = {}
 
 
 class Upstream(asyncio.Protocol):
-    """A server of chat completions that says the same to everybody; the load is read from the question's words."""
+    """A server of chat completions that says the same to everybody; the load is read from the
+    question's words.
+    """
 
     def __init__(self) -> None:
         self._read = b""
@@ -97,7 +108,9 @@ class Upstream(asyncio.Protocol):
         head, found, rest = self._read.partition(b"\r\n\r\n")
         if not found:
             return
-        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        lengths = [
+            line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+        ]
         length = int(lengths[0].split(b":")[1]) if lengths else 0
         if len(rest) < length:
             return
@@ -145,13 +158,17 @@ async def serve_upstream(port: int, _upstream: str = "") -> None:
 
 @dataclass
 class StreamClient(asyncio.Protocol):
-    """One stream asked for and read to its end: how many `reads`, and for stamped events their delays."""
+    """One stream asked for and read to its end: how many `reads`, and for stamped events their
+    delays.
+    """
 
     request: bytes
     stamped: bool = False
     step: str = ""
     reads: int = 0
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     delays: list[int] = field(default_factory=list)
     tail: bytes = b""

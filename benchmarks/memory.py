@@ -1,7 +1,7 @@
 """What a decoder holds between reads, and what a feed needs beyond what it returns.
 
-Measured in a process whose Python takes every object from malloc (PYTHONMALLOC=malloc), with `heap.c` put before malloc
-to count what is in use: Rust's memory and Python's alike, to the byte.
+Measured in a process whose Python takes every object from malloc (PYTHONMALLOC=malloc), with
+`heap.c` put before malloc to count what is in use: Rust's memory and Python's alike, to the byte.
 """
 
 from __future__ import annotations
@@ -63,18 +63,24 @@ def main() -> None:
         function.restype = ctypes.c_size_t
     heap = Heap(library)
     held = {shows: idle(heap, before) for shows, before in idle_states().items()}
-    needed = {shows: heap.excess(work) for shows, work in feeds(20 if options.quick else 1_000).items()}
+    needed = {
+        shows: heap.excess(work) for shows, work in feeds(20 if options.quick else 1_000).items()
+    }
     section = Section(
         name="memory",
         title="Memory",
         tables=(
             Table(
-                "Between reads, bytes a decoder", ("state", "bytes"), tuple((key, f"{n:,}") for key, n in held.items())
+                "Between reads, bytes a decoder",
+                ("state", "bytes"),
+                tuple((key, f"{n:,}") for key, n in held.items()),
             ),
             Table(
                 "During a feed, bytes",
                 ("feed", "left in use", "needed beyond it"),
-                tuple((shows, f"{left:,}", f"{excess:,}") for shows, (left, excess) in needed.items()),
+                tuple(
+                    (shows, f"{left:,}", f"{excess:,}") for shows, (left, excess) in needed.items()
+                ),
             ),
         ),
         figures=(

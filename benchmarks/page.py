@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from contenders import pages
 from contenders.pages import FLOOR, OURS, TWICE_RE
-from report import Figure, Options, Section, Table, arguments, medians, publish, version, with_spread
+from report import (
+    Figure,
+    Options,
+    Section,
+    Table,
+    arguments,
+    medians,
+    publish,
+    version,
+    with_spread,
+)
 from tailrace import PageScanner
 from timing import Measured, Samples, measure
 from workloads import FEEDS, WordPressPage, cut, wordpress_page
@@ -28,12 +38,20 @@ def main() -> None:
     options = arguments(__doc__)
     page = wordpress_page()
     readers, packages = contenders(options)
-    samples = measure([reading(name, read, page) for name, read in readers.items()], 2 if options.quick else 31)
+    samples = measure(
+        [reading(name, read, page) for name, read in readers.items()], 2 if options.quick else 31
+    )
     cells = tuple((name, with_spread(samples, name)) for name in readers)
     section = Section(
         name="page",
         title="A page to its bot",
-        tables=(Table(f"A WordPress page of {len(page.html):,} bytes, ns a page", ("reader", "time"), cells),),
+        tables=(
+            Table(
+                f"A WordPress page of {len(page.html):,} bytes, ns a page",
+                ("reader", "time"),
+                cells,
+            ),
+        ),
         figures=(*ratios(samples), past_the_tag(page)),
         notes=NOTES,
         versions={package: version(package) for package in ("tailrace", "python", *packages)},
@@ -42,7 +60,9 @@ def main() -> None:
     publish(section, options)
 
 
-def contenders(options: Options) -> tuple[dict[str, Callable[[bytes], tuple[str, str]]], tuple[str, ...]]:
+def contenders(
+    options: Options,
+) -> tuple[dict[str, Callable[[bytes], tuple[str, str]]], tuple[str, ...]]:
     """All of them and their packages; in a quick run, those that need none."""
     if options.quick:
         return pages.READERS, ()
@@ -59,13 +79,20 @@ def reading(name: str, read: Callable[[bytes], tuple[str, str]], page: WordPress
 def ratios(samples: Samples) -> tuple[Figure, ...]:
     """What was to be reached."""
     return (
-        Figure("page, bytes in, widgets out, to two `re` searches", samples.ratio(OURS, TWICE_RE), 0.25, 0.12),
+        Figure(
+            "page, bytes in, widgets out, to two `re` searches",
+            samples.ratio(OURS, TWICE_RE),
+            0.25,
+            0.12,
+        ),
         Figure("page, the same, to two `bytes.find`", samples.ratio(OURS, FLOOR)),
     )
 
 
 def past_the_tag(page: WordPressPage) -> Figure:
-    """How many reads are fed after the one in which the bot's tag ends: the most at any size of read."""
+    """How many reads are fed after the one in which the bot's tag ends: the most at any size of
+    read.
+    """
     most = 0
     for size in FEEDS.values():
         scan = PageScanner()

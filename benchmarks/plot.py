@@ -33,22 +33,32 @@ def main() -> None:
 
 
 def dots(taken: Mapping[str, Mapping[str, float]], results: Mapping[str, Any]) -> Any:
-    """One dot a contender, the fastest at the top, on a scale of powers of ten: they lie three of them apart."""
+    """One dot a contender, the fastest at the top, on a scale of powers of ten: they lie three of
+    them apart.
+    """
     names = sorted(taken, key=lambda name: -taken[name]["median"])
     figure, axes = plt.subplots(figsize=(9, 0.36 * len(names) + 1.3), layout="constrained")
     for row, name in enumerate(names):
-        median, low, high = (taken[name][key] for key in ("median", "first_quartile", "third_quartile"))
+        median, low, high = (
+            taken[name][key] for key in ("median", "first_quartile", "third_quartile")
+        )
         colour = OURS_COLOUR if name in {OURS, TEXT} else OTHERS_COLOUR
         axes.plot([low, high], [row, row], color=colour, linewidth=2)
         axes.plot(median, row, "o", color=colour, markersize=8)
-        axes.annotate(f"{median:,.0f} ns", (median, row), (9, -3.5), textcoords="offset points", fontsize=9)
+        axes.annotate(
+            f"{median:,.0f} ns", (median, row), (9, -3.5), textcoords="offset points", fontsize=9
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
     axes.set_xlim(10, max(one["median"] for one in taken.values()) * 8)
     axes.grid(color="#d8dee4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"CPU time an event, in powers of ten, on {results['machine']}", fontsize=8)
-    axes.set_title(f"A chat stream to its text, reads of 1400 bytes, {results['date']}", loc="left", fontsize=11)
+    axes.set_title(
+        f"A chat stream to its text, reads of 1400 bytes, {results['date']}",
+        loc="left",
+        fontsize=11,
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="both", length=0)
     return figure

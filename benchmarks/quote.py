@@ -50,14 +50,23 @@ def main() -> None:
 
 def quotation(results: Mapping[str, Any]) -> str:
     """The tables and where they come from; a day without the bulk has no table of it."""
-    taken = {key: value for section in results["sections"].values() for key, value in section["medians"].items()}
+    taken = {
+        key: value
+        for section in results["sections"].values()
+        for key, value in section["medians"].items()
+    }
     date = results["date"]
-    source = f"[Everything](benchmarks/results/{date}.md), [as a picture](benchmarks/results/{date}.svg)"
+    source = (
+        f"[Everything](benchmarks/results/{date}.md), [as a picture](benchmarks/results/{date}.svg)"
+    )
     many = ("many kept replies, all processors", "GB/s", f"{PROCESSES}, GB/s", "times ours")
     return "\n\n".join(
         (
             rows(("W1 in reads of 1400 B", "ns an event", "times ours"), contenders(taken[W1])),
-            rows(("other work", "ours, ns", "the fastest other in Python, ns", "times ours"), others(taken)),
+            rows(
+                ("other work", "ours, ns", "the fastest other in Python, ns", "times ours"),
+                others(taken),
+            ),
             *([rows(many, bulk(taken))] if "bulk" in results["sections"] else []),
             f"{source}; measured on {results['machine']}.\n",
         )
@@ -74,7 +83,11 @@ def others(taken: Mapping[str, Taken]) -> Iterator[tuple[str, ...]]:
     """Us and the fastest of the others on everything else."""
     for work, (key, ours) in WORK.items():
         field = taken[key]
-        names = [name for name in field if not name.startswith(("tailrace", "node", "floor", "hashlib, the digest"))]
+        names = [
+            name
+            for name in field
+            if not name.startswith(("tailrace", "node", "floor", "hashlib, the digest"))
+        ]
         other = min(names, key=lambda name: field[name]["median"])
         against = f"{other.removeprefix('hand loop + ')}: {told(field[other]['median'])}"
         yield work, told(field[ours]["median"]), against, told(field[other]["times_ours"])

@@ -1,4 +1,5 @@
-"""What was measured, written down: the raw figures in `results/<date>.json`, the page in `results/<date>.md`.
+"""What was measured, written down: the raw figures in `results/<date>.json`, the page in
+`results/<date>.md`.
 
 A program publishes its section under its name; what the others published the same day stays.
 """
@@ -102,17 +103,23 @@ class Section:
     figures: tuple[Figure, ...] = ()
     notes: str = ""  # Markdown
     versions: Mapping[str, str] = field(default_factory=dict)
-    medians: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # workload, contender, what was taken
+    medians: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # workload, contender, what was taken
 
 
 def arguments(description: str | None) -> Options:
     """The command line that all programs here share."""
     parser = argparse.ArgumentParser(description=description)
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    parser.add_argument("--date", default=today, help="the day the results are filed under; today unless given")
+    parser.add_argument(
+        "--date", default=today, help="the day the results are filed under; today unless given"
+    )
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where results are filed")
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke run: little work, contenders as installed, no files"
+        "--quick",
+        action="store_true",
+        help="a smoke run: little work, contenders as installed, no files",
     )
     asked = parser.parse_args()
     return Options(asked.date, asked.folder, asked.quick)
@@ -125,7 +132,9 @@ def publish(section: Section, options: Options) -> None:
         return
     file = options.folder / f"{options.date}.json"
     results: dict[str, Any] = (
-        json.loads(file.read_text("utf-8")) if file.exists() else {"date": options.date, "sections": {}}
+        json.loads(file.read_text("utf-8"))
+        if file.exists()
+        else {"date": options.date, "sections": {}}
     )
     results["machine"] = machine()
     results["sections"][section.name] = asdict(section)
@@ -136,9 +145,13 @@ def publish(section: Section, options: Options) -> None:
 
 def document(results: Mapping[str, Any]) -> str:
     """All sections as one page."""
-    sections = sorted(results["sections"].values(), key=lambda section: ORDER.index(section["name"]))
+    sections = sorted(
+        results["sections"].values(), key=lambda section: ORDER.index(section["name"])
+    )
     figures = [Figure(**figure).row() for section in sections for figure in section["figures"]]
-    versions = {package: told for section in sections for package, told in section["versions"].items()}
+    versions = {
+        package: told for section in sections for package, told in section["versions"].items()
+    }
     parts = [
         f"# Speed, {results['date']}",
         f"Made by `make bench DATE={results['date']}` on {results['machine']}.",

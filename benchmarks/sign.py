@@ -18,7 +18,9 @@ EXPRESSION = "hashlib, the full expression"
 DIGEST = "hashlib, the digest alone"
 TIMESTAMP = 1_763_640_000_000
 SECRET = "a key of our own"  # noqa: S105 - the benchmark's
-BYTES_A_TURN = 4_000_000  # a turn is so many bytes' worth of calls, each call counted as 1 KB more than it has
+BYTES_A_TURN = (
+    4_000_000  # a turn is so many bytes' worth of calls, each call counted as 1 KB more than it has
+)
 NOTES = """\
 The digest alone is what is left of the expression when the string has been put together and encoded before: it ends
 with the same hex digits."""
@@ -32,7 +34,8 @@ def main() -> None:
         for length, message in messages().items()
     }
     cells = tuple(
-        (name, *(with_spread(samples, name) for samples in taken.values())) for name in (OURS, EXPRESSION, DIGEST)
+        (name, *(with_spread(samples, name) for samples in taken.values()))
+        for name in (OURS, EXPRESSION, DIGEST)
     )
     section = Section(
         name="sign",

@@ -1,10 +1,12 @@
-"""How time is taken: contenders in turn, round after round, CPU time of the thread, every result checked.
+"""How time is taken: contenders in turn, round after round, CPU time of the thread, every result
+checked.
 
-A machine's speed drifts by the minute. Within a round all run under the same weather, so ratios are taken round by
-round and their median is told; absolute times are for orientation only. The order rotates, so that nobody always runs
-behind the same neighbour; and a short turn is preceded by one that does not count, since it would be over before
-caches and branch predictors have forgotten that neighbour. A long turn has time for that. The garbage collector rests
-while the clock runs, and what was returned is freed after it.
+A machine's speed drifts by the minute. Within a round all run under the same weather, so ratios are
+taken round by round and their median is told; absolute times are for orientation only. The order
+rotates, so that nobody always runs behind the same neighbour; and a short turn is preceded by one
+that does not count, since it would be over before caches and branch predictors have forgotten that
+neighbour. A long turn has time for that. The garbage collector rests while the clock runs, and what
+was returned is freed after it.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Samples:
 
     def ratio(self, name: str, to: str) -> float:
         """`name` divided by `to`: the median of the rounds' ratios."""
-        return statistics.median(a / b for a, b in zip(self.rounds[name], self.rounds[to], strict=True))
+        return statistics.median(
+            a / b for a, b in zip(self.rounds[name], self.rounds[to], strict=True)
+        )
 
     def fastest(self, names: Sequence[str]) -> str:
         """Of `names`, the one with the least median."""
@@ -70,9 +74,13 @@ class Samples:
 
 
 def measure(contenders: Sequence[Measured], rounds: int) -> Samples:
-    """`rounds` rounds after one to warm up; WrongResultError for a result that is not the workload's."""
+    """`rounds` rounds after one to warm up; WrongResultError for a result that is not the
+    workload's.
+    """
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    short = {contender.name for contender in contenders if sample(contender) * contender.units < SHORT}
+    short = {
+        contender.name for contender in contenders if sample(contender) * contender.units < SHORT
+    }
     for number in range(rounds):
         turn = number % len(contenders)
         for contender in (*contenders[turn:], *contenders[:turn]):

@@ -1,6 +1,8 @@
-"""What is measured: replies, pages and messages, made from fixed seeds, each with the text that must come out.
+"""What is measured: replies, pages and messages, made from fixed seeds, each with the text that
+must come out.
 
-The same call gives the same bytes on every machine, so that figures of two runs are about the same work.
+The same call gives the same bytes on every machine, so that figures of two runs are about the same
+work.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-CAPTURED_PAGE = Path(__file__).resolve().parent.parent / "tests/vectors/captures/ai-power/1.9.18/page_stream.body"
+CAPTURED_PAGE = (
+    Path(__file__).resolve().parent.parent
+    / "tests/vectors/captures/ai-power/1.9.18/page_stream.body"
+)
 
 # A read of the network is seldom an event; `None` is one event a feed, as a paced stream arrives.
 FEEDS: dict[str, int | None] = {
@@ -67,7 +72,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-# -- streams -----------------------------------------------------------------------------------------------------------
+# -- streams ---------------------------------------------------------------------------------------
 
 
 def w1(count: int = 20_000) -> Reply:
@@ -76,7 +81,9 @@ def w1(count: int = 20_000) -> Reply:
 
 
 def w1o(count: int = 20_000) -> Reply:
-    """W1 with the field of random length that OpenAI appends, so that an event's length does not tell its text."""
+    """W1 with the field of random length that OpenAI appends, so that an event's length does not
+    tell its text.
+    """
     chance = random.Random(2)
 
     def obfuscate(chunk: dict[str, Any]) -> None:
@@ -92,13 +99,22 @@ def w1i(count: int = 20_000) -> Reply:
     def rename(chunk: dict[str, Any]) -> None:
         chunk["id"] = "chatcmpl-" + "".join(chance.choices(ALPHANUMERIC, k=29))
 
-    return chat_stream("W1i", "short, every id another", short_words(random.Random(1), count), rename)
+    return chat_stream(
+        "W1i", "short, every id another", short_words(random.Random(1), count), rename
+    )
 
 
 def w2(count: int = 20_000) -> Reply:
-    r"""Unicode: CJK, emoji, accents, newlines, quotes, U+2028; half of the events raw, half of them as ``\uXXXX``."""
+    r"""Unicode:
+
+    CJK, emoji, accents, newlines, quotes, U+2028; half of the events raw, half of them as
+    ``\uXXXX``.
+    """
     chance = random.Random(4)
-    words = [chance.choice((*UNICODE_WORDS, "\n", ' "', "é ", chance.choice(WORDS))) for _ in range(count)]
+    words = [
+        chance.choice((*UNICODE_WORDS, "\n", ' "', "é ", chance.choice(WORDS)))
+        for _ in range(count)
+    ]
     return chat_stream("W2", "unicode", words, escaped=lambda: bool(chance.getrandbits(1)))
 
 
@@ -128,7 +144,12 @@ def w4p(count: int = 1_000) -> Reply:
 
 def one_event(content_bytes: int) -> Reply:
     """One event with so many bytes of plain content."""
-    return Reply("one event", "plain", (chunk_event({"content": "x" * content_bytes}), DONE), "x" * content_bytes)
+    return Reply(
+        "one event",
+        "plain",
+        (chunk_event({"content": "x" * content_bytes}), DONE),
+        "x" * content_bytes,
+    )
 
 
 def chat_stream(
@@ -139,7 +160,9 @@ def chat_stream(
     *,
     escaped: Callable[[], bool] = lambda: False,
 ) -> Reply:
-    """A whole stream: role, `contents`, finish reason, usage, sentinel; `change` alters each event's JSON."""
+    """A whole stream: role, `contents`, finish reason, usage, sentinel; `change` alters each
+    event's JSON.
+    """
     texts = list(contents)
     events = [chunk_event({"role": "assistant", "content": "", "refusal": None}, change)]
     events += [chunk_event({"content": text}, change, escaped=escaped()) for text in texts]
@@ -179,7 +202,10 @@ def envelope() -> dict[str, Any]:
 
 
 def event(
-    chunk: dict[str, Any], change: Callable[[dict[str, Any]], None] | None = None, *, escaped: bool = False
+    chunk: dict[str, Any],
+    change: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    escaped: bool = False,
 ) -> bytes:
     """`chunk`, framed."""
     if change is not None:
@@ -188,7 +214,9 @@ def event(
 
 
 def short_words(chance: random.Random, count: int) -> Iterator[str]:
-    """Pieces of 1 to 6 ASCII characters, about as a tokenizer cuts prose; one in fifty is a line's end."""
+    """Pieces of 1 to 6 ASCII characters, about as a tokenizer cuts prose; one in fifty is a line's
+    end.
+    """
     for _ in range(count):
         word = chance.choice(WORDS)
         yield "\n" if chance.random() < LINE_ENDS else f" {word[: chance.randint(0, 5)]}"
@@ -203,10 +231,11 @@ def prose(chance: random.Random, length: int) -> str:
 
 
 def markdown(chance: random.Random, length: int) -> str:
-    """Prose with a line's end and a quoted word in about a hundred characters, `length` characters of it.
+    """Prose with a line's end and a quoted word in about a hundred characters, `length` characters
+    of it.
 
-    So it has about 25 escapes in 1 KB: as many as make it an eighth dearer than plain text to the strongest peer, which
-    is what the figures to reach were taken with.
+    So it has about 25 escapes in 1 KB: as many as make it an eighth dearer than plain text to the
+    strongest peer, which is what the figures to reach were taken with.
     """
     text = ""
     while len(text) < length:
@@ -223,15 +252,20 @@ def code(chance: random.Random, length: int) -> str:
     return text[:length]
 
 
-# -- buffered bodies ---------------------------------------------------------------------------------------------------
+# -- buffered bodies -------------------------------------------------------------------------------
 
 
 def w5() -> Reply:
-    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it: ``\u2019``, ``\/``, ``\n``."""
+    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it:
+
+    ``\u2019``, ``\/``, ``\n``.
+    """
     chance = random.Random(7)
     text = ""
     while len(text) < BODY_LENGTH:
-        text += f"it\u2019s {prose(chance, chance.randint(40, 100))} and/or\n<b>{prose(chance, 8)}</b> "
+        text += (
+            f"it\u2019s {prose(chance, chance.randint(40, 100))} and/or\n<b>{prose(chance, 8)}</b> "
+        )
     return buffered("W5", "buffered, PHP's escapes", text[:BODY_LENGTH])
 
 
@@ -247,7 +281,7 @@ def buffered(name: str, shows: str, text: str) -> Reply:
     return Reply(name, shows, (body,), text, dialect="ai-power", content_type="application/json")
 
 
-# -- pages and messages ------------------------------------------------------------------------------------------------
+# -- pages and messages ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +295,9 @@ class WordPressPage:
 
 
 def wordpress_page(size: int = 300_000, tag_at: float = 0.8) -> WordPressPage:
-    """A captured page of the real software, grown with articles to `size` bytes, the bot's tag at `tag_at` of it."""
+    """A captured page of the real software, grown with articles to `size` bytes, the bot's tag at
+    `tag_at` of it.
+    """
     captured = CAPTURED_PAGE.read_bytes()
     tag = captured.index(b'<div class="wpaicg-chat-shortcode"')
     before, after = captured[:tag], captured[tag:]
@@ -284,7 +320,9 @@ def attribute(tag: bytes, name: bytes) -> str:
 
 
 def articles(chance: random.Random, size: int) -> bytes:
-    """What a WordPress theme puts around posts, `size` bytes: headings, links, images, comments, a script."""
+    """What a WordPress theme puts around posts, `size` bytes: headings, links, images, comments, a
+    script.
+    """
     text = b""
     while len(text) < size:
         text += article(chance, chance.randint(100, 9_999)).encode()

@@ -1,4 +1,6 @@
-"""How the documents are built (``make docs``): nothing is fetched for it, and no page fetches anything."""
+"""How the documents are built (``make docs``): nothing is fetched for it, and no page fetches
+anything.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,14 @@ STUB = Path(__file__).parents[1] / "python" / "tailrace" / "_native.pyi"
 
 
 class TypedExtension:
-    """Imports the extension with its stub's classes and functions over its own, which cannot tell their types."""
+    """Imports the extension with its stub's classes and functions over its own, which cannot tell
+    their types.
+    """
 
     @classmethod
-    def find_spec(cls, name: str, path: Sequence[str] | None, _target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Know the extension alone."""
         spec = PathFinder.find_spec(name, path) if name == "tailrace._native" else None
         if spec is not None and spec.loader is not None:
@@ -52,7 +58,9 @@ import tailrace  # noqa: E402 - as the finder above gives it
 
 
 def complete_annotations() -> None:
-    """Give each module the names it imports for its annotations alone, now that no circle can come of it."""
+    """Give each module the names it imports for its annotations alone, now that no circle can come
+    of it.
+    """
     for each in pkgutil.walk_packages(tailrace.__path__, "tailrace."):
         if each.name.endswith(("_native", "__main__")):
             continue
@@ -76,8 +84,14 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 nitpick_ignore_regex = [
     # Other people's: their documents are not asked for, so that a build needs no network.
-    ("py:.*", r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|multidict|pathlib|pytest|random|ssl)\..*"),
-    ("py:class", r"D|tailrace\.(blocking|stream|tokens)\.[DT]|tailrace\.replica\.site\.Play"),  # type variables
+    (
+        "py:.*",
+        r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|multidict|pathlib|pytest|random|ssl)\..*",
+    ),
+    (
+        "py:class",
+        r"D|tailrace\.(blocking|stream|tokens)\.[DT]|tailrace\.replica\.site\.Play",
+    ),  # type variables
 ]
 
 html_theme = "furo"
@@ -100,11 +114,19 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", find_own)
 
 
-def find_own(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: TextElement) -> Element | None:
-    """Find a name of ours that an annotation writes without its module, or with the one it is defined in."""
+def find_own(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: TextElement
+) -> Element | None:
+    """Find a name of ours that an annotation writes without its module, or with the one it is
+    defined in.
+    """
     domain: PythonDomain = env.domains.python_domain
     name = node["reftarget"].rpartition(".")[2]
-    found = [full for full in domain.objects if full.rpartition(".")[2] == name and full.startswith("tailrace")]
+    found = [
+        full
+        for full in domain.objects
+        if full.rpartition(".")[2] == name and full.startswith("tailrace")
+    ]
     if node.get("refdomain") != "py" or len(found) != 1:
         return None
     place = domain.objects[found[0]]

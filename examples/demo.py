@@ -28,14 +28,33 @@ async def main() -> None:
     """Ask all four, then decode."""
     async with Replica(pace=0.005, secret=SECRET) as replica:
         await ask(ChatGptt, "a WordPress bot that streams", replica.page("ai-power", "default"))
-        await ask(ChatgptFree, "a WordPress bot that answers in one piece", replica.page("ai-power", "json"))
-        await ask(ChatGptEs, "a page with two bots, read over curl_cffi", replica.page("ai-power", "two"))
-        await ask(GPROChat, "a signed request, raw text back", replica.url("geminiprochat"), secret_key=SECRET)
+        await ask(
+            ChatgptFree,
+            "a WordPress bot that answers in one piece",
+            replica.page("ai-power", "json"),
+        )
+        await ask(
+            ChatGptEs, "a page with two bots, read over curl_cffi", replica.page("ai-power", "two")
+        )
+        await ask(
+            GPROChat,
+            "a signed request, raw text back",
+            replica.url("geminiprochat"),
+            secret_key=SECRET,
+        )
     print("=== Recorded replies of the real software\n")
     decode("a stream, plugin 1.9.18", "ai-power", "ai-power/1.9.18/stream_ok.body")
-    decode("one JSON body behind PHP notices", "ai-power", "ai-power/1.9.18/php_notices_shown_ok_json.body")
+    decode(
+        "one JSON body behind PHP notices",
+        "ai-power",
+        "ai-power/1.9.18/php_notices_shown_ok_json.body",
+    )
     decode("an assistant's events", "ai-power", "ai-power/1.9.18/assistant_stream_ok.body")
-    decode("an upstream error, word by word, twice", "ai-power", "ai-power/1.9.18/stream_upstream_err401.body")
+    decode(
+        "an upstream error, word by word, twice",
+        "ai-power",
+        "ai-power/1.9.18/stream_upstream_err401.body",
+    )
     decode("a stream that breaks off", "ai-power", "ai-power/1.9.18/stream_upstream_midfail.body")
 
 

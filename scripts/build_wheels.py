@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Builds the wheels of one platform, one for each interpreter named, and none that says more of itself than is true.
+"""Builds the wheels of one platform, one for each interpreter named, and none that says more of
+itself than is true.
 
     scripts/build_wheels.py TARGET PYTHON...          into dist/; --out FOLDER
 
-TARGET is one of Rust's. PYTHON decides the ABI: up to 3.14 the stable one of 3.11 (abi3), so that one wheel serves all
-of these versions; of a free-threaded 3.14 that version's own, since there is no stable one; from 3.15 on the stable one
-that both builds of Python load (abi3t). For Linux zig is compiler and linker (the package ziglang), so that any machine
-builds for any processor and an old libc, and maturin knows the interpreters of other platforms by name: python3.14t.
+TARGET is one of Rust's. PYTHON decides the ABI: up to 3.14 the stable one of 3.11 (abi3), so that
+one wheel serves all of these versions; of a free-threaded 3.14 that version's own, since there is
+no stable one; from 3.15 on the stable one that both builds of Python load (abi3t). For Linux zig is
+compiler and linker (the package ziglang), so that any machine builds for any processor and an old
+libc, and maturin knows the interpreters of other platforms by name: python3.14t.
 """
 
 from __future__ import annotations
@@ -29,16 +31,29 @@ LINUX = {
 
 def main() -> None:
     """Build them, or end with the exit code of the first build that failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("target")
     parser.add_argument("python", nargs="+")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     given = parser.parse_args()
     for python in given.python:
-        command = ["maturin", "build", "--release", "--locked", "--target", given.target, "--interpreter", python]
+        command = [
+            "maturin",
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            given.target,
+            "--interpreter",
+            python,
+        ]
         if given.target in LINUX:
             command += ["--zig", "--compatibility", LINUX[given.target]]
-        code = subprocess.run([*command, "--out", given.out.resolve()], cwd=ROOT, check=False).returncode
+        code = subprocess.run(
+            [*command, "--out", given.out.resolve()], cwd=ROOT, check=False
+        ).returncode
         if code:
             sys.exit(code)
 

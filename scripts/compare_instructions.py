@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Gungraun's JSON in, what has changed since the committed counts out.
 
-`compare_instructions.py COUNTS < JSON` shows each row whose instructions changed by more than 5 %, and `--renew` writes
-the counts anew. It fails when a row `NAME_x4`, whose input is `NAME`'s four times over, costs clearly more than four
-times as much: then a byte costs more the more of them there are. Counts depend on the compiler and on the processor's
-instruction sets, so compare what one machine counted.
+`compare_instructions.py COUNTS < JSON` shows each row whose instructions changed by more than 5 %,
+and `--renew` writes the counts anew. It fails when a row `NAME_x4`, whose input is `NAME`'s four
+times over, costs clearly more than four times as much: then a byte costs more the more of them
+there are. Counts depend on the compiler and on the processor's instruction sets, so compare what
+one machine counted.
 """
 
 import argparse
@@ -20,7 +21,9 @@ Counts = dict[str, int]
 
 def main() -> int:
     """Compare, or renew; 1 when a row grows faster than its input, or nothing was counted."""
-    parser = argparse.ArgumentParser(description="Compare instruction counts with the committed ones.")
+    parser = argparse.ArgumentParser(
+        description="Compare instruction counts with the committed ones."
+    )
     parser.add_argument("file", type=Path, help="the committed counts")
     parser.add_argument("--renew", action="store_true", help="write the counts to the file")
     options = parser.parse_args()
@@ -42,7 +45,9 @@ def read_summaries(lines: str) -> Counts:
     """Instructions by row: gungraun writes one JSON object a line for each."""
     summaries = [json.loads(line) for line in lines.splitlines()]
     return {
-        summary["id"]: int(summary["profiles"][0]["data"]["total"]["metrics"]["Ir"]["values"]["new"])
+        summary["id"]: int(
+            summary["profiles"][0]["data"]["total"]["metrics"]["Ir"]["values"]["new"]
+        )
         for summary in summaries
     }
 
@@ -81,7 +86,9 @@ def steep_rows(counts: Counts) -> list[str]:
     return [
         f"{name} costs {count / once:.2f} times what {name.removesuffix('_x4')} does, for four times the input"
         for name, count in counts.items()
-        if name.endswith("_x4") and (once := counts.get(name.removesuffix("_x4"))) and count > FOUR_TIMES * once
+        if name.endswith("_x4")
+        and (once := counts.get(name.removesuffix("_x4")))
+        and count > FOUR_TIMES * once
     ]
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The cases of the conformance kit, as the wheel carries them: those of `tests/vectors` that its rules name.
+"""The cases of the conformance kit, as the wheel carries them: those of `tests/vectors` that its
+rules name.
 
 Written by `make conformance-cases`; with `--check` only compared, which an ordinary test does too.
 """
@@ -25,7 +26,9 @@ CARRIED = ("input", "max_event_bytes", "events", "text", "expect")
 def main() -> int:
     """Write the bundle, or compare it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 where the bundle is not of today")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; 1 where the bundle is not of today"
+    )
     wanted = bundle((KIT / "rules.toml").read_text("utf-8"))
     path = KIT / "cases.json"
     if parser.parse_args().check:
@@ -58,9 +61,16 @@ def vectors() -> dict[str, dict[str, Any]]:
 
 def carried(case: dict[str, Any]) -> dict[str, Any]:
     """What is judged; an event's `name` is the core's own."""
-    kept = {key: case[key] for key in CARRIED if key in case and (key != "events" or isinstance(case[key], list))}
+    kept = {
+        key: case[key]
+        for key in CARRIED
+        if key in case and (key != "events" or isinstance(case[key], list))
+    }
     if "events" in kept:
-        kept["events"] = [{key: value for key, value in event.items() if key != "name"} for event in kept["events"]]
+        kept["events"] = [
+            {key: value for key, value in event.items() if key != "name"}
+            for event in kept["events"]
+        ]
     return kept
 
 

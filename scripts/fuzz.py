@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the fuzz targets of `rust/fuzz`, each for so many seconds or runs, and tells the runs of each.
+"""Runs the fuzz targets of `rust/fuzz`, each for so many seconds or runs, and tells the runs of
+each.
 
-They begin with the kept inputs (`corpora`, `regressions`) and with the project's vectors. An input that fails is shown
-in hexadecimal: a line for the target's file in `regressions`, which the ordinary tests replay. `--keep` writes what the
-runs have found to `corpora`, as few inputs as cover the same code.
+They begin with the kept inputs (`corpora`, `regressions`) and with the project's vectors. An input
+that fails is shown in hexadecimal: a line for the target's file in `regressions`, which the
+ordinary tests replay. `--keep` writes what the runs have found to `corpora`, as few inputs as cover
+the same code.
 """
 
 import argparse
@@ -33,11 +35,22 @@ TARGETS = {
     "page": 250,
     "sign": 300,
 }
-"""The targets, and of how many bytes an input is: enough for several events or tags, and few enough to be fast."""
+"""The targets, and of how many bytes an input is: enough for several events or tags, and few enough
+to be fast.
+"""
 
 LONGEST = max(TARGETS.values())
 
-DIALECTS = ("openai", "ai-power", "aipkit", "text", "anthropic", "gemini", "ollama", "openai-responses")
+DIALECTS = (
+    "openai",
+    "ai-power",
+    "aipkit",
+    "text",
+    "anthropic",
+    "gemini",
+    "ollama",
+    "openai-responses",
+)
 CUTS = bytes([3, 1, 7, 30])
 """How many sizes of reads follow, and these; see `rust/core/tests/checks/cutting.rs`."""
 
@@ -48,11 +61,17 @@ Command = list[str | Path]
 def main() -> int:
     """Build and run the targets; 1 when an input failed."""
     parser = argparse.ArgumentParser(description="Run the fuzz targets of rust/fuzz.")
-    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument(
+        "targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET", help=", ".join(TARGETS)
+    )
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--runs", type=int, help="for each target, instead of seconds")
-    parser.add_argument("--seed", type=int, default=0, help="of the random choices; 0 is another one each time")
-    parser.add_argument("--keep", action="store_true", help="write the smallest set of inputs to rust/fuzz/corpora")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random choices; 0 is another one each time"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="write the smallest set of inputs to rust/fuzz/corpora"
+    )
     options = parser.parse_args()
     binaries = build()
     limit = f"-runs={options.runs}" if options.runs else f"-max_total_time={options.seconds}"
@@ -69,7 +88,16 @@ def main() -> int:
 def build() -> Path:
     """The folder of the built targets. Without sanitizers: the core has no unsafe code."""
     tool = ROOT / "target" / "tools" / "bin" / "cargo-fuzz"
-    command: Command = [tool, "build", "--fuzz-dir", FUZZ, "--sanitizer", "none", "--target-dir", WORK]
+    command: Command = [
+        tool,
+        "build",
+        "--fuzz-dir",
+        FUZZ,
+        "--sanitizer",
+        "none",
+        "--target-dir",
+        WORK,
+    ]
     if subprocess.run(command, check=False, cwd=ROOT).returncode:
         sys.exit("The targets do not build.")
     return next(WORK.glob("*/release/json")).parent
@@ -100,7 +128,13 @@ def run(binary: Path, corpus: Path, limits: list[str]) -> bool:
     start = cpu_seconds()
     environment = {**os.environ, "RUST_BACKTRACE": "0"}
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, errors="replace", cwd=ROOT, env=environment
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=ROOT,
+        env=environment,
     )
     seconds = cpu_seconds() - start
     runs = int((re.findall(r"^#(\d+)", done.stderr, re.MULTILINE) or [0])[-1])
@@ -111,7 +145,10 @@ def run(binary: Path, corpus: Path, limits: list[str]) -> bool:
         return True
     print(done.stderr[-3000:], file=sys.stderr)
     for artifact in re.findall(rf"{re.escape(prefix)}\S+", done.stderr)[-1:]:
-        print(f"for rust/fuzz/regressions/{binary.name}.hex:\n{Path(artifact).read_bytes().hex()}", flush=True)
+        print(
+            f"for rust/fuzz/regressions/{binary.name}.hex:\n{Path(artifact).read_bytes().hex()}",
+            flush=True,
+        )
     return False
 
 
@@ -122,14 +159,26 @@ def cpu_seconds() -> float:
 
 
 def keep(binary: Path, corpus: Path) -> None:
-    """Write to `corpora` the inputs that, with those made of vectors, reach all edges; the shortest first."""
+    """Write to `corpora` the inputs that, with those made of vectors, reach all edges; the shortest
+    first.
+    """
     smallest = WORK / "smallest" / binary.name
     shutil.rmtree(smallest, ignore_errors=True)
     smallest.mkdir(parents=True)
-    command: Command = [binary, "-merge=1", "-use_counters=0", f"-max_len={TARGETS[binary.name]}", smallest, corpus]
+    command: Command = [
+        binary,
+        "-merge=1",
+        "-use_counters=0",
+        f"-max_len={TARGETS[binary.name]}",
+        smallest,
+        corpus,
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     made = {data[: TARGETS[binary.name]] for data in seeds(binary.name)}
-    inputs = sorted({path.read_bytes() for path in smallest.iterdir()} - made, key=lambda data: (len(data), data))
+    inputs = sorted(
+        {path.read_bytes() for path in smallest.iterdir()} - made,
+        key=lambda data: (len(data), data),
+    )
     lines = "".join(f"{data.hex()}\n" for data in inputs)
     about = "# Inputs that, with those made of vectors, reach all of the code that is known to be reached.\n"
     (FUZZ / "corpora" / f"{binary.name}.hex").write_text(about + lines, "ascii")
@@ -151,7 +200,11 @@ def seeds(target: str) -> Iterator[bytes]:
         yield from (input_bytes(case["input"]) for case in cases("json"))
     if target == "sse":
         for case in cases("sse"):
-            yield bytes([min(case.get("max_event_bytes", 255), 255)]) + CUTS + input_bytes(case["input"])
+            yield (
+                bytes([min(case.get("max_event_bytes", 255), 255)])
+                + CUTS
+                + input_bytes(case["input"])
+            )
     if target in {"delta", "text"}:
         for case in cases("deltas"):
             if target == "delta":
@@ -169,7 +222,9 @@ def delta_head(case: Case) -> bytes:
     kind = dialect & 3 | (dialect & 4) << 4
     kind |= 4 * (case.get("content_type", "").startswith("text/html")) | 8 * ("status" in case)
     kind |= 16 * ("failure_tail" in case) | 32 * (not case.get("complete", True))
-    return bytes([kind, *(min(case.get(f"max_{limit}_bytes", 255), 255) for limit in ("event", "body"))])
+    return bytes(
+        [kind, *(min(case.get(f"max_{limit}_bytes", 255), 255) for limit in ("event", "body"))]
+    )
 
 
 def text_head(case: Case) -> bytes:
@@ -200,7 +255,9 @@ def pages() -> Iterator[bytes]:
 
 
 def input_bytes(described: Any) -> bytes:
-    """The bytes an `input` describes, as far as an input may be long; `tests/vectors/README.md` tells the forms."""
+    """The bytes an `input` describes, as far as an input may be long; `tests/vectors/README.md`
+    tells the forms.
+    """
     if isinstance(described, str):
         return str(described).encode()
     if isinstance(described, list):

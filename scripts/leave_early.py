@@ -1,8 +1,9 @@
-"""What clients that leave early leave behind: N of them, at every point of a call, against a gateway and its upstream.
+"""What clients that leave early leave behind: N of them, at every point of a call, against a
+gateway and its upstream.
 
-``python scripts/leave_early.py [N]``: the gateway and the replica run in this process, the clients in another one. What
-is printed is counted before, while they come and go, and after: connections, tasks, descriptors, memory. It ends with 1
-where anything is left.
+``python scripts/leave_early.py [N]``: the gateway and the replica run in this process, the clients
+in another one. What is printed is counted before, while they come and go, and after: connections,
+tasks, descriptors, memory. It ends with 1 where anything is left.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.server import Gateway, base_urls, open_sockets, raise_descriptor_limit
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, base_urls, open_sockets, raise_descriptor_limit
+from tailrace.gateway._settings import Settings
 from tailrace.providers import WordPressChatProvider
 from tailrace.replica import Replica
 
@@ -48,7 +49,9 @@ async def measure(count: int) -> int:
         await gateway.start(sockets)
         port = base_urls(sockets)[0].rpartition(":")[2]
         rows: list[Row] = []
-        await run_clients(port, AT_ONCE)  # what is made once and kept: page tokens, a thread, a kept connection
+        await run_clients(
+            port, AT_ONCE
+        )  # what is made once and kept: page tokens, a thread, a kept connection
         await settled(gateway, replica)
         rows.append(counted("before", gateway, replica))
         begun = time.monotonic()
@@ -65,13 +68,20 @@ async def measure(count: int) -> int:
         rows += [most, counted("after", gateway, replica)]
         outcomes = gateway.context.watch.snapshot().figures[0].outcomes
         await gateway.stop()
-    show(rows, f"{count} clients in {passed:.1f} s, all gone {settling:.2f} s after the last; calls ended: {outcomes}")
-    return int(any(after > before for before, after in zip(rows[0][1:6], rows[2][1:6], strict=True)))
+    show(
+        rows,
+        f"{count} clients in {passed:.1f} s, all gone {settling:.2f} s after the last; calls ended: {outcomes}",
+    )
+    return int(
+        any(after > before for before, after in zip(rows[0][1:6], rows[2][1:6], strict=True))
+    )
 
 
 async def run_clients(port: str, count: int) -> None:
     """The clients, in a process of their own."""
-    process = await asyncio.create_subprocess_exec(sys.executable, __file__, "--clients", port, str(count))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--clients", port, str(count)
+    )
     if await process.wait():
         raise RuntimeError("the clients failed")
 
@@ -84,7 +94,9 @@ async def settled(gateway: Gateway, replica: Replica) -> None:
 
 
 def counted(when: str, gateway: Gateway, replica: Replica) -> Row:
-    """Connections, streams, upstream exchanges under way, tasks, descriptors, and the most memory so far in KiB."""
+    """Connections, streams, upstream exchanges under way, tasks, descriptors, and the most memory
+    so far in KiB.
+    """
     return (
         when,
         gateway.traffic.connections,
@@ -104,7 +116,7 @@ def show(rows: list[Row], words: str) -> None:
     sys.stdout.write(words + "\n")
 
 
-# -- the clients -------------------------------------------------------------------------------------------------------
+# -- the clients -----------------------------------------------------------------------------------
 
 
 async def clients(port: int, count: int) -> None:
@@ -123,8 +135,18 @@ async def clients(port: int, count: int) -> None:
 
 async def leave(port: int, point: int, *, rudely: bool) -> None:
     """Connect, go on up to `point`, and leave: with a FIN, or rudely with a reset."""
-    body = json.dumps({"model": "shop/default", "stream": True, "messages": [{"role": "user", "content": "hello"}]})
-    lines = ["POST /v1/chat/completions HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    body = json.dumps(
+        {
+            "model": "shop/default",
+            "stream": True,
+            "messages": [{"role": "user", "content": "hello"}],
+        }
+    )
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+    ]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
     request = (head + body).encode()
     sent = (0, 10, len(head), len(request) - 3, len(request), len(request), len(request))[point]

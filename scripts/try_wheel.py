@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Installs a wheel, or an sdist, as a user would, and runs the tests against what was installed.
 
-    scripts/try_wheel.py PYTHON WHEEL [--extras gateway,socks] [TEST...]
-    scripts/try_wheel.py PYTHON FOLDER                     what pip takes for PYTHON of what lies there
+    scripts/try_wheel.py PYTHON WHEEL [--extras gateway,socks] [TEST...] scripts/try_wheel.py PYTHON
+    FOLDER                     what pip takes for PYTHON of what lies there
 
-The environment is new, and so is the folder the tests run in: a copy of the project without `python/` and `rust/`, so
-that nothing can be imported but what the wheel holds. What the tests need is read from pyproject.toml, in the versions
-of requirements-dev.lock. With the extra impersonate examples/demo.py runs, too. Needs no package itself.
+The environment is new, and so is the folder the tests run in: a copy of the project without
+`python/` and `rust/`, so that nothing can be imported but what the wheel holds. What the tests need
+is read from pyproject.toml, in the versions of requirements-dev.lock. With the extra impersonate
+examples/demo.py runs, too. Needs no package itself.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ NOT_NEEDED = {"playwright"}  # of the tests in a browser, which need the checkou
 
 def main() -> None:
     """Try it, or end with the exit code of what failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("python", help="an interpreter, which will not be changed")
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("tests", nargs="*", default=TESTS, help=f"what pytest is given ({' '.join(TESTS)})")
+    parser.add_argument(
+        "tests", nargs="*", default=TESTS, help=f"what pytest is given ({' '.join(TESTS)})"
+    )
     parser.add_argument("--extras", default=EXTRAS, help=f"({EXTRAS}); an empty one for none")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tailrace-", ignore_cleanup_errors=True) as folder:
@@ -74,11 +79,25 @@ def installed(folder: Path, interpreter: str, wheel: Path, extras: str) -> Path:
 
 
 def taken(pip: list[str | Path], folder: Path, into: Path) -> Path:
-    """The wheel in the folder that suits the interpreter; where there is no wheel at all, the sdist."""
+    """The wheel in the folder that suits the interpreter; where there is no wheel at all, the
+    sdist.
+    """
     if not list(folder.glob("*.whl")):
         into = folder
     else:
-        run([*pip, "download", "--no-deps", "--no-index", "--find-links", folder, "--dest", into, "tailrace"])
+        run(
+            [
+                *pip,
+                "download",
+                "--no-deps",
+                "--no-index",
+                "--find-links",
+                folder,
+                "--dest",
+                into,
+                "tailrace",
+            ]
+        )
     (found,) = into.iterdir()
     return found
 
@@ -92,8 +111,12 @@ def needed() -> list[str]:
 
 def run(command: list[str | Path], folder: Path = ROOT) -> None:
     """Run it with nothing of this environment's that changes what Python imports."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    code = subprocess.run(command, cwd=folder, env={**environment, "PYTHONUTF8": "1"}, check=False).returncode
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }
+    code = subprocess.run(
+        command, cwd=folder, env={**environment, "PYTHONUTF8": "1"}, check=False
+    ).returncode
     if code:
         sys.exit(code)
 

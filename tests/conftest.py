@@ -19,13 +19,17 @@ settings.load_profile("ci")
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C as a terminal has it: a run that a shell starts in the background has it ignored, children too."""
+    """Have Ctrl-C as a terminal has it: a run that a shell starts in the background has it ignored,
+    children too.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is there before the first test out of every later look for garbage: most of a short test's time."""
+    """Leave what is there before the first test out of every later look for garbage: most of a
+    short test's time.
+    """
     gc.collect()
     gc.freeze()
 
@@ -37,13 +41,17 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
-        if not line.startswith("Executing "):  # asyncio's debug mode on a slow machine: nothing is left behind
+        if not line.startswith(
+            "Executing "
+        ):  # asyncio's debug mode on a slow machine: nothing is left behind
             self.lines.append(line)
 
 
 @pytest.fixture(autouse=True)
 def no_complaints() -> Iterator[None]:
-    """Fail on "Unclosed …", "Task was destroyed …", "… was never retrieved": asyncio and aiohttp only log them."""
+    """Fail on "Unclosed …", "Task was destroyed …", "… was never retrieved": asyncio and aiohttp
+    only log them.
+    """
     complaints = _Complaints()
     watched = [logging.getLogger(name) for name in ("asyncio", "aiohttp")]
     for logger in watched:

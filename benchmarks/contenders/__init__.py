@@ -18,7 +18,16 @@ OURS = "tailrace, a list of str a feed"
 TEXT = "tailrace, one str a feed"
 BUFFERED = "tailrace"
 STRONGEST = "hand loop + msgspec, typed"
-MODULES = ("ours", "hand_loop", "json_loops", "gpt4free", "httpx_events", "openai_client", "litellm_client", "node")
+MODULES = (
+    "ours",
+    "hand_loop",
+    "json_loops",
+    "gpt4free",
+    "httpx_events",
+    "openai_client",
+    "litellm_client",
+    "node",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """gpt4free: the function through which its OpenAI-compatible providers read a reply.
 
-It is given an object with what it asks of a response: headers, a status, and as `content` aiohttp's own stream reader,
-filled with the feeds. No socket, no session: what is left is the cost of its response path alone. It strips white space
-from before the answer.
+It is given an object with what it asks of a response: headers, a status, and as `content` aiohttp's
+own stream reader, filled with the feeds. No socket, no session: what is left is the cost of its
+response path alone. It strips white space from before the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["CONTENDERS"]
 
 LOOP = asyncio.new_event_loop()
-READ_LIMIT = 2**30  # everything is fed before anything is read: no transport that could be told to wait
+READ_LIMIT = (
+    2**30
+)  # everything is fed before anything is read: no transport that could be told to wait
 
 
 class Response:
@@ -54,4 +56,6 @@ async def read(reply: Reply, feeds: Sequence[bytes]) -> list[str]:
     return [item async for item in found if type(item) is str]
 
 
-CONTENDERS = (Contender("gpt4free's response path", decode, ("g4f", "aiohttp", "python"), strips=True),)
+CONTENDERS = (
+    Contender("gpt4free's response path", decode, ("g4f", "aiohttp", "python"), strips=True),
+)

@@ -1,12 +1,14 @@
 """A few lines of one's own around a JSON library: the way to beat.
 
-Reads are cut at line feeds with one C call, and the unfinished line is put before the next read: the fastest way for
-reads of a kilobyte or more, and quadratic in the length of an event that comes in many small ones. A carriage return at
-a line's end is white space to every JSON reader, and so is the space after ``data:``. Comments and other fields are
-passed over. The sentinel is looked for only where no JSON is.
+Reads are cut at line feeds with one C call, and the unfinished line is put before the next read:
+the fastest way for reads of a kilobyte or more, and quadratic in the length of an event that comes
+in many small ones. A carriage return at a line's end is white space to every JSON reader, and so is
+the space after ``data:``. Comments and other fields are passed over. The sentinel is looked for
+only where no JSON is.
 
-What is left out, and what a decoder of the whole protocol pays for: data over several lines, lines ended by a carriage
-return alone, a byte order mark, named events, error frames, limits, ids, usage, finish reasons, how the reply ended.
+What is left out, and what a decoder of the whole protocol pays for: data over several lines, lines
+ended by a carriage return alone, a byte order mark, named events, error frames, limits, ids, usage,
+finish reasons, how the reply ended.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ def typed(_: Reply, feeds: Sequence[bytes]) -> list[str]:
 
 
 def untyped(loads: Callable[[bytes], Any]) -> Callable[[Reply, Sequence[bytes]], list[str]]:
-    """With a library that makes dictionaries of everything; `loads` raises ValueError for what is no JSON."""
+    """With a library that makes dictionaries of everything; `loads` raises ValueError for what is
+    no JSON.
+    """
 
     def decode(_: Reply, feeds: Sequence[bytes]) -> list[str]:
         texts: list[str] = []

@@ -33,7 +33,9 @@ def with_json(loads: Callable[[str], Any]) -> Callable[[Reply, Sequence[bytes]],
     """Its events, each one's data read with `loads`."""
 
     def decode(reply: Reply, feeds: Sequence[bytes]) -> list[str]:
-        response = httpx.Response(200, headers={"Content-Type": reply.content_type}, stream=Body(feeds))
+        response = httpx.Response(
+            200, headers={"Content-Type": reply.content_type}, stream=Body(feeds)
+        )
         texts: list[str] = []
         for event in EventSource(response).iter_sse():
             if event.data == "[DONE]":

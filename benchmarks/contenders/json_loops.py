@@ -16,5 +16,7 @@ CONTENDERS = (
     Contender("hand loop + orjson", untyped(orjson.loads), ("orjson",), loop=True),
     Contender("jiter", untyped_bodies(jiter.from_json), ("jiter",), buffered=True),
     Contender("orjson", untyped_bodies(orjson.loads), ("orjson",), buffered=True),
-    Contender("pysimdjson", untyped_bodies(simdjson.Parser().parse), ("pysimdjson",), buffered=True),
+    Contender(
+        "pysimdjson", untyped_bodies(simdjson.Parser().parse), ("pysimdjson",), buffered=True
+    ),
 )

@@ -1,4 +1,6 @@
-"""litellm over the openai client: every chunk becomes an object of its own, with callbacks and costs."""
+"""litellm over the openai client: every chunk becomes an object of its own, with callbacks and
+costs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENDERS", "litellm"]
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the network for a list of prices
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
+    "True"  # else its import asks the network for a list of prices
+)
 import litellm
 
 
@@ -23,7 +27,9 @@ def decode(_: Reply, feeds: Sequence[bytes]) -> list[str]:
     """A streamed completion."""
     TRANSPORT.feeds = feeds
     chunks = litellm.completion("openai/gpt-4o", MESSAGES, stream=True, client=CLIENT)
-    return [content for chunk in chunks if chunk.choices and (content := chunk.choices[0].delta.content)]
+    return [
+        content for chunk in chunks if chunk.choices and (content := chunk.choices[0].delta.content)
+    ]
 
 
 CONTENDERS = (Contender("litellm stream", decode, ("litellm", "openai", "httpx"), share=0.02),)

@@ -1,7 +1,8 @@
-"""node: eventsource-parser and JSON.parse in a process that lives as long as the run and takes its own CPU time.
+"""node: eventsource-parser and JSON.parse in a process that lives as long as the run and takes its
+own CPU time.
 
-It is asked for a turn like everyone else, so rounds interleave as far as two processes can. What it tells includes its
-collector and its compiler, which have threads of their own.
+It is asked for a turn like everyone else, so rounds interleave as far as two processes can. What it
+tells includes its collector and its compiler, which have threads of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Node:
 
     def __init__(self, program: str) -> None:
         command = [program, str(FOLDER / "eventsource.mjs")]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")  # noqa: S603
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        )
         self._at_hand: Sequence[bytes] = ()
         atexit.register(self.close)
 
@@ -73,4 +76,10 @@ class Node:
 PROGRAM = shutil.which("node")
 if PROGRAM is None or not (FOLDER / "node_modules" / "eventsource-parser").is_dir():
     raise ImportError("node or its eventsource-parser is not installed")
-CONTENDERS = (Contender("node: eventsource-parser + JSON.parse", Node(PROGRAM).decode, ("node", "eventsource-parser")),)
+CONTENDERS = (
+    Contender(
+        "node: eventsource-parser + JSON.parse",
+        Node(PROGRAM).decode,
+        ("node", "eventsource-parser"),
+    ),
+)

@@ -68,7 +68,9 @@ def finds(html: bytes) -> tuple[str, str]:
     """Knows no HTML, no quotes, no other order of attributes: what looking at the bytes costs."""
     nonce = html.find(b'data-nonce="') + 12
     post_id = html.find(b'data-post-id="') + 14
-    return html[nonce : html.find(b'"', nonce)].decode(), html[post_id : html.find(b'"', post_id)].decode()
+    return html[nonce : html.find(b'"', nonce)].decode(), html[
+        post_id : html.find(b'"', post_id)
+    ].decode()
 
 
 READERS: dict[str, Callable[[bytes], tuple[str, str]]] = {

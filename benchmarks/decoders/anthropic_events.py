@@ -25,7 +25,9 @@ class Body(httpx2.SyncByteStream):
 
 def events(chunks: Iterable[bytes]) -> Iterator[tuple[str, str, str, int | None]]:
     """Its events; None is its word for the default."""
-    response = httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Body(chunks))
+    response = httpx2.Response(
+        200, headers={"Content-Type": "text/event-stream"}, stream=Body(chunks)
+    )
     for event in Stream.raw_events(response):
         yield event.event or "message", event.data, event.id or "", event.retry
 

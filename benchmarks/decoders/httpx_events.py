@@ -1,4 +1,6 @@
-"""httpx-sse over an httpx response whose bytes are at hand; its text with the standard library's json."""
+"""httpx-sse over an httpx response whose bytes are at hand; its text with the standard library's
+json.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ __all__ = ["events", "text"]
 
 def source(chunks: Iterable[bytes]) -> EventSource:
     """The reads as a response."""
-    return EventSource(httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Body(list(chunks))))
+    return EventSource(
+        httpx.Response(
+            200, headers={"Content-Type": "text/event-stream"}, stream=Body(list(chunks))
+        )
+    )
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[tuple[str, str, str, int | None]]:

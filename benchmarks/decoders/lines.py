@@ -1,4 +1,6 @@
-"""Readers of lines: gpt4free's response path and a loop over aiohttp's lines, both over aiohttp's own stream reader."""
+"""Readers of lines: gpt4free's response path and a loop over aiohttp's lines, both over aiohttp's
+own stream reader.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ async def gpt4free(chunks: Iterable[bytes]) -> AsyncIterator[str]:
     from contenders.gpt4free import Response  # noqa: PLC0415
 
     response = Response("text/event-stream", reader(chunks))
-    async for item in read_response(response, stream=True, prompt="", provider_info={}, download_media=False):
+    async for item in read_response(
+        response, stream=True, prompt="", provider_info={}, download_media=False
+    ):
         if type(item) is str:
             yield item
 

@@ -16,7 +16,9 @@ __all__ = ["events", "text"]
 LIMIT = 8 * 2**20
 
 
-def events(chunks: Iterable[bytes], *, max_event_bytes: int = LIMIT) -> Iterator[tuple[str, str, str, int | None]]:
+def events(
+    chunks: Iterable[bytes], *, max_event_bytes: int = LIMIT
+) -> Iterator[tuple[str, str, str, int | None]]:
     """Its events."""
     decoder = SSEDecoder(max_event_bytes=max_event_bytes)
     for chunk in chunks:

@@ -13,7 +13,10 @@ __all__ = ["events"]
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[tuple[str, str, None]]:
-    """Its events. Its id is that of the event's own block, and its retry is text: neither is claimed."""
+    """Its events.
+
+    Its id is that of the event's own block, and its retry is text: neither is claimed.
+    """
     for event in SSEClient(iter(chunks)).events():
         yield event.event, event.data, None
 

@@ -1,6 +1,8 @@
-"""The fastest way to get text out of a chat stream, and the client for the chat sites nobody else keeps working.
+"""The fastest way to get text out of a chat stream, and the client for the chat sites nobody else
+keeps working.
 
-Importing this imports no HTTP library: the parser stands alone, and providers are imported on first use.
+Importing this imports no HTTP library: the parser stands alone, and providers are imported on first
+use.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace import errors
+from tailrace._calls.retrying import RetryPolicy
+from tailrace._messages import Messages, format_prompt
 from tailrace._native import (
     DIALECTS,
     ChatWidget,
@@ -26,10 +30,14 @@ from tailrace._native import (
     scan_page,
     sign_request,
 )
-from tailrace.messages import Messages, format_prompt
-from tailrace.replies import DeltaStream, EventStream, RecordStream, stream_deltas, stream_events
-from tailrace.retries import RetryPolicy
-from tailrace.stream import ChatStream
+from tailrace._streams.aio import ChatStream
+from tailrace._streams.opened import (
+    DeltaStream,
+    EventStream,
+    RecordStream,
+    stream_deltas,
+    stream_events,
+)
 
 if TYPE_CHECKING:
     from tailrace.providers import (

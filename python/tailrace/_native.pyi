@@ -54,9 +54,14 @@ class SSEDecoder:
     """Bytes of an event stream in, events out. Chunk boundaries never change the events."""
 
     def __new__(cls, *, max_event_bytes: int = 8388608) -> SSEDecoder:
-        """`max_event_bytes`: the most bytes one event's fields may take; InvalidRequestError unless above 0."""
+        """`max_event_bytes`: the most bytes one event's fields may take; InvalidRequestError unless
+        above 0.
+        """
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
-        """The events that `data` completes. After a limit has been passed: LimitExceeded from the next call on."""
+        """The events that `data` completes.
+
+        After a limit has been passed: LimitExceeded from the next call on.
+        """
     def close(self) -> list[ServerSentEvent]:
         """The end of the stream: an unfinished event is dropped, as the specification says."""
     @property
@@ -92,10 +97,15 @@ class Delta:
         """What it adds to: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
-        """What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never is."""
+        """What is added; for a tool call, to its arguments, and it may be empty.
+
+        Otherwise it never is.
+        """
     @property
     def index(self) -> int | None:
-        """Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0 on."""
+        """Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0
+        on.
+        """
     @property
     def id(self) -> str | None:
         """What the tool call is to be answered by; most APIs say so with a call's first piece only."""
@@ -108,9 +118,11 @@ class Delta:
 
 @final
 class DeltaDecoder:
-    """Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
+    """Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
+    the end.
 
-    What a peer sends never raises: `end` and `error` say what was wrong, once the text before it has been returned.
+    What a peer sends never raises: `end` and `error` say what was wrong, once the text before it
+    has been returned.
     """
 
     def __new__(
@@ -125,19 +137,23 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """A decoder for one HTTP reply.
 
-        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's.
-        `failure_tail` (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits are in
-        bytes.
-        InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a limit that is not above 0.
+        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's. `failure_tail`
+        (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
+        are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
+        limit that is not above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """The deltas that `data` completes, none of them empty."""
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
         """The same deltas, joined."""
     def close(self, *, complete: bool = True) -> list[str]:
-        """The end of the reply; `complete=False`: the transport broke. Returns what was held back."""
+        """The end of the reply; `complete=False`: the transport broke.
+
+        Returns what was held back.
+        """
     def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
-        """The same deltas of text, and in their places reasoning, refusals and pieces of tool calls.
+        """The same deltas of text, and in their places reasoning, refusals and pieces of tool
+        calls.
 
         It can be mixed with the other two. What they passed over is gone.
         """
@@ -192,7 +208,9 @@ class DecodedReply:
         """What it says of itself, as `DeltaDecoder.ids`."""
     @property
     def error(self) -> StreamError | None:
-        """What was wrong, as `DeltaDecoder.error`: there when `end` is ``truncated`` or ``failed``, and only then."""
+        """What was wrong, as `DeltaDecoder.error`: there when `end` is ``truncated`` or ``failed``,
+        and only then.
+        """
     @property
     def events(self) -> int:
         """Events seen."""
@@ -211,14 +229,16 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Whole replies of one dialect, decoded by several threads; their records stand in the order of the replies.
+    """Whole replies of one dialect, decoded by several threads; their records stand in the order of
+    the replies.
 
-    Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The interpreter is free meanwhile.
-    `threads`: how many decode at once, this one included; as many as the process has cores unless given. An iterator is
-    asked for about 64 MiB a thread at a time, and those are let go before the next; signals are heard in between.
+    Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The
+    interpreter is free meanwhile. `threads`: how many decode at once, this one included; as many as
+    the process has cores unless given. An iterator is asked for about 64 MiB a thread at a time,
+    and those are let go before the next; signals are heard in between.
 
-    InvalidRequestError for options as `DeltaDecoder`, for a number of threads that is not above 0, and for a reply that
-    is not bytes, with its index.
+    InvalidRequestError for options as `DeltaDecoder`, for a number of threads that is not above 0,
+    and for a reply that is not bytes, with its index.
     """
 
 @final
@@ -285,7 +305,10 @@ class Page:
         """The bots up to where the scan stopped; never raises."""
     @property
     def tokens(self) -> PageTokens:
-        """The tokens of the most trusted place. Raises TokenNotFoundError, ChallengeError or LimitExceeded."""
+        """The tokens of the most trusted place.
+
+        Raises TokenNotFoundError, ChallengeError or LimitExceeded.
+        """
     @property
     def challenge(self) -> bool:
         """Whether this is a page meant for a browser, and no bot's."""
@@ -293,11 +316,17 @@ class Page:
     def title(self) -> str | None:
         """The page's title."""
     def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
-        """The bot of that id or name, or the first one. Raises WidgetNotFoundError naming what was there."""
+        """The bot of that id or name, or the first one.
+
+        Raises WidgetNotFoundError naming what was there.
+        """
 
 @final
 class PageScanner:
-    """Chunks of an HTML page in, bots and tokens out; it can stop early. Chunk boundaries never change the result."""
+    """Chunks of an HTML page in, bots and tokens out; it can stop early.
+
+    Chunk boundaries never change the result.
+    """
 
     def __new__(
         cls,
@@ -307,7 +336,8 @@ class PageScanner:
         endpoint: bool = False,
         max_page_bytes: int = 4194304,
     ) -> PageScanner:
-        """`bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the endpoint, too.
+        """`bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
+        endpoint, too.
 
         `max_page_bytes`: how many bytes are looked at; InvalidRequestError unless above 0.
         """
@@ -320,14 +350,17 @@ def scan_page(html: bytes | bytearray | memoryview) -> Page:
     """Everything on a page that is at hand."""
 
 def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
-    """The lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat checks it."""
+    """The lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat checks
+    it.
+    """
 
 @final
 class ChunkEncoder:
-    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps no state.
+    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It
+    keeps no state.
 
-    Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028 and U+2029 are
-    escaped, so is ``<``, and a lone surrogate is one U+FFFD.
+    Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
+    and U+2029 are escaped, so is ``<``, and a lone surrogate is one U+FFFD.
     """
 
     def __new__(
@@ -339,7 +372,10 @@ class ChunkEncoder:
         system_fingerprint: str | None,
         include_usage: bool = False,
     ) -> ChunkEncoder:
-        """Prepare what all events share. `created`: seconds since 1970; `include_usage`: a usage chunk will follow."""
+        """Prepare what all events share.
+
+        `created`: seconds since 1970; `include_usage`: a usage chunk will follow.
+        """
     def role(self) -> bytes:
         """The first event: who speaks."""
     def deltas(self, deltas: list[str]) -> bytes:
@@ -347,8 +383,15 @@ class ChunkEncoder:
     def finish(self, reason: str) -> bytes:
         """The event that says why the answer ends."""
     def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
-        """The event with token counts and no choices; `estimated` stands beside them as ``usage_estimated``."""
+        """The event with token counts and no choices; `estimated` stands beside them as
+        ``usage_estimated``.
+        """
     def done(self) -> bytes:
         """The last event of a stream that ended well: the [DONE] sentinel."""
-    def error(self, message: str, *, kind: str, param: str | None = None, code: str | None = None) -> bytes:
-        """The last event of a stream that failed: OpenAI's error object, whose ``type`` is `kind`."""
+    def error(
+        self, message: str, *, kind: str, param: str | None = None, code: str | None = None
+    ) -> bytes:
+        """The last event of a stream that failed:
+
+        OpenAI's error object, whose ``type`` is `kind`.
+        """

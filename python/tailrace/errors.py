@@ -8,7 +8,7 @@
     │   │   └── ModelNotSupportedError
     │   ├── ArchiveError                      a file of a kept reply that cannot be unpacked
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
-    │   └── RecordingError                    a file that is no recording, or grows too large for one
+    │   └── RecordingError                    no recording, or one that grows too large
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -37,8 +37,9 @@
                 └── CloudflareError
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
-The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other module, the
-Rust bindings included, can import it. No message built here holds a nonce, a key, a cookie, a password or a prompt.
+The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other
+module, the Rust bindings included, can import it. No message built here holds a nonce, a key, a
+cookie, a password or a prompt.
 """
 
 from __future__ import annotations
@@ -88,13 +89,17 @@ __all__ = [
 
 StreamErrorKind = Literal["upstream", "truncated", "not_a_stream", "challenge", "empty", "limit"]
 TimeoutPhase = Literal["connect", "first byte", "idle", "total"]
-TokenProblem = Literal["missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"]
+TokenProblem = Literal[
+    "missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"
+]
 
 
 class TailraceError(Exception):
-    """The root: whatever this package raises on purpose is one of these. All can be copied and pickled.
+    """The root: whatever this package raises on purpose is one of these. All can be copied and
+    pickled.
 
-    `attempts`: the failures that came before this one and were followed by another try, in their order.
+    `attempts`: the failures that came before this one and were followed by another try, in their
+    order.
     """
 
     attempts: tuple[TailraceError, ...] = ()
@@ -103,7 +108,9 @@ class TailraceError(Exception):
         return _restored, (type(self), self.args, vars(self))
 
 
-def _restored(kind: type[TailraceError], arguments: tuple[object, ...], state: dict[str, object]) -> TailraceError:
+def _restored(
+    kind: type[TailraceError], arguments: tuple[object, ...], state: dict[str, object]
+) -> TailraceError:
     """Make an error anew without its `__init__`, whose parameters are not its `args`."""
     error = kind.__new__(kind)
     error.args = arguments  # which an OSError sets in its `__init__` alone
@@ -112,7 +119,9 @@ def _restored(kind: type[TailraceError], arguments: tuple[object, ...], state: d
 
 
 class InvalidRequestError(TailraceError, ValueError):
-    """The caller's input cannot be sent: an empty message list, a message of an unknown shape, a wrong option."""
+    """The caller's input cannot be sent: an empty message list, a message of an unknown shape, a
+    wrong option.
+    """
 
 
 class ModelNotFoundError(InvalidRequestError):
@@ -128,7 +137,10 @@ class ArchiveError(InvalidRequestError):
 
 
 class ProfileError(InvalidRequestError):
-    """A file of site profiles cannot be used. `file` and `key` say where; `key` is empty for the file as a whole."""
+    """A file of site profiles cannot be used.
+
+    `file` and `key` say where; `key` is empty for the file as a whole.
+    """
 
     def __init__(self, file: str, key: str, problem: str) -> None:
         self.file = file
@@ -137,7 +149,9 @@ class ProfileError(InvalidRequestError):
 
 
 class RecordingError(InvalidRequestError):
-    """A file that is no recording, or a recording larger than its limit; the message names the line."""
+    """A file that is no recording, or a recording larger than its limit; the message names the
+    line.
+    """
 
 
 class ProviderNotFoundError(TailraceError):
@@ -157,7 +171,9 @@ class MissingRequirementsError(TailraceError):
 
 
 class RetryProviderError(TailraceError):
-    """Every provider of a list failed; `errors` are their names with what each failed with, in the order asked."""
+    """Every provider of a list failed; `errors` are their names with what each failed with, in the
+    order asked.
+    """
 
     def __init__(self, errors: Iterable[tuple[str, TailraceError]]) -> None:
         self.errors: tuple[tuple[str, TailraceError], ...] = tuple(errors)
@@ -186,14 +202,18 @@ class TLSError(NetworkError):
 
 
 class ReplyBrokenError(NetworkError):
-    """The reply began and broke off: a reset, an early end, a chunk or a compressed body that makes no sense.
+    """The reply began and broke off: a reset, an early end, a chunk or a compressed body that makes
+    no sense.
 
     What had been decoded before that was delivered.
     """
 
 
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
-    """A clock ran out; `phase` says which one: ``connect``, ``first byte``, ``idle`` or ``total``."""
+    """A clock ran out; `phase` says which one:
+
+    ``connect``, ``first byte``, ``idle`` or ``total``.
+    """
 
     def __init__(self, phase: TimeoutPhase, seconds: float, where: str = "") -> None:
         self.phase: TimeoutPhase = phase
@@ -206,7 +226,10 @@ class ResponseError(TailraceError):
 
 
 class TokenNotFoundError(ResponseError, RuntimeError):
-    """The page holds no usable tokens; `reason` is one of `TokenProblem`. A RuntimeError, as the seeds say."""
+    """The page holds no usable tokens; `reason` is one of `TokenProblem`.
+
+    A RuntimeError, as the seeds say.
+    """
 
     def __init__(self, reason: TokenProblem, where: str = "") -> None:
         self.reason: TokenProblem = reason
@@ -227,7 +250,9 @@ class WidgetNotFoundError(ResponseError):
 
 
 class RedirectError(ResponseError):
-    """A redirect this client does not follow; `target` is where it pointed, without query and credentials."""
+    """A redirect this client does not follow; `target` is where it pointed, without query and
+    credentials.
+    """
 
     def __init__(self, message: str, target: str) -> None:
         self.target = target
@@ -241,10 +266,11 @@ class EndpointError(ResponseError):
 class StreamError(ResponseError):
     """What a reply's decoder found wrong with it.
 
-    `kind`: ``upstream`` (the site or the model behind it reported an error), ``truncated`` (the reply broke off),
-    ``not_a_stream`` (not a reply of this dialect), ``challenge`` (a page meant for a browser), ``empty`` (no answer
-    in it), ``limit`` (a buffer's limit was passed). `message` is the site's own text where it gave one; `status` the
-    reply's HTTP status; `code` the site's error code; `raw` what was received and not delivered, cut to a limit.
+    `kind`: ``upstream`` (the site or the model behind it reported an error), ``truncated`` (the
+    reply broke off), ``not_a_stream`` (not a reply of this dialect), ``challenge`` (a page meant
+    for a browser), ``empty`` (no answer in it), ``limit`` (a buffer's limit was passed). `message`
+    is the site's own text where it gave one; `status` the reply's HTTP status; `code` the site's
+    error code; `raw` what was received and not delivered, cut to a limit.
     """
 
     def __init__(
@@ -264,11 +290,17 @@ class StreamError(ResponseError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        status = f" (HTTP {self.status})" if self.status is not None and self.status >= _FIRST_ERROR_STATUS else ""
+        status = (
+            f" (HTTP {self.status})"
+            if self.status is not None and self.status >= _FIRST_ERROR_STATUS
+            else ""
+        )
         return f"{_KINDS[self.kind]}{status}: {self.message}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(kind={self.kind!r}, status={self.status!r}, code={self.code!r})"
+        return (
+            f"{type(self).__name__}(kind={self.kind!r}, status={self.status!r}, code={self.code!r})"
+        )
 
 
 _FIRST_ERROR_STATUS = 400
@@ -297,7 +329,9 @@ class LimitExceeded(StreamError):  # noqa: N818 - the name outsiders rely on
 
 
 class NonceRefusedError(StreamError):
-    """The site refused a nonce that had just been fetched from its page: a page cache serves an expired one."""
+    """The site refused a nonce that had just been fetched from its page: a page cache serves an
+    expired one.
+    """
 
 
 class ConversationLimitError(StreamError):
@@ -358,7 +392,9 @@ def reply_error(
     code: str | None = None,
     raw: str = "",
 ) -> StreamError:
-    """Make the most telling error for what a decoder or a page scanner found; the bindings call this by name."""
+    """Make the most telling error for what a decoder or a page scanner found; the bindings call
+    this by name.
+    """
     if kind == "challenge":
         return ChallengeError(status=status, code=code, raw=raw)
     if kind == "limit":

@@ -1,4 +1,5 @@
-"""A pytest fixture that plays recordings: ``pytest_plugins = ["tailrace.pytest_plugin"]`` in a root ``conftest.py``.
+"""A pytest fixture that plays recordings: ``pytest_plugins = ["tailrace.pytest_plugin"]`` in a root
+``conftest.py``.
 
 ::
 
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tailrace.blocking import LoopThread
+from tailrace._streams.loop_thread import LoopThread
 from tailrace.recording import read_recording
-from tailrace.replica.replay import Replay
+from tailrace.replica._replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,10 @@ class ServeRecording(Protocol):
     """What the fixture is."""
 
     def __call__(self, path: str | Path, *, pace: float = 0.0) -> str:
-        """Serve the recording until the test ends; returns the URL for ``url=``. `pace` as `Replay` says."""
+        """Serve the recording until the test ends; returns the URL for ``url=``.
+
+        `pace` as `Replay` says.
+        """
         ...
 
 

@@ -1,11 +1,14 @@
-"""A call as it went over the wire, in a file: what was sent, each read with its moment, and how it ended.
+"""A call as it went over the wire, in a file: what was sent, each read with its moment, and how it
+ended.
 
-One JSON object a line: a head that names the format, then for each exchange its ``request``, the reply's ``head``, one
-``read`` for each piece that came off the network (seconds since the start, decoded bytes in base64), and its ``end``.
+One JSON object a line: a head that names the format, then for each exchange its ``request``, the
+reply's ``head``, one ``read`` for each piece that came off the network (seconds since the start,
+decoded bytes in base64), and its ``end``.
 
-Secrets never reach the file. Of a request stays what is known to be harmless: headers by a list of names, fields of
-forms, queries and JSON bodies unless their name or what they hold is secret. A secret value that a reply repeats (a
-nonce in a page) is replaced by a stand-in of the same length, the same one everywhere, so that read boundaries hold.
+Secrets never reach the file. Of a request stays what is known to be harmless: headers by a list of
+names, fields of forms, queries and JSON bodies unless their name or what they hold is secret. A
+secret value that a reply repeats (a nonce in a page) is replaced by a stand-in of the same length,
+the same one everywhere, so that read boundaries hold.
 """
 
 from __future__ import annotations
@@ -51,7 +54,10 @@ _HOWS: tuple[How, ...] = ("complete", "broken", "left", "failed")
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """What was sent. `body`: its text, redacted; None where there was none or where it is of an unknown form."""
+    """What was sent.
+
+    `body`: its text, redacted; None where there was none or where it is of an unknown form.
+    """
 
     at: float
     method: str
@@ -83,8 +89,9 @@ class RecordedRead:
 class RecordedEnd:
     """How an exchange ended.
 
-    ``complete``; ``broken`` (the reply broke off); ``left`` (the client had enough, or would not wait any longer);
-    ``failed`` (no reply came: `error` is the error's class, `status` and `target` what it knows of both).
+    ``complete``; ``broken`` (the reply broke off); ``left`` (the client had enough, or would not
+    wait any longer); ``failed`` (no reply came: `error` is the error's class, `status` and `target`
+    what it knows of both).
     """
 
     at: float
@@ -106,22 +113,26 @@ class RecordedExchange:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A call: its exchanges in the order they began, the provider's name, and the path of its site's URL."""
+    """A call: its exchanges in the order they began, the provider's name, and the path of its
+    site's URL.
+    """
 
     exchanges: tuple[RecordedExchange, ...]
     provider: str | None = None
     path: str = "/"
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 class RecordingWriter:
-    """Keeps what is told of a call, and writes the file when it is closed, since a secret may show late.
+    """Keeps what is told of a call, and writes the file when it is closed, since a secret may show
+    late.
 
-    The file must not exist: `OSError` at once if it does or cannot be made. `keep_messages`: the prompt stays in the
-    requests. A reply's text stays always, and with it what it repeats of the prompt. `clock` counts seconds. What does
-    not fit into `max_bytes` raises `RecordingError` where it is told.
+    The file must not exist: `OSError` at once if it does or cannot be made. `keep_messages`: the
+    prompt stays in the requests. A reply's text stays always, and with it what it repeats of the
+    prompt. `clock` counts seconds. What does not fit into `max_bytes` raises `RecordingError` where
+    it is told.
     """
 
     def __init__(
@@ -159,7 +170,9 @@ class RecordingWriter:
         """Name a secret of the call, which a reply may repeat."""
         self._secrets.add(value)
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> ExchangeWriter:
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> ExchangeWriter:
         """Begin an exchange."""
         self.spend(len(body or b""))
         written = ExchangeWriter(self, method, url, dict(headers), body)
@@ -170,7 +183,10 @@ class RecordingWriter:
         """What has been told so far, without its secrets."""
         for each in self._exchanges:
             each.look_for_secrets(self._secrets)
-        exchanges = tuple(each.recorded(self._secrets, keep_messages=self._keep_messages) for each in self._exchanges)
+        exchanges = tuple(
+            each.recorded(self._secrets, keep_messages=self._keep_messages)
+            for each in self._exchanges
+        )
         return Recording(exchanges, self._provider, self._site_path)
 
     def close(self) -> None:
@@ -196,7 +212,12 @@ class ExchangeWriter:
     """One exchange being recorded. After its end nothing more is taken down."""
 
     def __init__(
-        self, writer: RecordingWriter, method: str, url: str, headers: dict[str, str], body: bytes | None
+        self,
+        writer: RecordingWriter,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
     ) -> None:
         self._writer = writer
         self._method = method
@@ -223,7 +244,9 @@ class ExchangeWriter:
         if self._end is None:
             name = None if error is None else type(error).__name__
             status, target = getattr(error, "status", None), getattr(error, "target", None)
-            self._end = RecordedEnd(self._writer.now(), how, name, status, target and _bare_url(target))
+            self._end = RecordedEnd(
+                self._writer.now(), how, name, status, target and _bare_url(target)
+            )
 
     def look_for_secrets(self, secrets: _Secrets) -> None:
         """Add the secrets of this exchange to those known."""
@@ -239,14 +262,22 @@ class ExchangeWriter:
 
     def recorded(self, secrets: _Secrets, *, keep_messages: bool) -> RecordedExchange:
         """The exchange without its secrets."""
-        body = _body_text(self._body, self._kind(self._headers.items()), secrets, keep_messages=keep_messages)
+        body = _body_text(
+            self._body, self._kind(self._headers.items()), secrets, keep_messages=keep_messages
+        )
         request = RecordedRequest(
-            self._at, self._method, _redacted_url(self._url, secrets), _kept_headers(self._headers.items()), body
+            self._at,
+            self._method,
+            _redacted_url(self._url, secrets),
+            _kept_headers(self._headers.items()),
+            body,
         )
         head = None
         if self._head is not None:
             at, status, reason, url, headers = self._head
-            head = RecordedHead(at, status, reason, _redacted_url(url, secrets), _kept_headers(headers))
+            head = RecordedHead(
+                at, status, reason, _redacted_url(url, secrets), _kept_headers(headers)
+            )
         end = self._end or RecordedEnd(self._writer.now(), "left")
         return RecordedExchange(request, head, self._redacted_reads(secrets), end)
 
@@ -262,7 +293,9 @@ class ExchangeWriter:
 
     @staticmethod
     def _kind(headers: Iterable[tuple[str, str]]) -> str:
-        return next((value.lower() for name, value in headers if name.lower() == "content-type"), "")
+        return next(
+            (value.lower() for name, value in headers if name.lower() == "content-type"), ""
+        )
 
 
 class _Secrets:
@@ -276,7 +309,9 @@ class _Secrets:
         if value not in self._stand_ins:
             number = str(len(self._stand_ins) + 1)
             length = len(value.encode("utf-8", "surrogatepass"))
-            self._stand_ins[value] = number.rjust(length, "0") if length >= _SHORTEST_SOUGHT else REDACTED
+            self._stand_ins[value] = (
+                number.rjust(length, "0") if length >= _SHORTEST_SOUGHT else REDACTED
+            )
         return self._stand_ins[value]
 
     def out_of(self, data: bytes) -> bytes:
@@ -289,11 +324,18 @@ class _Secrets:
 
 
 _SHORTEST_SOUGHT = 6
-_SECRET_FIELD = re.compile(r"nonce|pass|sign|token|secret|key|cookie|auth|session|client_id|email", re.IGNORECASE)
+_SECRET_FIELD = re.compile(
+    r"nonce|pass|sign|token|secret|key|cookie|auth|session|client_id|email", re.IGNORECASE
+)
 _MESSAGE_FIELD = re.compile(r"(?:.*_)?(?:message|text|content|prompt|input|history)", re.IGNORECASE)
 _QUOTE = rb"""(?:["']|&quot;|&#0?3[49];)"""
 _NONCES = re.compile(
-    rb"nonce[\w-]*" + _QUOTE + rb"?\s*(?:[=:]|\svalue=)\s*" + _QUOTE + rb"([A-Za-z0-9]{6,256})" + _QUOTE,
+    rb"nonce[\w-]*"
+    + _QUOTE
+    + rb"?\s*(?:[=:]|\svalue=)\s*"
+    + _QUOTE
+    + rb"([A-Za-z0-9]{6,256})"
+    + _QUOTE,
     re.IGNORECASE,
 )
 # fmt: off
@@ -313,7 +355,11 @@ def _kept_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], 
 def _kept_value(name: str, value: str) -> str:
     if name not in _KEPT_HEADERS:
         return REDACTED
-    return _bare_url(value) if name in ("location", "referer") else value.encode("utf-8", "replace").decode()
+    return (
+        _bare_url(value)
+        if name in ("location", "referer")
+        else value.encode("utf-8", "replace").decode()
+    )
 
 
 def _bare_url(url: str) -> str:
@@ -338,11 +384,15 @@ def _redacted_url(url: str, secrets: _Secrets) -> str:
 
 def _redacted_form(text: str, secrets: _Secrets, *, keep_messages: bool) -> str:
     fields = parse_qsl(text, keep_blank_values=True)
-    kept = [(name, _field(name, value, secrets, keep_messages=keep_messages)) for name, value in fields]
+    kept = [
+        (name, _field(name, value, secrets, keep_messages=keep_messages)) for name, value in fields
+    ]
     return urlencode(kept, quote_via=quote, safe="[]")
 
 
-def _body_text(body: bytes | None, kind: str, secrets: _Secrets, *, keep_messages: bool) -> str | None:
+def _body_text(
+    body: bytes | None, kind: str, secrets: _Secrets, *, keep_messages: bool
+) -> str | None:
     """A request's body as text, without its secrets; None where it is neither a form nor JSON."""
     if body is None:
         return None
@@ -358,10 +408,17 @@ def _body_text(body: bytes | None, kind: str, secrets: _Secrets, *, keep_message
 
 def _redacted_json(name: str, value: Any, secrets: _Secrets, *, keep_messages: bool) -> Any:
     if isinstance(value, dict):
-        return {key: _redacted_json(key, each, secrets, keep_messages=keep_messages) for key, each in value.items()}
+        return {
+            key: _redacted_json(key, each, secrets, keep_messages=keep_messages)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
         return [_redacted_json(name, each, secrets, keep_messages=keep_messages) for each in value]
-    return _field(name, value, secrets, keep_messages=keep_messages) if isinstance(value, str) else value
+    return (
+        _field(name, value, secrets, keep_messages=keep_messages)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _field(name: str, value: str, secrets: _Secrets, *, keep_messages: bool) -> str:
@@ -373,7 +430,12 @@ def _field(name: str, value: str, secrets: _Secrets, *, keep_messages: bool) -> 
 
 
 def _lines(recording: Recording) -> Iterable[dict[str, Any]]:
-    yield {"format": FORMAT, "version": VERSION, "provider": recording.provider, "path": recording.path}
+    yield {
+        "format": FORMAT,
+        "version": VERSION,
+        "provider": recording.provider,
+        "path": recording.path,
+    }
     for each in recording.exchanges:
         request, head, end = each.request, each.head, each.end
         yield {
@@ -408,11 +470,12 @@ def _lines(recording: Recording) -> Iterable[dict[str, Any]]:
         }
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def read_recording(path: str | Path, *, max_bytes: int = MAX_BYTES * 2) -> Recording:
-    """Read a recording; `RecordingError` names the line that is wrong and what was expected, `OSError` as `open` does.
+    """Read a recording; `RecordingError` names the line that is wrong and what was expected,
+    `OSError` as `open` does.
 
     `max_bytes`: of the file, whose base64 makes it larger than what it holds.
     """
@@ -420,7 +483,9 @@ def read_recording(path: str | Path, *, max_bytes: int = MAX_BYTES * 2) -> Recor
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise RecordingError(f"the recording is larger than {max_bytes} bytes")
-    lines = [_Line(number, text) for number, text in enumerate(data.split(b"\n"), 1) if text.strip()]
+    lines = [
+        _Line(number, text) for number, text in enumerate(data.split(b"\n"), 1) if text.strip()
+    ]
     if not lines:
         raise RecordingError("the recording is empty")
     provider, site_path = lines[0].opening()
@@ -504,7 +569,9 @@ class _Line:
     def read(self) -> RecordedRead:
         fields = self._fields("read", ("at", "data"))
         try:
-            return RecordedRead(self._at(fields), base64.b64decode(self._text(fields, "data"), validate=True))
+            return RecordedRead(
+                self._at(fields), base64.b64decode(self._text(fields, "data"), validate=True)
+            )
         except (binascii.Error, ValueError):
             raise self.error("data must be base64") from None
 
@@ -545,7 +612,11 @@ class _Line:
 
     def _at(self, fields: dict[str, Any]) -> float:
         value = fields["at"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST_CALL:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 <= value < _LONGEST_CALL
+        ):
             raise self.error("at must be a number of seconds")
         return float(value)
 

@@ -1,4 +1,7 @@
-"""One browser for all tests; a gateway, and a visit of its own, for each. All run in one loop, as the browser must."""
+"""One browser for all tests; a gateway, and a visit of its own, for each.
+
+All run in one loop, as the browser must.
+"""
 
 from __future__ import annotations
 

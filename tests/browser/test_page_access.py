@@ -18,7 +18,14 @@ PHONE: dict[str, Any] = {
     "is_mobile": True,
     "has_touch": True,
 }
-LONG = "Words. " * 80 + "\n\n```\n" + "code " * 60 + "\n```\n\n| a | b |\n|---|---|\n| " + "c" * 90 + " | d |\n"
+LONG = (
+    "Words. " * 80
+    + "\n\n```\n"
+    + "code " * 60
+    + "\n```\n\n| a | b |\n|---|---|\n| "
+    + "c" * 90
+    + " | d |\n"
+)
 FOCUS = """() => {
   const element = document.activeElement;
   const around = element.closest(".composer") ?? element;
@@ -58,7 +65,9 @@ async def test_everything_can_be_done_with_the_keyboard(seen: Seen, visitor: Vis
     await keyboard.press("Shift+Enter")
     await keyboard.type("second line")
     await keyboard.press("Enter")
-    await expect(visitor.questions.locator(".text")).to_have_text("First line\nsecond line", use_inner_text=True)
+    await expect(visitor.questions.locator(".text")).to_have_text(
+        "First line\nsecond line", use_inner_text=True
+    )
     seen.script.says("Some ")
     await expect(visitor.answers.locator(".text")).to_have_text("Some")
     await keyboard.press("Escape")
@@ -88,7 +97,9 @@ async def _press_until(visitor: Visitor, key: str, name: str) -> None:
     raise AssertionError(f"{key} does not lead to {name}")
 
 
-async def test_the_focus_goes_in_reading_order_and_is_always_seen(seen: Seen, visitor: Visitor) -> None:
+async def test_the_focus_goes_in_reading_order_and_is_always_seen(
+    seen: Seen, visitor: Visitor
+) -> None:
     answer = await visitor.ask("Say it")
     seen.script.answers([LONG])
     await ended(answer, "done")
@@ -118,13 +129,17 @@ async def test_the_focus_goes_in_reading_order_and_is_always_seen(seen: Seen, vi
 async def test_the_keys_are_said_on_the_page(visitor: Visitor) -> None:
     keys = visitor.page.locator("#keys")
     await expect(keys).to_be_visible()
-    await expect(keys).to_have_text("Enter sends Shift+Enter new line Esc stops Ctrl+/ to the message")
+    await expect(keys).to_have_text(
+        "Enter sends Shift+Enter new line Esc stops Ctrl+/ to the message"
+    )
     assert await visitor.message.get_attribute("aria-describedby") == "keys"
 
 
 async def test_enter_that_chooses_a_character_sends_nothing(visitor: Visitor) -> None:
     await visitor.message.fill("にほん")
-    await visitor.message.dispatch_event("keydown", {"key": "Enter", "isComposing": True, "bubbles": True})
+    await visitor.message.dispatch_event(
+        "keydown", {"key": "Enter", "isComposing": True, "bubbles": True}
+    )
     await expect(visitor.answers).to_have_count(0)
     await expect(visitor.message).to_have_value("にほん")
 

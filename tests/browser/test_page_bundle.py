@@ -1,4 +1,6 @@
-"""The page's committed bundle is what its sources build, with licences; its sources pass their own tests."""
+"""The page's committed bundle is what its sources build, with licences; its sources pass their own
+tests.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 WEB = Path(__file__).parents[2] / "web"
-STATIC = Path(str(files("tailrace.gateway").joinpath("static")))
+STATIC = Path(str(files("tailrace.gateway._web").joinpath("static")))
 FIRST_LOAD = ("index.html", "page.css", "page.js", "common.js")
 MOST_BYTES = 60_000  # gzip: what a visitor waits for before the first word
 
@@ -39,13 +41,23 @@ def test_the_sources_pass_their_own_tests() -> None:
 
 
 def test_the_page_is_small() -> None:
-    sizes = {name: len(gzip.compress((STATIC / name).read_bytes(), 9, mtime=0)) for name in FIRST_LOAD}
+    sizes = {
+        name: len(gzip.compress((STATIC / name).read_bytes(), 9, mtime=0)) for name in FIRST_LOAD
+    }
     assert sum(sizes.values()) < MOST_BYTES, sizes
 
 
 def test_the_licence_of_everything_in_the_bundle_goes_with_it() -> None:
     text = (STATIC / "LICENSES.txt").read_text()
-    for name in ("@preact/signals", "@preact/signals-core", "dompurify", "htm", "marked", "preact", "uplot"):
+    for name in (
+        "@preact/signals",
+        "@preact/signals-core",
+        "dompurify",
+        "htm",
+        "marked",
+        "preact",
+        "uplot",
+    ):
         assert f"\n{name} " in text, name
     assert "Permission is hereby granted" in text
     assert "Apache License" in text
@@ -55,8 +67,10 @@ def test_a_source_distribution_holds_the_bundle_and_what_it_is_built_from(tmp_pa
     _run(sys.executable, "-m", "maturin", "sdist", "--out", str(tmp_path), folder=WEB.parent)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert {f"python/tailrace/gateway/static/{path.name}" for path in STATIC.iterdir()} <= held
-    sources = [path for path in WEB.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+    assert {f"python/tailrace/gateway/_web/static/{path.name}" for path in STATIC.iterdir()} <= held
+    sources = [
+        path for path in WEB.rglob("*") if path.is_file() and "node_modules" not in path.parts
+    ]
     assert {str(path.relative_to(WEB.parent)) for path in sources} <= held
     assert not any("node_modules" in name for name in held)
 
@@ -73,5 +87,7 @@ def test_the_lock_names_no_registry() -> None:
 
 
 def _run(*command: str, folder: Path = WEB) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=50, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from visitor import Visit, Visitor
 
 
-async def test_an_answer_grows_as_it_comes_and_is_shown_as_markdown(seen: Seen, visitor: Visitor) -> None:
+async def test_an_answer_grows_as_it_comes_and_is_shown_as_markdown(
+    seen: Seen, visitor: Visitor
+) -> None:
     answer = await visitor.ask("What runs off below the mill?")
     await expect(visitor.questions.last).to_contain_text("What runs off below the mill?")
     seen.script.says("# The ", "race\n\nIt is **wa")
     await expect(answer.locator("h3")).to_have_text("The race")
     await expect(answer).to_have_attribute("data-end", "open")
-    seen.script.says("ter**, `a < b`.\n\n3. one\n4. two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```py\nprint('")
+    seen.script.says(
+        "ter**, `a < b`.\n\n3. one\n4. two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```py\nprint('"
+    )
     await expect(answer.locator("strong")).to_have_text("water")
     await expect(answer.locator("ol[start='3'] li")).to_have_text(["one", "two"])
     await expect(answer.locator("pre code")).to_have_text("print('")
@@ -41,14 +45,18 @@ async def test_a_whole_answer_of_a_site_arrives_as_it_is(seen: Seen, visitor: Vi
     answer = await visitor.ask("Hello")
     await ended(answer, "done")
     copied = await builtin_answer(Question("ai-power", "Hello"))
-    await visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=seen.url)
+    await visitor.page.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=seen.url
+    )
     await answer.get_by_role("button", name="Copy", exact=True).click()
     await expect(answer.get_by_role("button", name="Copied")).to_be_visible()
     assert await visitor.evaluate("navigator.clipboard.readText()") == copied
 
 
 async def test_code_is_copied_without_its_fence(seen: Seen, visitor: Visitor) -> None:
-    await visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=seen.url)
+    await visitor.page.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=seen.url
+    )
     answer = await visitor.ask("Code, please")
     seen.script.answers(['```rust\nlet a = "<&>";\n\n  b\n```'])
     await ended(answer, "done")
@@ -70,7 +78,9 @@ async def test_copying_needs_no_permission_of_the_browser(seen: Seen, visitor: V
     await expect(visitor.message).to_have_value("over plain HTTP")
 
 
-async def test_stopping_closes_the_sites_connection_and_keeps_the_text(seen: Seen, visitor: Visitor) -> None:
+async def test_stopping_closes_the_sites_connection_and_keeps_the_text(
+    seen: Seen, visitor: Visitor
+) -> None:
     await visitor.choose("open")
     answer = await visitor.ask("Begin and [[stall]]")
     await expect(answer.locator(".text")).not_to_be_empty()
@@ -86,7 +96,9 @@ async def test_stopping_closes_the_sites_connection_and_keeps_the_text(seen: See
     await expect(visitor.button("Send")).to_be_visible()
 
 
-async def test_leaving_the_page_closes_the_sites_connection(seen: Seen, visit: Visit, visitor: Visitor) -> None:
+async def test_leaving_the_page_closes_the_sites_connection(
+    seen: Seen, visit: Visit, visitor: Visitor
+) -> None:
     other = await visit()
     await other.choose("open")
     await other.ask("Begin and [[stall]]")
@@ -97,11 +109,15 @@ async def test_leaving_the_page_closes_the_sites_connection(seen: Seen, visit: V
             await seen.replica.exchanges.changed()
     assert seen.replica.exchanges[-1].ended == "aborted"
     await ended(other.answers.last, "stopped")
-    await expect(other.answers.last).to_contain_text("This page was left before the answer was whole.")
+    await expect(other.answers.last).to_contain_text(
+        "This page was left before the answer was whole."
+    )
     await expect(visitor.answers).to_have_count(0)
 
 
-async def test_a_failure_before_the_first_word_is_shown_as_what_it_is(seen: Seen, visitor: Visitor) -> None:
+async def test_a_failure_before_the_first_word_is_shown_as_what_it_is(
+    seen: Seen, visitor: Visitor
+) -> None:
     await visitor.choose("open")
     answer = await visitor.ask("Please [[err429]]")
     await ended(answer, "failed")
@@ -120,7 +136,9 @@ async def test_a_failure_in_the_middle_keeps_the_text_before_it(visitor: Visitor
     await expect(answer.locator(".text")).to_contain_text("You asked")
     await expect(answer.locator(".badge")).to_contain_text("broke off")
     await expect(answer.locator(".failure")).to_contain_text("met an error while it was answering")
-    await expect(answer.locator(".failure")).to_contain_text("What had come until then stands above.")
+    await expect(answer.locator(".failure")).to_contain_text(
+        "What had come until then stands above."
+    )
 
 
 async def test_a_reply_that_breaks_off_is_a_failure(visitor: Visitor) -> None:
@@ -139,7 +157,9 @@ async def test_a_gateway_that_is_gone_is_said(visitor: Visitor) -> None:
     await visitor.page.context.set_offline(False)
 
 
-async def test_retry_asks_the_same_again_in_place_of_the_failure(seen: Seen, visitor: Visitor) -> None:
+async def test_retry_asks_the_same_again_in_place_of_the_failure(
+    seen: Seen, visitor: Visitor
+) -> None:
     await visitor.choose("open")
     seen.replica.fault("openai", "503@answer")
     answer = await visitor.ask("Hello")
@@ -168,7 +188,9 @@ async def test_a_question_goes_with_the_turns_before_it(seen: Seen, visitor: Vis
     assert seen.script.asked[-1]["model"] == "said"
 
 
-async def test_the_conversation_is_kept_in_the_browser_until_it_is_cleared(seen: Seen, visitor: Visitor) -> None:
+async def test_the_conversation_is_kept_in_the_browser_until_it_is_cleared(
+    seen: Seen, visitor: Visitor
+) -> None:
     seen.script.answers(["Kept **well**."])
     await ended(await visitor.ask("Keep this"), "done")
     await visitor.page.reload()
@@ -186,8 +208,14 @@ async def test_the_conversation_is_kept_in_the_browser_until_it_is_cleared(seen:
 
 
 async def test_what_another_program_left_in_the_store_does_no_harm(visitor: Visitor) -> None:
-    for left in ("not json", "7", '[null, {"id": 1}, {"role": "assistant", "id": 2, "text": "an answer", "end": "x"}]'):
-        await visitor.page.evaluate("text => localStorage.setItem('tailrace.conversation', text)", left)
+    for left in (
+        "not json",
+        "7",
+        '[null, {"id": 1}, {"role": "assistant", "id": 2, "text": "an answer", "end": "x"}]',
+    ):
+        await visitor.page.evaluate(
+            "text => localStorage.setItem('tailrace.conversation', text)", left
+        )
         await visitor.page.reload()
         await expect(visitor.message).to_be_visible()
 
@@ -211,11 +239,15 @@ async def test_a_reader_who_scrolled_back_is_left_alone(seen: Seen, visitor: Vis
 
 async def test_a_link_may_have_its_target_far_below(seen: Seen, visitor: Visitor) -> None:
     answer = await visitor.ask("Cite")
-    seen.script.says("See [the source][1].\n\n", *(f"Paragraph {number}.\n\n" for number in range(9)))
+    seen.script.says(
+        "See [the source][1].\n\n", *(f"Paragraph {number}.\n\n" for number in range(9))
+    )
     await expect(answer).to_contain_text("Paragraph 8.")
     seen.script.answers(["[1]: https://fine.example/source\n"])
     await ended(answer, "done")
-    await expect(answer.get_by_role("link", name="the source")).to_have_attribute("href", "https://fine.example/source")
+    await expect(answer.get_by_role("link", name="the source")).to_have_attribute(
+        "href", "https://fine.example/source"
+    )
 
 
 async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor) -> None:
@@ -237,7 +269,13 @@ async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor)
       look();
     })""")
     broken = {each.split()[0] for each in told}
-    assert broken == {"require-trusted-types-for", "img-src", "style-src-elem", "connect-src", "form-action"}
+    assert broken == {
+        "require-trusted-types-for",
+        "img-src",
+        "style-src-elem",
+        "connect-src",
+        "form-action",
+    }
     assert await visitor.evaluate("[window.ran, window.refused]") == [None, True]
     with pytest.raises(AssertionError):
         await visitor.check()
@@ -247,7 +285,9 @@ async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor)
 async def test_what_an_answer_may_be_made_of(seen: Seen, visitor: Visitor) -> None:
     answer = await visitor.ask("Everything")
     seen.script.answers(
-        ["- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n1) one\n\n   two\n\n## Two\n###### Six"]
+        [
+            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n1) one\n\n   two\n\n## Two\n###### Six"
+        ]
     )
     await ended(answer, "done")
     await expect(answer.locator("li.task")).to_have_text(["☑ done", "☐ open"])
@@ -269,6 +309,8 @@ async def test_a_browser_that_keeps_nothing_says_so(seen: Seen, visitor: Visitor
     }""")
     seen.script.answers(["An answer."])
     await ended(await visitor.ask("A question that is longer than what is left"), "done")
-    await expect(visitor.page.locator(".notice")).to_contain_text("This browser keeps nothing for this page")
+    await expect(visitor.page.locator(".notice")).to_contain_text(
+        "This browser keeps nothing for this page"
+    )
     await visitor.page.reload()
     await expect(visitor.answers).to_have_count(0)

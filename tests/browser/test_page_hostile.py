@@ -1,4 +1,6 @@
-"""What a site answers is a stranger's text: nothing in it runs, loads, or looks like a part of the page."""
+"""What a site answers is a stranger's text: nothing in it runs, loads, or looks like a part of the
+page.
+"""
 
 from __future__ import annotations
 
@@ -51,16 +53,16 @@ HOSTILE = """\
 
 [ref]: javascript:window.ran=22 "<img src=x onerror=window.ran=23>"
 """
-FORBIDDEN = (
-    "script, img, svg, iframe, object, embed, style, link, base, meta, form, input, details, math, [style], [id]"
-)
+FORBIDDEN = "script, img, svg, iframe, object, embed, style, link, base, meta, form, input, details, math, [style], [id]"
 INSPECT = """element => [...element.querySelectorAll("*")].flatMap((node) => [...node.attributes].map((attribute) =>
     `${node.localName} ${attribute.name}`)).filter((name) => / on|srcdoc|formaction|xlink/.test(name))"""
 CUTS = [10**9, 7, 1]
 
 
 @pytest.mark.parametrize("size", CUTS)
-async def test_hostile_text_is_shown_and_not_obeyed(seen: Seen, visitor: Visitor, size: int) -> None:
+async def test_hostile_text_is_shown_and_not_obeyed(
+    seen: Seen, visitor: Visitor, size: int
+) -> None:
     answer = await visitor.ask("Be nasty")
     seen.script.answers(HOSTILE[at : at + size] for at in range(0, len(HOSTILE), size))
     await ended(answer, "done")
@@ -89,7 +91,9 @@ async def test_links_lead_away_and_nowhere_else(seen: Seen, visitor: Visitor) ->
         "mailto:a@fine.example",
         "http://stranger.example/pixel.png",
     }
-    assert {(rel, target) for _, rel, target in links} == {("noopener noreferrer nofollow", "_blank")}
+    assert {(rel, target) for _, rel, target in links} == {
+        ("noopener noreferrer nofollow", "_blank")
+    }
 
 
 async def test_hostile_errors_and_questions_are_text(seen: Seen, visitor: Visitor) -> None:
@@ -114,7 +118,9 @@ async def test_line_separators_and_huge_lines_are_shown_whole(seen: Seen, visito
     assert await visitor.overflow() == 0
 
 
-async def test_an_answer_too_long_to_be_read_as_markdown_is_plain_text(seen: Seen, visitor: Visitor) -> None:
+async def test_an_answer_too_long_to_be_read_as_markdown_is_plain_text(
+    seen: Seen, visitor: Visitor
+) -> None:
     answer = await visitor.ask("Say very much")
     text = "**not bold** <script>window.ran = 1</script>\n" * 6000
     seen.script.answers([text])
@@ -126,7 +132,9 @@ async def test_an_answer_too_long_to_be_read_as_markdown_is_plain_text(seen: See
 HARD = ["[", "*a_", "> ", "- ", "`", "![", "<a ", "|", "~~", "1. ", "&#"]
 
 
-async def test_text_that_is_hard_to_read_does_not_hold_up_the_page(seen: Seen, visitor: Visitor) -> None:
+async def test_text_that_is_hard_to_read_does_not_hold_up_the_page(
+    seen: Seen, visitor: Visitor
+) -> None:
     for unit in HARD:
         answer = await visitor.ask("Be difficult")
         text = unit * (4000 // len(unit))

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 from visitor import ended
 
-from tailrace.gateway.keys import Key
+from tailrace.gateway._door.keys import Key
 
 if TYPE_CHECKING:
     from gateway_page import Seen
@@ -81,7 +81,9 @@ async def test_the_dialog_keeps_the_focus(visit: Visit) -> None:
         assert await visitor.evaluate(inside)
 
 
-async def test_a_key_that_is_refused_in_the_middle_is_asked_for_anew(seen: Seen, visit: Visit) -> None:
+async def test_a_key_that_is_refused_in_the_middle_is_asked_for_anew(
+    seen: Seen, visit: Visit
+) -> None:
     visitor = await visit()
     await enter(visitor, SECRET)
     await visitor.choose("script")
@@ -91,7 +93,9 @@ async def test_a_key_that_is_refused_in_the_middle_is_asked_for_anew(seen: Seen,
     answer = await visitor.ask("Hello")
     await ended(answer, "failed")
     await expect(answer.locator(".badge")).to_contain_text("HTTP 401")
-    await expect(visitor.page.get_by_role("dialog")).to_contain_text("The key of this tab was refused.")
+    await expect(visitor.page.get_by_role("dialog")).to_contain_text(
+        "The key of this tab was refused."
+    )
     await enter(visitor, "sk-tailrace-another-key")
     seen.script.answers(["Welcome back."])
     await visitor.button("Retry").click()

@@ -1,4 +1,6 @@
-"""Live in a real browser: the gateway's figures as they change, and what becomes of them when nobody looks."""
+"""Live in a real browser: the gateway's figures as they change, and what becomes of them when
+nobody looks.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 from playwright.async_api import expect
 from visitor import ended
 
-from tailrace.sites.verdicts import Verdict, store_verdict
+from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
     from gateway_page import Seen
@@ -23,7 +25,11 @@ PICTURE = "canvas => canvas.toDataURL()"
 
 
 def tile(live: Visitor, title: str) -> Locator:
-    return live.page.locator(".tile").filter(has=live.page.get_by_text(title, exact=True)).locator("dd")
+    return (
+        live.page.locator(".tile")
+        .filter(has=live.page.get_by_text(title, exact=True))
+        .locator("dd")
+    )
 
 
 def plot(live: Visitor, title: str) -> Locator:
@@ -31,7 +37,9 @@ def plot(live: Visitor, title: str) -> Locator:
 
 
 def row(live: Visitor, name: str) -> Locator:
-    return live.page.get_by_role("row").filter(has=live.page.get_by_role("rowheader", name=name, exact=True))
+    return live.page.get_by_role("row").filter(
+        has=live.page.get_by_role("rowheader", name=name, exact=True)
+    )
 
 
 async def test_the_figures_follow_the_streams(seen: Seen, visit: Visit, visitor: Visitor) -> None:
@@ -52,7 +60,9 @@ async def test_the_figures_follow_the_streams(seen: Seen, visit: Visit, visitor:
     await expect(tile(live, "Open streams")).to_have_text(["0", "1 so far"])
     await expect(tile(live, "Deltas a second").last).to_have_text("3 so far")
     await expect(tile(live, "Time to first delta").first).to_contain_text("s")
-    await expect(plot(live, "Time to first delta")).to_have_accessible_name(re.compile(r"p50 [\d.]+ m?s, p95"))
+    await expect(plot(live, "Time to first delta")).to_have_accessible_name(
+        re.compile(r"p50 [\d.]+ m?s, p95")
+    )
 
 
 async def test_errors_are_counted_by_kind(visit: Visit, visitor: Visitor) -> None:
@@ -68,8 +78,12 @@ async def test_errors_are_counted_by_kind(visit: Visit, visitor: Visitor) -> Non
 
 async def test_the_doctors_last_word_stands_beside_each_site(seen: Seen, visit: Visit) -> None:
     script, openai, _ = seen.sites
-    store_verdict(Verdict(site="script", url=script.url, failed=None, at=1_700_000_000), seen.verdicts_in)
-    store_verdict(Verdict(site="open", url=openai.url, failed="challenge", at=1_700_000_000), seen.verdicts_in)
+    store_verdict(
+        Verdict(site="script", url=script.url, failed=None, at=1_700_000_000), seen.verdicts_in
+    )
+    store_verdict(
+        Verdict(site="open", url=openai.url, failed="challenge", at=1_700_000_000), seen.verdicts_in
+    )
     live = await visit("#live")
     await expect(row(live, "script")).to_contain_text("works")
     await expect(row(live, "script")).to_contain_text("days ago")
@@ -81,7 +95,9 @@ async def test_a_page_nobody_sees_asks_nothing(visit: Visit) -> None:
     live = await visit("#live")
     state = live.page.locator(".state")
     await expect(state).to_contain_text("Live")
-    async with live.page.expect_event("requestfailed", lambda request: request.url.endswith("/live")):
+    async with live.page.expect_event(
+        "requestfailed", lambda request: request.url.endswith("/live")
+    ):
         await live.page.evaluate(HIDE, arg=True)
     await expect(state).to_contain_text("Paused")
     async with live.page.expect_request("**/live"):
@@ -92,7 +108,9 @@ async def test_a_page_nobody_sees_asks_nothing(visit: Visit) -> None:
 async def test_looking_away_ends_it_too(visit: Visit) -> None:
     live = await visit("#live")
     await expect(live.page.locator(".state")).to_contain_text("Live")
-    async with live.page.expect_event("requestfailed", lambda request: request.url.endswith("/live")):
+    async with live.page.expect_event(
+        "requestfailed", lambda request: request.url.endswith("/live")
+    ):
         await live.page.get_by_role("link", name="Chat").click()
     await expect(live.message).to_be_visible()
 

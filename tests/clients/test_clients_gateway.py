@@ -1,4 +1,6 @@
-"""Other people's clients in front of the gateway, and the replica behind it: litellm, LangChain and the command llm."""
+"""Other people's clients in front of the gateway, and the replica behind it: litellm, LangChain and
+the command llm.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from gateway_app import Gateway, replicas_sites, serving
 
-from tailrace.gateway.keys import Key
+from tailrace.gateway._door.keys import Key
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -29,9 +31,19 @@ strangers: list[object] = []
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    address = arguments[1] if event == "socket.connect" else arguments[0] if event == "socket.getaddrinfo" else None
+    address = (
+        arguments[1]
+        if event == "socket.connect"
+        else arguments[0]
+        if event == "socket.getaddrinfo"
+        else None
+    )
     host = address[0] if isinstance(address, tuple) else address
-    if isinstance(host, str) and host not in ("127.0.0.1", "::1", "localhost") and not host.startswith("/"):
+    if (
+        isinstance(host, str)
+        and host not in ("127.0.0.1", "::1", "localhost")
+        and not host.startswith("/")
+    ):
         strangers.append(address)
         raise PermissionError(f"a test asks nobody but loopback, not {host}")
 
@@ -42,9 +54,15 @@ sys.addaudithook(_watch)
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the clients send home is off, and a connection to anybody else fails the test."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("LANG")]:
+    for name in [
+        name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("LANG")
+    ]:
         monkeypatch.delenv(name)
-    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "DO_NOT_TRACK"):
+    for name in (
+        "LITELLM_LOCAL_MODEL_COST_MAP",
+        "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS",
+        "DO_NOT_TRACK",
+    ):
         monkeypatch.setenv(name, "True")
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     strangers.clear()
@@ -68,7 +86,7 @@ async def answer() -> str:
     return await builtin_answer(Question("any", "Hello"))
 
 
-# -- litellm -----------------------------------------------------------------------------------------------------------
+# -- litellm ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -83,14 +101,25 @@ def litellm() -> Any:
 def at(gateway: Gateway, model: str, text: str = "Hello", **more: Any) -> dict[str, Any]:
     """The arguments of litellm's calls."""
     messages = [{"role": "user", "content": text}]
-    return {"model": f"openai/{model}", "messages": messages, "api_base": gateway.base_url, "api_key": KEY, **more}
+    return {
+        "model": f"openai/{model}",
+        "messages": messages,
+        "api_base": gateway.base_url,
+        "api_key": KEY,
+        **more,
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_litellm(gateway: Gateway, litellm: Any, model: str) -> None:
-    stream = await litellm.acompletion(**at(gateway, model, stream=True, stream_options={"include_usage": True}))
+    stream = await litellm.acompletion(
+        **at(gateway, model, stream=True, stream_options={"include_usage": True})
+    )
     chunks = [chunk async for chunk in stream]
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == await answer()
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        == await answer()
+    )
     assert "stop" in [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
     assert any(getattr(chunk, "usage", None) for chunk in chunks)
     whole = await litellm.acompletion(**at(gateway, model))
@@ -109,19 +138,23 @@ async def test_litellm(gateway: Gateway, litellm: Any, model: str) -> None:
         ("nowhere/x", "Hello", "NotFoundError"),
     ],
 )
-async def test_litellm_is_told_what_is_wrong(gateway: Gateway, litellm: Any, model: str, text: str, kind: str) -> None:
+async def test_litellm_is_told_what_is_wrong(
+    gateway: Gateway, litellm: Any, model: str, text: str, kind: str
+) -> None:
     with pytest.raises(Exception, match=r"(?s).+") as caught:
         await litellm.acompletion(**at(gateway, model, text, num_retries=0, max_retries=0))
     assert kind in {each.__name__ for each in type(caught.value).__mro__}
 
 
 async def test_litellm_is_told_of_a_failure_in_the_middle(gateway: Gateway, litellm: Any) -> None:
-    stream = await litellm.acompletion(**at(gateway, "open/mini", "[[midfail]]", stream=True, max_retries=0))
+    stream = await litellm.acompletion(
+        **at(gateway, "open/mini", "[[midfail]]", stream=True, max_retries=0)
+    )
     with pytest.raises(Exception, match="The server met an error"):
         _ = [chunk async for chunk in stream]
 
 
-# -- LangChain ---------------------------------------------------------------------------------------------------------
+# -- LangChain -------------------------------------------------------------------------------------
 
 
 def chat_openai(gateway: Gateway, model: str, **more: Any) -> Any:
@@ -156,7 +189,7 @@ async def test_langchain_is_told_what_is_wrong(gateway: Gateway) -> None:
         _ = [chunk async for chunk in chat_openai(gateway, "open/mini").astream("[[midfail]]")]
 
 
-# -- the command llm ---------------------------------------------------------------------------------------------------
+# -- the command llm -------------------------------------------------------------------------------
 
 
 async def test_llm(gateway: Gateway, tmp_path: Path) -> None:
@@ -189,7 +222,9 @@ async def test_llm(gateway: Gateway, tmp_path: Path) -> None:
         for model in ("shop-default", "open-mini"):
             code, output, errors = await llm("-m", model, *options, "Hello")
             assert (code, output) == (0, await answer() + "\n"), errors
-    code, output, errors = await llm("-m", "open-mini", "-s", "Be brief.", "-o", "temperature", "0.5", "Hello")
+    code, output, errors = await llm(
+        "-m", "open-mini", "-s", "Be brief.", "-o", "temperature", "0.5", "Hello"
+    )
     assert (code, output) == (0, await answer() + "\n"), errors
     code, output, errors = await llm("-m", "nowhere-x", "Hello")
     assert (code, output) == (1, "")

@@ -1,4 +1,6 @@
-"""Code written for gpt4free runs on our classes: its own clients, with our providers, against the replica."""
+"""Code written for gpt4free runs on our classes: its own clients, with our providers, against the
+replica.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +43,16 @@ async def provider(request: pytest.FixtureRequest) -> AsyncIterator[type[ChatPro
 
 
 async def test_async_client(provider: type[ChatProvider]) -> None:
-    answer = await AsyncClient(provider=provider).chat.completions.create(model="", messages=QUESTION)
+    answer = await AsyncClient(provider=provider).chat.completions.create(
+        model="", messages=QUESTION
+    )
     assert answer.choices[0].message.content.startswith(OPENING)
 
 
 async def test_async_client_streaming(provider: type[ChatProvider]) -> None:
-    chunks = AsyncClient(provider=provider).chat.completions.create(model="", messages=QUESTION, stream=True)
+    chunks = AsyncClient(provider=provider).chat.completions.create(
+        model="", messages=QUESTION, stream=True
+    )
     text = "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
     assert text.startswith(OPENING)
 
@@ -61,7 +67,9 @@ async def test_client(provider: type[ChatProvider]) -> None:
 
 async def test_client_streaming(provider: type[ChatProvider]) -> None:
     def ask() -> str:
-        chunks = Client(provider=provider).chat.completions.create(model="", messages=QUESTION, stream=True)
+        chunks = Client(provider=provider).chat.completions.create(
+            model="", messages=QUESTION, stream=True
+        )
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
 
     assert (await asyncio.to_thread(ask)).startswith(OPENING)

@@ -13,9 +13,13 @@ sizes = st.lists(st.integers(0, 12), max_size=40)
 """How long the first reads are; the rest comes in one."""
 
 
-def mostly(usual: st.SearchStrategy[Usual], rare: st.SearchStrategy[Rare]) -> st.SearchStrategy[Usual | Rare]:
+def mostly(
+    usual: st.SearchStrategy[Usual], rare: st.SearchStrategy[Rare]
+) -> st.SearchStrategy[Usual | Rare]:
     """One in eight is rare: `one_of` gives every branch of a branch the same odds."""
-    chosen: st.SearchStrategy[Usual | Rare] = st.integers(0, 7).flatmap(lambda odds: rare if odds == 7 else usual)
+    chosen: st.SearchStrategy[Usual | Rare] = st.integers(0, 7).flatmap(
+        lambda odds: rare if odds == 7 else usual
+    )
     return chosen
 
 

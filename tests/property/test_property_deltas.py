@@ -1,4 +1,6 @@
-"""Any JSON chunk gives the delta that `json.loads` and a plain reader give; any bytes, any splits the same end."""
+"""Any JSON chunk gives the delta that `json.loads` and a plain reader give; any bytes, any splits
+the same end.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ Pairs = tuple[tuple[str, Any], ...]
 
 
 surrogates = st.characters(categories=["Cs"])
-texts = st.text(st.one_of(st.characters(), surrogates, st.sampled_from('"\\/\b\f\n\r\t\0\x7f\u2028🎉é')), max_size=12)
+texts = st.text(
+    st.one_of(st.characters(), surrogates, st.sampled_from('"\\/\b\f\n\r\t\0\x7f\u2028🎉é')),
+    max_size=12,
+)
 numbers = st.one_of(
     st.integers(-3, 3),
     st.integers(-(10**25), 10**25),
@@ -37,17 +42,23 @@ numbers = st.one_of(
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 values = st.recursive(
     scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.lists(st.tuples(texts, inner), max_size=3).map(tuple)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.lists(st.tuples(texts, inner), max_size=3).map(tuple)
+    ),
     max_leaves=8,
 )
 
 
 def keyed(usual: str, **values: st.SearchStrategy[Any]) -> st.SearchStrategy[Pairs]:
-    """An object of these keys, most often the usual one, in any order, some twice, and of a few others."""
+    """An object of these keys, most often the usual one, in any order, some twice, and of a few
+    others.
+    """
     known = [st.tuples(st.just(key), value) for key, value in values.items()]
     member = mostly(st.one_of(*known), st.tuples(texts, scalars))
     return mostly(
-        st.tuples(st.tuples(st.just(usual), values[usual]), st.lists(member, max_size=3), st.booleans()).map(ordered),
+        st.tuples(
+            st.tuples(st.just(usual), values[usual]), st.lists(member, max_size=3), st.booleans()
+        ).map(ordered),
         st.lists(member, max_size=5).map(tuple),
     )
 
@@ -61,7 +72,10 @@ deltas = mostly(keyed("content", content=mostly(texts, values), role=texts), val
 choices = mostly(
     keyed(
         "delta",
-        index=mostly(st.sampled_from([0, 0, 0, -0.0, 0.0, None]), mostly(st.sampled_from([1, False, "0"]), values)),
+        index=mostly(
+            st.sampled_from([0, 0, 0, -0.0, 0.0, None]),
+            mostly(st.sampled_from([1, False, "0"]), values),
+        ),
         delta=deltas,
         text=mostly(texts, values),
         finish_reason=mostly(texts, values),
@@ -76,7 +90,7 @@ chunks = keyed(
     usage=values,
 )
 
-# -- written down ------------------------------------------------------------------------------------------------------
+# -- written down ----------------------------------------------------------------------------------
 
 
 def written(value: Any, chance: random.Random) -> str:
@@ -104,9 +118,18 @@ def written_character(character: str, chance: random.Random) -> str:
     return "".join(f"\\u{unit.upper() if chance.random() < 0.5 else unit}" for unit in units)
 
 
-_SHORT = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SHORT = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "/": "\\/",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
 
-# -- read plainly ------------------------------------------------------------------------------------------------------
+# -- read plainly ----------------------------------------------------------------------------------
 
 
 def refuse(constant: str) -> None:
@@ -120,7 +143,9 @@ def depth(value: Any) -> int:
 
 
 def read_plainly(text: str) -> tuple[str, str, str | None]:
-    """What one event with this data does: the delta, then ``bad``, ``failed`` or ``read``, and the finish reason."""
+    """What one event with this data does: the delta, then ``bad``, ``failed`` or ``read``, and the
+    finish reason.
+    """
     try:
         chunk = json.loads(text, parse_constant=refuse)
     except ValueError:
@@ -138,7 +163,9 @@ def read_plainly(text: str) -> tuple[str, str, str | None]:
 
 
 def is_first(index: Any) -> bool:
-    return index is None or (isinstance(index, int | float) and not isinstance(index, bool) and index == 0)
+    return index is None or (
+        isinstance(index, int | float) and not isinstance(index, bool) and index == 0
+    )
 
 
 def content(choice: dict[str, Any]) -> Any:
@@ -182,7 +209,9 @@ scratches = st.sampled_from(
 
 
 @given(
-    chunks, st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), scratches), max_size=3)
+    chunks,
+    st.integers(0, 2**32),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), scratches), max_size=3),
 )
 def test_damaged_chunks_are_bad_where_json_loads_says_so(
     chunk: Pairs, seed: int, damages: list[tuple[int, int, str]]
@@ -193,7 +222,11 @@ def test_damaged_chunks_are_bad_where_json_loads_says_so(
     assert read_by_decoder(text.encode()) == read_plainly(text)
 
 
-@given(chunks, st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=3))
+@given(
+    chunks,
+    st.integers(0, 2**32),
+    st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=3),
+)
 def test_invalid_utf_8_is_replaced_before_the_json_is_read(
     chunk: Pairs, seed: int, damages: list[tuple[int, bytes]]
 ) -> None:
@@ -209,7 +242,9 @@ CONTENT = '"choices":[{"delta":{"content":"x"}}]'
 @pytest.mark.parametrize("deep", [198, 199, 200, 201])
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize("first", [False, True])
-def test_200_open_containers_pass_and_201_are_bad(deep: int, brackets: tuple[str, str], *, first: bool) -> None:
+def test_200_open_containers_pass_and_201_are_bad(
+    deep: int, brackets: tuple[str, str], *, first: bool
+) -> None:
     nested = f'"x":{brackets[0] * deep}0{brackets[1] * deep}'
     text = f"{{{nested},{CONTENT}}}" if first else f"{{{CONTENT},{nested}}}"
     expected = ("x", "read", None) if 1 + deep <= MAX_DEPTH else ("", "bad", None)
@@ -219,16 +254,24 @@ def test_200_open_containers_pass_and_201_are_bad(deep: int, brackets: tuple[str
 def test_after_a_chunk_too_deep_the_next_is_delivered() -> None:
     decoder = DeltaDecoder()
     deep = b"[" * 100_000
-    assert decoder.feed(b'data: {"x":' + deep + b"\n\ndata: {" + CONTENT.encode() + b"}\n\n") == ["x"]
+    assert decoder.feed(b'data: {"x":' + deep + b"\n\ndata: {" + CONTENT.encode() + b"}\n\n") == [
+        "x"
+    ]
     assert (decoder.events, decoder.bad_events) == (2, 1)
 
 
-# -- AIPKit's events ---------------------------------------------------------------------------------------------------
+# -- AIPKit's events -------------------------------------------------------------------------------
 
 Read = tuple[str, str, dict[str, str], bool]
 """The delta; ``bad``, ``failed`` or ``read``; the ids; whether a quota is used up."""
 
-FRAMES = {"": "", "message": "", "message_start": "message_id", "openai_response_id": "id", "status": ""}
+FRAMES = {
+    "": "",
+    "message": "",
+    "message_start": "message_id",
+    "openai_response_id": "id",
+    "status": "",
+}
 """The events that promise JSON, each with the key of the id it gives."""
 
 frames = keyed(
@@ -256,18 +299,24 @@ def read_frame_plainly(name: str, text: str) -> Read:
     return delta, "read", ids, False
 
 
-@given(st.sampled_from([*FRAMES, "error", "sources"]), mostly(frames, values), st.integers(0, 2**32))
-def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(name: str, frame: Any, seed: int) -> None:
+@given(
+    st.sampled_from([*FRAMES, "error", "sources"]), mostly(frames, values), st.integers(0, 2**32)
+)
+def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
+    name: str, frame: Any, seed: int
+) -> None:
     text = written(frame, random.Random(seed))
     decoder = DeltaDecoder("aipkit")
-    delta = decoder.feed_text((f"event: {name}\n" if name else "").encode() + b"data:" + text.encode() + b"\n\n")
+    delta = decoder.feed_text(
+        (f"event: {name}\n" if name else "").encode() + b"data:" + text.encode() + b"\n\n"
+    )
     assert decoder.events == 1
     how = "failed" if decoder.error else "bad" if decoder.bad_events else "read"
     used_up = decoder.error is not None and decoder.error.code == "quota_notice"
     assert (delta, how, decoder.ids, used_up) == read_frame_plainly(name, text)
 
 
-# -- any bytes ---------------------------------------------------------------------------------------------------------
+# -- any bytes -------------------------------------------------------------------------------------
 
 Outcome = tuple[str, str, str | None, tuple[str, str, str | None, str] | None, str, int]
 
@@ -283,10 +332,14 @@ FEEDS: list[Callable[[DeltaDecoder, bytes], str]] = [
 ]
 
 
-def outcome(options: dict[str, Any], reads: list[bytes], *, complete: bool, feeds: list[int]) -> Outcome:
+def outcome(
+    options: dict[str, Any], reads: list[bytes], *, complete: bool, feeds: list[int]
+) -> Outcome:
     """What came of the reads, given to the feeds of these numbers by turns."""
     decoder = DeltaDecoder(**options)
-    text = "".join(FEEDS[feed](decoder, read) for feed, read in zip(cycle(feeds), reads, strict=False))
+    text = "".join(
+        FEEDS[feed](decoder, read) for feed, read in zip(cycle(feeds), reads, strict=False)
+    )
     if 2 in feeds:
         text += text_of(decoder.close_events(complete=complete))
     else:
@@ -303,7 +356,9 @@ options = st.fixed_dictionaries(
     {"dialect": st.sampled_from(DIALECTS)},
     optional={
         "status": mostly(st.just(200), st.just(404)),
-        "content_type": st.sampled_from(["text/html", "text/plain; charset=utf-8", "text/event-stream"]),
+        "content_type": st.sampled_from(
+            ["text/html", "text/plain; charset=utf-8", "text/event-stream"]
+        ),
         "failure_tail": st.sampled_from(["Internal server error", "aab", "é🎉", "x"]),
         "max_event_bytes": mostly(st.integers(100, 200), st.integers(1, 99)),
         "max_body_bytes": mostly(st.integers(100, 200), st.integers(1, 99)),
@@ -417,16 +472,22 @@ def test_any_bytes_any_splits_every_dialect(
 
 @given(st.lists(st.one_of(st.text(), st.binary()), max_size=8), sizes)
 def test_a_text_reply_is_its_bytes_decoded(parts: list[str | bytes], lengths: list[int]) -> None:
-    reply = b"".join(part if isinstance(part, bytes) else part.encode("utf-8", "replace") for part in parts)
+    reply = b"".join(
+        part if isinstance(part, bytes) else part.encode("utf-8", "replace") for part in parts
+    )
     decoder = DeltaDecoder("text")
-    deltas = [delta for read in cut(reply, lengths) for delta in decoder.feed(read)] + decoder.close()
+    deltas = [
+        delta for read in cut(reply, lengths) for delta in decoder.feed(read)
+    ] + decoder.close()
     assert "".join(deltas) == reply.decode("utf-8", "replace")
     assert decoder.end == ("done" if reply else "failed")
     assert "" not in deltas
 
 
 @given(st.text("ab", min_size=1, max_size=6), st.text("ab", max_size=30), sizes)
-def test_only_what_can_become_the_failure_tail_is_held(tail: str, text: str, lengths: list[int]) -> None:
+def test_only_what_can_become_the_failure_tail_is_held(
+    tail: str, text: str, lengths: list[int]
+) -> None:
     decoder = DeltaDecoder("text", failure_tail=tail)
     fed = delivered = ""
     for read in cut(text.encode(), lengths):

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.completions import estimated_tokens
-from tailrace.gateway.statuses import RefusedError, problem_response
-from tailrace.gateway.wire import FIELDS, messages_for, parameters_for, read_request
-from tailrace.messages import parse_messages
+from tailrace._messages import parse_messages
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._openai.completions import estimated_tokens
+from tailrace.gateway._openai.schema import FIELDS, messages_for, parameters_for, read_request
+from tailrace.gateway._problems import RefusedError, problem_response
 from tailrace.providers import ChatGptt, OpenAIProvider
 
 
@@ -24,16 +24,22 @@ MODELS = Catalogue([ChatGptt, Server], created=0)
 SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x")]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-KEYS = st.sampled_from(["type", "text", "role", "content", "url", "tool_calls", "refusal", "image_url"]) | st.text(
-    max_size=4
+KEYS = st.sampled_from(
+    ["type", "text", "role", "content", "url", "tool_calls", "refusal", "image_url"]
+) | st.text(max_size=4)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3)
 )
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 PARTS = st.dictionaries(KEYS, VALUES, max_size=3) | st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "refusal", "image_url"])}, optional={"text": VALUES, "refusal": VALUES}
+    {"type": st.sampled_from(["text", "refusal", "image_url"])},
+    optional={"text": VALUES, "refusal": VALUES},
 )
 MESSAGES = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool", "developer"]) | VALUES},
-    optional={"content": st.text(max_size=8) | st.lists(PARTS | st.text(), max_size=3) | VALUES, "tool_calls": VALUES},
+    optional={
+        "content": st.text(max_size=8) | st.lists(PARTS | st.text(), max_size=3) | VALUES,
+        "tool_calls": VALUES,
+    },
 )
 NAMES = st.sampled_from([field.name for field in FIELDS if field.name != "messages"])
 BODIES = st.builds(

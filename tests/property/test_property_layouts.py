@@ -1,4 +1,6 @@
-"""What a decoder remembers of a stream changes nothing: an event gives what it gives a decoder that saw no other."""
+"""What a decoder remembers of a stream changes nothing: an event gives what it gives a decoder that
+saw no other.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,17 @@ EVENTS["ai-power"] = EVENTS["openai"]
 contents = st.one_of(
     st.text(st.sampled_from("ab é\u2028🎉"), max_size=80).map(str.encode),
     st.sampled_from(
-        [rb"\n", rb"\"},\"", rb"\ud83c\udf89", rb"\ud83c", rb"\q", b"\xff", b"\x01", b'"', b'b"},"delta":{"content":"c']
+        [
+            rb"\n",
+            rb"\"},\"",
+            rb"\ud83c\udf89",
+            rb"\ud83c",
+            rb"\q",
+            b"\xff",
+            b"\x01",
+            b'"',
+            b'b"},"delta":{"content":"c',
+        ]
     ),
 )
 changes = st.tuples(
@@ -49,8 +61,29 @@ changes = st.tuples(
     ),
     st.sampled_from(
         [
-            *(b"", b" ", b'""', b'"y"', rb'"\""', rb'"\q"', b'"error"', b'"thread_id"', b'"content"', b'"stop"', b"1"),
-            *(b"NaN", b"null", b'{"total_tokens":1}', b"\n", b"{", b"}", b"data:\ndata:", b"id: 1\ndata:"),
+            *(
+                b"",
+                b" ",
+                b'""',
+                b'"y"',
+                rb'"\""',
+                rb'"\q"',
+                b'"error"',
+                b'"thread_id"',
+                b'"content"',
+                b'"stop"',
+                b"1",
+            ),
+            *(
+                b"NaN",
+                b"null",
+                b'{"total_tokens":1}',
+                b"\n",
+                b"{",
+                b"}",
+                b"data:\ndata:",
+                b"id: 1\ndata:",
+            ),
             *(b'null,"finish_reason":"stop"', b"event: status\ndata:"),
         ]
     ),
@@ -59,7 +92,9 @@ changes = st.tuples(
 
 @st.composite
 def streams(draw: st.DrawFn, dialect: str) -> list[bytes]:
-    """Events one by one, each as one before but for its content, and now and then for something else."""
+    """Events one by one, each as one before but for its content, and now and then for something
+    else.
+    """
     found: list[bytes] = []
     kinds = list(EVENTS[dialect])
     for _ in range(draw(st.integers(1, 6))):
@@ -78,13 +113,22 @@ def read(dialect: str, reads: list[bytes]) -> dict[str, Any]:
     # A comment settles that events follow, whatever the first of them begins with.
     decoder.feed(b":\n\n")
     deltas = [delta for each in reads for delta in decoder.feed(each)]
-    told = {name: getattr(decoder, name) for name in ("events", "bad_events", "finish_reason", "usage", "end")}
+    told = {
+        name: getattr(decoder, name)
+        for name in ("events", "bad_events", "finish_reason", "usage", "end")
+    }
     error = decoder.error
-    return told | {"deltas": deltas, "ids": decoder.ids, "error": error and (error.kind, error.message, error.raw)}
+    return told | {
+        "deltas": deltas,
+        "ids": decoder.ids,
+        "error": error and (error.kind, error.message, error.raw),
+    }
 
 
 def read_each_alone(dialect: str, events: list[bytes]) -> dict[str, Any]:
-    """The sum of what decoders tell that see one event each: the first ids, the last finish reason and usage."""
+    """The sum of what decoders tell that see one event each: the first ids, the last finish reason
+    and usage.
+    """
     total: dict[str, Any] = {"deltas": [], "ids": {}, "events": 0, "bad_events": 0}
     total |= {"finish_reason": None, "usage": None, "end": "open", "error": None}
     for event in events:
@@ -102,7 +146,9 @@ def read_each_alone(dialect: str, events: list[bytes]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dialect", EVENTS)
 @given(data=st.data(), lengths=sizes)
-def test_a_stream_is_read_as_its_events_one_by_one(dialect: str, data: st.DataObject, lengths: list[int]) -> None:
+def test_a_stream_is_read_as_its_events_one_by_one(
+    dialect: str, data: st.DataObject, lengths: list[int]
+) -> None:
     events = data.draw(streams(dialect))
     stream = b"".join(events)
     expected = read_each_alone(dialect, events)
@@ -113,10 +159,17 @@ def test_a_stream_is_read_as_its_events_one_by_one(dialect: str, data: st.DataOb
 def test_a_long_stream_of_one_layout() -> None:
     event = EVENTS["openai"][0] + b"\n\n"
     words = [f"{number} é\u2028 \\n" for number in range(2000)]
-    stream = b"".join(event.replace(b"@", word.encode()).replace(b"c1", b"c%d" % at) for at, word in enumerate(words))
+    stream = b"".join(
+        event.replace(b"@", word.encode()).replace(b"c1", b"c%d" % at)
+        for at, word in enumerate(words)
+    )
     expected = [word.replace("\\n", "\n") for word in words]
     for size in (1, 64, 1400, len(stream)):
         decoder = DeltaDecoder()
         reads = [stream[at : at + size] for at in range(0, len(stream), size)]
         assert [delta for each in reads for delta in decoder.feed(each)] == expected
-        assert (decoder.events, decoder.bad_events, decoder.ids) == (2000, 0, {"id": "c0", "model": "m"})
+        assert (decoder.events, decoder.bad_events, decoder.ids) == (
+            2000,
+            0,
+            {"id": "c0", "model": "m"},
+        )

@@ -1,4 +1,6 @@
-"""Any replies, however many and by however many threads: each is what a decoder fed with the whole of it says."""
+"""Any replies, however many and by however many threads: each is what a decoder fed with the whole
+of it says.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,23 @@ replies = st.lists(fragments, max_size=6).map(b"".join)
 
 def said(text: str, reply: DeltaDecoder | DecodedReply) -> tuple[object, ...]:
     error = reply.error and (type(reply.error), vars(reply.error))
-    return (text, reply.end, reply.finish_reason, reply.usage, reply.ids, error, reply.events, reply.bad_events)
+    return (
+        text,
+        reply.end,
+        reply.finish_reason,
+        reply.usage,
+        reply.ids,
+        error,
+        reply.events,
+        reply.bad_events,
+    )
 
 
 @settings(max_examples=100)
 @given(st.lists(replies, max_size=12), st.sampled_from(DIALECTS), st.integers(1, 4), st.booleans())
-def test_each_reply_is_what_a_decoder_says(many: list[bytes], dialect: str, threads: int, changing: bool) -> None:  # noqa: FBT001
+def test_each_reply_is_what_a_decoder_says(
+    many: list[bytes], dialect: str, threads: int, changing: bool
+) -> None:
     given_as = map(bytearray, many) if changing else iter(many)
     records = decode_many(given_as, dialect, threads=threads)
     assert len(records) == len(many)

@@ -1,4 +1,6 @@
-"""Any page, any splits: the same widgets and tokens; and a page made of known parts has the widgets it was made of."""
+"""Any page, any splits: the same widgets and tokens; and a page made of known parts has the widgets
+it was made of.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Widget = tuple[str, str, str, str]
 
 
 def widgets_of(page: Page) -> list[Widget]:
-    return [(widget.placement, widget.nonce, widget.post_id, widget.bot_id) for widget in page.widgets]
+    return [
+        (widget.placement, widget.nonce, widget.post_id, widget.bot_id) for widget in page.widgets
+    ]
 
 
 def tokens_of(page: Page) -> tuple[str, ...]:
@@ -109,7 +113,7 @@ def test_a_page_scanned_whole_is_everything_of_it(page: bytes) -> None:
     assert (widgets_of(closed), tokens_of(closed)) == (widgets_of(whole), tokens_of(whole))
 
 
-# -- pages made of known parts -----------------------------------------------------------------------------------------
+# -- pages made of known parts ---------------------------------------------------------------------
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=10)
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=10)
@@ -128,7 +132,8 @@ def tag(widget: Widget, filler: str, style: int) -> str:
     quote = "'" if style % 2 else '"'
     named = sorted(known.items(), reverse=style % 3 == 1)
     attributes = (
-        f"{name.upper() if style % 5 == 1 else name}={quote}{html.escape(value)}{quote}" for name, value in named
+        f"{name.upper() if style % 5 == 1 else name}={quote}{html.escape(value)}{quote}"
+        for name, value in named
     )
     return f"<DIV {'  '.join(attributes)}>" if style % 7 == 1 else f"<div\n{' '.join(attributes)}>"
 
@@ -166,7 +171,9 @@ DECOY: Widget = ("inline", "decoy", "1", "1")
 
 
 @given(st.lists(parts, max_size=8), sizes)
-def test_a_page_has_the_widgets_it_was_made_of(made: list[tuple[str, Widget, str, int]], lengths: list[int]) -> None:
+def test_a_page_has_the_widgets_it_was_made_of(
+    made: list[tuple[str, Widget, str, int]], lengths: list[int]
+) -> None:
     written: list[str] = []
     for kind, widget, filler, style in made:
         if kind == "widget":

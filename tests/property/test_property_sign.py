@@ -9,14 +9,20 @@ from hypothesis import strategies as st
 
 from tailrace import sign_request
 
-anything = st.text(st.one_of(st.characters(), st.characters(categories=["Cs"]), st.sampled_from("\ud83c\udf89:")))
+anything = st.text(
+    st.one_of(st.characters(), st.characters(categories=["Cs"]), st.sampled_from("\ud83c\udf89:"))
+)
 
 
 def as_a_browser_encodes(text: str) -> str:
     """Pairs join; what is left of surrogates is one U+FFFD each."""
     characters: list[str] = []
     for character in text:
-        if characters and "\ud800" <= characters[-1] <= "\udbff" and "\udc00" <= character <= "\udfff":
+        if (
+            characters
+            and "\ud800" <= characters[-1] <= "\udbff"
+            and "\udc00" <= character <= "\udfff"
+        ):
             high, low = ord(characters.pop()), ord(character)
             characters.append(chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00))
         else:

@@ -1,4 +1,6 @@
-"""Any event list, any line ends, any splits: the events that a plain reader of WHATWG HTML 9.2.6 finds."""
+"""Any event list, any line ends, any splits: the events that a plain reader of WHATWG HTML 9.2.6
+finds.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,12 @@ class PlainReader:
         if self.id is not None:
             self.last_event_id = self.id
         if self.data:
-            event = (self.event or "message", self.data.removesuffix("\n"), self.last_event_id, self.own_retry)
+            event = (
+                self.event or "message",
+                self.data.removesuffix("\n"),
+                self.last_event_id,
+                self.own_retry,
+            )
             self.events.append(event)
         self.data, self.event, self.id, self.own_retry = "", "", None, None
 
@@ -76,9 +83,15 @@ values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 lines = st.one_of(
     st.builds(
         "{}{}{}".format,
-        st.sampled_from(["data", "data", "event", "id", "retry", "", "dat", "Data", "data ", "ide", "field"]),
+        st.sampled_from(
+            ["data", "data", "event", "id", "retry", "", "dat", "Data", "data ", "ide", "field"]
+        ),
         st.sampled_from([":", ": ", ":  ", ""]),
-        st.one_of(values, st.from_regex("[0-9]{1,21}", fullmatch=True), st.sampled_from(["", "\0", "\ufeff", "1a"])),
+        st.one_of(
+            values,
+            st.from_regex("[0-9]{1,21}", fullmatch=True),
+            st.sampled_from(["", "\0", "\ufeff", "1a"]),
+        ),
     ),
     st.just(""),
 )
@@ -86,10 +99,14 @@ ends = st.lists(st.sampled_from(["\n", "\r", "\r\n"]), min_size=1, max_size=6)
 
 
 def stream_of(written: list[str], line_ends: list[str]) -> bytes:
-    return "".join(line + end for line, end in zip(written, cycle(line_ends), strict=False)).encode()
+    return "".join(
+        line + end for line, end in zip(written, cycle(line_ends), strict=False)
+    ).encode()
 
 
-@given(st.lists(lines, max_size=30), ends, st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef\xbb"]), sizes)
+@given(
+    st.lists(lines, max_size=30), ends, st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef\xbb"]), sizes
+)
 def test_any_lines_any_ends_any_splits(
     written: list[str], line_ends: list[str], mark: bytes, lengths: list[int]
 ) -> None:
@@ -102,7 +119,9 @@ def test_any_lines_any_ends_any_splits(
 
 names = st.one_of(st.none(), values)
 blocks = st.tuples(
-    names, st.lists(values, min_size=1, max_size=3), names.filter(lambda name: not name or "\0" not in name)
+    names,
+    st.lists(values, min_size=1, max_size=3),
+    names.filter(lambda name: not name or "\0" not in name),
 )
 
 
@@ -125,8 +144,24 @@ def test_events_as_a_server_means_them(
 
 
 pieces = st.one_of(
-    st.sampled_from([b"data:", b"data: ", b"data", b"event:", b"id:", b"retry: 5", b":", b"\n", b"\r", b"\n\n", b"\0"]),
-    st.sampled_from([b"\xff", b"\xf0\x9f", b"\x8e\x89", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc0\x80"]),
+    st.sampled_from(
+        [
+            b"data:",
+            b"data: ",
+            b"data",
+            b"event:",
+            b"id:",
+            b"retry: 5",
+            b":",
+            b"\n",
+            b"\r",
+            b"\n\n",
+            b"\0",
+        ]
+    ),
+    st.sampled_from(
+        [b"\xff", b"\xf0\x9f", b"\x8e\x89", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc0\x80"]
+    ),
     st.binary(max_size=3),
 )
 
@@ -152,7 +187,9 @@ def decode_within(chunks: list[bytes], limit: int) -> tuple[list[str], bool]:
 
 
 @given(st.lists(pieces, max_size=40).map(b"".join), sizes, st.integers(1, 40))
-def test_a_limit_is_the_inputs_and_not_the_reads(stream: bytes, lengths: list[int], limit: int) -> None:
+def test_a_limit_is_the_inputs_and_not_the_reads(
+    stream: bytes, lengths: list[int], limit: int
+) -> None:
     whole = decode_within([stream], limit)
     assert decode_within(cut(stream, lengths), limit) == whole
     assert decode_within(bytewise(stream), limit) == whole

@@ -1,4 +1,6 @@
-"""Stop sequences: however the text is cut, what comes out is what a reader of single characters would have let out."""
+"""Stop sequences: however the text is cut, what comes out is what a reader of single characters
+would have let out.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.gateway.stop import StopScanner
+from tailrace.gateway._openai.stop_sequences import StopScanner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,9 @@ def test_character_by_character_no_more_is_held_than_must_be(text: str, stops: l
         held = text[len(out) : at]
         assert text[:at] == out + held
         tails = [text[at - size : at] for size in range(1, at + 1)]
-        possible = [tail for tail in tails if any(stop != tail and stop.startswith(tail) for stop in stops)]
+        possible = [
+            tail for tail in tails if any(stop != tail and stop.startswith(tail) for stop in stops)
+        ]
         assert held == max(possible, key=len, default="")
 
 

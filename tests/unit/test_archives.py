@@ -1,4 +1,6 @@
-"""Kept replies: what is found, what is unpacked, in which order, within which bounds; and what is said of the rest."""
+"""Kept replies: what is found, what is unpacked, in which order, within which bounds; and what is
+said of the rest.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tailrace.archives import MAX_REPLY_BYTES, Decoded, File, decode_files, find, pieces
+from tailrace._cli.archives import MAX_REPLY_BYTES, Decoded, File, decode_files, find, pieces
 from tailrace.errors import ArchiveError, InvalidRequestError
 
 if sys.version_info >= (3, 14):
@@ -52,10 +54,22 @@ FORMS: dict[str, bytes] = {
 BROKEN: dict[str, tuple[bytes, bytes, str]] = {
     "gzip, cut": (gzip.compress(REPLY)[:-9], REPLY, "its gzip data breaks off"),
     "gzip, head alone": (gzip.compress(REPLY)[:5], b"", "its gzip data breaks off"),
-    "gzip, wrong sum": (gzip.compress(REPLY)[:-8] + b"12345678", REPLY, "its gzip data makes no sense: CRC"),
+    "gzip, wrong sum": (
+        gzip.compress(REPLY)[:-8] + b"12345678",
+        REPLY,
+        "its gzip data makes no sense: CRC",
+    ),
     "gzip, nonsense": (b"\x1f\x8bnonsense, and more of it", b"", "its gzip data makes no sense"),
-    "gzip, second member cut": (packed_in_two(gzip.compress)[:-9], REPLY, "its gzip data breaks off"),
-    "gzip, something else behind": (gzip.compress(REPLY) + b"else", REPLY, "its gzip data makes no sense"),
+    "gzip, second member cut": (
+        packed_in_two(gzip.compress)[:-9],
+        REPLY,
+        "its gzip data breaks off",
+    ),
+    "gzip, something else behind": (
+        gzip.compress(REPLY) + b"else",
+        REPLY,
+        "its gzip data makes no sense",
+    ),
     "zstd, head alone": (zstd.compress(REPLY)[:5], b"", "its zstd data breaks off"),
     "zstd, nonsense": (b"\x28\xb5\x2f\xfdnonsense", b"", "its zstd data makes no sense"),
     "zstd, a window of 256 MiB": (with_window(28), b"", "its zstd data makes no sense: .*memory"),
@@ -75,7 +89,7 @@ def decoded(folder: Path, **options: object) -> list[Decoded]:
     return [each for batch in decode_files(find([str(folder)]), **options) for each in batch]  # type: ignore[arg-type]
 
 
-# -- finding -----------------------------------------------------------------------------------------------------------
+# -- finding ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
@@ -87,7 +101,10 @@ def test_files_are_found_by_name_below_folders(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe")
-    found = [(file.name.removeprefix(f"{tmp_path}/"), file.size, file.problem) for file in find([str(tmp_path)])]
+    found = [
+        (file.name.removeprefix(f"{tmp_path}/"), file.size, file.problem)
+        for file in find([str(tmp_path)])
+    ]
     expected = [("c", 1), ("link", 1), ("a/y", 3), ("a/z/9", 5), ("b/1", 3), ("b/2", 3)]
     assert found == [(name, size, None) for name, size in expected]
 
@@ -105,7 +122,7 @@ def test_what_is_no_file_is_said_in_its_place(tmp_path: Path) -> None:
     ]
 
 
-# -- unpacking ---------------------------------------------------------------------------------------------------------
+# -- unpacking -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -146,12 +163,14 @@ def test_a_stream_that_cannot_go_back_is_left_alone(kind: type[io.FileIO]) -> No
         assert unpacked(pipe) == FORMS["gzip"]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x1f", b"\x28\xb5\x2f", b"\x4f\x2a\x4d\x18", b"\x60\x2a\x4d\x18"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x1f", b"\x28\xb5\x2f", b"\x4f\x2a\x4d\x18", b"\x60\x2a\x4d\x18"]
+)
 def test_what_begins_almost_like_something_compressed_is_plain(data: bytes) -> None:
     assert unpacked(io.BytesIO(data)) == data
 
 
-# -- decoding ----------------------------------------------------------------------------------------------------------
+# -- decoding --------------------------------------------------------------------------------------
 
 
 def test_every_form_is_decoded_whatever_its_name(tmp_path: Path) -> None:
@@ -160,7 +179,9 @@ def test_every_form_is_decoded_whatever_its_name(tmp_path: Path) -> None:
     results = decoded(tmp_path)
     assert [each.problem for each in results] == [None] * len(FORMS)
     assert [each.size for each in results] == [len(REPLY)] * len(FORMS)
-    assert [each.reply and (each.reply.text, each.reply.end) for each in results] == [("a mill", "done")] * len(FORMS)
+    assert [each.reply and (each.reply.text, each.reply.end) for each in results] == [
+        ("a mill", "done")
+    ] * len(FORMS)
 
 
 @pytest.mark.parametrize("form", BROKEN)
@@ -188,7 +209,10 @@ def test_an_empty_file_is_an_empty_reply(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
-    files = [File(str(tmp_path / "nowhere"), 10), File("given", problem="it is neither a file nor a folder")]
+    files = [
+        File(str(tmp_path / "nowhere"), 10),
+        File("given", problem="it is neither a file nor a folder"),
+    ]
     (batch,) = decode_files(files)
     assert [(each.reply, each.problem) for each in batch] == [
         (None, "No such file or directory"),
@@ -210,7 +234,9 @@ def test_the_limit_of_a_reply_is_of_its_bytes_unpacked(tmp_path: Path, form: str
 def test_order_is_kept_over_groups_and_batches(tmp_path: Path, threads: int | None) -> None:
     for number in range(300):
         pad = b"\n" * (3 * 2**20) if number % 50 == 0 else b""
-        (tmp_path / f"{number:03}").write_bytes(zstd.compress(pad + REPLY.replace(b"a mill", b"%d" % number)))
+        (tmp_path / f"{number:03}").write_bytes(
+            zstd.compress(pad + REPLY.replace(b"a mill", b"%d" % number))
+        )
     batches = list(decode_files(find([str(tmp_path)]), threads=threads, dialect="openai"))
     texts = [each.reply and each.reply.text for batch in batches for each in batch]
     assert texts == [str(number) for number in range(300)]
@@ -225,7 +251,7 @@ def test_options_are_those_of_decode_many(tmp_path: Path) -> None:
         decoded(tmp_path, dialect="morse")
 
 
-# -- bounds ------------------------------------------------------------------------------------------------------------
+# -- bounds ----------------------------------------------------------------------------------------
 
 
 def peak_of(folder: Path, max_reply_bytes: int = MAX_REPLY_BYTES) -> int:

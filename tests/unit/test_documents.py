@@ -1,4 +1,6 @@
-"""What the documents say holds: their Python compiles and imports what there is, their options exist."""
+"""What the documents say holds: their Python compiles and imports what there is, their options
+exist.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 from blocks import FENCE, PAGES, PYTHON, ROOT, blocks_of, name_of
 
 import tailrace
-from tailrace.cli import cli
+from tailrace._cli import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +46,16 @@ def test_python_compiles_and_imports_what_there_is(code: str) -> None:
 
 
 def command_lines() -> Iterator[tuple[str, str]]:
-    """Every ``tailrace …`` in a document, in a block of commands or between backquotes, without what it pipes to."""
+    """Every ``tailrace …`` in a document, in a block of commands or between backquotes, without
+    what it pipes to.
+    """
     for path in PAGES:
         text = path.read_text("utf-8")
-        shown = [block.text for block in blocks_of(path) if block.language in ("", "sh", "bash", "console", "ini")]
+        shown = [
+            block.text
+            for block in blocks_of(path)
+            if block.language in ("", "sh", "bash", "console", "ini")
+        ]
         shown += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
         for each in shown:
             for found in re.finditer(r"(?:^|[\s|$(])tailrace (?P<words>[a-z-][^|\n#`]*)", each):
@@ -63,7 +71,9 @@ def test_commands_and_options_named_exist(document: str, words: str) -> None:
         return
     assert name in cli.commands, f"{document}: there is no command {name}"
     known = {
-        option for each in cli.commands[name].get_params(click.Context(cli.commands[name])) for option in each.opts
+        option
+        for each in cli.commands[name].get_params(click.Context(cli.commands[name]))
+        for option in each.opts
     }
     assert options <= known | {"-h"}, f"{document}: {options - known}"
 
@@ -71,19 +81,27 @@ def test_commands_and_options_named_exist(document: str, words: str) -> None:
 def test_targets_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for path in PAGES:
-        named = set(re.findall(r"(?:^|`)make ([a-z-]+)(?=[`\s])", path.read_text("utf-8"), re.MULTILINE))
+        named = set(
+            re.findall(r"(?:^|`)make ([a-z-]+)(?=[`\s])", path.read_text("utf-8"), re.MULTILINE)
+        )
         assert named <= targets, name_of(path)
 
 
 def test_every_public_name_is_in_the_reference() -> None:
     directives = "".join(page.read_text("utf-8") for page in REFERENCE.glob("*.md"))
-    documented = re.compile(r"^\.\. (?:auto|py:)(?:class|function|data|module):: (?:tailrace\.)?(\S+)$", re.MULTILINE)
+    documented = re.compile(
+        r"^\.\. (?:auto|py:)(?:class|function|data|module):: (?:tailrace\.)?(\S+)$", re.MULTILINE
+    )
     named = set(documented.findall(directives))
     assert set(tailrace.__all__) - named == {"__version__"}
 
 
 def test_every_variable_of_the_environment_is_in_the_reference() -> None:
-    sources = "".join(path.read_text("utf-8") for path in Path(tailrace.__file__).parent.rglob("*.py"))
+    sources = "".join(
+        path.read_text("utf-8") for path in Path(tailrace.__file__).parent.rglob("*.py")
+    )
     read = set(re.findall(r"\"((?:TAILRACE|GPROCHAT)_[A-Z_]+)\"", sources))
-    told = re.findall(r"^\| `([A-Z_]+)` \|", (REFERENCE / "environment.md").read_text("utf-8"), re.MULTILINE)
+    told = re.findall(
+        r"^\| `([A-Z_]+)` \|", (REFERENCE / "environment.md").read_text("utf-8"), re.MULTILINE
+    )
     assert read == set(told)

@@ -1,4 +1,6 @@
-"""The exception tree is the one drawn in its module's docstring, and tells the caller what happened."""
+"""The exception tree is the one drawn in its module's docstring, and tells the caller what
+happened.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ TREE = drawn()
 
 def exceptions() -> dict[str, type[BaseException]]:
     found = vars(errors).values()
-    return {each.__name__: each for each in found if isinstance(each, type) and issubclass(each, BaseException)}
+    return {
+        each.__name__: each
+        for each in found
+        if isinstance(each, type) and issubclass(each, BaseException)
+    }
 
 
 def test_every_class_is_drawn_and_public() -> None:
@@ -87,7 +93,10 @@ def test_names_of_gpt4free_are_all_there() -> None:
     ],
 )
 def test_a_reply_gives_the_error_that_tells_most(
-    kind: errors.StreamErrorKind, status: int | None, code: str | None, expected: type[errors.StreamError]
+    kind: errors.StreamErrorKind,
+    status: int | None,
+    code: str | None,
+    expected: type[errors.StreamError],
 ) -> None:
     error = reply_error(kind, "words", status, code, "raw")
     assert type(error) is expected
@@ -97,12 +106,17 @@ def test_a_reply_gives_the_error_that_tells_most(
 
 def test_text_of_a_stream_error_says_kind_status_and_message() -> None:
     assert str(reply_error("upstream", "no more", 200)) == "the site reported an error: no more"
-    assert str(reply_error("upstream", "no more", 429)) == "the site reported an error (HTTP 429): no more"
+    assert (
+        str(reply_error("upstream", "no more", 429))
+        == "the site reported an error (HTTP 429): no more"
+    )
     assert str(reply_error("truncated", "no end", None)) == "the reply broke off: no end"
     assert str(reply_error("not_a_stream", "a page", 200)) == "the reply is not an answer: a page"
     assert str(reply_error("empty", "nothing", 200)) == "the reply holds no answer: nothing"
     assert str(errors.LimitExceeded("too much")) == "a limit was passed: too much"
-    assert str(errors.ChallengeError(status=403)).startswith("the site wants a browser (HTTP 403): ")
+    assert str(errors.ChallengeError(status=403)).startswith(
+        "the site wants a browser (HTTP 403): "
+    )
 
 
 def test_repr_of_a_stream_error_shows_neither_words_nor_raw() -> None:
@@ -112,12 +126,17 @@ def test_repr_of_a_stream_error_shows_neither_words_nor_raw() -> None:
 
 def test_a_timeout_says_which_clock() -> None:
     error = errors.TimeoutError("idle", 1.5, "https://a.example")
-    assert (error.phase, error.seconds, str(error)) == ("idle", 1.5, "idle timeout after 1.5 s at https://a.example")
+    assert (error.phase, error.seconds, str(error)) == (
+        "idle",
+        1.5,
+        "idle timeout after 1.5 s at https://a.example",
+    )
     assert str(errors.TimeoutError("first byte", 120)) == "first byte timeout after 120 s"
 
 
 @pytest.mark.parametrize(
-    "reason", ["missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"]
+    "reason",
+    ["missing_nonce", "missing_post_id", "missing_both", "invalid_nonce", "invalid_post_id"],
 )
 def test_every_problem_with_tokens_has_its_words(reason: errors.TokenProblem) -> None:
     error = errors.TokenNotFoundError(reason, "https://a.example")

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tailrace.errors import ModelNotFoundError, ProfileError
-from tailrace.gateway.catalogue import ANY, Catalogue
-from tailrace.providers import ChatgptFree, ChatGptt, GPROChat, OpenAIProvider, WordPressChatProvider, site_providers
+from tailrace.gateway._models import ANY, Catalogue
+from tailrace.providers import (
+    ChatgptFree,
+    ChatGptt,
+    GPROChat,
+    OpenAIProvider,
+    WordPressChatProvider,
+    site_providers,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +63,18 @@ def test_the_public_sites_then_the_profiles(catalogue: Catalogue) -> None:
 
 def test_what_a_provider_is_asked_for(catalogue: Catalogue) -> None:
     found = catalogue.find("shop/default")
-    assert (found.site, found.name, found.counted_as, found.speaks_openai) == ("shop", "", "default", False)
+    assert (found.site, found.name, found.counted_as, found.speaks_openai) == (
+        "shop",
+        "",
+        "default",
+        False,
+    )
     found = catalogue.find("models/org/deep/model")
-    assert (found.site, found.name, found.counted_as) == ("models", "org/deep/model", "org/deep/model")
+    assert (found.site, found.name, found.counted_as) == (
+        "models",
+        "org/deep/model",
+        "org/deep/model",
+    )
     assert catalogue.find("ChatGptt/gpt-4").provider is ChatGptt
     assert catalogue.find("GPROChat/gemini-1.5-pro").provider is GPROChat
 
@@ -70,9 +86,16 @@ def test_an_alias_is_found_and_not_listed(catalogue: Catalogue) -> None:
     assert "models/big" not in [model.id for model in catalogue.models]
 
 
-def test_an_openai_compatible_site_without_a_list_takes_any_name_and_counts_them_as_one(catalogue: Catalogue) -> None:
+def test_an_openai_compatible_site_without_a_list_takes_any_name_and_counts_them_as_one(
+    catalogue: Catalogue,
+) -> None:
     found = catalogue.find("open/org/any:7b")
-    assert (found.id, found.name, found.counted_as, found.speaks_openai) == ("open/org/any:7b", "org/any:7b", ANY, True)
+    assert (found.id, found.name, found.counted_as, found.speaks_openai) == (
+        "open/org/any:7b",
+        "org/any:7b",
+        ANY,
+        True,
+    )
     assert [site.models for site in catalogue.sites if site.name == "open"] == [()]
 
 
@@ -91,14 +114,18 @@ def test_an_id_that_is_none(catalogue: Catalogue, wrong: str) -> None:
 def test_a_fingerprint_tells_sites_apart_and_stays(catalogue: Catalogue) -> None:
     assert catalogue.find("shop/default").fingerprint == catalogue.find("shop/default").fingerprint
     assert catalogue.find("models/gpt-4o").fingerprint == catalogue.find("models/big").fingerprint
-    assert len({model.fingerprint for model in catalogue.models}) == len([s for s in catalogue.sites if s.models])
+    assert len({model.fingerprint for model in catalogue.models}) == len(
+        [s for s in catalogue.sites if s.models]
+    )
 
 
 def test_a_sites_url_is_shown_without_a_password() -> None:
     class Guarded(WordPressChatProvider):
         url = "https://user:secret@shop.example/help"
 
-    assert [site.url for site in Catalogue([Guarded], created=0).sites] == ["https://shop.example/help"]
+    assert [site.url for site in Catalogue([Guarded], created=0).sites] == [
+        "https://shop.example/help"
+    ]
 
 
 def test_a_default_model_that_is_called_default_is_asked_for_by_name() -> None:

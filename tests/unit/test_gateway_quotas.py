@@ -1,4 +1,6 @@
-"""What a key may ask, by a clock the test holds; and the board, whatever is written to it while it is read."""
+"""What a key may ask, by a clock the test holds; and the board, whatever is written to it while it
+is read.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ import threading
 
 import pytest
 
-from tailrace.gateway import board as board_module
-from tailrace.gateway.board import Board, Known
-from tailrace.gateway.histogram import Counts
-from tailrace.gateway.quotas import Quotas
-from tailrace.gateway.traffic import Traffic, TrafficSnapshot, traffic_added_up
-from tailrace.gateway.watch import Figures, Snapshot
+from tailrace.gateway._door.quotas import Quotas
+from tailrace.gateway._figures import shared as board_module
+from tailrace.gateway._figures.histogram import Counts
+from tailrace.gateway._figures.requests import Traffic, TrafficSnapshot, traffic_added_up
+from tailrace.gateway._figures.shared import Board, Known
+from tailrace.gateway._figures.streams import Figures, Snapshot
 
 
 class Clock:

@@ -1,4 +1,6 @@
-"""A gateway's settings and keys: what cannot be safe is refused when it is made, and no key is ever shown."""
+"""A gateway's settings and keys: what cannot be safe is refused when it is made, and no key is ever
+shown.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway.keys import Key, KeyRing, check_secrecy, keys_of_environment, read_keys
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._door.keys import Key, KeyRing, check_secrecy, keys_of_environment, read_keys
+from tailrace.gateway._settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +32,9 @@ def test_loopback_needs_no_key(host: str) -> None:
     Settings(host=host)
 
 
-@pytest.mark.parametrize("host", [ANY, "::", "192.0.2.7", "gateway.example", "localhost.example", "127.0.0.1.example"])
+@pytest.mark.parametrize(
+    "host", [ANY, "::", "192.0.2.7", "gateway.example", "localhost.example", "127.0.0.1.example"]
+)
 def test_any_other_address_needs_one(host: str) -> None:
     with pytest.raises(InvalidRequestError, match="without a key it is not served"):
         Settings(host=host)
@@ -81,7 +85,9 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, Any]) -> None:
         Settings(**wrong)
 
 
-@pytest.mark.parametrize("origin", ["https://app.example", "http://127.0.0.1:5173", "http://[::1]:5173"])
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://127.0.0.1:5173", "http://[::1]:5173"]
+)
 def test_an_origin_is_written_as_browsers_do(origin: str) -> None:
     assert Settings(cors_origins=(origin,)).cors_origins == (origin,)
 
@@ -90,7 +96,14 @@ def test_a_ring_knows_each_key_by_its_name() -> None:
     ring = KeyRing([Key.of("first", SECRET), Key.of("second", OTHER)])
     assert ring.name_of(SECRET.encode()) == "first"
     assert ring.name_of(OTHER.encode()) == "second"
-    for wrong in (b"", SECRET[:-1].encode(), SECRET.encode() + b"x", SECRET.upper().encode(), "sk-é".encode(), b"\xff"):
+    for wrong in (
+        b"",
+        SECRET[:-1].encode(),
+        SECRET.encode() + b"x",
+        SECRET.upper().encode(),
+        "sk-é".encode(),
+        b"\xff",
+    ):
         assert ring.name_of(wrong) is None
 
 
@@ -151,7 +164,9 @@ def test_a_file_of_keys(tmp_path: Path) -> None:
         (f"ops:{'k' * 513}", "must be 16 to 512 visible"),
     ],
 )
-def test_a_bad_file_is_named_with_its_line_and_without_its_keys(tmp_path: Path, text: str, says: str) -> None:
+def test_a_bad_file_is_named_with_its_line_and_without_its_keys(
+    tmp_path: Path, text: str, says: str
+) -> None:
     file = tmp_path / "keys"
     file.write_text(text)
     with pytest.raises(InvalidRequestError) as raised:

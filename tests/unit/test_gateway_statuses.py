@@ -11,14 +11,18 @@ import pytest
 
 from tailrace import errors
 from tailrace.errors import StreamError, TailraceError, reply_error
-from tailrace.gateway.statuses import Problem, problem_of, problem_response
+from tailrace.gateway._problems import Problem, problem_of, problem_response
 
 if TYPE_CHECKING:
     from tailrace.errors import StreamErrorKind
 
 
 def status(
-    code: int, *, kind: StreamErrorKind = "upstream", why: str | None = None, wait: float | None = None
+    code: int,
+    *,
+    kind: StreamErrorKind = "upstream",
+    why: str | None = None,
+    wait: float | None = None,
 ) -> StreamError:
     error = reply_error(kind, "the site's words", code, why)
     if isinstance(error, errors.ResponseStatusError):
@@ -27,7 +31,9 @@ def status(
 
 
 QUOTA = errors.ConversationLimitError("upstream", "used up", status=200, code="tokenLimitReached")
-PROFILE = errors.ProfileError("/home/someone/tailrace.toml", "sites.shop.api_key_env", "the variable KEY is not set")
+PROFILE = errors.ProfileError(
+    "/home/someone/tailrace.toml", "sites.shop.api_key_env", "the variable KEY is not set"
+)
 
 CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     # what failed, and then: status, type, code, x-should-retry
@@ -91,9 +97,14 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
 
 @pytest.mark.parametrize(
     ("error", "code", "kind", "why", "again"),
-    [pytest.param(*case, id=f"{type(case[0]).__name__}-{number}") for number, case in enumerate(CASES)],
+    [
+        pytest.param(*case, id=f"{type(case[0]).__name__}-{number}")
+        for number, case in enumerate(CASES)
+    ],
 )
-def test_failures(error: TailraceError, code: int, kind: str, why: str | None, again: str | None) -> None:
+def test_failures(
+    error: TailraceError, code: int, kind: str, why: str | None, again: str | None
+) -> None:
     problem = problem_of(error)
     response = problem_response(problem)
     assert isinstance(response.body, bytes)
@@ -105,9 +116,18 @@ def test_failures(error: TailraceError, code: int, kind: str, why: str | None, a
 
 
 def test_every_class_has_a_case() -> None:
-    classes = {each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, TailraceError)}
+    classes = {
+        each
+        for _, each in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(each, TailraceError)
+    }
     # `reply_error` makes those below of a status.
-    made = {errors.StreamError, errors.MissingAuthError, errors.PaymentRequiredError, errors.RateLimitError}
+    made = {
+        errors.StreamError,
+        errors.MissingAuthError,
+        errors.PaymentRequiredError,
+        errors.RateLimitError,
+    }
     assert classes - {type(case[0]) for case in CASES} - made == set()
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tailrace import errors
-from tailrace.gateway.histogram import (
+from tailrace.gateway._figures.histogram import (
     BOUNDS,
     FIRST_TOKEN_BOUNDS,
     OUTPUT_TOKEN_BOUNDS,
@@ -18,7 +18,15 @@ from tailrace.gateway.histogram import (
     Histogram,
     Window,
 )
-from tailrace.gateway.watch import BEGUN, OpenStream, Outcome, Snapshot, Watch, added_up, kind_of
+from tailrace.gateway._figures.streams import (
+    BEGUN,
+    OpenStream,
+    Outcome,
+    Snapshot,
+    Watch,
+    added_up,
+    kind_of,
+)
 
 
 class Clock:
@@ -42,7 +50,13 @@ def test_a_stream_from_its_beginning_to_its_end() -> None:
     clock.now += 0.25
     stream.deltas(3)
     (figures,) = watch.snapshot().figures
-    assert (figures.site, figures.model, figures.open, figures.streams, figures.deltas) == ("shop", "gpt-4o", 1, 1, 4)
+    assert (figures.site, figures.model, figures.open, figures.streams, figures.deltas) == (
+        "shop",
+        "gpt-4o",
+        1,
+        1,
+        4,
+    )
     assert (figures.first_delta.count, figures.first_delta.total) == (1, 0.5)
     assert (figures.gap.count, figures.gap.total) == (1, 0.25)
     assert figures.outcomes == {}
@@ -153,7 +167,12 @@ def test_another_process_goes_on_where_one_ended() -> None:
     assert sent == watch.snapshot()
     next_one = Watch(clock, begun_with=sent)
     snapshot = next_one.snapshot()
-    assert (snapshot.open_streams, snapshot.streams, snapshot.deltas, snapshot.errors) == (0, 2, 3, {"empty": 1})
+    assert (snapshot.open_streams, snapshot.streams, snapshot.deltas, snapshot.errors) == (
+        0,
+        2,
+        3,
+        {"empty": 1},
+    )
     assert snapshot.figures[0].first_delta.count == 1
     assert snapshot.recent_first_delta.count == 0
 
@@ -164,7 +183,10 @@ def test_processes_are_added_up() -> None:
     begun(watches[1], "a").deltas(2)
     begun(watches[1], "b").end("left")
     total = added_up([watch.snapshot() for watch in watches])
-    assert [(each.site, each.open, each.deltas) for each in total.figures] == [("a", 2, 3), ("b", 0, 0)]
+    assert [(each.site, each.open, each.deltas) for each in total.figures] == [
+        ("a", 2, 3),
+        ("b", 0, 0),
+    ]
     assert total.recent_first_delta.count == 2
     assert added_up([]) == Snapshot()
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from tailrace.gateway.catalogue import Catalogue, Model
-from tailrace.gateway.statuses import RefusedError
-from tailrace.gateway.wire import (
+from tailrace.gateway._models import Catalogue, Model
+from tailrace.gateway._openai.schema import (
     FIELDS,
     LONGEST_STOP,
     ChatRequest,
@@ -19,8 +18,9 @@ from tailrace.gateway.wire import (
     parameters_for,
     read_request,
 )
+from tailrace.gateway._problems import RefusedError
 from tailrace.providers import ChatGptt, OpenAIProvider
-from tailrace.providers.openai import PARAMETERS
+from tailrace.providers._openai import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -43,14 +43,16 @@ def refused(body: bytes | dict[str, Any]) -> tuple[int, str, str | None, str | N
     """The status, message, param and code a body is refused with."""
     with pytest.raises(RefusedError) as caught:
         read_request(
-            body if isinstance(body, bytes) else json.dumps({"model": "m", "messages": HELLO, **body}).encode()
+            body
+            if isinstance(body, bytes)
+            else json.dumps({"model": "m", "messages": HELLO, **body}).encode()
         )
     problem = caught.value.problem
     assert problem.kind == "invalid_request_error"
     return problem.status, problem.message, problem.param, problem.code
 
 
-# -- the table ---------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 # OpenAI's API reference, "Create chat completion", request body.
 OPENAIS = {
@@ -107,19 +109,26 @@ def test_what_is_passed_on_is_what_the_provider_takes() -> None:
 
 def test_the_document_shows_the_table() -> None:
     text = (ROOT / "docs" / "openai-api.md").read_text("utf-8")
-    shown = dict(re.findall(r"^\| ([a-z ]+) \| (`.*?) \| [^|`]*(?:`openai`)?[^|]* \|$", text, re.MULTILINE))
+    shown = dict(
+        re.findall(r"^\| ([a-z ]+) \| (`.*?) \| [^|`]*(?:`openai`)?[^|]* \|$", text, re.MULTILINE)
+    )
     for treatment in dict.fromkeys(field.treatment for field in FIELDS):
         fields = [field for field in FIELDS if field.treatment == treatment]
         told = (f"`{field.name}`{f' ({field.note})' if field.note else ''}" for field in fields)
         assert shown[treatment] == ", ".join(told)
 
 
-# -- honoured ----------------------------------------------------------------------------------------------------------
+# -- honoured --------------------------------------------------------------------------------------
 
 
 def test_the_smallest_request() -> None:
     asked = request()
-    assert (asked.model, asked.stops, asked.include_usage, bool(asked.stream)) == ("m", [], False, False)
+    assert (asked.model, asked.stops, asked.include_usage, bool(asked.stream)) == (
+        "m",
+        [],
+        False,
+        False,
+    )
 
 
 def test_every_field_may_be_null() -> None:
@@ -127,13 +136,26 @@ def test_every_field_may_be_null() -> None:
     assert asked == request()
 
 
-@pytest.mark.parametrize(("stop", "stops"), [("a", ["a"]), ([], []), (["a", "b", "c", "d"], ["a", "b", "c", "d"])])
+@pytest.mark.parametrize(
+    ("stop", "stops"), [("a", ["a"]), ([], []), (["a", "b", "c", "d"], ["a", "b", "c", "d"])]
+)
 def test_stop(stop: Any, stops: list[str]) -> None:
     assert request(stop=stop).stops == stops
 
 
 @pytest.mark.parametrize(
-    "stop", ["", [""], ["a"] * 5, "x" * (LONGEST_STOP + 1), ["x" * (LONGEST_STOP + 1)], 7, [7], {"a": 1}, [None]]
+    "stop",
+    [
+        "",
+        [""],
+        ["a"] * 5,
+        "x" * (LONGEST_STOP + 1),
+        ["x" * (LONGEST_STOP + 1)],
+        7,
+        [7],
+        {"a": 1},
+        [None],
+    ],
 )
 def test_stop_that_cannot_be(stop: Any) -> None:
     status, _, param, _ = refused({"stop": stop})
@@ -151,11 +173,13 @@ def test_n_is_1(n: int) -> None:
 def test_stream_options_are_for_streams() -> None:
     assert refused({"stream_options": {"include_usage": True}})[2] == "stream_options"
     assert refused({"stream": False, "stream_options": {}})[2] == "stream_options"
-    assert request(stream=True, stream_options={"include_usage": True, "include_obfuscation": False}).include_usage
+    assert request(
+        stream=True, stream_options={"include_usage": True, "include_obfuscation": False}
+    ).include_usage
     assert not request(stream=True, stream_options={}).include_usage
 
 
-# -- refused -----------------------------------------------------------------------------------------------------------
+# -- refused ---------------------------------------------------------------------------------------
 
 ASKS: dict[str, list[Any]] = {
     "audio": [{"voice": "a"}],
@@ -190,7 +214,7 @@ def test_what_asks_for_nothing_is_taken(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "name",
     ["url", "base_url", "api_base", "proxy", "headers", "cookies", "provider", "endpoint", "api_key", "transport",
-     "timeout", "connect_timeout", "total_timeout", "limits", "retry", "site_limit", "world", "token_cache", "bot_id",
+     "timeout", "connect_timeout", "total_timeout", "limits", "retry", "throttle", "environment", "token_cache", "bot_id",
      "secret_key", "password", "extra_body", "extra_headers", "model_aliases", "thread_id"],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9/", None, {"a": "b"}])
@@ -211,7 +235,11 @@ def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
         (b'{"model":"\\ud800"}', None, None),
         (b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}', None, None),
         (b'{"model":"m","messages":' + b"[" * 100_000, "messages[0]", "invalid_type"),
-        (b'{"model":"m","messages":[{"role":"user","content":"x"}],"metadata":' + b"[" * 100_000, None, None),
+        (
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"metadata":' + b"[" * 100_000,
+            None,
+            None,
+        ),
         (b"{}", "model", "missing_required_parameter"),
         (b'{"model":"m"}', "messages", "missing_required_parameter"),
         (b'{"model":7,"messages":[]}', "model", "invalid_type"),
@@ -219,14 +247,26 @@ def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
         (b'{"model":"m","messages":{}}', "messages", "invalid_type"),
         (b'{"model":"m","messages":[7]}', "messages[0]", "invalid_type"),
         (b'{"model":"m","messages":[{}]}', "messages[0].role", "missing_required_parameter"),
-        (b'{"model":"m","messages":[{"role":"boss","content":"x"}]}', "messages[0].role", "invalid_type"),
-        (b'{"model":"m","messages":[{"role":"user","content":7}]}', "messages[0].content", "invalid_type"),
+        (
+            b'{"model":"m","messages":[{"role":"boss","content":"x"}]}',
+            "messages[0].role",
+            "invalid_type",
+        ),
+        (
+            b'{"model":"m","messages":[{"role":"user","content":7}]}',
+            "messages[0].content",
+            "invalid_type",
+        ),
         (
             b'{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":"hot"}',
             "temperature",
             "invalid_type",
         ),
-        (b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":"yes"}', "stream", "invalid_type"),
+        (
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":"yes"}',
+            "stream",
+            "invalid_type",
+        ),
     ],
 )
 def test_what_is_no_request(body: bytes, param: str | None, code: str | None) -> None:
@@ -241,7 +281,7 @@ def test_a_name_of_any_length_is_cut_in_the_answer() -> None:
     assert param == "x" * 80
 
 
-# -- what a site is asked ----------------------------------------------------------------------------------------------
+# -- what a site is asked --------------------------------------------------------------------------
 
 GIVEN: dict[str, Any] = {
     "frequency_penalty": 0.5,
@@ -264,7 +304,11 @@ def test_parameters_go_to_a_server_that_takes_them() -> None:
 
 
 def test_no_other_site_is_asked_them() -> None:
-    hints = {name: value for name, value in GIVEN.items() if name not in ("logit_bias", "response_format")}
+    hints = {
+        name: value
+        for name, value in GIVEN.items()
+        if name not in ("logit_bias", "response_format")
+    }
     assert parameters_for(request(**hints), SITE) == {}
     for name in ("logit_bias", "response_format"):
         with pytest.raises(RefusedError) as caught:
@@ -281,12 +325,28 @@ def messages(*given: Any, model: Model = SITE) -> list[dict[str, Any]]:
 def test_text_is_a_message() -> None:
     given = [
         {"role": "system", "content": "Be brief."},
-        {"role": "developer", "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "kind."}]},
+        {
+            "role": "developer",
+            "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "kind."}],
+        },
         {"role": "user", "content": ["plain ", "parts"]},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
-        {"role": "assistant", "content": None, "refusal": None, "tool_calls": None, "audio": None, "annotations": []},
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "tool_calls": None,
+            "audio": None,
+            "annotations": [],
+        },
     ]
-    assert [message["content"] for message in messages(*given)] == ["Be brief.", "And kind.", "plain parts", "No.", ""]
+    assert [message["content"] for message in messages(*given)] == [
+        "Be brief.",
+        "And kind.",
+        "plain parts",
+        "No.",
+        "",
+    ]
     assert {tuple(message) for message in messages(*given)} == {("role", "content")}
 
 
@@ -296,13 +356,25 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}
 @pytest.mark.parametrize(
     ("message", "param"),
     [
-        ({"role": "user", "content": [{"type": "text", "text": "see"}, IMAGE]}, "messages[0].content[1].type"),
-        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content[0].type"),
-        ({"role": "user", "content": [{"type": "file", "file": {}}]}, "messages[0].content[0].type"),
+        (
+            {"role": "user", "content": [{"type": "text", "text": "see"}, IMAGE]},
+            "messages[0].content[1].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+            "messages[0].content[0].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "file", "file": {}}]},
+            "messages[0].content[0].type",
+        ),
         ({"role": "tool", "content": "4", "tool_call_id": "c"}, "messages[0].role"),
         ({"role": "function", "content": "4", "name": "f"}, "messages[0].role"),
         ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "messages[0].tool_calls"),
-        ({"role": "assistant", "content": "", "function_call": {"name": "f"}}, "messages[0].function_call"),
+        (
+            {"role": "assistant", "content": "", "function_call": {"name": "f"}},
+            "messages[0].function_call",
+        ),
     ],
 )
 def test_what_is_no_text_is_for_openais_own_sites(message: dict[str, Any], param: str) -> None:
@@ -330,6 +402,12 @@ def test_content_that_is_none(content: Any, param: str, model: Model) -> None:
 
 
 def test_what_a_message_says_beside_its_own_fields_goes_nowhere() -> None:
-    message = {"role": "user", "content": "x", "url": "http://127.0.0.1:9/", "headers": {"a": "b"}, "provider": "x"}
+    message = {
+        "role": "user",
+        "content": "x",
+        "url": "http://127.0.0.1:9/",
+        "headers": {"a": "b"},
+        "provider": "x",
+    }
     for model in (SITE, OPEN):
         assert messages(message, model=model) == [{"role": "user", "content": "x"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.headers import seconds_to_wait
+from tailrace._headers import seconds_to_wait
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,7 @@ from tailrace.headers import seconds_to_wait
         (None, None, None),
     ],
 )
-def test_how_long_a_site_asks_to_wait(retry_after: str | None, date: str | None, expected: float | None) -> None:
+def test_how_long_a_site_asks_to_wait(
+    retry_after: str | None, date: str | None, expected: float | None
+) -> None:
     assert seconds_to_wait(retry_after, date) == expected

@@ -1,4 +1,6 @@
-"""A conversation in, turns or one prompt out: the tables of what callers give, and what comes of it."""
+"""A conversation in, turns or one prompt out: the tables of what callers give, and what comes of
+it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any
 import pytest
 
 from tailrace import Messages, format_prompt
+from tailrace._messages import Turn, browser_text, parse_messages
 from tailrace.errors import InvalidRequestError
-from tailrace.messages import Turn, browser_text, parse_messages
 
 USER = {"role": "user", "content": "What is a weir?"}
 SYSTEM = {"role": "system", "content": "You are a miller."}
@@ -28,20 +30,32 @@ LAST = {"role": "user", "content": "And a sluice?"}
         ([{"role": "user", "content": ""}], {}, ""),
         ([SYSTEM, USER], {}, "System: You are a miller.\nUser: What is a weir?\nAssistant:"),
         ([SYSTEM, USER], {"include_system": False}, "User: What is a weir?\nAssistant:"),
-        ([{"role": "developer", "content": "x"}, USER], {"include_system": False}, "User: What is a weir?\nAssistant:"),
+        (
+            [{"role": "developer", "content": "x"}, USER],
+            {"include_system": False},
+            "User: What is a weir?\nAssistant:",
+        ),
         (
             [USER, ASSISTANT, LAST],
             {},
             "User: What is a weir?\nAssistant: A small dam.\nUser: And a sluice?\nAssistant:",
         ),
-        ([USER, ASSISTANT], {"do_continue": True}, "User: What is a weir?\nAssistant: A small dam."),
+        (
+            [USER, ASSISTANT],
+            {"do_continue": True},
+            "User: What is a weir?\nAssistant: A small dam.",
+        ),
         (
             [USER, {"role": "user", "content": " \n"}, LAST],
             {},
             "User: What is a weir?\nUser: And a sluice?\nAssistant:",
         ),
         ([USER, {"role": "assistant", "content": None}], {}, "User: What is a weir?\nAssistant:"),
-        ([{"role": "TOOL", "content": "x"}, USER], {}, "Tool: x\nUser: What is a weir?\nAssistant:"),
+        (
+            [{"role": "TOOL", "content": "x"}, USER],
+            {},
+            "Tool: x\nUser: What is a weir?\nAssistant:",
+        ),
     ],
 )
 def test_prompts(messages: Messages, options: dict[str, bool], prompt: str) -> None:
@@ -62,7 +76,10 @@ def test_gpt4frees_callers_give_the_options_by_place() -> None:
         (["a", "b"], "ab"),
         (("a", "b"), "ab"),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
-        ([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}, "b"], "ab"),
+        (
+            [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}, "b"],
+            "ab",
+        ),
         ({"type": "text", "text": "a"}, "a"),
         ([{"text": None}, {"text": 7}, {}], ""),
         ("\ud83c\udf89 \ud800", "🎉 \ufffd"),
@@ -91,9 +108,18 @@ def test_contents(content: Any, text: str) -> None:
         ([{"role": "", "content": "x"}], "message 0 has no role"),
         ([{"role": 7, "content": "x"}], "message 0 has no role"),
         ([USER, {"role": "user"}], "message 1 has no content"),
-        ([{"role": "user", "content": 7}], "the content of message 0 must be text or a list of parts, not int"),
-        ([{"role": "user", "content": b"x"}], "the content of message 0 must be text or a list of parts, not bytes"),
-        ([USER, {"role": "user", "content": ["x", 7]}], "the content of message 1 must be .*, not int"),
+        (
+            [{"role": "user", "content": 7}],
+            "the content of message 0 must be text or a list of parts, not int",
+        ),
+        (
+            [{"role": "user", "content": b"x"}],
+            "the content of message 0 must be text or a list of parts, not bytes",
+        ),
+        (
+            [USER, {"role": "user", "content": ["x", 7]}],
+            "the content of message 1 must be .*, not int",
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_named(messages: Any, says: str) -> None:
@@ -105,7 +131,10 @@ def test_what_cannot_be_sent_is_named(messages: Any, says: str) -> None:
 
 def test_other_sequences_and_mappings_do() -> None:
     messages: Any = UserList([UserDict(USER), UserDict(LAST)])
-    assert parse_messages(messages) == [Turn("user", "What is a weir?"), Turn("user", "And a sluice?")]
+    assert parse_messages(messages) == [
+        Turn("user", "What is a weir?"),
+        Turn("user", "And a sluice?"),
+    ]
     assert parse_messages((USER,)) == [Turn("user", "What is a weir?")]
 
 
@@ -121,7 +150,9 @@ def test_messages_is_called_like_a_constructor() -> None:
 
 def test_no_message_of_a_failure_shows_the_prompt() -> None:
     with pytest.raises(InvalidRequestError) as raised:
-        parse_messages([{"role": "user", "content": "a secret wish"}, {"content": "another secret"}])
+        parse_messages(
+            [{"role": "user", "content": "a secret wish"}, {"content": "another secret"}]
+        )
     assert "secret" not in str(raised.value)
 
 

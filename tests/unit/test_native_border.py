@@ -55,7 +55,9 @@ def test_a_bytearray_is_copied_and_can_change_at_once() -> None:
     assert [event.data for event in decoder.feed(b"\n")] == ["abc"]
 
 
-@pytest.mark.parametrize("wrong", ["text", None, 7, [1, 2], (b"x",), array.array("B", EVENT), object()])
+@pytest.mark.parametrize(
+    "wrong", ["text", None, 7, [1, 2], (b"x",), array.array("B", EVENT), object()]
+)
 def test_everything_else_is_a_type_error_that_says_what_is_taken(wrong: Any) -> None:
     takers: list[Callable[[Any], object]] = [
         SSEDecoder().feed,
@@ -65,7 +67,9 @@ def test_everything_else_is_a_type_error_that_says_what_is_taken(wrong: Any) -> 
         scan_page,
     ]
     for taker in takers:
-        with pytest.raises(TypeError, match=f"bytes, bytearray or memoryview, not {type(wrong).__name__}"):
+        with pytest.raises(
+            TypeError, match=f"bytes, bytearray or memoryview, not {type(wrong).__name__}"
+        ):
             taker(wrong)
 
 
@@ -177,7 +181,12 @@ def test_a_decoder_that_is_in_use_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     make = errors.reply_error
 
     def come_back(**fields: Any) -> errors.StreamError:
-        for again in (lambda: decoder.feed(b""), lambda: decoder.feed_text(b""), decoder.close, lambda: decoder.error):
+        for again in (
+            lambda: decoder.feed(b""),
+            lambda: decoder.feed_text(b""),
+            decoder.close,
+            lambda: decoder.error,
+        ):
             with pytest.raises(InvalidRequestError) as raised:
                 again()
             met.append(str(raised.value))
@@ -185,7 +194,9 @@ def test_a_decoder_that_is_in_use_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(errors, "reply_error", come_back)
     assert decoder.error is not None
-    assert set(met) == {"this DeltaDecoder is in use by another thread: one object, one reader at a time"}
+    assert set(met) == {
+        "this DeltaDecoder is in use by another thread: one object, one reader at a time"
+    }
     assert len(met) == 4
 
 
@@ -205,8 +216,12 @@ def test_numbers_beyond_64_bits_are_wrong_input_too() -> None:
             call()
 
 
-@pytest.mark.parametrize("name", ["done", "end", "framing", "finish_reason", "usage", "ids", "events", "bad_events"])
-def test_state_of_a_decoder_that_is_in_use_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["done", "end", "framing", "finish_reason", "usage", "ids", "events", "bad_events"]
+)
+def test_state_of_a_decoder_that_is_in_use_says_so(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder = DeltaDecoder()
     decoder.close()
     make = errors.reply_error

@@ -1,4 +1,6 @@
-"""Deltas through the wheel: the vectors however they are cut, with `feed` and `feed_text`, and the error's class."""
+"""Deltas through the wheel: the vectors however they are cut, with `feed` and `feed_text`, and the
+error's class.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def with_feed_text(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool
 
 def records_of(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[Delta]:
     """Deltas of every kind."""
-    return [delta for chunk in chunks for delta in decoder.feed_events(chunk)] + decoder.close_events(complete=complete)
+    return [
+        delta for chunk in chunks for delta in decoder.feed_events(chunk)
+    ] + decoder.close_events(complete=complete)
 
 
 def as_in_vectors(record: Delta) -> dict[str, Any]:
@@ -72,7 +76,11 @@ def state(decoder: DeltaDecoder) -> dict[str, Any]:
 
 def expected_state(case: Case) -> dict[str, Any]:
     """What a case says of the end; what it leaves out is nothing special."""
-    said = {"end": case["end"], "finish_reason": case.get("finish_reason"), "usage": case.get("usage")}
+    said = {
+        "end": case["end"],
+        "finish_reason": case.get("finish_reason"),
+        "usage": case.get("usage"),
+    }
     said |= {"ids": case.get("ids", {}), "bad_events": case.get("bad_events", 0)}
     said |= {key: case[key] for key in ("done", "events", "framing") if key in case}
     error = case.get("error")
@@ -111,7 +119,9 @@ def test_vector_however_it_is_cut(case: Case) -> None:
             check_error(case, decoder.error)
 
 
-@pytest.mark.parametrize("case", [case for case in cases("deltas") if "'records': " in str(case.values[0])])
+@pytest.mark.parametrize(
+    "case", [case for case in cases("deltas") if "'records': " in str(case.values[0])]
+)
 def test_records_however_they_are_cut(case: Case) -> None:
     for chunks in cuts(reply_bytes(case)):
         records = records_of(new(case), chunks, complete=case.get("complete", True))
@@ -141,7 +151,11 @@ def test_kinds_of_feeds_take_turns_in_one_reply() -> None:
     decoder = DeltaDecoder()
     for _ in range(3):
         assert decoder.feed(CALL) == ["a"]
-        assert [delta.kind for delta in decoder.feed_events(CALL * 2)] == ["reasoning", "text", "tool_call"] * 2
+        assert [delta.kind for delta in decoder.feed_events(CALL * 2)] == [
+            "reasoning",
+            "text",
+            "tool_call",
+        ] * 2
         assert decoder.feed_text(CALL * 2) == "aa"
     assert decoder.close_events() == []
     assert (decoder.end, decoder.events) == ("truncated", 15)
@@ -154,10 +168,20 @@ REPLIES: list[tuple[type[StreamError], str, dict[str, Any], bytes]] = [
     (StreamError, "empty", {}, b""),
     (errors.ChallengeError, "challenge", {}, CHALLENGE),
     (errors.ChallengeError, "challenge", {"status": 403}, CHALLENGE),
-    (errors.ChallengeError, "challenge", {"dialect": "text", "content_type": "text/html"}, CHALLENGE),
+    (
+        errors.ChallengeError,
+        "challenge",
+        {"dialect": "text", "content_type": "text/html"},
+        CHALLENGE,
+    ),
     (errors.LimitExceeded, "limit", {"max_event_bytes": 10}, CHUNK),
     (errors.LimitExceeded, "limit", {"max_body_bytes": 10}, b'{"choices":[]}'),
-    (errors.ConversationLimitError, "upstream", {"dialect": "ai-power"}, b'{"msg":"m","tokenLimitReached":true}'),
+    (
+        errors.ConversationLimitError,
+        "upstream",
+        {"dialect": "ai-power"},
+        b'{"msg":"m","tokenLimitReached":true}',
+    ),
     (errors.ConversationLimitError, "upstream", {"dialect": "aipkit"}, QUOTA),
     (errors.ResponseStatusError, "upstream", {"dialect": "aipkit", "status": 403}, REFUSED),
     (errors.RateLimitError, "upstream", {"dialect": "aipkit", "status": 429}, REFUSED),
@@ -213,7 +237,12 @@ def test_before_and_after_close() -> None:
     decoder = DeltaDecoder()
     assert (decoder.end, decoder.framing, decoder.events, decoder.ids) == ("open", "open", 0, {})
     assert decoder.feed(CHUNK) == ["a"]
-    assert (decoder.end, decoder.framing, decoder.events, decoder.ids) == ("open", "sse", 1, {"id": "c1"})
+    assert (decoder.end, decoder.framing, decoder.events, decoder.ids) == (
+        "open",
+        "sse",
+        1,
+        {"id": "c1"},
+    )
     decoder.close()
     assert decoder.close() == []
     assert decoder.feed(CHUNK) == []
@@ -254,13 +283,18 @@ def test_ids_are_a_copy() -> None:
 def test_options_that_cannot_be() -> None:
     for name in ("max_event_bytes", "max_body_bytes"):
         for limit in (0, -1, -(2**63)):
-            with pytest.raises(InvalidRequestError, match=f"{name} must be a number of bytes above 0"):
+            with pytest.raises(
+                InvalidRequestError, match=f"{name} must be a number of bytes above 0"
+            ):
                 DeltaDecoder(**{name: limit})  # type: ignore[arg-type]
     for status in (-200, 0, 99, 1000, 65_736):
         with pytest.raises(InvalidRequestError, match="status must be an HTTP status"):
             DeltaDecoder(status=status)
     for dialect in ("", "OpenAI", "aipkit ", "\ud800"):
-        with pytest.raises(InvalidRequestError, match=f"the decoder dialects are {', '.join(DIALECTS[:-1])} and text"):
+        with pytest.raises(
+            InvalidRequestError,
+            match=f"the decoder dialects are {', '.join(DIALECTS[:-1])} and text",
+        ):
             DeltaDecoder(dialect)
 
 

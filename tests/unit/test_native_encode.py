@@ -47,7 +47,10 @@ def test_an_event_a_delta_in_their_order() -> None:
     texts = ["a", "", "b\n", "ç"]
     joined = ENCODER.deltas(texts)
     assert joined == b"".join(ENCODER.deltas([text]) for text in texts)
-    assert [json.loads(line[6:])["choices"][0]["delta"]["content"] for line in joined.split(b"\n\n")[:-1]] == texts
+    assert [
+        json.loads(line[6:])["choices"][0]["delta"]["content"]
+        for line in joined.split(b"\n\n")[:-1]
+    ] == texts
     assert ENCODER.deltas([]) == b""
 
 
@@ -76,7 +79,10 @@ def test_a_delta_is_text(wrong: Any) -> None:
 
 @pytest.mark.parametrize("count", [-1, 2**63, -(2**70)])
 def test_counts_are_whole_numbers_of_0_or_more(count: int) -> None:
-    takers: list[Callable[[], bytes]] = [lambda: ENCODER.usage(count, 0), lambda: ENCODER.usage(0, count)]
+    takers: list[Callable[[], bytes]] = [
+        lambda: ENCODER.usage(count, 0),
+        lambda: ENCODER.usage(0, count),
+    ]
     for take in takers:
         with pytest.raises(InvalidRequestError, match="a number of tokens of 0 or more"):
             take()

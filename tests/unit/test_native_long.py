@@ -8,12 +8,26 @@ import pytest
 
 from tailrace import DeltaDecoder
 
-WORDS = ["plain ", "é", "水車", "🌾", "\u2028", "\n", '"', "x" * 5_000, "水" * 20_000, "y" * 40_000, "🌾" * 5_000]
+WORDS = [
+    "plain ",
+    "é",
+    "水車",
+    "🌾",
+    "\u2028",
+    "\n",
+    '"',
+    "x" * 5_000,
+    "水" * 20_000,
+    "y" * 40_000,
+    "🌾" * 5_000,
+]
 
 
 def stream(words: list[str], *, escaped: bool) -> bytes:
     chunks = ({"choices": [{"delta": {"content": word}}]} for word in words)
-    return "".join(f"data: {json.dumps(chunk, ensure_ascii=escaped)}\n\n" for chunk in chunks).encode()
+    return "".join(
+        f"data: {json.dumps(chunk, ensure_ascii=escaped)}\n\n" for chunk in chunks
+    ).encode()
 
 
 @pytest.mark.parametrize("escaped", [False, True])

@@ -1,4 +1,6 @@
-"""Many replies at once: each is what a decoder fed with the whole of it says, in the order they were given."""
+"""Many replies at once: each is what a decoder fed with the whole of it says, in the order they
+were given.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,16 @@ def fed_whole(reply: bytes, options: dict[str, Any]) -> tuple[object, ...]:
 
 def told(text: str, reply: DeltaDecoder | DecodedReply) -> tuple[object, ...]:
     error = reply.error and (type(reply.error), str(reply.error), vars(reply.error))
-    return (text, reply.end, reply.finish_reason, reply.usage, reply.ids, error, reply.events, reply.bad_events)
+    return (
+        text,
+        reply.end,
+        reply.finish_reason,
+        reply.usage,
+        reply.ids,
+        error,
+        reply.events,
+        reply.bad_events,
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7, None])
@@ -70,7 +81,9 @@ def test_the_order_is_kept_over_many_runs_and_uneven_sizes(threads: int) -> None
     replies = [numbered(n) + (padding if n % 7 == 0 else b"") for n in range(3_000)]
     records = decode_many((padding + each for each in replies[:30]), threads=threads)
     assert [record.text for record in records] == [str(n) for n in range(30)]
-    assert [record.text for record in decode_many(replies, threads=threads)] == [str(n) for n in range(3_000)]
+    assert [record.text for record in decode_many(replies, threads=threads)] == [
+        str(n) for n in range(3_000)
+    ]
 
 
 def test_slices_follow_each_other_and_each_is_let_go_before_the_next() -> None:
@@ -91,7 +104,9 @@ def test_slices_follow_each_other_and_each_is_let_go_before_the_next() -> None:
             most = max(most, alive)
             yield Chunk(numbered(number) + b"\n" * 2**20)
 
-    assert [record.text for record in decode_many(replies(), threads=1)] == [str(n) for n in range(200)]
+    assert [record.text for record in decode_many(replies(), threads=1)] == [
+        str(n) for n in range(200)
+    ]
     assert 60 <= most <= 66
     assert alive == 0
 
@@ -117,7 +132,12 @@ def test_nothing_gives_nothing() -> None:
 
 def test_a_record() -> None:
     (record,) = decode_many([CHUNK + USAGE + b"data: {\n\n" + DONE])
-    assert (record.text, record.end, record.finish_reason, record.error) == ("a", "done", None, None)
+    assert (record.text, record.end, record.finish_reason, record.error) == (
+        "a",
+        "done",
+        None,
+        None,
+    )
     assert (record.events, record.bad_events, record.ids) == (4, 1, {"id": "c1"})
     assert record.usage is not None
     assert record.usage.total_tokens == 3
@@ -186,7 +206,9 @@ def test_a_view_whose_buffer_is_gone_is_named_too() -> None:
 
 def test_options_that_cannot_be() -> None:
     for threads in (0, -1, 2**70):
-        with pytest.raises(InvalidRequestError, match="threads must be a number of threads above 0"):
+        with pytest.raises(
+            InvalidRequestError, match="threads must be a number of threads above 0"
+        ):
             decode_many([], threads=threads)
     with pytest.raises(InvalidRequestError, match="the decoder dialects are "):
         decode_many([], "morse")
@@ -224,7 +246,9 @@ def test_ctrl_c_is_heard_between_slices() -> None:
 
 
 def test_no_reference_is_kept() -> None:
-    """Neither of the replies nor of what was made of those before a wrong one; the process does not grow."""
+    """Neither of the replies nor of what was made of those before a wrong one; the process does not
+    grow.
+    """
     reply = numbered(1)
     replies: list[Any] = [reply] * 500
     before = sys.getrefcount(reply)
@@ -248,7 +272,11 @@ def test_other_threads_run_meanwhile_and_may_do_the_same() -> None:
     reply = numbered(1) * 1_000
     texts: list[list[str]] = []
     workers = [
-        threading.Thread(target=lambda: texts.append([each.text for each in decode_many([reply] * 200, threads=2)]))
+        threading.Thread(
+            target=lambda: texts.append(
+                [each.text for each in decode_many([reply] * 200, threads=2)]
+            )
+        )
         for _ in range(4)
     ]
     for worker in workers:
@@ -259,11 +287,15 @@ def test_other_threads_run_meanwhile_and_may_do_the_same() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads, from Python 3.12 on
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of forking beside threads, from Python 3.12 on
 def test_a_forked_process_decodes_as_well() -> None:
     replies = [numbered(n) + b"\n" * 2**18 for n in range(8)]
     expected = [record.text for record in decode_many(replies, threads=2)]
     child = os.fork()
     if not child:
-        os._exit(0 if [record.text for record in decode_many(replies, threads=2)] == expected else 1)
+        os._exit(
+            0 if [record.text for record in decode_many(replies, threads=2)] == expected else 1
+        )
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

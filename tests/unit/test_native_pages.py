@@ -1,4 +1,6 @@
-"""Pages through the wheel: the vectors however they are cut, where reading stops, and what is not shown."""
+"""Pages through the wheel: the vectors however they are cut, where reading stops, and what is not
+shown.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ import pytest
 from vector_files import VECTORS, Case, cases, cuts, told
 
 from tailrace import ChatWidget, Page, PageScanner, PageTokens, scan_page
-from tailrace.errors import ChallengeError, InvalidRequestError, LimitExceeded, TokenNotFoundError, WidgetNotFoundError
+from tailrace.errors import (
+    ChallengeError,
+    InvalidRequestError,
+    LimitExceeded,
+    TokenNotFoundError,
+    WidgetNotFoundError,
+)
 
 FIELDS = (
     "kind",
@@ -23,7 +31,11 @@ FIELDS = (
     "assistant",
     "memory_limit",
 )
-DEFAULTS: dict[str, Any] = dict.fromkeys(FIELDS) | {"kind": "ai-power", "placement": "inline", "assistant": False}
+DEFAULTS: dict[str, Any] = dict.fromkeys(FIELDS) | {
+    "kind": "ai-power",
+    "placement": "inline",
+    "assistant": False,
+}
 
 WIDGET = b'<div class="wpaicg-chat-shortcode" data-nonce="secretnonce" data-post-id="13" data-bot-id="4">'
 SECOND = b'<div class="wpaicg-chatbox" data-nonce="othernonce" data-post-id="13" data-bot-id="9" data-ai-name="Ada">'
@@ -84,7 +96,10 @@ def test_vector_however_it_is_cut(case: Case) -> None:
         assert scan(chunks, options)[1] == expected, told(chunks)
     stop, _ = scan([html[at : at + 1] for at in range(len(html))], options)
     if stop is not None:
-        other = html[:stop] + b" x='><div class=wpaicg-chatbox data-nonce=z data-post-id=9><title>z</title>"
+        other = (
+            html[:stop]
+            + b" x='><div class=wpaicg-chatbox data-nonce=z data-post-id=9><title>z</title>"
+        )
         assert scan([other], options)[1] == expected, "with another end"
     if options == {"everything": True}:
         assert outcome(scan_page(html), stopped=False) == expected
@@ -92,7 +107,9 @@ def test_vector_however_it_is_cut(case: Case) -> None:
 
 def test_nothing_after_the_stopping_point_is_looked_at() -> None:
     scanner = PageScanner()
-    assert scanner.feed(b"<title>first</title>" + WIDGET + SECOND + b"<title>second</title>") is True
+    assert (
+        scanner.feed(b"<title>first</title>" + WIDGET + SECOND + b"<title>second</title>") is True
+    )
     assert scanner.feed(SECOND) is True
     page = scanner.close()
     assert [widget.bot_id for widget in page.widgets] == ["4"]
@@ -172,7 +189,8 @@ def test_a_widget_by_id_by_name_or_the_first() -> None:
     assert page.widget("9").name == "Ada"
     assert page.widget(name="Ada").bot_id == "9"
     with pytest.raises(
-        WidgetNotFoundError, match=r'of bot 5 named "Eve"; it holds ai-power bot 4, ai-power bot 9 "Ada"'
+        WidgetNotFoundError,
+        match=r'of bot 5 named "Eve"; it holds ai-power bot 4, ai-power bot 9 "Ada"',
     ):
         page.widget(bot_id="5", name="Eve")
     with pytest.raises(WidgetNotFoundError, match="nor any other"):
@@ -181,7 +199,9 @@ def test_a_widget_by_id_by_name_or_the_first() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_limits_must_be_above_zero(limit: int) -> None:
-    with pytest.raises(InvalidRequestError, match="max_page_bytes must be a number of bytes above 0"):
+    with pytest.raises(
+        InvalidRequestError, match="max_page_bytes must be a number of bytes above 0"
+    ):
         PageScanner(max_page_bytes=limit)
 
 

@@ -1,4 +1,6 @@
-"""Streams far larger than memory may grow, through the wheel: what is held stays the same, or a limit ends it."""
+"""Streams far larger than memory may grow, through the wheel: what is held stays the same, or a
+limit ends it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ READ = 64 * 1024
 
 CHUNK = '{"id":"c1","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":" mill"}}]}'
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident size from /proc")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads the resident size from /proc"
+)
 
 
 def resident() -> int:
@@ -30,7 +34,9 @@ def resident() -> int:
 
 
 def growth(feed: Callable[[bytes], object], unit: str) -> int:
-    """Bytes by which the process has grown at most while it fed ``LENGTH`` bytes, every read the same object."""
+    """Bytes by which the process has grown at most while it fed ``LENGTH`` bytes, every read the
+    same object.
+    """
     read = (unit * (READ // len(unit))).encode()
     feed(read)
     before = most = resident()
@@ -60,7 +66,9 @@ def test_an_answer_without_end_holds_nothing(dialect: str, unit: str) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("unit", ["data: a short event\n\n", ": a comment that does not end ", "id: 7\n\n", "\n"])
+@pytest.mark.parametrize(
+    "unit", ["data: a short event\n\n", ": a comment that does not end ", "id: 7\n\n", "\n"]
+)
 def test_events_without_end_hold_nothing(unit: str) -> None:
     assert growth(SSEDecoder().feed, unit) <= 2 * MIB
 

@@ -34,7 +34,9 @@ SURROGATES = {
 
 
 @pytest.mark.parametrize(("escaped", "signed"), SURROGATES.items())
-def test_a_lone_surrogate_is_one_replacement_character_and_a_pair_is_joined(escaped: str, signed: str) -> None:
+def test_a_lone_surrogate_is_one_replacement_character_and_a_pair_is_joined(
+    escaped: str, signed: str
+) -> None:
     # Unlike json.loads, this joins no pairs: two code points stay two.
     message = re.sub(r"\\u(\w{4})", lambda found: chr(int(found[1], 16)), escaped)
     assert sign_request(1, message, "k") == sha256(f"1:{signed}:k")

@@ -1,4 +1,6 @@
-"""Server-sent events through the wheel: the vectors however they are cut, the limit's sequence, the records."""
+"""Server-sent events through the wheel: the vectors however they are cut, the limit's sequence, the
+records.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,16 @@ def test_vector_however_it_is_cut(case: Case) -> None:
     for chunks in cuts(input_bytes(case["input"])):
         decoder = SSEDecoder(**limits)
         assert decode(decoder, chunks) == (expected, case.get("limit", False)), told(chunks)
-        assert (decoder.last_event_id, decoder.retry) == (case["last_event_id"], case["retry"]), told(chunks)
+        assert (decoder.last_event_id, decoder.retry) == (case["last_event_id"], case["retry"]), (
+            told(chunks)
+        )
 
 
 def test_events_before_a_limit_come_first_and_the_error_ever_after() -> None:
     decoder = SSEDecoder(max_event_bytes=10)
-    assert [event.data for event in decoder.feed(b"data: a\n\ndata: b\n\ndata: 12345\n\ndata: c\n\n")] == ["a", "b"]
+    assert [
+        event.data for event in decoder.feed(b"data: a\n\ndata: b\n\ndata: 12345\n\ndata: c\n\n")
+    ] == ["a", "b"]
     for _ in range(2):
         with pytest.raises(LimitExceeded, match=r"larger than max_event_bytes \(10 bytes\)"):
             decoder.feed(b"")
@@ -109,13 +115,17 @@ def test_close_drops_what_is_unfinished_and_can_be_repeated() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_limits_must_be_above_zero(limit: int) -> None:
-    with pytest.raises(InvalidRequestError, match="max_event_bytes must be a number of bytes above 0"):
+    with pytest.raises(
+        InvalidRequestError, match="max_event_bytes must be a number of bytes above 0"
+    ):
         SSEDecoder(max_event_bytes=limit)
 
 
 def test_records_are_frozen_comparable_and_shown() -> None:
     [event] = SSEDecoder().feed(ONE_EVENT)
-    assert repr(event) == r"ServerSentEvent(event='greeting', data='hello\nyou', id='7', retry=1500)"
+    assert (
+        repr(event) == r"ServerSentEvent(event='greeting', data='hello\nyou', id='7', retry=1500)"
+    )
     assert len({event, *SSEDecoder().feed(ONE_EVENT)}) == 1
     assert [event] == SSEDecoder().feed(ONE_EVENT)
     assert [event] != SSEDecoder().feed(ONE_EVENT.replace(b"you", b"me"))

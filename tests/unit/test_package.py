@@ -1,4 +1,6 @@
-"""The package as its importers find it: what importing costs, which names there are, and what the stub says."""
+"""The package as its importers find it: what importing costs, which names there are, and what the
+stub says.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,23 @@ from typing import Any
 import pytest
 
 import tailrace
-from tailrace import _native, messages, providers, sites, stream, transport
+from tailrace import _messages as messages
+from tailrace import _native, providers, sites, transport
+from tailrace._streams import aio as stream
 
 ROOT = Path(__file__).parents[2]
 STUB = Path(_native.__file__).with_name("_native.pyi")
-HEAVY = ("aiohttp", "curl_cffi", "click", "rich", "aiohttp_socks", "httpx", "httpx2", "requests", "urllib3")
+HEAVY = (
+    "aiohttp",
+    "curl_cffi",
+    "click",
+    "rich",
+    "aiohttp_socks",
+    "httpx",
+    "httpx2",
+    "requests",
+    "urllib3",
+)
 
 
 def in_a_new_process(code: str) -> Any:
@@ -31,10 +45,19 @@ def in_a_new_process(code: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "imported", ["tailrace", "tailrace.errors", "tailrace.messages", "tailrace.stream", "tailrace.transport"]
+    "imported",
+    [
+        "tailrace",
+        "tailrace.errors",
+        "tailrace._messages",
+        "tailrace._streams.aio",
+        "tailrace.transport",
+    ],
 )
 def test_importing_imports_no_http_library(imported: str) -> None:
-    loaded = in_a_new_process(f"import json, sys, {imported}; print(json.dumps(sorted(sys.modules)))")
+    loaded = in_a_new_process(
+        f"import json, sys, {imported}; print(json.dumps(sorted(sys.modules)))"
+    )
     assert "tailrace" in loaded
     assert not set(HEAVY) & set(loaded)
 
@@ -57,7 +80,7 @@ print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
 def test_a_command_imports_what_it_needs_alone() -> None:
     code = """
 import contextlib, io, json, sys
-from tailrace.cli import run
+from tailrace._cli import run
 with contextlib.redirect_stdout(io.StringIO()):
     run(["decode", "--help"])
 print(json.dumps(sorted(sys.modules)))
@@ -68,11 +91,13 @@ print(json.dumps(sorted(sys.modules)))
 def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
     code = "import json, sys, tailrace; tailrace.ChatGptt; print(json.dumps(sorted(sys.modules)))"
     loaded = in_a_new_process(code)
-    assert "tailrace.providers.chatgptt" in loaded
-    assert not {"curl_cffi", "click", "rich", "tailrace.providers.chatgptes"} & set(loaded)
+    assert "tailrace.providers._chatgptt" in loaded
+    assert not {"curl_cffi", "click", "rich", "tailrace.providers._chatgptes"} & set(loaded)
 
 
-@pytest.mark.parametrize("module", [tailrace, providers, sites, transport, messages, stream, tailrace.errors])
+@pytest.mark.parametrize(
+    "module", [tailrace, providers, sites, transport, messages, stream, tailrace.errors]
+)
 def test_every_public_name_resolves_and_is_listed(module: Any) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
@@ -88,7 +113,14 @@ def test_the_names_outsiders_rely_on() -> None:
         ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__
         site discover doctor"""
     assert set(names.split()) <= set(tailrace.__all__)
-    seeds = ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat", "AsyncGeneratorProvider", "ProviderModelMixin")
+    seeds = (
+        "ChatGptt",
+        "ChatgptFree",
+        "ChatGptEs",
+        "GPROChat",
+        "AsyncGeneratorProvider",
+        "ProviderModelMixin",
+    )
     for name in (*seeds, "WordPressChatProvider", "GeminiProChatProvider"):
         assert getattr(tailrace, name) is getattr(providers, name)
         assert getattr(tailrace, name).__name__ == name
@@ -106,7 +138,9 @@ print(json.dumps(sorted(set(tailrace.__all__) - set(globals()))))
 
 def test_the_version_is_cargos() -> None:
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))
-    assert tailrace.__version__ == _native.__version__ == manifest["workspace"]["package"]["version"]
+    assert (
+        tailrace.__version__ == _native.__version__ == manifest["workspace"]["package"]["version"]
+    )
 
 
 def test_the_package_is_marked_as_typed() -> None:
@@ -130,7 +164,9 @@ def test_the_stub_lists_what_the_extension_has() -> None:
     assert public <= set(tailrace.__all__)
 
 
-@pytest.mark.parametrize("name", [name for name, node in stub().items() if isinstance(node, ast.ClassDef)])
+@pytest.mark.parametrize(
+    "name", [name for name, node in stub().items() if isinstance(node, ast.ClassDef)]
+)
 def test_the_stub_lists_what_each_class_has(name: str) -> None:
     node = stub()[name]
     assert isinstance(node, ast.ClassDef)
@@ -140,7 +176,9 @@ def test_the_stub_lists_what_each_class_has(name: str) -> None:
         each for each in vars(kind) if not each.startswith("_")
     }
     assert kind.__doc__
-    assert [each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__] == []
+    assert [
+        each for each in vars(kind) if not each.startswith("_") and not getattr(kind, each).__doc__
+    ] == []
 
 
 def documented() -> dict[str, tuple[str | None, str | None]]:
@@ -163,7 +201,9 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
     assert shown == told != []
 
 
-@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python")
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
+)
 def test_the_extension_leaves_the_gil_off() -> None:
     code = "import json, sys; from tailrace import DeltaDecoder; print(json.dumps(sys._is_gil_enabled()))"
     assert in_a_new_process(code) is False

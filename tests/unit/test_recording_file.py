@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from tailrace.errors import InvalidRequestError, RecordingError, RedirectError
 from tailrace.recording import REDACTED, RecordedEnd, RecordedRead, RecordingWriter, read_recording
-from tailrace.replica.replay import _moved
+from tailrace.replica._replay import _moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
 NONCE = "0a1b2c3d4e"
-PAGE = (
-    f'<div class="wpaicg-chat-shortcode" data-nonce="{NONCE}" data-x="{{&quot;nonce&quot;:&quot;ffff00001111&quot;}}">'
-)
+PAGE = f'<div class="wpaicg-chat-shortcode" data-nonce="{NONCE}" data-x="{{&quot;nonce&quot;:&quot;ffff00001111&quot;}}">'
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 
@@ -47,12 +45,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         gone.end("failed", RedirectError("x", "https://other.example/?q=1"))
         writer.exchange("GET", "https://my.example/", {})
     recording = read_recording(tmp_path / "a")
-    assert (recording.provider, recording.path, len(recording.exchanges)) == ("ChatGptt", "/chat/", 3)
+    assert (recording.provider, recording.path, len(recording.exchanges)) == (
+        "ChatGptt",
+        "/chat/",
+        3,
+    )
     first, second, third = recording.exchanges
-    assert (first.request.at, first.request.method, first.request.url) == (0.5, "GET", "https://my.example/chat/?a=1")
+    assert (first.request.at, first.request.method, first.request.url) == (
+        0.5,
+        "GET",
+        "https://my.example/chat/?a=1",
+    )
     assert first.request.headers == (("Accept", "*/*"),)
     assert first.head is not None
-    assert (first.head.at, first.head.status, first.head.headers) == (1.0, 200, (("Content-Type", "text/html"),))
+    assert (first.head.at, first.head.status, first.head.headers) == (
+        1.0,
+        200,
+        (("Content-Type", "text/html"),),
+    )
     assert first.reads == (RecordedRead(1.5, b"\x00\xff"), RecordedRead(2.0, "é".encode()))
     assert first.end == RecordedEnd(2.5, "complete")
     assert second.request.body == "action=x&post_id=12"
@@ -68,9 +78,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def secrets_of(writer: RecordingWriter) -> Iterable[str]:
     """Tell a writer of every secret there is; returns them."""
     writer.secret("COOKIE-of-the-caller")
-    page = writer.exchange("GET", "https://u:URL-PASSWORD@my.example/?key=QUERY-KEY", {"Authorization": "Basic AAAA"})
+    page = writer.exchange(
+        "GET", "https://u:URL-PASSWORD@my.example/?key=QUERY-KEY", {"Authorization": "Basic AAAA"}
+    )
     page.head(
-        200, "OK", "https://my.example/", [("Content-Type", "text/html"), ("Set-Cookie", "sid=SET-COOKIE; Path=/")]
+        200,
+        "OK",
+        "https://my.example/",
+        [("Content-Type", "text/html"), ("Set-Cookie", "sid=SET-COOKIE; Path=/")],
     )
     for number in range(0, len(PAGE), 3):
         page.read(PAGE[number : number + 3].encode())
@@ -82,7 +97,9 @@ def secrets_of(writer: RecordingWriter) -> Iterable[str]:
         f"_wpnonce={NONCE}&message=PROMPT+of+mine&wpaicg_chat_client_id=CLIENT1234&post_id=12".encode(),
     )
     post.head(200, "OK", "https://my.example/ajax", [("Content-Type", "text/event-stream")])
-    post.read(f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD QUERY-KEY PASSWORD-x\n\n".encode())
+    post.read(
+        f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD QUERY-KEY PASSWORD-x\n\n".encode()
+    )
     body = {
         "messages": [{"role": "user", "parts": [{"text": "PROMPT of mine"}]}],
         "pass": "PASSWORD-x",
@@ -92,7 +109,15 @@ def secrets_of(writer: RecordingWriter) -> Iterable[str]:
     writer.exchange("POST", "https://my.example/api", JSON, json.dumps(body).encode())
     writer.exchange("POST", "https://my.example/api", {}, b"\xffSOMETHING else")
     return (
-        *("COOKIE-of-the-caller", "URL-PASSWORD", "QUERY-KEY", "AAAA", "SET-COOKIE", NONCE, "ffff00001111"),
+        *(
+            "COOKIE-of-the-caller",
+            "URL-PASSWORD",
+            "QUERY-KEY",
+            "AAAA",
+            "SET-COOKIE",
+            NONCE,
+            "ffff00001111",
+        ),
         *("HEADER-KEY", "CLIENT1234", "PASSWORD-x", "c0ffee", "SOMETHING"),
     )
 
@@ -126,7 +151,9 @@ def test_a_stand_in_is_as_long_and_the_same_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_script_that_speaks_of_a_nonce_keeps_its_words(tmp_path: Path) -> None:
-    script = b"var wpaicgParams = {'ajax_url': '/a'}; nonce: wpaicgParams.nonce, nonce = 'wpaicg_nonce';"
+    script = (
+        b"var wpaicgParams = {'ajax_url': '/a'}; nonce: wpaicgParams.nonce, nonce = 'wpaicg_nonce';"
+    )
     with written(tmp_path / "a") as writer:
         page = writer.exchange("GET", "https://my.example/", {})
         page.head(200, "OK", "https://my.example/", [("Content-Type", "text/html")])
@@ -153,7 +180,9 @@ def test_a_recording_has_a_limit(tmp_path: Path) -> None:
 
 HEAD = '{"format":"tailrace-recording","version":1,"provider":null,"path":"/"}'
 REQUEST = '{"request":{"at":0,"method":"GET","url":"http://a.example/","headers":[],"body":null}}'
-REPLY = '{"head":{"at":0,"status":200,"reason":"OK","url":"http://a.example/","headers":[["A","b"]]}}'
+REPLY = (
+    '{"head":{"at":0,"status":200,"reason":"OK","url":"http://a.example/","headers":[["A","b"]]}}'
+)
 READ = '{"read":{"at":0,"data":"YQ=="}}'
 END = '{"end":{"at":0,"how":"complete","error":null,"status":null,"target":null}}'
 
@@ -172,7 +201,10 @@ END = '{"end":{"at":0,"how":"complete","error":null,"status":null,"target":null}
         ([HEAD.replace("}", ',"more":1}')], "its keys must be format, version, provider, path"),
         ([HEAD, REPLY], "line 2 of the recording: a request is expected here"),
         ([HEAD, REQUEST], "line 2 of the recording: the exchange that begins here has no end"),
-        ([HEAD, REQUEST, REPLY, READ, REPLY, END], "line 5 of the recording: the order is request, head, read…, end"),
+        (
+            [HEAD, REQUEST, REPLY, READ, REPLY, END],
+            "line 5 of the recording: the order is request, head, read…, end",
+        ),
         ([HEAD, REQUEST, READ, END], "line 3 of the recording: the order is"),
         ([HEAD, REQUEST, REQUEST, END], "line 3 of the recording: the order is"),
         ([HEAD, '{"a":1,"b":2}'], "one key is expected"),
@@ -181,12 +213,18 @@ END = '{"end":{"at":0,"how":"complete","error":null,"status":null,"target":null}
         ([HEAD, REQUEST.replace("a.example", "[a"), END], "url must be an http or https URL"),
         ([HEAD, REQUEST.replace(":0", ":-1"), END], "at must be a number of seconds"),
         ([HEAD, REQUEST.replace(":0", ":NaN"), END], "at must be a number of seconds"),
-        ([HEAD, REQUEST, REPLY.replace("200", "20"), END], "status must be a whole number of three digits"),
+        (
+            [HEAD, REQUEST, REPLY.replace("200", "20"), END],
+            "status must be a whole number of three digits",
+        ),
         ([HEAD, REQUEST, REPLY.replace('"b"', '"b\\r\\nC: d"'), END], "headers must be pairs"),
         ([HEAD, REQUEST, REPLY.replace('"A"', '"A b"'), END], "headers must be pairs"),
         ([HEAD, REQUEST, REPLY, READ.replace("YQ==", "YQ="), END], "data must be base64"),
         ([HEAD, REQUEST, REPLY, READ.replace("YQ==", "Y é="), END], "data must be base64"),
-        ([HEAD, REQUEST, END.replace("complete", "somehow")], "how must be one of complete, broken, left, failed"),
+        (
+            [HEAD, REQUEST, END.replace("complete", "somehow")],
+            "how must be one of complete, broken, left, failed",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_line(tmp_path: Path, lines: list[str], says: str) -> None:
@@ -197,12 +235,16 @@ def test_a_wrong_file_is_refused_by_line(tmp_path: Path, lines: list[str], says:
 
 
 def test_a_right_file_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text(f"{HEAD}\n\n{REQUEST}\n{REPLY}\n{READ}\n{READ}\n{END}\n{REQUEST}\n{END}\n", "utf-8")
+    (tmp_path / "a").write_text(
+        f"{HEAD}\n\n{REQUEST}\n{REPLY}\n{READ}\n{READ}\n{END}\n{REQUEST}\n{END}\n", "utf-8"
+    )
     assert [len(each.reads) for each in read_recording(tmp_path / "a").exchanges] == [2, 0]
 
 
 WORDS = st.lists(
-    st.sampled_from(["https://a.example", "https:\\/\\/a.example", "/", "x", "https://a.example.org", "b"])
+    st.sampled_from(
+        ["https://a.example", "https:\\/\\/a.example", "/", "x", "https://a.example.org", "b"]
+    )
 )
 
 
@@ -214,6 +256,9 @@ def test_a_page_that_moves_keeps_its_boundaries(words: list[str], sizes: list[in
         reads.append(whole[start : start + size])
         start += size
     moved = _moved(reads, "https://a.example", "http://127.0.0.1:5")
-    expected = {"https://a.example": "http://127.0.0.1:5", "https:\\/\\/a.example": "http:\\/\\/127.0.0.1:5"}
+    expected = {
+        "https://a.example": "http://127.0.0.1:5",
+        "https:\\/\\/a.example": "http:\\/\\/127.0.0.1:5",
+    }
     assert len(moved) == len(reads)
     assert b"".join(moved) == " ".join(expected.get(word, word) for word in words).encode()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
 from tailrace.errors import StreamError
-from tailrace.providers.wordpress import SiteTokens
-from tailrace.tokens import CacheKey, TokenCache, cache_key
+from tailrace.providers._wordpress import SiteTokens
 
 KEY = CacheKey("https://site.example", "0", "nobody")
 OTHER = CacheKey("https://other.example", "0", "nobody")
@@ -52,7 +52,9 @@ def at_once(value: str) -> Fetch:
     return fetch
 
 
-async def waiting(cache: TokenCache[str], fetch: Fetch, count: int) -> list[asyncio.Task[tuple[str, bool]]]:
+async def waiting(
+    cache: TokenCache[str], fetch: Fetch, count: int
+) -> list[asyncio.Task[tuple[str, bool]]]:
     """Callers that all wait for one fetch."""
 
     async def call() -> tuple[str, bool]:
@@ -139,7 +141,9 @@ async def test_a_failing_fetch_reaches_all_and_is_not_kept() -> None:
     fetch = Fetch(failure=RefusedError("no"))
     tasks = await waiting(cache, fetch, 3)
     fetch.go.set()
-    assert [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == [RefusedError] * 3
+    assert [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == [
+        RefusedError
+    ] * 3
     cached = await cache.get(KEY, at_once("fine"))
     assert (cached.value, cached.fresh) == ("fine", True)
 
@@ -155,7 +159,11 @@ async def test_each_who_waits_is_told_of_a_failure_by_itself() -> None:
         assert isinstance(each, StreamError)
         assert (each.status, each.kind) == (503, "upstream")
         each.add_note(f"call {number}")
-    assert [getattr(each, "__notes__", None) for each in told] == [["call 0"], ["call 1"], ["call 2"]]
+    assert [getattr(each, "__notes__", None) for each in told] == [
+        ["call 0"],
+        ["call 1"],
+        ["call 2"],
+    ]
 
 
 async def test_a_fetch_that_fails_while_it_is_cancelled_is_not_complained_about() -> None:
@@ -209,11 +217,15 @@ async def test_many_refreshes_are_one_fetch() -> None:
     cache: TokenCache[str] = TokenCache()
     stale = (await cache.get(KEY, at_once("stale"))).value
     fetch = at_once("new")
-    assert await asyncio.gather(*(cache.refresh(KEY, stale, fetch) for _ in range(20))) == ["new"] * 20
+    assert (
+        await asyncio.gather(*(cache.refresh(KEY, stale, fetch) for _ in range(20))) == ["new"] * 20
+    )
     assert fetch.started == 1
 
 
-@pytest.mark.parametrize(("seconds", "served"), [(0.0, "old"), (59.9, "old"), (60.0, "new"), (1e9, "new")])
+@pytest.mark.parametrize(
+    ("seconds", "served"), [(0.0, "old"), (59.9, "old"), (60.0, "new"), (1e9, "new")]
+)
 async def test_a_lifetime(seconds: float, served: str) -> None:
     now = [1000.0]
     cache: TokenCache[str] = TokenCache(lifetime=60.0, clock=lambda: now[0])
@@ -238,7 +250,9 @@ async def test_past_its_capacity_the_oldest_is_forgotten() -> None:
     keys = [CacheKey(f"https://{number}.example", "0", "") for number in range(3)]
     for key in keys:
         await cache.get(key, at_once(key.site))
-    assert [(await cache.get(key, at_once("new"))).value for key in keys[1:]] == [key.site for key in keys[1:]]
+    assert [(await cache.get(key, at_once("new"))).value for key in keys[1:]] == [
+        key.site for key in keys[1:]
+    ]
     assert (await cache.get(keys[0], at_once("new"))).value == "new"
     assert repr(cache) == "TokenCache(2 sites)"
 
@@ -304,12 +318,16 @@ def test_a_loop_that_is_gone_does_not_stand_in_the_way() -> None:
         (("s", "b", {"a": "\ud800"}, None), ("s", "b", {"a": "\ud800"}, None), True),
     ],
 )
-def test_whose_key_it_is(one: tuple[str, str, None, None], two: tuple[str, str, None, None], *, same: bool) -> None:
+def test_whose_key_it_is(
+    one: tuple[str, str, None, None], two: tuple[str, str, None, None], *, same: bool
+) -> None:
     assert (cache_key(*one) == cache_key(*two)) is same
 
 
 async def test_nothing_shows_a_secret() -> None:
-    key = cache_key("https://site.example", "0", {"session": "COOKIE"}, "http://user:PASSWORD@proxy.example")
+    key = cache_key(
+        "https://site.example", "0", {"session": "COOKIE"}, "http://user:PASSWORD@proxy.example"
+    )
     tokens = SiteTokens("NONCE", "12", "https://site.example", "https://site.example/ajax")
     cache: TokenCache[SiteTokens] = TokenCache()
 
@@ -317,5 +335,12 @@ async def test_nothing_shows_a_secret() -> None:
         return tokens
 
     cached = await cache.get(key, fetch)
-    for shown in (repr(key), repr(tokens), repr(cached), repr(cache), str(tokens), repr(cache._entries)):
+    for shown in (
+        repr(key),
+        repr(tokens),
+        repr(cached),
+        repr(cache),
+        str(tokens),
+        repr(cache._entries),
+    ):
         assert not {word for word in ("COOKIE", "PASSWORD", "NONCE") if word in shown}

@@ -1,4 +1,7 @@
-"""The cases of `tests/vectors`, and the ways their inputs are cut. The README there tells the formats."""
+"""The cases of `tests/vectors`, and the ways their inputs are cut.
+
+The README there tells the formats.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ Case = dict[str, Any]
 VECTORS = Path(__file__).parents[1] / "vectors"
 
 SMALL = 500
-"""Inputs up to this many bytes are cut in two at every place, larger ones at places drawn with a fixed seed."""
+"""Inputs up to this many bytes are cut in two at every place, larger ones at places drawn with a
+fixed seed.
+"""
 
 DRAWN = 40
 """How many cuts of a large input are drawn."""
@@ -35,7 +40,9 @@ def cases(kind: str) -> list[ParameterSet]:
 
 
 def input_bytes(described: Any) -> bytes:
-    """The bytes an `input` describes: text, ``hex``, ``text`` so many ``times``, or a list of these."""
+    """The bytes an `input` describes: text, ``hex``, ``text`` so many ``times``, or a list of
+    these.
+    """
     if isinstance(described, str):
         return described.encode()
     if isinstance(described, list):
@@ -46,7 +53,9 @@ def input_bytes(described: Any) -> bytes:
 
 
 def reply_bytes(case: Case) -> bytes:
-    """The body of a case's reply: its `input`, or a captured `file` with HTTP's own bytes taken off."""
+    """The body of a case's reply: its `input`, or a captured `file` with HTTP's own bytes taken
+    off.
+    """
     if "input" in case:
         return input_bytes(case["input"])
     captured = (VECTORS / "captures" / case["file"]).read_bytes()

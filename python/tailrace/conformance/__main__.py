@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace import __version__
-from tailrace.conformance.child import NoDecoderError, named
-from tailrace.conformance.judging import judge
-from tailrace.conformance.printing import as_json, listed, printed
-from tailrace.conformance.program import Program, ProgramError
-from tailrace.conformance.rulebook import CLAIMS, LEVELS, rules
+from tailrace.conformance._child import NoDecoderError, named
+from tailrace.conformance._judging import judge
+from tailrace.conformance._printing import as_json, listed, printed
+from tailrace.conformance._program import Program, ProgramError
+from tailrace.conformance._rulebook import CLAIMS, LEVELS, rules
 
 if TYPE_CHECKING:
-    from tailrace.conformance.judging import Report
-    from tailrace.conformance.rulebook import Kind, Rule
+    from tailrace.conformance._judging import Report
+    from tailrace.conformance._rulebook import Kind, Rule
 
 __all__ = ["main"]
 
@@ -32,10 +32,28 @@ KEPT, BROKEN, USAGE = 0, 1, 2
 )
 @click.argument("kind", type=click.Choice(list(CLAIMS)), required=False)
 @click.argument("decoder", nargs=-1)
-@click.option("--program", is_flag=True, help="DECODER is a program and its arguments, not module:attribute.")
-@click.option("--claim", "claims", multiple=True, help="What the decoder can do, in place of what it says; or none.")
-@click.option("--rule", "patterns", multiple=True, help="Only rules of this id, as 'sse/id*'; may be repeated.")
-@click.option("--level", "levels", multiple=True, type=click.Choice(list(LEVELS)), help="Only rules of this level.")
+@click.option(
+    "--program", is_flag=True, help="DECODER is a program and its arguments, not module:attribute."
+)
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    help="What the decoder can do, in place of what it says; or none.",
+)
+@click.option(
+    "--rule",
+    "patterns",
+    multiple=True,
+    help="Only rules of this id, as 'sse/id*'; may be repeated.",
+)
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    type=click.Choice(list(LEVELS)),
+    help="Only rules of this level.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -61,8 +79,8 @@ def command(
 ) -> int:
     """Say which rules a decoder breaks, however its input is cut.
 
-    KIND is sse (bytes to events) or deltas (bytes of a chat reply to text). DECODER is a Python callable as
-    module:attribute, or with --program a program that answers on standard output.
+    KIND is sse (bytes to events) or deltas (bytes of a chat reply to text). DECODER is a Python
+    callable as module:attribute, or with --program a program that answers on standard output.
     """
 
     def wanted(rule: Rule) -> bool:
@@ -92,7 +110,7 @@ def _command(decoder: tuple[str, ...], *, program: bool) -> tuple[str, ...]:
     if len(decoder) > 1:
         raise click.UsageError("one module:attribute, or --program and a program's arguments")
     named(decoder[0])  # its error is plainer here than in the other process
-    return (sys.executable, "-m", "tailrace.conformance.child", decoder[0])
+    return (sys.executable, "-m", "tailrace.conformance._child", decoder[0])
 
 
 def _print(report: Report, name: str, *, machine: bool) -> None:
@@ -105,7 +123,9 @@ def _print(report: Report, name: str, *, machine: bool) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit code."""
     try:
-        code: int = command.main(arguments, prog_name="python -m tailrace.conformance", standalone_mode=False)
+        code: int = command.main(
+            arguments, prog_name="python -m tailrace.conformance", standalone_mode=False
+        )
     except click.ClickException as error:
         error.show()
         return USAGE

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from tailrace.errors import ProviderNotFoundError
 
 if TYPE_CHECKING:
-    from tailrace.providers.base import AsyncGeneratorProvider, ChatProvider, ProviderModelMixin
-    from tailrace.providers.chatgptes import ChatGptEs
-    from tailrace.providers.chatgptfree import ChatgptFree
-    from tailrace.providers.chatgptt import ChatGptt
-    from tailrace.providers.geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
-    from tailrace.providers.gprochat import GPROChat
-    from tailrace.providers.openai import OpenAIProvider
-    from tailrace.providers.retry import FallbackStream, IterListProvider, RetryProvider
-    from tailrace.providers.wordpress import WordPressChatProvider
+    from tailrace.providers._base import AsyncGeneratorProvider, ChatProvider, ProviderModelMixin
+    from tailrace.providers._chatgptes import ChatGptEs
+    from tailrace.providers._chatgptfree import ChatgptFree
+    from tailrace.providers._chatgptt import ChatGptt
+    from tailrace.providers._fallback import FallbackStream, IterListProvider, RetryProvider
+    from tailrace.providers._geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
+    from tailrace.providers._gprochat import GPROChat
+    from tailrace.providers._openai import OpenAIProvider
+    from tailrace.providers._wordpress import WordPressChatProvider
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -48,9 +48,9 @@ _HOMES = {
     "ChatgptDemoProvider": "geminiprochat",
     "GeminiProChatProvider": "geminiprochat",
     "OpenAIProvider": "openai",
-    "FallbackStream": "retry",
-    "IterListProvider": "retry",
-    "RetryProvider": "retry",
+    "FallbackStream": "fallback",
+    "IterListProvider": "fallback",
+    "RetryProvider": "fallback",
     "WordPressChatProvider": "wordpress",
 }
 
@@ -60,7 +60,7 @@ _SITES = ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat")
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}._{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
@@ -76,6 +76,8 @@ def provider_named(name: str) -> type[ChatProvider]:
     """The provider of that name, whatever its case; ProviderNotFoundError lists those there are."""
     for site in _SITES:
         if site.lower() == name.lower():
-            provider: type[ChatProvider] = getattr(import_module(f"{__name__}.{_HOMES[site]}"), site)
+            provider: type[ChatProvider] = getattr(
+                import_module(f"{__name__}._{_HOMES[site]}"), site
+            )
             return provider
     raise ProviderNotFoundError(f"there is no provider {name!r}; there are {', '.join(_SITES)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tailrace.sites.diagnosis import Diagnosis, Step, doctor
-from tailrace.sites.dialects import DEFAULT_DIALECT, DIALECTS
-from tailrace.sites.discovery import Bot, Discovery, discover
-from tailrace.sites.profiles import Profile, Settings, load_profiles, profile_files
-from tailrace.sites.registry import ProfiledSite, site
-from tailrace.sites.verdicts import Verdict, last_verdict
+from tailrace.sites._diagnosis import Diagnosis, Step, doctor
+from tailrace.sites._discovery import Bot, Discovery, discover
+from tailrace.sites._profiles import Profile, Settings, load_profiles, profile_files
+from tailrace.sites._registry import ProfiledSite, site
+from tailrace.sites._software import DEFAULT_DIALECT, DIALECTS
+from tailrace.sites._verdicts import Verdict, last_verdict
 
 __all__ = [
     "DEFAULT_DIALECT",

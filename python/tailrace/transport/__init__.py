@@ -1,6 +1,8 @@
-"""The only HTTP clients: sessions over aiohttp, and over curl_cffi behind the extra ``impersonate``.
+"""The only HTTP clients: sessions over aiohttp, and over curl_cffi behind the extra
+``impersonate``.
 
-Importing this package imports neither; a transport's library is imported when the transport is first named.
+Importing this package imports neither; a transport's library is imported when the transport is
+first named.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace.errors import InvalidRequestError
-from tailrace.transport.base import (
+from tailrace.transport._base import (
     DEFAULT_LIMITS,
     Limits,
-    Reply,
+    Response,
     Session,
     Timeouts,
     Transport,
@@ -21,9 +23,9 @@ from tailrace.transport.base import (
 )
 
 if TYPE_CHECKING:
-    from tailrace.transport.impersonate import ImpersonateTransport
-    from tailrace.transport.plain import AiohttpTransport
-    from tailrace.transport.recorded import RecordingTransport
+    from tailrace.transport._over_aiohttp import AiohttpTransport
+    from tailrace.transport._over_curl import ImpersonateTransport
+    from tailrace.transport._recorded import RecordingTransport
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -31,7 +33,7 @@ __all__ = [
     "ImpersonateTransport",
     "Limits",
     "RecordingTransport",
-    "Reply",
+    "Response",
     "Session",
     "Timeouts",
     "Transport",
@@ -44,9 +46,9 @@ __all__ = [
 TransportKind = Literal["aiohttp", "impersonate"]
 
 _LATE = {
-    "AiohttpTransport": "plain",
-    "ImpersonateTransport": "impersonate",
-    "RecordingTransport": "recorded",
+    "AiohttpTransport": "_over_aiohttp",
+    "ImpersonateTransport": "_over_curl",
+    "RecordingTransport": "_recorded",
 }
 _KINDS = {"aiohttp": "AiohttpTransport", "impersonate": "ImpersonateTransport"}
 
@@ -54,7 +56,8 @@ _KINDS = {"aiohttp": "AiohttpTransport", "impersonate": "ImpersonateTransport"}
 def make_transport(kind: TransportKind = "aiohttp", **options: Any) -> Transport:
     """Make a transport by name; `options` are those of its class.
 
-    Raises `InvalidRequestError` for an unknown name, `MissingRequirementsError` where its extra is not installed.
+    Raises `InvalidRequestError` for an unknown name, `MissingRequirementsError` where its extra is
+    not installed.
     """
     if kind not in _KINDS:
         raise InvalidRequestError(f"no transport is called {kind!r}: use {' or '.join(_KINDS)}")

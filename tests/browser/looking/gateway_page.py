@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.server import Gateway, base_urls, open_sockets
-from tailrace.gateway.settings import Settings
+from tailrace._calls.token_cache import TokenCache
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, base_urls, open_sockets
+from tailrace.gateway._settings import Settings
 from tailrace.providers import OpenAIProvider, WordPressChatProvider
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,7 +62,9 @@ class Seen:
 
 
 @asynccontextmanager
-async def gateway(replica: Replica, script: ScriptedSite, verdicts_in: Path, **settings: Any) -> AsyncIterator[Seen]:
+async def gateway(
+    replica: Replica, script: ScriptedSite, verdicts_in: Path, **settings: Any
+) -> AsyncIterator[Seen]:
     seen = Seen(replica, script, verdicts_in, settings)
     await seen.start()
     try:
@@ -71,5 +73,7 @@ async def gateway(replica: Replica, script: ScriptedSite, verdicts_in: Path, **s
         await seen.stop()
 
 
-def _made(name: str, base: type[ChatProvider], url: str, **attributes: object) -> type[ChatProvider]:
+def _made(
+    name: str, base: type[ChatProvider], url: str, **attributes: object
+) -> type[ChatProvider]:
     return type(name, (base,), {"url": url, "__module__": __name__, **attributes})

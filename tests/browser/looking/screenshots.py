@@ -1,4 +1,6 @@
-"""Takes the documents' pictures of the page: the gateway in front of the replica, with a minute's load on it."""
+"""Takes the documents' pictures of the page: the gateway in front of the replica, with a minute's
+load on it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ import chromium
 from playwright.async_api import async_playwright
 from visitor import Visitor, ended
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.server import Gateway, base_urls, open_sockets
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, base_urls, open_sockets
+from tailrace.gateway._settings import Settings
 from tailrace.providers import GeminiProChatProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.replica import Replica
-from tailrace.sites.verdicts import Verdict, store_verdict
+from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 LOAD_SECONDS = 75.0
 CALLERS = 24
 DESK: dict[str, Any] = {"viewport": {"width": 1120, "height": 760}}
-PHONE: dict[str, Any] = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 375, "height": 740},
+    "is_mobile": True,
+    "has_touch": True,
+}
 QUESTION = "What runs off below the mill?"
 
 
@@ -61,7 +67,9 @@ def sites(replica: Replica) -> list[type[ChatProvider]]:
     ]
 
 
-def _made(name: str, base: type[ChatProvider], url: str, **attributes: object) -> type[ChatProvider]:
+def _made(
+    name: str, base: type[ChatProvider], url: str, **attributes: object
+) -> type[ChatProvider]:
     return type(name, (base,), {"url": url, "__module__": __name__, **attributes})
 
 
@@ -69,10 +77,16 @@ def _made(name: str, base: type[ChatProvider], url: str, **attributes: object) -
 async def gateway(providers: list[type[ChatProvider]]) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for provider, failed in zip(providers, (None, None, "challenge"), strict=False):
-            verdict = Verdict(site=provider.__name__, url=provider.url, failed=failed, at=time.time() - 800)
+            verdict = Verdict(
+                site=provider.__name__, url=provider.url, failed=failed, at=time.time() - 800
+            )
             store_verdict(verdict, Path(folder))
         sockets = open_sockets("127.0.0.1", 0)
-        running = Gateway(Settings(grace=0.0), Catalogue(providers, created=int(time.time())), verdicts_in=Path(folder))
+        running = Gateway(
+            Settings(grace=0.0),
+            Catalogue(providers, created=int(time.time())),
+            verdicts_in=Path(folder),
+        )
         await running.start(sockets)
         try:
             yield base_urls(sockets)[0]
@@ -98,7 +112,9 @@ async def take_live(browser: Browser, url: str, folder: Path) -> None:
     desk: dict[str, Any] = {"viewport": {"width": 1120, "height": 1060}}
     looks = {"live": desk, "live-dark": {**desk, "color_scheme": "dark"}, "live-phone": PHONE}
     contexts = {name: await browser.new_context(**look) for name, look in looks.items()}
-    visitors = {name: await Visitor.arrive(context, url, "#live") for name, context in contexts.items()}
+    visitors = {
+        name: await Visitor.arrive(context, url, "#live") for name, context in contexts.items()
+    }
     load = asyncio.create_task(put_load_on(url))
     await asyncio.sleep(LOAD_SECONDS)
     for name, visitor in visitors.items():
@@ -114,13 +130,22 @@ async def put_load_on(url: str) -> None:
         await asyncio.gather(*(_ask_until(session, url, until, chance) for _ in range(CALLERS)))
 
 
-async def _ask_until(session: aiohttp.ClientSession, url: str, until: float, chance: random.Random) -> None:
+async def _ask_until(
+    session: aiohttp.ClientSession, url: str, until: float, chance: random.Random
+) -> None:
     while time.monotonic() < until:
         await asyncio.sleep(chance.uniform(0, 12))
         body: dict[str, Any] = {
-            "model": chance.choice(["shop/default", "helpdesk/default", "gemini/default", "local/gpt-4o"]),
+            "model": chance.choice(
+                ["shop/default", "helpdesk/default", "gemini/default", "local/gpt-4o"]
+            ),
             "stream": True,
-            "messages": [{"role": "user", "content": chance.choice([QUESTION] * 9 + ["[[midfail]]", "[[err429]]"])}],
+            "messages": [
+                {
+                    "role": "user",
+                    "content": chance.choice([QUESTION] * 9 + ["[[midfail]]", "[[err429]]"]),
+                }
+            ],
         }
         async with session.post(f"{url}/v1/chat/completions", json=body) as reply:
             await reply.read()

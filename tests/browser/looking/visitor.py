@@ -24,7 +24,10 @@ addEventListener("securitypolicyviolation", (event) => {
 
 @dataclass
 class Visitor:
-    """One page. `requests` went out of it; `complaints` are errors nobody caught, dialogs and broken policies."""
+    """One page.
+
+    `requests` went out of it; `complaints` are errors nobody caught, dialogs and broken policies.
+    """
 
     page: Page
     origin: str
@@ -48,7 +51,7 @@ class Visitor:
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
             self.complaints.append(f"console: {message.text}")
 
-    # -- doing -------------------------------------------------------------------------------------------------------
+    # -- doing -------------------------------------------------------------------------------------
 
     async def choose(self, site: str) -> None:
         await self.page.get_by_label("Site", exact=True).select_option(site)
@@ -61,7 +64,7 @@ class Visitor:
         await expect(self.answers).to_have_count(before + 1)
         return self.answers.nth(before)
 
-    # -- seeing ------------------------------------------------------------------------------------------------------
+    # -- seeing ------------------------------------------------------------------------------------
 
     @property
     def message(self) -> Locator:

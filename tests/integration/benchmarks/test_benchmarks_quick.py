@@ -1,4 +1,7 @@
-"""The benchmarks run, with the contenders that are installed; every text they compare is right. No speed is judged."""
+"""The benchmarks run, with the contenders that are installed; every text they compare is right.
+
+No speed is judged.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,13 @@ SECTION = Section(
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "bulk", "endtoend"])
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{program}.py"), "--quick", "--folder", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / f"{program}.py"),
+        "--quick",
+        "--folder",
+        str(tmp_path),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith(("## ", "memory is measured on Linux"))
@@ -58,7 +67,10 @@ def test_who_takes_its_own_time_is_believed() -> None:
 
 def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twice() -> None:
     order: list[str] = []
-    contenders = [Measured(name, lambda name=name: order.append(name) or name, name.__eq__, 1) for name in "abc"]  # type: ignore[misc,func-returns-value]
+    contenders = [
+        Measured(name, lambda name=name: order.append(name) or name, name.__eq__, 1)
+        for name in "abc"
+    ]  # type: ignore[misc,func-returns-value]
     measure(contenders, 3)
     assert "".join(order[3:]) == "aabbccbbccaaccaabb"
 
@@ -100,14 +112,18 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
     assert page.index("## Replies to text") < page.index("## Signatures")
     assert page.count("## Replies to text") == 1
     assert [
-        line.split(" | ")[-1] for line in page.splitlines() if line.startswith(("| fast", "| fair", "| slow", "| told"))
+        line.split(" | ")[-1]
+        for line in page.splitlines()
+        if line.startswith(("| fast", "| fair", "| slow", "| told"))
     ] == [
         "beyond |",
         "reached |",
         "**not reached** |",
         " |",
     ]
-    assert set(json.loads((tmp_path / "results" / "2026-11-20.json").read_text("utf-8"))["sections"]) == {
+    assert set(
+        json.loads((tmp_path / "results" / "2026-11-20.json").read_text("utf-8"))["sections"]
+    ) == {
         "decode",
         "sign",
     }
@@ -115,12 +131,17 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
 
 def test_the_readme_quotes_the_newest_results() -> None:
     newest = max(RESULTS.glob("*.json"))
-    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text("utf-8")
+    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text(
+        "utf-8"
+    )
 
 
 def test_many_replies_are_quoted_in_gigabytes_a_second_once_they_are_filed() -> None:
     results = json.loads(max(RESULTS.glob("*.json")).read_text("utf-8"))
     nanoseconds_a_byte = {"median": 0.25, "times_ours": 1.0}, {"median": 2.0, "times_ours": 8.0}
-    filed = {key: dict(zip((ours, PROCESSES), nanoseconds_a_byte, strict=True)) for key, ours in BULK.values()}
+    filed = {
+        key: dict(zip((ours, PROCESSES), nanoseconds_a_byte, strict=True))
+        for key, ours in BULK.values()
+    }
     results["sections"]["bulk"] = {"medians": filed}
     assert "\n| `tailrace decode`, gzip | 4 | 0.5 | 8 |\n" in quotation(results)

@@ -35,7 +35,10 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. Whatever happened, stderr shows no traceback and no complaint of the interpreter's."""
+    """How a run ended.
+
+    Whatever happened, stderr shows no traceback and no complaint of the interpreter's.
+    """
 
     code: int
     stdout: str
@@ -51,13 +54,18 @@ def ended(code: int | None, stdout: bytes, stderr: bytes) -> Ended:
 
 
 async def start(
-    *arguments: str, stdout: int = PIPE, stderr: int = PIPE, environment: Mapping[str, str] = _NOTHING
+    *arguments: str,
+    stdout: int = PIPE,
+    stderr: int = PIPE,
+    environment: Mapping[str, str] = _NOTHING,
 ) -> Process:
-    """Start the command line; all three streams are pipes unless `stdout` or `stderr` is a file's descriptor."""
+    """Start the command line; all three streams are pipes unless `stdout` or `stderr` is a file's
+    descriptor.
+    """
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tailrace.cli",
+        "tailrace",
         *arguments,
         stdin=PIPE,
         stdout=stdout,
@@ -106,7 +114,9 @@ async def interrupt(process: Process) -> Ended:
 
 
 class HeldSite:
-    """A deployment of GeminiProChat that says its first words at once, and the rest when it is let go."""
+    """A deployment of GeminiProChat that says its first words at once, and the rest when it is let
+    go.
+    """
 
     def __init__(self) -> None:
         self.url = ""

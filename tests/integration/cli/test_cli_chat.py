@@ -56,7 +56,14 @@ async def test_json_is_one_object_a_line_and_the_last_says_how_it_ended() -> Non
 
 @pytest.mark.parametrize("arguments", [[], ["-"]])
 async def test_the_prompt_can_be_piped_in(arguments: list[str]) -> None:
-    end = await run("chat", "--provider", "gprochat", "--replica", *arguments, stdin="wie spät ist es?\n".encode())
+    end = await run(
+        "chat",
+        "--provider",
+        "gprochat",
+        "--replica",
+        *arguments,
+        stdin="wie spät ist es?\n".encode(),
+    )
     assert end.code == 0
     assert end.stdout.startswith("You asked: “wie spät ist es?” (0 earlier")
 
@@ -77,7 +84,9 @@ async def test_text_appears_while_the_site_still_holds_the_rest_back() -> None:
 
 async def test_json_appears_while_the_site_still_holds_the_rest_back() -> None:
     async with held_site() as site:
-        process = await start("chat", "--provider", "GPROChat", "--json", "--url", site.url, "hello")
+        process = await start(
+            "chat", "--provider", "GPROChat", "--json", "--url", site.url, "hello"
+        )
         assert await read_until(process, "\n") == '{"delta": "first words"}\n'
         site.let_go.set()
         end = await finish(process)
@@ -98,7 +107,9 @@ async def test_ctrl_c_in_the_middle_keeps_the_text_and_closes_the_connection() -
 
 async def test_ctrl_c_before_the_first_byte() -> None:
     async with Replica() as replica:
-        process = await start("chat", "--provider", "GPROChat", "--url", replica.url("geminiprochat"), "[[silent]]")
+        process = await start(
+            "chat", "--provider", "GPROChat", "--url", replica.url("geminiprochat"), "[[silent]]"
+        )
         await replica.exchanges.changed()
         end = await interrupt(process)
     assert (end.code, end.stdout, end.stderr.strip()) == (130, "", "interrupted")
@@ -125,7 +136,10 @@ async def test_a_failure_in_json_is_on_the_last_line_too() -> None:
     assert end.code == 3
     assert deltas
     assert last["end"] == "failed"
-    assert last["error"] == {"type": "StreamError", "message": end.stderr.removeprefix("tailrace: ").strip()}
+    assert last["error"] == {
+        "type": "StreamError",
+        "message": end.stderr.removeprefix("tailrace: ").strip(),
+    }
 
 
 @pytest.mark.parametrize(
@@ -148,7 +162,10 @@ async def test_a_page_without_a_bot_is_3() -> None:
     async with Replica() as replica:
         end = await run("chat", "--url", replica.page("ai-power", "no-chat"), "hello")
     assert (end.code, end.stdout) == (3, "")
-    assert "holds neither a chat nonce nor a post id" in end.stderr or "holds no chat nonce" in end.stderr
+    assert (
+        "holds neither a chat nonce nor a post id" in end.stderr
+        or "holds no chat nonce" in end.stderr
+    )
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -206,7 +223,9 @@ async def test_a_reader_that_is_not_there_is_141() -> None:
 async def test_a_reader_that_leaves_in_the_middle_is_141() -> None:
     reader, writer = os.pipe()
     async with held_site() as site:
-        process = await start("chat", "--provider", "GPROChat", "--url", site.url, "hello", stdout=writer)
+        process = await start(
+            "chat", "--provider", "GPROChat", "--url", site.url, "hello", stdout=writer
+        )
         os.close(writer)
         assert await asyncio.to_thread(os.read, reader, 1) == b"f"
         os.close(reader)

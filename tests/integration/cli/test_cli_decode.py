@@ -1,4 +1,6 @@
-"""``tailrace decode`` in a process of its own: replies from files and pipes, text out as it comes in."""
+"""``tailrace decode`` in a process of its own: replies from files and pipes, text out as it comes
+in.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,7 @@ UNREADABLE = Path("/proc/self/mem")
 FIRST = 'data: {"choices":[{"delta":{"content":"first é "}}]}\n\n'.encode()
 SECOND = b'data: {"choices":[{"delta":{"content":"second"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
-ASSISTANT = (
-    b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"v"}}]}}\n\nevent: done\ndata: x\n\n'
-)
+ASSISTANT = b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"v"}}]}}\n\nevent: done\ndata: x\n\n'
 AIPKIT = b'event: message_start\ndata: {"message_id":"m"}\n\ndata: {"delta":"events"}\n\nevent: done\ndata: {}\n\n'
 
 
@@ -67,7 +67,11 @@ async def test_it_leaves_at_the_end_marker_and_does_not_wait_for_the_pipe() -> N
     ("dialect", "reply", "text"),
     [
         ("openai", b'{"choices":[{"message":{"content":"one body"}}]}', "one body\n"),
-        ("ai-power", b'<b>Notice</b>: x\n{"status":"success","data":"after debris\\n"}', "after debris\n"),
+        (
+            "ai-power",
+            b'<b>Notice</b>: x\n{"status":"success","data":"after debris\\n"}',
+            "after debris\n",
+        ),
         ("ai-power", ASSISTANT, "v\n"),
         ("aipkit", b'{"success":true,"data":{"reply":"one body"}}', "one body\n"),
         ("aipkit", AIPKIT, "events\n"),
@@ -97,7 +101,9 @@ async def test_a_reply_that_broke_off_is_3_with_its_text_first() -> None:
 
 async def test_a_failure_tail_is_no_text() -> None:
     reply = b"some words Internal server error"
-    end = await run("decode", "--dialect", "text", "--failure-tail", "Internal server error", stdin=reply)
+    end = await run(
+        "decode", "--dialect", "text", "--failure-tail", "Internal server error", stdin=reply
+    )
     assert (end.code, end.stdout) == (3, "some words \n")
     assert end.stderr.startswith("tailrace: the site reported an error: ")
     end = await run("decode", "--dialect", "text", stdin=reply)
@@ -108,7 +114,9 @@ async def test_status_and_content_type_are_the_replys() -> None:
     end = await run("decode", "--status", "429", stdin=b'{"error":{"message":"too many"}}')
     assert (end.code, end.stdout) == (3, "")
     assert end.stderr == "tailrace: the site reported an error (HTTP 429): too many\n"
-    end = await run("decode", "--dialect", "text", "--content-type", "text/html", stdin=b"<h1>hello</h1>")
+    end = await run(
+        "decode", "--dialect", "text", "--content-type", "text/html", stdin=b"<h1>hello</h1>"
+    )
     assert (end.code, end.stdout) == (3, "")
     assert end.stderr.startswith("tailrace: the reply is not an answer")
 

@@ -1,4 +1,7 @@
-"""``tailrace decode`` over many files: JSON lines or a folder of texts, what it says of the rest, its exit codes."""
+"""``tailrace decode`` over many files:
+
+JSON lines or a folder of texts, what it says of the rest, its exit codes.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ from typing import Any
 import pytest
 from cli_process import finish, interrupt, read_until, run, run_without_reader, start
 
-from tailrace.cli import run as run_here
-from tailrace.cli.decode import below
+from tailrace._cli import run as run_here
+from tailrace._cli.decode import below
 
-WHOLE = b'data: {"id":"c1","choices":[{"delta":{"content":"whole \xc3\xa9\\n"}}]}\n\ndata: [DONE]\n\n'
+WHOLE = (
+    b'data: {"id":"c1","choices":[{"delta":{"content":"whole \xc3\xa9\\n"}}]}\n\ndata: [DONE]\n\n'
+)
 USAGE = b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n'
 STOPPED = b'data: {"choices":[{"delta":{"content":"stopped"},"finish_reason":"stop"}]}\n\n' + USAGE
 BROKEN_OFF = WHOLE[: WHOLE.index(b"data: [DONE]")]
@@ -32,7 +37,13 @@ FILES = {
     "nothing.gz": gzip.compress(WHOLE)[:4],
 }
 Run = Callable[..., tuple[int, str, str]]
-NOTHING: dict[str, Any] = {"finish_reason": None, "usage": None, "ids": {}, "error": None, "bad_events": 0}
+NOTHING: dict[str, Any] = {
+    "finish_reason": None,
+    "usage": None,
+    "ids": {},
+    "error": None,
+    "bad_events": 0,
+}
 
 
 @pytest.fixture
@@ -73,7 +84,14 @@ def test_a_json_line_a_file_in_their_order(decode: Run) -> None:
             "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
             "events": 2,
         },
-        {**NOTHING, "file": "whole", "text": "whole é\n", "end": "done", "ids": {"id": "c1"}, "events": 2},
+        {
+            **NOTHING,
+            "file": "whole",
+            "text": "whole é\n",
+            "end": "done",
+            "ids": {"id": "c1"},
+            "events": 2,
+        },
     ]
     size = len(STOPPED) + len(WHOLE)
     assert code == 0
@@ -85,7 +103,12 @@ def test_a_reply_that_failed_says_so_in_its_line_and_is_3(decode: Run) -> None:
     code, stdout, stderr = decode("--json", "refused")
     line = json.loads(stdout)
     message = "the site reported an error: no \x1b[31m"
-    assert line["error"] == {"type": "StreamError", "kind": "upstream", "message": message, "code": "c"}
+    assert line["error"] == {
+        "type": "StreamError",
+        "kind": "upstream",
+        "message": message,
+        "code": "c",
+    }
     assert (code, line["end"], line["text"]) == (3, "failed", "")
     assert summary(stderr).startswith("1 reply: 0 done, 0 stopped, 0 truncated, 1 failed; ")
 
@@ -105,14 +128,20 @@ def test_what_cannot_be_read_is_named_and_is_2_and_the_rest_go_on(
         "tailrace: damaged.gz: its gzip data breaks off",
         "tailrace: nowhere: No such file or directory",
     ]
-    assert summary(stderr).startswith("3 replies: 2 done, 0 stopped, 1 truncated, 0 failed; 3 files with problems; ")
+    assert summary(stderr).startswith(
+        "3 replies: 2 done, 0 stopped, 1 truncated, 0 failed; 3 files with problems; "
+    )
 
 
 def test_a_folder_of_texts(decode: Run, folder: Path) -> None:
-    code, stdout, stderr = decode("--output", "out/of", "whole", str(folder / "whole"), "../../x/../whole", "refused")
+    code, stdout, stderr = decode(
+        "--output", "out/of", "whole", str(folder / "whole"), "../../x/../whole", "refused"
+    )
     assert (code, stdout) == (2, "")
     below = Path("out/of", *folder.parts[1:])
-    texts = {path.as_posix(): path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    texts = {
+        path.as_posix(): path.read_bytes() for path in Path("out").rglob("*") if path.is_file()
+    }
     assert texts == {
         "out/of/whole.txt": "whole é\n".encode(),
         f"{below.as_posix()}/whole.txt": "whole é\n".encode(),
@@ -185,7 +214,9 @@ def test_options_are_for_all_of_them(decode: Run) -> None:
     code, stdout, stderr = decode(*options, "whole", "refused")
     assert code == 2
     assert [json.loads(line)["text"] for line in stdout.splitlines()] == [REFUSED.decode()]
-    assert stderr.startswith(f"tailrace: whole: it holds more than {len(REFUSED)} bytes, the limit of a reply\n")
+    assert stderr.startswith(
+        f"tailrace: whole: it holds more than {len(REFUSED)} bytes, the limit of a reply\n"
+    )
 
 
 def test_one_file_is_unpacked_too(decode: Run) -> None:
@@ -233,7 +264,9 @@ async def test_a_terminal_sees_a_bar(folder: Path) -> None:
     import pty  # noqa: PLC0415
 
     terminal, inner = pty.openpty()
-    process = await start("decode", "--output", str(folder / "out"), "-r", str(folder), stderr=inner)
+    process = await start(
+        "decode", "--output", str(folder / "out"), "-r", str(folder), stderr=inner
+    )
     os.close(inner)
     end, shown = await asyncio.gather(finish(process), asyncio.to_thread(all_of, terminal))
     assert end.code == 2

@@ -58,14 +58,19 @@ async def test_what_a_page_shows(replica: Replica) -> None:
 
 async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None:
     for url, says in (
-        (replica.page("ai-power", "no-chat"), "problem   the site has the chat plugin, but this page shows no chat"),
+        (
+            replica.page("ai-power", "no-chat"),
+            "problem   the site has the chat plugin, but this page shows no chat",
+        ),
         (replica.url("geminiprochat"), "say --dialect geminiprochat"),
         (replica.url("ai-power") + "/nothing", "problem   the page answered 404"),
     ):
         end = await run("discover", url)
         assert (end.code, end.stderr) == (3, "")
         assert says in end.stdout
-    end = await run("discover", "--save", "shop", replica.url("geminiprochat"), TAILRACE_CONFIG=config)
+    end = await run(
+        "discover", "--save", "shop", replica.url("geminiprochat"), TAILRACE_CONFIG=config
+    )
     assert end.code == 2
     assert "tailrace: the page does not tell what it speaks: name one of ai-power, " in end.stderr
     assert content(config) is None
@@ -73,7 +78,9 @@ async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None
 
 async def test_a_pages_words_do_not_move_the_terminals_cursor() -> None:
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(text="<title>a\x1b[2Jb &amp; \xe9</title>", content_type="text/html", charset="utf-8")
+        return web.Response(
+            text="<title>a\x1b[2Jb &amp; \xe9</title>", content_type="text/html", charset="utf-8"
+        )
 
     app = web.Application()
     app.router.add_get("/", page)
@@ -114,9 +121,13 @@ async def test_a_name_is_overwritten_with_force_only(replica: Replica, config: s
     assert load_profiles([Path(config)])["shop"].settings.url == replica.page("ai-power", "json")
 
 
-async def test_a_dialect_the_page_does_not_tell_is_saved_when_given(replica: Replica, config: str) -> None:
+async def test_a_dialect_the_page_does_not_tell_is_saved_when_given(
+    replica: Replica, config: str
+) -> None:
     url = replica.url("geminiprochat")
-    end = await run("discover", url, "--save", "gem", "--dialect", "geminiprochat", TAILRACE_CONFIG=config)
+    end = await run(
+        "discover", url, "--save", "gem", "--dialect", "geminiprochat", TAILRACE_CONFIG=config
+    )
     assert end.code == 0
     assert (await run("chat", "--provider", "gem", "hello", TAILRACE_CONFIG=config)).code == 0
 
@@ -140,7 +151,9 @@ async def test_wrong_usage_is_2_and_writes_nothing(
     assert content(config) is None
 
 
-async def test_a_bot_that_is_not_there_is_3_and_writes_nothing(replica: Replica, config: str) -> None:
+async def test_a_bot_that_is_not_there_is_3_and_writes_nothing(
+    replica: Replica, config: str
+) -> None:
     page = replica.page("ai-power", "two")
     end = await run("discover", page, "--save", "shop", "--bot", "17", TAILRACE_CONFIG=config)
     assert end.code == 3

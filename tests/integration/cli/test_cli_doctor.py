@@ -1,4 +1,6 @@
-"""``tailrace doctor`` in a process of its own: its lines, its JSON, its exit codes, the verdict it keeps."""
+"""``tailrace doctor`` in a process of its own: its lines, its JSON, its exit codes, the verdict it
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from cli_process import finish, start
 
 from tailrace import ChatGptt
 from tailrace.replica import Replica
-from tailrace.sites.diagnosis import STEPS
-from tailrace.sites.verdicts import Verdict, store_verdict
+from tailrace.sites._diagnosis import STEPS
+from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -47,7 +49,10 @@ def config(replica: Replica, tmp_path: Path) -> dict[str, str]:
 
 async def test_a_healthy_site_and_what_is_kept_of_it(config: dict[str, str]) -> None:
     end = await run(config, "doctor", "shop")
-    assert (end.code, end.stderr) == (0, "If all goes well, shop is sent one short message; --no-post leaves it out.\n")
+    assert (end.code, end.stderr) == (
+        0,
+        "If all goes well, shop is sent one short message; --no-post leaves it out.\n",
+    )
     lines = end.stdout.splitlines()
     assert [line[:12].rstrip() for line in lines] == list(STEPS)
     assert [line[12:20].rstrip() for line in lines] == ["ok", "ok", "skipped"] + ["ok"] * 7
@@ -57,11 +62,15 @@ async def test_a_healthy_site_and_what_is_kept_of_it(config: dict[str, str]) -> 
     assert sick["doctor"] is None
 
 
-async def test_a_sick_site_is_3_and_the_step_and_what_to_do_are_named(config: dict[str, str]) -> None:
+async def test_a_sick_site_is_3_and_the_step_and_what_to_do_are_named(
+    config: dict[str, str],
+) -> None:
     end = await run(config, "doctor", "sick")
     assert end.code == 3
     lines = end.stdout.splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("widget      failed"))
+    place = next(
+        number for number, line in enumerate(lines) if line.startswith("widget      failed")
+    )
     assert "this page shows no chat" in lines[place]
     assert lines[place + 1].startswith("            what to do: give the page that shows the chat")
     assert [line.split()[-2:] for line in lines[place + 2 :]] == [["not", "reached"]] * 4
@@ -71,7 +80,9 @@ async def test_a_sick_site_is_3_and_the_step_and_what_to_do_are_named(config: di
     assert (found["site"], found["failed"], found["answered"]) == ("sick", "widget", False)
     assert found["error"]["type"] == "WidgetNotFoundError"
     assert [step["name"] for step in found["steps"]] == list(STEPS)
-    assert json.loads((await run(config, "sites", "--json")).stdout)[1]["doctor"]["failed"] == "widget"
+    assert (
+        json.loads((await run(config, "sites", "--json")).stdout)[1]["doctor"]["failed"] == "widget"
+    )
 
 
 async def test_no_reply_is_4(config: dict[str, str]) -> None:
@@ -122,7 +133,9 @@ async def test_a_certificate_that_is_known_is_good(tmp_path: Path) -> None:
     await server.start_server(ssl=tls)
     try:
         url, trusted = str(server.make_url("/")), str(tmp_path / "authority.pem")
-        end = await run({"SSL_CERT_FILE": trusted}, "doctor", url, "--dialect", "geminiprochat", "--json")
+        end = await run(
+            {"SSL_CERT_FILE": trusted}, "doctor", url, "--dialect", "geminiprochat", "--json"
+        )
     finally:
         await server.close()
     steps = {step["name"]: step for step in json.loads(end.stdout)["steps"]}
@@ -137,7 +150,12 @@ async def test_providers_show_the_last_verdict_beside_the_flag(tmp_path: Path) -
     verdict = Verdict(site="ChatGptt", url=ChatGptt.url, failed="challenge", at=1_800_000_000)
     assert store_verdict(verdict, tmp_path / "tailrace")
     rows = json.loads((await run(environment, "providers", "--json")).stdout)
-    assert [row["doctor"] for row in rows] == [{"failed": "challenge", "at": "2027-01-15T08:00:00Z"}, None, None, None]
+    assert [row["doctor"] for row in rows] == [
+        {"failed": "challenge", "at": "2027-01-15T08:00:00Z"},
+        None,
+        None,
+        None,
+    ]
     assert [row["working"] for row in rows] == [True] * 4
     end = await run(environment, "providers")
     assert (end.code, end.stderr) == (0, "")

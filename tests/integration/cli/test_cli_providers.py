@@ -20,7 +20,11 @@ async def test_json_says_what_the_classes_say() -> None:
         assert row["models"] == provider.get_models()
         assert row["transport"] == provider.transport_kind
         flags = (row["streams"], row["system_message"], row["message_history"], row["working"])
-        supports = (provider.supports_stream, provider.supports_system_message, provider.supports_message_history)
+        supports = (
+            provider.supports_stream,
+            provider.supports_system_message,
+            provider.supports_message_history,
+        )
         assert flags == (*supports, provider.working)
 
 
@@ -34,7 +38,11 @@ async def test_the_table_shows_every_name_and_model_at_80_columns() -> None:
     shown = "".join("".join(cell.strip() for cell in column) for column in zip(*rows, strict=True))
     for provider in site_providers():
         site = provider.url.removeprefix("https://")
-        for word in (f"{provider.__name__}{site}", provider.dialect, "".join(provider.get_models())):
+        for word in (
+            f"{provider.__name__}{site}",
+            provider.dialect,
+            "".join(provider.get_models()),
+        ):
             assert word in shown
 
 

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 async def test_a_call_is_recorded_and_played_back(tmp_path: Path) -> None:
     file = str(tmp_path / "call.jsonl")
     async with Replica() as replica:
-        first = await run("record", "ChatGptt", "hello", file, "--url", replica.page("ai-power", "stream"))
-    assert (first.code, first.stderr) == (0, f"{file}: 2 exchanges; look through it before you share it\n")
+        first = await run(
+            "record", "ChatGptt", "hello", file, "--url", replica.page("ai-power", "stream")
+        )
+    assert (first.code, first.stderr) == (
+        0,
+        f"{file}: 2 exchanges; look through it before you share it\n",
+    )
     assert first.stdout.startswith("You asked: “hello”")
     process = await start("replica", "--replay", file, "--port", "0", "--replay-pace", "0")
     shown = await read_until(process, "Ctrl-C ends it.\n")
-    found = re.match(r"ChatGptt  (http://127\.0\.0\.1:\d+/\S+)\nanswers GET /\S+\nanswers POST /wp-admin", shown)
+    found = re.match(
+        r"ChatGptt  (http://127\.0\.0\.1:\d+/\S+)\nanswers GET /\S+\nanswers POST /wp-admin", shown
+    )
     assert found is not None
     again = await run("chat", "--provider", "ChatGptt", "--url", found[1], "something else")
     assert (again.code, again.stdout) == (0, first.stdout)
@@ -34,7 +41,9 @@ async def test_a_call_that_fails_is_recorded_as_well(tmp_path: Path) -> None:
     file = tmp_path / "call.jsonl"
     async with Replica() as replica:
         url = replica.url("geminiprochat")
-        first = await run("record", "GPROChat", "[[err429]]", str(file), "--url", url, "--keep-messages")
+        first = await run(
+            "record", "GPROChat", "[[err429]]", str(file), "--url", url, "--keep-messages"
+        )
     assert first.code == 3
     assert first.stderr.startswith(f"{file}: 1 exchanges")
     assert "err429" in (read_recording(file).exchanges[0].request.body or "")

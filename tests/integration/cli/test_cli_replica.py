@@ -1,4 +1,6 @@
-"""``tailrace replica`` in a process of its own: it says where it is, answers there, and ends on Ctrl-C."""
+"""``tailrace replica`` in a process of its own: it says where it is, answers there, and ends on
+Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
 from tailrace.replica import FAULTS, Replica
-from tailrace.replica.server import SITES
+from tailrace.replica._server import SITES
 
 
 async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
@@ -34,18 +36,25 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
 
 
 async def test_faults_hold_from_the_start_and_by_url() -> None:
-    process = await start("replica", "--port", "0", "--pace", "0", "--fault", "gzip", "--fault", "503:9@page")
+    process = await start(
+        "replica", "--port", "0", "--pace", "0", "--fault", "gzip", "--fault", "503:9@page"
+    )
     shown = await read_until(process, "Ctrl-C ends it.\n")
     sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
     for kind in FAULTS:
         assert re.search(rf"^{re.escape(kind.text)} +│", shown, re.MULTILINE)
-    async with aiohttp.ClientSession() as session, session.get(f"{sites['ai-power']}/~replica") as reply:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{sites['ai-power']}/~replica") as reply,
+    ):
         assert "503:9@page gzip" in await reply.text()
     end = await run("chat", "--provider", "ChatgptFree", "--url", sites["ai-power"], "hello")
     assert (end.code, end.stdout) == (3, "")
     assert "503 Service Unavailable" in end.stderr
     for prefix, code in (("", 0), ("/~fault/cut", 3), ("/~fault/reset:before-head", 4)):
-        end = await run("chat", "--provider", "GPROChat", "--url", sites["geminiprochat"] + prefix, "hello")
+        end = await run(
+            "chat", "--provider", "GPROChat", "--url", sites["geminiprochat"] + prefix, "hello"
+        )
         assert end.code == code
     end = await interrupt(process)
     assert (end.code, end.stdout, end.stderr) == (0, "", "")
@@ -54,7 +63,9 @@ async def test_faults_hold_from_the_start_and_by_url() -> None:
 async def test_answers_come_from_an_upstream() -> None:
     async with Replica(api_key="sk-up") as above:
         upstream = ["--upstream", f"{above.url('openai')}/v1", "--upstream-model", "gpt-4o"]
-        process = await start("replica", "--port", "0", *upstream, environment={"TAILRACE_UPSTREAM_KEY": "sk-up"})
+        process = await start(
+            "replica", "--port", "0", *upstream, environment={"TAILRACE_UPSTREAM_KEY": "sk-up"}
+        )
         shown = await read_until(process, "Ctrl-C ends it.\n")
         found = re.search(r"^geminiprochat  (http://\S+)$", shown, re.MULTILINE)
         assert found is not None

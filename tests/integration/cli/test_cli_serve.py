@@ -1,4 +1,6 @@
-"""``tailrace serve`` in a process of its own: what it refuses to start with, what it says, and how it ends."""
+"""``tailrace serve`` in a process of its own: what it refuses to start with, what it says, and how
+it ends.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def profile(folder: Path, replica: Replica) -> dict[str, str]:
     return {"TAILRACE_CONFIG": str(file)}
 
 
-async def serve(*arguments: str, environment: dict[str, str] | None = None) -> tuple[Process, str, str]:
+async def serve(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> tuple[Process, str, str]:
     """Start it; returns where it is, and what it said."""
     process = await start("serve", "--port", "0", *arguments, environment=environment or {})
     said = await read_until(process, "Ctrl-C ends it.\n")
@@ -95,7 +99,9 @@ async def test_with_a_key_it_does(tmp_path: Path) -> None:
     assert (await fetch(f"{url}/v1/models"))[0] == 401
     authorized = {"Authorization": f"Bearer {SECRET}"}
     assert (await fetch(f"{url}/v1/models", headers=authorized))[0] == 200
-    assert (await fetch(f"{url}/v1/models", headers={**authorized, "Host": "rebound.example"}))[0] == 421
+    assert (await fetch(f"{url}/v1/models", headers={**authorized, "Host": "rebound.example"}))[
+        0
+    ] == 421
     end = await interrupt(process)
     assert end.code == 0
     assert f"chmod 600 {keys}" in end.stderr
@@ -103,10 +109,14 @@ async def test_with_a_key_it_does(tmp_path: Path) -> None:
 
 
 async def test_keys_of_the_environment() -> None:
-    process, url, said = await serve(environment={"TAILRACE_KEYS": f"one:{SECRET},two:{SECRET[::-1]}"})
+    process, url, said = await serve(
+        environment={"TAILRACE_KEYS": f"one:{SECRET},two:{SECRET[::-1]}"}
+    )
     assert "keys      one, two\n" in said
     assert (await fetch(f"{url}/v1/models"))[0] == 401
-    assert (await fetch(f"{url}/v1/models", headers={"Authorization": f"Bearer {SECRET[::-1]}"}))[0] == 200
+    assert (await fetch(f"{url}/v1/models", headers={"Authorization": f"Bearer {SECRET[::-1]}"}))[
+        0
+    ] == 200
     assert (await interrupt(process)).code == 0
 
 
@@ -142,7 +152,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
 
 
 async def test_a_missing_extra_is_named() -> None:
-    begin = "import sys; sys.modules['prometheus_client'] = None; from tailrace.cli import main; main(['serve'])"
+    begin = "import sys; sys.modules['prometheus_client'] = None; from tailrace._cli import main; main(['serve'])"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", begin, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -167,7 +177,9 @@ async def test_only_the_sites_named_are_served(replica: Replica, tmp_path: Path)
 
 
 async def test_json_logs_hold_a_line_for_each_request(replica: Replica, tmp_path: Path) -> None:
-    process, url, _ = await serve("--log-format", "json", "--site", "shop", environment=profile(tmp_path, replica))
+    process, url, _ = await serve(
+        "--log-format", "json", "--site", "shop", environment=profile(tmp_path, replica)
+    )
     assert (await fetch(f"{url}/v1/models?key={SECRET}"))[0] == 400
     async with (
         aiohttp.ClientSession() as session,
@@ -193,10 +205,12 @@ async def test_sigterm_lets_a_stream_finish(replica: Replica, tmp_path: Path) ->
     assert (await finish(process)).code == 0
 
 
-# -- workers -----------------------------------------------------------------------------------------------------------
+# -- workers ---------------------------------------------------------------------------------------
 
 
-watched = pytest.mark.skipif(sys.platform != "linux", reason="which workers there are is read from /proc")
+watched = pytest.mark.skipif(
+    sys.platform != "linux", reason="which workers there are is read from /proc"
+)
 
 
 def children(process: Process) -> set[int]:
@@ -264,8 +278,12 @@ async def test_workers_share_a_port_and_their_figures(replica: Replica, tmp_path
 
 
 @watched
-async def test_ctrl_c_in_a_terminal_lets_the_workers_streams_finish(replica: Replica, tmp_path: Path) -> None:
-    process, url, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
+async def test_ctrl_c_in_a_terminal_lets_the_workers_streams_finish(
+    replica: Replica, tmp_path: Path
+) -> None:
+    process, url, _ = await serve(
+        "--workers", "2", "--site", "shop", environment=profile(tmp_path, replica)
+    )
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{url}/v1/chat/completions", json=asking("shop/default")) as reply,
@@ -280,7 +298,9 @@ async def test_ctrl_c_in_a_terminal_lets_the_workers_streams_finish(replica: Rep
 
 @watched
 async def test_workers_end_with_their_parent(replica: Replica, tmp_path: Path) -> None:
-    process, _, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
+    process, _, _ = await serve(
+        "--workers", "2", "--site", "shop", environment=profile(tmp_path, replica)
+    )
     workers = await until_children(process, 2)
     process.kill()
     await process.communicate()
@@ -291,7 +311,9 @@ async def test_workers_end_with_their_parent(replica: Replica, tmp_path: Path) -
 
 @watched
 async def test_workers_that_always_die_end_it_with_5(replica: Replica, tmp_path: Path) -> None:
-    process, _, _ = await serve("--workers", "2", "--site", "shop", environment=profile(tmp_path, replica))
+    process, _, _ = await serve(
+        "--workers", "2", "--site", "shop", environment=profile(tmp_path, replica)
+    )
 
     async def kill_at_once() -> None:
         while True:

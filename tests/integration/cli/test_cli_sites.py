@@ -1,4 +1,6 @@
-"""``tailrace sites``, and a site's name or URL where a provider's name stands, in a process of its own."""
+"""``tailrace sites``, and a site's name or URL where a provider's name stands, in a process of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ async def replica() -> AsyncIterator[Replica]:
 @pytest.fixture
 def config(replica: Replica, tmp_path: Path) -> str:
     file = tmp_path / "mine.toml"
-    file.write_text(FILE.format(page=replica.page("ai-power", "two"), app=replica.url("geminiprochat")))
+    file.write_text(
+        FILE.format(page=replica.page("ai-power", "two"), app=replica.url("geminiprochat"))
+    )
     return str(file)
 
 
@@ -46,7 +50,12 @@ async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:
     end = await run("sites", "--json", TAILRACE_CONFIG=config, GEM_KEY="pepper")
     assert (end.code, end.stderr) == (0, "")
     shop, gem = json.loads(end.stdout)
-    assert (shop["name"], shop["bot"], shop["models"], shop["file"]) == ("shop", "5", ["large", "small"], config)
+    assert (shop["name"], shop["bot"], shop["models"], shop["file"]) == (
+        "shop",
+        "5",
+        ["large", "small"],
+        config,
+    )
     assert (shop["variables"], gem["variables"]) == ({"SHOP_COOKIES": False}, {"GEM_KEY": True})
     assert gem["dialect"] == "geminiprochat"
     assert "pepper" not in end.stdout
@@ -55,7 +64,16 @@ async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:
 async def test_the_table_names_sites_and_files(config: str) -> None:
     end = await run("sites", TAILRACE_CONFIG=config, COLUMNS="100", GEM_KEY="pepper")
     assert (end.code, end.stderr) == (0, "")
-    for word in ("shop", "bot 5", "large", "gem", "geminiprochat", "GEM_KEY (set)", "SHOP_COOKIES (not set)", config):
+    for word in (
+        "shop",
+        "bot 5",
+        "large",
+        "gem",
+        "geminiprochat",
+        "GEM_KEY (set)",
+        "SHOP_COOKIES (not set)",
+        config,
+    ):
         assert word in end.stdout
     assert "pepper" not in end.stdout
 
@@ -80,7 +98,9 @@ async def test_a_wrong_file_is_2_and_says_where(tmp_path: Path) -> None:
 
 
 async def test_a_sites_name_answers(replica: Replica, config: str) -> None:
-    end = await run("chat", "--provider", "shop", "hello", TAILRACE_CONFIG=config, SHOP_COOKIES="a=1")
+    end = await run(
+        "chat", "--provider", "shop", "hello", TAILRACE_CONFIG=config, SHOP_COOKIES="a=1"
+    )
     assert (end.code, end.stderr) == (0, "")
     assert "You asked: “hello”" in end.stdout
     form = replica.exchanges[-1].form
@@ -101,7 +121,9 @@ async def test_a_url_answers(replica: Replica) -> None:
     assert end.code == 3
     assert "neither a chat nonce nor a post id" in end.stderr
     # With its dialect it is asked properly, and says what is missing.
-    end = await run("chat", "--provider", replica.url("geminiprochat"), "--dialect", "geminiprochat", "hello")
+    end = await run(
+        "chat", "--provider", replica.url("geminiprochat"), "--dialect", "geminiprochat", "hello"
+    )
     assert end.code == 3
     assert "Invalid signature." in end.stderr
 
@@ -109,7 +131,16 @@ async def test_a_url_answers(replica: Replica) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_url_is_answered_by_a_replica_of_its_dialect(dialect: str) -> None:
     model = ["--model", "gpt-4o"] if dialect == "openai" else []
-    end = await run("chat", "--provider", "https://a.example", "--dialect", dialect, "--replica", *model, "hello")
+    end = await run(
+        "chat",
+        "--provider",
+        "https://a.example",
+        "--dialect",
+        dialect,
+        "--replica",
+        *model,
+        "hello",
+    )
     assert (end.code, end.stderr) == (0, "")
 
 
@@ -119,7 +150,9 @@ async def test_a_dialect_is_for_a_url() -> None:
     assert "ChatGptt speaks ai-power, not geminiprochat" in end.stderr
 
 
-async def test_a_reader_that_is_not_there_is_141(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_is_not_there_is_141(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cli_process._ENVIRONMENT", {"TAILRACE_CONFIG": config})
     end = await run_without_reader("sites")
     assert (end.code, end.stderr) == (141, "")

@@ -6,7 +6,7 @@ import pytest
 from cli_process import run, run_without_reader
 
 from tailrace import __version__
-from tailrace.cli import cli, exits
+from tailrace._cli import cli, exits
 
 
 async def test_version() -> None:
@@ -19,7 +19,14 @@ async def test_help_names_every_command_and_every_code() -> None:
     assert (end.code, end.stderr) == (0, "")
     for name in cli.commands:
         assert f"\n  {name} " in end.stdout
-    for code in (exits.OK, exits.USAGE, exits.SITE, exits.NETWORK, exits.INTERRUPTED, exits.BROKEN_PIPE):
+    for code in (
+        exits.OK,
+        exits.USAGE,
+        exits.SITE,
+        exits.NETWORK,
+        exits.INTERRUPTED,
+        exits.BROKEN_PIPE,
+    ):
         assert f" {code} " in end.stdout
 
 
@@ -34,7 +41,9 @@ async def test_every_option_is_explained(name: str) -> None:
             assert record["help"]
 
 
-@pytest.mark.parametrize(("arguments", "says"), [([], "Usage: tailrace"), (["sing"], "No such command 'sing'")])
+@pytest.mark.parametrize(
+    ("arguments", "says"), [([], "Usage: tailrace"), (["sing"], "No such command 'sing'")]
+)
 async def test_without_a_command_it_is_2(arguments: list[str], says: str) -> None:
     end = await run(*arguments)
     assert (end.code, end.stdout) == (2, "")

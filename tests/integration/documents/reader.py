@@ -1,9 +1,10 @@
 """A reader who does what a page says, from top to bottom, in an empty folder.
 
-Python is typed into one prompt a page; a block that begins with a comment of a file's name alone is saved as that file;
-commands go to bash. ``tailrace replica`` and ``tailrace serve`` stay until the page ends. Three things are other than
-on the page, and translated in both directions: ports (each server takes a free one), the pace of the replica, and the
-origins that stand for a reader's own site.
+Python is typed into one prompt a page; a block that begins with a comment of a file's name alone is
+saved as that file; commands go to bash. ``tailrace replica`` and ``tailrace serve`` stay until the
+page ends. Three things are other than on the page, and translated in both directions: ports (each
+server takes a free one), the pace of the replica, and the origins that stand for a reader's own
+site.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ _LONGEST_COMMAND = 30.0  # seconds
 
 
 class Reader:
-    """`origins`: the page's URLs of sites, and where they are here; `ports`: its ports on loopback, likewise."""
+    """`origins`: the page's URLs of sites, and where they are here; `ports`: its ports on loopback,
+    likewise.
+    """
 
     def __init__(self, folder: Path, origins: Mapping[str, str], ports: Mapping[str, str]) -> None:
         self._folder = folder
@@ -63,7 +66,10 @@ class Reader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._names.clear()
         self._stack.close()
@@ -101,11 +107,13 @@ class Reader:
         ours = block.language in PYTHON or block.language == "toml"
         file.write_text(self._here(block.place, block.text) if ours else block.text, "utf-8")
 
-    # -- Python --------------------------------------------------------------------------------------------------------
+    # -- Python ------------------------------------------------------------------------------------
 
     def _python(self, block: Block) -> str:
         source = "\n" * block.line + self._here(block.place, block.text)
-        code = compile(source, block.page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        code = compile(
+            source, block.page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+        )
         printed = io.StringIO()
         with redirect_stdout(printed):
             if code.co_flags & inspect.CO_COROUTINE:
@@ -114,7 +122,7 @@ class Reader:
                 exec(code, self._names)  # noqa: S102
         return printed.getvalue()
 
-    # -- commands ------------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def _shell(self, block: Block) -> None:
         for command, shown in _commands(block):
@@ -164,10 +172,12 @@ class Reader:
             self._answering.add(port)
         return seen
 
-    # -- here and on the page ------------------------------------------------------------------------------------------
+    # -- here and on the page ----------------------------------------------------------------------
 
     def _here(self, place: str, text: str) -> str:
-        """The text with addresses of this run; one that nobody here answers for is a mistake of the page."""
+        """The text with addresses of this run; one that nobody here answers for is a mistake of the
+        page.
+        """
         for origin in sorted(self._origins, key=len, reverse=True):
             text = text.replace(origin, self._origins[origin])
         here = _LOOPBACK.sub(lambda found: self._ports.get(found[0], found[0]), text)
@@ -184,9 +194,15 @@ class Reader:
 
 
 def matches(shown: str, seen: str) -> bool:
-    """Whether that is what is shown: ``…`` is any text within a line, on a line of its own any lines."""
+    """Whether that is what is shown:
+
+    ``…`` is any text within a line, on a line of its own any lines.
+    """
     lines = [_line(line) for line in _trimmed(shown)]
-    return re.fullmatch("".join(lines), "".join(f"{_settled(line)}\n" for line in _trimmed(seen))) is not None
+    return (
+        re.fullmatch("".join(lines), "".join(f"{_settled(line)}\n" for line in _trimmed(seen)))
+        is not None
+    )
 
 
 def _line(line: str) -> str:
@@ -205,7 +221,9 @@ def _settled(line: str) -> str:
 
 
 def _commands(block: Block) -> Iterator[tuple[str, str]]:
-    """Each command with the output shown after it; in a block that shows no prompt every line is a command."""
+    """Each command with the output shown after it; in a block that shows no prompt every line is a
+    command.
+    """
     if block.language != "console":
         for line in re.split(r"(?<!\\)\n", block.text):
             if line.strip() and not line.startswith("#"):
@@ -218,10 +236,14 @@ def _commands(block: Block) -> Iterator[tuple[str, str]]:
 
 def _environment(folder: Path) -> dict[str, str]:
     """A new user's: nothing of ours is set, and ``tailrace`` and ``python`` are those of this run."""
-    kept = {name: value for name, value in os.environ.items() if name in ("LANG", "LC_ALL", "PYTHONPATH", "TMPDIR")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("LANG", "LC_ALL", "PYTHONPATH", "TMPDIR")
+    }
     programs = folder / ".bin"
     programs.mkdir()
-    for name, arguments in (("python", ""), ("tailrace", " -m tailrace.cli"), ("pytest", " -m pytest")):
+    for name, arguments in (("python", ""), ("tailrace", " -m tailrace"), ("pytest", " -m pytest")):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable}{arguments} "$@"\n')
         program.chmod(0o700)

@@ -10,7 +10,7 @@ import pytest
 from blocks import PAGES, ROOT, Block, blocks_of, name_of
 from reader import REPLICA_PORT, Reader, matches
 
-from tailrace.blocking import LoopThread
+from tailrace._streams.loop_thread import LoopThread
 from tailrace.replica import Replica
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ NOT_RUN = [
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
     ("docs/tutorial.md", "asks a package index"),
 ]
-for_a_unix_shell = pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a Unix shell")
+for_a_unix_shell = pytest.mark.skipif(
+    sys.platform == "win32", reason="the pages' commands are for a Unix shell"
+)
 RUN = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
 
 
@@ -82,7 +84,9 @@ def test_the_newest_figures_are_the_ones_shown() -> None:
 def test_what_has_a_prompt_is_a_console() -> None:
     for page in PAGES:
         for block in blocks_of(page):
-            assert block.language == "console" or not re.search(r"^\$ ", block.text, re.MULTILINE), block.place
+            assert block.language == "console" or not re.search(
+                r"^\$ ", block.text, re.MULTILINE
+            ), block.place
 
 
 def test_what_is_seen_is_compared_with_what_is_shown() -> None:

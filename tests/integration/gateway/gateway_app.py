@@ -1,4 +1,6 @@
-"""A gateway on a real socket, in front of the replica's sites or of one written by hand, and clients of it."""
+"""A gateway on a real socket, in front of the replica's sites or of one written by hand, and
+clients of it.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from tailrace import SSEDecoder
-from tailrace.gateway import server
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.settings import Settings
+from tailrace._calls.token_cache import TokenCache
+from tailrace.gateway import _server as server
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._settings import Settings
 from tailrace.providers import (
     ChatgptDemoProvider,
     GeminiProChatProvider,
     OpenAIProvider,
     WordPressChatProvider,
 )
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from tailrace.gateway.context import Context
+    from tailrace.gateway._context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
 
@@ -45,10 +47,16 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(providers: Sequence[type[ChatProvider]], **settings: Any) -> AsyncIterator[Gateway]:
-    """The whole gateway over `providers`, without keys; what is under way at the end is cut at once."""
+async def serving(
+    providers: Sequence[type[ChatProvider]], **settings: Any
+) -> AsyncIterator[Gateway]:
+    """The whole gateway over `providers`, without keys; what is under way at the end is cut at
+    once.
+    """
     sockets = server.open_sockets("127.0.0.1", 0)
-    gateway = server.Gateway(Settings(**{"grace": 0.0, **settings}), Catalogue(providers, created=CREATED))
+    gateway = server.Gateway(
+        Settings(**{"grace": 0.0, **settings}), Catalogue(providers, created=CREATED)
+    )
     await gateway.start(sockets)
     try:
         yield Gateway(server.base_urls(sockets)[0], gateway.context)
@@ -89,7 +97,9 @@ def asking(text: str, model: str = "shop/default", **more: Any) -> dict[str, Any
 
 
 @asynccontextmanager
-async def posting(gateway: Gateway, body: Any, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+async def posting(
+    gateway: Gateway, body: Any, **more: Any
+) -> AsyncIterator[aiohttp.ClientResponse]:
     """A completion asked for, by a client of aiohttp's own."""
     async with (
         aiohttp.ClientSession() as session,
@@ -107,7 +117,9 @@ async def events(reply: aiohttp.ClientResponse) -> list[Any]:
 
 
 def content(chunks: list[Any]) -> str:
-    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+    return "".join(
+        choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]
+    )
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -1,4 +1,6 @@
-"""The whole gateway on a real socket, in front of the replica or of a site held by hand, and raw HTTP to ask it."""
+"""The whole gateway on a real socket, in front of the replica or of a site held by hand, and raw
+HTTP to ask it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from gateway_app import made
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.keys import Key
-from tailrace.gateway.server import Gateway, base_urls, open_sockets
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._door.keys import Key
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, base_urls, open_sockets
+from tailrace.gateway._settings import Settings
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -198,8 +200,14 @@ def get(path: str, *lines: str, host: str = "127.0.0.1") -> bytes:
 
 
 def post(
-    body: object = None, *lines: str, path: str = "/v1/chat/completions", content_type: str = "application/json"
+    body: object = None,
+    *lines: str,
+    path: str = "/v1/chat/completions",
+    content_type: str = "application/json",
 ) -> bytes:
     """A POST of JSON, or of bytes as they are."""
     sent = body if isinstance(body, bytes) else json.dumps(BODY if body is None else body).encode()
-    return head("POST", path, f"Content-Type: {content_type}", f"Content-Length: {len(sent)}", *lines) + sent
+    return (
+        head("POST", path, f"Content-Type: {content_type}", f"Content-Length: {len(sent)}", *lines)
+        + sent
+    )

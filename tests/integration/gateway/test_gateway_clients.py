@@ -13,8 +13,8 @@ import pytest
 from gateway_app import Gateway, asking, outcomes, replicas_sites, serving, until
 from openai.types.chat import completion_create_params
 
-from tailrace.gateway.keys import Key
-from tailrace.gateway.wire import FIELDS
+from tailrace.gateway._door.keys import Key
+from tailrace.gateway._openai.schema import FIELDS
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def answer() -> str:
     return await builtin_answer(Question("any", "Hello"))
 
 
-# -- openai ------------------------------------------------------------------------------------------------------------
+# -- openai ----------------------------------------------------------------------------------------
 
 
 def test_every_parameter_of_the_client_stands_in_the_table() -> None:
@@ -70,7 +70,10 @@ async def test_openai_streams(client: openai.AsyncOpenAI, model: str) -> None:
         model=model, messages=HELLO, stream=True, stream_options={"include_usage": True}
     )
     chunks = [chunk async for chunk in stream]
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == await answer()
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        == await answer()
+    )
     assert chunks[0].choices[0].delta.role == "assistant"
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].choices == []
@@ -98,7 +101,9 @@ async def test_openais_own_gathering_of_a_stream(client: openai.AsyncOpenAI) -> 
 async def test_openai_without_asyncio(gateway: Gateway) -> None:
     def ask() -> tuple[str, str | None]:
         with openai.OpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as client:
-            stream = client.chat.completions.create(model="shop/default", messages=HELLO, stream=True)
+            stream = client.chat.completions.create(
+                model="shop/default", messages=HELLO, stream=True
+            )
             streamed = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
             whole = client.chat.completions.create(model="shop/default", messages=HELLO)
             return streamed, whole.choices[0].message.content
@@ -107,7 +112,9 @@ async def test_openai_without_asyncio(gateway: Gateway) -> None:
 
 
 async def test_openai_stops_where_it_is_told(client: openai.AsyncOpenAI) -> None:
-    completion = await client.chat.completions.create(model="gem/default", messages=HELLO, stop=["earlier", "zz"])
+    completion = await client.chat.completions.create(
+        model="gem/default", messages=HELLO, stop=["earlier", "zz"]
+    )
     assert completion.choices[0].message.content == "You asked: “Hello” (0 "
 
 
@@ -135,9 +142,14 @@ REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ask", "kind", "code"), REFUSALS, ids=[str(number) for number in range(len(REFUSALS))])
+@pytest.mark.parametrize(
+    ("ask", "kind", "code"), REFUSALS, ids=[str(number) for number in range(len(REFUSALS))]
+)
 async def test_openai_is_told_what_is_wrong(
-    client: openai.AsyncOpenAI, ask: Callable[..., Any], kind: type[openai.APIStatusError], code: str | None
+    client: openai.AsyncOpenAI,
+    ask: Callable[..., Any],
+    kind: type[openai.APIStatusError],
+    code: str | None,
 ) -> None:
     with pytest.raises(kind) as caught:
         await ask(client)
@@ -183,7 +195,9 @@ async def test_openai_waits_as_long_as_it_is_told(client: openai.AsyncOpenAI) ->
 
 
 @pytest.mark.parametrize("marker", ["midfail", "cut"])
-async def test_openai_is_told_of_a_failure_in_the_middle(client: openai.AsyncOpenAI, marker: str) -> None:
+async def test_openai_is_told_of_a_failure_in_the_middle(
+    client: openai.AsyncOpenAI, marker: str
+) -> None:
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     stream = await client.chat.completions.create(model="open/mini", messages=messages, stream=True)
     chunks = aiter(stream)
@@ -200,15 +214,21 @@ async def test_openai_that_runs_out_of_time_leaves(
 ) -> None:
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(openai.APITimeoutError):
-        await client.with_options(timeout=0.3).chat.completions.create(model="open/mini", messages=messages)
+        await client.with_options(timeout=0.3).chat.completions.create(
+            model="open/mini", messages=messages
+        )
     async with asyncio.timeout(1):
         await replica.exchanges.settled()
     await until(lambda: outcomes(gateway) == {"left": 1})
 
 
-async def test_openai_that_leaves_a_stream(client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica) -> None:
+async def test_openai_that_leaves_a_stream(
+    client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica
+) -> None:
     messages: list[Any] = [{"role": "user", "content": "[[stall]]"}]
-    async with await client.chat.completions.create(model="shop/default", messages=messages, stream=True) as stream:
+    async with await client.chat.completions.create(
+        model="shop/default", messages=messages, stream=True
+    ) as stream:
         async for _ in stream:
             break
     async with asyncio.timeout(1):
@@ -216,7 +236,7 @@ async def test_openai_that_leaves_a_stream(client: openai.AsyncOpenAI, gateway: 
     await until(lambda: outcomes(gateway) == {"left": 1})
 
 
-# -- curl --------------------------------------------------------------------------------------------------------------
+# -- curl ------------------------------------------------------------------------------------------
 
 
 async def ran(*command: str, **variables: str) -> tuple[int, str, str]:
@@ -239,12 +259,30 @@ def curl(gateway: Gateway) -> tuple[str, ...]:
     program = shutil.which("curl")
     assert program is not None, "curl is not on this machine"
     authorization = f"Authorization: Bearer {KEY}"
-    return (program, "-sSN", "--noproxy", "*", "-H", authorization, "--max-time", "20", f"{gateway.base_url}/models")
+    return (
+        program,
+        "-sSN",
+        "--noproxy",
+        "*",
+        "-H",
+        authorization,
+        "--max-time",
+        "20",
+        f"{gateway.base_url}/models",
+    )
 
 
 def completing(curl: tuple[str, ...], body: dict[str, Any], *options: str) -> tuple[str, ...]:
     url = curl[-1].replace("/models", "/chat/completions")
-    return (*curl[:-1], *options, "-H", "Content-Type: application/json", "-d", json.dumps(body), url)
+    return (
+        *curl[:-1],
+        *options,
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        json.dumps(body),
+        url,
+    )
 
 
 async def test_curl(curl: tuple[str, ...]) -> None:
@@ -252,7 +290,10 @@ async def test_curl(curl: tuple[str, ...]) -> None:
     *events, end, rest = output.split("\n\n")
     assert (code, end, rest) == (0, "data: [DONE]", "")
     chunks = [json.loads(event.removeprefix("data: ")) for event in events]
-    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == await answer()
+    assert (
+        "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+        == await answer()
+    )
     _, output, _ = await ran(*completing(curl, asking("Hello")))
     assert json.loads(output)["choices"][0]["message"]["content"] == await answer()
     _, output, _ = await ran(*curl)
@@ -263,6 +304,8 @@ async def test_curl_over_http_1_0_and_with_a_form(curl: tuple[str, ...]) -> None
     code, output, _ = await ran(*completing(curl, asking("Hello", stream=True), "--http1.0"))
     assert (code, output.endswith("data: [DONE]\n\n")) == (0, True)
     url = curl[-1].replace("/models", "/chat/completions")
-    code, output, _ = await ran(*curl[:-1], "-w", "%{http_code}", "-d", json.dumps(asking("Hello")), url)
+    code, output, _ = await ran(
+        *curl[:-1], "-w", "%{http_code}", "-d", json.dumps(asking("Hello")), url
+    )
     assert (code, output[-3:]) == (0, "415")
     assert "Content-Type: application/json" in output

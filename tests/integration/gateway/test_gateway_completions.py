@@ -1,4 +1,6 @@
-"""Chat completions over real sockets, in front of the replica: what is streamed, what is whole, what is refused."""
+"""Chat completions over real sockets, in front of the replica: what is streamed, what is whole,
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from tailrace.replica import Question, Replica, builtin_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-MODELS = ["shop/default", "whole/default", "kit/default", "gem/default", "demo/default", "open/mini", "any/gpt-4o"]
+MODELS = [
+    "shop/default",
+    "whole/default",
+    "kit/default",
+    "gem/default",
+    "demo/default",
+    "open/mini",
+    "any/gpt-4o",
+]
 
 
 @pytest.fixture
@@ -59,17 +69,23 @@ async def test_a_whole_answer_is_as_openai_sends_it(gateway: Gateway, model: str
     assert body["object"] == "chat.completion"
     assert body["model"] == model
     (choice,) = body["choices"]
-    assert choice["message"] == {"role": "assistant", "content": await answer("Hello"), "refusal": None}
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": await answer("Hello"),
+        "refusal": None,
+    }
     assert (choice["index"], choice["finish_reason"], choice["logprobs"]) == (0, "stop", None)
     usage = body["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert body["usage_estimated"] is not model.startswith(("open/", "any/"))
 
 
-# -- usage -------------------------------------------------------------------------------------------------------------
+# -- usage -----------------------------------------------------------------------------------------
 
 
-async def test_a_usage_chunk_stands_before_the_sentinel_and_has_no_choices(gateway: Gateway) -> None:
+async def test_a_usage_chunk_stands_before_the_sentinel_and_has_no_choices(
+    gateway: Gateway,
+) -> None:
     body = asking("Hello", "open/mini", stream=True, stream_options={"include_usage": True})
     async with posting(gateway, body) as reply:
         *chunks, usage, end = await events(reply)
@@ -99,14 +115,26 @@ async def test_without_being_asked_no_chunk_speaks_of_usage(gateway: Gateway) ->
     assert not any("usage" in chunk for chunk in chunks)
 
 
-# -- what is asked -----------------------------------------------------------------------------------------------------
+# -- what is asked ---------------------------------------------------------------------------------
 
 
 async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_none(
     gateway: Gateway, replica: Replica
 ) -> None:
-    body = asking("Hello", "open/mini", temperature=0.5, max_tokens=3, stop="zz", user="u", metadata={"url": "x"})
-    async with posting(gateway, body, headers={"X-Forwarded-Host": "h", "Cookie": "a=b", "Authorization": "Bearer k"}):
+    body = asking(
+        "Hello",
+        "open/mini",
+        temperature=0.5,
+        max_tokens=3,
+        stop="zz",
+        user="u",
+        metadata={"url": "x"},
+    )
+    async with posting(
+        gateway,
+        body,
+        headers={"X-Forwarded-Host": "h", "Cookie": "a=b", "Authorization": "Bearer k"},
+    ):
         pass
     seen = replica.exchanges[-1]
     assert seen.json == {
@@ -121,13 +149,17 @@ async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_non
     assert not {"Cookie", "Authorization", "X-Forwarded-Host"} & set(seen.headers)
 
 
-@pytest.mark.parametrize("name", ["url", "base_url", "proxy", "headers", "cookies", "provider", "transport", "api_key"])
+@pytest.mark.parametrize(
+    "name", ["url", "base_url", "proxy", "headers", "cookies", "provider", "transport", "api_key"]
+)
 async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
     gateway: Gateway, replica: Replica, name: str
 ) -> None:
     before = len(replica.exchanges)
     for model in ("shop/default", "open/mini"):
-        async with posting(gateway, asking("Hello", model, **{name: replica.url("geminiprochat")})) as reply:
+        async with posting(
+            gateway, asking("Hello", model, **{name: replica.url("geminiprochat")})
+        ) as reply:
             assert reply.status == 400
             assert (await reply.json())["error"]["param"] == name
     assert len(replica.exchanges) == before
@@ -155,15 +187,21 @@ async def test_a_conversation_reaches_the_site(gateway: Gateway) -> None:
     assert text.startswith("You asked: “Three” (2 earlier turns).")
 
 
-# -- stop --------------------------------------------------------------------------------------------------------------
+# -- stop ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", ["shop/default", "whole/default", "open/mini"])
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("stop", ["page | shows", ["never there", "earlier turns", " turns"], "You"])
-async def test_stop_over_the_borders_of_deltas(gateway: Gateway, model: str, stream: bool, stop: Any) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    "stop", ["page | shows", ["never there", "earlier turns", " turns"], "You"]
+)
+async def test_stop_over_the_borders_of_deltas(
+    gateway: Gateway, model: str, stream: bool, stop: Any
+) -> None:
     whole = await answer("page | shows")
-    places = [at for each in ([stop] if isinstance(stop, str) else stop) if (at := whole.find(each)) >= 0]
+    places = [
+        at for each in ([stop] if isinstance(stop, str) else stop) if (at := whole.find(each)) >= 0
+    ]
     async with posting(gateway, asking("page | shows", model, stream=stream, stop=stop)) as reply:
         if stream:
             *chunks, end = await events(reply)
@@ -177,7 +215,9 @@ async def test_stop_over_the_borders_of_deltas(gateway: Gateway, model: str, str
 
 
 async def test_a_stop_that_never_comes_changes_nothing(gateway: Gateway) -> None:
-    async with posting(gateway, asking("Hello", "open/mini", stream=True, stop=["👋👋", "\x00"])) as reply:
+    async with posting(
+        gateway, asking("Hello", "open/mini", stream=True, stop=["👋👋", "\x00"])
+    ) as reply:
         *chunks, end = await events(reply)
     assert (content(chunks), end) == (await answer("Hello"), "[DONE]")
 
@@ -186,7 +226,9 @@ async def test_text_held_back_for_a_stop_comes_before_a_failure(gateway: Gateway
     async with posting(gateway, asking("[[midfail]]", "open/mini", stream=True)) as reply:
         *chunks, _ = await events(reply)
     text = content(chunks)
-    async with posting(gateway, asking("[[midfail]]", "open/mini", stream=True, stop=text[-3:] + "\x00")) as reply:
+    async with posting(
+        gateway, asking("[[midfail]]", "open/mini", stream=True, stop=text[-3:] + "\x00")
+    ) as reply:
         *chunks, failure = await events(reply)
     assert content(chunks) == text
     assert failure["error"]["type"] == "upstream_error"

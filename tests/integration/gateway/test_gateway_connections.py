@@ -1,4 +1,6 @@
-"""Connections as slow, idle or many as they can be: each is ended in its time, and told why where it has asked."""
+"""Connections as slow, idle or many as they can be: each is ended in its time, and told why where
+it has asked.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"G", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"GET /health HTTP/1.1\r\nX: "]
+    "sent",
+    [b"", b"G", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"GET /health HTTP/1.1\r\nX: "],
 )
 async def test_a_head_that_stands_still_is_ended(site: HeldSite, sent: bytes) -> None:
     async with gateway_of([site.provider()], header_timeout=SHORT, idle_timeout=LONG) as served:
@@ -53,7 +56,11 @@ async def test_a_head_that_stands_still_is_ended(site: HeldSite, sent: bytes) ->
         begun = seconds()
         writer.write(sent)
         answer = await read_answer(reader)
-        assert (answer.status, answer.error["code"], answer.headers["connection"]) == (408, "header_timeout", "close")
+        assert (answer.status, answer.error["code"], answer.headers["connection"]) == (
+            408,
+            "header_timeout",
+            "close",
+        )
         assert await reader.read() == b""
         assert SHORT * 0.9 <= seconds() - begun < SHORT + 5
         writer.close()
@@ -115,7 +122,9 @@ async def test_an_idle_connection_is_closed(site: HeldSite) -> None:
 
 
 async def test_a_stream_is_neither_slow_nor_idle(site: HeldSite) -> None:
-    async with gateway_of([site.provider()], header_timeout=SHORT, idle_timeout=SHORT, body_timeout=SHORT) as served:
+    async with gateway_of(
+        [site.provider()], header_timeout=SHORT, idle_timeout=SHORT, body_timeout=SHORT
+    ) as served:
         reader, writer = await connect(served)
         writer.write(post())
         status, _ = await read_head(reader)
@@ -130,7 +139,8 @@ async def test_a_stream_is_neither_slow_nor_idle(site: HeldSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "begin"), [("Transfer-Encoding: chunked", b"1\r\n{\r\n"), ("Content-Length: 1000", b"{")]
+    ("length", "begin"),
+    [("Transfer-Encoding: chunked", b"1\r\n{\r\n"), ("Content-Length: 1000", b"{")],
 )
 async def test_a_body_that_drips_is_ended(site: HeldSite, length: str, begin: bytes) -> None:
     async with gateway_of([site.provider()], body_timeout=SHORT) as served:
@@ -193,7 +203,8 @@ async def test_a_client_that_does_not_read_is_ended(site: HeldSite) -> None:
 
 async def test_a_client_that_reads_slowly_is_no_slow_head(site: HeldSite) -> None:
     """What it asks next waits in line while a reply is being taken, and gets no 408."""
-    count = 55  # of 100 KB each: the kernel holds some 40, and the rest are few enough for one more to be read
+    # of 100 KB each: the kernel holds some 40, and the rest are few enough for one more to be read
+    count = 55
     request = get("/static/page.js")
     async with gateway_of([site.provider()], header_timeout=SHORT, send_timeout=LONG) as served:
         reader, writer = await connect(served)

@@ -1,4 +1,6 @@
-"""Failures before the first delta have a status, those after it are the stream's last event; none is silent."""
+"""Failures before the first delta have a status, those after it are the stream's last event; none
+is silent.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta
-from gateway_app import Gateway, asking, content, events, made, outcomes, posting, replicas_sites, serving
+from gateway_app import (
+    Gateway,
+    asking,
+    content,
+    events,
+    made,
+    outcomes,
+    posting,
+    replicas_sites,
+    serving,
+)
 from yarl import URL
 
 from tailrace.providers import OpenAIProvider, WordPressChatProvider
@@ -31,7 +43,7 @@ async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
         yield running
 
 
-# -- before the first delta --------------------------------------------------------------------------------------------
+# -- before the first delta ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -80,7 +92,10 @@ async def test_a_site_that_is_silent_is_a_504(replica: Replica, *, stream: bool)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_site_that_is_not_there_is_a_502(unused_tcp_port: int, *, stream: bool) -> None:
     absent = made("absent", OpenAIProvider, f"http://127.0.0.1:{unused_tcp_port}/v1")
-    async with serving([absent]) as gateway, posting(gateway, asking("x", "absent/m", stream=stream)) as reply:
+    async with (
+        serving([absent]) as gateway,
+        posting(gateway, asking("x", "absent/m", stream=stream)) as reply,
+    ):
         assert reply.status == 502
         assert (await reply.json())["error"]["code"] == "connection_failed"
 
@@ -88,9 +103,14 @@ async def test_a_site_that_is_not_there_is_a_502(unused_tcp_port: int, *, stream
 @pytest.mark.parametrize(("page", "code"), [("no-chat", "no_token"), ("stream", "challenge")])
 async def test_a_page_without_a_chat(replica: Replica, page: str, code: str) -> None:
     site = made(
-        "site", WordPressChatProvider, replica.page("ai-power", page, *(["challenge"] if code == "challenge" else []))
+        "site",
+        WordPressChatProvider,
+        replica.page("ai-power", page, *(["challenge"] if code == "challenge" else [])),
     )
-    async with serving([site]) as gateway, posting(gateway, asking("x", "site/default", stream=True)) as reply:
+    async with (
+        serving([site]) as gateway,
+        posting(gateway, asking("x", "site/default", stream=True)) as reply,
+    ):
         assert reply.status == (503 if code == "challenge" else 502)
         assert (await reply.json())["error"]["code"] == code
         assert reply.headers["x-should-retry"] == "false"
@@ -112,11 +132,12 @@ async def test_a_stream_without_its_sentinel_is_whole_all_the_same(gateway: Gate
     assert outcomes(gateway) == {"stopped": 1}
 
 
-# -- after it ----------------------------------------------------------------------------------------------------------
+# -- after it --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("marker", "code", "outcome"), [("midfail", "upstream", "failed"), ("cut", "truncated", "truncated")]
+    ("marker", "code", "outcome"),
+    [("midfail", "upstream", "failed"), ("cut", "truncated", "truncated")],
 )
 async def test_a_failure_in_the_middle_is_the_last_event(
     gateway: Gateway, marker: str, code: str, outcome: str
@@ -175,7 +196,9 @@ async def test_what_a_site_says_stays_in_its_string() -> None:
         await line.begin(SSE)
         said = {"choices": [{"delta": {"content": HOSTILE}}]}
         failed = {"error": {"message": HOSTILE, "code": HOSTILE}}
-        await line.chunks([f"data: {json.dumps(each)}\n\n".encode() for each in (said, said, failed)])
+        await line.chunks(
+            [f"data: {json.dumps(each)}\n\n".encode() for each in (said, said, failed)]
+        )
         await line.end()
 
     async with (
@@ -193,7 +216,7 @@ async def test_what_a_site_says_stays_in_its_string() -> None:
     assert "<" not in text
 
 
-# -- what reaches no site ----------------------------------------------------------------------------------------------
+# -- what reaches no site --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", ["nowhere/x", "", "shop", "http://127.0.0.1:9/"])
@@ -211,12 +234,18 @@ async def test_messages_without_text(gateway: Gateway, replica: Replica) -> None
     assert len(replica.exchanges) == 0
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_a_body_that_a_page_of_elsewhere_could_send_unasked(gateway: Gateway, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
+async def test_a_body_that_a_page_of_elsewhere_could_send_unasked(
+    gateway: Gateway, kind: str
+) -> None:
     body = json.dumps(asking("x")).encode()
     async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
         headers = {"Content-Type": kind} if kind else {}
-        async with session.post(f"{gateway.base_url}/chat/completions", data=body, headers=headers) as reply:
+        async with session.post(
+            f"{gateway.base_url}/chat/completions", data=body, headers=headers
+        ) as reply:
             assert reply.status == 415
             assert "application/json" in (await reply.json())["error"]["message"]
 
@@ -224,12 +253,16 @@ async def test_a_body_that_a_page_of_elsewhere_could_send_unasked(gateway: Gatew
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_body_that_is_too_large(replica: Replica, *, compressed: bool) -> None:
     body = json.dumps(asking("x" * 100_000)).encode()
-    headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if compressed else {})
+    headers = {"Content-Type": "application/json"} | (
+        {"Content-Encoding": "gzip"} if compressed else {}
+    )
     async with (
         serving(replicas_sites(replica), max_body_bytes=50_000) as gateway,
         aiohttp.ClientSession() as session,
         session.post(
-            f"{gateway.base_url}/chat/completions", data=gzip.compress(body) if compressed else body, headers=headers
+            f"{gateway.base_url}/chat/completions",
+            data=gzip.compress(body) if compressed else body,
+            headers=headers,
         ) as reply,
     ):
         assert reply.status == 413
@@ -240,7 +273,9 @@ async def test_a_body_that_is_not_what_it_says(gateway: Gateway) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{gateway.base_url}/chat/completions", data=b"no gzip at all", headers=headers) as reply,
+        session.post(
+            f"{gateway.base_url}/chat/completions", data=b"no gzip at all", headers=headers
+        ) as reply,
     ):
         assert reply.status == 400
 
@@ -250,17 +285,32 @@ async def test_models(gateway: Gateway) -> None:
         async with session.get(f"{gateway.base_url}/models") as reply:
             body = await reply.json()
         assert body["object"] == "list"
-        assert [model["id"] for model in body["data"]] == [model.id for model in gateway.context.catalogue.models]
+        assert [model["id"] for model in body["data"]] == [
+            model.id for model in gateway.context.catalogue.models
+        ]
         for card in body["data"]:
-            assert card == {"id": card["id"], "created": 1_700_000_000, "owned_by": card["id"].split("/")[0]} | {
-                "object": "model"
-            }
-            for written in (card["id"], card["id"].replace("/", "%2F"), card["id"].replace("/", "%2f")):
-                async with session.get(URL(f"{gateway.base_url}/models/{written}", encoded=True)) as reply:
+            assert card == {
+                "id": card["id"],
+                "created": 1_700_000_000,
+                "owned_by": card["id"].split("/")[0],
+            } | {"object": "model"}
+            for written in (
+                card["id"],
+                card["id"].replace("/", "%2F"),
+                card["id"].replace("/", "%2f"),
+            ):
+                async with session.get(
+                    URL(f"{gateway.base_url}/models/{written}", encoded=True)
+                ) as reply:
                     assert await reply.json() == card
         for unknown in ("nowhere", "nowhere/x", "nowhere%2Fx", "%00", "shop"):
-            async with session.get(URL(f"{gateway.base_url}/models/{unknown}", encoded=True)) as reply:
-                assert (reply.status, (await reply.json())["error"]["code"]) == (404, "model_not_found")
+            async with session.get(
+                URL(f"{gateway.base_url}/models/{unknown}", encoded=True)
+            ) as reply:
+                assert (reply.status, (await reply.json())["error"]["code"]) == (
+                    404,
+                    "model_not_found",
+                )
 
 
 @pytest.mark.parametrize(
@@ -278,7 +328,9 @@ async def test_models(gateway: Gateway) -> None:
         ("GET", "/../etc/passwd", 404, None),
     ],
 )
-async def test_everything_else(gateway: Gateway, method: str, path: str, status: int, allow: str | None) -> None:
+async def test_everything_else(
+    gateway: Gateway, method: str, path: str, status: int, allow: str | None
+) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.request(method, URL(f"{gateway.base_url}{path}", encoded=True)) as reply,

@@ -1,4 +1,6 @@
-"""What is to be seen of a gateway: /metrics, /live, its logs and its traces; and what is never in them."""
+"""What is to be seen of a gateway: /metrics, /live, its logs and its traces; and what is never in
+them.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
-from tailrace.gateway.histogram import FIRST_TOKEN_BOUNDS
-from tailrace.gateway.logs import JsonFormatter
+from tailrace.gateway._figures.histogram import FIRST_TOKEN_BOUNDS
+from tailrace.gateway._logs import JsonFormatter
 from tailrace.providers import OpenAIProvider
-from tailrace.sites.verdicts import Verdict, store_verdict
+from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -92,11 +96,15 @@ async def test_metrics_have_the_fields_usual_names(site: HeldSite) -> None:
         assert found[f"{name}_count", model] == 3
         assert found[f"{name}_bucket", tuple(sorted({**LABELS, "le": "+Inf"}.items()))] == 3
     buckets = {
-        dict(labels)["le"] for name, labels in found if name == "gen_ai_server_time_to_first_token_seconds_bucket"
+        dict(labels)["le"]
+        for name, labels in found
+        if name == "gen_ai_server_time_to_first_token_seconds_bucket"
     }
     assert {float(each) for each in buckets} == {*FIRST_TOKEN_BOUNDS, float("inf")}
     assert found["gen_ai_server_time_to_first_token_seconds_sum", model] > 0
-    assert 0 <= found["gen_ai_client_operation_time_per_output_chunk_seconds_count", model] <= 3  # reads, not deltas
+    assert (
+        0 <= found["gen_ai_client_operation_time_per_output_chunk_seconds_count", model] <= 3
+    )  # reads, not deltas
     assert found["tailrace_streams_begun_total", model] == 3
     assert found["tailrace_streams_ended_total", (*model, ("outcome", "done"))] == 3
     assert found["tailrace_streams_open", model] == 0
@@ -115,7 +123,9 @@ async def test_metrics_have_the_fields_usual_names(site: HeldSite) -> None:
 async def test_metrics_speak_openmetrics(site: HeldSite) -> None:
     async with gateway_of([site.provider()]) as served:
         await ask(served.port, post())
-        answer = await ask(served.port, get("/metrics", "Accept: application/openmetrics-text; version=1.0.0"))
+        answer = await ask(
+            served.port, get("/metrics", "Accept: application/openmetrics-text; version=1.0.0")
+        )
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     found = openmetrics_families(answer.body.decode())  # type: ignore[no-untyped-call] # theirs has no types
     families = {family.name: family for family in found}
@@ -127,7 +137,9 @@ async def test_refusals_are_counted_and_nothing_a_client_makes_up(site: HeldSite
         for number in range(20):
             await ask(served.port, get(f"/made-up-{number}", AUTHORIZED))
             await ask(served.port, get(f"/v1/made-up-{number}"))
-            await ask(served.port, post({"model": f"held/made-up-{number}", "messages": []}, AUTHORIZED))
+            await ask(
+                served.port, post({"model": f"held/made-up-{number}", "messages": []}, AUTHORIZED)
+            )
         answer = await ask(served.port, get("/metrics", AUTHORIZED))
     text = answer.body.decode()
     assert "made-up" not in text
@@ -139,7 +151,9 @@ async def test_refusals_are_counted_and_nothing_a_client_makes_up(site: HeldSite
 async def test_live_says_what_the_page_shows(site: HeldSite, tmp_path: Path) -> None:
     provider = site.provider()
     store_verdict(Verdict(site="held", url=provider.url, failed="widget", at=1234.5), tmp_path)
-    other = type("other", (OpenAIProvider,), {"url": site.url, "__module__": __name__, "models": ["x"]})
+    other = type(
+        "other", (OpenAIProvider,), {"url": site.url, "__module__": __name__, "models": ["x"]}
+    )
     site.let_go.clear()
     async with gateway_of([provider, other], verdicts_in=tmp_path) as served:
         asking = asyncio.create_task(ask(served.port, post()))
@@ -160,7 +174,17 @@ async def test_live_says_what_the_page_shows(site: HeldSite, tmp_path: Path) -> 
             second = event(await read_chunk(reader))
         writer.close()
     assert set(first) == {
-        *("at", "open_streams", "streams", "deltas", "deltas_per_second", "first_delta", "gap", "errors", "sites"),
+        *(
+            "at",
+            "open_streams",
+            "streams",
+            "deltas",
+            "deltas_per_second",
+            "first_delta",
+            "gap",
+            "errors",
+            "sites",
+        ),
     }
     assert second["at"] > first["at"]
     assert second["deltas"] == 2
@@ -175,7 +199,14 @@ async def test_live_says_what_the_page_shows(site: HeldSite, tmp_path: Path) -> 
             "errors": {},
             "verdict": {"failed": "widget", "at": 1234.5},
         },
-        {"name": "other", "models": ["other/x"], "open": 0, "streams": 0, "errors": {}, "verdict": None},
+        {
+            "name": "other",
+            "models": ["other/x"],
+            "open": 0,
+            "streams": 0,
+            "errors": {},
+            "verdict": None,
+        },
     ]
 
 
@@ -186,7 +217,9 @@ def event(chunk: bytes) -> dict[str, Any]:
     return fields
 
 
-async def test_a_request_is_one_line_without_what_it_said(site: HeldSite, logged: io.StringIO) -> None:
+async def test_a_request_is_one_line_without_what_it_said(
+    site: HeldSite, logged: io.StringIO
+) -> None:
     async with gateway_of([site.provider()], keys=KEYS) as served:
         answer = await ask(served.port, post(None, AUTHORIZED, path="/v1/chat/completions?trace=1"))
     assert answer.status == 200
@@ -215,8 +248,14 @@ async def test_a_request_is_one_line_without_what_it_said(site: HeldSite, logged
     assert not [word for word in NOBODYS if word in logged.getvalue()]
 
 
-async def test_refused_and_failed_requests_are_lines_too(site: HeldSite, logged: io.StringIO) -> None:
-    gone = type("gone", (OpenAIProvider,), {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]})
+async def test_refused_and_failed_requests_are_lines_too(
+    site: HeldSite, logged: io.StringIO
+) -> None:
+    gone = type(
+        "gone",
+        (OpenAIProvider,),
+        {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]},
+    )
     async with gateway_of([site.provider(), gone], keys=KEYS) as served:
         await ask(served.port, get(f"/v1/models?key={SECRET}"))
         await ask(served.port, get(f"/v1/models/{SECRET}", AUTHORIZED))
@@ -230,7 +269,11 @@ async def test_refused_and_failed_requests_are_lines_too(site: HeldSite, logged:
         (401, None),
         (502, "first"),
     ]
-    assert (lines[3]["model"], lines[3]["outcome"], lines[3]["error"]) == ("gone/x", "failed", "network")
+    assert (lines[3]["model"], lines[3]["outcome"], lines[3]["error"]) == (
+        "gone/x",
+        "failed",
+        "network",
+    )
     for word in (*NOBODYS, "wrong-wrong"):
         assert word not in logged.getvalue()
 
@@ -268,11 +311,18 @@ async def test_a_call_is_a_span_of_the_genai_conventions(site: HeldSite) -> None
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    gone = type("gone", (OpenAIProvider,), {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]})
+    gone = type(
+        "gone",
+        (OpenAIProvider,),
+        {"url": "http://127.0.0.1:1/v1", "__module__": __name__, "models": ["x"]},
+    )
     parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with gateway_of([site.provider(), gone], tracer_provider=provider) as served:
         await ask(served.port, post(None, parent))
-        await ask(served.port, post({"model": "gone/x", "messages": [{"role": "user", "content": QUESTION}]}))
+        await ask(
+            served.port,
+            post({"model": "gone/x", "messages": [{"role": "user", "content": QUESTION}]}),
+        )
     good, bad = exporter.get_finished_spans()
     assert (good.name, good.kind) == ("chat gpt-4o", SpanKind.CLIENT)
     attributes = dict(good.attributes or {})
@@ -290,7 +340,10 @@ async def test_a_call_is_a_span_of_the_genai_conventions(site: HeldSite) -> None
     assert good.parent is not None
     assert f"{good.parent.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
     assert good.status.status_code is StatusCode.UNSET
-    assert (bad.status.status_code, (bad.attributes or {})["error.type"]) == (StatusCode.ERROR, "network")
+    assert (bad.status.status_code, (bad.attributes or {})["error.type"]) == (
+        StatusCode.ERROR,
+        "network",
+    )
     assert bad.parent is None
     assert not [word for word in NOBODYS if word in good.to_json() + bad.to_json()]
 
@@ -298,7 +351,9 @@ async def test_a_call_is_a_span_of_the_genai_conventions(site: HeldSite) -> None
 async def test_without_an_sdk_nothing_is_kept(site: HeldSite) -> None:
     async with gateway_of([site.provider()]) as served:
         assert (
-            await ask(served.port, post(None, "traceparent: 00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"))
+            await ask(
+                served.port, post(None, "traceparent: 00-" + "ab" * 16 + "-" + "cd" * 8 + "-01")
+            )
         ).status == 200
         (tracing,) = served.gateway.context.watch._listeners
         assert tracing._spans == {}  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""Every line of the gateway's safety, tried with real sockets: who is refused, with what words, what is not said."""
+"""Every line of the gateway's safety, tried with real sockets: who is refused, with what words,
+what is not said.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ from gateway_frame import (
     until,
 )
 
-from tailrace.gateway.guard import MAX_QUERY_FIELDS
+from tailrace.gateway._door.admission import MAX_QUERY_FIELDS
 from tailrace.providers import WordPressChatProvider
 
 if TYPE_CHECKING:
@@ -59,7 +61,11 @@ async def site() -> AsyncIterator[HeldSite]:
 @pytest.fixture
 async def guarded(site: HeldSite) -> AsyncIterator[Served]:
     """With keys, one opened origin and a small limit for bodies."""
-    options: dict[str, Any] = {"keys": KEYS, "cors_origins": (OPENED,), "allowed_hosts": ("chat.example:8443",)}
+    options: dict[str, Any] = {
+        "keys": KEYS,
+        "cors_origins": (OPENED,),
+        "allowed_hosts": ("chat.example:8443",),
+    }
     async with gateway_of([site.provider()], max_body_bytes=100_000, **options) as served:
         yield served
 
@@ -71,7 +77,7 @@ async def local(site: HeldSite) -> AsyncIterator[Served]:
         yield served
 
 
-# -- keys --------------------------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------
 
 
 REFUSED = [
@@ -90,18 +96,27 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/nothing", "/live", "/metrics", "/nothing", "/v1"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/nothing", "/live", "/metrics", "/nothing", "/v1"]
+)
 async def test_without_a_key_there_is_nothing(guarded: Served, path: str) -> None:
     for authorization in REFUSED:
         answer = await ask(guarded.port, get(path, *([authorization] if authorization else [])))
         assert answer.status in {400, 401}
         if answer.status == 401:
-            assert (answer.headers["www-authenticate"], answer.error["code"]) == ("Bearer", "invalid_api_key")
+            assert (answer.headers["www-authenticate"], answer.error["code"]) == (
+                "Bearer",
+                "invalid_api_key",
+            )
         assert SECRET.encode() not in answer.body
 
 
 async def test_a_key_opens(guarded: Served) -> None:
-    for line in (AUTHORIZED, f"authorization: bearer {OTHER_SECRET}", f"Authorization: Bearer  {SECRET}"):
+    for line in (
+        AUTHORIZED,
+        f"authorization: bearer {OTHER_SECRET}",
+        f"Authorization: Bearer  {SECRET}",
+    ):
         answer = await ask(guarded.port, get("/v1/models", line))
         assert (answer.status, json.loads(answer.body)["object"]) == (200, "list")
 
@@ -134,11 +149,18 @@ async def test_a_query_has_an_end(guarded: Served) -> None:
         assert (await ask(guarded.port, get(f"/v1/models?{query}", AUTHORIZED))).status == status
 
 
-# -- Host and Origin ---------------------------------------------------------------------------------------------------
+# -- Host and Origin -------------------------------------------------------------------------------
 
 
 async def test_its_own_names_are_answered(guarded: Served) -> None:
-    for host in ("127.0.0.1", "localhost", "LocalHost:8780", "127.0.0.1:1", "[::1]:8780", "CHAT.example:8443"):
+    for host in (
+        "127.0.0.1",
+        "localhost",
+        "LocalHost:8780",
+        "127.0.0.1:1",
+        "[::1]:8780",
+        "CHAT.example:8443",
+    ):
         assert (await ask(guarded.port, get("/health", host=host))).status == 200
         assert (await ask(guarded.port, get(f"http://{host}/health", host=host))).status == 200
 
@@ -174,7 +196,9 @@ async def test_two_hosts_and_none_are_no_host(local: Served) -> None:
         assert (await ask(local.port, request)).status in {400, 421}
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/live", "/health", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/chat/completions", "/live", "/health", "/metrics"]
+)
 async def test_pages_of_other_origins_may_not_ask(guarded: Served, path: str) -> None:
     for origin in (
         "https://evil.example",
@@ -190,7 +214,9 @@ async def test_pages_of_other_origins_may_not_ask(guarded: Served, path: str) ->
 
 
 async def test_nor_does_a_preflight_help_them(guarded: Served) -> None:
-    answer = await ask(guarded.port, head("OPTIONS", "/v1/models", "Origin: https://evil.example", PREFLIGHT))
+    answer = await ask(
+        guarded.port, head("OPTIONS", "/v1/models", "Origin: https://evil.example", PREFLIGHT)
+    )
     assert answer.status == 403
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
@@ -202,17 +228,31 @@ async def test_cors_is_closed_unless_opened(local: Served) -> None:
 
 
 async def test_an_opened_origin_may_ask(guarded: Served) -> None:
-    wanted = "Access-Control-Request-Headers: authorization, content-type, x-stainless-os, bad\theader"
-    answer = await ask(guarded.port, head("OPTIONS", "/v1/chat/completions", f"Origin: {OPENED}", PREFLIGHT, wanted))
+    wanted = (
+        "Access-Control-Request-Headers: authorization, content-type, x-stainless-os, bad\theader"
+    )
+    answer = await ask(
+        guarded.port,
+        head("OPTIONS", "/v1/chat/completions", f"Origin: {OPENED}", PREFLIGHT, wanted),
+    )
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == OPENED
     assert answer.headers["access-control-allow-methods"] == "GET, POST"
-    assert answer.headers["access-control-allow-headers"] == "authorization, content-type, x-stainless-os"
+    assert (
+        answer.headers["access-control-allow-headers"]
+        == "authorization, content-type, x-stainless-os"
+    )
     assert "access-control-allow-credentials" not in answer.headers
-    for request in (get("/v1/models", AUTHORIZED, f"Origin: {OPENED}"), post(None, AUTHORIZED, f"Origin: {OPENED}")):
+    for request in (
+        get("/v1/models", AUTHORIZED, f"Origin: {OPENED}"),
+        post(None, AUTHORIZED, f"Origin: {OPENED}"),
+    ):
         answer = await ask(guarded.port, request)
         assert answer.status == 200
-        assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == (OPENED, "Origin")
+        assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == (
+            OPENED,
+            "Origin",
+        )
     answer = await ask(guarded.port, get("/v1/models", f"Origin: {OPENED}"))
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, OPENED)
 
@@ -220,24 +260,34 @@ async def test_an_opened_origin_may_ask(guarded: Served) -> None:
 async def test_its_own_page_may_ask(local: Served) -> None:
     own = f"127.0.0.1:{local.port}"
     for origin in (f"http://{own}", f"https://{own}"):
-        assert (await ask(local.port, get("/v1/models", f"Origin: {origin}", host=own))).status == 200
-    answer = await ask(local.port, get("/v1/models", f"Origin: http://127.0.0.1:{local.port + 1}", host=own))
+        assert (
+            await ask(local.port, get("/v1/models", f"Origin: {origin}", host=own))
+        ).status == 200
+    answer = await ask(
+        local.port, get("/v1/models", f"Origin: http://127.0.0.1:{local.port + 1}", host=own)
+    )
     assert answer.status == 403
 
 
 @pytest.mark.parametrize(
-    ("site_said", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+    ("site_said", "status"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)],
 )
-async def test_an_image_of_another_page_is_no_request(local: Served, site_said: str, status: int) -> None:
-    assert (await ask(local.port, get("/v1/models", f"Sec-Fetch-Site: {site_said}"))).status == status
+async def test_an_image_of_another_page_is_no_request(
+    local: Served, site_said: str, status: int
+) -> None:
+    assert (
+        await ask(local.port, get("/v1/models", f"Sec-Fetch-Site: {site_said}"))
+    ).status == status
     assert (await ask(local.port, get("/health", f"Sec-Fetch-Site: {site_said}"))).status == 200
 
 
-# -- bodies ------------------------------------------------------------------------------------------------------------
+# -- bodies ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""],
 )
 async def test_only_json_is_read(local: Served, site: HeldSite, kind: str) -> None:
     answer = await ask(local.port, post(None, content_type=kind))
@@ -261,14 +311,20 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_a_compressed_body_is_read(guarded: Served, encoding: str) -> None:
-    body = json.dumps({"model": "held/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}).encode()
-    answer = await ask(guarded.port, post(ENCODINGS[encoding](body), AUTHORIZED, f"Content-Encoding: {encoding}"))
+    body = json.dumps(
+        {"model": "held/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    ).encode()
+    answer = await ask(
+        guarded.port, post(ENCODINGS[encoding](body), AUTHORIZED, f"Content-Encoding: {encoding}")
+    )
     assert answer.status == 200
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "first last"
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-async def test_a_bomb_is_counted_while_it_is_decompressed(guarded: Served, site: HeldSite, encoding: str) -> None:
+async def test_a_bomb_is_counted_while_it_is_decompressed(
+    guarded: Served, site: HeldSite, encoding: str
+) -> None:
     bomb = ENCODINGS[encoding](b" " * 60_000_000)
     assert len(bomb) < 100_000  # which its Content-Length alone would not refuse
     tracemalloc.start()
@@ -304,10 +360,18 @@ async def test_a_refusal_that_has_read_all_keeps_the_connection(guarded: Served)
 
 async def test_a_large_body_is_refused_by_its_length_and_by_its_bytes(guarded: Served) -> None:
     declared = head(
-        "POST", "/v1/chat/completions", AUTHORIZED, "Content-Type: application/json", "Content-Length: 100001"
+        "POST",
+        "/v1/chat/completions",
+        AUTHORIZED,
+        "Content-Type: application/json",
+        "Content-Length: 100001",
     )
     chunked = head(
-        "POST", "/v1/chat/completions", AUTHORIZED, "Content-Type: application/json", "Transfer-Encoding: chunked"
+        "POST",
+        "/v1/chat/completions",
+        AUTHORIZED,
+        "Content-Type: application/json",
+        "Transfer-Encoding: chunked",
     )
     for request in (declared, chunked + b"1E000\r\n" + b" " * 0x1E000):
         answer = await ask(guarded.port, request)
@@ -358,7 +422,9 @@ async def test_a_head_of_what_never_ends_is_refused(guarded: Served) -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization : Bearer " + SECRET.encode() + b"\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization : Bearer "
+        + SECRET.encode()
+        + b"\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + SECRET.encode() * 2000 + b"\r\n\r\n",
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * 500 + b"\r\n",
@@ -382,7 +448,7 @@ async def test_what_is_not_http_is_refused_without_repeating_it(
         assert "Traceback" not in said
 
 
-# -- quotas ------------------------------------------------------------------------------------------------------------
+# -- quotas ----------------------------------------------------------------------------------------
 
 
 async def test_a_key_has_its_rate(site: HeldSite) -> None:
@@ -392,7 +458,9 @@ async def test_a_key_has_its_rate(site: HeldSite) -> None:
             assert answer.status == status
         assert answer.error["code"] == "rate_limit_exceeded"
         assert 1 <= int(answer.headers["retry-after"]) <= 30
-        assert (await ask(served.port, get("/v1/models", f"Authorization: Bearer {OTHER_SECRET}"))).status == 200
+        assert (
+            await ask(served.port, get("/v1/models", f"Authorization: Bearer {OTHER_SECRET}"))
+        ).status == 200
         assert (await ask(served.port, get("/health"))).status == 200
 
 
@@ -405,7 +473,9 @@ async def test_a_key_has_its_requests_under_way(site: HeldSite) -> None:
         answer = await ask(served.port, post(None, AUTHORIZED))
         assert (answer.status, answer.error["code"]) == (429, "concurrency_limit_exceeded")
         assert int(answer.headers["retry-after"]) >= 1
-        assert (await ask(served.port, get("/v1/models", f"Authorization: Bearer {OTHER_SECRET}"))).status == 200
+        assert (
+            await ask(served.port, get("/v1/models", f"Authorization: Bearer {OTHER_SECRET}"))
+        ).status == 200
         writer.close()
         await site.until_open(0)
         site.let_go.set()
@@ -413,19 +483,34 @@ async def test_a_key_has_its_requests_under_way(site: HeldSite) -> None:
         del reader
 
 
-# -- addresses, cookies ------------------------------------------------------------------------------------------------
+# -- addresses, cookies ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "field",
-    ["url", "base_url", "api_base", "proxy", "headers", "cookies", "provider", "transport", "extra_headers", "api_key"],
+    [
+        "url",
+        "base_url",
+        "api_base",
+        "proxy",
+        "headers",
+        "cookies",
+        "provider",
+        "transport",
+        "extra_headers",
+        "api_key",
+    ],
 )
 async def test_no_field_chooses_an_address(local: Served, site: HeldSite, field: str) -> None:
     async with held_site() as elsewhere:
         elsewhere.let_go.set()
         values: list[Any] = [elsewhere.url, {"url": elsewhere.url, "Host": elsewhere.url}]
         for value in values:
-            body = {"model": "held/gpt-4o", "messages": [{"role": "user", "content": "hello"}], field: value}
+            body = {
+                "model": "held/gpt-4o",
+                "messages": [{"role": "user", "content": "hello"}],
+                field: value,
+            }
             answer = await ask(local.port, post(body))
             assert answer.status in {200, 400, 422}
         assert elsewhere.asked == []
@@ -435,17 +520,33 @@ async def test_no_field_chooses_an_address(local: Served, site: HeldSite, field:
 
 async def test_no_model_is_an_address(local: Served) -> None:
     async with held_site() as elsewhere:
-        for model in (elsewhere.url, f"{elsewhere.url}/default", f"held/../{elsewhere.url}", "held/", "/gpt-4o", ""):
-            answer = await ask(local.port, post({"model": model, "messages": [{"role": "user", "content": "hello"}]}))
+        for model in (
+            elsewhere.url,
+            f"{elsewhere.url}/default",
+            f"held/../{elsewhere.url}",
+            "held/",
+            "/gpt-4o",
+            "",
+        ):
+            answer = await ask(
+                local.port,
+                post({"model": model, "messages": [{"role": "user", "content": "hello"}]}),
+            )
             assert answer.status in {400, 404}
             assert "message" in answer.error
         assert elsewhere.asked == []
 
 
-async def test_one_callers_cookies_and_key_never_reach_a_site_for_another(guarded: Served, site: HeldSite) -> None:
+async def test_one_callers_cookies_and_key_never_reach_a_site_for_another(
+    guarded: Served, site: HeldSite
+) -> None:
     """The site sets a cookie with every answer; no later request brings it back, whoever asks."""
     for secret in (SECRET, OTHER_SECRET, SECRET):
-        lines = (f"Authorization: Bearer {secret}", "Cookie: mine=secret", "X-Forwarded-For: 192.0.2.7")
+        lines = (
+            f"Authorization: Bearer {secret}",
+            "Cookie: mine=secret",
+            "X-Forwarded-For: 192.0.2.7",
+        )
         assert (await ask(guarded.port, post(None, *lines))).status == 200
     assert len(site.asked) == 3
     for request in site.asked:
@@ -455,7 +556,9 @@ async def test_one_callers_cookies_and_key_never_reach_a_site_for_another(guarde
 
 
 async def test_two_callers_share_page_tokens_and_no_cookie() -> None:
-    """A WordPress site gives its page's cookie to the visitor who fetched the page, and one with every answer."""
+    """A WordPress site gives its page's cookie to the visitor who fetched the page, and one with
+    every answer.
+    """
     cookies: list[str | None] = []
     page = '<div class="wpaicg-chat-shortcode" data-nonce="0123456789" data-post-id="7" data-bot-id="5"></div>'
 
@@ -467,7 +570,9 @@ async def test_two_callers_share_page_tokens_and_no_cookie() -> None:
     async def answered(request: web.Request) -> web.Response:
         await request.read()
         cookies.append(request.headers.get("Cookie"))
-        response = web.Response(text='data: {"choices":[{"delta":{"content":"hello"}}]}\n\ndata: [DONE]\n\n')
+        response = web.Response(
+            text='data: {"choices":[{"delta":{"content":"hello"}}]}\n\ndata: [DONE]\n\n'
+        )
         response.content_type = "text/event-stream"
         response.set_cookie("answer", str(len(cookies)))
         return response
@@ -479,5 +584,7 @@ async def test_two_callers_share_page_tokens_and_no_cookie() -> None:
         async with gateway_of([shop], keys=KEYS) as served:
             body = {"model": "shop/default", "messages": [{"role": "user", "content": "hello"}]}
             for secret in (SECRET, OTHER_SECRET, SECRET):
-                assert (await ask(served.port, post(body, f"Authorization: Bearer {secret}"))).status == 200
+                assert (
+                    await ask(served.port, post(body, f"Authorization: Bearer {secret}"))
+                ).status == 200
     assert cookies == ["visitor=/help", None, None]

@@ -1,4 +1,6 @@
-"""A client that leaves or does not read, and a gateway that stops: what becomes of the site's connection."""
+"""A client that leaves or does not read, and a gateway that stops: what becomes of the site's
+connection.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,16 @@ async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
 
 
 @asynccontextmanager
-async def client(gateway: Gateway, body: dict[str, Any]) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:
+async def client(
+    gateway: Gateway, body: dict[str, Any]
+) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:
     """A bare socket that has sent a request."""
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     sent = json.dumps(body).encode()
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    )
     writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(sent), sent))
     try:
         yield reader, writer
@@ -79,7 +85,9 @@ async def test_a_client_that_leaves_closes_the_sites_connection(
     assert gateway.context.life.under_way == 0
 
 
-async def test_a_client_that_leaves_before_the_first_delta(gateway: Gateway, replica: Replica) -> None:
+async def test_a_client_that_leaves_before_the_first_delta(
+    gateway: Gateway, replica: Replica
+) -> None:
     async with client(gateway, asking("[[silent]]", "open/mini", stream=True)) as (_, writer):
         await until(lambda: replica.exchanges.open == 1)
         writer.close()
@@ -93,7 +101,10 @@ async def test_many_that_leave_leave_nothing_behind(gateway: Gateway, replica: R
         return len(asyncio.all_tasks()), open_sockets(), replica.exchanges.open
 
     async def leave(number: int) -> None:
-        async with client(gateway, asking("[[stall]]", "open/mini", stream=bool(number % 3))) as (reader, writer):
+        async with client(gateway, asking("[[stall]]", "open/mini", stream=bool(number % 3))) as (
+            reader,
+            writer,
+        ):
             if number % 3:
                 await reader.readuntil(b"data: ")
             if number % 2:

@@ -1,4 +1,6 @@
-"""nginx in front of the gateway, configured as ``docs/how-to/nginx.md`` says: text passes as it comes, over TLS."""
+"""nginx in front of the gateway, configured as ``docs/how-to/nginx.md`` says: text passes as it
+comes, over TLS.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import trustme
 from blocks import ROOT, blocks_of
 from gateway_app import Gateway, asking, content, events, outcomes, replicas_sites, serving, until
 
-from tailrace.gateway.keys import Key
+from tailrace.gateway._door.keys import Key
 from tailrace.replica import Replica
 
 if TYPE_CHECKING:
@@ -50,12 +52,16 @@ async def replica() -> AsyncIterator[Replica]:
 
 @pytest.fixture
 async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
-    async with serving(replicas_sites(replica), keys=(Key.of("ops", KEY),), allowed_hosts=(NAME,)) as running:
+    async with serving(
+        replicas_sites(replica), keys=(Key.of("ops", KEY),), allowed_hosts=(NAME,)
+    ) as running:
         yield running
 
 
 @pytest.fixture
-async def client(nginx: str, gateway: Gateway, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+async def client(
+    nginx: str, gateway: Gateway, tmp_path: Path
+) -> AsyncIterator[aiohttp.ClientSession]:
     """A session that finds nginx under the public name, and trusts its certificate."""
     authority = trustme.CA()
     certificate = authority.issue_cert(NAME)
@@ -122,7 +128,14 @@ def configuration(folder: Path, gateway: Gateway, plain: int, tls: int) -> str:
 @asynccontextmanager
 async def running(nginx: str, folder: Path, port: int) -> AsyncIterator[None]:
     """Nginx, from when it can be reached until it has ended."""
-    arguments = ("-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log"))
+    arguments = (
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / "nginx.conf"),
+        "-e",
+        str(folder / "error.log"),
+    )
     process = await asyncio.create_subprocess_exec(nginx, *arguments)
     try:
         async with asyncio.timeout(10):
@@ -154,15 +167,20 @@ def completion(client: aiohttp.ClientSession, text: str, **more: Any) -> Any:
     return client.post("/v1/chat/completions", json=asking(text, **more), headers=bearer())
 
 
-async def test_a_stream_passes_as_it_comes(client: aiohttp.ClientSession, gateway: Gateway, replica: Replica) -> None:
+async def test_a_stream_passes_as_it_comes(
+    client: aiohttp.ClientSession, gateway: Gateway, replica: Replica
+) -> None:
     async with asyncio.timeout(10), completion(client, "[[stall]]", stream=True) as reply:
         assert reply.status == 200
         read = await reply.content.readuntil(b'"delta":{"content":"')
-        assert replica.exchanges.open == 1, "the site has not ended its answer, and its first words are here"
+        assert replica.exchanges.open == 1, (
+            "the site has not ended its answer, and its first words are here"
+        )
         assert b'"role":"assistant"' in read
         assert reply.connection is not None
         assert reply.connection.transport is not None
-        # A mere `close` says goodbye within TLS and keeps the socket until nginx answers, which it does at the end.
+        # A mere `close` says goodbye within TLS and keeps the socket until nginx answers, which it
+        # does at the end.
         reply.connection.transport.abort()
         await replica.exchanges.settled()
     await until(lambda: outcomes(gateway) == {"left": 1})

@@ -1,4 +1,6 @@
-"""The page's routes: what is sent, under which headers, and what a browser that has it already is told."""
+"""The page's routes: what is sent, under which headers, and what a browser that has it already is
+told.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from tailrace.gateway import page
+from tailrace.gateway._web import page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 STATIC = Path(page.__file__).parent / "static"
-PATHS = ["/", *sorted(f"/static/{path.name}" for path in STATIC.iterdir() if path.name != "index.html")]
+PATHS = [
+    "/",
+    *sorted(f"/static/{path.name}" for path in STATIC.iterdir() if path.name != "index.html"),
+]
 
 
 @pytest.fixture
@@ -37,9 +42,14 @@ async def test_every_file_is_sent_under_the_same_headers(
         assert {name: reply.headers[name] for name in page.HEADERS} == page.HEADERS
 
 
-async def test_the_policy_lets_nothing_in_from_elsewhere(client: TestClient[web.Request, web.Application]) -> None:
+async def test_the_policy_lets_nothing_in_from_elsewhere(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     async with client.get("/") as reply:
-        policy = dict(part.partition(" ")[::2] for part in reply.headers["Content-Security-Policy"].split("; "))
+        policy = dict(
+            part.partition(" ")[::2]
+            for part in reply.headers["Content-Security-Policy"].split("; ")
+        )
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert reply.headers["X-DNS-Prefetch-Control"] == "off"
         assert reply.headers["Referrer-Policy"] == "no-referrer"
@@ -57,7 +67,9 @@ async def test_the_policy_lets_nothing_in_from_elsewhere(client: TestClient[web.
     }
 
 
-async def test_who_has_it_already_is_told_so(client: TestClient[web.Request, web.Application]) -> None:
+async def test_who_has_it_already_is_told_so(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     async with client.get("/static/page.js") as reply:
         tag = reply.headers["ETag"]
     for known in (tag, f'"another", {tag}', "*"):
@@ -80,20 +92,28 @@ async def test_it_is_compressed_for_those_who_accept_it(
         assert await reply.read() == (STATIC / "page.js").read_bytes()
 
 
-async def test_a_head_says_the_same_without_a_body(client: TestClient[web.Request, web.Application]) -> None:
+async def test_a_head_says_the_same_without_a_body(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     async with client.head("/") as reply:
         assert reply.status == 200
         assert reply.content_type == "text/html"
         assert await reply.read() == b""
 
 
-@pytest.mark.parametrize("path", ["/static/", "/static/index.html", "/static/../page.py", "/static/%2e%2e/page.py"])
-async def test_no_other_file_is_sent(client: TestClient[web.Request, web.Application], path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/static/", "/static/index.html", "/static/../page.py", "/static/%2e%2e/page.py"]
+)
+async def test_no_other_file_is_sent(
+    client: TestClient[web.Request, web.Application], path: str
+) -> None:
     url = client.make_url("/").join(URL(path, encoded=True))
     async with client.session.get(url) as reply:
         assert reply.status == 404
 
 
-async def test_nothing_is_changed_through_the_page(client: TestClient[web.Request, web.Application]) -> None:
+async def test_nothing_is_changed_through_the_page(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     async with client.post("/", data=b"x") as reply:
         assert reply.status == 405

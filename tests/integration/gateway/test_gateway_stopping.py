@@ -1,4 +1,6 @@
-"""A gateway that is told to stop: it listens no more, lets streams finish, cuts what does not, and leaves nothing."""
+"""A gateway that is told to stop: it listens no more, lets streams finish, cuts what does not, and
+leaves nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,9 @@ from gateway_frame import (
     until,
 )
 
-from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.server import Gateway, base_urls, open_sockets, serve_until_told
-from tailrace.gateway.settings import Settings
+from tailrace.gateway._models import Catalogue
+from tailrace.gateway._server import Gateway, base_urls, open_sockets, serve_until_told
+from tailrace.gateway._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +40,9 @@ async def site() -> AsyncIterator[HeldSite]:
         yield held
 
 
-async def begin_stream(served: Served, site: HeldSite) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def begin_stream(
+    served: Served, site: HeldSite
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(post())
     status, _ = await read_head(reader)
@@ -182,7 +186,9 @@ async def test_clients_that_leave_early_leave_nothing_behind(site: HeldSite) -> 
         request = post()
         for number in range(300):
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-            writer.write(request[: (0, 20, len(request) - 5, len(request), len(request))[number % 5]])
+            writer.write(
+                request[: (0, 20, len(request) - 5, len(request), len(request))[number % 5]]
+            )
             if number % 5 == 4:
                 assert (await read_head(reader))[0] == 200
             (writer.transport.abort if number % 2 else writer.close)()

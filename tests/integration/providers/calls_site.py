@@ -38,7 +38,9 @@ class Asked:
 
     @property
     def form(self) -> dict[str, str]:
-        return dict(parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=bool(self.body)))
+        return dict(
+            parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=bool(self.body))
+        )
 
 
 class Line:
@@ -51,8 +53,12 @@ class Line:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def reply(self, body: bytes, content_type: str = HTML, status: str = "200 OK", headers: str = "") -> None:
-        await self.send(head(content_type, status, f"Content-Length: {len(body)}\r\n{headers}") + body)
+    async def reply(
+        self, body: bytes, content_type: str = HTML, status: str = "200 OK", headers: str = ""
+    ) -> None:
+        await self.send(
+            head(content_type, status, f"Content-Length: {len(body)}\r\n{headers}") + body
+        )
 
     async def begin(self, content_type: str, status: str = "200 OK", headers: str = "") -> None:
         await self.send(head(content_type, status, f"Transfer-Encoding: chunked\r\n{headers}"))
@@ -78,7 +84,9 @@ Answer = Callable[[Asked, Line], Awaitable[None]]
 
 
 class Site:
-    """Answers each request with `answer` on a connection of its own, which the client may leave at any time."""
+    """Answers each request with `answer` on a connection of its own, which the client may leave at
+    any time.
+    """
 
     def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
@@ -110,7 +118,9 @@ class Site:
         return Counter(each.method for each in self.asked)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is looked at whenever a request came or a connection went."""
+        """Wait until `condition` holds; it is looked at whenever a request came or a connection
+        went.
+        """
         while not condition():
             await self._changed.wait()
 
@@ -140,8 +150,12 @@ class Site:
             self.open -= 1
             self._announce()
 
-    async def _answered(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering = asyncio.create_task(_awaited(self._answer(asked, Line(writer))), name=SITES_TASK)
+    async def _answered(
+        self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        answering = asyncio.create_task(
+            _awaited(self._answer(asked, Line(writer))), name=SITES_TASK
+        )
         leaving = asyncio.create_task(reader.read(), name=SITES_TASK)
         await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
         for task in (answering, leaving):
@@ -162,7 +176,10 @@ async def _awaited(answer: Awaitable[None]) -> None:
 async def _read_request(reader: asyncio.StreamReader) -> Asked:
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, path, _ = lines[0].split(" ")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
+    headers = {
+        name.lower(): value
+        for name, _, value in (line.partition(": ") for line in lines[1:] if line)
+    }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Asked(method, path, headers, body)
 

@@ -1,4 +1,6 @@
-"""The plugin's 2.x line: two steps, refreshed nonces, the JSON mode; over a site that answers as captured."""
+"""The plugin's 2.x line: two steps, refreshed nonces, the JSON mode; over a site that answers as
+captured.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import pytest
 from calls_site import HTML, JSON, SSE, Asked, Line, Site
 
 from tailrace import ChatGptt, WordPressChatProvider, scan_page
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import (
     ConversationLimitError,
     NonceRefusedError,
@@ -24,17 +27,19 @@ from tailrace.errors import (
     TimeoutError,  # noqa: A004 - ours
     WidgetNotFoundError,
 )
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
-    from tailrace.providers.page import SiteTokens
+    from tailrace.providers._page import SiteTokens
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures" / "ai-power"
 REFUSED = (CAPTURES / "2.4.71" / "cache_nonce_wrong.body").read_bytes()
 EMPTY = (CAPTURES / "2.4.71" / "cache_message_empty.body").read_bytes()
 OLD_NONCE, NEW_NONCE = "8512e107cd", "99aa88bb77"
 TEXT = 'Echo of 2-message prompt: **Hello bot, what is 2+2?** — café ☃ 😀 "quoted" <b>tag</b> a\\b\nline two & end.'
-MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello bot, what is 2+2?"}]
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hello bot, what is 2+2?"},
+]
 
 
 def stream(name: str) -> bytes:
@@ -43,7 +48,10 @@ def stream(name: str) -> bytes:
 
 @dataclass
 class AIPKit:
-    """The plugin as far as a call meets it. `good`: the nonces it takes; `replies`: what the second step answers."""
+    """The plugin as far as a call meets it.
+
+    `good`: the nonces it takes; `replies`: what the second step answers.
+    """
 
     page: str = "2.4.71/page_inline"
     good: set[str] = field(default_factory=lambda: {OLD_NONCE})
@@ -59,7 +67,11 @@ class AIPKit:
         if "action" not in form:
             self.steps.append(("page", {}))
             page = (CAPTURES / f"{self.page}.body").read_bytes()
-            await line.reply(page.replace(b"18088", str(self.port).encode()).replace(b"18087", str(self.port).encode()))
+            await line.reply(
+                page.replace(b"18088", str(self.port).encode()).replace(
+                    b"18087", str(self.port).encode()
+                )
+            )
             return
         self.steps.append((form["action"], form))
         await getattr(self, form["action"])(form, line)
@@ -70,7 +82,9 @@ class AIPKit:
         elif form["message"] in ("", "0"):
             await line.reply(EMPTY, JSON, "400 Bad Request")
         else:
-            await line.reply(self.debris + b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}', JSON)
+            await line.reply(
+                self.debris + b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}', JSON
+            )
 
     async def aipkit_frontend_chat_stream(self, form: dict[str, str], line: Line) -> None:
         assert form["cache_key"] == "aipkit_sse_key"
@@ -79,15 +93,23 @@ class AIPKit:
     async def aipkit_get_frontend_chat_nonce(self, form: dict[str, str], line: Line) -> None:
         assert form["bot_id"] == "5"
         if self.knows_refresh:
-            await line.reply(json.dumps({"success": True, "data": {"nonce": NEW_NONCE}}).encode(), JSON)
+            await line.reply(
+                json.dumps({"success": True, "data": {"nonce": NEW_NONCE}}).encode(), JSON
+            )
         else:
             await line.reply(b"0", HTML, "400 Bad Request")
 
     async def aipkit_frontend_chat_message(self, form: dict[str, str], line: Line) -> None:
         if form["_ajax_nonce"] not in self.good:
-            await line.reply((CAPTURES / "2.4.0" / "json_nonce_wrong.body").read_bytes(), JSON, "403 Forbidden")
+            await line.reply(
+                (CAPTURES / "2.4.0" / "json_nonce_wrong.body").read_bytes(), JSON, "403 Forbidden"
+            )
         elif "429" in form["message"]:
-            await line.reply((CAPTURES / "2.4.0" / "json_upstream_err429.body").read_bytes(), JSON, "429 Too Many")
+            await line.reply(
+                (CAPTURES / "2.4.0" / "json_upstream_err429.body").read_bytes(),
+                JSON,
+                "429 Too Many",
+            )
         else:
             await line.reply((CAPTURES / "2.4.0" / "json_ok.body").read_bytes(), JSON)
 
@@ -122,7 +144,9 @@ async def ask_at(
 ) -> tuple[str, TailraceError | None, dict[str, str]]:
     text = ""
     options["token_cache"] = TokenCache() if cache is None else cache
-    async with provider.create_async_generator("", messages or MESSAGES, url=url, **options) as stream_:
+    async with provider.create_async_generator(
+        "", messages or MESSAGES, url=url, **options
+    ) as stream_:
         try:
             async for delta in stream_:
                 text += delta
@@ -165,7 +189,9 @@ async def test_a_first_step_that_drips_is_silence() -> None:
     assert error.phase == "idle"
 
 
-@pytest.mark.parametrize("debris", [b"\xef\xbb\xbf", b"<br />\n<b>Notice</b>: {in} x.php<br />\n", b"\r\n \t"])
+@pytest.mark.parametrize(
+    "debris", [b"\xef\xbb\xbf", b"<br />\n<b>Notice</b>: {in} x.php<br />\n", b"\r\n \t"]
+)
 async def test_what_other_plugins_print_before_the_key(debris: bytes) -> None:
     text, error, _ = await ask(AIPKit(debris=debris))
     assert (text, error) == (TEXT, None)
@@ -254,7 +280,9 @@ async def test_an_error_after_the_start_is_no_refusal() -> None:
         ("stream_nonce_wrong", StreamError, "Security check failed", ""),
     ],
 )
-async def test_errors_of_the_second_step(name: str, kind: type[StreamError], says: str, before: str) -> None:
+async def test_errors_of_the_second_step(
+    name: str, kind: type[StreamError], says: str, before: str
+) -> None:
     plugin = AIPKit(replies=[stream(name)])
     text, error, _ = await ask(plugin)
     assert isinstance(error, StreamError)

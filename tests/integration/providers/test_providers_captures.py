@@ -1,7 +1,8 @@
-"""Every captured reply, replayed through the real providers: whole, at awkward chunk sizes, and cut everywhere.
+"""Every captured reply, replayed through the real providers: whole, at awkward chunk sizes, and cut
+everywhere.
 
-What each capture means is written out below. What a cut one means is what the decoder says of the bytes that came,
-given to it in one piece.
+What each capture means is written out below. What a cut one means is what the decoder says of the
+bytes that came, given to it in one piece.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from calls_site import Asked, Line, Site, chunk, head, sockets_to
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, DeltaDecoder, GPROChat
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import (
     ConversationLimitError,
     MissingAuthError,
@@ -27,14 +29,13 @@ from tailrace.errors import (
     StreamError,
     TailraceError,
 )
-from tailrace.providers.geminiprochat import FAILURE_TAIL
-from tailrace.tokens import TokenCache
+from tailrace.providers._geminiprochat import FAILURE_TAIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailrace import ChatStream
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
 AI_POWER = CAPTURES / "ai-power"
@@ -78,7 +79,12 @@ def failed(fails: Fails, text: str = "") -> Expected:
 WORDS = " ".join(f"word{number}" for number in range(400))
 KEY = "Incorrect API key provided: sk-xxxx. You can find your API key at https://platform.openai.com/account/api-keys."
 BANNED = "Your message contains prohibited words. Please modify your message and try again."
-QUOTA = Fails(ConversationLimitError, "upstream", 'Guest token limit reached — "log in".', code="tokenLimitReached")
+QUOTA = Fails(
+    ConversationLimitError,
+    "upstream",
+    'Guest token limit reached — "log in".',
+    code="tokenLimitReached",
+)
 NOTHING = Fails(StreamError, "upstream", "It appears that nothing was inputted.")
 REFUSED = Fails(NonceRefusedError, "upstream", "page cache", status=403)
 OLD_REFUSAL = Fails(StreamError, "upstream", "Nonce verification failed")
@@ -91,7 +97,11 @@ AI_POWER_REPLIES: dict[str, Expected] = {
     "1.8.90/json_nonce_wrong": failed(OLD_REFUSAL),
     "1.8.91/json_nonce_wrong": failed(REFUSED),
     "1.8.95/json_upstream_errquote": failed(
-        Fails(StreamError, "upstream", 'Invalid value: "foo". Supported values are: \'system\', "user".\nSee docs.')
+        Fails(
+            StreamError,
+            "upstream",
+            'Invalid value: "foo". Supported values are: \'system\', "user".\nSee docs.',
+        )
     ),
     "1.9.18/assistant_stream_ok": Expected(echo("hello assistant", 1)),
     "1.9.18/assistant_stream_upstream_err401": failed(Fails(StreamError, "upstream", KEY)),
@@ -104,19 +114,29 @@ AI_POWER_REPLIES: dict[str, Expected] = {
     "1.9.18/json_nonce_wrong": failed(REFUSED),
     "1.9.18/json_ok": Expected(echo("Hello bot, what is 2+2?")),
     "1.9.18/json_token_limit_reached": failed(QUOTA),
-    "1.9.18/json_unicode_newlines_backslash": Expected(echo('café 😀 line1\nline2 back\\slash it\'s "q"')),
+    "1.9.18/json_unicode_newlines_backslash": Expected(
+        echo('café 😀 line1\nline2 back\\slash it\'s "q"')
+    ),
     "1.9.18/json_upstream_err401": failed(Fails(StreamError, "upstream", KEY)),
     "1.9.18/json_upstream_long": Expected(WORDS),
     "1.9.18/json_upstream_null": failed(Fails(StreamError, "empty", "no text")),
     "1.9.18/json_upstream_unreachable": failed(
-        Fails(StreamError, "upstream", "cURL error 7: Failed to connect to 127.0.0.1 port 18099 after 0 ms: Couldn't")
+        Fails(
+            StreamError,
+            "upstream",
+            "cURL error 7: Failed to connect to 127.0.0.1 port 18099 after 0 ms: Couldn't",
+        )
     ),
-    "1.9.18/php_fatal_json": failed(Fails(ResponseStatusError, "upstream", "critical error", status=500)),
+    "1.9.18/php_fatal_json": failed(
+        Fails(ResponseStatusError, "upstream", "critical error", status=500)
+    ),
     "1.9.18/php_notices_shown_ok_json": Expected(echo("hi")),
     "1.9.18/plugin_deactivated": failed(
         Fails(ResponseStatusError, "upstream", "plugin is switched off", status=400, code="0")
     ),
-    "1.9.18/stream_banned_word": failed(Fails(StreamError, "upstream", BANNED, code="messageFlagged")),
+    "1.9.18/stream_banned_word": failed(
+        Fails(StreamError, "upstream", BANNED, code="messageFlagged")
+    ),
     "1.9.18/stream_bot_unknown": Expected(echo("hi")),
     "1.9.18/stream_history": Expected(echo("What is my name?")),
     "1.9.18/stream_message_empty": failed(NOTHING),
@@ -163,7 +183,9 @@ GEMINIPROCHAT_REPLIES: dict[str, Expected] = {
     "pass-alpha": Expected("You said: x (contents=1)"),
     "pass-wrong": denied("Invalid password."),
     "sib-bad-sign": denied("Invalid signature."),
-    "sib-err429": failed(Fails(RateLimitError, "upstream", "Quota exceeded", status=429, code="429")),
+    "sib-err429": failed(
+        Fails(RateLimitError, "upstream", "Quota exceeded", status=429, code="429")
+    ),
     "sib-errhtml": app_says("bad gateway", 502, None),
     "sib-ok": Expected("You said: hello (contents=1)"),
     "sib-parts-shape": denied("Invalid signature."),
@@ -179,7 +201,9 @@ GEMINIPROCHAT_REPLIES: dict[str, Expected] = {
     "stream-slow": Expected("tick1 tick2 tick3 tick4 tick5 tick6 tick7 "),
     "stream-utf8-tcp": Expected("héllo 你好\uff0c世界 🎉👩‍👩‍👧 末尾"),
     "up-err400": app_says("User location is not supported for the API use."),
-    "up-err429": failed(Fails(RateLimitError, "upstream", "[429 Too Many Requests]", status=429, code="Error")),
+    "up-err429": failed(
+        Fails(RateLimitError, "upstream", "[429 Too Many Requests]", status=429, code="Error")
+    ),
     "up-errkey": app_says("API key not valid."),
     "up-reset": app_says("fetch failed"),
 }
@@ -195,12 +219,14 @@ def test_no_capture_is_left_out() -> None:
     assert {each.stem for each in GEMINIPROCHAT.glob("*.raw")} == set(GEMINIPROCHAT_REPLIES)
 
 
-# -- captures as they are sent again ---------------------------------------------------------------------------------
+# -- captures as they are sent again ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A captured reply: the head it began with, and its body, content coding included, transfer coding not."""
+    """A captured reply: the head it began with, and its body, content coding included, transfer
+    coding not.
+    """
 
     status: str
     headers: dict[str, str]
@@ -210,7 +236,11 @@ class Reply:
 
     @property
     def head(self) -> bytes:
-        kept = [f"{name}: {value}\r\n" for name, value in self.headers.items() if name not in ("connection", "date")]
+        kept = [
+            f"{name}: {value}\r\n"
+            for name, value in self.headers.items()
+            if name not in ("connection", "date")
+        ]
         return head(None, self.status, "".join(kept))
 
     @property
@@ -232,14 +262,18 @@ def unzipped(data: bytes) -> bytes:
 
 
 def parsed_head(lines: list[str]) -> tuple[str, dict[str, str]]:
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    headers = {
+        name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])
+    }
     headers.pop("content-length", None)
     return lines[0].partition(" ")[2], {**headers, "transfer-encoding": "chunked"}
 
 
 @cache
 def ai_power_reply(name: str) -> Reply:
-    status, headers = parsed_head((AI_POWER / f"{name}.headers.txt").read_text().strip().splitlines())
+    status, headers = parsed_head(
+        (AI_POWER / f"{name}.headers.txt").read_text().strip().splitlines()
+    )
     body = (AI_POWER / f"{name}.body").read_bytes()
     if name.endswith("_raw_chunks"):
         return Reply(status, headers, unchunked(body), body)
@@ -272,7 +306,9 @@ Replay = Callable[[Asked, Line], Awaitable[None]]
 
 
 def replaying(reply: Reply, sent: bytes) -> Replay:
-    """A site with a captured page, whose bot answers with the head of `reply` and then `sent`, and hangs up."""
+    """A site with a captured page, whose bot answers with the head of `reply` and then `sent`, and
+    hangs up.
+    """
 
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
@@ -311,7 +347,7 @@ def check(expected: Expected, text: str, error: TailraceError | None, stream: Ch
     assert expected.fails.says in str(error)
 
 
-# -- whole -----------------------------------------------------------------------------------------------------------
+# -- whole -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", AI_POWER_REPLIES)
@@ -319,7 +355,9 @@ async def test_an_ai_power_reply(name: str) -> None:
     reply = ai_power_reply(name)
     for size in SIZES:
         async with Site(replaying(reply, rechunked(reply.body, size))) as site:
-            stream = ChatGptt.create_async_generator("", HELLO, url=site.url, token_cache=TokenCache())
+            stream = ChatGptt.create_async_generator(
+                "", HELLO, url=site.url, token_cache=TokenCache()
+            )
             text, error = await heard(stream)
             assert sockets_to(site.port) == 0
         check(AI_POWER_REPLIES[name], text, error, stream)
@@ -332,7 +370,9 @@ async def test_an_ai_power_reply_through_every_provider(name: str) -> None:
     reply = ai_power_reply(name)
     for provider in (ChatgptFree, ChatGptEs):
         async with Site(replaying(reply, rechunked(reply.body, 37))) as site:
-            stream = provider.create_async_generator("", HELLO, url=site.url, token_cache=TokenCache())
+            stream = provider.create_async_generator(
+                "", HELLO, url=site.url, token_cache=TokenCache()
+            )
             text, error = await heard(stream)
             assert sockets_to(site.port) == 0
         check(AI_POWER_REPLIES[name], text, error, stream)
@@ -359,7 +399,7 @@ async def test_a_geminiprochat_reply(name: str) -> None:
         check(GEMINIPROCHAT_REPLIES[name], text, error, stream)
 
 
-# -- cut -------------------------------------------------------------------------------------------------------------
+# -- cut -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -385,16 +425,27 @@ def cuts(reply: Reply) -> Iterator[Cut]:
     yield Cut("in the last chunk's end", chunk(body) + b"0\r\n", body)
     yield Cut("between two chunks", chunk(body[:9]), body[:9])
     yield Cut("between CR and LF after a chunk", chunk(body[:9])[:-1], body[:9])
-    places = {"mid-line": len(body) // 2, "in the first bytes": 3, "before the last byte": len(body) - 1}
+    places = {
+        "mid-line": len(body) // 2,
+        "in the first bytes": 3,
+        "before the last byte": len(body) - 1,
+    }
     for at, byte in enumerate(body):
         if byte >= 0xC3:
             places |= {f"in character {byte:#x}": at + 1}
-    for name, mark in (("after an event", b"\n\n"), ("in an event's end", b"\n"), ("after data:", b"data:")):
+    for name, mark in (
+        ("after an event", b"\n\n"),
+        ("in an event's end", b"\n"),
+        ("after data:", b"data:"),
+    ):
         for count, found in enumerate(starts(body, mark)):
             if count in (0, 1, 5):
                 places |= {f"{name} {count}": found + len(mark)}
     if b"data: [DONE]" in body:
-        places |= {"before [DONE]": body.index(b"data: [DONE]"), "in [DONE]": body.index(b"[DONE]") + 3}
+        places |= {
+            "before [DONE]": body.index(b"data: [DONE]"),
+            "in [DONE]": body.index(b"[DONE]") + 3,
+        }
     for place, at in places.items():
         if 0 < at < len(body):
             yield Cut(place, whole + body[:at], body[:at])
@@ -407,10 +458,14 @@ def starts(body: bytes, mark: bytes) -> Iterator[int]:
         at = body.find(mark, at + 1)
 
 
-def of_the_decoder(reply: Reply, arrived: bytes, dialect: str) -> tuple[str, str, StreamError | None]:
+def of_the_decoder(
+    reply: Reply, arrived: bytes, dialect: str
+) -> tuple[str, str, StreamError | None]:
     """Text, end and error of the bytes that came, given to the decoder in one piece."""
     decoder = reply.decoder(dialect)
-    deltas = decoder.feed(unzipped(arrived) if reply.headers.get("content-encoding") == "gzip" else arrived)
+    deltas = decoder.feed(
+        unzipped(arrived) if reply.headers.get("content-encoding") == "gzip" else arrived
+    )
     deltas += decoder.close(complete=False)
     return "".join(deltas), decoder.end, decoder.error
 
@@ -425,13 +480,16 @@ async def test_an_ai_power_reply_cut(name: str) -> None:
     await check_cuts(reply, "ai-power", ChatGptt)
 
 
-@pytest.mark.parametrize("name", ["1.9.18/stream_ok", "1.9.18/stream_upstream_err401", "1.9.18/assistant_stream_ok"])
+@pytest.mark.parametrize(
+    "name", ["1.9.18/stream_ok", "1.9.18/stream_upstream_err401", "1.9.18/assistant_stream_ok"]
+)
 async def test_a_stream_with_crlf_cut(name: str) -> None:
     await check_cuts(with_crlf(ai_power_reply(name)), "ai-power", ChatGptt)
 
 
 @pytest.mark.parametrize(
-    "name", ["1.9.18/stream_ok", "1.9.18/json_ok", "1.9.18/gzip_stream_ok", "1.9.18/json_nonce_wrong"]
+    "name",
+    ["1.9.18/stream_ok", "1.9.18/json_ok", "1.9.18/gzip_stream_ok", "1.9.18/json_nonce_wrong"],
 )
 async def test_a_reply_cut_over_curl(name: str) -> None:
     await check_cuts(ai_power_reply(name), "ai-power", ChatGptEs)
@@ -457,20 +515,31 @@ async def check_cuts(reply: Reply, dialect: str, provider: type[ChatProvider]) -
             options: dict[str, Any] = {} if provider is GPROChat else {"token_cache": TokenCache()}
             stream = provider.create_async_generator("", HELLO, url=site.url, **options)
             text, error = await heard(stream)
-            expected_text, expected_end, expected_error = of_the_decoder(reply, cut.arrived, dialect)
+            expected_text, expected_end, expected_error = of_the_decoder(
+                reply, cut.arrived, dialect
+            )
             assert (text, stream.end) == (expected_text, expected_end), cut.place
             assert (error is None) == (expected_error is None), cut.place
             if isinstance(error, StreamError) and expected_error is not None:
-                expected_type = NonceRefusedError if expected_error.status == 403 else type(expected_error)
-                if expected_error.status == 500 and "[429 Too Many Requests]" in expected_error.message:
-                    expected_type = RateLimitError  # the real status, which the app tells in its text only
+                expected_type = (
+                    NonceRefusedError if expected_error.status == 403 else type(expected_error)
+                )
+                if (
+                    expected_error.status == 500
+                    and "[429 Too Many Requests]" in expected_error.message
+                ):
+                    expected_type = (
+                        RateLimitError  # the real status, which the app tells in its text only
+                    )
                 assert type(error) is expected_type, cut.place
                 assert error.kind == expected_error.kind, cut.place
             assert sockets_to(site.port) == 0, cut.place
 
 
 @pytest.mark.parametrize("provider", [ChatGptt, ChatGptEs, GPROChat])
-@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Type: text/ev"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Type: text/ev"]
+)
 async def test_a_reply_cut_in_its_head(provider: type[ChatProvider], sent: bytes) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":

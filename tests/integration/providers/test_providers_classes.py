@@ -25,15 +25,15 @@ from tailrace import (
     format_prompt,
     providers,
 )
+from tailrace._calls.token_cache import TokenCache
 from tailrace.providers import provider_named, site_providers
 from tailrace.replica import Replica
-from tailrace.tokens import TokenCache
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
 
 ALL: list[type[ChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs, GPROChat]
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
@@ -97,7 +97,14 @@ def test_attributes(provider: type[ChatProvider]) -> None:
 
 
 def test_names() -> None:
-    for name in ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat", "AsyncGeneratorProvider", "ProviderModelMixin"):
+    for name in (
+        "ChatGptt",
+        "ChatgptFree",
+        "ChatGptEs",
+        "GPROChat",
+        "AsyncGeneratorProvider",
+        "ProviderModelMixin",
+    ):
         assert getattr(tailrace, name) is getattr(providers, name)
         assert name in dir(tailrace)
         assert name in dir(providers)
@@ -114,7 +121,9 @@ def test_a_provider_is_found_by_its_name(provider: type[ChatProvider]) -> None:
 
 
 def test_a_name_nobody_has() -> None:
-    with pytest.raises(errors.ProviderNotFoundError, match=r"'Nobody'; there are ChatGptt, .*GPROChat"):
+    with pytest.raises(
+        errors.ProviderNotFoundError, match=r"'Nobody'; there are ChatGptt, .*GPROChat"
+    ):
         provider_named("Nobody")
 
 
@@ -126,7 +135,11 @@ def test_parameters(provider: type[ChatProvider]) -> None:
     for name in ("model", "messages", "proxy", "timeout", "cookies", "url", "transport"):
         assert f"\n    {name}:" in provider.params
     assert provider.params.startswith(f"{provider.__name__} supports: (")
-    assert provider.get_dict() == {"name": provider.__name__, "url": provider.url, "label": provider.label}
+    assert provider.get_dict() == {
+        "name": provider.__name__,
+        "url": provider.url,
+        "label": provider.label,
+    }
     assert provider.get_create_function() == provider.create_completion
     assert provider.get_async_create_function() == provider.create_async_generator
 
@@ -135,7 +148,11 @@ def test_parameters(provider: type[ChatProvider]) -> None:
 def test_models(provider: type[ChatProvider]) -> None:
     listed = provider.models or [provider.default_model]
     assert provider.get_models() == listed
-    for given, resolved in [("", provider.default_model), *((each, each) for each in listed), *aliases(provider)]:
+    for given, resolved in [
+        ("", provider.default_model),
+        *((each, each) for each in listed),
+        *aliases(provider),
+    ]:
         assert provider.get_model(given, more="ignored") == resolved
         assert provider.last_model == resolved
 
@@ -165,14 +182,17 @@ def test_last_model_is_each_class_s_own() -> None:
     assert (ChatGptt.last_model, ChatGptEs.last_model) == ("gpt-4", "gpt-4o")
 
 
-# -- prompts ---------------------------------------------------------------------------------------------------------
+# -- prompts ---------------------------------------------------------------------------------------
 
 TALK = Messages(
     [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": " "},
-        {"role": "user", "content": [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}],
+        },
     ]
 )
 
@@ -208,7 +228,7 @@ def test_no_messages_have_no_prompt() -> None:
         format_prompt([])
 
 
-# -- calls -----------------------------------------------------------------------------------------------------------
+# -- calls -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", WORDPRESS)
@@ -221,7 +241,9 @@ async def test_the_seeds_examples(provider: type[WordPressChatProvider]) -> None
             token_cache = TokenCache[Any]()
 
         instance = Here()
-        stream = instance.create_async_generator(model=instance.default_model, messages=Messages(HELLO))
+        stream = instance.create_async_generator(
+            model=instance.default_model, messages=Messages(HELLO)
+        )
         assert isinstance(stream, ChatStream)
         assert [chunk async for chunk in stream] == ["Hel", "lo"]
         assert await Here.create_async(model="", messages=HELLO, proxy=None) == "Hello"
@@ -267,7 +289,10 @@ async def test_a_nonce_and_post_id_of_the_class_need_no_page() -> None:
         assert await Fixed.create_async("", HELLO, url=site.url) == "hi"
         assert await Half.create_async("", HELLO, url=site.url, token_cache=TokenCache()) == "hi"
         forms = [each.form for each in site.asked if each.method == "POST"]
-        assert [(form["_wpnonce"], form["post_id"]) for form in forms] == [(NONCE, "7"), ("fromthepage", "8")]
+        assert [(form["_wpnonce"], form["post_id"]) for form in forms] == [
+            (NONCE, "7"),
+            ("fromthepage", "8"),
+        ]
         assert site.methods["GET"] == 1
 
 
@@ -306,7 +331,10 @@ async def test_every_place_of_tokens(place: str) -> None:
 
     for provider in WORDPRESS:
         async with Site(bot(delta("hi"), DONE, pages=served)) as site:
-            assert await provider.create_async("", HELLO, url=site.url, token_cache=TokenCache()) == "hi"
+            assert (
+                await provider.create_async("", HELLO, url=site.url, token_cache=TokenCache())
+                == "hi"
+            )
             form = site.asked[1].form
             assert (form["_wpnonce"], form["post_id"]) == (NONCE, "12")
 
@@ -322,12 +350,16 @@ try:
 except errors.MissingRequirementsError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
     assert "tailrace[impersonate]" in done.stdout
     assert done.stderr == ""
 
 
 def test_importing_the_package_imports_no_http_library() -> None:
     script = "import sys, tailrace; print({'aiohttp', 'curl_cffi', 'tailrace.transport'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "set()\n"

@@ -1,4 +1,6 @@
-"""Dialogues over several turns: at sites that remember, and at sites that are told everything again."""
+"""Dialogues over several turns: at sites that remember, and at sites that are told everything
+again.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from calls_site import SSE, Asked, Line, Site
 from test_providers_aipkit import AIPKit, stream
 
 from tailrace import ChatGptt, GPROChat, WordPressChatProvider
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import InvalidRequestError, StreamError
 from tailrace.replica import Replica
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
     from tailrace.providers import ChatProvider
-    from tailrace.providers.conversation import Conversation
+    from tailrace.providers._conversation import Conversation
 
 PAGE = b'<div class="wpaicg-chat-shortcode" data-nonce="0a1b2c3d4e" data-post-id="12"></div>'
 
@@ -34,7 +36,10 @@ async def test_a_site_that_does_not_remember_is_told_all_turns() -> None:
         assert "(0 earlier turns)" in first
         assert "(2 earlier turns)" in second
         bodies: list[Any] = [exchange.json for exchange in replica.exchanges]
-    assert [message["role"] for message in conversation.messages] == ["system", *["user", "assistant"] * 2]
+    assert [message["role"] for message in conversation.messages] == [
+        "system",
+        *["user", "assistant"] * 2,
+    ]
     assert conversation.messages[2]["content"] == first
     assert bodies[1]["messages"][0]["parts"][0]["text"] == "Be brief.\n\nI am Zed"
 
@@ -43,7 +48,9 @@ async def test_aipkit_remembers_by_the_ids_it_was_sent() -> None:
     plugin = AIPKit(replies=[stream("ok"), stream("ok_second_turn_same_conversation")])
     async with Site(plugin.answer) as site:
         plugin.port = site.port
-        conversation = WordPressChatProvider.conversation(url=site.url, system="Be brief.", token_cache=TokenCache())
+        conversation = WordPressChatProvider.conversation(
+            url=site.url, system="Be brief.", token_cache=TokenCache()
+        )
         await say(conversation, "Hello bot, what is 2+2?")
         await say(conversation, "And 3+3?")
     posts = [form for name, form in plugin.steps if name == "aipkit_cache_sse_message"]
@@ -63,7 +70,9 @@ async def test_an_assistants_bot_remembers_by_its_thread() -> None:
         conversation = ChatGptt.conversation(url=url, token_cache=TokenCache())
         await say(conversation, "I am Zed")
         await say(conversation, "Who am I?")
-        forms: list[Any] = [exchange.form for exchange in replica.exchanges if exchange.method == "POST"]
+        forms: list[Any] = [
+            exchange.form for exchange in replica.exchanges if exchange.method == "POST"
+        ]
     assert "thread_id" not in forms[0]
     assert forms[1]["thread_id"]
     assert forms[1]["message"] == "Who am I?"
@@ -130,7 +139,9 @@ async def test_a_value_past_half_its_life_is_renewed_in_the_background() -> None
         await line.begin(SSE)
         await line.chunks([b'data: {"id":"c","choices":[{"delta":{"content":"Zed"}}]}\n\n'])
         if now == 60:
-            await site.until(lambda: pages == 2 and site.open == 1)  # the page was fetched while this answer comes
+            await site.until(
+                lambda: pages == 2 and site.open == 1
+            )  # the page was fetched while this answer comes
         await line.chunks([b"data: [DONE]\n\n"])
         await line.end()
 

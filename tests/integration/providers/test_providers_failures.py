@@ -1,4 +1,6 @@
-"""Bad input: each ends in one clear error of ours, the text that had arrived is delivered, and no secret is told."""
+"""Bad input: each ends in one clear error of ours, the text that had arrived is delivered, and no
+secret is told.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ from calls_site import (
 )
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
-from tailrace.providers.base import CallOptions, World
-from tailrace.tokens import TokenCache
+from tailrace._calls.token_cache import TokenCache
+from tailrace._environment import Environment
+from tailrace.providers._base import CallOptions
 from tailrace.transport import Limits, Timeouts
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from calls_site import Answer
 
     from tailrace import ChatStream
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
 ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
@@ -90,11 +93,15 @@ def call(provider: type[ChatProvider], url: str | None, **more: Any) -> ChatStre
         given |= {"secret_key": KEY, "password": PASSWORD}
     else:
         given["token_cache"] = TokenCache()
-    return provider.create_async_generator("", [{"role": "user", "content": PROMPT}], **given | more)
+    return provider.create_async_generator(
+        "", [{"role": "user", "content": PROMPT}], **given | more
+    )
 
 
 async def failing(stream: ChatStream) -> tuple[str, errors.TailraceError]:
-    """The text, and the error that ended it; it is raised once, chains nothing foreign and tells no secret."""
+    """The text, and the error that ended it; it is raised once, chains nothing foreign and tells no
+    secret.
+    """
     parts: list[str] = []
     failure: errors.TailraceError | None = None
     async with stream:
@@ -126,7 +133,7 @@ def check_discreet_text(text: str) -> None:
     assert not [secret for secret in SECRETS if secret in text]
 
 
-# -- the page --------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -158,32 +165,59 @@ class Page:
 
 
 PAGES = {
-    "empty": Page(b"", Told(errors.TokenNotFoundError, ("nonce", "post id"), {"reason": "missing_both"})),
-    "no chat": Page(
-        b"<html><body>Hello</body></html>", Told(errors.TokenNotFoundError, has={"reason": "missing_both"})
+    "empty": Page(
+        b"", Told(errors.TokenNotFoundError, ("nonce", "post id"), {"reason": "missing_both"})
     ),
-    "no nonce": Page(page(""), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "missing_nonce"})),
-    "no post id": Page(page(post_id=""), Told(errors.TokenNotFoundError, ("post id",), {"reason": "missing_post_id"})),
-    "bad nonce": Page(page("a b c"), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "invalid_nonce"})),
+    "no chat": Page(
+        b"<html><body>Hello</body></html>",
+        Told(errors.TokenNotFoundError, has={"reason": "missing_both"}),
+    ),
+    "no nonce": Page(
+        page(""), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "missing_nonce"})
+    ),
+    "no post id": Page(
+        page(post_id=""),
+        Told(errors.TokenNotFoundError, ("post id",), {"reason": "missing_post_id"}),
+    ),
+    "bad nonce": Page(
+        page("a b c"), Told(errors.TokenNotFoundError, ("nonce",), {"reason": "invalid_nonce"})
+    ),
     "bad post id": Page(
-        page(post_id="x"), Told(errors.TokenNotFoundError, ("post id",), {"reason": "invalid_post_id"})
+        page(post_id="x"),
+        Told(errors.TokenNotFoundError, ("post id",), {"reason": "invalid_post_id"}),
     ),
     "challenge": Page(CHALLENGE, Told(errors.ChallengeError, ("browser",), {"kind": "challenge"})),
     "challenge 403": Page(
-        CHALLENGE, Told(errors.ChallengeError, ("browser",), {"status": 403, "kind": "challenge"}), "403 Forbidden"
+        CHALLENGE,
+        Told(errors.ChallengeError, ("browser",), {"status": 403, "kind": "challenge"}),
+        "403 Forbidden",
     ),
-    "challenge 503": Page(CHALLENGE, Told(errors.ChallengeError, ("browser",)), "503 Service Unavailable"),
+    "challenge 503": Page(
+        CHALLENGE, Told(errors.ChallengeError, ("browser",)), "503 Service Unavailable"
+    ),
     "challenge by header": Page(
         b"<html></html>",
         Told(errors.ChallengeError, has={"status": 403}),
         "403 Forbidden",
         "cf-mitigated: challenge\r\n",
     ),
-    "404": Page(b"<h1>Not here</h1>", Told(errors.ResponseStatusError, ("404",), {"status": 404}), "404 Not Found"),
-    "500": Page(b"", Told(errors.ResponseStatusError, ("500",), {"status": 500}), "500 Internal Server Error"),
-    "429": Page(b"", Told(errors.RateLimitError, ("429",), {"status": 429}), "429 Too Many Requests"),
+    "404": Page(
+        b"<h1>Not here</h1>",
+        Told(errors.ResponseStatusError, ("404",), {"status": 404}),
+        "404 Not Found",
+    ),
+    "500": Page(
+        b"",
+        Told(errors.ResponseStatusError, ("500",), {"status": 500}),
+        "500 Internal Server Error",
+    ),
+    "429": Page(
+        b"", Told(errors.RateLimitError, ("429",), {"status": 429}), "429 Too Many Requests"
+    ),
     "401": Page(b"", Told(errors.MissingAuthError, ("401",), {"status": 401}), "401 Unauthorized"),
-    "too large": Page(b"<p>" + b"x" * (5 * 2**20), Told(errors.LimitExceeded, ("4194304",), {"kind": "limit"})),
+    "too large": Page(
+        b"<p>" + b"x" * (5 * 2**20), Told(errors.LimitExceeded, ("4194304",), {"kind": "limit"})
+    ),
     "redirected": Page(
         b"",
         Told(errors.RedirectError, ("other.invalid",), {"target": "http://other.invalid/chat"}),
@@ -251,7 +285,7 @@ async def test_a_page_is_read_no_further_than_the_tokens(provider: type[ChatProv
         assert [each async for each in stream] == ["hi"]
 
 
-# -- the endpoint ----------------------------------------------------------------------------------------------------
+# -- the endpoint ----------------------------------------------------------------------------------
 
 
 class AnyBot(WordPressChatProvider):
@@ -274,7 +308,11 @@ def params(ajax_url: str) -> str:
 async def test_the_page_names_the_endpoint(ajax_url: str | None, posted_to: str) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
-            rest = params(ajax_url.format(origin=f"http://{asked.headers['host']}")) if ajax_url else ""
+            rest = (
+                params(ajax_url.format(origin=f"http://{asked.headers['host']}"))
+                if ajax_url
+                else ""
+            )
             await line.reply(page(rest=rest))
         else:
             await line.reply(delta("hi") + DONE, SSE)
@@ -286,7 +324,8 @@ async def test_the_page_names_the_endpoint(ajax_url: str | None, posted_to: str)
 
 
 @pytest.mark.parametrize(
-    "ajax_url", ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"]
+    "ajax_url",
+    ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"],
 )
 async def test_an_endpoint_elsewhere_is_not_followed(ajax_url: str) -> None:
     async with Site(bot(pages=lambda: page(rest=params(ajax_url)))) as site:
@@ -306,12 +345,19 @@ async def test_providers_with_endpoints_of_their_own_do_not_share_them() -> None
         for provider in (Moved, AnyBot, Moved):
             async with call(provider, site.url, token_cache=cache) as stream:
                 assert [each async for each in stream] == ["hi"]
-        assert [each.path for each in site.asked if each.method == "POST"] == ["/moved.php", AJAX, "/moved.php"]
+        assert [each.path for each in site.asked if each.method == "POST"] == [
+            "/moved.php",
+            AJAX,
+            "/moved.php",
+        ]
 
 
 async def test_the_bot_asked_for_is_asked_where_the_page_shows_no_widget() -> None:
     def bare() -> bytes:
-        return b"<input type=hidden name=_wpnonce value=%b><input type=hidden name=post_id value=3>" % NONCE.encode()
+        return (
+            b"<input type=hidden name=_wpnonce value=%b><input type=hidden name=post_id value=3>"
+            % NONCE.encode()
+        )
 
     async with Site(bot(delta("hi"), DONE, pages=bare)) as site:
         async with call(ChatGptt, site.url, bot_id="5") as stream:
@@ -319,11 +365,14 @@ async def test_the_bot_asked_for_is_asked_where_the_page_shows_no_widget() -> No
         assert site.asked[1].form["bot_id"] == "5"
 
 
-# -- the nonce -------------------------------------------------------------------------------------------------------
+# -- the nonce -------------------------------------------------------------------------------------
 
 
 def refusing(accepted: str, pages: Iterator[str], *, old: bool = False) -> Answer:
-    """A site that takes one nonce, and whose pages show those of `pages`. Before 1.8.91 it refused with status 200."""
+    """A site that takes one nonce, and whose pages show those of `pages`.
+
+    Before 1.8.91 it refused with status 200.
+    """
 
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
@@ -348,7 +397,10 @@ async def test_a_stale_nonce_is_refreshed_once(provider: type[ChatProvider], *, 
         await refusing(accepted[0], iter([accepted[0]]), old=old)(asked, line)
 
     async with Site(answer) as site:
-        for accepted[0], methods in (("first", {"GET": 1, "POST": 1}), ("second", {"GET": 2, "POST": 3})):
+        for accepted[0], methods in (
+            ("first", {"GET": 1, "POST": 1}),
+            ("second", {"GET": 2, "POST": 3}),
+        ):
             async with call(provider, site.url, token_cache=cache) as stream:
                 assert [each async for each in stream] == ["hi"]
             assert site.methods == methods
@@ -392,12 +444,18 @@ async def test_a_refreshed_nonce_that_is_refused_too() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "told"),
     [
-        ("200 OK", b'{"status":"error","msg":"A banned word"}', Told(errors.StreamError, ("A banned word",))),
+        (
+            "200 OK",
+            b'{"status":"error","msg":"A banned word"}',
+            Told(errors.StreamError, ("A banned word",)),
+        ),
         ("403 Forbidden", b"expired", Told(errors.ResponseStatusError, ("500",), {"status": 500})),
     ],
 )
 async def test_a_refresh_that_fails(status: str, body: bytes, told: Told) -> None:
-    """A bare error was hardly about the nonce and stands; a refusal was, and what keeps it from mending is told."""
+    """A bare error was hardly about the nonce and stands; a refusal was, and what keeps it from
+    mending is told.
+    """
     pages = iter([("200 OK", page()), ("500 Internal Server Error", b"")])
     replies = iter([("200 OK", delta("hi") + DONE, SSE), (status, body, JSON)])
 
@@ -427,7 +485,7 @@ async def test_nothing_is_repeated_after_the_first_delta() -> None:
             Told(errors.StreamError, ("no",), {"kind": "upstream"}).check(error)
 
 
-# -- the answer ------------------------------------------------------------------------------------------------------
+# -- the answer ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -441,18 +499,35 @@ class Bad:
 
 ANSWERS = {
     "empty": Bad((), Told(errors.StreamError, ("empty",), {"kind": "empty"})),
-    "html": Bad((b"<html><body>Hi</body></html>",), Told(errors.StreamError, has={"kind": "not_a_stream"}), HTML),
-    "html as a stream": Bad((b"<html>502</html>",), Told(errors.StreamError, has={"kind": "not_a_stream"})),
-    "challenge": Bad((CHALLENGE,), Told(errors.ChallengeError, ("browser",), {"kind": "challenge"}), HTML),
+    "html": Bad(
+        (b"<html><body>Hi</body></html>",),
+        Told(errors.StreamError, has={"kind": "not_a_stream"}),
+        HTML,
+    ),
+    "html as a stream": Bad(
+        (b"<html>502</html>",), Told(errors.StreamError, has={"kind": "not_a_stream"})
+    ),
+    "challenge": Bad(
+        (CHALLENGE,), Told(errors.ChallengeError, ("browser",), {"kind": "challenge"}), HTML
+    ),
     "challenge 403": Bad(
-        (CHALLENGE,), Told(errors.ChallengeError, ("browser",), {"status": 403}), HTML, "403 Forbidden"
+        (CHALLENGE,),
+        Told(errors.ChallengeError, ("browser",), {"status": 403}),
+        HTML,
+        "403 Forbidden",
     ),
     "zero": Bad((b"0",), Told(errors.StreamError, has={"kind": "upstream"}), HTML),
     "not even JSON": Bad((b"{oops",), Told(errors.StreamError, has={"kind": "not_a_stream"}), JSON),
     "401": Bad((b"no",), Told(errors.MissingAuthError, ("401",)), TEXT, "401 Unauthorized"),
-    "402": Bad((b"pay",), Told(errors.PaymentRequiredError, ("402",)), TEXT, "402 Payment Required"),
-    "429": Bad((b"slow",), Told(errors.RateLimitError, ("429", "slow")), TEXT, "429 Too Many Requests"),
-    "500": Bad((b"oh",), Told(errors.ResponseStatusError, ("500",)), TEXT, "500 Internal Server Error"),
+    "402": Bad(
+        (b"pay",), Told(errors.PaymentRequiredError, ("402",)), TEXT, "402 Payment Required"
+    ),
+    "429": Bad(
+        (b"slow",), Told(errors.RateLimitError, ("429", "slow")), TEXT, "429 Too Many Requests"
+    ),
+    "500": Bad(
+        (b"oh",), Told(errors.ResponseStatusError, ("500",)), TEXT, "500 Internal Server Error"
+    ),
     "mid-stream error": Bad(
         (delta("Hel"), b'data: {"error":{"message":"gone","code":"c1"}}\n\n', delta("lo")),
         Told(errors.StreamError, ("gone",), {"kind": "upstream", "code": "c1"}),
@@ -463,14 +538,20 @@ ANSWERS = {
         Told(errors.StreamError, ("broke off",), {"kind": "truncated"}),
         text="Hel",
     ),
-    "no end marker": Bad((delta("Hel"),), Told(errors.StreamError, has={"kind": "truncated"}), text="Hel"),
+    "no end marker": Bad(
+        (delta("Hel"),), Told(errors.StreamError, has={"kind": "truncated"}), text="Hel"
+    ),
     "a line without end": Bad(
-        (delta("Hel"), b"data: ", *[b"x" * 2**20] * 9), Told(errors.LimitExceeded, has={"kind": "limit"}), text="Hel"
+        (delta("Hel"), b"data: ", *[b"x" * 2**20] * 9),
+        Told(errors.LimitExceeded, has={"kind": "limit"}),
+        text="Hel",
     ),
     "JSON without end": Bad(
         (b'{"data":"', *[b"x" * 2**20] * 9), Told(errors.LimitExceeded, has={"kind": "limit"}), JSON
     ),
-    "only bad events": Bad((b"data: {\n\n" * 3,), Told(errors.StreamError, has={"kind": "not_a_stream"})),
+    "only bad events": Bad(
+        (b"data: {\n\n" * 3,), Told(errors.StreamError, has={"kind": "not_a_stream"})
+    ),
 }
 
 
@@ -478,7 +559,9 @@ ANSWERS = {
 async def test_an_answer_that_is_none(name: str) -> None:
     case = ANSWERS[name]
     for provider in WORDPRESS:
-        async with Site(bot(*case.frames, content_type=case.content_type, status=case.status)) as site:
+        async with Site(
+            bot(*case.frames, content_type=case.content_type, status=case.status)
+        ) as site:
             text, error = await failing(call(provider, site.url))
             assert sockets_to(site.port) == 0
         case.told.check(error)
@@ -499,21 +582,29 @@ async def test_a_challenge_by_header(provider: type[ChatProvider]) -> None:
 
 
 @pytest.mark.parametrize("provider", ALL)
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
-async def test_a_message_that_is_redirected_is_not_sent_on(provider: type[ChatProvider], status: str) -> None:
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+)
+async def test_a_message_that_is_redirected_is_not_sent_on(
+    provider: type[ChatProvider], status: str
+) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":
             await line.reply(page())
         else:
-            await line.reply(b"", status=status, headers="Location: http://other.invalid/api?secret=1\r\n")
+            await line.reply(
+                b"", status=status, headers="Location: http://other.invalid/api?secret=1\r\n"
+            )
 
     async with Site(answer) as site:
         _, error = await failing(call(provider, site.url))
         assert site.methods["POST"] == 1
-    Told(errors.RedirectError, ("http://other.invalid/api",), {"target": "http://other.invalid/api"}).check(error)
+    Told(
+        errors.RedirectError, ("http://other.invalid/api",), {"target": "http://other.invalid/api"}
+    ).check(error)
 
 
-# -- the network -----------------------------------------------------------------------------------------------------
+# -- the network -----------------------------------------------------------------------------------
 
 
 def closed_port() -> int:
@@ -552,7 +643,9 @@ PROXY_USER = f"user:{PROXY_PASSWORD}@"
 @pytest.mark.parametrize("provider", ALL)
 @pytest.mark.parametrize("scheme", ["ftp", "nonsense"])
 async def test_a_proxy_of_an_unknown_kind(provider: type[ChatProvider], scheme: str) -> None:
-    _, error = await failing(call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:1"))
+    _, error = await failing(
+        call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:1")
+    )
     Told(errors.ProxyError, (scheme, "socks5")).check(error)
 
 
@@ -560,7 +653,9 @@ async def test_a_proxy_of_an_unknown_kind(provider: type[ChatProvider], scheme: 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 async def test_a_proxy_that_is_not_there(provider: type[ChatProvider], scheme: str) -> None:
     port = closed_port()
-    _, error = await failing(call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:{port}"))
+    _, error = await failing(
+        call(provider, "http://site.invalid", proxy=f"{scheme}://{PROXY_USER}127.0.0.1:{port}")
+    )
     Told(errors.ProxyError, (f"{scheme}://127.0.0.1:{port}",)).check(error)
 
 
@@ -582,10 +677,13 @@ async def test_every_request_goes_through_the_proxy(provider: type[ChatProvider]
         url = f"http://{PROXY_USER}127.0.0.1:{proxy.port}"
         async with call(provider, "http://site.invalid/chat", proxy=url) as stream:
             assert [each async for each in stream] == ["hi"]
-        assert [each.path for each in proxy.asked] == ["http://site.invalid/chat", f"http://site.invalid{AJAX}"]
+        assert [each.path for each in proxy.asked] == [
+            "http://site.invalid/chat",
+            f"http://site.invalid{AJAX}",
+        ]
 
 
-# -- clocks ----------------------------------------------------------------------------------------------------------
+# -- clocks ----------------------------------------------------------------------------------------
 
 
 async def stalling(_asked: Asked, line: Line) -> None:
@@ -660,7 +758,7 @@ async def test_a_handshake_that_never_ends(provider: type[ChatProvider]) -> None
     Told(errors.TimeoutError, ("connect",), {"phase": "connect", "seconds": 0.15}).check(error)
 
 
-# -- the caller's own input ------------------------------------------------------------------------------------------
+# -- the caller's own input ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", ALL)
@@ -686,10 +784,15 @@ async def test_a_handshake_that_never_ends(provider: type[ChatProvider]) -> None
         ([{"role": "user", "content": ""}], "no text"),
         ([{"role": "user", "content": " \n"}, {"role": "assistant", "content": ""}], "no text"),
         ([{"role": "user", "content": None}], "no text"),
-        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "no text"),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+            "no text",
+        ),
     ],
 )
-async def test_messages_that_cannot_be_sent(provider: type[ChatProvider], messages: Any, says: str) -> None:
+async def test_messages_that_cannot_be_sent(
+    provider: type[ChatProvider], messages: Any, says: str
+) -> None:
     async with Site(bot()) as site:
         stream = provider.create_async_generator("", messages, url=site.url)
         _, error = await failing(stream)
@@ -702,7 +805,9 @@ async def test_messages_that_cannot_be_sent(provider: type[ChatProvider], messag
 @pytest.mark.parametrize("provider", WORDPRESS)
 @pytest.mark.parametrize("model", ["gpt-5-imaginary", "GPT-4O", 5, ["gpt-4o"]])
 async def test_an_unknown_model(provider: type[ChatProvider], model: Any) -> None:
-    stream = provider.create_async_generator(model, [{"role": "user", "content": PROMPT}], url="http://site.invalid")
+    stream = provider.create_async_generator(
+        model, [{"role": "user", "content": PROMPT}], url="http://site.invalid"
+    )
     _, error = await failing(stream)
     assert isinstance(error, errors.ModelNotFoundError)
     assert provider.__name__ in str(error)
@@ -732,9 +837,13 @@ async def test_a_wrong_url_is_told_at_once(provider: type[ChatProvider], url: An
 @pytest.mark.parametrize("provider", [ChatGptt, GPROChat])
 @pytest.mark.parametrize("name", ["timeout", "connect_timeout", "total_timeout"])
 @pytest.mark.parametrize(
-    "value", [0, -1, float("nan"), float("inf"), "5", True, [1], 10**400], ids=lambda each: str(each)[:9]
+    "value",
+    [0, -1, float("nan"), float("inf"), "5", True, [1], 10**400],
+    ids=lambda each: str(each)[:9],
 )
-async def test_a_wrong_clock_is_told_at_once(provider: type[ChatProvider], name: str, value: Any) -> None:
+async def test_a_wrong_clock_is_told_at_once(
+    provider: type[ChatProvider], name: str, value: Any
+) -> None:
     with pytest.raises(errors.InvalidRequestError, match=name):
         call(provider, "http://site.invalid", **{name: value})
 
@@ -771,8 +880,14 @@ async def test_a_wrong_option(provider: type[ChatProvider], option: dict[str, An
 
 @pytest.mark.parametrize("provider", ALL)
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00"])
-async def test_what_cannot_be_encoded_is_sent_as_a_browser_would(provider: type[ChatProvider], text: str) -> None:
-    messages = [{"role": "user", "content": text}, {"role": text, "content": "x"}, {"role": "user", "content": text}]
+async def test_what_cannot_be_encoded_is_sent_as_a_browser_would(
+    provider: type[ChatProvider], text: str
+) -> None:
+    messages = [
+        {"role": "user", "content": text},
+        {"role": text, "content": "x"},
+        {"role": "user", "content": text},
+    ]
     frames = [delta("hi"), DONE] if provider is not GPROChat else [b"hi"]
     async with Site(bot(*frames, content_type=TEXT if provider is GPROChat else SSE)) as site:
         options: dict[str, Any] = {} if provider is GPROChat else {"token_cache": TokenCache()}
@@ -799,11 +914,11 @@ def test_errors_cross_to_another_process(error: errors.TailraceError) -> None:
         assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
 
-# -- secrets ---------------------------------------------------------------------------------------------------------
+# -- secrets ---------------------------------------------------------------------------------------
 
 
 def test_nothing_shows_what_a_call_was_given() -> None:
-    world = World(environ={"GPROCHAT_SECRET_KEY": KEY})
+    environment = Environment(environ={"GPROCHAT_SECRET_KEY": KEY})
     options = CallOptions(
         model="gpt-4o",
         messages=[{"role": "user", "content": PROMPT}],
@@ -815,10 +930,15 @@ def test_nothing_shows_what_a_call_was_given() -> None:
         timeouts=Timeouts(),
         limits=Limits(),
         transport=None,
-        world=world,
+        environment=environment,
         extra={"secret_key": KEY, "password": PASSWORD},
     )
-    for shown in (repr(options), repr(world), repr(ChatGptt.call(options)), repr(GPROChat.call(options))):
+    for shown in (
+        repr(options),
+        repr(environment),
+        repr(ChatGptt.call(options)),
+        repr(GPROChat.call(options)),
+    ):
         check_discreet_text(shown)
 
 

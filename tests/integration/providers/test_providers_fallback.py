@@ -1,4 +1,6 @@
-"""Lists of providers: the next one answers when one fails before its first delta, and what is said when all fail."""
+"""Lists of providers: the next one answers when one fails before its first delta, and what is said
+when all fail.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 from calls_site import DONE, HTML, JSON, SSE, Asked, Line, Site, bot, delta, page, sockets_to
 
 from tailrace import IterListProvider, RetryProvider, WordPressChatProvider, errors
-from tailrace.tokens import TokenCache
+from tailrace._calls.token_cache import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +37,9 @@ def busy(*, times: int, retry_after: str = "") -> Any:
             await line.reply(page())
         elif left[0] > 0:
             left[0] -= 1
-            await line.reply(b'{"error":{"message":"busy"}}', JSON, "503 Service Unavailable", retry_after)
+            await line.reply(
+                b'{"error":{"message":"busy"}}', JSON, "503 Service Unavailable", retry_after
+            )
         else:
             await line.begin(SSE)
             await line.chunks((delta("late"), DONE))
@@ -61,16 +65,25 @@ async def test_the_next_provider_answers_when_one_fails(caplog: pytest.LogCaptur
         with caplog.at_level(logging.WARNING, "tailrace"):
             async with both.create_async_generator("", HI) as stream:
                 assert [each async for each in stream] == ["Hi", "!"]
-        assert (stream.end, stream.error, stream.provider, both.last_provider) == ("done", None, good, good)
+        assert (stream.end, stream.error, stream.provider, both.last_provider) == (
+            "done",
+            None,
+            good,
+            good,
+        )
         ((name, error),) = stream.errors
         assert (name, type(error)) == ("Refused", errors.ConnectError)
-        assert "Refused failed before its first delta, Good is asked next: ConnectError" in caplog.text
+        assert (
+            "Refused failed before its first delta, Good is asked next: ConnectError" in caplog.text
+        )
         assert "PROMPT" not in caplog.text
 
 
 async def test_after_a_delta_no_other_is_asked() -> None:
     async with Site(bot(delta("Hi"))) as broken, Site(bot(delta("never"), DONE)) as other:
-        both = IterListProvider([provider("Broken", broken.url), provider("Other", other.url)], shuffle=False)
+        both = IterListProvider(
+            [provider("Broken", broken.url), provider("Other", other.url)], shuffle=False
+        )
         async with both.create_async_generator("", HI) as stream:
             assert await anext(stream) == "Hi"
             with pytest.raises(errors.StreamError) as raised:
@@ -94,7 +107,9 @@ async def test_when_all_fail_the_error_tells_of_each() -> None:
         ("Refused", errors.ConnectError),
         ("Oops", errors.ResponseStatusError),
     ]
-    assert str(error).startswith("every provider failed: Refused: ConnectError: http://127.0.0.1:9 could not be")
+    assert str(error).startswith(
+        "every provider failed: Refused: ConnectError: http://127.0.0.1:9 could not be"
+    )
     assert "; Oops: ResponseStatusError: " in str(error)
     assert (stream.error, stream.end) == (error, "failed")
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - made here
@@ -141,7 +156,12 @@ def test_an_empty_list_has_nobody_to_ask() -> None:
     for empty in (IterListProvider([]), RetryProvider([])):
         with pytest.raises(errors.RetryNoProviderError, match="empty"):
             empty.create_async_generator("", HI)
-        assert (empty.working, empty.needs_auth, empty.supports_system_message, empty.get_models()) == (
+        assert (
+            empty.working,
+            empty.needs_auth,
+            empty.supports_system_message,
+            empty.get_models(),
+        ) == (
             False,
             False,
             False,
@@ -179,7 +199,9 @@ async def test_a_list_may_stand_in_a_list() -> None:
 async def test_one_provider_is_asked_again_where_its_failure_passes() -> None:
     naps = Naps()
     async with Site(busy(times=2, retry_after="Retry-After: 7\r\n")) as site:
-        patient = RetryProvider([provider("Busy", site.url)], True, True, 3, chance=random.Random(1), sleep=naps)  # noqa: FBT003
+        patient = RetryProvider(
+            [provider("Busy", site.url)], True, True, 3, chance=random.Random(1), sleep=naps
+        )
         assert await patient.create_async("", HI) == "late"
         assert site.methods["POST"] == 3
     assert [7.25 <= naps.seconds[0] <= 7.5, 7.5 <= naps.seconds[1] <= 8] == [True, True]
@@ -188,14 +210,22 @@ async def test_one_provider_is_asked_again_where_its_failure_passes() -> None:
 async def test_the_error_in_the_end_knows_the_attempts_before_it() -> None:
     naps = Naps()
     async with Site(busy(times=9)) as site:
-        patient = RetryProvider([provider("Busy", site.url)], single_provider_retry=True, max_retries=2, sleep=naps)
+        patient = RetryProvider(
+            [provider("Busy", site.url)], single_provider_retry=True, max_retries=2, sleep=naps
+        )
         with pytest.raises(errors.RetryProviderError) as raised:
             await patient.create_async("", HI)
         assert site.methods["POST"] == 2
     ((_, error),) = raised.value.errors
     assert [type(each) for each in error.attempts] == [errors.ResponseStatusError]
-    assert error.__notes__ == ["attempt 2 of 2 failed with ResponseStatusError, and it was the last"]
-    assert error.attempts[0].__notes__[0].startswith("attempt 1 of 2 failed with ResponseStatusError: again in 0.")
+    assert error.__notes__ == [
+        "attempt 2 of 2 failed with ResponseStatusError, and it was the last"
+    ]
+    assert (
+        error.attempts[0]
+        .__notes__[0]
+        .startswith("attempt 1 of 2 failed with ResponseStatusError: again in 0.")
+    )
 
 
 async def test_without_single_provider_retry_each_is_asked_once() -> None:
@@ -210,7 +240,12 @@ def test_it_is_used_as_a_provider_class_is() -> None:
     assert listed.__name__ == "RetryProvider"
     assert listed.get_dict() == {"name": "RetryProvider", "url": "", "label": None}
     assert listed.params.startswith("RetryProvider supports: (\n    model: ")
-    assert (listed.working, listed.supports_stream, listed.supports_system_message, listed.needs_auth) == (
+    assert (
+        listed.working,
+        listed.supports_stream,
+        listed.supports_system_message,
+        listed.needs_auth,
+    ) == (
         True,
         True,
         True,
@@ -222,7 +257,9 @@ def test_it_is_used_as_a_provider_class_is() -> None:
 
 async def test_the_blocking_call_works_inside_a_loop() -> None:
     async with Site(bot(delta("H"), delta("i"), DONE)) as site:
-        both = IterListProvider([provider("Refused", REFUSED), provider("Good", site.url)], shuffle=False)
+        both = IterListProvider(
+            [provider("Refused", REFUSED), provider("Good", site.url)], shuffle=False
+        )
 
         def asked(*, stream: bool) -> Iterable[str]:
             return list(both.create_completion("", HI, stream))
@@ -242,7 +279,9 @@ async def test_leaving_closes_the_connection_of_the_one_asked() -> None:
             await line.stall()
 
     async with Site(stalls) as site:
-        both = IterListProvider([provider("Refused", REFUSED), provider("Stalls", site.url)], shuffle=False)
+        both = IterListProvider(
+            [provider("Refused", REFUSED), provider("Stalls", site.url)], shuffle=False
+        )
         stream = both.create_async_generator("", HI)
         reading = asyncio.create_task(stream.read())
         await site.until(lambda: site.methods["POST"] == 1)
@@ -262,7 +301,9 @@ async def test_leaving_ends_a_wait_between_two_attempts() -> None:
         await asyncio.Event().wait()
 
     async with Site(busy(times=9)) as site:
-        patient = RetryProvider([provider("Busy", site.url)], single_provider_retry=True, sleep=endless)
+        patient = RetryProvider(
+            [provider("Busy", site.url)], single_provider_retry=True, sleep=endless
+        )
         stream = patient.create_async_generator("", HI)
         reading = asyncio.create_task(stream.read())
         await began.wait()

@@ -1,4 +1,6 @@
-"""The other servers a provider class serves: chatgpt-demo, a site whose clock is off, any OpenAI-compatible server."""
+"""The other servers a provider class serves: chatgpt-demo, a site whose clock is off, any
+OpenAI-compatible server.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from calls_site import JSON, SSE, TEXT, Asked, Line, Site
 
-from tailrace import ChatgptDemoProvider, GeminiProChatProvider, OpenAIProvider, WordPressChatProvider
-from tailrace.errors import InvalidRequestError, MissingAuthError, RateLimitError, ResponseStatusError, TailraceError
-from tailrace.limits import SiteLimit
-from tailrace.messages import Turn
-from tailrace.providers.ai_power import native_history
-from tailrace.providers.base import World
-from tailrace.retries import RetryPolicy
+from tailrace import (
+    ChatgptDemoProvider,
+    GeminiProChatProvider,
+    OpenAIProvider,
+    WordPressChatProvider,
+)
+from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.throttling import Throttle
+from tailrace._environment import Environment
+from tailrace._messages import Turn
+from tailrace.errors import (
+    InvalidRequestError,
+    MissingAuthError,
+    RateLimitError,
+    ResponseStatusError,
+    TailraceError,
+)
+from tailrace.providers._ai_power import native_history
 
 if TYPE_CHECKING:
     from tailrace.providers import ChatProvider
@@ -26,11 +39,19 @@ QUESTION = [{"role": "user", "content": "hello"}]
 NOW = 1_700_000_000_000
 
 
-async def ask(provider: type[ChatProvider], url: str, messages: Any = QUESTION, model: str = "", **options: Any) -> str:
+async def ask(
+    provider: type[ChatProvider],
+    url: str,
+    messages: Any = QUESTION,
+    model: str = "",
+    **options: Any,
+) -> str:
     return await provider.create_async(model, messages, url=url, **options)
 
 
-async def failure(provider: type[ChatProvider], url: str, messages: Any = QUESTION, **options: Any) -> TailraceError:
+async def failure(
+    provider: type[ChatProvider], url: str, messages: Any = QUESTION, **options: Any
+) -> TailraceError:
     with pytest.raises(TailraceError) as raised:
         await ask(provider, url, messages, **options)
     return raised.value
@@ -40,7 +61,7 @@ def signed(time: int, text: str, secret: str) -> str:
     return hashlib.sha256(f"{time}:{text}:{secret}".encode()).hexdigest()
 
 
-# -- chatgpt-demo ------------------------------------------------------------------------------------------------------
+# -- chatgpt-demo ----------------------------------------------------------------------------------
 
 
 async def test_chatgpt_demo_takes_openai_messages_and_gives_raw_text() -> None:
@@ -63,7 +84,7 @@ async def test_chatgpt_demo_takes_openai_messages_and_gives_raw_text() -> None:
             messages,
             secret_key="k",
             temperature=0.6,
-            world=World(now_ms=lambda: NOW, environ={}),
+            environment=Environment(now_ms=lambda: NOW, environ={}),
         )
     assert text == "you said: héllo"
     assert json.loads(site.asked[0].body) == {
@@ -94,22 +115,31 @@ async def test_chatgpt_demo_passes_its_upstreams_status_on() -> None:
 
 @pytest.mark.parametrize(
     "messages",
-    [[{"role": "assistant", "content": "x"}], [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]],
+    [
+        [{"role": "assistant", "content": "x"}],
+        [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}],
+    ],
 )
 async def test_chatgpt_demo_wants_the_users_word_last(messages: Any) -> None:
     async def answer(asked: Asked, line: Line) -> None:
         raise AssertionError((asked, line))
 
     async with Site(answer) as site:
-        assert isinstance(await failure(ChatgptDemoProvider, site.url, messages), InvalidRequestError)
-        assert isinstance(await failure(ChatgptDemoProvider, site.url, temperature="hot"), InvalidRequestError)
+        assert isinstance(
+            await failure(ChatgptDemoProvider, site.url, messages), InvalidRequestError
+        )
+        assert isinstance(
+            await failure(ChatgptDemoProvider, site.url, temperature="hot"), InvalidRequestError
+        )
 
 
-# -- a clock that is off -----------------------------------------------------------------------------------------------
+# -- a clock that is off ---------------------------------------------------------------------------
 
 
 class Punctual:
-    """A fork that takes signatures of the last minutes only, by a clock that is `ahead` of ours, in milliseconds."""
+    """A fork that takes signatures of the last minutes only, by a clock that is `ahead` of ours, in
+    milliseconds.
+    """
 
     def __init__(self, ahead: int) -> None:
         self.ahead = ahead
@@ -120,20 +150,26 @@ class Punctual:
         self.times.append(time)
         date = f"Date: {formatdate((NOW + self.ahead) / 1000, usegmt=True)}\r\n"
         if abs(time - NOW - self.ahead) > 300_000:
-            await line.reply(b'{"error":{"message":"Invalid signature."}}', TEXT, "401 Unauthorized", date)
+            await line.reply(
+                b'{"error":{"message":"Invalid signature."}}', TEXT, "401 Unauthorized", date
+            )
         else:
             await line.reply(b"right on time", TEXT, headers=date)
 
 
-WORLD = World(now_ms=lambda: NOW, environ={})
+ENVIRONMENT = Environment(now_ms=lambda: NOW, environ={})
 
 
 @pytest.mark.parametrize("ahead", [3_600_000, -3_600_000])
 async def test_the_sites_clock_is_learnt_once(ahead: int) -> None:
     fork = Punctual(ahead)
     async with Site(fork.answer) as site:
-        assert await ask(GeminiProChatProvider, site.url, world=WORLD) == "right on time"
-        assert await ask(GeminiProChatProvider, site.url, world=WORLD) == "right on time"
+        assert (
+            await ask(GeminiProChatProvider, site.url, environment=ENVIRONMENT) == "right on time"
+        )
+        assert (
+            await ask(GeminiProChatProvider, site.url, environment=ENVIRONMENT) == "right on time"
+        )
     assert fork.times == [NOW, NOW + ahead, NOW + ahead]
 
 
@@ -141,10 +177,15 @@ async def test_a_wrong_key_is_not_the_clocks_fault() -> None:
     async def answer(asked: Asked, line: Line) -> None:
         del asked
         date = f"Date: {formatdate(NOW / 1000, usegmt=True)}\r\n"
-        await line.reply(b'{"error":{"message":"Invalid signature."}}', TEXT, "401 Unauthorized", date)
+        await line.reply(
+            b'{"error":{"message":"Invalid signature."}}', TEXT, "401 Unauthorized", date
+        )
 
     async with Site(answer) as site:
-        assert isinstance(await failure(GeminiProChatProvider, site.url, world=WORLD), MissingAuthError)
+        assert isinstance(
+            await failure(GeminiProChatProvider, site.url, environment=ENVIRONMENT),
+            MissingAuthError,
+        )
     assert len(site.asked) == 1
 
 
@@ -154,11 +195,14 @@ async def test_an_odd_date_is_no_clock() -> None:
         await line.reply(b"{}", TEXT, "401 Unauthorized", "Date: yesterday\r\n")
 
     async with Site(answer) as site:
-        assert isinstance(await failure(GeminiProChatProvider, site.url, world=WORLD), MissingAuthError)
+        assert isinstance(
+            await failure(GeminiProChatProvider, site.url, environment=ENVIRONMENT),
+            MissingAuthError,
+        )
     assert len(site.asked) == 1
 
 
-# -- any OpenAI-compatible server --------------------------------------------------------------------------------------
+# -- any OpenAI-compatible server ------------------------------------------------------------------
 
 
 CHUNKS = (
@@ -188,7 +232,11 @@ async def test_an_openai_compatible_server() -> None:
         }
         async with OpenAIProvider.create_async_generator("m1", messages, **options) as stream:
             assert [text async for text in stream] == ["Hi"]
-        assert (stream.end, stream.finish_reason, stream.ids) == ("done", "stop", {"id": "c1", "model": "m1"})
+        assert (stream.end, stream.finish_reason, stream.ids) == (
+            "done",
+            "stop",
+            {"id": "c1", "model": "m1"},
+        )
         assert stream.usage is not None
         assert stream.usage.total_tokens == 4
     assert json.loads(site.asked[0].body) == {
@@ -215,7 +263,12 @@ async def test_an_openai_compatible_server_that_refuses() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"model": "m", "stop": {1, 2}}, {"model": "m", "temperature": float("nan")}, {"model": "m", "api_key": 7}],
+    [
+        {},
+        {"model": "m", "stop": {1, 2}},
+        {"model": "m", "temperature": float("nan")},
+        {"model": "m", "api_key": 7},
+    ],
 )
 async def test_what_no_openai_compatible_server_takes(options: dict[str, Any]) -> None:
     async def answer(asked: Asked, line: Line) -> None:
@@ -225,7 +278,7 @@ async def test_what_no_openai_compatible_server_takes(options: dict[str, Any]) -
         assert isinstance(await failure(OpenAIProvider, site.url, **options), InvalidRequestError)
 
 
-# -- the plugin's own history ------------------------------------------------------------------------------------------
+# -- the plugin's own history ----------------------------------------------------------------------
 
 
 def test_native_history_survives_the_sites_filters() -> None:
@@ -252,7 +305,9 @@ async def test_native_history_goes_beside_the_message() -> None:
         if asked.method == "GET":
             await line.reply(tag)
         else:
-            await line.reply(b'data: {"id":"c","choices":[{"delta":{"content":"Zed"}}]}\n\ndata: [DONE]\n\n', SSE)
+            await line.reply(
+                b'data: {"id":"c","choices":[{"delta":{"content":"Zed"}}]}\n\ndata: [DONE]\n\n', SSE
+            )
 
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -262,11 +317,18 @@ async def test_native_history_goes_beside_the_message() -> None:
         {"role": "user", "content": "Who am I?"},
     ]
     async with Site(answer) as site:
-        given: dict[str, Any] = {"native_history": True, "thread_id": "thread_1", "client_id": "AbCdEfGhIj"}
+        given: dict[str, Any] = {
+            "native_history": True,
+            "thread_id": "thread_1",
+            "client_id": "AbCdEfGhIj",
+        }
         assert await ask(WordPressChatProvider, site.url, messages, **given) == "Zed"
     form = site.asked[1].form
     assert form["message"] == "Be brief.\n\nWho am I?"
-    assert [entry["text"] for entry in json.loads(form["wpaicg_chat_history"])] == ["Human: I am Zed", "AI: Hello Zed"]
+    assert [entry["text"] for entry in json.loads(form["wpaicg_chat_history"])] == [
+        "Human: I am Zed",
+        "AI: Hello Zed",
+    ]
     assert (form["thread_id"], form["wpaicg_chat_client_id"]) == ("thread_1", "AbCdEfGhIj")
 
 
@@ -276,10 +338,12 @@ async def test_ids_of_a_dialogue_are_text() -> None:
 
     async with Site(answer) as site:
         for wrong in (7, "two\nlines", "é"):
-            assert isinstance(await failure(WordPressChatProvider, site.url, thread_id=wrong), InvalidRequestError)
+            assert isinstance(
+                await failure(WordPressChatProvider, site.url, thread_id=wrong), InvalidRequestError
+            )
 
 
-# -- asking again ------------------------------------------------------------------------------------------------------
+# -- asking again ----------------------------------------------------------------------------------
 
 
 async def test_a_failure_that_passes_is_asked_again() -> None:
@@ -304,7 +368,9 @@ async def test_nothing_is_asked_again_unless_the_caller_says_so() -> None:
     async with Site(answer) as site:
         assert isinstance(await failure(GeminiProChatProvider, site.url), ResponseStatusError)
         assert len(site.asked) == 1
-        error = await failure(GeminiProChatProvider, site.url, retry=RetryPolicy(attempts=2, first_wait=0))
+        error = await failure(
+            GeminiProChatProvider, site.url, retry=RetryPolicy(attempts=2, first_wait=0)
+        )
         assert len(error.attempts) == 1
         assert len(site.asked) == 3
         with pytest.raises(InvalidRequestError, match="retry must be a RetryPolicy"):
@@ -312,7 +378,7 @@ async def test_nothing_is_asked_again_unless_the_caller_says_so() -> None:
 
 
 async def test_a_sites_limit_holds_over_all_its_calls() -> None:
-    limit = SiteLimit(concurrency=2)
+    limit = Throttle(concurrency=2)
     most = 0
 
     async def answer(asked: Asked, line: Line) -> None:
@@ -323,12 +389,14 @@ async def test_a_sites_limit_holds_over_all_its_calls() -> None:
         await line.reply(b"right on time", TEXT)
 
     class Small(GeminiProChatProvider):
-        site_limit = limit
+        throttle = limit
 
     async with Site(answer) as site:
-        answers = await asyncio.gather(*(ask(Small, site.url, retry=RetryPolicy()) for _ in range(20)))
+        answers = await asyncio.gather(
+            *(ask(Small, site.url, retry=RetryPolicy()) for _ in range(20))
+        )
         assert answers == ["right on time"] * 20
-        with pytest.raises(InvalidRequestError, match="site_limit must be a SiteLimit"):
-            await ask(GeminiProChatProvider, site.url, site_limit=3)
+        with pytest.raises(InvalidRequestError, match="throttle must be a Throttle"):
+            await ask(GeminiProChatProvider, site.url, throttle=3)
     assert limit.under_way == 0
     assert most <= 2

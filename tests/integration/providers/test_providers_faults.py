@@ -1,7 +1,8 @@
-"""Every fault of the replica by every form of answer by both transports: the end, the error, the text before it.
+"""Every fault of the replica by every form of answer by both transports: the end, the error, the
+text before it.
 
-A row is one fault, its columns the three forms an answer has. A provider must come to the same end over either
-transport, with every delta that arrived before the fault, and leave no connection.
+A row is one fault, its columns the three forms an answer has. A provider must come to the same end
+over either transport, with every delta that arrived before the fault, and leave no connection.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import pytest
 from calls_site import sockets_to
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
-from tailrace.messages import parse_messages
+from tailrace._calls.token_cache import TokenCache
+from tailrace._messages import parse_messages
 from tailrace.replica import FAULTS, Question, Replica, builtin_answer
-from tailrace.replica.outputs import BLANK_LINES, BOM, NOTICES
-from tailrace.replica.sending import PLACES
-from tailrace.tokens import TokenCache
+from tailrace.replica._outputs import BLANK_LINES, BOM, NOTICES
+from tailrace.replica._sending import PLACES
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
     from tailrace.transport import TransportKind
 
 MESSAGES = [{"role": "user", "content": "What runs off below the mill? é"}]
@@ -62,7 +63,10 @@ WORDPRESS = COLUMNS[:3]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ends. `text` is ``all``, ``some`` (a beginning that is not empty), ``none``, or made of the answer."""
+    """How a call ends.
+
+    `text` is ``all``, ``some`` (a beginning that is not empty), ``none``, or made of the answer.
+    """
 
     end: str
     text: str | Callable[[str], str]
@@ -98,16 +102,20 @@ def whole_behind(debris: bytes) -> Row:
 
 
 def broken(early: Outcome, before: Outcome, within: Outcome) -> dict[str, Row]:
-    """A break at each of its places: before the head is out, before the body, within it, and behind all of it.
+    """A break at each of its places: before the head is out, before the body, within it, and behind
+    all of it.
 
-    JSON is read when it is whole; then, and after an end marker, a connection that is not ended properly is no loss.
+    JSON is read when it is whole; then, and after an end marker, a connection that is not ended
+    properly is no loss.
     """
     return {
         "before-head": everywhere(early),
         "head": everywhere(early),
         "body": everywhere(before),
         "0": everywhere(before),
-        **dict.fromkeys(("tag", "line", "character", "chunk-size", "chunk"), (within, before, within)),
+        **dict.fromkeys(
+            ("tag", "line", "character", "chunk-size", "chunk"), (within, before, within)
+        ),
         "end": (WHOLE, WHOLE, replace(within, text="all")),
     }
 
@@ -148,12 +156,16 @@ ANSWERS: dict[str, Row] = {
     "challenge:header": everywhere(CHALLENGED),
     "429": everywhere(RATE_LIMITED),
     "503:5": everywhere(CLOSED),
-    **{f"redirect:{where}": everywhere(REDIRECTED) for where in ("path", "www", "https", "host", "loop", "nowhere")},
+    **{
+        f"redirect:{where}": everywhere(REDIRECTED)
+        for where in ("path", "www", "https", "host", "loop", "nowhere")
+    },
     **{f"{how}:{place}": row for how, rows in BREAKS.items() for place, row in rows.items()},
     "gzip cut:character": (BROKEN, NOTHING_OF_IT, BROKEN),
     "br reset:chunk": (BROKEN, NOTHING_OF_IT, BROKEN),
     "zstd stall": (STALLED, STALLED_EARLY, STALLED),
-    # Without length and chunks, an end is an end: only what is in the body can tell, and raw text tells nothing.
+    # Without length and chunks, an end is an end: only what is in the body can tell, and raw text
+    # tells nothing.
     "http-1.0 cut": (BROKEN, NOTHING_OF_IT, replace(WHOLE, text="some")),
     "http-1.0 gzip cut": (BROKEN, NOTHING_OF_IT, BROKEN),
     "http-1.0 reset": (BROKEN, NOTHING_OF_IT, BROKEN),
@@ -169,7 +181,9 @@ PAGE_BREAKS = {
 
 # Faults of the page: nothing is posted unless it gave its tokens.
 PAGES: dict[str, Outcome] = {
-    **dict.fromkeys(("crlf", "notices", "blank", "bom", "split:7", "gzip", "br", "zstd", "http-1.0"), WHOLE),
+    **dict.fromkeys(
+        ("crlf", "notices", "blank", "bom", "split:7", "gzip", "br", "zstd", "http-1.0"), WHOLE
+    ),
     "content-type:text/plain": WHOLE,
     "bom notices crlf gzip http-1.0": WHOLE,
     # The widget stands in the first half: what comes after it is not read.
@@ -182,13 +196,21 @@ PAGES: dict[str, Outcome] = {
     "429": RATE_LIMITED,
     "503": CLOSED,
     "redirect:path": WHOLE,
-    "redirect:www": Outcome("failed", "none", errors.ConnectError),  # followed, and there is nobody of that name
-    "redirect:https": Outcome("failed", "none", errors.TLSError),  # likewise, and nobody speaks TLS there
+    "redirect:www": Outcome(
+        "failed", "none", errors.ConnectError
+    ),  # followed, and there is nobody of that name
+    "redirect:https": Outcome(
+        "failed", "none", errors.TLSError
+    ),  # likewise, and nobody speaks TLS there
     "redirect:host": REDIRECTED,
     "redirect:loop": REDIRECTED,
     "redirect:nowhere": REDIRECTED,
     **{
-        f"{how}:{place}": early if place in ("before-head", "head") else WHOLE if place == "end" else within
+        f"{how}:{place}": early
+        if place in ("before-head", "head")
+        else WHOLE
+        if place == "end"
+        else within
         for how, (early, within) in PAGE_BREAKS.items()
         for place in PLACES
     },
@@ -215,7 +237,9 @@ async def test_an_answer(faults: str, replica: Replica) -> None:
     for site in ("ai-power", "geminiprochat"):
         replica.fault(site, *faults.split())
     await check_all(replica, [(column, row[column.form]) for column in COLUMNS])
-    assert {each.faults for each in replica.exchanges if each.method == "POST"} == {in_force(replica)}
+    assert {each.faults for each in replica.exchanges if each.method == "POST"} == {
+        in_force(replica)
+    }
 
 
 @pytest.mark.parametrize("faults", PAGES)
@@ -252,23 +276,36 @@ async def check_all(replica: Replica, expected: list[tuple[Column, Outcome]]) ->
 
 
 def check_beginning(text: str, answer: str) -> None:
-    """A third of the answer at least, unspoilt: a fault that comes in the middle takes nothing from before it."""
-    before = text.partition("data: x")[0].partition(": still here\n")[0].removesuffix(HALF_A_CHARACTER)
+    """A third of the answer at least, unspoilt: a fault that comes in the middle takes nothing from
+    before it.
+    """
+    before = (
+        text.partition("data: x")[0].partition(": still here\n")[0].removesuffix(HALF_A_CHARACTER)
+    )
     assert len(before) >= len(answer) // 3
     assert answer.startswith(before)
 
 
-async def ending(replica: Replica, column: Column, kind: TransportKind, **more: Any) -> tuple[Outcome, str]:
-    """Make one call over a transport of its own; returns how it ended and the beginning of its text."""
+async def ending(
+    replica: Replica, column: Column, kind: TransportKind, **more: Any
+) -> tuple[Outcome, str]:
+    """Make one call over a transport of its own; returns how it ended and the beginning of its
+    text.
+    """
     text = ""
     failure: errors.TailraceError | None = None
-    options: dict[str, Any] = {"url": replica.page(column.site, column.page), **clocks(in_force(replica))}
+    options: dict[str, Any] = {
+        "url": replica.page(column.site, column.page),
+        **clocks(in_force(replica)),
+    }
     if column.provider is not GPROChat:
         options["token_cache"] = TokenCache()
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(make_transport(kind))
         options |= {"transport": transport} | more
-        stream = await stack.enter_async_context(column.provider.create_async_generator("", MESSAGES, **options))
+        stream = await stack.enter_async_context(
+            column.provider.create_async_generator("", MESSAGES, **options)
+        )
         try:
             async for delta in stream:
                 text += delta[: KEPT - len(text)]
@@ -296,11 +333,15 @@ def clocks(faults: tuple[str, ...]) -> dict[str, float]:
 
 async def answer_to(column: Column) -> str:
     provider: Any = column.provider
-    asked = MESSAGES[0]["content"] if provider is GPROChat else provider.prompt(parse_messages(MESSAGES))
+    asked = (
+        MESSAGES[0]["content"]
+        if provider is GPROChat
+        else provider.prompt(parse_messages(MESSAGES))
+    )
     return await builtin_answer(Question(column.site, asked))
 
 
-# -- nonces ------------------------------------------------------------------------------------------------------------
+# -- nonces ----------------------------------------------------------------------------------------
 
 STALE = Outcome("failed", "none", errors.NonceRefusedError, "upstream", status=403)
 
@@ -319,7 +360,11 @@ STALE = Outcome("failed", "none", errors.NonceRefusedError, "upstream", status=4
     ],
 )
 async def test_nonces(
-    fault: str, outcomes: list[tuple[int, int, Outcome]], column: Column, kind: TransportKind, replica: Replica
+    fault: str,
+    outcomes: list[tuple[int, int, Outcome]],
+    column: Column,
+    kind: TransportKind,
+    replica: Replica,
 ) -> None:
     cache: TokenCache[Any] = TokenCache()
     replica.fault("ai-power", fault)
@@ -331,13 +376,17 @@ async def test_nonces(
         assert (methods.count("GET"), methods.count("POST")) == (pages, posts)
 
 
-# -- by URL ------------------------------------------------------------------------------------------------------------
+# -- by URL ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
-async def test_a_fault_by_url_is_its_visitors_alone(column: Column, kind: TransportKind, replica: Replica) -> None:
-    """It holds for the answer too, with tokens from the cache as well, wherever the provider's own endpoint lies."""
+async def test_a_fault_by_url_is_its_visitors_alone(
+    column: Column, kind: TransportKind, replica: Replica
+) -> None:
+    """It holds for the answer too, with tokens from the cache as well, wherever the provider's own
+    endpoint lies.
+    """
     sick = replica.page(column.site, column.page, "zstd", "cut:end", "503:7")
     cache: TokenCache[Any] = TokenCache()
     options: dict[str, Any] = {} if column.provider is GPROChat else {"token_cache": cache}
@@ -347,13 +396,17 @@ async def test_a_fault_by_url_is_its_visitors_alone(column: Column, kind: Transp
         assert replica.exchanges[-1].faults == ("503:7", "zstd", "cut:end")
         seen, text = await ending(replica, column, kind, **options)
         assert (seen.end, text) == ("done", await answer_to(column))
-    assert sum(each.method == "GET" for each in replica.exchanges) == (0 if column.provider is GPROChat else 2)
+    assert sum(each.method == "GET" for each in replica.exchanges) == (
+        0 if column.provider is GPROChat else 2
+    )
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
 async def test_faults_by_url_add_to_those_of_the_site(column: Column, replica: Replica) -> None:
     replica.fault(column.site, "gzip", "split:5")
-    seen, text = await ending(replica, column, "aiohttp", url=replica.page(column.site, column.page, "http-1.0"))
+    seen, text = await ending(
+        replica, column, "aiohttp", url=replica.page(column.site, column.page, "http-1.0")
+    )
     assert (seen.end, text) == ("done", await answer_to(column))
     assert replica.exchanges[-1].faults == ("split:5", "gzip", "http-1.0")
 
@@ -362,9 +415,12 @@ class AnyBot(WordPressChatProvider):
     """A user's own: the endpoint comes from the page, and stands below the page's faults."""
 
 
-# The newer plugin hands a message in before it asks for the answer: what breaks, breaks the first of these steps.
+# The newer plugin hands a message in before it asks for the answer: what breaks, breaks the first
+# of these steps.
 TWO_STEPS: dict[str, Outcome] = {
-    **dict.fromkeys(("gzip", "br", "zstd", "http-1.0", "split:9", "content-type:text/html", "crlf"), WHOLE),
+    **dict.fromkeys(
+        ("gzip", "br", "zstd", "http-1.0", "split:9", "content-type:text/html", "crlf"), WHOLE
+    ),
     **dict.fromkeys(("cut", "reset:chunk", "gzip cut:end"), PAGE_BROKEN),
     "reset:before-head": UNANSWERED,
     "stall:head": MUTE,

@@ -29,15 +29,15 @@ from calls_site import (
 )
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import InvalidRequestError, StreamError
-from tailrace.tokens import TokenCache
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tailrace import ChatStream
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
 
 HELLO = [{"role": "user", "content": "Hello"}]
 PROVIDERS: list[type[ChatProvider]] = [ChatGptt, ChatGptEs, GPROChat]
@@ -95,8 +95,13 @@ CASES = [(provider, phase) for provider in PROVIDERS for phase in phases_of(prov
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize(("provider", "phase"), CASES)
-async def test_a_read_that_is_cancelled(provider: type[ChatProvider], phase: str, *, shared: bool) -> None:
-    async with Site(stalling_in(phase)) as site, make_transport(provider.transport_kind) as transport:
+async def test_a_read_that_is_cancelled(
+    provider: type[ChatProvider], phase: str, *, shared: bool
+) -> None:
+    async with (
+        Site(stalling_in(phase)) as site,
+        make_transport(provider.transport_kind) as transport,
+    ):
         stream = call(provider, site.url, transport=transport if shared else None)
         reading = asyncio.ensure_future(read_on(stream))
         await arrived(site, phase)
@@ -118,7 +123,10 @@ async def read_on(stream: ChatStream) -> None:
 async def test_a_stream_closed_while_another_task_reads_it(
     provider: type[ChatProvider], phase: str, *, shared: bool
 ) -> None:
-    async with Site(stalling_in(phase)) as site, make_transport(provider.transport_kind) as transport:
+    async with (
+        Site(stalling_in(phase)) as site,
+        make_transport(provider.transport_kind) as transport,
+    ):
         stream = call(provider, site.url, transport=transport if shared else None)
         reading = asyncio.ensure_future(read_on(stream))
         await arrived(site, phase)
@@ -136,7 +144,10 @@ async def test_a_stream_closed_while_another_task_reads_it(
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_block_that_is_left_early(provider: type[ChatProvider], *, shared: bool) -> None:
-    async with Site(stalling_in("stream")) as site, make_transport(provider.transport_kind) as transport:
+    async with (
+        Site(stalling_in("stream")) as site,
+        make_transport(provider.transport_kind) as transport,
+    ):
         async with call(provider, site.url, transport=transport if shared else None) as stream:
             assert await anext(stream) == "Hel"
         check_gone(site, shared=shared)
@@ -201,7 +212,9 @@ async def test_two_tasks_cannot_read_one_call(provider: type[ChatProvider]) -> N
 
 
 async def test_a_caller_who_leaves_the_page_to_others() -> None:
-    """The first caller leads the fetch and goes; the page comes all the same, and his connections close after it."""
+    """The first caller leads the fetch and goes; the page comes all the same, and his connections
+    close after it.
+    """
     go = asyncio.Event()
 
     async def answer(asked: Asked, line: Line) -> None:
@@ -215,7 +228,10 @@ async def test_a_caller_who_leaves_the_page_to_others() -> None:
     async with Site(answer) as site:
         leader = asyncio.ensure_future(call(ChatgptFree, site.url, token_cache=cache).read())
         await arrived(site, "page head")
-        others = [asyncio.ensure_future(call(ChatgptFree, site.url, token_cache=cache).read()) for _ in range(5)]
+        others = [
+            asyncio.ensure_future(call(ChatgptFree, site.url, token_cache=cache).read())
+            for _ in range(5)
+        ]
         await asyncio.sleep(0)
         leader.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -227,7 +243,9 @@ async def test_a_caller_who_leaves_the_page_to_others() -> None:
         assert sockets_to(site.port) == 0
 
 
-@pytest.mark.parametrize(("provider", "streams"), [(ChatGptt, 1000), (GPROChat, 1000), (ChatGptEs, 1000)])
+@pytest.mark.parametrize(
+    ("provider", "streams"), [(ChatGptt, 1000), (GPROChat, 1000), (ChatGptEs, 1000)]
+)
 async def test_a_thousand_streams_left_early(provider: type[ChatProvider], streams: int) -> None:
     before = open_sockets()
     cache: TokenCache[Any] = TokenCache()
@@ -243,16 +261,20 @@ async def test_a_thousand_streams_left_early(provider: type[ChatProvider], strea
         left = sockets_to(site.port)
         assert site.methods["POST"] == streams
     await asyncio.sleep(0)
-    sys.stdout.write(f"{provider.__name__}: {streams} streams left early, {left} sockets left open\n")
+    sys.stdout.write(
+        f"{provider.__name__}: {streams} streams left early, {left} sockets left open\n"
+    )
     assert left == 0
     assert open_sockets() <= before
 
 
-# -- without asyncio -------------------------------------------------------------------------------------------------
+# -- without asyncio -------------------------------------------------------------------------------
 
 
 @contextmanager
-def elsewhere(answer: Callable[[Asked, Line], Any]) -> Iterator[tuple[Site, asyncio.AbstractEventLoop]]:
+def elsewhere(
+    answer: Callable[[Asked, Line], Any],
+) -> Iterator[tuple[Site, asyncio.AbstractEventLoop]]:
     """A site in a thread of its own, for callers that block theirs."""
     ready, done = threading.Event(), threading.Event()
     made: list[tuple[Site, asyncio.AbstractEventLoop]] = []
@@ -274,7 +296,9 @@ def elsewhere(answer: Callable[[Asked, Line], Any]) -> Iterator[tuple[Site, asyn
 
 
 def answering(asked: Asked) -> tuple[list[bytes], str]:
-    return ([delta("Hel"), delta("lo"), DONE], SSE) if asked.path == AJAX else ([b"Hel", b"lo"], TEXT)
+    return (
+        ([delta("Hel"), delta("lo"), DONE], SSE) if asked.path == AJAX else ([b"Hel", b"lo"], TEXT)
+    )
 
 
 async def saying_hello(asked: Asked, line: Line) -> None:

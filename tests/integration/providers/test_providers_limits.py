@@ -1,4 +1,6 @@
-"""Calls too many for a site wait for their place, under no clock but the total one, and leave none taken."""
+"""Calls too many for a site wait for their place, under no clock but the total one, and leave none
+taken.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +12,26 @@ import pytest
 from calls_site import DONE, SSE, Asked, Line, Site, bot, delta, page, sockets_to
 
 from tailrace import ChatStream, RetryPolicy, WordPressChatProvider, errors
-from tailrace.limits import Limited, SiteLimit
-from tailrace.retries import Retrying
-from tailrace.tokens import TokenCache
+from tailrace._calls.retrying import Retrying
+from tailrace._calls.throttling import Limited, Throttle
+from tailrace._calls.token_cache import TokenCache
 
 if TYPE_CHECKING:
-    from tailrace.stream import Exchange
+    from tailrace._streams.aio import Exchange
 
 HI = [{"role": "user", "content": "hi"}]
 CACHE: TokenCache[Any] = TokenCache()
 
 
-def exchange(site: Site, limit: SiteLimit) -> Limited:
+def exchange(site: Site, limit: Throttle) -> Limited:
     stream = WordPressChatProvider.create_async_generator("", HI, url=site.url, token_cache=CACHE)
     inner: Exchange = stream._exchange
     return Limited(inner, limit)
 
 
-def limited(site: Site, limit: SiteLimit, *, idle: float | None = None, total: float | None = None) -> ChatStream:
+def limited(
+    site: Site, limit: Throttle, *, idle: float | None = None, total: float | None = None
+) -> ChatStream:
     return ChatStream(exchange(site, limit), idle=idle, total=total)
 
 
@@ -58,7 +62,7 @@ async def test_no_more_than_so_many_are_under_way() -> None:
         await line.chunks((delta("Hi"), DONE))
         await line.end()
 
-    limit = SiteLimit(concurrency=3)
+    limit = Throttle(concurrency=3)
     async with Site(answer) as site:
         assert await asyncio.gather(*(text(limited(site, limit)) for _ in range(20))) == ["Hi"] * 20
     assert (most, limit.under_way) == (3, 0)
@@ -72,18 +76,23 @@ async def test_calls_begin_no_faster_than_the_rate() -> None:
             begun.append(asyncio.get_running_loop().time())
         await bot(delta("Hi"), DONE)(asked, line)
 
-    limit = SiteLimit(rate=2, per=0.2)
+    limit = Throttle(rate=2, per=0.2)
     loop = asyncio.get_running_loop()
     async with Site(answer) as site:
         started = loop.time()
         await asyncio.gather(*(text(limited(site, limit)) for _ in range(6)))
-    # Two at once, the other four a tenth of a second apart: the last not before four tenths have passed.
+    # Two at once, the other four a tenth of a second apart: the last not before four tenths have
+    # passed.
     assert begun[-1] - started > 0.39
-    assert [number for number, each in enumerate(begun) if each - started < 0.09] in ([0, 1], [0], [])
+    assert [number for number, each in enumerate(begun) if each - started < 0.09] in (
+        [0, 1],
+        [0],
+        [],
+    )
 
 
 async def test_waiting_counts_against_the_total_clock_alone() -> None:
-    limit = SiteLimit(concurrency=1)
+    limit = Throttle(concurrency=1)
     async with Site(stalls) as site:
         first = limited(site, limit)
         assert await anext(first) == "begun"
@@ -99,7 +108,7 @@ async def test_waiting_counts_against_the_total_clock_alone() -> None:
 
 async def test_whoever_is_cancelled_holds_no_place() -> None:
     chance = random.Random(5)
-    limit = SiteLimit(concurrency=2, rate=1000, per=1)
+    limit = Throttle(concurrency=2, rate=1000, per=1)
     async with Site(bot(*[delta(each) for each in "abc"], DONE)) as site:
         await text(limited(site, limit))
         for _ in range(10):
@@ -111,11 +120,13 @@ async def test_whoever_is_cancelled_holds_no_place() -> None:
             await asyncio.wait(tasks)
             assert limit.under_way == 0
         async with asyncio.timeout(10):
-            assert await asyncio.gather(*(text(limited(site, limit)) for _ in range(2))) == ["abc"] * 2
+            assert (
+                await asyncio.gather(*(text(limited(site, limit)) for _ in range(2))) == ["abc"] * 2
+            )
 
 
 async def test_one_that_waits_for_its_turn_gives_its_place_back_when_cancelled() -> None:
-    limit = SiteLimit(concurrency=1, rate=1, per=1000)
+    limit = Throttle(concurrency=1, rate=1, per=1000)
     async with Site(bot(delta("Hi"), DONE)) as site:
         assert await text(limited(site, limit)) == "Hi"
         waiting = asyncio.create_task(text(limited(site, limit)))
@@ -132,7 +143,7 @@ async def test_one_that_waits_for_its_turn_gives_its_place_back_when_cancelled()
 
 
 async def test_a_failure_and_a_bare_break_free_the_place() -> None:
-    limit = SiteLimit(concurrency=1)
+    limit = Throttle(concurrency=1)
     async with Site(bot(b"Oops", status="500 Oops")) as site:
         for _ in range(2):
             with pytest.raises(errors.ResponseStatusError):
@@ -153,9 +164,11 @@ async def test_a_wait_before_another_try_holds_no_place() -> None:
     async def nap(_: float) -> None:
         held.append(limit.under_way)
 
-    limit = SiteLimit(concurrency=1)
+    limit = Throttle(concurrency=1)
     async with Site(bot(b"Oops", status="503 Busy")) as site:
-        stream = ChatStream(Retrying(lambda: exchange(site, limit), RetryPolicy(attempts=3), sleep=nap))
+        stream = ChatStream(
+            Retrying(lambda: exchange(site, limit), RetryPolicy(attempts=3), sleep=nap)
+        )
         with pytest.raises(errors.ResponseStatusError):
             await text(stream)
         assert site.methods["POST"] == 3
@@ -163,7 +176,7 @@ async def test_a_wait_before_another_try_holds_no_place() -> None:
 
 
 def test_each_loop_counts_for_itself_and_is_forgotten() -> None:
-    limit = SiteLimit(concurrency=1, rate=5)
+    limit = Throttle(concurrency=1, rate=5)
 
     async def once() -> str:
         async with Site(bot(delta("Hi"), DONE)) as site:
@@ -189,4 +202,4 @@ def test_each_loop_counts_for_itself_and_is_forgotten() -> None:
 )
 def test_a_limit_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidRequestError, match=next(iter(wrong))):
-        SiteLimit(**wrong)
+        Throttle(**wrong)

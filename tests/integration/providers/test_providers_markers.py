@@ -1,4 +1,6 @@
-"""Every way the replica's sites misbehave, through the providers: the text that came, the end, the error."""
+"""Every way the replica's sites misbehave, through the providers: the text that came, the end, the
+error.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat
+from tailrace._calls.token_cache import TokenCache
+from tailrace._messages import parse_messages
 from tailrace.errors import (
     ConversationLimitError,
     MissingAuthError,
@@ -16,10 +20,8 @@ from tailrace.errors import (
     StreamError,
     TailraceError,
 )
-from tailrace.messages import parse_messages
 from tailrace.providers import ChatgptDemoProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.replica import Question, Replica, builtin_answer
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,7 +60,11 @@ WORDS = " ".join(f"word{number}" for number in range(400))
 KEY = Fails("The key sk-xxxx was not accepted. Keys are made at https://keys.example/account/keys.")
 RATE = Fails("Too many requests: try again in 20 s (limit 3/min).")
 QUOTES = 'Not a valid value: "foo". Known values are: \'system\', "user" & others.\nSee the manual.'
-QUOTA = Fails('Your share is used up — "come back tomorrow".', error=ConversationLimitError, code="tokenLimitReached")
+QUOTA = Fails(
+    'Your share is used up — "come back tomorrow".',
+    error=ConversationLimitError,
+    code="tokenLimitReached",
+)
 NO_KEY = Fails("No key is set.")
 BANNED = "There is a word in your message that this site does not take."
 ADDRESS = "This site does not take messages from your address."
@@ -67,22 +73,33 @@ FATAL = Fails("an error it cannot handle", error=ResponseStatusError, status=500
 CLOSED = Fails("Closed", error=ResponseStatusError, status=503)
 BROKEN = Fails("broke off", kind="truncated", after=True, end="truncated")
 BEHIND = Fails("The model behind this bot failed while it was answering.")
-UNREACHED = Fails("cURL error 7: Failed to connect to 192.0.2.1 port 443 after 0 ms: Couldn't connect to server")
+UNREACHED = Fails(
+    "cURL error 7: Failed to connect to 192.0.2.1 port 443 after 0 ms: Couldn't connect to server"
+)
 
 
 def refused(says: str, status: int, code: str | None = None) -> Fails:
     return Fails(says, error=ResponseStatusError, status=status, code=code)
 
 
-# What a marker means on each page: stream, json, assistant, completion. The same where it is said once.
+# What a marker means on each page: stream, json, assistant, completion. The same where it is said
+# once.
 AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "fatal": (FATAL,),
     "maintenance": (CLOSED,),
     "no-key": (NO_KEY,),
     "token-limit": (QUOTA,),
-    "banned": (Fails(BANNED, code="messageFlagged"), Fails(BANNED), Fails(BANNED, code="messageFlagged")),
+    "banned": (
+        Fails(BANNED, code="messageFlagged"),
+        Fails(BANNED),
+        Fails(BANNED, code="messageFlagged"),
+    ),
     "ip-banned": (Fails(ADDRESS, code="ipBanned"), Fails(ADDRESS), Fails(ADDRESS, code="ipBanned")),
-    "moderated": (Fails("refused", code="modflag"), Fails("refused"), Fails("refused", code="modflag")),
+    "moderated": (
+        Fails("refused", code="modflag"),
+        Fails("refused"),
+        Fails("refused", code="modflag"),
+    ),
     "vector-store": (
         Fails("no index", code="pineconeError"),
         Fails("no index"),
@@ -100,7 +117,11 @@ AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "long": (Says(text=WORDS),),
     "empty": (Says(text=""), EMPTY, Says(text="")),
     "limited": (Fails("The plugin gave up."),),
-    "html502": (Fails("502 Bad Gateway", kind="not_a_stream"), EMPTY, Fails("502 Bad Gateway", kind="not_a_stream")),
+    "html502": (
+        Fails("502 Bad Gateway", kind="not_a_stream"),
+        EMPTY,
+        Fails("502 Bad Gateway", kind="not_a_stream"),
+    ),
     "bom": (Says(),),
     "blank": (Says(),),
     "notices": (Says(),),
@@ -138,7 +159,10 @@ async def test_no_marker_is_left_out(replica: Replica) -> None:
 @pytest.mark.parametrize("marker", AI_POWER)
 async def test_an_ai_power_site(marker: str, page: str, replica: Replica) -> None:
     for provider in (ChatGptt, ChatgptFree, ChatGptEs):
-        options: dict[str, Any] = {"url": replica.page("ai-power", page), "token_cache": TokenCache()}
+        options: dict[str, Any] = {
+            "url": replica.page("ai-power", page),
+            "token_cache": TokenCache(),
+        }
         messages = [{"role": "user", "content": f"[[{marker}]]"}]
         stream = provider.create_async_generator("", messages, **options)
         prompt = provider.prompt(parse_messages(messages))
@@ -153,23 +177,35 @@ OLD_SITES = ("ai-power-1.8.79", "ai-power-1.8.90", "ai-power-1.8.95")
 async def test_an_older_ai_power_site(site: str, page: str, replica: Replica) -> None:
     for marker, cases in AI_POWER.items():
         options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
-        stream = ChatgptFree.create_async_generator("", [{"role": "user", "content": f"[[{marker}]]"}], **options)
+        stream = ChatgptFree.create_async_generator(
+            "", [{"role": "user", "content": f"[[{marker}]]"}], **options
+        )
         await check(stream, expected_on(page, cases), Question(site, f"[[{marker}]]"))
 
 
-# What a marker means on a bot that streams, and on one that answers with JSON where that is another thing.
+# What a marker means on a bot that streams, and on one that answers with JSON where that is another
+# thing.
 AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
     "quota": (
         Fails(QUOTA.says, error=ConversationLimitError, code="quota_notice"),
         Fails(QUOTA.says, error=RateLimitError, status=429),
     ),
     "banned": (Fails("that this site does not take"), refused("that this site does not take", 400)),
-    "ip-banned": (Fails("does not talk to your address"), refused("does not talk to your address", 400)),
+    "ip-banned": (
+        Fails("does not talk to your address"),
+        refused("does not talk to your address", 400),
+    ),
     "moderated": (Fails("was refused"), refused("was refused", 400)),
     "no-session": (Fails("needs a session"), refused("needs a session", 400)),
     "stale-key": (Fails("for this key was not found"), refused("for this key was not found", 400)),
-    "upstream-401": (Fails("not accepted"), Fails("not accepted", error=MissingAuthError, status=401)),
-    "upstream-429": (Fails("Too many requests"), Fails("Too many requests", error=RateLimitError, status=429)),
+    "upstream-401": (
+        Fails("not accepted"),
+        Fails("not accepted", error=MissingAuthError, status=401),
+    ),
+    "upstream-429": (
+        Fails("Too many requests"),
+        Fails("Too many requests", error=RateLimitError, status=429),
+    ),
     "midcut": (Fails("Connection Error", after=True), refused("Connection Error", 500)),
     "nodone": (BROKEN, Says()),
     "cut": (BROKEN, refused("Connection Error", 500)),
@@ -183,12 +219,18 @@ class AnySite(WordPressChatProvider):
     """A site of either plugin line, known by its page alone."""
 
 
-@pytest.mark.parametrize(("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")])
+@pytest.mark.parametrize(
+    ("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")]
+)
 @pytest.mark.parametrize("marker", AIPKIT)
 async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replica) -> None:
     options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
-    stream = AnySite.create_async_generator("", [{"role": "user", "content": f"[[{marker}]]"}], **options)
-    await check(stream, AIPKIT[marker][-1 if page == "json" else 0], Question(site, f"[[{marker}]]"))
+    stream = AnySite.create_async_generator(
+        "", [{"role": "user", "content": f"[[{marker}]]"}], **options
+    )
+    await check(
+        stream, AIPKIT[marker][-1 if page == "json" else 0], Question(site, f"[[{marker}]]")
+    )
 
 
 BLOCKED = Fails("Internal server error")
@@ -197,7 +239,9 @@ GEMINIPROCHAT: dict[str, Fails | Says] = {
     "safety-first": BLOCKED,
     "cut": Says(text="Half of what was to co"),
     "empty": EMPTY,
-    "err400": Fails("This place is not served.", error=ResponseStatusError, code="Error", status=500),
+    "err400": Fails(
+        "This place is not served.", error=ResponseStatusError, code="Error", status=500
+    ),
     "err429": Fails("[429 Too Many Requests]", error=RateLimitError, code="Error", status=429),
     "errkey": Fails("The key is not valid.", error=ResponseStatusError, code="Error", status=500),
     "reset": Fails("fetch failed", error=ResponseStatusError, code="Error", status=500),
@@ -228,14 +272,22 @@ CHATGPT_DEMO: dict[str, Fails | Says] = {
 @pytest.mark.parametrize("marker", CHATGPT_DEMO)
 async def test_the_signed_sibling(marker: str, replica: Replica) -> None:
     messages = [{"role": "user", "content": f"[[{marker}]]"}]
-    stream = ChatgptDemoProvider.create_async_generator("", messages, url=replica.url("chatgpt-demo"))
+    stream = ChatgptDemoProvider.create_async_generator(
+        "", messages, url=replica.url("chatgpt-demo")
+    )
     await check(stream, CHATGPT_DEMO[marker], Question("chatgpt-demo", f"[[{marker}]]"))
 
 
 OPENAI: dict[str, Fails | Says] = {
-    "err401": Fails("not the right one", error=MissingAuthError, status=401, code="invalid_api_key"),
-    "err429": Fails("Too many requests.", error=RateLimitError, status=429, code="rate_limit_exceeded"),
-    "quota": Fails("The share is used up.", error=RateLimitError, status=429, code="insufficient_quota"),
+    "err401": Fails(
+        "not the right one", error=MissingAuthError, status=401, code="invalid_api_key"
+    ),
+    "err429": Fails(
+        "Too many requests.", error=RateLimitError, status=429, code="rate_limit_exceeded"
+    ),
+    "quota": Fails(
+        "The share is used up.", error=RateLimitError, status=429, code="insufficient_quota"
+    ),
     "err500": refused("The server met an error", 500),
     "too-long": refused("too many tokens", 400, "context_length_exceeded"),
     "html502": refused("the gate is shut", 502),
@@ -253,7 +305,9 @@ OPENAI: dict[str, Fails | Says] = {
 @pytest.mark.parametrize("marker", OPENAI)
 async def test_an_openai_compatible_server(marker: str, replica: Replica) -> None:
     messages = [{"role": "user", "content": f"[[{marker}]]"}]
-    stream = OpenAIProvider.create_async_generator("gpt-4o", messages, url=f"{replica.url('openai')}/v1")
+    stream = OpenAIProvider.create_async_generator(
+        "gpt-4o", messages, url=f"{replica.url('openai')}/v1"
+    )
     await check(stream, OPENAI[marker], Question("openai", f"[[{marker}]]"))
 
 
@@ -274,6 +328,10 @@ async def check(stream: ChatStream, expected: Fails | Says, question: Question) 
         return
     assert type(failure) is expected.error
     assert isinstance(failure, StreamError)
-    assert (failure.kind, failure.code, failure.status) == (expected.kind, expected.code, expected.status)
+    assert (failure.kind, failure.code, failure.status) == (
+        expected.kind,
+        expected.code,
+        expected.status,
+    )
     assert expected.says in str(failure)
     assert bool(text) is expected.after

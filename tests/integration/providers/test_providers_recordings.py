@@ -1,4 +1,7 @@
-"""Recorded calls played back: each is what it was, over both transports. A user's recording joins them as it is."""
+"""Recorded calls played back: each is what it was, over both transports.
+
+A user's recording joins them as it is.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import TailraceError
 from tailrace.recording import read_recording
 from tailrace.replica import Replay
 from tailrace.sites import site
-from tailrace.tokens import TokenCache
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from tailrace.transport import TransportKind
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "recordings"
-CALLS: list[dict[str, Any]] = json.loads((FOLDER / "calls.json").read_text(encoding="utf-8"))["cases"]
+CALLS: list[dict[str, Any]] = json.loads((FOLDER / "calls.json").read_text(encoding="utf-8"))[
+    "cases"
+]
 KINDS: list[TransportKind] = ["aiohttp", "impersonate"]
 
 
 def test_every_recording_is_played() -> None:
-    assert sorted(each["file"] for each in CALLS) == sorted(each.name for each in FOLDER.glob("*.jsonl"))
+    assert sorted(each["file"] for each in CALLS) == sorted(
+        each.name for each in FOLDER.glob("*.jsonl")
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,9 +39,14 @@ def test_every_recording_is_played() -> None:
 async def test_a_recorded_call(call: dict[str, Any], kind: TransportKind) -> None:
     text, told = "", None
     asked = [{"role": "user", "content": "hello"}]
-    async with Replay(read_recording(FOLDER / call["file"])) as replay, make_transport(kind) as transport:
+    async with (
+        Replay(read_recording(FOLDER / call["file"])) as replay,
+        make_transport(kind) as transport,
+    ):
         provider = site(replay.url, dialect=call["dialect"])
-        async with provider.create_async_generator("", asked, transport=transport, token_cache=TokenCache()) as stream:
+        async with provider.create_async_generator(
+            "", asked, transport=transport, token_cache=TokenCache()
+        ) as stream:
             try:
                 async for delta in stream:
                     text += delta

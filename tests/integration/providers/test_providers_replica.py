@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, sign_request
+from tailrace._calls.token_cache import TokenCache
+from tailrace._environment import Environment
+from tailrace._messages import parse_messages
 from tailrace.errors import InvalidRequestError, MissingAuthError, StreamError
-from tailrace.messages import parse_messages
-from tailrace.providers.base import World
 from tailrace.replica import Question, Replica, builtin_answer
-from tailrace.tokens import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace.providers.base import ChatProvider
+    from tailrace.providers._base import ChatProvider
     from tailrace.replica import Exchange
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
 ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
-SIGNATURES = Path(__file__).parents[2] / "vectors" / "captures" / "geminiprochat" / "signature-vectors.json"
+SIGNATURES = (
+    Path(__file__).parents[2] / "vectors" / "captures" / "geminiprochat" / "signature-vectors.json"
+)
 NOW = 1_795_162_954_681
 
 CONVERSATION = [
@@ -70,14 +72,16 @@ def says(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
-# -- page, tokens, message -------------------------------------------------------------------------------------------
+# -- page, tokens, message -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", ALL)
 async def test_the_answer_is_the_sites(provider: type[ChatProvider], replica: Replica) -> None:
     prompt = "Hello, how are you?"
     seen = f"{ChatGptEs.SYSTEM_PROMPT}\n\n{prompt}" if provider is ChatGptEs else prompt
-    async with provider.create_async_generator("", says(prompt), **options_of(provider, replica)) as stream:
+    async with provider.create_async_generator(
+        "", says(prompt), **options_of(provider, replica)
+    ) as stream:
         text = "".join([each async for each in stream])
     assert text == await builtin_answer(Question(site_of(provider), seen))
     assert (stream.end, stream.error, stream.bad_events) == ("done", None, 0)
@@ -108,7 +112,11 @@ async def test_the_message_is_posted_as_the_page_would(  # noqa: PLR0917 - a tab
     replica: Replica,
 ) -> None:
     url = replica.page("ai-power", page)
-    options: dict[str, Any] = {"url": url, "token_cache": TokenCache(), "world": World(random=random.Random(7))}
+    options: dict[str, Any] = {
+        "url": url,
+        "token_cache": TokenCache(),
+        "environment": Environment(random=random.Random(7)),
+    }
     text = await provider.create_async("", CONVERSATION, **options)
     assert text == await builtin_answer(Question("ai-power", prompt_of(provider)))
     fetched, posted = replica.exchanges
@@ -146,7 +154,9 @@ async def test_another_bot_of_the_page_can_be_asked_for(
 
 
 @pytest.mark.parametrize("provider", WORDPRESS)
-async def test_a_page_that_has_moved_on_its_own_site(provider: type[WordPressChatProvider], replica: Replica) -> None:
+async def test_a_page_that_has_moved_on_its_own_site(
+    provider: type[WordPressChatProvider], replica: Replica
+) -> None:
     moved = replica.page("ai-power", "stream").rstrip("/")
     assert await provider.create_async("", says("hi"), url=moved, token_cache=TokenCache())
     assert [(each.path, each.status) for each in replica.exchanges] == [
@@ -154,15 +164,19 @@ async def test_a_page_that_has_moved_on_its_own_site(provider: type[WordPressCha
     ]  # fmt: skip
 
 
-# -- as it arrives ---------------------------------------------------------------------------------------------------
+# -- as it arrives ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", ALL)
 async def test_text_is_delivered_while_the_rest_is_still_to_come(
     provider: type[ChatProvider], replica: Replica
 ) -> None:
-    """The site says a few words and then nothing, for ever: what is read cannot have waited for the end."""
-    async with provider.create_async_generator("", says("[[stall]]"), **options_of(provider, replica)) as stream:
+    """The site says a few words and then nothing, for ever: what is read cannot have waited for the
+    end.
+    """
+    async with provider.create_async_generator(
+        "", says("[[stall]]"), **options_of(provider, replica)
+    ) as stream:
         assert await anext(stream)
         assert stream.end == "open"
         assert posts(replica)[0].ended == "open"
@@ -177,7 +191,7 @@ async def test_a_buffered_answer_is_one_delta(replica: Replica) -> None:
     assert stream.end == "done"
 
 
-# -- tokens ----------------------------------------------------------------------------------------------------------
+# -- tokens ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", WORDPRESS)
@@ -190,7 +204,14 @@ async def test_tokens_are_cached_and_refreshed_once_when_refused(
         assert (pages(replica), len(posts(replica))) == (1, calls)
     replica.expire_nonces("ai-power")
     assert await provider.create_async("", says("hi"), **options)
-    assert [each.method for each in replica.exchanges] == ["GET", "POST", "POST", "POST", "GET", "POST"]
+    assert [each.method for each in replica.exchanges] == [
+        "GET",
+        "POST",
+        "POST",
+        "POST",
+        "GET",
+        "POST",
+    ]
     assert [each.status for each in posts(replica)] == [200, 200, 403, 200]
     await provider.create_async("", says("hi"), **options)
     assert pages(replica) == 2
@@ -198,7 +219,9 @@ async def test_tokens_are_cached_and_refreshed_once_when_refused(
 
 async def test_many_callers_fetch_one_page(replica: Replica) -> None:
     options = options_of(ChatGptt, replica)
-    answers = await asyncio.gather(*(ChatGptt.create_async("", says("hi"), **options) for _ in range(20)))
+    answers = await asyncio.gather(
+        *(ChatGptt.create_async("", says("hi"), **options) for _ in range(20))
+    )
     assert len(set(answers)) == 1
     assert (pages(replica), len(posts(replica))) == (1, 20)
 
@@ -207,7 +230,9 @@ async def test_many_callers_refresh_once(replica: Replica) -> None:
     options = options_of(ChatGptt, replica)
     await ChatGptt.create_async("", says("hi"), **options)
     replica.expire_nonces("ai-power")
-    answers = await asyncio.gather(*(ChatGptt.create_async("", says("hi"), **options) for _ in range(20)))
+    answers = await asyncio.gather(
+        *(ChatGptt.create_async("", says("hi"), **options) for _ in range(20))
+    )
     assert len(set(answers)) == 1
     assert pages(replica) == 2
 
@@ -261,11 +286,13 @@ async def test_a_class_token_that_is_refused_is_final(replica: Replica) -> None:
     assert (caught.value.status, pages(replica), len(posts(replica))) == (403, 0, 1)
 
 
-# -- what a call is given --------------------------------------------------------------------------------------------
+# -- what a call is given --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_cookies_and_headers_go_with_every_request(provider: type[ChatProvider], replica: Replica) -> None:
+async def test_cookies_and_headers_go_with_every_request(
+    provider: type[ChatProvider], replica: Replica
+) -> None:
     options = options_of(provider, replica)
     given: dict[str, Any] = {"cookies": {"session": "abc", "b": "2"}, "headers": {"X-Own": "yes"}}
     await provider.create_async("", says("hi"), **options, **given)
@@ -286,24 +313,32 @@ async def test_cookies_and_headers_go_with_every_request(provider: type[ChatProv
         (GPROChat, "gemini-1.5-pro", "gemini-1.5-pro"),
     ],
 )
-async def test_models(provider: type[ChatProvider], model: str, used: str, replica: Replica) -> None:
+async def test_models(
+    provider: type[ChatProvider], model: str, used: str, replica: Replica
+) -> None:
     assert await provider.create_async(model, says("hi"), **options_of(provider, replica))
     assert provider.last_model == used
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_what_a_provider_does_not_name_is_ignored(provider: type[ChatProvider], replica: Replica) -> None:
+async def test_what_a_provider_does_not_name_is_ignored(
+    provider: type[ChatProvider], replica: Replica
+) -> None:
     extra = {"stream": True, "temperature": 0.3, "web_search": False, "conversation": object()}
     assert await provider.create_async("", says("hi"), **options_of(provider, replica), **extra)
 
 
-# -- the signed site -------------------------------------------------------------------------------------------------
+# -- the signed site -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vector", json.loads(SIGNATURES.read_text()), ids=lambda each: repr(each["m"])[:30])
+@pytest.mark.parametrize(
+    "vector", json.loads(SIGNATURES.read_text()), ids=lambda each: repr(each["m"])[:30]
+)
 def test_signatures_are_the_apps(vector: dict[str, Any]) -> None:
     assert vector["time_as_signed"] == str(vector["time"])
-    assert GPROChat.generate_signature(vector["time"], vector["m"], vector["secret"]) == vector["sign"]
+    assert (
+        GPROChat.generate_signature(vector["time"], vector["m"], vector["secret"]) == vector["sign"]
+    )
 
 
 @pytest.mark.parametrize("timestamp", [1.7e12, True, "1700000000000", None])
@@ -326,7 +361,12 @@ class Unset(GPROChat):
         (GPROChat, {}, {}, ""),
         (GPROChat, {}, {"GPROCHAT_SECRET_KEY": "of the environment"}, "of the environment"),
         (Keyed, {}, {"GPROCHAT_SECRET_KEY": "of the environment"}, "of the class"),
-        (Keyed, {"secret_key": "of the call"}, {"GPROCHAT_SECRET_KEY": "of the environment"}, "of the call"),
+        (
+            Keyed,
+            {"secret_key": "of the call"},
+            {"GPROCHAT_SECRET_KEY": "of the environment"},
+            "of the call",
+        ),
         (Keyed, {"secret_key": ""}, {}, ""),
         (Unset, {}, {"GPROCHAT_SECRET_KEY": "of the environment"}, ""),
     ],
@@ -335,9 +375,11 @@ async def test_where_the_key_comes_from(
     provider: type[GPROChat], argument: dict[str, str], environ: dict[str, str], secret: str
 ) -> None:
     async with Replica(secret=secret) as replica:
-        world = World(now_ms=lambda: NOW, environ=environ)
+        environment = Environment(now_ms=lambda: NOW, environ=environ)
         url = replica.url("geminiprochat")
-        assert await provider.create_async("", says("hi"), url=url, world=world, **argument)
+        assert await provider.create_async(
+            "", says("hi"), url=url, environment=environment, **argument
+        )
         body: Any = replica.exchanges[0].json
         assert body["time"] == NOW
         assert body["sign"] == sign_request(NOW, "hi", secret)
@@ -346,13 +388,19 @@ async def test_where_the_key_comes_from(
 async def test_a_wrong_key_is_told() -> None:
     async with Replica(secret="right") as replica:
         with pytest.raises(MissingAuthError, match="signature"):
-            await GPROChat.create_async("", says("hi"), url=replica.url("geminiprochat"), secret_key="wrong")
+            await GPROChat.create_async(
+                "", says("hi"), url=replica.url("geminiprochat"), secret_key="wrong"
+            )
 
 
-@pytest.mark.parametrize(("password", "admitted"), [("opensesame", True), ("wrong", False), (None, False)])
+@pytest.mark.parametrize(
+    ("password", "admitted"), [("opensesame", True), ("wrong", False), (None, False)]
+)
 async def test_the_password(password: str | None, admitted: bool) -> None:  # noqa: FBT001
     async with Replica(password="alpha,opensesame") as replica:
-        call = GPROChat.create_async("", says("hi"), url=replica.url("geminiprochat"), password=password)
+        call = GPROChat.create_async(
+            "", says("hi"), url=replica.url("geminiprochat"), password=password
+        )
         if admitted:
             assert await call
         else:
@@ -362,7 +410,9 @@ async def test_the_password(password: str | None, admitted: bool) -> None:  # no
 
 @pytest.mark.parametrize("name", ["secret_key", "password"])
 async def test_a_key_that_is_no_text_is_not_sent(name: str, replica: Replica) -> None:
-    call = GPROChat.create_async("", says("hi"), url=replica.url("geminiprochat"), **{name: b"bytes"})
+    call = GPROChat.create_async(
+        "", says("hi"), url=replica.url("geminiprochat"), **{name: b"bytes"}
+    )
     with pytest.raises(InvalidRequestError, match=name):
         await call
     assert len(replica.exchanges) == 0
@@ -370,7 +420,9 @@ async def test_a_key_that_is_no_text_is_not_sent(name: str, replica: Replica) ->
 
 async def test_characters_are_never_split(replica: Replica) -> None:
     """One byte a chunk: every delta is whole characters all the same."""
-    async with GPROChat.create_async_generator("", says("[[utf8]]"), url=replica.url("geminiprochat")) as stream:
+    async with GPROChat.create_async_generator(
+        "", says("[[utf8]]"), url=replica.url("geminiprochat")
+    ) as stream:
         deltas = [each async for each in stream]
     assert "".join(deltas) == "héllo 你好。世界 🎉👩‍👩‍👧 末尾"
     assert "�" not in "".join(deltas)
@@ -398,22 +450,33 @@ def D(text: Any) -> dict[str, Any]:  # noqa: N802
         ([U("one")], ["user: one"]),
         ([U("q1"), A("a1"), U("q2")], ["user: q1", "model: a1", "user: q2"]),
         ([S("be brief"), U("q")], ["user: be brief\n\nq"]),
-        ([U("q1"), A("a1"), S("be brief"), U("q2")], ["user: be brief\n\nq1", "model: a1", "user: q2"]),
+        (
+            [U("q1"), A("a1"), S("be brief"), U("q2")],
+            ["user: be brief\n\nq1", "model: a1", "user: q2"],
+        ),
         ([D("be kind"), S("be brief"), U("q")], ["user: be kind\n\nbe brief\n\nq"]),
         ([U("a"), U("b"), A("c"), A("d"), U("e")], ["user: a\n\nb", "model: c\n\nd", "user: e"]),
         ([A("hello"), U("q")], ["user: Assistant: hello\n\nq"]),
         ([S("only the system")], ["user: only the system"]),
         ([U("q1"), A(""), U("q2")], ["user: q1\n\nq2"]),
         ([{"role": "tool", "content": "42"}, U("q")], ["user: 42\n\nq"]),
-        ([U([{"type": "text", "text": "one "}, {"type": "text", "text": "two"}])], ["user: one two"]),
+        (
+            [U([{"type": "text", "text": "one "}, {"type": "text", "text": "two"}])],
+            ["user: one two"],
+        ),
         ([U("a\ud800b")], ["user: a�b"]),
         ([U("\ud83d\ude00")], ["user: 😀"]),
     ],
 )
-async def test_the_history_the_app_takes(messages: list[Any], sent: list[str], replica: Replica) -> None:
+async def test_the_history_the_app_takes(
+    messages: list[Any], sent: list[str], replica: Replica
+) -> None:
     assert await GPROChat.create_async("", messages, url=replica.url("geminiprochat"))
     body: Any = replica.exchanges[0].json
-    assert [f"{each['role']}: {''.join(part['text'] for part in each['parts'])}" for each in body["messages"]] == sent
+    assert [
+        f"{each['role']}: {''.join(part['text'] for part in each['parts'])}"
+        for each in body["messages"]
+    ] == sent
     assert replica.exchanges[0].status == 200
 
 
@@ -430,9 +493,16 @@ async def test_a_long_history_keeps_its_end(turns: int, replica: Replica) -> Non
 
 @pytest.mark.parametrize(
     ("messages", "says_so"),
-    [([U("q"), A("a")], "last message"), ([U("")], "no text"), ([S("")], "no text"), ([U(None)], "no text")],
+    [
+        ([U("q"), A("a")], "last message"),
+        ([U("")], "no text"),
+        ([S("")], "no text"),
+        ([U(None)], "no text"),
+    ],
 )
-async def test_a_history_that_cannot_be_answered(messages: list[Any], says_so: str, replica: Replica) -> None:
+async def test_a_history_that_cannot_be_answered(
+    messages: list[Any], says_so: str, replica: Replica
+) -> None:
     with pytest.raises(InvalidRequestError, match=says_so):
         await GPROChat.create_async("", messages, url=replica.url("geminiprochat"))
     assert len(replica.exchanges) == 0

@@ -1,4 +1,6 @@
-"""The same site asked again before the first delta: by class of error, after a wait, and told in the end."""
+"""The same site asked again before the first delta: by class of error, after a wait, and told in
+the end.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ import pytest
 from calls_site import DONE, JSON, SSE, Asked, Line, Site, delta, page, sockets_to
 
 from tailrace import ChatStream, RetryPolicy, WordPressChatProvider, errors
-from tailrace.retries import Retrying, passes
-from tailrace.tokens import TokenCache
+from tailrace._calls.retrying import Retrying, passes
+from tailrace._calls.token_cache import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tailrace.stream import Exchange
+    from tailrace._streams.aio import Exchange
 
     Reply = Callable[[Line], Awaitable[None]]
 
@@ -83,16 +85,25 @@ def site_of(*replies: Reply) -> Site:
 
 
 def retried(
-    site: Site, policy: RetryPolicy, *, sleep: Any, idle: float | None = None, total: float | None = None
+    site: Site,
+    policy: RetryPolicy,
+    *,
+    sleep: Any,
+    idle: float | None = None,
+    total: float | None = None,
 ) -> ChatStream:
     cache: TokenCache[Any] = TokenCache()
 
     def exchange() -> Exchange:
-        stream = WordPressChatProvider.create_async_generator("", HI, url=site.url, token_cache=cache)
+        stream = WordPressChatProvider.create_async_generator(
+            "", HI, url=site.url, token_cache=cache
+        )
         made: Exchange = stream._exchange
         return made
 
-    return ChatStream(Retrying(exchange, policy, chance=STEADY, sleep=sleep), idle=idle, total=total)
+    return ChatStream(
+        Retrying(exchange, policy, chance=STEADY, sleep=sleep), idle=idle, total=total
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,9 @@ async def test_a_failure_that_passes_is_repeated(failure: Reply, idle: float | N
     assert len(naps.seconds) == 2
 
 
-@pytest.mark.parametrize("line", ["400 Bad", "401 Who", "402 Pay", "404 Where", "413 Long", "501 What"])
+@pytest.mark.parametrize(
+    "line", ["400 Bad", "401 Who", "402 Pay", "404 Where", "413 Long", "501 What"]
+)
 async def test_a_failure_that_lasts_is_not(line: str) -> None:
     naps = Naps()
     async with site_of(status(line)) as site:
@@ -174,9 +187,14 @@ async def test_every_decision_is_told(caplog: pytest.LogCaptureFixture) -> None:
 async def test_the_wait_doubles_and_half_of_it_is_chance() -> None:
     naps = Naps()
     policy = RetryPolicy(attempts=6, first_wait=1, longest_wait=5)
-    async with site_of(*[status("503 Busy")] * 5, answers) as site, retried(site, policy, sleep=naps) as stream:
+    async with (
+        site_of(*[status("503 Busy")] * 5, answers) as site,
+        retried(site, policy, sleep=naps) as stream,
+    ):
         assert await stream.read() == ["late"]
-    assert [low <= nap <= 2 * low for low, nap in zip((0.5, 1, 2, 2.5, 2.5), naps.seconds, strict=True)] == [True] * 5
+    assert [
+        low <= nap <= 2 * low for low, nap in zip((0.5, 1, 2, 2.5, 2.5), naps.seconds, strict=True)
+    ] == [True] * 5
     assert len(set(naps.seconds)) == 5
 
 
@@ -188,9 +206,14 @@ async def test_retry_after_is_waited_for() -> None:
         "Retry-After: soon\r\n",
     )
     replies = [status("503 Busy", headers) for headers in asked]
-    async with site_of(*replies, answers) as site, retried(site, RetryPolicy(attempts=4), sleep=naps) as stream:
+    async with (
+        site_of(*replies, answers) as site,
+        retried(site, RetryPolicy(attempts=4), sleep=naps) as stream,
+    ):
         assert await stream.read() == ["late"]
-    seconds = [each.retry_after for each in stream.attempts if isinstance(each, errors.ResponseStatusError)]
+    seconds = [
+        each.retry_after for each in stream.attempts if isinstance(each, errors.ResponseStatusError)
+    ]
     assert seconds == [7, 30, None]
     assert [int(each) for each in naps.seconds[:2]] == [7, 30]
     assert naps.seconds[2] <= 2
@@ -231,7 +254,10 @@ async def test_the_total_clock_runs_while_it_waits() -> None:
     async def endless(_: float) -> None:
         await asyncio.Event().wait()
 
-    async with site_of(status("503 Busy")) as site, retried(site, policy, sleep=endless, total=0.2) as stream:
+    async with (
+        site_of(status("503 Busy")) as site,
+        retried(site, policy, sleep=endless, total=0.2) as stream,
+    ):
         with pytest.raises(errors.TimeoutError) as raised:
             await stream.read()
     assert raised.value.phase == "total"
@@ -256,7 +282,9 @@ async def test_leaving_during_a_wait_leaves_nothing() -> None:
 
 async def test_cancelling_after_a_repeated_silence_is_a_cancellation() -> None:
     async with site_of(stalls, stalls) as site:
-        stream = retried(site, RetryPolicy(attempts=2, repeats=lambda _: True), sleep=Naps(), idle=0.5)
+        stream = retried(
+            site, RetryPolicy(attempts=2, repeats=lambda _: True), sleep=Naps(), idle=0.5
+        )
         reading = asyncio.create_task(stream.read())
         await site.until(lambda: site.methods["POST"] == 2)
         reading.cancel()
@@ -294,7 +322,13 @@ def test_which_errors_pass(error: errors.TailraceError, expected: object) -> Non
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"attempts": 0}, {"attempts": True}, {"attempts": 1.5}, {"first_wait": -1}, {"longest_wait": float("nan")}],
+    [
+        {"attempts": 0},
+        {"attempts": True},
+        {"attempts": 1.5},
+        {"first_wait": -1},
+        {"longest_wait": float("nan")},
+    ],
 )
 def test_a_wrong_policy_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidRequestError, match=next(iter(wrong))):

@@ -1,4 +1,6 @@
-"""Reads captured exchanges and compares replies by shape: what may differ from site to site is made equal."""
+"""Reads captured exchanges and compares replies by shape: what may differ from site to site is made
+equal.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,10 @@ def comparable_json(body: bytes) -> Any:
 def shape(value: Any) -> Any:
     """Make equal what two sites may say differently; keys keep their order."""
     if isinstance(value, dict):
-        return [(key, _answer(item) if key in _ANSWER_KEYS else shape(item)) for key, item in value.items()]
+        return [
+            (key, _answer(item) if key in _ANSWER_KEYS else shape(item))
+            for key, item in value.items()
+        ]
     if isinstance(value, list):
         return [shape(item) for item in value]
     if isinstance(value, str):
@@ -97,10 +102,14 @@ def _answer(value: Any) -> Any:
 
 
 def frames(body: bytes) -> list[Any]:
-    """Return the shapes of a stream's frames, a run of equal ones once, and what stands after the last."""
+    """Return the shapes of a stream's frames, a run of equal ones once, and what stands after the
+    last.
+    """
     *blocks, rest = body.decode().split("\n\n")
     found: list[Any] = [[_line(line) for line in block.split("\n")] for block in blocks]
-    return [frame for number, frame in enumerate(found) if not number or frame != found[number - 1]] + [rest]
+    return [
+        frame for number, frame in enumerate(found) if not number or frame != found[number - 1]
+    ] + [rest]
 
 
 def _line(line: str) -> Any:

@@ -19,7 +19,9 @@ SECRET = "test-secret-123"
 NOW = 1_795_162_954_681
 
 
-async def page_nonce(session: aiohttp.ClientSession, replica: Replica, site: str = "ai-power") -> str:
+async def page_nonce(
+    session: aiohttp.ClientSession, replica: Replica, site: str = "ai-power"
+) -> str:
     async with session.get(replica.page(site, "stream")) as reply:
         found = re.search(r'\n     data-nonce="([0-9a-f]{10})"\n', await reply.text())
     assert found is not None

@@ -1,4 +1,6 @@
-"""Record and replay: what is played back reads, ends and fails as what was recorded, over both transports."""
+"""Record and replay: what is played back reads, ends and fails as what was recorded, over both
+transports.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tailrace import ChatGptt, GPROChat, WordPressChatProvider, errors
+from tailrace._calls.token_cache import TokenCache
 from tailrace.recording import (
     RecordedEnd,
     RecordedExchange,
@@ -23,7 +26,6 @@ from tailrace.recording import (
     read_recording,
 )
 from tailrace.replica import Replay, Replica
-from tailrace.tokens import TokenCache
 from tailrace.transport import RecordingTransport, make_transport
 
 if TYPE_CHECKING:
@@ -56,12 +58,19 @@ class Outcome:
 async def outcome(
     provider: type[ChatProvider], url: str, transport: Transport, message: str, **options: Any
 ) -> Outcome:
-    given: dict[str, Any] = {"url": url, "transport": transport, "cookies": {"sid": COOKIE}, **options}
+    given: dict[str, Any] = {
+        "url": url,
+        "transport": transport,
+        "cookies": {"sid": COOKIE},
+        **options,
+    }
     if provider is not GPROChat:
         given["token_cache"] = TokenCache()
     parts: list[str] = []
     error = ""
-    async with provider.create_async_generator("", [{"role": "user", "content": message}], **given) as stream:
+    async with provider.create_async_generator(
+        "", [{"role": "user", "content": message}], **given
+    ) as stream:
         try:
             while deltas := await stream.read():
                 parts += deltas
@@ -71,9 +80,16 @@ async def outcome(
 
 
 async def recorded(
-    path: Path, kind: TransportKind, provider: type[ChatProvider], url: str, message: str, **options: Any
+    path: Path,
+    kind: TransportKind,
+    provider: type[ChatProvider],
+    url: str,
+    message: str,
+    **options: Any,
 ) -> Outcome:
-    with RecordingWriter(path, provider=provider.__name__, site_path=urlsplit(url).path or "/") as writer:
+    with RecordingWriter(
+        path, provider=provider.__name__, site_path=urlsplit(url).path or "/"
+    ) as writer:
         async with RecordingTransport(make_transport(kind), writer) as transport:
             return await outcome(provider, url, transport, message, **options)
 
@@ -81,13 +97,38 @@ async def recorded(
 CASES: list[tuple[type[ChatProvider], str, str]] = [
     (ChatGptt, "ai-power", marker)
     for marker in (
-        *("hello", "[[quote]]", "[[midfail]]", "[[cut]]", "[[nodone]]", "[[stall]]", "[[silent]]", "[[null]]"),
-        *("[[fatal]]", "[[token-limit]]", "[[upstream-429]]", "[[html502]]", "[[notices]]", "[[split]]", "[[gzip]]"),
+        *(
+            "hello",
+            "[[quote]]",
+            "[[midfail]]",
+            "[[cut]]",
+            "[[nodone]]",
+            "[[stall]]",
+            "[[silent]]",
+            "[[null]]",
+        ),
+        *(
+            "[[fatal]]",
+            "[[token-limit]]",
+            "[[upstream-429]]",
+            "[[html502]]",
+            "[[notices]]",
+            "[[split]]",
+            "[[gzip]]",
+        ),
         *("[[empty]]", "[[long]]", "[[crlf]]"),
     )
 ] + [
     (GPROChat, "geminiprochat", marker)
-    for marker in ("hello", "[[safety-mid]]", "[[cut]]", "[[err429]]", "[[reset]]", "[[utf8]]", "[[stall]]")
+    for marker in (
+        "hello",
+        "[[safety-mid]]",
+        "[[cut]]",
+        "[[err429]]",
+        "[[reset]]",
+        "[[utf8]]",
+        "[[stall]]",
+    )
 ]
 CASES += [
     (WordPressChatProvider, site, marker)
@@ -115,13 +156,17 @@ async def test_a_replayed_call_is_as_the_recorded_one(
         replay = await stack.enter_async_context(Replay(read_recording(path)))
         transport = await stack.enter_async_context(make_transport(kind))
         for _ in range(2):
-            assert await outcome(provider, replay.url, transport, "something else", **options) == first
+            assert (
+                await outcome(provider, replay.url, transport, "something else", **options) == first
+            )
     file = path.read_text("ascii")
     assert not [each for each in (SECRET, PASSWORD, COOKIE, PROMPT) if each in file]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_challenge_and_a_redirect_are_as_recorded(tmp_path: Path, kind: TransportKind) -> None:
+async def test_a_challenge_and_a_redirect_are_as_recorded(
+    tmp_path: Path, kind: TransportKind
+) -> None:
     for number, end in enumerate(
         (
             RecordedEnd(0, "failed", "ChallengeError", 403),
@@ -138,10 +183,17 @@ async def test_a_challenge_and_a_redirect_are_as_recorded(tmp_path: Path, kind: 
             assert await outcome(ChatGptt, again.url, transport, "hi") == first
 
 
-def reply(url: str, kind: str, *reads: bytes, method: str = "GET", how: Any = "complete") -> RecordedExchange:
+def reply(
+    url: str, kind: str, *reads: bytes, method: str = "GET", how: Any = "complete"
+) -> RecordedExchange:
     """An exchange whose reads came a second apart."""
     timed = tuple(RecordedRead(number + 1, data) for number, data in enumerate(reads))
-    headers = (("Content-Type", kind), ("Content-Length", "5"), ("Content-Encoding", "gzip"), ("X-Kept", "yes"))
+    headers = (
+        ("Content-Type", kind),
+        ("Content-Length", "5"),
+        ("Content-Encoding", "gzip"),
+        ("X-Kept", "yes"),
+    )
     return RecordedExchange(
         RecordedRequest(0, method, url, (), None),
         RecordedHead(0.5, 200, "Fine", url, headers),
@@ -154,7 +206,9 @@ async def raw(origin: str, path: str) -> bytes:
     host, port = origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         return await reader.read()
     finally:
         writer.close()
@@ -162,7 +216,9 @@ async def raw(origin: str, path: str) -> bytes:
 
 
 async def test_each_read_is_a_chunk_of_its_own() -> None:
-    exchange = reply("https://my.example/a", "text/plain", b"one", b"two\r\n", "é".encode()[:1], "é".encode()[1:])
+    exchange = reply(
+        "https://my.example/a", "text/plain", b"one", b"two\r\n", "é".encode()[:1], "é".encode()[1:]
+    )
     async with Replay(Recording((exchange,), path="/a")) as replay:
         answer = await raw(replay.origin, "/a?anything=else")
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -205,7 +261,13 @@ async def test_replies_of_one_path_come_in_turn() -> None:
     turns = tuple(reply("https://my.example/", "text/plain", each) for each in (b"a", b"b"))
     async with Replay(Recording(turns)) as replay:
         answers = [await raw(replay.origin, "/") for _ in range(5)]
-    assert [re.findall(rb"\r\n1\r\n(.)\r\n", each)[0] for each in answers] == [b"a", b"b", b"a", b"b", b"a"]
+    assert [re.findall(rb"\r\n1\r\n(.)\r\n", each)[0] for each in answers] == [
+        b"a",
+        b"b",
+        b"a",
+        b"b",
+        b"a",
+    ]
 
 
 async def test_a_page_of_another_host_names_this_one() -> None:
@@ -228,7 +290,9 @@ async def test_a_page_of_another_host_names_this_one() -> None:
     assert answer == "Hi"
 
 
-@pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 65536}, {"pace": -1}, {"pace": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"port": -1}, {"port": 65536}, {"pace": -1}, {"pace": float("nan")}]
+)
 def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidRequestError, match=next(iter(wrong))):
         Replay(Recording((reply("https://my.example/", "text/plain"),)), **wrong)
@@ -260,21 +324,31 @@ async def test_leaving_a_recorded_call_closes_its_connection(tmp_path: Path) -> 
     assert post.end.how == "left"
 
 
-async def test_the_fixture_serves_from_a_thread(tmp_path: Path, tailrace_replay: ServeRecording) -> None:
+async def test_the_fixture_serves_from_a_thread(
+    tmp_path: Path, tailrace_replay: ServeRecording
+) -> None:
     async with Replica() as replica:
-        first = await recorded(tmp_path / "a", "aiohttp", ChatGptt, replica.url("ai-power"), "hello")
+        first = await recorded(
+            tmp_path / "a", "aiohttp", ChatGptt, replica.url("ai-power"), "hello"
+        )
     url = tailrace_replay(tmp_path / "a")
     messages = [{"role": "user", "content": "hi"}]
-    assert await ChatGptt.create_async("", messages, url=url, token_cache=TokenCache()) == first.text
+    assert (
+        await ChatGptt.create_async("", messages, url=url, token_cache=TokenCache()) == first.text
+    )
     assert tailrace_replay(str(tmp_path / "a")) != url
 
 
 def test_the_fixture_needs_no_loop(tmp_path: Path, tailrace_replay: ServeRecording) -> None:
     async def make() -> Outcome:
         async with Replica() as replica:
-            return await recorded(tmp_path / "a", "aiohttp", ChatGptt, replica.url("ai-power"), "hello")
+            return await recorded(
+                tmp_path / "a", "aiohttp", ChatGptt, replica.url("ai-power"), "hello"
+            )
 
     first = asyncio.run(make())
     url = tailrace_replay(tmp_path / "a")
-    said = ChatGptt.create_completion("", [{"role": "user", "content": "hi"}], url=url, token_cache=TokenCache())
+    said = ChatGptt.create_completion(
+        "", [{"role": "user", "content": "hi"}], url=url, token_cache=TokenCache()
+    )
     assert "".join(said) == first.text

@@ -10,15 +10,24 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from replica_captures import ai_power_capture, comparable_headers, comparable_json, form_data, frames, parse_raw, shape
+from replica_captures import (
+    ai_power_capture,
+    comparable_headers,
+    comparable_json,
+    form_data,
+    frames,
+    parse_raw,
+    shape,
+)
 from replica_client import ENDPOINT, exchange_raw, http_post, page_nonce
 
 from tailrace.replica import Question, Replica, Turn
-from tailrace.replica.ai_power import AIPowerSite
+from tailrace.replica._sites.wordpress.ai_power import AIPowerSite
 
 BOTS = {"stream": "4", "json": "5", "completion": "8", "assistant": "9"}
 
-# Captured case, and what the captured request's message becomes so that the replica has the same reason for it.
+# Captured case, and what the captured request's message becomes so that the replica has the same
+# reason for it.
 CASES = [
     ("stream_ok", None),
     ("stream_history", None),
@@ -70,7 +79,9 @@ async def ask(
 
 def said(body: bytes) -> str:
     """Return the text of a stream that went well, read with nothing but json."""
-    chunks = [json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")]
+    chunks = [
+        json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")
+    ]
     return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
 
 
@@ -80,7 +91,10 @@ async def test_captured_exchange(name: str, message: str | None) -> None:
     fields = dict(captured.fields)
     if message is not None:
         # The captured site kept a bot of its own for its quota.
-        fields |= {"message": message, "bot_id": {"6": "4", "7": "5"}.get(fields["bot_id"], fields["bot_id"])}
+        fields |= {
+            "message": message,
+            "bot_id": {"6": "4", "7": "5"}.get(fields["bot_id"], fields["bot_id"]),
+        }
     async with Replica() as replica, aiohttp.ClientSession() as session:
         if b'"log":"' in captured.body:
             await ask(session, replica, "the first of a conversation makes its log", "json")
@@ -91,7 +105,9 @@ async def test_captured_exchange(name: str, message: str | None) -> None:
             body = await reply.read()
     assert reply.status == captured.status
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
-    assert comparable_body(body, reply.content_type) == comparable_body(captured.body, reply.content_type)
+    assert comparable_body(body, reply.content_type) == comparable_body(
+        captured.body, reply.content_type
+    )
 
 
 def comparable_body(body: bytes, content_type: str) -> Any:
@@ -103,7 +119,8 @@ def comparable_body(body: bytes, content_type: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "marker"), [("bom_before_output_json", "bom"), ("php_notices_shown_ok_json", "notices")]
+    ("name", "marker"),
+    [("bom_before_output_json", "bom"), ("php_notices_shown_ok_json", "notices")],
 )
 async def test_debris_before_the_json(name: str, marker: str) -> None:
     captured = ai_power_capture(name)
@@ -114,7 +131,9 @@ async def test_debris_before_the_json(name: str, marker: str) -> None:
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
     debris, _, answer = body.partition(b'{"status"')
     captured_debris, _, captured_answer = captured.body.partition(b'{"status"')
-    assert shape(json.loads(b'{"status"' + answer)) == shape(json.loads(b'{"status"' + captured_answer))
+    assert shape(json.loads(b'{"status"' + answer)) == shape(
+        json.loads(b'{"status"' + captured_answer)
+    )
     assert debris[:12] == captured_debris[:12]
     assert set(re.findall(rb"</?\w+", debris)) == set(re.findall(rb"</?\w+", captured_debris))
 
@@ -143,10 +162,15 @@ async def test_gzip_is_flushed_at_each_frame() -> None:
     captured = ai_power_capture("gzip_stream_ok")
     async with Replica() as replica, aiohttp.ClientSession(auto_decompress=False) as session:
         reply, body = await ask(session, replica, "hi [[long]] [[gzip]]")
-    async with Replica() as replica, aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}) as session:
+    async with (
+        Replica() as replica,
+        aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}) as session,
+    ):
         plain, _ = await ask(session, replica, "hi [[long]] [[gzip]]")
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
-    assert frames(zlib.decompress(body, wbits=31)) == frames(zlib.decompress(captured.body, wbits=31))
+    assert frames(zlib.decompress(body, wbits=31)) == frames(
+        zlib.decompress(captured.body, wbits=31)
+    )
     flushes = body.count(b"\x00\x00\xff\xff")
     assert flushes > 100
     assert captured.body.count(b"\x00\x00\xff\xff") > 100
@@ -158,11 +182,20 @@ async def test_chunks_cut_anywhere() -> None:
     captured = parse_raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + body)
     async with Replica() as replica, aiohttp.ClientSession() as session:
         nonce = await page_nonce(session, replica)
-        fields = {"_wpnonce": nonce, "action": "wpaicg_chat_shortcode_message", "message": "[[split]]", "bot_id": "4"}
+        fields = {
+            "_wpnonce": nonce,
+            "action": "wpaicg_chat_shortcode_message",
+            "message": "[[split]]",
+            "bot_id": "4",
+        }
         body = urlencode(fields).encode()
         request = http_post(ENDPOINT, body, "application/x-www-form-urlencoded")
         raw = await exchange_raw(replica.url("ai-power"), request)
-    assert {len(chunk) for chunk in captured.chunks[:-1]} == {len(chunk) for chunk in raw.chunks[:-1]} == {37}
+    assert (
+        {len(chunk) for chunk in captured.chunks[:-1]}
+        == {len(chunk) for chunk in raw.chunks[:-1]}
+        == {37}
+    )
     assert frames(raw.body) == frames(captured.body)
 
 
@@ -175,7 +208,9 @@ async def test_error_words_come_twice_and_unescaped() -> None:
     assert body[:half] == body[half:]
     assert b'{"content":" "foo"."}' in body
     assert b"[DONE]" not in body
-    assert json.loads(as_json)["msg"].startswith("Not a valid value: &quot;foo&quot;. Known values are: &#039;system")
+    assert json.loads(as_json)["msg"].startswith(
+        "Not a valid value: &quot;foo&quot;. Known values are: &#039;system"
+    )
 
 
 async def test_exception_ends_with_limited() -> None:
@@ -188,7 +223,9 @@ async def test_exception_ends_with_limited() -> None:
 async def test_completion_bot() -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
         _, body = await ask(session, replica, "hello", "completion")
-    chunks = [json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")]
+    chunks = [
+        json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")
+    ]
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks).startswith("You asked: “hello”")
     assert not any("delta" in chunk["choices"][0] for chunk in chunks)
     assert body.endswith(b"data: [DONE]\n\n")
@@ -298,11 +335,20 @@ async def test_broken_multipart_is_a_form_without_fields() -> None:
 async def test_nonce_lives_between_half_and_whole_of_its_lifetime() -> None:
     now = 1_000.0  # the first moment of a tick is just after a multiple of 50
 
-    async with Replica(nonce_lifetime=100.0, clock=lambda: now) as replica, aiohttp.ClientSession() as session:
+    async with (
+        Replica(nonce_lifetime=100.0, clock=lambda: now) as replica,
+        aiohttp.ClientSession() as session,
+    ):
         made_at_once = {await page_nonce(session, replica) for _ in range(3)}
         nonce = made_at_once.pop()
         assert not made_at_once
-        for later, status in [(1_000.0, 200), (1_050.0, 200), (1_050.5, 403), (1_000.0, 200), (900.0, 403)]:
+        for later, status in [
+            (1_000.0, 200),
+            (1_050.0, 200),
+            (1_050.5, 403),
+            (1_000.0, 200),
+            (900.0, 403),
+        ]:
             now = later
             reply, _ = await ask(session, replica, "hi", _wpnonce=nonce)
             assert (later, reply.status) == (later, status)

@@ -8,7 +8,15 @@ from typing import Any
 
 import aiohttp
 import pytest
-from replica_captures import PLUGIN, Captured, ai_power_capture, comparable_headers, comparable_json, form_data, frames
+from replica_captures import (
+    PLUGIN,
+    Captured,
+    ai_power_capture,
+    comparable_headers,
+    comparable_json,
+    form_data,
+    frames,
+)
 from replica_client import ENDPOINT, page_nonce
 from test_replica_pages import Tags
 
@@ -41,12 +49,16 @@ async def send(
     site = f"ai-power-{version}"
     fields = {"_wpnonce": await page_nonce(session, replica, site), **fields}
     url = replica.url(site) + ENDPOINT
-    sent: dict[str, Any] = {"params": fields} if method == "GET" else {"data": form_data(fields, multipart=multipart)}
+    sent: dict[str, Any] = (
+        {"params": fields} if method == "GET" else {"data": form_data(fields, multipart=multipart)}
+    )
     async with session.request(method, url, **sent) as reply:
         return reply, await reply.read()
 
 
-@pytest.mark.parametrize(("version", "name", "message"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("version", "name", "message"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES]
+)
 async def test_captured_exchange(version: str, name: str, message: str | None) -> None:
     captured = ai_power_capture(name, version)
     fields = {**captured.query, **captured.fields}
@@ -56,7 +68,11 @@ async def test_captured_exchange(version: str, name: str, message: str | None) -
         del fields["_wpnonce"]
     async with Replica() as replica, aiohttp.ClientSession() as session:
         if b'"log":"' in captured.body:
-            first = {"action": fields["action"], "bot_id": fields["bot_id"], "message": "it makes its log"}
+            first = {
+                "action": fields["action"],
+                "bot_id": fields["bot_id"],
+                "message": "it makes its log",
+            }
             await send(session, replica, version, first)
         reply, body = await send(
             session, replica, version, fields, method=captured.method, multipart=captured.multipart
@@ -77,7 +93,9 @@ async def test_captured_refusal_after_1_8_90() -> None:
     """The boundary on the other side: 1.8.91 says 403, and so does every later site."""
     captured = ai_power_capture("json_nonce_wrong", "1.8.91")
     async with Replica() as replica, aiohttp.ClientSession() as session:
-        reply, body = await send(session, replica, "1.8.95", BUFFERED | {"message": "hi", "_wpnonce": WRONG})
+        reply, body = await send(
+            session, replica, "1.8.95", BUFFERED | {"message": "hi", "_wpnonce": WRONG}
+        )
     assert (reply.status, reply.content_type) == (captured.status, "text/html")
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
     assert body == captured.body
@@ -86,7 +104,9 @@ async def test_captured_refusal_after_1_8_90() -> None:
 @pytest.mark.parametrize("version", OLD)
 async def test_get_is_taken_up_to_1_8_90(version: str) -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
-        reply, body = await send(session, replica, version, INLINE | {"message": "hi"}, method="GET")
+        reply, body = await send(
+            session, replica, version, INLINE | {"message": "hi"}, method="GET"
+        )
     if version == "1.8.95":
         assert reply.status == 403
     else:
@@ -114,7 +134,9 @@ async def test_json_after_done_holds_the_same_text(version: str) -> None:
         _, body = await send(session, replica, version, INLINE | {"message": "hi"})
         _, failed = await send(session, replica, version, INLINE | {"message": "[[midfail]]"})
     stream, _, appended = body.partition(b"data: [DONE]\n\n")
-    chunks = [json.loads(line[6:]) for line in stream.decode().split("\n") if line.startswith("data: ")]
+    chunks = [
+        json.loads(line[6:]) for line in stream.decode().split("\n") if line.startswith("data: ")
+    ]
     said = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
     assert said.startswith("You asked: “hi” (0 earlier turns).")
     assert bool(appended) == (version == "1.8.79")
@@ -135,7 +157,10 @@ async def test_what_the_model_is_asked(version: str) -> None:
     with_the_message = [*history, {"text": "Human: one two"}]
     async with Replica(answers=answers) as replica, aiohttp.ClientSession() as session:
         for posted in (history, with_the_message):
-            fields = BUFFERED | {"message": "<b>one</b> \n\t %0atwo", "wpaicg_chat_history": json.dumps(posted)}
+            fields = BUFFERED | {
+                "message": "<b>one</b> \n\t %0atwo",
+                "wpaicg_chat_history": json.dumps(posted),
+            }
             await send(session, replica, version, fields)
     turns = (Turn("user", "a"), Turn("assistant", "b"))
     assert questions == [Question(f"ai-power-{version}", "one two", turns)] * 2

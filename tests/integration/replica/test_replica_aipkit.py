@@ -1,4 +1,6 @@
-"""AIPKit in two steps, held against the captured exchanges: the same requests, and replies of the same shape."""
+"""AIPKit in two steps, held against the captured exchanges: the same requests, and replies of the
+same shape.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-from replica_captures import Captured, ai_power_capture, comparable_headers, comparable_json, form_data, frames
+from replica_captures import (
+    Captured,
+    ai_power_capture,
+    comparable_headers,
+    comparable_json,
+    form_data,
+    frames,
+)
 from replica_client import ENDPOINT
 
 from tailrace.replica import Question, Replica, Turn
-from tailrace.replica.aipkit import KEPT_MESSAGES, KEPT_TURNS, Newest
+from tailrace.replica._sites.wordpress.aipkit import KEPT_MESSAGES, KEPT_TURNS, Newest
 
 SESSION = "c899fa65-55bb-4a28-9bc3-346c98108729"
 CONVERSATION = "a50ad092-7333-40e0-9bf4-725b46a77d93"
@@ -35,7 +44,9 @@ class Answered:
 class Visitor:
     """A browser's part: the page's nonce, the two steps, the refresh."""
 
-    def __init__(self, session: aiohttp.ClientSession, replica: Replica, site: str = "aipkit") -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, replica: Replica, site: str = "aipkit"
+    ) -> None:
         self.session = session
         self.url = replica.url(site) + ENDPOINT
         self.page = replica.page(site, "inline" if site == "aipkit" else "stream")
@@ -47,7 +58,9 @@ class Visitor:
         return str(json.loads(html.unescape(found[1]))["nonce"])
 
     async def post(self, fields: dict[str, str], **headers: str) -> Answered:
-        async with self.session.post(self.url, data=form_data(fields, multipart=True), headers=headers) as reply:
+        async with self.session.post(
+            self.url, data=form_data(fields, multipart=True), headers=headers
+        ) as reply:
             return Answered(reply.status, list(reply.headers.items()), await reply.read())
 
     async def cache(self, message: str, nonce: str | None = None, **headers: str) -> Answered:
@@ -55,8 +68,17 @@ class Visitor:
         return await self.post({**fields, "_ajax_nonce": nonce or await self.nonce()}, **headers)
 
     async def ask_json(self, message: str, **fields: str) -> Answered:
-        ids = {"bot_id": "12", "session_id": SESSION, "conversation_uuid": CONVERSATION, "post_id": "23"}
-        action = {"action": "aipkit_frontend_chat_message", "message": message, "_ajax_nonce": await self.nonce()}
+        ids = {
+            "bot_id": "12",
+            "session_id": SESSION,
+            "conversation_uuid": CONVERSATION,
+            "post_id": "23",
+        }
+        action = {
+            "action": "aipkit_frontend_chat_message",
+            "message": message,
+            "_ajax_nonce": await self.nonce(),
+        }
         return await self.post(action | ids | fields)
 
     async def stream(self, query: dict[str, str]) -> Answered:
@@ -65,14 +87,28 @@ class Visitor:
 
     async def ask(self, message: str, key: str | None = None, **query: str) -> Answered:
         key = key or (await self.cache(message)).json["data"]["cache_key"]
-        ids = {"bot_id": "5", "session_id": SESSION, "conversation_uuid": CONVERSATION, "post_id": "12", "_ts": "1"}
-        action = {"action": "aipkit_frontend_chat_stream", "cache_key": key, "_ajax_nonce": await self.nonce()}
+        ids = {
+            "bot_id": "5",
+            "session_id": SESSION,
+            "conversation_uuid": CONVERSATION,
+            "post_id": "12",
+            "_ts": "1",
+        }
+        action = {
+            "action": "aipkit_frontend_chat_stream",
+            "cache_key": key,
+            "_ajax_nonce": await self.nonce(),
+        }
         return await self.stream(action | ids | query)
 
 
 def said(body: bytes) -> str:
     """Return the text of a stream, read with nothing but json."""
-    deltas = (json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith('data: {"delta"'))
+    deltas = (
+        json.loads(line[6:])
+        for line in body.decode().split("\n")
+        if line.startswith('data: {"delta"')
+    )
     return "".join(delta["delta"] for delta in deltas)
 
 
@@ -100,12 +136,20 @@ def comparable_frames(body: bytes) -> Any:
     for line in body.decode().split("\n"):
         if line.startswith("data: "):
             value = json.loads(line[6:])
-            written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
+            written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace(
+                "/", "\\/"
+            )
             assert line[6:] == written.replace("\u2028", "\\u2028")
     return frames(body)
 
 
-STEP_ONE = ["cache_message_empty", "cache_nonce_wrong", "nonce_refresh_ok", "action_old_1x", "ok.1cache"]
+STEP_ONE = [
+    "cache_message_empty",
+    "cache_nonce_wrong",
+    "nonce_refresh_ok",
+    "action_old_1x",
+    "ok.1cache",
+]
 
 
 @pytest.mark.parametrize("name", STEP_ONE)
@@ -133,7 +177,10 @@ async def test_captured_two_steps(name: str, message: str | None) -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
         visitor = Visitor(session, replica)
         nonce = await visitor.nonce()
-        fields = first.fields | {"_ajax_nonce": nonce, "message": message or first.fields["message"]}
+        fields = first.fields | {
+            "_ajax_nonce": nonce,
+            "message": message or first.fields["message"],
+        }
         cached = await visitor.post(fields)
         query = second.query | {"cache_key": cached.json["data"]["cache_key"], "bot_id": "5"}
         if query["_ajax_nonce"] != WRONG:
@@ -149,11 +196,15 @@ async def test_captured_midcut() -> None:
         answered = await Visitor(session, replica).ask("please [[midcut]] now")
     assert answered.status == captured.status
     assert comparable_headers(answered.headers) == comparable_headers(captured.headers)
-    assert events(answered.body) == events(captured.body) == ["message_start", "status", "", "error"]
+    assert (
+        events(answered.body) == events(captured.body) == ["message_start", "status", "", "error"]
+    )
 
 
 async def test_second_turn_knows_the_first() -> None:
-    """Captured: the second turn's prompt is two messages longer (`ok_second_turn_same_conversation`)."""
+    """Captured: the second turn's prompt is two messages longer
+    (`ok_second_turn_same_conversation`).
+    """
     asked: list[Question] = []
 
     async def answers(question: Question) -> str:
@@ -194,7 +245,14 @@ async def test_cache_key_works_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"bot_id": "77"}, {"bot_id": ""}, {"session_id": ""}, {"cache_key": "aipkit_sse_no"}, {"_ajax_nonce": ""}]
+    "query",
+    [
+        {"bot_id": "77"},
+        {"bot_id": ""},
+        {"session_id": ""},
+        {"cache_key": "aipkit_sse_no"},
+        {"_ajax_nonce": ""},
+    ],
 )
 async def test_step_two_refuses_before_message_start_and_ends(query: dict[str, str]) -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
@@ -217,7 +275,10 @@ async def test_nonce_that_expired_is_replaced_by_the_refresh() -> None:
 
 async def test_nonces_live_half_to_whole_of_their_lifetime() -> None:
     now = 1000.0
-    async with Replica(clock=lambda: now, nonce_lifetime=20.0) as replica, aiohttp.ClientSession() as session:
+    async with (
+        Replica(clock=lambda: now, nonce_lifetime=20.0) as replica,
+        aiohttp.ClientSession() as session,
+    ):
         visitor = Visitor(session, replica)
         nonce = await visitor.nonce()
         now += 10
@@ -274,7 +335,11 @@ async def test_every_marker_ends_as_it_says() -> None:
             assert answered.body.endswith(b"\n\n") == (name != "cut")
 
 
-JSON_CASES = [("json_ok", None), ("json_nonce_wrong", None), ("json_upstream_err429", "please [[upstream-429]] now")]
+JSON_CASES = [
+    ("json_ok", None),
+    ("json_nonce_wrong", None),
+    ("json_upstream_err429", "please [[upstream-429]] now"),
+]
 
 
 @pytest.mark.parametrize(("name", "message"), JSON_CASES)
@@ -333,8 +398,15 @@ async def test_stall_keeps_the_connection() -> None:
     async with Replica(shutdown_timeout=0.05) as replica, aiohttp.ClientSession() as session:
         visitor = Visitor(session, replica)
         key = (await visitor.cache("[[stall]]")).json["data"]["cache_key"]
-        query = {"action": "aipkit_frontend_chat_stream", "cache_key": key, "bot_id": "5", "session_id": SESSION}
-        reply = await session.get(visitor.url, params=query | {"_ajax_nonce": await visitor.nonce()})
+        query = {
+            "action": "aipkit_frontend_chat_stream",
+            "cache_key": key,
+            "bot_id": "5",
+            "session_id": SESSION,
+        }
+        reply = await session.get(
+            visitor.url, params=query | {"_ajax_nonce": await visitor.nonce()}
+        )
         seen = b""
         while b'{"delta"' not in seen:
             seen += await reply.content.readany()

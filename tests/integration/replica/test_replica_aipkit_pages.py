@@ -33,7 +33,9 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
-        if tag == "div" and re.match(r"aipkit_(chat_container|popup_wrapper|popup_hint) ", attributes.get("class", "")):
+        if tag == "div" and re.match(
+            r"aipkit_(chat_container|popup_wrapper|popup_hint) ", attributes.get("class", "")
+        ):
             self.found.append(attributes)
             self.written.append(self.get_starttag_text() or "")
 
@@ -51,7 +53,9 @@ async def fetch(replica: Replica, site: str, page: str) -> str:
 
 
 @pytest.mark.parametrize(("site", "page", "captured"), CAPTURED_PAGES)
-async def test_tags_and_configurations_are_those_of_the_captured_page(site: str, page: str, captured: str) -> None:
+async def test_tags_and_configurations_are_those_of_the_captured_page(
+    site: str, page: str, captured: str
+) -> None:
     async with Replica() as replica:
         html = await fetch(replica, site, page)
     captured_html = (PLUGIN / f"{captured}.body").read_text()
@@ -59,9 +63,13 @@ async def test_tags_and_configurations_are_those_of_the_captured_page(site: str,
     assert [list(tag) for tag in ours.found] == [list(tag) for tag in theirs.found]
     for name in ("class", "id", "data-bot-id"):
         assert [tag.get(name) for tag in ours.found] == [tag.get(name) for tag in theirs.found]
-    assert [keys_and_types(config) for config in ours.configs] == [keys_and_types(config) for config in theirs.configs]
+    assert [keys_and_types(config) for config in ours.configs] == [
+        keys_and_types(config) for config in theirs.configs
+    ]
     for name in ("botId", "postId", "popupEnabled", "streamEnabled", "provider"):
-        assert [config.get(name) for config in ours.configs] == [config.get(name) for config in theirs.configs]
+        assert [config.get(name) for config in ours.configs] == [
+            config.get(name) for config in theirs.configs
+        ]
     for one, other in zip(ours.written, theirs.written, strict=True):
         assert re.findall(r"[\w-]+=[\"']", one) == re.findall(r"[\w-]+=[\"']", other)
         assert 0.8 < len(one) / len(other) < 1.25
@@ -85,7 +93,9 @@ async def test_configuration_names_the_endpoint_and_is_escaped_twice() -> None:
     assert len({config["nonce"] for config in tags.configs}) == 1
     assert re.fullmatch(r"[0-9a-f]{10}", tags.configs[0]["nonce"])
     assert tags.configs[0]["headerName"] == 'Pilot "A" & <b>'
-    assert "&quot;headerName&quot;:&quot;Pilot \\u0022A\\u0022 \\u0026 \\u003Cb\\u003E&quot;" in html
+    assert (
+        "&quot;headerName&quot;:&quot;Pilot \\u0022A\\u0022 \\u0026 \\u003Cb\\u003E&quot;" in html
+    )
     assert "it\\u0027s a fine day — come in" in html
     assert "&quot;http:\\/\\/127.0.0.1:" in html
 
@@ -107,5 +117,7 @@ async def test_unknown_path_has_nothing_of_the_plugins() -> None:
         async with session.get(f"{replica.url('aipkit')}/nowhere/") as reply:
             assert reply.status == 404
             assert "aipkit" not in await reply.text()
-        async with session.get(replica.page("aipkit", "two").rstrip("/"), allow_redirects=False) as reply:
+        async with session.get(
+            replica.page("aipkit", "two").rstrip("/"), allow_redirects=False
+        ) as reply:
             assert (reply.status, reply.headers["Location"]) == (301, replica.page("aipkit", "two"))

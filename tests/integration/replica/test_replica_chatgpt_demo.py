@@ -1,4 +1,6 @@
-"""chatgpt-demo, held against the captured exchanges (``sib-*``): the captured requests are sent again as they stand."""
+"""chatgpt-demo, held against the captured exchanges (``sib-*``): the captured requests are sent
+again as they stand.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,18 @@ from replica_captures import Raw, raw_headers, raw_reply, raw_request
 from replica_client import NOW, SECRET, exchange_raw, http_post
 
 from tailrace.replica import Question, Replica, Turn
-from tailrace.replica.chatgpt_demo import MARKERS
+from tailrace.replica._sites.signed.chatgpt_demo import MARKERS
 
 
 def signed(*messages: object, message: str, **body: Any) -> dict[str, Any]:
     sign = hashlib.sha256(f"{NOW}:{message}:{SECRET}".encode()).hexdigest()
-    return {"messages": list(messages), "time": NOW, "pass": None, "sign": sign, "temperature": 0.6} | body
+    return {
+        "messages": list(messages),
+        "time": NOW,
+        "pass": None,
+        "sign": sign,
+        "temperature": 0.6,
+    } | body
 
 
 def user(text: str) -> dict[str, Any]:
@@ -26,7 +34,9 @@ def user(text: str) -> dict[str, Any]:
 
 async def post(replica: Replica, body: object, path: str = "/api/generate") -> Raw:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await exchange_raw(replica.url("chatgpt-demo"), http_post(path, data, "text/plain;charset=UTF-8"))
+    return await exchange_raw(
+        replica.url("chatgpt-demo"), http_post(path, data, "text/plain;charset=UTF-8")
+    )
 
 
 async def ask(replica: Replica, text: str) -> Raw:
@@ -51,7 +61,8 @@ async def test_signed_request_is_answered_without_a_content_type() -> None:
     assert "content-type" not in raw.headers
     assert raw.body.decode().startswith("You asked: “hello” (0 earlier turns).")
     for chunk in raw.chunks:
-        chunk.decode()  # the app encodes what its upstream sent delta by delta, so no character is split
+        # the app encodes what its upstream sent delta by delta, so no character is split
+        chunk.decode()
 
 
 @pytest.mark.parametrize(("name", "marker"), [("sib-err429", "err429"), ("sib-errhtml", "errhtml")])
@@ -104,7 +115,11 @@ async def test_answers_are_asked_with_roles() -> None:
         questions.append(question)
         return "yes"
 
-    earlier = [{"role": "system", "content": "Be brief."}, user("q1"), {"role": "assistant", "content": "a1"}]
+    earlier = [
+        {"role": "system", "content": "Be brief."},
+        user("q1"),
+        {"role": "assistant", "content": "a1"},
+    ]
     async with Replica(secret=SECRET, answers=answers) as replica:
         raw = await post(replica, signed(*earlier, user("q2"), message="q2"))
     assert raw.body == b"yes"

@@ -1,4 +1,6 @@
-"""Faults on demand, seen from the wire: what each lets through, whom it holds for, and how all of them end."""
+"""Faults on demand, seen from the wire: what each lets through, whom it holds for, and how all of
+them end.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ from yarl import URL
 
 from tailrace.errors import InvalidRequestError
 from tailrace.replica import FAULTS, Replica
-from tailrace.replica.faults import KEPT_URLS, MAX_FAULTS_OF_A_URL
-from tailrace.replica.sending import PLACES
+from tailrace.replica._faults import KEPT_URLS, MAX_FAULTS_OF_A_URL
+from tailrace.replica._sending import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +50,9 @@ def get(path: str = PAGE, accept: str = "gzip") -> bytes:
 
 def question() -> bytes:
     """A message to GeminiProChat."""
-    return http_post("/api/generate", json.dumps(signed("hi é", secret="")).encode(), "text/plain;charset=UTF-8")
+    return http_post(
+        "/api/generate", json.dumps(signed("hi é", secret="")).encode(), "text/plain;charset=UTF-8"
+    )
 
 
 async def connect(replica: Replica, site: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -85,7 +89,7 @@ def unchunked(reply: bytes) -> bytes:
     return body
 
 
-# -- what goes over the wire -------------------------------------------------------------------------------------------
+# -- what goes over the wire -----------------------------------------------------------------------
 
 
 async def test_where_a_reply_is_cut(replica: Replica) -> None:
@@ -120,7 +124,9 @@ async def test_a_cut_within_a_character(replica: Replica) -> None:
 
 
 @pytest.mark.parametrize("place", ["before-head", "head", "line", "chunk", "end"])
-async def test_a_reset_is_one_and_comes_after_what_a_cut_sends(place: str, replica: Replica) -> None:
+async def test_a_reset_is_one_and_comes_after_what_a_cut_sends(
+    place: str, replica: Replica
+) -> None:
     found = []
     for how in ("cut", "reset"):
         replica.fault("geminiprochat", f"{how}:{place}")
@@ -140,9 +146,12 @@ async def test_http_1_0_has_neither_length_nor_chunks(replica: Replica) -> None:
 
 
 @pytest.mark.parametrize(
-    ("coding", "decode"), [("gzip", gzip.decompress), ("br", brotli.decompress), ("zstd", zstd.decompress)]
+    ("coding", "decode"),
+    [("gzip", gzip.decompress), ("br", brotli.decompress), ("zstd", zstd.decompress)],
 )
-async def test_codings_are_for_those_who_accept_them(coding: str, decode: Any, replica: Replica) -> None:
+async def test_codings_are_for_those_who_accept_them(
+    coding: str, decode: Any, replica: Replica
+) -> None:
     plain, _ = await raw(replica, get())
     replica.fault("ai-power", f"{coding}@page")
     packed, _ = await raw(replica, get(accept=f"identity, {coding}"))
@@ -175,7 +184,12 @@ async def test_statuses_and_their_headers(replica: Replica, session: aiohttp.Cli
             await found.read()
             return found
 
-    for fault, status, after in (("429", 429, "30"), ("429:7", 429, "7"), ("503", 503, "30"), ("503:600", 503, "600")):
+    for fault, status, after in (
+        ("429", 429, "30"),
+        ("429:7", 429, "7"),
+        ("503", 503, "30"),
+        ("503:600", 503, "600"),
+    ):
         found = await reply(fault)
         assert (found.status, found.headers["Retry-After"]) == (status, after)
     for fault, header, has_form in (
@@ -208,7 +222,7 @@ async def test_where_redirects_lead(replica: Replica, session: aiohttp.ClientSes
         assert reply.status == 200
 
 
-# -- whom a fault holds for --------------------------------------------------------------------------------------------
+# -- whom a fault holds for ------------------------------------------------------------------------
 
 
 async def test_a_page_names_itself_and_its_endpoint_with_its_faults(
@@ -238,7 +252,9 @@ async def test_a_page_names_itself_and_its_endpoint_with_its_faults(
             assert reply.status == status
 
 
-async def test_a_site_that_was_healed_is_well(replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_a_site_that_was_healed_is_well(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
     replica.fault("ai-power", "503@all", "bom@page")
     assert [site.faults for site in replica.sites[:2]] == [("503@all", "bom@page"), ()]
     for faults, status in ((("503@all",), 503), (("503@page",), 503), (("503",), 200), ((), 200)):
@@ -254,7 +270,9 @@ async def test_faults_of_a_replica_are_for_every_site_that_can_have_them() -> No
     assert found["geminiprochat"] == ("gzip@all",)
 
 
-async def test_a_url_that_counts_is_remembered_and_forgotten(replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_a_url_that_counts_is_remembered_and_forgotten(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
     async def nonce(faults: str) -> str:
         async with session.get(f"{replica.url('ai-power')}/~fault/{faults}{PAGE}") as reply:
             found = re.search(r'\n     data-nonce="([0-9a-f]{10})"\n', await reply.text())
@@ -262,11 +280,17 @@ async def test_a_url_that_counts_is_remembered_and_forgotten(replica: Replica, s
         return found[1]
 
     fresh = await page_nonce(session, replica)
-    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (False, True)
+    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (
+        False,
+        True,
+    )
     for number in range(KEPT_URLS):
         async with session.head(f"{replica.url('ai-power')}/~fault/cut:{number}/x") as reply:
             assert reply.status == 404
-    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (False, True)
+    assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (
+        False,
+        True,
+    )
 
 
 BAD = {
@@ -292,7 +316,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-async def test_a_fault_that_is_none(fault: str, replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_a_fault_that_is_none(
+    fault: str, replica: Replica, session: aiohttp.ClientSession
+) -> None:
     with pytest.raises(InvalidRequestError, match=BAD[fault]):
         Replica(faults=[fault])
     with pytest.raises(InvalidRequestError, match=BAD[fault]):
@@ -306,13 +332,17 @@ async def test_a_fault_that_is_none(fault: str, replica: Replica, session: aioht
     assert replica.exchanges.failed == 0
 
 
-async def test_more_faults_than_a_url_may_ask_for(replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_more_faults_than_a_url_may_ask_for(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
     for count, status in ((MAX_FAULTS_OF_A_URL, 200), (MAX_FAULTS_OF_A_URL + 1, 400)):
         async with session.get(replica.url("ai-power") + "/~fault/gzip" * count + PAGE) as reply:
             assert reply.status == status
 
 
-async def test_a_site_without_nonces_has_none_that_expire(replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_a_site_without_nonces_has_none_that_expire(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
     with pytest.raises(InvalidRequestError, match="not for geminiprochat, which has no nonces"):
         replica.fault("geminiprochat", "cached-page")
     async with session.get(f"{replica.url('geminiprochat')}/~fault/cached-page/") as reply:
@@ -322,7 +352,7 @@ async def test_a_site_without_nonces_has_none_that_expire(replica: Replica, sess
         )
 
 
-# -- the end of a replica ----------------------------------------------------------------------------------------------
+# -- the end of a replica --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -340,7 +370,9 @@ async def test_a_site_without_nonces_has_none_that_expire(replica: Replica, sess
 async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[str]) -> None:
     """Also where nobody reads what is sent."""
     before = asyncio.all_tasks()
-    async with Replica(faults=[f"{fault}@all" for fault in faults], shutdown_timeout=0.05) as replica:
+    async with Replica(
+        faults=[f"{fault}@all" for fault in faults], shutdown_timeout=0.05
+    ) as replica:
         connections = [await connect(replica, "geminiprochat") for _ in range(2)]
         for _, writer in connections:
             writer.write(get("/"))
@@ -350,7 +382,11 @@ async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[
         leaving.transport.abort()
         while replica.exchanges.open > 1:
             await replica.exchanges.changed()
-    assert (replica.exchanges.open, replica.exchanges.aborted, replica.exchanges.failed) == (0, 2, 0)
+    assert (replica.exchanges.open, replica.exchanges.aborted, replica.exchanges.failed) == (
+        0,
+        2,
+        0,
+    )
     with suppress(ConnectionResetError):
         while await staying.read(2**20):
             pass
@@ -360,7 +396,7 @@ async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[
     assert asyncio.all_tasks() == before
 
 
-# -- the page that tells -----------------------------------------------------------------------------------------------
+# -- the page that tells ---------------------------------------------------------------------------
 
 
 class Told(HTMLParser):
@@ -392,8 +428,13 @@ async def test_every_site_tells_of_all(replica: Replica, session: aiohttp.Client
     assert len(pages) == 1
     told = Told()
     told.feed(pages.pop())
-    assert told.links == [url for site in replica.sites for url in (site.url, *(page.url for page in site.pages))]
-    for text in (*(f"[[{marker.name}]]" for site in replica.sites for marker in site.markers), *PLACES):
+    assert told.links == [
+        url for site in replica.sites for url in (site.url, *(page.url for page in site.pages))
+    ]
+    for text in (
+        *(f"[[{marker.name}]]" for site in replica.sites for marker in site.markers),
+        *PLACES,
+    ):
         assert text in told.codes
     for kind in FAULTS:
         assert f"{kind.text} @{' @'.join(kind.targets)}" in told.codes

@@ -1,4 +1,6 @@
-"""GeminiProChat, held against the captured exchanges: the captured requests are sent again as they stand."""
+"""GeminiProChat, held against the captured exchanges: the captured requests are sent again as they
+stand.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ from replica_captures import GEMINIPROCHAT, Raw, raw_headers, raw_reply, raw_req
 from replica_client import NOW, SECRET, exchange_raw, http_post, signed
 
 from tailrace.replica import Question, Replica, Turn
-from tailrace.replica.geminiprochat import MARKERS
+from tailrace.replica._sites.signed.geminiprochat import MARKERS
 
 
 async def post(replica: Replica, body: object, path: str = "/api/generate") -> Raw:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await exchange_raw(replica.url("geminiprochat"), http_post(path, data, "text/plain;charset=UTF-8"))
+    return await exchange_raw(
+        replica.url("geminiprochat"), http_post(path, data, "text/plain;charset=UTF-8")
+    )
 
 
 EXACT = [
@@ -50,7 +54,14 @@ async def test_refusals_are_the_captured_bytes(name: str) -> None:
     assert raw.body == captured.body
 
 
-ANSWERED = ["ok-basic", "ok-history", "ok-multibyte", "ok-multipart", "pass-alpha", "nosec-empty-secret"]
+ANSWERED = [
+    "ok-basic",
+    "ok-history",
+    "ok-multibyte",
+    "ok-multipart",
+    "pass-alpha",
+    "nosec-empty-secret",
+]
 
 
 @pytest.mark.parametrize("name", ANSWERED)
@@ -63,10 +74,17 @@ async def test_signed_requests_are_answered(name: str) -> None:
     said = re.match(r"You said: (.*) \(contents=(\d)\)$", captured.body.decode())
     assert said is not None
     turns = int(said[2]) - 1
-    assert raw.body.decode().startswith(f"You asked: “{said[1]}” ({turns} earlier turn{'' if turns == 1 else 's'}).")
+    assert raw.body.decode().startswith(
+        f"You asked: “{said[1]}” ({turns} earlier turn{'' if turns == 1 else 's'})."
+    )
 
 
-UPSTREAM_ERRORS = [("up-err400", "err400"), ("up-err429", "err429"), ("up-errkey", "errkey"), ("up-reset", "reset")]
+UPSTREAM_ERRORS = [
+    ("up-err400", "err400"),
+    ("up-err429", "err429"),
+    ("up-errkey", "errkey"),
+    ("up-reset", "reset"),
+]
 
 
 @pytest.mark.parametrize(("name", "marker"), UPSTREAM_ERRORS)
@@ -196,7 +214,10 @@ SIGNED_AS = [
 @pytest.mark.parametrize(("time", "written"), SIGNED_AS)
 async def test_time_is_signed_as_javascript_writes_it(time: bytes, written: str) -> None:
     sign = hashlib.sha256(f"{written}:hi:{SECRET}".encode()).hexdigest().encode()
-    body = b'{"messages":[{"role":"user","parts":[{"text":"hi"}]}],"time":%s,"sign":"%s"}' % (time, sign)
+    body = b'{"messages":[{"role":"user","parts":[{"text":"hi"}]}],"time":%s,"sign":"%s"}' % (
+        time,
+        sign,
+    )
     async with Replica(secret=SECRET) as replica:
         raw = await post(replica, body)
     assert raw.status_line == "HTTP/1.1 200 OK"
@@ -251,7 +272,12 @@ async def test_checks_stand_in_order() -> None:
             wrong |= change
             raw = await post(replica, wrong)
             assert int(raw.status_line.split()[1]) == status
-        passwords: list[tuple[object, int]] = [("alpha, beta", 200), (" beta", 200), ("beta", 401), (["alpha"], 401)]
+        passwords: list[tuple[object, int]] = [
+            ("alpha, beta", 200),
+            (" beta", 200),
+            ("beta", 401),
+            (["alpha"], 401),
+        ]
         for password, status in passwords:
             raw = await post(replica, wrong | {"pass": password})
             assert int(raw.status_line.split()[1]) == status
@@ -260,7 +286,9 @@ async def test_checks_stand_in_order() -> None:
 async def test_without_a_password_everybody_is_let_in() -> None:
     async with Replica() as replica:
         assert (await post(replica, {"pass": "whatever"}, "/api/auth")).body == b'{"code":0}'
-        assert (await post(replica, b"no json", "/api/auth")).status_line == "HTTP/1.1 500 Server error"
+        assert (
+            await post(replica, b"no json", "/api/auth")
+        ).status_line == "HTTP/1.1 500 Server error"
 
 
 async def test_answers_are_asked_with_the_history() -> None:
@@ -271,12 +299,17 @@ async def test_answers_are_asked_with_the_history() -> None:
         return "yes"
 
     body = signed("q2")
-    earlier = [{"role": "user", "parts": [{"text": "q"}, {"text": "1"}]}, {"role": "model", "parts": [{"text": "a1"}]}]
+    earlier = [
+        {"role": "user", "parts": [{"text": "q"}, {"text": "1"}]},
+        {"role": "model", "parts": [{"text": "a1"}]},
+    ]
     body["messages"] = [*earlier, *body["messages"]]
     async with Replica(secret=SECRET, answers=answers) as replica:
         raw = await post(replica, body)
     assert raw.body == b"yes"
-    assert questions == [Question("geminiprochat", "q2", (Turn("user", "q1"), Turn("assistant", "a1")))]
+    assert questions == [
+        Question("geminiprochat", "q2", (Turn("user", "q1"), Turn("assistant", "a1")))
+    ]
 
 
 async def test_every_marker_is_answered_and_recorded() -> None:

@@ -15,14 +15,19 @@ from replica_client import ENDPOINT, page_nonce, signed
 import tailrace.replica
 from tailrace.errors import InvalidRequestError
 from tailrace.replica import Question, Replica, Turn, builtin_answer
-from tailrace.replica.answers import cut
-from tailrace.replica.server import SITES
+from tailrace.replica._answers import cut
+from tailrace.replica._server import SITES
 
 FOREVER = 3600.0
 
 
-async def open_chat(session: aiohttp.ClientSession, replica: Replica, message: str) -> aiohttp.ClientResponse:
-    form = {"_wpnonce": await page_nonce(session, replica), "action": "wpaicg_chat_shortcode_message"}
+async def open_chat(
+    session: aiohttp.ClientSession, replica: Replica, message: str
+) -> aiohttp.ClientResponse:
+    form = {
+        "_wpnonce": await page_nonce(session, replica),
+        "action": "wpaicg_chat_shortcode_message",
+    }
     form |= {"message": message, "bot_id": "4"}
     return await session.post(replica.url("ai-power") + ENDPOINT, data=form)
 
@@ -88,7 +93,9 @@ def free_ports(count: int) -> list[socket.socket]:
         try:
             for _ in range(count):
                 taken.append(socket.socket())
-                taken[-1].bind(("127.0.0.1", taken[0].getsockname()[1] + len(taken) - 1 if taken[1:] else 0))
+                taken[-1].bind(
+                    ("127.0.0.1", taken[0].getsockname()[1] + len(taken) - 1 if taken[1:] else 0)
+                )
         except (OSError, OverflowError):
             for each in taken:
                 each.close()
@@ -185,7 +192,9 @@ async def test_exchanges_tell_what_was_sent_and_do_not_print_it() -> None:
     assert (len(replica.exchanges), replica.exchanges.finished) == (2, 2)
 
 
-@pytest.mark.parametrize("message", ["hello", "", "x" * 500, "日本語 👩‍👩‍👧", 'quote " and \\ backslash'])
+@pytest.mark.parametrize(
+    "message", ["hello", "", "x" * 500, "日本語 👩‍👩‍👧", 'quote " and \\ backslash']
+)
 async def test_builtin_answer_depends_on_the_question_alone(message: str) -> None:
     turns = (Turn("user", "a"), Turn("assistant", "b"))
     answer = await builtin_answer(Question("any", message, turns))

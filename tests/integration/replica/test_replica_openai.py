@@ -1,4 +1,6 @@
-"""The OpenAI-compatible site: its frames have the shape of the captured chunks, its errors that of OpenAI's."""
+"""The OpenAI-compatible site: its frames have the shape of the captured chunks, its errors that of
+OpenAI's.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,21 @@ from replica_captures import ai_power_capture, frames
 
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import AnswerError, Question, Replica, Turn
-from tailrace.replica.openai import MARKERS, MODELS
+from tailrace.replica._sites.openai import MARKERS, MODELS
 
 HI = [{"role": "user", "content": "hi"}]
 
 
-async def post(replica: Replica, body: object, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+async def post(
+    replica: Replica, body: object, **headers: str
+) -> tuple[aiohttp.ClientResponse, bytes]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = f"{replica.url('openai')}/v1/chat/completions"
     headers = {"Content-Type": "application/json", **headers}
-    async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=headers) as reply:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=data, headers=headers) as reply,
+    ):
         return reply, await reply.read()
 
 
@@ -29,7 +36,9 @@ def asking(text: str = "hi", **more: Any) -> dict[str, Any]:
 
 
 def records(body: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")]
+    return [
+        json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")
+    ]
 
 
 def said(body: bytes) -> str:
@@ -41,7 +50,10 @@ async def test_stream_has_the_captured_shape() -> None:
     captured = ai_power_capture("stream_ok").body.replace(b',"obfuscation":"x7Q"', b"")
     async with Replica() as replica:
         reply, body = await post(replica, asking(stream=True))
-    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert (reply.status, reply.headers["Content-Type"]) == (
+        200,
+        "text/event-stream; charset=utf-8",
+    )
     assert frames(body) == frames(captured)
     assert said(body).startswith("You asked: “hi” (0 earlier turns).")
     assert "usage" not in records(body)[0]
@@ -49,14 +61,22 @@ async def test_stream_has_the_captured_shape() -> None:
 
 async def test_answer_and_stream_say_the_same() -> None:
     async with Replica() as replica:
-        _, streamed = await post(replica, asking(stream=True, stream_options={"include_usage": True}))
+        _, streamed = await post(
+            replica, asking(stream=True, stream_options={"include_usage": True})
+        )
         reply, whole = await post(replica, asking())
     *chunks, last = records(streamed)
     answer = json.loads(whole)
     assert reply.headers["Content-Type"] == "application/json"
     assert answer["object"] == "chat.completion"
-    assert answer["choices"][0]["message"] == {"role": "assistant", "content": said(streamed), "refusal": None}
-    assert answer["choices"][0]["finish_reason"] == chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert answer["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": said(streamed),
+        "refusal": None,
+    }
+    assert (
+        answer["choices"][0]["finish_reason"] == chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    )
     assert [chunk["usage"] for chunk in chunks] == [None] * len(chunks)
     assert (last["choices"], last["usage"]) == ([], answer["usage"])
     usage = answer["usage"]
@@ -98,7 +118,9 @@ KEYS = [
 @pytest.mark.parametrize(("header", "status", "code"), KEYS)
 async def test_key(header: str | None, status: int, code: str | None) -> None:
     async with Replica(api_key="sk-right") as replica:
-        reply, body = await post(replica, asking(), **({} if header is None else {"Authorization": header}))
+        reply, body = await post(
+            replica, asking(), **({} if header is None else {"Authorization": header})
+        )
     assert reply.status == status
     if status == 401:
         assert json.loads(body)["error"]["code"] == code
@@ -115,7 +137,11 @@ WRONG: list[tuple[object, int, str | None]] = [
     ({"model": "gpt-4o"}, 400, "messages"),
     ({"model": "gpt-4o", "messages": []}, 400, "messages"),
     ({"model": "gpt-4o", "messages": ["hi"]}, 400, "messages.[0].role"),
-    ({"model": "gpt-4o", "messages": [{"role": "robot", "content": "hi"}]}, 400, "messages.[0].role"),
+    (
+        {"model": "gpt-4o", "messages": [{"role": "robot", "content": "hi"}]},
+        400,
+        "messages.[0].role",
+    ),
     ({"model": "gpt-4o", "messages": [*HI, {"role": "user"}]}, 400, "messages.[1].content"),
     (asking(stream="yes"), 400, "stream"),
     (asking(stream_options={}), 400, "stream_options"),
@@ -127,7 +153,9 @@ WRONG: list[tuple[object, int, str | None]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "param"), WRONG)
-async def test_what_cannot_be_answered_is_an_error_object(body: object, status: int, param: str | None) -> None:
+async def test_what_cannot_be_answered_is_an_error_object(
+    body: object, status: int, param: str | None
+) -> None:
     async with Replica() as replica:
         reply, answer = await post(replica, body)
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/json")
@@ -160,16 +188,25 @@ async def test_roles_and_parts_reach_the_model() -> None:
         {"role": "developer", "content": "Be brief."},
         {
             "role": "user",
-            "content": [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}],
+            "content": [
+                {"type": "text", "text": "a"},
+                {"type": "image_url"},
+                {"type": "text", "text": "b"},
+            ],
         },
         {"role": "assistant", "content": None},
         {"role": "user", "content": "q"},
     ]
     async with Replica(answers=answers) as replica:
         _, body = await post(replica, {"model": "gpt-4o", "messages": messages})
-    assert json.loads(body)["choices"][0]["message"]["content"] == "a lone \N{REPLACEMENT CHARACTER} surrogate"
+    assert (
+        json.loads(body)["choices"][0]["message"]["content"]
+        == "a lone \N{REPLACEMENT CHARACTER} surrogate"
+    )
     assert questions == [
-        Question("openai", "q", (Turn("system", "Be brief."), Turn("user", "ab"), Turn("assistant", "")))
+        Question(
+            "openai", "q", (Turn("system", "Be brief."), Turn("user", "ab"), Turn("assistant", ""))
+        )
     ]
 
 
@@ -183,7 +220,14 @@ async def test_answer_error_is_passed_on() -> None:
     assert replica.exchanges.failed == 0
 
 
-STATUSES = {"err401": 401, "err429": 429, "quota": 429, "err500": 500, "too-long": 400, "html502": 502}
+STATUSES = {
+    "err401": 401,
+    "err429": 429,
+    "quota": 429,
+    "err500": 500,
+    "too-long": 400,
+    "html502": 502,
+}
 BROKEN = {"midfail", "cut"}
 
 
@@ -195,7 +239,9 @@ async def test_every_marker_is_answered_and_recorded(*, stream: bool) -> None:
                 continue
             reply, body = await post(replica, asking(f"please {marker.text} now", stream=stream))
             assert replica.exchanges[-1].markers == (marker.name,)
-            expected = STATUSES.get(marker.name, 500 if marker.name in BROKEN and not stream else 200)
+            expected = STATUSES.get(
+                marker.name, 500 if marker.name in BROKEN and not stream else 200
+            )
             assert (marker.name, reply.status) == (marker.name, expected)
             assert ("Retry-After" in reply.headers) == (marker.name == "err429")
             if reply.status == 200 and stream:

@@ -39,7 +39,10 @@ class Tags(HTMLParser):
 
 
 async def fetch(replica: Replica, page: str) -> str:
-    async with aiohttp.ClientSession() as session, session.get(replica.page("ai-power", page)) as reply:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(replica.page("ai-power", page)) as reply,
+    ):
         assert reply.status == 200
         assert reply.headers["Content-Type"] == "text/html; charset=UTF-8"
         assert len(reply.headers.getall("Link")) == 3
@@ -56,7 +59,14 @@ async def test_widgets_are_those_of_the_captured_page(page: str) -> None:
         ours = Tags(await fetch(replica, page)).widgets
     theirs = Tags(captured(page)).widgets
     assert [list(widget) for widget in ours] == [list(widget) for widget in theirs]
-    same = ("class", "data-post-id", "data-bot-id", "data-openai_stream_nav", "data-assistant-enabled", "data-type")
+    same = (
+        "class",
+        "data-post-id",
+        "data-bot-id",
+        "data-openai_stream_nav",
+        "data-assistant-enabled",
+        "data-type",
+    )
     for name in (*same, "data-memory-limit"):
         assert [widget[name] for widget in ours] == [widget[name] for widget in theirs]
 
@@ -108,7 +118,11 @@ async def test_values_are_entity_encoded() -> None:
 async def test_hidden_input_holds_another_features_nonce() -> None:
     async with Replica() as replica:
         tags = Tags(await fetch(replica, "stream"))
-    decoys = [attrs["value"] for tag, attrs in tags.found if tag == "input" and attrs.get("id") == "wpaicg-img-nonce"]
+    decoys = [
+        attrs["value"]
+        for tag, attrs in tags.found
+        if tag == "input" and attrs.get("id") == "wpaicg-img-nonce"
+    ]
     assert len(decoys) == 1
     assert re.fullmatch(r"[0-9a-f]{10}", decoys[0])
     assert decoys[0] != tags.widgets[0]["data-nonce"]

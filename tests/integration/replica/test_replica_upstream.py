@@ -1,4 +1,6 @@
-"""Answers from an OpenAI-compatible server: a replica whose upstream is another replica's own `openai` site."""
+"""Answers from an OpenAI-compatible server: a replica whose upstream is another replica's own
+`openai` site.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,36 @@ from replica_client import ENDPOINT, page_nonce, signed
 
 from tailrace.errors import InvalidRequestError
 from tailrace.replica import AnswerError, Question, Replica, Turn, builtin_answer
-from tailrace.replica.upstream import MAX_REPLY_BYTES, UpstreamAnswers
+from tailrace.replica._upstream import MAX_REPLY_BYTES, UpstreamAnswers
 
-QUESTION = Question("any", "What runs off?", (Turn("system", "Be brief."), Turn("user", "a"), Turn("assistant", "b")))
+QUESTION = Question(
+    "any",
+    "What runs off?",
+    (Turn("system", "Be brief."), Turn("user", "a"), Turn("assistant", "b")),
+)
 
 
 async def test_every_site_answers_with_the_upstreams_words() -> None:
     async with (
         Replica(api_key="sk-up") as above,
-        Replica(upstream=f"{above.url('openai')}/v1/", upstream_key="sk-up", upstream_model="gpt-4o") as replica,
+        Replica(
+            upstream=f"{above.url('openai')}/v1/", upstream_key="sk-up", upstream_model="gpt-4o"
+        ) as replica,
         aiohttp.ClientSession() as session,
     ):
-        form = {"_wpnonce": await page_nonce(session, replica), "action": "wpaicg_chat_shortcode_message"}
+        form = {
+            "_wpnonce": await page_nonce(session, replica),
+            "action": "wpaicg_chat_shortcode_message",
+        }
         form |= {"message": "hi", "bot_id": "5", "wpaicg_chat_history": '["Human: a","AI: b"]'}
         async with session.post(replica.url("ai-power") + ENDPOINT, data=form) as reply:
-            assert (await reply.json())["data"] == await builtin_answer(Question("any", "hi", QUESTION.history[1:]))
+            assert (await reply.json())["data"] == await builtin_answer(
+                Question("any", "hi", QUESTION.history[1:])
+            )
         expected = await builtin_answer(Question("any", "hi"))
-        async with session.post(f"{replica.url('geminiprochat')}/api/generate", json=signed("hi", secret="")) as reply:
+        async with session.post(
+            f"{replica.url('geminiprochat')}/api/generate", json=signed("hi", secret="")
+        ) as reply:
             assert await reply.text() == expected
         body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
         async with session.post(f"{replica.url('openai')}/v1/chat/completions", json=body) as reply:
@@ -52,7 +67,12 @@ async def test_the_first_model_is_asked_for_once() -> None:
         body = above.exchanges[-1].json
         assert isinstance(body, dict)
         assert body["model"] == "gpt-4o-mini"
-        assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
+        assert [message["role"] for message in body["messages"]] == [
+            "system",
+            "user",
+            "assistant",
+            "user",
+        ]
 
 
 REFUSED = [
@@ -73,14 +93,25 @@ async def test_what_the_upstream_refuses_is_framed_by_the_site(site: str, status
         url = replica.url(site)
         match site:
             case "ai-power":
-                form = {"_wpnonce": await page_nonce(session, replica), "action": "wpaicg_chat_shortcode_message"}
-                reply = await session.post(url + ENDPOINT, data=form | {"message": "hi", "bot_id": "5"})
+                form = {
+                    "_wpnonce": await page_nonce(session, replica),
+                    "action": "wpaicg_chat_shortcode_message",
+                }
+                reply = await session.post(
+                    url + ENDPOINT, data=form | {"message": "hi", "bot_id": "5"}
+                )
             case "aipkit-2.4.0":
                 action = {"action": "aipkit_get_frontend_chat_nonce"}
                 async with session.post(url + ENDPOINT, data=action) as fresh:
                     nonce = (await fresh.json())["data"]["nonce"]
-                form = {"action": "aipkit_frontend_chat_message", "_ajax_nonce": nonce, "bot_id": "12"}
-                reply = await session.post(url + ENDPOINT, data=form | {"message": "hi", "session_id": "s"})
+                form = {
+                    "action": "aipkit_frontend_chat_message",
+                    "_ajax_nonce": nonce,
+                    "bot_id": "12",
+                }
+                reply = await session.post(
+                    url + ENDPOINT, data=form | {"message": "hi", "session_id": "s"}
+                )
             case "openai":
                 body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
                 reply = await session.post(f"{url}/v1/chat/completions", json=body)
@@ -141,7 +172,10 @@ async def test_a_reply_beyond_the_limit_is_refused() -> None:
     async def huge(_question: Question, /) -> str:
         return "x" * MAX_REPLY_BYTES
 
-    async with Replica(answers=huge) as above, UpstreamAnswers(f"{above.url('openai')}/v1", model="gpt-4o") as answers:
+    async with (
+        Replica(answers=huge) as above,
+        UpstreamAnswers(f"{above.url('openai')}/v1", model="gpt-4o") as answers,
+    ):
         with pytest.raises(AnswerError, match="larger than 8388608 bytes"):
             await answers(QUESTION)
 

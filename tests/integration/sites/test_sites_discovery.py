@@ -1,4 +1,6 @@
-"""What a page shows: the replica's pages, the captured ones, and pages that are not what they should be."""
+"""What a page shows: the replica's pages, the captured ones, and pages that are not what they
+should be.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from tailrace.errors import (
 )
 from tailrace.replica import Replica
 from tailrace.sites import Discovery, discover
-from tailrace.sites.discovery import release
+from tailrace.sites._discovery import release
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
@@ -51,9 +53,13 @@ def refused() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def serving(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+async def serving(
+    body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[str]:
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(body=body, status=status, headers={"Content-Type": HTML, **(headers or {})})
+        return web.Response(
+            body=body, status=status, headers={"Content-Type": HTML, **(headers or {})}
+        )
 
     app = web.Application()
     app.router.add_get("/{path:.*}", page)
@@ -76,14 +82,24 @@ async def test_a_page_with_two_bots(replica: Replica) -> None:
         ("5", "ai-power", "inline", False),
     ]
     assert found.problems == ()
-    assert len([each for each in replica.exchanges if each.method == "GET"]) == len(replica.exchanges) == 1
+    assert (
+        len([each for each in replica.exchanges if each.method == "GET"])
+        == len(replica.exchanges)
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
     ("page", "bot", "placement", "assistant"),
-    [("default", "0", "inline", False), ("widget", "0", "popup", False), ("assistant", "9", "inline", True)],
+    [
+        ("default", "0", "inline", False),
+        ("widget", "0", "popup", False),
+        ("assistant", "9", "inline", True),
+    ],
 )
-async def test_each_kind_of_bot(replica: Replica, page: str, bot: str, placement: str, assistant: bool) -> None:  # noqa: FBT001
+async def test_each_kind_of_bot(
+    replica: Replica, page: str, bot: str, placement: str, assistant: bool
+) -> None:
     (only,) = (await discover(replica.page("ai-power", page))).bots
     assert (only.placement, only.assistant, only.missing) == (placement, assistant, ())
     assert only.bot_id.isdigit()
@@ -92,7 +108,11 @@ async def test_each_kind_of_bot(replica: Replica, page: str, bot: str, placement
 
 async def test_no_nonce_is_told(replica: Replica) -> None:
     url = replica.page("ai-power", "two")
-    async with make_transport() as transport, transport.session() as session, await session.get(url) as reply:
+    async with (
+        make_transport() as transport,
+        transport.session() as session,
+        await session.get(url) as reply,
+    ):
         html = b""
         while data := await reply.read():
             html += data
@@ -107,7 +127,9 @@ async def test_no_nonce_is_told(replica: Replica) -> None:
 async def test_a_page_without_a_chat(replica: Replica) -> None:
     found = await discover(replica.page("ai-power", "no-chat"))
     assert (found.dialect, found.usable, found.bots, found.endpoint) == (None, False, (), None)
-    assert found.problems == ("the site has the chat plugin, but this page shows no chat: give the page that does",)
+    assert found.problems == (
+        "the site has the chat plugin, but this page shows no chat: give the page that does",
+    )
     with pytest.raises(InvalidRequestError, match="name one of ai-power, "):
         found.settings()
 
@@ -145,9 +167,15 @@ async def test_settings_name_the_bot_asked_for(replica: Replica) -> None:
         ("2.4.71/page_nochat", None, None, []),
     ],
 )
-async def test_captured_pages(capture: str, dialect: str | None, version: str | None, bots: list[str]) -> None:
+async def test_captured_pages(
+    capture: str, dialect: str | None, version: str | None, bots: list[str]
+) -> None:
     found = await seen((CAPTURES / f"{capture}.body").read_bytes())
-    assert (found.dialect, found.version, [bot.bot_id for bot in found.bots]) == (dialect, version, bots)
+    assert (found.dialect, found.version, [bot.bot_id for bot in found.bots]) == (
+        dialect,
+        version,
+        bots,
+    )
     assert found.usable == bool(bots)
     if found.dialect is not None:
         assert found.settings().dialect == dialect
@@ -181,7 +209,9 @@ def test_without_a_version_the_widget_tells_the_line() -> None:
     assert "2.3 or later" in str(release("aipkit", None))
 
 
-WIDGET = b'<div class="wpaicg-chat-shortcode" data-nonce="%s" data-post-id="%s" data-bot-id="3"></div>'
+WIDGET = (
+    b'<div class="wpaicg-chat-shortcode" data-nonce="%s" data-post-id="%s" data-bot-id="3"></div>'
+)
 AIPKIT = (
     b'<div class="aipkit_chat_container" id="aipkit_chat_container_5" data-bot-id="5" data-config=\''
     b'{"botId":"5","nonce":"abcdef0123","postId":1,"ajaxUrl":"https://elsewhere.example/ajax"}\'></div>'
@@ -192,7 +222,12 @@ AIPKIT = (
     ("body", "status", "headers", "problem"),
     [
         (b"", 200, {}, "no chat widget found"),
-        (b"<title>Just a moment...</title><form id='challenge-form'></form>", 503, {}, "the site wants a browser"),
+        (
+            b"<title>Just a moment...</title><form id='challenge-form'></form>",
+            503,
+            {},
+            "the site wants a browser",
+        ),
         (b"x", 403, {"cf-mitigated": "challenge"}, "the site wants a browser (HTTP 403)"),
         (b"<title>gone</title>", 404, {}, "the page answered 404"),
         (WIDGET % (b"abcdef0123", b"7"), 500, {}, "the page answered 500"),
@@ -201,7 +236,9 @@ AIPKIT = (
         (AIPKIT, 200, {}, "names an endpoint at elsewhere.example: not followed"),
     ],
 )
-async def test_what_is_missing_is_said(body: bytes, status: int, headers: dict[str, str], problem: str) -> None:
+async def test_what_is_missing_is_said(
+    body: bytes, status: int, headers: dict[str, str], problem: str
+) -> None:
     found = await seen(body, status=status, headers=headers)
     assert (found.usable, found.status) == (False, status)
     assert problem in found.problems[0]
@@ -230,7 +267,9 @@ async def test_the_page_after_a_redirect_is_the_one_described(replica: Replica) 
     assert (await discover(url.rstrip("/"))).url == url
 
 
-async def test_where_no_page_comes_the_error_is_the_transports(replica: Replica, refused: int) -> None:
+async def test_where_no_page_comes_the_error_is_the_transports(
+    replica: Replica, refused: int
+) -> None:
     with pytest.raises(InvalidRequestError, match="the URL"):
         await discover("shop.example")
     with pytest.raises(ConnectError):
@@ -245,7 +284,12 @@ async def test_where_no_page_comes_the_error_is_the_transports(replica: Replica,
 
 async def test_the_callers_transport_cookies_and_headers_are_used(replica: Replica) -> None:
     async with make_transport() as transport:
-        await discover(replica.url("geminiprochat"), transport=transport, cookies={"a": "b"}, headers={"X-Y": "z"})
+        await discover(
+            replica.url("geminiprochat"),
+            transport=transport,
+            cookies={"a": "b"},
+            headers={"X-Y": "z"},
+        )
         await discover(replica.url("geminiprochat"), transport=transport)
     first, second = replica.exchanges
     assert (first.headers["Cookie"], first.headers["X-Y"]) == ("a=b", "z")

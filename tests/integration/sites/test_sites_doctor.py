@@ -1,4 +1,6 @@
-"""The doctor on healthy sites and on sick ones: the step that fails is named, and nothing after it is tried."""
+"""The doctor on healthy sites and on sick ones: the step that fails is named, and nothing after it
+is tried.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from aiohttp.test_utils import TestServer
 
 import tailrace
 from tailrace import errors
-from tailrace.providers.base import World
+from tailrace._environment import Environment
 from tailrace.replica import Replica
 from tailrace.sites import Diagnosis, Step, last_verdict, site
-from tailrace.sites.diagnosis import STEPS
+from tailrace.sites._diagnosis import STEPS
 from tailrace.transport import make_transport, read_all
 
 if TYPE_CHECKING:
@@ -84,7 +86,13 @@ def signed(
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("ai-power", "two"), ("ai-power", "json"), ("ai-power-1.8.79", "stream"), ("aipkit", "inline")]
+    ("name", "page"),
+    [
+        ("ai-power", "two"),
+        ("ai-power", "json"),
+        ("ai-power-1.8.79", "stream"),
+        ("aipkit", "inline"),
+    ],
 )
 async def test_a_healthy_wordpress_site(replica: Replica, name: str, page: str) -> None:
     found = await examined(replica.page(name, page))
@@ -123,7 +131,7 @@ async def test_one_short_message_is_sent(replica: Replica) -> None:
     assert [form and form["message"] for form in forms] == ["Say hello in one word.", "hi"]
 
 
-# -- sick sites --------------------------------------------------------------------------------------------------------
+# -- sick sites ------------------------------------------------------------------------------------
 
 
 def failed(found: Diagnosis, name: str) -> Step:
@@ -132,7 +140,9 @@ def failed(found: Diagnosis, name: str) -> Step:
     place = STEPS.index(name)
     assert {seen[step] for step in STEPS[:place]} <= {"ok", "skipped"}
     assert seen[name] == "failed"
-    assert [step.detail for step in found.steps[place + 1 :]] == ["not reached"] * (len(STEPS) - place - 1)
+    assert [step.detail for step in found.steps[place + 1 :]] == ["not reached"] * (
+        len(STEPS) - place - 1
+    )
     assert not found.answered
     step = found.failed
     assert step is not None
@@ -154,7 +164,9 @@ async def test_a_closed_port(refused: int) -> None:
 
 
 async def test_a_proxy_that_is_not_there(replica: Replica, refused: int) -> None:
-    found = await examined(replica.url("ai-power"), proxy=f"http://user:hunter2@127.0.0.1:{refused}")
+    found = await examined(
+        replica.url("ai-power"), proxy=f"http://user:hunter2@127.0.0.1:{refused}"
+    )
     assert "the proxy" in failed(found, "tcp").detail
     assert isinstance(found.error, errors.ProxyError)
     assert "hunter2" not in repr(found)
@@ -201,7 +213,10 @@ async def test_a_page_that_never_comes() -> None:
 
 @pytest.mark.parametrize(
     ("body", "headers"),
-    [("<title>Just a moment...</title><form id='challenge-form'></form>", {}), ("x", {"cf-mitigated": "challenge"})],
+    [
+        ("<title>Just a moment...</title><form id='challenge-form'></form>", {}),
+        ("x", {"cf-mitigated": "challenge"}),
+    ],
 )
 async def test_a_challenge(body: str, headers: dict[str, str]) -> None:
     async def page(_request: web.Request) -> web.Response:
@@ -229,10 +244,15 @@ async def test_a_bot_by_its_name(replica: Replica) -> None:
     found = await examined(type("Named", (page,), {"bot_name": "Popup pilot"}))
     assert found.answered
     assert "bot 6, popup" in next(step.detail for step in found.steps if step.name == "widget")
-    assert "Nobody" in failed(await examined(type("Other", (page,), {"bot_name": "Nobody"})), "widget").detail
+    assert (
+        "Nobody"
+        in failed(await examined(type("Other", (page,), {"bot_name": "Nobody"})), "widget").detail
+    )
 
 
-@pytest.mark.parametrize("attributes", ["data-post-id=7", "data-nonce='' data-post-id=7", "data-nonce=abcdef0123"])
+@pytest.mark.parametrize(
+    "attributes", ["data-post-id=7", "data-nonce='' data-post-id=7", "data-nonce=abcdef0123"]
+)
 async def test_a_chat_without_its_tokens(attributes: str) -> None:
     async def page(_request: web.Request) -> web.Response:
         text = f"<div class='wpaicg-chat-shortcode' data-bot-id=3 {attributes}></div>"
@@ -247,7 +267,9 @@ async def test_a_chat_without_its_tokens(attributes: str) -> None:
 
 async def test_a_page_cache_that_serves_an_expired_nonce(replica: Replica) -> None:
     async with make_transport() as transport, transport.session() as session:
-        stale = await read_all(await session.get(replica.page("ai-power", "stream")), max_bytes=2**20)
+        stale = await read_all(
+            await session.get(replica.page("ai-power", "stream")), max_bytes=2**20
+        )
     (nonce,) = {widget.nonce for widget in tailrace.scan_page(stale).widgets}
     replica.expire_nonces("ai-power")
 
@@ -296,14 +318,18 @@ async def test_an_answer_that_does_not_come_whole(
         ("reset", "end", errors.StreamError),
     ],
 )
-async def test_every_fault_has_its_step(replica: Replica, fault: str, step: str, kind: type[Exception]) -> None:
+async def test_every_fault_has_its_step(
+    replica: Replica, fault: str, step: str, kind: type[Exception]
+) -> None:
     replica.fault("ai-power", fault)
     found = await examined(replica.page("ai-power", "stream"))
     failed(found, step)
     assert isinstance(found.error, kind)
 
 
-@pytest.mark.parametrize("fault", ["stale-nonce", "notices", "bom", "crlf", "content-type", "gzip", "br", "http-1.0"])
+@pytest.mark.parametrize(
+    "fault", ["stale-nonce", "notices", "bom", "crlf", "content-type", "gzip", "br", "http-1.0"]
+)
 async def test_what_a_provider_recovers_from_is_no_failure(replica: Replica, fault: str) -> None:
     replica.fault("ai-power", fault)
     assert (await examined(replica.page("ai-power", "stream"))).answered
@@ -342,7 +368,9 @@ async def test_an_answer_that_never_comes(replica: Replica) -> None:
     assert "idle timeout" in failed(found, "end").detail
 
 
-async def test_a_missing_password_is_told_with_the_setting_for_it(replica: Replica, tmp_path: Path) -> None:
+async def test_a_missing_password_is_told_with_the_setting_for_it(
+    replica: Replica, tmp_path: Path
+) -> None:
     found = await examined(replica.url("geminiprochat"), dialect="geminiprochat")
     assert "password_env" in (failed(found, "post").advice or "")
     assert isinstance(found.error, errors.MissingAuthError)
@@ -358,7 +386,7 @@ async def test_a_server_that_wants_a_models_name(replica: Replica) -> None:
     assert "HTTP 404" in failed(found, "post").detail
 
 
-# -- what it tells, and what it keeps ----------------------------------------------------------------------------------
+# -- what it tells, and what it keeps --------------------------------------------------------------
 
 
 async def test_each_step_is_told_as_it_ends_with_its_time(replica: Replica) -> None:
@@ -368,43 +396,57 @@ async def test_each_step_is_told_as_it_ends_with_its_time(replica: Replica) -> N
         replica.page("ai-power", "stream"),
         on_step=told.append,
         clock=lambda: float(next(ticks)),
-        world=World(now_ms=lambda: NOW),
+        environment=Environment(now_ms=lambda: NOW),
     )
     assert tuple(told) == found.steps
     assert found.at == NOW / 1000
     timed = {step.name: step.seconds for step in found.steps}
     assert timed.pop("tls") is None
-    assert [timed[name] for name in ("dns", "tcp", "page", "challenge", "widget", "nonce")] == [1.0] * 6
+    assert [timed[name] for name in ("dns", "tcp", "page", "challenge", "widget", "nonce")] == [
+        1.0
+    ] * 6
     assert timed["post"] == timed["first delta"] == 1.0
 
 
-async def test_the_verdict_is_kept_with_its_time(replica: Replica, refused: int, tmp_path: Path) -> None:
-    page, world = replica.page("ai-power", "stream"), World(now_ms=lambda: NOW)
+async def test_the_verdict_is_kept_with_its_time(
+    replica: Replica, refused: int, tmp_path: Path
+) -> None:
+    page, environment = replica.page("ai-power", "stream"), Environment(now_ms=lambda: NOW)
 
     async def kept(url: str, **options: Any) -> tuple[str | None, float] | None:
-        found = await tailrace.doctor(url, state_folder=tmp_path, world=world, **options)
+        found = await tailrace.doctor(
+            url, state_folder=tmp_path, environment=environment, **options
+        )
         verdict = last_verdict(found.site, url, tmp_path)
         return None if verdict is None else (verdict.failed, verdict.at)
 
     assert await kept(page, post=False) is None  # it has not shown that it answers
-    assert await kept(page, proxy=f"http://127.0.0.1:{refused}") is None  # which says nothing of the site
+    assert (
+        await kept(page, proxy=f"http://127.0.0.1:{refused}") is None
+    )  # which says nothing of the site
     assert await kept(page, keep=False) is None
     assert await kept(page) == (None, NOW / 1000)
     assert await kept(page, message="[[cut]]") == ("end", NOW / 1000)
     assert await kept(f"http://127.0.0.1:{refused}/") == ("tcp", NOW / 1000)
 
 
-async def test_a_site_without_its_extra_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_site_without_its_extra_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "curl_cffi", None)
     with pytest.raises(errors.MissingRequirementsError, match="impersonate"):
         await examined("ChatGptEs")
 
 
-async def test_a_password_in_the_url_is_neither_shown_nor_kept(refused: int, tmp_path: Path) -> None:
+async def test_a_password_in_the_url_is_neither_shown_nor_kept(
+    refused: int, tmp_path: Path
+) -> None:
     url = f"http://me:hunter2@127.0.0.1:{refused}/"
     found = await tailrace.doctor(url, state_folder=tmp_path)
     assert "hunter2" not in repr(found)
-    assert b"hunter2" not in b"".join(file.read_bytes() for file in (tmp_path / "verdicts").iterdir())
+    assert b"hunter2" not in b"".join(
+        file.read_bytes() for file in (tmp_path / "verdicts").iterdir()
+    )
     assert last_verdict(found.site, url, tmp_path) is not None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import tailrace
 from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, WordPressChatProvider
+from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import (
     InvalidRequestError,
     LimitExceeded,
@@ -23,7 +24,6 @@ from tailrace.errors import (
 )
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.sites import DIALECTS, ProfiledSite, site
-from tailrace.tokens import TokenCache
 from tailrace.transport import Limits
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def test_a_providers_name_is_its_class() -> None:
 def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
     provider = site("https://user:pw@my.example:8443/help?x=1")
     assert issubclass(provider, WordPressChatProvider)
-    assert (provider.url, provider.label) == ("https://user:pw@my.example:8443/help?x=1", "https://my.example:8443")
+    assert (provider.url, provider.label) == (
+        "https://user:pw@my.example:8443/help?x=1",
+        "https://my.example:8443",
+    )
     assert "pw" not in provider.__name__
     assert issubclass(site("http://a.example", dialect="geminiprochat"), GeminiProChatProvider)
     for url in ("ftp://a.example", "http://", "http://[::1"):
@@ -78,7 +81,9 @@ def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
 
 
 def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ProviderNotFoundError, match=r"no provider 'my\.example'.*ChatGptt.*sites: Shop; or a URL"):
+    with pytest.raises(
+        ProviderNotFoundError, match=r"no provider 'my\.example'.*ChatGptt.*sites: Shop; or a URL"
+    ):
         profiled(tmp_path, "url = 'https://shop.example'", name="my.example")
     with pytest.raises(ProviderNotFoundError, match="no profile names a site; or a URL"):
         site("x", environ={}, folder=tmp_path / "none", user_folder=tmp_path / "none")
@@ -106,11 +111,22 @@ def test_the_class_has_the_profiles_attributes(tmp_path: Path) -> None:
     )
     assert issubclass(provider, WordPressChatProvider)
     assert (provider.__name__, provider.label, provider.bot_id) == ("Shop", "Shop", "17")
-    assert (provider.url, provider.api_endpoint) == ("https://shop.example/help", "https://shop.example/ajax")
-    assert [provider.get_model(name) for name in ("", "best", "small")] == ["large", "large", "small"]
+    assert (provider.url, provider.api_endpoint) == (
+        "https://shop.example/help",
+        "https://shop.example/ajax",
+    )
+    assert [provider.get_model(name) for name in ("", "best", "small")] == [
+        "large",
+        "large",
+        "small",
+    ]
     with pytest.raises(ModelNotSupportedError, match="Shop does not know the model 'gpt-4'"):
         provider.get_model("gpt-4")
-    assert provider.get_dict() == {"name": "Shop", "url": "https://shop.example/help", "label": "Shop"}
+    assert provider.get_dict() == {
+        "name": "Shop",
+        "url": "https://shop.example/help",
+        "label": "Shop",
+    }
     assert "timeout: 'float | None' = <the profile's>" in provider.params
 
 
@@ -134,14 +150,20 @@ async def test_the_bot_asked_for_answers(replica: Replica, tmp_path: Path) -> No
 async def test_the_bot_of_that_name_answers(replica: Replica, tmp_path: Path) -> None:
     for name, bot in (("Popup pilot", "6"), ('Pilot "A" & <b>', "5")):
         lines = f"url = '{replica.page('aipkit', 'two')}'\nbot_name = '{name}'"
-        assert await answer(profiled(tmp_path, lines)) == await builtin_answer(Question("aipkit", "hello"))
+        assert await answer(profiled(tmp_path, lines)) == await builtin_answer(
+            Question("aipkit", "hello")
+        )
         assert (posted(replica).form or {})["bot_id"] == bot
     with pytest.raises(WidgetNotFoundError, match="Popup pilot"):
-        await answer(profiled(tmp_path, f"url = '{replica.page('aipkit', 'two')}'\nbot_name = 'Nobody'"))
+        await answer(
+            profiled(tmp_path, f"url = '{replica.page('aipkit', 'two')}'\nbot_name = 'Nobody'")
+        )
 
 
 async def test_earlier_turns_go_in_the_plugins_own_form(replica: Replica, tmp_path: Path) -> None:
-    provider = profiled(tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nnative_history = true")
+    provider = profiled(
+        tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nnative_history = true"
+    )
     turns = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}, *HELLO]
     await provider.create_async("", turns, token_cache=TokenCache())
     form = posted(replica).form or {}
@@ -149,10 +171,13 @@ async def test_earlier_turns_go_in_the_plugins_own_form(replica: Replica, tmp_pa
     assert "one" in form["wpaicg_chat_history"]
 
 
-async def test_the_profiles_retries_and_cap_hold_unless_the_call_has_its_own(replica: Replica, tmp_path: Path) -> None:
+async def test_the_profiles_retries_and_cap_hold_unless_the_call_has_its_own(
+    replica: Replica, tmp_path: Path
+) -> None:
     page = replica.page("ai-power", "stream").replace("/chat", "/~fault/503/chat")
     provider = profiled(
-        tmp_path, f"url = '{page}'\nretry = {{ attempts = 2, first_wait = 0, longest_retry_after = 0 }}"
+        tmp_path,
+        f"url = '{page}'\nretry = {{ attempts = 2, first_wait = 0, longest_retry_after = 0 }}",
     )
     with pytest.raises(ResponseStatusError, match="503") as failed:
         await answer(provider)
@@ -160,11 +185,18 @@ async def test_the_profiles_retries_and_cap_hold_unless_the_call_has_its_own(rep
     small = profiled(tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nmax_reply_bytes = 5")
     with pytest.raises(LimitExceeded, match="larger than 5 bytes"):
         await answer(small)
-    assert await answer(small, limits=Limits()) == await builtin_answer(Question("ai-power", "hello"))
+    assert await answer(small, limits=Limits()) == await builtin_answer(
+        Question("ai-power", "hello")
+    )
 
 
 async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) -> None:
-    environ = {"KEY": "pepper", "PASSWORD": PASSWORD, "TOKEN": "t0ken", "COOKIES": "a=1; b = 2=3 ;; "}
+    environ = {
+        "KEY": "pepper",
+        "PASSWORD": PASSWORD,
+        "TOKEN": "t0ken",
+        "COOKIES": "a=1; b = 2=3 ;; ",
+    }
     provider = profiled(
         tmp_path,
         f"""
@@ -180,12 +212,22 @@ async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) ->
     )
     assert await answer(provider)
     sent = posted(replica).headers
-    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == ["yes", "de", "t0ken"]
+    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == [
+        "yes",
+        "de",
+        "t0ken",
+    ]
     assert sorted(sent["Cookie"].split("; ")) == ["a=1", "b=2=3"]
     # A call's own are added, and win.
-    assert await answer(provider, headers={"accept-language": "fr"}, cookies={"b": "4"}, secret_key=None)
+    assert await answer(
+        provider, headers={"accept-language": "fr"}, cookies={"b": "4"}, secret_key=None
+    )
     sent = posted(replica).headers
-    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == ["yes", "fr", "t0ken"]
+    assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == [
+        "yes",
+        "fr",
+        "t0ken",
+    ]
     assert sorted(sent["Cookie"].split("; ")) == ["a=1", "b=4"]
 
 
@@ -222,21 +264,29 @@ async def test_nothing_is_signed_with_the_profiles_key_elsewhere(
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     provider = profiled(tmp_path, "url = 'https://shop.example'\ncookies_env = 'COOKIES'")
-    with pytest.raises(ProfileError, match=r"sites\.Shop\.cookies_env: the environment variable COOKIES is not set"):
+    with pytest.raises(
+        ProfileError, match=r"sites\.Shop\.cookies_env: the environment variable COOKIES is not set"
+    ):
         provider.create_async_generator("", HELLO)
 
 
-async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(replica: Replica, tmp_path: Path) -> None:
+async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(
+    replica: Replica, tmp_path: Path
+) -> None:
     url = replica.url("ai-power")
     through = profiled(tmp_path, f"url = '{url}'\nproxy = 'http://127.0.0.1:9'")
     with pytest.raises(ProxyError):
         await answer(through)
-    through = profiled(tmp_path, f"url = '{url}'\nproxy_env = 'P'", environ={"P": "http://u:pw@127.0.0.1:9"})
+    through = profiled(
+        tmp_path, f"url = '{url}'\nproxy_env = 'P'", environ={"P": "http://u:pw@127.0.0.1:9"}
+    )
     with pytest.raises(ProxyError):
         await answer(through)
     silent = [{"role": "user", "content": "[[silent]]"}]
     hasty = profiled(
-        tmp_path, f"url = '{replica.url('geminiprochat')}'\ndialect = 'geminiprochat'\ntimeout = 0.05", environ={}
+        tmp_path,
+        f"url = '{replica.url('geminiprochat')}'\ndialect = 'geminiprochat'\ntimeout = 0.05",
+        environ={},
     )
     options = {"secret_key": "pepper", "password": PASSWORD}
     with pytest.raises(TimeoutError, match=r"first byte timeout after 0\.05 s"):
@@ -245,12 +295,14 @@ async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(re
         await hasty.create_async("", silent, timeout=0.06, **options)
 
 
-async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(replica: Replica, tmp_path: Path) -> None:
+async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
+    replica: Replica, tmp_path: Path
+) -> None:
     lines = f"url = '{replica.url('ai-power')}'\nconcurrency = 1\nrate = 100\nper = 2.5"
     first, second = profiled(tmp_path, lines), profiled(tmp_path, lines)
-    limit = first.site_limit
+    limit = first.throttle
     assert limit is not None
-    assert limit is second.site_limit
+    assert limit is second.throttle
     assert (limit.concurrency, limit.rate, limit.per) == (1, 100.0, 2.5)
     async with first.create_async_generator("", HELLO, token_cache=TokenCache()) as stream:
         assert await stream.read()
@@ -258,9 +310,13 @@ async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(replica: Repl
     assert limit.under_way == 0
     assert await answer(second)
     other = profiled(tmp_path, f"url = '{replica.url('ai-power')}'\nrate = 5")
-    assert other.site_limit is not None
-    assert (other.site_limit.concurrency, other.site_limit.rate, other.site_limit.per) == (None, 5.0, 60.0)
-    assert profiled(tmp_path, "url = 'http://a.example'").site_limit is None
+    assert other.throttle is not None
+    assert (other.throttle.concurrency, other.throttle.rate, other.throttle.per) == (
+        None,
+        5.0,
+        60.0,
+    )
+    assert profiled(tmp_path, "url = 'http://a.example'").throttle is None
 
 
 def test_every_dialect_has_its_provider() -> None:
@@ -274,7 +330,9 @@ def test_every_dialect_has_its_provider() -> None:
 def test_every_secret_of_a_dialect_reaches_its_call(tmp_path: Path) -> None:
     for name, dialect in DIALECTS.items():
         keys = [key for key in sorted(dialect.keys) if key.endswith("_env")]
-        lines = "\n".join([f"url = 'http://a.example'\ndialect = '{name}'", *(f"{key} = '{key}'" for key in keys)])
+        lines = "\n".join(
+            [f"url = 'http://a.example'\ndialect = '{name}'", *(f"{key} = '{key}'" for key in keys)]
+        )
         provider = profiled(tmp_path, lines, environ={key: f"value of {key}" for key in keys})
         assert issubclass(provider, ProfiledSite)
         expected = {key.removesuffix("_env"): f"value of {key}" for key in keys}

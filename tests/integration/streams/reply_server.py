@@ -1,4 +1,6 @@
-"""A real server that sends one reply part by part, each when the test lets it, and sees its client leave."""
+"""A real server that sends one reply part by part, each when the test lets it, and sees its client
+leave.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def to_the_end(parts: Sequence[bytes]) -> tuple[str, list[bytes]]:
 
 def packed(parts: Sequence[bytes]) -> tuple[str, list[bytes]]:
     packer = zlib.compressobj(wbits=31)
-    head, framed = chunked([packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH) for part in parts])
+    head, framed = chunked(
+        [packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH) for part in parts]
+    )
     return head + "Content-Encoding: gzip\r\n", framed
 
 
@@ -81,7 +85,10 @@ async def serving(
     held: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ReplyServer]:
-    """Serve `parts`: `held`, each but the first waits for `go_on`. `cut`: close before the reply is whole."""
+    """Serve `parts`:
+
+    `held`, each but the first waits for `go_on`. `cut`: close before the reply is whole.
+    """
     server = ReplyServer()
     head, framed = FRAMINGS[framing](parts)
     first = (head.replace("200 OK", status) + headers + "\r\n").encode()
@@ -113,7 +120,9 @@ async def serving(
         answering.append(asyncio.ensure_future(answer(reader, writer)))
 
     listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    server.url = "{}://{}:{}/".format("https" if tls else "http", *listening.sockets[0].getsockname())
+    server.url = "{}://{}:{}/".format(
+        "https" if tls else "http", *listening.sockets[0].getsockname()
+    )
     try:
         yield server
     finally:

@@ -1,7 +1,8 @@
-"""The idle and total clocks of a stream, on a loop whose time the test moves: no second is waited for.
+"""The idle and total clocks of a stream, on a loop whose time the test moves: no second is waited
+for.
 
-A comment is no progress unless the caller says so, an event is, and what the consumer takes for himself counts for the
-idle clock never and for the total one always.
+A comment is no progress unless the caller says so, an event is, and what the consumer takes for
+himself counts for the idle clock never and for the total one always.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatStream, DeltaDecoder, errors
-from tailrace.stream import Opening
+from tailrace._streams.aio import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -49,7 +50,12 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 class Paced:
     """An exchange whose reads take the given seconds."""
 
-    def __init__(self, reads: Iterable[tuple[float, bytes]], opens_after: float = 0.0, dialect: str = "openai") -> None:
+    def __init__(
+        self,
+        reads: Iterable[tuple[float, bytes]],
+        opens_after: float = 0.0,
+        dialect: str = "openai",
+    ) -> None:
         self.reads = iter(reads)
         self.opens_after = opens_after
         self.decoder = DeltaDecoder(dialect)
@@ -115,26 +121,44 @@ OUT = ("idle", IDLE)
         ([SILENCE], {"idle": None, "total": 50.0}, ("", "truncated", ("total", 50.0), 50)),
         # Comments come and come, and nothing of the answer does.
         ([(1, delta("a")), *[(4, COMMENT)] * 9], {}, ("a", "truncated", OUT, 11)),
-        ([(1, delta("a")), *[(4, COMMENT)] * 9, (4, DONE)], {"comments_restart_idle": True}, ("a", "done", None, 41)),
+        (
+            [(1, delta("a")), *[(4, COMMENT)] * 9, (4, DONE)],
+            {"comments_restart_idle": True},
+            ("a", "done", None, 41),
+        ),
         # Half an event is no progress either; an event without text is.
         ([(1, delta("a")), *[(4, b"data: ")] * 9], {}, ("a", "truncated", OUT, 11)),
         ([*[(9, b"data: {}\n\n")] * 9, (9, DONE)], {}, ("", "done", None, 90)),
         # The clock adds up what was waited between two events, and starts anew after each.
-        ([(4, COMMENT), (4, COMMENT), (1.9, delta("a")), (9.9, DONE)], {}, ("a", "done", None, 19.8)),
-        ([(4, COMMENT), (4, COMMENT), (2.1, delta("a")), (9.9, DONE)], {}, ("", "truncated", OUT, 10)),
+        (
+            [(4, COMMENT), (4, COMMENT), (1.9, delta("a")), (9.9, DONE)],
+            {},
+            ("a", "done", None, 19.8),
+        ),
+        (
+            [(4, COMMENT), (4, COMMENT), (2.1, delta("a")), (9.9, DONE)],
+            {},
+            ("", "truncated", OUT, 10),
+        ),
         # The whole call has its own clock, whatever comes.
         ([(4, delta("a"))] * 9, {"total": 13.0}, ("aaa", "truncated", ("total", 13.0), 13)),
         ([(4, delta("a")), (4, DONE)], {"total": 13.0}, ("a", "done", None, 8)),
         # With both on, the one that runs out first counts, though they share a timer.
         ([(1, delta("a")), SILENCE], {"total": 50.0}, ("a", "truncated", OUT, 11)),
-        ([(8, delta("a")), (8, COMMENT), SILENCE], {"total": 17.0}, ("a", "truncated", ("total", 17.0), 17)),
+        (
+            [(8, delta("a")), (8, COMMENT), SILENCE],
+            {"total": 17.0},
+            ("a", "truncated", ("total", 17.0), 17),
+        ),
         ([(8, delta("a")), (8, COMMENT), SILENCE], {"total": 18.5}, ("a", "truncated", OUT, 18)),
         # What is whole when a clock runs out has its end.
         ([(1, delta("a") + DONE[:-1]), SILENCE], {}, ("a", "done", None, 11)),
         ([(1, delta("a") + DONE[:-1]), SILENCE], {"total": 5.0}, ("a", "done", None, 5)),
     ],
 )
-def test_clocks(reads: list[tuple[float, bytes]], clocks: dict[str, Any], expected: tuple[Any, ...]) -> None:
+def test_clocks(
+    reads: list[tuple[float, bytes]], clocks: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     async def main() -> None:
         *found, now = await heard(Paced(reads), **{"idle": IDLE, **clocks})
         assert (*found, round(now, 6)) == expected
@@ -144,7 +168,10 @@ def test_clocks(reads: list[tuple[float, bytes]], clocks: dict[str, Any], expect
 
 @pytest.mark.parametrize(
     ("dialect", "drips"),
-    [("openai", [b'{"choices":[{"message":{"content":"', b"a", b"b", b'"}}]}']), ("text", [b"a", b"b"])],
+    [
+        ("openai", [b'{"choices":[{"message":{"content":"', b"a", b"b", b'"}}]}']),
+        ("text", [b"a", b"b"]),
+    ],
 )
 def test_a_reply_without_events_goes_on_while_bytes_come(dialect: str, drips: list[bytes]) -> None:
     async def main() -> None:
@@ -165,7 +192,9 @@ def test_the_consumers_own_time_is_not_idle() -> None:
 
 
 def test_the_consumers_own_time_is_not_idle_between_comments() -> None:
-    """The consumer pauses in the middle of a silence: before and after it add up, the pause does not."""
+    """The consumer pauses in the middle of a silence: before and after it add up, the pause does
+    not.
+    """
 
     async def main() -> None:
         reads = [(1, delta("a")), (4, COMMENT), (5.9, delta("b")), (1, DONE)]

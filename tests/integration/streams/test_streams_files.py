@@ -1,4 +1,6 @@
-"""Files, paths, pipes and whatever blocks: read in a thread for asyncio, in the caller's own without it."""
+"""Files, paths, pipes and whatever blocks: read in a thread for asyncio, in the caller's own
+without it.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def opened(path: Path, **options: Any) -> Any:
         lambda _: ReadOnly(),
     ],
 )
-async def test_files_are_read_and_closed_either_way(make: Callable[[Path], Any], tmp_path: Path) -> None:
+async def test_files_are_read_and_closed_either_way(
+    make: Callable[[Path], Any], tmp_path: Path
+) -> None:
     path = tmp_path / "a reply.sse"
     path.write_bytes(BODY)
     source = make(path)
@@ -126,13 +130,16 @@ def test_a_file_of_text() -> None:
 
 def test_a_packed_file_that_ends_too_early() -> None:
     packed = gzip.compress(BODY.removesuffix(DONE))[:-9]
-    with stream_deltas(gzip.GzipFile(fileobj=io.BytesIO(packed))) as deltas, pytest.raises(StreamError) as caught:
+    with (
+        stream_deltas(gzip.GzipFile(fileobj=io.BytesIO(packed))) as deltas,
+        pytest.raises(StreamError) as caught,
+    ):
         list(deltas)
     assert (caught.value.kind, deltas.end) == ("truncated", "truncated")
     assert isinstance(caught.value.__cause__, EOFError)
 
 
-# -- a pipe gives what there is ----------------------------------------------------------------------------------------
+# -- a pipe gives what there is --------------------------------------------------------------------
 
 
 async def test_a_pipe_is_read_as_it_comes_and_the_loop_goes_on() -> None:
@@ -214,7 +221,7 @@ def test_a_socket_of_ones_own() -> None:
         assert list(deltas) == ["Hel", "lo"]
 
 
-# -- iterables ---------------------------------------------------------------------------------------------------------
+# -- iterables -------------------------------------------------------------------------------------
 
 
 async def test_what_is_in_memory_is_read_in_the_loop_and_what_may_block_is_not() -> None:
@@ -238,7 +245,9 @@ async def test_what_is_in_memory_is_read_in_the_loop_and_what_may_block_is_not()
         assert set(seen) == {(where, "ours")}
 
 
-@pytest.mark.parametrize("make", [lambda: HELLO, lambda: list(HELLO), lambda: iter(HELLO), lambda: (x for x in HELLO)])
+@pytest.mark.parametrize(
+    "make", [lambda: HELLO, lambda: list(HELLO), lambda: iter(HELLO), lambda: (x for x in HELLO)]
+)
 def test_iterables_without_asyncio(make: Callable[[], Any]) -> None:
     with stream_deltas(make()) as deltas:
         assert list(deltas) == ["Hel", "lo"]
@@ -321,7 +330,7 @@ def test_a_stream_that_one_thread_reads_and_another_closes_is_closed_whoever_is_
     assert len(closed) == 200
 
 
-# -- events ------------------------------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 async def test_events_before_a_limit_are_delivered() -> None:

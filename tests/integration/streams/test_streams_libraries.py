@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HELLO = (delta("Hel"), delta("lo"), DONE)
 
 
-# -- who opens ---------------------------------------------------------------------------------------------------------
+# -- who opens -------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -131,18 +131,26 @@ def opening_now(opened: Any, url: str) -> Iterator[Any]:
         yield ask(url)
 
 
-# -- as it comes -------------------------------------------------------------------------------------------------------
+# -- as it comes -----------------------------------------------------------------------------------
 
 
 def framings(opened: list[Any]) -> pytest.MarkDecorator:
     """All framings with all who open, but for the library that does not unpack."""
-    cases = [(one, framing) for one in opened for framing in FRAMINGS if (one, framing) != (of_urllib, "gzip")]
+    cases = [
+        (one, framing)
+        for one in opened
+        for framing in FRAMINGS
+        if (one, framing) != (of_urllib, "gzip")
+    ]
     return pytest.mark.parametrize(("opened", "framing"), cases)
 
 
 @framings([*ASYNC, of_aiohttp_body, *BLOCKING])
 async def test_each_delta_comes_before_the_next_is_sent(opened: Any, framing: str) -> None:
-    async with serving(*HELLO, framing=framing, held=True) as server, opening(opened, server.url) as source:
+    async with (
+        serving(*HELLO, framing=framing, held=True) as server,
+        opening(opened, server.url) as source,
+    ):
         async with stream_deltas(source) as deltas:
             seen = []
             async for text in deltas:
@@ -167,8 +175,16 @@ async def test_the_same_without_asyncio(opened: Any, framing: str) -> None:
 
 @either
 async def test_events_are_read_from_all_of_them(opened: Any) -> None:
-    sent = b"id: 7\nretry: 30\nevent: note\ndata: a\n\n", b"data: b\ndata: c\n\n", b"data: never finished\n"
-    async with serving(*sent) as server, opening(opened, server.url) as source, stream_events(source) as events:
+    sent = (
+        b"id: 7\nretry: 30\nevent: note\ndata: a\n\n",
+        b"data: b\ndata: c\n\n",
+        b"data: never finished\n",
+    )
+    async with (
+        serving(*sent) as server,
+        opening(opened, server.url) as source,
+        stream_events(source) as events,
+    ):
         seen = [(each.event, each.data, each.id) async for each in events]
     assert seen == [("note", "a", "7"), ("message", "b\nc", "7")]
     assert (events.end, events.error, events.last_event_id, events.retry) == ("done", None, "7", 30)
@@ -184,7 +200,7 @@ async def test_events_are_read_without_asyncio(opened: Any) -> None:
         assert await asyncio.to_thread(read, server.url) == ["a", "b"]
 
 
-# -- closed ------------------------------------------------------------------------------------------------------------
+# -- closed ----------------------------------------------------------------------------------------
 
 
 @either
@@ -247,10 +263,16 @@ async def test_a_read_that_is_cancelled_closes_the_connection(opened: Any) -> No
 async def test_a_thread_that_waits_for_tls_is_woken_too(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    servers, clients = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    servers, clients = (
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH),
+        ssl.create_default_context(),
+    )
     authority.issue_cert("127.0.0.1").configure_cert(servers)
     authority.configure_trust(clients)
-    with requests.Session() as session, httpx.Client(trust_env=False, timeout=60, verify=clients) as client:
+    with (
+        requests.Session() as session,
+        httpx.Client(trust_env=False, timeout=60, verify=clients) as client,
+    ):
         session.trust_env = False
         session.verify = str(tmp_path / "authority.pem")
         for get in (
@@ -286,7 +308,7 @@ async def test_another_thread_ends_a_read_by_closing(opened: Any) -> None:
         assert (await reading, deltas.end, deltas.error) == ([], "open", None)
 
 
-# -- failures ----------------------------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------
 
 
 @either
@@ -325,7 +347,11 @@ async def test_an_error_status_is_an_error_with_what_the_headers_say(opened: Any
         async with opening(opened, server.url) as source, way(source) as stream:
             with pytest.raises(RateLimitError, match="slow down") as caught:
                 await anext(stream)
-        assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "busy", 7)
+        assert (caught.value.status, caught.value.code, caught.value.retry_after) == (
+            429,
+            "busy",
+            7,
+        )
         assert (stream.end, stream.error) == ("failed", caught.value)
 
 
@@ -354,7 +380,7 @@ async def test_silence_has_a_clock_without_asyncio(opened: Any) -> None:
         await server.left.wait()
 
 
-# -- what each library has of its own ----------------------------------------------------------------------------------
+# -- what each library has of its own --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("opened", ASYNC)
@@ -368,7 +394,9 @@ async def test_what_only_asyncio_can_read_says_so(opened: Any) -> None:
 
 
 def by_urllib3(url: str) -> urllib3.BaseHTTPResponse:
-    with urllib3.PoolManager() as pool:  # the module's own would keep the connection for as long as the process lives
+    with (
+        urllib3.PoolManager() as pool
+    ):  # the module's own would keep the connection for as long as the process lives
         return pool.request("GET", url)
 
 
@@ -395,12 +423,14 @@ async def test_what_urllib_does_not_unpack_is_told() -> None:
         source.close()
 
 
-# -- connections are kept ----------------------------------------------------------------------------------------------
+# -- connections are kept --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("opened", [*ASYNC, *POOLS])
 @pytest.mark.parametrize("framing", ["chunked", "gzip"])
-async def test_an_end_that_comes_soon_leaves_the_connection_to_the_next_reply(opened: Any, framing: str) -> None:
+async def test_an_end_that_comes_soon_leaves_the_connection_to_the_next_reply(
+    opened: Any, framing: str
+) -> None:
     """An end marker is not yet the end of the body."""
     async with serving(*HELLO, framing=framing, held=True) as server, asking(opened) as ask:
         for _ in range(2):

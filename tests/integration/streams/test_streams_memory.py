@@ -1,4 +1,6 @@
-"""A stream that failed leaves nothing behind, though its error, its frames and its decoder know each other."""
+"""A stream that failed leaves nothing behind, though its error, its frames and its decoder know
+each other.
+"""
 
 from __future__ import annotations
 

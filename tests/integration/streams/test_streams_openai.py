@@ -1,4 +1,6 @@
-"""The `openai` package asks, we read: its public way to the raw bytes, against the replica and over held sockets."""
+"""The `openai` package asks, we read: its public way to the raw bytes, against the replica and over
+held sockets.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ async def base_url() -> AsyncIterator[str]:
         yield replica.url("openai") + "/v1"
 
 
-@pytest.mark.parametrize("hands_over", [lambda response: response, lambda response: response.iter_bytes()])
+@pytest.mark.parametrize(
+    "hands_over", [lambda response: response, lambda response: response.iter_bytes()]
+)
 async def test_the_text_is_the_clients_own(base_url: str, hands_over: Any) -> None:
     usage = {"stream_options": {"include_usage": True}}
     async with openai.AsyncOpenAI(base_url=base_url, api_key="any", max_retries=0) as client:
@@ -45,7 +49,9 @@ async def test_the_text_is_the_clients_own(base_url: str, hands_over: Any) -> No
         request = completions.with_streaming_response.create(**ASKED, **usage)
         async with request as response, stream_deltas(hands_over(response)) as deltas:
             text = "".join([each async for each in deltas])
-    assert text == "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == "".join(
+        chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices
+    )
     assert text == await builtin_answer(Question("gpt-4o", "Hello"))
     assert (deltas.end, deltas.finish_reason, deltas.ids["model"]) == ("done", "stop", "gpt-4o")
     assert deltas.usage is not None
@@ -53,7 +59,9 @@ async def test_the_text_is_the_clients_own(base_url: str, hands_over: Any) -> No
     assert deltas.usage.total_tokens == chunks[-1].usage.total_tokens
 
 
-@pytest.mark.parametrize("hands_over", [lambda response: response, lambda response: response.iter_bytes()])
+@pytest.mark.parametrize(
+    "hands_over", [lambda response: response, lambda response: response.iter_bytes()]
+)
 async def test_without_asyncio_too(base_url: str, hands_over: Any) -> None:
     def read() -> str:
         with openai.OpenAI(base_url=base_url, api_key="any", max_retries=0) as client:
@@ -100,4 +108,6 @@ async def test_the_example_shows_what_it_says(capsys: pytest.CaptureFixture[str]
     await runpy.run_path(str(EXAMPLE))["main"]()
     shown = capsys.readouterr().out
     assert shown.count("[done, stop, Usage(") == 2
-    assert shown.startswith(await builtin_answer(Question("gpt-4o-mini", "What runs off below the mill?")))
+    assert shown.startswith(
+        await builtin_answer(Question("gpt-4o-mini", "What runs off below the mill?"))
+    )

@@ -1,4 +1,6 @@
-"""`stream_deltas(…, records=True)`: everything a reply adds, in its order, with asyncio and without."""
+"""`stream_deltas(…, records=True)`: everything a reply adds, in its order, with asyncio and
+without.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def chunk(**delta: Any) -> bytes:
-    return b"data: %b\n\n" % json.dumps({"id": "c-1", "choices": [{"index": 0, "delta": delta}]}).encode()
+    return (
+        b"data: %b\n\n"
+        % json.dumps({"id": "c-1", "choices": [{"index": 0, "delta": delta}]}).encode()
+    )
 
 
 def call(index: int, arguments: str, **head: Any) -> dict[str, Any]:
@@ -26,13 +31,19 @@ def call(index: int, arguments: str, **head: Any) -> dict[str, Any]:
     return {"index": index, **head, "function": {**name, "arguments": arguments}}
 
 
-ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Weather?"}], "stream": True}
+ASKED: dict[str, Any] = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "Weather?"}],
+    "stream": True,
+}
 TOOLS = [
     chunk(role="assistant", content=None, reasoning_content="Hm."),
     chunk(content="Looking"),
     chunk(tool_calls=[call(0, "", id="call-a", type="function", name="weather")]),
     chunk(tool_calls=[call(0, '{"town":')]),
-    chunk(tool_calls=[call(0, ' "Ulm"}'), call(1, "{}", id="call-b", type="function", name="time")]),
+    chunk(
+        tool_calls=[call(0, ' "Ulm"}'), call(1, "{}", id="call-b", type="function", name="time")]
+    ),
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\n',
     DONE,
 ]
@@ -54,7 +65,11 @@ def test_records_come_in_their_order() -> None:
     with stream_deltas(TOOLS, records=True) as records:
         assert_type(records, RecordStream)
         assert shown(list(records)) == SEEN
-    assert (records.end, records.finish_reason, records.ids) == ("done", "tool_calls", {"id": "c-1"})
+    assert (records.end, records.finish_reason, records.ids) == (
+        "done",
+        "tool_calls",
+        {"id": "c-1"},
+    )
 
 
 async def test_records_come_in_their_order_with_asyncio() -> None:

@@ -1,4 +1,6 @@
-"""`stream_deltas` over every kind of source: real replies of aiohttp and httpx, iterables, generators, failures."""
+"""`stream_deltas` over every kind of source: real replies of aiohttp and httpx, iterables,
+generators, failures.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[Server]:
+async def serving(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[Server]:
     server = Server("")
 
     async def watched(request: web.Request) -> web.StreamResponse:
@@ -104,7 +108,7 @@ async def heard(stream: ChatStream) -> tuple[list[str], str, type[BaseException]
     return deltas, stream.end, type(failure) if failure else None
 
 
-# -- replies of HTTP libraries ---------------------------------------------------------------------------------------
+# -- replies of HTTP libraries ---------------------------------------------------------------------
 
 
 @CLIENTS
@@ -157,7 +161,7 @@ async def test_a_reply_that_breaks_off(opened: Any) -> None:
         assert await heard(stream_deltas(reply)) == (["Hel"], "truncated", StreamError)
 
 
-# -- iterables -------------------------------------------------------------------------------------------------------
+# -- iterables -------------------------------------------------------------------------------------
 
 
 class Chunks:
@@ -275,14 +279,21 @@ async def test_a_chunk_that_is_no_bytes(kind: type[Chunks], chunk: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"dialect": "klingon"}, {"status": 7}, {"max_event_bytes": 0}, {"max_body_bytes": -1}, {"idle": 0}]
+    "options",
+    [
+        {"dialect": "klingon"},
+        {"status": 7},
+        {"max_event_bytes": 0},
+        {"max_body_bytes": -1},
+        {"idle": 0},
+    ],
 )
 def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
         stream_deltas(HELLO, **options)
 
 
-# -- limits ----------------------------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +325,7 @@ async def test_text_before_a_limit_is_delivered() -> None:
     assert failure is not None
 
 
-# -- reading ---------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 async def test_all_that_is_ready_is_read_at_once() -> None:
@@ -325,9 +336,12 @@ async def test_all_that_is_ready_is_read_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "end"), [(HELLO, "done"), (HELLO[:1], "truncated"), ([b"data: {"], "truncated"), ([], "failed")]
+    ("source", "end"),
+    [(HELLO, "done"), (HELLO[:1], "truncated"), ([b"data: {"], "truncated"), ([], "failed")],
 )
-async def test_after_the_end_there_is_nothing_and_a_failure_is_raised_once(source: list[bytes], end: str) -> None:
+async def test_after_the_end_there_is_nothing_and_a_failure_is_raised_once(
+    source: list[bytes], end: str
+) -> None:
     stream = stream_deltas(source)
     await heard_to_the_end(stream)
     assert stream.end == end
@@ -392,9 +406,18 @@ async def test_what_a_stream_says_of_itself() -> None:
         HELLO[2],
     ]
     stream = stream_deltas(frames)
-    assert (stream.end, stream.finish_reason, stream.usage, stream.bad_events) == ("open", None, None, 0)
+    assert (stream.end, stream.finish_reason, stream.usage, stream.bad_events) == (
+        "open",
+        None,
+        None,
+        0,
+    )
     assert await heard(stream) == (["a"], "done", None)
-    assert (stream.finish_reason, stream.bad_events, repr(stream)) == ("stop", 1, "<ChatStream done>")
+    assert (stream.finish_reason, stream.bad_events, repr(stream)) == (
+        "stop",
+        1,
+        "<ChatStream done>",
+    )
     assert stream.ids == {"id": "c-1", "model": "m"}
     assert stream.usage is not None
     assert stream.usage.total_tokens == 3

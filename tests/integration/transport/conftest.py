@@ -1,4 +1,6 @@
-"""What the transport's tests share: both transports, an authority they trust, and a check that nothing is left."""
+"""What the transport's tests share: both transports, an authority they trust, and a check that
+nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-_OF_SERVERS = {"Error on transport creation for incoming connection"}  # a client that did not like its certificate
+_OF_SERVERS = {
+    "Error on transport creation for incoming connection"
+}  # a client that did not like its certificate
 
 
 class Make(Protocol):
@@ -38,8 +42,12 @@ def make(kind: str, authority: Authority) -> Make:
 
     def made(*, trusting: bool = True, trust_env: bool = False) -> Transport:
         if kind == "aiohttp":
-            return make_transport("aiohttp", tls=authority.client if trusting else None, trust_env=trust_env)
-        return make_transport("impersonate", ca_file=authority.file if trusting else None, trust_env=trust_env)
+            return make_transport(
+                "aiohttp", tls=authority.client if trusting else None, trust_env=trust_env
+            )
+        return make_transport(
+            "impersonate", ca_file=authority.file if trusting else None, trust_env=trust_env
+        )
 
     return made
 

@@ -1,4 +1,6 @@
-"""Servers and proxies on loopback, made of real sockets, that do what a test tells them and say what they saw."""
+"""Servers and proxies on loopback, made of real sockets, that do what a test tells them and say
+what they saw.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ class Exchange:
 
     def reset(self) -> None:
         """Close with a RST."""
-        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         self.writer.transport.abort()
 
 
@@ -87,7 +91,10 @@ async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.split("\r\n")
     method, target, _ = first.split(" ", 2)
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines if line)
+    }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Exchange(method, target, headers, body, reader, writer)
 
@@ -127,7 +134,10 @@ async def serve(
                 server.requests.append(exchange)
                 server.got_request.set()
                 await answer(exchange)
-                if exchange.headers.get("connection", "").lower() == "close" or writer.transport.is_closing():
+                if (
+                    exchange.headers.get("connection", "").lower() == "close"
+                    or writer.transport.is_closing()
+                ):
                     return
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -162,7 +172,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @dataclass
 class Proxy:
-    """A proxy; `seen` are the hosts and ports it was asked for, `routes` where it really goes for a name."""
+    """A proxy; `seen` are the hosts and ports it was asked for, `routes` where it really goes for a
+    name.
+    """
 
     port: int
     scheme: str
@@ -219,17 +231,26 @@ async def http_proxy(
     *,
     is_silent: bool = False,
 ) -> AsyncIterator[Proxy]:
-    """Serve as a proxy of HTTP: CONNECT for https targets, absolute ones for http. `is_silent`: it never answers."""
-    wanted = None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
+    """Serve as a proxy of HTTP:
 
-    async def talk(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    CONNECT for https targets, absolute ones for http. `is_silent`: it never answers.
+    """
+    wanted = (
+        None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
+    )
+
+    async def talk(
+        proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         asked = await read_request(reader, writer)
         if is_silent:
             await asked.wait_for_leaving()
             return
         if wanted is not None and asked.headers.get("proxy-authorization") != wanted:
             proxy.refused += 1
-            await asked.send_reply(b"no", 'Proxy-Authenticate: Basic realm="x"', status="407 Who Are You")
+            await asked.send_reply(
+                b"no", 'Proxy-Authenticate: Basic realm="x"', status="407 Who Are You"
+            )
             return
         if asked.method == "CONNECT":
             there, back = await proxy.connect(asked.target)
@@ -238,12 +259,18 @@ async def http_proxy(
             host, _, path = asked.target.removeprefix("http://").partition("/")
             there, back = await proxy.connect(host if ":" in host else f"{host}:80")
             own = ("proxy-", "connection")
-            kept = [f"{name}: {value}" for name, value in asked.headers.items() if not name.startswith(own)]
+            kept = [
+                f"{name}: {value}"
+                for name, value in asked.headers.items()
+                if not name.startswith(own)
+            ]
             kept.append("Connection: close")
             lines = [f"{asked.method} /{path} HTTP/1.1", *kept, "", ""]
             back.write("\r\n".join(lines).encode() + asked.body)
             status = await there.readuntil(b"\r\n")
-            await asked.send(status + b"Connection: close\r\n")  # one request a connection keeps this proxy simple
+            await asked.send(
+                status + b"Connection: close\r\n"
+            )  # one request a connection keeps this proxy simple
             await _pump(there, writer)
             return
         await asyncio.gather(_pump(reader, back), _pump(there, writer))
@@ -253,10 +280,14 @@ async def http_proxy(
 
 
 @asynccontextmanager
-async def socks_proxy(credentials: tuple[str, str] | None = None, scheme: str = "socks5h") -> AsyncIterator[Proxy]:
+async def socks_proxy(
+    credentials: tuple[str, str] | None = None, scheme: str = "socks5h"
+) -> AsyncIterator[Proxy]:
     """Serve as a SOCKS5 proxy (RFC 1928, 1929)."""
 
-    async def talk(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def talk(
+        proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         _, count = await reader.readexactly(2)
         methods = await reader.readexactly(count)
         method = 0 if credentials is None else 2
@@ -267,7 +298,12 @@ async def socks_proxy(credentials: tuple[str, str] | None = None, scheme: str = 
         writer.write(bytes([5, method]))
         if credentials is not None:
             await reader.readexactly(1)
-            pair = tuple([(await reader.readexactly((await reader.readexactly(1))[0])).decode() for _ in range(2)])
+            pair = tuple(
+                [
+                    (await reader.readexactly((await reader.readexactly(1))[0])).decode()
+                    for _ in range(2)
+                ]
+            )
             writer.write(b"\x01\x00" if pair == credentials else b"\x01\x01")
             if pair != credentials:
                 proxy.refused += 1

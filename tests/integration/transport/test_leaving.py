@@ -1,4 +1,6 @@
-"""However a reply, session or transport is left, its sockets are closed: at once where one can wait, soon otherwise."""
+"""However a reply, session or transport is left, its sockets are closed: at once where one can
+wait, soon otherwise.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from loopback import Authority
 
     from conftest import Make
-    from tailrace.transport import Reply, Session, Transport
+    from tailrace.transport import Response, Session, Transport
 
 REPLIES = 200
 
@@ -49,7 +51,10 @@ async def test_closing_a_reply_closes_its_socket_before_it_returns(
     authority: Authority,
     is_tls: bool,  # noqa: FBT001
 ) -> None:
-    async with serve(_stream, authority.server if is_tls else None) as server, transport.session() as session:
+    async with (
+        serve(_stream, authority.server if is_tls else None) as server,
+        transport.session() as session,
+    ):
         for closes_session in (False, True):
             reply = await session.get(server.url)
             assert await reply.read()
@@ -85,8 +90,13 @@ async def test_replies_side_by_side(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_a_dropped_reply_closes_its_socket(transport: Transport, authority: Authority, is_tls: bool) -> None:  # noqa: FBT001
-    async with serve(_stream, authority.server if is_tls else None) as server, transport.session() as session:
+async def test_a_dropped_reply_closes_its_socket(
+    transport: Transport, authority: Authority, is_tls: bool
+) -> None:
+    async with (
+        serve(_stream, authority.server if is_tls else None) as server,
+        transport.session() as session,
+    ):
         for is_in_cycle in (False, True):
             reply = await session.get(server.url)
             await reply.read()
@@ -135,7 +145,11 @@ async def test_abort_does_not_wait(make: Make, what: str) -> None:
         session = transport.session()
         reply = await session.get(server.url)
         await reply.read()
-        leaves: dict[str, Reply | Session | Transport] = {"reply": reply, "session": session, "transport": transport}
+        leaves: dict[str, Response | Session | Transport] = {
+            "reply": reply,
+            "session": session,
+            "transport": transport,
+        }
         leaves[what].abort()
         await _turns()
         with pytest.raises(errors.ReplyBrokenError):
@@ -155,11 +169,18 @@ async def _cancelled(task: asyncio.Task[object]) -> None:
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_cancelling_before_the_first_byte(transport: Transport, authority: Authority, is_tls: bool) -> None:  # noqa: FBT001
-    async with serve(hang, authority.server if is_tls else None) as server, transport.session() as session:
+async def test_cancelling_before_the_first_byte(
+    transport: Transport, authority: Authority, is_tls: bool
+) -> None:
+    async with (
+        serve(hang, authority.server if is_tls else None) as server,
+        transport.session() as session,
+    ):
         for body in (None, b"x"):
             server.got_request.clear()
-            request = session.get(server.url) if body is None else session.post(server.url, body=body)
+            request = (
+                session.get(server.url) if body is None else session.post(server.url, body=body)
+            )
             task: asyncio.Task[object] = asyncio.create_task(request)
             await server.got_request.wait()
             with_it = open_sockets()
@@ -186,7 +207,9 @@ async def test_cancelling_a_read(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("stage", ["tls", "http proxy", "https proxy", "socks"])
-async def test_cancelling_while_connecting(transport: Transport, authority: Authority, stage: str) -> None:
+async def test_cancelling_while_connecting(
+    transport: Transport, authority: Authority, stage: str
+) -> None:
     accepted = asyncio.Event()
     left = asyncio.Event()
 
@@ -197,7 +220,9 @@ async def test_cancelling_while_connecting(transport: Transport, authority: Auth
         writer.transport.abort()
         left.set()
 
-    server = await asyncio.start_server(silent, HOST, 0, ssl=authority.server if stage == "https proxy" else None)
+    server = await asyncio.start_server(
+        silent, HOST, 0, ssl=authority.server if stage == "https proxy" else None
+    )
     where = f"{HOST}:{server.sockets[0].getsockname()[1]}"
     proxy = {"tls": None, "http proxy": f"http://{where}", "https proxy": f"https://{where}"}.get(
         stage, f"socks5://{where}"
@@ -216,16 +241,24 @@ async def test_cancelling_while_connecting(transport: Transport, authority: Auth
 
 async def test_cancelling_a_look_up(transport: Transport) -> None:
     async with transport.session() as session:
-        task: asyncio.Task[object] = asyncio.create_task(session.get("http://no.such.host.invalid/"))
+        task: asyncio.Task[object] = asyncio.create_task(
+            session.get("http://no.such.host.invalid/")
+        )
         await _turns(3)
         await _cancelled(task)
 
 
-async def test_a_connection_serves_again_when_its_reply_was_read_to_the_end(transport: Transport) -> None:
+async def test_a_connection_serves_again_when_its_reply_was_read_to_the_end(
+    transport: Transport,
+) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.send_reply(b"all of it")
 
-    async with serve(answer) as server, transport.session() as session, transport.session() as other:
+    async with (
+        serve(answer) as server,
+        transport.session() as session,
+        transport.session() as other,
+    ):
         for each in (session, other, session):
             async with await each.get(server.url) as reply:
                 assert await read_all(reply, max_bytes=9) == b"all of it"
@@ -265,7 +298,11 @@ async def test_a_transport_belongs_to_one_loop(transport: Transport) -> None:
 
 async def test_a_failed_connection_leaves_nothing(make: Make) -> None:
     before = open_sockets()
-    async with http_proxy("me:other") as proxy, socks_proxy(("me", "other")) as socks, make() as transport:
+    async with (
+        http_proxy("me:other") as proxy,
+        socks_proxy(("me", "other")) as socks,
+        make() as transport,
+    ):
         for through in (proxy.url("me:wrong@"), socks.url("me:wrong@"), None):
             async with transport.session(proxy=through, timeouts=Timeouts(connect=5)) as session:
                 with pytest.raises(errors.NetworkError):
@@ -293,7 +330,9 @@ async def test_a_program_that_ends_without_closing_is_quiet(kind: str) -> None:
 
     async with serve(answer) as server:
         command = [sys.executable, "-W", "always", "-c", _DROPS_ALL, kind, server.url]
-        run = partial(subprocess.run, command, capture_output=True, text=True, timeout=30, check=True)
+        run = partial(
+            subprocess.run, command, capture_output=True, text=True, timeout=30, check=True
+        )
         done = await asyncio.to_thread(run)
     assert (done.stdout, done.stderr) == ("b'what'\n", "")
 
@@ -301,5 +340,7 @@ async def test_a_program_that_ends_without_closing_is_quiet(kind: str) -> None:
 async def test_importing_the_package_imports_no_http_library() -> None:
     code = "import sys, tailrace.transport; print(sorted({'aiohttp', 'curl_cffi', 'brotli'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loopback import Exchange
 
-    from tailrace.transport import Reply, Transport
+    from tailrace.transport import Response, Transport
 
 TEXT = "".join(f"line {number} with something to say\n" for number in range(4000)).encode()
 PACKED = {
@@ -33,7 +33,7 @@ PACKED = {
 }
 
 
-async def _rest(reply: Reply) -> tuple[bytes, errors.TailraceError | None]:
+async def _rest(reply: Response) -> tuple[bytes, errors.TailraceError | None]:
     """Everything that can be read, and the error it ends with."""
     parts = []
     try:
@@ -46,7 +46,9 @@ async def _rest(reply: Reply) -> tuple[bytes, errors.TailraceError | None]:
 
 async def test_the_head_is_told(transport: Transport) -> None:
     async def answer(exchange: Exchange) -> None:
-        await exchange.send_reply(b"hello", "Content-Type: text/plain", "X-One: 1", "x-one: 2", status="203 Just So")
+        await exchange.send_reply(
+            b"hello", "Content-Type: text/plain", "X-One: 1", "x-one: 2", status="203 Just So"
+        )
 
     async with serve(answer) as server, transport.session() as session:
         reply = await session.get(f"{server.url}/a b?c=ü#fragment")
@@ -128,7 +130,9 @@ async def test_a_coding_cut_short_breaks_after_what_came(transport: Transport, c
 @pytest.mark.parametrize("coding", PACKED)
 async def test_a_coding_of_no_sense_breaks(transport: Transport, coding: str) -> None:
     async def answer(exchange: Exchange) -> None:
-        await exchange.send_reply(b"<html>this is not compressed at all</html>", f"Content-Encoding: {coding}")
+        await exchange.send_reply(
+            b"<html>this is not compressed at all</html>", f"Content-Encoding: {coding}"
+        )
 
     async with serve(answer) as server, transport.session() as session:
         reply = await session.get(server.url)
@@ -157,7 +161,10 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(
     async def answer(exchange: Exchange) -> None:
         await exchange.send_reply(bomb, f"Content-Encoding: {coding}")
 
-    async with serve(answer) as server, transport.session(limits=Limits(max_reply_bytes=10**6)) as session:
+    async with (
+        serve(answer) as server,
+        transport.session(limits=Limits(max_reply_bytes=10**6)) as session,
+    ):
         tracemalloc.start()
         try:
             data, error = await _rest(await session.get(server.url))
@@ -169,12 +176,17 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(
     assert peak < 8 * 2**20
 
 
-@pytest.mark.parametrize(("size", "is_refused"), [(999, False), (1000, False), (1001, True), (5000, True)])
+@pytest.mark.parametrize(
+    ("size", "is_refused"), [(999, False), (1000, False), (1001, True), (5000, True)]
+)
 async def test_the_cap_is_exact(transport: Transport, size: int, is_refused: bool) -> None:  # noqa: FBT001
     async def answer(exchange: Exchange) -> None:
         await exchange.send_reply(b"x" * size)
 
-    async with serve(answer) as server, transport.session(limits=Limits(max_reply_bytes=1000)) as session:
+    async with (
+        serve(answer) as server,
+        transport.session(limits=Limits(max_reply_bytes=1000)) as session,
+    ):
         data, error = await _rest(await session.get(server.url))
         assert len(data) == min(size, 1000)
         assert isinstance(error, errors.LimitExceeded) is is_refused
@@ -212,7 +224,9 @@ _BROKEN = {
 
 @pytest.mark.parametrize("is_reader_busy", [False, True])
 @pytest.mark.parametrize("case", _BROKEN)
-async def test_a_reply_that_breaks_off_gives_what_came(transport: Transport, case: str, is_reader_busy: bool) -> None:  # noqa: FBT001
+async def test_a_reply_that_breaks_off_gives_what_came(
+    transport: Transport, case: str, is_reader_busy: bool
+) -> None:
     head, body = _BROKEN[case]
     go_on = asyncio.Event()
 
@@ -235,7 +249,8 @@ async def test_a_reply_that_breaks_off_gives_what_came(transport: Transport, cas
 
 
 @pytest.mark.parametrize(
-    "head", [b"Content-Length: 100\r\n", b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n"]
+    "head",
+    [b"Content-Length: 100\r\n", b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n"],
 )
 async def test_a_reset_is_no_end(transport: Transport, head: bytes) -> None:
     go_on = asyncio.Event()
@@ -300,12 +315,16 @@ async def test_a_head_without_end_is_refused(transport: Transport) -> None:
 @pytest.mark.parametrize("status", ["200 OK", "302 Found", "403 Forbidden", "503 Wait"])
 async def test_a_challenge_is_told_at_once(transport: Transport, method: str, status: str) -> None:
     async def answer(exchange: Exchange) -> None:
-        await exchange.send(f"HTTP/1.1 {status}\r\nCF-Mitigated: Challenge\r\nContent-Length: 999\r\n\r\n".encode())
+        await exchange.send(
+            f"HTTP/1.1 {status}\r\nCF-Mitigated: Challenge\r\nContent-Length: 999\r\n\r\n".encode()
+        )
         await exchange.wait_for_leaving()
 
     async with serve(answer) as server, transport.session() as session:
         with pytest.raises(errors.ChallengeError) as caught:
-            await (session.get(server.url) if method == "get" else session.post(server.url, body=b""))
+            await (
+                session.get(server.url) if method == "get" else session.post(server.url, body=b"")
+            )
         assert caught.value.status == int(status[:3])
         await server.left.wait()
 
@@ -331,7 +350,10 @@ async def test_the_idle_clock(transport: Transport) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwhat")
         await exchange.wait_for_leaving()
 
-    async with serve(answer) as server, transport.session(timeouts=Timeouts(first_byte=5)) as session:
+    async with (
+        serve(answer) as server,
+        transport.session(timeouts=Timeouts(first_byte=5)) as session,
+    ):
         reply = await session.get(server.url)
         assert await read_within(reply, 5) == b"what"
         with pytest.raises(errors.TimeoutError) as caught:

@@ -1,4 +1,6 @@
-"""What is sent: headers, cookies, bodies, redirects; and what each failure before a reply is called."""
+"""What is sent: headers, cookies, bodies, redirects; and what each failure before a reply is
+called.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ async def _echo(exchange: Exchange) -> None:
 async def test_headers_of_request_session_and_default(kind: str, transport: Transport) -> None:
     async with (
         serve(_echo) as server,
-        transport.session(headers={"X-A": "session", "x-b": "session", "user-agent": "mine"}) as session,
+        transport.session(
+            headers={"X-A": "session", "x-b": "session", "user-agent": "mine"}
+        ) as session,
     ):
         await session.get(server.url, headers={"X-B": "request", "X-Empty": "", "X-Umlaut": "ü"})
         sent = server.requests[0].headers
@@ -66,7 +70,9 @@ async def test_who_the_default_headers_say_it_is(kind: str, transport: Transport
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"plain", bytes(range(256)), b"x" * 3_000_000], ids=["none", "text", "any", "long"]
+    "body",
+    [b"", b"plain", bytes(range(256)), b"x" * 3_000_000],
+    ids=["none", "text", "any", "long"],
 )
 async def test_a_post_is_sent_as_it_is(transport: Transport, body: bytes) -> None:
     async with serve(_echo) as server, transport.session() as session:
@@ -108,12 +114,17 @@ async def test_a_session_keeps_its_own_cookies(transport: Transport) -> None:
     await site.start()
     base = f"http://{HOST}:{runner.addresses[0][1]}"
     try:
-        async with transport.session(cookies={"mine": "a%7Cb"}) as session, transport.session() as other:
+        async with (
+            transport.session(cookies={"mine": "a%7Cb"}) as session,
+            transport.session() as other,
+        ):
             page_reply = await session.get(f"{base}/start")
             assert page_reply.url == f"{base}/page"
             await read_all(page_reply, max_bytes=100)
             said = await read_all(await session.post(f"{base}/say", body=b"{}"), max_bytes=1000)
-            assert await read_all(await other.post(f"{base}/say", body=b"{}"), max_bytes=1000) == b"{}"
+            assert (
+                await read_all(await other.post(f"{base}/say", body=b"{}"), max_bytes=1000) == b"{}"
+            )
     finally:
         await runner.cleanup()
     assert b'"visit": "one|two%20three"' in said
@@ -156,7 +167,12 @@ async def test_where_a_redirect_leads(
 
 
 async def _follow(  # noqa: PLR0917
-    transport: Transport, status: str, location: str, target: str, arrives: str | None, tls: ssl.SSLContext | None
+    transport: Transport,
+    status: str,
+    location: str,
+    target: str,
+    arrives: str | None,
+    tls: ssl.SSLContext | None,
 ) -> None:
     async def plain(exchange: Exchange) -> None:
         if exchange.target == "/a":
@@ -189,7 +205,11 @@ async def test_https_is_never_left(transport: Transport, authority: Authority) -
     async def redirect(exchange: Exchange) -> None:
         await exchange.send_reply(b"go", "Location: http://site.test/b", status="302 Found")
 
-    async with serve(redirect, authority.server) as server, serve(answer) as plain, http_proxy() as proxy:
+    async with (
+        serve(redirect, authority.server) as server,
+        serve(answer) as plain,
+        http_proxy() as proxy,
+    ):
         proxy.routes = {"site.test:443": server.port, "site.test:80": plain.port}
         async with transport.session(proxy=proxy.url()) as session:
             with pytest.raises(errors.RedirectError):
@@ -197,8 +217,12 @@ async def test_https_is_never_left(transport: Transport, authority: Authority) -
         assert plain.requests == []
 
 
-@pytest.mark.parametrize(("count", "most", "is_followed"), [(5, 5, True), (6, 5, False), (1, 0, False), (0, 0, True)])
-async def test_how_many_redirects(transport: Transport, count: int, most: int, is_followed: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("count", "most", "is_followed"), [(5, 5, True), (6, 5, False), (1, 0, False), (0, 0, True)]
+)
+async def test_how_many_redirects(
+    transport: Transport, count: int, most: int, is_followed: bool
+) -> None:
     async def answer(exchange: Exchange) -> None:
         step = int(exchange.target.strip("/"))
         if step == count:
@@ -206,7 +230,10 @@ async def test_how_many_redirects(transport: Transport, count: int, most: int, i
         else:
             await exchange.send_reply(b"", f"Location: /{step + 1}", status="302 Found")
 
-    async with serve(answer) as server, transport.session(limits=Limits(max_redirects=most)) as session:
+    async with (
+        serve(answer) as server,
+        transport.session(limits=Limits(max_redirects=most)) as session,
+    ):
         if is_followed:
             assert (await session.get(f"{server.url}/0")).url == f"{server.url}/{count}"
             return
@@ -244,7 +271,9 @@ async def _unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _fails(request: Awaitable[object], kind: type[errors.TailraceError]) -> errors.TailraceError:
+async def _fails(
+    request: Awaitable[object], kind: type[errors.TailraceError]
+) -> errors.TailraceError:
     with pytest.raises(kind) as caught:
         await request
     assert type(caught.value) is kind
@@ -295,7 +324,13 @@ async def test_no_tls_where_it_was_asked_for(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"SSH-2.0-OpenSSH_9.9\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le", b"\x00\x01\x02\r\n\r\n"]
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"\x00\x01\x02\r\n\r\n",
+    ],
 )
 async def test_what_is_no_reply(transport: Transport, answer: bytes) -> None:
     async def talk(exchange: Exchange) -> None:
@@ -339,12 +374,20 @@ async def test_urls_that_are_refused(transport: Transport, url: str) -> None:
 
 
 async def test_headers_and_cookies_that_are_refused(transport: Transport) -> None:
-    for headers in ({"X": "hush\r\nY: 1"}, {"X\n": "hush"}, {"": "hush"}, {"X": "\ud800hush"}, {"Host": "hush"}):
+    for headers in (
+        {"X": "hush\r\nY: 1"},
+        {"X\n": "hush"},
+        {"": "hush"},
+        {"X": "\ud800hush"},
+        {"Host": "hush"},
+    ):
         with pytest.raises(errors.InvalidRequestError) as caught:
             transport.session(headers=headers)
         assert_tells_nothing(caught.value)
         async with transport.session() as session:
-            await _fails(session.get("http://site.test/", headers=headers), errors.InvalidRequestError)
+            await _fails(
+                session.get("http://site.test/", headers=headers), errors.InvalidRequestError
+            )
     for cookies in ({"a": "hush; b=c"}, {"a b": "hush"}, {"a": "hush\n"}, {"": "hush"}):
         with pytest.raises(errors.InvalidRequestError) as caught:
             transport.session(cookies=cookies)
@@ -352,7 +395,8 @@ async def test_headers_and_cookies_that_are_refused(transport: Transport) -> Non
 
 
 async def test_the_connect_clock(make: Make) -> None:
-    # A server that accepts no connection: the queue of this one is full, so further ones wait for ever.
+    # A server that accepts no connection: the queue of this one is full, so further ones wait for
+    # ever.
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen(0)
@@ -361,9 +405,13 @@ async def test_the_connect_clock(make: Make) -> None:
             filler.setblocking(False)  # noqa: FBT003
             filler.connect_ex(listener.getsockname())
         sockets = open_sockets()
-        async with make() as transport, transport.session(timeouts=Timeouts(connect=0.2, first_byte=5)) as session:
+        async with (
+            make() as transport,
+            transport.session(timeouts=Timeouts(connect=0.2, first_byte=5)) as session,
+        ):
             error = await _fails(
-                session.get(f"http://{HOST}:{listener.getsockname()[1]}/?q=private"), errors.TimeoutError
+                session.get(f"http://{HOST}:{listener.getsockname()[1]}/?q=private"),
+                errors.TimeoutError,
             )
             assert isinstance(error, errors.TimeoutError)
             assert (error.phase, error.seconds) == ("connect", 0.2)
@@ -392,7 +440,9 @@ async def test_the_connect_clock_covers_a_proxys_connect(
     tls = authority.server if scheme == "https" else None
     async with (
         http_proxy(is_silent=True, tls=tls) as proxy,
-        transport.session(proxy=proxy.url(), timeouts=Timeouts(connect=0.3, first_byte=5)) as session,
+        transport.session(
+            proxy=proxy.url(), timeouts=Timeouts(connect=0.3, first_byte=5)
+        ) as session,
     ):
         error = await _fails(session.get("https://site.test/"), errors.TimeoutError)
     assert isinstance(error, errors.TimeoutError)
@@ -400,7 +450,9 @@ async def test_the_connect_clock_covers_a_proxys_connect(
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_the_first_byte_clock(transport: Transport, authority: Authority, is_tls: bool) -> None:  # noqa: FBT001
+async def test_the_first_byte_clock(
+    transport: Transport, authority: Authority, is_tls: bool
+) -> None:
     async with (
         serve(hang, authority.server if is_tls else None) as server,
         transport.session(timeouts=Timeouts(connect=5, first_byte=0.2)) as session,
@@ -419,11 +471,16 @@ async def test_the_first_byte_clock_ends_at_the_head(transport: Transport) -> No
         await asyncio.sleep(0.4)
         await exchange.send(b"late")
 
-    async with serve(answer) as server, transport.session(timeouts=Timeouts(connect=0.2, first_byte=0.2)) as session:
+    async with (
+        serve(answer) as server,
+        transport.session(timeouts=Timeouts(connect=0.2, first_byte=0.2)) as session,
+    ):
         assert await (await session.get(server.url)).read() == b"late"
 
 
-async def test_a_server_that_takes_no_body_runs_into_the_first_byte_clock(transport: Transport) -> None:
+async def test_a_server_that_takes_no_body_runs_into_the_first_byte_clock(
+    transport: Transport,
+) -> None:
     async def deaf(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await done.wait()
@@ -461,7 +518,10 @@ async def test_a_reply_may_come_before_the_body_is_sent(transport: Transport) ->
 
 
 async def test_clocks_that_are_off(transport: Transport) -> None:
-    async with serve(_echo) as server, transport.session(timeouts=Timeouts(None, None, None, None)) as session:
+    async with (
+        serve(_echo) as server,
+        transport.session(timeouts=Timeouts(None, None, None, None)) as session,
+    ):
         assert await (await session.post(server.url, body=b"hi")).read() == b"hi"
 
 
@@ -469,18 +529,25 @@ async def test_clocks_that_are_off(transport: Transport) -> None:
 @pytest.mark.parametrize("target_scheme", ["http", "https"])
 @pytest.mark.parametrize("credentials", ["", "me:s3cret%40%2F"])
 async def test_a_proxy_serves_every_request(
-    transport: Transport, authority: Authority, proxy_scheme: str, target_scheme: str, credentials: str
+    transport: Transport,
+    authority: Authority,
+    proxy_scheme: str,
+    target_scheme: str,
+    credentials: str,
 ) -> None:
     tls = authority.server if target_scheme == "https" else None
     async with (
         serve(_echo, tls) as server,
         http_proxy(
-            "me:s3cret@/" if credentials else None, authority.server if proxy_scheme == "https" else None
+            "me:s3cret@/" if credentials else None,
+            authority.server if proxy_scheme == "https" else None,
         ) as proxy,
     ):
         port = 443 if tls else 80
         proxy.routes = {f"site.test:{port}": server.port}
-        async with transport.session(proxy=proxy.url(f"{credentials}@" if credentials else "")) as session:
+        async with transport.session(
+            proxy=proxy.url(f"{credentials}@" if credentials else "")
+        ) as session:
             page = await session.get(f"{target_scheme}://site.test/page")
             assert await page.read() == b""
             await page.aclose()
@@ -493,7 +560,10 @@ async def test_a_proxy_serves_every_request(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_proxy_that_wants_another_password(transport: Transport, scheme: str) -> None:
-    async with http_proxy("me:right") as proxy, transport.session(proxy=proxy.url("me:s3cret@")) as session:
+    async with (
+        http_proxy("me:right") as proxy,
+        transport.session(proxy=proxy.url("me:s3cret@")) as session,
+    ):
         if scheme == "https":
             error = await _fails(session.get("https://site.test/?q=private"), errors.ProxyError)
             assert f"http://{HOST}:{proxy.port}" in str(error)
@@ -518,7 +588,14 @@ async def test_a_proxy_whose_name_is_unknown(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["ftp://me:s3cret@host:1", "host:1", "http://", "http://me:s3cret@host:99999", "http://[s3cret"]
+    "proxy",
+    [
+        "ftp://me:s3cret@host:1",
+        "host:1",
+        "http://",
+        "http://me:s3cret@host:99999",
+        "http://[s3cret",
+    ],
 )
 async def test_proxies_that_are_refused(transport: Transport, proxy: str) -> None:
     with pytest.raises(errors.ProxyError) as caught:
@@ -534,31 +611,49 @@ async def test_a_socks_proxy(
     credentials: tuple[str, str] | None,
     is_tls: bool,  # noqa: FBT001
 ) -> None:
-    async with serve(_echo, authority.server if is_tls else None) as server, socks_proxy(credentials) as proxy:
+    async with (
+        serve(_echo, authority.server if is_tls else None) as server,
+        socks_proxy(credentials) as proxy,
+    ):
         proxy.routes = {"site.test:443" if is_tls else "site.test:80": server.port}
         base = "https://site.test" if is_tls else "http://site.test"
-        async with transport.session(proxy=proxy.url("me:s3cret@" if credentials else "")) as session:
+        async with transport.session(
+            proxy=proxy.url("me:s3cret@" if credentials else "")
+        ) as session:
             assert (await session.get(f"{base}/page")).status == 200
             assert await (await session.post(f"{base}/say", body=b"hi")).read() == b"hi"
         assert set(proxy.seen) == set(proxy.routes)
 
 
 async def test_a_socks_proxy_that_wants_another_password(transport: Transport) -> None:
-    async with socks_proxy(("me", "right")) as proxy, transport.session(proxy=proxy.url("me:s3cret@")) as session:
+    async with (
+        socks_proxy(("me", "right")) as proxy,
+        transport.session(proxy=proxy.url("me:s3cret@")) as session,
+    ):
         await _fails(session.get("http://site.test/?q=private"), errors.ProxyError)
         assert proxy.refused == 1
 
 
 async def test_an_untrusted_certificate_behind_socks(make: Make, authority: Authority) -> None:
-    async with serve(_echo, authority.server) as server, socks_proxy() as proxy, make(trusting=False) as transport:
+    async with (
+        serve(_echo, authority.server) as server,
+        socks_proxy() as proxy,
+        make(trusting=False) as transport,
+    ):
         proxy.routes = {"site.test:443": server.port}
         async with transport.session(proxy=proxy.url()) as session:
             await _fails(session.get("https://site.test/?q=private"), errors.TLSError)
 
 
 @pytest.mark.parametrize("trust_env", [False, True])
-async def test_the_environments_proxy(make: Make, monkeypatch: pytest.MonkeyPatch, trust_env: bool) -> None:  # noqa: FBT001
-    async with serve(_echo) as server, http_proxy() as proxy, make(trust_env=trust_env) as transport:
+async def test_the_environments_proxy(
+    make: Make, monkeypatch: pytest.MonkeyPatch, trust_env: bool
+) -> None:
+    async with (
+        serve(_echo) as server,
+        http_proxy() as proxy,
+        make(trust_env=trust_env) as transport,
+    ):
         for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url())
         monkeypatch.delenv("no_proxy", raising=False)
@@ -568,7 +663,9 @@ async def test_the_environments_proxy(make: Make, monkeypatch: pytest.MonkeyPatc
         assert bool(proxy.seen) is trust_env
 
 
-async def test_a_proxy_is_used_whatever_the_environment_exempts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_is_used_whatever_the_environment_exempts(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "*")
     async with serve(_echo) as server, http_proxy() as proxy, make() as transport:
         async with transport.session(proxy=proxy.url()) as session:
@@ -580,7 +677,11 @@ async def test_a_proxy_is_used_whatever_the_environment_exempts(make: Make, monk
     ("package", "use", "extra"),
     [
         ("curl_cffi", lambda: make_transport("impersonate"), "tailrace[impersonate]"),
-        ("aiohttp_socks", lambda: make_transport("aiohttp").session(proxy="socks5://host:1"), "tailrace[socks]"),
+        (
+            "aiohttp_socks",
+            lambda: make_transport("aiohttp").session(proxy="socks5://host:1"),
+            "tailrace[socks]",
+        ),
     ],
 )
 async def test_what_is_not_installed_is_named(
@@ -600,8 +701,12 @@ def test_wrong_names_are_refused() -> None:
         make_transport("impersonate", impersonate="lynx")
 
 
-async def test_curl_works_on_a_loop_that_watches_no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As those of Windows: curl_cffi wraps such a loop, and what it runs on is then not what it says it runs on."""
+async def test_curl_works_on_a_loop_that_watches_no_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As those of Windows: curl_cffi wraps such a loop, and what it runs on is then not what it
+    says it runs on.
+    """
     wrapped: list[AddThreadSelectorEventLoop] = []
 
     def wrap(loop: asyncio.AbstractEventLoop) -> AddThreadSelectorEventLoop:
@@ -609,7 +714,11 @@ async def test_curl_works_on_a_loop_that_watches_no_sockets(monkeypatch: pytest.
         return wrapped[-1]
 
     monkeypatch.setattr("curl_cffi.aio.get_selector", wrap)
-    async with serve(_echo) as server, make_transport("impersonate") as transport, transport.session() as session:
+    async with (
+        serve(_echo) as server,
+        make_transport("impersonate") as transport,
+        transport.session() as session,
+    ):
         for body in (b"once", b"and again"):
             assert await read_all(await session.post(server.url, body=body), max_bytes=100) == body
     (loop,) = wrapped

@@ -1,4 +1,5 @@
-"""What one read may cost: how many bytes it brings before the event loop has its turn, and what it asks of the system.
+"""What one read may cost: how many bytes it brings before the event loop has its turn, and what it
+asks of the system.
 
 Nothing here looks at a clock: bytes are counted between two turns of the loop, and page faults.
 """
@@ -42,7 +43,9 @@ SENT = {
 
 
 async def most_in_a_turn(read: Callable[[], Awaitable[int]]) -> tuple[int, int]:
-    """Call `read` until it gives 0: the sum of what it gave, and the most of it between two turns of the loop."""
+    """Call `read` until it gives 0: the sum of what it gave, and the most of it between two turns
+    of the loop.
+    """
     total = here = most = 0
 
     async def watch() -> None:
@@ -117,7 +120,9 @@ async def test_what_unpacks_to_nothing_leaves_the_loop_its_turns(
     assert turns > 500  # of at most 64 members each
 
 
-@pytest.mark.parametrize("chunks", [[BODY], [bytearray(BODY)], [memoryview(BODY)], [BODY[:1], BODY[1:]]])
+@pytest.mark.parametrize(
+    "chunks", [[BODY], [bytearray(BODY)], [memoryview(BODY)], [BODY[:1], BODY[1:]]]
+)
 async def test_a_chunk_however_large_is_decoded_over_many_turns(chunks: list[bytes]) -> None:
     async with stream_deltas(chunks) as stream:
 
@@ -157,7 +162,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library has other ways to keep memory")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="the C library has other ways to keep memory"
+)
 def test_a_read_asks_the_system_for_no_memory() -> None:
     command = [sys.executable, "-c", _READS_A_THOUSAND_TIMES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603

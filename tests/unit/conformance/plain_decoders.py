@@ -1,4 +1,6 @@
-"""The specification read line by line over the whole input, and readers of it that get one thing wrong each."""
+"""The specification read line by line over the whole input, and readers of it that get one thing
+wrong each.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ NO_LIMIT = 2**30
 class Plain:
     """WHATWG HTML 9.2.5 and 9.2.6, a method a step."""
 
-    def __call__(self, chunks: Iterable[bytes], *, max_event_bytes: int = NO_LIMIT) -> Iterator[Event]:
+    def __call__(
+        self, chunks: Iterable[bytes], *, max_event_bytes: int = NO_LIMIT
+    ) -> Iterator[Event]:
         self.limit = max_event_bytes
         self.last_id = self.kind = self.identity = ""
         self.data: list[str] = []
@@ -425,10 +429,26 @@ BROKEN_TEXT: dict[type[PlainText], set[str]] = {
     StripsContent: {"chunk/content-spaces"},
     TextOfNull: {"chunk/null-content"},
     WantsChoices: {"chunk/usage"},
-    Searching: {"chunk/escapes", "chunk/unknown-names", "chunk/white-space", "robust/json-rejected"},
+    Searching: {
+        "chunk/escapes",
+        "chunk/unknown-names",
+        "chunk/white-space",
+        "robust/json-rejected",
+    },
     SearchingFromTheStart: {"chunk/names-in-any-order", "chunk/escaped-names"},
     NoErrors: {"robust/error-is-told"},
     NoExponents: {"chunk/json"},
-    PlainText: {"robust/bad-json", "robust/odd-chunks", "robust/last-event-unended", "robust/cut-off-is-told"}
-    | {"robust/no-stream-is-told", "robust/bodies", "robust/bad-bodies", "robust/limit", "robust/limit-kept"},
+    PlainText: {
+        "robust/bad-json",
+        "robust/odd-chunks",
+        "robust/last-event-unended",
+        "robust/cut-off-is-told",
+    }
+    | {
+        "robust/no-stream-is-told",
+        "robust/bodies",
+        "robust/bad-bodies",
+        "robust/limit",
+        "robust/limit-kept",
+    },
 }

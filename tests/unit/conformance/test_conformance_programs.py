@@ -1,4 +1,6 @@
-"""Decoders of any kind are asked: callables sync and async, programs good and bad, and the command line over them."""
+"""Decoders of any kind are asked: callables sync and async, programs good and bad, and the command
+line over them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from plain_decoders import LinesOfEachRead, Plain
 
 from tailrace.conformance import Answer, Program, calling, check, judge
 from tailrace.conformance.__main__ import main
-from tailrace.conformance.program import RESTARTS, GivenUpError, ProgramError
+from tailrace.conformance._program import RESTARTS, GivenUpError, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -47,7 +49,7 @@ def program(greet: str = GREETING, answer: str = GOOD) -> tuple[str, ...]:
     return (sys.executable, "-S", "-E", "-c", "\n".join(lines))
 
 
-# -- callables ---------------------------------------------------------------------------------------------------------
+# -- callables -------------------------------------------------------------------------------------
 
 
 def plain(chunks: Any) -> Iterator[Event]:
@@ -106,7 +108,7 @@ def test_text_must_be_text() -> None:
         assert ask(STREAM, None) == Answer(lost="b'a' is no text")
 
 
-# -- programs ----------------------------------------------------------------------------------------------------------
+# -- programs --------------------------------------------------------------------------------------
 
 
 def test_a_program_answers_for_as_long_as_it_is_asked() -> None:
@@ -120,7 +122,9 @@ def test_a_program_answers_for_as_long_as_it_is_asked() -> None:
 
 def test_a_program_gets_the_reads_and_the_limit() -> None:
     repeating = 'said = {"case": case["case"], "text": [json.dumps(case)]}'
-    greeting = 'said = {"tailrace-conformance": 1, "claims": ["limits", hello["kind"][:0] or "ends"]}'
+    greeting = (
+        'said = {"tailrace-conformance": 1, "claims": ["limits", hello["kind"][:0] or "ends"]}'
+    )
     with Program(program(greeting, repeating), "deltas") as running:
         assert running.claims == {"limits", "ends"}
         [told] = running.ask([b"\x00\xff", b"a"], 100).items
@@ -131,7 +135,10 @@ def test_a_program_gets_the_reads_and_the_limit() -> None:
     ("answer", "told"),
     [
         ("os._exit(3)", "it ended with code 3"),
-        ('sys.stdout.write("half"); sys.stdout.flush(); os._exit(0)', "it ended with code 0 after b'half'"),
+        (
+            'sys.stdout.write("half"); sys.stdout.flush(); os._exit(0)',
+            "it ended with code 0 after b'half'",
+        ),
         pytest.param("os.kill(os.getpid(), 9)", "it ended with code -9", marks=POSIX),
         ("time.sleep(60)", "no answer in 2 s"),
         ('said = "Warning: all is well"', "said b'Warning: all is well\\n', which is no JSON"),
@@ -164,10 +171,16 @@ def test_a_program_that_will_not_live_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("greet", "told"),
     [
-        ('said = {"tailrace-conformance": 2}', "it speaks version 2 of tailrace-conformance, and this is 1"),
+        (
+            'said = {"tailrace-conformance": 2}',
+            "it speaks version 2 of tailrace-conformance, and this is 1",
+        ),
         ('said = {"hello": 1}', "it speaks version None"),
         ('said = "hello"', "said b'hello\\n', which is no JSON"),
-        ('said = {"tailrace-conformance": 1, "claims": ["magic"]}', "what can be claimed is ['ids', 'limits', 'retry'"),
+        (
+            'said = {"tailrace-conformance": 1, "claims": ["magic"]}',
+            "what can be claimed is ['ids', 'limits', 'retry'",
+        ),
         ("os._exit(0)", "it ended with code 0"),
         ("time.sleep(60)", "no answer in 2 s"),
     ],
@@ -213,7 +226,7 @@ def test_a_program_that_reads_nothing_is_not_waited_for() -> None:
         assert running.ask([b"x" * 2**20]).lost == "no answer in 0.5 s"
 
 
-# -- the command line --------------------------------------------------------------------------------------------------
+# -- the command line ------------------------------------------------------------------------------
 
 
 def run(capfd: pytest.CaptureFixture[str], arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -258,9 +271,16 @@ def test_exit_codes_and_what_is_printed(capfd: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.usefixtures("decoders")
 def test_json_for_machines(capfd: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capfd, ["sse", "my_decoders:crlf", "--json", "--rule", "sse/cr*", "--seed", "3"])
+    code, out, _ = run(
+        capfd, ["sse", "my_decoders:crlf", "--json", "--rule", "sse/cr*", "--seed", "3"]
+    )
     told = json.loads(out)
-    assert (code, told["decoder"], told["claims"], told["seed"]) == (1, "my_decoders:crlf", ["ids", "types"], 3)
+    assert (code, told["decoder"], told["claims"], told["seed"]) == (
+        1,
+        "my_decoders:crlf",
+        ["ids", "types"],
+        3,
+    )
     assert told["counts"] == {"specification": {"broken": 1, "kept": 2}}
     [broken] = [rule for rule in told["rules"] if rule["state"] == "broken"]
     assert broken["breaks"][0]["case"] == "sse/lines/crlf_between_fields"
@@ -268,7 +288,9 @@ def test_json_for_machines(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("decoders")
-def test_a_callable_may_print_and_may_bring_its_interpreter_down(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_callable_may_print_and_may_bring_its_interpreter_down(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     code, out, err = run(capfd, ["sse", "my_decoders:printing", "--rule", "sse/nul"])
     assert (code, "noise" in err) == (0, True)
     code, out, _ = run(capfd, ["sse", "my_decoders:dying", "--rule", "sse/nul"])
@@ -319,5 +341,8 @@ def test_the_list(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_in_a_test_of_ones_own() -> None:
-    assert "sse/crlf" in check(LinesOfEachRead(), "sse", only=lambda rule: rule.id.startswith("sse/cr")).broken
+    assert (
+        "sse/crlf"
+        in check(LinesOfEachRead(), "sse", only=lambda rule: rule.id.startswith("sse/cr")).broken
+    )
     assert check(Plain(), "sse", only=one_rule).kept

@@ -1,4 +1,6 @@
-"""The conformance kit's rules: whole, made of the vectors, kept by ours, and each broken by a decoder that is wrong."""
+"""The conformance kit's rules: whole, made of the vectors, kept by ours, and each broken by a
+decoder that is wrong.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from plain_decoders import BROKEN_EVENTS, BROKEN_TEXT, Plain, PlainText
 
 from decoders import ours
 from tailrace.conformance import CLAIMS, Rule, check, rules
-from tailrace.conformance.splits import DRAWN, SMALL, splits, with_fewer_reads
+from tailrace.conformance._splits import DRAWN, SMALL, splits, with_fewer_reads
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
     from tailrace.conformance import Kind
 
 ROOT = Path(__file__).parents[3]
-EVERYTHING: dict[Kind, frozenset[str]] = {kind: frozenset(claims) for kind, claims in CLAIMS.items()}
+EVERYTHING: dict[Kind, frozenset[str]] = {
+    kind: frozenset(claims) for kind, claims in CLAIMS.items()
+}
 caught: dict[Kind, set[str]] = {"sse": set(), "deltas": set()}
 
 
 def bundler() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundler", ROOT / "scripts" / "conformance_cases.py")
+    spec = importlib.util.spec_from_file_location(
+        "bundler", ROOT / "scripts" / "conformance_cases.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -41,9 +47,13 @@ def carried(name: str) -> str:
     return resources.files("tailrace.conformance").joinpath(name).read_text("utf-8")
 
 
-@pytest.mark.skipif(not (ROOT / "python").exists(), reason="they are made anew in the checkout alone")
+@pytest.mark.skipif(
+    not (ROOT / "python").exists(), reason="they are made anew in the checkout alone"
+)
 def test_the_cases_are_those_of_the_vectors() -> None:
-    assert carried("cases.json") == bundler().bundle(carried("rules.toml")), "`make conformance-cases` renews it"
+    assert carried("cases.json") == bundler().bundle(carried("rules.toml")), (
+        "`make conformance-cases` renews it"
+    )
 
 
 def test_every_event_stream_case_belongs_to_a_rule() -> None:
@@ -60,7 +70,10 @@ def test_rules_are_well_formed() -> None:
         assert rule.needs <= set(CLAIMS[rule.kind])
         assert rule.says.endswith(".")
         assert (rule.level == "robustness") == rule.id.startswith("robust/")
-        assert rule.url.startswith("https://") or (rule.source, rule.level) == ("our choice", "robustness")
+        assert rule.url.startswith("https://") or (rule.source, rule.level) == (
+            "our choice",
+            "robustness",
+        )
         assert all(isinstance(case.expected, str) == (rule.kind == "deltas") for case in rule.cases)
 
 
@@ -107,7 +120,9 @@ def test_every_rule_can_be_broken(kind: Kind) -> None:
 def test_what_is_not_claimed_is_not_asked() -> None:
     report = check(Plain(), "sse", claims=())
     states = {verdict.rule.id: verdict.state for verdict in report.verdicts}
-    assert {states[rule.id] for rule in rules() if rule.kind == "sse" and rule.needs} == {"not claimed"}
+    assert {states[rule.id] for rule in rules() if rule.kind == "sse" and rule.needs} == {
+        "not claimed"
+    }
     assert "broken" not in states.values()
     assert report.kept
 
@@ -159,7 +174,11 @@ def test_reads_are_joined_while_it_fails() -> None:
         asked.append(split)
         return b"c" in split
 
-    assert with_fewer_reads(tuple(b"%c" % letter for letter in b"abcdef"), fails) == (b"ab", b"c", b"def")
+    assert with_fewer_reads(tuple(b"%c" % letter for letter in b"abcdef"), fails) == (
+        b"ab",
+        b"c",
+        b"def",
+    )
     assert len(asked) <= 6
 
 

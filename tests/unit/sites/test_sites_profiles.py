@@ -10,10 +10,9 @@ from textwrap import dedent
 import platformdirs
 import pytest
 
+from tailrace._calls.retrying import RetryPolicy
 from tailrace.errors import InvalidRequestError, ProfileError
-from tailrace.retries import RetryPolicy
-from tailrace.sites.dialects import DIALECTS
-from tailrace.sites.profiles import (
+from tailrace.sites._profiles import (
     MAX_FILE_BYTES,
     Profile,
     Retry,
@@ -24,6 +23,7 @@ from tailrace.sites.profiles import (
     read_profiles,
     user_file,
 )
+from tailrace.sites._software import DIALECTS
 
 FILE = Path("/somewhere/tailrace.toml")
 
@@ -92,7 +92,10 @@ def test_everything_a_profile_may_say() -> None:
     )
     assert shop.settings.retry is not None
     assert shop.settings.retry.policy() == RetryPolicy(attempts=5, longest_wait=4.0)
-    assert shop.settings.variables() == {"SHOP_COOKIES": "cookies_env", "SHOP_TOKEN": "headers_env.Authorization"}
+    assert shop.settings.variables() == {
+        "SHOP_COOKIES": "cookies_env",
+        "SHOP_TOKEN": "headers_env.Authorization",
+    }
     assert (gem.name, gem.settings.dialect) == ("Gem", "geminiprochat")
     assert gem.settings.variables() == {
         "GEM_KEY": "secret_key_env",
@@ -115,26 +118,82 @@ def test_a_file_may_name_no_site(text: str) -> None:
         ("[sites.shop]", "sites.shop.url", "expected str, and it is missing"),
         ("[sites.shop]\nurl = 5", "sites.shop.url", "expected str, got int"),
         ("[sites.shop]\nurl = ''", "sites.shop.url", "expected str of length >= 1"),
-        ("[sites.shop]\nurl = 'shop.example'", "sites.shop.url", "the URL's scheme is '': it must be http or https"),
+        (
+            "[sites.shop]\nurl = 'shop.example'",
+            "sites.shop.url",
+            "the URL's scheme is '': it must be http or https",
+        ),
         ("[sites.shop]\nurl = 'ftp://shop.example'", "sites.shop.url", "must be http or https"),
-        ("[sites.shop]\nurl = 'https://me:hunter2@shop.example'", "sites.shop.url", "without user and password"),
-        (site("urll = 'x'"), "sites.shop.urll", "unknown key; expected one of url, dialect, endpoint, bot, bot_name"),
-        (site("dialect = 'gopher'"), "sites.shop.dialect", f"expected one of {', '.join(DIALECTS)}"),
-        (site("endpoint = 'https://other.example/x'"), "sites.shop.endpoint", "expected a URL at https://shop.example"),
+        (
+            "[sites.shop]\nurl = 'https://me:hunter2@shop.example'",
+            "sites.shop.url",
+            "without user and password",
+        ),
+        (
+            site("urll = 'x'"),
+            "sites.shop.urll",
+            "unknown key; expected one of url, dialect, endpoint, bot, bot_name",
+        ),
+        (
+            site("dialect = 'gopher'"),
+            "sites.shop.dialect",
+            f"expected one of {', '.join(DIALECTS)}",
+        ),
+        (
+            site("endpoint = 'https://other.example/x'"),
+            "sites.shop.endpoint",
+            "expected a URL at https://shop.example",
+        ),
         (site("endpoint = '/wp-admin'"), "sites.shop.endpoint", "expected an http or https URL"),
         (site("bot = 5"), "sites.shop.bot", "expected str, got int"),
         (site("models = 'gpt-4'"), "sites.shop.models", "expected array, got str"),
         (site("models = ['gpt-4', 4]"), "sites.shop.models[1]", "expected str, got int"),
-        (site("models = ['a']\ndefault_model = 'b'"), "sites.shop.default_model", "expected one of models: a"),
-        (site("models = ['a']\naliases = { x = 'b' }"), "sites.shop.aliases.x", "expected one of models: a"),
-        (site("secret_key_env = 'KEY'"), "sites.shop.secret_key_env", "a site of the dialect ai-power has no such"),
-        (site("dialect = 'geminiprochat'\nbot = '1'"), "sites.shop.bot", "a site of the dialect geminiprochat has no"),
-        (site("cookies_env = 'a=hunter2; c'"), "sites.shop.cookies_env", "expected str matching regex"),
+        (
+            site("models = ['a']\ndefault_model = 'b'"),
+            "sites.shop.default_model",
+            "expected one of models: a",
+        ),
+        (
+            site("models = ['a']\naliases = { x = 'b' }"),
+            "sites.shop.aliases.x",
+            "expected one of models: a",
+        ),
+        (
+            site("secret_key_env = 'KEY'"),
+            "sites.shop.secret_key_env",
+            "a site of the dialect ai-power has no such",
+        ),
+        (
+            site("dialect = 'geminiprochat'\nbot = '1'"),
+            "sites.shop.bot",
+            "a site of the dialect geminiprochat has no",
+        ),
+        (
+            site("cookies_env = 'a=hunter2; c'"),
+            "sites.shop.cookies_env",
+            "expected str matching regex",
+        ),
         (site("headers = { a = 1 }"), "sites.shop.headers", "expected str, got int"),
-        (site("headers = { 'a b' = 'x' }"), "sites.shop.headers", "a character that no name may hold"),
-        (site("headers = { Cookie = 'x' }"), "sites.shop.headers", "the header Cookie is the transport's to set"),
-        (site("headers = { Authorization = 'hunter2' }"), "sites.shop.headers.authorization", "name its variable"),
-        (site("headers_env = { Host = 'X' }"), "sites.shop.headers_env", "the header Host is the transport's to set"),
+        (
+            site("headers = { 'a b' = 'x' }"),
+            "sites.shop.headers",
+            "a character that no name may hold",
+        ),
+        (
+            site("headers = { Cookie = 'x' }"),
+            "sites.shop.headers",
+            "the header Cookie is the transport's to set",
+        ),
+        (
+            site("headers = { Authorization = 'hunter2' }"),
+            "sites.shop.headers.authorization",
+            "name its variable",
+        ),
+        (
+            site("headers_env = { Host = 'X' }"),
+            "sites.shop.headers_env",
+            "the header Host is the transport's to set",
+        ),
         (site("proxy = 'gopher://x:1'"), "sites.shop.proxy", "a proxy of kind 'gopher' is unknown"),
         (site("proxy = 'http://u:hunter2@x:1'"), "sites.shop.proxy", "without user and password"),
         (site("proxy = 'http://x:1'\nproxy_env = 'P'"), "sites.shop.proxy_env", "not both"),
@@ -148,23 +207,49 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (site("rate = 5\nper = 0"), "sites.shop.per", "expected float > 0.0"),
         (site("retry = 3"), "sites.shop.retry", "expected object, got int"),
         (site("retry = { attempts = 0 }"), "sites.shop.retry.attempts", "expected int >= 1"),
-        (site("retry = { waits = 1 }"), "sites.shop.retry.waits", "unknown key; expected one of attempts, first_wait"),
+        (
+            site("retry = { waits = 1 }"),
+            "sites.shop.retry.waits",
+            "unknown key; expected one of attempts, first_wait",
+        ),
         (site("retry = { first_wait = nan }"), "sites.shop.retry.first_wait", "expected float"),
         (site("max_reply_bytes = 0"), "sites.shop.max_reply_bytes", "expected int >= 1"),
-        (site("dialect = 'aipkit'\nnative_history = true"), "sites.shop.native_history", "dialect aipkit has no such"),
-        (site("dialect = 'openai'\nbot_name = 'x'"), "sites.shop.bot_name", "dialect openai has no such"),
+        (
+            site("dialect = 'aipkit'\nnative_history = true"),
+            "sites.shop.native_history",
+            "dialect aipkit has no such",
+        ),
+        (
+            site("dialect = 'openai'\nbot_name = 'x'"),
+            "sites.shop.bot_name",
+            "dialect openai has no such",
+        ),
         (site("per = 5"), "sites.shop.per", "expected together with rate"),
         (site("timeout = '5'"), "sites.shop.timeout", "expected float, got str"),
         (site("connect_timeout = true"), "sites.shop.connect_timeout", "expected float, got bool"),
-        ("[sites.'my shop']\nurl = 'https://a.example'", "sites.my shop", "1 to 64 letters, digits, - and _"),
+        (
+            "[sites.'my shop']\nurl = 'https://a.example'",
+            "sites.my shop",
+            "1 to 64 letters, digits, - and _",
+        ),
         ("[sites.'-x']\nurl = 'https://a.example'", "sites.-x", "1 to 64 letters, digits, - and _"),
-        ("[sites.chatgptt]\nurl = 'https://a.example'", "sites.chatgptt", "belongs to the provider ChatGptt"),
-        ("[sites.a]\nurl = 'https://a.example'\n[sites.A]\nurl = 'https://a.example'", "sites.A", "in another case"),
+        (
+            "[sites.chatgptt]\nurl = 'https://a.example'",
+            "sites.chatgptt",
+            "belongs to the provider ChatGptt",
+        ),
+        (
+            "[sites.a]\nurl = 'https://a.example'\n[sites.A]\nurl = 'https://a.example'",
+            "sites.A",
+            "in another case",
+        ),
         ("[sites.shop\nurl = 5", "", "it is not TOML:"),
         ("a = " + "[" * 20_000, "", "nested too deeply"),
     ],
 )
-def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(text: str, key: str, expected: str) -> None:
+def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(
+    text: str, key: str, expected: str
+) -> None:
     with pytest.raises(ProfileError) as caught:
         parse_profiles(text, FILE)
     error = caught.value
@@ -194,12 +279,15 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_the_largest_size_is_read(tmp_path: Path) -> None:
     file = tmp_path / "tailrace.toml"
-    file.write_text(WHOLE.replace("\n", "\r\n") + "#" * (MAX_FILE_BYTES - len(WHOLE) - WHOLE.count("\n")), newline="")
+    file.write_text(
+        WHOLE.replace("\n", "\r\n") + "#" * (MAX_FILE_BYTES - len(WHOLE) - WHOLE.count("\n")),
+        newline="",
+    )
     assert file.stat().st_size == MAX_FILE_BYTES
     assert [each.name for each in read_profiles(file)] == ["shop", "Gem"]
 
 
-# -- where files are looked for ----------------------------------------------------------------------------------------
+# -- where files are looked for --------------------------------------------------------------------
 
 
 def written(file: Path, url: str = "https://a.example", name: str = "shop") -> Path:
@@ -254,4 +342,6 @@ def test_nothing_is_needed(tmp_path: Path) -> None:
 
 
 def test_the_users_file_is_where_the_system_keeps_settings() -> None:
-    assert user_file() == platformdirs.user_config_path("tailrace", appauthor=False) / "tailrace.toml"
+    assert (
+        user_file() == platformdirs.user_config_path("tailrace", appauthor=False) / "tailrace.toml"
+    )

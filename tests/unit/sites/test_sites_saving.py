@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tailrace.errors import ProfileError
-from tailrace.sites.profiles import MAX_FILE_BYTES, Settings, read_profiles
-from tailrace.sites.saving import file_for_saving, save_profile
+from tailrace.sites._profiles import MAX_FILE_BYTES, Settings, read_profiles
+from tailrace.sites._saving import file_for_saving, save_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,12 @@ def test_everything_a_profile_may_say_is_read_back(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("before", "gap"),
-    [("[sites.a]\nurl = 'http://a'\n", "\n"), ("[sites.a]\nurl = 'http://a'", "\n\n"), ("# x\n", "\n"), ("", "")],
+    [
+        ("[sites.a]\nurl = 'http://a'\n", "\n"),
+        ("[sites.a]\nurl = 'http://a'", "\n\n"),
+        ("# x\n", "\n"),
+        ("", ""),
+    ],
 )
 def test_a_site_is_added_at_the_end(file: Path, before: str, gap: str) -> None:
     file.parent.mkdir()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tailrace.errors import ProfileError, StreamError, TailraceError
-from tailrace.sites.advice import advice_for
-from tailrace.sites.diagnosis import STEPS
-from tailrace.sites.verdicts import Verdict, last_verdict, store_verdict
+from tailrace.sites._advice import advice_for
+from tailrace.sites._diagnosis import STEPS
+from tailrace.sites._verdicts import Verdict, last_verdict, store_verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,9 @@ def test_the_time_is_utcs() -> None:
     assert FAILED.when == "2027-01-15T08:00:00Z"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"site":1,"url":"","failed":null,"at":0}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"{}", b'{"site":1,"url":"","failed":null,"at":0}', b"\xff"]
+)
 def test_a_file_that_is_none_is_no_verdict(tmp_path: Path, content: bytes) -> None:
     store_verdict(FAILED, tmp_path)
     (file,) = (tmp_path / "verdicts").iterdir()
@@ -41,7 +43,9 @@ def test_a_file_that_is_none_is_no_verdict(tmp_path: Path, content: bytes) -> No
     assert last_verdict("Shop", FAILED.url, tmp_path) is None
 
 
-def test_a_folder_that_cannot_be_written_is_a_log_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_written_is_a_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "a-file").touch()
     with caplog.at_level(logging.WARNING, "tailrace"):
         assert not store_verdict(FAILED, tmp_path / "a-file")
@@ -50,4 +54,6 @@ def test_a_folder_that_cannot_be_written_is_a_log_line(tmp_path: Path, caplog: p
 
 def test_every_step_has_its_advice() -> None:
     assert len({advice_for(step, TailraceError("x")) for step in STEPS}) == len(STEPS)
-    assert advice_for("post", ProfileError("f", "k", "p")) != advice_for("post", StreamError("upstream", "x"))
+    assert advice_for("post", ProfileError("f", "k", "p")) != advice_for(
+        "post", StreamError("upstream", "x")
+    )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.errors import ReplyBrokenError
-from tailrace.transport.decoding import ACCEPT_ENCODING, PIECE, decoder_for
+from tailrace.transport._decoding import ACCEPT_ENCODING, PIECE, decoder_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,8 +25,12 @@ def _bare(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def _halves(pack: Callable[[bytes], bytes], between: bytes = b"", after: bytes = b"") -> Callable[[bytes], bytes]:
-    return lambda data: pack(data[: len(data) // 2]) + between + pack(data[len(data) // 2 :]) + after
+def _halves(
+    pack: Callable[[bytes], bytes], between: bytes = b"", after: bytes = b""
+) -> Callable[[bytes], bytes]:
+    return lambda data: (
+        pack(data[: len(data) // 2]) + between + pack(data[len(data) // 2 :]) + after
+    )
 
 
 _SKIPPED = b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"  # RFC 8878, 3.1.2: a frame to be skipped
@@ -40,7 +44,10 @@ CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zstd": ("ZSTD ", zstd.compress),
     "two members": ("gzip", _halves(gzip.compress)),
     "two members and padding": ("gzip", _halves(gzip.compress, after=b"\0\0")),
-    "two thousand empty members": ("gzip", lambda data: gzip.compress(b"") * 2000 + gzip.compress(data)),
+    "two thousand empty members": (
+        "gzip",
+        lambda data: gzip.compress(b"") * 2000 + gzip.compress(data),
+    ),
     "a thousand empty members within": (
         "gzip, br",
         lambda data: brotli.compress(gzip.compress(b"") * 1000 + gzip.compress(data)),
@@ -48,7 +55,10 @@ CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "two frames": ("zstd", _halves(zstd.compress)),
     "two frames and one to skip": ("zstd", _halves(zstd.compress, between=_SKIPPED)),
     "one upon the other": ("gzip, br", lambda data: brotli.compress(gzip.compress(data))),
-    "three deep": ("deflate, identity, zstd, gzip", lambda data: gzip.compress(zstd.compress(zlib.compress(data)))),
+    "three deep": (
+        "deflate, identity, zstd, gzip",
+        lambda data: gzip.compress(zstd.compress(zlib.compress(data))),
+    ),
 }
 
 
@@ -70,7 +80,11 @@ def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("case", CODINGS)
-@given(text=st.binary(max_size=300), times=st.integers(1, 2000), cuts=st.lists(st.integers(0, 10**6), max_size=8))
+@given(
+    text=st.binary(max_size=300),
+    times=st.integers(1, 2000),
+    cuts=st.lists(st.integers(0, 10**6), max_size=8),
+)
 def test_cuts_do_not_matter(case: str, text: bytes, times: int, cuts: list[int]) -> None:
     coding, pack = CODINGS[case]
     text *= times
@@ -94,7 +108,9 @@ def test_nothing_at_all_is_complete(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-@pytest.mark.parametrize("data", [b"<html><body>no, this is plain text</body></html>", b"\xff" * 64])
+@pytest.mark.parametrize(
+    "data", [b"<html><body>no, this is plain text</body></html>", b"\xff" * 64]
+)
 def test_what_makes_no_sense(coding: str, data: bytes) -> None:
     with pytest.raises(ReplyBrokenError):
         _decoded(coding, [data])

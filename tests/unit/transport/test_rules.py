@@ -8,7 +8,7 @@ import os
 import pytest
 
 from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
-from tailrace.transport import rules
+from tailrace.transport import _rules as rules
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,25 @@ def test_a_long_target_is_cut_in_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_challenge"), [("challenge", True), (" Challenge ", True), ("", False), ("none", False)]
+    ("value", "is_challenge"),
+    [("challenge", True), (" Challenge ", True), ("", False), ("none", False)],
 )
 def test_challenges(value: str, is_challenge: bool) -> None:  # noqa: FBT001
     assert rules.is_challenge({"cf-mitigated": value}) is is_challenge
     assert not rules.is_challenge({})
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a:", "a\n", "ü", "Cookie", "HOST", "Content-Length", "transfer-encoding"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a:", "a\n", "ü", "Cookie", "HOST", "Content-Length", "transfer-encoding"]
+)
 def test_names_of_headers_that_are_refused(name: str) -> None:
     with pytest.raises(InvalidRequestError):
         rules.checked_headers({name: "secret"})
 
 
 @pytest.mark.parametrize(
-    "value", ["secret\r\n", "secret\n", "secret\x00", "\x7fsecret", "\udc80secret", b"secret", None, 5]
+    "value",
+    ["secret\r\n", "secret\n", "secret\x00", "\x7fsecret", "\udc80secret", b"secret", None, 5],
 )
 def test_values_of_headers_that_are_refused(value: object) -> None:
     with pytest.raises(InvalidRequestError) as caught:
@@ -150,12 +154,15 @@ def test_values_of_headers_that_are_refused(value: object) -> None:
 
 
 def test_headers_are_merged_whatever_their_case() -> None:
-    merged = rules.merged_headers({"X-A": "1", "x-b": "1"}, rules.checked_headers({"x-A": "2\t", "X-C": "ü"}))
+    merged = rules.merged_headers(
+        {"X-A": "1", "x-b": "1"}, rules.checked_headers({"x-A": "2\t", "X-C": "ü"})
+    )
     assert merged == {"X-A": "2\t", "X-B": "1", "X-C": "ü"}
 
 
 @pytest.mark.parametrize(
-    "cookies", [{"": "x"}, {"a=b": "x"}, {"a": "x;"}, {"a": "x y"}, {"a": "x\n"}, {"a": "ü"}, {"a": 1}]
+    "cookies",
+    [{"": "x"}, {"a=b": "x"}, {"a": "x;"}, {"a": "x y"}, {"a": "x\n"}, {"a": "ü"}, {"a": 1}],
 )
 def test_cookies_that_are_refused(cookies: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError):

@@ -1,0 +1,101 @@
+"""The command line: one file a command, parsing and printing only."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from tailrace import __version__
+from tailrace._cli import exits
+from tailrace.errors import TailraceError
+
+__all__ = ["cli", "main"]
+
+
+class _OnDemand(MutableMapping[str, click.Command]):
+    """Commands that are imported when they are asked for: a run needs one of them, and some bring a
+    server along.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if command is None:
+            command = self[name] = getattr(import_module(f"tailrace._cli.{name}"), name)
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+
+@click.group(
+    commands=_OnDemand(
+        "chat", "decode", "discover", "doctor", "providers", "record", "replica", "serve", "sites"
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=exits.HELP,
+)
+@click.version_option(__version__, prog_name="tailrace")
+def cli() -> None:
+    """Text out of chat streams, and clients for the chat sites nobody else keeps working."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with one of the documented codes."""
+    _prepare_streams()
+    sys.exit(run(arguments))
+
+
+def _prepare_streams() -> None:
+    """Let any bytes be read and any text be written, whatever the locale, and let a closed stdin be
+    an empty one.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. Failures are one line on stderr."""
+    try:
+        code = cli.main(arguments, prog_name="tailrace", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return exits.INTERRUPTED
+    except TailraceError as error:
+        click.echo(f"tailrace: {error}", err=True)
+        return exits.code_of(error)
+    except SystemExit as leaving:
+        # Where the reader of stdout has gone, click and rich leave by themselves, with 1 and
+        # without a word.
+        if leaving.code != 1:
+            raise
+        exits.silence_stdout()
+        return exits.BROKEN_PIPE
+    except OSError as error:
+        exits.silence_stdout()
+        click.echo(f"tailrace: {error.strerror or error}", err=True)
+        return exits.USAGE
+    return code if isinstance(code, int) else exits.OK

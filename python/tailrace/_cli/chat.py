@@ -1,0 +1,160 @@
+"""``tailrace chat``: one question, its answer as it arrives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailrace._cli.loop import run
+from tailrace.errors import TailraceError
+from tailrace.sites import DIALECTS, site
+
+if TYPE_CHECKING:
+    from tailrace._messages import Messages
+    from tailrace._streams.aio import ChatStream
+    from tailrace.providers import ChatProvider
+
+__all__ = ["chat"]
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option(
+    "--provider",
+    default="ChatGptt",
+    show_default=True,
+    help="Who answers: a provider, a site of tailrace.toml, or the URL of a page.",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    help="What a URL speaks; WordPress unless given.",
+)
+@click.option("--model", default="", help="Model name; the provider's default unless given.")
+@click.option("--system", help="A system message in front of the prompt.")
+@click.option(
+    "--url", help="Another deployment of the provider's software: the page that shows the bot."
+)
+@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
+@click.option(
+    "--timeout",
+    type=float,
+    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
+)
+@click.option(
+    "--replica",
+    is_flag=True,
+    help="Ask a replica of the site, started on this machine for this call.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line: deltas, then how it ended."
+)
+def chat(  # one parameter an option
+    prompt: str | None,
+    provider: str,
+    dialect: str | None,
+    model: str,
+    system: str | None,
+    url: str | None,
+    proxy: str | None,
+    timeout: float | None,
+    replica: bool,
+    as_json: bool,
+) -> None:
+    """Send PROMPT and print the answer as it arrives.
+
+    Without PROMPT, or with "-", it is read from stdin.
+    """
+    if replica and url is not None:
+        raise click.UsageError("--replica has a URL of its own: leave out --url")
+    asked = site(provider, dialect=dialect)
+    messages = [{"role": "user", "content": _text(prompt)}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    given = {"url": url, "proxy": proxy, "timeout": timeout}
+    options = {name: value for name, value in given.items() if value is not None}
+    run(_chat(asked, model, messages, options, replica=replica, as_json=as_json))
+
+
+def _text(prompt: str | None) -> str:
+    text = _stdin_text() if prompt is None or prompt == "-" else prompt
+    if not text.strip():
+        raise click.UsageError("there is no prompt: give one, or pipe one in")
+    return text
+
+
+def _stdin_text() -> str:
+    if sys.stdin.isatty():
+        click.echo("Reading the prompt from the terminal; end it with Ctrl-D.", err=True)
+    return sys.stdin.read().strip()
+
+
+async def _chat(
+    provider: type[ChatProvider],
+    model: str,
+    messages: Messages,
+    options: dict[str, Any],
+    *,
+    replica: bool,
+    as_json: bool,
+) -> None:
+    async with AsyncExitStack() as stack:
+        if replica:
+            from tailrace.replica import Replica  # noqa: PLC0415 - a server, needed for this option only
+
+            sites = await stack.enter_async_context(Replica())
+            options["url"] = sites.url(provider.dialect) + _CHATS.get(provider.dialect, "")
+        stream = await stack.enter_async_context(
+            provider.create_async_generator(model, messages, **options)
+        )
+        await (_print_json(stream) if as_json else _print_text(stream))
+
+
+async def _print_text(stream: ChatStream) -> None:
+    last = "\n"
+    try:
+        async for text in stream:
+            click.echo(text, nl=False)
+            last = text
+    finally:
+        if not last.endswith("\n"):
+            click.echo()
+
+
+async def _print_json(stream: ChatStream) -> None:
+    """One line a delta, then one that says how it ended; a failure is on it, and is raised as well."""
+    failure: TailraceError | None = None
+    try:
+        async for text in stream:
+            click.echo(json.dumps({"delta": text}))
+    except TailraceError as error:
+        failure = error
+    usage = stream.usage
+    click.echo(
+        json.dumps(
+            {
+                "end": stream.end,
+                "finish_reason": stream.finish_reason,
+                "usage": usage
+                and {
+                    "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens,
+                    "total_tokens": usage.total_tokens,
+                },
+                "ids": stream.ids,
+                "error": failure and {"type": type(failure).__name__, "message": str(failure)},
+            }
+        )
+    )
+    if failure is not None:
+        raise failure
+
+
+_CHATS = {
+    "aipkit": "/chat-inline/",
+    "openai": "/v1",
+}  # where a site's chat is, if it is not its first page

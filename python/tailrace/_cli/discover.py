@@ -1,0 +1,91 @@
+"""``tailrace discover``: what a page shows, and a profile made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tailrace._cli import exits
+from tailrace._cli.loop import run
+from tailrace._cli.printable import printable
+from tailrace.sites import DIALECTS
+from tailrace.sites import discover as discover_page
+from tailrace.sites._saving import file_for_saving, save_profile
+
+if TYPE_CHECKING:
+    from tailrace.sites import Bot, Discovery
+
+__all__ = ["discover"]
+
+
+@click.command()
+@click.argument("url")
+@click.option("--save", metavar="NAME", help="Write a profile of this name into tailrace.toml.")
+@click.option("--force", is_flag=True, help="Let --save replace a profile of the same name.")
+@click.option(
+    "--bot", metavar="ID", help="The bot that --save writes down; the page's first unless given."
+)
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    help="What the site speaks, where its page does not tell.",
+)
+@click.option("--proxy", help="URL of an http, https or socks5 proxy.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="Seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
+def discover(
+    url: str,
+    save: str | None,
+    force: bool,
+    bot: str | None,
+    dialect: str | None,
+    proxy: str | None,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Fetch the page at URL once and say which chats it shows, of which software, and what is
+    missing.
+    """
+    if save is None and (force or bot is not None):
+        raise click.UsageError("--force and --bot say what --save writes: give it, too")
+    found = run(discover_page(url, proxy=proxy, timeout=timeout))
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))
+    if save is not None:
+        file = file_for_saving()
+        save_profile(save, found.settings(dialect=dialect, bot=bot), file, force=force)
+        click.echo(f"{save} is written to {file}.", err=True)
+    return exits.OK if found.usable or (save is not None and dialect is not None) else exits.SITE
+
+
+def _text(found: Discovery) -> str:
+    facts = {
+        "page": f"{found.url} ({found.status})",
+        "title": found.title,
+        "dialect": found.dialect,
+        "version": found.version,
+        "release": found.release,
+        "endpoint": found.endpoint,
+    }
+    lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
+    lines += [f"{'bot':<9} {_bot(bot)}" for bot in found.bots]
+    lines += [f"{'problem':<9} {problem}" for problem in found.problems]
+    return "\n".join(map(printable, lines))
+
+
+def _bot(bot: Bot) -> str:
+    streams = {True: "streams", False: "answers whole", None: "does not say whether it streams"}[
+        bot.streams
+    ]
+    words = [bot.bot_id, f'"{bot.name}"' if bot.name else "", bot.kind, bot.placement, streams]
+    words += ["Assistants"] if bot.assistant else []
+    words += [f"without {name}" for name in bot.missing]
+    return ", ".join(word for word in words if word)

@@ -1,0 +1,95 @@
+"""``tailrace doctor``: a site tested step by step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tailrace._cli import exits
+from tailrace._cli.loop import run
+from tailrace._cli.printable import printable
+from tailrace.sites import DIALECTS, site
+from tailrace.sites import doctor as examine
+
+if TYPE_CHECKING:
+    from tailrace.sites import Diagnosis, Step
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.argument("name", metavar="SITE")
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    help="What a URL speaks; WordPress unless given.",
+)
+@click.option(
+    "--no-post", is_flag=True, help="Stop before the message: nothing is asked of the site's model."
+)
+@click.option("--model", default="", help="Model name; the site's default unless given.")
+@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="Seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
+def doctor(
+    name: str,
+    dialect: str | None,
+    no_post: bool,
+    model: str,
+    proxy: str | None,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Test SITE (a provider, a site of tailrace.toml, or a URL) step by step, and say what to do
+    where it fails.
+
+    One short real message is sent, and counts against the site's quota; --no-post leaves it out.
+    """
+    provider = site(name, dialect=dialect)
+    if not no_post and not as_json:
+        asked = provider.__name__
+        click.echo(
+            f"If all goes well, {asked} is sent one short message; --no-post leaves it out.",
+            err=True,
+        )
+    work = examine(
+        provider,
+        post=not no_post,
+        model=model,
+        proxy=proxy,
+        timeout=timeout,
+        on_step=None if as_json else _print,
+    )
+    found = run(work)
+    if as_json:
+        click.echo(json.dumps(_row(found), indent=2))
+    return exits.OK if found.error is None else exits.code_of(found.error)
+
+
+def _print(step: Step) -> None:
+    seconds = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
+    click.echo(f"{step.name:<12}{step.verdict:<8}{seconds:>10}  {printable(step.detail)}")
+    if step.advice is not None:
+        click.echo(f"{'':<12}what to do: {step.advice}")
+
+
+def _row(found: Diagnosis) -> dict[str, object]:
+    return {
+        "site": found.site,
+        "url": found.url,
+        "dialect": found.dialect,
+        "at": found.at,
+        "answered": found.answered,
+        "failed": found.failed and found.failed.name,
+        "error": found.error and {"type": type(found.error).__name__, "message": str(found.error)},
+        "steps": [asdict(step) for step in found.steps],
+    }

@@ -1,0 +1,56 @@
+"""What the exit codes mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tailrace import errors
+
+__all__ = [
+    "BROKEN_PIPE",
+    "HELP",
+    "INTERRUPTED",
+    "NETWORK",
+    "OK",
+    "SERVER",
+    "SITE",
+    "USAGE",
+    "code_of",
+    "silence_stdout",
+]
+
+OK = 0
+USAGE = 2
+SITE = 3
+NETWORK = 4
+SERVER = 5
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+HELP = (
+    "Exit codes: 0 an answer came whole; 2 wrong usage, or a file that cannot be read or written; 3 the site answered, "
+    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 5 the gateway's workers died again "
+    "and again; 130 interrupted; 141 the reader of the output went away. The replica and the gateway end with 0."
+)
+
+_USAGE_ERRORS = (
+    errors.InvalidRequestError,
+    errors.MissingRequirementsError,
+    errors.ProviderNotFoundError,
+)
+_NETWORK_ERRORS = (errors.NetworkError, errors.TimeoutError)
+
+
+def code_of(error: errors.TailraceError) -> int:
+    """The exit code of a failure."""
+    if isinstance(error, _USAGE_ERRORS):
+        return USAGE
+    return NETWORK if isinstance(error, _NETWORK_ERRORS) else SITE
+
+
+def silence_stdout() -> None:
+    """After a failed write: give the interpreter somewhere to flush to, so that it leaves without a
+    complaint.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,175 @@
+"""``tailrace replica``: the sites, answered on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from tailrace._cli.loop import run
+from tailrace.recording import read_recording
+from tailrace.replica import FAULTS, Replay, Replica
+
+if TYPE_CHECKING:
+    from tailrace.replica import SiteInfo
+
+__all__ = ["replica"]
+
+UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8800,
+    show_default=True,
+    help="The first of the sites' ports; 0 takes free ones.",
+)
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0),
+    default=0.03,
+    show_default=True,
+    help="Seconds between two frames of an answer.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help=f"Take the answers from this OpenAI-compatible server; its key is read from {UPSTREAM_KEY}.",
+)
+@click.option(
+    "--upstream-model",
+    metavar="NAME",
+    help="The upstream's model; the first that it lists if left out.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[:ARG]",
+    help="Something that goes wrong from the start, at every site that can have it; may be repeated.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False),
+    help='Answer with a recording of "tailrace record" instead.',
+)
+@click.option(
+    "--replay-pace",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="With --replay: how its waits are stretched; 1 as recorded, 0 none.",
+)
+def replica(
+    host: str,
+    port: int,
+    pace: float,
+    upstream: str | None,
+    upstream_model: str | None,
+    faults: tuple[str, ...],
+    replay: str | None,
+    replay_pace: float,
+) -> None:
+    """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider
+    at them.
+
+    Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault
+    can ask for.
+    """
+    if replay is not None:
+        _check_alone(upstream, upstream_model, faults)
+        with suppress(KeyboardInterrupt):
+            run(
+                _replay(
+                    Replay(read_recording(replay), host=host, port=port, pace=replay_pace),
+                    host,
+                    port,
+                )
+            )
+        return
+    sites = Replica(
+        host=host,
+        port=port,
+        pace=pace,
+        upstream=upstream,
+        upstream_key=os.environ.get(UPSTREAM_KEY),
+        upstream_model=upstream_model,
+        faults=faults,
+    )
+    # Ctrl-C is how it is meant to end: no failure.
+    with suppress(KeyboardInterrupt):
+        run(_serve(sites, host, port))
+
+
+def _check_alone(*others: object) -> None:
+    if any(others):
+        raise click.UsageError(
+            "--replay answers with what was recorded: leave out --fault and --upstream"
+        )
+
+
+async def _replay(replay: Replay, host: str, port: int) -> None:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(replay)
+        except OSError as error:
+            raise click.UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}"
+            ) from None
+        click.echo(f"{replay.provider or 'a call'}  {replay.url}")
+        for each in replay.paths:
+            click.echo(f"answers {each}")
+        click.echo("Ctrl-C ends it.")
+        await asyncio.Event().wait()
+
+
+async def _serve(replica_: Replica, host: str, port: int) -> None:
+    async with AsyncExitStack() as stack:
+        try:
+            sites = await stack.enter_async_context(replica_)
+        except OSError as error:
+            raise click.UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}"
+            ) from None
+        for site in sites.sites:
+            _print_site(site)
+        _print_faults(sites.sites[0].url)
+        click.echo("Ctrl-C ends it.")
+        await asyncio.Event().wait()
+
+
+def _print_site(site: SiteInfo) -> None:
+    pages = ((page.url, page.shows) for page in site.pages)
+    markers = ((marker.text, marker.shows) for marker in site.markers)
+    _print(f"{site.name}  {site.url}", site.shows, "page or word in a message", [*pages, *markers])
+
+
+def _print_faults(url: str) -> None:
+    about = "With --fault for all visitors; with /~fault/NAME in front of a page's path for those of that URL."
+    _print(
+        "faults",
+        f"{about} More: {url}/~replica",
+        "fault",
+        [(kind.text, kind.shows) for kind in FAULTS],
+    )
+
+
+def _print(title: str, about: str, first: str, rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
+    console.print(Text(title, style="bold"))
+    console.print(Text(about))
+    table = Table(first, "what it shows", show_edge=False, pad_edge=False)
+    for what, shows in rows:
+        table.add_row(Text(what), Text(shows))
+    console.print(table)
+    console.print()

@@ -1,0 +1,314 @@
+"""``tailrace serve``: the gateway, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import AsyncExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailrace._cli import exits
+from tailrace._cli.loop import run
+from tailrace.errors import InvalidRequestError, MissingRequirementsError
+from tailrace.sites import DIALECTS, site
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from tailrace.gateway._models import Catalogue
+    from tailrace.gateway._settings import Settings
+    from tailrace.replica import Replica
+
+__all__ = ["serve"]
+
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+# Of each site of the replica: its dialect, its page or what follows its origin, and the models it
+# is known by.
+_DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
+    "ai-power": ("ai-power", "stream", "", []),
+    "aipkit": ("aipkit", "inline", "", []),
+    "geminiprochat": ("geminiprochat", None, "", []),
+    "chatgpt-demo": ("chatgpt-demo", None, "", []),
+    "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),
+}
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen; elsewhere than here takes a key.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8780,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='Who may ask: a file with one "name:key" a line. More are read from TAILRACE_KEYS.',
+)
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="NAME",
+    help="Serve this provider or site of tailrace.toml; may be repeated. All of them unless given.",
+)
+@click.option(
+    "--replica",
+    "with_replica",
+    is_flag=True,
+    help="Serve sites on loopback, started for it: a demo.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes on the port.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Seconds streams get to end.",
+)
+@click.option(
+    "--allowed-host",
+    multiple=True,
+    metavar="NAME",
+    help="A name it is reached by, beside its address.",
+)
+@click.option(
+    "--cors-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin ask from a browser.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a minute, of each key and worker.",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key and worker."
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    help="Of each worker.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=4 * 2**20,
+    show_default=True,
+    help="Bytes, decompressed.",
+)
+@click.option(
+    "--header-timeout",
+    type=_SECONDS,
+    default=10,
+    show_default=True,
+    help="Seconds for a request's head.",
+)
+@click.option(
+    "--body-timeout", type=_SECONDS, default=30, show_default=True, help="Seconds for its body."
+)
+@click.option(
+    "--idle-timeout",
+    type=_SECONDS,
+    default=75,
+    show_default=True,
+    help="Seconds between two requests.",
+)
+@click.option(
+    "--send-timeout",
+    type=_SECONDS,
+    default=60,
+    show_default=True,
+    help="Seconds a client may take nothing.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="On stderr: text for what goes wrong, json for a line of each request, too.",
+)
+def serve(
+    sites: tuple[str, ...],
+    *,
+    keys_file: Path | None,
+    with_replica: bool,
+    allowed_host: tuple[str, ...],
+    cors_origin: tuple[str, ...],
+    max_body: int,
+    **others: Any,
+) -> int:
+    """Serve the providers and the sites of tailrace.toml to any OpenAI client, until Ctrl-C or
+    SIGTERM.
+
+    Streams then get the grace time to finish; a second Ctrl-C ends it.
+    """
+    if with_replica and (sites or others["workers"] > 1):
+        raise click.UsageError(
+            "--replica is a demo of its own sites, in one process: leave out --site and --workers"
+        )
+    logs, server = _gateway("_logs"), _gateway("_server")
+    logs.begin_logging(others["log_format"])
+    settings = _settings(
+        keys_file,
+        allowed_hosts=allowed_host,
+        cors_origins=cors_origin,
+        max_body_bytes=max_body,
+        **others,
+    )
+    warning = server.raise_descriptor_limit(settings)
+    if warning is not None:
+        click.echo(f"tailrace: {warning}", err=True)
+    catalogue = None if with_replica else _catalogue(sites)
+    try:
+        sockets = server.open_sockets(settings.host, settings.port)
+    except OSError as error:
+        raise click.UsageError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
+        ) from None
+    if catalogue is None:
+        run(_serve_replica(settings, sockets))
+    elif settings.workers == 1:
+        run(_serve(settings, catalogue, sockets))
+    else:
+        return _serve_with_workers(settings, catalogue, sockets)
+    return exits.OK
+
+
+def _gateway(module: str) -> Any:
+    """A module of the gateway, which needs what its extra installs."""
+    try:
+        return import_module(f"tailrace.gateway.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tailrace"):
+            raise
+        raise MissingRequirementsError(
+            f'serving needs {error.name}, which is not installed: pip install "tailrace[gateway]"'
+        ) from None
+
+
+def _settings(keys_file: Path | None, **options: Any) -> Settings:
+    from tailrace.gateway._door.keys import check_secrecy, keys_of_environment, read_keys  # noqa: PLC0415 - for this command
+    from tailrace.gateway._settings import Settings  # noqa: PLC0415
+
+    keys = keys_of_environment(os.environ)
+    if keys_file is not None:
+        keys += read_keys(keys_file)
+        warning = check_secrecy(keys_file)
+        if warning is not None:
+            click.echo(f"tailrace: {warning}", err=True)
+    return Settings(keys=tuple(keys), **options)
+
+
+def _catalogue(names: tuple[str, ...]) -> Catalogue:
+    from tailrace.gateway._models import Catalogue  # noqa: PLC0415
+
+    created = int(time.time())
+    if not names:
+        return Catalogue.load(created=created)
+    if any("/" in name for name in names):
+        raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
+    return Catalogue([site(name) for name in names], created=created)
+
+
+async def _serve(
+    settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]
+) -> None:
+    server = _gateway("_server")
+    gateway = server.Gateway(settings, catalogue)
+    await server.serve_until_told(
+        gateway, sockets, started=lambda: _introduce(settings, catalogue, sockets)
+    )
+
+
+def _serve_with_workers(
+    settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]
+) -> int:
+    server, logs, workers = _gateway("_server"), _gateway("_logs"), _gateway("_workers")
+    board = _gateway("_figures.shared").Board(settings.workers)
+
+    async def work(number: int, parent: int) -> None:
+        gateway = server.Gateway(settings, catalogue, place=server.Place(board, number))
+        await server.serve_until_told(
+            gateway, sockets, signals=server.WORKER_SIGNALS, parent=parent
+        )
+
+    def begin(number: int, parent: int) -> None:
+        logs.begin_logging(settings.log_format, number)
+        run(work(number, parent))
+
+    supervisor = workers.Supervisor(settings.workers, begin, sockets, settings.grace)
+    alive = supervisor.run(lambda: _introduce(settings, catalogue, sockets))
+    return exits.OK if alive else exits.SERVER
+
+
+async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    from tailrace.gateway._models import Catalogue  # noqa: PLC0415
+    from tailrace.replica import Replica  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(Replica(pace=0.03))
+        await _serve(settings, Catalogue(_demo_sites(replica), created=int(time.time())), sockets)
+
+
+def _demo_sites(replica: Replica) -> list[Any]:
+    """The replica's sites as classes with short names."""
+    sites = []
+    for name, (dialect, page, path, models) in _DEMO.items():
+        url = replica.url(name) + path if page is None else replica.page(name, page)
+        attributes = {
+            "url": url,
+            "dialect": dialect,
+            "models": models,
+            "default_model": next(iter(models), ""),
+        }
+        sites.append(
+            type(name, (DIALECTS[dialect].provider(),), {**attributes, "__module__": __name__})
+        )
+    return sites
+
+
+def _introduce(settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]) -> None:
+    """Say where it is and how to use it."""
+    urls = _gateway("_server").base_urls(sockets)
+    example = next((model.id for model in catalogue.models), "SITE/MODEL")
+    key = "YOUR KEY" if settings.keys else "unused"
+    for url in urls:
+        click.echo(f"base URL  {url}/v1")
+    click.echo(f"page      {urls[0]}/")
+    count = len(catalogue.sites)
+    click.echo(f"models    {len(catalogue.models)} at {count} {'site' if count == 1 else 'sites'}")
+    click.echo(
+        f"keys      {', '.join(each.name for each in settings.keys) or 'none: this machine alone may ask'}"
+    )
+    click.echo("\nfrom openai import OpenAI")
+    click.echo(f'client = OpenAI(base_url="{urls[0]}/v1", api_key="{key}")')
+    click.echo(f"curl -N {urls[0]}/v1/chat/completions -H 'Content-Type: application/json' \\")
+    if settings.keys:
+        click.echo('  -H "Authorization: Bearer $KEY" \\')
+    asked = f'{{"model": "{example}", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+    click.echo(f"  -d '{asked}'")
+    click.echo("\nCtrl-C ends it.")

@@ -1,0 +1,76 @@
+"""``tailrace sites``: the sites that profiles describe."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailrace.sites import last_verdict
+from tailrace.sites._profiles import load_profiles, profile_files, user_file
+
+if TYPE_CHECKING:
+    from tailrace.sites import Profile
+
+__all__ = ["sites"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+def sites(as_json: bool) -> None:
+    """List the sites of tailrace.toml: the project's, the user's, or the file TAILRACE_CONFIG
+    names.
+
+    A site's name stands wherever a provider's name does, and so does a bare URL.
+    """
+    files = profile_files()
+    rows = [_row(profile) for profile in load_profiles(files).values()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(f"No site is described in {files[0] if files else user_file()}.", err=True)
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
+    from rich.table import Column, Table  # noqa: PLC0415
+
+    fold = [Column(name, overflow="fold") for name in ("site", "dialect", "models", "needs")]
+    table = Table(*fold, show_lines=True)
+    for row in rows:
+        table.add_row(*_cells(row))
+    console = Console(markup=False, highlight=False)
+    console.print(table)
+    for file in files:
+        console.print(str(file), soft_wrap=True)
+
+
+def _row(profile: Profile) -> dict[str, Any]:
+    settings = profile.settings
+    verdict = last_verdict(profile.name, settings.url)
+    return {
+        "name": profile.name,
+        "url": settings.url,
+        "dialect": settings.dialect,
+        "endpoint": settings.endpoint,
+        "bot": settings.bot,
+        "models": settings.models,
+        "default_model": settings.default_model,
+        "aliases": settings.aliases,
+        "variables": {variable: variable in os.environ for variable in settings.variables()},
+        "doctor": verdict and {"failed": verdict.failed, "at": verdict.when},
+        "file": str(profile.file),
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['name']}\n{row['url'].removeprefix('https://')}",
+        row["dialect"] + (f"\nbot {row['bot']}" if row["bot"] else ""),
+        "\n".join(row["models"]) or row["default_model"] or "",
+        "\n".join(
+            f"{name} ({'set' if is_set else 'not set'})"
+            for name, is_set in row["variables"].items()
+        ),
+    )

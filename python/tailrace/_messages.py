@@ -1,0 +1,135 @@
+"""A caller's messages in, turns or one prompt out.
+
+Parsed once, here; past this module every text can be encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tailrace.errors import InvalidRequestError
+
+__all__ = [
+    "SYSTEM_ROLES",
+    "Message",
+    "Messages",
+    "Turn",
+    "browser_text",
+    "format_prompt",
+    "parse_messages",
+]
+
+Message = dict[str, Any]
+"""One message as OpenAI's clients write it:
+
+``{"role": …, "content": str | list of parts | None}``.
+"""
+
+Messages = list[Message]
+"""A list alias that can be called like a constructor, as code written for gpt4free does."""
+
+
+SYSTEM_ROLES = ("system", "developer")
+"""Roles that instruct rather than speak; the second is OpenAI's newer name for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message, read:
+
+    `text` with its parts joined, and nothing that cannot be encoded in it or in `role`.
+    """
+
+    role: str
+    text: str
+
+
+def parse_messages(messages: object) -> list[Turn]:
+    """Read a caller's messages; InvalidRequestError names the first one that cannot be sent."""
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+        raise InvalidRequestError(
+            f"messages must be a list of messages, not {type(messages).__name__}"
+        )
+    if not messages:
+        raise InvalidRequestError("the message list is empty: give at least one message")
+    return [_turn(position, message) for position, message in enumerate(messages)]
+
+
+def _turn(position: int, message: object) -> Turn:
+    if not isinstance(message, Mapping):
+        raise InvalidRequestError(
+            f"message {position} must be a mapping, not {type(message).__name__}"
+        )
+    role = message.get("role")
+    if not isinstance(role, str) or not role:
+        raise InvalidRequestError(
+            f"message {position} has no role: 'system', 'user' or 'assistant' is expected"
+        )
+    if "content" not in message:
+        raise InvalidRequestError(f"message {position} has no content")
+    return Turn(browser_text(role), browser_text(_content(position, message["content"])))
+
+
+def _content(position: int, content: object) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        text = content.get("text")
+        return text if isinstance(text, str) else ""
+    if isinstance(content, Sequence) and not isinstance(content, bytes):
+        return "".join(_content(position, part) for part in content)
+    kind = type(content).__name__
+    raise InvalidRequestError(
+        f"the content of message {position} must be text or a list of parts, not {kind}"
+    )
+
+
+def browser_text(text: str) -> str:
+    """The text as a browser would send it: surrogate pairs join, each lone surrogate is one U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def format_prompt(
+    messages: Messages,
+    add_special_tokens: bool = False,  # noqa: FBT001, FBT002 - gpt4free's signature
+    do_continue: bool = False,  # noqa: FBT001, FBT002
+    include_system: bool = True,  # noqa: FBT001, FBT002
+) -> str:
+    """One prompt of a whole conversation, as gpt4free's providers send it.
+
+    A single message is its content alone, unless `add_special_tokens`. Otherwise one ``Role:
+    content`` line a message (blank ones skipped) and a last line ``Assistant:``, which
+    `do_continue` leaves out. Raises InvalidRequestError.
+    """
+    return turns_prompt(
+        parse_messages(messages),
+        add_special_tokens=add_special_tokens,
+        do_continue=do_continue,
+        include_system=include_system,
+    )
+
+
+def turns_prompt(
+    turns: Sequence[Turn],
+    *,
+    add_special_tokens: bool = False,
+    do_continue: bool = False,
+    include_system: bool = True,
+) -> str:
+    """`format_prompt` for messages that are already read."""
+    if len(turns) == 1 and not add_special_tokens:
+        return turns[0].text
+    lines = [
+        f"{turn.role.capitalize()}: {turn.text}"
+        for turn in turns
+        if turn.text.strip() and (include_system or turn.role not in SYSTEM_ROLES)
+    ]
+    if not do_continue:
+        lines.append("Assistant:")
+    return "\n".join(lines)

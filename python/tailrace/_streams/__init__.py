@@ -1,0 +1,1 @@
+"""A reply read as it arrives: bytes in, deltas out, and an outcome at the end."""

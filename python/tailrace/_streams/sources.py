@@ -1,0 +1,148 @@
+"""Whatever has a reply's bytes: responses of HTTP libraries, files, iterables. Of each there is a
+`Reader`.
+
+A source is known by what it can do, so no HTTP library is imported here. What a reader gives has
+been unpacked where the source's library unpacks, and no read waits for more than there is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncIterable, Collection, Iterable
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailrace._headers import header_of
+from tailrace._streams.readers import AsyncReader, BlockingReader, MemoryReader
+from tailrace.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tailrace._streams.readers import Reader
+
+__all__ = ["reader_of"]
+
+_ASKED_FOR = 2**16  # bytes a read of a file: Python makes room for all of them
+
+
+def reader_of(source: Any) -> Reader:
+    """Make the reader of a source; InvalidRequestError for what is none.
+
+    Nothing is read or opened yet.
+    """
+    if isinstance(source, str | os.PathLike):
+        return BlockingReader(_chunks_at(_checked_path(source)), source)
+    if hasattr(source, "iter_bytes"):
+        return _reader_of_httpx(source)
+    if hasattr(source, "iter_content") and hasattr(source, "raw"):
+        return BlockingReader(_chunks_of_requests(source), source)
+    body: Any = source if hasattr(source, "iter_any") else getattr(source, "content", None)
+    if hasattr(body, "iter_any"):  # aiohttp's, which gives lines when it is iterated over
+        return AsyncReader(body.iter_any(), source)
+    return _reader_of_file(source) if hasattr(source, "read") else _reader_of_iterable(source)
+
+
+def _reader_of_httpx(source: Any) -> Reader:
+    """The responses of httpx and httpx2, one class for both kinds of client, and those of the
+    openai package, two.
+    """
+    stream = getattr(source, "stream", None)
+    if (
+        hasattr(source, "aiter_bytes")
+        and hasattr(stream, "__aiter__")
+        and not hasattr(stream, "__iter__")
+    ):
+        return AsyncReader(source.aiter_bytes(), source)
+    chunks = source.iter_bytes()
+    return (
+        AsyncReader(aiter(chunks), source)
+        if hasattr(chunks, "__aiter__")
+        else BlockingReader(chunks, source)
+    )
+
+
+def _reader_of_iterable(source: object) -> Reader:
+    if isinstance(source, AsyncIterable):
+        return AsyncReader(aiter(source), source)
+    if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
+        kind = MemoryReader if isinstance(source, Collection) else BlockingReader
+        return kind(iter(source), source)
+    what = "give a response, a binary file, a path or an iterable of bytes"
+    raise InvalidRequestError(f"cannot read a reply from {type(source).__name__}: {what}")
+
+
+def _chunks_of_requests(response: Any) -> Iterator[bytes]:
+    """Its own `iter_content` waits until a chunk is full or, without a size, for the end of what is
+    not chunked.
+    """
+    if getattr(response.raw, "closed", True) or not hasattr(response.raw, "read1"):
+        yield from response.iter_content(
+            _ASKED_FOR
+        )  # it has been read, or urllib3 is too old for this
+    else:
+        yield from _chunks_of_file(response.raw)
+
+
+def _reader_of_file(file: Any) -> Reader:
+    if isinstance(file, io.TextIOBase):
+        raise InvalidRequestError("the file gives text: open it in binary mode")
+    for read in (getattr(file, "read1", None), file.read):
+        if iscoroutinefunction(read):
+            return AsyncReader(_chunks_of_async_file(read), file)
+    if isinstance(file, io.BytesIO):
+        return MemoryReader(_chunks_of_file(file), file)
+    if _is_of_urllib3(file) and file.closed:
+        return MemoryReader(iter([file.data]), file)  # it has been read
+    coding = header_of(file, "Content-Encoding")
+    if coding not in (None, "identity") and not _is_of_urllib3(file):
+        raise InvalidRequestError(
+            f"the response is packed ({coding}) and its library does not unpack it"
+        )
+    return BlockingReader(_chunks_of_file(file), file)
+
+
+def _is_of_urllib3(file: object) -> bool:
+    return hasattr(file, "drain_conn")
+
+
+def _chunks_of_file(file: Any) -> Iterator[bytes]:
+    """`read1` gives what is there; `read`, of files without it, fills what was asked for unless
+    they are raw.
+    """
+    read = getattr(file, "read1", None) or file.read
+    options = {"decode_content": True} if _is_of_urllib3(file) else {}
+    while (chunk := read(_ASKED_FOR, **options)) != b"":
+        yield chunk
+    missing = getattr(
+        file, "length", None
+    )  # http.client's, which says nothing when a body ends too early
+    if isinstance(missing, int) and missing > 0:
+        raise EOFError(f"{missing} bytes are missing")
+
+
+async def _chunks_of_async_file(read: Any) -> AsyncIterator[bytes]:
+    while (chunk := await read(_ASKED_FOR)) != b"":
+        yield chunk
+
+
+def _checked_path(given: str | os.PathLike[Any]) -> Path:
+    path = os.fsdecode(given)
+    if not path or "\0" in path or "\n" in path:
+        raise InvalidRequestError(
+            "a str is the path of a file, and this is none: give a reply's bytes in a list"
+        )
+    return Path(path)
+
+
+def _chunks_at(path: Path) -> Iterator[bytes]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidRequestError(
+            f"cannot open the file {str(path)!r}: {error.strerror}"
+        ) from error
+    with file:
+        yield from _chunks_of_file(file)

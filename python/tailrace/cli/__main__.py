@@ -1,5 +1,0 @@
-"""``python -m tailrace.cli`` is ``tailrace``."""
-
-from tailrace.cli import main
-
-main()

@@ -1,0 +1,183 @@
+"""A decoder that is a Python callable, and what comes of asking it once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tailrace.conformance._rulebook import Kind
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Chunks",
+    "Event",
+    "EventDecode",
+    "TextDecode",
+    "WrongAnswerError",
+    "calling",
+    "shaped",
+]
+
+Event = tuple[Any, ...]
+"""``(event, data, id)`` or ``(event, data, id, retry)``: type, data, last event id in force, the
+block's own retry in ms or None. What a decoder does not claim may be None."""
+
+MORE = 16
+"""So many items beyond the number of bytes are believed; then a decoder is taken for one that never
+ends.
+"""
+
+
+_Item = TypeVar("_Item")
+Found = (
+    Iterable[_Item]
+    | AsyncIterable[_Item]
+    | Awaitable[Iterable[_Item]]
+    | Awaitable[AsyncIterable[_Item]]
+)
+"""What a decoder may return."""
+
+
+class EventDecode(Protocol):
+    """A decoder of event streams; `max_event_bytes` is given to those that claim limits, in the
+    cases about them.
+    """
+
+    def __call__(self, chunks: Chunks, /) -> Found[Event]:
+        """The events that the reads hold, as they come; an exception where the stream fails."""
+
+
+class TextDecode(Protocol):
+    """A decoder of chat replies; `max_event_bytes` is given to those that claim limits, in the
+    cases about them.
+    """
+
+    def __call__(self, chunks: Chunks, /) -> Found[str]:
+        """The pieces of text that the reads hold, as they come; an exception where the reply fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one split: items up to its end or its failure; or `lost`, why there is no answer
+    at all.
+    """
+
+    items: tuple[Any, ...] = ()
+    failure: str | None = None
+    lost: str | None = None
+
+
+Ask = Callable[[Sequence[bytes], int | None], Answer]
+"""The reads and `max_event_bytes`, if any; the answer."""
+
+
+class WrongAnswerError(TypeError):
+    """A decoder gave what is no event and no text."""
+
+
+class Chunks:
+    """The reads of one reply, to be iterated over with or without `async`."""
+
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            await asyncio.sleep(0)
+            yield chunk
+
+
+@contextmanager
+def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
+    """Ask a callable, in this process; RuntimeError within a running event loop, where async ones
+    cannot be asked.
+    """
+    if _within_a_loop():
+        raise RuntimeError("decoders are asked from outside of a running event loop")
+    with asyncio.Runner() as runner:
+
+        def ask(chunks: Sequence[bytes], max_event_bytes: int | None = None) -> Answer:
+            options = {} if max_event_bytes is None else {"max_event_bytes": max_event_bytes}
+            items: list[Any] = []
+            keep = _keeper(kind, items, sum(map(len, chunks)) + MORE)
+            try:
+                found = decode(Chunks(chunks), **options)
+                if inspect.isawaitable(found) or isinstance(found, AsyncIterable):
+                    runner.run(_keep_later(found, keep))
+                else:
+                    _keep(found, keep)
+            except WrongAnswerError as wrong:
+                return Answer(lost=str(wrong))
+            except Exception as failure:  # noqa: BLE001 - whatever it raises is how it fails
+                return Answer(tuple(items), f"{type(failure).__name__}: {failure}")
+            return Answer(tuple(items))
+
+        yield ask
+
+
+def _within_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _keeper(kind: Kind, items: list[Any], enough: int) -> Callable[[Any], None]:
+    def keep(item: Any) -> None:
+        items.append(shaped(item, kind))
+        if len(items) > enough:
+            raise WrongAnswerError(f"more than {enough} items of {enough - MORE} bytes")
+
+    return keep
+
+
+async def _keep_later(found: Any, keep: Callable[[Any], None]) -> None:
+    if inspect.isawaitable(found):
+        found = await found
+    if isinstance(found, AsyncIterable):
+        async for item in found:
+            keep(item)
+    else:
+        _keep(found, keep)
+
+
+def _keep(found: Iterable[Any], keep: Callable[[Any], None]) -> None:
+    for item in found:
+        keep(item)
+
+
+def shaped(item: Any, kind: Kind) -> Any:
+    """The item, if it is what a decoder of this kind gives; else WrongAnswerError."""
+    if kind == "deltas":
+        if not isinstance(item, str):
+            raise WrongAnswerError(f"{item!r:.200} is no text")
+        return item
+    if not isinstance(item, tuple | list) or len(item) not in (3, 4):
+        raise WrongAnswerError(
+            f"{item!r:.200} is no (event, data, id) nor (event, data, id, retry)"
+        )
+    event, data, identity, retry = (*item, None)[:4]
+    texts = (
+        isinstance(data, str) and isinstance(event, str | None) and isinstance(identity, str | None)
+    )
+    if texts and isinstance(retry, int | None) and not isinstance(retry, bool):
+        return event, data, identity, retry
+    raise WrongAnswerError(f"{item!r:.200}: event, data and id are str, retry is int or None")

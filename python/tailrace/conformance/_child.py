@@ -1,0 +1,54 @@
+"""A callable as a program of its own: ``python -m tailrace.conformance._child module:attribute``.
+
+The runner asks callables so, in order that one that hangs or brings its interpreter down takes
+nobody with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tailrace.conformance._serving import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NoDecoderError", "named"]
+
+
+class NoDecoderError(Exception):
+    """There is no decoder of that name."""
+
+
+def named(name: str) -> Callable[..., Any]:
+    """The callable that ``module:attribute`` names; NoDecoderError where there is none."""
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise NoDecoderError(f"{name!r} is not module:attribute")
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise NoDecoderError(f"{name}: {error}") from None
+    if not callable(found):
+        raise NoDecoderError(f"{name} is not callable")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the callable of that name."""
+    try:
+        [name] = arguments
+        decode = named(name)
+    except (ValueError, NoDecoderError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    serve(decode, name=name, claims=getattr(decode, "claims", None))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

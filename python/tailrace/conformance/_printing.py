@@ -1,0 +1,147 @@
+"""Reports for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tailrace import __version__
+from tailrace.conformance._rulebook import LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tailrace.conformance._judging import Break, Report, State, Verdict
+    from tailrace.conformance._rulebook import Rule
+
+__all__ = ["as_json", "counted", "listed", "printed"]
+
+STYLES: Mapping[State, str] = {
+    "kept": "green",
+    "broken": "red",
+    "not claimed": "dim",
+    "not asked": "yellow",
+}
+LONG = 300
+"""So many characters of bytes, events and text are shown."""
+
+
+def listed(rules: Iterable[Rule], *, machine: bool) -> str:
+    """The rules and nothing about any decoder."""
+    if machine:
+        return json.dumps([_rule(rule) for rule in rules], indent=1) + "\n"
+    return "".join(
+        f"{rule.id}\n    {rule.says}\n    {rule.level}: {_source(rule)}\n" for rule in rules
+    )
+
+
+def printed(report: Report, name: str) -> None:
+    """A table, and below it each rule that is broken with the split that shows it."""
+    console = Console(highlight=False)
+    console.print(Text(f"{name} ({report.kind})", style="bold"))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    level = ""
+    for verdict in report.verdicts:
+        rule = verdict.rule
+        if rule.level != level:
+            level = rule.level
+            table.add_row(
+                Text(f"\n{level}", style="bold"), Text(f"\n{LEVELS[rule.level]}", style="bold")
+            )
+        table.add_row(rule.id, Text(rule.says), Text(verdict.state, style=STYLES[verdict.state]))
+    console.print(table)
+    for verdict in report.verdicts:
+        if verdict.breaks:
+            _print_breaks(console, verdict)
+    for level, counts in counted(report).items():
+        console.print(
+            f"{level}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+        )
+
+
+def _print_breaks(console: Console, verdict: Verdict) -> None:
+    console.print(Text(f"\n{verdict.rule.id}: {verdict.rule.says}", style="bold"), soft_wrap=True)
+    console.print(Text(f"  source    {_source(verdict.rule)}"), soft_wrap=True)
+    for broken in verdict.breaks:
+        rows = [
+            ("case", broken.case.name),
+            ("reads", " ".join(map(repr, broken.split))),
+            ("expected", _shown(broken.expected)),
+            ("got", broken.lost or _shown(broken.got)),
+        ]
+        if broken.failure is not None:
+            rows.append(("failure", broken.failure))
+        for what, value in rows:
+            console.print(Text(f"  {what:<9} {_short(value)}"), soft_wrap=True)
+    console.print(f"  {len(verdict.breaks)} of its {len(verdict.rule.cases)} cases broken")
+
+
+def counted(report: Report) -> dict[str, dict[str, int]]:
+    """How many rules of each level are in which state; levels are not summed up."""
+    states = [(verdict.rule.level, verdict.state) for verdict in report.verdicts]
+    return {
+        level: {state: states.count((level, state)) for state in STYLES if (level, state) in states}
+        for level in dict.fromkeys(level for level, _ in states)
+    }
+
+
+def as_json(report: Report, name: str) -> dict[str, Any]:
+    """All there is; bytes as hexadecimal."""
+    return {
+        "tailrace": __version__,
+        "decoder": name,
+        "kind": report.kind,
+        "claims": sorted(report.claims),
+        "seed": report.seed,
+        "counts": counted(report),
+        "rules": [
+            {
+                **_rule(verdict.rule),
+                "state": verdict.state,
+                "asked": verdict.asked,
+                "breaks": [_break(broken) for broken in verdict.breaks],
+            }
+            for verdict in report.verdicts
+        ],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "kind": rule.kind,
+        "level": rule.level,
+        "says": rule.says,
+        "source": rule.source,
+        "url": rule.url,
+        "needs": sorted(rule.needs),
+        "cases": [case.name for case in rule.cases],
+    }
+
+
+def _break(broken: Break) -> dict[str, Any]:
+    return {
+        **{key: value for key, value in asdict(broken).items() if key not in ("case", "split")},
+        "case": broken.case.name,
+        "split": [chunk.hex() for chunk in broken.split],
+    }
+
+
+def _source(rule: Rule) -> str:
+    return f"{rule.source}, {rule.url}" if rule.url else rule.source
+
+
+def _shown(found: Any) -> str:
+    return ascii(found) if isinstance(found, str) else " ".join(map(ascii, found)) or "nothing"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"

@@ -1,0 +1,236 @@
+"""A decoder that is a program: one line of JSON in, one line out, for as long as it lives.
+
+A program that hangs is ended after the time it has for a case, one that ends or says what is no
+answer is started anew, and after `RESTARTS` times it is asked nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from tailrace.conformance._callables import Answer, WrongAnswerError, shaped
+from tailrace.conformance._rulebook import CLAIMS, DEFAULT_CLAIMS
+from tailrace.conformance._serving import ITEMS, PROTOCOL, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from tailrace.conformance._rulebook import Kind
+
+__all__ = ["RESTARTS", "GivenUpError", "Program", "ProgramError"]
+
+RESTARTS = 10
+MAX_LINE = 16 * 2**20
+"""The longest answer that is read, in bytes."""
+
+STARTING, GOING = 60.0, 5.0
+"""Seconds to greet in, which may take long imports, and to end in, once its input has."""
+
+
+class ProgramError(Exception):
+    """The program cannot be asked: it does not start, or does not speak the protocol."""
+
+
+class GivenUpError(Exception):
+    """The program was started so often that it is asked nothing more."""
+
+
+class _LostError(Exception):
+    """There is no answer, and the program cannot be asked again."""
+
+
+class Program:
+    """A running decoder, as a context manager. `timeout`: seconds for an answer; `starting`: for
+    the greeting.
+
+    ProgramError from its start, when it does not start or speaks another version; GivenUpError from
+    `ask`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        kind: Kind,
+        *,
+        timeout: float = 10.0,
+        starting: float = STARTING,
+    ) -> None:
+        self.name: str = command[0]
+        self.claims: frozenset[str] = DEFAULT_CLAIMS[kind]
+        self._command = command
+        self._kind = kind
+        self._timeout = timeout
+        self._starting = starting
+        self._runner = asyncio.Runner()
+        self._process: asyncio.subprocess.Process | None = None
+        self._starts = 0
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._runner.run(self._start())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._end(GOING))
+        finally:
+            self._runner.close()
+
+    def ask(self, chunks: Sequence[bytes], max_event_bytes: int | None = None) -> Answer:
+        """What it makes of the reads."""
+        return self._runner.run(self._ask(chunks, max_event_bytes))
+
+    async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> Answer:
+        if self._process is None:
+            try:
+                await self._start()
+            except ProgramError as error:
+                return Answer(lost=str(error))
+        self._asked += 1
+        case: dict[str, Any] = {
+            "case": self._asked,
+            "chunks": [base64.b64encode(chunk).decode() for chunk in chunks],
+        }
+        if max_event_bytes is not None:
+            case["max_event_bytes"] = max_event_bytes
+        try:
+            return self._answer(await self._exchange(case, self._timeout))
+        except _LostError as lost:
+            await self._end(0)
+            return Answer(lost=str(lost))
+
+    def _answer(self, said: dict[str, Any]) -> Answer:
+        if said.get("case") != self._asked:
+            raise _LostError(
+                f"answered case {said.get('case')!r:.50} when asked case {self._asked}"
+            )
+        items, failure, lost = said.get(ITEMS[self._kind]), said.get("failure"), said.get("lost")
+        if isinstance(lost, str):
+            return Answer(lost=lost)
+        if not isinstance(items, list) or not isinstance(failure, str | None):
+            return Answer(
+                lost=f"answered without a list `{ITEMS[self._kind]}` or with a failure that is no text"
+            )
+        try:
+            return Answer(tuple(shaped(item, self._kind) for item in items), failure)
+        except WrongAnswerError as wrong:
+            return Answer(lost=str(wrong))
+
+    async def _start(self) -> None:
+        if self._starts > RESTARTS:
+            raise GivenUpError(f"it was started anew {RESTARTS} times")
+        self._starts += 1
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=MAX_LINE,
+                start_new_session=sys.platform != "win32",
+            )
+        except OSError as error:
+            raise ProgramError(f"{self.name}: {error.strerror or error}") from None
+        try:
+            self._greeted(
+                await self._exchange({PROTOCOL: VERSION, "kind": self._kind}, self._starting)
+            )
+        except (_LostError, ProgramError) as error:
+            await self._end(0)
+            raise ProgramError(f"{self.name} does not greet: {error}") from None
+        except BaseException:
+            await self._end(0)
+            raise
+
+    def _greeted(self, said: dict[str, Any]) -> None:
+        if said.get(PROTOCOL) != VERSION:
+            raise ProgramError(
+                f"it speaks version {said.get(PROTOCOL)!r:.50} of {PROTOCOL}, and this is {VERSION}"
+            )
+        if isinstance(name := said.get("name"), str) and name:
+            self.name = name
+        if "claims" in said:
+            claims = said["claims"]
+            if not isinstance(claims, list) or not set(map(str, claims)) <= set(CLAIMS[self._kind]):
+                raise ProgramError(
+                    f"it claims {claims!r:.200}, and what can be claimed is {sorted(CLAIMS[self._kind])}"
+                )
+            self.claims = frozenset(claims)
+
+    async def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            line = await asyncio.wait_for(self._write_and_read(json.dumps(message)), seconds)
+        except TimeoutError:
+            raise _LostError(f"no answer in {seconds:g} s") from None
+        except ValueError:
+            raise _LostError(f"an answer longer than {MAX_LINE} bytes") from None
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _LostError(f"said {line[:200]!r}, which is no JSON") from None
+        if not isinstance(said, dict):
+            raise _LostError(f"said {line[:200]!r}, which is no JSON object")
+        return said
+
+    async def _write_and_read(self, line: str) -> bytes:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise _LostError("it is not running")
+        try:
+            process.stdin.write(line.encode() + b"\n")
+            await process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # what it said before it ended, and how it ended, is told below
+        said = await process.stdout.readline()
+        if not said.endswith(b"\n"):
+            code = await process.wait()
+            raise _LostError(
+                f"it ended with code {code}" + (f" after {said[:200]!r}" if said else "")
+            )
+        return said
+
+    async def _end(self, seconds: float) -> None:
+        """Close its input; after so many seconds end it and what it has started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(_last_words(process), seconds)
+        except TimeoutError:
+            _kill(process)
+            with suppress(TimeoutError):  # whoever else holds its output is not waited for
+                await asyncio.wait_for(_last_words(process), GOING)
+
+
+async def _last_words(process: asyncio.subprocess.Process) -> None:
+    """Read on, and keep nothing, until it has ended."""
+    while process.stdout is not None and await process.stdout.read(2**16):
+        pass
+    await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return  # its number may be another's by now
+    try:
+        if sys.platform != "win32":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        return

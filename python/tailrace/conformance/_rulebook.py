@@ -1,0 +1,153 @@
+"""The rules and their cases, as they are shipped:
+
+`rules.toml`, and `cases.json`, which is made from the vectors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from fnmatch import filter as matching
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.conformance._callables import Event
+
+__all__ = [
+    "CLAIMS",
+    "DEFAULT_CLAIMS",
+    "LEVELS",
+    "Case",
+    "Failure",
+    "Kind",
+    "Level",
+    "Rule",
+    "rules",
+]
+
+Kind = Literal["sse", "deltas"]
+Level = Literal["specification", "chunk", "robustness"]
+Failure = Literal["never", "any", "must"]
+
+LEVELS: Mapping[Level, str] = {
+    "specification": "what WHATWG says of event streams",
+    "chunk": "what RFC 8259 and OpenAI's reference say of the chunks in them",
+    "robustness": "our own choices, where others may have chosen otherwise",
+}
+CLAIMS: Mapping[Kind, Mapping[str, str]] = {
+    "sse": {
+        "types": "an event's type is told",
+        "ids": "the last event id in force is told",
+        "retry": "the reconnection time that an event's own block set is told",
+        "limits": "max_event_bytes is taken",
+    },
+    "deltas": {
+        "ends": "a reply that is no whole answer fails",
+        "bodies": "one JSON body is read in place of a stream",
+        "choices": "of several choices that of index 0 is taken",
+        "completions": "`text` is read where there is no delta",
+        "limits": "max_event_bytes is taken",
+    },
+}
+DEFAULT_CLAIMS: Mapping[Kind, frozenset[str]] = {
+    "sse": frozenset({"types", "ids"}),
+    "deltas": frozenset(),
+}
+
+_LINE_END = re.compile(rb"[\r\n]")
+_AROUND = (
+    b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795163059,"model":"m",'
+    b'"choices":[{"index":0,"delta":{"content":"x"},"logprobs":null,"finish_reason":null}],"other":'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Bytes, and what must come of them: events of a stream, or the text of a reply."""
+
+    name: str
+    data: bytes
+    expected: tuple[Event, ...] | str
+    max_event_bytes: int | None = None
+    brief: bool = False  # one of so many that it is cut in few ways
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One sentence, who says so, and the cases that show it."""
+
+    id: str
+    kind: Kind
+    level: Level
+    says: str
+    source: str
+    url: str
+    needs: frozenset[str]
+    failure: Failure
+    cases: tuple[Case, ...]
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """All of them, as `rules.toml` orders them."""
+    folder = resources.files(__package__ or "")
+    said = tomllib.loads((folder / "rules.toml").read_text("utf-8"))
+    bundled: dict[str, dict[str, Any]] = json.loads((folder / "cases.json").read_text("utf-8"))[
+        "cases"
+    ]
+    return tuple(
+        Rule(
+            id=rule["id"],
+            kind=rule["kind"],
+            level=rule["level"],
+            says=rule["says"],
+            source=rule["source"],
+            url=said["sources"][rule["source"]],
+            needs=frozenset(rule.get("needs", ())),
+            failure=rule.get("failure", "never"),
+            cases=tuple(
+                _case(name, bundled[name])
+                for pattern in rule["cases"]
+                for name in matching(bundled, pattern)
+            ),
+        )
+        for rule in said["rule"]
+    )
+
+
+def _case(name: str, bundled: dict[str, Any]) -> Case:
+    data = _bytes(bundled["input"])
+    if "expect" in bundled:
+        if bundled["expect"] == "accept":
+            return Case(name, _beside_content(_LINE_END.sub(b" ", data)), "x", brief=True)
+        return Case(name, _beside_content(data), "", brief=True)
+    if "events" in bundled:
+        keys = ("event", "data", "id", "retry")
+        events = tuple(tuple(event[key] for key in keys) for event in bundled["events"])
+        return Case(name, data, events, bundled.get("max_event_bytes"))
+    return Case(name, data, _bytes(bundled["text"]).decode(), bundled.get("max_event_bytes"))
+
+
+def _bytes(described: Any) -> bytes:
+    """The forms of `tests/vectors`: text, ``hex``, ``text`` so many ``times``, a list of these."""
+    if isinstance(described, str):
+        return described.encode()
+    if isinstance(described, list):
+        return b"".join(map(_bytes, described))
+    if "hex" in described:
+        return bytes.fromhex(described["hex"])
+    return str(described["text"]).encode() * int(described.get("times", 1))
+
+
+def _beside_content(text: bytes) -> bytes:
+    """A JSON text as one value of a chunk whose content is ``x``, on as many data lines as it has
+    lines.
+    """
+    lines = _LINE_END.split(_AROUND + text + b"}")
+    return b"data: " + b"\ndata: ".join(lines) + b"\n\ndata: [DONE]\n\n"

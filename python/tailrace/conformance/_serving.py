@@ -1,0 +1,63 @@
+"""The program's side of the protocol, for decoders in Python: cases on standard input, answers on
+standard output.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+from tailrace.conformance._callables import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tailrace.conformance._callables import Answer
+    from tailrace.conformance._rulebook import Kind
+
+__all__ = ["ITEMS", "PROTOCOL", "VERSION", "serve"]
+
+PROTOCOL = "tailrace-conformance"
+VERSION = 1
+ITEMS: dict[Kind, str] = {"sse": "events", "deltas": "text"}
+"""What the items of an answer are called."""
+
+
+def serve(
+    decode: Callable[..., Any], *, name: str = "", claims: Iterable[str] | None = None
+) -> None:
+    """Answer the runner until it closes standard input. What `decode` prints goes to standard
+    error.
+
+    `claims`: what of `CLAIMS` it can do, the usual ones unless given; `name`: what reports call it.
+    """
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        hello = json.loads(sys.stdin.buffer.readline())
+        greeting: dict[str, Any] = {PROTOCOL: VERSION, "name": name}
+        if claims is not None:
+            greeting["claims"] = sorted(claims)
+        _write(out, greeting)
+        kind: Kind = hello["kind"]
+        with calling(decode, kind) as ask:
+            for line in sys.stdin.buffer:
+                case = json.loads(line)
+                chunks = [base64.b64decode(chunk) for chunk in case["chunks"]]
+                _write(
+                    out,
+                    {"case": case["case"], **_told(ask(chunks, case.get("max_event_bytes")), kind)},
+                )
+
+
+def _told(answer: Answer, kind: Kind) -> dict[str, Any]:
+    if answer.lost is not None:
+        return {"lost": answer.lost}
+    return {ITEMS[kind]: answer.items, "failure": answer.failure}
+
+
+def _write(out: IO[str], message: dict[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+    out.flush()

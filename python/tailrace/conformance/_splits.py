@@ -1,0 +1,52 @@
+"""The ways a reply may be cut into reads, the plainest first.
+
+No read is empty: there is none of no bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["splits", "with_fewer_reads"]
+
+Split = tuple[bytes, ...]
+
+SMALL = 500
+"""Up to so many bytes are cut in two at every place, more of them at `DRAWN` places."""
+
+DRAWN = 40
+RANDOM = 10
+"""So many random splits, each into 3 to 8 reads."""
+
+
+def splits(data: bytes, *, brief: bool = False, seed: int = 0) -> Iterator[Split]:
+    """Whole, in two at each place, at random places, byte by byte; `brief`: whole and byte by byte."""
+    yield (data,) if data else ()
+    if len(data) < 2:  # noqa: PLR2004 - one byte is whole
+        return
+    if not brief:
+        chance = random.Random(f"{seed} {len(data)}")  # noqa: S311 - to be repeated, not to be secret
+        places = range(1, len(data))
+        for at in places if len(data) <= SMALL else sorted(chance.sample(places, DRAWN)):
+            yield data[:at], data[at:]
+        for _ in range(RANDOM):
+            cuts = sorted(chance.sample(places, min(chance.randint(2, 7), len(places))))
+            yield tuple(data[start:end] for start, end in pairwise((0, *cuts, len(data))))
+    yield tuple(data[at : at + 1] for at in range(len(data)))
+
+
+def with_fewer_reads(split: Split, still_fails: Callable[[Split], bool]) -> Split:
+    """Join neighbours as long as the failure stays: at most one question for each read."""
+    at = 0
+    while at + 1 < len(split) > 2:  # noqa: PLR2004 - whole and in two have been asked
+        joined = (*split[:at], split[at] + split[at + 1], *split[at + 2 :])
+        if still_fails(joined):
+            split = joined
+        else:
+            at += 1
+    return split

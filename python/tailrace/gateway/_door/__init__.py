@@ -1,0 +1,1 @@
+"""Who comes in, before a request is read: connections, middleware, admission, keys, quotas."""

@@ -1,0 +1,1 @@
+"""What is counted while the gateway runs, and where it is shown."""

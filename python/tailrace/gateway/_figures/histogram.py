@@ -1,0 +1,164 @@
+"""Seconds in, counts and quantiles out: a fixed number of buckets, so that neither memory nor time
+ever grows.
+
+The buckets grow by a tenth from 0.1 ms to 1,000 s, and every boundary that a published histogram
+has is one of them: the published counts are exact, and a quantile is off by a twentieth at most.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+import msgspec
+
+__all__ = [
+    "BOUNDS",
+    "FIRST_TOKEN_BOUNDS",
+    "OUTPUT_TOKEN_BOUNDS",
+    "REQUEST_BOUNDS",
+    "Counts",
+    "Histogram",
+    "Window",
+]
+
+# The boundaries that OpenTelemetry's GenAI conventions advise for the histograms of these names.
+FIRST_TOKEN_BOUNDS: Final = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
+    *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+)
+OUTPUT_TOKEN_BOUNDS: Final = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+)
+REQUEST_BOUNDS: Final[tuple[float, ...]] = tuple(0.01 * 2.0**power for power in range(14))
+
+_STEPS = 170
+_LOWEST = 1e-4
+_GROWTH = 1.1
+
+BOUNDS: Final = tuple(
+    sorted(
+        {_LOWEST * _GROWTH**step for step in range(_STEPS)}
+        | {*FIRST_TOKEN_BOUNDS, *OUTPUT_TOKEN_BOUNDS, *REQUEST_BOUNDS}
+    )
+)
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """A histogram as it was at one moment: how many values fell into which bucket, and their sum in
+    seconds.
+    """
+
+    buckets: dict[int, int] = {}
+    total: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.buckets.values())
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        buckets = dict(self.buckets)
+        for index, count in other.buckets.items():
+            buckets[index] = buckets.get(index, 0) + count
+        return Counts(buckets, self.total + other.total)
+
+    def up_to(self, bounds: tuple[float, ...]) -> list[int]:
+        """How many values were not above each of `bounds`, which are some of `BOUNDS`; the last is
+        how many in all.
+        """
+        edges = [bisect_left(BOUNDS, bound) for bound in bounds]
+        found = [
+            sum(count for index, count in self.buckets.items() if index <= edge) for edge in edges
+        ]
+        return [*found, self.count]
+
+    def quantile(self, part: float) -> float | None:
+        """The value below which `part` of all lie, in seconds; None where there are none."""
+        wanted = part * self.count
+        seen = 0
+        for index, count in sorted(self.buckets.items()):
+            if seen + count >= wanted:
+                low = BOUNDS[index - 1] if index else 0.0
+                high = BOUNDS[min(index, len(BOUNDS) - 1)]
+                return low + (high - low) * (wanted - seen) / count
+            seen += count
+        return None
+
+
+class Histogram:
+    """Values since the beginning."""
+
+    __slots__ = ("_buckets", "_total")
+
+    def __init__(self, begun_with: Counts | None = None) -> None:
+        self._buckets = [0] * (len(BOUNDS) + 1)
+        self._total = 0.0
+        if begun_with is not None:
+            self._total = begun_with.total
+            for index, count in begun_with.buckets.items():
+                self._buckets[index] = count
+
+    def add(self, seconds: float) -> int:
+        """Count one value; returns the bucket it fell into."""
+        bucket = bisect_left(BOUNDS, seconds)
+        self._buckets[bucket] += 1
+        self._total += seconds
+        return bucket
+
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        return Counts(
+            {index: count for index, count in enumerate(self._buckets) if count}, self._total
+        )
+
+
+class Window:
+    """Values of the last minute: a ring of counts, one for every five seconds, the oldest used
+    again.
+    """
+
+    __slots__ = ("_ring", "_slot", "_until")
+
+    SLOTS: Final = 12
+    SECONDS: Final = 5.0
+
+    def __init__(self) -> None:
+        self._ring = [[0] * (len(BOUNDS) + 1) for _ in range(self.SLOTS)]
+        self._slot = 0
+        self._until = 0.0
+
+    def add(self, now: float, bucket: int) -> None:
+        """Count one value that was seen at `now`, which never goes back, by the bucket it fell
+        into.
+        """
+        if now >= self._until:
+            self._turn(now)
+        self._ring[self._slot % self.SLOTS][bucket] += 1
+
+    def counts(self, now: float) -> Counts:
+        """What was counted in the minute before `now`; without a sum, which nobody asks for."""
+        if now >= self._until:
+            self._turn(now)
+        sums = map(sum, zip(*self._ring, strict=True))
+        return Counts({bucket: count for bucket, count in enumerate(sums) if count})
+
+    def _turn(self, now: float) -> None:
+        slot = int(now // self.SECONDS)
+        for passed in range(max(self._slot + 1, slot - self.SLOTS + 1), slot + 1):
+            self._ring[passed % self.SLOTS] = [0] * (len(BOUNDS) + 1)
+        self._slot = slot
+        self._until = (slot + 1) * self.SECONDS

@@ -1,0 +1,283 @@
+"""One chat completion: a request in, a provider asked, its answer out, as a stream or whole.
+
+The head of the reply is sent when the first delta is here, so that a failure before it has a status
+of its own. After it a failure is an event of the stream, which then ends without [DONE]. A client
+that leaves cancels the handler, and leaving the provider's stream closes its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from tailrace import ChunkEncoder
+from tailrace.errors import TailraceError
+from tailrace.gateway._context import CALLER
+from tailrace.gateway._openai.schema import (
+    Choice,
+    Completion,
+    Reply,
+    UsageCounts,
+    messages_for,
+    parameters_for,
+    read_request,
+)
+from tailrace.gateway._openai.stop_sequences import StopScanner
+from tailrace.gateway._problems import Problem, RefusedError, problem_of, problem_response
+
+if TYPE_CHECKING:
+    from tailrace._streams.aio import ChatStream
+    from tailrace.gateway._context import Context
+    from tailrace.gateway._figures.streams import OpenStream, Outcome
+    from tailrace.gateway._models import Model
+    from tailrace.gateway._openai.schema import ChatRequest
+
+__all__ = ["Completions"]
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx gathers a reply otherwise
+}
+
+
+class Completions:
+    """The endpoint, for the sites of one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        context = self._context
+        try:
+            asked = read_request(await request.read())
+            model = context.catalogue.find(asked.model)
+            stream = self._stream(asked, model)
+        except TailraceError as error:
+            raise RefusedError(problem_of(error)) from None
+        streams = bool(asked.stream)
+        caller = request.get(CALLER)
+        watched = context.watch.begin(
+            site=model.site, model=model.counted_as, caller=caller, streams=streams
+        )
+        return await _Answer(context, asked, model, stream, watched).send(request)
+
+    def _stream(self, asked: ChatRequest, model: Model) -> ChatStream:
+        messages = messages_for(asked, model)
+        parameters = parameters_for(asked, model)
+        transport = self._context.upstreams.transport(model.provider.transport_kind)
+        environment = self._context.environment
+        return model.provider.create_async_generator(
+            model.name, messages, transport=transport, environment=environment, **parameters
+        )
+
+
+class _Text(Protocol):
+    """Where deltas come from: the provider's stream, or what a stop sequence leaves of it."""
+
+    async def read(self) -> list[str]: ...
+
+
+class _StoppedText:
+    """The stream's text up to the first stop sequence."""
+
+    def __init__(self, stream: ChatStream, stops: list[str]) -> None:
+        self._stream = stream
+        self._scanner = StopScanner(stops)
+        self._failure: TailraceError | None = None
+
+    @property
+    def found(self) -> bool:
+        return self._scanner.found
+
+    async def read(self) -> list[str]:
+        while not self._scanner.found:
+            if self._failure is not None:
+                raise self._failure
+            text, is_last = await self._scanned()
+            if text:
+                return [text]
+            if is_last and self._failure is None:
+                break
+        return []
+
+    async def _scanned(self) -> tuple[str, bool]:
+        """The next text that is certain, and whether it is the last; what comes before a failure is
+        text.
+        """
+        try:
+            deltas = await self._stream.read()
+        except TailraceError as error:
+            self._failure = error
+            return self._scanner.close(), True
+        return (
+            (self._scanner.feed("".join(deltas)), False)
+            if deltas
+            else (self._scanner.close(), True)
+        )
+
+
+class _Answer:
+    """One answer on its way. `send` tells the watch how it ended, once, whatever happens."""
+
+    def __init__(
+        self,
+        context: Context,
+        asked: ChatRequest,
+        model: Model,
+        stream: ChatStream,
+        watched: OpenStream,
+    ) -> None:
+        self._context = context
+        self._asked = asked
+        self._model = model
+        self._stream = stream
+        self._watched = watched
+        self._stopped = _StoppedText(stream, asked.stops) if asked.stops else None
+        self._text: _Text = stream if self._stopped is None else self._stopped
+        self._id = f"chatcmpl-{context.environment.random.getrandbits(128):032x}"
+        self._created = context.environment.now_ms() // 1000
+        self._characters = 0
+        self._outcome: Outcome = "left"
+        self._error: TailraceError | None = None
+
+    async def send(self, request: web.Request) -> web.StreamResponse:
+        """Answer the request.
+
+        A client that has left, which the frame around us meets, is no failure.
+        """
+        try:
+            async with self._stream:
+                return await (
+                    self._send_stream(request) if self._asked.stream else self._send_whole()
+                )
+        except TailraceError as error:
+            return problem_response(self._fail(error))
+        except asyncio.CancelledError:
+            if self._context.life.cutting:
+                self._outcome = "failed"
+            raise
+        except ConnectionError:  # of the client's connection, between two writes
+            raise
+        except Exception:
+            self._outcome = "failed"
+            raise
+        finally:
+            usage, _ = self._usage()
+            self._watched.end(
+                self._outcome,
+                error=self._error,
+                input_tokens=usage.prompt_tokens,
+                output_tokens=usage.completion_tokens,
+            )
+
+    def _counted(self, deltas: list[str]) -> list[str]:
+        """The deltas of one read, noted; no coroutine of its own, for every event comes this way."""
+        if deltas:
+            self._watched.deltas(len(deltas))
+            self._characters += sum(map(len, deltas))
+        return deltas
+
+    async def _send_whole(self) -> web.StreamResponse:
+        parts: list[str] = []
+        while deltas := self._counted(await self._text.read()):
+            parts += deltas
+        usage, estimated = self._usage()
+        completion = Completion(
+            id=self._id,
+            created=self._created,
+            model=self._asked.model,
+            system_fingerprint=self._model.fingerprint,
+            choices=[Choice(Reply("".join(parts)), self._finish())],
+            usage=usage,
+            usage_estimated=estimated,
+        )
+        return web.Response(body=msgspec.json.encode(completion), content_type="application/json")
+
+    async def _send_stream(self, request: web.Request) -> web.StreamResponse:
+        read, encoder = self._text.read, self._encoder
+        deltas = self._counted(await read())
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        await response.prepare(request)
+        await response.write(encoder.role() + encoder.deltas(deltas))
+        try:
+            while deltas and (deltas := self._counted(await read())):
+                await response.write(encoder.deltas(deltas))
+        except TailraceError as error:
+            await self._write_failure(response, self._fail(error))
+        else:
+            await response.write(self._ending(encoder))
+        await response.write_eof()
+        return response
+
+    @property
+    def _encoder(self) -> ChunkEncoder:
+        return ChunkEncoder(
+            id=self._id,
+            created=self._created,
+            model=self._asked.model,
+            system_fingerprint=self._model.fingerprint,
+            include_usage=self._asked.include_usage,
+        )
+
+    def _ending(self, encoder: ChunkEncoder) -> bytes:
+        events = encoder.finish(self._finish())
+        if self._asked.include_usage:
+            usage, estimated = self._usage()
+            events += encoder.usage(
+                usage.prompt_tokens, usage.completion_tokens, estimated=estimated
+            )
+        return events + encoder.done()
+
+    async def _write_failure(self, response: web.StreamResponse, problem: Problem) -> None:
+        """The stream's last event; the connection closes after it, whatever the client makes of the
+        event.
+        """
+        response.force_close()
+        event = self._encoder.error(
+            problem.message, kind=problem.kind, param=problem.param, code=problem.code
+        )
+        await response.write(event)
+
+    # -- how it ended ------------------------------------------------------------------------------
+
+    def _finish(self) -> str:
+        """The answer is whole: note it, and say why it ends."""
+        if self._stopped is not None and self._stopped.found:
+            self._outcome = "stopped"
+            return "stop"
+        self._outcome = "stopped" if self._stream.end == "stopped" else "done"
+        reason = self._stream.finish_reason
+        return reason if reason in _FINISH_REASONS else "stop"
+
+    def _fail(self, error: TailraceError) -> Problem:
+        self._error = error
+        self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
+        return problem_of(error)
+
+    def _usage(self) -> tuple[UsageCounts, bool]:
+        """The site's own counts, else a guess, and whether it is one."""
+        told = self._stream.usage
+        if told is not None:
+            return UsageCounts(told.prompt_tokens, told.completion_tokens, told.total_tokens), False
+        prompt = sum(estimated_tokens(message.content) for message in self._asked.messages)
+        # A model's stream has about a token in each delta, a site that answers whole has one delta.
+        completion = max(self._watched.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
+        return UsageCounts(prompt, completion, prompt + completion), True
+
+
+_FINISH_REASONS = ("stop", "length", "content_filter")
+_CHARACTERS_A_TOKEN = 4
+
+
+def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
+    """A guess: a token for every 4 bytes of UTF-8, begun ones included."""
+    parts = [content] if isinstance(content, str) else content or []
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return sum(
+        -(-len(text.encode()) // _CHARACTERS_A_TOKEN) for text in texts if isinstance(text, str)
+    )

@@ -1,0 +1,410 @@
+"""OpenAI's chat completions as this gateway speaks them: a request's bytes in, a checked request
+out; the replies.
+
+`FIELDS` says of each field of OpenAI's request what becomes of it here; ``docs/openai-api.md``
+shows the same table. A field that stands in no row is refused by name, as OpenAI refuses it, so
+that nothing a client says beside it (an address, say) can reach a provider.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tailrace.gateway._problems import Problem, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace._messages import Messages
+    from tailrace.gateway._models import Model
+
+__all__ = [
+    "FIELDS",
+    "ChatRequest",
+    "Choice",
+    "Completion",
+    "Field",
+    "Message",
+    "ModelCard",
+    "ModelList",
+    "Reply",
+    "StreamOptions",
+    "UsageCounts",
+    "messages_for",
+    "parameters_for",
+    "read_request",
+]
+
+Treatment = Literal["honoured", "passed on", "passed on or refused", "ignored", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a request.
+
+    ``honoured``: by the gateway, at every site. ``passed on``: to a site of the dialect `openai`;
+    without effect at any other. ``passed on or refused``: refused at any other, where leaving it
+    out would change what the answer is good for. ``ignored``: it has no effect on an answer's text.
+    ``refused``: a clear 400. The two kinds that are refused take `harmless` values, which ask for
+    nothing, all the same.
+    """
+
+    name: str
+    treatment: Treatment
+    note: str = ""
+    harmless: tuple[object, ...] = ()
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("model", "honoured", "an id of `/v1/models`"),
+    Field(
+        "messages",
+        "honoured",
+        "text; images and tools' results at a site of the dialect `openai` only",
+    ),
+    Field("stream", "honoured"),
+    Field("stream_options", "honoured", "`include_usage`"),
+    Field("stop", "honoured", "up to 4 sequences, by the gateway itself"),
+    Field("n", "honoured", "1 only"),
+    Field("frequency_penalty", "passed on"),
+    Field("max_completion_tokens", "passed on"),
+    Field("max_tokens", "passed on"),
+    Field("presence_penalty", "passed on"),
+    Field("reasoning_effort", "passed on"),
+    Field("seed", "passed on"),
+    Field("temperature", "passed on"),
+    Field("top_p", "passed on"),
+    Field("user", "passed on"),
+    Field("logit_bias", "passed on or refused", harmless=({},)),
+    Field(
+        "response_format", "passed on or refused", "`text` everywhere", harmless=({"type": "text"},)
+    ),
+    Field("metadata", "ignored"),
+    Field("parallel_tool_calls", "ignored"),
+    Field("prediction", "ignored"),
+    Field("prompt_cache_key", "ignored"),
+    Field("prompt_cache_options", "ignored"),
+    Field("prompt_cache_retention", "ignored"),
+    Field("safety_identifier", "ignored"),
+    Field("service_tier", "ignored"),
+    Field("store", "ignored", "nothing is kept"),
+    Field("verbosity", "ignored"),
+    Field("audio", "refused"),
+    Field("function_call", "refused", harmless=("none", "auto")),
+    Field("functions", "refused", harmless=([],)),
+    Field("logprobs", "refused", harmless=(False,)),
+    Field("modalities", "refused", "`text` alone is taken", harmless=([], ["text"])),
+    Field("moderation", "refused"),
+    Field("tool_choice", "refused", harmless=("none", "auto")),
+    Field("tools", "refused", harmless=([],)),
+    Field("top_logprobs", "refused", harmless=(0,)),
+    Field("web_search_options", "refused"),
+)
+
+MOST_STOPS = 4
+LONGEST_STOP = 256  # characters; OpenAI names no limit, but what is held back must have one
+
+_Number = float | int
+_Stop = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
+_Roles = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """What a streaming client asks for beside the text; `include_obfuscation` is ignored: nothing
+    is added.
+    """
+
+    include_usage: bool | None = None
+
+
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One message. Whatever else a client keeps in it is not read."""
+
+    role: _Roles
+    content: str | list[str | dict[str, Any]] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+
+
+class ChatRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request of the right shape; `messages_for` and `parameters_for` say what of it a site is
+    asked.
+    """
+
+    model: str
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: str | list[_Stop] | None = None
+    n: int | None = None
+    frequency_penalty: _Number | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    presence_penalty: _Number | None = None
+    reasoning_effort: str | None = None
+    seed: int | None = None
+    temperature: _Number | None = None
+    top_p: _Number | None = None
+    user: str | None = None
+    logit_bias: dict[str, _Number] | None = None
+    response_format: dict[str, Any] | None = None
+    metadata: Any = None
+    parallel_tool_calls: Any = None
+    prediction: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    verbosity: Any = None
+    audio: Any = None
+    function_call: Any = None
+    functions: Any = None
+    logprobs: Any = None
+    modalities: Any = None
+    moderation: Any = None
+    tool_choice: Any = None
+    tools: Any = None
+    top_logprobs: Any = None
+    web_search_options: Any = None
+
+    @property
+    def stops(self) -> list[str]:
+        """The stop sequences, none of them empty."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+_decode = msgspec.json.Decoder(ChatRequest).decode
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """The request in a body; RefusedError names what cannot be understood, or is not done here at
+    any site.
+    """
+    try:
+        request = _decode(body)
+    except msgspec.ValidationError as error:
+        raise RefusedError(_explained(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RefusedError(Problem(400, "the body is not JSON that can be read")) from None
+    _check_counts(request)
+    for field in FIELDS:
+        if field.treatment == "refused" and _asks(request, field):
+            note = f": {field.note}" if field.note else ""
+            raise _refused(
+                f"{field.name} is not supported by this gateway{note}",
+                field.name,
+                "unsupported_parameter",
+            )
+    return request
+
+
+def _refused(message: str, param: str | None, code: str | None = None) -> RefusedError:
+    return RefusedError(Problem(400, message, param=param, code=code))
+
+
+def _explained(message: str) -> Problem:
+    """The words of msgspec as OpenAI's error: which parameter, and what was expected."""
+    problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
+    unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
+    if unknown:
+        name = unknown[1][:80]
+        return Problem(400, f"unknown parameter: {name!r}", param=name, code="unknown_parameter")
+    missing = re.fullmatch(r"Object missing required field (\w+)", problem)
+    place = (
+        f"{path.removeprefix('.')}{'.' if path else ''}{missing[1]}"
+        if missing
+        else path.removeprefix(".")
+    )
+    if missing:
+        return Problem(
+            400, f"you must provide {place}", param=place, code="missing_required_parameter"
+        )
+    told = problem[:1].lower() + problem[1:]
+    return Problem(400, f"{place or 'the body'}: {told}", param=place or None, code="invalid_type")
+
+
+def _check_counts(request: ChatRequest) -> None:
+    if request.n not in (None, 1):
+        raise _refused(
+            "n must be 1: this gateway gives one answer to a request", "n", "unsupported_value"
+        )
+    if request.stream_options is not None and not request.stream:
+        raise _refused("stream_options is only allowed when stream is true", "stream_options")
+    if isinstance(request.stop, str) and not 1 <= len(request.stop) <= LONGEST_STOP:
+        raise _refused(f"stop: expected a text of 1 to {LONGEST_STOP} characters", "stop")
+    if isinstance(request.stop, list) and len(request.stop) > MOST_STOPS:
+        raise _refused(
+            f"stop: expected at most {MOST_STOPS} sequences, got {len(request.stop)}", "stop"
+        )
+
+
+def _asks(request: ChatRequest, field: Field) -> bool:
+    """Whether the request says something by this field."""
+    value = getattr(request, field.name)
+    return value is not None and not any(
+        value == each and type(value) is type(each) for each in field.harmless
+    )
+
+
+# -- what a site is asked --------------------------------------------------------------------------
+
+
+def parameters_for(request: ChatRequest, model: Model) -> Mapping[str, Any]:
+    """The fields that are passed on to the model's site; RefusedError for one that must not be left
+    out.
+    """
+    given = {
+        field.name: getattr(request, field.name)
+        for field in FIELDS
+        if field.treatment.startswith("passed on") and getattr(request, field.name) is not None
+    }
+    if model.speaks_openai:
+        return given
+    for field in FIELDS:
+        if field.treatment == "passed on or refused" and _asks(request, field):
+            problem = f"{field.name} is not supported by the site {model.site}"
+            raise _refused(problem, field.name, "unsupported_parameter")
+    return {}
+
+
+def messages_for(request: ChatRequest, model: Model) -> Messages:
+    """The messages as the model's site takes them; RefusedError names the first that it cannot."""
+    for place, message in enumerate(request.messages):
+        _check_message(message, f"messages[{place}]", model)
+    if model.speaks_openai:
+        return [{"content": None, **msgspec.to_builtins(message)} for message in request.messages]
+    return [{"role": message.role, "content": _text(message)} for message in request.messages]
+
+
+def _check_message(message: Message, place: str, model: Model) -> None:
+    if (
+        message.content is None
+        and not message.tool_calls
+        and not message.function_call
+        and message.role != "assistant"
+    ):
+        raise _refused(
+            f"{place}.content: expected text or a list of parts", f"{place}.content", "invalid_type"
+        )
+    for number, part in enumerate(message.content if isinstance(message.content, list) else ()):
+        _check_part(part, f"{place}.content[{number}]", model)
+    if model.speaks_openai:
+        return
+    if message.role in ("tool", "function"):
+        raise _refused(
+            f"{place}.role: {model.site} takes no results of tools",
+            f"{place}.role",
+            "unsupported_value",
+        )
+    for name in ("tool_calls", "function_call"):
+        if getattr(message, name):
+            raise _refused(
+                f"{place}.{name}: {model.site} knows no tools",
+                f"{place}.{name}",
+                "unsupported_value",
+            )
+
+
+def _check_part(part: str | dict[str, Any], place: str, model: Model) -> None:
+    if isinstance(part, str):
+        return
+    kind = part.get("type")
+    if not isinstance(kind, str):
+        raise _refused(f"{place}.type: expected text", f"{place}.type", "invalid_type")
+    if kind in _TEXT_PARTS:
+        if not isinstance(part.get(_TEXT_PARTS[kind]), str):
+            raise _refused(
+                f"{place}.{_TEXT_PARTS[kind]}: expected text",
+                f"{place}.{_TEXT_PARTS[kind]}",
+                "invalid_type",
+            )
+    elif not model.speaks_openai:
+        problem = f"{place}: {model.site} takes text only, not {kind[:80]}"
+        raise _refused(problem, f"{place}.type", "unsupported_value")
+
+
+_TEXT_PARTS = {"text": "text", "refusal": "refusal"}
+
+
+def _text(message: Message) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    return "".join(
+        part if isinstance(part, str) else part[_TEXT_PARTS[part["type"]]]
+        for part in message.content
+    )
+
+
+# -- what a client is answered ---------------------------------------------------------------------
+
+
+class UsageCounts(msgspec.Struct, frozen=True):
+    """Token counts: the site's own, or a guess."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The answer as a message."""
+
+    content: str
+    role: str = "assistant"
+    refusal: None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The one answer."""
+
+    message: Reply
+    finish_reason: str
+    index: int = 0
+    logprobs: None = None
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that was not streamed.
+
+    `created`: seconds since 1970; `usage_estimated`: the counts are a guess.
+    """
+
+    id: str
+    object: str = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: UsageCounts
+    usage_estimated: bool
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """One model of the list."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """All models."""
+
+    data: list[ModelCard]
+    object: str = "list"

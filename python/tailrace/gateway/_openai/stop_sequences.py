@@ -1,0 +1,55 @@
+"""Text in, text out up to the first stop sequence. How the text was cut into deltas never changes
+the result.
+
+The first is the one whose last character comes first, as it would be for a model that writes
+character by character; of several that end together the longest. What is held back is the longest
+tail that may still become one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["StopScanner"]
+
+
+class StopScanner:
+    """Looks for `stops`, none of them empty; `found` once one was seen, and all after it is
+    dropped.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._most_held = max(map(len, stops), default=1) - 1
+        self._held = ""
+        self.found: bool = False
+
+    def feed(self, text: str) -> str:
+        """The text that is certain to stand before any stop sequence."""
+        if self.found:
+            return ""
+        text = self._held + text
+        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if matches:
+            self.found = True
+            self._held = ""
+            return text[: min(matches)[1]]
+        certain = len(text) - self._undecided(text)
+        self._held = text[certain:]
+        return text[:certain]
+
+    def close(self) -> str:
+        """The end of the text: what was held back is text after all."""
+        held, self._held = self._held, ""
+        return held
+
+    def _undecided(self, text: str) -> int:
+        """How many characters of the tail may be the beginning of a stop sequence."""
+        for length in range(min(self._most_held, len(text)), 0, -1):
+            tail = text[-length:]
+            if any(len(stop) > length and stop.startswith(tail) for stop in self._stops):
+                return length
+        return 0

@@ -1,0 +1,77 @@
+"""A span for every call to a site, as OpenTelemetry's GenAI conventions describe it; nothing
+without a configured SDK.
+
+Only the API is imported. Prompts and answers are never attributes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+
+from tailrace import __version__
+from tailrace.gateway._figures.streams import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tailrace.gateway._figures.streams import OpenStream
+
+__all__ = ["Tracing", "continue_trace"]
+
+
+@contextmanager
+def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
+    """Let spans begun within be children of the one the client's headers name, if they name one."""
+    if "traceparent" not in headers:
+        yield
+        return
+    token = otel_context.attach(propagate.extract(headers))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+class Tracing:
+    """A `Listener` that makes the spans; of the global provider unless given another."""
+
+    def __init__(self, provider: trace.TracerProvider | None = None) -> None:
+        self._tracer = trace.get_tracer("tailrace.gateway", __version__, tracer_provider=provider)
+        self._spans: dict[OpenStream, trace.Span] = {}
+
+    def begun(self, stream: OpenStream) -> None:
+        """Begin the span of a call."""
+        span = self._tracer.start_span(
+            f"chat {stream.model}",
+            kind=trace.SpanKind.CLIENT,
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": stream.site,
+                "gen_ai.request.model": stream.model,
+                "gen_ai.request.stream": stream.streams,
+                "gen_ai.output.type": "text",
+            },
+        )
+        if span.is_recording():
+            self._spans[stream] = span
+
+    def ended(self, stream: OpenStream) -> None:
+        """End it, with what is known now."""
+        span = self._spans.pop(stream, None)
+        if span is None:
+            return
+        span.set_attribute("gen_ai.usage.input_tokens", stream.input_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", stream.output_tokens)
+        span.set_attribute("tailrace.outcome", stream.outcome or "")
+        if stream.first_at is not None:
+            span.set_attribute(
+                "gen_ai.response.time_to_first_chunk", stream.first_at - stream.begun_at
+            )
+        if stream.error is not None:
+            span.set_attribute("error.type", kind_of(stream.error))
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()

@@ -1,0 +1,35 @@
+"""The connections to the sites, shared by all streams of one gateway: each call has a session and
+cookies of its own.
+
+A transport of a kind is made when a site of that kind is first asked, in the loop that asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailrace.transport import make_transport
+
+if TYPE_CHECKING:
+    from tailrace.transport import Transport, TransportKind
+
+__all__ = ["Upstreams"]
+
+
+class Upstreams:
+    """The transports of one event loop."""
+
+    def __init__(self) -> None:
+        self._transports: dict[TransportKind, Transport] = {}
+
+    def transport(self, kind: TransportKind) -> Transport:
+        """The transport of that kind; MissingRequirementsError where its extra is not installed."""
+        if kind not in self._transports:
+            self._transports[kind] = make_transport(kind)
+        return self._transports[kind]
+
+    async def aclose(self) -> None:
+        """Close every connection; all are gone when this returns."""
+        transports, self._transports = self._transports, {}
+        for transport in transports.values():
+            await transport.aclose()

@@ -1,0 +1,91 @@
+"""The page at ``/``: files of this package, read once, under headers that let the browser load and
+ask nothing else.
+
+Whoever may reach the gateway may have them, for they hold nothing of its settings; what the page
+then asks of ``/v1`` and ``/live`` needs a key where the gateway has keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import ETag, web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CONTENT_SECURITY_POLICY", "HEADERS", "routes"]
+
+# An answer becomes markup in one place only, DOMPurify's: hence the last two.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types dompurify"
+)
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # A link in an answer must not make the browser look its host up before anybody follows it.
+    "X-DNS-Prefetch-Control": "off",
+    # A new release has a new page: the browser asks each time, and is told with 304 that nothing
+    # changed.
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
+}
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """The routes of the page: ``/``, and a path below ``/static/`` for each of its files."""
+    files = {path.name: _File.read(path) for path in _files()}
+    others = [
+        web.get(f"/static/{name}", file.answer)
+        for name, file in files.items()
+        if name != "index.html"
+    ]
+    return [web.get("/", files["index.html"].answer), *others]
+
+
+def _files() -> Iterator[Path]:
+    return (path for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    body: bytes
+    content_type: str
+    # Weak: the same file, compressed or not.
+    etag: ETag
+
+    @classmethod
+    def read(cls, path: Path) -> _File:
+        body = path.read_bytes()
+        return cls(body, _TYPES[path.suffix], ETag(sha256(body).hexdigest()[:32], is_weak=True))
+
+    async def answer(self, request: web.Request) -> web.Response:
+        known = request.if_none_match or ()
+        if any(each.value in (self.etag.value, "*") for each in known):
+            response = web.Response(status=304, headers=HEADERS)
+        else:
+            response = web.Response(
+                body=self.body, content_type=self.content_type, charset="utf-8", headers=HEADERS
+            )
+            response.enable_compression()
+        response.etag = self.etag
+        return response

@@ -1,0 +1,164 @@
+"""Several workers on one port: forked from one process that holds the listening sockets, watched by
+it, replaced by it.
+
+The parent runs no event loop and answers nothing. A worker that dies is replaced at once, or after
+`PAUSE_SECONDS` where it had only just begun; `MOST_FAILURES` of those in a row, and the gateway
+gives up. What it counted, the next one goes on with (`board`). Told to stop, the parent passes it
+on, and kills what has not ended when it should have.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tailrace.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from socket import socket
+    from types import FrameType
+
+__all__ = ["Supervisor"]
+
+log: logging.Logger = logging.getLogger("tailrace.gateway")
+
+PAUSE_SECONDS = 0.5
+JUST_BEGUN_SECONDS = 1.0
+MOST_FAILURES = 5
+KILL_AFTER_SECONDS = 10.0
+"""Beyond the grace time."""
+
+
+class Supervisor:
+    """Forks `workers` processes that run `work(number, parent)`, and keeps them running until it is
+    told to stop.
+
+    `parent` is a descriptor that ends when this process does. InvalidRequestError where processes
+    cannot be forked.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        work: Callable[[int, int], None],
+        sockets: Sequence[socket],
+        grace: float,
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise InvalidRequestError(
+                "several workers need a system that can fork: leave out --workers"
+            )
+        self._workers = workers
+        self._work = work
+        self._sockets = sockets
+        self._grace = grace
+        self._running: dict[int, int] = {}
+        self._begun: dict[int, float] = {}
+        self._failures = 0
+        self._stopping = False
+        self._alive = (-1, -1)
+
+    def run(self, started: Callable[[], object] = lambda: None) -> bool:
+        """Run until told to stop:
+
+        True; False: the workers died again and again. `started` is called once they run.
+        """
+        self._alive = os.pipe()
+        signal.signal(signal.SIGALRM, self._kill)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, self._told)
+        for number in range(self._workers):
+            self._start(number)
+        started()
+        while self._running:
+            process, status = os.waitpid(-1, 0)
+            number = self._running.pop(process)
+            if not self._stopping:
+                self._replace(number, status)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return self._failures < MOST_FAILURES
+
+    def _replace(self, number: int, status: int) -> None:
+        how = os.waitstatus_to_exitcode(status)
+        log.error(
+            "worker %d died (%s): another takes its place",
+            number,
+            f"exit code {how}" if how >= 0 else f"signal {-how}",
+        )
+        if time.monotonic() - self._begun[number] < JUST_BEGUN_SECONDS:
+            self._failures += 1
+            if self._failures >= MOST_FAILURES:
+                log.error(
+                    "%d workers in a row died as soon as they had begun: giving up", self._failures
+                )
+                self._stop()
+                return
+            time.sleep(PAUSE_SECONDS)
+        else:
+            self._failures = 0
+        if not self._stopping:
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        # Until the child has signal handlers of its own, it must not run ours.
+        held = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        try:
+            process = os.fork()
+            if process == 0:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(
+                    signal.SIGINT, signal.SIG_IGN
+                )  # a terminal's Ctrl-C is the parent's to pass on
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+                self._be_worker(number)
+            self._running[process] = number
+            self._begun[number] = time.monotonic()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        if self._stopping:
+            os.kill(process, signal.SIGTERM)
+
+    def _be_worker(self, number: int) -> None:
+        """Work, and leave without what the parent would do at its end."""
+        code = 1
+        try:
+            os.close(self._alive[1])
+            self._work(number, self._alive[0])
+            code = 0
+        except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stop()
+
+    def _stop(self) -> None:
+        """Tell every worker; when it is told again, that ends the grace time."""
+        if not self._stopping:
+            self._stopping = True
+            signal.setitimer(signal.ITIMER_REAL, self._grace + KILL_AFTER_SECONDS)
+            for each in self._sockets:
+                each.close()
+        self._send(signal.SIGTERM)
+
+    def _kill(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in list(self._running):
+            with suppress(ProcessLookupError):  # it has just been waited for
+                os.kill(process, number)

@@ -1,0 +1,87 @@
+"""What is posted to the plugin's 1.x line (AI Power up to 2.2).
+
+Source: the protocol notes, "The 1.x line".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from tailrace._native import DeltaDecoder
+from tailrace._streams.aio import Opening
+
+if TYPE_CHECKING:
+    from tailrace._messages import Turn
+    from tailrace.providers._page import SiteTokens
+    from tailrace.providers._visitor import Outgoing
+    from tailrace.transport import Session
+
+__all__ = ["FORM", "native_history", "post"]
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8", "Accept": "*/*"}
+
+
+async def post(session: Session, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
+    """Post the message; the reply's own Content-Type tells whether it streams."""
+    fields = _fields(tokens, outgoing)
+    reply = await session.post(
+        tokens.endpoint, body=urlencode(fields).encode("ascii"), headers=FORM
+    )
+    return Opening(
+        reply, DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
+    )
+
+
+def _fields(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:
+    """The form a browser posts, in its order."""
+    custom = tokens.bot_id not in ("", "0")
+    visitor = outgoing.visitor
+    return {
+        "_wpnonce": tokens.nonce,
+        "post_id": tokens.post_id,
+        "url": tokens.url,
+        "action": "wpaicg_chatbox_message" if tokens.popup else "wpaicg_chat_shortcode_message",
+        "message": outgoing.message,
+        "bot_id": tokens.bot_id,
+        "chatbot_identity": f"custom_bot_{tokens.bot_id}"
+        if custom
+        else "widget"
+        if tokens.popup
+        else "shortcode",
+        "wpaicg_chat_history": native_history(outgoing.history, tokens.memory_limit),
+        "wpaicg_chat_client_id": visitor.client_id,
+        **({"thread_id": visitor.thread_id} if visitor.thread_id else {}),
+        "chat_id": str(outgoing.chance.randint(1, 100_000)),
+    }
+
+
+def native_history(turns: list[Turn], limit: int | None = None) -> str:
+    """Earlier turns in the plugin's own form: the last `limit` of them.
+
+    The server deletes every backslash before it reads the JSON, a quote within a text wipes the
+    whole memory, and tags and ``%xx`` are filtered out. So what would need an escape is replaced by
+    what looks like it, and nothing is lost on the way.
+    """
+    kept = turns if limit is None else turns[max(0, len(turns) - limit) :]
+    entries = [
+        {
+            "id": "" if turn.role != "assistant" else number,
+            "text": f"{_SPEAKERS.get(turn.role, 'Human')}: {_plain(turn)}",
+        }
+        for number, turn in enumerate(kept)
+    ]
+    return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+
+
+_SPEAKERS = {"assistant": "AI"}
+
+_LOOKALIKES = str.maketrans('"\\<>', "”＼‹›")  # noqa: RUF001 - that they look alike is the point
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_ENCODED = re.compile(r"%(?=[0-9a-fA-F]{2})")
+
+
+def _plain(turn: Turn) -> str:
+    return _ENCODED.sub("％", _CONTROLS.sub(" ", turn.text.translate(_LOOKALIKES)))  # noqa: RUF001 - a lookalike

@@ -1,0 +1,165 @@
+"""What is sent to the plugin's 2.x line (AIPKit, since 2.3). Source: the protocol notes, "The 2.x
+line".
+
+A message goes in two steps: it is posted for a cache key, and the answer is streamed for that key,
+which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
+remembers a dialogue by its ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import string
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from tailrace import errors
+from tailrace._native import DeltaDecoder
+from tailrace._streams.aio import Opening
+from tailrace.errors import StreamError, reply_error
+from tailrace.providers._ai_power import FORM
+from tailrace.transport import read_all
+
+if TYPE_CHECKING:
+    from tailrace.providers._page import SiteTokens
+    from tailrace.providers._visitor import Outgoing
+    from tailrace.transport import Response, Session
+
+__all__ = ["fresh_nonce", "post"]
+
+MAX_STEP_BYTES = 64 * 2**10
+
+_FIRST_ERROR_STATUS = 400
+
+
+async def post(
+    session: Session, tokens: SiteTokens, outgoing: Outgoing, idle: float | None
+) -> Opening:
+    """Send the message and return the reply. A StreamError tells why the first step was refused."""
+    if tokens.streams is False:
+        reply = await _ask(
+            session, tokens, {**_ids(tokens, outgoing), **_message(tokens, outgoing)}
+        )
+    else:
+        key = await _cache_key(session, tokens, outgoing, idle)
+        query = {
+            "action": "aipkit_frontend_chat_stream",
+            "cache_key": key,
+            **_ids(tokens, outgoing),
+            "_ts": str(outgoing.now_ms),
+            **_previous(outgoing),
+            "_ajax_nonce": tokens.nonce,
+        }
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+        reply = await session.get(_with_query(tokens.endpoint, query), headers=headers)
+    return Opening(
+        reply, DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
+    )
+
+
+async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) -> str | None:
+    """Ask for a new nonce, which needs none; None where the plugin (before 2.3.41) has no answer to
+    that.
+    """
+    fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
+    async with await _ask(session, tokens, fields) as reply:
+        nonce = _data_of(await _body(reply, idle)).get("nonce")
+    return nonce if isinstance(nonce, str) and nonce else None
+
+
+async def _cache_key(
+    session: Session, tokens: SiteTokens, outgoing: Outgoing, idle: float | None
+) -> str:
+    fields = {
+        "action": "aipkit_cache_sse_message",
+        "message": outgoing.message,
+        "_ajax_nonce": tokens.nonce,
+        "bot_id": tokens.bot_id,
+        "user_client_message_id": _client_message_id(tokens, outgoing),
+    }
+    async with await _ask(session, tokens, fields) as reply:
+        body = await _body(reply, idle)
+        key = _data_of(body).get("cache_key") if reply.status < _FIRST_ERROR_STATUS else None
+        if isinstance(key, str) and key:
+            return key
+        raise _refusal(reply, body)
+
+
+async def _ask(session: Session, tokens: SiteTokens, fields: dict[str, str]) -> Response:
+    return await session.post(tokens.endpoint, body=urlencode(fields).encode("ascii"), headers=FORM)
+
+
+def _ids(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:
+    return {
+        "bot_id": tokens.bot_id,
+        "session_id": outgoing.visitor.session_id,
+        "conversation_uuid": outgoing.visitor.conversation_uuid,
+        "post_id": tokens.post_id,
+    }
+
+
+def _message(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:
+    return {
+        "action": "aipkit_frontend_chat_message",
+        "_ajax_nonce": tokens.nonce,
+        "message": outgoing.message,
+        "user_client_message_id": _client_message_id(tokens, outgoing),
+        **_previous(outgoing),
+    }
+
+
+def _previous(outgoing: Outgoing) -> dict[str, str]:
+    previous = outgoing.visitor.previous_openai_response_id
+    return {"previous_openai_response_id": previous} if previous else {}
+
+
+def _client_message_id(tokens: SiteTokens, outgoing: Outgoing) -> str:
+    tail = "".join(outgoing.chance.choices(string.ascii_lowercase + string.digits, k=5))
+    return f"aipkit-client-msg-{tokens.bot_id}-{outgoing.now_ms}-{tail}"
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
+
+
+async def _body(reply: Response, idle: float | None) -> bytes:
+    """A small JSON reply, whole within `idle` seconds: one that drips for longer is silence with a
+    drip in it.
+    """
+    try:
+        async with asyncio.timeout(idle) as clock:
+            return await read_all(reply, max_bytes=MAX_STEP_BYTES)
+    except TimeoutError:
+        if idle is None or not clock.expired():
+            raise
+    raise errors.TimeoutError("idle", idle)
+
+
+def _data_of(body: bytes) -> dict[str, Any]:
+    """The ``data`` of a successful reply, behind whatever other plugins printed before it; empty
+    for any other.
+    """
+    begin = _OBJECT.search(body)
+    try:
+        reply = json.loads(body[begin.end() - 1 :]) if begin else None
+    except ValueError:
+        return {}
+    if not isinstance(reply, dict) or reply.get("success") is not True:
+        return {}
+    data = reply.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+_OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
+
+
+def _refusal(reply: Response, body: bytes) -> StreamError:
+    """Why the first step gave no key, in the site's words: the decoder finds them wherever they
+    stand.
+    """
+    decoder = DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
+    decoder.feed(body)
+    decoder.close()
+    return decoder.error or reply_error("not_a_stream", "the site gave no cache key", reply.status)

@@ -1,0 +1,151 @@
+"""A site's page in, what posting a message needs out: nonce, post id, bot, endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from tailrace._native import DeltaDecoder, PageScanner, scan_page
+from tailrace.errors import EndpointError, ResponseStatusError, StreamError, reply_error
+from tailrace.providers._base import at_origin
+from tailrace.transport import read_all, read_within
+
+if TYPE_CHECKING:
+    from tailrace._native import ChatWidget, Page, PageTokens
+    from tailrace.transport import Response, Session
+
+__all__ = ["Line", "SiteTokens", "endpoint_of", "fetch_tokens"]
+
+Line = Literal["ai-power", "aipkit"]
+"""The plugin's two lines, as `ChatWidget.kind` names them."""
+
+AJAX_PATH = "/wp-admin/admin-ajax.php"
+MAX_PAGE_BYTES = 4 * 2**20
+MAX_ERROR_PAGE_BYTES = 64 * 2**10
+
+_FIRST_ERROR_STATUS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTokens:
+    """What a site's page gave. Its repr does not show the nonce."""
+
+    nonce: str = field(repr=False)
+    post_id: str
+    url: str
+    endpoint: str
+    bot_id: str = "0"
+    popup: bool = False
+    line: Line = "ai-power"
+    streams: bool | None = None
+    memory_limit: int | None = None
+
+
+async def fetch_tokens(
+    session: Session,
+    url: str,
+    *,
+    bot_id: str | None,
+    bot_name: str | None,
+    endpoint: str | None,
+    idle: float | None,
+) -> SiteTokens:
+    """Fetch the page and read it as it arrives, no further than the tokens.
+
+    `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read,
+    since the bot's id may stand anywhere on it. `endpoint`: the class's own, None to take the
+    page's. Raises TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError,
+    LimitExceeded, a ResponseStatusError for a page that is none, and what the session raises.
+    """
+    async with await session.get(url) as reply:
+        if reply.status >= _FIRST_ERROR_STATUS:
+            raise await _page_error(reply, idle)
+        html = b""
+        if bot_name is not None:
+            html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
+            bot_id = scan_page(html).widget(bot_id=bot_id, name=bot_name).bot_id
+        scanner = PageScanner(
+            bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES
+        )
+        found = scanner.feed(html)
+        while not found and (data := await read_within(reply, idle)):
+            found = scanner.feed(data)
+        return _read(scanner.close(), reply.url, bot_id, endpoint)
+
+
+def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -> SiteTokens:
+    asked_for = bot_id is not None and bool(page.widgets)
+    widget = page.widget(bot_id=bot_id) if asked_for else None
+    tokens = page.tokens
+    widget = widget or _speaking(page, tokens)
+    if widget is None:
+        place = endpoint_of(page_url, endpoint, None)
+        return SiteTokens(tokens.nonce, tokens.post_id, page_url, place, bot_id=bot_id or "0")
+    return SiteTokens(
+        nonce=tokens.nonce,
+        post_id=tokens.post_id,
+        url=widget.url or page_url,
+        endpoint=endpoint_of(page_url, endpoint, widget.ajax_url),
+        bot_id=widget.bot_id or "0",
+        popup=widget.placement == "popup",
+        line=widget.kind,
+        streams=widget.streams,
+        memory_limit=widget.memory_limit,
+    )
+
+
+def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
+    """The widget these tokens are of; None when they come from another place on the page."""
+    return next(
+        (
+            each
+            for each in page.widgets
+            if (each.nonce, each.post_id) == (tokens.nonce, tokens.post_id)
+        ),
+        None,
+    )
+
+
+def endpoint_of(page_url: str, stated: str | None, named: str | None) -> str:
+    """The endpoint a class has stated, on the page's final origin; else the one the page names, if
+    on its own host.
+    """
+    if stated is not None:
+        return at_origin(page_url, urlsplit(stated).path)
+    if named is None:
+        return at_origin(page_url, AJAX_PATH)
+    here, there = urlsplit(page_url), _joined(page_url, named)
+    if there is None or here.hostname != there.hostname:
+        host = "no host" if there is None else there.hostname
+        raise EndpointError(
+            f"the page at {here.hostname} names an endpoint at {host}: not followed"
+        )
+    if here.scheme == "https" and there.scheme != "https":
+        raise EndpointError(
+            f"the page at https://{here.hostname} names an endpoint without TLS: not followed"
+        )
+    return there.geturl()
+
+
+def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
+    try:
+        return urlsplit(urljoin(page_url, ajax_url))
+    except ValueError:  # an endless bracket
+        return None
+
+
+async def _page_error(reply: Response, idle: float | None) -> StreamError:
+    """What a page's error status means; the decoder reads its body as it reads a reply's."""
+    decoder = DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
+    received = 0
+    while received < MAX_ERROR_PAGE_BYTES and (data := await read_within(reply, idle)):
+        decoder.feed(data)
+        received += len(data)
+    decoder.close()
+    error = decoder.error or reply_error(
+        "upstream", f"the page answered {reply.status}", reply.status
+    )
+    if isinstance(error, ResponseStatusError):
+        error.retry_after = reply.retry_after
+    return error

@@ -1,0 +1,65 @@
+"""Who speaks, and what: the ids a visitor is known by at a site, and one message on its way."""
+
+from __future__ import annotations
+
+import string
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tailrace.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from tailrace._messages import Turn
+
+__all__ = ["Outgoing", "Visitor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """The ids of one dialogue. Random unless a caller gives them to go on with an earlier one."""
+
+    client_id: str
+    """1.x: 10 letters and digits."""
+    session_id: str
+    """AIPKit: a guest's UUID."""
+    conversation_uuid: str
+    """AIPKit: of the dialogue within the session; the server's memory hangs on it."""
+    thread_id: str | None = None
+    """1.x, Assistants bots: as `ChatStream.ids` gave it."""
+    previous_openai_response_id: str | None = None
+    """AIPKit: as `ChatStream.ids` gave it, under the name openai_response_id."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], chance: random.Random) -> Visitor:
+        """The ids among a call's arguments, random ones for the rest; InvalidRequestError for one
+        that is no text.
+        """
+        ids = {name: given[name] for name in cls.__slots__ if given.get(name) is not None}
+        for name, value in ids.items():
+            if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+                raise InvalidRequestError(f"{name} must be visible ASCII text, as the site gave it")
+        ids.setdefault(
+            "client_id", "".join(chance.choices(string.ascii_letters + string.digits, k=10))
+        )
+        ids.setdefault("session_id", _uuid(chance))
+        ids.setdefault("conversation_uuid", _uuid(chance))
+        return cls(**ids)
+
+
+def _uuid(chance: random.Random) -> str:
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message about to be sent. Its repr does not show the text."""
+
+    message: str = field(repr=False)
+    history: list[Turn] = field(repr=False)
+    visitor: Visitor
+    chance: random.Random = field(repr=False)
+    now_ms: int

@@ -1,0 +1,272 @@
+"""The replica's life: one port a site, opened together, closed together and within a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from tailrace.errors import InvalidRequestError
+from tailrace.replica._answers import Answers, builtin_answer
+from tailrace.replica._exchanges import Exchange, Exchanges
+from tailrace.replica._faults import FAULTS, FaultySite, fault_path, parse_fault, parse_faults
+from tailrace.replica._index import INDEX_PATH, index_page
+from tailrace.replica._sending import hide_framework
+from tailrace.replica._site import EXCHANGE, Marker, Settings, Site
+from tailrace.replica._sites.openai import OpenAISite
+from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
+from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
+from tailrace.replica._sites.wordpress.ai_power import AIPowerSite
+from tailrace.replica._sites.wordpress.ai_power_old import (
+    AIPower1879Site,
+    AIPower1890Site,
+    AIPower1895Site,
+)
+from tailrace.replica._sites.wordpress.aipkit import AIPKit240Site, AIPKitSite
+from tailrace.replica._sites.wordpress.nonces import WORDPRESS_LIFETIME
+from tailrace.replica._upstream import UpstreamAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from aiohttp.typedefs import Middleware
+
+SITES: tuple[type[Site], ...] = (
+    AIPowerSite,
+    GeminiProChatSite,
+    AIPKitSite,
+    AIPKit240Site,
+    AIPower1879Site,
+    AIPower1890Site,
+    AIPower1895Site,
+    ChatgptDemoSite,
+    OpenAISite,
+)
+MAX_REQUEST_BYTES = 8 * 2**20
+
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """One page as a table shows it."""
+
+    name: str
+    url: str
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """One site as a table shows it; `markers` are the words that make it misbehave, `faults` those
+    it has just now.
+    """
+
+    name: str
+    url: str
+    shows: str
+    pages: tuple[PageInfo, ...]
+    markers: tuple[Marker[Any], ...]
+    faults: tuple[str, ...] = ()
+
+
+class Replica:
+    """All sites of `SITES` on `host`, each on a port of its own, at the root of its origin.
+
+    `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two
+    chunks of an answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are the
+    signed apps'; `api_key` is what the OpenAI-compatible site wants. `answers` are the built-in
+    text unless given, or those of the OpenAI-compatible server `upstream` (its base URL), asked
+    with `upstream_key` for `upstream_model`, else for the first it lists. `faults` hold for every
+    site that can have them, as `fault` sets them for one (`tailrace.replica._faults`). Leaving the
+    context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is
+    taken raises the system's `OSError`, and nothing stays open.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        answers: Answers | None = None,
+        pace: float = 0.0,
+        nonce_lifetime: float = WORDPRESS_LIFETIME,
+        clock: Callable[[], float] = time.time,
+        secret: str = "",
+        password: str | None = None,
+        api_key: str | None = None,
+        upstream: str | None = None,
+        upstream_key: str | None = None,
+        upstream_model: str | None = None,
+        faults: Iterable[str] = (),
+        shutdown_timeout: float = 1.0,
+    ) -> None:
+        if not 0 <= port <= _HIGHEST_PORT - len(SITES) + 1:
+            raise InvalidRequestError(
+                f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}"
+            )
+        if not pace >= 0:
+            raise InvalidRequestError(f"pace must be 0 or more seconds, not {pace!r}")
+        if upstream is not None and answers is not None:
+            raise InvalidRequestError(
+                "answers come from `answers` or from `upstream`, not from both"
+            )
+        self.exchanges: Exchanges = Exchanges()
+        self._upstream = (
+            None
+            if upstream is None
+            else UpstreamAnswers(upstream, key=upstream_key, model=upstream_model)
+        )
+        self._host = host
+        self._port = port
+        self._shutdown_timeout = shutdown_timeout
+        self._stopping = asyncio.Event()
+        settings = Settings(
+            answers=self._upstream or answers or builtin_answer,
+            pace=pace,
+            clock=clock,
+            nonce_lifetime=nonce_lifetime,
+            secret=secret,
+            password=password,
+            api_key=api_key,
+            stopping=self._stopping,
+        )
+        wanted = [(text, parse_fault(text).kind.needs_nonces) for text in faults]
+        sites = (site(settings) for site in SITES)
+        self._sites: Mapping[str, FaultySite] = {
+            site.name: FaultySite(
+                site, (text for text, nonces in wanted if site.nonces is not None or not nonces)
+            )
+            for site in sites
+        }
+        self._urls: dict[str, str] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._stopping.clear()
+        async with AsyncExitStack() as stack:
+            if self._upstream is not None:
+                await stack.enter_async_context(self._upstream)
+            for offset, (name, site) in enumerate(self._sites.items()):
+                port = self._port + offset if self._port else 0
+                self._urls[name] = await self._serve(site, port, stack)
+            stack.callback(self._stopping.set)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._urls.clear()
+        await self._stack.aclose()
+
+    @property
+    def sites(self) -> tuple[SiteInfo, ...]:
+        """The sites, where they are and what they have to show."""
+        return tuple(self._info(site) for site in self._sites.values())
+
+    def url(self, site: str) -> str:
+        """Return the origin of `site`, without a slash at its end."""
+        self._site(site)
+        if site not in self._urls:
+            raise InvalidRequestError(
+                "the replica is not running: enter it with `async with` first"
+            )
+        return self._urls[site]
+
+    def page(self, site: str, page: str, *faults: str) -> str:
+        """Return the full URL of one page of `site`, by its short name, with `faults` asked for by
+        URL.
+        """
+        pages = {each.name: each.path for each in self._site(site).site.pages}
+        if page not in pages:
+            raise InvalidRequestError(f"{site} has no page {page!r}; it has {', '.join(pages)}")
+        parse_faults(faults, self._site(site).site)
+        return self.url(site) + fault_path(faults) + pages[page]
+
+    def fault(self, site: str, *faults: str) -> None:
+        """Let `faults` hold for all of `site` from its next request on, and no others; none heals
+        it.
+        """
+        self._site(site).set_faults(faults)
+
+    def expire_nonces(self, site: str) -> None:
+        """Make `site` refuse every nonce that its pages have shown so far."""
+        self._site(site).site.expire_nonces()
+
+    def _site(self, name: str) -> FaultySite:
+        if name not in self._sites:
+            raise InvalidRequestError(
+                f"there is no site {name!r}; there are {', '.join(self._sites)}"
+            )
+        return self._sites[name]
+
+    def _info(self, faulty: FaultySite) -> SiteInfo:
+        site, url = faulty.site, self.url(faulty.site.name)
+        pages = tuple(PageInfo(page.name, url + page.path, page.shows) for page in site.pages)
+        return SiteInfo(site.name, url, site.shows, pages, site.markers, faulty.faults)
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=index_page(self.sites, FAULTS), content_type="text/html")
+
+    async def _serve(self, site: FaultySite, port: int, stack: AsyncExitStack) -> str:
+        app = web.Application(
+            client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site.site)]
+        )
+        app.on_response_prepare.append(hide_framework)
+        app.router.add_get(INDEX_PATH, self._index)
+        app.router.add_route("*", "/{path:(?s:.*)}", site.handle)
+        runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=self._shutdown_timeout,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self._host, port).start()
+        return _url(runner.addresses[0])
+
+    def _recorder(self, site: Site) -> Middleware:
+        @web.middleware
+        async def record(
+            request: web.Request,
+            handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        ) -> web.StreamResponse:
+            exchange = Exchange(site.name, request.method, request.path_qs, request.headers.copy())
+            request[EXCHANGE] = exchange
+            self.exchanges.begin(exchange)
+            try:
+                response = await handler(request)
+            except asyncio.CancelledError:
+                self.exchanges.end(exchange, "aborted")
+                raise
+            except ConnectionError:
+                # The client left between two writes. aiohttp would log that as a failure of ours;
+                # it is the same end.
+                self.exchanges.end(exchange, "aborted")
+                raise asyncio.CancelledError from None
+            except web.HTTPException as refusal:
+                exchange.status = refusal.status
+                self.exchanges.end(exchange, "finished")
+                raise
+            except BaseException:
+                self.exchanges.end(exchange, "failed")
+                raise
+            self.exchanges.end(exchange, "finished")
+            return response
+
+        return record
+
+
+def _url(address: Any) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

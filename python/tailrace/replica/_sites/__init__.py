@@ -1,0 +1,1 @@
+"""The software that the replica answers as."""

@@ -1,0 +1,1 @@
+"""The signed apps: GeminiProChat and chatgpt-demo."""

@@ -1,0 +1,1 @@
+"""WordPress with the chat plugin, in both of its lines."""

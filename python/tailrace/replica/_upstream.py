@@ -1,0 +1,152 @@
+"""Real answers for the replica: an OpenAI-compatible server, asked without streaming.
+
+The replica frames what comes back itself, so that nothing it is there to test has a part in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tailrace.errors import InvalidRequestError
+from tailrace.replica._answers import AnswerError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tailrace.replica._answers import Question
+
+MAX_REPLY_BYTES = 8 * 2**20
+CONNECT_SECONDS = 30.0
+TOTAL_SECONDS = 600.0
+
+
+class UpstreamAnswers:
+    """Asks the server at `url`, its base URL (``http://localhost:8000/v1``), within ``async with``.
+
+    `key` is sent as a bearer token. `model` None: the first that the server lists. What goes wrong
+    is an `AnswerError`; a reply of more than `MAX_REPLY_BYTES` is one too.
+    """
+
+    def __init__(self, url: str, *, key: str | None = None, model: str | None = None) -> None:
+        self._url = _base_url(url)
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._model = model
+        self._looking = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS)
+        session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        self._session = await self._stack.enter_async_context(session)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session = None
+        await self._stack.aclose()
+
+    async def __call__(self, question: Question, /) -> str:
+        """Return the whole answer to `question`."""
+        messages = [{"role": turn.role, "content": turn.text} for turn in question.history]
+        messages.append({"role": "user", "content": question.message})
+        body = await self._exchange(
+            "POST", "/chat/completions", {"model": await self._name(), "messages": messages}
+        )
+        match body:
+            case {"choices": [{"message": {"content": str(text)}}, *_]}:
+                return text
+            case _:
+                raise AnswerError(HTTPStatus.BAD_GATEWAY, "The upstream's reply holds no text.")
+
+    async def _name(self) -> str:
+        async with self._looking:
+            if self._model is None:
+                self._model = _first_model(await self._exchange("GET", "/models"))
+            return self._model
+
+    async def _exchange(self, method: str, path: str, body: object = None) -> object:
+        if self._session is None:
+            raise InvalidRequestError("the upstream is asked within `async with` only")
+        try:
+            # A redirect is not followed: the key is for this server.
+            async with self._session.request(
+                method, self._url + path, json=body, allow_redirects=False
+            ) as reply:
+                data = await _read(reply)
+                status = reply.status
+        except TimeoutError:
+            raise AnswerError(
+                HTTPStatus.GATEWAY_TIMEOUT, "The upstream did not answer in time."
+            ) from None
+        except aiohttp.ClientError as error:
+            raise AnswerError(
+                HTTPStatus.BAD_GATEWAY, f"The upstream failed: {type(error).__name__}."
+            ) from None
+        return _checked(status, data)
+
+
+def _base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_whole = (
+            parts.scheme in ("http", "https") and parts.hostname is not None and parts.port != 0
+        )
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise InvalidRequestError("an upstream is a base URL such as http://localhost:8000/v1")
+    return url.rstrip("/")
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    data = bytearray()
+    async for block in reply.content.iter_any():
+        data += block
+        if len(data) > MAX_REPLY_BYTES:
+            raise AnswerError(
+                HTTPStatus.BAD_GATEWAY,
+                f"The upstream's reply is larger than {MAX_REPLY_BYTES} bytes.",
+            )
+    return bytes(data)
+
+
+def _checked(status: int, data: bytes) -> object:
+    try:
+        body: object = json.loads(data)
+    except (ValueError, RecursionError):
+        body = None
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise AnswerError(status, _message(body) or f"The upstream answered with status {status}.")
+    if status != HTTPStatus.OK or body is None:
+        raise AnswerError(
+            HTTPStatus.BAD_GATEWAY, f"The upstream answered with status {status} and no JSON."
+        )
+    return body
+
+
+def _message(body: Any) -> str:
+    match body:
+        case {"error": {"message": str(message)}} | {"error": str(message)}:
+            return message
+        case _:
+            return ""
+
+
+def _first_model(body: object) -> str:
+    match body:
+        case {"data": [{"id": str(name)}, *_]}:
+            return name
+        case _:
+            raise AnswerError(HTTPStatus.BAD_GATEWAY, "The upstream lists no model: name one.")

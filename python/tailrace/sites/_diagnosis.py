@@ -1,0 +1,482 @@
+"""A site tested step by step, from its name's look-up to the end of one real answer; the step that
+fails is named.
+
+Name, TCP and TLS are tried by hand, since no HTTP client tells them apart in time; the page is
+looked at as `discover` does; the message is sent by the site's own provider, over a transport that
+notes when each request was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from tailrace import errors
+from tailrace._calls.token_cache import TokenCache
+from tailrace._environment import Environment
+from tailrace.errors import (
+    ChallengeError,
+    ConnectError,
+    StreamError,
+    TailraceError,
+    TLSError,
+    WidgetNotFoundError,
+)
+from tailrace.providers._page import endpoint_of
+from tailrace.sites._advice import advice_for
+from tailrace.sites._discovery import described, look_at
+from tailrace.sites._registry import ProfiledSite
+from tailrace.sites._registry import site as site_named
+from tailrace.sites._verdicts import Verdict, store_verdict
+from tailrace.transport import Timeouts, make_transport
+from tailrace.transport._observed import WatchedTransport
+from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from tailrace import ChatWidget, Page
+    from tailrace._streams.aio import ChatStream
+    from tailrace.providers import ChatProvider
+    from tailrace.sites._discovery import Look
+    from tailrace.transport import Session
+
+T = TypeVar("T")
+
+__all__ = ["MESSAGE", "PATIENCE", "STEPS", "Diagnosis", "Step", "doctor"]
+
+MESSAGE = "Say hello in one word."
+"""What the doctor asks unless told otherwise: short, so that it costs the site little."""
+
+PATIENCE = 10
+"""How many times a step's clock the page, and the answer, may take as a whole: a drip of bytes is
+no silence.
+"""
+
+STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
+
+_TOKENS_ON_PAGE = frozenset({"ai-power", "aipkit"})
+_WITHOUT_PAGE = frozenset({"openai"})
+_FIRST_ERROR_STATUS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step.
+
+    `skipped`: the site has no such thing, or it was not reached or not asked for. `seconds` it
+    took.
+    """
+
+    name: str
+    verdict: Literal["ok", "failed", "skipped"]
+    seconds: float | None
+    detail: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All steps, in order.
+
+    `at`: when it began, in seconds since 1970; `error`: what the failed step failed with.
+    """
+
+    site: str
+    url: str
+    dialect: str
+    at: float
+    steps: tuple[Step, ...]
+    error: TailraceError | None = field(default=None, repr=False)
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that failed."""
+        return next((step for step in self.steps if step.verdict == "failed"), None)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a whole answer came."""
+        return self.steps[-1].verdict == "ok"
+
+
+async def doctor(
+    site: str | type[ChatProvider],
+    *,
+    dialect: str | None = None,
+    post: bool = True,
+    message: str = MESSAGE,
+    model: str = "",
+    proxy: str | None = None,
+    timeout: float = 30.0,  # noqa: ASYNC109 - the clock of each step
+    on_step: Callable[[Step], None] | None = None,
+    keep: bool = True,
+    state_folder: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    environment: Environment | None = None,
+) -> Diagnosis:
+    """Test a site (as `tailrace.site` names it, or a provider class) step by step. It sends one
+    short real message.
+
+    `post=False` stops before the message. `timeout`: seconds for each step; for the page and the
+    answer, for the first byte and each silence, and `PATIENCE` times that for the whole. `on_step`
+    is told each step as soon as it is known. A verdict on the site is kept in `state_folder` (None:
+    the user's) unless `keep` is false. `clock` gives seconds that never go back.
+
+    Raises what `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
+    MissingRequirementsError; whatever the site does is in the result.
+    """
+    if checked_seconds("timeout", timeout) is None:
+        raise errors.InvalidRequestError(
+            "timeout must be a number of seconds above 0: a diagnosis has to end"
+        )
+    provider = site_named(site, dialect=dialect) if isinstance(site, str) else site
+    wide = Environment() if environment is None else environment
+    own = provider.own_options() if issubclass(provider, ProfiledSite) else {}
+    own.pop("retry", None)  # the failure is what we are here for
+    clocks = {"timeout": timeout, "connect_timeout": timeout, "total_timeout": timeout * PATIENCE}
+    options = {**own, **clocks, "environment": wide}
+    if proxy is not None:
+        options["proxy"] = proxy
+    async with AsyncExitStack() as stack:
+        examination = _Examination(provider, options, stack, clock, _Asking(post, message, model))
+        at = wide.now_ms() / 1000
+        steps = [step async for step in examination.steps(on_step)]
+    url = checked_url(provider.url).url  # without a password
+    found = Diagnosis(provider.__name__, url, provider.dialect, at, tuple(steps), examination.error)
+    if keep and (found.answered or _is_the_sites(found.error)):
+        failed = None if found.failed is None else found.failed.name
+        store_verdict(Verdict(site=found.site, url=found.url, failed=failed, at=at), state_folder)
+    return found
+
+
+def _is_the_sites(error: TailraceError | None) -> bool:
+    """Whether a failure says something of the site: a wrong option or a broken proxy does not."""
+    return error is not None and not isinstance(
+        error, errors.InvalidRequestError | errors.ProxyError
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    post: bool
+    message: str = field(repr=False)
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fine:
+    """A step that went well; `seconds` where they are not those from its beginning to its end."""
+
+    detail: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Skipped:
+    why: str
+
+
+class _Examination:
+    """The steps in order; what one finds, the next ones use.
+
+    Everything opened is closed by `stack`.
+    """
+
+    def __init__(
+        self,
+        provider: type[ChatProvider],
+        options: dict[str, Any],
+        stack: AsyncExitStack,
+        clock: Callable[[], float],
+        asking: _Asking,
+    ) -> None:
+        self.error: TailraceError | None = None
+        self._provider = provider
+        self._options = options
+        self._stack = stack
+        self._clock = clock
+        self._asking = asking
+        self._seconds: float = options["timeout"]
+        self._connections = make_transport(provider.transport_kind)
+        stack.push_async_callback(self._connections.aclose)
+        self._watched = WatchedTransport(self._connections, clock)
+        self._writer: asyncio.StreamWriter | None = None
+        self._look: Look | None = None
+        self._challenge: ChallengeError | None = None
+        self._stream: ChatStream | None = None
+        self._failure: TailraceError | None = None
+        self._first_delta_at = 0.0
+        self._characters = 0
+
+    async def steps(self, on_step: Callable[[Step], None] | None) -> AsyncIterator[Step]:
+        """Yield each step, telling `on_step` of it."""
+        examined: dict[str, Callable[[], Awaitable[_Fine | _Skipped]]] = {
+            "dns": self._dns,
+            "tcp": self._tcp,
+            "tls": self._tls,
+            "page": self._page,
+            "challenge": self._no_challenge,
+            "widget": self._widget,
+            "nonce": self._nonce,
+            "post": self._post,
+            "first delta": self._first_delta,
+            "end": self._end,
+        }
+        for name in STEPS:
+            step = await self._step(name, examined[name])
+            if on_step is not None:
+                on_step(step)
+            yield step
+
+    async def _step(self, name: str, examine: Callable[[], Awaitable[_Fine | _Skipped]]) -> Step:
+        if self.error is not None:
+            return Step(name, "skipped", None, "not reached")
+        begun = self._clock()
+        try:
+            outcome = await examine()
+        except TailraceError as error:
+            self.error = error
+            return Step(name, "failed", self._clock() - begun, str(error), advice_for(name, error))
+        if isinstance(outcome, _Skipped):
+            return Step(name, "skipped", None, outcome.why)
+        seconds = self._clock() - begun if outcome.seconds is None else outcome.seconds
+        return Step(name, "ok", seconds, outcome.detail)
+
+    # -- the way to the site -----------------------------------------------------------------------
+
+    def _place(self) -> tuple[str, int, str]:
+        """Host, port and what they are: the proxy's where there is one, for that is who we connect
+        to.
+        """
+        proxy = checked_proxy(self._options.get("proxy"))
+        if proxy is not None:
+            return proxy.host, proxy.port, "the proxy "
+        parts = urlsplit(checked_url(self._provider.url).url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), ""
+
+    async def _dns(self) -> _Fine:
+        host, port, whose = self._place()
+        look_up = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await self._within(look_up)
+        except (OSError, UnicodeError):  # the latter for what can be no name at all
+            found = []
+        if not found:
+            raise ConnectError(f"{whose}{host} was not found: there is no such name")
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+        return _Fine(
+            f"{whose}{host} is {addresses[0]}{more}" if host != addresses[0] else f"{whose}{host}"
+        )
+
+    async def _tcp(self) -> _Fine:
+        host, port, whose = self._place()
+        refused: OSError | None = None
+        try:
+            _, self._writer = await self._within(asyncio.open_connection(host, port))
+        except OSError as error:
+            refused = error
+        if self._writer is None:
+            why = (
+                system_reason(refused.errno)
+                if refused is not None and refused.errno
+                else "no address answers"
+            )
+            kind = errors.ProxyError if whose else ConnectError
+            raise kind(f"{whose}{host} port {port} could not be reached: {why}")
+        self._stack.push_async_callback(_close, self._writer)
+        return _Fine(f"port {port}")
+
+    async def _tls(self) -> _Fine | _Skipped:
+        parts = urlsplit(checked_url(self._provider.url).url)
+        if self._options.get("proxy"):
+            return _Skipped("through the proxy: seen with the page")
+        if parts.scheme != "https" or self._writer is None:
+            return _Skipped("the URL is http")
+        why = ""
+        try:
+            await self._within(
+                self._writer.start_tls(ssl.create_default_context(), server_hostname=parts.hostname)
+            )
+        except ssl.SSLCertVerificationError as error:
+            why = error.verify_message
+        except ssl.SSLError as error:
+            why = (error.reason or "the handshake failed").replace("_", " ").lower()
+        except OSError as error:
+            why = system_reason(error.errno) if error.errno else "the connection broke"
+        if why:
+            raise TLSError(f"TLS with {parts.hostname} failed: {why}")
+        until = self._writer.get_extra_info("peercert", {}).get("notAfter", "no date")
+        return _Fine(
+            f"{self._writer.get_extra_info('ssl_object').version()}, certificate good until {until}"
+        )
+
+    async def _within(self, work: Awaitable[T], times: int = 1) -> T:
+        """Wait under the step's clock, or so many times it."""
+        seconds = self._seconds * times
+        try:
+            async with asyncio.timeout(seconds) as running:
+                return await work
+        except TimeoutError:
+            if not running.expired():
+                raise  # the system's own, an OSError
+        raise errors.TimeoutError("connect" if times == 1 else "total", seconds)
+
+    # -- the page ----------------------------------------------------------------------------------
+
+    async def _page(self) -> _Fine | _Skipped:
+        if self._provider.dialect in _WITHOUT_PAGE:
+            return _Skipped(f"{self._provider.dialect} has none")
+        async with self._session() as session:
+            try:
+                looking = look_at(session, self._provider.url, idle=self._seconds)
+                self._look = await self._within(looking, PATIENCE)
+            except ChallengeError as challenge:
+                self._challenge = challenge
+                return _Fine(f"HTTP {challenge.status}")
+        status, page = self._look.status, self._look.page
+        if (
+            status >= _FIRST_ERROR_STATUS
+            and not page.challenge
+            and self._provider.dialect in _TOKENS_ON_PAGE
+        ):
+            raise errors.reply_error("upstream", "there is an error in the page's place", status)
+        return _Fine(f"HTTP {status}")
+
+    def _session(self) -> Session:
+        options = self._options
+        return self._connections.session(
+            cookies=options.get("cookies"),
+            headers=options.get("headers"),
+            proxy=options.get("proxy"),
+            timeouts=Timeouts(connect=self._seconds, first_byte=self._seconds, idle=self._seconds),
+        )
+
+    async def _no_challenge(self) -> _Fine | _Skipped:
+        if self._challenge is not None:
+            raise self._challenge
+        if self._look is None:
+            return _Skipped("there is no page")
+        if self._look.page.challenge:
+            raise ChallengeError(status=self._look.status)
+        return _Fine("none")
+
+    async def _widget(self) -> _Fine | _Skipped:
+        look = self._look
+        if look is None or self._provider.dialect not in _TOKENS_ON_PAGE:
+            return _Skipped(f"{self._provider.dialect} needs none")
+        found = described(look)
+        if found.dialect is None:
+            raise WidgetNotFoundError("; ".join(found.problems))
+        release = f"; {found.release}" if found.release else ""
+        if not look.page.widgets:
+            return _Fine(f"none, but tokens of an older theme{release}")
+        widget = self._widget_of(look.page)
+        endpoint_of(look.url, self._provider.api_endpoint or None, widget.ajax_url)
+        return _Fine(
+            f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}"
+        )
+
+    def _widget_of(self, page: Page) -> ChatWidget:
+        """The bot that the provider asks for; else the page's first."""
+        provider = self._provider
+        return page.widget(
+            bot_id=getattr(provider, "bot_id", None), name=getattr(provider, "bot_name", None)
+        )
+
+    # -- one real answer ---------------------------------------------------------------------------
+
+    async def _nonce(self) -> _Fine | _Skipped:
+        """The nonce the page shows.
+
+        Whether it is good, only the message can tell, so that goes out now.
+        """
+        begun = self._clock()
+        wanted = self._look is not None and self._provider.dialect in _TOKENS_ON_PAGE
+        if wanted and self._look is not None:
+            self._check_nonce(self._look.page)
+        seconds = self._clock() - begun
+        if self._asking.post:
+            await self._ask()
+        if isinstance(self._failure, errors.NonceRefusedError):
+            raise self._failure
+        if not wanted:
+            return _Skipped(f"{self._provider.dialect} has none")
+        taken = self._asking.post and self._failure is None
+        return _Fine("the site takes it" if taken else "the page shows one", seconds)
+
+    def _check_nonce(self, page: Page) -> None:
+        """Raise what is wrong with the tokens of the page, or with those of the bot that the
+        provider asks for.
+        """
+        _ = page.tokens
+        if page.widgets and _asks_for_one(self._provider) and not self._widget_of(page).nonce:
+            raise errors.TokenNotFoundError("missing_nonce")
+
+    async def _ask(self) -> None:
+        """Send the message and wait for its first delta; what went wrong is kept for the step it
+        belongs to.
+        """
+        try:
+            self._stream = self._provider.create_async_generator(
+                self._asking.model,
+                [{"role": "user", "content": self._asking.message}],
+                transport=self._watched,
+                token_cache=TokenCache(),
+                **self._options,
+            )
+            await self._stack.enter_async_context(self._stream)
+            self._characters = len("".join(await self._stream.read()))
+            self._first_delta_at = self._clock()
+        except TailraceError as error:
+            self._failure = error
+
+    async def _post(self) -> _Fine | _Skipped:
+        if not self._asking.post:
+            return _Skipped("not asked for")
+        sent = self._watched.sent
+        first = next((place for place, each in enumerate(sent) if each.method == "POST"), None)
+        last = sent[-1] if first is not None else None
+        if (
+            first is None
+            or last is None
+            or last.answered is None
+            or (last.status or 0) >= _FIRST_ERROR_STATUS
+        ):
+            raise self._failure or StreamError("empty", "no message was sent")
+        return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)
+
+    async def _first_delta(self) -> _Fine | _Skipped:
+        if not self._asking.post:
+            return _Skipped("not asked for")
+        if self._failure is not None:
+            raise self._failure
+        if not self._characters:
+            raise StreamError("empty", "the reply ended without any text")
+        answered = self._watched.sent[-1].answered or self._first_delta_at
+        return _Fine(f"{self._characters} characters", self._first_delta_at - answered)
+
+    async def _end(self) -> _Fine | _Skipped:
+        if self._stream is None:
+            return _Skipped("not asked for")
+        while deltas := await self._stream.read():
+            self._characters += len("".join(deltas))
+        return _Fine(f"{self._stream.end}, {self._characters} characters")
+
+
+def _asks_for_one(provider: type[ChatProvider]) -> bool:
+    return any(getattr(provider, name, None) is not None for name in ("bot_id", "bot_name"))
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()

@@ -1,0 +1,292 @@
+"""A URL in, what its page shows out: which software, which bots, what is missing. One request, and
+no nonce told.
+
+Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
+pages. Whether a page without a chat widget is GeminiProChat's cannot be told from it, and is not
+guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailrace._native import PageScanner
+from tailrace.errors import (
+    ChallengeError,
+    EndpointError,
+    InvalidRequestError,
+    TailraceError,
+    WidgetNotFoundError,
+)
+from tailrace.providers._base import checked_site
+from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of
+from tailrace.sites._profiles import Settings
+from tailrace.sites._software import DIALECTS
+from tailrace.transport import Timeouts, make_transport, read_all
+from tailrace.transport._rules import checked_seconds, checked_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tailrace._native import ChatWidget, Page
+    from tailrace.transport import Session, Transport
+
+__all__ = ["Bot", "Discovery", "Look", "discover", "look_at"]
+
+_PLUGIN = re.compile(rb"gpt3-ai-content-generator/([^\"'\s<>]{0,200})")
+_VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
+_FIRST_ERROR_STATUS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A page as it was found: its final URL without credentials, its HTTP status, its chats.
+
+    `plugin`: whether it names the plugin's files at all; `version`: the number on them, where it is
+    one (newer releases put a time there).
+    """
+
+    url: str
+    status: int
+    page: Page
+    plugin: bool
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """One chat on a page.
+
+    `streams` None: the page does not say. `missing`: what of nonce and post id is not there.
+    """
+
+    bot_id: str
+    name: str | None
+    kind: str
+    placement: str
+    streams: bool | None
+    assistant: bool
+    endpoint: str | None
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a page shows. `dialect` None: nothing we know; `release`: what its version means;
+    `problems`: in words.
+
+    `usable`: a chat is there with all that a message needs.
+    """
+
+    url: str
+    status: int
+    title: str | None
+    challenge: bool
+    dialect: str | None
+    version: str | None
+    release: str | None
+    endpoint: str | None
+    bots: tuple[Bot, ...]
+    problems: tuple[str, ...]
+    usable: bool
+
+    def settings(self, *, dialect: str | None = None, bot: str | None = None) -> Settings:
+        """A profile's settings for this page, for the first bot unless `bot` names another.
+
+        `dialect` is needed where the page does not tell, and is not overruled by it. Raises
+        InvalidRequestError where neither is known, WidgetNotFoundError for a bot that is not there.
+        """
+        spoken = dialect or self.dialect
+        if spoken is None:
+            raise InvalidRequestError(
+                f"the page does not tell what it speaks: name one of {', '.join(DIALECTS)}"
+            )
+        if spoken not in DIALECTS:
+            raise InvalidRequestError(
+                f"no site speaks {spoken!r}: the dialects are {', '.join(DIALECTS)}"
+            )
+        if bot is not None and bot not in [each.bot_id for each in self.bots]:
+            there = ", ".join(each.bot_id for each in self.bots) or "none"
+            raise WidgetNotFoundError(f"the page shows no bot {bot!r}; it shows {there}")
+        return Settings(url=self.url, dialect=spoken, bot=bot)
+
+
+async def discover(
+    url: str,
+    *,
+    proxy: str | None = None,
+    timeout: float | None = 30.0,  # noqa: ASYNC109 - the clocks are the transport's
+    cookies: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    transport: Transport | None = None,
+) -> Discovery:
+    """Fetch the page once and say what is there. `timeout` in seconds, for the first byte and each
+    silence.
+
+    Raises InvalidRequestError for a malformed URL or a wrong clock, a NetworkError, TimeoutError or
+    RedirectError where no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error
+    status are no errors but what was found.
+    """
+    checked_site(url)
+    checked_seconds("timeout", timeout)
+    async with AsyncExitStack() as stack:
+        connections = (
+            await stack.enter_async_context(make_transport()) if transport is None else transport
+        )
+        timeouts = Timeouts(first_byte=timeout, idle=timeout)
+        begun = connections.session(
+            cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts
+        )
+        session = await stack.enter_async_context(begun)
+        try:
+            return described(await look_at(session, url, idle=timeout))
+        except ChallengeError as challenge:
+            return _challenged(url, challenge)
+
+
+async def look_at(session: Session, url: str, *, idle: float | None) -> Look:
+    """Fetch one page and read it whole, whatever its status."""
+    async with await session.get(url) as reply:
+        html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
+        scanner = PageScanner(everything=True, endpoint=True, max_page_bytes=MAX_PAGE_BYTES)
+        scanner.feed(html)
+        files = [match[1] for match in _PLUGIN.finditer(html)]
+        versions = (_VERSION.search(each) for each in files)
+        version = next((match[1].decode("ascii") for match in versions if match), None)
+        return Look(reply.url, reply.status, scanner.close(), bool(files), version)
+
+
+def described(look: Look) -> Discovery:
+    """What a page that was looked at shows."""
+    page, url = look.page, look.url
+    problems = list(_problems(look))
+    bots = tuple(_bot(widget, url) for widget in page.widgets)
+    dialect = _dialect(page)
+    return Discovery(
+        url=url,
+        status=look.status,
+        title=page.title,
+        challenge=page.challenge,
+        dialect=dialect,
+        version=look.version,
+        release=release(dialect, look.version) if dialect or look.plugin else None,
+        endpoint=_endpoint(url, page.widgets[0] if page.widgets else None)[0] if dialect else None,
+        bots=bots,
+        problems=tuple(problems),
+        usable=not problems and dialect is not None,
+    )
+
+
+def _challenged(url: str, challenge: ChallengeError) -> Discovery:
+    return Discovery(
+        url=checked_url(url).url,
+        status=challenge.status or 0,
+        title=None,
+        challenge=True,
+        dialect=None,
+        version=None,
+        release=None,
+        endpoint=None,
+        bots=(),
+        problems=(str(challenge),),
+        usable=False,
+    )
+
+
+def _dialect(page: Page) -> str | None:
+    if page.widgets:
+        return page.widgets[0].kind
+    return "ai-power" if _token_problem(page) is None else None
+
+
+def _bot(widget: ChatWidget, url: str) -> Bot:
+    needed = {"nonce": widget.nonce, "post id": widget.post_id}
+    return Bot(
+        bot_id=widget.bot_id,
+        name=widget.name,
+        kind=widget.kind,
+        placement=widget.placement,
+        streams=widget.streams,
+        assistant=widget.assistant,
+        endpoint=_endpoint(url, widget)[0],
+        missing=tuple(name for name, value in needed.items() if not value),
+    )
+
+
+def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | None]:
+    """Where messages go, as the provider finds it; or None, and why not."""
+    try:
+        return endpoint_of(url, None, widget.ajax_url if widget is not None else None), None
+    except EndpointError as error:
+        return None, str(error)
+
+
+def _problems(look: Look) -> Iterator[str]:
+    """What keeps a message from being sent, in the order in which it would show."""
+    page = look.page
+    if page.challenge:
+        yield str(ChallengeError(status=look.status))
+        return
+    if look.status >= _FIRST_ERROR_STATUS:
+        yield f"the page answered {look.status}"
+    problem = _token_problem(page)
+    if page.widgets:
+        _, wrong = _endpoint(look.url, page.widgets[0])
+        yield from [each for each in (wrong, problem) if each]
+    elif problem is not None and look.plugin:
+        yield "the site has the chat plugin, but this page shows no chat: give the page that does"
+    elif problem is not None:
+        yield (
+            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say --dialect "
+            "geminiprochat (nothing on its page tells)"
+        )
+
+
+def _token_problem(page: Page) -> str | None:
+    try:
+        _ = page.tokens
+    except TailraceError as error:
+        return str(error)
+    return None
+
+
+# -- what a version means --------------------------------------------------------------------------
+
+# The protocol notes' table of boundaries: from this version on, and what a client meets there.
+_BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
+    ((0,), "AI Power up to 1.8.79: a refused nonce is HTTP 200; its own page streams with GET"),
+    (
+        (1, 8, 80),
+        "AI Power 1.8.80 to 1.8.85: a refused nonce is HTTP 200; the whole answer follows [DONE] as JSON",
+    ),
+    ((1, 8, 86), "AI Power 1.8.86 to 1.8.90: a refused nonce is HTTP 200"),
+    (
+        (1, 8, 91),
+        "AI Power 1.8.91 to 1.8.95: a refused nonce is 403; the site strips tags and line breaks",
+    ),
+    ((1, 8, 96), "AI Power 1.8.96 to 1.9.4: a refused nonce is 403"),
+    ((1, 9, 5), "AI Power 1.9.5 to 2.2: a refused nonce is 403"),
+    ((2, 3), "AIPKit 2.3 to 2.3.40: two steps; an answer may come as one JSON body"),
+    (
+        (2, 3, 41),
+        "AIPKit 2.3.41 to 2.4.0: two steps; an answer may come as one JSON body; nonces can be refreshed",
+    ),
+    ((2, 4, 1), "AIPKit 2.4.1 or later: two steps, streams only; nonces can be refreshed"),
+)
+_LINES = {
+    "ai-power": "AI Power, up to 2.2; the page does not say which version",
+    "aipkit": "AIPKit, 2.3 or later; the page does not say which version",
+}
+
+
+def release(dialect: str | None, version: str | None) -> str | None:
+    """Which release a version belongs to, and what differs there; without one, what the widget
+    tells.
+    """
+    if version is None:
+        return _LINES.get(dialect or "")
+    number = tuple(int(part) for part in version.split("."))
+    return [words for first, words in _BOUNDARIES if number >= first][-1]

@@ -1,0 +1,366 @@
+"""Profiles: sites written down as data, one table ``[sites.NAME]`` each in a file
+``tailrace.toml``.
+
+Where they are looked for: with ``TAILRACE_CONFIG`` set, in that file alone. Else in the project's
+file, which is the nearest ``tailrace.toml`` in the working folder or, inside a repository, in a
+folder above it up to the repository's root; and in the user's file, ``tailrace.toml`` in the user's
+configuration folder. A site of the project's file hides one of the same name in the user's.
+
+Nothing is guessed: an unknown key, a wrong type and a key that the site's dialect does not have are
+refused with file, key and what was expected. A secret is never in a file, only the name of the
+environment variable that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+from msgspec import Meta
+
+from tailrace._calls.retrying import RetryPolicy
+from tailrace.errors import InvalidRequestError, ProfileError, ProviderNotFoundError, ProxyError
+from tailrace.providers import provider_named
+from tailrace.sites._software import DEFAULT_DIALECT, DIALECTS
+from tailrace.transport._rules import checked_headers, checked_proxy, checked_url, origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "FILE_NAME",
+    "MAX_FILE_BYTES",
+    "Profile",
+    "Retry",
+    "Settings",
+    "load_profiles",
+    "profile_files",
+    "read_profiles",
+]
+
+CONFIG_VARIABLE = "TAILRACE_CONFIG"
+FILE_NAME = "tailrace.toml"
+MAX_FILE_BYTES = 2**20
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Seconds = Annotated[float, Meta(gt=0, le=1e6)]
+_Wait = Annotated[float, Meta(ge=0, lt=1e6)]
+_Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Rate = Annotated[float, Meta(ge=1, le=1e6)]
+_Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Retry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """How often a site is asked when a failure may pass, and how patiently:
+
+    `tailrace._calls.retrying.RetryPolicy` as data.
+    """
+
+    attempts: Annotated[int, Meta(ge=1, le=1000)] = 3
+    first_wait: _Wait | None = None
+    longest_wait: _Wait | None = None
+    longest_retry_after: _Wait | None = None
+
+    def policy(self) -> RetryPolicy:
+        """The policy; what is not said is the policy's own default."""
+        said = {name: getattr(self, name) for name in self.__struct_fields__}
+        return RetryPolicy(**{name: value for name, value in said.items() if value is not None})
+
+
+class Settings(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """What the table of a site may say. Names ending in ``_env`` are names of environment
+    variables; times are seconds.
+
+    `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a
+    proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
+    `per` seconds (60 unless given). Without `retry` nothing is asked twice. A reply larger than
+    `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name` the name its chat shows;
+    `native_history` as `WordPressChatProvider` says.
+
+    `cookies_env` holds cookies as a browser sends them (``name=value; name=value``), `headers_env`
+    maps headers to variables.
+    """
+
+    url: _Text
+    dialect: _Text = DEFAULT_DIALECT
+    endpoint: _Text | None = None
+    bot: _Text | None = None
+    bot_name: _Text | None = None
+    native_history: bool | None = None
+    models: list[_Text] = []
+    aliases: dict[str, _Text] = {}
+    default_model: _Text | None = None
+    secret_key_env: _Variable | None = None
+    password_env: _Variable | None = None
+    api_key_env: _Variable | None = None
+    cookies_env: _Variable | None = None
+    headers: dict[str, str] = {}
+    headers_env: dict[str, _Variable] = {}
+    proxy: _Text | None = None
+    proxy_env: _Variable | None = None
+    timeout: _Seconds | None = None
+    connect_timeout: _Seconds | None = None
+    total_timeout: _Seconds | None = None
+    concurrency: _Count | None = None
+    rate: _Rate | None = None
+    per: _Seconds | None = None
+    retry: Retry | None = None
+    max_reply_bytes: _Bytes | None = None
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables this site names, each with the key that names it."""
+        keys = ("secret_key_env", "password_env", "api_key_env", "cookies_env", "proxy_env")
+        single = {key: getattr(self, key) for key in keys}
+        headers = {f"headers_env.{name}": variable for name, variable in self.headers_env.items()}
+        return {
+            variable: key for key, variable in {**single, **headers}.items() if variable is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A site as `file` describes it."""
+
+    name: str
+    settings: Settings
+    file: Path
+
+    def error(self, key: str, problem: str) -> ProfileError:
+        """What is wrong with one of its keys."""
+        return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
+
+
+def profile_files(
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+) -> list[Path]:
+    """The files that profiles are read from, first wins; only the one of ``TAILRACE_CONFIG`` need
+    not exist.
+
+    `folder` stands for the working folder, `user_folder` for the one that holds the user's file.
+    """
+    named = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
+    if named:
+        return [Path(named)]
+    project = _project_file(Path.cwd() if folder is None else folder.absolute())
+    user = user_file(user_folder)
+    return [each for each in (project, user) if each is not None and each.is_file()]
+
+
+def user_file(user_folder: Path | None = None) -> Path:
+    """The user's file, whether it exists or not."""
+    return (user_folder or platformdirs.user_config_path("tailrace", appauthor=False)) / FILE_NAME
+
+
+def _project_file(folder: Path) -> Path | None:
+    """The nearest file; above `folder` only inside a repository, so that no stranger's file in /tmp
+    is ever read.
+    """
+    above = [folder, *folder.parents]
+    root = next((place for place, each in enumerate(above) if (each / ".git").exists()), 0)
+    return next(
+        (each / FILE_NAME for each in above[: root + 1] if (each / FILE_NAME).is_file()), None
+    )
+
+
+def load_profiles(files: list[Path]) -> dict[str, Profile]:
+    """The profiles of all files by name in lower case; of one name the first file's.
+
+    ProfileError for a bad file.
+    """
+    found: dict[str, Profile] = {}
+    for file in files:
+        for profile in read_profiles(file):
+            found.setdefault(profile.name.lower(), profile)
+    return found
+
+
+def read_profiles(file: Path) -> list[Profile]:
+    """The profiles of one file, in its order.
+
+    ProfileError for a file that cannot be read or is not as described.
+    """
+    return parse_profiles(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """The file as text; ProfileError for one that cannot be read, or is larger than
+    `MAX_FILE_BYTES`.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ProfileError(str(file), "", f"it cannot be read: {error.strerror or error}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ProfileError(str(file), "", f"it is larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ProfileError(str(file), "", "it is not UTF-8") from None
+
+
+def parse_profiles(text: str, file: Path) -> list[Profile]:
+    """The profiles of a text; `file` is what errors call it."""
+    document = parse_document(text, file)
+    for key in document:
+        if key != "sites":
+            raise ProfileError(str(file), key, "unknown key: a site is a table [sites.NAME]")
+    tables = document.get("sites", {})
+    if not isinstance(tables, dict):
+        raise ProfileError(str(file), "sites", "expected tables [sites.NAME]")
+    profiles: dict[str, Profile] = {}
+    for name, table in tables.items():
+        check_name(name, file)
+        if name.lower() in profiles:
+            raise ProfileError(
+                str(file), f"sites.{name}", "a site of this name stands above, in another case"
+            )
+        profiles[name.lower()] = _profile(name, table, file)
+    return list(profiles.values())
+
+
+def parse_document(text: str, file: Path) -> dict[str, Any]:
+    """A text as TOML; ProfileError says in which line it is not."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(str(file), "", f"it is not TOML: {error}") from None
+    except RecursionError:
+        raise ProfileError(
+            str(file), "", "it is not TOML that can be read: it is nested too deeply"
+        ) from None
+
+
+def check_name(name: str, file: Path) -> None:
+    """ProfileError unless a site may be called so."""
+    key = f"sites.{name[:80]}"
+    if not _NAME.fullmatch(name):
+        raise ProfileError(
+            str(file),
+            key,
+            "a site's name is 1 to 64 letters, digits, - and _, none of the last two first",
+        )
+    try:
+        taken = provider_named(name).__name__
+    except ProviderNotFoundError:
+        return
+    raise ProfileError(str(file), key, f"the name belongs to the provider {taken}")
+
+
+def _profile(name: str, table: object, file: Path) -> Profile:
+    try:
+        settings = msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        key, problem = _explained(str(error))
+        raise ProfileError(str(file), f"sites.{name}{key}", problem) from None
+    profile = Profile(name, settings, file)
+    for key, problem in _problems(settings):
+        raise profile.error(key, problem)
+    return profile
+
+
+def _explained(message: str) -> tuple[str, str]:
+    """The words of msgspec taken apart: the key, with a dot in front, and what was expected."""
+    problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
+    missing = re.fullmatch(r"Object missing required field (\w+)", problem)
+    if missing:
+        return f".{missing[1]}", "expected str, and it is missing"
+    unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
+    if unknown:
+        known = Retry.__struct_fields__ if path == ".retry" else Settings.__struct_fields__
+        return f"{path}.{unknown[1][:80]}", f"unknown key; expected one of {', '.join(known)}"
+    return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
+
+
+def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What types cannot say, key by key."""
+    yield from _dialect_problems(settings)
+    yield from _url_problems(settings)
+    yield from _model_problems(settings)
+    yield from _header_problems(settings)
+    if settings.per is not None and settings.rate is None:
+        yield "per", "expected together with rate, which it is the time of"
+    if settings.proxy is not None:
+        yield from _proxy_problems(settings.proxy, settings.proxy_env)
+
+
+def _dialect_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.dialect not in DIALECTS:
+        yield "dialect", f"expected one of {', '.join(DIALECTS)}"
+        return
+    allowed = DIALECTS[settings.dialect].keys
+    for key in sorted({key for dialect in DIALECTS.values() for key in dialect.keys} - allowed):
+        if getattr(settings, key) is not None:
+            yield key, f"a site of the dialect {settings.dialect} has no such setting"
+
+
+def _url_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    for key, url in (("url", settings.url), ("endpoint", settings.endpoint)):
+        if url is None:
+            continue
+        try:
+            checked_url(url)
+        except InvalidRequestError as error:
+            yield key, f"expected an http or https URL: {error}"
+            return
+        if "@" in urlsplit(url).netloc:
+            yield key, "expected a URL without user and password: secrets do not stand in files"
+    if settings.endpoint is not None and origin(settings.endpoint) != origin(settings.url):
+        yield "endpoint", f"expected a URL at {origin(settings.url)}, where the site is"
+
+
+def _model_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    named = {"default_model": settings.default_model}
+    named.update({f"aliases.{alias}": target for alias, target in settings.aliases.items()})
+    for key, model in named.items():
+        if model is not None and settings.models and model not in settings.models:
+            yield key, f"expected one of models: {', '.join(settings.models)}"
+
+
+def _header_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    for key, headers in (("headers", settings.headers), ("headers_env", settings.headers_env)):
+        try:
+            names = checked_headers(headers)
+        except InvalidRequestError as error:
+            yield key, str(error)
+            return
+        secret = sorted(_SECRET_HEADERS & set(names))
+        if key == "headers" and secret:
+            yield (
+                f"{key}.{secret[0]}",
+                "a secret does not stand in a file: name its variable under headers_env",
+            )
+
+
+def _proxy_problems(proxy: str, proxy_env: str | None) -> Iterator[tuple[str, str]]:
+    if proxy_env is not None:
+        yield "proxy_env", "expected either proxy or proxy_env, not both"
+    try:
+        checked = checked_proxy(proxy)
+    except ProxyError as error:
+        yield "proxy", str(error)
+        return
+    if checked is not None and (checked.username is not None or checked.password is not None):
+        yield (
+            "proxy",
+            "expected a URL without user and password: put the whole into a variable, and name it in proxy_env",
+        )

@@ -1,0 +1,168 @@
+"""A profile written into a file: one table is added or replaced, everything else in the file stays
+as it is.
+
+The result is read back before it is written. A file whose other content would change, because its
+sites are written in a form this cannot edit, is refused and left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tailrace.errors import ProfileError
+from tailrace.sites._profiles import (
+    CONFIG_VARIABLE,
+    check_name,
+    parse_document,
+    parse_profiles,
+    profile_files,
+    read_text,
+    user_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.sites._profiles import Settings
+
+__all__ = ["file_for_saving", "save_profile"]
+
+
+def file_for_saving(
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+) -> Path:
+    """The file a new site goes into: the one profiles are read from first, the user's (to be made)
+    if there is none.
+    """
+    variables = os.environ if environ is None else environ
+    if variables.get(CONFIG_VARIABLE):
+        return Path(variables[CONFIG_VARIABLE])
+    files = profile_files(environ=variables, folder=folder, user_folder=user_folder)
+    return files[0] if files else user_file(user_folder)
+
+
+def save_profile(name: str, settings: Settings, file: Path, *, force: bool = False) -> None:
+    """Add a site to the file, which is made if need be. ProfileError for a name that is taken,
+    unless `force`.
+
+    Raises ProfileError, too, for a file that is wrong already, cannot be edited, or cannot be
+    written.
+    """
+    check_name(name, file)
+    original = read_text(file) if file.exists() else ""
+    text = original.replace("\r\n", "\n")
+    there = [each.name for each in parse_profiles(text, file) if each.name.lower() == name.lower()]
+    if there and not force:
+        raise ProfileError(
+            str(file),
+            f"sites.{there[0]}",
+            "a site of this name is there already; --force replaces it",
+        )
+    table = _table(settings)
+    edited = _edited(text, there, _written(name, table))
+    expected = parse_document(text, file)
+    sites = {key: value for key, value in expected.get("sites", {}).items() if key not in there}
+    if not _reads_as(edited, {**expected, "sites": {**sites, name: table}}, file):
+        problem = "the sites of this file are written in a form that cannot be edited here: change it by hand"
+        raise ProfileError(str(file), f"sites.{name}", problem)
+    _replace(file, edited.replace("\n", "\r\n") if "\r\n" in original else edited)
+
+
+def _table(settings: Settings) -> dict[str, Any]:
+    given: dict[str, Any] = msgspec.to_builtins(settings)
+    return {"url": settings.url, "dialect": settings.dialect, **given}
+
+
+def _written(name: str, table: Mapping[str, Any]) -> str:
+    return "".join(
+        [f"[sites.{name}]\n", *(f"{key} = {_value(value)}\n" for key, value in table.items())]
+    )
+
+
+def _value(value: object) -> str:
+    """A value as TOML writes it. A JSON string is one of TOML's but for DEL."""
+    if isinstance(value, dict):
+        return (
+            "{ "
+            + ", ".join(f"{_value(key)} = {_value(each)}" for key, each in value.items())
+            + " }"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _edited(text: str, replaced: list[str], table: str) -> str:
+    """The text with the tables of `replaced` taken out and the new one in their place, or at the
+    end.
+    """
+    own = re.compile(
+        rf"\s*\[\s*sites\s*\.\s*[\"']?({'|'.join(map(re.escape, replaced))})[\"']?\s*[].]"
+    )
+    kept: list[str] = []
+    block: list[str] = []
+    place: int | None = None
+    for line in text.splitlines(keepends=True):
+        if replaced and own.match(line):
+            place = len(kept) if place is None else place
+            block = [line]
+        elif block and not line.lstrip().startswith("["):
+            block.append(line)
+        else:
+            kept += _trailing(block)
+            block = []
+            kept.append(line)
+    if place is None:
+        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        return text + gap + table
+    rest = kept[place:] + _trailing(block)
+    gap = "\n" if rest and rest[0].strip() else ""
+    return "".join([*kept[:place], table, gap, *rest])
+
+
+def _trailing(block: list[str]) -> list[str]:
+    """The comments and empty lines at a table's end: they belong to what follows."""
+    end = len(block)
+    while end and (not block[end - 1].strip() or block[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return block[end:]
+
+
+def _reads_as(text: str, expected: Mapping[str, Any], file: Path) -> bool:
+    try:
+        parse_profiles(text, file)
+        return parse_document(text, file) == expected
+    except ProfileError:
+        return False
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write the file whole or not at all; a link stays one, and the mode stays."""
+    target = file.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
+                opened.write(text)
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o7777)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ProfileError(
+            str(file), "", f"it cannot be written: {error.strerror or error}"
+        ) from None

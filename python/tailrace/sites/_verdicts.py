@@ -1,0 +1,78 @@
+"""What the doctor last found, kept in the user's state folder: one small file a site, so that
+writers never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from tailrace.transport._rules import checked_url
+
+__all__ = ["Verdict", "last_verdict", "store_verdict"]
+
+log: logging.Logger = logging.getLogger("tailrace")
+
+MAX_FILE_BYTES = 64 * 2**10
+
+
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a site did.
+
+    `failed`: the step that failed, None where an answer came whole; `at`: seconds since 1970.
+    """
+
+    site: str
+    url: str
+    failed: str | None
+    at: float
+
+    @property
+    def when(self) -> str:
+        """The time to the second, in UTC, as ISO 8601 writes it."""
+        return datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
+    """Keep it in place of the one before; False, and a log line, where it cannot be written."""
+    file = _file(verdict.site, verdict.url, folder)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(msgspec.json.encode(verdict))
+        Path(name).replace(file)
+    except OSError as error:
+        log.warning(
+            "the doctor's verdict cannot be kept in %s: %s", file.parent, error.strerror or error
+        )
+        return False
+    return True
+
+
+def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | None:
+    """What was last kept of this site at this URL; None where nothing was, or nothing that can be
+    read.
+    """
+    try:
+        with _file(site, url, folder).open("rb") as opened:
+            return msgspec.json.decode(opened.read(MAX_FILE_BYTES), type=Verdict)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _file(site: str, url: str, folder: Path | None) -> Path:
+    """The name is a digest: a URL is no file's name.
+
+    One with a password in it is the one without.
+    """
+    key = f"{site.lower()} {checked_url(url).url}"
+    place = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
+    return place / "verdicts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

@@ -1,0 +1,242 @@
+"""Bytes over HTTP: a `Transport` owns connections, a `Session` is one call, a `Response` is one
+answer being read.
+
+This file holds the shape that every transport has, and its clocks and caps. It does no I/O of its
+own and imports no HTTP library. The rules that all transports obey (redirects, headers, what an
+error may say) are in `rules`.
+
+A reply's bytes come decoded (gzip, deflate, br, zstd) and as they came: no read waits for more than
+it has. All bytes that came before a failure are returned before the failure is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from tailrace import errors
+from tailrace._headers import seconds_to_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "DEFAULT_TIMEOUTS",
+    "Limits",
+    "Response",
+    "Session",
+    "Timeouts",
+    "Transport",
+    "read_all",
+    "read_within",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Clocks of one request, in seconds; None turns one off.
+
+    `connect` covers the name, TCP, TLS and the way through a proxy, and waiting for a free
+    connection. `first_byte` starts when the request has been sent and ends when the reply's head is
+    in; it starts anew with each redirect. `idle` and `total` are the caller's clocks: no transport
+    runs them, `read_within` does for `idle`.
+    """
+
+    connect: float | None = 30.0
+    first_byte: float | None = 120.0
+    idle: float | None = 120.0
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of one request.
+
+    `max_reply_bytes`: decoded bytes of one reply, exactly so many are still returned (None: no
+    cap). `max_redirects`: redirects followed by one GET.
+    """
+
+    max_reply_bytes: int | None = 256 * 2**20
+    max_redirects: int = 5
+
+    def __post_init__(self) -> None:
+        for name, given in (
+            ("max_reply_bytes", self.max_reply_bytes),
+            ("max_redirects", self.max_redirects),
+        ):
+            if given is None and name == "max_reply_bytes":
+                continue
+            if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+                raise errors.InvalidRequestError(
+                    f"{name} must be a whole number of 0 or more, not {given!r}"
+                )
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_LIMITS = Limits()
+
+
+class _Closing(ABC):
+    """Closed when its ``async with`` is left."""
+
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Transport(_Closing):
+    """Owns connections; may be shared by many calls of one event loop, the one it was first used
+    in.
+    """
+
+    @abstractmethod
+    def session(
+        self,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Session:
+        """Begin one call: its own cookie jar, one proxy for every request. Opens nothing yet.
+
+        `cookies` are sent with every request; `headers` override the default ones; `proxy` is a URL
+        (``http``, ``https``, ``socks4``, ``socks5``, ``socks5h``) that may hold a user and
+        password.
+
+        Raises `InvalidRequestError` for a header or cookie that cannot be sent and for a closed
+        transport, `ProxyError` for a proxy of an unknown kind, `MissingRequirementsError` where
+        that kind needs an extra.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close every connection; all are gone when this returns. Closing twice is allowed."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close every connection without waiting; they are gone a few turns of the loop later."""
+
+
+class Session(_Closing):
+    """One call: its own cookie jar, one proxy for every request. Replies outlive no session."""
+
+    @property
+    @abstractmethod
+    def cookies(self) -> dict[str, str]:
+        """The jar as it stands: the cookies begun with, and those that replies have set."""
+
+    @abstractmethod
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """Send a GET and return when the reply's head is in. Follows redirects by the rules of
+        `rules.redirect_target`.
+
+        Raises `InvalidRequestError`, `ConnectError`, `ProxyError`, `TLSError`, `NetworkError`,
+        `TimeoutError` (phase ``connect`` or ``first byte``), `RedirectError`, `ChallengeError`. A
+        status of 400 or more is a reply.
+        """
+
+    @abstractmethod
+    async def post(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send a POST; as `get`, but any redirect is a `RedirectError` naming the target."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the replies that are still open; their connections are gone when this returns."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """As `aclose`, without waiting."""
+
+
+class Response(_Closing):
+    """One HTTP reply whose body is still to be read.
+
+    `status` and `reason` as sent, `url` the final one, `headers` looked up whatever their case (of
+    a repeated one the first).
+    """
+
+    status: int
+    reason: str
+    url: str
+    headers: Mapping[str, str]
+
+    @property
+    def content_type(self) -> str | None:
+        """The Content-Type header as sent, or None."""
+        return self.headers.get("content-type")
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds the Retry-After header asks for; None without one, or where it makes no
+        sense.
+        """
+        return seconds_to_wait(self.headers.get("retry-after"), self.headers.get("date"))
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """Return the next decoded bytes as they came; ``b""`` at the clean end, and ever after.
+
+        Raises `ReplyBrokenError` when the reply broke off, once all bytes before that have been
+        returned, and `LimitExceeded` beyond the cap. No clock runs here.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let the connection go: closed when this returns, or back in the pool when the reply was
+        read to its end.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """As `aclose`, without waiting: for finalizers.
+
+        The socket is gone a few turns of the loop later.
+        """
+
+
+async def read_within(reply: Response, seconds: float | None) -> bytes:
+    """`Response.read` under an idle clock:
+
+    `TimeoutError` (phase ``idle``) when nothing came for `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds) as clock:
+            return await reply.read()
+    except TimeoutError:
+        if not clock.expired():
+            raise
+    assert seconds is not None  # noqa: S101 - a clock without seconds does not expire
+    raise errors.TimeoutError("idle", seconds)
+
+
+async def read_all(reply: Response, *, max_bytes: int, idle: float | None = None) -> bytes:
+    """Read a reply to its end:
+
+    `LimitExceeded` beyond `max_bytes` decoded bytes, `idle` seconds as in `read_within`.
+    """
+    parts = bytearray()
+    while data := await read_within(reply, idle):
+        parts += data
+        if len(parts) > max_bytes:
+            raise errors.LimitExceeded(
+                f"the reply is larger than {max_bytes} bytes", status=reply.status
+            )
+    return bytes(parts)

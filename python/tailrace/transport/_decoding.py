@@ -1,0 +1,290 @@
+"""Compressed bytes in, decoded bytes out, some `PIECE` at a time: a small reply cannot become a
+large one at once.
+
+Chunk boundaries never change the bytes. Done here rather than by the HTTP library because that
+reports a compressed body which was cut short as a clean end, and unpacks ahead of the reader.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tailrace.errors import ReplyBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ACCEPT_ENCODING", "PIECE", "Decoder", "decoder_for"]
+
+PIECE = 64 * 2**10  # bytes of output at a time
+_INPUT = (
+    4 * 2**10
+)  # bytes given to a library at a time: what follows a member's end is copied at each end
+_MOST_EMPTY = 64  # members without a byte in them, until the caller is asked to come again
+_MOST_LAYERS = 5  # codings of one reply; real ones have one
+_ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
+
+
+def _first_of(*names: str) -> Any | None:
+    for name in names:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+_brotli = _first_of("brotli", "brotlicffi")
+_zstd = _first_of("compression.zstd", "backports.zstd")
+
+
+class Decoder(ABC):
+    """One coding of a reply:
+
+    `feed` gives it bytes, `take` returns decoded ones until it returns ``b""``.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = memoryview(b"")
+
+    def feed(self, data: bytes) -> None:
+        """Give it the next bytes; only when `take` has returned ``b""``."""
+        self._waiting = memoryview(data)
+
+    @abstractmethod
+    def take(self) -> bytes | None:
+        """Return about `PIECE` decoded bytes at most, ``b""`` when it needs more.
+
+        None: there is more to be done, and nothing came of it so far. No call works on for long.
+
+        Raises `ReplyBrokenError` for bytes that make no sense.
+        """
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool:
+        """Whether the coding's own end has been seen, or nothing at all."""
+
+    def _next_piece(self) -> memoryview:
+        piece, self._waiting = self._waiting[:_INPUT], self._waiting[_INPUT:]
+        return piece
+
+
+class _Members(Decoder):
+    """Codings of which several may stand one behind the other: gzip's members, zstd's frames.
+
+    What follows an end and does not start with `_magic` is padding and is ignored, as browsers do.
+    """
+
+    _magic: bytes
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inflater: Any = None
+        self._started = False
+        self._padding = False
+
+    @property
+    def complete(self) -> bool:
+        return self._inflater is None
+
+    def take(self) -> bytes | None:
+        for _ in range(_MOST_EMPTY):
+            if self._inflater is None and not self._begins():
+                return b""
+            if not self._waiting and not self._holds_output():
+                return b""
+            data = self._decoded()
+            if self._inflater.eof:
+                self._inflater = None
+            if data:
+                return data
+        return None
+
+    def _begins(self) -> bool:
+        """Begin a member if there is one.
+
+        Its first byte decides, so that it does not matter how reads were cut.
+        """
+        if not self._waiting or self._padding:
+            return False
+        if self._started and self._waiting[0] not in self._magic:
+            self._padding = True
+            return False
+        self._inflater = self._made(self._waiting[0])
+        self._started = True
+        return True
+
+    @abstractmethod
+    def _made(self, first: int) -> Any: ...
+
+    @abstractmethod
+    def _holds_output(self) -> bool: ...
+
+    @abstractmethod
+    def _decoded(self) -> bytes: ...
+
+
+class _Zlib(_Members):
+    def __init__(self, coding: str) -> None:
+        super().__init__()
+        self._coding = coding
+        self._magic = b"\x1f" if coding == "gzip" else b""
+        self._full = False
+
+    def _made(self, first: int) -> Any:
+        if self._coding == "gzip":
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send the bare one, which
+        # never starts so.
+        return zlib.decompressobj(
+            zlib.MAX_WBITS if first & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
+        )
+
+    def _holds_output(self) -> bool:
+        return self._full
+
+    def _decoded(self) -> bytes:
+        before, piece = self._waiting, self._next_piece()
+        broken = False
+        data = b""
+        try:
+            data = self._inflater.decompress(piece, PIECE)
+        except zlib.error:
+            broken = True
+        if broken:
+            raise _nonsense(self._coding)
+        rest = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+        self._waiting = before[len(piece) - len(rest) :]
+        self._full = len(data) == PIECE
+        return data
+
+
+class _Zstd(_Members):
+    _magic = bytes([0x28, *range(0x50, 0x60)])  # a frame, or one to be skipped (RFC 8878, 3.1)
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self._library = library
+
+    def _made(self, first: int) -> Any:  # noqa: ARG002 - the base class asks for it
+        parameter = self._library.DecompressionParameter.window_log_max
+        return self._library.ZstdDecompressor(options={parameter: _ZSTD_WINDOW_LOG})
+
+    def _holds_output(self) -> bool:
+        return not self._inflater.needs_input
+
+    def _decoded(self) -> bytes:
+        before = self._waiting
+        piece = self._next_piece() if self._inflater.needs_input else memoryview(b"")
+        broken = False
+        data = b""
+        try:
+            data = self._inflater.decompress(piece, PIECE)
+        except self._library.ZstdError:
+            broken = True
+        if broken:
+            raise _nonsense("zstd")
+        if self._inflater.eof and piece:
+            self._waiting = before[len(piece) - len(self._inflater.unused_data) :]
+        return data
+
+
+class _Brotli(Decoder):
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self._library = library
+        self._inflater = library.Decompressor()
+        self._started = False
+        self._full = False  # the library does not say whether it holds output: an empty result does
+
+    @property
+    def complete(self) -> bool:
+        return not self._started or bool(self._inflater.is_finished())
+
+    def take(self) -> bytes:
+        while not self._inflater.is_finished():
+            wants_input = not self._full and self._inflater.can_accept_more_data()
+            if wants_input and not self._waiting:
+                return b""
+            data = self._decoded(self._next_piece() if wants_input else memoryview(b""))
+            self._full = bool(data)
+            if data:
+                return data
+        return b""
+
+    def _decoded(self, piece: memoryview) -> bytes:
+        self._started = self._started or bool(piece)
+        broken = False
+        data = b""
+        try:
+            data = self._inflater.process(bytes(piece), output_buffer_limit=PIECE)
+        except self._library.error:
+            broken = True
+        if broken:
+            raise _nonsense("br")
+        return data
+
+
+class _Layers(Decoder):
+    """Several codings, the one applied last first."""
+
+    def __init__(self, layers: list[Decoder]) -> None:
+        super().__init__()
+        self._layers = layers
+
+    def feed(self, data: bytes) -> None:
+        self._layers[0].feed(data)
+
+    def take(self) -> bytes | None:
+        return self._taken(len(self._layers) - 1)
+
+    def _taken(self, layer: int) -> bytes | None:
+        data = self._layers[layer].take()
+        if data != b"" or not layer:
+            return data
+        more = self._taken(layer - 1)
+        if not more:
+            return more
+        self._layers[layer].feed(more)
+        return self._layers[layer].take() or None
+
+    @property
+    def complete(self) -> bool:
+        return all(layer.complete for layer in self._layers)
+
+
+_MADE_BY: dict[str, Callable[[], Decoder]] = {
+    "gzip": lambda: _Zlib("gzip"),
+    "deflate": lambda: _Zlib("deflate"),
+    **({"br": lambda: _Brotli(_brotli)} if _brotli else {}),
+    **({"zstd": lambda: _Zstd(_zstd)} if _zstd else {}),
+}
+
+ACCEPT_ENCODING = ", ".join(_MADE_BY)
+"""The Accept-Encoding header: the codings that can be decoded here, and no other."""
+
+
+def decoder_for(content_encoding: str) -> Decoder | None:
+    """Return what decodes a Content-Encoding, None where nothing is to be done.
+
+    A name nobody knows is taken for no coding at all, as browsers do: servers write ``utf-8`` or
+    ``none`` there. `ReplyBrokenError` for a known coding that cannot be decoded here, and for more
+    than five.
+    """
+    names = [name.strip().lower().removeprefix("x-") for name in content_encoding.split(",")]
+    for name in {"br", "zstd"}.difference(_MADE_BY).intersection(names):
+        raise ReplyBrokenError(f"the reply is compressed with {name!r}, which was not offered")
+    layers = [_MADE_BY[name]() for name in reversed(names) if name in _MADE_BY]
+    if len(layers) > _MOST_LAYERS:
+        raise ReplyBrokenError(f"the reply is compressed more than {_MOST_LAYERS} times over")
+    if not layers:
+        return None
+    return layers[0] if len(layers) == 1 else _Layers(layers)
+
+
+def _nonsense(coding: str) -> ReplyBrokenError:
+    return ReplyBrokenError(f"the reply's {coding} data makes no sense")

@@ -1,0 +1,136 @@
+"""A transport that takes down what goes over another one, for `tailrace.recording`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailrace.errors import ReplyBrokenError, TailraceError
+from tailrace.transport._base import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIMEOUTS,
+    Limits,
+    Response,
+    Session,
+    Timeouts,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from tailrace.recording import ExchangeWriter, RecordingWriter
+
+__all__ = ["RecordingTransport"]
+
+
+class RecordingTransport(Transport):
+    """Sends over `transport`, which it closes with itself, and tells `writer`, which it does not
+    close.
+    """
+
+    def __init__(self, transport: Transport, writer: RecordingWriter) -> None:
+        self._transport = transport
+        self._writer = writer
+
+    def session(
+        self,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Session:
+        """See `Transport.session`."""
+        session = self._transport.session(
+            cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits
+        )
+        for value in (cookies or {}).values():
+            self._writer.secret(value)
+        return _RecordingSession(session, self._writer, dict(headers or {}))
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        await self._transport.aclose()
+
+    def abort(self) -> None:
+        """See `Transport.abort`."""
+        self._transport.abort()
+
+
+class _RecordingSession(Session):
+    def __init__(self, session: Session, writer: RecordingWriter, headers: dict[str, str]) -> None:
+        self._session = session
+        self._writer = writer
+        self._headers = headers
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        return self._session.cookies
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """See `Session.get`."""
+        exchange = self._writer.exchange("GET", url, {**self._headers, **(headers or {})})
+        return await _answered(exchange, self._session.get(url, headers=headers))
+
+    async def post(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """See `Session.post`."""
+        exchange = self._writer.exchange("POST", url, {**self._headers, **(headers or {})}, body)
+        return await _answered(exchange, self._session.post(url, body=body, headers=headers))
+
+    async def aclose(self) -> None:
+        """See `Session.aclose`."""
+        await self._session.aclose()
+
+    def abort(self) -> None:
+        """See `Session.abort`."""
+        self._session.abort()
+
+
+async def _answered(exchange: ExchangeWriter, sent: Awaitable[Response]) -> Response:
+    try:
+        reply = await sent
+    except TailraceError as error:
+        exchange.end("failed", error)
+        raise
+    except BaseException:
+        exchange.end("left")
+        raise
+    return _RecordingReply(reply, exchange)
+
+
+class _RecordingReply(Response):
+    def __init__(self, reply: Response, exchange: ExchangeWriter) -> None:
+        self.status = reply.status
+        self.reason = reply.reason
+        self.url = reply.url
+        self.headers = reply.headers
+        self._reply = reply
+        self._exchange = exchange
+        exchange.head(reply.status, reply.reason, reply.url, reply.headers.items())
+
+    async def read(self) -> bytes:
+        """See `Response.read`."""
+        try:
+            data = await self._reply.read()
+        except ReplyBrokenError as error:
+            self._exchange.end("broken", error)
+            raise
+        if data:
+            self._exchange.read(data)
+        else:
+            self._exchange.end("complete")
+        return data
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        self._exchange.end("left")
+        await self._reply.aclose()
+
+    def abort(self) -> None:
+        """See `Response.abort`."""
+        self._exchange.end("left")
+        self._reply.abort()

@@ -1,0 +1,352 @@
+"""What every transport obeys, as pure functions: URLs, redirects, headers, cookies, proxies, and
+what an error may say.
+
+An error names a site or proxy as ``scheme://host:port`` and a redirect's target without query and
+credentials; no message built here or from here holds a password, a query, a cookie or a header's
+value.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
+
+from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "DEFAULT_HEADERS",
+    "Proxy",
+    "Target",
+    "checked_cookies",
+    "checked_headers",
+    "checked_proxy",
+    "checked_seconds",
+    "checked_url",
+    "is_challenge",
+    "is_redirect",
+    "merged_headers",
+    "origin",
+    "redirect_target",
+    "refused_redirect",
+    "system_reason",
+]
+
+DEFAULT_HEADERS: Mapping[str, str] = {
+    "User-Agent": "Mozilla/5.0 (compatible; Tailrace)",
+    "Accept": "text/html,application/xhtml+xml,application/json;q=0.9,text/event-stream;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en-US,en;q=0.9",
+}
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PROXY_PORTS = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})
+_LONGEST_CLOCK = 1e6  # seconds: libcurl counts milliseconds in 32 bits
+_LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
+_COOKIE_END = re.compile(r"[\x00-\x20\x7f;]")  # what would end a cookie's value, or its header
+_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
+
+# Set by the transport from what it is given; a caller's own would contradict the framing, the jar
+# or the proxy.
+_TRANSPORT_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+    }
+    | {"proxy-connection", "trailer", "upgrade"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL to be sent:
+
+    `url` is ASCII, without credentials and fragment; `authorization` is made of the former.
+    """
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy. `name` is how messages call it; user and password stay out of its repr."""
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """``scheme://host:port``."""
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS rather than HTTP."""
+        return self.scheme.startswith("socks")
+
+
+def checked_url(url: str) -> Target:
+    """Parse a URL; `InvalidRequestError` for what is no ``http`` or ``https`` URL with a host."""
+    parts = _split(url)
+    if parts is None or _CONTROL.search(url):
+        raise InvalidRequestError("the URL is malformed")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise InvalidRequestError(
+            f"the URL's scheme is {_named(parts.scheme)!r}: it must be http or https"
+        )
+    if not parts.hostname:
+        raise InvalidRequestError("the URL names no host")
+    return Target(_rebuilt(parts), _basic(parts))
+
+
+def origin(url: str) -> str:
+    """``scheme://host:port`` of a URL, as messages name it; the port only where it is not the
+    scheme's own.
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_netloc(parts)}"
+
+
+def is_redirect(status: int) -> bool:
+    """Whether a status is one of 3xx: none of them is an answer to a request that asks for no
+    ranges and no caches.
+    """
+    return 300 <= status < 400  # noqa: PLR2004 - the class of statuses, RFC 9110, 15.4
+
+
+def is_challenge(headers: Mapping[str, str]) -> bool:
+    """Whether a guard says with the header ``cf-mitigated: challenge`` that it wants a browser."""
+    return headers.get("cf-mitigated", "").strip().lower() == "challenge"
+
+
+def checked_seconds(name: str, value: float | None) -> float | None:
+    """A clock's seconds, or None for no clock; InvalidRequestError, which calls it `name`, for
+    anything else.
+    """
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value <= _LONGEST_CLOCK
+    ):
+        raise InvalidRequestError(
+            f"{name} must be a number of seconds above 0, or None for no clock"
+        )
+    return float(value)
+
+
+def system_reason(number: int) -> str:
+    """The system's words for the number of one of its errors.
+
+    Windows has none for those of sockets.
+    """
+    return _REASONS.get(number) or os.strerror(number).lower()
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
+
+
+def redirect_target(url: str, status: int, location: str | None) -> str:
+    """Return where a GET of `url` goes on, or raise `RedirectError` naming where it was sent.
+
+    Followed are 301, 302, 303, 307 and 308 to the same host or its ``www.`` twin, on the same port,
+    or from http on port 80 to https on port 443; never from https to http.
+    """
+    if location is None:
+        raise RedirectError(f"{origin(url)} answered {status} without saying where to go", "")
+    parts = _joined(url, location)
+    if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise RedirectError(f"{origin(url)} redirected to what is no http or https URL", "")
+    target = _rebuilt(parts)
+    if status not in _FOLLOWED or not _is_same_site(urlsplit(url), parts):
+        raise refused_redirect(url, status, target)
+    return target
+
+
+def refused_redirect(
+    url: str, status: int, location: str | None, why: str = "not followed"
+) -> RedirectError:
+    """Make the error of a redirect that is not followed; it names the target without query and
+    credentials.
+    """
+    parts = _joined(url, location or "")
+    shown = (
+        urlunsplit((parts.scheme, _netloc(parts), parts.path, "", "")) if parts and location else ""
+    )
+    named = _named(shown) if shown else "nowhere"
+    return RedirectError(f"{origin(url)} answered {status} and redirected to {named}: {why}", shown)
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers with names in lower case; `InvalidRequestError` for one that cannot be
+    sent as it is.
+    """
+    checked: dict[str, str] = {}
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise InvalidRequestError(
+                "a header's name is empty or holds a character that no name may hold"
+            )
+        if name.lower() in _TRANSPORT_HEADERS:
+            raise InvalidRequestError(f"the header {name} is the transport's to set")
+        if not isinstance(value, str) or _CONTROL.search(value) or not _is_encodable(value):
+            raise InvalidRequestError(
+                f"the value of the header {name} is no text, or holds control characters"
+            )
+        checked[name.lower()] = value
+    return checked
+
+
+def merged_headers(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Join layers of headers; a later layer wins over an earlier one, whatever the case of the
+    names.
+    """
+    return {_titled(name): value for layer in layers for name, value in layer.items()}
+
+
+def checked_cookies(cookies: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the cookies; `InvalidRequestError` for one that cannot be sent as it is."""
+    checked = dict(cookies or {})
+    for name, value in checked.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise InvalidRequestError(
+                "a cookie's name is empty or holds a character that no name may hold"
+            )
+        if not isinstance(value, str) or _COOKIE_END.search(value) or not value.isascii():
+            raise InvalidRequestError(
+                f"the value of the cookie {name} is no text a cookie may hold"
+            )
+    return checked
+
+
+def checked_proxy(url: str | None) -> Proxy | None:
+    """Parse a proxy's URL; `ProxyError` for an unknown kind and for what is no URL of a proxy."""
+    if not url:
+        return None
+    parts = _split(url)
+    if parts is None or not parts.hostname or _CONTROL.search(url):
+        raise ProxyError(
+            "the proxy's URL is malformed: it must look like http://user:password@host:port"
+        )
+    if parts.scheme not in _PROXY_PORTS:
+        raise ProxyError(
+            f"a proxy of kind {_named(parts.scheme)!r} is unknown: use {', '.join(_PROXY_PORTS)}"
+        )
+    username = None if parts.username is None else unquote(parts.username)
+    password = None if parts.password is None else unquote(parts.password)
+    if _CONTROL.search(f"{username}{password}") or not _is_latin(f"{username}{password}"):
+        raise ProxyError("the proxy's user or password holds characters that cannot be sent")
+    port = _PROXY_PORTS[parts.scheme] if parts.port is None else parts.port
+    return Proxy(parts.scheme, _ascii_host(parts.hostname), port, username, password)
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split a URL, or return None where that, its port or its host cannot be read."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0 or (parts.hostname and not _is_host(_ascii_host(parts.hostname))):
+            return None
+    except ValueError:
+        return None
+    return parts
+
+
+def _joined(url: str, location: str) -> SplitResult | None:
+    try:
+        return _split(urljoin(url, location.strip()))
+    except ValueError:
+        return None
+
+
+def _is_host(host: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-z._~%!$&'()*+,;=\-]+|[0-9a-f:.]+(%[0-9a-z._~\-]+)?", host))
+
+
+def _ascii_host(host: str) -> str:
+    """Return a host's name as it is looked up; UnicodeError, a ValueError, where there is no such
+    form.
+    """
+    return host.lower() if host.isascii() else host.encode("idna").decode("ascii")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _netloc(parts: SplitResult) -> str:
+    host = _bracketed(_ascii_host(parts.hostname or ""))
+    return (
+        host if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+    )
+
+
+def _rebuilt(parts: SplitResult) -> str:
+    path, query = (
+        quote(part, safe=_URL_SAFE, errors="surrogateescape") for part in (parts.path, parts.query)
+    )
+    return urlunsplit((parts.scheme, _netloc(parts), path or "/", query, ""))
+
+
+def _basic(parts: SplitResult) -> str | None:
+    if parts.username is None and parts.password is None:
+        return None
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+def _is_same_site(here: SplitResult, there: SplitResult) -> bool:
+    hosts = [(parts.hostname or "").lower().removeprefix("www.") for parts in (here, there)]
+    ports = [parts.port or _DEFAULT_PORTS[parts.scheme] for parts in (here, there)]
+    if hosts[0] != hosts[1] or (here.scheme, there.scheme) == ("https", "http"):
+        return False
+    return ports[0] == ports[1] or (here.scheme != there.scheme and ports == [80, 443])
+
+
+def _is_encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_latin(text: str) -> bool:
+    return all(character <= "\xff" for character in text)
+
+
+def _titled(name: str) -> str:
+    return "-".join(word.capitalize() for word in name.split("-"))
+
+
+def _named(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAMED else f"{text[:_LONGEST_NAMED]}..."
