@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace import errors
-from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._messages import Messages, format_prompt
 from tailrace._native import (
     DIALECTS,
@@ -30,7 +30,6 @@ from tailrace._native import (
     scan_page,
     sign_request,
 )
-from tailrace._streams.aio import ChatStream
 from tailrace._streams.opened import (
     DeltaStream,
     EventStream,
@@ -38,6 +37,8 @@ from tailrace._streams.opened import (
     stream_deltas,
     stream_events,
 )
+from tailrace._streams.outcome import Outcome
+from tailrace._streams.stream import ChatStream
 
 if TYPE_CHECKING:
     from tailrace.providers import (
@@ -76,6 +77,7 @@ __all__ = [
     "IterListProvider",
     "Messages",
     "OpenAIProvider",
+    "Outcome",
     "Page",
     "PageScanner",
     "PageTokens",

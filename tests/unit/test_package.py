@@ -19,7 +19,7 @@ import pytest
 import tailrace
 from tailrace import _messages as messages
 from tailrace import _native, providers, sites, transport
-from tailrace._streams import aio as stream
+from tailrace._streams import stream
 
 ROOT = Path(__file__).parents[2]
 STUB = Path(_native.__file__).with_name("_native.pyi")
@@ -50,7 +50,8 @@ def in_a_new_process(code: str) -> Any:
         "tailrace",
         "tailrace.errors",
         "tailrace._messages",
-        "tailrace._streams.aio",
+        "tailrace._streams.stream",
+        "tailrace._calls.exchange",
         "tailrace.transport",
     ],
 )

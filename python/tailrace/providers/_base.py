@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailrace._environment import Environment
-    from tailrace._streams.aio import Opening
+    from tailrace._calls.exchange import Opening
     from tailrace.errors import TailraceError
     from tailrace.transport import TransportKind
 
@@ -92,7 +92,7 @@ def checked_text(name: str, value: object) -> None:
 
 
 class Call(ABC, Generic[O]):
-    """One call to a site, as `tailrace._streams.aio.Exchange`: what is sent is a subclass's, the
+    """One call to a site, as `tailrace._calls.exchange.Exchange`: what is sent is a subclass's, the
     rest is here.
 
     `options` are the protocol's own.

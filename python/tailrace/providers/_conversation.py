@@ -4,6 +4,7 @@ that do not.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tailrace._streams.conversation import ConversationStream
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailrace._messages import Messages
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.closing import TextStream
+    from tailrace._streams.outcome import Outcome
 
 __all__ = ["Conversation"]
 
@@ -29,7 +31,7 @@ class Conversation:
     def __init__(
         self,
         name: str,
-        begin: Callable[[Messages, Mapping[str, str | None]], ChatStream],
+        begin: Callable[[Messages, Mapping[str, str | None]], TextStream],
         *,
         visitor: Visitor | None,
         system: str | None = None,
@@ -66,20 +68,21 @@ class Conversation:
         messages = [turn] if self._remembered else [*self.messages, turn]
         stream = self._begin(messages, self._ids)
         self._waiting = True
-        return ConversationStream(self, turn, stream)
+        return ConversationStream(stream, partial(self._settle, turn))
 
-    def _finished(self, turn: dict[str, str], answer: str, stream: ChatStream) -> None:
+    def _settle(self, turn: dict[str, str], answered: tuple[str, Outcome] | None) -> None:
         self._waiting = False
-        if stream.end not in ("done", "stopped"):
+        if answered is None:
             return
+        answer, outcome = answered
         self.messages += [turn, {"role": "assistant", "content": answer}]
         if not self._ids:
             return
         for theirs, ours in _REMEMBERED_BY.items():
-            if theirs in stream.ids:
+            if theirs in outcome.ids:
                 self._remembered = True
                 if ours is not None:
-                    self._ids[ours] = stream.ids[theirs]
+                    self._ids[ours] = outcome.ids[theirs]
 
 
 # What a site that remembers gives, and the name under which it wants it back: AIPKit keeps a

@@ -29,11 +29,11 @@ from tailrace.transport import DEFAULT_LIMITS, Limits, Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tailrace._calls.retrying import RetryPolicy
+    from tailrace._calls.retry_policy import RetryPolicy
     from tailrace._calls.throttling import Throttle
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Turn
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.stream import ChatStream
     from tailrace.transport import TransportKind
 
     # To a type checker, and to whoever looks for them on a class, these methods are class methods.
@@ -59,7 +59,7 @@ __all__ = [
     "OpenAIProvider",
     "ProviderModelMixin",
     "WordPressChatProvider",
-    "own_options",
+    "taken_options",
 ]
 
 log: logging.Logger = logging.getLogger("tailrace")
@@ -292,9 +292,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             "throttle": throttle,
             "environment": environment,
         }
-        options = {**given, **own_options(_name_of(cls), cls.software, kwargs)}
+        options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
         return open_stream(
-            cls.as_site(url), _listed(messages), options, model=model, get_model=cls.get_model
+            cls.as_site(url), messages, options, model=model, get_model=cls.get_model
         )
 
     @_class_or_instance
@@ -304,8 +304,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         """
         model, system = options.pop("model", ""), options.pop("system", None)
         environment = options.pop("environment", None) or Environment()
-        own = own_options(_name_of(cls), cls.software, options)
-        site = cls.as_site(options.get("url")).replace(environment=environment, **own)
+        taken = taken_options(_name_of(cls), cls.software, {**options, "environment": environment})
+        site = cls.as_site(options.get("url")).replace(**taken)
         return Conversation(
             _name_of(cls),
             lambda messages, ids: cls.create_async_generator(
@@ -314,11 +314,6 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             visitor=visitor_of(site),
             system=system,
         )
-
-
-def _listed(messages: Messages) -> Messages:
-    """Return the messages; InvalidRequestError is the stream's to raise, for a plain text too."""
-    return [messages] if isinstance(messages, str) else messages  # type: ignore[list-item,unreachable]
 
 
 def _limits(limits: Limits) -> Limits:
@@ -352,40 +347,41 @@ def _owner(provider: Any, attribute: str) -> Any:
     return next(each for each in provider.__mro__ if attribute in vars(each))
 
 
-_FORMER_OPTIONS = {"bot_id": "bot"}
-"""Arguments of the class API that a site calls otherwise."""
-
-_GPT4FREES_OWN = frozenset({"stream"})
-"""Arguments that gpt4free's signature has and that ask for nothing here."""
-
-_warned: set[tuple[str, str]] = set()
-
-
-def own_options(provider: str, software: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a call's other arguments that a site of this software takes.
+def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call that a site of this software takes, under the site's names.
 
     All else is ignored, as gpt4free's providers do; a warning names it, once for each name and
     `provider`.
     """
-    known = SOFTWARE[software].options
+    known = _COMMON | SOFTWARE[software].options
     options: dict[str, Any] = {}
     for argument, value in given.items():
-        name = _FORMER_OPTIONS.get(argument, argument)
+        name = _SITES_NAMES.get(argument, argument)
         if name in known:
-            options[name] = str(value) if name in ("bot", "bot_name") and value is not None else value
-        elif value is not None and name not in _COMMON and name not in _GPT4FREES_OWN:
+            is_bot = name in ("bot", "bot_name") and value is not None
+            options[name] = str(value) if is_bot else value
+        elif value is not None and name not in _NOTHING_TO_SAY:
             _warn_once(provider, argument, known)
     return options
 
 
-_COMMON = CALL_OPTIONS.difference(*(each.options for each in SOFTWARE.values())) | {"url"}
+_COMMON = CALL_OPTIONS.difference(*(each.options for each in SOFTWARE.values()))
+"""Options that sites of every software have."""
+
+_SITES_NAMES = {"bot_id": "bot"}
+"""Arguments of the class API that a site calls otherwise."""
+
+_NOTHING_TO_SAY = frozenset({"stream", "url"})
+"""Arguments that are known and are no options of a call: gpt4free's `stream`, and the site's URL."""
+
+_warned: set[tuple[str, str]] = set()
 
 
 def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     if (provider, argument) in _warned:
         return
     _warned.add((provider, argument))
-    close = meant(argument, known | _COMMON | set(_FORMER_OPTIONS))
+    close = meant(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
     hint = "" if close is None else f": did you mean {close!r}?"
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
-from tailrace._streams.aio import Opening
+from tailrace._calls.exchange import Opening
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
 from tailrace.providers._base import Call, Request, checked_text
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tailrace._calls.retrying import RetryPolicy
+    from tailrace._calls.retry_policy import RetryPolicy
     from tailrace._calls.throttling import Throttle
     from tailrace._calls.token_cache import TokenCache
     from tailrace._environment import Environment

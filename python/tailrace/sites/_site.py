@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Unpack
+from urllib.parse import urlsplit
 
-from tailrace._calls.retrying import Retrying, RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
+from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
-from tailrace._streams.aio import ChatStream
+from tailrace._streams.stream import ChatStream
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
 from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Messages, Turn
-    from tailrace._streams.aio import Exchange
+    from tailrace._calls.exchange import Exchange
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
 
@@ -155,9 +157,10 @@ class Site:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        shown = [repr(checked_url(self.url).url), f"software={self.software!r}"]
-        shown += [f"{name}={self._given[name]!r}" for name in _SHOWN if name in self._given]
-        return f"Site({', '.join(shown)})"
+        url = self.url if "@" not in urlsplit(self.url).netloc else checked_url(self.url).url
+        shown = {name: self._given[name] for name in _SHOWN if name in self._given}
+        words = [f"{name}={_plain(value)!r}" for name, value in shown.items() if value]
+        return f"Site({', '.join([repr(url), f'software={self.software!r}', *words])})"
 
     def __hash__(self) -> int:
         return hash((self.url, self.software, self.name))
@@ -187,13 +190,13 @@ class Site:
         TailraceError.
         """
         check_names("Site.stream", options, CALL_OPTIONS)
-        return open_stream(self, prompt, options)
+        return open_stream(self, _messages(prompt), options)
 
     async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
         """Return the whole answer. Arguments and errors are those of `stream`."""
         check_names("Site.ask", options, CALL_OPTIONS)
         parts: list[str] = []
-        async with open_stream(self, prompt, options) as stream:
+        async with open_stream(self, _messages(prompt), options) as stream:
             while deltas := await stream.read():
                 parts += deltas
         return "".join(parts)
@@ -242,7 +245,7 @@ class Site:
 
 def open_stream(
     site: Site,
-    prompt: str | Messages,
+    messages: object,
     options: Mapping[str, Any],
     *,
     model: str | None = None,
@@ -254,7 +257,6 @@ def open_stream(
     is first read; None for those of `site` and `options`.
     """
     called = for_call(site, options)
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     request = _request(
         called,
         messages,
@@ -269,12 +271,16 @@ def open_stream(
     )
 
 
+def _messages(prompt: str | Messages) -> Messages:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
 def for_call(site: Site, options: Mapping[str, Any]) -> Site:
     """Return a site as one call sees it: with the call's options, and every secret read.
 
     ProfileError or InvalidRequestError where a secret's variable is not set.
     """
-    environment = options.get("environment") or site.environment or Environment()
+    environment = _environment(site, options)
     called = _with_options(site, {**options, "environment": environment})
     if not any(map(_holds_secret, called._given.values())):  # noqa: SLF001 - this module's own
         return called
@@ -283,6 +289,13 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
         for name, value in called._given.items()  # noqa: SLF001
     }
     return Site(called.url, **revealed)
+
+
+def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
+    environment = options.get("environment") or site.environment or Environment()
+    if not isinstance(environment, Environment):
+        raise _wrong("environment", "an Environment", environment)
+    return environment
 
 
 def visitor_of(site: Site) -> Visitor | None:
@@ -347,7 +360,7 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
         for name, value in options.items()
         if value is not None or name in _NONE_IS_OFF
     }
-    environ = (given.get("environment") or site.environment or Environment()).environ
+    environ = _environment(site, given).environ
     for name in ("headers", "cookies"):
         value = _reveal(name, given.get(name), site.url, environ)
         if isinstance(value, Mapping):

@@ -39,7 +39,7 @@ from calls_site import (
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
-from tailrace.providers._base import CallOptions
+from tailrace.providers._base import Request
 from tailrace.transport import Limits, Timeouts
 
 if TYPE_CHECKING:
