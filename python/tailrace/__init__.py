@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         RetryProvider,
         WordPressChatProvider,
     )
-    from tailrace.sites import discover, doctor, site
+    from tailrace.sites import Site, discover, doctor, site
 
 __all__ = [
     "DIALECTS",
@@ -86,6 +86,7 @@ __all__ = [
     "RetryPolicy",
     "RetryProvider",
     "SSEDecoder",
+    "Site",
     "ServerSentEvent",
     "Usage",
     "WordPressChatProvider",
@@ -118,7 +119,7 @@ _PROVIDERS = frozenset(
         "WordPressChatProvider",
     }
 )
-_SITES = frozenset({"discover", "doctor", "site"})
+_SITES = frozenset({"Site", "discover", "doctor", "site"})
 
 
 def __getattr__(name: str) -> object:

@@ -427,7 +427,7 @@ class WordPressChatProvider(ChatProvider):
             "bot": None if cls.bot_id is None else str(cls.bot_id),
             "bot_name": cls.bot_name,
             "native_history": cls.native_history,
-            "prompt": cls.prompt if has_own_prompt else None,
+            "make_prompt": cls.prompt if has_own_prompt else None,
             "nonce": cls._nonce,
             "post_id": cls._post_id,
             "token_cache": cls.token_cache,

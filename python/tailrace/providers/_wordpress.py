@@ -41,7 +41,7 @@ class WordPressOptions:
 
     `bot`: id of the bot that answers, `bot_name` the name its chat shows; None: the page's first.
     `native_history`: on 1.x, send earlier turns in the plugin's own form, which the site filters
-    and cuts, instead of in one prompt. `prompt`: makes the message of a conversation, None for
+    and cuts, instead of in one prompt. `make_prompt`: makes the message of a conversation, None for
     `format_prompt`. `nonce` and `post_id`: both together stand in for the page fetch.
     `token_cache`: where tokens are kept between calls. The others are ids of `Visitor`, to go on
     with an earlier dialogue. InvalidRequestError names an option of a wrong type.
@@ -50,7 +50,7 @@ class WordPressOptions:
     bot: str | None = None
     bot_name: str | None = None
     native_history: bool = False
-    prompt: Callable[[list[Turn]], str] | None = None
+    make_prompt: Callable[[list[Turn]], str] | None = None
     nonce: str | None = field(default=None, repr=False)
     post_id: str | None = None
     token_cache: TokenCache[Any] = SHARED_TOKENS
@@ -65,8 +65,8 @@ class WordPressOptions:
             checked_text(name, getattr(self, name))
         if not isinstance(self.native_history, bool):
             raise InvalidRequestError("native_history must be true or false")
-        if self.prompt is not None and not callable(self.prompt):
-            raise InvalidRequestError("prompt must be a function of the conversation's turns")
+        if self.make_prompt is not None and not callable(self.make_prompt):
+            raise InvalidRequestError("make_prompt must be a function of the conversation's turns")
         if not isinstance(self.token_cache, TokenCache):
             kind = type(self.token_cache).__name__
             raise InvalidRequestError(f"token_cache must be a TokenCache, not {kind}")
@@ -80,7 +80,7 @@ class WordPressOptions:
 
     def message(self, turns: list[Turn]) -> str:
         """Return the text sent as the message: the whole conversation, system message included."""
-        return turns_prompt(turns) if self.prompt is None else self.prompt(turns)
+        return turns_prompt(turns) if self.make_prompt is None else self.make_prompt(turns)
 
 
 class WordPressCall(Call[WordPressOptions]):

@@ -40,7 +40,7 @@ class CallOptions(TypedDict, total=False):
     bot: str | None
     bot_name: str | None
     native_history: bool | None
-    prompt: Callable[[list[Turn]], str] | None
+    make_prompt: Callable[[list[Turn]], str] | None
     nonce: str | None
     post_id: str | None
     token_cache: TokenCache[Any] | None

@@ -74,7 +74,7 @@ class Site:
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
     - ``environment``: clock, randomness and environment variables; the process's unless given.
-    - ``wordpress``: ``bot``, ``bot_name``, ``native_history``, ``prompt``, ``nonce``, ``post_id``,
+    - ``wordpress``: ``bot``, ``bot_name``, ``native_history``, ``make_prompt``, ``nonce``, ``post_id``,
       ``token_cache``, and ``client_id``, ``session_id``, ``conversation_uuid``, ``thread_id``,
       ``previous_openai_response_id`` to go on with an earlier dialogue.
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
@@ -96,9 +96,9 @@ class Site:
     endpoint: str | None = None
     model: str = ""
     models: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = field()
-    headers: Mapping[str, str | Secret] = field()
-    cookies: Mapping[str, str] | Secret = field()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    cookies: Mapping[str, str] | Secret = field(default_factory=dict)
     proxy: str | Secret | None = None
     timeout: float | None = DEFAULT_TIMEOUT
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
@@ -112,7 +112,7 @@ class Site:
     bot: str | None = None
     bot_name: str | None = None
     native_history: bool | None = None
-    prompt: Callable[[list[Turn]], str] | None = None
+    make_prompt: Callable[[list[Turn]], str] | None = None
     nonce: str | None = None
     post_id: str | None = None
     token_cache: TokenCache[Any] | None = None
@@ -137,7 +137,7 @@ class Site:
     stop: str | list[str] | None = None
     top_p: float | None = None
     user: str | None = None
-    _given: Mapping[str, Any] = field(compare=False)
+    _given: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)

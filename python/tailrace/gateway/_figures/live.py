@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._figures.histogram import Counts
     from tailrace.gateway._figures.shared import Known
     from tailrace.gateway._figures.streams import Snapshot
-    from tailrace.gateway._models import Catalogue, Site
+    from tailrace.gateway._models import Catalogue, ServedSite
 
 __all__ = ["Quantiles", "Sight", "SiteRow", "Verdict", "routes"]
 
@@ -160,7 +160,7 @@ def _sight(
     )
 
 
-def _row(site: Site, snapshot: Snapshot, verdict: Verdict | None) -> SiteRow:
+def _row(site: ServedSite, snapshot: Snapshot, verdict: Verdict | None) -> SiteRow:
     own = msgspec.structs.replace(
         snapshot, figures=[each for each in snapshot.figures if each.site == site.name]
     )
@@ -185,6 +185,6 @@ class _Verdicts:
     def _read(self) -> dict[str, Verdict | None]:
         return {site.name: self._verdict(site) for site in self._catalogue.sites}
 
-    def _verdict(self, site: Site) -> Verdict | None:
+    def _verdict(self, site: ServedSite) -> Verdict | None:
         found = last_verdict(site.name, site.url, self._folder)
         return None if found is None else Verdict(found.failed, found.at)

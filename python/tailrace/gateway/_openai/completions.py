@@ -1,4 +1,4 @@
-"""One chat completion: a request in, a provider asked, its answer out, as a stream or whole.
+"""One chat completion: a request in, a site asked, its answer out, as a stream or whole.
 
 The head of the reply is sent when the first delta is here, so that a failure before it has a status
 of its own. After it a failure is an event of the stream, which then ends without [DONE]. A client
@@ -27,6 +27,7 @@ from tailrace.gateway._openai.schema import (
 )
 from tailrace.gateway._openai.stop_sequences import StopScanner
 from tailrace.gateway._problems import Problem, RefusedError, problem_of, problem_response
+from tailrace.sites._site import open_stream
 
 if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
@@ -69,11 +70,11 @@ class Completions:
     def _stream(self, asked: ChatRequest, model: Model) -> ChatStream:
         messages = messages_for(asked, model)
         parameters = parameters_for(asked, model)
-        transport = self._context.upstreams.transport(model.provider.transport_kind)
-        environment = self._context.environment
-        return model.provider.create_async_generator(
-            model.name, messages, transport=transport, environment=environment, **parameters
-        )
+        site = model.upstream
+        options = {**parameters, "environment": self._context.environment}
+        if isinstance(site.transport, str):
+            options["transport"] = self._context.upstreams.transport(site.transport)
+        return open_stream(site, messages, options, model=model.name)
 
 
 class _Text(Protocol):
