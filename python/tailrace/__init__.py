@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from tailrace._calls.throttling import Throttle
     from tailrace._messages import Messages, format_prompt
     from tailrace._streams.aio import ChatStream
+    from tailrace._streams.conversation import ConversationStream
     from tailrace._streams.opened import (
         DeltaStream,
         EventStream,
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
         RetryProvider,
         WordPressChatProvider,
     )
+    from tailrace.providers._conversation import Conversation
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
@@ -120,7 +122,9 @@ __all__ = [
     "ChunkEncoder",
     "CloudflareError",
     "ConnectError",
+    "Conversation",
     "ConversationLimitError",
+    "ConversationStream",
     "DecodedReply",
     "Delta",
     "DeltaDecoder",
@@ -187,8 +191,12 @@ __all__ = [
 _HOMES = {
     "_calls.retrying": ("RetryPolicy",),
     "_calls.throttling": ("Throttle",),
-    "_messages": ("Messages", "format_prompt"),
+    "_messages": (
+        "Messages",
+        "format_prompt",
+    ),
     "_streams.aio": ("ChatStream",),
+    "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (
         "DeltaStream",
         "EventStream",
@@ -210,7 +218,12 @@ _HOMES = {
         "RetryProvider",
         "WordPressChatProvider",
     ),
-    "sites": ("discover", "doctor", "site"),
+    "providers._conversation": ("Conversation",),
+    "sites": (
+        "discover",
+        "doctor",
+        "site",
+    ),
 }
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
 

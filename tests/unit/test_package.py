@@ -120,10 +120,12 @@ print(json.dumps([seen, sorted(roots - sys.stdlib_module_names)]))
 def test_decoding_imports_no_http_library() -> None:
     code = """
 import json, sys
-from tailrace import ChatStream, DeltaDecoder, PageScanner, SSEDecoder, scan_page, sign_request, stream_deltas
+from tailrace import ChatStream, DeltaDecoder, PageScanner, SSEDecoder
+from tailrace import scan_page, sign_request, stream_deltas
 import asyncio
+REPLY = [b'data: {"choices":[{"delta":{"content":"x"}}]}\\n\\n', b"data: [DONE]\\n\\n"]
 async def main():
-    async with stream_deltas([b'data: {"choices":[{"delta":{"content":"x"}}]}\\n\\n', b"data: [DONE]\\n\\n"]) as deltas:
+    async with stream_deltas(REPLY) as deltas:
         return [text async for text in deltas]
 print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
 """
@@ -195,8 +197,8 @@ def test_every_error_is_in_the_package_itself() -> None:
 def test_every_public_name_resolves_and_is_listed(name: str) -> None:
     module: Any = import_module(name)
     assert len(set(module.__all__)) == len(module.__all__)
-    for name in module.__all__:
-        assert getattr(module, name) is not None
+    for each in module.__all__:
+        assert getattr(module, each) is not None
     assert set(module.__all__) <= set(dir(module))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = module.nothing
@@ -205,10 +207,10 @@ def test_every_public_name_resolves_and_is_listed(name: str) -> None:
 
 
 def test_the_names_outsiders_rely_on() -> None:
-    names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget scan_page
-        sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat AsyncGeneratorProvider
-        ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__
-        site discover doctor"""
+    names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget
+        scan_page sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat
+        AsyncGeneratorProvider ProviderModelMixin WordPressChatProvider GeminiProChatProvider
+        Messages format_prompt errors __version__ site discover doctor"""
     assert set(names.split()) <= set(tailrace.__all__)
     seeds = (
         "ChatGptt",
@@ -302,7 +304,7 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
 )
 def test_the_extension_leaves_the_gil_off() -> None:
-    code = "import json, sys; from tailrace import DeltaDecoder; print(json.dumps(sys._is_gil_enabled()))"
+    code = "import json, sys, tailrace; print(json.dumps(sys._is_gil_enabled()))"
     assert in_a_new_process(code) is False
 
 
