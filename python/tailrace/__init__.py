@@ -79,10 +79,9 @@ from tailrace.errors import (
 from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
-    from tailrace._calls.retrying import RetryPolicy
+    from tailrace._calls.retry_policy import RetryPolicy
     from tailrace._calls.throttling import Throttle
     from tailrace._messages import Messages, format_prompt
-    from tailrace._streams.aio import ChatStream
     from tailrace._streams.conversation import ConversationStream
     from tailrace._streams.opened import (
         DeltaStream,
@@ -91,6 +90,8 @@ if TYPE_CHECKING:
         stream_deltas,
         stream_events,
     )
+    from tailrace._streams.outcome import Outcome
+    from tailrace._streams.stream import ChatStream
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -144,6 +145,7 @@ __all__ = [
     "NetworkError",
     "NonceRefusedError",
     "OpenAIProvider",
+    "Outcome",
     "Page",
     "PageScanner",
     "PageTokens",
@@ -189,13 +191,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_calls.retrying": ("RetryPolicy",),
+    "_calls.retry_policy": ("RetryPolicy",),
     "_calls.throttling": ("Throttle",),
     "_messages": (
         "Messages",
         "format_prompt",
     ),
-    "_streams.aio": ("ChatStream",),
+    "_streams.outcome": ("Outcome",),
+    "_streams.stream": ("ChatStream",),
     "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (
         "DeltaStream",

@@ -64,6 +64,7 @@ def in_a_new_process(code: str, *options: str) -> Any:
         "tailrace.errors",
         "tailrace.recording",
         "tailrace.transport",
+        "tailrace._calls.exchange",
         "tailrace._messages",
         "tailrace._streams.opened",
     ],
