@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 from visitor import ended
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 
 if TYPE_CHECKING:
     from gateway_page import Seen

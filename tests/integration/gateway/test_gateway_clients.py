@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import openai
 import pytest
-from gateway_app import Gateway, asking, outcomes, replicas_sites, serving, until
+from gateway_app import RunningGateway, asking, outcomes, replicas_sites, serving, until
 from openai.types.chat import completion_create_params
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 from tailrace.gateway._openai.schema import FIELDS
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -39,13 +39,13 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica), keys=(Key.of("test", KEY),)) as running:
         yield running
 
 
 @pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
+async def client(gateway: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -98,7 +98,7 @@ async def test_openais_own_gathering_of_a_stream(client: openai.AsyncOpenAI) -> 
     assert completion.choices[0].message.content == await answer()
 
 
-async def test_openai_without_asyncio(gateway: Gateway) -> None:
+async def test_openai_without_asyncio(gateway: RunningGateway) -> None:
     def ask() -> tuple[str, str | None]:
         with openai.OpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as client:
             stream = client.chat.completions.create(
@@ -118,9 +118,9 @@ async def test_openai_stops_where_it_is_told(client: openai.AsyncOpenAI) -> None
     assert completion.choices[0].message.content == "You asked: “Hello” (0 "
 
 
-async def test_openai_lists_models(client: openai.AsyncOpenAI, gateway: Gateway) -> None:
+async def test_openai_lists_models(client: openai.AsyncOpenAI, gateway: RunningGateway) -> None:
     ids = [model.id async for model in client.models.list()]
-    assert ids == [model.id for model in gateway.context.catalogue.models]
+    assert ids == [model.id for model in gateway.context.registry.models]
     assert (await client.models.retrieve("open/gpt-4o")).owned_by == "open"
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("nowhere/x")
@@ -210,7 +210,7 @@ async def test_openai_is_told_of_a_failure_in_the_middle(
 
 @pytest.mark.parametrize("marker", ["silent", "stall"])
 async def test_openai_that_runs_out_of_time_leaves(
-    client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica, marker: str
+    client: openai.AsyncOpenAI, gateway: RunningGateway, replica: Replica, marker: str
 ) -> None:
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(openai.APITimeoutError):
@@ -223,7 +223,7 @@ async def test_openai_that_runs_out_of_time_leaves(
 
 
 async def test_openai_that_leaves_a_stream(
-    client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica
+    client: openai.AsyncOpenAI, gateway: RunningGateway, replica: Replica
 ) -> None:
     messages: list[Any] = [{"role": "user", "content": "[[stall]]"}]
     async with await client.chat.completions.create(
@@ -254,7 +254,7 @@ async def ran(*command: str, **variables: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def curl(gateway: Gateway) -> tuple[str, ...]:
+def curl(gateway: RunningGateway) -> tuple[str, ...]:
     """The beginning of every command line of curl's."""
     program = shutil.which("curl")
     assert program is not None, "curl is not on this machine"

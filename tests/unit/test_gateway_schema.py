@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace.gateway._models import Catalogue, Model
+from tailrace.gateway import ModelRegistry
 from tailrace.gateway._openai.schema import (
     FIELDS,
     LONGEST_STOP,
@@ -22,6 +22,9 @@ from tailrace.gateway._problems import RefusedError
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import PARAMETERS
 
+if TYPE_CHECKING:
+    from tailrace.gateway._models import Model
+
 ROOT = Path(__file__).parents[2]
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -30,7 +33,7 @@ class Server(OpenAIProvider):
     url = "http://127.0.0.1:1/v1"
 
 
-MODELS = Catalogue([ChatGptt, Server], created=0)
+MODELS = ModelRegistry([ChatGptt, Server], created=0)
 SITE = MODELS.find("ChatGptt/gpt-4o")
 OPEN = MODELS.find("Server/any-model")
 

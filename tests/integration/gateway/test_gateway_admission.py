@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from gateway_app import made
-from gateway_frame import (
+from gateway_sockets import (
     KEYS,
     OTHER_SECRET,
     SECRET,
@@ -346,7 +346,7 @@ async def test_a_body_that_is_not_what_it_says_is_refused(
     for body in (b"not compressed at all", ENCODINGS[encoding](b"x" * 1000)[:-12]):
         answer = await ask(guarded.port, post(body, AUTHORIZED, f"Content-Encoding: {encoding}"))
         assert answer.status == 400
-    await until(lambda: guarded.gateway.traffic.connections == 0)
+    await until(lambda: guarded.gateway.context.request_figures.connections == 0)
     assert "Traceback" not in caplog.text
 
 
