@@ -1,5 +1,6 @@
-"""What both transports do alike above their HTTP library: know their sessions and their loop, follow
-redirects, meet challenges, decode and cap a response.
+"""What both transports do alike above their HTTP library.
+
+Know their sessions and their loop, follow redirects, meet challenges, decode and cap a response.
 """
 
 from __future__ import annotations
@@ -108,8 +109,9 @@ def call_soon(
 
 
 class RuledTransport(Transport):
-    """A transport that knows its sessions and the one loop it serves, over an HTTP library that
-    knows its connections.
+    """A transport that knows its sessions and the one loop it serves.
+
+    A subclass knows the connections of its HTTP library.
     """
 
     def __init__(self) -> None:
@@ -178,8 +180,9 @@ class RuledTransport(Transport):
 
 
 class RuledSession(Session):
-    """A session over a `_send` that makes one request and knows nothing of redirects and
-    challenges.
+    """A session that follows redirects and meets challenges.
+
+    A subclass's `_send` makes one request and knows nothing of either.
     """
 
     def __init__(self, call: Call) -> None:
@@ -306,7 +309,7 @@ class DecodedResponse(Response):
         assert self._decoder is not None  # noqa: S101 - read asked
         if self._unpacked >= _BYTES_PER_TURN:
             self._unpacked = 0
-            await asyncio.sleep(0)  # a few bytes unpack to many
+            await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn
         while not (data := self._decoder.take()):
             if data is None:
                 await asyncio.sleep(0)
@@ -327,6 +330,7 @@ class DecodedResponse(Response):
 
     @abstractmethod
     async def _receive(self) -> bytes:
-        """Return the next bytes as sent, ``b""`` at the clean end and ever after; or raise
-        `ReplyBrokenError`.
+        """Return the next bytes as sent, ``b""`` at the clean end and ever after.
+
+        Raises `ReplyBrokenError`.
         """

@@ -18,8 +18,9 @@ __all__ = ["TRACE", "Clock"]
 
 
 class Clock:
-    """The one clock of a request: first for connecting, then, from the last byte sent, for the
-    first byte.
+    """The one clock of a request.
+
+    First for connecting, then, from the last byte sent, for the first byte.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:

@@ -1,5 +1,6 @@
-"""What aiohttp leaves to be done about a connection: close it at once, and tell its reader that it is
-lost.
+"""What aiohttp leaves to be done about a connection.
+
+Close it at once, and tell its reader that it is lost.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _LAST_TURNS = 3
 
 
 class QuickResponse(aiohttp.ClientResponse):
-    """A response of aiohttp that gives its connection up at once: over TLS, closing would wait for the peer to say goodbye."""
+    """A response of aiohttp that gives its connection up at once.
+
+    Over TLS, closing would wait for the peer to say goodbye.
+    """
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         try:
@@ -44,8 +48,9 @@ class QuickResponse(aiohttp.ClientResponse):
 
 
 def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
-    """Wake the reader when the connection is lost: after a chunk of no sense aiohttp closes it and
-    tells nobody.
+    """Wake the reader when the connection is lost.
+
+    After a chunk of no sense aiohttp closes it and tells nobody.
     """
     closed = protocol.closed
     if closed is not None:
@@ -92,8 +97,9 @@ def keep_room_for_reads() -> None:
 
 
 def drop_connector(connector: aiohttp.BaseConnector) -> None:
-    """Close a connector from a plain function: its own `close` leaves a task that the loop may not
-    live to see end.
+    """Close a connector from a plain function.
+
+    Its own `close` leaves a task that the loop may not live to see end.
     """
     for closed in connector._close(abort_ssl=True):  # noqa: SLF001
         asyncio.ensure_future(closed).add_done_callback(_take_note)  # nobody waits for any of them

@@ -18,8 +18,9 @@ LONGEST_FIELD = 64 * 2**10
 
 
 def failed_request(error: Exception, url: str, proxy: rules.Proxy | None) -> errors.TailraceError:
-    """Say in our words what failed, holding on to nothing of `error`, whose text and links know
-    passwords.
+    """Make the error of a request to `url` that failed with aiohttp's `error`.
+
+    Nothing of `error` is held on to: its text and links know passwords.
     """
     site, causes = rules.origin(url), _chain(error)
     return (
@@ -93,7 +94,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _reason_of(causes: list[BaseException]) -> str:
-    """Return the operating system's or OpenSSL's short reason, which names neither URL nor header."""
+    """Return the operating system's or OpenSSL's short reason; it names no URL and no header."""
     for cause in reversed(causes):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message

@@ -254,8 +254,9 @@ class _AiohttpResponse(DecodedResponse):
         return data
 
     def _held(self, content: aiohttp.StreamReader) -> bytes:
-        """Return what came before the response broke: once it has, aiohttp gives no more of what it
-        holds.
+        """Return what came before the response broke.
+
+        Once it has, aiohttp gives no more of what it holds.
         """
         content.set_exception(None)  # type: ignore[arg-type]
         data = content.read_nowait()
@@ -265,8 +266,9 @@ class _AiohttpResponse(DecodedResponse):
         return data
 
     def _is_reset(self) -> bool:
-        """Whether a response that ends with its connection ended by a reset, which aiohttp takes
-        for its end.
+        """Whether a response that ends with its connection ended by a reset.
+
+        aiohttp takes that for its clean end.
         """
         error = self._protocol.exception() if self._protocol is not None else None
         return (

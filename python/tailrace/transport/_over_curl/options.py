@@ -37,8 +37,9 @@ def require_curl() -> None:
 
 
 def browser_named(name: str) -> str:
-    """Return curl_cffi's name, with a version, of a browser; `InvalidRequestError` for one that it
-    does not know.
+    """Return curl_cffi's name, with a version, of a browser.
+
+    `InvalidRequestError` for one that curl_cffi does not know.
     """
     from curl_cffi import Curl  # noqa: PLC0415
     from curl_cffi.requests.impersonate import resolve_latest_browser_type  # noqa: PLC0415
@@ -55,7 +56,8 @@ def browser_named(name: str) -> str:
 def new_handle(browser: str, ca_file: str, *, trust_env: bool) -> Curl:
     """Make a handle that greets as `browser` does and asks for nothing yet.
 
-    `ca_file` and `trust_env` as `ImpersonateTransport` has them; an empty `ca_file` is the system's.
+    `ca_file` and `trust_env` as `ImpersonateTransport` has them; an empty `ca_file` means the
+    system's.
     """
     from curl_cffi import Curl, CurlOpt  # noqa: PLC0415
 
@@ -113,8 +115,9 @@ def _set_request(handle: Curl, request: Request, call: Call, cookies: dict[str, 
 
 
 def _header_lines(request: Request, cookies: dict[str, str]) -> list[bytes]:
-    """Spell the headers as libcurl reads them: "Name;" sends an empty value, "Name:" keeps libcurl
-    from sending a header of its own.
+    """Spell the headers as libcurl reads them.
+
+    "Name;" sends an empty value, "Name:" keeps libcurl from sending a header of its own.
     """
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     headers = rules.merged_headers(request.headers, {"cookie": cookie} if cookie else {})

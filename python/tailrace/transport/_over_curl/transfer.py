@@ -105,8 +105,9 @@ class Transfer:
         return data
 
     def cut(self) -> None:
-        """Take the transfer out of libcurl's hands: its connection is closed when this returns,
-        unless it is over.
+        """Take the transfer out of libcurl's hands.
+
+        Its connection is closed when this returns, unless the transfer is over.
         """
         handle, self._handle = self._handle, None
         if handle is None:
@@ -144,8 +145,9 @@ class Transfer:
             self._waiter.set_result(None)
 
     def _seconds_until_sent(self) -> float:
-        """Seconds from start to the request's last byte, or to its first one while it is being
-        sent; 0 before.
+        """Return the seconds from start to the request's last byte.
+
+        To its first one while the request is being sent; 0 before.
         """
         from curl_cffi import CurlInfo  # noqa: PLC0415
 

@@ -57,9 +57,7 @@ class ImpersonateTransport(RuledTransport):
         self._transfers: weakref.WeakSet[Transfer] = weakref.WeakSet()
 
     def transfer(self, request: Request, call: Call, cookies: dict[str, str]) -> Transfer:
-        """Make a transfer that sends `request` on the running loop; nothing is sent before its
-        `begin`.
-        """
+        """Make a transfer of `request` on the running loop; nothing is sent before its `begin`."""
         multi = self._running_multi()
         handle = self.handle()
         fill_in(handle, request, call, cookies)
