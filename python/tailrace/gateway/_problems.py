@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from tailrace import errors
-from tailrace._calls.retrying import passes
+from tailrace._calls.retry_policy import passes
 
 if TYPE_CHECKING:
     from tailrace.errors import TailraceError

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace import ChatWidget, Page
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
     from tailrace.sites._discovery import Look
     from tailrace.transport import Session

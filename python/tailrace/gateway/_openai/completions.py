@@ -29,7 +29,7 @@ from tailrace.gateway._openai.stop_sequences import StopScanner
 from tailrace.gateway._problems import Problem, RefusedError, problem_of, problem_response
 
 if TYPE_CHECKING:
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.stream import ChatStream
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome, OpenStream
     from tailrace.gateway._models import Model

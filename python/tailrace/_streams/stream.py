@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Generic
 
 from tailrace import errors
+from tailrace._calls.exchange import D, ExchangeOf, OpeningOf
 from tailrace._native import DeltaDecoder
+from tailrace._streams.closing import ClosingStream, T
+from tailrace._streams.outcome import Outcome
 from tailrace.errors import (
     InvalidRequestError,
     LimitExceeded,
@@ -26,130 +29,15 @@ from tailrace.errors import (
     TailraceError,
 )
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from tailrace._native import Usage
-    from tailrace.errors import StreamError
-
 __all__ = [
-    "ByteSource",
-    "ChatReply",
     "ChatStream",
-    "ClosingStream",
-    "Decoder",
-    "Exchange",
-    "ExchangeOf",
-    "Opening",
-    "OpeningOf",
     "ReplyStream",
 ]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
 
-class ByteSource(Protocol):
-    """Where a reply's bytes come from; `tailrace.transport.Response` is one."""
-
-    async def read(self) -> bytes:
-        """The next bytes as they came, ``b""`` at the end; `ReplyBrokenError` when they broke off."""
-        ...
-
-
-class Decoder(Protocol):
-    """What a stream asks of the decoder it feeds, whatever that makes of the bytes; `DeltaDecoder`
-    is one.
-    """
-
-    @property
-    def end(self) -> str:
-        """``open`` while there may be more to read."""
-        ...
-
-    @property
-    def error(self) -> StreamError | None:
-        """What was wrong with the reply."""
-        ...
-
-    @property
-    def framing(self) -> str:
-        """``json`` and ``text`` are replies without events."""
-        ...
-
-    @property
-    def events(self) -> int:
-        """Events seen."""
-        ...
-
-    @property
-    def bad_events(self) -> int:
-        """Events skipped."""
-        ...
-
-
-T = TypeVar("T")  # what a stream yields
-D = TypeVar("D", bound=Decoder)
-
-
-class OpeningOf(NamedTuple, Generic[D]):
-    """One reply about to be read, and the decoder made for it."""
-
-    source: ByteSource
-    decoder: D
-
-
-class ExchangeOf(Protocol[D]):
-    """One call, from its first request to the closing of its connection.
-
-    Every failure is a TailraceError.
-    """
-
-    async def open(self) -> OpeningOf[D]:
-        """Send the request and return the reply."""
-        ...
-
-    async def again(self, opening: OpeningOf[D], error: TailraceError) -> OpeningOf[D] | None:
-        """Another reply in place of one that failed before its first delta, or None: the failure
-        stands.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close what is open; the connection is gone when this returns."""
-        ...
-
-    def abort(self) -> None:
-        """As `aclose`, without waiting: for finalizers."""
-        ...
-
-
-Opening: TypeAlias = OpeningOf[DeltaDecoder]
-Exchange: TypeAlias = ExchangeOf[DeltaDecoder]
-
-
-class ClosingStream(ABC):
-    """What every stream of text has: iterated over, and closed when its ``async with`` is left."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Stop reading; the connection is closed when this returns."""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class ReplyStream(ClosingStream, Generic[T, D]):
+class ReplyStream(ClosingStream[T], Generic[T, D]):
     """What one reply holds, as it arrives: ``async with`` it and ``async for`` over it.
 
     A TailraceError ends the iteration once what came before it has been delivered. Leaving ``async
@@ -192,31 +80,23 @@ class ReplyStream(ClosingStream, Generic[T, D]):
     def _take_rest(self, decoder: D, *, complete: bool) -> list[T]:
         """Close the decoder: what it held back."""
 
-    # -- how it went -------------------------------------------------------------------------------
-
     @property
-    def end(self) -> str:
-        """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
-        end = "open" if self._opening is None else self._opening.decoder.end
-        return "failed" if end == "open" and self._error is not None else end
-
-    @property
-    def error(self) -> TailraceError | None:
-        """What ended the stream, if it was a failure; the iteration has raised the same."""
-        return self._error
-
-    @property
-    def attempts(self) -> tuple[TailraceError, ...]:
-        """The failures that were followed by another try of the same site; a failure in the end has
-        them too.
-        """
-        attempts: tuple[TailraceError, ...] = getattr(
-            self._exchange, "attempts", ()
-        )  # of `Retrying` alone
-        return attempts
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.end}>"
+    def outcome(self) -> Outcome:
+        """How the reply went, or has gone so far, as one record."""
+        attempts = getattr(self._exchange, "attempts", ())  # of `Retrying` alone
+        if self._opening is None:
+            end = "open" if self._error is None else "failed"
+            return Outcome(end, self._error, attempts=attempts)
+        decoder = self._opening.decoder
+        return Outcome(
+            "failed" if decoder.end == "open" and self._error is not None else decoder.end,
+            self._error,
+            decoder.finish_reason,
+            decoder.usage,
+            decoder.ids,
+            decoder.bad_events,
+            attempts,
+        )
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -419,35 +299,8 @@ class ReplyStream(ClosingStream, Generic[T, D]):
 _UNFRAMED = ("json", "text")  # replies without comments: every read brings something of the answer
 
 
-class ChatReply(ReplyStream[T, DeltaDecoder], Generic[T]):
-    """A reply that a `DeltaDecoder` reads, and what that knows of it."""
-
-    @property
-    def finish_reason(self) -> str | None:
-        """The model's own word on why it stopped, where the site passes it on."""
-        return None if self._opening is None else self._opening.decoder.finish_reason
-
-    @property
-    def usage(self) -> Usage | None:
-        """The token counts the stream reported."""
-        return None if self._opening is None else self._opening.decoder.usage
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …."""
-        return {} if self._opening is None else self._opening.decoder.ids
-
-    @property
-    def bad_events(self) -> int:
-        """How many events were skipped because their data was not what the dialect promises."""
-        return 0 if self._opening is None else self._opening.decoder.bad_events
-
-
-class ChatStream(ChatReply[str]):
+class ChatStream(ReplyStream[str, DeltaDecoder]):
     """The text of one reply."""
-
-    def __repr__(self) -> str:
-        return f"<ChatStream {self.end}>"
 
     def _take(self, decoder: DeltaDecoder, data: bytes) -> list[str]:
         return decoder.feed(data)
