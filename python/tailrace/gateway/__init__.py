@@ -1,6 +1,6 @@
 """The gateway: an OpenAI-compatible server over all providers and sites of ``tailrace.toml``.
 
-``tailrace serve`` runs it from the command line. From Python, with the extra ``gateway`` installed::
+``tailrace serve`` runs it from the command line. From Python, with the extra ``gateway``::
 
     import asyncio, time
     from tailrace.gateway import (
