@@ -102,10 +102,32 @@ def test_an_openai_compatible_site_without_a_list_takes_any_name_and_counts_them
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "/", "shop", "shop/", "shop/other", "SHOP/default", "shop/default/", " shop/default", "nowhere/default",
-     "closed/other", "closed/", "open/", "open", "ChatGptt", "ChatGptt/", "ChatGptt/gpt-3", "ChatGptt/default",
-     "https://shop.example/help", "http://127.0.0.1:9/x", "models/", "\0", "é/é", "x" * 10_000],
-)  # fmt: skip
+    [
+        "",
+        "/",
+        "shop",
+        "shop/",
+        "shop/other",
+        "SHOP/default",
+        "shop/default/",
+        " shop/default",
+        "nowhere/default",
+        "closed/other",
+        "closed/",
+        "open/",
+        "open",
+        "ChatGptt",
+        "ChatGptt/",
+        "ChatGptt/gpt-3",
+        "ChatGptt/default",
+        "https://shop.example/help",
+        "http://127.0.0.1:9/x",
+        "models/",
+        "\0",
+        "é/é",
+        "x" * 10_000,
+    ],
+)
 def test_an_id_that_is_none(registry: ModelRegistry, wrong: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         registry.find(wrong)

@@ -216,10 +216,34 @@ def test_what_asks_for_nothing_is_taken(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["url", "base_url", "api_base", "proxy", "headers", "cookies", "provider", "endpoint", "api_key", "transport",
-     "timeout", "connect_timeout", "total_timeout", "limits", "retry", "throttle", "environment", "token_cache", "bot_id",
-     "secret_key", "password", "extra_body", "extra_headers", "model_aliases", "thread_id"],
-)  # fmt: skip
+    [
+        "url",
+        "base_url",
+        "api_base",
+        "proxy",
+        "headers",
+        "cookies",
+        "provider",
+        "endpoint",
+        "api_key",
+        "transport",
+        "timeout",
+        "connect_timeout",
+        "total_timeout",
+        "limits",
+        "retry",
+        "throttle",
+        "environment",
+        "token_cache",
+        "bot_id",
+        "secret_key",
+        "password",
+        "extra_body",
+        "extra_headers",
+        "model_aliases",
+        "thread_id",
+    ],
+)
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9/", None, {"a": "b"}])
 def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
     status, message, param, code = refused({name: value})

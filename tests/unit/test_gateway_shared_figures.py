@@ -1,4 +1,4 @@
-"""The figures that workers share, whatever is written while they are read; and those of requests."""
+"""The figures that workers share, whatever is written meanwhile; and those of requests."""
 
 from __future__ import annotations
 

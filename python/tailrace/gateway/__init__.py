@@ -1,6 +1,6 @@
 """The gateway: an OpenAI-compatible server over all providers and sites of ``tailrace.toml``.
 
-``tailrace serve`` runs it from the command line. From Python, with the extra ``gateway`` installed::
+``tailrace serve`` runs it from the command line. From Python, with the extra ``gateway``::
 
     import asyncio, time
     from tailrace.gateway import (
@@ -46,7 +46,7 @@ __all__ = [
     "serve_until_signal",
 ]
 
-_MODULES = {
+_HOMES = {
     "Gateway": "_server",
     "Key": "_keys",
     "ModelRegistry": "_models",
@@ -60,10 +60,11 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
+    """Import a name from its module when it is used (PEP 562)."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("tailrace"):
             raise

@@ -63,10 +63,10 @@ CLOSING_SECONDS = 3.0
 class Gateway:
     """One worker's server: `start` and `stop` once each, in one event loop.
 
-    `settings` and `registry`: how it is run, and the models it serves. `slot`: where it shares
-    its figures with other workers; it is alone unless given. `environment`: clock, randomness and variables; the system's unless
-    given. `tracer_provider`: OpenTelemetry's; the global one unless given. `verdicts_in`: the
-    folder of the doctor's verdicts, in place of the user's.
+    `settings` and `registry`: how it is run, and the models it serves. `slot`: where it shares its
+    figures with other workers; alone unless given. `environment`: clock, randomness and variables;
+    the system's unless given. `tracer_provider`: OpenTelemetry's; the global one unless given.
+    `verdicts_in`: the folder of the doctor's verdicts, in place of the user's.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ async def gateway_of(
 
 
 class HeldSite:
-    """An OpenAI-compatible site that says its first word at once, and the rest when it is let go."""
+    """An OpenAI-compatible site that sends its first word at once, and the rest when `let_go`."""
 
     def __init__(self) -> None:
         self.url = ""

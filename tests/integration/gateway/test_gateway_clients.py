@@ -127,19 +127,44 @@ async def test_openai_lists_models(client: openai.AsyncOpenAI, gateway: RunningG
 
 
 REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None]] = [
-    (lambda client: client.chat.completions.create(model="nowhere", messages=HELLO), openai.NotFoundError,
-     "model_not_found"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=2), openai.BadRequestError,
-     "unsupported_value"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=[]), openai.BadRequestError,
-     "invalid_type"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, extra_body={"url": "x"}),
-     openai.BadRequestError, "unknown_parameter"),
-    (lambda client: client.with_options(api_key="sk-other").models.list(), openai.AuthenticationError,
-     "invalid_api_key"),
-    (lambda client: client.embeddings.create(model="open/mini", input="x"), openai.NotFoundError, "unknown_url"),
-    (lambda client: client.responses.create(model="open/mini", input="x"), openai.NotFoundError, "unknown_url"),
-]  # fmt: skip
+    (
+        lambda client: client.chat.completions.create(model="nowhere", messages=HELLO),
+        openai.NotFoundError,
+        "model_not_found",
+    ),
+    (
+        lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=2),
+        openai.BadRequestError,
+        "unsupported_value",
+    ),
+    (
+        lambda client: client.chat.completions.create(model="open/mini", messages=[]),
+        openai.BadRequestError,
+        "invalid_type",
+    ),
+    (
+        lambda client: client.chat.completions.create(
+            model="open/mini", messages=HELLO, extra_body={"url": "x"}
+        ),
+        openai.BadRequestError,
+        "unknown_parameter",
+    ),
+    (
+        lambda client: client.with_options(api_key="sk-other").models.list(),
+        openai.AuthenticationError,
+        "invalid_api_key",
+    ),
+    (
+        lambda client: client.embeddings.create(model="open/mini", input="x"),
+        openai.NotFoundError,
+        "unknown_url",
+    ),
+    (
+        lambda client: client.responses.create(model="open/mini", input="x"),
+        openai.NotFoundError,
+        "unknown_url",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +203,9 @@ async def test_openai_asks_again_where_it_is_of_use(
     code: str,
     tries: int,
     stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)  # of its own clock
     patient = client.with_options(max_retries=2)
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(kind) as caught:

@@ -189,13 +189,13 @@ async def test_a_refused_connection_that_says_nothing_is_closed(site: HeldSite) 
 
 
 async def test_a_client_that_does_not_read_is_ended(site: HeldSite) -> None:
-    """Its kernel takes no more, so the gateway's own buffer stays full: for so long, and no longer."""
+    """Its kernel takes no more, and the gateway's own buffer stays full: so long, and no longer."""
     async with gateway_of([site.provider()], send_timeout=SHORT) as served:
         reader, writer = await connect(served)
         assert isinstance(writer.transport, asyncio.Transport)
         writer.transport.pause_reading()
-        for _ in range(20_000):
-            writer.write(get("/v1/models"))
+        for _ in range(400):  # of 100 KB each: ten times what the kernel holds
+            writer.write(get("/static/page.js"))
         await until(lambda: served.gateway.context.request_figures.connections == 0)
         writer.transport.abort()
         del reader

@@ -20,7 +20,9 @@ from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import MutableMapping
+
+    from aiohttp.typedefs import Handler
 
     from tailrace.gateway._settings import Settings
 
@@ -53,10 +55,7 @@ _MAX_PREFLIGHT_HEADERS = 64
 
 
 @web.middleware
-async def admission_middleware(
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
+async def admission_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, or raise RefusedError."""
     context = request.app[CONTEXT]
     settings = context.settings

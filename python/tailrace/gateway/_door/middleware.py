@@ -29,7 +29,7 @@ from tailrace.gateway._problems import (
 from tailrace.gateway._tracing import continue_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from aiohttp.typedefs import Handler
 
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import OpenStream
@@ -54,10 +54,7 @@ _FAILED = Problem(
 
 
 @web.middleware
-async def request_middleware(
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
+async def request_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer the request, count it, and log how it went."""
     context = request.app[CONTEXT]
     figures = context.request_figures
@@ -116,7 +113,7 @@ async def add_standard_headers(request: web.Request, response: web.StreamRespons
 
 async def _answered(
     request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    handler: Handler,
     context: Context,
 ) -> web.StreamResponse:
     try:

@@ -335,7 +335,7 @@ class _ModelCounter:
 
 
 def error_kind(error: TailraceError) -> str:
-    """Name the kind of a failure: one of a few, whatever a site says, so that all can be counted."""
+    """Name the kind of a failure: one of a few, whatever a site says, so that it can be counted."""
     for family, kind in _KINDS:
         if isinstance(error, family):
             return kind
