@@ -1,5 +1,4 @@
-"""The models this gateway has, by id: made once, from the public sites and the profile files;
-answered from memory.
+"""The models a gateway serves, by id: a registry made once, of public sites and profile files.
 
 An id is ``site/model``; a site that names no models has one, ``site/default``. An OpenAI-compatible
 site that lists no models in its profile takes any name.
@@ -25,24 +24,25 @@ if TYPE_CHECKING:
     from tailrace import Site
     from tailrace.providers import ChatProvider
 
-__all__ = ["ANY", "DEFAULT", "Catalogue", "Model", "ServedSite"]
+__all__ = ["ANY", "DEFAULT", "Model", "ModelRegistry", "ServedSite"]
 
 DEFAULT = "default"
-"""The model's name in the id of a site that names none."""
+"""The name of the one model of a site that names none, as it stands in the model's id."""
 
 ANY = "*"
-"""What a model is counted as that its site's profile does not list: a client may make up as many
-names as it likes.
+"""The name by which all models are counted that a site's profile does not list.
+
+A client may make up as many names as it likes.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One id. `site` is its first part; `name` is the model `upstream` is asked for, empty for its
-    default.
+    """One model that is served, by its id.
 
-    `counted_as`: its name in metrics. `fingerprint` changes when the gateway's version or the site
-    does, never with a call.
+    `site`: the id's first part; `name`: the model that `upstream` is asked for, empty for its
+    default; `counted_as`: the name in metrics. `fingerprint` changes when the gateway's version or
+    the site does, never with a call.
     """
 
     id: str
@@ -54,25 +54,23 @@ class Model:
 
     @property
     def speaks_openai(self) -> bool:
-        """Whether the site takes OpenAI's own request: parameters, images and tools' results
-        included.
-        """
+        """Whether the site takes OpenAI's request: parameters, images and tools' results too."""
         return self.upstream.software == "openai"
 
 
 @dataclass(frozen=True, slots=True)
 class ServedSite:
-    """A site that is served: its name, where it is (without a password), and its models' ids."""
+    """A site that is served: its name, its URL (without a password), and the ids of its models."""
 
     name: str
     url: str
     models: tuple[str, ...]
 
 
-class Catalogue:
+class ModelRegistry:
     """The models of `sites`, in their order; a provider class stands for the site it describes.
 
-    `created`: when it was made, in seconds since 1970.
+    `created`: the time of its making, in seconds since 1970, which clients are shown.
     """
 
     def __init__(self, sites: Iterable[Site | type[ChatProvider]], *, created: int) -> None:
@@ -100,9 +98,9 @@ class Catalogue:
         folder: Path | None = None,
         user_folder: Path | None = None,
     ) -> Self:
-        """Make one of the public sites, then the sites of the profile files, found as
-        `tailrace.site` finds them.
+        """Register the public sites, then the sites of the profile files.
 
+        The files are found as `tailrace.site` finds them. `created`: now, in seconds since 1970.
         Raises ProfileError for a file that is not as it should be.
         """
         profiles = load_profiles(
@@ -112,7 +110,7 @@ class Catalogue:
         return cls([*site_providers(), *profiled], created=created)
 
     def find(self, model_id: str) -> Model:
-        """Return the model of that id; ModelNotFoundError where there is none."""
+        """Return the model of that id. Raises ModelNotFoundError where there is none."""
         model = self._by_id.get(model_id)
         if model is not None:
             return model

@@ -37,7 +37,7 @@ from tailrace.sites._site import Site, for_call, open_stream
 from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
-from tailrace.transport._observed import WatchedTransport
+from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class _Examination:
         self._asking = asking
         self._seconds: float = site.timeout or 0.0
         self._connections = _transport(site, stack)
-        self._watched = WatchedTransport(self._connections, clock)
+        self._watched = ObservedTransport(self._connections, clock)
         self._writer: asyncio.StreamWriter | None = None
         self._look: Look | None = None
         self._challenge: ChallengeError | None = None

@@ -101,13 +101,13 @@ async def test_without_a_message(replica: Replica, config: dict[str, str]) -> No
 async def test_wrong_usage_is_2(replica: Replica, config: dict[str, str]) -> None:
     for arguments, says in (
         (["nobody"], "there is no provider 'nobody'"),
-        (["shop", "--dialect", "geminiprochat"], "shop speaks ai-power, not geminiprochat"),
+        (["shop", "--software", "geminiprochat"], "shop runs wordpress, not geminiprochat"),
         (["shop", "--timeout", "0"], "0.0 is not in the range"),
     ):
         end = await run(config, "doctor", *arguments)
         assert (end.code, end.stdout) == (2, "")
         assert says in end.stderr
-    end = await run(config, "doctor", replica.url("geminiprochat"), "--dialect", "openai")
+    end = await run(config, "doctor", replica.url("geminiprochat"), "--software", "openai")
     assert end.code == 2
     assert "wants a model's name" in end.stdout
 
@@ -134,7 +134,7 @@ async def test_a_certificate_that_is_known_is_good(tmp_path: Path) -> None:
     try:
         url, trusted = str(server.make_url("/")), str(tmp_path / "authority.pem")
         end = await run(
-            {"SSL_CERT_FILE": trusted}, "doctor", url, "--dialect", "geminiprochat", "--json"
+            {"SSL_CERT_FILE": trusted}, "doctor", url, "--software", "geminiprochat", "--json"
         )
     finally:
         await server.close()
