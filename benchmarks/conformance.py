@@ -1,5 +1,6 @@
-"""The conformance kit over ours and the peers: the tables of docs/conformance.md, and
-docs/conformance.json.
+"""The conformance kit over ours and the peers.
+
+The tables of docs/conformance.md, and docs/conformance.json.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ PAGE = ROOT / "docs" / "conformance.md"
 RAW = ROOT / "docs" / "conformance.json"
 BEGIN, END = "<!-- written by make conformance -->", "<!-- end of what make conformance writes -->"
 SIGNS = {"kept": "✓", "broken": "✗", "not claimed": "n/a", "not asked": "?"}
+COLUMNS = 100
+WORD = re.compile(r"(?:`[^`]*`|[^ `])+")
 LONGEST = 160  # bytes of a split that the page still shows
 OTHERWISE = "≠"  # where the rule is our own choice
 EXAMPLES = 3  # breaks of a rule that are kept, the shortest first
@@ -55,7 +59,8 @@ PEERS = (
         "sse",
         NODE,
         ("node", "eventsource-parser"),
-        "the parser under Node's EventSource clients; ids through `onId`, as its documentation says",
+        "the parser under Node's EventSource clients; ids through `onId`, as its documentation "
+        "says",
     ),
     Peer(
         "httpx-sse",
@@ -69,7 +74,8 @@ PEERS = (
         "sse",
         (*CHILD, "decoders.openai_client:events"),
         ("openai",),
-        "the `SSEDecoder` inside the client, which has no public name: made for OpenAI's own servers",
+        "the `SSEDecoder` inside the client, which has no public name: made for OpenAI's own "
+        "servers",
     ),
     Peer(
         "anthropic",
@@ -83,7 +89,8 @@ PEERS = (
         "sse",
         (*CHILD, "decoders.sseclient_events:events"),
         ("sseclient-py",),
-        "`SSEClient.events` over an iterator of reads, after the draft of 2009; it tells an event's own id",
+        "`SSEClient.events` over an iterator of reads, after the draft of 2009; "
+        "it tells an event's own id",
     ),
     Peer(
         "tailrace",
@@ -276,7 +283,18 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     for (rule_id, what), who in sorted(
         names.items(), key=lambda item: list(levels).index(item[0][0])
     ):
-        yield f"- `{rule_id}`, {', '.join(who)}: {what}"
+        yield from wrapped(f"- `{rule_id}`, {', '.join(who)}: {what}")
+
+
+def wrapped(item: str) -> Iterator[str]:
+    """Wrap an item of a list at 100 columns; what stands between backticks stays as it is."""
+    line = ""
+    for word in WORD.findall(item):
+        if line and len(line) + 1 + len(word) > COLUMNS:
+            yield line
+            line = " "
+        line = f"{line} {word}" if line else word
+    yield line
 
 
 def told_break(broken: dict[str, Any]) -> str:
