@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import re
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,6 @@ PAGE = ROOT / "docs" / "conformance.md"
 RAW = ROOT / "docs" / "conformance.json"
 BEGIN, END = "<!-- written by make conformance -->", "<!-- end of what make conformance writes -->"
 SIGNS = {"kept": "✓", "broken": "✗", "not claimed": "n/a", "not asked": "?"}
-COLUMNS = 100
-WORD = re.compile(r"(?:`[^`]*`|[^ `])+")
 LONGEST = 160  # bytes of a split that the page still shows
 OTHERWISE = "≠"  # where the rule is our own choice
 EXAMPLES = 3  # breaks of a rule that are kept, the shortest first
@@ -283,18 +282,16 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     for (rule_id, what), who in sorted(
         names.items(), key=lambda item: list(levels).index(item[0][0])
     ):
-        yield from wrapped(f"- `{rule_id}`, {', '.join(who)}: {what}")
+        yield wrapped(f"- `{rule_id}`, {', '.join(who)}: {what}")
 
 
-def wrapped(item: str) -> Iterator[str]:
-    """Wrap an item of a list at 100 columns; what stands between backticks stays as it is."""
-    line = ""
-    for word in WORD.findall(item):
-        if line and len(line) + 1 + len(word) > COLUMNS:
-            yield line
-            line = " "
-        line = f"{line} {word}" if line else word
-    yield line
+def wrapped(item: str) -> str:
+    """A list's item in lines of at most 100 columns; a piece of code stays on one line."""
+    whole = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), item)
+    lines = textwrap.wrap(
+        whole, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines).replace("\0", " ")
 
 
 def told_break(broken: dict[str, Any]) -> str:
