@@ -31,7 +31,7 @@ Target = Literal["page", "answer", "all"]
 
 MAX_FAULTS_OF_A_URL = 16
 KEPT_URLS = 256
-"""How many URLs' faults are remembered with their counts; beyond, the oldest begins anew."""
+"""The number of URLs whose faults keep their counts; beyond it, the oldest begins anew."""
 
 
 class Effect:
