@@ -93,11 +93,9 @@ class Visitor:
             "post_id": "12",
             "_ts": "1",
         }
-        action = {
-            "action": "aipkit_frontend_chat_stream",
-            "cache_key": key,
-            "_ajax_nonce": await self.nonce(),
-        }
+        if "_ajax_nonce" not in query:
+            query["_ajax_nonce"] = await self.nonce()
+        action = {"action": "aipkit_frontend_chat_stream", "cache_key": key}
         return await self.stream(action | ids | query)
 
 
@@ -427,7 +425,8 @@ async def test_what_it_remembers_is_bounded() -> None:
         assert events((await visitor.ask("", first)).body) == ["error", "done"]
         assert streamed_text((await visitor.ask("", second)).body) == "0"
         for _ in range(KEPT_TURNS // 2 + 1):
-            answered = await visitor.ask("hi")
+            key = (await visitor.cache("hi", nonce)).json["data"]["cache_key"]
+            answered = await visitor.ask("", key, _ajax_nonce=nonce)
         assert streamed_text(answered.body) == str(KEPT_TURNS)
 
 
