@@ -46,7 +46,7 @@ Treatment = Literal["honoured", "passed on", "passed on or refused", "ignored", 
 class Field:
     """One field of a request, and its `treatment`.
 
-    ``honoured``: by the gateway, at every site. ``passed on``: to a site of the dialect `openai`;
+    ``honoured``: by the gateway, at every site. ``passed on``: to a site of the software `openai`;
     without effect at any other. ``passed on or refused``: refused at any other, where leaving it
     out would change what the answer is good for. ``ignored``: without effect on an answer's text.
     ``refused``: with status 400. The two kinds that are refused take `harmless` values, which ask
@@ -64,7 +64,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "messages",
         "honoured",
-        "text; images and tools' results at a site of the dialect `openai` only",
+        "text; images and tools' results at a site of the software `openai` only",
     ),
     Field("stream", "honoured"),
     Field("stream_options", "honoured", "`include_usage`"),

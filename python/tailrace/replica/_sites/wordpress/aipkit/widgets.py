@@ -1,8 +1,7 @@
-"""What AIPKit, the plugin's 2.x line, adds to a page: one tag a bot, with its whole configuration
-in an attribute.
+"""Parts that AIPKit adds to a page: one tag a bot, with its configuration in an attribute.
 
 Attributes, their order and quotes, and the configuration's keys follow the captured pages
-(``2.4.71/page_*``, ``2.4.0/page_json``); the words are our own. A page without a bot has nothing of
+(``2.4.71/page_*``, ``2.4.0/page_json``); the words are our own. A page without a bot has no part of
 the plugin's.
 """
 
@@ -13,18 +12,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailrace.replica._sites.wordpress.pages import PluginParts, icon
 from tailrace.replica._sites.wordpress.php import esc_html, json_attribute, json_encode
+from tailrace.replica._sites.wordpress.theme import PluginParts, icon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
-class BotTag:
+class AIPKitWidget:
     """One chat bot as its tag shows it.
 
-    `streams` None: the plugin's version has no other way, and does not say.
+    `streams` None: the plugin's version has only streams, and its tag does not say so.
     """
 
     bot_id: int
@@ -58,17 +57,20 @@ class BotTag:
             yield key, _TEXT_OF.get(key, f"Harbour chat: {words}.")
 
     def _of_this_version(self, table: str) -> Iterator[str]:
-        """Yield the entries without their marks: ``+`` is not in 2.4.0, ``-`` in 2.4.0 only."""
+        """Yield the entries of this version without their signs: ``+`` since, ``-`` up to 2.4.0."""
         other = "-" if self.streams is None else "+"
         return (entry.lstrip("+-") for entry in table.split("\n") if not entry.startswith(other))
 
 
-def plugin_parts(origin: str, version: str, tags: Sequence[BotTag]) -> PluginParts:
-    """Return what the plugin adds for `tags`, in order."""
-    if not tags:
+def plugin_parts(origin: str, version: str, widgets: Sequence[AIPKitWidget]) -> PluginParts:
+    """Return what the plugin adds for `widgets`, in order."""
+    if not widgets:
         return PluginParts()
     dist = f"{origin}/wp-content/plugins/gpt3-ai-content-generator/dist"
-    head = f"<link rel='stylesheet' id='aipkit-public-main-css-css' href='{dist}/css/public-main.bundle.css' />\n"
+    head = (
+        "<link rel='stylesheet' id='aipkit-public-main-css-css' "
+        f"href='{dist}/css/public-main.bundle.css' />\n"
+    )
     scripts = f"""<script id='aipkit-public-main-js-extra'>
 var aipkit_chat_config_global = {json_encode({"text": _GLOBAL_TEXTS})};
 </script>
@@ -77,35 +79,40 @@ window.aipkit_getChatNonceAction = "aipkit_get_frontend_chat_nonce";
 </script>
 <script src='{dist}/js/public-main.bundle.js?ver={version}' id='aipkit-public-main-js'></script>
 """
-    return PluginParts(head, "\n middle ".join(map(_tag, tags)), scripts)
+    return PluginParts(head, "\n middle ".join(map(_widget, widgets)), scripts)
 
 
-def _tag(tag: BotTag) -> str:
-    return _popup(tag) if tag.popup else _inline(tag)
+def _widget(widget: AIPKitWidget) -> str:
+    return _popup(widget) if widget.popup else _inline(widget)
 
 
-def _inline(tag: BotTag) -> str:
-    theme = "custom " if tag.streams is None else "dark  "
+def _inline(widget: AIPKitWidget) -> str:
+    theme = "custom " if widget.streams is None else "dark  "
     custom = (
         f" data-custom-theme='{json_attribute(_THEME)}' style=\"{_STYLE}\" "
-        if tag.streams is None
+        if widget.streams is None
         else "  "
     )
-    return f"""    <div class="aipkit_chat_container aipkit-theme-{theme} aipkit-sidebar-state-closed   " \
-id="aipkit_chat_container_{tag.bot_id}" data-bot-id="{tag.bot_id}" \
-data-config='{json_attribute(tag.config())}'{custom}>
-{_conversation(tag)}    </div>
+    return f"""    <div class="aipkit_chat_container aipkit-theme-{theme} \
+aipkit-sidebar-state-closed   " \
+id="aipkit_chat_container_{widget.bot_id}" data-bot-id="{widget.bot_id}" \
+data-config='{json_attribute(widget.config())}'{custom}>
+{_conversation(widget)}    </div>
 """
 
 
-def _popup(tag: BotTag) -> str:
-    number = tag.bot_id
-    return f"""    <div class="aipkit_popup_wrapper aipkit-popup-theme-custom aipkit-popup-standard" \
-id="aipkit_popup_wrapper_{number}" data-config='{json_attribute(tag.config())}' data-bot-id="{number}" \
+def _popup(widget: AIPKitWidget) -> str:
+    number = widget.bot_id
+    return f"""    <div class="aipkit_popup_wrapper aipkit-popup-theme-custom \
+aipkit-popup-standard" \
+id="aipkit_popup_wrapper_{number}" data-config='{json_attribute(widget.config())}' \
+data-bot-id="{number}" \
 data-icon-size="medium" style="{_STYLE}">
-        <button type="button" class="aipkit_popup_trigger" id="aipkit_popup_trigger_{number}">{icon(number)}</button>
+        <button type="button" class="aipkit_popup_trigger" \
+id="aipkit_popup_trigger_{number}">{icon(number)}</button>
         <div
-            class="aipkit_popup_hint aipkit_popup_position-bottom-right aipkit_popup_hint--size-large"
+            class="aipkit_popup_hint aipkit_popup_position-bottom-right \
+aipkit_popup_hint--size-large"
             id="aipkit_popup_hint_{number}"
             role="status"
             aria-live="polite"
@@ -115,28 +122,30 @@ data-icon-size="medium" style="{_STYLE}">
             hidden
             data-bot-id="{number}"
         ></div>
-        <div class="aipkit_chat_container aipkit_popup_content aipkit-theme-custom  aipkit_popup_position-bottom-right \
+        <div class="aipkit_chat_container aipkit_popup_content aipkit-theme-custom  \
+aipkit_popup_position-bottom-right \
 aipkit-sidebar-state-closed   " id="aipkit_chat_container_{number}" aria-hidden="true" inert \
 data-custom-theme='{json_attribute(_THEME)}' style="{_STYLE}">
-{_conversation(tag)}        </div>
+{_conversation(widget)}        </div>
     </div>
 """
 
 
-def _conversation(tag: BotTag) -> str:
+def _conversation(widget: AIPKitWidget) -> str:
     buttons = "\n".join(
-        f'            <button class="aipkit_input_action_btn" type="button" aria-label="Button {number}" hidden>'
-        f"{icon(number)}</button>"
+        '            <button class="aipkit_input_action_btn" type="button" '
+        f'aria-label="Button {number}" hidden>{icon(number)}</button>'
         for number in range(8)
     )
     return f"""        <div class="aipkit_chat_main">
-            <div class="aipkit_chat_header"><div class="aipkit_header_name">{esc_html(tag.name)}</div></div>
+            <div class="aipkit_chat_header">\
+<div class="aipkit_header_name">{esc_html(widget.name)}</div></div>
             <div class="aipkit_chat_messages"></div>
             <div class="aipkit_conversation_starters"></div>
             <div class="aipkit_chat_input"><div class="aipkit_chat_input_wrapper">
             <textarea
-                id="aipkit_chat_input_field_{tag.bot_id}"
-                name="aipkit_chat_message_{tag.bot_id}"
+                id="aipkit_chat_input_field_{widget.bot_id}"
+                name="aipkit_chat_message_{widget.bot_id}"
                 class="aipkit_chat_input_field"
                 placeholder="Write to the harbour"
                 rows="1"

@@ -1,17 +1,16 @@
-"""What every WordPress site of the replica does: pages with nonces, and one endpoint for what is
-not a page.
-"""
+"""The base of every WordPress site: pages with nonces, and ``admin-ajax.php`` for messages."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tailrace.replica._outputs import blocks
-from tailrace.replica._site import PREFIX, Page, Reply, Settings, Site
-from tailrace.replica._sites.wordpress.nonces import Nonces
-from tailrace.replica._sites.wordpress.pages import PluginParts, WordPressPage
+from tailrace.replica._nonces import Nonces
+from tailrace.replica._response import SiteResponse
+from tailrace.replica._site import PREFIX, ReplicaSite, SitePage, SiteSettings
+from tailrace.replica._sites.wordpress.theme import PluginParts, WordPressPage
+from tailrace.replica._transforms import blocks
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,10 +31,13 @@ ADMIN_HEADERS = (
 )
 AJAX_HEADERS = (*ADMIN_HEADERS, ("Cache-Control", "no-cache, must-revalidate, max-age=0"))
 
-NO_SUCH_ACTION = Reply([b"0"], HTML, 400, headers=AJAX_HEADERS)
-FATAL_ERROR = Reply(
+NO_SUCH_ACTION = SiteResponse([b"0"], HTML, 400, headers=AJAX_HEADERS)
+FATAL_ERROR = SiteResponse(
     [
-        b'<p>This site met an error it cannot handle.</p><p><a href="https://example.org/">Read more.</a></p>'
+        (
+            b"<p>This site met an error it cannot handle.</p>"
+            b'<p><a href="https://example.org/">Read more.</a></p>'
+        )
     ],
     HTML,
     500,
@@ -44,33 +46,33 @@ FATAL_ERROR = Reply(
 
 
 @dataclass(frozen=True, slots=True)
-class Post(Page):
-    """A page of a WordPress site and its id; `introduction` is HTML that stands above what the
-    plugin adds.
-    """
+class Post(SitePage):
+    """A page of a WordPress site; `introduction` is HTML above the plugin's part of it."""
 
     post_id: int
     introduction: str = ""
 
 
-class WordPressSite(Site):
-    """A WordPress site with a chat plugin. Its `pages` are `Post`s."""
+class WordPressSite(ReplicaSite):
+    """A WordPress site with a chat plugin; its `pages` are `Post`s."""
+
+    software: ClassVar[str] = "wordpress"
 
     nonces: Nonces
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SiteSettings) -> None:
         super().__init__(settings)
         self.nonces = Nonces(settings.nonce_lifetime, settings.clock)
 
     @abstractmethod
-    def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
-        """Return what the plugin adds to `page`; None is the page that says there is none."""
+    def plugin_parts(self, origin: str, page: SitePage | None) -> PluginParts:
+        """Return the plugin's parts of `page`; None is the page of an unknown path."""
 
     @abstractmethod
-    async def ajax(self, request: web.Request) -> Reply:
+    async def ajax(self, request: web.Request) -> SiteResponse:
         """Answer a request to the endpoint."""
 
-    async def answer(self, request: web.Request) -> Reply:
+    async def answer(self, request: web.Request) -> SiteResponse:
         """Answer a page, the endpoint, a page without its slash (301), or anything else (404)."""
         if request.path == ENDPOINT:
             return await self.ajax(request)
@@ -78,7 +80,7 @@ class WordPressSite(Site):
             if request.path == page.path and isinstance(page, Post):
                 return self._page(request, page)
             if f"{request.path}/" == page.path:
-                return Reply(
+                return SiteResponse(
                     [],
                     HTML,
                     301,
@@ -86,26 +88,26 @@ class WordPressSite(Site):
                 )
         return self._not_found(request)
 
-    def _page(self, request: web.Request, page: Post) -> Reply:
+    def _page(self, request: web.Request, page: Post) -> SiteResponse:
         origin = origin_of(request)
         plugin = self.plugin_parts(origin, page)
         html = WordPressPage(
             origin, page.path, page.post_id, page.shows, plugin, page.introduction
         ).html()
-        return Reply(
-            list(blocks(html.encode())), HTML, headers=(_SERVER, *_links(origin, page.post_id))
-        )
+        return _html(html, 200, *_links(origin, page.post_id))
 
-    def _not_found(self, request: web.Request) -> Reply:
+    def _not_found(self, request: web.Request) -> SiteResponse:
         origin = origin_of(request)
-        html = WordPressPage(
-            origin, request.path, 0, "Nothing here", self.plugin_parts(origin, None)
-        ).html()
-        return Reply(list(blocks(html.encode())), HTML, 404, headers=(_SERVER,))
+        plugin = self.plugin_parts(origin, None)
+        return _html(WordPressPage(origin, request.path, 0, "Nothing here", plugin).html(), 404)
+
+
+def _html(html: str, status: int, *headers: tuple[str, str]) -> SiteResponse:
+    return SiteResponse(list(blocks(html.encode())), HTML, status, headers=(_SERVER, *headers))
 
 
 def origin_of(request: web.Request) -> str:
-    """Return the origin by which the client knows this site, and below it what led here."""
+    """Return the site's origin as the client wrote it, and the prefix of its faults."""
     return f"{request.scheme}://{request.host}{request.get(PREFIX, '')}"
 
 

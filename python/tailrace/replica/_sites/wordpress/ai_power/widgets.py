@@ -1,5 +1,4 @@
-"""What AI Power 1.x adds to a page: its widgets, its script's parameters, and what misleads a
-scanner.
+"""Parts that AI Power 1.x adds to a page: widgets, script parameters, and decoys for scanners.
 
 Attribute names and their order follow the captured pages (``ai-power/1.9.18/page_*``); the words
 are our own.
@@ -10,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailrace.replica._sites.wordpress.pages import PluginParts, icon, questions, style_rules
 from tailrace.replica._sites.wordpress.php import esc_html, json_encode
+from tailrace.replica._sites.wordpress.theme import PluginParts, icon, questions, style_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FAKE_NONCE = "deadbeef00"
-FAKE_TAG = f'<div class="wpaicg-chat-shortcode" data-nonce="{FAKE_NONCE}" data-post-id="1" data-bot-id="0">'
-
+FAKE_TAG = (
+    f'<div class="wpaicg-chat-shortcode" data-nonce="{FAKE_NONCE}" '
+    'data-post-id="1" data-bot-id="0">'
+)
 
 _ICON_RULES = 90
 _WIDGET_RULES = 200
@@ -26,10 +27,10 @@ _CONVERSATION_STARTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Widget:
+class AIPowerWidget:
     """One chat bot as its tag shows it.
 
-    `url` is the page's, without a slash at its end; `old` is 1.8.x.
+    `url` is the page's, without a slash at its end; `old` is the tag of 1.8.x.
     """
 
     bot_id: int
@@ -43,11 +44,8 @@ class Widget:
     old: bool = False
 
 
-def plugin_parts(origin: str, nonce: str, widgets: Sequence[Widget]) -> PluginParts:
-    """Return what the plugin adds:
-
-    `widgets` in order, and on every page of the site its script with `nonce`.
-    """
+def plugin_parts(origin: str, nonce: str, widgets: Sequence[AIPowerWidget]) -> PluginParts:
+    """Return the plugin's parts: `widgets` in order, and its script with `nonce`."""
     style = f"<style>\n{style_rules('wpaicg_chat_widget', _ICON_RULES)}\n</style>\n"
     return PluginParts(
         style if widgets else "", "".join(map(_widget, widgets)), _scripts(origin, nonce)
@@ -78,7 +76,7 @@ def _params(origin: str, nonce: str) -> dict[str, object]:
     }
 
 
-def _widget(widget: Widget) -> str:
+def _widget(widget: AIPowerWidget) -> str:
     prefix = "wpaicg-chatbox" if widget.floating else "wpaicg-chat-shortcode"
     css_class = f"{prefix} wpaicg-chat-widget-no-footer" if widget.floating else prefix
     attributes = "\n".join(
@@ -95,7 +93,7 @@ def _widget(widget: Widget) -> str:
 """
 
 
-def _attributes(widget: Widget) -> Iterable[tuple[str, bool, str]]:
+def _attributes(widget: AIPowerWidget) -> Iterable[tuple[str, bool, str]]:
     values = {
         "data-nonce": widget.nonce,
         "data-post-id": widget.post_id,
@@ -116,16 +114,18 @@ def _attributes(widget: Widget) -> Iterable[tuple[str, bool, str]]:
         yield name, spaced == " = ", values[name] if name in values else esc_html(value)
 
 
-def _conversation(widget: Widget, prefix: str) -> str:
+def _conversation(widget: AIPowerWidget, prefix: str) -> str:
     starters = "\n".join(
-        f'        <button class="wpaicg-conversation-starter" type="button">{esc_html(text)}</button>'
+        '        <button class="wpaicg-conversation-starter" type="button">'
+        f"{esc_html(text)}</button>"
         for text in (f"{question}?" for question in questions(_CONVERSATION_STARTERS))
     )
     icons = "\n".join(f"            {icon(number)}" for number in range(14))
     return f"""    <div class="{prefix}-content">
         <ul class="{prefix}-messages">
             <li class="wpaicg-ai-message"><span class="wpaicg-chat-message">
-                Good day &amp; welcome, I&#039;m &quot;bot {widget.bot_id}&quot; &lt;ask me&gt;</span></li>
+                Good day &amp; welcome, I&#039;m &quot;bot {widget.bot_id}&quot; \
+&lt;ask me&gt;</span></li>
         </ul>
 {starters}
     </div>
@@ -133,7 +133,8 @@ def _conversation(widget: Widget, prefix: str) -> str:
         <textarea name="{prefix}-typing" class="auto-expand" placeholder="Your message"></textarea>
         <div class="wpaicg_chat_additions">
 {icons}
-            <input type="file" class="wpaicg-img-file" accept="image/png, image/jpeg" style="display: none;" />
+            <input type="file" class="wpaicg-img-file" accept="image/png, image/jpeg" \
+style="display: none;" />
             <input type="hidden" id="wpaicg-img-nonce" value="{widget.image_nonce}" />
         </div>
     </div>
@@ -142,8 +143,8 @@ def _conversation(widget: Widget, prefix: str) -> str:
 
 _INLINE_ONLY = frozenset({"data-has-bar", "data-sidebar-enabled"})
 
-# Names, order and the " = " of some, as captured; what stands after them is ours. "+": not in
-# 1.8.x; "-": only there.
+# Names, order and the " = " of some are as captured, values are ours. "+": not in 1.8.x; "-": only
+# there.
 _ATTRIBUTES = """\
 data-user-bg-color=#e6f2ff
 data-color=#203040

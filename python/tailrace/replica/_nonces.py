@@ -1,7 +1,7 @@
-"""WordPress's nonces: ten hex digits from a tick of half the lifetime, good in that tick and the
-next.
+"""Nonces as WordPress makes them: ten hex digits, made from a tick of half their lifetime.
 
-So a nonce lives between half its lifetime and the whole of it, 12 to 24 hours as WordPress comes.
+A nonce is good in its tick and the next, so between half the lifetime and the whole of it: 12 to 24
+hours with WordPress's own lifetime.
 """
 
 from __future__ import annotations

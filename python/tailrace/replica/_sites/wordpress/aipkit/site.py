@@ -1,8 +1,7 @@
-"""A WordPress site with AIPKit, the plugin's 2.x line, as of 2.4.71 and of 2.4.0 (captures
-``ai-power/2.4.*``).
+"""WordPress sites with AIPKit, the plugin's 2.x line, in 2.4.71 and 2.4.0 (captures ``2.4.*``).
 
-A message takes two steps: it is handed in for a key, and the key is spent on a stream. The site
-remembers the conversation. Until 2.4.0 there is a JSON action beside them.
+A message takes two steps: one caches it under a key, and the next spends the key on a stream. The
+site remembers the conversation. Up to 2.4.0 there is a JSON action beside the two steps.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from tailrace.replica._answers import AnswerError, Turn
-from tailrace.replica._site import EXCHANGE, Marker, Page, Reply, Settings, find_marker
-from tailrace.replica._sites.wordpress.aipkit_frames import (
-    Asked,
+from tailrace.replica._answers import AnswerError, HistoryTurn
+from tailrace.replica._response import NO_RESPONSE, SiteResponse
+from tailrace.replica._site import EXCHANGE, Marker, SitePage, SiteSettings, find_behavior
+from tailrace.replica._sites.outcomes import LONG_TEXT, ModelAnswer, UpstreamFailure
+from tailrace.replica._sites.wordpress.aipkit.framing import (
     Outcome,
-    Refused,
-    Said,
-    Silent,
-    Told,
+    PluginRefusal,
+    RequestStamp,
     as_events,
     as_json,
     failure,
     success,
 )
-from tailrace.replica._sites.wordpress.aipkit_pages import BotTag, plugin_parts
-from tailrace.replica._sites.wordpress.base import (
+from tailrace.replica._sites.wordpress.aipkit.widgets import AIPKitWidget, plugin_parts
+from tailrace.replica._sites.wordpress.php import intval, post_fields, sanitize_text_field
+from tailrace.replica._sites.wordpress.site import (
     ENDPOINT,
     FATAL_ERROR,
     NO_SUCH_ACTION,
@@ -36,15 +35,15 @@ from tailrace.replica._sites.wordpress.base import (
     WordPressSite,
     origin_of,
 )
-from tailrace.replica._sites.wordpress.forms import post_fields
-from tailrace.replica._sites.wordpress.php import integer, sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
-    from tailrace.replica._sites.wordpress.pages import PluginParts
+    from tailrace.replica._sites.wordpress.theme import PluginParts
+
+    Action = Callable[[web.Request, Mapping[str, str]], Awaitable[SiteResponse]]
 
 CACHE_ACTION = "aipkit_cache_sse_message"
 STREAM_ACTION = "aipkit_frontend_chat_stream"
@@ -60,8 +59,8 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Bot:
-    """A chat bot. `streams` None: its version knows nothing else and its tag does not say."""
+class AIPKitBot:
+    """A chat bot; `streams` None: its version has only streams, and its tag does not say so."""
 
     id: int
     name: str
@@ -70,14 +69,14 @@ class Bot:
 
 
 @dataclass(frozen=True, slots=True)
-class BotPage(Post):
+class AIPKitPage(Post):
     """A page of the site and the bots on it."""
 
-    bots: tuple[Bot, ...] = ()
+    bots: tuple[AIPKitBot, ...] = ()
 
 
-class Newest(Generic[Key, Value]):
-    """The `limit` entries written last; older ones are forgotten."""
+class BoundedStore(Generic[Key, Value]):
+    """A mapping that keeps the `limit` entries written last, and forgets older ones."""
 
     def __init__(self, limit: int) -> None:
         self._entries: OrderedDict[Key, Value] = OrderedDict()
@@ -91,17 +90,16 @@ class Newest(Generic[Key, Value]):
             self._entries.popitem(last=False)
 
     def get(self, key: Key) -> Value | None:
-        """Return what is kept under `key`."""
+        """Return the value kept under `key`."""
         return self._entries.get(key)
 
     def pop(self, key: Key) -> Value | None:
-        """Return what is kept under `key`, and forget it."""
+        """Return the value kept under `key`, and forget it."""
         return self._entries.pop(key, None)
 
 
 class AIPKitSite(WordPressSite):
-    """The plugin's public side: pages with a configuration, a message in two steps, and a way to a
-    new nonce.
+    """The newest version: a message takes two steps, and there is an action for a new nonce.
 
     At most `KEPT_MESSAGES` messages wait for their second step, and `KEPT_CONVERSATIONS`
     conversations are remembered with `KEPT_TURNS` turns each. A conversation is a session, a bot
@@ -111,26 +109,26 @@ class AIPKitSite(WordPressSite):
     name: ClassVar[str] = "aipkit"
     version: ClassVar[str] = "2.4.71"
     shows: ClassVar[str] = "WordPress with the chat plugin AIPKit 2.4.71: a message in two steps"
-    pages: ClassVar[tuple[Page, ...]]
+    pages: ClassVar[tuple[SitePage, ...]]
     markers: ClassVar[tuple[Marker[Outcome], ...]]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SiteSettings) -> None:
         super().__init__(settings)
-        pages = (page for page in self.pages if isinstance(page, BotPage))
-        self.bots: dict[int, Bot] = {bot.id: bot for page in pages for bot in page.bots}
-        self._waiting: Newest[str, str] = Newest(KEPT_MESSAGES)
-        self._remembered: Newest[tuple[str, int, str], tuple[Turn, ...]] = Newest(
-            KEPT_CONVERSATIONS
+        pages = (page for page in self.pages if isinstance(page, AIPKitPage))
+        self.bots: dict[int, AIPKitBot] = {bot.id: bot for page in pages for bot in page.bots}
+        self._waiting: BoundedStore[str, str] = BoundedStore(KEPT_MESSAGES)
+        self._remembered: BoundedStore[tuple[str, int, str], tuple[HistoryTurn, ...]] = (
+            BoundedStore(KEPT_CONVERSATIONS)
         )
         self._requests = 0
 
-    def plugin_parts(self, origin: str, page: Page | None) -> PluginParts:
-        """Return the page's bots; a page without one has nothing of the plugin's."""
-        bots = page.bots if isinstance(page, BotPage) else ()
-        return plugin_parts(origin, self.version, [self._tag(origin, bot, page) for bot in bots])
+    def plugin_parts(self, origin: str, page: SitePage | None) -> PluginParts:
+        """Return the page's bots; a page without one has no parts of the plugin."""
+        bots = page.bots if isinstance(page, AIPKitPage) else ()
+        return plugin_parts(origin, self.version, [self._widget(origin, bot, page) for bot in bots])
 
-    def _tag(self, origin: str, bot: Bot, page: Page | None) -> BotTag:
-        return BotTag(
+    def _widget(self, origin: str, bot: AIPKitBot, page: SitePage | None) -> AIPKitWidget:
+        return AIPKitWidget(
             bot_id=bot.id,
             name=bot.name,
             nonce=self.nonces.current(),
@@ -141,32 +139,34 @@ class AIPKitSite(WordPressSite):
         )
 
     @property
-    def actions(self) -> Mapping[str, Callable[[web.Request, Mapping[str, str]], Awaitable[Reply]]]:
-        """The plugin's actions: each takes the request and the fields of its body."""
+    def actions(
+        self,
+    ) -> Mapping[str, Action]:
+        """The plugin's actions by name; each takes the request and the fields of its body."""
         return {
             CACHE_ACTION: self._cache,
             STREAM_ACTION: self._stream,
             NONCE_ACTION: self._fresh_nonce,
         }
 
-    async def ajax(self, request: web.Request) -> Reply:
-        """Answer one of the plugin's actions; any other is WordPress's 400 and a nought."""
+    async def ajax(self, request: web.Request) -> SiteResponse:
+        """Answer one of the plugin's actions; WordPress answers any other with 400 and ``0``."""
         form = await post_fields(request)
         request[EXCHANGE].form = form
         action = self.actions.get(form.get("action", request.query.get("action", "")))
         return NO_SUCH_ACTION if action is None else await action(request, form)
 
-    async def _fresh_nonce(self, _request: web.Request, _form: Mapping[str, str]) -> Reply:
+    async def _fresh_nonce(self, _request: web.Request, _form: Mapping[str, str]) -> SiteResponse:
         return success({"nonce": self.nonces.current()})
 
-    async def _cache(self, request: web.Request, form: Mapping[str, str]) -> Reply:
+    async def _cache(self, request: web.Request, form: Mapping[str, str]) -> SiteResponse:
         if _is_foreign(request):
             return failure(403, "This page may not talk to this site.")
         if not self.nonces.accepts(form.get("_ajax_nonce", "")):
             return failure(
                 403, "The nonce of this page is too old or none of ours.", "nonce_failure_cache_sse"
             )
-        message = sanitize(form.get("message", ""))
+        message = sanitize_text_field(form.get("message", ""))
         if message in ("", "0"):
             return failure(400, "There was nothing in the message.", "empty_data_to_cache")
         key = self._new_key()
@@ -175,19 +175,20 @@ class AIPKitSite(WordPressSite):
 
     def _new_key(self) -> str:
         self._requests += 1
-        return f"aipkit_sse_{sha256(f'{self.settings.clock()}|{self._requests}'.encode()).hexdigest()[:32]}"
+        seed = f"{self.settings.clock()}|{self._requests}".encode()
+        return f"aipkit_sse_{sha256(seed).hexdigest()[:32]}"
 
-    async def _stream(self, request: web.Request, _form: Mapping[str, str]) -> Reply:
+    async def _stream(self, request: web.Request, _form: Mapping[str, str]) -> SiteResponse:
         outcome = await self._spend(request)
-        return as_events(self.asked(), outcome, self.settings.pace)
+        return as_events(self.stamp(), outcome, self.settings.pace)
 
     async def _spend(self, request: web.Request) -> Outcome:
         fields = request.query
         if not self.nonces.accepts(fields.get("_ajax_nonce", "")):
-            return Told("The nonce was not accepted. Load the page again.")
-        bot = self.bots.get(integer(fields.get("bot_id", "")))
+            return PluginRefusal("The nonce was not accepted. Load the page again.")
+        bot = self.bots.get(intval(fields.get("bot_id", "")))
         if bot is None:
-            return Told("There is no such bot.")
+            return PluginRefusal("There is no such bot.")
         if not fields.get("session_id"):
             return _NO_SESSION
         message = self._waiting.pop(fields.get("cache_key", ""))
@@ -195,36 +196,32 @@ class AIPKitSite(WordPressSite):
             return _STALE_KEY
         return await self.outcome(request, bot, message, fields)
 
-    def asked(self) -> Asked:
-        """Return the facts of a request that came now."""
+    def stamp(self) -> RequestStamp:
+        """Return the stamp of a request that came now."""
         self._requests += 1
-        return Asked(self.settings.clock(), self._requests)
+        return RequestStamp(self.settings.clock(), self._requests)
 
     async def outcome(
-        self, request: web.Request, bot: Bot, message: str, ids: Mapping[str, str]
+        self, request: web.Request, bot: AIPKitBot, message: str, ids: Mapping[str, str]
     ) -> Outcome:
-        """Return what becomes of `message`; an answer that comes whole is remembered with it."""
-        marker = find_marker(self.markers, message)
-        request[EXCHANGE].markers = () if marker is None else (marker.name,)
-        played = Said() if marker is None else marker.play
-        if not isinstance(played, Said):
-            return played
+        """Return the outcome for `message`, which is remembered with an answer that ends well."""
+        outcome = find_behavior(self.markers, message, request[EXCHANGE]) or ModelAnswer()
+        if not isinstance(outcome, ModelAnswer):
+            return outcome
         conversation = (ids.get("session_id", ""), bot.id, ids.get("conversation_uuid", ""))
         turns = self._remembered.get(conversation) or ()
         try:
-            text = await self.ask(message, turns) if played.text is None else played.text
+            text = await self.ask_model(message, turns) if outcome.text is None else outcome.text
         except AnswerError as failed:
-            return Refused(failed.status, failed.message, "upstream_error")
-        if played.ends == "done":
-            both = (*turns, Turn("user", message), Turn("assistant", text))
-            self._remembered.put(conversation, both[-KEPT_TURNS:])
-        return replace(played, text=text)
+            return UpstreamFailure(failed.message, failed.status)
+        if outcome.end == "done":
+            turns = (*turns, HistoryTurn("user", message), HistoryTurn("assistant", text))
+            self._remembered.put(conversation, turns[-KEPT_TURNS:])
+        return replace(outcome, text=text)
 
 
 class AIPKit240Site(AIPKitSite):
-    """The last version with the JSON action: its bots say whether they stream, and the action takes
-    any of them.
-    """
+    """The last version with the JSON action, which takes any bot; tags say whether bots stream."""
 
     name: ClassVar[str] = "aipkit-2.4.0"
     version: ClassVar[str] = "2.4.0"
@@ -233,22 +230,24 @@ class AIPKit240Site(AIPKitSite):
     )
 
     @property
-    def actions(self) -> Mapping[str, Callable[[web.Request, Mapping[str, str]], Awaitable[Reply]]]:
-        """The actions of later versions, and the one that answers with JSON."""
+    def actions(
+        self,
+    ) -> Mapping[str, Action]:
+        """The actions of later versions, and the JSON action."""
         return {**super().actions, JSON_ACTION: self._answer_json}
 
-    async def _answer_json(self, request: web.Request, form: Mapping[str, str]) -> Reply:
+    async def _answer_json(self, request: web.Request, form: Mapping[str, str]) -> SiteResponse:
         if not self.nonces.accepts(form.get("_ajax_nonce", "")):
             return failure(403, "The nonce was not accepted. Load the page again.")
-        bot = self.bots.get(integer(form.get("bot_id", "")))
+        bot = self.bots.get(intval(form.get("bot_id", "")))
         if bot is None:
             return FATAL_ERROR
-        message = sanitize(form.get("message", ""))
+        message = sanitize_text_field(form.get("message", ""))
         if message in ("", "0"):
             return failure(400, "There was nothing in the message.")
         if not form.get("session_id"):
-            return as_json(self.asked(), _NO_SESSION)
-        return as_json(self.asked(), await self.outcome(request, bot, message, form))
+            return as_json(self.stamp(), _NO_SESSION)
+        return as_json(self.stamp(), await self.outcome(request, bot, message, form))
 
 
 def _is_foreign(request: web.Request) -> bool:
@@ -256,78 +255,78 @@ def _is_foreign(request: web.Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != urlsplit(origin_of(request)).netloc
 
 
-_NO_SESSION = Told("A guest needs a session.")
-_STALE_KEY = Told("The message for this key was not found. Send it again.")
+_NO_SESSION = PluginRefusal("A guest needs a session.")
+_STALE_KEY = PluginRefusal("The message for this key was not found. Send it again.")
 
-_INLINE = Bot(5, 'Pilot "A" & <b>')
-_POPUP = Bot(6, "Popup pilot", popup=True)
+_INLINE = AIPKitBot(5, 'Pilot "A" & <b>')
+_POPUP = AIPKitBot(6, "Popup pilot", popup=True)
 
 MARKERS: tuple[Marker[Outcome], ...] = (
     Marker(
         "quota",
         "the visitor's quota is used up: an error with a quota_notice, then done",
-        Told('Your share is used up — "come back tomorrow".', 429, quota=True),
+        PluginRefusal('Your share is used up — "come back tomorrow".', 429, quota=True),
     ),
     Marker(
         "banned",
         "a banned word: an error, then done",
-        Told("There is a word that this site does not take."),
+        PluginRefusal("There is a word that this site does not take."),
     ),
     Marker(
         "ip-banned",
         "a banned address: an error, then done",
-        Told("This site does not talk to your address."),
+        PluginRefusal("This site does not talk to your address."),
     ),
     Marker(
         "moderated",
         "moderation refused the message: an error, then done",
-        Told("Your message was refused."),
+        PluginRefusal("Your message was refused."),
     ),
     Marker("no-session", "the session is missing: an error, then done", _NO_SESSION),
     Marker("stale-key", "the key of the first step is spent: an error, then done", _STALE_KEY),
     Marker(
         "upstream-401",
         "the upstream refuses the site's key: message_start, an error, and no done",
-        Refused(
-            401,
+        UpstreamFailure(
             "The key sk-xxxx was not accepted. See https://keys.example/account.",
+            401,
             "invalid_api_key",
         ),
     ),
     Marker(
         "upstream-429",
         "the upstream's rate limit: message_start, an error, and no done",
-        Refused(429, "Too many requests: try again in 20 s.", "insufficient_quota"),
+        UpstreamFailure("Too many requests: try again in 20 s.", 429, "insufficient_quota"),
     ),
     Marker(
         "midcut",
         "the upstream breaks off after a few words: an error, and no done",
-        Said(ends="midcut"),
+        ModelAnswer(end="midfail"),
     ),
-    Marker("nodone", "the whole answer, and neither done nor an error", Said(ends="nodone")),
-    Marker("cut", "the reply ends in the middle of a line", Said(ends="cut")),
+    Marker("nodone", "the whole answer, and neither done nor an error", ModelAnswer(end="nodone")),
+    Marker("cut", "the response ends in the middle of a line", ModelAnswer(end="cut")),
     Marker(
         "stall",
         "after a few words nothing more comes, and the connection stays",
-        Said(ends="stall"),
+        ModelAnswer(end="stall"),
     ),
-    Marker("silent", "not even a status line comes", Silent()),
+    Marker("silent", "not even a status line comes", NO_RESPONSE),
     Marker(
         "long",
         "400 words that can be counted",
-        Said(" ".join(f"word{number}" for number in range(400))),
+        ModelAnswer(LONG_TEXT),
     ),
-    Marker("empty", "the upstream answers with an empty text", Said("")),
-    Marker("slow", "ten times the pace", Said(slowness=10)),
+    Marker("empty", "the upstream answers with an empty text", ModelAnswer("")),
+    Marker("slow", "ten times the pace", ModelAnswer(slowness=10)),
 )
 
 AIPKitSite.pages = (
-    BotPage("inline", "/chat-inline/", "a bot in the page", 12, bots=(_INLINE,)),
-    BotPage("popup", "/chat-popup/", "a bot that pops up", 13, bots=(_POPUP,)),
-    BotPage(
+    AIPKitPage("inline", "/chat-inline/", "a bot in the page", 12, bots=(_INLINE,)),
+    AIPKitPage("popup", "/chat-popup/", "a bot that pops up", 13, bots=(_POPUP,)),
+    AIPKitPage(
         "two", "/chat-two/", "a bot in the page and one that pops up", 18, bots=(_INLINE, _POPUP)
     ),
-    BotPage(
+    AIPKitPage(
         "no-chat",
         "/chat-nochat/",
         "no bot, and nothing of the plugin's",
@@ -337,14 +336,14 @@ AIPKitSite.pages = (
 )
 AIPKitSite.markers = MARKERS
 
-_BUFFERED_240 = Bot(12, "JSON pilot", streams=False)
-_STREAMING_240 = Bot(11, "Streaming pilot", streams=True)
+_BUFFERED_240 = AIPKitBot(12, "JSON pilot", streams=False)
+_STREAMING_240 = AIPKitBot(11, "Streaming pilot", streams=True)
 
 AIPKit240Site.pages = (
-    BotPage(
+    AIPKitPage(
         "json", "/chat-json/", "a bot that answers with one JSON object", 23, bots=(_BUFFERED_240,)
     ),
-    BotPage(
+    AIPKitPage(
         "stream", "/chat-stream/", "a bot that streams, in two steps", 22, bots=(_STREAMING_240,)
     ),
 )
