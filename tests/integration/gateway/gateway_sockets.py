@@ -14,10 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from gateway_app import made
 
-from tailrace.gateway._door.keys import Key
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, base_urls, open_sockets
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, Key, ModelRegistry, Settings, base_urls, open_sockets
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -60,7 +57,7 @@ async def gateway_of(
     sockets = open_sockets("127.0.0.1", 0)
     gateway = Gateway(
         Settings(**{"grace": 0.0, **settings}),
-        Catalogue(providers, created=1_700_000_000),
+        ModelRegistry(providers, created=1_700_000_000),
         tracer_provider=tracer_provider,
         verdicts_in=verdicts_in,
     )
@@ -68,12 +65,12 @@ async def gateway_of(
     try:
         yield Served(gateway, int(base_urls(sockets)[0].rpartition(":")[2]))
     finally:
-        if not gateway.context.life.stopping.is_set():
+        if not gateway.context.shutdown.stopping.is_set():
             await gateway.stop()
 
 
 class HeldSite:
-    """An OpenAI-compatible site that says its first word at once, and the rest when it is let go."""
+    """An OpenAI-compatible site that sends its first word at once, and the rest when `let_go`."""
 
     def __init__(self) -> None:
         self.url = ""

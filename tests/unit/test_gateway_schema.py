@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace.gateway._models import Catalogue, Model
+from tailrace.gateway import ModelRegistry
 from tailrace.gateway._openai.schema import (
     FIELDS,
     LONGEST_STOP,
@@ -22,6 +22,9 @@ from tailrace.gateway._problems import RefusedError
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import PARAMETERS
 
+if TYPE_CHECKING:
+    from tailrace.gateway._models import Model
+
 ROOT = Path(__file__).parents[2]
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -30,7 +33,7 @@ class Server(OpenAIProvider):
     url = "http://127.0.0.1:1/v1"
 
 
-MODELS = Catalogue([ChatGptt, Server], created=0)
+MODELS = ModelRegistry([ChatGptt, Server], created=0)
 SITE = MODELS.find("ChatGptt/gpt-4o")
 OPEN = MODELS.find("Server/any-model")
 
@@ -213,10 +216,34 @@ def test_what_asks_for_nothing_is_taken(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["url", "base_url", "api_base", "proxy", "headers", "cookies", "provider", "endpoint", "api_key", "transport",
-     "timeout", "connect_timeout", "total_timeout", "limits", "retry", "throttle", "environment", "token_cache", "bot_id",
-     "secret_key", "password", "extra_body", "extra_headers", "model_aliases", "thread_id"],
-)  # fmt: skip
+    [
+        "url",
+        "base_url",
+        "api_base",
+        "proxy",
+        "headers",
+        "cookies",
+        "provider",
+        "endpoint",
+        "api_key",
+        "transport",
+        "timeout",
+        "connect_timeout",
+        "total_timeout",
+        "limits",
+        "retry",
+        "throttle",
+        "environment",
+        "token_cache",
+        "bot_id",
+        "secret_key",
+        "password",
+        "extra_body",
+        "extra_headers",
+        "model_aliases",
+        "thread_id",
+    ],
+)
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9/", None, {"a": "b"}])
 def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
     status, message, param, code = refused({name: value})

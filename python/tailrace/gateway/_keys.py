@@ -1,5 +1,4 @@
-"""Keys: who may ask. Several, each with a name; compared on digests, every one of them, in constant
-time.
+"""The keys that clients ask with, each with a name; compared by their digests, in constant time.
 
 A file of keys is text, one ``name:key`` a line; empty lines and lines that begin with ``#`` are
 skipped. The variable ``TAILRACE_KEYS`` of the environment holds the same, with commas or line ends
@@ -35,14 +34,17 @@ _OTHERS_MAY = 0o077
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: whose it is, and its digest."""
+    """One key that a gateway accepts: its `name`, and its SHA-256 `digest`; made by `Key.of`."""
 
     name: str
     digest: bytes = field(repr=False)
 
     @classmethod
     def of(cls, name: str, secret: str) -> Key:
-        """A key of that name; InvalidRequestError for a name or a key that cannot be one."""
+        """Make a key of that name from its `secret`, the text that clients send.
+
+        Raises InvalidRequestError for a name or a secret that cannot be one.
+        """
         if not _NAME.fullmatch(name):
             raise InvalidRequestError(
                 "a key's name is 1 to 64 letters, digits, '.', '_' and '-', the first no mark"
@@ -51,13 +53,14 @@ class Key:
             "!" <= letter <= "~" for letter in secret
         ):
             raise InvalidRequestError(
-                f"the key {name!r} must be {_SHORTEST} to {_LONGEST} visible ASCII characters without spaces"
+                f"the key {name!r} must be {_SHORTEST} to {_LONGEST} visible ASCII characters "
+                "without spaces"
             )
         return cls(name, _digest(secret.encode()))
 
 
 class KeyRing:
-    """The keys a gateway accepts. Names and keys are each there once."""
+    """The keys a gateway accepts; InvalidRequestError for a name or a key that is there twice."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = tuple(keys)
@@ -71,16 +74,16 @@ class KeyRing:
         return len(self._keys)
 
     def name_of(self, secret: bytes) -> str | None:
-        """The name of the key that this is; None: it is none of them.
+        """Find the name of the key whose secret this is; None where it is none of them.
 
         Takes the same time whichever it is.
         """
-        given = _digest(secret)
-        found: str | None = None
+        digest = _digest(secret)
+        name: str | None = None
         for key in self._keys:
-            if hmac.compare_digest(given, key.digest):
-                found = key.name
-        return found
+            if hmac.compare_digest(digest, key.digest):
+                name = key.name
+        return name
 
 
 def _digest(secret: bytes) -> bytes:
@@ -88,9 +91,9 @@ def _digest(secret: bytes) -> bytes:
 
 
 def read_keys(file: Path) -> list[Key]:
-    """The keys of a file.
+    """Read the keys of a file, one ``name:key`` a line.
 
-    InvalidRequestError names the file and the line, never what stands in it.
+    Raises InvalidRequestError, which names the file and the line, never what stands in it.
     """
     try:
         with file.open("rb") as opened:
@@ -110,8 +113,9 @@ def read_keys(file: Path) -> list[Key]:
 
 
 def check_secrecy(file: Path) -> str | None:
-    """What is wrong with who may read the file, as one sentence; None: only its owner may, or no
-    mode tells.
+    """Warn, in one sentence, of a file of keys that others than its owner may use.
+
+    Returns None where nobody else may, or where no mode tells.
     """
     if sys.platform == "win32":  # where the mode says nothing of others
         return None
@@ -124,11 +128,14 @@ def check_secrecy(file: Path) -> str | None:
 
 
 def keys_of_environment(environ: Mapping[str, str]) -> list[Key]:
-    """The keys of `KEYS_VARIABLE`; none where it is not set."""
+    """Read the keys of the variable ``TAILRACE_KEYS`` in `environ`; none where it is not set.
+
+    Raises InvalidRequestError, which names the variable and the line, never what stands in it.
+    """
     return _parsed(environ.get(KEYS_VARIABLE, "").replace(",", "\n").splitlines(), KEYS_VARIABLE)
 
 
-def _parsed(lines: list[str], where: str) -> list[Key]:
+def _parsed(lines: list[str], source: str) -> list[Key]:
     keys: list[Key] = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -136,11 +143,11 @@ def _parsed(lines: list[str], where: str) -> list[Key]:
             continue
         name, colon, secret = text.partition(":")
         if not colon:
-            raise InvalidRequestError(f"{where}, line {number}: expected name:key")
+            raise InvalidRequestError(f"{source}, line {number}: expected name:key")
         if len(keys) == MAX_KEYS:
-            raise InvalidRequestError(f"{where}: more than {MAX_KEYS} keys")
+            raise InvalidRequestError(f"{source}: more than {MAX_KEYS} keys")
         try:
             keys.append(Key.of(name.strip(), secret.strip()))
         except InvalidRequestError as error:
-            raise InvalidRequestError(f"{where}, line {number}: {error}") from None
+            raise InvalidRequestError(f"{source}, line {number}: {error}") from None
     return keys

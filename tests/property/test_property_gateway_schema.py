@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace._messages import parse_messages
-from tailrace.gateway._models import Catalogue
+from tailrace.gateway import ModelRegistry
 from tailrace.gateway._openai.completions import estimated_tokens
 from tailrace.gateway._openai.schema import FIELDS, messages_for, parameters_for, read_request
 from tailrace.gateway._problems import RefusedError, problem_response
@@ -20,7 +20,7 @@ class Server(OpenAIProvider):
     url = "http://127.0.0.1:1/v1"
 
 
-MODELS = Catalogue([ChatGptt, Server], created=0)
+MODELS = ModelRegistry([ChatGptt, Server], created=0)
 SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x")]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

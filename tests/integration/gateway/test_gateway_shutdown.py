@@ -1,6 +1,4 @@
-"""A gateway that is told to stop: it listens no more, lets streams finish, cuts what does not, and
-leaves nothing.
-"""
+"""A gateway that stops: it listens no more, lets streams finish, cuts the rest, leaves nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from gateway_frame import (
+from gateway_sockets import (
     Served,
     ask,
     gateway_of,
@@ -24,14 +22,19 @@ from gateway_frame import (
     until,
 )
 
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, base_urls, open_sockets, serve_until_told
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import (
+    Gateway,
+    ModelRegistry,
+    Settings,
+    base_urls,
+    open_sockets,
+    serve_until_signal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway_frame import HeldSite
+    from gateway_sockets import HeldSite
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ async def test_streams_finish_within_the_grace_time(site: HeldSite) -> None:
         other_writer.write(get("/ready"))
         assert (await read_answer(other)).status == 200
         stopping = asyncio.create_task(served.gateway.stop())
-        await served.gateway.context.life.stopping.wait()
+        await served.gateway.context.shutdown.stopping.wait()
         # A connection that is there is told; a new one is not taken.
         other_writer.write(get("/ready"))
         answer = await read_answer(other)
@@ -148,14 +151,14 @@ async def test_signals_stop_it_and_a_second_one_hurries(
     if not loops_hear:
         monkeypatch.setattr(loop, "add_signal_handler", _cannot)
     sockets = open_sockets("127.0.0.1", 0)
-    gateway = Gateway(Settings(grace=60.0), Catalogue([site.provider()], created=1))
+    gateway = Gateway(Settings(grace=60.0), ModelRegistry([site.provider()], created=1))
     started = asyncio.Event()
-    serving = asyncio.create_task(serve_until_told(gateway, sockets, started=started.set))
+    serving = asyncio.create_task(serve_until_signal(gateway, sockets, started=started.set))
     await started.wait()
     served = Served(gateway, int(base_urls(sockets)[0].rpartition(":")[2]))
     reader, writer = await begin_stream(served, site)
     signal.raise_signal(number)
-    await gateway.context.life.stopping.wait()
+    await gateway.context.shutdown.stopping.wait()
     assert not serving.done()
     signal.raise_signal(number)
     async with asyncio.timeout(10):
@@ -178,13 +181,13 @@ def descriptors() -> int:
 
 
 async def test_clients_that_leave_early_leave_nothing_behind(site: HeldSite) -> None:
-    """At every point of a call: before its head, within it, before the answer, within the answer."""
+    """They leave before the request's head, within it, before the answer, and within the answer."""
     async with gateway_of([site.provider()]) as served:
         assert (await ask(served.port, get("/health"))).status == 200
-        await until(lambda: served.gateway.traffic.connections == 0)
+        await until(lambda: served.gateway.context.request_figures.connections == 0)
         tasks, before = len(asyncio.all_tasks()), descriptors()
         request = post()
-        for number in range(300):
+        for number in range(60):
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(
                 request[: (0, 20, len(request) - 5, len(request), len(request))[number % 5]]
@@ -192,10 +195,10 @@ async def test_clients_that_leave_early_leave_nothing_behind(site: HeldSite) -> 
             if number % 5 == 4:
                 assert (await read_head(reader))[0] == 200
             (writer.transport.abort if number % 2 else writer.close)()
-        await until(lambda: served.gateway.traffic.connections == 0)
+        await until(lambda: served.gateway.context.request_figures.connections == 0)
         await site.until_open(0)
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
         await until(lambda: descriptors() <= before + 1)  # one kept to the site
-        assert served.gateway.context.watch.snapshot().open_streams == 0
-        assert served.gateway.context.life.under_way == 0
-        assert served.gateway.traffic.snapshot().requests == 0
+        assert served.gateway.context.stream_figures.snapshot().open_streams == 0
+        assert served.gateway.context.shutdown.under_way == 0
+        assert served.gateway.context.request_figures.snapshot().requests == 0
