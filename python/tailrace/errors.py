@@ -292,7 +292,7 @@ class StreamError(ResponseError):
     def __str__(self) -> str:
         status = (
             f" (HTTP {self.status})"
-            if self.status is not None and self.status >= _FIRST_ERROR_STATUS
+            if self.status is not None and self.status >= FIRST_ERROR_STATUS
             else ""
         )
         return f"{_KINDS[self.kind]}{status}: {self.message}"
@@ -303,7 +303,9 @@ class StreamError(ResponseError):
         )
 
 
-_FIRST_ERROR_STATUS = 400
+FIRST_ERROR_STATUS = 400
+"""The lowest HTTP status that is an error (RFC 9110, 15.5)."""
+
 _KINDS: dict[StreamErrorKind, str] = {
     "upstream": "the site reported an error",
     "truncated": "the reply broke off",
@@ -401,7 +403,7 @@ def reply_error(
         return LimitExceeded(message, status=status, code=code, raw=raw)
     if code in _QUOTA_CODES:
         return ConversationLimitError(kind, message, status=status, code=code, raw=raw)
-    if status is None or status < _FIRST_ERROR_STATUS:
+    if status is None or status < FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)
     error = _STATUS_ERRORS.get(status, ResponseStatusError)
     return error(kind, message, status=status, code=code, raw=raw)

@@ -1,1 +1,1 @@
-"""One call to a site: opened, asked again, held to a site's limits."""
+"""A call to a site: what an exchange is, and how one is repeated, throttled and given its tokens."""

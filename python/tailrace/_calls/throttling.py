@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from tailrace._streams.aio import Exchange, Opening
+    from tailrace._calls.exchange import Exchange, Opening
     from tailrace.errors import TailraceError
 
 __all__ = ["Limited", "Throttle"]

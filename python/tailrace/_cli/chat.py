@@ -15,7 +15,7 @@ from tailrace.sites import DIALECTS, site
 
 if TYPE_CHECKING:
     from tailrace._messages import Messages
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
 
 __all__ = ["chat"]

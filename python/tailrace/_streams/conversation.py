@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tailrace._streams.aio import ClosingStream
+from tailrace._streams.closing import ClosingStream
 
 if TYPE_CHECKING:
-    from tailrace._streams.aio import ChatStream
-    from tailrace.providers._conversation import Conversation
+    from collections.abc import Callable
+
+    from tailrace._streams.closing import TextStream
+    from tailrace._streams.outcome import Outcome
 
 __all__ = ["ConversationStream"]
 
 
-class ConversationStream(ClosingStream):
-    """A `ChatStream` whose answer joins its conversation once it has been read to its end."""
+class ConversationStream(ClosingStream[str]):
+    """A stream of text whose answer joins its conversation once it has been read to its end.
+
+    `settle` is called once: with the whole answer and how it went, or with None for an answer that
+    failed or was not read to its end, which is not part of the conversation.
+    """
 
     def __init__(
-        self, conversation: Conversation, turn: dict[str, str], stream: ChatStream
+        self, stream: TextStream, settle: Callable[[tuple[str, Outcome] | None], None]
     ) -> None:
-        self._conversation = conversation
-        self._turn = turn
         self._stream = stream
+        self._settle = settle
         self._answer: list[str] = []
-        self._open = True
+        self._is_open = True
 
-    def __getattr__(self, name: str) -> Any:
-        """How it went: `end`, `error`, `finish_reason`, `usage`, `ids`, `bad_events`."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._stream, name)
+    @property
+    def outcome(self) -> Outcome:
+        """How the answer went, or has gone so far, as one record."""
+        return self._stream.outcome
 
     def __del__(self) -> None:
         self._give_up()
@@ -44,7 +48,7 @@ class ConversationStream(ClosingStream):
         return text
 
     async def read(self) -> list[str]:
-        """See `ChatStream.read`."""
+        """Return all text that is ready, at least one delta, or ``[]`` at the end."""
         try:
             deltas = await self._stream.read()
         except BaseException:
@@ -56,7 +60,7 @@ class ConversationStream(ClosingStream):
         return deltas
 
     async def aclose(self) -> None:
-        """See `ChatStream.aclose`.
+        """Stop reading; the connection is closed when this returns. Closing twice is allowed.
 
         An answer that was not read to its end is not part of the conversation.
         """
@@ -64,11 +68,13 @@ class ConversationStream(ClosingStream):
         await self._stream.aclose()
 
     def _give_up(self) -> None:
-        if self._open:
-            self._open = False
-            self._conversation._waiting = False  # noqa: SLF001 - its own stream
+        if self._is_open:
+            self._is_open = False
+            self._settle(None)
 
     def _finish(self) -> None:
-        if self._open:
-            self._open = False
-            self._conversation._finished(self._turn, "".join(self._answer), self._stream)  # noqa: SLF001
+        if self._is_open:
+            self._is_open = False
+            outcome = self._stream.outcome
+            is_whole = outcome.end in ("done", "stopped")
+            self._settle(("".join(self._answer), outcome) if is_whole else None)

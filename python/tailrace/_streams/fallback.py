@@ -1,109 +1,78 @@
-"""The text of the first provider that answers, as one stream."""
+"""The text of the first of several candidates that answers, as one stream."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace import errors
-from tailrace._streams.aio import ClosingStream
-from tailrace.errors import (
-    InvalidRequestError,
-    ModelNotFoundError,
-    ProviderNotWorkingError,
-    TailraceError,
-)
+from tailrace._streams.closing import ClosingStream
+from tailrace._streams.outcome import Outcome
+from tailrace.errors import InvalidRequestError, ModelNotFoundError, TailraceError
 
 if TYPE_CHECKING:
-    from tailrace._messages import Messages
-    from tailrace._native import Usage
-    from tailrace._streams.aio import ChatStream
-    from tailrace.providers._fallback import IterListProvider, Provider
+    from collections.abc import Callable, Iterable
+
+    from tailrace._calls.retrying import Attempts
+    from tailrace._streams.closing import TextStream
 
 __all__ = ["FallbackStream"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
+P = TypeVar("P")  # what is asked: a provider, say
 
-class FallbackStream(ClosingStream):
-    """The text of the first provider that answers: used as a `ChatStream` is, and says of itself
-    the same.
 
-    Until a delta came, `end`, `ids` and the like are those of the provider being asked, then of the
-    one that answers.
+class FallbackStream(ClosingStream[str], Generic[P]):
+    """The text of the first provider that answers; used as a `ChatStream` is.
+
+    Until a delta came, `ids`, `usage` and the like are those of the provider being asked, then of
+    the one that answers. A failure before the first delta has the next provider asked; an
+    InvalidRequestError, which is the caller's own fault, does not, unless a model was not found.
+    Raises RetryProviderError when all have failed.
     """
 
     def __init__(
         self,
-        owner: IterListProvider,
-        order: list[Provider],
-        model: str,
-        messages: Messages,
-        options: dict[str, Any],
+        candidates: Iterable[tuple[str, P]],
+        start: Callable[[P], TextStream],
+        *,
+        attempts: Callable[[], Attempts | None] = lambda: None,
     ) -> None:
-        self._owner = owner
-        self._waiting = deque(order)
-        self._model = model
-        self._messages = messages
-        self._options = options
-        self._made = 0
-        self._before: tuple[TailraceError, ...] = ()
+        """Ask the named `candidates` in their order; `start` begins one attempt at one of them.
+
+        `attempts` is called for each candidate: how often it is asked, None for once.
+        """
+        self._waiting = deque(candidates)
+        self._start = start
+        self._make_attempts = attempts
+        self._attempts = attempts()
         self._failures: list[tuple[str, TailraceError]] = []
-        self._stream: ChatStream | FallbackStream | None = None
+        self._stream: TextStream | None = None
         self._ready: deque[str] = deque()
         self._reading = self._begun = self._ended = False
-        self._left = asyncio.Event()
         self._error: TailraceError | None = None
-        self.provider: Provider | None = None
+        self.provider: P | None = None
 
     @property
-    def end(self) -> str:
-        """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
-        if self._stream is None or (not self._ended and not self._begun):
-            return "failed" if self._error is not None else "open"
-        return (
-            "failed" if self._error is not None and self._stream.end == "open" else self._stream.end
-        )
-
-    @property
-    def error(self) -> TailraceError | None:
-        """What ended the stream, if it was a failure; the iteration has raised the same."""
-        return self._error
+    def outcome(self) -> Outcome:
+        """How the answer went, or has gone so far, as one record."""
+        before = () if self._attempts is None else self._attempts.failures
+        if self._stream is None:
+            end = "open" if self._error is None else "failed"
+            return Outcome(end, self._error, attempts=before)
+        inner = self._stream.outcome
+        end = inner.end if self._ended or self._begun else "open"
+        if self._error is not None and end == "open":
+            end = "failed"
+        return replace(inner, end=end, error=self._error, attempts=before + inner.attempts)
 
     @property
     def errors(self) -> tuple[tuple[str, TailraceError], ...]:
-        """The providers that failed so far, by name, and what each failed with."""
+        """The providers that failed so far, by name, and the error of each."""
         return tuple(self._failures)
-
-    @property
-    def attempts(self) -> tuple[TailraceError, ...]:
-        """The failures that were followed by another try of the provider being asked."""
-        return self._before if self._stream is None else self._before + self._stream.attempts
-
-    @property
-    def finish_reason(self) -> str | None:
-        """The model's own word on why it stopped, where the site passes it on."""
-        return None if self._stream is None else self._stream.finish_reason
-
-    @property
-    def usage(self) -> Usage | None:
-        """The token counts the stream reported."""
-        return None if self._stream is None else self._stream.usage
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """What the stream says of itself: ``id``, ``model``, ``thread_id``, …."""
-        return {} if self._stream is None else self._stream.ids
-
-    @property
-    def bad_events(self) -> int:
-        """How many events were skipped because their data was not what the dialect promises."""
-        return 0 if self._stream is None else self._stream.bad_events
-
-    def __repr__(self) -> str:
-        return f"<FallbackStream {self.end}>"
 
     async def __anext__(self) -> str:
         if not self._ready:
@@ -113,7 +82,7 @@ class FallbackStream(ClosingStream):
         return self._ready.popleft()
 
     async def read(self) -> list[str]:
-        """Return all deltas that are ready, at least one, or ``[]`` at the end."""
+        """Return all text that is ready, at least one delta, or ``[]`` at the end."""
         if self._ready:
             deltas = list(self._ready)
             self._ready.clear()
@@ -128,9 +97,10 @@ class FallbackStream(ClosingStream):
 
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
-        self._left.set()
         self._ended = True
         self._ready.clear()
+        if self._attempts is not None:
+            self._attempts.stop_waiting()
         if self._stream is not None:
             await self._stream.aclose()
 
@@ -148,69 +118,48 @@ class FallbackStream(ClosingStream):
                 raise self._concluded(failure)
         return []
 
-    def _current(self) -> ChatStream | FallbackStream:
-        """The stream being read, or the next provider's."""
+    def _current(self) -> TextStream:
+        """Return the stream being read, or begin the next attempt's."""
         if self._stream is None:
-            self.provider = self._owner.last_provider = provider = self._waiting[0]
-            if not provider.working:
-                raise ProviderNotWorkingError(f"{provider.__name__} is marked as not working")
-            self._stream = provider.create_async_generator(
-                self._model, self._messages, **self._options
-            )
+            _, self.provider = self._waiting[0]
+            self._stream = self._start(self.provider)
         return self._stream
 
     async def _goes_on(self, failure: TailraceError) -> bool:
-        """Whether another try follows: the same provider's after a wait, or the next one's."""
-        if self._begun or (
-            isinstance(failure, InvalidRequestError) and not isinstance(failure, ModelNotFoundError)
-        ):
+        """Whether another attempt follows: at the same provider after a wait, or at the next."""
+        is_callers_fault = isinstance(failure, InvalidRequestError)
+        if self._begun or (is_callers_fault and not isinstance(failure, ModelNotFoundError)):
             return False
-        self._made += 1
-        owner = self._owner
-        seconds = (
-            None
-            if owner.policy.attempts == 1
-            else owner.policy.wait(failure, self._made, owner.chance)
-        )
-        if self._before:
-            failure.attempts = self._before
-        if seconds is not None:
-            self._before += (failure.with_traceback(None),)
-            self._stream = None
-            await self._pause(seconds)
-            return True
-        return self._has_another(failure)
+        if self._attempts is None:
+            return self._has_another(failure)
+        before = self._attempts.failures
+        seconds = self._attempts.seconds_after(failure)
+        if before:
+            failure.attempts = before
+        if seconds is None:
+            return self._has_another(failure)
+        self._stream = None
+        await self._attempts.wait(seconds)
+        return True
 
     def _has_another(self, failure: TailraceError) -> bool:
-        name = self._waiting.popleft().__name__
+        name, _ = self._waiting.popleft()
         self._failures.append((name, failure.with_traceback(None)))
         if not self._waiting:
             return False
         log.warning(
             "%s failed before its first delta, %s is asked next: %s: %s",
             name,
-            self._waiting[0].__name__,
+            self._waiting[0][0],
             type(failure).__name__,
             failure,
         )
         self._stream = None
-        self._made, self._before = 0, ()
+        self._attempts = self._make_attempts()
         return True
 
     def _concluded(self, failure: TailraceError) -> TailraceError:
-        """The end of the stream: this failure, or that of them all."""
+        """End the stream with this failure, or with that of all providers."""
         self._ended = True
         self._error = failure if self._waiting else errors.RetryProviderError(self._failures)
         return self._error
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless the stream is left meanwhile."""
-        pauses = [
-            asyncio.ensure_future(self._owner.sleep(seconds)),
-            asyncio.ensure_future(self._left.wait()),
-        ]
-        try:
-            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in pauses:
-                each.cancel()

@@ -6,27 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from types import TracebackType
 
-__all__ = ["LoopThread", "TextStream", "iterate_blocking"]
+    from tailrace._streams.closing import TextStream
+
+__all__ = ["LoopThread", "iterate_blocking"]
 
 T = TypeVar("T")
-
-
-class TextStream(Protocol):
-    """What is iterated over: a ChatStream, or a stream of several."""
-
-    async def read(self) -> list[str]:
-        """All deltas that are ready, at least one, or ``[]`` at the end."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop reading."""
-        ...
 
 
 def iterate_blocking(start: Callable[[], TextStream]) -> Iterator[str]:

@@ -13,11 +13,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Generic, Literal, Self, overload
 
 from tailrace import errors
+from tailrace._calls.exchange import D, OpeningOf
 from tailrace._native import Delta, DeltaDecoder, ServerSentEvent, SSEDecoder
-from tailrace._streams.aio import ChatReply, ChatStream, D, OpeningOf, ReplyStream, T
+from tailrace._streams.closing import T
 from tailrace._streams.readers import BlockingReader
 from tailrace._streams.sources import reader_of
+from tailrace._streams.stream import ChatStream, ReplyStream
 from tailrace.errors import (
+    FIRST_ERROR_STATUS,
     InvalidRequestError,
     LimitExceeded,
     ReplyBrokenError,
@@ -28,12 +31,12 @@ from tailrace.errors import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tailrace._native import Usage
     from tailrace._streams.readers import Reader
 
 __all__ = ["DeltaStream", "EventStream", "RecordStream", "stream_deltas", "stream_events"]
 
 _MOST_BYTES = 8 * 2**20
-_FIRST_ERROR_STATUS = 400
 
 
 @overload
@@ -311,7 +314,7 @@ class DeltaStream(ChatStream, SourceStream[str, DeltaDecoder]):
     """The text of a reply that somebody else opened."""
 
 
-class RecordStream(ChatReply[Delta], SourceStream[Delta, DeltaDecoder]):
+class RecordStream(SourceStream[Delta, DeltaDecoder]):
     """All that a reply adds, text, reasoning, refusals and tool calls, of one that somebody else
     opened.
     """
@@ -339,10 +342,13 @@ class EventDecoder:
         refusal = DeltaDecoder(
             content_type=content_type, status=status
         )  # which knows what a status may be
-        self._refusal = refusal if status >= _FIRST_ERROR_STATUS else None
+        self._refusal = refusal if status >= FIRST_ERROR_STATUS else None
         self.end: str = "open"
         self.error: StreamError | None = None
         self.events: int = 0
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.ids: dict[str, str] = {}
 
     @property
     def last_event_id(self) -> str:

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from tailrace._calls.exchange import Opening
 from tailrace._native import DeltaDecoder
-from tailrace._streams.aio import Opening
 
 if TYPE_CHECKING:
     from tailrace._messages import Turn

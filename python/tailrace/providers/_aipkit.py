@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tailrace import errors
+from tailrace._calls.exchange import Opening
 from tailrace._native import DeltaDecoder
-from tailrace._streams.aio import Opening
 from tailrace.errors import StreamError, reply_error
 from tailrace.providers._ai_power import FORM
 from tailrace.transport import read_all

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
-from tailrace._calls.retrying import Retrying, RetryPolicy
+from tailrace._calls.exchange import Exchange, Opening
+from tailrace._calls.retry_policy import RetryPolicy
+from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
 from tailrace._messages import Messages, Turn, parse_messages
-from tailrace._streams.aio import ChatStream, Exchange, Opening
 from tailrace._streams.loop_thread import iterate_blocking
+from tailrace._streams.stream import ChatStream
 from tailrace.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -361,7 +363,7 @@ def _check_kinds(cookies: object, headers: object, proxy: object, limits: object
 
 
 class Call(ABC):
-    """One call to a site, as `tailrace._streams.aio.Exchange`: what is sent is a subclass's, the
+    """One call to a site, as `tailrace._calls.exchange.Exchange`: what is sent is a subclass's, the
     rest is here.
     """
 

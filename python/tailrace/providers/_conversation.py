@@ -4,6 +4,7 @@ sites that do not.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tailrace._streams.conversation import ConversationStream
@@ -13,7 +14,7 @@ from tailrace.providers._visitor import Visitor
 if TYPE_CHECKING:
     from tailrace._environment import Environment
     from tailrace._messages import Messages
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.outcome import Outcome
     from tailrace.providers._base import ChatProvider
 
 __all__ = ["Conversation"]
@@ -63,18 +64,19 @@ class Conversation:
             self._model, messages, **(self._options | self._ids)
         )
         self._waiting = True
-        return ConversationStream(self, turn, stream)
+        return ConversationStream(stream, partial(self._settle, turn))
 
-    def _finished(self, turn: dict[str, str], answer: str, stream: ChatStream) -> None:
+    def _settle(self, turn: dict[str, str], answered: tuple[str, Outcome] | None) -> None:
         self._waiting = False
-        if stream.end not in ("done", "stopped"):
+        if answered is None:
             return
+        answer, outcome = answered
         self.messages += [turn, {"role": "assistant", "content": answer}]
         for theirs, ours in _REMEMBERED_BY.items():
-            if theirs in stream.ids:
+            if theirs in outcome.ids:
                 self._remembered = True
                 if ours is not None:
-                    self._ids[ours] = stream.ids[theirs]
+                    self._ids[ours] = outcome.ids[theirs]
 
 
 # What a site that remembers gives, and the name under which it wants it back: AIPKit keeps a

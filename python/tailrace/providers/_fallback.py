@@ -14,17 +14,17 @@ import random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace import errors
-from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
+from tailrace._calls.retrying import Attempts
 from tailrace._streams.fallback import FallbackStream
 from tailrace._streams.loop_thread import iterate_blocking
-from tailrace.errors import (
-    InvalidRequestError,
-)
+from tailrace.errors import InvalidRequestError, ProviderNotWorkingError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from tailrace._messages import Messages
+    from tailrace._streams.closing import TextStream
     from tailrace.providers._base import AsyncGeneratorProvider
 
     Provider: TypeAlias = "type[AsyncGeneratorProvider] | IterListProvider"
@@ -104,7 +104,7 @@ class IterListProvider:
 
     def create_async_generator(
         self, model: str, messages: Messages, **kwargs: Any
-    ) -> FallbackStream:
+    ) -> FallbackStream[Provider]:
         """Start a call and return its text as a stream; every argument goes to each provider asked.
 
         Nothing is sent before the first read. Raises `RetryNoProviderError` for an empty list; the
@@ -116,7 +116,20 @@ class IterListProvider:
             raise errors.RetryNoProviderError("the list of providers is empty")
         if self.shuffle:
             self.chance.shuffle(order)
-        return FallbackStream(self, order, model, messages, kwargs)
+
+        def start(provider: Provider) -> TextStream:
+            self.last_provider = provider
+            if not provider.working:
+                raise ProviderNotWorkingError(f"{provider.__name__} is marked as not working")
+            return provider.create_async_generator(model, messages, **kwargs)
+
+        named = [(provider.__name__, provider) for provider in order]
+        return FallbackStream(named, start, attempts=self._new_attempts)
+
+    def _new_attempts(self) -> Attempts | None:
+        if self.policy.attempts == 1:
+            return None
+        return Attempts(self.policy, chance=self.chance, sleep=self.sleep)
 
     async def create_async(self, model: str, messages: Messages, **kwargs: Any) -> str:
         """Return the whole answer."""
@@ -147,7 +160,7 @@ class IterListProvider:
         """Return `create_completion`."""
         return self.create_completion
 
-    def get_async_create_function(self) -> Callable[..., FallbackStream]:
+    def get_async_create_function(self) -> Callable[..., FallbackStream[Provider]]:
         """Return `create_async_generator`."""
         return self.create_async_generator
 
@@ -156,7 +169,7 @@ class RetryProvider(IterListProvider):
     """As `IterListProvider`; with `single_provider_retry` each provider is asked up to
     `max_retries` times.
 
-    A provider is asked again for a failure that passes (`tailrace._calls.retrying.passes`), after a
+    A provider is asked again for a failure that passes (`tailrace._calls.retry_policy.passes`), after a
     wait that grows; `policy`, a RetryPolicy, says how long, and `sleep` waits.
     """
 

@@ -15,10 +15,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
+from tailrace._calls.exchange import Opening
 from tailrace._environment import Environment
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
-from tailrace._streams.aio import Opening
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
 from tailrace.providers._base import Call, CallOptions, ChatProvider, checked_site
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tailrace._calls.exchange import Opening
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
-from tailrace._streams.aio import Opening
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._base import Call, CallOptions, ChatProvider, checked_site
 

@@ -24,9 +24,9 @@ from tailrace.providers._visitor import Outgoing, Visitor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
     from tailrace._native import DeltaDecoder
-    from tailrace._streams.aio import Opening
     from tailrace.transport import Session
 
 __all__ = ["SiteTokens", "WordPressCall", "WordPressChatProvider"]

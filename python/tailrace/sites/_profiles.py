@@ -25,7 +25,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
-from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
 from tailrace.errors import InvalidRequestError, ProfileError, ProviderNotFoundError, ProxyError
 from tailrace.providers import provider_named
 from tailrace.sites._software import DEFAULT_DIALECT, DIALECTS
@@ -67,7 +67,7 @@ class Retry(
 ):
     """How often a site is asked when a failure may pass, and how patiently:
 
-    `tailrace._calls.retrying.RetryPolicy` as data.
+    `tailrace._calls.retry_policy.RetryPolicy` as data.
     """
 
     attempts: Annotated[int, Meta(ge=1, le=1000)] = 3

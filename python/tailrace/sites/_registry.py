@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace._messages import Messages
-    from tailrace._streams.aio import ChatStream
+    from tailrace._streams.stream import ChatStream
     from tailrace.sites._profiles import Profile
 
 __all__ = ["ProfiledSite", "is_url", "site"]

@@ -19,7 +19,7 @@ from tailrace import (
     OpenAIProvider,
     WordPressChatProvider,
 )
-from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.throttling import Throttle
 from tailrace._environment import Environment
 from tailrace._messages import Turn

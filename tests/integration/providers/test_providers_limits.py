@@ -17,7 +17,7 @@ from tailrace._calls.throttling import Limited, Throttle
 from tailrace._calls.token_cache import TokenCache
 
 if TYPE_CHECKING:
-    from tailrace._streams.aio import Exchange
+    from tailrace._calls.exchange import Exchange
 
 HI = [{"role": "user", "content": "hi"}]
 CACHE: TokenCache[Any] = TokenCache()

@@ -14,13 +14,14 @@ import pytest
 from calls_site import DONE, JSON, SSE, Asked, Line, Site, delta, page, sockets_to
 
 from tailrace import ChatStream, RetryPolicy, WordPressChatProvider, errors
-from tailrace._calls.retrying import Retrying, passes
+from tailrace._calls.retry_policy import passes
+from tailrace._calls.retrying import Retrying
 from tailrace._calls.token_cache import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tailrace._streams.aio import Exchange
+    from tailrace._calls.exchange import Exchange
 
     Reply = Callable[[Line], Awaitable[None]]
 

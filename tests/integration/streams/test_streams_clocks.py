@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace import ChatStream, DeltaDecoder, errors
-from tailrace._streams.aio import Opening
+from tailrace._calls.exchange import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable

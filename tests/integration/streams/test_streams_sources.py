@@ -416,7 +416,7 @@ async def test_what_a_stream_says_of_itself() -> None:
     assert (stream.finish_reason, stream.bad_events, repr(stream)) == (
         "stop",
         1,
-        "<ChatStream done>",
+        "<DeltaStream done>",
     )
     assert stream.ids == {"id": "c-1", "model": "m"}
     assert stream.usage is not None

@@ -10,7 +10,7 @@ from textwrap import dedent
 import platformdirs
 import pytest
 
-from tailrace._calls.retrying import RetryPolicy
+from tailrace._calls.retry_policy import RetryPolicy
 from tailrace.errors import InvalidRequestError, ProfileError
 from tailrace.sites._profiles import (
     MAX_FILE_BYTES,

@@ -1,0 +1,107 @@
+"""When the same site is asked again: which failures pass, and how long to wait after each."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailrace import errors
+from tailrace.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from tailrace.errors import TailraceError
+
+__all__ = ["RetryPolicy", "passes"]
+
+log: logging.Logger = logging.getLogger("tailrace")
+
+_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_LASTING = (
+    errors.ProxyError,  # a wrong password is one, too
+    errors.TLSError,
+    errors.CloudflareError,
+    errors.ConversationLimitError,
+    errors.NonceRefusedError,
+)
+_LONGEST = 1e6  # seconds
+_MOST_DOUBLINGS = 30
+
+
+def passes(error: TailraceError) -> bool:
+    """Whether the same request may succeed a little later.
+
+    So it is with a connection that failed or broke off, with every clock but the total one, with a
+    reply that was truncated or empty, and with the statuses 408, 425, 429, 500, 502, 503, 504 and
+    520 to 524. All else is lasting: an error the site puts into words, missing tokens, challenges,
+    limits, TLS and proxies.
+    """
+    if isinstance(error, _LASTING):
+        return False
+    if isinstance(error, errors.NetworkError):
+        return True
+    if isinstance(error, errors.TimeoutError):
+        return error.phase != "total"
+    if isinstance(error, errors.ResponseStatusError):
+        return error.status in _PASSING_STATUSES
+    return isinstance(error, errors.StreamError) and error.kind in ("truncated", "empty")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently one site is asked.
+
+    `attempts`: requests in all, the first one included. The wait doubles from `first_wait` up to
+    `longest_wait` seconds, and half of it is chance, so that many callers do not come back
+    together. A site's Retry-After is waited for in full, and a site that asks for more than
+    `longest_retry_after` seconds is not asked again. `repeats` decides which errors are worth
+    another attempt. Raises InvalidRequestError for a number out of range.
+    """
+
+    attempts: int = 3
+    first_wait: float = 0.5
+    longest_wait: float = 20.0
+    longest_retry_after: float = 60.0
+    repeats: Callable[[TailraceError], bool] = passes
+
+    def __post_init__(self) -> None:
+        attempts = self.attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise InvalidRequestError(
+                f"attempts must be a whole number of 1 or more, not {attempts!r}"
+            )
+        for name in ("first_wait", "longest_wait", "longest_retry_after"):
+            seconds = getattr(self, name)
+            is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+            if not is_number or not 0 <= seconds < _LONGEST:
+                raise InvalidRequestError(
+                    f"{name} must be a number of seconds of 0 or more, not {seconds!r}"
+                )
+
+    def wait(self, error: TailraceError, made: int, chance: random.Random) -> float | None:
+        """Return the seconds to wait after `made` attempts, the last of which failed with `error`.
+
+        None: the failure stands. The decision is logged, and noted on the error.
+        """
+        seconds, reason = self._decide(error, made, chance)
+        note = f"attempt {made} of {self.attempts} failed with {type(error).__name__}{reason}"
+        log.log(logging.INFO if seconds is None else logging.WARNING, "%s: %s", note, error)
+        error.add_note(note)
+        return seconds
+
+    def _decide(
+        self, error: TailraceError, made: int, chance: random.Random
+    ) -> tuple[float | None, str]:
+        if not self.repeats(error):
+            return None, ", which is not worth another"
+        if made >= self.attempts:
+            return None, ", and it was the last"
+        retry_after = error.retry_after if isinstance(error, errors.ResponseStatusError) else None
+        if retry_after is not None and retry_after > self.longest_retry_after:
+            return None, f", and the site asks for {retry_after:g} s"
+        longest = min(self.longest_wait, self.first_wait * 2.0 ** min(made - 1, _MOST_DOUBLINGS))
+        seconds = (retry_after or 0.0) + longest * chance.uniform(0.5, 1.0)
+        return seconds, f": again in {seconds:.2f} s"

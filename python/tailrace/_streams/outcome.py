@@ -1,0 +1,83 @@
+"""How a reply went, as one record, and the properties by which every stream shows it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tailrace._native import Usage
+    from tailrace.errors import TailraceError
+
+__all__ = ["HasOutcome", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reply went, or has gone so far.
+
+    `end`: ``open`` until the end; then ``done`` (the reply's end marker came), ``stopped`` (a
+    finish reason came, and no end marker), ``truncated`` or ``failed``. `error`: what ended the
+    stream, if it was a failure; the iteration has raised the same. `finish_reason`: the model's own
+    word on why it stopped, where the site passes it on. `usage`: the token counts the reply
+    reported. `ids`: the names the reply gave itself: ``id``, ``model``, ``thread_id``, ….
+    `bad_events`: how many events were skipped because their data was not what the dialect promises.
+    `attempts`: the failures that were followed by another attempt at the same site; an `error` has
+    them too.
+    """
+
+    end: str = "open"
+    error: TailraceError | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+    bad_events: int = 0
+    attempts: tuple[TailraceError, ...] = ()
+
+
+class HasOutcome(ABC):
+    """A stream with an `Outcome`, and each of its fields as a property of the stream."""
+
+    @property
+    @abstractmethod
+    def outcome(self) -> Outcome:
+        """How the reply went, or has gone so far, as one record."""
+
+    @property
+    def end(self) -> str:
+        """``open`` until the end; then ``done``, ``stopped``, ``truncated`` or ``failed``."""
+        return self.outcome.end
+
+    @property
+    def error(self) -> TailraceError | None:
+        """What ended the stream, if it was a failure; the iteration has raised the same."""
+        return self.outcome.error
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The model's own word on why it stopped, where the site passes it on."""
+        return self.outcome.finish_reason
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts the reply reported."""
+        return self.outcome.usage
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The names the reply gave itself: ``id``, ``model``, ``thread_id``, …."""
+        return self.outcome.ids
+
+    @property
+    def bad_events(self) -> int:
+        """How many events were skipped: their data was not what the dialect promises."""
+        return self.outcome.bad_events
+
+    @property
+    def attempts(self) -> tuple[TailraceError, ...]:
+        """The failures that were followed by another attempt at the same site, in their order."""
+        return self.outcome.attempts
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.end}>"
