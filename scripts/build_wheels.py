@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the wheels of one platform, one for each interpreter named, and none that says more of
-itself than is true.
+"""Build the wheels of one platform, one for each interpreter named.
 
     scripts/build_wheels.py TARGET PYTHON...          into dist/; --out FOLDER
 
