@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Build the wheels of one platform, one for each interpreter named.
 
+None says more of itself than is true.
+
     scripts/build_wheels.py TARGET PYTHON...          into dist/; --out FOLDER
 
 TARGET is one of Rust's. PYTHON decides the ABI: up to 3.14 the stable one of 3.11 (abi3), so that

@@ -61,7 +61,10 @@ def read_counts(file: Path) -> Counts:
 
 def write_counts(file: Path, counts: Counts) -> None:
     """Write a line for each row, in the order they ran."""
-    head = "# Instructions of each row of instructions.rs: `make bench-instructions RENEW=1`.\n"
+    head = (
+        "# Instructions of each row of instructions.rs. "
+        "`make bench-instructions RENEW=1` renews them.\n"
+    )
     rows = (f"{name:<28}{count:>14_}\n" for name, count in counts.items())
     file.write_text(head + "".join(rows), encoding="utf-8")
 

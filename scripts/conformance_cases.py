@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Bring the cases that the conformance kit's rules name from `tests/vectors` into the package.
+"""The cases of the conformance kit, as the wheel carries them.
+
+Those of `tests/vectors` that its rules name.
 
 Written by `make conformance-cases`; with `--check` only compared, which an ordinary test does too.
 """

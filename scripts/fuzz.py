@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the fuzz targets of `rust/fuzz`, each for so many seconds or runs.
+"""Run the fuzz targets of `rust/fuzz`, each for so many seconds or runs; print the runs of each.
 
 They begin with the kept inputs (`corpora`, `regressions`) and with the project's vectors. An input
 that fails is shown in hexadecimal: a line for the target's file in `regressions`, which the
@@ -160,7 +160,7 @@ def cpu_seconds() -> float:
 def keep(binary: Path, corpus: Path) -> None:
     """Write to `corpora` the inputs that, with those made of vectors, reach all edges.
 
-    Of inputs that reach the same, the shortest are kept, and stand first.
+    The shortest first.
     """
     smallest = WORK / "smallest" / binary.name
     shutil.rmtree(smallest, ignore_errors=True)
@@ -258,9 +258,9 @@ def pages() -> Iterator[bytes]:
 
 
 def input_bytes(described: Any) -> bytes:
-    """The bytes that an `input` of a vector describes, as far as an input may be long.
+    """The bytes an `input` describes, as far as an input may be long.
 
-    The forms are those of `tests/vectors/README.md`.
+    `tests/vectors/README.md` tells the forms.
     """
     if isinstance(described, str):
         return str(described).encode()

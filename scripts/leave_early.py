@@ -1,4 +1,6 @@
-"""Count what N clients leave behind that leave at every point of a call through the gateway.
+"""What clients that leave early leave behind.
+
+N of them, at every point of a call, against a gateway and its upstream.
 
 ``python scripts/leave_early.py [N]``: the gateway and the replica run in this process, the clients
 in another one. What is printed is counted before, while they come and go, and after: connections,
@@ -93,7 +95,7 @@ async def settled(gateway: Gateway, replica: Replica) -> None:
 
 
 def counted(when: str, gateway: Gateway, replica: Replica) -> Row:
-    """Count connections, streams, exchanges, tasks, descriptors, and the most KiB so far."""
+    """Connections, streams, upstream exchanges, tasks, descriptors, and the most memory in KiB."""
     return (
         when,
         gateway.context.request_figures.connections,

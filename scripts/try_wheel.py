@@ -79,7 +79,10 @@ def installed(folder: Path, interpreter: str, wheel: Path, extras: str) -> Path:
 
 
 def taken(pip: list[str | Path], folder: Path, into: Path) -> Path:
-    """The folder's wheel that suits the interpreter; where there is no wheel at all, the sdist."""
+    """The wheel in the folder that suits the interpreter.
+
+    Where there is no wheel at all, the sdist.
+    """
     if not list(folder.glob("*.whl")):
         into = folder
     else:

@@ -101,8 +101,8 @@ def secrets_of(writer: RecordingWriter) -> Iterable[str]:
     )
     post.head(200, "OK", "https://my.example/ajax", [("Content-Type", "text/event-stream")])
     post.read(
-        f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD "
-        "QUERY-KEY PASSWORD-x\n\n".encode()
+        f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD ".encode()
+        + b"QUERY-KEY PASSWORD-x\n\n"
     )
     body = {
         "messages": [{"role": "user", "parts": [{"text": "PROMPT of mine"}]}],

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,11 +70,11 @@ def test_who_takes_its_own_time_is_believed() -> None:
 def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twice() -> None:
     order: list[str] = []
 
-    def turn(name: str) -> str:
+    def note(name: str) -> str:
         order.append(name)
         return name
 
-    contenders = [Measured(name, partial(turn, name), name.__eq__, 1) for name in "abc"]
+    contenders = [Measured(name, partial(note, name), name.__eq__, 1) for name in "abc"]
     measure(contenders, 3)
     assert "".join(order[3:]) == "aabbccbbccaaccaabb"
 
@@ -133,10 +133,14 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
     }
 
 
-def test_the_newest_results_are_quoted() -> None:
-    newest = json.loads(max(RESULTS.glob("*.json")).read_text("utf-8"))
-    assert in_short(newest) in (ROOT / "README.md").read_text("utf-8")
-    assert at_length(newest) in (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("page", "quotation"), [("README.md", in_short), ("docs/benchmarks.md", at_length)]
+)
+def test_the_documents_quote_the_newest_results(
+    page: str, quotation: Callable[[dict[str, Any]], str]
+) -> None:
+    newest = max(RESULTS.glob("*.json"))
+    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / page).read_text("utf-8")
 
 
 def test_many_replies_are_quoted_in_gigabytes_a_second_once_they_are_filed() -> None:

@@ -94,13 +94,13 @@ async def test_without_a_message(replica: Replica, config: dict[str, str]) -> No
 async def test_wrong_usage_is_2(replica: Replica, config: dict[str, str]) -> None:
     for arguments, says in (
         (["nobody"], "there is no provider 'nobody'"),
-        (["shop", "--dialect", "geminiprochat"], "shop speaks ai-power, not geminiprochat"),
+        (["shop", "--software", "geminiprochat"], "shop runs wordpress, not geminiprochat"),
         (["shop", "--timeout", "0"], "0.0 is not in the range"),
     ):
         end = await run_in(config, "doctor", *arguments)
         assert (end.code, end.stdout) == (2, "")
         assert says in end.stderr
-    end = await run_in(config, "doctor", replica.url("geminiprochat"), "--dialect", "openai")
+    end = await run_in(config, "doctor", replica.url("geminiprochat"), "--software", "openai")
     assert end.code == 2
     assert "wants a model's name" in end.stdout
 
@@ -131,7 +131,7 @@ async def test_a_certificate_that_is_known_is_good(tmp_path: Path) -> None:
         # Read once, when a process first makes a connection.
         environment = {"SSL_CERT_FILE": trusted}
         end = await run_process(
-            "doctor", url, "--dialect", "geminiprochat", "--json", environment=environment
+            "doctor", url, "--software", "geminiprochat", "--json", environment=environment
         )
     finally:
         await server.close()
