@@ -158,8 +158,12 @@ class Site:
 
     def __repr__(self) -> str:
         url = self.url if "@" not in urlsplit(self.url).netloc else checked_url(self.url).url
-        shown = {name: self._given[name] for name in _SHOWN if name in self._given}
-        words = [f"{name}={_plain(value)!r}" for name, value in shown.items() if value]
+        shown = {
+            name: self._given[name]
+            for name in _SHOWN
+            if name in self._given and (self._given[name] or name in _CLOCKS)
+        }
+        words = [f"{name}={_plain(value)!r}" for name, value in shown.items()]
         return f"Site({', '.join([repr(url), f'software={self.software!r}', *words])})"
 
     def __hash__(self) -> int:
