@@ -1,6 +1,4 @@
-"""``tailrace decode`` in a process of its own: replies from files and pipes, text out as it comes
-in.
-"""
+"""``tailrace decode``: replies from files and pipes, text out as it comes in."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from cli_process import finish, interrupt, read_until, run, run_without_reader, start
+from cli_process import finish, interrupt, read_until, run, run_process, run_without_reader, start
 
 from tailrace.replica import Replica
 
@@ -146,7 +146,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        end = await run("serve", "--port", str(taken.getsockname()[1]))
+        end = await run_process("serve", "--port", str(taken.getsockname()[1]))
     assert end.code == 2
     assert "cannot listen on 127.0.0.1 port" in end.stderr
 

@@ -411,7 +411,10 @@ async def test_a_program_that_ends_without_closing_is_quiet(kind: str) -> None:
 
 
 async def test_importing_the_package_imports_no_http_library() -> None:
-    code = "import sys, tailrace.transport; print(sorted({'aiohttp', 'curl_cffi', 'brotli'} & set(sys.modules)))"
+    code = (
+        "import sys, tailrace.transport; "
+        "print(sorted({'aiohttp', 'curl_cffi', 'brotli'} & set(sys.modules)))"
+    )
     command = [sys.executable, "-c", code]
     done = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=True

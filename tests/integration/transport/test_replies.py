@@ -1,4 +1,4 @@
-"""What a reply is: its head, its bytes as they came, its codings, its caps, and how it may break."""
+"""A response: its head, its bytes as they came, its codings, its caps, and how it may break."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ async def test_codings_are_decoded_as_they_come(transport: Transport, coding: st
     async def answer(exchange: Exchange) -> None:
         assert coding in exchange.headers["accept-encoding"]
         await exchange.send(
-            f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            b"HTTP/1.1 200 OK\r\n"
+            b"Content-Encoding: %s\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" % coding.encode()
         )
         for byte in PACKED[coding]:
             exchange.writer.write(b"1\r\n%c\r\n" % byte)

@@ -149,12 +149,14 @@ async def main():
             await more.wait()
             more.clear()
 
-    async with await asyncio.start_server(answer, "127.0.0.1") as server, make_transport("aiohttp") as transport:
-        reply = await transport.session().get("http://127.0.0.1:%d" % server.sockets[0].getsockname()[1])
+    async with await asyncio.start_server(answer, "127.0.0.1") as server, \\
+            make_transport("aiohttp") as transport:
+        url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        response = await transport.session().get(url)
         for turn in range(1100):
             if turn == 100:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            assert await reply.read() == b"hello"
+            assert await response.read() == b"hello"
             more.set()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
