@@ -1,4 +1,4 @@
-"""``tailrace discover`` in a process of its own: what it says, what it writes, its exit codes."""
+"""``tailrace discover``: what it says, what it writes, its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tailrace providers`` in a process of its own: the table and its JSON say the same."""
+"""``tailrace providers``: the table and its JSON say the same."""
 
 from __future__ import annotations
 

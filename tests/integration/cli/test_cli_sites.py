@@ -1,6 +1,4 @@
-"""``tailrace sites``, and a site's name or URL where a provider's name stands, in a process of its
-own.
-"""
+"""``tailrace sites``, and a site's name or URL where a provider's name stands."""
 
 from __future__ import annotations
 
