@@ -74,15 +74,9 @@ async def test_a_site_that_refuses(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_site_that_is_silent_is_a_504(replica: Replica, *, stream: bool) -> None:
-    class Impatient(OpenAIProvider):
-        url = f"{replica.url('openai')}/v1"
-
-        @classmethod
-        def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
-            return super().create_async_generator(*arguments, **{**options, "timeout": 0.2})
-
+    site = made("Impatient", OpenAIProvider, f"{replica.url('openai')}/v1").as_site()
     async with (
-        serving([Impatient]) as gateway,
+        serving([site.replace(timeout=0.2)]) as gateway,
         posting(gateway, asking("[[silent]]", "Impatient/gpt-4o", stream=stream)) as reply,
     ):
         assert reply.status == 504
@@ -173,14 +167,11 @@ async def test_a_site_that_breaks_off(how: str) -> None:
         elif how == "idle":
             await line.stall()
 
-    class Silent(OpenAIProvider):
-        @classmethod
-        def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
-            return super().create_async_generator(*arguments, **{**options, "timeout": 0.3})
-
     async with (
         Site(answer) as site,
-        serving([made("site", Silent, f"{site.url}/v1")]) as gateway,
+        serving(
+            [made("site", OpenAIProvider, f"{site.url}/v1").as_site().replace(timeout=0.3)]
+        ) as gateway,
         posting(gateway, asking("x", "site/m", stream=True)) as reply,
     ):
         *chunks, failure = await events(reply)
