@@ -7,7 +7,9 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import re
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,7 +278,16 @@ def seen(peers: list[dict[str, Any]]) -> Iterator[str]:
     for (rule_id, what), who in sorted(
         names.items(), key=lambda item: list(levels).index(item[0][0])
     ):
-        yield f"- `{rule_id}`, {', '.join(who)}: {what}"
+        yield wrapped(f"- `{rule_id}`, {', '.join(who)}: {what}")
+
+
+def wrapped(item: str) -> str:
+    """A list's item in lines of at most 100 columns; a piece of code stays on one line."""
+    whole = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), item)
+    lines = textwrap.wrap(
+        whole, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines).replace("\0", " ")
 
 
 def told_break(broken: dict[str, Any]) -> str:

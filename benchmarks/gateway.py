@@ -32,9 +32,7 @@ from aiohttp import web
 
 from gateway_wire import STEPS, Load, StreamClient, listen, serve_upstream
 from report import Figure, Section, Table, arguments, publish
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, open_sockets
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, ModelRegistry, Settings, open_sockets
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ async def ours(port: int, upstream: str) -> None:
         (OpenAIProvider,),
         {"url": f"{upstream}/v1", "models": ["gpt-4o-mini"], "__module__": "x"},
     )
-    gateway = Gateway(Settings(port=port), Catalogue([site], created=0))
+    gateway = Gateway(Settings(port=port), ModelRegistry([site], created=0))
     await gateway.start(open_sockets("127.0.0.1", port))
     await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The README's tables of speed, from the results of a day: what is quoted is what was measured."""
+"""Puts the results of a day into the tables of speed of the README and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Taken = dict[str, dict[str, float]]
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- quoted by benchmarks/quote.py -->\n", "<!-- end of the quotation -->\n"
 W1 = "W1, 1400 B"
 SIGNER = "tailrace sign_request"
@@ -40,37 +40,58 @@ PROCESSES = "hand loop + msgspec, typed, in processes"
 
 
 def main() -> None:
-    """Put the quotation in its place."""
+    """Put the quotations in their places."""
     options = arguments(__doc__)
     results = json.loads((options.folder / f"{options.date}.json").read_text("utf-8"))
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    quote(ROOT / "README.md", in_short(results))
+    quote(ROOT / "docs" / "benchmarks.md", at_length(results))
+
+
+def quote(page: Path, quotation: str) -> None:
+    """Replace what stands between the page's two marks."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}{quotation(results)}{END}{after}", "utf-8")
+    page.write_text(f"{before}{BEGIN}{quotation}{END}{after}", "utf-8")
 
 
-def quotation(results: Mapping[str, Any]) -> str:
-    """The tables and where they come from; a day without the bulk has no table of it."""
-    taken = {
+def in_short(results: Mapping[str, Any]) -> str:
+    """Everyone on the first workload, and where to find the rest."""
+    date = results["date"]
+    return (
+        f"{first_workload(medians(results))}\n\n"
+        f"[Everything](benchmarks/results/{date}.md), "
+        f"[as a picture](benchmarks/results/{date}.svg).\n"
+        f"Measured on {results['machine']}.\n"
+    )
+
+
+def at_length(results: Mapping[str, Any]) -> str:
+    """All tables; a day without the bulk has no table of it."""
+    taken = medians(results)
+    work = ("other work", "ours, ns", "the fastest other in Python, ns", "times ours")
+    many = ("many kept replies, all processors", "GB/s", f"{PROCESSES}, GB/s", "times ours")
+    return "\n\n".join(
+        (
+            first_workload(taken),
+            rows(work, others(taken)),
+            *([rows(many, bulk(taken))] if "bulk" in results["sections"] else []),
+            f"Measured on {results['machine']}.\n",
+        )
+    )
+
+
+def medians(results: Mapping[str, Any]) -> dict[str, Taken]:
+    """By workload what each contender took."""
+    return {
         key: value
         for section in results["sections"].values()
         for key, value in section["medians"].items()
     }
-    date = results["date"]
-    source = (
-        f"[Everything](benchmarks/results/{date}.md), [as a picture](benchmarks/results/{date}.svg)"
-    )
-    many = ("many kept replies, all processors", "GB/s", f"{PROCESSES}, GB/s", "times ours")
-    return "\n\n".join(
-        (
-            rows(("W1 in reads of 1400 B", "ns an event", "times ours"), contenders(taken[W1])),
-            rows(
-                ("other work", "ours, ns", "the fastest other in Python, ns", "times ours"),
-                others(taken),
-            ),
-            *([rows(many, bulk(taken))] if "bulk" in results["sections"] else []),
-            f"{source}; measured on {results['machine']}.\n",
-        )
-    )
+
+
+def first_workload(taken: Mapping[str, Taken]) -> str:
+    """The table of W1."""
+    return rows(("W1 in reads of 1400 B", "ns an event", "times ours"), contenders(taken[W1]))
 
 
 def contenders(taken: Taken) -> Iterator[tuple[str, ...]]:

@@ -1,6 +1,4 @@
-"""How the documents are built (``make docs``): nothing is fetched for it, and no page fetches
-anything.
-"""
+"""How ``make docs`` builds the documents. Neither the build nor a page fetches anything."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -30,9 +28,7 @@ STUB = Path(__file__).parents[1] / "python" / "tailrace" / "_native.pyi"
 
 
 class TypedExtension:
-    """Imports the extension with its stub's classes and functions over its own, which cannot tell
-    their types.
-    """
+    """Imports the extension with the classes and functions of its stub, which know their types."""
 
     @classmethod
     def find_spec(
@@ -58,16 +54,36 @@ import tailrace  # noqa: E402 - as the finder above gives it
 
 
 def complete_annotations() -> None:
-    """Give each module the names it imports for its annotations alone, now that no circle can come
-    of it.
+    """Give each module the names it imports for its annotations alone.
+
+    A module may import what another one has for its annotations alone: those wait for their turn.
     """
+    blocks = list(annotation_imports())
+    while blocks:
+        waiting = [each for each in blocks if not done(*each)]
+        if len(waiting) == len(blocks):
+            raise ImportError(f"names for annotations of {', '.join(name for name, _ in blocks)}")
+        blocks = waiting
+
+
+def annotation_imports() -> Iterator[tuple[str, ast.Module]]:
+    """Each module's block for type checkers."""
     for each in pkgutil.walk_packages(tailrace.__path__, "tailrace."):
         if each.name.endswith(("_native", "__main__")):
             continue
         module = import_module(each.name)
         for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
             if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-                exec(compile(ast.Module(node.body, []), each.name, "exec"), vars(module))  # noqa: S102
+                yield each.name, ast.Module(node.body, [])
+
+
+def done(name: str, block: ast.Module) -> bool:
+    """Whether the block ran in its module."""
+    try:
+        exec(compile(block, name, "exec"), vars(import_module(name)))  # noqa: S102 - our own files
+    except ImportError:
+        return False
+    return True
 
 
 complete_annotations()
@@ -88,10 +104,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|multidict|pathlib|pytest|random|ssl)\..*",
     ),
-    (
-        "py:class",
-        r"D|tailrace\.(blocking|stream|tokens)\.[DT]|tailrace\.replica\.site\.Play",
-    ),  # type variables
+    ("py:class", "Provider"),  # an alias for type checkers alone
 ]
 
 html_theme = "furo"
@@ -117,17 +130,22 @@ def setup(app: Sphinx) -> None:
 def find_own(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: TextElement
 ) -> Element | None:
-    """Find a name of ours that an annotation writes without its module, or with the one it is
-    defined in.
+    """Link a name of ours, whether an annotation writes its module or not.
+
+    A name that only a module with an underscore has is shown without a link.
     """
     domain: PythonDomain = env.domains.python_domain
-    name = node["reftarget"].rpartition(".")[2]
+    path, _, name = node["reftarget"].rpartition(".")
     found = [
         full
         for full in domain.objects
         if full.rpartition(".")[2] == name and full.startswith("tailrace")
     ]
-    if node.get("refdomain") != "py" or len(found) != 1:
+    if node.get("refdomain") != "py":
         return None
-    place = domain.objects[found[0]]
-    return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, shown, found[0])
+    if len(found) == 1:
+        entry = domain.objects[found[0]]
+        return make_refnode(
+            app.builder, node["refdoc"], entry.docname, entry.node_id, shown, found[0]
+        )
+    return shown if path.startswith("tailrace.") and "._" in path else None

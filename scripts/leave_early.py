@@ -16,9 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, base_urls, open_sockets, raise_descriptor_limit
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, ModelRegistry, Settings, base_urls, open_sockets
+from tailrace.gateway._sockets import raise_descriptor_limit
 from tailrace.providers import WordPressChatProvider
 from tailrace.replica import Replica
 
@@ -44,7 +43,7 @@ async def measure(count: int) -> int:
     async with Replica(pace=0.01) as replica:
         url = replica.page("ai-power", "stream")
         shop = type("shop", (WordPressChatProvider,), {"url": url, "__module__": __name__})
-        gateway = Gateway(settings, Catalogue([shop], created=1))
+        gateway = Gateway(settings, ModelRegistry([shop], created=1))
         sockets = open_sockets("127.0.0.1", 0)
         await gateway.start(sockets)
         port = base_urls(sockets)[0].rpartition(":")[2]
@@ -66,7 +65,7 @@ async def measure(count: int) -> int:
         await settled(gateway, replica)
         settling = time.monotonic() - last
         rows += [most, counted("after", gateway, replica)]
-        outcomes = gateway.context.watch.snapshot().figures[0].outcomes
+        outcomes = gateway.context.stream_figures.snapshot().figures[0].outcomes
         await gateway.stop()
     show(
         rows,
@@ -99,8 +98,8 @@ def counted(when: str, gateway: Gateway, replica: Replica) -> Row:
     """
     return (
         when,
-        gateway.traffic.connections,
-        gateway.context.watch.snapshot().open_streams,
+        gateway.context.request_figures.connections,
+        gateway.context.stream_figures.snapshot().open_streams,
         replica.exchanges.open,
         len(asyncio.all_tasks()),
         len(list(Path("/proc/self/fd").iterdir())),

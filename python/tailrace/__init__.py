@@ -1,17 +1,26 @@
-"""The fastest way to get text out of a chat stream, and the client for the chat sites nobody else
-keeps working.
+"""Chat streams to text, and a client for chat sites, of which your own come first.
 
-Importing this imports no HTTP library: the parser stands alone, and providers are imported on first
-use.
+Where to begin:
+
+- `Site`: a chat site by its URL. ``site.stream(prompt)`` gives the answer as it comes,
+  ``site.ask(prompt)`` the whole of it, ``site.conversation()`` a dialogue.
+- `stream_deltas`: the text of a response that aiohttp, httpx, requests or another library opened,
+  with asyncio and without.
+- `DeltaDecoder`: the text in bytes that you read yourself, one read at a time.
+- `decode_many`: the texts of many replies that were kept, on all processors.
+- ``tailrace serve``: an OpenAI-compatible server over all your sites (`tailrace.gateway`);
+  ``tailrace --help`` lists the other commands.
+
+The first four are names of this module. Importing it imports the Rust extension and the errors, and
+neither asyncio nor an HTTP library: every other name is imported when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tailrace import errors
-from tailrace._calls.retry_policy import RetryPolicy
-from tailrace._messages import Messages, format_prompt
 from tailrace._native import (
     DIALECTS,
     ChatWidget,
@@ -30,17 +39,59 @@ from tailrace._native import (
     scan_page,
     sign_request,
 )
-from tailrace._streams.opened import (
-    DeltaStream,
-    EventStream,
-    RecordStream,
-    stream_deltas,
-    stream_events,
+from tailrace.errors import (
+    ArchiveError,
+    ChallengeError,
+    CloudflareError,
+    ConnectError,
+    ConversationLimitError,
+    EndpointError,
+    InvalidRequestError,
+    LimitExceeded,
+    MissingAuthError,
+    MissingRequirementsError,
+    ModelNotFoundError,
+    ModelNotSupportedError,
+    NetworkError,
+    NonceRefusedError,
+    PaymentRequiredError,
+    ProfileError,
+    ProviderNotFoundError,
+    ProviderNotWorkingError,
+    ProxyError,
+    RateLimitError,
+    RecordingError,
+    RedirectError,
+    ReplyBrokenError,
+    ResponseError,
+    ResponseStatusError,
+    RetryNoProviderError,
+    RetryProviderError,
+    StreamError,
+    StreamNotSupportedError,
+    TailraceError,
+    TLSError,
+    TokenNotFoundError,
+    WidgetNotFoundError,
 )
-from tailrace._streams.outcome import Outcome
-from tailrace._streams.stream import ChatStream
+
+# Not in `__all__`: a star import would hide Python's own behind it, which is wider.
+from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
+    from tailrace._calls.retry_policy import RetryPolicy
+    from tailrace._calls.throttling import Throttle
+    from tailrace._messages import Messages, format_prompt
+    from tailrace._streams.conversation import ConversationStream
+    from tailrace._streams.opened import (
+        DeltaStream,
+        EventStream,
+        RecordStream,
+        stream_deltas,
+        stream_events,
+    )
+    from tailrace._streams.outcome import Outcome
+    from tailrace._streams.stream import ChatStream
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -55,11 +106,14 @@ if TYPE_CHECKING:
         RetryProvider,
         WordPressChatProvider,
     )
+    from tailrace.providers._conversation import Conversation
     from tailrace.sites import discover, doctor, site
 
 __all__ = [
     "DIALECTS",
+    "ArchiveError",
     "AsyncGeneratorProvider",
+    "ChallengeError",
     "ChatGptEs",
     "ChatGptt",
     "ChatStream",
@@ -67,27 +121,61 @@ __all__ = [
     "ChatgptDemoProvider",
     "ChatgptFree",
     "ChunkEncoder",
+    "CloudflareError",
+    "ConnectError",
+    "Conversation",
+    "ConversationLimitError",
+    "ConversationStream",
     "DecodedReply",
     "Delta",
     "DeltaDecoder",
     "DeltaStream",
+    "EndpointError",
     "EventStream",
     "GPROChat",
     "GeminiProChatProvider",
+    "InvalidRequestError",
     "IterListProvider",
+    "LimitExceeded",
     "Messages",
+    "MissingAuthError",
+    "MissingRequirementsError",
+    "ModelNotFoundError",
+    "ModelNotSupportedError",
+    "NetworkError",
+    "NonceRefusedError",
     "OpenAIProvider",
     "Outcome",
     "Page",
     "PageScanner",
     "PageTokens",
+    "PaymentRequiredError",
+    "ProfileError",
     "ProviderModelMixin",
+    "ProviderNotFoundError",
+    "ProviderNotWorkingError",
+    "ProxyError",
+    "RateLimitError",
     "RecordStream",
+    "RecordingError",
+    "RedirectError",
+    "ReplyBrokenError",
+    "ResponseError",
+    "ResponseStatusError",
+    "RetryNoProviderError",
     "RetryPolicy",
     "RetryProvider",
+    "RetryProviderError",
     "SSEDecoder",
     "ServerSentEvent",
+    "StreamError",
+    "StreamNotSupportedError",
+    "TLSError",
+    "TailraceError",
+    "Throttle",
+    "TokenNotFoundError",
     "Usage",
+    "WidgetNotFoundError",
     "WordPressChatProvider",
     "__version__",
     "decode_many",
@@ -102,35 +190,54 @@ __all__ = [
     "stream_events",
 ]
 
-_PROVIDERS = frozenset(
-    {
+_HOMES = {
+    "_calls.retry_policy": ("RetryPolicy",),
+    "_calls.throttling": ("Throttle",),
+    "_messages": (
+        "Messages",
+        "format_prompt",
+    ),
+    "_streams.outcome": ("Outcome",),
+    "_streams.stream": ("ChatStream",),
+    "_streams.conversation": ("ConversationStream",),
+    "_streams.opened": (
+        "DeltaStream",
+        "EventStream",
+        "RecordStream",
+        "stream_deltas",
+        "stream_events",
+    ),
+    "providers": (
         "AsyncGeneratorProvider",
-        "ChatGptEs",
-        "ChatGptt",
         "ChatgptDemoProvider",
+        "ChatGptEs",
         "ChatgptFree",
-        "GPROChat",
+        "ChatGptt",
         "GeminiProChatProvider",
-        "OpenAIProvider",
+        "GPROChat",
         "IterListProvider",
+        "OpenAIProvider",
         "ProviderModelMixin",
         "RetryProvider",
         "WordPressChatProvider",
-    }
-)
-_SITES = frozenset({"discover", "doctor", "site"})
+    ),
+    "providers._conversation": ("Conversation",),
+    "sites": (
+        "discover",
+        "doctor",
+        "site",
+    ),
+}
+_LATE = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name in _PROVIDERS:
-        from tailrace import providers  # noqa: PLC0415 - on first use
-
-        return getattr(providers, name)
-    if name in _SITES:
-        from tailrace import sites  # noqa: PLC0415 - on first use
-
-        return getattr(sites, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a name from its module when it is first used (PEP 562)."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

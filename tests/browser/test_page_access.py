@@ -31,7 +31,8 @@ FOCUS = """() => {
   const around = element.closest(".composer") ?? element;
   const style = getComputedStyle(element.tagName === "TEXTAREA" ? around : element);
   const name = element.getAttribute("aria-label") ?? element.innerText ?? "";
-  return [element.id || name.trim() || element.tagName, style.outlineStyle !== "none" && style.outlineWidth !== "0px"];
+  const outlined = style.outlineStyle !== "none" && style.outlineWidth !== "0px";
+  return [element.id || name.trim() || element.tagName, outlined];
 }"""
 CONTRAST = """() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
@@ -40,7 +41,8 @@ CONTRAST = """() => {
     canvas.fillStyle = colour;
     canvas.fillRect(0, 0, 1, 1);
     const parts = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((value) => value / 255);
-    const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = parts.map(linear);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const style = getComputedStyle(document.documentElement);
@@ -50,8 +52,10 @@ CONTRAST = """() => {
     return [`${ink} on ${ground}`, (a + 0.05) / (b + 0.05)];
   };
   return [
-    ["--text", "--ground"], ["--text", "--surface"], ["--text", "--accent-soft"], ["--text", "--danger-soft"],
-    ["--faint", "--ground"], ["--faint", "--surface"], ["--faint", "--sunken"], ["--faint", "--danger-soft"],
+    ["--text", "--ground"], ["--text", "--surface"],
+    ["--text", "--accent-soft"], ["--text", "--danger-soft"],
+    ["--faint", "--ground"], ["--faint", "--surface"],
+    ["--faint", "--sunken"], ["--faint", "--danger-soft"],
     ["--accent", "--ground"], ["--accent", "--accent-soft"], ["--accent-text", "--accent"],
     ["--danger", "--danger-soft"], ["--danger", "--surface"], ["--good", "--surface"],
   ].map(ratio);

@@ -253,7 +253,10 @@ async def test_a_link_may_have_its_target_far_below(seen: Seen, visitor: Visitor
 async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor) -> None:
     await visitor.evaluate("""() => {
       const script = document.createElement("script");
-      try { script.text = "window.ran = 1"; document.body.append(script); } catch { window.refused = true; }
+      try {
+        script.text = "window.ran = 1";
+        document.body.append(script);
+      } catch { window.refused = true; }
       document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/pixel.png" }));
       const style = document.createElement("style");
       style.append("body { display: none }");
@@ -286,7 +289,8 @@ async def test_what_an_answer_may_be_made_of(seen: Seen, visitor: Visitor) -> No
     answer = await visitor.ask("Everything")
     seen.script.answers(
         [
-            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n1) one\n\n   two\n\n## Two\n###### Six"
+            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n",
+            "1) one\n\n   two\n\n## Two\n###### Six",
         ]
     )
     await ended(answer, "done")

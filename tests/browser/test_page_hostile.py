@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 
 HOSTILE = """\
 <script>window.ran = 1</script>
-<img src=x onerror="window.ran = 2"> <svg onload="window.ran = 3"><a xlink:href="javascript:window.ran = 4">x</a></svg>
+<img src=x onerror="window.ran = 2"> \
+<svg onload="window.ran = 3"><a xlink:href="javascript:window.ran = 4">x</a></svg>
 
-<iframe srcdoc="<script>parent.ran = 5</script>"></iframe><object data="http://stranger.example/x"></object>
+<iframe srcdoc="<script>parent.ran = 5</script>"></iframe>\
+<object data="http://stranger.example/x"></object>
 
 <style>body { display: none }</style><link rel=stylesheet href=http://stranger.example/a.css>
 <base href=//stranger.example>
 <meta http-equiv=refresh content="0;url=http://stranger.example/">
-<form action="http://stranger.example/"><input name=key autofocus onfocus="window.ran = 6"><button>Send</button></form>
+<form action="http://stranger.example/"><input name=key autofocus onfocus="window.ran = 6">\
+<button>Send</button></form>
 
 [click](javascript:window.ran=7) [click](JaVaScRiPt&#58;window.ran=8)
 [click](data:text/html,<script>window.ran=9</script>)
-[click](vbscript:x) [click](//stranger.example/) [click](/v1/models) [click](<java\tscript:window.ran=10>)
+[click](vbscript:x) [click](//stranger.example/) \
+[click](/v1/models) [click](<java\tscript:window.ran=10>)
 [fine](https://fine.example/?a=1&b="2") [mail](mailto:a@fine.example)
 [quotes](https://fine.example/"onclick="window.ran=11)
 
@@ -43,7 +47,8 @@ HOSTILE = """\
 </code></pre><script>window.ran = 15</script>
 ```
 
-<details open ontoggle="window.ran = 16"><summary>x</summary></details> &lt;script&gt;window.ran=17&lt;/script&gt;
+<details open ontoggle="window.ran = 16"><summary>x</summary></details> \
+&lt;script&gt;window.ran=17&lt;/script&gt;
 
 | <img src=x onerror=window.ran=18> | [x](javascript:window.ran=19) |
 |---|---|
@@ -53,9 +58,14 @@ HOSTILE = """\
 
 [ref]: javascript:window.ran=22 "<img src=x onerror=window.ran=23>"
 """
-FORBIDDEN = "script, img, svg, iframe, object, embed, style, link, base, meta, form, input, details, math, [style], [id]"
-INSPECT = """element => [...element.querySelectorAll("*")].flatMap((node) => [...node.attributes].map((attribute) =>
-    `${node.localName} ${attribute.name}`)).filter((name) => / on|srcdoc|formaction|xlink/.test(name))"""
+FORBIDDEN = (
+    "script, img, svg, iframe, object, embed, style, link, base, meta, form, input, details, math, "
+    "[style], [id]"
+)
+INSPECT = """element => [...element.querySelectorAll("*")].flatMap(\
+(node) => [...node.attributes].map((attribute) =>
+    `${node.localName} ${attribute.name}`)).filter(\
+(name) => / on|srcdoc|formaction|xlink/.test(name))"""
 CUTS = [10**9, 7, 1]
 
 

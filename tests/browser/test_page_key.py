@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 from visitor import ended
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 
 if TYPE_CHECKING:
     from gateway_page import Seen
@@ -77,7 +77,10 @@ async def test_the_dialog_keeps_the_focus(visit: Visit) -> None:
     await expect(field).to_be_focused()
     for _ in range(6):
         await visitor.page.keyboard.press("Tab")
-        inside = "document.activeElement === document.body || document.activeElement.closest('dialog') !== null"
+        inside = (
+            "document.activeElement === document.body || "
+            "document.activeElement.closest('dialog') !== null"
+        )
         assert await visitor.evaluate(inside)
 
 

@@ -11,9 +11,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_app import Gateway, replicas_sites, serving
+from gateway_app import RunningGateway, replicas_sites, serving
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica), keys=(Key.of("test", KEY),)) as running:
         yield running
 
@@ -98,7 +98,7 @@ def litellm() -> Any:
     return module
 
 
-def at(gateway: Gateway, model: str, text: str = "Hello", **more: Any) -> dict[str, Any]:
+def at(gateway: RunningGateway, model: str, text: str = "Hello", **more: Any) -> dict[str, Any]:
     """The arguments of litellm's calls."""
     messages = [{"role": "user", "content": text}]
     return {
@@ -111,7 +111,7 @@ def at(gateway: Gateway, model: str, text: str = "Hello", **more: Any) -> dict[s
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_litellm(gateway: Gateway, litellm: Any, model: str) -> None:
+async def test_litellm(gateway: RunningGateway, litellm: Any, model: str) -> None:
     stream = await litellm.acompletion(
         **at(gateway, model, stream=True, stream_options={"include_usage": True})
     )
@@ -139,14 +139,16 @@ async def test_litellm(gateway: Gateway, litellm: Any, model: str) -> None:
     ],
 )
 async def test_litellm_is_told_what_is_wrong(
-    gateway: Gateway, litellm: Any, model: str, text: str, kind: str
+    gateway: RunningGateway, litellm: Any, model: str, text: str, kind: str
 ) -> None:
     with pytest.raises(Exception, match=r"(?s).+") as caught:
         await litellm.acompletion(**at(gateway, model, text, num_retries=0, max_retries=0))
     assert kind in {each.__name__ for each in type(caught.value).__mro__}
 
 
-async def test_litellm_is_told_of_a_failure_in_the_middle(gateway: Gateway, litellm: Any) -> None:
+async def test_litellm_is_told_of_a_failure_in_the_middle(
+    gateway: RunningGateway, litellm: Any
+) -> None:
     stream = await litellm.acompletion(
         **at(gateway, "open/mini", "[[midfail]]", stream=True, max_retries=0)
     )
@@ -157,14 +159,14 @@ async def test_litellm_is_told_of_a_failure_in_the_middle(gateway: Gateway, lite
 # -- LangChain -------------------------------------------------------------------------------------
 
 
-def chat_openai(gateway: Gateway, model: str, **more: Any) -> Any:
+def chat_openai(gateway: RunningGateway, model: str, **more: Any) -> Any:
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 - it takes its time
 
     return ChatOpenAI(model=model, base_url=gateway.base_url, api_key=KEY, max_retries=0, **more)
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_langchain(gateway: Gateway, model: str) -> None:
+async def test_langchain(gateway: RunningGateway, model: str) -> None:
     chat = chat_openai(gateway, model, temperature=0.5, stream_usage=True)
     whole = await chat.ainvoke("Hello")
     assert whole.content == await answer()
@@ -178,7 +180,7 @@ async def test_langchain(gateway: Gateway, model: str) -> None:
     assert stopped.content == "You asked: “Hello” (0 "
 
 
-async def test_langchain_is_told_what_is_wrong(gateway: Gateway) -> None:
+async def test_langchain_is_told_what_is_wrong(gateway: RunningGateway) -> None:
     import openai  # noqa: PLC0415
 
     with pytest.raises(openai.NotFoundError):
@@ -192,7 +194,7 @@ async def test_langchain_is_told_what_is_wrong(gateway: Gateway) -> None:
 # -- the command llm -------------------------------------------------------------------------------
 
 
-async def test_llm(gateway: Gateway, tmp_path: Path) -> None:
+async def test_llm(gateway: RunningGateway, tmp_path: Path) -> None:
     (tmp_path / "extra-openai-models.yaml").write_text(
         "".join(
             f"- model_id: {model.replace('/', '-')}\n  model_name: {model}\n  api_base: {gateway.base_url}\n"

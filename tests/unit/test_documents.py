@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 from blocks import FENCE, PAGES, PYTHON, ROOT, blocks_of, name_of
+from test_package import PUBLIC
 
 import tailrace
 from tailrace._cli import cli
@@ -87,13 +88,58 @@ def test_targets_named_exist() -> None:
         assert named <= targets, name_of(path)
 
 
-def test_every_public_name_is_in_the_reference() -> None:
-    directives = "".join(page.read_text("utf-8") for page in REFERENCE.glob("*.md"))
-    documented = re.compile(
-        r"^\.\. (?:auto|py:)(?:class|function|data|module):: (?:tailrace\.)?(\S+)$", re.MULTILINE
-    )
-    named = set(documented.findall(directives))
-    assert set(tailrace.__all__) - named == {"__version__"}
+def public_names() -> dict[str, object]:
+    """Every name that a public module lists, by its whole path, and what it is."""
+    modules = [import_module(name) for name in PUBLIC]
+    return {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in modules
+        for name in module.__all__
+        if name not in ("__version__", "errors")
+    }
+
+
+def reference_names() -> Iterator[str]:
+    """The whole path of every name that a page of the reference has a directive for, modules with
+    all their names but those that a page leaves to another one.
+    """
+    for page in REFERENCE.glob("*.md"):
+        module = ""
+        for line in re.finditer(
+            r"^\.\. (?P<kind>\w+|py:\w+):: (?P<name>\S+)\n(?P<options>(?:   :.*\n)*)",
+            page.read_text("utf-8"),
+            re.MULTILINE,
+        ):
+            kind, name = line["kind"], line["name"]
+            if kind == "currentmodule":
+                module = name
+            elif kind == "automodule":
+                left_out = re.findall(r"[\w_]+", "".join(_EXCLUDED.findall(line["options"])))
+                names = set(import_module(name).__all__) - set(left_out)
+                yield from (f"{name}.{each}" for each in names)
+            elif kind.startswith(("auto", "py:")):
+                yield name if name.startswith("tailrace.") else f"{module}.{name}"
+
+
+_EXCLUDED = re.compile(r":exclude-members: (.*)\n")
+
+
+def test_the_reference_has_every_public_name_and_no_other() -> None:
+    """A name that several public modules list is on a page under one of them."""
+    public = public_names()
+    named = set(reference_names())
+    assert named <= set(public)
+    shown = [public[name] for name in named]
+    assert [
+        name for name, thing in public.items() if not any(thing is each for each in shown)
+    ] == []
+
+
+def test_the_reference_says_nothing_twice() -> None:
+    public = public_names()
+    things = [(name, public[name]) for name in reference_names() if callable(public[name])]
+    for name, thing in things:
+        assert [other for other, each in things if each is thing] == [name]
 
 
 def test_every_variable_of_the_environment_is_in_the_reference() -> None:
@@ -105,3 +151,58 @@ def test_every_variable_of_the_environment_is_in_the_reference() -> None:
         r"^\| `([A-Z_]+)` \|", (REFERENCE / "environment.md").read_text("utf-8"), re.MULTILINE
     )
     assert read == set(told)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_prose_is_no_wider_than_100_columns(page: Path) -> None:
+    """Tables and fences may be, and a line of one piece of code or one link."""
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    wide = [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")]
+    assert [line for line in wide if " " in _CODE.sub("", line).strip()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_modules_and_files_named_exist(page: Path) -> None:
+    """In a piece of code. Modules are promises, but on pages about the source."""
+    pieces = {piece.strip("`") for piece in _CODE.findall(FENCE.sub("", page.read_text("utf-8")))}
+    for piece in pieces:
+        if re.fullmatch(r"tailrace(?:\.\w+)+", piece):
+            assert resolves(piece), f"there is no {piece}"
+            assert "._" not in piece or _about_the_source(page), f"{piece} is no promise"
+        elif re.fullmatch(r"[\w./-]+/[\w-]+\.(?:py|rs|pyi|json|md|toml|txt)", piece):
+            assert _paths_ending_in(piece), f"there is no file {piece}"
+
+
+_CODE = re.compile(r"`[^`\n]+`")
+
+
+def resolves(path: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    module, _, name = path.rpartition(".")
+    if path in ("tailrace.toml", "tailrace.outcome"):  # a file, an attribute of a span
+        return True
+    try:
+        import_module(path)
+    except ModuleNotFoundError:
+        return bool(module) and hasattr(import_module(module), name)
+    return True
+
+
+def _about_the_source(page: Path) -> bool:
+    return name_of(page).startswith(("CONTRIBUTING", "docs/contributing/", "docs/way-of-a-byte"))
+
+
+def _paths_ending_in(path: str) -> list[Path]:
+    *folders, name = path.split("/")
+    tops = ("python", "rust", "tests", "benchmarks", "examples", "scripts", "docs", "web/src")
+    return [
+        found
+        for top in tops
+        for found in (ROOT / top).rglob(name)
+        if found.relative_to(ROOT).parts[:-1][-len(folders) :] == tuple(folders)
+    ]
+
+
+def test_the_first_pages_are_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 8 * 1024
+    assert len((ROOT / "CONTRIBUTING.md").read_bytes()) <= 6 * 1024

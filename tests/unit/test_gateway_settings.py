@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway._door.keys import Key, KeyRing, check_secrecy, keys_of_environment, read_keys
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Key, Settings, keys_of_environment, read_keys
+from tailrace.gateway._keys import KeyRing, check_secrecy
 
 if TYPE_CHECKING:
     from pathlib import Path

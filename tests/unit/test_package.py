@@ -10,18 +10,30 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 
 import tailrace
-from tailrace import _messages as messages
-from tailrace import _native, providers, sites, transport
-from tailrace._streams import stream
+from tailrace import _native, errors, providers
 
 ROOT = Path(__file__).parents[2]
+PUBLIC = (
+    "tailrace",
+    "tailrace.conformance",
+    "tailrace.errors",
+    "tailrace.gateway",
+    "tailrace.providers",
+    "tailrace.pytest_plugin",
+    "tailrace.recording",
+    "tailrace.replica",
+    "tailrace.sites",
+    "tailrace.transport",
+)
 STUB = Path(_native.__file__).with_name("_native.pyi")
 HEAVY = (
     "aiohttp",
@@ -36,9 +48,9 @@ HEAVY = (
 )
 
 
-def in_a_new_process(code: str) -> Any:
+def in_a_new_process(code: str, *options: str) -> Any:
     """Run code that prints JSON in an interpreter that has imported nothing."""
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, *options, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 - ours
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -48,11 +60,13 @@ def in_a_new_process(code: str) -> Any:
     "imported",
     [
         "tailrace",
+        "tailrace.conformance",
         "tailrace.errors",
-        "tailrace._messages",
-        "tailrace._streams.stream",
-        "tailrace._calls.exchange",
+        "tailrace.recording",
         "tailrace.transport",
+        "tailrace._calls.exchange",
+        "tailrace._messages",
+        "tailrace._streams.opened",
     ],
 )
 def test_importing_imports_no_http_library(imported: str) -> None:
@@ -63,13 +77,56 @@ def test_importing_imports_no_http_library(imported: str) -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+def test_importing_the_package_imports_nothing_but_the_extension_and_the_errors() -> None:
+    code = """
+import json, sys
+before = set(sys.modules)
+import tailrace
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+    loaded = in_a_new_process(code)
+    assert [name for name in loaded if name.startswith("tailrace")] == [
+        "tailrace",
+        "tailrace._native",
+        "tailrace.errors",
+    ]
+    assert "asyncio" not in loaded
+    roots = {name.partition(".")[0] for name in loaded} - {"tailrace"}
+    assert roots <= sys.stdlib_module_names
+
+
+def test_the_parser_needs_no_other_package() -> None:
+    """As after ``pip install --no-deps``: no folder of installed packages is on the path."""
+    code = f"""
+import asyncio, json, sys
+sys.path.insert(0, {str(Path(tailrace.__file__).parents[1])!r})
+import tailrace
+reply = b'data: {{"choices":[{{"delta":{{"content":"x"}}}}]}}\\n\\ndata: [DONE]\\n\\n'
+with tailrace.stream_deltas([reply]) as deltas:
+    waited = list(deltas)
+async def main():
+    async with tailrace.stream_deltas([reply]) as deltas:
+        return [text async for text in deltas]
+seen = [waited, asyncio.run(main()), tailrace.DeltaDecoder().feed(reply)]
+seen.append([record.text for record in tailrace.decode_many([reply])])
+seen.append([event.data for event in tailrace.SSEDecoder().feed(b"data: x\\n\\n")])
+roots = {{name.partition(".")[0] for name in sys.modules}} - {{"tailrace", "__main__"}}
+print(json.dumps([seen, sorted(roots - sys.stdlib_module_names)]))
+"""
+    seen, foreign = in_a_new_process(code, "-I", "-S")
+    assert seen == [["x"]] * 5
+    assert foreign == []
+
+
 def test_decoding_imports_no_http_library() -> None:
     code = """
 import json, sys
-from tailrace import ChatStream, DeltaDecoder, PageScanner, SSEDecoder, scan_page, sign_request, stream_deltas
+from tailrace import ChatStream, DeltaDecoder, PageScanner, SSEDecoder
+from tailrace import scan_page, sign_request, stream_deltas
 import asyncio
+REPLY = [b'data: {"choices":[{"delta":{"content":"x"}}]}\\n\\n', b"data: [DONE]\\n\\n"]
 async def main():
-    async with stream_deltas([b'data: {"choices":[{"delta":{"content":"x"}}]}\\n\\n', b"data: [DONE]\\n\\n"]) as deltas:
+    async with stream_deltas(REPLY) as deltas:
         return [text async for text in deltas]
 print(json.dumps([asyncio.run(main()), sorted(sys.modules)]))
 """
@@ -96,23 +153,65 @@ def test_a_provider_imports_aiohttp_when_it_is_first_used() -> None:
     assert not {"curl_cffi", "click", "rich", "tailrace.providers._chatgptes"} & set(loaded)
 
 
-@pytest.mark.parametrize(
-    "module", [tailrace, providers, sites, transport, messages, stream, tailrace.errors]
-)
-def test_every_public_name_resolves_and_is_listed(module: Any) -> None:
+def test_what_is_no_promise_has_an_underscore() -> None:
+    public = {
+        module.name
+        for module in walk_packages(tailrace.__path__, "tailrace.")
+        if not any(part.startswith("_") for part in module.name.split("."))
+    }
+    assert public | {"tailrace"} == set(PUBLIC)
+
+
+def test_the_head_of_the_package_names_where_to_begin() -> None:
+    """What `help(tailrace)` shows first."""
+    listed = [
+        line.removeprefix("- ").partition(":")[0].strip("`")
+        for line in (tailrace.__doc__ or "").splitlines()
+        if line.startswith("- ")
+    ]
+    *names, command = listed
+    assert names == ["Site", "stream_deltas", "DeltaDecoder", "decode_many"]
+    assert set(names) <= set(tailrace.__all__)
+    assert command == "tailrace serve"
+
+
+def test_type_checkers_are_told_what_is_imported_late() -> None:
+    tree = ast.parse(Path(tailrace.__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        alias.asname or alias.name: (node.module or "").removeprefix("tailrace.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == tailrace._LATE
+
+
+def test_every_error_is_in_the_package_itself() -> None:
+    for name in errors.__all__:
+        assert getattr(tailrace, name) is getattr(errors, name)
+    # A star import must not hide Python's own behind ours, which is narrower.
+    assert set(errors.__all__) - set(tailrace.__all__) == {"TimeoutError"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves_and_is_listed(name: str) -> None:
+    module: Any = import_module(name)
     assert len(set(module.__all__)) == len(module.__all__)
-    for name in module.__all__:
-        assert getattr(module, name) is not None
+    for each in module.__all__:
+        assert getattr(module, each) is not None
     assert set(module.__all__) <= set(dir(module))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = module.nothing
+    if name != "tailrace":
+        assert {each for each in module.__all__ if each.startswith("_")} == set()
 
 
 def test_the_names_outsiders_rely_on() -> None:
-    names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget scan_page
-        sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat AsyncGeneratorProvider
-        ProviderModelMixin WordPressChatProvider GeminiProChatProvider Messages format_prompt errors __version__
-        site discover doctor"""
+    names = """SSEDecoder ServerSentEvent DeltaDecoder Usage PageScanner Page PageTokens ChatWidget
+        scan_page sign_request stream_deltas ChatStream ChatGptt ChatgptFree ChatGptEs GPROChat
+        AsyncGeneratorProvider ProviderModelMixin WordPressChatProvider GeminiProChatProvider
+        Messages format_prompt errors __version__ site discover doctor"""
     assert set(names.split()) <= set(tailrace.__all__)
     seeds = (
         "ChatGptt",
@@ -206,7 +305,7 @@ def test_the_stub_and_help_say_the_same(name: str) -> None:
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a question to free-threaded Python"
 )
 def test_the_extension_leaves_the_gil_off() -> None:
-    code = "import json, sys; from tailrace import DeltaDecoder; print(json.dumps(sys._is_gil_enabled()))"
+    code = "import json, sys, tailrace; print(json.dumps(sys._is_gil_enabled()))"
     assert in_a_new_process(code) is False
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tailrace.errors import InvalidRequestError, RecordingError, RedirectError
 from tailrace.recording import REDACTED, RecordedEnd, RecordedRead, RecordingWriter, read_recording
-from tailrace.replica._replay import _moved
+from tailrace.replica._replay import _replace_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -255,7 +255,7 @@ def test_a_page_that_moves_keeps_its_boundaries(words: list[str], sizes: list[in
     for size in [*sizes, len(whole)]:
         reads.append(whole[start : start + size])
         start += size
-    moved = _moved(reads, "https://a.example", "http://127.0.0.1:5")
+    moved = _replace_origin(reads, "https://a.example", "http://127.0.0.1:5")
     expected = {
         "https://a.example": "http://127.0.0.1:5",
         "https:\\/\\/a.example": "http:\\/\\/127.0.0.1:5",

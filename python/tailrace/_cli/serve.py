@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import time
 from contextlib import AsyncExitStack
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tailrace import gateway
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace.errors import InvalidRequestError, MissingRequirementsError
+from tailrace.errors import InvalidRequestError
 from tailrace.sites import DIALECTS, site
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from tailrace.gateway._models import Catalogue
-    from tailrace.gateway._settings import Settings
+    from tailrace.gateway import ModelRegistry, Settings
     from tailrace.replica import Replica
 
 __all__ = ["serve"]
@@ -170,8 +169,11 @@ def serve(
         raise click.UsageError(
             "--replica is a demo of its own sites, in one process: leave out --site and --workers"
         )
-    logs, server = _gateway("_logs"), _gateway("_server")
-    logs.begin_logging(others["log_format"])
+    from tailrace.gateway._logs import configure_logging  # noqa: PLC0415 - for this command
+    from tailrace.gateway._sockets import raise_descriptor_limit  # noqa: PLC0415
+
+    _check_extra()
+    configure_logging(others["log_format"])
     settings = _settings(
         keys_file,
         allowed_hosts=allowed_host,
@@ -179,99 +181,89 @@ def serve(
         max_body_bytes=max_body,
         **others,
     )
-    warning = server.raise_descriptor_limit(settings)
+    warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
-    catalogue = None if with_replica else _catalogue(sites)
+    registry = None if with_replica else _registry(sites)
     try:
-        sockets = server.open_sockets(settings.host, settings.port)
+        sockets = gateway.open_sockets(settings.host, settings.port)
     except OSError as error:
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
-    if catalogue is None:
+    if registry is None:
         run(_serve_replica(settings, sockets))
     elif settings.workers == 1:
-        run(_serve(settings, catalogue, sockets))
+        run(_serve(settings, registry, sockets))
     else:
-        return _serve_with_workers(settings, catalogue, sockets)
+        return _serve_with_workers(settings, registry, sockets)
     return exits.OK
 
 
-def _gateway(module: str) -> Any:
-    """A module of the gateway, which needs what its extra installs."""
-    try:
-        return import_module(f"tailrace.gateway.{module}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tailrace"):
-            raise
-        raise MissingRequirementsError(
-            f'serving needs {error.name}, which is not installed: pip install "tailrace[gateway]"'
-        ) from None
+def _check_extra() -> None:
+    """Raise MissingRequirementsError where the extra ``gateway`` is not installed."""
+    _ = gateway.Gateway
 
 
 def _settings(keys_file: Path | None, **options: Any) -> Settings:
-    from tailrace.gateway._door.keys import check_secrecy, keys_of_environment, read_keys  # noqa: PLC0415 - for this command
-    from tailrace.gateway._settings import Settings  # noqa: PLC0415
+    from tailrace.gateway._keys import check_secrecy  # noqa: PLC0415 - for this command
 
-    keys = keys_of_environment(os.environ)
+    keys = gateway.keys_of_environment(os.environ)
     if keys_file is not None:
-        keys += read_keys(keys_file)
+        keys += gateway.read_keys(keys_file)
         warning = check_secrecy(keys_file)
         if warning is not None:
             click.echo(f"tailrace: {warning}", err=True)
-    return Settings(keys=tuple(keys), **options)
+    return gateway.Settings(keys=tuple(keys), **options)
 
 
-def _catalogue(names: tuple[str, ...]) -> Catalogue:
-    from tailrace.gateway._models import Catalogue  # noqa: PLC0415
-
+def _registry(names: tuple[str, ...]) -> ModelRegistry:
     created = int(time.time())
     if not names:
-        return Catalogue.load(created=created)
+        return gateway.ModelRegistry.load(created=created)
     if any("/" in name for name in names):
         raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
-    return Catalogue([site(name) for name in names], created=created)
+    return gateway.ModelRegistry([site(name) for name in names], created=created)
 
 
 async def _serve(
-    settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]
+    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
 ) -> None:
-    server = _gateway("_server")
-    gateway = server.Gateway(settings, catalogue)
-    await server.serve_until_told(
-        gateway, sockets, started=lambda: _introduce(settings, catalogue, sockets)
+    server = gateway.Gateway(settings, registry)
+    await gateway.serve_until_signal(
+        server, sockets, started=lambda: _introduce(settings, registry, sockets)
     )
 
 
 def _serve_with_workers(
-    settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]
+    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
 ) -> int:
-    server, logs, workers = _gateway("_server"), _gateway("_logs"), _gateway("_workers")
-    board = _gateway("_figures.shared").Board(settings.workers)
+    from tailrace.gateway._figures.shared import SharedFigures  # noqa: PLC0415
+    from tailrace.gateway._logs import configure_logging  # noqa: PLC0415
+    from tailrace.gateway._workers import WORKER_SIGNALS, Supervisor  # noqa: PLC0415
+
+    figures = SharedFigures(settings.workers)
 
     async def work(number: int, parent: int) -> None:
-        gateway = server.Gateway(settings, catalogue, place=server.Place(board, number))
-        await server.serve_until_told(
-            gateway, sockets, signals=server.WORKER_SIGNALS, parent=parent
-        )
+        worker = gateway.Gateway(settings, registry, slot=figures.slot(number))
+        await gateway.serve_until_signal(worker, sockets, signals=WORKER_SIGNALS, parent=parent)
 
     def begin(number: int, parent: int) -> None:
-        logs.begin_logging(settings.log_format, number)
+        configure_logging(settings.log_format, number)
         run(work(number, parent))
 
-    supervisor = workers.Supervisor(settings.workers, begin, sockets, settings.grace)
-    alive = supervisor.run(lambda: _introduce(settings, catalogue, sockets))
+    supervisor = Supervisor(settings.workers, begin, sockets, settings.grace)
+    alive = supervisor.run(lambda: _introduce(settings, registry, sockets))
     return exits.OK if alive else exits.SERVER
 
 
 async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    from tailrace.gateway._models import Catalogue  # noqa: PLC0415
     from tailrace.replica import Replica  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         replica = await stack.enter_async_context(Replica(pace=0.03))
-        await _serve(settings, Catalogue(_demo_sites(replica), created=int(time.time())), sockets)
+        registry = gateway.ModelRegistry(_demo_sites(replica), created=int(time.time()))
+        await _serve(settings, registry, sockets)
 
 
 def _demo_sites(replica: Replica) -> list[Any]:
@@ -291,16 +283,18 @@ def _demo_sites(replica: Replica) -> list[Any]:
     return sites
 
 
-def _introduce(settings: Settings, catalogue: Catalogue, sockets: Sequence[socket.socket]) -> None:
+def _introduce(
+    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
+) -> None:
     """Say where it is and how to use it."""
-    urls = _gateway("_server").base_urls(sockets)
-    example = next((model.id for model in catalogue.models), "SITE/MODEL")
+    urls = gateway.base_urls(sockets)
+    example = next((model.id for model in registry.models), "SITE/MODEL")
     key = "YOUR KEY" if settings.keys else "unused"
     for url in urls:
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")
-    count = len(catalogue.sites)
-    click.echo(f"models    {len(catalogue.models)} at {count} {'site' if count == 1 else 'sites'}")
+    count = len(registry.sites)
+    click.echo(f"models    {len(registry.models)} at {count} {'site' if count == 1 else 'sites'}")
     click.echo(
         f"keys      {', '.join(each.name for each in settings.keys) or 'none: this machine alone may ask'}"
     )

@@ -1,40 +1,39 @@
-"""What every handler of the gateway gets, and nothing else: no module of the gateway has state of
-its own.
-"""
+"""What every handler of the gateway is given; no module of the gateway has state of its own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tailrace.gateway._upstreams import Upstreams
-
 if TYPE_CHECKING:
     from tailrace._environment import Environment
-    from tailrace.gateway._figures.streams import Watch
-    from tailrace.gateway._models import Catalogue
+    from tailrace.gateway._figures.requests import RequestFigures
+    from tailrace.gateway._figures.streams import StreamFigures
+    from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._settings import Settings
-    from tailrace.gateway._shutdown import Life
+    from tailrace.gateway._shutdown import Shutdown
+    from tailrace.gateway._upstreams import Upstreams
 
 __all__ = ["CALLER", "CONTEXT", "Context"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The gateway's settings, what it serves, who watches, clock, randomness and variables, and
-    where in its life it is.
+    """One gateway's settings and state: the models it serves, what it counts, how far it is.
 
-    `upstreams`: the connections to the sites; who made the context closes them in the end.
+    `environment`: clock, randomness and variables; `upstreams`: the connections to the sites, which
+    the maker of the context closes in the end.
     """
 
     settings: Settings
-    catalogue: Catalogue
-    watch: Watch
+    registry: ModelRegistry
     environment: Environment
-    life: Life
-    upstreams: Upstreams = field(default_factory=Upstreams)
+    stream_figures: StreamFigures
+    request_figures: RequestFigures
+    shutdown: Shutdown
+    upstreams: Upstreams
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)

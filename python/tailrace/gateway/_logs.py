@@ -1,8 +1,8 @@
-"""Logs: one line for each request, as JSON, where that was asked for. No prompt, no answer, no key,
-no address.
+"""The gateway's logs: warnings as text or, where that is set, everything as JSON, a line a record.
 
-Everything goes through `logging`. A request's line says its id, the name of the key, the gateway's
-own name for its path, the status, the model asked, how the stream ended and how long things took.
+Everything goes through `logging`. A request's line holds its id, the name of the key, the gateway's
+own name for its path, the status, the model, how the stream ended and how long things took; no
+prompt, no answer, no key and no address.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tailrace.gateway._figures.streams import kind_of
+from tailrace.gateway._figures.streams import error_kind
 
 if TYPE_CHECKING:
     from tailrace.gateway._figures.streams import OpenStream
     from tailrace.gateway._settings import LogFormat
 
-__all__ = ["AccountOfRequest", "JsonFormatter", "begin_logging", "write_account"]
+__all__ = ["AccessRecord", "JsonFormatter", "configure_logging", "log_access"]
 
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountOfRequest:
-    """How one request went; `streams` are the calls to sites it made, one or none."""
+class AccessRecord:
+    """How one request went. `seconds`: how long it took; `streams`: its calls to sites, 0 or 1."""
 
     id: str
     key: str | None
@@ -39,8 +39,8 @@ class AccountOfRequest:
     streams: list[OpenStream]
 
     def fields(self) -> dict[str, Any]:
-        """What the line says, by name; times are in seconds."""
-        said: dict[str, Any] = {
+        """Name what the line says; times are in seconds."""
+        fields: dict[str, Any] = {
             "id": self.id,
             "key": self.key,
             "method": self.method,
@@ -49,17 +49,17 @@ class AccountOfRequest:
             "seconds": round(self.seconds, 6),
         }
         for stream in self.streams:
-            said |= _of_stream(stream)
-        return said
+            fields |= _stream_fields(stream)
+        return fields
 
 
-def _of_stream(stream: OpenStream) -> dict[str, Any]:
+def _stream_fields(stream: OpenStream) -> dict[str, Any]:
     first = None if stream.first_at is None else round(stream.first_at - stream.begun_at, 6)
     return {
         "model": f"{stream.site}/{stream.model}",
         "streams": stream.streams,
         "outcome": stream.outcome,
-        "error": None if stream.error is None else kind_of(stream.error),
+        "error": None if stream.error is None else error_kind(stream.error),
         "first_delta_seconds": first,
         "deltas": stream.delta_count,
         "input_tokens": stream.input_tokens,
@@ -67,21 +67,21 @@ def _of_stream(stream: OpenStream) -> dict[str, Any]:
     }
 
 
-def write_account(account: AccountOfRequest) -> None:
-    """Write the line of one request, if anybody wants it."""
+def log_access(record: AccessRecord) -> None:
+    """Log one request, where the level lets it through."""
     if requests_log.isEnabledFor(logging.INFO):
-        requests_log.info("request", extra={"tailrace": account.fields()})
+        requests_log.info("request", extra={"tailrace": record.fields()})
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object a line."""
+    """A formatter that writes a log record as one line of JSON, with the number of the worker."""
 
     def __init__(self, worker: int | None = None) -> None:
         super().__init__()
         self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
+        """Write one record; fields of its own stand in its attribute `tailrace`."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "at": f"{seconds}.{int(record.msecs):03d}Z",
@@ -97,9 +97,10 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
-def begin_logging(log_format: LogFormat, worker: int | None = None) -> None:
-    """Send the package's logs to stderr: warnings as text, or everything, a line for each request
-    too, as JSON.
+def configure_logging(log_format: LogFormat, worker: int | None = None) -> None:
+    """Send the package's logs to stderr: warnings as text or, with ``json``, everything.
+
+    `worker`: the number to write into each line of JSON.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -1,5 +1,4 @@
-"""The models this gateway has, by id: made once, from the providers and the profile files; answered
-from memory.
+"""The models a gateway serves, by id: a registry made once, from providers and profile files.
 
 An id is ``site/model``; a site that names no models has one, ``site/default``. An OpenAI-compatible
 site that lists no models in its profile takes any name.
@@ -23,24 +22,25 @@ if TYPE_CHECKING:
 
     from tailrace.providers import ChatProvider
 
-__all__ = ["ANY", "DEFAULT", "Catalogue", "Model", "Site"]
+__all__ = ["ANY", "DEFAULT", "Model", "ModelRegistry", "ServedSite"]
 
 DEFAULT = "default"
-"""The model's name in the id of a site that names none."""
+"""The name of the one model of a site that names none, as it stands in the model's id."""
 
 ANY = "*"
-"""What a model is counted as that its site's profile does not list: a client may make up as many
-names as it likes.
+"""The name by which all models are counted that a site's profile does not list.
+
+A client may make up as many names as it likes.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One id. `site` is its first part; `name` is what the provider is asked for, empty for its
-    default.
+    """One model that is served, by its id.
 
-    `counted_as`: its name in metrics. `fingerprint` changes when the gateway's version or the
-    site's provider does, never with a call.
+    `site`: the id's first part; `name`: the model that the provider is asked for, empty for its
+    default; `counted_as`: the name in metrics. `fingerprint` changes when the gateway's version or
+    the site's provider does, never with a call.
     """
 
     id: str
@@ -52,25 +52,23 @@ class Model:
 
     @property
     def speaks_openai(self) -> bool:
-        """Whether the site takes OpenAI's own request: parameters, images and tools' results
-        included.
-        """
+        """Whether the site takes OpenAI's request: parameters, images and tools' results too."""
         return self.provider.dialect == "openai"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A site that is served: its name, where it is (without a password), and the ids of its models."""
+class ServedSite:
+    """A site that is served: its name, its URL (without a password), and the ids of its models."""
 
     name: str
     url: str
     models: tuple[str, ...]
 
 
-class Catalogue:
+class ModelRegistry:
     """The models of `providers`, in their order.
 
-    `created`: when it was made, in seconds since 1970.
+    `created`: the time of its making, in seconds since 1970, which clients are shown.
     """
 
     def __init__(self, providers: Iterable[type[ChatProvider]], *, created: int) -> None:
@@ -81,7 +79,7 @@ class Catalogue:
             for provider in self._providers.values()
             for name in _listed(provider)
         )
-        self.sites: tuple[Site, ...] = tuple(
+        self.sites: tuple[ServedSite, ...] = tuple(
             self._site(provider) for provider in self._providers.values()
         )
         self._by_id = {model.id: model for model in self.models}
@@ -89,9 +87,9 @@ class Catalogue:
             for alias in provider.model_aliases:
                 self._by_id.setdefault(f"{provider.__name__}/{alias}", _model(provider, alias))
 
-    def _site(self, provider: type[ChatProvider]) -> Site:
+    def _site(self, provider: type[ChatProvider]) -> ServedSite:
         ids = tuple(model.id for model in self.models if model.provider is provider)
-        return Site(provider.__name__, checked_url(provider.url).url, ids)
+        return ServedSite(provider.__name__, checked_url(provider.url).url, ids)
 
     @classmethod
     def load(
@@ -102,9 +100,9 @@ class Catalogue:
         folder: Path | None = None,
         user_folder: Path | None = None,
     ) -> Self:
-        """The public sites' providers, then the sites of the profile files, found as
-        `tailrace.site` finds them.
+        """Register the public sites' providers, then the sites of the profile files.
 
+        The files are found as `tailrace.site` finds them. `created`: now, in seconds since 1970.
         Raises ProfileError for a file that is not as it should be.
         """
         profiles = load_profiles(
@@ -117,7 +115,7 @@ class Catalogue:
         return cls([*site_providers(), *profiled], created=created)
 
     def find(self, model_id: str) -> Model:
-        """The model of that id; ModelNotFoundError where there is none."""
+        """Return the model of that id. Raises ModelNotFoundError where there is none."""
         found = self._by_id.get(model_id)
         if found is not None:
             return found

@@ -1,5 +1,4 @@
-"""A failure in, what the client is told out: HTTP's status, OpenAI's error object, and whether
-asking again is of use.
+"""Failures as replies: HTTP's status, OpenAI's error object, and whether asking again is of use.
 
 OpenAI's clients choose their exception by the status, wait as long as Retry-After says, and ask
 again by themselves unless ``x-should-retry`` says false. A site counts every try, so it says false
@@ -21,7 +20,14 @@ from tailrace._calls.retry_policy import passes
 if TYPE_CHECKING:
     from tailrace.errors import TailraceError
 
-__all__ = ["INVALID_REQUEST", "Problem", "RefusedError", "problem_of", "problem_response"]
+__all__ = [
+    "INVALID_REQUEST",
+    "Problem",
+    "RefusedError",
+    "problem_body",
+    "problem_of",
+    "problem_response",
+]
 
 INVALID_REQUEST = "invalid_request_error"
 UPSTREAM = "upstream_error"
@@ -30,10 +36,10 @@ QUOTA = "insufficient_quota"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a client is told: `kind` is the error object's ``type``; `retry_after` is in seconds.
+    """One failure as a reply says it.
 
-    `lasts`: the same request fails again, so a client should not repeat it; None leaves that to the
-    client.
+    `kind`: the error object's ``type``; `retry_after`: in seconds; `lasts`: the same request fails
+    again, so a client should not repeat it; None leaves that to the client.
     """
 
     status: int
@@ -46,7 +52,7 @@ class Problem:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that go with it."""
+        """The reply's headers ``Retry-After`` and ``x-should-retry``, where they are known."""
         headers: dict[str, str] = {}
         if self.retry_after is not None:
             headers["Retry-After"] = str(math.ceil(self.retry_after))
@@ -56,7 +62,7 @@ class Problem:
 
 
 class RefusedError(Exception):
-    """A request that is answered with `problem` before any provider is asked."""
+    """A request is answered with `problem`, before any site is called."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -74,31 +80,36 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
+def problem_body(problem: Problem) -> bytes:
+    """Write OpenAI's error object as JSON: the body of a reply, or the data of an event."""
+    error = _Error(problem.message, problem.kind, problem.param, problem.code)
+    return msgspec.json.encode(_ErrorBody(error))
+
+
 def problem_response(problem: Problem) -> web.Response:
-    """The reply to a request that failed before the head of its reply was sent."""
-    body = _ErrorBody(_Error(problem.message, problem.kind, problem.param, problem.code))
+    """Make the reply to a request that failed before the head of its reply was sent."""
     return web.Response(
         status=problem.status,
-        body=msgspec.json.encode(body),
+        body=problem_body(problem),
         content_type="application/json",
         headers=problem.headers,
     )
 
 
 def problem_of(error: TailraceError) -> Problem:
-    """What to tell a client whose call failed with `error`."""
+    """Choose what a client is told whose call failed with `error`."""
     if isinstance(error, errors.RetryProviderError) and error.errors:
         return problem_of(error.errors[-1][1])
     if getattr(error, "code", None) == QUOTA:
-        told, lasts = _Told(429, QUOTA, QUOTA), True
+        row, lasts = _Row(429, QUOTA, QUOTA), True
     else:
-        told, lasts = _told(error), not passes(error)
+        row, lasts = _row_of(error), not passes(error)
     return Problem(
-        told.status,
-        _cut(told.message or str(error), _LONGEST_MESSAGE),
-        told.kind,
-        param=told.param,
-        code=None if told.code is None else _cut(told.code, _LONGEST_CODE),
+        row.status,
+        _cut(row.message or str(error), _LONGEST_MESSAGE),
+        row.kind,
+        param=row.param,
+        code=None if row.code is None else _cut(row.code, _LONGEST_CODE),
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
@@ -113,8 +124,8 @@ def _cut(text: str, longest: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """A row of the table: `message` in place of the error's own."""
+class _Row:
+    """A row of the table `_BY_CLASS`; a `message` stands in place of the error's own."""
 
     status: int
     kind: str
@@ -123,47 +134,47 @@ class _Told:
     message: str | None = None
 
 
-def _told(error: TailraceError) -> _Told:
-    for family, told in _BY_CLASS:
+def _row_of(error: TailraceError) -> _Row:
+    for family, row in _BY_CLASS:
         if isinstance(error, family):
-            return told
+            return row
     if not isinstance(error, errors.StreamError):
-        return _Told(502, UPSTREAM, "upstream_failed")
+        return _Row(502, UPSTREAM, "upstream_failed")
     if error.status in _THE_CLIENTS_OWN:
-        return _Told(error.status, INVALID_REQUEST, error.code)
+        return _Row(error.status, INVALID_REQUEST, error.code)
     if error.code == _NO_MODEL:
-        return _Told(404, INVALID_REQUEST, _NO_MODEL, "model")
-    return _Told(_BY_STATUS.get(error.status or 0, 502), UPSTREAM, error.code or error.kind)
+        return _Row(404, INVALID_REQUEST, _NO_MODEL, "model")
+    return _Row(_BY_STATUS.get(error.status or 0, 502), UPSTREAM, error.code or error.kind)
 
 
 _NO_MODEL = "model_not_found"
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # of a site that was sent the client's own words
 _BY_STATUS = {408: 504, 503: 503, 504: 504}
-_BY_CLASS: tuple[tuple[type[TailraceError], _Told], ...] = (
+_BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (
     # A profile's error names a file and a variable of this machine: that is for the log, not for a
     # caller.
     (
         errors.ProfileError,
-        _Told(503, UPSTREAM, "site_not_set_up", message="the site is not set up on this gateway"),
+        _Row(503, UPSTREAM, "site_not_set_up", message="the site is not set up on this gateway"),
     ),
-    (errors.ModelNotFoundError, _Told(404, INVALID_REQUEST, _NO_MODEL, "model")),
-    (errors.InvalidRequestError, _Told(400, INVALID_REQUEST, None)),
-    (errors.MissingRequirementsError, _Told(503, UPSTREAM, "site_not_set_up")),
-    (errors.TimeoutError, _Told(504, UPSTREAM, "timeout")),
-    (errors.ConversationLimitError, _Told(429, QUOTA, QUOTA)),
-    (errors.PaymentRequiredError, _Told(429, QUOTA, QUOTA)),
-    (errors.RateLimitError, _Told(429, "requests", "rate_limit_exceeded")),
+    (errors.ModelNotFoundError, _Row(404, INVALID_REQUEST, _NO_MODEL, "model")),
+    (errors.InvalidRequestError, _Row(400, INVALID_REQUEST, None)),
+    (errors.MissingRequirementsError, _Row(503, UPSTREAM, "site_not_set_up")),
+    (errors.TimeoutError, _Row(504, UPSTREAM, "timeout")),
+    (errors.ConversationLimitError, _Row(429, QUOTA, QUOTA)),
+    (errors.PaymentRequiredError, _Row(429, QUOTA, QUOTA)),
+    (errors.RateLimitError, _Row(429, "requests", "rate_limit_exceeded")),
     # The site refused this gateway's key, not the client's: a 401 would send the client looking in
     # the wrong place.
-    (errors.MissingAuthError, _Told(502, UPSTREAM, "site_refused_gateway")),
-    (errors.CloudflareError, _Told(503, UPSTREAM, "challenge")),
-    (errors.NonceRefusedError, _Told(502, UPSTREAM, "nonce_refused")),
-    (errors.TokenNotFoundError, _Told(502, UPSTREAM, "no_token")),
-    (errors.WidgetNotFoundError, _Told(502, UPSTREAM, "no_widget")),
-    (errors.RedirectError, _Told(502, UPSTREAM, "redirected")),
-    (errors.EndpointError, _Told(502, UPSTREAM, "wrong_endpoint")),
-    (errors.ProxyError, _Told(502, UPSTREAM, "proxy_failed")),
-    (errors.TLSError, _Told(502, UPSTREAM, "tls_failed")),
-    (errors.ReplyBrokenError, _Told(502, UPSTREAM, "truncated")),
-    (errors.NetworkError, _Told(502, UPSTREAM, "connection_failed")),
+    (errors.MissingAuthError, _Row(502, UPSTREAM, "site_refused_gateway")),
+    (errors.CloudflareError, _Row(503, UPSTREAM, "challenge")),
+    (errors.NonceRefusedError, _Row(502, UPSTREAM, "nonce_refused")),
+    (errors.TokenNotFoundError, _Row(502, UPSTREAM, "no_token")),
+    (errors.WidgetNotFoundError, _Row(502, UPSTREAM, "no_widget")),
+    (errors.RedirectError, _Row(502, UPSTREAM, "redirected")),
+    (errors.EndpointError, _Row(502, UPSTREAM, "wrong_endpoint")),
+    (errors.ProxyError, _Row(502, UPSTREAM, "proxy_failed")),
+    (errors.TLSError, _Row(502, UPSTREAM, "tls_failed")),
+    (errors.ReplyBrokenError, _Row(502, UPSTREAM, "truncated")),
+    (errors.NetworkError, _Row(502, UPSTREAM, "connection_failed")),
 )

@@ -1,4 +1,4 @@
-"""How a gateway is run, checked when it is made: what cannot be safe does not start."""
+"""A gateway's settings, checked when they are made: what cannot be safe does not start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway._door.keys import KeyRing
+from tailrace.gateway._keys import KeyRing
 from tailrace.transport._rules import checked_seconds
 
 if TYPE_CHECKING:
-    from tailrace.gateway._door.keys import Key
+    from tailrace.gateway._keys import Key
 
 __all__ = ["LogFormat", "Settings"]
 
@@ -26,18 +26,21 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A gateway's settings; every time is in seconds. InvalidRequestError for those that cannot be
-    used.
+    """A gateway's settings; every time is in seconds.
 
-    `keys`: who may ask; without one only loopback is served. `allowed_hosts`: names a request's
-    Host may have beside the address bound and, on loopback, localhost (``name`` for any port,
-    ``name:port`` for one). `cors_origins`: pages of other origins that may ask from a browser.
-    `max_body_bytes`: of a request, decompressed. `header_timeout`: for a request's head, from its
-    first byte (or the connection's beginning); `body_timeout`: for its body; `idle_timeout`:
-    between two requests of a connection; `send_timeout`: for a client that takes nothing of what is
-    sent to it. `max_connections`: open at once, of each worker. `rate`: requests a minute and
-    `concurrency`: requests under way, of each key (those without a key count as one). `grace`: for
-    streams to finish when the gateway stops.
+    `host`, `port`: the address to listen on; port 0 takes a free one. `keys`: who may ask; without
+    one only loopback is served. `allowed_hosts`: names a request's Host may have beside the address
+    bound and, on loopback, localhost (``name`` for any port, ``name:port`` for one).
+    `cors_origins`: pages of other origins that may ask from a browser. `max_body_bytes`: of a
+    request, decompressed. `header_timeout`: for a request's head, from its first byte (or the
+    connection's beginning); `body_timeout`: for its body; `idle_timeout`: between two requests of a
+    connection; `send_timeout`: for a client that takes nothing of what is sent to it.
+    `max_connections`: open at once, of each worker. `rate`: requests a minute and `concurrency`:
+    requests under way, of each key (those without a key count as one). `grace`: for streams to
+    finish when the gateway stops. `workers`: processes on the port. `log_format`: ``text`` for
+    warnings alone, ``json`` for a line of each request, too.
+
+    Raises InvalidRequestError for settings that cannot be used.
     """
 
     host: str = "127.0.0.1"
@@ -58,7 +61,7 @@ class Settings:
     log_format: LogFormat = "text"
     ring: KeyRing = field(init=False, repr=False)
     hosts: frozenset[str] = field(init=False, repr=False)
-    """Every name a request's Host may have, in lower case."""
+    """Every name that a request's Host may have, in lower case."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ring", KeyRing(self.keys))
@@ -87,8 +90,8 @@ class Settings:
             _check_host(host)
         if not self.keys and not is_loopback(self.host):
             raise InvalidRequestError(
-                f"{self.host!r} can be reached from other machines: without a key it is not served. "
-                "Give keys (a file, or the environment), or listen on 127.0.0.1"
+                f"{self.host!r} can be reached from other machines: without a key it is not "
+                "served. Give keys (a file, or the environment), or listen on 127.0.0.1"
             )
         object.__setattr__(self, "hosts", self._hosts())
 
@@ -100,7 +103,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nothing but this machine can reach that address."""
+    """Tell whether this machine alone can reach that address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -124,9 +127,7 @@ def _check_number(name: str, value: object, lowest: int, highest: int) -> None:
 
 
 def _check_origin(origin: str) -> None:
-    """An origin as a browser writes it: scheme and host, a port that is not the scheme's own, and
-    nothing more.
-    """
+    """Check that an origin is as browsers write it: scheme, host, and a port not the scheme's."""
     try:
         parts = urlsplit(origin)
         port = parts.port
@@ -143,7 +144,8 @@ def _check_origin(origin: str) -> None:
         or port == _DEFAULT_PORTS[parts.scheme]
     ):
         raise InvalidRequestError(
-            f"an origin is written as a browser does, https://app.example or http://127.0.0.1:5173, not {origin!r}"
+            "an origin is written as a browser does, https://app.example or "
+            f"http://127.0.0.1:5173, not {origin!r}"
         )
 
 

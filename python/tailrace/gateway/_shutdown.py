@@ -1,6 +1,4 @@
-"""A gateway's life: it serves, it is stopping (what is under way may finish), and what is still
-there is cut.
-"""
+"""The shutdown of a gateway: requests under way may finish, and are cut after the grace time."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Life"]
+__all__ = ["Shutdown"]
 
 
-class Life:
-    """Where in its life a gateway is, and which requests are under way.
+class Shutdown:
+    """The state of a gateway's shutdown, and the requests that are under way.
 
     `stopping`: nothing new is to be begun, and endless replies end by themselves. `cutting`: the
-    grace time is over.
+    grace time is over, and the tasks of the requests that are left are cancelled.
     """
 
     def __init__(self) -> None:
@@ -36,7 +34,7 @@ class Life:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """The current task answers a request."""
+        """Hold the shutdown up while the current task answers a request within."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request is answered by a task")
@@ -50,12 +48,13 @@ class Life:
                 self._idle.set()
 
     def hurry(self) -> None:
-        """Grant no grace time any more."""
+        """End the grace time now."""
         self._hurried.set()
 
     async def finish(self, grace: float) -> int:
-        """Wait until nothing is under way, `grace` seconds at most; then cut what is, and return
-        how much that was.
+        """Wait until no request is under way, `grace` seconds at most, and cut those that are left.
+
+        Returns how many were cut.
         """
         self.stopping.set()
         waiting = [asyncio.ensure_future(event.wait()) for event in (self._idle, self._hurried)]

@@ -1,7 +1,7 @@
-"""A span for every call to a site, as OpenTelemetry's GenAI conventions describe it; nothing
-without a configured SDK.
+"""A span for every call to a site, as OpenTelemetry's GenAI conventions describe it.
 
-Only the API is imported. Prompts and answers are never attributes.
+Only OpenTelemetry's API is imported: without a configured SDK nothing is recorded. Prompts and
+answers are never attributes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 
 from tailrace import __version__
-from tailrace.gateway._figures.streams import kind_of
+from tailrace.gateway._figures.streams import error_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ __all__ = ["Tracing", "continue_trace"]
 
 @contextmanager
 def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
-    """Let spans begun within be children of the one the client's headers name, if they name one."""
+    """Make spans begun within children of the one that the client's `headers` name, if any."""
     if "traceparent" not in headers:
         yield
         return
@@ -37,14 +37,14 @@ def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
 
 
 class Tracing:
-    """A `Listener` that makes the spans; of the global provider unless given another."""
+    """A `StreamListener` that makes the spans, with `provider` or, unless given, the global one."""
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("tailrace.gateway", __version__, tracer_provider=provider)
         self._spans: dict[OpenStream, trace.Span] = {}
 
     def begun(self, stream: OpenStream) -> None:
-        """Begin the span of a call."""
+        """Begin the span of a call that has just begun."""
         span = self._tracer.start_span(
             f"chat {stream.model}",
             kind=trace.SpanKind.CLIENT,
@@ -60,7 +60,7 @@ class Tracing:
             self._spans[stream] = span
 
     def ended(self, stream: OpenStream) -> None:
-        """End it, with what is known now."""
+        """End the span of a call, with its tokens, outcome, time to first delta and error."""
         span = self._spans.pop(stream, None)
         if span is None:
             return
@@ -72,6 +72,6 @@ class Tracing:
                 "gen_ai.response.time_to_first_chunk", stream.first_at - stream.begun_at
             )
         if stream.error is not None:
-            span.set_attribute("error.type", kind_of(stream.error))
+            span.set_attribute("error.type", error_kind(stream.error))
             span.set_status(trace.StatusCode.ERROR)
         span.end()

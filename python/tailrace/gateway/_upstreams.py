@@ -1,7 +1,7 @@
-"""The connections to the sites, shared by all streams of one gateway: each call has a session and
-cookies of its own.
+"""The connections to the sites, shared by all streams of one gateway.
 
-A transport of a kind is made when a site of that kind is first asked, in the loop that asks.
+A transport of a kind is made when a site of that kind is first called, in the loop that calls. Each
+call has a session and cookies of its own.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ class Upstreams:
         self._transports: dict[TransportKind, Transport] = {}
 
     def transport(self, kind: TransportKind) -> Transport:
-        """The transport of that kind; MissingRequirementsError where its extra is not installed."""
+        """Return the transport of `kind`, made with the first call for it.
+
+        Raises MissingRequirementsError where the extra it needs is not installed.
+        """
         if kind not in self._transports:
             self._transports[kind] = make_transport(kind)
         return self._transports[kind]
 
     async def aclose(self) -> None:
-        """Close every connection; all are gone when this returns."""
+        """Close every connection, and wait until all are closed."""
         transports, self._transports = self._transports, {}
         for transport in transports.values():
             await transport.aclose()

@@ -1,10 +1,9 @@
-"""Several workers on one port: forked from one process that holds the listening sockets, watched by
-it, replaced by it.
+"""Several workers on one port, forked and replaced by a parent that holds the listening sockets.
 
 The parent runs no event loop and answers nothing. A worker that dies is replaced at once, or after
 `PAUSE_SECONDS` where it had only just begun; `MOST_FAILURES` of those in a row, and the gateway
-gives up. What it counted, the next one goes on with (`board`). Told to stop, the parent passes it
-on, and kills what has not ended when it should have.
+gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The parent
+passes a signal to stop on to all workers, and kills those that have not ended in time.
 """
 
 from __future__ import annotations
@@ -25,23 +24,26 @@ if TYPE_CHECKING:
     from socket import socket
     from types import FrameType
 
-__all__ = ["Supervisor"]
+__all__ = ["WORKER_SIGNALS", "Supervisor"]
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
+
+WORKER_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM,)
+"""The signals that stop a worker. Ctrl-C goes to all processes of a terminal: the parent's job."""
 
 PAUSE_SECONDS = 0.5
 JUST_BEGUN_SECONDS = 1.0
 MOST_FAILURES = 5
 KILL_AFTER_SECONDS = 10.0
-"""Beyond the grace time."""
+"""How long beyond the grace time a worker may take to end."""
 
 
 class Supervisor:
-    """Forks `workers` processes that run `work(number, parent)`, and keeps them running until it is
-    told to stop.
+    """The parent of `workers` processes that run `work(number, parent)` until a signal stops them.
 
-    `parent` is a descriptor that ends when this process does. InvalidRequestError where processes
-    cannot be forked.
+    `parent` is a descriptor that ends when this process does; `sockets` are closed when the
+    stopping begins; `grace`: seconds that the workers get to end before they are killed, beside
+    `KILL_AFTER_SECONDS`. Raises InvalidRequestError where processes cannot be forked.
     """
 
     def __init__(
@@ -66,14 +68,14 @@ class Supervisor:
         self._alive = (-1, -1)
 
     def run(self, started: Callable[[], object] = lambda: None) -> bool:
-        """Run until told to stop:
+        """Run until SIGTERM or SIGINT: True; False where the workers died again and again.
 
-        True; False: the workers died again and again. `started` is called once they run.
+        `started` is called once the workers run.
         """
         self._alive = os.pipe()
         signal.signal(signal.SIGALRM, self._kill)
         for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, self._told)
+            signal.signal(each, self._on_signal)
         for number in range(self._workers):
             self._start(number)
         started()
@@ -115,9 +117,8 @@ class Supervisor:
             if process == 0:
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.signal(
-                    signal.SIGINT, signal.SIG_IGN
-                )  # a terminal's Ctrl-C is the parent's to pass on
+                # A terminal's Ctrl-C is the parent's to pass on.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
                 self._be_worker(number)
             self._running[process] = number
@@ -128,7 +129,7 @@ class Supervisor:
             os.kill(process, signal.SIGTERM)
 
     def _be_worker(self, number: int) -> None:
-        """Work, and leave without what the parent would do at its end."""
+        """Run the work, and leave the process without what the parent would do at its end."""
         code = 1
         try:
             os.close(self._alive[1])
@@ -141,12 +142,12 @@ class Supervisor:
             sys.stderr.flush()
             os._exit(code)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stop()
 
     def _stop(self) -> None:
-        """Tell every worker; when it is told again, that ends the grace time."""
+        """Pass SIGTERM on to every worker, which ends the grace time where it comes again."""
         if not self._stopping:
             self._stopping = True
             signal.setitimer(signal.ITIMER_REAL, self._grace + KILL_AFTER_SECONDS)

@@ -1,5 +1,4 @@
-"""The chat sites, answered on loopback by a real HTTP server: their pages, nonces, statuses,
-framing and errors.
+"""The chat sites, answered on loopback by a real HTTP server: pages, nonces, statuses and errors.
 
 ::
 
@@ -7,36 +6,41 @@ framing and errors.
         replica.url("ai-power")              # http://127.0.0.1:40123
         replica.page("ai-power", "two")      # http://127.0.0.1:40123/chat-two/
 
-What it says was held against captured replies of the real software (``tests/vectors/captures``). It
-imports no provider, no decoder and no page scanner, so that a mistake made there is not repeated
-here. A site is one module and one line in `server.SITES`; a word such as ``[[nodone]]`` in a
-message makes the site misbehave as it was seen to: `Replica.sites` lists pages and words. What can
-go wrong between a site and its visitors are faults (`FAULTS`)::
+A site such as ``ai-power-1.8.90`` is one deployment of a software (`SiteInfo.software`:
+``wordpress``, ``geminiprochat``, ``chatgpt-demo`` or ``openai``) in one version. Its responses were
+held against captured ones of the real software (``tests/vectors/captures``). No provider, decoder
+or page scanner is imported, so that a mistake made there is not repeated here.
 
-    replica.fault("ai-power", "gzip", "cut:character")    # from now on replica.page("ai-power",
-    "stream", "503@page")        # http://127.0.0.1:40123/~fault/503@page/chat-stream/
+A word such as ``[[nodone]]`` in a message makes a site misbehave as the real one was seen to:
+`Replica.sites` lists pages and words. Failures between a site and its visitors are faults
+(`FAULTS`)::
+
+    replica.fault("ai-power", "gzip", "cut:character")  # for every visitor, from now on
+    replica.page("ai-power", "stream", "503@page")      # for the visitors of this URL:
+    # http://127.0.0.1:40123/~fault/503@page/chat-stream/
 """
 
-from tailrace.replica._answers import AnswerError, Answers, Question, Turn, builtin_answer
-from tailrace.replica._exchanges import Exchange, Exchanges
+from tailrace.replica._answers import AnswerError, Answers, HistoryTurn, Question, builtin_answer
+from tailrace.replica._exchanges import ExchangeLog, ServedExchange
 from tailrace.replica._faults import FAULTS, FaultKind
+from tailrace.replica._index import PageInfo, SiteInfo
 from tailrace.replica._replay import Replay
-from tailrace.replica._server import PageInfo, Replica, SiteInfo
+from tailrace.replica._server import Replica
 from tailrace.replica._site import Marker
 
 __all__ = [
     "FAULTS",
     "AnswerError",
     "Answers",
-    "Exchange",
-    "Exchanges",
+    "ExchangeLog",
     "FaultKind",
+    "HistoryTurn",
     "Marker",
     "PageInfo",
     "Question",
     "Replay",
     "Replica",
+    "ServedExchange",
     "SiteInfo",
-    "Turn",
     "builtin_answer",
 ]

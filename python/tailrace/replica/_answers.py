@@ -1,5 +1,4 @@
-"""What the sites' model says: a question in, text out. This module knows nothing of HTTP or
-framing.
+"""The model behind the sites: a question in, text out, without HTTP and without framing.
 
 The built-in text depends on the question alone, so two runs can be compared byte by byte, and it
 holds what trips decoders up: CJK, emoji joined by ZWJ, accents, quotes, backslashes, markup and
@@ -17,9 +16,10 @@ QUOTED_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """An earlier turn of the conversation, as the site understood it; ``system`` where a site knows
-    that role.
+class HistoryTurn:
+    """An earlier turn of the conversation, as the site understood it.
+
+    `role` is ``system`` only where the site's software knows that role.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -28,21 +28,20 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a site asks its model: the message after the site's own filters, and the turns before
-    it, oldest first.
+    """A question to the model: the message, as the site's filters left it, and the turns before it.
+
+    `site` is the name of the site that asks; `history` is in order, oldest first.
     """
 
     site: str
     message: str
-    history: tuple[Turn, ...] = ()
+    history: tuple[HistoryTurn, ...] = ()
 
 
 class AnswerError(Exception):
-    """The model has no answer: `status` is HTTP's word for why, 400 to 599, and `message` says it
-    to the visitor.
+    """The model has no answer: `Answers` raise it, and each site reports it as its software would.
 
-    `Answers` raise it, and each site passes it on as its software passes on what its upstream
-    refused.
+    `status` is the HTTP status of the refusal, 400 to 599; `message` is for the visitor.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -54,7 +53,7 @@ class AnswerError(Exception):
 class Answers(Protocol):
     """A model: one question in, the whole answer out, or an `AnswerError`.
 
-    The site cuts and frames it.
+    The site splits the answer into tokens and frames them.
     """
 
     async def __call__(self, question: Question, /) -> str:
@@ -68,20 +67,21 @@ async def builtin_answer(question: Question) -> str:
     return "\n\n".join(paragraphs)
 
 
-def cut(text: AnyStr) -> list[AnyStr]:
-    """Cut `text` into pieces of 1 to 8 characters (or bytes), the same way every time; they join to
-    `text`.
+def tokenize(text: AnyStr) -> list[AnyStr]:
+    """Split `text` into tokens of 1 to 8 characters (or bytes), the same way every time.
+
+    Joined again, they are `text`.
     """
     encoded = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    pieces: list[AnyStr] = []
-    at = 0
+    tokens: list[AnyStr] = []
+    start = 0
     for byte in cycle(sha256(encoded).digest()):
-        if at >= len(text):
+        if start >= len(text):
             break
         size = 1 + byte % 8
-        pieces.append(text[at : at + size])
-        at += size
-    return pieces
+        tokens.append(text[start : start + size])
+        start += size
+    return tokens
 
 
 def _opening(question: Question) -> str:
@@ -100,8 +100,9 @@ def _middle(message: str) -> tuple[str, str]:
 
 _PARAGRAPHS = (
     (
-        "Think of a stream as a river seen from a bridge: you never hold the whole of it, only what is passing. "
-        "A reader that waits for the end has missed the point; one that trusts every ripple has missed the river."
+        "Think of a stream as a river seen from a bridge: you never hold the whole of it, only "
+        "what is passing. A reader that waits for the end has missed the point; one that trusts "
+        "every ripple has missed the river."
     ),
     (
         "Three things decide it:\n\n"
@@ -111,7 +112,8 @@ _PARAGRAPHS = (
     ),
     (
         "> A naïve reader in a café in Reykjavík once said: “it works on my machine”.\n\n"
-        "That was true, and it was no help at all; the façade held until the first long answer arrived."
+        "That was true, and it was no help at all; the façade held until the first long answer "
+        "arrived."
     ),
     (
         "| part | job |\n|---|---|\n| page | shows the token |\n| token | opens the door |\n"
@@ -119,12 +121,14 @@ _PARAGRAPHS = (
         "Rows and columns survive only if every newline does."
     ),
     (
-        "Short answer: yes. Long answer: *it depends* on whether `0 < n && n <= 4096`, and on who counts - "
-        'a program says "bytes", a person says "letters", and both are right on a good day.'
+        "Short answer: yes. Long answer: *it depends* on whether `0 < n && n <= 4096`, and on who "
+        'counts - a program says "bytes", a person says "letters", and both are right on a good '
+        "day."
     ),
 )
 _WRITING_SYSTEMS = (
-    "The same in other hands: 字符不应该被拆开。ことばは途中で切れない, слово целиком, שלום, déjà vu, "
+    "The same in other hands: 字符不应该被拆开。ことばは途中で切れない, "
+    "слово целиком, שלום, déjà vu, "
     "and a family 👩‍👩‍👧 waving 🎉.\u2028"
     "(That line was ended by U+2028, which is no line end to a stream.)"
 )

@@ -1,4 +1,4 @@
-"""What reached the replica and how each exchange ended: for tests, and for a display that watches."""
+"""A log of the requests that reached the replica, and of how each exchange ended."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 KEPT_EXCHANGES = 1000
 
-Ended = Literal["open", "finished", "aborted", "failed"]
+ExchangeState = Literal["open", "finished", "aborted", "failed"]
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request and what became of it.
+class ServedExchange:
+    """One request to a site of the replica, and how its response ended.
 
     `form` is set where a form arrived, `json` where JSON did, `markers` where words in the message
-    made the site misbehave, `faults` where a fault was asked for. `ended` is ``open``, ``finished``
-    (the reply was written to its end, or to where a fault ends it), ``aborted`` (the client left,
-    or the replica stopped) or ``failed`` (a defect of the replica).
+    made the site misbehave, `faults` where a fault was asked for. `status` is None until a status
+    line was sent. `ended` is ``open``, ``finished`` (the response was written to its end, or to
+    where a fault ends it), ``aborted`` (the client left, or the replica stopped) or ``failed`` (a
+    defect of the replica).
     """
 
     site: str
@@ -35,14 +36,14 @@ class Exchange:
     faults: tuple[str, ...] = ()
     status: int | None = None
     bytes_sent: int = 0
-    ended: Ended = "open"
+    ended: ExchangeState = "open"
 
 
-class Exchanges:
+class ExchangeLog:
     """The newest exchanges (at most `KEPT_EXCHANGES`) in order of arrival, and counts of all."""
 
     def __init__(self) -> None:
-        self._kept: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
+        self._kept: deque[ServedExchange] = deque(maxlen=KEPT_EXCHANGES)
         self._changed = asyncio.Event()
         self.open: int = 0
         self.finished: int = 0
@@ -52,20 +53,20 @@ class Exchanges:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __iter__(self) -> Iterator[Exchange]:
+    def __iter__(self) -> Iterator[ServedExchange]:
         return iter(tuple(self._kept))
 
-    def __getitem__(self, index: int) -> Exchange:
+    def __getitem__(self, index: int) -> ServedExchange:
         return self._kept[index]
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: ServedExchange) -> None:
         """Count `exchange` as open."""
         self._kept.append(exchange)
         self.open += 1
         self._announce()
 
-    def end(self, exchange: Exchange, ended: Ended) -> None:
-        """Write down how `exchange` ended."""
+    def end(self, exchange: ServedExchange, ended: ExchangeState) -> None:
+        """Record how `exchange` ended."""
         exchange.ended = ended
         self.open -= 1
         self.finished += ended == "finished"

@@ -1,11 +1,10 @@
-"""Faults on demand: what goes wrong between a site and its visitors, on the site's side and on the
-way.
+"""Faults on demand: failures between a site and its visitors, on the site's side and on the way.
 
-A fault is written ``NAME[:ARGUMENT][@page|@answer|@all]``. It holds for answers to messages unless
-it says otherwise. It is asked for in two ways: of a whole site (`Replica`), or by URL,
-``/~fault/FAULT/`` in front of any path. A page asked for so names itself with that prefix, and a
-message that names such a page, or is posted below the prefix, has the same fault; so it holds for
-one visitor's requests and nobody else's.
+A fault is written ``NAME[:ARGUMENT][@page|@answer|@all]``, and holds for answers to messages unless
+its kind or its target says otherwise. There are two ways to ask for one: for a whole site
+(`Replica.fault`), or by URL, ``/~fault/FAULT/`` in front of any path. A page requested so links to
+itself with that prefix, and a message that names such a page, or is posted below the prefix, has
+the same fault; so a fault in a URL holds for one visitor's requests and nobody else's.
 """
 
 from __future__ import annotations
@@ -18,46 +17,42 @@ from urllib.parse import quote, unquote, urlsplit
 from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
-from tailrace.replica import _outputs as outputs
-from tailrace.replica._sending import PLACES, Break, Forever, send
-from tailrace.replica._site import EXCHANGE, PREFIX, Reply
+from tailrace.replica import _transforms as transforms
+from tailrace.replica._response import BREAK_POSITIONS, Interruption, Repeat, SiteResponse
+from tailrace.replica._sending import send
+from tailrace.replica._site import EXCHANGE, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tailrace.replica._site import Site
+    from tailrace.replica._site import ReplicaSite
 
 Target = Literal["page", "answer", "all"]
 
 MAX_FAULTS_OF_A_URL = 16
 KEPT_URLS = 256
-"""How many URLs' faults are remembered, those that count; past that the one asked for first begins
-anew.
-"""
+"""How many URLs' faults are remembered with their counts; beyond, the oldest begins anew."""
 
 
 class Effect:
-    """What a fault does to one exchange.
+    """The effect of a fault on an exchange; one that counts exchanges is made anew for each URL."""
 
-    One that counts is made anew for each place it is asked for in.
-    """
-
-    def instead(self, request: web.Request) -> Reply | None:  # noqa: ARG002 - most let the site answer
-        """Return what is answered in the site's place, which is then not asked."""
+    def replacement(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - most let the site answer
+        """Return the response that is sent in the site's stead, or None to let the site answer."""
         return None
 
-    def change(self, site: Site, reply: Reply) -> Reply:  # noqa: ARG002 - most need no site
-        """Return what becomes of the site's reply."""
-        return reply
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - most need no site
+        """Return the response that goes out where `site` decided on `response`."""
+        return response
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One kind of fault as a table shows it; `argument` is how its argument is written, where it
-    takes one.
+    """One kind of fault: a row of `FAULTS`.
 
-    Of several faults together, those further up in `FAULTS` come first, whatever order they are
-    asked for in.
+    `argument` is how its argument is written, where it takes one; `targets` are what it can hold
+    for, the first of them unless a fault names one. Several faults take effect in the order of
+    `FAULTS`, whatever order they are asked for in.
     """
 
     name: str
@@ -69,13 +64,17 @@ class FaultKind:
 
     @property
     def text(self) -> str:
-        """How it is written."""
+        """The fault as it is written, its argument in brackets."""
         return f"{self.name}{self.argument}"
+
+    def is_possible_at(self, site: ReplicaSite) -> bool:
+        """Tell whether `site` can have this fault."""
+        return site.nonces is not None or not self.needs_nonces
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault as it was asked for, and what it holds for."""
+    """A fault as it was written, and the exchanges it holds for."""
 
     text: str
     kind: FaultKind
@@ -83,14 +82,12 @@ class Fault:
     effect: Effect
 
     def holds_for(self, target: Target) -> bool:
-        """Tell whether it holds for a page, or for an answer."""
+        """Tell whether the fault holds for `target`: a page or an answer."""
         return self.target in (target, "all")
 
 
 def parse_fault(text: str) -> Fault:
-    """Read a fault; `InvalidRequestError` names what there is where one is unknown or its argument
-    makes no sense.
-    """
+    """Read a fault; an unknown one, or a wrong argument, raises `InvalidRequestError`."""
     written, _, target = text.partition("@")
     name, colon, argument = written.partition(":")
     kind = next((kind for kind in FAULTS if kind.name == name), None)
@@ -107,13 +104,14 @@ def parse_fault(text: str) -> Fault:
     return Fault(text, kind, holds_for, kind.make(argument))
 
 
-def parse_faults(texts: Iterable[str], site: Site) -> tuple[Fault, ...]:
-    """Read faults for `site`, in the order they come in; `InvalidRequestError` also for one the
-    site cannot have.
+def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
+    """Read faults for `site` and sort them by the order of `FAULTS`.
+
+    One that `site` cannot have raises `InvalidRequestError`, as `parse_fault` does.
     """
     faults = [parse_fault(text) for text in texts]
     for fault in faults:
-        if fault.kind.needs_nonces and site.nonces is None:
+        if not fault.kind.is_possible_at(site):
             raise InvalidRequestError(
                 f"the fault {fault.kind.name} is not for {site.name}, which has no nonces"
             )
@@ -121,14 +119,14 @@ def parse_faults(texts: Iterable[str], site: Site) -> tuple[Fault, ...]:
 
 
 def fault_path(texts: Iterable[str]) -> str:
-    """Return the path that asks for faults, to stand in front of another."""
+    """Return the path prefix that asks for the faults written as `texts`."""
     return "".join(f"/{_FAULT}/{quote(text, safe=_PLAIN)}" for text in texts)
 
 
 class FaultySite:
-    """A site as it is reached: its faults, those a URL asks for, and the site behind them."""
+    """A site with its faults in front of it: those of the whole site, and those of each URL."""
 
-    def __init__(self, site: Site, faults: Iterable[str] = ()) -> None:
+    def __init__(self, site: ReplicaSite, faults: Iterable[str] = ()) -> None:
         self.site = site
         self._faults = parse_faults(faults, site)
         self._of_urls: dict[tuple[str, ...], tuple[Fault, ...]] = {}
@@ -139,47 +137,47 @@ class FaultySite:
         return tuple(fault.text for fault in self._faults)
 
     def set_faults(self, texts: Iterable[str]) -> None:
-        """Let these hold for the whole site from the next request on, and no others."""
+        """Let these faults, and no others, hold for the whole site from the next request on."""
         self._faults = parse_faults(texts, self.site)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer `request` with what is left of the site's reply; a URL that asks for no known
-        fault is a 400.
-        """
+        """Answer `request` with the site's response and its faults; a wrong fault is a 400."""
         try:
-            request, faults = await self._asked(request)
+            request, faults = await self._requested_faults(request)
         except InvalidRequestError as error:
             return web.Response(status=400, text=f"{error}\n")
         faults = _ordered((*self._faults, *faults))
         target: Target = "page" if self._is_page(request.path) else "answer"
         faults = tuple(fault for fault in faults if fault.holds_for(target))
         request[EXCHANGE].faults = tuple(fault.text for fault in faults)
-        reply = await self._replaced(request, faults) or await self.site.answer(request)
+        response = await self._replacement(request, faults) or await self.site.answer(request)
         for fault in faults:
-            reply = fault.effect.change(self.site, reply)
-        return await send(request, reply, self.site.settings.stopping)
+            response = fault.effect.transform(self.site, response)
+        return await send(request, response, self.site.settings.stopping)
 
-    async def _replaced(self, request: web.Request, faults: Iterable[Fault]) -> Reply | None:
+    async def _replacement(
+        self, request: web.Request, faults: Iterable[Fault]
+    ) -> SiteResponse | None:
         for fault in faults:
-            reply = fault.effect.instead(request)
-            if reply is not None:
+            response = fault.effect.replacement(request)
+            if response is not None:
                 await request.read()  # a connection closed over unread bytes would be reset
-                return reply
+                return response
         return None
 
-    async def _asked(self, request: web.Request) -> tuple[web.Request, tuple[Fault, ...]]:
-        """Return the request as the site sees it, and the faults that its URL or the page it names
-        asks for.
-        """
-        place = _read_path(request.rel_url.raw_path)
-        if place.prefix:
+    async def _requested_faults(
+        self, request: web.Request
+    ) -> tuple[web.Request, tuple[Fault, ...]]:
+        """Return the request as the site sees it, and the faults in its URL or in its page's."""
+        path = _parse_path(request.rel_url.raw_path)
+        if path.prefix:
             request = request.clone(
-                rel_url=request.rel_url.with_path(place.path, encoded=True, keep_query=True)
+                rel_url=request.rel_url.with_path(path.rest, encoded=True, keep_query=True)
             )
-            request[PREFIX] = place.prefix
+            request[PREFIX] = path.prefix
         else:
-            place = _read_path(_path(await self.site.page_of(request)))
-        return request, self._remembered(place.asked)
+            path = _parse_path(_path_of(await self.site.page_of(request)))
+        return request, self._remembered(path.faults)
 
     def _remembered(self, texts: tuple[str, ...]) -> tuple[Fault, ...]:
         if texts not in self._of_urls:
@@ -194,35 +192,33 @@ class FaultySite:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What a path says: the faults asked for, the path behind them, and all before that as links
-    show it.
-    """
+class _FaultPath:
+    """A path, taken apart: its faults, its prefix as links show it, and the site's own path."""
 
-    asked: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     prefix: str = ""
-    path: str = "/"
+    rest: str = "/"
 
 
-def _read_path(path: str) -> _Place:
-    asked: list[str] = []
+def _parse_path(path: str) -> _FaultPath:
+    faults: list[str] = []
     prefix = ""
     while True:
         _, first, *rest = path.split("/", 3) if path.startswith("/") else ("", "")
         if first == _FAULT and rest:
-            asked.append(unquote(rest[0]))
-            prefix += fault_path(asked[-1:])
+            faults.append(unquote(rest[0]))
+            prefix += fault_path(faults[-1:])
             path = f"/{rest[1] if len(rest) > 1 else ''}"
         elif first == _MOVED:
             prefix += f"/{_MOVED}"
             path = f"/{'/'.join(rest)}"
         else:
-            return _Place(tuple(asked), prefix, path)
-        if len(asked) > MAX_FAULTS_OF_A_URL:
+            return _FaultPath(tuple(faults), prefix, path)
+        if len(faults) > MAX_FAULTS_OF_A_URL:
             raise InvalidRequestError(f"a URL may ask for {MAX_FAULTS_OF_A_URL} faults at most")
 
 
-def _path(url: str) -> str:
+def _path_of(url: str) -> str:
     try:
         return urlsplit(url).path
     except ValueError:  # an endless bracket: no URL of ours
@@ -238,15 +234,15 @@ _MOVED = "~moved"
 _PLAIN = ":@"
 
 
-# -- what replaces a reply -------------------------------------------------------------------------
+# -- replacements ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Instead(Effect):
-    reply: Reply
+class _Replacement(Effect):
+    response: SiteResponse
 
-    def instead(self, request: web.Request) -> Reply | None:  # noqa: ARG002 - the same for all
-        return self.reply
+    def replacement(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same for all
+        return self.response
 
 
 def _challenge(argument: str) -> Effect:
@@ -257,15 +253,16 @@ def _challenge(argument: str) -> Effect:
         else _CHALLENGE_PAGE
     )
     headers = () if shown == "body" else (("cf-mitigated", "challenge"),)
-    return _Instead(Reply([body], _HTML, 403, "Forbidden", headers))
+    return _Replacement(SiteResponse([body], _HTML, 403, "Forbidden", headers))
 
 
 def _refusal(status: int, reason: str) -> Callable[[str], Effect]:
     def make(argument: str) -> Effect:
         seconds = _number(str(status), argument, 30, 1_000_000)
-        body = f"<html><head><title>{status} {reason}</title></head><body>Come back later.</body></html>\n"
-        return _Instead(
-            Reply([body.encode()], _HTML, status, reason, (("Retry-After", str(seconds)),))
+        title = f"<title>{status} {reason}</title>"
+        body = f"<html><head>{title}</head><body>Come back later.</body></html>\n"
+        return _Replacement(
+            SiteResponse([body.encode()], _HTML, status, reason, (("Retry-After", str(seconds)),))
         )
 
     return make
@@ -273,9 +270,9 @@ def _refusal(status: int, reason: str) -> Callable[[str], Effect]:
 
 @dataclass(frozen=True, slots=True)
 class _Redirect(Effect):
-    where: str
+    target: str
 
-    def instead(self, request: web.Request) -> Reply | None:
+    def replacement(self, request: web.Request) -> SiteResponse | None:
         prefix = request.get(PREFIX, "")
         if prefix.endswith(f"/{_MOVED}"):
             return None
@@ -287,8 +284,8 @@ class _Redirect(Effect):
             "host": f"http://other.invalid{path}",
             "loop": f"{request.scheme}://{host}{path}",
         }
-        headers = [("Location", targets[self.where])] if self.where in targets else []
-        return Reply([], _HTML, 302, "Found", headers)
+        headers = [("Location", targets[self.target])] if self.target in targets else []
+        return SiteResponse([], _HTML, 302, "Found", headers)
 
 
 def _redirect(argument: str) -> Effect:
@@ -302,119 +299,127 @@ def _redirect(argument: str) -> Effect:
 
 @dataclass(slots=True)
 class _ExpiredNonce(Effect):
-    """The next `pages` pages show a nonce that is too old, always the same."""
+    """Shows, on the next `pages` pages, a nonce that is too old, always the same."""
 
     pages: float
 
-    def change(self, site: Site, reply: Reply) -> Reply:
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:
         if site.nonces is None or self.pages <= 0:
-            return reply
+            return response
         self.pages -= 1
-        page = b"".join(reply.chunks).replace(
+        page = b"".join(response.chunks).replace(
             site.nonces.current().encode(), site.nonces.expired().encode()
         )
-        return replace(reply, chunks=list(outputs.blocks(page)))
+        return replace(response, chunks=list(transforms.blocks(page)))
 
 
 @dataclass(slots=True)
 class _ExpiringNonce(Effect):
-    """After each `answers` answers no nonce shown so far is good any more."""
+    """Expires, after each `answers` answers, the nonces shown so far."""
 
     answers: int
-    given: int = 0
+    sent: int = 0
 
-    def change(self, site: Site, reply: Reply) -> Reply:
-        if site.nonces is not None and reply.status == _OK:
-            self.given += 1
-            if self.given % self.answers == 0:
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:
+        if site.nonces is not None and response.status == _OK:
+            self.sent += 1
+            if self.sent % self.answers == 0:
                 site.nonces.expire()
-        return reply
+        return response
 
 
-# -- what becomes of a reply -----------------------------------------------------------------------
+# -- transforms ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Changed(Effect):
-    made: Callable[[Reply], Reply]
+class _Transform(Effect):
+    function: Callable[[SiteResponse], SiteResponse]
 
-    def change(self, site: Site, reply: Reply) -> Reply:  # noqa: ARG002 - the same at every site
-        return self.made(reply)
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - the same at every site
+        return self.function(response)
 
 
-def _preceded(debris: bytes) -> Callable[[str], Effect]:
-    return lambda _: _Changed(lambda reply: outputs.preceded(reply, debris))
+def _prepend(debris: bytes) -> Callable[[str], Effect]:
+    return lambda _: _Transform(lambda response: transforms.prepend(response, debris))
 
 
 def _split(argument: str) -> Effect:
     size = _number("split", argument, 1, 2**20)
-    return _Changed(lambda reply: outputs.split(reply, size))
+    return _Transform(lambda response: transforms.rechunk(response, size))
 
 
 def _coded(coding: str) -> Callable[[str], Effect]:
-    return lambda _: _Changed(lambda reply: replace(reply, coding=coding))
+    return lambda _: _Transform(lambda response: replace(response, coding=coding))
 
 
 def _content_type(argument: str) -> Effect:
-    said = argument or "text/html"
-    if not said.isascii() or not said.isprintable():
+    type_ = argument or "text/html"
+    if not type_.isascii() or not type_.isprintable():
         raise InvalidRequestError("the fault content-type takes visible ASCII characters")
-    return _Changed(lambda reply: replace(reply, content_type=None if said == "none" else said))
+    return _Transform(
+        lambda response: replace(response, content_type=None if type_ == "none" else type_)
+    )
 
 
 def _bomb(argument: str) -> Effect:
     mebibytes = _number("bomb", argument, 64, 4096)
-    return _Changed(
-        lambda reply: replace(
-            reply, chunks=[*_begun(reply), b"data: ", *[_MEBIBYTE] * mebibytes], coding="gzip"
+    return _Transform(
+        lambda response: replace(
+            response,
+            chunks=[*_first_half(response), b"data: ", *[_MEBIBYTE] * mebibytes],
+            coding="gzip",
         )
     )
 
 
 def _endless_comments(argument: str) -> Effect:
     gap = _number("endless-comments", argument, 50, 3_600_000) / 1000
-    return _endless(b"", Forever(b": still here\n\n", gap))
+    return _endless(b"", Repeat(b": still here\n\n", gap))
 
 
-def _endless(begins: bytes, forever: Forever) -> Effect:
-    return _Changed(
-        lambda reply: replace(
-            reply, chunks=[*_begun(reply), *filter(None, [begins])], forever=forever, ends="cleanly"
+def _endless(start: bytes, forever: Repeat) -> Effect:
+    return _Transform(
+        lambda response: replace(
+            response,
+            chunks=[*_first_half(response), *filter(None, [start])],
+            repeat=forever,
+            ending="complete",
         )
     )
 
 
-def _begun(reply: Reply) -> list[bytes]:
-    return list(reply.chunks[: len(reply.chunks) // 2])
+def _first_half(response: SiteResponse) -> list[bytes]:
+    return list(response.chunks[: len(response.chunks) // 2])
 
 
 def _http_1_0(_argument: str) -> Effect:
-    return _Changed(lambda reply: replace(reply, http_1_0=True))
+    return _Transform(lambda response: replace(response, http_1_0=True))
 
 
 def _broken(how: Literal["cut", "reset", "stall"]) -> Callable[[str], Effect]:
     def make(argument: str) -> Effect:
-        place = _place(how, argument)
-        return _Changed(lambda reply: replace(reply, breaks=Break(how, place)))
+        interruption = Interruption(how, _break_position(how, argument))
+        return _Transform(lambda response: replace(response, interruption=interruption))
 
     return make
 
 
-def _place(name: str, argument: str) -> str | int:
+def _break_position(name: str, argument: str) -> str | int:
     if argument[:1].isdigit():
         return _number(name, argument, 0, 2**31, least=0)
-    if argument and argument not in PLACES:
+    if argument and argument not in BREAK_POSITIONS:
+        known = ", ".join(BREAK_POSITIONS)
         raise InvalidRequestError(
-            f"the fault {name} takes {', '.join(PLACES)} or a number of bytes, not {argument!r}"
+            f"the fault {name} takes {known} or a number of bytes, not {argument!r}"
         )
     return argument or "line"
 
 
 def _one_of(name: str, argument: str, default: str, known: Iterable[str]) -> str:
-    given = argument or default
-    if given not in known:
+    choice = argument or default
+    if choice not in known:
         raise InvalidRequestError(f"the fault {name} takes {', '.join(known)}, not {argument!r}")
-    return given
+    return choice
 
 
 def _number(name: str, argument: str, default: int, most: int, *, least: int = 1) -> int:
@@ -438,7 +443,7 @@ _CHALLENGE_PAGE = (
     b'<form id="challenge-form" action="/?__cf_chl_f_tk=replica" method="POST"></form>'
     b"<noscript>This page wants JavaScript and cookies.</noscript></body></html>"
 )
-_PLACES = "[:PLACE]"
+_POSITION = "[:POSITION]"
 
 FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
@@ -476,13 +481,16 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "redirect",
         "[:WHERE]",
-        "302 to another path (path), the www. twin (www), https, another host (host), itself (loop), or nowhere",
+        "302 to another path (path), the www. twin (www), https, another host (host), itself "
+        "(loop), or nowhere",
         _redirect,
     ),
-    FaultKind("crlf", "", "lines end with CRLF", lambda _: _Changed(outputs.with_crlf)),
-    FaultKind("notices", "", "PHP notices, as HTML, before the reply", _preceded(outputs.NOTICES)),
-    FaultKind("blank", "", "blank lines before the reply", _preceded(outputs.BLANK_LINES)),
-    FaultKind("bom", "", "a byte order mark before the reply", _preceded(outputs.BOM)),
+    FaultKind("crlf", "", "lines end with CRLF", lambda _: _Transform(transforms.with_crlf)),
+    FaultKind(
+        "notices", "", "PHP notices, as HTML, before the reply", _prepend(transforms.NOTICES)
+    ),
+    FaultKind("blank", "", "blank lines before the reply", _prepend(transforms.BLANK_LINES)),
+    FaultKind("bom", "", "a byte order mark before the reply", _prepend(transforms.BOM)),
     FaultKind(
         "content-type",
         "[:TYPE]",
@@ -493,13 +501,13 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "endless-line",
         "",
-        "in the middle of the reply a line begins that never ends",
-        lambda _: _endless(b"data: ", Forever(b"x" * 2**16)),
+        "in the middle of the response a line begins that never ends",
+        lambda _: _endless(b"data: ", Repeat(b"x" * 2**16)),
     ),
     FaultKind(
         "endless-comments",
         "[:MILLISECONDS]",
-        "from the middle of the reply on comments, one each 50 ms or as said",
+        "from the middle of the response on comments, one each 50 ms or as said",
         _endless_comments,
     ),
     FaultKind(
@@ -510,20 +518,20 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "bomb",
         "[:MIB]",
-        "from the middle of the reply on one line of 64 MiB, or as said, gzipped to a thousandth",
+        "from the middle of the response on one line of 64 MiB, or as said, gzipped to a 1000th",
         _bomb,
     ),
-    FaultKind("http-1.0", "", "HTTP/1.0: the reply ends with its connection", _http_1_0),
+    FaultKind("http-1.0", "", "HTTP/1.0: the response ends with its connection", _http_1_0),
     FaultKind(
         "cut",
-        _PLACES,
-        "the connection is closed in mid-reply, in a line or as said",
+        _POSITION,
+        "the connection is closed in mid-response, in a line or as said",
         _broken("cut"),
     ),
-    FaultKind("reset", _PLACES, "likewise, with a reset (RST)", _broken("reset")),
+    FaultKind("reset", _POSITION, "likewise, with a reset (RST)", _broken("reset")),
     FaultKind(
         "stall",
-        _PLACES,
+        _POSITION,
         "likewise, but the connection stays and nothing more comes",
         _broken("stall"),
     ),

@@ -1,25 +1,50 @@
-"""The page at `INDEX_PATH` of every site: the sites, what they show, and how they can be made to
-fail.
-"""
+"""The sites as tables show them: as records, and as the page at `INDEX_PATH` of every site."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tailrace.replica._sending import PLACES
+from tailrace.replica._response import BREAK_POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tailrace.replica._faults import FaultKind
-    from tailrace.replica._server import SiteInfo
+    from tailrace.replica._site import Marker
 
 INDEX_PATH = "/~replica"
 
 
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """One page of a site: its short name, its full URL, and what it is there to show."""
+
+    name: str
+    url: str
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """One site: its name, its origin, the software it runs, and what it is there to show.
+
+    `software` is ``wordpress``, ``geminiprochat``, ``chatgpt-demo`` or ``openai``. `markers` are
+    the words that make the site misbehave, `faults` those that hold for all of it at the moment.
+    """
+
+    name: str
+    url: str
+    software: str
+    shows: str
+    pages: tuple[PageInfo, ...]
+    markers: tuple[Marker[Any], ...]
+    faults: tuple[str, ...] = ()
+
+
 def index_page(sites: Iterable[SiteInfo], faults: Iterable[FaultKind]) -> str:
-    """Return the page, as HTML."""
+    """Return the page that lists `sites` and `faults`, as HTML."""
     return "".join((_HEAD, *map(_site, sites), _faults(faults), "</body>\n</html>\n"))
 
 
@@ -33,22 +58,21 @@ def _site(site: SiteInfo) -> str:
         if site.faults
         else ""
     )
-    title = f"<h2>{escape(site.name)} {_link(site.url)}</h2>\n<p>{escape(site.shows)}</p>\n"
-    return f"{title}{in_force}{pages}{markers}"
+    title = f"<h2>{escape(site.name)} {_link(site.url)}</h2>\n"
+    about = f"<p>{escape(site.shows)} (software: {escape(site.software)})</p>\n"
+    return f"{title}{about}{in_force}{pages}{markers}"
 
 
 def _faults(faults: Iterable[FaultKind]) -> str:
     rows = ((_code(f"{kind.text} @{' @'.join(kind.targets)}"), kind.shows) for kind in faults)
-    rows_of_places = [
-        *PLACES.items(),
-        ("N", "after N bytes of the body, counted before compression"),
-    ]
-    places = ((_code(place), where) for place, where in rows_of_places)
-    return f"<h2>Faults</h2>\n{_ABOUT_FAULTS}{_table(rows, 'fault')}{_table(places, 'place of a break')}"
+    counted = ("N", "after N bytes of the body, counted before compression")
+    positions = ((_code(name), shows) for name, shows in (*BREAK_POSITIONS.items(), counted))
+    tables = f"{_table(rows, 'fault')}{_table(positions, 'position of a break')}"
+    return f"<h2>Faults</h2>\n{_ABOUT_FAULTS}{tables}"
 
 
 def _table(rows: Iterable[tuple[str, str]], title: str) -> str:
-    lines = "".join(f"<tr><td>{what}</td><td>{escape(shows)}</td></tr>\n" for what, shows in rows)
+    lines = "".join(f"<tr><td>{name}</td><td>{escape(shows)}</td></tr>\n" for name, shows in rows)
     return f"<table>\n<tr><th>{escape(title)}</th><th>what it shows</th></tr>\n{lines}</table>\n"
 
 
@@ -65,13 +89,18 @@ _HEAD = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>Tailrace replica</title>
-<style>body { font-family: sans-serif; margin: 2em; } td, th { text-align: left; padding-right: 2em; }</style>
+<style>
+body { font-family: sans-serif; margin: 2em; }
+td, th { text-align: left; padding-right: 2em; }
+</style>
 </head>
 <body>
 <h1>Tailrace replica</h1>
 """
 
-_ABOUT_FAULTS = """<p>Put <code>/~fault/NAME[:ARGUMENT][@page|@answer|@all]</code> in front of the path of any page,
-several times for several faults: <code>/~fault/gzip/~fault/cut:character/chat-stream/</code>. The page, and the
-messages sent from it, then have it. Without <code>@</code> it holds for what stands first in the table.</p>
+_ABOUT_FAULTS = """<p>Put
+<code>/~fault/NAME[:ARGUMENT][@page|@answer|@all]</code> in front of the path of any page,
+several times for several faults:
+<code>/~fault/gzip/~fault/cut:character/chat-stream/</code>. The page, and the messages sent from
+it, then have it. Without <code>@</code> a fault holds for what stands first in the table.</p>
 """

@@ -1,6 +1,4 @@
-"""A recording, answered on loopback: every reply with the reads it came in, at its own pace, and
-with its own end.
-"""
+"""A recording, answered on loopback: each response in its recorded reads, at their pace."""
 
 from __future__ import annotations
 
@@ -32,13 +30,14 @@ _NOT_SENT = frozenset(
 
 
 class Replay:
-    """The exchanges of `recording` on `host` and `port` (0: a free one).
+    """Serves the exchanges of `recording` on `host` and `port` (0: a free one).
 
     A request is answered by method and path: the first time with the first such exchange, then with
-    the next, and after the last with the first again. What was sent is not looked at. Each read
-    leaves in a write of its own, after the recorded wait times `pace`: 1 is as it was, 0 at once. A
-    reply that broke off breaks off; one that the client left stays open until the client leaves;
-    where no reply came, none does. A port that is taken raises `OSError`.
+    the next, and after the last with the first again; its body and headers do not count. Each read
+    leaves in a write of its own, after the recorded wait times `pace`: 1 is as recorded, 0 at once.
+    A response that broke off breaks off; one that the client left stays open until the client
+    leaves; where no response came, none does. A port that is taken raises `OSError`; a recording
+    without exchanges, or a wrong argument, raises `InvalidRequestError`.
     """
 
     def __init__(
@@ -56,12 +55,12 @@ class Replay:
         self._host = host
         self._port = port
         self._pace = pace
-        self._asked: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._served: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._exchanges: defaultdict[tuple[str, str], list[RecordedExchange]] = defaultdict(list)
         for each in recording.exchanges:
             for path in {
-                _path(each.request.url),
-                _path(each.head.url if each.head else each.request.url),
+                _path_of(each.request.url),
+                _path_of(each.head.url if each.head else each.request.url),
             }:
                 self._exchanges[each.request.method, path].append(each)
         self._origin = ""
@@ -70,24 +69,24 @@ class Replay:
 
     @property
     def origin(self) -> str:
-        """Where it listens: scheme, host and port."""
+        """The origin it listens on: scheme, host and port."""
         if not self._origin:
             raise InvalidRequestError("the replay is not running: enter it with `async with` first")
         return self._origin
 
     @property
     def url(self) -> str:
-        """What to give a provider as ``url=``."""
+        """The recorded page's URL on this server, to give a provider as ``url=``."""
         return self.origin + self._recording.path
 
     @property
     def provider(self) -> str | None:
-        """The provider that was recorded, by name."""
+        """The name of the provider that was recorded."""
         return self._recording.provider
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """What can be asked for, as method and path."""
+        """The requests that have an answer, each as method and path."""
         return tuple(f"{method} {path}" for method, path in self._exchanges)
 
     async def __aenter__(self) -> Self:
@@ -124,8 +123,8 @@ class Replay:
                 status=404, text=f"This recording answers {', '.join(self.paths)}.\n"
             )
         exchanges = self._exchanges[key]
-        exchange = exchanges[self._asked[key] % len(exchanges)]
-        self._asked[key] += 1
+        exchange = exchanges[self._served[key] % len(exchanges)]
+        self._served[key] += 1
         await request.read()
         if exchange.head is None:
             return await self._fail(request, exchange)
@@ -138,32 +137,33 @@ class Replay:
         response = web.StreamResponse(status=head.status, reason=head.reason)
         response.headers.extend(_sent_headers(head))
         await response.prepare(request)
-        before = head.at
-        for at, data in self._reads(exchange, head):
-            await self._wait(at - before)
+        last = head.at
+        for time, data in self._reads(exchange, head):
+            await self._wait(time - last)
             await response.write(data)
-            before = at
+            last = time
         if exchange.end.how == "left":
             await self._hold(request)
-        await self._wait(exchange.end.at - before)
+        await self._wait(exchange.end.at - last)
         if exchange.end.how == "broken":
             await self._cut(request)
         await response.write_eof()
         return response
 
     def _reads(self, exchange: RecordedExchange, head: RecordedHead) -> list[tuple[float, bytes]]:
-        """The reads; a page's own origin becomes this one, or it would send its visitors to the
-        recorded site.
+        """Return the reads, with this origin in a page where the recorded one was.
+
+        Otherwise the page would send its visitors to the recorded site.
         """
         reads = [read.data for read in exchange.reads]
         kind = next((value for name, value in head.headers if name.lower() == "content-type"), "")
         if "html" in kind.lower():
             parts = urlsplit(head.url)
-            reads = _moved(reads, f"{parts.scheme}://{parts.netloc}", self.origin)
+            reads = _replace_origin(reads, f"{parts.scheme}://{parts.netloc}", self.origin)
         return [(read.at, data) for read, data in zip(exchange.reads, reads, strict=True)]
 
     async def _fail(self, request: web.Request, exchange: RecordedExchange) -> web.StreamResponse:
-        """Come as near to a request without a reply as a server that was reached can."""
+        """Fail as the recorded request did, as far as a server that was reached can."""
         end = exchange.end
         if end.error == "ChallengeError":
             return web.Response(status=end.status or 403, headers={"cf-mitigated": "challenge"})
@@ -194,11 +194,10 @@ class Replay:
 _MAX_REQUEST_BYTES = 8 * 2**20
 
 
-def _moved(reads: list[bytes], old: str, new: str) -> list[bytes]:
-    """Replace one origin by another, as it stands and as JSON escapes it; boundaries stay where
-    they were.
+def _replace_origin(reads: list[bytes], old: str, new: str) -> list[bytes]:
+    """Replace the origin `old` by `new`, also as JSON escapes it, and keep the reads' boundaries.
 
-    One that lies within an origin moves to that origin's end.
+    A boundary within an origin moves to that origin's end.
     """
     spellings = {
         each.encode(): into.encode() for each, into in ((old, new), (_escaped(old), _escaped(new)))
@@ -220,7 +219,7 @@ def _escaped(origin: str) -> str:
     return origin.replace("/", "\\/")
 
 
-def _path(url: str) -> str:
+def _path_of(url: str) -> str:
     return urlsplit(url).path or "/"
 
 

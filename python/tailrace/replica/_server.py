@@ -1,91 +1,53 @@
-"""The replica's life: one port a site, opened together, closed together and within a bounded time."""
+"""The replica: one port a site, all opened together, and closed together within a bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
 from tailrace.replica._answers import Answers, builtin_answer
-from tailrace.replica._exchanges import Exchange, Exchanges
+from tailrace.replica._exchanges import ExchangeLog, ServedExchange
 from tailrace.replica._faults import FAULTS, FaultySite, fault_path, parse_fault, parse_faults
-from tailrace.replica._index import INDEX_PATH, index_page
+from tailrace.replica._index import INDEX_PATH, PageInfo, SiteInfo, index_page
+from tailrace.replica._nonces import WORDPRESS_LIFETIME
 from tailrace.replica._sending import hide_framework
-from tailrace.replica._site import EXCHANGE, Marker, Settings, Site
-from tailrace.replica._sites.openai import OpenAISite
-from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
-from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
-from tailrace.replica._sites.wordpress.ai_power import AIPowerSite
-from tailrace.replica._sites.wordpress.ai_power_old import (
-    AIPower1879Site,
-    AIPower1890Site,
-    AIPower1895Site,
-)
-from tailrace.replica._sites.wordpress.aipkit import AIPKit240Site, AIPKitSite
-from tailrace.replica._sites.wordpress.nonces import WORDPRESS_LIFETIME
+from tailrace.replica._site import EXCHANGE, ReplicaSite, SiteSettings
+from tailrace.replica._sites import SITES
 from tailrace.replica._upstream import UpstreamAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
     from types import TracebackType
 
     from aiohttp.typedefs import Middleware
 
-SITES: tuple[type[Site], ...] = (
-    AIPowerSite,
-    GeminiProChatSite,
-    AIPKitSite,
-    AIPKit240Site,
-    AIPower1879Site,
-    AIPower1890Site,
-    AIPower1895Site,
-    ChatgptDemoSite,
-    OpenAISite,
-)
 MAX_REQUEST_BYTES = 8 * 2**20
 
 _HIGHEST_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class PageInfo:
-    """One page as a table shows it."""
-
-    name: str
-    url: str
-    shows: str
-
-
-@dataclass(frozen=True, slots=True)
-class SiteInfo:
-    """One site as a table shows it; `markers` are the words that make it misbehave, `faults` those
-    it has just now.
-    """
-
-    name: str
-    url: str
-    shows: str
-    pages: tuple[PageInfo, ...]
-    markers: tuple[Marker[Any], ...]
-    faults: tuple[str, ...] = ()
-
-
 class Replica:
-    """All sites of `SITES` on `host`, each on a port of its own, at the root of its origin.
+    """Serves every site on `host`, each on a port of its own, at the root of its origin.
 
     `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two
-    chunks of an answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are the
-    signed apps'; `api_key` is what the OpenAI-compatible site wants. `answers` are the built-in
-    text unless given, or those of the OpenAI-compatible server `upstream` (its base URL), asked
-    with `upstream_key` for `upstream_model`, else for the first it lists. `faults` hold for every
-    site that can have them, as `fault` sets them for one (`tailrace.replica._faults`). Leaving the
-    context breaks exchanges that are still open after `shutdown_timeout` seconds. A port that is
-    taken raises the system's `OSError`, and nothing stays open.
+    chunks of an answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are
+    those of the signed apps; `api_key` is the key that the OpenAI-compatible site wants.
+
+    `answers` is the model: the built-in text if left out, or the OpenAI-compatible server whose
+    base URL is `upstream`, asked with `upstream_key` for `upstream_model` (None: the first that
+    the server lists).
+
+    `faults` hold for every site that can have them, written as `FAULTS` lists them; `fault` sets
+    those of one site.
+
+    Leaving the context breaks off exchanges that are still open after `shutdown_timeout` seconds.
+    A port that is taken raises the system's `OSError`, and nothing stays open; wrong arguments
+    raise `InvalidRequestError`.
     """
 
     def __init__(
@@ -116,7 +78,7 @@ class Replica:
             raise InvalidRequestError(
                 "answers come from `answers` or from `upstream`, not from both"
             )
-        self.exchanges: Exchanges = Exchanges()
+        self.exchanges: ExchangeLog = ExchangeLog()
         self._upstream = (
             None
             if upstream is None
@@ -126,7 +88,7 @@ class Replica:
         self._port = port
         self._shutdown_timeout = shutdown_timeout
         self._stopping = asyncio.Event()
-        settings = Settings(
+        settings = SiteSettings(
             answers=self._upstream or answers or builtin_answer,
             pace=pace,
             clock=clock,
@@ -136,14 +98,11 @@ class Replica:
             api_key=api_key,
             stopping=self._stopping,
         )
-        wanted = [(text, parse_fault(text).kind.needs_nonces) for text in faults]
-        sites = (site(settings) for site in SITES)
-        self._sites: Mapping[str, FaultySite] = {
-            site.name: FaultySite(
-                site, (text for text, nonces in wanted if site.nonces is not None or not nonces)
-            )
-            for site in sites
-        }
+        parsed = [parse_fault(text) for text in faults]
+        self._sites: dict[str, FaultySite] = {}
+        for site in (make(settings) for make in SITES):
+            possible = (fault.text for fault in parsed if fault.kind.is_possible_at(site))
+            self._sites[site.name] = FaultySite(site, possible)
         self._urls: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
@@ -170,7 +129,7 @@ class Replica:
 
     @property
     def sites(self) -> tuple[SiteInfo, ...]:
-        """The sites, where they are and what they have to show."""
+        """The sites: where each is, the software it runs, its pages, markers and faults."""
         return tuple(self._info(site) for site in self._sites.values())
 
     def url(self, site: str) -> str:
@@ -183,8 +142,9 @@ class Replica:
         return self._urls[site]
 
     def page(self, site: str, page: str, *faults: str) -> str:
-        """Return the full URL of one page of `site`, by its short name, with `faults` asked for by
-        URL.
+        """Return the full URL of one page of `site`.
+
+        `page` is its short name; `faults` hold for the visitors of the URL alone.
         """
         pages = {each.name: each.path for each in self._site(site).site.pages}
         if page not in pages:
@@ -193,8 +153,9 @@ class Replica:
         return self.url(site) + fault_path(faults) + pages[page]
 
     def fault(self, site: str, *faults: str) -> None:
-        """Let `faults` hold for all of `site` from its next request on, and no others; none heals
-        it.
+        """Let `faults`, and no others, hold for all of `site` from its next request on.
+
+        Without `faults` the site works again.
         """
         self._site(site).set_faults(faults)
 
@@ -212,7 +173,15 @@ class Replica:
     def _info(self, faulty: FaultySite) -> SiteInfo:
         site, url = faulty.site, self.url(faulty.site.name)
         pages = tuple(PageInfo(page.name, url + page.path, page.shows) for page in site.pages)
-        return SiteInfo(site.name, url, site.shows, pages, site.markers, faulty.faults)
+        return SiteInfo(
+            name=site.name,
+            url=url,
+            software=site.software,
+            shows=site.shows,
+            pages=pages,
+            markers=site.markers,
+            faults=faulty.faults,
+        )
 
     async def _index(self, _request: web.Request) -> web.Response:
         return web.Response(text=index_page(self.sites, FAULTS), content_type="text/html")
@@ -235,13 +204,15 @@ class Replica:
         await web.TCPSite(runner, self._host, port).start()
         return _url(runner.addresses[0])
 
-    def _recorder(self, site: Site) -> Middleware:
+    def _recorder(self, site: ReplicaSite) -> Middleware:
         @web.middleware
         async def record(
             request: web.Request,
             handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
         ) -> web.StreamResponse:
-            exchange = Exchange(site.name, request.method, request.path_qs, request.headers.copy())
+            exchange = ServedExchange(
+                site.name, request.method, request.path_qs, request.headers.copy()
+            )
             request[EXCHANGE] = exchange
             self.exchanges.begin(exchange)
             try:
@@ -250,8 +221,7 @@ class Replica:
                 self.exchanges.end(exchange, "aborted")
                 raise
             except ConnectionError:
-                # The client left between two writes. aiohttp would log that as a failure of ours;
-                # it is the same end.
+                # The client left between two writes, which aiohttp would log as a failure of ours.
                 self.exchanges.end(exchange, "aborted")
                 raise asyncio.CancelledError from None
             except web.HTTPException as refusal:

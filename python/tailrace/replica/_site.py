@@ -1,41 +1,37 @@
-"""What every site of the replica is: pages, markers, and the replies it decides on.
+"""The base of every site of the replica: its pages, its markers, and the responses it decides on.
 
-How they are sent is `sending`'s; what goes wrong on the way is `faults`'. This module knows no
-dialect.
+No software, no framing and no fault is known here.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
-from tailrace.replica._answers import Question, Turn
-from tailrace.replica._exchanges import Exchange
+from tailrace.replica._answers import HistoryTurn, Question
+from tailrace.replica._exchanges import ServedExchange
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Sequence
 
     from tailrace.replica._answers import Answers
-    from tailrace.replica._sending import Break, Forever
-    from tailrace.replica._sites.wordpress.nonces import Nonces
+    from tailrace.replica._nonces import Nonces
+    from tailrace.replica._response import SiteResponse
 
-EXCHANGE = web.RequestKey("exchange", Exchange)
+EXCHANGE = web.RequestKey("exchange", ServedExchange)
 PREFIX = web.RequestKey("prefix", str)
-"""What stood before the path that a site sees; it belongs before the paths of the links the site
-shows.
-"""
+"""The part of a request's path that faults took off; the links a site shows begin with it again."""
 
-Play = TypeVar("Play")
-Ending = Literal["cleanly", "never", "silently"]
+Behavior = TypeVar("Behavior")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SitePage:
     """A page of a site: its short name, its path, and what it is there to show."""
 
     name: str
@@ -44,14 +40,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Marker(Generic[Play]):
-    """A word that, written as ``[[name]]`` in a message, makes a site do what `shows` says; `play`
-    is the site's.
+class Marker(Generic[Behavior]):
+    """A word that, written as ``[[name]]`` in a message, makes a site do what `shows` says.
+
+    `behavior` is the site's own value for that.
     """
 
     name: str
     shows: str
-    play: Play = field(repr=False)
+    behavior: Behavior = field(repr=False)
 
     @property
     def text(self) -> str:
@@ -59,40 +56,26 @@ class Marker(Generic[Play]):
         return f"[[{self.name}]]"
 
 
-def find_marker(markers: Iterable[Marker[Play]], message: str) -> Marker[Play] | None:
-    """Return the first of `markers` whose word is in `message`."""
-    return next((marker for marker in markers if marker.text in message), None)
+def find_behavior(
+    markers: Iterable[Marker[Behavior]], message: str, exchange: ServedExchange
+) -> Behavior | None:
+    """Return the behavior of the first of `markers` whose word is in `message`.
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply as it goes out: one HTTP chunk for each of `chunks`, `pace` seconds between them.
-
-    `ends`: ``cleanly``; ``never`` (after the chunks nothing more comes and the connection stays);
-    ``silently`` (not even a status line comes). `content_type` None: the reply has no Content-Type.
-    `coding`: the Content-Encoding, for clients that accept it. `forever` comes after the chunks,
-    `breaks` says where all of it ends too early, and with `http_1_0` it has neither length nor
-    chunks.
+    `exchange` records the marker.
     """
-
-    chunks: Sequence[bytes]
-    content_type: str | None
-    status: int = 200
-    reason: str | None = None
-    headers: Sequence[tuple[str, str]] = ()
-    pace: float = 0.0
-    ends: Ending = "cleanly"
-    coding: str = ""
-    forever: Forever | None = None
-    breaks: Break | None = None
-    http_1_0: bool = False
+    for marker in markers:
+        if marker.text in message:
+            exchange.markers += (marker.name,)
+            return marker.behavior
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the sites of one replica share.
+class SiteSettings:
+    """Settings that the sites of one replica share.
 
-    Times are in seconds; `stopping` is set when the replica shuts down.
+    `pace` and `nonce_lifetime` are in seconds, as is what `clock` returns; `stopping` is set when
+    the replica shuts down. `Replica` documents each.
     """
 
     answers: Answers
@@ -105,23 +88,24 @@ class Settings:
     stopping: asyncio.Event
 
 
-class Site(ABC):
-    """One site: what it shows and how it answers."""
+class ReplicaSite(ABC):
+    """One site: a name, the software it runs, its pages, and its response to each request."""
 
     name: ClassVar[str]
+    software: ClassVar[str]
     shows: ClassVar[str]
-    pages: ClassVar[tuple[Page, ...]]
+    pages: ClassVar[tuple[SitePage, ...]]
     markers: ClassVar[tuple[Marker[Any], ...]]
 
     nonces: Nonces | None = None
-    """What a page must show for a message to be taken, where the site wants it."""
+    """The nonces its pages show, where the software wants one with each message."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SiteSettings) -> None:
         self.settings = settings
 
     @abstractmethod
-    async def answer(self, request: web.Request) -> Reply:
-        """Return the reply to `request`, whatever its path."""
+    async def answer(self, request: web.Request) -> SiteResponse:
+        """Return the response to `request`, whatever its path."""
 
     def expire_nonces(self) -> None:
         """Refuse the nonces of pages served so far."""
@@ -129,14 +113,12 @@ class Site(ABC):
             raise InvalidRequestError(f"{self.name} has no nonces")
         self.nonces.expire()
 
-    async def page_of(self, request: web.Request) -> str:  # noqa: ARG002 - of a site whose requests say nothing
-        """Return the URL of the page that `request` says it was made on, or nothing."""
+    async def page_of(self, request: web.Request) -> str:  # noqa: ARG002 - most software does not say
+        """Return the URL of the page that `request` names as its own, or an empty string."""
         return ""
 
-    async def ask(self, message: str, history: Sequence[Turn]) -> str:
-        """Return what the model answers, with each lone surrogate replaced, as a site's encoder
-        does.
-        """
+    async def ask_model(self, message: str, history: Sequence[HistoryTurn]) -> str:
+        """Return the model's answer, each lone surrogate in it replaced, as an encoder does."""
         answer = await self.settings.answers(Question(self.name, message, tuple(history)))
         return well_formed(answer)
 

@@ -1,6 +1,6 @@
-"""Real answers for the replica: an OpenAI-compatible server, asked without streaming.
+"""Answers for the replica from a real model: an OpenAI-compatible server, asked without streaming.
 
-The replica frames what comes back itself, so that nothing it is there to test has a part in it.
+The replica frames the answers itself, so that nothing it is there to test has a part in them.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
     from tailrace.replica._answers import Question
 
-MAX_REPLY_BYTES = 8 * 2**20
+MAX_RESPONSE_BYTES = 8 * 2**20
 CONNECT_SECONDS = 30.0
 TOTAL_SECONDS = 600.0
 
 
 class UpstreamAnswers:
-    """Asks the server at `url`, its base URL (``http://localhost:8000/v1``), within ``async with``.
+    """Asks the server at the base URL `url` (``http://localhost:8000/v1``), within ``async with``.
 
-    `key` is sent as a bearer token. `model` None: the first that the server lists. What goes wrong
-    is an `AnswerError`; a reply of more than `MAX_REPLY_BYTES` is one too.
+    `key` is sent as a bearer token. `model` None: the first that the server lists. Failures,
+    among them a response of more than `MAX_RESPONSE_BYTES`, raise `AnswerError`.
     """
 
     def __init__(self, url: str, *, key: str | None = None, model: str | None = None) -> None:
         self._url = _base_url(url)
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._model = model
-        self._looking = asyncio.Lock()
+        self._model_lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,16 +62,16 @@ class UpstreamAnswers:
         messages = [{"role": turn.role, "content": turn.text} for turn in question.history]
         messages.append({"role": "user", "content": question.message})
         body = await self._exchange(
-            "POST", "/chat/completions", {"model": await self._name(), "messages": messages}
+            "POST", "/chat/completions", {"model": await self._model_name(), "messages": messages}
         )
         match body:
             case {"choices": [{"message": {"content": str(text)}}, *_]}:
                 return text
             case _:
-                raise AnswerError(HTTPStatus.BAD_GATEWAY, "The upstream's reply holds no text.")
+                raise AnswerError(HTTPStatus.BAD_GATEWAY, "The upstream's response holds no text.")
 
-    async def _name(self) -> str:
-        async with self._looking:
+    async def _model_name(self) -> str:
+        async with self._model_lock:
             if self._model is None:
                 self._model = _first_model(await self._exchange("GET", "/models"))
             return self._model
@@ -83,9 +83,9 @@ class UpstreamAnswers:
             # A redirect is not followed: the key is for this server.
             async with self._session.request(
                 method, self._url + path, json=body, allow_redirects=False
-            ) as reply:
-                data = await _read(reply)
-                status = reply.status
+            ) as response:
+                data = await _read(response)
+                status = response.status
         except TimeoutError:
             raise AnswerError(
                 HTTPStatus.GATEWAY_TIMEOUT, "The upstream did not answer in time."
@@ -94,7 +94,7 @@ class UpstreamAnswers:
             raise AnswerError(
                 HTTPStatus.BAD_GATEWAY, f"The upstream failed: {type(error).__name__}."
             ) from None
-        return _checked(status, data)
+        return _parse_body(status, data)
 
 
 def _base_url(url: str) -> str:
@@ -110,25 +110,27 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-async def _read(reply: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     data = bytearray()
-    async for block in reply.content.iter_any():
+    async for block in response.content.iter_any():
         data += block
-        if len(data) > MAX_REPLY_BYTES:
+        if len(data) > MAX_RESPONSE_BYTES:
             raise AnswerError(
                 HTTPStatus.BAD_GATEWAY,
-                f"The upstream's reply is larger than {MAX_REPLY_BYTES} bytes.",
+                f"The upstream's response is larger than {MAX_RESPONSE_BYTES} bytes.",
             )
     return bytes(data)
 
 
-def _checked(status: int, data: bytes) -> object:
+def _parse_body(status: int, data: bytes) -> object:
     try:
         body: object = json.loads(data)
     except (ValueError, RecursionError):
         body = None
     if status >= HTTPStatus.BAD_REQUEST:
-        raise AnswerError(status, _message(body) or f"The upstream answered with status {status}.")
+        raise AnswerError(
+            status, _error_message(body) or f"The upstream answered with status {status}."
+        )
     if status != HTTPStatus.OK or body is None:
         raise AnswerError(
             HTTPStatus.BAD_GATEWAY, f"The upstream answered with status {status} and no JSON."
@@ -136,7 +138,7 @@ def _checked(status: int, data: bytes) -> object:
     return body
 
 
-def _message(body: Any) -> str:
+def _error_message(body: Any) -> str:
     match body:
         case {"error": {"message": str(message)}} | {"error": str(message)}:
             return message

@@ -35,7 +35,7 @@ from tailrace.sites._registry import ProfiledSite
 from tailrace.sites._registry import site as site_named
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
-from tailrace.transport._observed import WatchedTransport
+from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class _Examination:
         self._seconds: float = options["timeout"]
         self._connections = make_transport(provider.transport_kind)
         stack.push_async_callback(self._connections.aclose)
-        self._watched = WatchedTransport(self._connections, clock)
+        self._watched = ObservedTransport(self._connections, clock)
         self._writer: asyncio.StreamWriter | None = None
         self._look: Look | None = None
         self._challenge: ChallengeError | None = None

@@ -1,7 +1,6 @@
-"""The only HTTP clients: sessions over aiohttp, and over curl_cffi behind the extra
-``impersonate``.
+"""The only HTTP clients: over aiohttp, and over curl_cffi behind the extra ``impersonate``.
 
-Importing this package imports neither; a transport's library is imported when the transport is
+Importing this package imports neither library; a transport's own is imported when the transport is
 first named.
 """
 
@@ -54,7 +53,10 @@ _KINDS = {"aiohttp": "AiohttpTransport", "impersonate": "ImpersonateTransport"}
 
 
 def make_transport(kind: TransportKind = "aiohttp", **options: Any) -> Transport:
-    """Make a transport by name; `options` are those of its class.
+    """Make a transport by name.
+
+    `kind`: ``aiohttp`` for `AiohttpTransport`, ``impersonate`` for `ImpersonateTransport`;
+    `options` are the keyword arguments of that class.
 
     Raises `InvalidRequestError` for an unknown name, `MissingRequirementsError` where its extra is
     not installed.

@@ -1,12 +1,12 @@
-"""Bytes over HTTP: a `Transport` owns connections, a `Session` is one call, a `Response` is one
-answer being read.
+"""Bytes over HTTP, whatever the library.
 
+A `Transport` owns connections, a `Session` is one call, a `Response` is one answer being read.
 This file holds the shape that every transport has, and its clocks and caps. It does no I/O of its
 own and imports no HTTP library. The rules that all transports obey (redirects, headers, what an
-error may say) are in `rules`.
+error may say) are in `_rules`.
 
-A reply's bytes come decoded (gzip, deflate, br, zstd) and as they came: no read waits for more than
-it has. All bytes that came before a failure are returned before the failure is raised.
+A response's bytes are returned decoded (gzip, deflate, br, zstd) and as they came: no read waits
+for more than it has. All bytes that came before a failure are returned before it is raised.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Timeouts:
     """Clocks of one request, in seconds; None turns one off.
 
     `connect` covers the name, TCP, TLS and the way through a proxy, and waiting for a free
-    connection. `first_byte` starts when the request has been sent and ends when the reply's head is
-    in; it starts anew with each redirect. `idle` and `total` are the caller's clocks: no transport
-    runs them, `read_within` does for `idle`.
+    connection. `first_byte` starts when the request has been sent and ends when the response's head
+    is in; it starts anew with each redirect. `idle` and `total` are the caller's clocks: no
+    transport runs them, `read_within` does for `idle`.
     """
 
     connect: float | None = 30.0
@@ -56,23 +56,24 @@ class Timeouts:
 class Limits:
     """Caps of one request.
 
-    `max_reply_bytes`: decoded bytes of one reply, exactly so many are still returned (None: no
-    cap). `max_redirects`: redirects followed by one GET.
+    `max_reply_bytes`: decoded bytes of one response, exactly so many are still returned (None: no
+    cap). `max_redirects`: redirects followed by one GET. Both are whole numbers of 0 or more;
+    `InvalidRequestError` for others.
     """
 
     max_reply_bytes: int | None = 256 * 2**20
     max_redirects: int = 5
 
     def __post_init__(self) -> None:
-        for name, given in (
+        for name, value in (
             ("max_reply_bytes", self.max_reply_bytes),
             ("max_redirects", self.max_redirects),
         ):
-            if given is None and name == "max_reply_bytes":
+            if value is None and name == "max_reply_bytes":
                 continue
-            if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise errors.InvalidRequestError(
-                    f"{name} must be a whole number of 0 or more, not {given!r}"
+                    f"{name} must be a whole number of 0 or more, not {value!r}"
                 )
 
 
@@ -81,7 +82,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class _Closing(ABC):
-    """Closed when its ``async with`` is left."""
+    """A thing that is closed when its ``async with`` is left."""
 
     @abstractmethod
     async def aclose(self) -> None: ...
@@ -99,8 +100,9 @@ class _Closing(ABC):
 
 
 class Transport(_Closing):
-    """Owns connections; may be shared by many calls of one event loop, the one it was first used
-    in.
+    """An owner of connections.
+
+    May be shared by many calls of one event loop, the one in which it was first used.
     """
 
     @abstractmethod
@@ -134,21 +136,23 @@ class Transport(_Closing):
 
 
 class Session(_Closing):
-    """One call: its own cookie jar, one proxy for every request. Replies outlive no session."""
+    """One call: its own cookie jar, one proxy for every request. Responses outlive no session."""
 
     @property
     @abstractmethod
     def cookies(self) -> dict[str, str]:
-        """The jar as it stands: the cookies begun with, and those that replies have set."""
+        """The jar as it stands: the cookies begun with, and those that responses have set."""
 
     @abstractmethod
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        """Send a GET and return when the reply's head is in. Follows redirects by the rules of
-        `rules.redirect_target`.
+        """Send a GET and return when the response's head is in.
+
+        Follows redirects of the statuses 301, 302, 303, 307 and 308 (RFC 9110, 15.4) within the
+        site of `url`, at most `Limits.max_redirects`. `headers` override the session's.
 
         Raises `InvalidRequestError`, `ConnectError`, `ProxyError`, `TLSError`, `NetworkError`,
         `TimeoutError` (phase ``connect`` or ``first byte``), `RedirectError`, `ChallengeError`. A
-        status of 400 or more is a reply.
+        status of 400 or more is a response like any other.
         """
 
     @abstractmethod
@@ -159,7 +163,7 @@ class Session(_Closing):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close the replies that are still open; their connections are gone when this returns."""
+        """Close the responses that are still open; their connections are gone when this returns."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -167,10 +171,10 @@ class Session(_Closing):
 
 
 class Response(_Closing):
-    """One HTTP reply whose body is still to be read.
+    """One HTTP response whose body is still to be read.
 
-    `status` and `reason` as sent, `url` the final one, `headers` looked up whatever their case (of
-    a repeated one the first).
+    `status` and `reason` as sent, `url` the final one after redirects, `headers` looked up whatever
+    their case (of a repeated one the first).
     """
 
     status: int
@@ -185,8 +189,9 @@ class Response(_Closing):
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds the Retry-After header asks for; None without one, or where it makes no
-        sense.
+        """The seconds that the Retry-After header asks for (RFC 9110, 10.2.3).
+
+        None without one, and for one that makes no sense.
         """
         return seconds_to_wait(self.headers.get("retry-after"), self.headers.get("date"))
 
@@ -194,14 +199,15 @@ class Response(_Closing):
     async def read(self) -> bytes:
         """Return the next decoded bytes as they came; ``b""`` at the clean end, and ever after.
 
-        Raises `ReplyBrokenError` when the reply broke off, once all bytes before that have been
+        Raises `ReplyBrokenError` when the response broke off, once all bytes before that have been
         returned, and `LimitExceeded` beyond the cap. No clock runs here.
         """
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let the connection go: closed when this returns, or back in the pool when the reply was
-        read to its end.
+        """Let the connection go.
+
+        Closed when this returns, or back in the pool when the response was read to its end.
         """
 
     @abstractmethod
@@ -212,14 +218,14 @@ class Response(_Closing):
         """
 
 
-async def read_within(reply: Response, seconds: float | None) -> bytes:
-    """`Response.read` under an idle clock:
+async def read_within(response: Response, seconds: float | None) -> bytes:
+    """Read as `Response.read` does, under an idle clock.
 
-    `TimeoutError` (phase ``idle``) when nothing came for `seconds`.
+    `TimeoutError` (phase ``idle``) when nothing came for `seconds` (None: no clock).
     """
     try:
         async with asyncio.timeout(seconds) as clock:
-            return await reply.read()
+            return await response.read()
     except TimeoutError:
         if not clock.expired():
             raise
@@ -227,16 +233,16 @@ async def read_within(reply: Response, seconds: float | None) -> bytes:
     raise errors.TimeoutError("idle", seconds)
 
 
-async def read_all(reply: Response, *, max_bytes: int, idle: float | None = None) -> bytes:
-    """Read a reply to its end:
+async def read_all(response: Response, *, max_bytes: int, idle: float | None = None) -> bytes:
+    """Read a response to its end.
 
-    `LimitExceeded` beyond `max_bytes` decoded bytes, `idle` seconds as in `read_within`.
+    `LimitExceeded` beyond `max_bytes` decoded bytes; `idle` seconds as in `read_within`.
     """
     parts = bytearray()
-    while data := await read_within(reply, idle):
+    while data := await read_within(response, idle):
         parts += data
         if len(parts) > max_bytes:
             raise errors.LimitExceeded(
-                f"the reply is larger than {max_bytes} bytes", status=reply.status
+                f"the reply is larger than {max_bytes} bytes", status=response.status
             )
     return bytes(parts)

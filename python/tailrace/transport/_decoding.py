@@ -1,5 +1,6 @@
-"""Compressed bytes in, decoded bytes out, some `PIECE` at a time: a small reply cannot become a
-large one at once.
+"""Compressed bytes in, decoded bytes out, about `PIECE` at a time.
+
+A small response cannot become a large one at once.
 
 Chunk boundaries never change the bytes. Done here rather than by the HTTP library because that
 reports a compressed body which was cut short as a clean end, and unpacks ahead of the reader.
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ACCEPT_ENCODING", "PIECE", "Decoder", "decoder_for"]
 
 PIECE = 64 * 2**10  # bytes of output at a time
-_INPUT = (
-    4 * 2**10
-)  # bytes given to a library at a time: what follows a member's end is copied at each end
+# Bytes given to a library at a time: what follows a member's end is copied at each end.
+_INPUT = 4 * 2**10
 _MOST_EMPTY = 64  # members without a byte in them, until the caller is asked to come again
-_MOST_LAYERS = 5  # codings of one reply; real ones have one
+_MOST_LAYERS = 5  # codings of one response; real ones have one
 _ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
 
 
@@ -42,7 +42,7 @@ _zstd = _first_of("compression.zstd", "backports.zstd")
 
 
 class Decoder(ABC):
-    """One coding of a reply:
+    """One coding of a response.
 
     `feed` gives it bytes, `take` returns decoded ones until it returns ``b""``.
     """
@@ -51,12 +51,12 @@ class Decoder(ABC):
         self._waiting = memoryview(b"")
 
     def feed(self, data: bytes) -> None:
-        """Give it the next bytes; only when `take` has returned ``b""``."""
+        """Give the decoder the next bytes; only when `take` has returned ``b""``."""
         self._waiting = memoryview(data)
 
     @abstractmethod
     def take(self) -> bytes | None:
-        """Return about `PIECE` decoded bytes at most, ``b""`` when it needs more.
+        """Return about `PIECE` decoded bytes at most, ``b""`` when more must be fed.
 
         None: there is more to be done, and nothing came of it so far. No call works on for long.
 

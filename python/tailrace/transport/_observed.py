@@ -1,4 +1,4 @@
-"""A transport that notes when each request was sent and answered, and changes nothing."""
+"""A transport that notes when each request was sent and answered, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from tailrace.transport import Response
 
-__all__ = ["Sent", "WatchedTransport"]
+__all__ = ["ObservedRequest", "ObservedTransport"]
 
 
 @dataclass(slots=True)
-class Sent:
-    """One request; `answered` and `status` once its reply's head is in.
+class ObservedRequest:
+    """One request that was sent.
 
-    Times are the clock's seconds.
+    `begun` and `answered` are seconds of the observing transport's clock; `answered` and `status`
+    are None until the response's head is in.
     """
 
     method: str
@@ -28,17 +29,20 @@ class Sent:
     status: int | None = None
 
 
-class WatchedTransport(Transport):
-    """Another's connections; `sent` lists the requests made through this, in their order."""
+class ObservedTransport(Transport):
+    """A transport over the connections of `transport`.
+
+    `sent` lists the requests made here, in their order; `clock` returns seconds.
+    """
 
     def __init__(self, transport: Transport, clock: Callable[[], float]) -> None:
-        self.sent: list[Sent] = []
+        self.sent: list[ObservedRequest] = []
         self._transport = transport
         self._clock = clock
 
     def session(self, **options: Any) -> Session:
         """See `Transport.session`."""
-        return _WatchedSession(self._transport.session(**options), self.sent, self._clock)
+        return _ObservedSession(self._transport.session(**options), self.sent, self._clock)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -49,8 +53,10 @@ class WatchedTransport(Transport):
         self._transport.abort()
 
 
-class _WatchedSession(Session):
-    def __init__(self, session: Session, sent: list[Sent], clock: Callable[[], float]) -> None:
+class _ObservedSession(Session):
+    def __init__(
+        self, session: Session, sent: list[ObservedRequest], clock: Callable[[], float]
+    ) -> None:
         self._session = session
         self._sent = sent
         self._clock = clock
@@ -60,13 +66,13 @@ class _WatchedSession(Session):
         return self._session.cookies
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        noted = self._begun("GET")
+        noted = self._noted("GET")
         return self._answered(noted, await self._session.get(url, headers=headers))
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        noted = self._begun("POST")
+        noted = self._noted("POST")
         return self._answered(noted, await self._session.post(url, body=body, headers=headers))
 
     async def aclose(self) -> None:
@@ -75,11 +81,11 @@ class _WatchedSession(Session):
     def abort(self) -> None:
         self._session.abort()
 
-    def _begun(self, method: str) -> Sent:
-        noted = Sent(method, self._clock())
+    def _noted(self, method: str) -> ObservedRequest:
+        noted = ObservedRequest(method, self._clock())
         self._sent.append(noted)
         return noted
 
-    def _answered(self, noted: Sent, reply: Response) -> Response:
-        noted.answered, noted.status = self._clock(), reply.status
-        return reply
+    def _answered(self, noted: ObservedRequest, response: Response) -> Response:
+        noted.answered, noted.status = self._clock(), response.status
+        return response

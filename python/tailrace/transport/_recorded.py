@@ -24,8 +24,9 @@ __all__ = ["RecordingTransport"]
 
 
 class RecordingTransport(Transport):
-    """Sends over `transport`, which it closes with itself, and tells `writer`, which it does not
-    close.
+    """A transport that sends over another and takes down what it sends and receives.
+
+    `transport` is closed with this one; `writer`, which is told everything, is not.
     """
 
     def __init__(self, transport: Transport, writer: RecordingWriter) -> None:
@@ -92,30 +93,30 @@ class _RecordingSession(Session):
 
 async def _answered(exchange: ExchangeWriter, sent: Awaitable[Response]) -> Response:
     try:
-        reply = await sent
+        response = await sent
     except TailraceError as error:
         exchange.end("failed", error)
         raise
     except BaseException:
         exchange.end("left")
         raise
-    return _RecordingReply(reply, exchange)
+    return _RecordingResponse(response, exchange)
 
 
-class _RecordingReply(Response):
-    def __init__(self, reply: Response, exchange: ExchangeWriter) -> None:
-        self.status = reply.status
-        self.reason = reply.reason
-        self.url = reply.url
-        self.headers = reply.headers
-        self._reply = reply
+class _RecordingResponse(Response):
+    def __init__(self, response: Response, exchange: ExchangeWriter) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self.url = response.url
+        self.headers = response.headers
+        self._response = response
         self._exchange = exchange
-        exchange.head(reply.status, reply.reason, reply.url, reply.headers.items())
+        exchange.head(response.status, response.reason, response.url, response.headers.items())
 
     async def read(self) -> bytes:
         """See `Response.read`."""
         try:
-            data = await self._reply.read()
+            data = await self._response.read()
         except ReplyBrokenError as error:
             self._exchange.end("broken", error)
             raise
@@ -128,9 +129,9 @@ class _RecordingReply(Response):
     async def aclose(self) -> None:
         """See `Response.aclose`."""
         self._exchange.end("left")
-        await self._reply.aclose()
+        await self._response.aclose()
 
     def abort(self) -> None:
         """See `Response.abort`."""
         self._exchange.end("left")
-        self._reply.abort()
+        self._response.abort()

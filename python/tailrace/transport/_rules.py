@@ -1,5 +1,6 @@
-"""What every transport obeys, as pure functions: URLs, redirects, headers, cookies, proxies, and
-what an error may say.
+"""What every transport obeys, as pure functions.
+
+URLs, redirects, headers, cookies, proxies, and what an error may say.
 
 An error names a site or proxy as ``scheme://host:port`` and a redirect's target without query and
 credentials; no message built here or from here holds a password, a query, a cookie or a header's
@@ -41,7 +42,9 @@ __all__ = [
 
 DEFAULT_HEADERS: Mapping[str, str] = {
     "User-Agent": "Mozilla/5.0 (compatible; Tailrace)",
-    "Accept": "text/html,application/xhtml+xml,application/json;q=0.9,text/event-stream;q=0.9,*/*;q=0.8",
+    "Accept": (
+        "text/html,application/xhtml+xml,application/json;q=0.9,text/event-stream;q=0.9,*/*;q=0.8"
+    ),
     "Accept-Language": "en-US,en;q=0.9",
 }
 
@@ -73,18 +76,21 @@ _TRANSPORT_HEADERS = frozenset(
         "expect",
         "host",
         "proxy-authorization",
+        "proxy-connection",
         "te",
+        "trailer",
         "transfer-encoding",
+        "upgrade",
     }
-    | {"proxy-connection", "trailer", "upgrade"},
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL to be sent:
+    """A URL to be sent.
 
-    `url` is ASCII, without credentials and fragment; `authorization` is made of the former.
+    `url` is ASCII, without credentials and fragment; `authorization` is the header made of the
+    credentials.
     """
 
     url: str
@@ -127,16 +133,18 @@ def checked_url(url: str) -> Target:
 
 
 def origin(url: str) -> str:
-    """``scheme://host:port`` of a URL, as messages name it; the port only where it is not the
-    scheme's own.
+    """Return ``scheme://host:port`` of a URL, as messages name it.
+
+    The port only where it is not the scheme's own.
     """
     parts = urlsplit(url)
     return f"{parts.scheme}://{_netloc(parts)}"
 
 
 def is_redirect(status: int) -> bool:
-    """Whether a status is one of 3xx: none of them is an answer to a request that asks for no
-    ranges and no caches.
+    """Whether a status is one of 3xx.
+
+    None of them is an answer to a request that asks for no ranges and no caches.
     """
     return 300 <= status < 400  # noqa: PLR2004 - the class of statuses, RFC 9110, 15.4
 
@@ -147,8 +155,10 @@ def is_challenge(headers: Mapping[str, str]) -> bool:
 
 
 def checked_seconds(name: str, value: float | None) -> float | None:
-    """A clock's seconds, or None for no clock; InvalidRequestError, which calls it `name`, for
-    anything else.
+    """Return a clock's seconds, or None for no clock.
+
+    `InvalidRequestError`, which calls the clock `name`, for anything but a number above 0 and at
+    most 1,000,000.
     """
     if value is None:
         return None
@@ -164,7 +174,7 @@ def checked_seconds(name: str, value: float | None) -> float | None:
 
 
 def system_reason(number: int) -> str:
-    """The system's words for the number of one of its errors.
+    """Return the system's words for `number`, an `errno`.
 
     Windows has none for those of sockets.
     """
@@ -200,8 +210,9 @@ def redirect_target(url: str, status: int, location: str | None) -> str:
 def refused_redirect(
     url: str, status: int, location: str | None, why: str = "not followed"
 ) -> RedirectError:
-    """Make the error of a redirect that is not followed; it names the target without query and
-    credentials.
+    """Make the error of a redirect that is not followed.
+
+    The error names the target without query and credentials, and `why`.
     """
     parts = _joined(url, location or "")
     shown = (
@@ -212,8 +223,10 @@ def refused_redirect(
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers with names in lower case; `InvalidRequestError` for one that cannot be
-    sent as it is.
+    """Return the headers with names in lower case.
+
+    `InvalidRequestError` for one that cannot be sent as it is (RFC 9110, 5.1 and 5.5), or that is
+    the transport's own to set.
     """
     checked: dict[str, str] = {}
     for name, value in (headers or {}).items():
@@ -232,8 +245,9 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def merged_headers(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Join layers of headers; a later layer wins over an earlier one, whatever the case of the
-    names.
+    """Join layers of headers.
+
+    A later layer wins over an earlier one, whatever the case of the names.
     """
     return {_titled(name): value for layer in layers for name, value in layer.items()}
 
@@ -297,8 +311,9 @@ def _is_host(host: str) -> bool:
 
 
 def _ascii_host(host: str) -> str:
-    """Return a host's name as it is looked up; UnicodeError, a ValueError, where there is no such
-    form.
+    """Return a host's name as it is looked up (RFC 3490).
+
+    UnicodeError, a ValueError, where there is no such form.
     """
     return host.lower() if host.isascii() else host.encode("idna").decode("ascii")
 

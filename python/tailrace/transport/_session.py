@@ -1,13 +1,15 @@
-"""What both transports do alike above their HTTP library: follow redirects, meet challenges, decode
-and cap a reply.
+"""What both transports do alike above their HTTP library.
+
+Know their sessions and their loop, follow redirects, meet challenges, decode and cap a response.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tailrace.errors import (
     ChallengeError,
@@ -18,24 +20,36 @@ from tailrace.errors import (
     TailraceError,
 )
 from tailrace.transport import _rules as rules
-from tailrace.transport._base import Response, Session
+from tailrace.transport._base import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIMEOUTS,
+    Limits,
+    Response,
+    Session,
+    Timeouts,
+    Transport,
+)
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from http.cookies import Morsel
 
-    from tailrace.transport._base import Limits, Timeouts
+__all__ = [
+    "Call",
+    "DecodedResponse",
+    "Request",
+    "RuledSession",
+    "RuledTransport",
+    "call_soon",
+    "cookies_in",
+]
 
-__all__ = ["Call", "DecodedResponse", "Request", "RuledSession", "in_jar"]
-
-_TURN = (
-    256 * 2**10
-)  # bytes unpacked before the loop has its turn, as many as one read of a socket may bring
+# Bytes unpacked before the loop has its turn, as many as one read of a socket may bring.
+_BYTES_PER_TURN = 256 * 2**10
 _PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
-_PROXY_AUTHENTICATION = (
-    407  # RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel
-)
+# RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel.
+_PROXY_AUTHENTICATION = 407
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +92,129 @@ class Request:
     body: bytes | None = None
 
 
-def in_jar(jar: Iterable[Morsel[str]]) -> dict[str, str]:
-    """Names and values of a jar's cookies."""
+def cookies_in(jar: Iterable[Morsel[str]]) -> dict[str, str]:
+    """Return the names and values of a jar's cookies."""
     return {morsel.key: morsel.value for morsel in jar}
 
 
+def call_soon(
+    loop: asyncio.AbstractEventLoop | None, call: Callable[..., None], *arguments: Any
+) -> None:
+    """Call in the loop's next turn: finalizers run anywhere, in other threads too.
+
+    A closed loop has no next turn, and None is the loop of a transport that has sent nothing.
+    """
+    if loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(call, *arguments)
+
+
+class RuledTransport(Transport):
+    """A transport that knows its sessions and the one loop it serves.
+
+    A subclass knows the connections of its HTTP library.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: weakref.WeakSet[RuledSession] = weakref.WeakSet()
+        self._closed = False
+
+    def session(
+        self,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Session:
+        """See `Transport.session`."""
+        if self._closed:
+            raise InvalidRequestError("the transport is closed")
+        session = self._begun(
+            Call.checked(
+                cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits
+            )
+        )
+        self._sessions.add(session)
+        return session
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        self._closed = True
+        for session in list(self._sessions):
+            await session.aclose()
+        await self._close_connections()
+
+    def abort(self) -> None:
+        """See `Transport.abort`."""
+        self._closed = True
+        for session in list(self._sessions):
+            session.abort()
+        self._abort_connections()
+
+    def _bound_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, to which the first request binds the transport.
+
+        Raises `InvalidRequestError` for a closed transport and in another loop.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise InvalidRequestError("the transport is closed")
+        if self._loop not in (None, loop):
+            raise InvalidRequestError("the transport belongs to another event loop")
+        self._loop = loop
+        return loop
+
+    @abstractmethod
+    def _begun(self, call: Call) -> RuledSession:
+        """Make a session; opens nothing yet."""
+
+    @abstractmethod
+    async def _close_connections(self) -> None:
+        """Close every connection; all are gone when this returns."""
+
+    @abstractmethod
+    def _abort_connections(self) -> None:
+        """Close every connection without waiting."""
+
+
 class RuledSession(Session):
-    """A session over a `_send` that makes one request and knows nothing of redirects and
-    challenges.
+    """A session that follows redirects and meets challenges.
+
+    A subclass's `_send` makes one request and knows nothing of either.
     """
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self._closed = False
+        self._responses: weakref.WeakSet[Response] = weakref.WeakSet()
+
+    async def aclose(self) -> None:
+        """See `Session.aclose`."""
+        self._closed = True
+        for response in list(self._responses):
+            await response.aclose()
+
+    def abort(self) -> None:
+        """See `Session.abort`."""
+        self._closed = True
+        for response in list(self._responses):
+            response.abort()
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """See `Session.get`."""
         target, sent = self._prepared(url, headers)
         here = target.url
         for _ in range(self.call.limits.max_redirects + 1):
-            reply = await self._answer(Request("GET", here, sent))
-            if not rules.is_redirect(reply.status):
-                return reply
-            location = reply.headers.get("location")
-            await reply.aclose()
-            last, here = here, rules.redirect_target(here, reply.status, location)
+            response = await self._answered(Request("GET", here, sent))
+            if not rules.is_redirect(response.status):
+                return response
+            location = response.headers.get("location")
+            await response.aclose()
+            last, here = here, rules.redirect_target(here, response.status, location)
         raise rules.refused_redirect(
-            last, reply.status, location, f"after {self.call.limits.max_redirects} redirects"
+            last, response.status, location, f"after {self.call.limits.max_redirects} redirects"
         )
 
     async def post(
@@ -111,14 +222,14 @@ class RuledSession(Session):
     ) -> Response:
         """See `Session.post`."""
         target, sent = self._prepared(url, headers)
-        reply = await self._answer(Request("POST", target.url, sent, body))
-        if not rules.is_redirect(reply.status):
-            return reply
-        await reply.aclose()
+        response = await self._answered(Request("POST", target.url, sent, body))
+        if not rules.is_redirect(response.status):
+            return response
+        await response.aclose()
         raise rules.refused_redirect(
             target.url,
-            reply.status,
-            reply.headers.get("location"),
+            response.status,
+            response.headers.get("location"),
             "a message is not sent on; use the site's final address",
         )
 
@@ -129,25 +240,28 @@ class RuledSession(Session):
         signed = {"authorization": target.authorization} if target.authorization else {}
         return target, {**signed, **self.call.headers, **rules.checked_headers(headers)}
 
-    async def _answer(self, request: Request) -> Response:
-        reply = await self._send(request)
-        if rules.is_challenge(reply.headers):
-            await reply.aclose()
-            raise ChallengeError(status=reply.status)
-        if reply.status == _PROXY_AUTHENTICATION and self.call.proxy is not None:
-            await reply.aclose()
+    async def _answered(self, request: Request) -> Response:
+        if self._closed:
+            raise InvalidRequestError("the session is closed")
+        response = await self._send(request)
+        self._responses.add(response)
+        if rules.is_challenge(response.headers):
+            await response.aclose()
+            raise ChallengeError(status=response.status)
+        if response.status == _PROXY_AUTHENTICATION and self.call.proxy is not None:
+            await response.aclose()
             raise ProxyError(
                 f"the proxy {self.call.proxy.name} wants another user and password: status 407"
             )
-        return reply
+        return response
 
     @abstractmethod
     async def _send(self, request: Request) -> Response:
-        """Make one request and return when the reply's head is in."""
+        """Make one request and return when the response's head is in."""
 
 
 class DecodedResponse(Response):
-    """A reply over a `_receive` that returns the bytes of its body as they were sent."""
+    """A response over a `_receive` that returns the bytes of its body as they were sent."""
 
     def __init__(
         self, status: int, reason: str, url: str, headers: Mapping[str, str], limits: Limits
@@ -193,9 +307,9 @@ class DecodedResponse(Response):
 
     async def _decoded(self) -> bytes:
         assert self._decoder is not None  # noqa: S101 - read asked
-        if self._unpacked >= _TURN:
+        if self._unpacked >= _BYTES_PER_TURN:
             self._unpacked = 0
-            await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn meanwhile
+            await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn
         while not (data := self._decoder.take()):
             if data is None:
                 await asyncio.sleep(0)
@@ -216,6 +330,7 @@ class DecodedResponse(Response):
 
     @abstractmethod
     async def _receive(self) -> bytes:
-        """Return the next bytes as sent, ``b""`` at the clean end and ever after; or raise
-        `ReplyBrokenError`.
+        """Return the next bytes as sent, ``b""`` at the clean end and ever after.
+
+        Raises `ReplyBrokenError`.
         """

@@ -1,4 +1,4 @@
-"""Where the machine's chromium is, and how it is started: nothing of its own goes over the network."""
+"""The machine's chromium, started so that nothing of its own goes over the network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-NONE_HERE = f"there is no chromium here (looked for {', '.join(NAMES)}): the page is not tested in a browser"
+NONE_HERE = (
+    f"there is no chromium here (looked for {', '.join(NAMES)}): "
+    "the page is not tested in a browser"
+)
 
 
 def find() -> str | None:
-    """The path of the first that is on PATH."""
+    """Find the first on PATH."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 

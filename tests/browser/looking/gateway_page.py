@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tailrace._calls.token_cache import TokenCache
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, base_urls, open_sockets
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, ModelRegistry, Settings, base_urls, open_sockets
 from tailrace.providers import OpenAIProvider, WordPressChatProvider
 
 if TYPE_CHECKING:
@@ -51,8 +49,8 @@ class Seen:
         self.url = base_urls(sockets)[0]
         self.port = int(self.url.rpartition(":")[2])
         settings = Settings(grace=0.0, **self.settings)
-        catalogue = Catalogue(self.sites, created=1_700_000_000)
-        self._gateway = Gateway(settings, catalogue, verdicts_in=self.verdicts_in)
+        registry = ModelRegistry(self.sites, created=1_700_000_000)
+        self._gateway = Gateway(settings, registry, verdicts_in=self.verdicts_in)
         await self._gateway.start(sockets)
 
     async def stop(self) -> None:

@@ -18,9 +18,7 @@ import chromium
 from playwright.async_api import async_playwright
 from visitor import Visitor, ended
 
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._server import Gateway, base_urls, open_sockets
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, ModelRegistry, Settings, base_urls, open_sockets
 from tailrace.providers import GeminiProChatProvider, OpenAIProvider, WordPressChatProvider
 from tailrace.replica import Replica
 from tailrace.sites._verdicts import Verdict, store_verdict
@@ -84,7 +82,7 @@ async def gateway(providers: list[type[ChatProvider]]) -> AsyncIterator[str]:
         sockets = open_sockets("127.0.0.1", 0)
         running = Gateway(
             Settings(grace=0.0),
-            Catalogue(providers, created=int(time.time())),
+            ModelRegistry(providers, created=int(time.time())),
             verdicts_in=Path(folder),
         )
         await running.start(sockets)

@@ -12,7 +12,7 @@ import pytest
 from cli_process import interrupt, read_until, run, run_without_reader, start
 
 from tailrace.replica import FAULTS, Replica
-from tailrace.replica._server import SITES
+from tailrace.replica._sites import SITES
 
 
 async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:

@@ -14,9 +14,7 @@ import aiohttp
 
 from tailrace import SSEDecoder
 from tailrace._calls.token_cache import TokenCache
-from tailrace.gateway import _server as server
-from tailrace.gateway._models import Catalogue
-from tailrace.gateway._settings import Settings
+from tailrace.gateway import Gateway, ModelRegistry, Settings, base_urls, open_sockets
 from tailrace.providers import (
     ChatgptDemoProvider,
     GeminiProChatProvider,
@@ -35,8 +33,8 @@ CREATED = 1_700_000_000
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """The gateway that runs at `url`, and what it runs with."""
+class RunningGateway:
+    """The gateway that runs at `url`, and its context."""
 
     url: str
     context: Context
@@ -49,17 +47,17 @@ class Gateway:
 @asynccontextmanager
 async def serving(
     providers: Sequence[type[ChatProvider]], **settings: Any
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[RunningGateway]:
     """The whole gateway over `providers`, without keys; what is under way at the end is cut at
     once.
     """
-    sockets = server.open_sockets("127.0.0.1", 0)
-    gateway = server.Gateway(
-        Settings(**{"grace": 0.0, **settings}), Catalogue(providers, created=CREATED)
+    sockets = open_sockets("127.0.0.1", 0)
+    gateway = Gateway(
+        Settings(**{"grace": 0.0, **settings}), ModelRegistry(providers, created=CREATED)
     )
     await gateway.start(sockets)
     try:
-        yield Gateway(server.base_urls(sockets)[0], gateway.context)
+        yield RunningGateway(base_urls(sockets)[0], gateway.context)
     finally:
         await gateway.stop()
 
@@ -98,7 +96,7 @@ def asking(text: str, model: str = "shop/default", **more: Any) -> dict[str, Any
 
 @asynccontextmanager
 async def posting(
-    gateway: Gateway, body: Any, **more: Any
+    gateway: RunningGateway, body: Any, **more: Any
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """A completion asked for, by a client of aiohttp's own."""
     async with (
@@ -129,10 +127,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def outcomes(gateway: Gateway) -> dict[str, int]:
-    """How the streams ended, as the watch counted them."""
+def outcomes(gateway: RunningGateway) -> dict[str, int]:
+    """How the streams ended, as the gateway counted them."""
     found: dict[str, int] = {}
-    for figures in gateway.context.watch.snapshot().figures:
+    for figures in gateway.context.stream_figures.snapshot().figures:
         for outcome, count in figures.outcomes.items():
             found[outcome] = found.get(outcome, 0) + count
     return found

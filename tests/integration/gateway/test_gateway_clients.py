@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import openai
 import pytest
-from gateway_app import Gateway, asking, outcomes, replicas_sites, serving, until
+from gateway_app import RunningGateway, asking, outcomes, replicas_sites, serving, until
 from openai.types.chat import completion_create_params
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 from tailrace.gateway._openai.schema import FIELDS
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -39,13 +39,13 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica), keys=(Key.of("test", KEY),)) as running:
         yield running
 
 
 @pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
+async def client(gateway: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -98,7 +98,7 @@ async def test_openais_own_gathering_of_a_stream(client: openai.AsyncOpenAI) -> 
     assert completion.choices[0].message.content == await answer()
 
 
-async def test_openai_without_asyncio(gateway: Gateway) -> None:
+async def test_openai_without_asyncio(gateway: RunningGateway) -> None:
     def ask() -> tuple[str, str | None]:
         with openai.OpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as client:
             stream = client.chat.completions.create(
@@ -118,28 +118,53 @@ async def test_openai_stops_where_it_is_told(client: openai.AsyncOpenAI) -> None
     assert completion.choices[0].message.content == "You asked: “Hello” (0 "
 
 
-async def test_openai_lists_models(client: openai.AsyncOpenAI, gateway: Gateway) -> None:
+async def test_openai_lists_models(client: openai.AsyncOpenAI, gateway: RunningGateway) -> None:
     ids = [model.id async for model in client.models.list()]
-    assert ids == [model.id for model in gateway.context.catalogue.models]
+    assert ids == [model.id for model in gateway.context.registry.models]
     assert (await client.models.retrieve("open/gpt-4o")).owned_by == "open"
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("nowhere/x")
 
 
 REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None]] = [
-    (lambda client: client.chat.completions.create(model="nowhere", messages=HELLO), openai.NotFoundError,
-     "model_not_found"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=2), openai.BadRequestError,
-     "unsupported_value"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=[]), openai.BadRequestError,
-     "invalid_type"),
-    (lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, extra_body={"url": "x"}),
-     openai.BadRequestError, "unknown_parameter"),
-    (lambda client: client.with_options(api_key="sk-other").models.list(), openai.AuthenticationError,
-     "invalid_api_key"),
-    (lambda client: client.embeddings.create(model="open/mini", input="x"), openai.NotFoundError, "unknown_url"),
-    (lambda client: client.responses.create(model="open/mini", input="x"), openai.NotFoundError, "unknown_url"),
-]  # fmt: skip
+    (
+        lambda client: client.chat.completions.create(model="nowhere", messages=HELLO),
+        openai.NotFoundError,
+        "model_not_found",
+    ),
+    (
+        lambda client: client.chat.completions.create(model="open/mini", messages=HELLO, n=2),
+        openai.BadRequestError,
+        "unsupported_value",
+    ),
+    (
+        lambda client: client.chat.completions.create(model="open/mini", messages=[]),
+        openai.BadRequestError,
+        "invalid_type",
+    ),
+    (
+        lambda client: client.chat.completions.create(
+            model="open/mini", messages=HELLO, extra_body={"url": "x"}
+        ),
+        openai.BadRequestError,
+        "unknown_parameter",
+    ),
+    (
+        lambda client: client.with_options(api_key="sk-other").models.list(),
+        openai.AuthenticationError,
+        "invalid_api_key",
+    ),
+    (
+        lambda client: client.embeddings.create(model="open/mini", input="x"),
+        openai.NotFoundError,
+        "unknown_url",
+    ),
+    (
+        lambda client: client.responses.create(model="open/mini", input="x"),
+        openai.NotFoundError,
+        "unknown_url",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +203,9 @@ async def test_openai_asks_again_where_it_is_of_use(
     code: str,
     tries: int,
     stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)  # of its own clock
     patient = client.with_options(max_retries=2)
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(kind) as caught:
@@ -210,7 +237,7 @@ async def test_openai_is_told_of_a_failure_in_the_middle(
 
 @pytest.mark.parametrize("marker", ["silent", "stall"])
 async def test_openai_that_runs_out_of_time_leaves(
-    client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica, marker: str
+    client: openai.AsyncOpenAI, gateway: RunningGateway, replica: Replica, marker: str
 ) -> None:
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(openai.APITimeoutError):
@@ -223,7 +250,7 @@ async def test_openai_that_runs_out_of_time_leaves(
 
 
 async def test_openai_that_leaves_a_stream(
-    client: openai.AsyncOpenAI, gateway: Gateway, replica: Replica
+    client: openai.AsyncOpenAI, gateway: RunningGateway, replica: Replica
 ) -> None:
     messages: list[Any] = [{"role": "user", "content": "[[stall]]"}]
     async with await client.chat.completions.create(
@@ -254,7 +281,7 @@ async def ran(*command: str, **variables: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def curl(gateway: Gateway) -> tuple[str, ...]:
+def curl(gateway: RunningGateway) -> tuple[str, ...]:
     """The beginning of every command line of curl's."""
     program = shutil.which("curl")
     assert program is not None, "curl is not on this machine"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_app import Gateway, asking, content, events, posting, replicas_sites, serving
+from gateway_app import RunningGateway, asking, content, events, posting, replicas_sites, serving
 
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -32,7 +32,7 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica)) as running:
         yield running
 
@@ -42,7 +42,7 @@ async def answer(text: str) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_streamed_answer_is_as_openai_sends_it(gateway: Gateway, model: str) -> None:
+async def test_a_streamed_answer_is_as_openai_sends_it(gateway: RunningGateway, model: str) -> None:
     async with posting(gateway, asking("Hello", model, stream=True)) as reply:
         assert reply.status == 200
         assert reply.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -62,7 +62,7 @@ async def test_a_streamed_answer_is_as_openai_sends_it(gateway: Gateway, model: 
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_whole_answer_is_as_openai_sends_it(gateway: Gateway, model: str) -> None:
+async def test_a_whole_answer_is_as_openai_sends_it(gateway: RunningGateway, model: str) -> None:
     async with posting(gateway, asking("Hello", model)) as reply:
         assert reply.status == 200
         body = await reply.json()
@@ -84,7 +84,7 @@ async def test_a_whole_answer_is_as_openai_sends_it(gateway: Gateway, model: str
 
 
 async def test_a_usage_chunk_stands_before_the_sentinel_and_has_no_choices(
-    gateway: Gateway,
+    gateway: RunningGateway,
 ) -> None:
     body = asking("Hello", "open/mini", stream=True, stream_options={"include_usage": True})
     async with posting(gateway, body) as reply:
@@ -96,7 +96,7 @@ async def test_a_usage_chunk_stands_before_the_sentinel_and_has_no_choices(
     assert usage["usage_estimated"] is False
 
 
-async def test_a_guess_is_marked_as_one(gateway: Gateway) -> None:
+async def test_a_guess_is_marked_as_one(gateway: RunningGateway) -> None:
     body = asking("Hello, 字", "whole/default", stream=True, stream_options={"include_usage": True})
     async with posting(gateway, body) as reply:
         *chunks, usage, _ = await events(reply)
@@ -109,7 +109,7 @@ async def test_a_guess_is_marked_as_one(gateway: Gateway) -> None:
     }
 
 
-async def test_without_being_asked_no_chunk_speaks_of_usage(gateway: Gateway) -> None:
+async def test_without_being_asked_no_chunk_speaks_of_usage(gateway: RunningGateway) -> None:
     async with posting(gateway, asking("Hello", stream=True)) as reply:
         *chunks, _ = await events(reply)
     assert not any("usage" in chunk for chunk in chunks)
@@ -119,7 +119,7 @@ async def test_without_being_asked_no_chunk_speaks_of_usage(gateway: Gateway) ->
 
 
 async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_none(
-    gateway: Gateway, replica: Replica
+    gateway: RunningGateway, replica: Replica
 ) -> None:
     body = asking(
         "Hello",
@@ -153,7 +153,7 @@ async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_non
     "name", ["url", "base_url", "proxy", "headers", "cookies", "provider", "transport", "api_key"]
 )
 async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
-    gateway: Gateway, replica: Replica, name: str
+    gateway: RunningGateway, replica: Replica, name: str
 ) -> None:
     before = len(replica.exchanges)
     for model in ("shop/default", "open/mini"):
@@ -165,7 +165,7 @@ async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
     assert len(replica.exchanges) == before
 
 
-async def test_a_length_is_the_sites_finish_reason(gateway: Gateway) -> None:
+async def test_a_length_is_the_sites_finish_reason(gateway: RunningGateway) -> None:
     async with posting(gateway, asking("Hello", "open/mini", max_tokens=3, stream=True)) as reply:
         *chunks, _ = await events(reply)
     assert chunks[-1]["choices"][0]["finish_reason"] == "length"
@@ -174,7 +174,7 @@ async def test_a_length_is_the_sites_finish_reason(gateway: Gateway) -> None:
         assert (await reply.json())["choices"][0]["finish_reason"] == "content_filter"
 
 
-async def test_a_conversation_reaches_the_site(gateway: Gateway) -> None:
+async def test_a_conversation_reaches_the_site(gateway: RunningGateway) -> None:
     body = asking("x", "open/mini")
     body["messages"] = [
         {"role": "system", "content": "Be brief."},
@@ -196,7 +196,7 @@ async def test_a_conversation_reaches_the_site(gateway: Gateway) -> None:
     "stop", ["page | shows", ["never there", "earlier turns", " turns"], "You"]
 )
 async def test_stop_over_the_borders_of_deltas(
-    gateway: Gateway, model: str, stream: bool, stop: Any
+    gateway: RunningGateway, model: str, *, stream: bool, stop: Any
 ) -> None:
     whole = await answer("page | shows")
     places = [
@@ -214,7 +214,7 @@ async def test_stop_over_the_borders_of_deltas(
     assert reason == "stop"
 
 
-async def test_a_stop_that_never_comes_changes_nothing(gateway: Gateway) -> None:
+async def test_a_stop_that_never_comes_changes_nothing(gateway: RunningGateway) -> None:
     async with posting(
         gateway, asking("Hello", "open/mini", stream=True, stop=["👋👋", "\x00"])
     ) as reply:
@@ -222,7 +222,7 @@ async def test_a_stop_that_never_comes_changes_nothing(gateway: Gateway) -> None
     assert (content(chunks), end) == (await answer("Hello"), "[DONE]")
 
 
-async def test_text_held_back_for_a_stop_comes_before_a_failure(gateway: Gateway) -> None:
+async def test_text_held_back_for_a_stop_comes_before_a_failure(gateway: RunningGateway) -> None:
     async with posting(gateway, asking("[[midfail]]", "open/mini", stream=True)) as reply:
         *chunks, _ = await events(reply)
     text = content(chunks)
@@ -234,7 +234,9 @@ async def test_text_held_back_for_a_stop_comes_before_a_failure(gateway: Gateway
     assert failure["error"]["type"] == "upstream_error"
 
 
-async def test_a_stop_closes_the_sites_connection(gateway: Gateway, replica: Replica) -> None:
+async def test_a_stop_closes_the_sites_connection(
+    gateway: RunningGateway, replica: Replica
+) -> None:
     async with posting(gateway, asking("[[stall]]", "open/mini", stop="You")) as reply:
         assert (await reply.json())["choices"][0]["message"]["content"] == ""
     await replica.exchanges.settled()

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_frame import (
+from gateway_sockets import (
     Served,
     ask,
     gateway_of,
@@ -26,7 +26,7 @@ from gateway_frame import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway_frame import HeldSite
+    from gateway_sockets import HeldSite
 
 SHORT = 0.3
 LONG = 30.0
@@ -107,7 +107,7 @@ async def test_many_slow_heads_hold_up_nobody(site: HeldSite) -> None:
         for reader, writer in slow:
             assert (await read_answer(reader)).status == 408
             writer.close()
-        await until(lambda: served.gateway.traffic.connections == 0)
+        await until(lambda: served.gateway.context.request_figures.connections == 0)
 
 
 async def test_an_idle_connection_is_closed(site: HeldSite) -> None:
@@ -169,7 +169,7 @@ async def test_connections_beyond_the_cap_are_told_so(site: HeldSite) -> None:
         reader, writer = held.pop()
         writer.close()
         await writer.wait_closed()
-        await until(lambda: served.gateway.traffic.connections == 2)
+        await until(lambda: served.gateway.context.request_figures.connections == 2)
         assert (await ask(served.port, get("/health"))).status == 200
         for _, writer in held:
             writer.close()
@@ -189,14 +189,14 @@ async def test_a_refused_connection_that_says_nothing_is_closed(site: HeldSite) 
 
 
 async def test_a_client_that_does_not_read_is_ended(site: HeldSite) -> None:
-    """Its kernel takes no more, so the gateway's own buffer stays full: for so long, and no longer."""
+    """Its kernel takes no more, and the gateway's own buffer stays full: so long, and no longer."""
     async with gateway_of([site.provider()], send_timeout=SHORT) as served:
         reader, writer = await connect(served)
         assert isinstance(writer.transport, asyncio.Transport)
         writer.transport.pause_reading()
-        for _ in range(20_000):
-            writer.write(get("/v1/models"))
-        await until(lambda: served.gateway.traffic.connections == 0)
+        for _ in range(400):  # of 100 KB each: ten times what the kernel holds
+            writer.write(get("/static/page.js"))
+        await until(lambda: served.gateway.context.request_figures.connections == 0)
         writer.transport.abort()
         del reader
 
@@ -231,7 +231,7 @@ async def test_a_client_that_leaves_frees_its_upstream_within_a_second(site: Hel
             writer.transport.abort() if how == "abort" else writer.close()
             await site.until_open(0)
             assert seconds() - begun < 5  # milliseconds, on a machine that has nothing else to do
-        (figures,) = served.gateway.context.watch.snapshot().figures
+        (figures,) = served.gateway.context.stream_figures.snapshot().figures
         assert (figures.open, figures.outcomes) == (0, {"left": 2})
 
 

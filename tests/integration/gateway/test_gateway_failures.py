@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta
 from gateway_app import (
-    Gateway,
+    RunningGateway,
     asking,
     content,
     events,
@@ -38,7 +38,7 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica)) as running:
         yield running
 
@@ -59,7 +59,7 @@ async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
     ],
 )
 async def test_a_site_that_refuses(
-    gateway: Gateway, marker: str, status: int, code: str, again: str, *, stream: bool
+    gateway: RunningGateway, marker: str, status: int, code: str, again: str, *, stream: bool
 ) -> None:
     async with posting(gateway, asking(f"[[{marker}]]", "open/mini", stream=stream)) as reply:
         assert reply.status == status
@@ -116,7 +116,7 @@ async def test_a_page_without_a_chat(replica: Replica, page: str, code: str) -> 
         assert reply.headers["x-should-retry"] == "false"
 
 
-async def test_an_empty_answer_is_an_answer(gateway: Gateway) -> None:
+async def test_an_empty_answer_is_an_answer(gateway: RunningGateway) -> None:
     async with posting(gateway, asking("[[empty]]", "open/mini", stream=True)) as reply:
         *chunks, end = await events(reply)
     assert (reply.status, len(chunks), content(chunks), end) == (200, 2, "", "[DONE]")
@@ -125,7 +125,7 @@ async def test_an_empty_answer_is_an_answer(gateway: Gateway) -> None:
     assert outcomes(gateway) == {"done": 2}
 
 
-async def test_a_stream_without_its_sentinel_is_whole_all_the_same(gateway: Gateway) -> None:
+async def test_a_stream_without_its_sentinel_is_whole_all_the_same(gateway: RunningGateway) -> None:
     async with posting(gateway, asking("[[nodone]]", "open/mini", stream=True)) as reply:
         *chunks, end = await events(reply)
     assert (chunks[-1]["choices"][0]["finish_reason"], end) == ("stop", "[DONE]")
@@ -140,7 +140,7 @@ async def test_a_stream_without_its_sentinel_is_whole_all_the_same(gateway: Gate
     [("midfail", "upstream", "failed"), ("cut", "truncated", "truncated")],
 )
 async def test_a_failure_in_the_middle_is_the_last_event(
-    gateway: Gateway, marker: str, code: str, outcome: str
+    gateway: RunningGateway, marker: str, code: str, outcome: str
 ) -> None:
     async with posting(gateway, asking(f"[[{marker}]]", "open/mini", stream=True)) as reply:
         assert reply.status == 200
@@ -156,7 +156,7 @@ async def test_a_failure_in_the_middle_is_the_last_event(
 
 @pytest.mark.parametrize("marker", ["midfail", "cut"])
 async def test_a_failure_in_the_middle_of_an_answer_that_is_not_streamed_has_a_status(
-    gateway: Gateway, marker: str
+    gateway: RunningGateway, marker: str
 ) -> None:
     async with posting(gateway, asking(f"[[{marker}]]", "open/mini")) as reply:
         assert reply.status == 502
@@ -220,14 +220,14 @@ async def test_what_a_site_says_stays_in_its_string() -> None:
 
 
 @pytest.mark.parametrize("model", ["nowhere/x", "", "shop", "http://127.0.0.1:9/"])
-async def test_a_model_that_is_none(gateway: Gateway, model: str) -> None:
+async def test_a_model_that_is_none(gateway: RunningGateway, model: str) -> None:
     async with posting(gateway, asking("x", model, stream=True)) as reply:
         assert reply.status == 404
         assert (await reply.json())["error"]["code"] == "model_not_found"
     assert outcomes(gateway) == {}
 
 
-async def test_messages_without_text(gateway: Gateway, replica: Replica) -> None:
+async def test_messages_without_text(gateway: RunningGateway, replica: Replica) -> None:
     async with posting(gateway, asking("  \n")) as reply:
         assert reply.status == 400
         assert (await reply.json())["error"]["type"] == "invalid_request_error"
@@ -238,7 +238,7 @@ async def test_messages_without_text(gateway: Gateway, replica: Replica) -> None
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
 )
 async def test_a_body_that_a_page_of_elsewhere_could_send_unasked(
-    gateway: Gateway, kind: str
+    gateway: RunningGateway, kind: str
 ) -> None:
     body = json.dumps(asking("x")).encode()
     async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
@@ -269,7 +269,7 @@ async def test_a_body_that_is_too_large(replica: Replica, *, compressed: bool) -
         assert (await reply.json())["error"]["code"] == "body_too_large"
 
 
-async def test_a_body_that_is_not_what_it_says(gateway: Gateway) -> None:
+async def test_a_body_that_is_not_what_it_says(gateway: RunningGateway) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     async with (
         aiohttp.ClientSession() as session,
@@ -280,13 +280,13 @@ async def test_a_body_that_is_not_what_it_says(gateway: Gateway) -> None:
         assert reply.status == 400
 
 
-async def test_models(gateway: Gateway) -> None:
+async def test_models(gateway: RunningGateway) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{gateway.base_url}/models") as reply:
             body = await reply.json()
         assert body["object"] == "list"
         assert [model["id"] for model in body["data"]] == [
-            model.id for model in gateway.context.catalogue.models
+            model.id for model in gateway.context.registry.models
         ]
         for card in body["data"]:
             assert card == {
@@ -329,7 +329,7 @@ async def test_models(gateway: Gateway) -> None:
     ],
 )
 async def test_everything_else(
-    gateway: Gateway, method: str, path: str, status: int, allow: str | None
+    gateway: RunningGateway, method: str, path: str, status: int, allow: str | None
 ) -> None:
     async with (
         aiohttp.ClientSession() as session,

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_frame import (
+from gateway_sockets import (
     KEYS,
     MODEL,
     QUESTION,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from gateway_frame import HeldSite
+    from gateway_sockets import HeldSite
 
 AUTHORIZED = f"Authorization: Bearer {SECRET}"
 LABELS = {"gen_ai_provider_name": "held", "gen_ai_request_model": "gpt-4o"}
@@ -298,7 +298,7 @@ async def test_a_failure_of_our_own_is_logged_without_its_words(
         def fails(**_options: Any) -> None:
             raise KeyError(QUESTION)
 
-        monkeypatch.setattr(served.gateway.context.watch, "begin", fails)
+        monkeypatch.setattr(served.gateway.context.stream_figures, "begin", fails)
         answer = await ask(served.port, post())
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
     failure, line = [json.loads(line) for line in logged.getvalue().splitlines()]
@@ -355,5 +355,5 @@ async def test_without_an_sdk_nothing_is_kept(site: HeldSite) -> None:
                 served.port, post(None, "traceparent: 00-" + "ab" * 16 + "-" + "cd" * 8 + "-01")
             )
         ).status == 200
-        (tracing,) = served.gateway.context.watch._listeners
+        (tracing,) = served.gateway.context.stream_figures.listeners
         assert tracing._spans == {}  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta, open_sockets
 from gateway_app import (
-    Gateway,
+    RunningGateway,
     asking,
     content,
     events,
@@ -40,21 +40,22 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(replicas_sites(replica)) as running:
         yield running
 
 
 @asynccontextmanager
 async def client(
-    gateway: Gateway, body: dict[str, Any]
+    gateway: RunningGateway, body: dict[str, Any]
 ) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:
     """A bare socket that has sent a request."""
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     sent = json.dumps(body).encode()
     writer.write(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\n"
     )
     writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(sent), sent))
     try:
@@ -67,10 +68,10 @@ async def client(
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("model", ["open/mini", "shop/default", "kit/default", "gem/default"])
 async def test_a_client_that_leaves_closes_the_sites_connection(
-    gateway: Gateway, replica: Replica, model: str, how: str, *, stream: bool
+    gateway: RunningGateway, replica: Replica, model: str, how: str, *, stream: bool
 ) -> None:
     async with client(gateway, asking("[[stall]]", model, stream=stream)) as (reader, writer):
-        await until(lambda: gateway.context.watch.snapshot().deltas > 0)
+        await until(lambda: gateway.context.stream_figures.snapshot().deltas > 0)
         if stream:
             assert (await reader.readuntil(b"data: ")).startswith(b"HTTP/1.1 200")
         assert replica.exchanges.open == 1
@@ -82,11 +83,11 @@ async def test_a_client_that_leaves_closes_the_sites_connection(
             await replica.exchanges.settled()
     assert replica.exchanges.aborted == 1
     await until(lambda: outcomes(gateway) == {"left": 1})
-    assert gateway.context.life.under_way == 0
+    assert gateway.context.shutdown.under_way == 0
 
 
 async def test_a_client_that_leaves_before_the_first_delta(
-    gateway: Gateway, replica: Replica
+    gateway: RunningGateway, replica: Replica
 ) -> None:
     async with client(gateway, asking("[[silent]]", "open/mini", stream=True)) as (_, writer):
         await until(lambda: replica.exchanges.open == 1)
@@ -96,7 +97,9 @@ async def test_a_client_that_leaves_before_the_first_delta(
     await until(lambda: outcomes(gateway) == {"left": 1})
 
 
-async def test_many_that_leave_leave_nothing_behind(gateway: Gateway, replica: Replica) -> None:
+async def test_many_that_leave_leave_nothing_behind(
+    gateway: RunningGateway, replica: Replica
+) -> None:
     def left_behind() -> tuple[int, int, int]:
         return len(asyncio.all_tasks()), open_sockets(), replica.exchanges.open
 
@@ -111,9 +114,9 @@ async def test_many_that_leave_leave_nothing_behind(gateway: Gateway, replica: R
                 writer.transport.abort()
 
     before = left_behind()
-    for _ in range(4):
-        await asyncio.gather(*(leave(number) for number in range(50)))
-    await until(lambda: outcomes(gateway) == {"left": 200})
+    for _ in range(2):
+        await asyncio.gather(*(leave(number) for number in range(24)))
+    await until(lambda: outcomes(gateway) == {"left": 48})
     async with asyncio.timeout(SOON):
         await replica.exchanges.settled()
     await until(lambda: left_behind() <= before)
@@ -151,11 +154,11 @@ async def test_a_client_that_does_not_read_holds_the_site_back_and_not_its_bytes
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_stream_that_the_gateways_end_cuts_is_told_so(
-    gateway: Gateway, replica: Replica, *, stream: bool
+    gateway: RunningGateway, replica: Replica, *, stream: bool
 ) -> None:
     async def stop() -> None:
-        await until(lambda: gateway.context.watch.snapshot().deltas > 0)
-        assert await gateway.context.life.finish(0) == 1
+        await until(lambda: gateway.context.stream_figures.snapshot().deltas > 0)
+        assert await gateway.context.shutdown.finish(0) == 1
 
     stopping = asyncio.create_task(stop())
     async with posting(gateway, asking("[[stall]]", "open/mini", stream=stream)) as reply:
@@ -182,8 +185,8 @@ async def test_a_cut_stream_whose_client_does_not_read_ends_all_the_same() -> No
         serving([made("site", OpenAIProvider, f"{site.url}/v1")]) as gateway,
         client(gateway, asking("x", "site/m", stream=True)),
     ):
-        life = gateway.context.life
-        await until(lambda: gateway.context.watch.snapshot().deltas > 1000)
-        assert await life.finish(0) == 1
-        await until(lambda: life.under_way == 0)
+        shutdown = gateway.context.shutdown
+        await until(lambda: gateway.context.stream_figures.snapshot().deltas > 1000)
+        assert await shutdown.finish(0) == 1
+        await until(lambda: shutdown.under_way == 0)
         assert outcomes(gateway) == {"failed": 1}

@@ -16,9 +16,18 @@ import aiohttp
 import pytest
 import trustme
 from blocks import ROOT, blocks_of
-from gateway_app import Gateway, asking, content, events, outcomes, replicas_sites, serving, until
+from gateway_app import (
+    RunningGateway,
+    asking,
+    content,
+    events,
+    outcomes,
+    replicas_sites,
+    serving,
+    until,
+)
 
-from tailrace.gateway._door.keys import Key
+from tailrace.gateway import Key
 from tailrace.replica import Replica
 
 if TYPE_CHECKING:
@@ -51,7 +60,7 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
     async with serving(
         replicas_sites(replica), keys=(Key.of("ops", KEY),), allowed_hosts=(NAME,)
     ) as running:
@@ -60,7 +69,7 @@ async def gateway(replica: Replica) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def client(
-    nginx: str, gateway: Gateway, tmp_path: Path
+    nginx: str, gateway: RunningGateway, tmp_path: Path
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session that finds nginx under the public name, and trusts its certificate."""
     authority = trustme.CA()
@@ -104,7 +113,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def configuration(folder: Path, gateway: Gateway, plain: int, tls: int) -> str:
+def configuration(folder: Path, gateway: RunningGateway, plain: int, tls: int) -> str:
     """The page's, at ports and files of this run, in the least that nginx wants around it."""
     (shown,) = (block.text for block in blocks_of(PAGE) if block.language == "nginx")
     moved = {
@@ -168,7 +177,7 @@ def completion(client: aiohttp.ClientSession, text: str, **more: Any) -> Any:
 
 
 async def test_a_stream_passes_as_it_comes(
-    client: aiohttp.ClientSession, gateway: Gateway, replica: Replica
+    client: aiohttp.ClientSession, gateway: RunningGateway, replica: Replica
 ) -> None:
     async with asyncio.timeout(10), completion(client, "[[stall]]", stream=True) as reply:
         assert reply.status == 200

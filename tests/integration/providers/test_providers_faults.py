@@ -20,8 +20,8 @@ from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatPr
 from tailrace._calls.token_cache import TokenCache
 from tailrace._messages import parse_messages
 from tailrace.replica import FAULTS, Question, Replica, builtin_answer
-from tailrace.replica._outputs import BLANK_LINES, BOM, NOTICES
-from tailrace.replica._sending import PLACES
+from tailrace.replica._response import BREAK_POSITIONS
+from tailrace.replica._transforms import BLANK_LINES, BOM, NOTICES
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ PAGES: dict[str, Outcome] = {
         if place == "end"
         else within
         for how, (early, within) in PAGE_BREAKS.items()
-        for place in PLACES
+        for place in BREAK_POSITIONS
     },
     "gzip cut:tag": PAGE_BROKEN,
 }
@@ -228,7 +228,7 @@ def test_no_fault_and_no_place_is_left_out() -> None:
     tried = {text.partition(":")[0] for row in (*ANSWERS, *PAGES) for text in row.split()}
     with_nonces = {kind.name for kind in FAULTS if kind.needs_nonces}
     assert tried | with_nonces == {kind.name for kind in FAULTS}
-    assert set(BREAKS["cut"]) == {*PLACES, "0"}
+    assert set(BREAKS["cut"]) == {*BREAK_POSITIONS, "0"}
 
 
 @pytest.mark.parametrize("faults", ANSWERS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tailrace.providers._base import ChatProvider
-    from tailrace.replica import Exchange
+    from tailrace.replica import ServedExchange
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
 ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]
@@ -60,7 +60,7 @@ def pages(replica: Replica) -> int:
     return sum(each.method == "GET" for each in replica.exchanges)
 
 
-def posts(replica: Replica) -> list[Exchange]:
+def posts(replica: Replica) -> list[ServedExchange]:
     return [each for each in replica.exchanges if each.method == "POST"]
 
 

@@ -22,8 +22,8 @@ GEMINIPROCHAT = CAPTURES / "geminiprochat"
 # Words of the protocol; any other string is somebody's wording.
 _PROTOCOL_WORDS = frozenset(
     {
-        "", "success", "error", "Something went wrong", "chat.completion.chunk", "gpt-4o-mini", "default", "assistant",
-        "stop", "thread.message.delta", "text", "server_error", "Error",
+        "", "success", "error", "Something went wrong", "chat.completion.chunk", "gpt-4o-mini",
+        "default", "assistant", "stop", "thread.message.delta", "text", "server_error", "Error",
         "empty_data_to_cache", "nonce_failure_cache_sse",
         "response.created", "response.in_progress", "in_progress", "quota_notice",
     }

@@ -46,6 +46,9 @@ async def exchange_raw(url: str, request: bytes) -> Raw:
         await writer.wait_closed()
 
 
-def http_post(path: str, body: bytes, content_type: str) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def http_post(path: str, body: bytes, content_type: str, connection: str = "close") -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -273,7 +273,8 @@ async def test_replies_of_one_path_come_in_turn() -> None:
 async def test_a_page_of_another_host_names_this_one() -> None:
     """A site with its endpoint in the page, as `MyBot` of the README finds it."""
     page = (
-        b'<div class="wpaicg-chat-shortcode" data-nonce="0000000001" data-post-id="12" data-bot-id="0"></div>'
+        b'<div class="wpaicg-chat-shortcode" data-nonce="0000000001" data-post-id="12" '
+        b'data-bot-id="0"></div>'
         b'<script>var wpaicgParams = {"ajax_url":"https:\\/\\/my.exam'
     )
     rest = b'ple\\/wp\\/ajax.php"};</script>'

@@ -1,4 +1,4 @@
-"""AI Power, held against the captured exchanges: the same request, and a reply of the same shape."""
+"""AI Power, held against the captured exchanges: equal requests bring replies of equal shape."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from replica_captures import (
 )
 from replica_client import ENDPOINT, exchange_raw, http_post, page_nonce
 
-from tailrace.replica import Question, Replica, Turn
-from tailrace.replica._sites.wordpress.ai_power import AIPowerSite
+from tailrace.replica import HistoryTurn, Question, Replica
+from tailrace.replica._sites.wordpress.ai_power.site import AIPowerSite
 
 BOTS = {"stream": "4", "json": "5", "completion": "8", "assistant": "9"}
 
@@ -292,7 +292,7 @@ async def test_answers_are_asked_with_what_the_plugin_understood() -> None:
         _, body = await ask(session, replica, " <i>one</i>\ntwo %0a ", wpaicg_chat_history=history)
         _, word = await ask(session, replica, "[[null]]")
     assert said(body) == "a lone \N{REPLACEMENT CHARACTER} surrogate"
-    earlier = (Turn("user", "cafu00e9n"), Turn("assistant", "one two"))
+    earlier = (HistoryTurn("user", "cafu00e9n"), HistoryTurn("assistant", "one two"))
     assert questions == [Question("ai-power", "one\ntwo", earlier)]
     assert said(word) == ""
 

@@ -20,7 +20,7 @@ from replica_captures import (
 from replica_client import ENDPOINT, page_nonce
 from test_replica_pages import Tags
 
-from tailrace.replica import Question, Replica, Turn
+from tailrace.replica import HistoryTurn, Question, Replica
 
 WRONG = "0123456789"
 OLD = ["1.8.79", "1.8.90", "1.8.95"]
@@ -162,7 +162,7 @@ async def test_what_the_model_is_asked(version: str) -> None:
                 "wpaicg_chat_history": json.dumps(posted),
             }
             await send(session, replica, version, fields)
-    turns = (Turn("user", "a"), Turn("assistant", "b"))
+    turns = (HistoryTurn("user", "a"), HistoryTurn("assistant", "b"))
     assert questions == [Question(f"ai-power-{version}", "one two", turns)] * 2
 
 

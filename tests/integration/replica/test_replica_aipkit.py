@@ -4,11 +4,13 @@ same shape.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -20,10 +22,10 @@ from replica_captures import (
     form_data,
     frames,
 )
-from replica_client import ENDPOINT
+from replica_client import ENDPOINT, http_post
 
-from tailrace.replica import Question, Replica, Turn
-from tailrace.replica._sites.wordpress.aipkit import KEPT_MESSAGES, KEPT_TURNS, Newest
+from tailrace.replica import HistoryTurn, Question, Replica
+from tailrace.replica._sites.wordpress.aipkit.site import KEPT_MESSAGES, KEPT_TURNS, BoundedStore
 
 SESSION = "c899fa65-55bb-4a28-9bc3-346c98108729"
 CONVERSATION = "a50ad092-7333-40e0-9bf4-725b46a77d93"
@@ -219,7 +221,7 @@ async def test_second_turn_knows_the_first() -> None:
         for elsewhere in ({"conversation_uuid": "b"}, {"session_id": "b"}, {"bot_id": "6"}):
             await visitor.ask("three", **elsewhere)
     assert_same(second, ai_power_capture("ok_second_turn_same_conversation.2stream", "2.4.71"))
-    turns = (Turn("user", "one"), Turn("assistant", "answer 1"))
+    turns = (HistoryTurn("user", "one"), HistoryTurn("assistant", "answer 1"))
     assert [question.history for question in asked] == [(), turns, turns, (), (), ()]
 
 
@@ -364,9 +366,9 @@ async def test_json_action_remembers_with_the_streams() -> None:
 
 
 JSON_STATUSES = {
-    "quota": 429, "banned": 400, "ip-banned": 400, "moderated": 400, "no-session": 400, "stale-key": 400,
-    "upstream-401": 401, "upstream-429": 429, "midcut": 500, "nodone": 200, "cut": 500, "long": 200, "empty": 200,
-    "slow": 200,
+    "quota": 429, "banned": 400, "ip-banned": 400, "moderated": 400, "no-session": 400,
+    "stale-key": 400, "upstream-401": 401, "upstream-429": 429, "midcut": 500, "nodone": 200,
+    "cut": 500, "long": 200, "empty": 200, "slow": 200,
 }  # fmt: skip
 
 
@@ -423,17 +425,36 @@ async def test_what_it_remembers_is_bounded() -> None:
     async with Replica(answers=answers) as replica, aiohttp.ClientSession() as session:
         visitor = Visitor(session, replica)
         nonce = await visitor.nonce()
-        first = (await visitor.cache("hi", nonce)).json["data"]["cache_key"]
-        for _ in range(KEPT_MESSAGES):
-            await visitor.cache("hi", nonce)
+        first, second = [
+            (await visitor.cache("hi", nonce)).json["data"]["cache_key"] for _ in range(2)
+        ]
+        await fill_the_cache(replica, nonce, KEPT_MESSAGES - 1)
         assert events((await visitor.ask("", first)).body) == ["error", "done"]
-        for _ in range(KEPT_TURNS // 2 + 1):
+        assert said((await visitor.ask("", second)).body) == "0"
+        for _ in range(KEPT_TURNS // 2):
             answered = await visitor.ask("hi")
         assert said(answered.body) == str(KEPT_TURNS)
 
 
+async def fill_the_cache(replica: Replica, nonce: str, count: int) -> None:
+    """Take the first step `count` times: requests of one connection, sent without waiting."""
+    action = {"action": "aipkit_cache_sse_message", "message": "hi", "_ajax_nonce": nonce}
+    body = urlencode(action).encode()
+    form = "application/x-www-form-urlencoded"
+    ahead = http_post(ENDPOINT, body, form, connection="keep-alive") * (count - 1)
+    host, port = replica.url("aipkit").removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(ahead + http_post(ENDPOINT, body, form))
+        answers = await reader.read(-1)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert answers.count(b'"cache_key":"aipkit_sse_') == count
+
+
 def test_the_oldest_is_forgotten() -> None:
-    kept: Newest[int, str] = Newest(2)
+    kept: BoundedStore[int, str] = BoundedStore(2)
     for number in (1, 2, 1, 3):
         kept.put(number, str(number))
     assert [kept.get(number) for number in (1, 2, 3)] == ["1", None, "3"]

@@ -13,7 +13,7 @@ import pytest
 from replica_captures import Raw, raw_headers, raw_reply, raw_request
 from replica_client import NOW, SECRET, exchange_raw, http_post
 
-from tailrace.replica import Question, Replica, Turn
+from tailrace.replica import HistoryTurn, Question, Replica
 from tailrace.replica._sites.signed.chatgpt_demo import MARKERS
 
 
@@ -123,7 +123,11 @@ async def test_answers_are_asked_with_roles() -> None:
     async with Replica(secret=SECRET, answers=answers) as replica:
         raw = await post(replica, signed(*earlier, user("q2"), message="q2"))
     assert raw.body == b"yes"
-    turns = (Turn("system", "Be brief."), Turn("user", "q1"), Turn("assistant", "a1"))
+    turns = (
+        HistoryTurn("system", "Be brief."),
+        HistoryTurn("user", "q1"),
+        HistoryTurn("assistant", "a1"),
+    )
     assert questions == [Question("chatgpt-demo", "q2", turns)]
 
 

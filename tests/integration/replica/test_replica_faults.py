@@ -23,7 +23,7 @@ from yarl import URL
 from tailrace.errors import InvalidRequestError
 from tailrace.replica import FAULTS, Replica
 from tailrace.replica._faults import KEPT_URLS, MAX_FAULTS_OF_A_URL
-from tailrace.replica._sending import PLACES
+from tailrace.replica._response import BREAK_POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,8 +44,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def get(path: str = PAGE, accept: str = "gzip") -> bytes:
-    head = f"GET {path} HTTP/1.1\r\nHost: site.example\r\nAccept-Encoding: {accept}\r\nConnection: close\r\n\r\n"
-    return head.encode()
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: site.example\r\n"
+        f"Accept-Encoding: {accept}\r\nConnection: close\r\n\r\n"
+    ).encode()
 
 
 def question() -> bytes:
@@ -93,8 +95,8 @@ def unchunked(reply: bytes) -> bytes:
 
 
 async def test_where_a_reply_is_cut(replica: Replica) -> None:
-    async def sent(place: str) -> bytes:
-        replica.fault("ai-power", f"cut:{place}@page")
+    async def sent(position: str) -> bytes:
+        replica.fault("ai-power", f"cut:{position}@page")
         data, was_reset = await raw(replica, get())
         assert not was_reset
         return data
@@ -123,15 +125,15 @@ async def test_a_cut_within_a_character(replica: Replica) -> None:
         unchunked(data).decode()
 
 
-@pytest.mark.parametrize("place", ["before-head", "head", "line", "chunk", "end"])
+@pytest.mark.parametrize("position", ["before-head", "head", "line", "chunk", "end"])
 async def test_a_reset_is_one_and_comes_after_what_a_cut_sends(
-    place: str, replica: Replica
+    position: str, replica: Replica
 ) -> None:
-    found = []
+    endings = []
     for how in ("cut", "reset"):
-        replica.fault("geminiprochat", f"{how}:{place}")
-        found.append(await raw(replica, question(), "geminiprochat"))
-    assert found == [(found[0][0], False), (found[0][0], True)]
+        replica.fault("geminiprochat", f"{how}:{position}")
+        endings.append(await raw(replica, question(), "geminiprochat"))
+    assert endings == [(endings[0][0], False), (endings[0][0], True)]
     assert [each.ended for each in replica.exchanges] == ["finished", "finished"]
 
 
@@ -200,8 +202,8 @@ async def test_statuses_and_their_headers(replica: Replica, session: aiohttp.Cli
         found = await reply(fault)
         assert (found.status, found.headers.get("cf-mitigated")) == (403, header)
         assert ("challenge-form" in await found.text()) is has_form
-    for fault, said in (("", "text/html"), (":a/b; c=d", "a/b; c=d"), (":none", None)):
-        assert (await reply(f"content-type{fault}")).headers.get("Content-Type") == said
+    for fault, content_type in (("", "text/html"), (":a/b; c=d", "a/b; c=d"), (":none", None)):
+        assert (await reply(f"content-type{fault}")).headers.get("Content-Type") == content_type
 
 
 async def test_where_redirects_lead(replica: Replica, session: aiohttp.ClientSession) -> None:
@@ -358,7 +360,7 @@ async def test_a_site_without_nonces_has_none_that_expire(
 @pytest.mark.parametrize(
     "faults",
     [
-        *(["stall:" + place] for place in PLACES),
+        *(["stall:" + position] for position in BREAK_POSITIONS),
         ["endless-line"],
         ["endless-line", "http-1.0"],
         ["endless-line", "gzip"],
@@ -396,10 +398,10 @@ async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[
     assert asyncio.all_tasks() == before
 
 
-# -- the page that tells ---------------------------------------------------------------------------
+# -- the index page -------------------------------------------------------------------------------
 
 
-class Told(HTMLParser):
+class IndexPage(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.links: list[str] = []
@@ -418,7 +420,9 @@ class Told(HTMLParser):
         self._in_code = False
 
 
-async def test_every_site_tells_of_all(replica: Replica, session: aiohttp.ClientSession) -> None:
+async def test_every_site_has_the_index_page(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
     replica.fault("ai-power", "content-type:<script>&amp;")
     pages = set()
     for site in replica.sites:
@@ -426,17 +430,17 @@ async def test_every_site_tells_of_all(replica: Replica, session: aiohttp.Client
             assert (reply.status, reply.content_type) == (200, "text/html")
             pages.add(await reply.text())
     assert len(pages) == 1
-    told = Told()
-    told.feed(pages.pop())
-    assert told.links == [
+    index = IndexPage()
+    index.feed(pages.pop())
+    assert index.links == [
         url for site in replica.sites for url in (site.url, *(page.url for page in site.pages))
     ]
     for text in (
         *(f"[[{marker.name}]]" for site in replica.sites for marker in site.markers),
-        *PLACES,
+        *BREAK_POSITIONS,
     ):
-        assert text in told.codes
+        assert text in index.codes
     for kind in FAULTS:
-        assert f"{kind.text} @{' @'.join(kind.targets)}" in told.codes
-    assert "content-type:<script>&amp;" in told.codes
-    assert "script" not in told.tags
+        assert f"{kind.text} @{' @'.join(kind.targets)}" in index.codes
+    assert "content-type:<script>&amp;" in index.codes
+    assert "script" not in index.tags

@@ -14,7 +14,7 @@ import pytest
 from replica_captures import GEMINIPROCHAT, Raw, raw_headers, raw_reply, raw_request, shape
 from replica_client import NOW, SECRET, exchange_raw, http_post, signed
 
-from tailrace.replica import Question, Replica, Turn
+from tailrace.replica import HistoryTurn, Question, Replica
 from tailrace.replica._sites.signed.geminiprochat import MARKERS
 
 
@@ -308,7 +308,7 @@ async def test_answers_are_asked_with_the_history() -> None:
         raw = await post(replica, body)
     assert raw.body == b"yes"
     assert questions == [
-        Question("geminiprochat", "q2", (Turn("user", "q1"), Turn("assistant", "a1")))
+        Question("geminiprochat", "q2", (HistoryTurn("user", "q1"), HistoryTurn("assistant", "a1")))
     ]
 
 

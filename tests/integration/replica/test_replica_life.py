@@ -14,9 +14,9 @@ from replica_client import ENDPOINT, page_nonce, signed
 
 import tailrace.replica
 from tailrace.errors import InvalidRequestError
-from tailrace.replica import Question, Replica, Turn, builtin_answer
-from tailrace.replica._answers import cut
-from tailrace.replica._server import SITES
+from tailrace.replica import HistoryTurn, Question, Replica, builtin_answer
+from tailrace.replica._answers import tokenize
+from tailrace.replica._sites import SITES
 
 FOREVER = 3600.0
 
@@ -141,6 +141,13 @@ async def test_replica_can_be_entered_again() -> None:
 async def test_sites_describe_themselves() -> None:
     async with Replica() as replica:
         by_name = {site.name: site for site in replica.sites}
+        assert [site.software for site in replica.sites] == [
+            "wordpress",
+            "geminiprochat",
+            *["wordpress"] * 5,
+            "chatgpt-demo",
+            "openai",
+        ]
         assert list(by_name) == [
             "ai-power",
             "geminiprochat",
@@ -196,7 +203,7 @@ async def test_exchanges_tell_what_was_sent_and_do_not_print_it() -> None:
     "message", ["hello", "", "x" * 500, "日本語 👩‍👩‍👧", 'quote " and \\ backslash']
 )
 async def test_builtin_answer_depends_on_the_question_alone(message: str) -> None:
-    turns = (Turn("user", "a"), Turn("assistant", "b"))
+    turns = (HistoryTurn("user", "a"), HistoryTurn("assistant", "b"))
     answer = await builtin_answer(Question("any", message, turns))
     assert answer == await builtin_answer(Question("another", message, turns))
     assert message[:80] in answer
@@ -204,10 +211,10 @@ async def test_builtin_answer_depends_on_the_question_alone(message: str) -> Non
     assert len(answer) > 600
     for hard in ("字", "👩‍👩‍👧", "é", '"', "\\", "\u2028", "```", "<b>", "&"):
         assert hard in answer
-    pieces = cut(answer)
+    pieces = tokenize(answer)
     assert "".join(pieces) == answer
     assert {len(piece) for piece in pieces[:-1]} == set(range(1, 9))
-    assert b"".join(cut(answer.encode())) == answer.encode()
+    assert b"".join(tokenize(answer.encode())) == answer.encode()
 
 
 async def test_builtin_answers_differ() -> None:
@@ -217,7 +224,7 @@ async def test_builtin_answers_differ() -> None:
 
 def test_it_shares_nothing_with_providers_and_decoders() -> None:
     allowed = ("tailrace.replica", "tailrace.errors", "tailrace.recording", "aiohttp")
-    for path in Path(tailrace.replica.__path__[0]).glob("*.py"):
+    for path in Path(tailrace.replica.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not isinstance(node, ast.ImportFrom) or not node.level
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""

@@ -12,7 +12,7 @@ import pytest
 from replica_captures import ai_power_capture, frames
 
 from tailrace.providers import OpenAIProvider
-from tailrace.replica import AnswerError, Question, Replica, Turn
+from tailrace.replica import AnswerError, HistoryTurn, Question, Replica
 from tailrace.replica._sites.openai import MARKERS, MODELS
 
 HI = [{"role": "user", "content": "hi"}]
@@ -205,7 +205,13 @@ async def test_roles_and_parts_reach_the_model() -> None:
     )
     assert questions == [
         Question(
-            "openai", "q", (Turn("system", "Be brief."), Turn("user", "ab"), Turn("assistant", ""))
+            "openai",
+            "q",
+            (
+                HistoryTurn("system", "Be brief."),
+                HistoryTurn("user", "ab"),
+                HistoryTurn("assistant", ""),
+            ),
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The WordPress pages: the facts of the captured ones, read with the standard library's tokenizer."""
+"""The WordPress pages, held against the captured ones with the standard library's tokenizer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from replica_captures import AI_POWER
 from tailrace.replica import Replica
 
 CAPTURED_PAGES = {
-    "default": "default", "stream": "stream", "json": "json", "two": "two", "escaped": "escaped", "widget": "widget",
-    "no-chat": "nochat",
+    "default": "default", "stream": "stream", "json": "json", "two": "two", "escaped": "escaped",
+    "widget": "widget", "no-chat": "nochat",
 }  # fmt: skip
 
 
@@ -80,13 +80,13 @@ async def test_attributes_are_written_as_captured(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", CAPTURED_PAGES)
-async def test_size_and_places(page: str) -> None:
+async def test_size_and_positions(page: str) -> None:
     async with Replica() as replica:
         ours = await fetch(replica, page)
     theirs = captured(page)
     assert 0.75 < len(ours) / len(theirs) < 1.35
-    for place in ("\n     data-nonce=", "wpaicgParams = "):
-        assert (place in ours) == (place in theirs)
+    for text in ("\n     data-nonce=", "wpaicgParams = "):
+        assert (text in ours) == (text in theirs)
     if "\n     data-nonce=" in ours:
         distance = ours.index("wpaicgParams = ") - ours.rindex("\n     data-nonce=")
         assert 7_000 < distance < 11_000

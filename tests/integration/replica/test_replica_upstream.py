@@ -12,13 +12,13 @@ import pytest
 from replica_client import ENDPOINT, page_nonce, signed
 
 from tailrace.errors import InvalidRequestError
-from tailrace.replica import AnswerError, Question, Replica, Turn, builtin_answer
-from tailrace.replica._upstream import MAX_REPLY_BYTES, UpstreamAnswers
+from tailrace.replica import AnswerError, HistoryTurn, Question, Replica, builtin_answer
+from tailrace.replica._upstream import MAX_RESPONSE_BYTES, UpstreamAnswers
 
 QUESTION = Question(
     "any",
     "What runs off?",
-    (Turn("system", "Be brief."), Turn("user", "a"), Turn("assistant", "b")),
+    (HistoryTurn("system", "Be brief."), HistoryTurn("user", "a"), HistoryTurn("assistant", "b")),
 )
 
 
@@ -169,11 +169,9 @@ async def test_nobody_listens() -> None:
 
 
 async def test_a_reply_beyond_the_limit_is_refused() -> None:
-    async def huge(_question: Question, /) -> str:
-        return "x" * MAX_REPLY_BYTES
-
+    mebibytes = MAX_RESPONSE_BYTES // 2**20
     async with (
-        Replica(answers=huge) as above,
+        Replica(faults=[f"bomb:{mebibytes}"]) as above,
         UpstreamAnswers(f"{above.url('openai')}/v1", model="gpt-4o") as answers,
     ):
         with pytest.raises(AnswerError, match="larger than 8388608 bytes"):
@@ -188,7 +186,7 @@ def test_an_upstream_is_a_base_url(url: str) -> None:
         Replica(upstream=url)
 
 
-async def test_answers_come_from_one_place() -> None:
+async def test_answers_have_one_source() -> None:
     with pytest.raises(InvalidRequestError, match="not from both"):
         Replica(upstream="http://localhost/v1", answers=builtin_answer)
     with pytest.raises(InvalidRequestError, match="async with"):

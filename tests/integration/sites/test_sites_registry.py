@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace.providers import ChatProvider
-    from tailrace.replica import Exchange
+    from tailrace.replica import ServedExchange
 
 HELLO = [{"role": "user", "content": "hello"}]
 PASSWORD = "open sesame"
@@ -54,7 +54,7 @@ async def answer(provider: type[ChatProvider], **options: Any) -> str:
     return await provider.create_async("", HELLO, token_cache=TokenCache(), **options)
 
 
-def posted(replica: Replica) -> Exchange:
+def posted(replica: Replica) -> ServedExchange:
     return [each for each in replica.exchanges if each.method == "POST"][-1]
 
 

@@ -143,6 +143,8 @@ async def serve(
             pass
         finally:
             writer.transport.abort()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()  # its socket is gone when its connection is not counted
             server.connections -= 1
             server.left.set()
 

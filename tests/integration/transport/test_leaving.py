@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -13,14 +14,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from curl_cffi import CurlOpt
 from loopback import HOST, Exchange, hang, http_proxy, open_sockets, serve, socks_proxy
 
 from tailrace import errors
-from tailrace.transport import Timeouts, read_all
+from tailrace.transport import ImpersonateTransport, Timeouts, make_transport, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from curl_cffi import Curl
     from loopback import Authority
 
     from conftest import Make
@@ -49,7 +53,8 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def test_closing_a_reply_closes_its_socket_before_it_returns(
     transport: Transport,
     authority: Authority,
-    is_tls: bool,  # noqa: FBT001
+    *,
+    is_tls: bool,
 ) -> None:
     async with (
         serve(_stream, authority.server if is_tls else None) as server,
@@ -91,7 +96,7 @@ async def test_replies_side_by_side(transport: Transport) -> None:
 
 @pytest.mark.parametrize("is_tls", [False, True])
 async def test_a_dropped_reply_closes_its_socket(
-    transport: Transport, authority: Authority, is_tls: bool
+    transport: Transport, authority: Authority, *, is_tls: bool
 ) -> None:
     async with (
         serve(_stream, authority.server if is_tls else None) as server,
@@ -170,7 +175,7 @@ async def _cancelled(task: asyncio.Task[object]) -> None:
 
 @pytest.mark.parametrize("is_tls", [False, True])
 async def test_cancelling_before_the_first_byte(
-    transport: Transport, authority: Authority, is_tls: bool
+    transport: Transport, authority: Authority, *, is_tls: bool
 ) -> None:
     async with (
         serve(hang, authority.server if is_tls else None) as server,
@@ -239,13 +244,81 @@ async def test_cancelling_while_connecting(
         assert open_sockets() <= before + 1  # curl keeps a pair of its own
 
 
-async def test_cancelling_a_look_up(transport: Transport) -> None:
-    async with transport.session() as session:
-        task: asyncio.Task[object] = asyncio.create_task(
-            session.get("http://no.such.host.invalid/")
-        )
-        await _turns(3)
-        await _cancelled(task)
+class _SilentNameServer(AbstractResolver):
+    """Asks a name server of the test's own over UDP, which never answers."""
+
+    def __init__(self, where: tuple[str, int]) -> None:
+        self.asked = asyncio.Event()
+        self._where = where
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.setblocking(False)  # noqa: FBT003 - takes no keyword
+            await loop.sock_sendto(asking, host.encode(), self._where)
+            self.asked.set()
+            answer = await loop.sock_recv(asking, 512)
+        raise OSError(f"{host}:{port} ({family}) was answered: {answer!r}")
+
+    async def close(self) -> None: ...
+
+
+async def test_cancelling_a_look_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        name_server.bind((HOST, 0))
+        resolver = _SilentNameServer(name_server.getsockname())
+        before = open_sockets()
+        async with (
+            make_transport("aiohttp", resolver=resolver) as transport,
+            transport.session() as session,
+        ):
+            task: asyncio.Task[object] = asyncio.create_task(session.get("http://site.test/"))
+            await resolver.asked.wait()
+            assert open_sockets() > before
+            await _cancelled(task)
+        assert open_sockets() == before
+
+
+async def test_cancelling_a_look_up_over_curl(authority: Authority) -> None:
+    class AsksOverHttps(ImpersonateTransport):
+        """Looks names up at a server of the test's own (RFC 8484), which never answers."""
+
+        def handle(self) -> Curl:
+            handle = super().handle()
+            handle.setopt(CurlOpt.DOH_URL, f"{server.url}/dns-query")
+            return handle
+
+    async with serve(hang, authority.server) as server:
+        before = open_sockets()
+        async with (
+            AsksOverHttps(ca_file=authority.file) as transport,
+            transport.session() as session,
+        ):
+            task: asyncio.Task[object] = asyncio.create_task(session.get("http://site.test/"))
+            await server.got_request.wait()
+            with_it = open_sockets()
+            await _cancelled(task)
+            assert open_sockets() < with_it
+        await _until(lambda: server.connections == 0)
+        assert server.requests[0].target.startswith("/dns-query")
+        assert open_sockets() == before
+
+
+async def test_cancelling_in_any_turn_of_a_look_up_in_a_thread(transport: Transport) -> None:
+    """Of ``localhost``, which needs no name server."""
+    before = open_sockets()
+    async with serve(hang) as server, transport.session() as session:
+        for turns in range(16):
+            task: asyncio.Task[object] = asyncio.create_task(
+                session.get(f"http://localhost:{server.url.rpartition(':')[2]}/")
+            )
+            await _turns(turns)
+            await _cancelled(task)
+        await _until(lambda: server.connections == 0)
+    await transport.aclose()
+    await _until(lambda: open_sockets() <= before)
 
 
 async def test_a_connection_serves_again_when_its_reply_was_read_to_the_end(

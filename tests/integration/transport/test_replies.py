@@ -225,7 +225,7 @@ _BROKEN = {
 @pytest.mark.parametrize("is_reader_busy", [False, True])
 @pytest.mark.parametrize("case", _BROKEN)
 async def test_a_reply_that_breaks_off_gives_what_came(
-    transport: Transport, case: str, is_reader_busy: bool
+    transport: Transport, case: str, *, is_reader_busy: bool
 ) -> None:
     head, body = _BROKEN[case]
     go_on = asyncio.Event()

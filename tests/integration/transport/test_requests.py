@@ -221,7 +221,7 @@ async def test_https_is_never_left(transport: Transport, authority: Authority) -
     ("count", "most", "is_followed"), [(5, 5, True), (6, 5, False), (1, 0, False), (0, 0, True)]
 )
 async def test_how_many_redirects(
-    transport: Transport, count: int, most: int, is_followed: bool
+    transport: Transport, count: int, most: int, *, is_followed: bool
 ) -> None:
     async def answer(exchange: Exchange) -> None:
         step = int(exchange.target.strip("/"))
@@ -451,7 +451,7 @@ async def test_the_connect_clock_covers_a_proxys_connect(
 
 @pytest.mark.parametrize("is_tls", [False, True])
 async def test_the_first_byte_clock(
-    transport: Transport, authority: Authority, is_tls: bool
+    transport: Transport, authority: Authority, *, is_tls: bool
 ) -> None:
     async with (
         serve(hang, authority.server if is_tls else None) as server,
@@ -647,7 +647,7 @@ async def test_an_untrusted_certificate_behind_socks(make: Make, authority: Auth
 
 @pytest.mark.parametrize("trust_env", [False, True])
 async def test_the_environments_proxy(
-    make: Make, monkeypatch: pytest.MonkeyPatch, trust_env: bool
+    make: Make, monkeypatch: pytest.MonkeyPatch, *, trust_env: bool
 ) -> None:
     async with (
         serve(_echo) as server,

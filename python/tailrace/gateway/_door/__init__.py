@@ -1,1 +1,1 @@
-"""Who comes in, before a request is read: connections, middleware, admission, keys, quotas."""
+"""The way in, before a request is handled: connections, middleware, admission, quotas."""

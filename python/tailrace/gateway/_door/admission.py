@@ -1,9 +1,9 @@
-"""Who is let in: every request passes these checks, in this order, before a handler sees it.
+"""The admission of requests: every one passes these checks, in this order, before its handler.
 
-Host (a page that has its own name point here is no caller of ours), keys in the URL, Origin, the
-preflights of pages that may ask, the key, how much that key may ask, the kind of body, and the body
-itself: read whole within its time and within its limit, which is counted while it is decompressed.
-A refusal never repeats what was sent.
+Host (a page whose own name points here is no caller of ours), keys in the URL, Origin, the
+preflights of pages that may ask, the key, its quotas, the kind of body, and the body itself: read
+whole within its time and within its limit, which is counted while it is decompressed. A refusal
+never repeats what was sent.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import MutableMapping
+
+    from aiohttp.typedefs import Handler
 
     from tailrace.gateway._settings import Settings
 
-__all__ = ["CALLER", "QUOTAS", "allow_origin", "expect", "guard", "is_public"]
+__all__ = ["QUOTAS", "admission_middleware", "allow_origin", "defer_expect", "is_public"]
 
 QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway._door.quotas", Quotas)
 
@@ -53,10 +55,7 @@ _MAX_PREFLIGHT_HEADERS = 64
 
 
 @web.middleware
-async def guard(
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
+async def admission_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, or raise RefusedError."""
     context = request.app[CONTEXT]
     settings = context.settings
@@ -70,12 +69,12 @@ async def guard(
         request[CALLER] = caller
     if not request.path.startswith("/v1/"):
         return await handler(request)
-    if context.life.stopping.is_set():
+    if context.shutdown.stopping.is_set():
         raise RefusedError(
             Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
         )
     quotas = request.app[QUOTAS]
-    over = quotas.enter(caller)
+    over = quotas.acquire(caller)
     if over is not None:
         raise RefusedError(
             Problem(429, over.message, "requests", code=over.code, retry_after=over.retry_after)
@@ -84,14 +83,14 @@ async def guard(
         await _take_body(request, settings)
         return await handler(request)
     finally:
-        quotas.leave(caller)
+        quotas.release(caller)
 
 
 _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Whether anybody may ask for this without a key: the page, and whether the gateway lives."""
+    """Tell whether a path is open to all without a key: those of the page and of health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
@@ -99,27 +98,26 @@ def is_public(path: str) -> bool:
 
 
 def _check_host(request: web.Request, settings: Settings) -> None:
-    """The name the client used. Only one that was told to the gateway, or the very address it was
-    reached at.
+    """Check the name the client used: one of the settings, or the very address it reached.
 
-    A request that names a whole URL, as to a proxy, names the same host in both places (RFC 9112,
-    3.2.2).
+    A request line with a whole URL, as for a proxy, names the same host (RFC 9112, 3.2.2).
     """
-    given = request.headers.getall("Host", [])
-    host = given[0].lower() if len(given) == 1 else ""
+    hosts = request.headers.getall("Host", [])
+    host = hosts[0].lower() if len(hosts) == 1 else ""
     name = re.sub(r":[0-9]*\Z", "", host)
-    allowed = settings.hosts
-    told = request.raw_path.startswith("/") or urlsplit(request.raw_path).netloc.lower() in {
-        "",
-        host,
-    }
-    if name and told and (host in allowed or name in allowed or name == _own_address(request)):
+    target = request.raw_path
+    agrees = target.startswith("/") or urlsplit(target).netloc.lower() in {"", host}
+    if (
+        name
+        and agrees
+        and (not {host, name}.isdisjoint(settings.hosts) or name == _own_address(request))
+    ):
         return
     raise RefusedError(
         Problem(
             421,
-            "the request's Host is none of this gateway's: it listens to the address it is bound to, and to names "
-            "given with --allowed-host",
+            "the request's Host is none of this gateway's: it listens to the address it is bound "
+            "to, and to names given with --allowed-host",
             INVALID_REQUEST,
             code="unknown_host",
         )
@@ -127,9 +125,9 @@ def _check_host(request: web.Request, settings: Settings) -> None:
 
 
 def _own_address(request: web.Request) -> str | None:
-    """The address of our end of the connection, as a Host header has it.
+    """Name the address of our end of the connection, as a Host header has it.
 
-    No name leads a browser astray with it.
+    A page elsewhere cannot make it its own name, as it can with names that point here.
     """
     address = None if request.transport is None else request.transport.get_extra_info("sockname")
     if not isinstance(address, tuple):
@@ -138,9 +136,7 @@ def _own_address(request: web.Request) -> str | None:
 
 
 def _check_query(request: web.Request, settings: Settings) -> None:
-    """A key in a URL ends up in histories and logs of others: it is refused, so that nobody gets
-    used to it.
-    """
+    """Refuse keys in a URL, which end up in histories and logs of others."""
     fields = request.query
     if len(fields) > MAX_QUERY_FIELDS:
         raise RefusedError(
@@ -151,8 +147,8 @@ def _check_query(request: web.Request, settings: Settings) -> None:
             raise RefusedError(
                 Problem(
                     400,
-                    "a key belongs in the header Authorization: Bearer KEY, never in a URL; one that stood in a URL "
-                    "should be replaced",
+                    "a key belongs in the header Authorization: Bearer KEY, never in a URL; one "
+                    "that stood in a URL should be replaced",
                     INVALID_REQUEST,
                     code="key_in_url",
                 )
@@ -160,15 +156,13 @@ def _check_query(request: web.Request, settings: Settings) -> None:
 
 
 def _check_origin(request: web.Request, settings: Settings) -> None:
-    """A page in a browser may ask only if it is ours, or one of those opened; other programs send
-    no Origin.
-    """
+    """Refuse pages in a browser but our own and those opened; other programs send no Origin."""
     origins = request.headers.getall("Origin", [])
     if not origins:
         if is_public(request.path) or request.headers.get("Sec-Fetch-Site", "none") in _SAME:
             return
     elif len(origins) == 1 and (
-        origins[0] in settings.cors_origins or _is_own(request, origins[0])
+        origins[0] in settings.cors_origins or _is_own_origin(request, origins[0])
     ):
         return
     raise RefusedError(
@@ -184,11 +178,8 @@ def _check_origin(request: web.Request, settings: Settings) -> None:
 _SAME = frozenset({"none", "same-origin"})
 
 
-def _is_own(request: web.Request, origin: str) -> bool:
-    """Whether the page came from here.
-
-    The Host has been checked; a proxy in front may speak https.
-    """
+def _is_own_origin(request: web.Request, origin: str) -> bool:
+    """Tell whether the page came from here; a proxy in front may speak https."""
     return origin.lower() in (
         f"http://{request.headers['Host']}".lower(),
         f"https://{request.headers['Host']}".lower(),
@@ -196,9 +187,7 @@ def _is_own(request: web.Request, origin: str) -> bool:
 
 
 def allow_origin(request: web.Request, headers: MutableMapping[str, str]) -> None:
-    """Tell the browser that a page of another origin may read the reply, where that origin is
-    opened.
-    """
+    """Add the headers that let a page of an opened origin read the reply."""
     settings = request.app[CONTEXT].settings
     if not settings.cors_origins:
         return
@@ -210,15 +199,14 @@ def allow_origin(request: web.Request, headers: MutableMapping[str, str]) -> Non
 
 
 def _preflight(request: web.Request) -> web.Response:
-    asked = request.headers.get("Access-Control-Request-Headers", "").split(",")[
-        :_MAX_PREFLIGHT_HEADERS
-    ]
-    names = [name.strip() for name in asked if _HEADER_NAME.fullmatch(name.strip())]
+    wanted = request.headers.get("Access-Control-Request-Headers", "").split(",")
+    names = [name.strip() for name in wanted[:_MAX_PREFLIGHT_HEADERS]]
+    allowed = [name for name in names if _HEADER_NAME.fullmatch(name)]
     return web.Response(
         status=204,
         headers={
             "Access-Control-Allow-Methods": "GET, POST",
-            "Access-Control-Allow-Headers": ", ".join(names),
+            "Access-Control-Allow-Headers": ", ".join(allowed),
             "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
         },
     )
@@ -230,8 +218,8 @@ def _preflight(request: web.Request) -> web.Response:
 def _caller(request: web.Request, settings: Settings) -> str | None:
     if not len(settings.ring):
         return None
-    given = request.headers.getall("Authorization", [])
-    scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    lines = request.headers.getall("Authorization", [])
+    scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
     if scheme.lower() == "bearer":
         name = settings.ring.name_of(_bytes(secret.strip(" ")))
         if name is not None:
@@ -243,19 +231,19 @@ def _caller(request: web.Request, settings: Settings) -> str | None:
 
 
 def _bytes(text: str) -> bytes:
-    """A header's or query's value as the bytes it came as."""
+    """Turn a header's or query's value back into the bytes it came as."""
     return text.encode("utf-8", "surrogateescape")
 
 
 # -- what it brings --------------------------------------------------------------------------------
 
 
-async def expect(request: web.Request) -> None:
-    """Answer no Expect header yet: `guard` does, once it has let the request in."""
+async def defer_expect(request: web.Request) -> None:
+    """Leave an Expect header to `admission_middleware`, which answers it to those it lets in."""
 
 
 async def _take_body(request: web.Request, settings: Settings) -> None:
-    """Read the body whole; `request.read` gives it again. Without one there is nothing to check."""
+    """Check the body and read it whole; `request.read` then returns it again."""
     if not request.body_exists:
         return
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
@@ -275,30 +263,21 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     if (request.content_length or 0) > settings.max_body_bytes:
         raise RefusedError(too_large)
     await _continue(request)
-    refusal: Problem
     try:
         async with asyncio.timeout(settings.body_timeout):
             await request.read()
     except web.HTTPRequestEntityTooLarge:
-        refusal = too_large
+        raise RefusedError(too_large) from None
     except TimeoutError:
-        refusal = Problem(
-            408, "the request's body took too long", INVALID_REQUEST, code="body_timeout"
-        )
-    except (
-        web.RequestPayloadError,
-        ValueError,
-    ):  # what is not compressed or not chunked as it says it is
-        refusal = Problem(
-            400, "the body cannot be decoded as its headers say", INVALID_REQUEST, code="bad_body"
-        )
-    else:
-        return
-    raise RefusedError(refusal)
+        message = "the request's body took too long"
+        raise RefusedError(Problem(408, message, INVALID_REQUEST, code="body_timeout")) from None
+    except (web.RequestPayloadError, ValueError):  # of chunks or compressed data
+        message = "the body cannot be decoded as its headers say"
+        raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
 
 
 async def _continue(request: web.Request) -> None:
-    """Let a client that asks first send its body (RFC 9110, 10.1.1)."""
+    """Ask a client that waits for it to send its body (RFC 9110, 10.1.1)."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return

@@ -1,9 +1,9 @@
-"""Connections from outside: how many there are, and how long each may take over a request's head.
+"""The connections of clients: how many there may be, and how long a request's head may take.
 
 aiohttp's server closes a connection that is idle, and has no clock of its own for a head that only
 drips. Ours begins with the connection, and with the first byte of every later request, and ends
-when the request is handed to the gateway (`Connection.request_begins`). What is sent here, before
-there is a request, is written by hand.
+when the request is handed to the gateway (`Connection.request_begins`). Replies that are sent
+before there is a request are written by hand.
 """
 
 from __future__ import annotations
@@ -19,20 +19,18 @@ from tailrace.gateway._problems import INVALID_REQUEST, Problem, problem_respons
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tailrace.gateway._figures.requests import Traffic
+    from tailrace.gateway._figures.requests import RequestFigures
     from tailrace.gateway._settings import Settings
 
-__all__ = ["Connection", "Door"]
+__all__ = ["Connection", "ProtocolFactory"]
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 
 REFUSALS_AT_ONCE = 256
-"""Connections over the cap that are told so at the same time; what is beyond that is closed without
-a word.
-"""
+"""How many connections over the cap get a reply at the same time; others are closed without."""
 
 REFUSAL_SECONDS = 1.0
-"""How long one of them may take to send what it had to say."""
+"""How long a connection over the cap may take to send its request."""
 
 LINGERING_SECONDS = 1.0
 """How long the rest of a refused body is read, so that its sender sees why it was refused."""
@@ -50,98 +48,97 @@ _NOT_HTTP = Problem(
 )
 
 
-class Door:
-    """Makes a protocol for every connection accepted: a `Connection`, or a refusal when there are
-    too many.
-    """
+class ProtocolFactory:
+    """A maker of protocols: a `Connection` or, where there are too many, a refusal of it."""
 
-    def __init__(self, server: web.Server, settings: Settings, traffic: Traffic) -> None:
+    def __init__(
+        self, server: web.Server, settings: Settings, request_figures: RequestFigures
+    ) -> None:
         self.settings = settings
-        self.traffic = traffic
+        self.request_figures = request_figures
         self._server = server
         self._refusing = 0
 
     def __call__(self) -> asyncio.Protocol:
-        """The protocol of one more connection."""
-        if self.traffic.connections < self.settings.max_connections:
+        """Make the protocol of one more connection."""
+        if self.request_figures.connections < self.settings.max_connections:
             return cast("asyncio.Protocol", Connection(self, self._server))
-        self.traffic.refused("too_many_connections")
-        return _Refusal(self.enter_refusal())
+        self.request_figures.refused("too_many_connections")
+        return _RefusedConnection(self._begin_refusal())
 
-    def enter_refusal(self) -> Callable[[], None] | None:
-        """Count one more that is told; how it leaves, or None: there are enough of them."""
+    def _begin_refusal(self) -> Callable[[], None] | None:
+        """Count one more refusal and return how to end it; None: there are enough of them."""
         if self._refusing >= REFUSALS_AT_ONCE:
             return None
         self._refusing += 1
-        return self._leave_refusal
+        return self._end_refusal
 
-    def _leave_refusal(self) -> None:
+    def _end_refusal(self) -> None:
         self._refusing -= 1
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection with clocks for heads and for what nobody takes, and our own words for
-    what is not HTTP.
+    """aiohttp's connection, with clocks for a request's head and for a client that takes nothing.
+
+    The reply to what is not HTTP is the gateway's own.
     """
 
-    __slots__ = ("_answering", "_clock", "_counted", "_door", "_send_clock")
+    __slots__ = ("_answering", "_clock", "_counted", "_factory", "_send_clock")
 
-    def __init__(self, door: Door, server: web.Server) -> None:
+    def __init__(self, factory: ProtocolFactory, server: web.Server) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=door.settings.idle_timeout,
+            keepalive_timeout=factory.settings.idle_timeout,
             lingering_time=LINGERING_SECONDS,
             access_log=None,  # type: ignore[arg-type] # as `AppRunner` itself hands it on
             logger=log,
         )
-        self._door = door
+        self._factory = factory
         self._clock: asyncio.TimerHandle | None = None
         self._send_clock: asyncio.TimerHandle | None = None
         self._answering = False
         self._counted = True
-        door.traffic.connections += 1
+        factory.request_figures.connections += 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock."""
+        """Start the clock of the first head."""
         super().connection_made(transport)
         self._start_clock()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no more."""
+        """Take the connection out of the count, and stop its clocks."""
         if self._counted:
-            self._door.traffic.connections -= 1
+            self._factory.request_figures.connections -= 1
             self._counted = False
         self._stop_clock()
         self._stop_send_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """While no request is being answered, bytes are those of a head."""
+        """Start the clock of a head, unless a request is being answered, and hand `data` on."""
         if not self._answering and self._clock is None:
             self._start_clock()
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        """The client does not take what is sent as fast as it comes: it may be slow, and it may be
-        gone.
-        """
+        """Start the clock of a client that takes nothing: it may be slow, and it may be gone."""
         super().pause_writing()
-        timeout = self._door.settings.send_timeout
-        self._send_clock = asyncio.get_running_loop().call_later(timeout, self._not_taken)
+        timeout = self._factory.settings.send_timeout
+        self._send_clock = asyncio.get_running_loop().call_later(timeout, self._end_untaken)
 
     def resume_writing(self) -> None:
-        """It takes it."""
+        """Stop the clock of a client that takes nothing: it reads again."""
         self._stop_send_clock()
         super().resume_writing()
 
     def request_begins(self) -> None:
-        """A request's head was whole; its answer begins."""
+        """Stop the clock of the head: it was whole, and its request is being answered."""
         self._answering = True
         self._stop_clock()
 
     def request_ends(self) -> None:
-        """Its answer is made: what comes next is another head."""
+        """Mark the request as answered: what comes next is another head."""
         self._answering = False
 
     def handle_error(
@@ -151,16 +148,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What aiohttp cannot parse.
-
-        Neither the reply nor the log repeats any of it: a key may stand in it.
-        """
+        """Answer what aiohttp cannot parse; no part of it, such as a key, is repeated or logged."""
         del message
         self._stop_clock()
         if request.writer.output_size > 0:
             raise ConnectionError("the reply has begun")
         log.info("a request could not be read: %s", type(exc).__name__)
-        self._door.traffic.refused("bad_request")
+        self._factory.request_figures.refused("bad_request")
         known = status in _KNOWN
         response = problem_response(
             _NOT_HTTP if known else Problem(500, "the gateway failed", "server_error")
@@ -169,14 +163,14 @@ class Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *_args: Any, **details: Any) -> None:
-        """What aiohttp did not expect of a connection: what kind it was, and none of its words."""
+        """Log the class of an error that aiohttp did not expect, and none of its words."""
         error = details.get("exc_info")
         level = logging.INFO if isinstance(error, web.RequestPayloadError) else logging.ERROR
         log.log(level, "a connection ended with %s", type(error).__name__)
 
     def _start_clock(self) -> None:
         self._clock = asyncio.get_running_loop().call_later(
-            self._door.settings.header_timeout, self._too_slow
+            self._factory.settings.header_timeout, self._end_slow_head
         )
 
     def _stop_clock(self) -> None:
@@ -189,20 +183,20 @@ class Connection(web.RequestHandler):
             self._send_clock.cancel()
             self._send_clock = None
 
-    def _not_taken(self) -> None:
+    def _end_untaken(self) -> None:
         self._send_clock = None
-        self._door.traffic.refused("send_timeout")
+        self._factory.request_figures.refused("send_timeout")
         if self.transport is not None:
             self.transport.abort()
 
-    def _too_slow(self) -> None:
+    def _end_slow_head(self) -> None:
         self._clock = None
         if self.transport is None:
             return
         if self._answering or self._waiter is None or self._waiter.done():
             self._start_clock()  # a reply is still being taken: what came meanwhile waits its turn
             return
-        self._door.traffic.refused("header_timeout")
+        self._factory.request_figures.refused("header_timeout")
         self.transport.write(_written(_TOO_SLOW))
         self.force_close()
 
@@ -210,31 +204,30 @@ class Connection(web.RequestHandler):
 _KNOWN = frozenset({400})
 
 
-class _Refusal(asyncio.Protocol):
-    """A connection too many: it is told so once it has asked, and closed when it has read that, or
-    after a second.
+class _RefusedConnection(asyncio.Protocol):
+    """A connection too many, answered once it has sent something, and closed after a second.
 
     Closing at once would reset the connection under the request that is on its way, and the reply
     with it.
     """
 
-    def __init__(self, leave: Callable[[], None] | None) -> None:
-        self._leave = leave
+    def __init__(self, end_refusal: Callable[[], None] | None) -> None:
+        self._end_refusal = end_refusal
         self._transport: asyncio.Transport | None = None
         self._clock: asyncio.TimerHandle | None = None
-        self._told = False
+        self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self._leave is None:
+        if self._end_refusal is None:
             self._transport.abort()
             return
         self._clock = asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self._transport.close)
 
     def data_received(self, data: bytes) -> None:
         del data
-        if self._transport is not None and not self._told:
-            self._told = True
+        if self._transport is not None and not self._answered:
+            self._answered = True
             self._transport.write(_written(_TOO_MANY))
             if self._transport.can_write_eof():
                 self._transport.write_eof()
@@ -243,12 +236,12 @@ class _Refusal(asyncio.Protocol):
         del exc
         if self._clock is not None:
             self._clock.cancel()
-        if self._leave is not None:
-            self._leave()
+        if self._end_refusal is not None:
+            self._end_refusal()
 
 
 def _written(problem: Problem) -> bytes:
-    """A reply as it goes over the wire."""
+    """Write a reply as it goes over the wire."""
     response = problem_response(problem)
     body: Any = response.body
     lines = [f"HTTP/1.1 {problem.status} {response.reason}", "Connection: close"]

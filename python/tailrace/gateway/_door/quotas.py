@@ -1,8 +1,7 @@
-"""How much one key may ask: requests begun in a minute, and requests under way at once. Who is over
-it is told when.
+"""Quotas of each key: requests begun in a minute, and requests under way at once.
 
-The rate is a bucket of one minute's requests that fills up evenly: after a quiet minute as many may
-come together. Counted in each worker for itself.
+The rate is a token bucket that holds one minute's requests and fills up evenly: after a quiet
+minute as many may come together. Each worker counts for itself.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OverQuota:
-    """Which of the two it was (`code`), and after how many seconds another try may do."""
+    """A refusal: which quota it was (`code`), and how many seconds to wait (`retry_after`)."""
 
     code: str
     message: str
@@ -28,8 +27,8 @@ class OverQuota:
 
 
 @dataclass(slots=True)
-class _Account:
-    """What one key has left."""
+class _Bucket:
+    """One key's requests: those left to its rate, and those under way."""
 
     left: float
     filled_at: float
@@ -37,9 +36,10 @@ class _Account:
 
 
 class Quotas:
-    """The accounts of all keys; `None` is one key, too.
+    """The quotas of all keys; those who call without a key are one, whose name is None.
 
-    `clock` gives seconds that never go back.
+    `rate`: requests a minute; `concurrency`: requests at once; None sets no limit. `clock` gives
+    seconds that never go back.
     """
 
     def __init__(
@@ -48,34 +48,34 @@ class Quotas:
         self._rate = rate
         self._concurrency = concurrency
         self._clock = clock
-        self._accounts: dict[str | None, _Account] = {}
+        self._buckets: dict[str | None, _Bucket] = {}
 
-    def enter(self, caller: str | None) -> OverQuota | None:
-        """One more request of that key begins: None, and it has to `leave`; else it may not."""
+    def acquire(self, caller: str | None) -> OverQuota | None:
+        """Let one more request of that key begin: None, to be followed by `release`; or refuse."""
         now = self._clock()
-        account = self._accounts.get(caller)
-        if account is None:
-            account = self._accounts[caller] = _Account(self._full, now)
-        if self._concurrency is not None and account.under_way >= self._concurrency:
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            bucket = self._buckets[caller] = _Bucket(self._full, now)
+        if self._concurrency is not None and bucket.under_way >= self._concurrency:
             message = f"this key has {self._concurrency} requests under way, as many as it may"
             return OverQuota("concurrency_limit_exceeded", message, 1.0)
         if self._rate is not None:
-            account.left = min(
-                self._full, account.left + (now - account.filled_at) * self._rate / _MINUTE
+            bucket.left = min(
+                self._full, bucket.left + (now - bucket.filled_at) * self._rate / _MINUTE
             )
-            account.filled_at = now
-            if account.left < 1:
-                wait = (1 - account.left) * _MINUTE / self._rate
+            bucket.filled_at = now
+            if bucket.left < 1:
+                wait = (1 - bucket.left) * _MINUTE / self._rate
                 return OverQuota(
                     "rate_limit_exceeded", f"this key may ask {self._rate:g} times a minute", wait
                 )
-            account.left -= 1
-        account.under_way += 1
+            bucket.left -= 1
+        bucket.under_way += 1
         return None
 
-    def leave(self, caller: str | None) -> None:
-        """A request that was let in has ended."""
-        self._accounts[caller].under_way -= 1
+    def release(self, caller: str | None) -> None:
+        """End a request that `acquire` let begin."""
+        self._buckets[caller].under_way -= 1
 
     @property
     def _full(self) -> float:

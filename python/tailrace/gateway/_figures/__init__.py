@@ -1,1 +1,1 @@
-"""What is counted while the gateway runs, and where it is shown."""
+"""Figures counted while the gateway runs, shared by its workers, and shown by two routes."""

@@ -1,6 +1,6 @@
-"""``GET /live``: one event a second that says how the gateway does, of all workers together.
+"""``GET /live``: one event a second with the figures of all workers together.
 
-However many look, a second's event is made once.
+However many clients read them, a second's event is made once.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
-from tailrace.gateway._figures.streams import added_up
+from tailrace.gateway._figures.streams import merge_stream_snapshots
 from tailrace.sites._verdicts import last_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.histogram import Counts
-    from tailrace.gateway._figures.shared import Known
-    from tailrace.gateway._figures.streams import Snapshot
-    from tailrace.gateway._models import Catalogue, Site
+    from tailrace._environment import Environment
+    from tailrace.gateway._figures.histogram import HistogramCounts
+    from tailrace.gateway._figures.shared import WorkerFigures
+    from tailrace.gateway._figures.streams import StreamSnapshot
+    from tailrace.gateway._models import ModelRegistry, ServedSite
 
-__all__ = ["Quantiles", "Sight", "SiteRow", "Verdict", "routes"]
+__all__ = ["LastVerdict", "LiveEvent", "Quantiles", "SiteSummary", "routes"]
 
 PERIOD = 1.0
 """Seconds between two events."""
@@ -35,26 +35,26 @@ VERDICT_SECONDS = 10.0
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """Of the last minute, in seconds; null where there was nothing."""
+    """Three quantiles of the last minute, in seconds; null where there was nothing."""
 
     p50: float | None
     p95: float | None
     p99: float | None
 
     @classmethod
-    def of(cls, counts: Counts) -> Quantiles:
-        """Those of a histogram."""
+    def of(cls, counts: HistogramCounts) -> Quantiles:
+        """Read the three from a histogram."""
         return cls(counts.quantile(0.5), counts.quantile(0.95), counts.quantile(0.99))
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What the doctor found last: the step that `failed`, and when, in seconds since 1970."""
+class LastVerdict(msgspec.Struct, frozen=True):
+    """The doctor's last verdict: the step that `failed`, or null; `at`: seconds since 1970."""
 
     failed: str | None
     at: float
 
 
-class SiteRow(msgspec.Struct, frozen=True):
+class SiteSummary(msgspec.Struct, frozen=True):
     """One site: its models' ids, calls under way and begun, and failures by kind."""
 
     name: str
@@ -62,11 +62,11 @@ class SiteRow(msgspec.Struct, frozen=True):
     open: int
     streams: int
     errors: dict[str, int]
-    verdict: Verdict | None
+    verdict: LastVerdict | None
 
 
-class Sight(msgspec.Struct, frozen=True):
-    """One event's data. `deltas_per_second` is that of the time since the event before."""
+class LiveEvent(msgspec.Struct, frozen=True):
+    """One event's data; `deltas_per_second` is the rate since the event before."""
 
     at: float
     open_streams: int
@@ -76,33 +76,31 @@ class Sight(msgspec.Struct, frozen=True):
     first_delta: Quantiles
     gap: Quantiles
     errors: dict[str, int]
-    sites: list[SiteRow]
+    sites: list[SiteSummary]
 
 
 def routes(
-    context: Context,
-    known: Callable[[], list[Known]],
+    registry: ModelRegistry,
+    figures: Callable[[], list[WorkerFigures]],
     *,
+    stopping: asyncio.Event,
+    environment: Environment,
     verdicts_in: Path | None = None,
 ) -> list[web.AbstractRouteDef]:
-    """The route; `known` gives what each worker knows.
+    """Make the route, whose replies end once `stopping` is set.
 
-    `verdicts_in` stands for the user's state folder.
+    `figures` collects those of each worker; `environment` is the clock; `verdicts_in`: the folder
+    of the doctor's verdicts, in place of the user's.
     """
-    live = _Live(context, known, _Verdicts(context.catalogue, verdicts_in))
+    events = _EventSource(registry, figures, environment, _VerdictCache(registry, verdicts_in))
+    live = _LiveRoute(events, stopping)
     return [web.get("/live", live.answer, allow_head=False)]
 
 
-class _Live:
-    def __init__(
-        self, context: Context, known: Callable[[], list[Known]], verdicts: _Verdicts
-    ) -> None:
-        self._context = context
-        self._known = known
-        self._verdicts = verdicts
-        self._event = b""
-        self._made_at = -math.inf
-        self._deltas = 0
+class _LiveRoute:
+    def __init__(self, events: _EventSource, stopping: asyncio.Event) -> None:
+        self._events = events
+        self._stopping = stopping
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Send an event a second until the client leaves, or the gateway stops."""
@@ -110,44 +108,62 @@ class _Live:
             headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )
         await response.prepare(request)
-        stopping = self._context.life.stopping
-        while not stopping.is_set():
-            await response.write(await self._latest())
+        while not self._stopping.is_set():
+            await response.write(await self._events.latest())
             try:
                 async with asyncio.timeout(PERIOD):
-                    await stopping.wait()
+                    await self._stopping.wait()
             except TimeoutError:
                 continue
         response.force_close()
         await response.write_eof()
         return response
 
-    async def _latest(self) -> bytes:
-        """The event of this second, made by whoever asks first."""
+
+class _EventSource:
+    """The events, each of which is made for the client that is the first to need it."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        figures: Callable[[], list[WorkerFigures]],
+        environment: Environment,
+        verdicts: _VerdictCache,
+    ) -> None:
+        self._registry = registry
+        self._figures = figures
+        self._environment = environment
+        self._verdicts = verdicts
+        self._event = b""
+        self._made_at = -math.inf
+        self._deltas = 0
+
+    async def latest(self) -> bytes:
+        """Return the event of this second."""
         now = asyncio.get_running_loop().time()
         if now - self._made_at >= PERIOD / 2:
             passed, self._made_at = now - self._made_at, now
-            snapshot = added_up(each.streams for each in self._known())
+            snapshot = merge_stream_snapshots(each.streams for each in self._figures())
             rate = (snapshot.deltas - self._deltas) / passed if passed < _LONGEST_PASSED else 0.0
             self._deltas = snapshot.deltas
             verdicts = await self._verdicts.latest(now)
-            at = self._context.environment.now_ms() / 1000
-            sight = _sight(at, snapshot, rate, self._context.catalogue, verdicts)
-            self._event = b"data: " + msgspec.json.encode(sight) + b"\n\n"
+            at = self._environment.now_ms() / 1000
+            event = _event_of(at, snapshot, rate, self._registry, verdicts)
+            self._event = b"data: " + msgspec.json.encode(event) + b"\n\n"
         return self._event
 
 
 _LONGEST_PASSED = 5 * PERIOD  # nobody looked meanwhile: a mean over it would say nothing of now
 
 
-def _sight(
+def _event_of(
     at: float,
-    snapshot: Snapshot,
+    snapshot: StreamSnapshot,
     rate: float,
-    catalogue: Catalogue,
-    verdicts: dict[str, Verdict | None],
-) -> Sight:
-    return Sight(
+    registry: ModelRegistry,
+    verdicts: dict[str, LastVerdict | None],
+) -> LiveEvent:
+    return LiveEvent(
         at=at,
         open_streams=snapshot.open_streams,
         streams=snapshot.streams,
@@ -156,35 +172,39 @@ def _sight(
         first_delta=Quantiles.of(snapshot.recent_first_delta),
         gap=Quantiles.of(snapshot.recent_gap),
         errors=snapshot.errors,
-        sites=[_row(site, snapshot, verdicts[site.name]) for site in catalogue.sites],
+        sites=[_summary(site, snapshot, verdicts[site.name]) for site in registry.sites],
     )
 
 
-def _row(site: Site, snapshot: Snapshot, verdict: Verdict | None) -> SiteRow:
+def _summary(
+    site: ServedSite, snapshot: StreamSnapshot, verdict: LastVerdict | None
+) -> SiteSummary:
     own = msgspec.structs.replace(
         snapshot, figures=[each for each in snapshot.figures if each.site == site.name]
     )
-    return SiteRow(site.name, list(site.models), own.open_streams, own.streams, own.errors, verdict)
+    return SiteSummary(
+        site.name, list(site.models), own.open_streams, own.streams, own.errors, verdict
+    )
 
 
-class _Verdicts:
-    """The doctor's last verdicts, read from their files now and then, off the loop."""
+class _VerdictCache:
+    """The doctor's last verdicts, read from their files every few seconds, in a thread."""
 
-    def __init__(self, catalogue: Catalogue, folder: Path | None) -> None:
-        self._catalogue = catalogue
+    def __init__(self, registry: ModelRegistry, folder: Path | None) -> None:
+        self._registry = registry
         self._folder = folder
         self._read_at = -math.inf
-        self._found: dict[str, Verdict | None] = {site.name: None for site in catalogue.sites}
+        self._verdicts: dict[str, LastVerdict | None] = {site.name: None for site in registry.sites}
 
-    async def latest(self, now: float) -> dict[str, Verdict | None]:
+    async def latest(self, now: float) -> dict[str, LastVerdict | None]:
         if now - self._read_at >= VERDICT_SECONDS:
             self._read_at = now
-            self._found = await asyncio.to_thread(self._read)
-        return self._found
+            self._verdicts = await asyncio.to_thread(self._read)
+        return self._verdicts
 
-    def _read(self) -> dict[str, Verdict | None]:
-        return {site.name: self._verdict(site) for site in self._catalogue.sites}
+    def _read(self) -> dict[str, LastVerdict | None]:
+        return {site.name: self._verdict(site) for site in self._registry.sites}
 
-    def _verdict(self, site: Site) -> Verdict | None:
-        found = last_verdict(site.name, site.url, self._folder)
-        return None if found is None else Verdict(found.failed, found.at)
+    def _verdict(self, site: ServedSite) -> LastVerdict | None:
+        verdict = last_verdict(site.name, site.url, self._folder)
+        return None if verdict is None else LastVerdict(verdict.failed, verdict.at)

@@ -2,7 +2,7 @@
 
 Names are those of OpenTelemetry's conventions for GenAI and HTTP as Prometheus writes them; what
 they have no name for begins with ``tailrace_``. prometheus-client does the writing; the counting is
-`watch`'s and `traffic`'s.
+done by `StreamFigures` and `RequestFigures`.
 """
 
 from __future__ import annotations
@@ -26,56 +26,56 @@ from tailrace.gateway._figures.histogram import (
     OUTPUT_TOKEN_BOUNDS,
     REQUEST_BOUNDS,
 )
-from tailrace.gateway._figures.requests import traffic_added_up
-from tailrace.gateway._figures.streams import added_up
+from tailrace.gateway._figures.requests import merge_request_snapshots
+from tailrace.gateway._figures.streams import merge_stream_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailrace.gateway._figures.histogram import Counts
-    from tailrace.gateway._figures.requests import TrafficSnapshot
-    from tailrace.gateway._figures.shared import Known
-    from tailrace.gateway._figures.streams import Figures
+    from tailrace.gateway._figures.histogram import HistogramCounts
+    from tailrace.gateway._figures.requests import RequestSnapshot
+    from tailrace.gateway._figures.shared import WorkerFigures
+    from tailrace.gateway._figures.streams import ModelFigures
 
 __all__ = ["routes"]
 
 _MODEL = ("gen_ai_provider_name", "gen_ai_request_model")
 
 
-def routes(known: Callable[[], list[Known]]) -> list[web.AbstractRouteDef]:
-    """The route; `known` gives what each worker knows."""
+def routes(figures: Callable[[], list[WorkerFigures]]) -> list[web.AbstractRouteDef]:
+    """Make the route; `figures` collects those of each worker."""
 
     async def metrics(request: web.Request) -> web.Response:
-        figures = CollectorRegistry(auto_describe=False)
-        figures.register(_Collected(known()))
-        body, content_type = _written(figures, request.headers.get("Accept", ""))
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collector(figures()))
+        body, content_type = _exposition(registry, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     return [web.get("/metrics", metrics)]
 
 
-def _written(figures: CollectorRegistry, accepted: str) -> tuple[bytes, str]:
-    """The figures as the scraper wants them, and that form's Content-Type."""
+def _exposition(registry: CollectorRegistry, accepted: str) -> tuple[bytes, str]:
+    """Write the figures in the format that the scraper accepts; returns its Content-Type, too."""
     if "application/openmetrics-text" in accepted:
-        body: bytes = openmetrics.generate_latest(figures)  # type: ignore[no-untyped-call] # theirs has no types
+        body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # theirs has no types
         return body, openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(figures), CONTENT_TYPE_PLAIN_0_0_4
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _Collected:
-    """prometheus-client's own idea of where figures come from."""
+class _Collector:
+    """prometheus-client's interface for figures that are counted elsewhere."""
 
-    def __init__(self, known: list[Known]) -> None:
-        self._figures = added_up(each.streams for each in known).figures
-        self._traffic = traffic_added_up(each.traffic for each in known)
-        self._workers = len(known)
+    def __init__(self, figures: list[WorkerFigures]) -> None:
+        self._figures = merge_stream_snapshots(each.streams for each in figures).figures
+        self._requests = merge_request_snapshots(each.requests for each in figures)
+        self._workers = len(figures)
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        yield from _of_streams(self._figures)
-        yield from _of_traffic(self._traffic)
+        yield from _stream_families(self._figures)
+        yield from _request_families(self._requests)
         workers = GaugeMetricFamily("tailrace_workers", "Workers that have put down their figures.")
         workers.add_metric([], self._workers)
         yield workers
@@ -86,7 +86,7 @@ class _Collected:
         yield build
 
 
-def _of_streams(figures: list[Figures]) -> Iterator[Metric]:
+def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
     for name, shows, bounds, counts in _DISTRIBUTIONS:
         family = HistogramMetricFamily(name, shows, labels=_MODEL)
         for each in figures:
@@ -122,7 +122,9 @@ def _of_streams(figures: list[Figures]) -> Iterator[Metric]:
     yield from (open_now, begun, ended, failed, deltas, tokens)
 
 
-_DISTRIBUTIONS: tuple[tuple[str, str, tuple[float, ...], Callable[[Figures], Counts]], ...] = (
+_DISTRIBUTIONS: tuple[
+    tuple[str, str, tuple[float, ...], Callable[[ModelFigures], HistogramCounts]], ...
+] = (
     (
         "gen_ai_server_time_to_first_token_seconds",
         "From a call's beginning to its first delta.",
@@ -150,33 +152,38 @@ _DISTRIBUTIONS: tuple[tuple[str, str, tuple[float, ...], Callable[[Figures], Cou
 )
 
 
-def _of_traffic(traffic: TrafficSnapshot) -> Iterator[Metric]:
+def _request_families(requests: RequestSnapshot) -> Iterator[Metric]:
     answered = HistogramMetricFamily(
         "http_server_request_duration_seconds",
         "Requests, by how long they took.",
         labels=["http_request_method", "http_route", "http_response_status_code"],
     )
-    for each in traffic.answered:
+    for each in requests.answered:
         _add_counts(
             answered, [each.method, each.route, str(each.status)], each.seconds, REQUEST_BOUNDS
         )
     yield answered
-    requests = GaugeMetricFamily("http_server_active_requests", "Requests being answered.")
-    requests.add_metric([], traffic.requests)
-    yield requests
+    under_way = GaugeMetricFamily("http_server_active_requests", "Requests being answered.")
+    under_way.add_metric([], requests.requests)
+    yield under_way
     connections = GaugeMetricFamily("tailrace_connections", "Connections open.")
-    connections.add_metric([], traffic.connections)
+    connections.add_metric([], requests.connections)
     yield connections
     refused = CounterMetricFamily(
         "tailrace_refused", "Requests and connections refused, by reason.", labels=["reason"]
     )
-    for reason, count in traffic.refused.items():
+    for reason, count in requests.refused.items():
         refused.add_metric([reason], count)
     yield refused
 
 
 def _add_counts(
-    family: HistogramMetricFamily, labels: list[str], counts: Counts, bounds: tuple[float, ...]
+    family: HistogramMetricFamily,
+    labels: list[str],
+    counts: HistogramCounts,
+    bounds: tuple[float, ...],
 ) -> None:
     edges = [*(f"{bound:g}" for bound in bounds), "+Inf"]
-    family.add_metric(labels, list(zip(edges, counts.up_to(bounds), strict=True)), counts.total)
+    family.add_metric(
+        labels, list(zip(edges, counts.cumulative(bounds), strict=True)), counts.total
+    )

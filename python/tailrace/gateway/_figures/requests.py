@@ -1,5 +1,4 @@
-"""Requests and connections counted, whatever they ask: the frame's own figures beside those of the
-streams.
+"""The figures of requests and connections: how many are there, were answered, were refused.
 
 Nothing here grows with the number of requests: methods and routes are the gateway's own, statuses
 those it gives.
@@ -7,84 +6,93 @@ those it gives.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tailrace.gateway._figures.histogram import Counts, Histogram
+from tailrace.gateway._figures.histogram import Histogram, HistogramCounts, add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Answered", "Traffic", "TrafficSnapshot", "traffic_added_up"]
+__all__ = [
+    "AnsweredRequests",
+    "RequestFigures",
+    "RequestSnapshot",
+    "merge_request_snapshots",
+]
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """The requests of one method and route that got one status, and how many seconds they took."""
+class AnsweredRequests(msgspec.Struct, frozen=True):
+    """The requests of one method and route that got one status; `seconds`: how long they took."""
 
     method: str
     route: str
     status: int
-    seconds: Counts
+    seconds: HistogramCounts
 
 
-class TrafficSnapshot(msgspec.Struct, frozen=True):
-    """What was counted up to one moment; `connections` and `requests` are those there just now."""
+class RequestSnapshot(msgspec.Struct, frozen=True):
+    """What was counted up to one moment.
+
+    `connections` and `requests`: those open just now; `refused`: how many, by reason.
+    """
 
     connections: int = 0
     requests: int = 0
     refused: dict[str, int] = {}
-    answered: list[Answered] = []
+    answered: list[AnsweredRequests] = []
 
 
-class Traffic:
-    """The counts of one process. `begun_with`: those of a process this one stands in for."""
+class RequestFigures:
+    """The counts of one process. `begun_with`: those of a process that this one replaces."""
 
-    def __init__(self, begun_with: TrafficSnapshot | None = None) -> None:
-        earlier = TrafficSnapshot() if begun_with is None else begun_with
+    def __init__(self, begun_with: RequestSnapshot | None = None) -> None:
+        earlier = RequestSnapshot() if begun_with is None else begun_with
         self.connections: int = 0
         self.requests: int = 0
-        self._refused = dict(earlier.refused)
+        self._refused = Counter(earlier.refused)
         self._answered = {
             (each.method, each.route, each.status): Histogram(each.seconds)
             for each in earlier.answered
         }
 
     def refused(self, reason: str) -> None:
-        """A request or a connection was refused before anything was asked of a site."""
-        self._refused[reason] = self._refused.get(reason, 0) + 1
+        """Count a request or connection that was refused before a site was called."""
+        self._refused[reason] += 1
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is the gateway's own name for its path."""
-        place = (method if method in _METHODS else "_OTHER", route, status)
-        histogram = self._answered.get(place)
+        """Count a request that was answered; `route` is the gateway's own name for its path."""
+        labels = (method if method in _METHODS else "_OTHER", route, status)
+        histogram = self._answered.get(labels)
         if histogram is None:
-            histogram = self._answered[place] = Histogram()
+            histogram = self._answered[labels] = Histogram()
         histogram.add(seconds)
 
-    def snapshot(self) -> TrafficSnapshot:
-        """What was counted so far."""
+    def snapshot(self) -> RequestSnapshot:
+        """Copy the counts as they are now."""
         answered = [
-            Answered(*place, histogram.counts()) for place, histogram in self._answered.items()
+            AnsweredRequests(*labels, histogram.counts())
+            for labels, histogram in self._answered.items()
         ]
-        return TrafficSnapshot(self.connections, self.requests, dict(self._refused), answered)
+        return RequestSnapshot(self.connections, self.requests, dict(self._refused), answered)
 
 
-def traffic_added_up(snapshots: Iterable[TrafficSnapshot]) -> TrafficSnapshot:
-    """The counts of several processes as one."""
-    connections = requests = 0
-    refused: dict[str, int] = {}
-    answered: dict[tuple[str, str, int], Counts] = {}
+def merge_request_snapshots(snapshots: Iterable[RequestSnapshot]) -> RequestSnapshot:
+    """Add up the counts of several processes."""
+    merged = RequestSnapshot()
+    answered: dict[tuple[str, str, int], HistogramCounts] = {}
     for snapshot in snapshots:
-        connections += snapshot.connections
-        requests += snapshot.requests
-        for reason, count in snapshot.refused.items():
-            refused[reason] = refused.get(reason, 0) + count
+        merged = RequestSnapshot(
+            merged.connections + snapshot.connections,
+            merged.requests + snapshot.requests,
+            add_counts(merged.refused, snapshot.refused),
+        )
         for each in snapshot.answered:
-            place = (each.method, each.route, each.status)
-            answered[place] = answered.get(place, Counts()).plus(each.seconds)
-    return TrafficSnapshot(
-        connections, requests, refused, [Answered(*key, counts) for key, counts in answered.items()]
-    )
+            labels = (each.method, each.route, each.status)
+            answered[labels] = answered.get(labels, HistogramCounts()).plus(each.seconds)
+    rows = [AnsweredRequests(*labels, counts) for labels, counts in answered.items()]
+    return msgspec.structs.replace(merged, answered=rows)

@@ -1,23 +1,23 @@
-"""Streams are watched as they run: how many are open, how soon and how evenly their deltas come,
-how they end.
+"""The figures of streams: how many are open, how soon and evenly their deltas come, how they end.
 
-It sits on the path of every delta, so a read costs one look at the clock and a few additions, and
-nothing here grows with the number of streams or deltas: there is one `_Figures` for each model of
-each site, which come from the catalogue, and every distribution is a `Histogram`. What it knows at
-one moment is a `Snapshot`, which can be sent from one process to another, and added to those of
-others.
+Counting sits on the path of every delta, so a read costs one look at the clock and a few additions,
+and nothing here grows with the number of streams or deltas: there is one `_ModelCounter` for each
+model of each site, which come from the registry, and every distribution is a `Histogram`. A
+`StreamSnapshot` is what one process knows at one moment; it can be sent to another process, and
+added to that one's.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from tailrace import errors
-from tailrace.gateway._figures.histogram import Counts, Histogram, Window
+from tailrace.gateway._figures.histogram import Histogram, HistogramCounts, Window, add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,36 +25,38 @@ if TYPE_CHECKING:
     from tailrace.errors import TailraceError
 
 __all__ = [
-    "BEGUN",
-    "Figures",
-    "Listener",
+    "REQUEST_STREAMS",
+    "CallOutcome",
+    "ModelFigures",
     "OpenStream",
-    "Outcome",
-    "Snapshot",
-    "Watch",
-    "added_up",
-    "kind_of",
+    "StreamFigures",
+    "StreamListener",
+    "StreamSnapshot",
+    "error_kind",
+    "merge_stream_snapshots",
 ]
 
-Outcome = Literal["done", "stopped", "truncated", "failed", "left"]
+CallOutcome = Literal["done", "stopped", "truncated", "failed", "left"]
+"""How a call to a site ended: as its stream's `end` says, or because the client `left`."""
 
-BEGUN: ContextVar[list[OpenStream] | None] = ContextVar("tailrace_streams_begun", default=None)
-"""The streams begun within one request, where somebody wants to know them."""
+REQUEST_STREAMS: ContextVar[list[OpenStream] | None] = ContextVar(
+    "tailrace_request_streams", default=None
+)
+"""The streams begun within the current request, where a list to collect them has been set."""
 
 
-class Listener(Protocol):
-    """Who is told of every stream."""
+class StreamListener(Protocol):
+    """An observer that is called with every stream."""
 
     def begun(self, stream: OpenStream) -> None:
-        """A stream began."""
+        """Handle a stream that has just begun."""
 
     def ended(self, stream: OpenStream) -> None:
-        """It ended; `outcome`, `error` and the times are set."""
+        """Handle a stream that has ended: its `outcome`, `error` and times are set."""
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one model of one site. Counts never go back, but for `open`; times are in
-    seconds.
+class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one model of one site. Counts but `open` never go back; times are in seconds.
 
     `first_delta`: from the beginning to the first delta; `gap`: from one read with deltas to the
     next; `per_delta`: of whole answers, the mean time of a delta after the first; `duration`: from
@@ -70,14 +72,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     outcomes: dict[str, int] = {}
     errors: dict[str, int] = {}
-    first_delta: Counts = Counts()
-    gap: Counts = Counts()
-    per_delta: Counts = Counts()
-    duration: Counts = Counts()
+    first_delta: HistogramCounts = HistogramCounts()
+    gap: HistogramCounts = HistogramCounts()
+    per_delta: HistogramCounts = HistogramCounts()
+    duration: HistogramCounts = HistogramCounts()
 
-    def plus(self, other: Figures) -> Figures:
-        """Both together."""
-        return Figures(
+    def plus(self, other: ModelFigures) -> ModelFigures:
+        """Add another process's figures of the same model to these."""
+        return ModelFigures(
             site=self.site,
             model=self.model,
             open=self.open + other.open,
@@ -85,8 +87,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
             deltas=self.deltas + other.deltas,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
-            outcomes=_sums(self.outcomes, other.outcomes),
-            errors=_sums(self.errors, other.errors),
+            outcomes=add_counts(self.outcomes, other.outcomes),
+            errors=add_counts(self.errors, other.errors),
             first_delta=self.first_delta.plus(other.first_delta),
             gap=self.gap.plus(other.gap),
             per_delta=self.per_delta.plus(other.per_delta),
@@ -94,14 +96,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """What a watch knows at one moment; the last minute's two distributions are of all sites
-    together.
-    """
+class StreamSnapshot(msgspec.Struct, frozen=True):
+    """The figures at one moment; the two distributions of the last minute are of all sites."""
 
-    figures: list[Figures] = []
-    recent_first_delta: Counts = Counts()
-    recent_gap: Counts = Counts()
+    figures: list[ModelFigures] = []
+    recent_first_delta: HistogramCounts = HistogramCounts()
+    recent_gap: HistogramCounts = HistogramCounts()
 
     @property
     def open_streams(self) -> int:
@@ -121,76 +121,77 @@ class Snapshot(msgspec.Struct, frozen=True):
     @property
     def errors(self) -> dict[str, int]:
         """How many streams failed, by kind."""
-        return _sums(*(each.errors for each in self.figures))
+        return add_counts(*(each.errors for each in self.figures))
 
 
-def added_up(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Those of several processes as one."""
-    figures: dict[tuple[str, str], Figures] = {}
-    first_delta = gap = Counts()
+def merge_stream_snapshots(snapshots: Iterable[StreamSnapshot]) -> StreamSnapshot:
+    """Add up the figures of several processes."""
+    figures: dict[tuple[str, str], ModelFigures] = {}
+    first_delta = gap = HistogramCounts()
     for snapshot in snapshots:
         first_delta = first_delta.plus(snapshot.recent_first_delta)
         gap = gap.plus(snapshot.recent_gap)
         for each in snapshot.figures:
-            place = (each.site, each.model)
-            figures[place] = figures[place].plus(each) if place in figures else each
-    return Snapshot(list(figures.values()), first_delta, gap)
+            labels = (each.site, each.model)
+            figures[labels] = figures[labels].plus(each) if labels in figures else each
+    return StreamSnapshot(list(figures.values()), first_delta, gap)
 
 
-class Watch:
-    """The streams of one process. `clock` gives seconds that never go back.
+class StreamFigures:
+    """The figures of one process's streams. `clock`: seconds that never go back.
 
-    `begun_with`: the counts of a process this one stands in for; its open streams and last minute
-    are gone.
+    `begun_with`: the counts of a process that this one replaces; its open streams and its last
+    minute are gone.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         *,
-        listeners: Iterable[Listener] = (),
-        begun_with: Snapshot | None = None,
+        listeners: Iterable[StreamListener] = (),
+        begun_with: StreamSnapshot | None = None,
     ) -> None:
-        self._clock = clock
-        self._listeners = tuple(listeners)
-        self._recent_first_delta = Window()
-        self._recent_gap = Window()
+        self.clock: Callable[[], float] = clock
+        self.listeners: tuple[StreamListener, ...] = tuple(listeners)
+        self.recent_first_delta: Window = Window()
+        self.recent_gap: Window = Window()
         earlier = () if begun_with is None else begun_with.figures
-        self._figures = {(each.site, each.model): _Figures(each) for each in earlier}
+        self._counters = {(each.site, each.model): _ModelCounter(each) for each in earlier}
 
     def begin(self, *, site: str, model: str, caller: str | None, streams: bool) -> OpenStream:
-        """A call to `model` of `site` begins, for the key `caller`; `streams`: its answer is sent
-        as it comes.
+        """Count a call to `model` of `site` that begins now.
+
+        `caller`: the name of the client's key; `streams`: the answer is sent on as it comes.
         """
-        place = (site, model)
-        figures = self._figures.get(place)
-        if figures is None:
-            figures = self._figures[place] = _Figures(Figures(site=site, model=model))
-        stream = OpenStream(self, figures, caller, streams=streams)
-        begun = BEGUN.get()
-        if begun is not None:
-            begun.append(stream)
-        for listener in self._listeners:
+        counter = self._counters.get((site, model))
+        if counter is None:
+            counter = _ModelCounter(ModelFigures(site=site, model=model))
+            self._counters[site, model] = counter
+        stream = OpenStream(self, counter, caller, streams=streams)
+        of_request = REQUEST_STREAMS.get()
+        if of_request is not None:
+            of_request.append(stream)
+        for listener in self.listeners:
             listener.begun(stream)
         return stream
 
-    def snapshot(self) -> Snapshot:
-        """What is known now."""
-        now = self._clock()
-        return Snapshot(
-            [each.figures() for each in self._figures.values()],
-            self._recent_first_delta.counts(now),
-            self._recent_gap.counts(now),
+    def snapshot(self) -> StreamSnapshot:
+        """Copy the figures as they are now."""
+        now = self.clock()
+        return StreamSnapshot(
+            [each.figures() for each in self._counters.values()],
+            self.recent_first_delta.counts(now),
+            self.recent_gap.counts(now),
         )
 
 
 class OpenStream:
-    """One call under way. `deltas` once for every read that brought some, `end` exactly once."""
+    """One call under way: `deltas` once for every read that brought some, `end` exactly once."""
 
     __slots__ = (
+        "_counter",
         "_figures",
         "_last",
-        "_watch",
         "begun_at",
         "caller",
         "delta_count",
@@ -204,89 +205,85 @@ class OpenStream:
     )
 
     def __init__(
-        self, watch: Watch, figures: _Figures, caller: str | None, *, streams: bool
+        self, figures: StreamFigures, counter: _ModelCounter, caller: str | None, *, streams: bool
     ) -> None:
-        self._watch = watch
         self._figures = figures
+        self._counter = counter
         self._last: float | None = None
         self.caller: str | None = caller
         self.streams: bool = streams
-        self.begun_at: float = watch._clock()  # noqa: SLF001 - one thing in two classes
+        self.begun_at: float = figures.clock()
         self.first_at: float | None = None
         self.ended_at: float | None = None
         self.delta_count: int = 0
         self.input_tokens: int = 0
         self.output_tokens: int = 0
-        self.outcome: Outcome | None = None
+        self.outcome: CallOutcome | None = None
         self.error: TailraceError | None = None
-        figures.open += 1
-        figures.streams += 1
+        counter.open += 1
+        counter.streams += 1
 
     @property
     def site(self) -> str:
-        """The site asked."""
-        return self._figures.site
+        """The site's name."""
+        return self._counter.site
 
     @property
     def model(self) -> str:
-        """The site's model."""
-        return self._figures.model
+        """The name by which the site's model is counted."""
+        return self._counter.model
 
     def deltas(self, count: int) -> None:
-        """A read brought `count` deltas, one or more."""
-        watch, figures = self._watch, self._figures
-        now = watch._clock()  # noqa: SLF001
+        """Count a read that brought `count` deltas, one or more."""
+        figures, counter = self._figures, self._counter
+        now = figures.clock()
         if self._last is None:
             self.first_at = now
-            watch._recent_first_delta.add(now, figures.first_delta.add(now - self.begun_at))  # noqa: SLF001
+            figures.recent_first_delta.add(now, counter.first_delta.add(now - self.begun_at))
         else:
-            watch._recent_gap.add(now, figures.gap.add(now - self._last))  # noqa: SLF001
+            figures.recent_gap.add(now, counter.gap.add(now - self._last))
         self._last = now
         self.delta_count += count
-        figures.deltas += count
+        counter.deltas += count
 
     def end(
         self,
-        outcome: Outcome,
+        outcome: CallOutcome,
         *,
         error: TailraceError | None = None,
         input_tokens: int = 0,
         output_tokens: int = 0,
     ) -> None:
-        """The call ended: as the stream's `end` says, or because the client `left`.
-
-        Tokens may be estimates.
-        """
+        """Count the end of the call; the numbers of tokens may be estimates."""
         if self.outcome is not None:
             raise RuntimeError("a stream ends once")
-        watch, figures = self._watch, self._figures
-        now = self.ended_at = watch._clock()  # noqa: SLF001
+        counter = self._counter
+        now = self.ended_at = self._figures.clock()
         self.outcome, self.error = outcome, error
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
-        figures.open -= 1
-        figures.input_tokens += input_tokens
-        figures.output_tokens += output_tokens
-        figures.outcomes[outcome] = figures.outcomes.get(outcome, 0) + 1
-        figures.duration.add(now - self.begun_at)
+        counter.open -= 1
+        counter.input_tokens += input_tokens
+        counter.output_tokens += output_tokens
+        counter.outcomes[outcome] += 1
+        counter.duration.add(now - self.begun_at)
         if error is not None:
-            kind = kind_of(error)
-            figures.errors[kind] = figures.errors.get(kind, 0) + 1
+            counter.errors[error_kind(error)] += 1
         if (
             outcome in _WHOLE
             and self.first_at is not None
             and self.delta_count > 1
             and self._last is not None
         ):
-            figures.per_delta.add((self._last - self.first_at) / (self.delta_count - 1))
-        for listener in watch._listeners:  # noqa: SLF001
+            counter.per_delta.add((self._last - self.first_at) / (self.delta_count - 1))
+        for listener in self._figures.listeners:
             listener.ended(self)
 
 
 _WHOLE = ("done", "stopped")
 
 
-class _Figures:
-    """`Figures` while they are counted."""
+class _ModelCounter:
+    """`ModelFigures` while they are counted."""
 
     __slots__ = (
         "deltas",
@@ -304,7 +301,7 @@ class _Figures:
         "streams",
     )
 
-    def __init__(self, earlier: Figures) -> None:
+    def __init__(self, earlier: ModelFigures) -> None:
         self.site: str = earlier.site
         self.model: str = earlier.model
         self.open: int = 0
@@ -312,15 +309,15 @@ class _Figures:
         self.deltas: int = earlier.deltas
         self.input_tokens: int = earlier.input_tokens
         self.output_tokens: int = earlier.output_tokens
-        self.outcomes: dict[str, int] = dict(earlier.outcomes)
-        self.errors: dict[str, int] = dict(earlier.errors)
+        self.outcomes: Counter[str] = Counter(earlier.outcomes)
+        self.errors: Counter[str] = Counter(earlier.errors)
         self.first_delta: Histogram = Histogram(earlier.first_delta)
         self.gap: Histogram = Histogram(earlier.gap)
         self.per_delta: Histogram = Histogram(earlier.per_delta)
         self.duration: Histogram = Histogram(earlier.duration)
 
-    def figures(self) -> Figures:
-        return Figures(
+    def figures(self) -> ModelFigures:
+        return ModelFigures(
             site=self.site,
             model=self.model,
             open=self.open,
@@ -337,8 +334,8 @@ class _Figures:
         )
 
 
-def kind_of(error: TailraceError) -> str:
-    """One word for what went wrong: few, whatever a site says, so that each can be counted."""
+def error_kind(error: TailraceError) -> str:
+    """Name the kind of a failure: one of a few, whatever a site says, so that it can be counted."""
     for family, kind in _KINDS:
         if isinstance(error, family):
             return kind
@@ -359,11 +356,3 @@ _KINDS: tuple[tuple[type[TailraceError], str], ...] = (
     (errors.RedirectError, "redirect"),
     (errors.RetryProviderError, "every_provider"),
 )
-
-
-def _sums(*counts: dict[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
-            found[name] = found.get(name, 0) + count
-    return found

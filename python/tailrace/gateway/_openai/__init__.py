@@ -1,1 +1,1 @@
-"""OpenAI's API as the gateway speaks it: routes, schema, completions."""
+"""OpenAI's API as the gateway speaks it: routes, schema, completions, stop sequences."""

@@ -1,4 +1,4 @@
-"""One chat completion: a request in, a provider asked, its answer out, as a stream or whole.
+"""Chat completions: a request in, a call to a site, its answer out, as a stream or whole.
 
 The head of the reply is sent when the first delta is here, so that a failure before it has a status
 of its own. After it a failure is an event of the stream, which then ends without [DONE]. A client
@@ -17,9 +17,9 @@ from tailrace import ChunkEncoder
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import CALLER
 from tailrace.gateway._openai.schema import (
+    AssistantMessage,
     Choice,
     Completion,
-    Reply,
     UsageCounts,
     messages_for,
     parameters_for,
@@ -31,7 +31,7 @@ from tailrace.gateway._problems import Problem, RefusedError, problem_of, proble
 if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
     from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.streams import OpenStream, Outcome
+    from tailrace.gateway._figures.streams import CallOutcome, OpenStream
     from tailrace.gateway._models import Model
     from tailrace.gateway._openai.schema import ChatRequest
 
@@ -45,30 +45,31 @@ _STREAM_HEADERS = {
 
 
 class Completions:
-    """The endpoint, for the sites of one context."""
+    """The endpoint of chat completions, for the sites of one context."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/chat/completions."""
+        """Answer POST /v1/chat/completions."""
         context = self._context
         try:
-            asked = read_request(await request.read())
-            model = context.catalogue.find(asked.model)
-            stream = self._stream(asked, model)
+            chat = read_request(await request.read())
+            model = context.registry.find(chat.model)
+            stream = self._stream(chat, model)
         except TailraceError as error:
             raise RefusedError(problem_of(error)) from None
-        streams = bool(asked.stream)
-        caller = request.get(CALLER)
-        watched = context.watch.begin(
-            site=model.site, model=model.counted_as, caller=caller, streams=streams
+        call = context.stream_figures.begin(
+            site=model.site,
+            model=model.counted_as,
+            caller=request.get(CALLER),
+            streams=bool(chat.stream),
         )
-        return await _Answer(context, asked, model, stream, watched).send(request)
+        return await _Answer(context, chat, model, stream, call).send(request)
 
-    def _stream(self, asked: ChatRequest, model: Model) -> ChatStream:
-        messages = messages_for(asked, model)
-        parameters = parameters_for(asked, model)
+    def _stream(self, chat: ChatRequest, model: Model) -> ChatStream:
+        messages = messages_for(chat, model)
+        parameters = parameters_for(chat, model)
         transport = self._context.upstreams.transport(model.provider.transport_kind)
         environment = self._context.environment
         return model.provider.create_async_generator(
@@ -76,14 +77,14 @@ class Completions:
         )
 
 
-class _Text(Protocol):
-    """Where deltas come from: the provider's stream, or what a stop sequence leaves of it."""
+class _DeltaSource(Protocol):
+    """A source of deltas: a site's stream, or the part of it before a stop sequence."""
 
     async def read(self) -> list[str]: ...
 
 
 class _StoppedText:
-    """The stream's text up to the first stop sequence."""
+    """A stream's text up to the first stop sequence."""
 
     def __init__(self, stream: ChatStream, stops: list[str]) -> None:
         self._stream = stream
@@ -106,8 +107,9 @@ class _StoppedText:
         return []
 
     async def _scanned(self) -> tuple[str, bool]:
-        """The next text that is certain, and whether it is the last; what comes before a failure is
-        text.
+        """Read the next text that is certain, and whether it is the last.
+
+        Text that was held back before a failure is text; the failure is raised by the next read.
         """
         try:
             deltas = await self._stream.read()
@@ -122,43 +124,40 @@ class _StoppedText:
 
 
 class _Answer:
-    """One answer on its way. `send` tells the watch how it ended, once, whatever happens."""
+    """One answer on its way; `send` ends the figures of its call once, whatever happens."""
 
     def __init__(
         self,
         context: Context,
-        asked: ChatRequest,
+        chat: ChatRequest,
         model: Model,
         stream: ChatStream,
-        watched: OpenStream,
+        call: OpenStream,
     ) -> None:
         self._context = context
-        self._asked = asked
+        self._chat = chat
         self._model = model
         self._stream = stream
-        self._watched = watched
-        self._stopped = _StoppedText(stream, asked.stops) if asked.stops else None
-        self._text: _Text = stream if self._stopped is None else self._stopped
+        self._call = call
+        self._stopped = _StoppedText(stream, chat.stops) if chat.stops else None
+        self._source: _DeltaSource = stream if self._stopped is None else self._stopped
         self._id = f"chatcmpl-{context.environment.random.getrandbits(128):032x}"
         self._created = context.environment.now_ms() // 1000
         self._characters = 0
-        self._outcome: Outcome = "left"
+        self._outcome: CallOutcome = "left"
         self._error: TailraceError | None = None
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Answer the request.
-
-        A client that has left, which the frame around us meets, is no failure.
-        """
+        """Answer the request; a client that leaves is no failure: the middleware meets it."""
         try:
             async with self._stream:
                 return await (
-                    self._send_stream(request) if self._asked.stream else self._send_whole()
+                    self._send_stream(request) if self._chat.stream else self._send_whole()
                 )
         except TailraceError as error:
             return problem_response(self._fail(error))
         except asyncio.CancelledError:
-            if self._context.life.cutting:
+            if self._context.shutdown.cutting:
                 self._outcome = "failed"
             raise
         except ConnectionError:  # of the client's connection, between two writes
@@ -168,7 +167,7 @@ class _Answer:
             raise
         finally:
             usage, _ = self._usage()
-            self._watched.end(
+            self._call.end(
                 self._outcome,
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
@@ -176,30 +175,30 @@ class _Answer:
             )
 
     def _counted(self, deltas: list[str]) -> list[str]:
-        """The deltas of one read, noted; no coroutine of its own, for every event comes this way."""
+        """Count the deltas of one read; no coroutine, for every event of a site comes this way."""
         if deltas:
-            self._watched.deltas(len(deltas))
+            self._call.deltas(len(deltas))
             self._characters += sum(map(len, deltas))
         return deltas
 
     async def _send_whole(self) -> web.StreamResponse:
         parts: list[str] = []
-        while deltas := self._counted(await self._text.read()):
+        while deltas := self._counted(await self._source.read()):
             parts += deltas
         usage, estimated = self._usage()
         completion = Completion(
             id=self._id,
             created=self._created,
-            model=self._asked.model,
+            model=self._chat.model,
             system_fingerprint=self._model.fingerprint,
-            choices=[Choice(Reply("".join(parts)), self._finish())],
+            choices=[Choice(AssistantMessage("".join(parts)), self._finish())],
             usage=usage,
             usage_estimated=estimated,
         )
         return web.Response(body=msgspec.json.encode(completion), content_type="application/json")
 
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
-        read, encoder = self._text.read, self._encoder
+        read, encoder = self._source.read, self._encoder
         deltas = self._counted(await read())
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         await response.prepare(request)
@@ -219,14 +218,14 @@ class _Answer:
         return ChunkEncoder(
             id=self._id,
             created=self._created,
-            model=self._asked.model,
+            model=self._chat.model,
             system_fingerprint=self._model.fingerprint,
-            include_usage=self._asked.include_usage,
+            include_usage=self._chat.include_usage,
         )
 
     def _ending(self, encoder: ChunkEncoder) -> bytes:
         events = encoder.finish(self._finish())
-        if self._asked.include_usage:
+        if self._chat.include_usage:
             usage, estimated = self._usage()
             events += encoder.usage(
                 usage.prompt_tokens, usage.completion_tokens, estimated=estimated
@@ -234,9 +233,7 @@ class _Answer:
         return events + encoder.done()
 
     async def _write_failure(self, response: web.StreamResponse, problem: Problem) -> None:
-        """The stream's last event; the connection closes after it, whatever the client makes of the
-        event.
-        """
+        """Write the stream's last event, after which the connection closes."""
         response.force_close()
         event = self._encoder.error(
             problem.message, kind=problem.kind, param=problem.param, code=problem.code
@@ -246,7 +243,7 @@ class _Answer:
     # -- how it ended ------------------------------------------------------------------------------
 
     def _finish(self) -> str:
-        """The answer is whole: note it, and say why it ends."""
+        """Note that the answer is whole; returns its finish reason."""
         if self._stopped is not None and self._stopped.found:
             self._outcome = "stopped"
             return "stop"
@@ -260,13 +257,13 @@ class _Answer:
         return problem_of(error)
 
     def _usage(self) -> tuple[UsageCounts, bool]:
-        """The site's own counts, else a guess, and whether it is one."""
-        told = self._stream.usage
-        if told is not None:
-            return UsageCounts(told.prompt_tokens, told.completion_tokens, told.total_tokens), False
-        prompt = sum(estimated_tokens(message.content) for message in self._asked.messages)
+        """Return the site's own counts, or an estimate, and whether it is one."""
+        own = self._stream.usage
+        if own is not None:
+            return UsageCounts(own.prompt_tokens, own.completion_tokens, own.total_tokens), False
+        prompt = sum(estimated_tokens(message.content) for message in self._chat.messages)
         # A model's stream has about a token in each delta, a site that answers whole has one delta.
-        completion = max(self._watched.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
+        completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
         return UsageCounts(prompt, completion, prompt + completion), True
 
 
@@ -275,7 +272,7 @@ _CHARACTERS_A_TOKEN = 4
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
-    """A guess: a token for every 4 bytes of UTF-8, begun ones included."""
+    """Estimate the tokens of a message: one for every 4 bytes of UTF-8, or part of them."""
     parts = [content] if isinstance(content, str) else content or []
     texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
     return sum(

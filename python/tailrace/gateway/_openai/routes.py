@@ -1,4 +1,4 @@
-"""The routes under /v1, for OpenAI's clients; the frame around them answers whatever else is asked."""
+"""The routes under /v1, for OpenAI's clients: chat completions and models."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["routes"]
 
 
 def routes(context: Context) -> list[web.AbstractRouteDef]:
-    """Chat completions and the models."""
-    models = _Models(context)
+    """Make the routes of chat completions and of the models."""
+    models = _ModelRoutes(context)
     return [
         web.post("/v1/chat/completions", Completions(context).create),
         web.get("/v1/models", models.all),
@@ -29,26 +29,26 @@ def routes(context: Context) -> list[web.AbstractRouteDef]:
     ]
 
 
-class _Models:
-    """Answered from memory: the catalogue does not change while the gateway runs."""
+class _ModelRoutes:
+    """The handlers of the models, which answer from memory: the registry never changes."""
 
     def __init__(self, context: Context) -> None:
-        self._catalogue = context.catalogue
+        self._registry = context.registry
         self._all = msgspec.json.encode(
-            ModelList([self._card(model) for model in context.catalogue.models])
+            ModelList([self._card(model) for model in context.registry.models])
         )
 
     def _card(self, model: Model) -> ModelCard:
-        return ModelCard(model.id, self._catalogue.created, model.site)
+        return ModelCard(model.id, self._registry.created, model.site)
 
     async def all(self, _request: web.Request) -> web.Response:
-        """GET /v1/models."""
+        """Answer GET /v1/models."""
         return web.Response(body=self._all, content_type="application/json")
 
     async def one(self, request: web.Request) -> web.Response:
-        """GET /v1/models/{id}; the slash of an id may be URL-encoded."""
+        """Answer GET /v1/models/{id}; the slash of an id may be URL-encoded."""
         try:
-            model = self._catalogue.find(request.match_info["id"])
+            model = self._registry.find(request.match_info["id"])
         except ModelNotFoundError as error:
             raise RefusedError(problem_of(error)) from None
         return web.Response(

@@ -1,5 +1,4 @@
-"""OpenAI's chat completions as this gateway speaks them: a request's bytes in, a checked request
-out; the replies.
+"""The schema of OpenAI's chat completions, as this gateway speaks them: requests and replies.
 
 `FIELDS` says of each field of OpenAI's request what becomes of it here; ``docs/openai-api.md``
 shows the same table. A field that stands in no row is refused by name, as OpenAI refuses it, so
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIELDS",
+    "AssistantMessage",
     "ChatRequest",
     "Choice",
     "Completion",
     "Field",
-    "Message",
     "ModelCard",
     "ModelList",
-    "Reply",
+    "RequestMessage",
     "StreamOptions",
     "UsageCounts",
     "messages_for",
@@ -45,13 +44,13 @@ Treatment = Literal["honoured", "passed on", "passed on or refused", "ignored", 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a request.
+    """One field of a request, and its `treatment`.
 
-    ``honoured``: by the gateway, at every site. ``passed on``: to a site of the dialect `openai`;
+    ``honoured``: by the gateway, at every site. ``passed on``: to a site of the software `openai`;
     without effect at any other. ``passed on or refused``: refused at any other, where leaving it
-    out would change what the answer is good for. ``ignored``: it has no effect on an answer's text.
-    ``refused``: a clear 400. The two kinds that are refused take `harmless` values, which ask for
-    nothing, all the same.
+    out would change what the answer is good for. ``ignored``: without effect on an answer's text.
+    ``refused``: with status 400. The two kinds that are refused take `harmless` values, which ask
+    for nothing, all the same.
     """
 
     name: str
@@ -65,7 +64,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "messages",
         "honoured",
-        "text; images and tools' results at a site of the dialect `openai` only",
+        "text; images and tools' results at a site of the software `openai` only",
     ),
     Field("stream", "honoured"),
     Field("stream_options", "honoured", "`include_usage`"),
@@ -115,15 +114,13 @@ _Roles = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
-    """What a streaming client asks for beside the text; `include_obfuscation` is ignored: nothing
-    is added.
-    """
+    """Options of a stream; of those, `include_obfuscation` is ignored: no padding is added."""
 
     include_usage: bool | None = None
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One message. Whatever else a client keeps in it is not read."""
+class RequestMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One message of a request; other fields that a client keeps in it are not read."""
 
     role: _Roles
     content: str | list[str | dict[str, Any]] | None = None
@@ -135,12 +132,10 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ChatRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A request of the right shape; `messages_for` and `parameters_for` say what of it a site is
-    asked.
-    """
+    """A request of the right shape, from which `messages_for` and `parameters_for` read."""
 
     model: str
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[RequestMessage], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | list[_Stop] | None = None
@@ -192,8 +187,9 @@ _decode = msgspec.json.Decoder(ChatRequest).decode
 
 
 def read_request(body: bytes) -> ChatRequest:
-    """The request in a body; RefusedError names what cannot be understood, or is not done here at
-    any site.
+    """Read the request in a body.
+
+    Raises RefusedError, which names the field that cannot be understood, or that no site is sent.
     """
     try:
         request = _decode(body)
@@ -218,24 +214,20 @@ def _refused(message: str, param: str | None, code: str | None = None) -> Refuse
 
 
 def _explained(message: str) -> Problem:
-    """The words of msgspec as OpenAI's error: which parameter, and what was expected."""
+    """Turn msgspec's words into OpenAI's error: which parameter, and what was expected."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
         name = unknown[1][:80]
         return Problem(400, f"unknown parameter: {name!r}", param=name, code="unknown_parameter")
     missing = re.fullmatch(r"Object missing required field (\w+)", problem)
-    place = (
-        f"{path.removeprefix('.')}{'.' if path else ''}{missing[1]}"
-        if missing
-        else path.removeprefix(".")
-    )
+    param = path.removeprefix(".")
     if missing:
-        return Problem(
-            400, f"you must provide {place}", param=place, code="missing_required_parameter"
-        )
-    told = problem[:1].lower() + problem[1:]
-    return Problem(400, f"{place or 'the body'}: {told}", param=place or None, code="invalid_type")
+        param = f"{param}.{missing[1]}" if param else missing[1]
+        message = f"you must provide {param}"
+        return Problem(400, message, param=param, code="missing_required_parameter")
+    message = f"{param or 'the body'}: {problem[:1].lower()}{problem[1:]}"
+    return Problem(400, message, param=param or None, code="invalid_type")
 
 
 def _check_counts(request: ChatRequest) -> None:
@@ -254,7 +246,7 @@ def _check_counts(request: ChatRequest) -> None:
 
 
 def _asks(request: ChatRequest, field: Field) -> bool:
-    """Whether the request says something by this field."""
+    """Tell whether the request asks for something by this field."""
     value = getattr(request, field.name)
     return value is not None and not any(
         value == each and type(value) is type(each) for each in field.harmless
@@ -265,16 +257,17 @@ def _asks(request: ChatRequest, field: Field) -> bool:
 
 
 def parameters_for(request: ChatRequest, model: Model) -> Mapping[str, Any]:
-    """The fields that are passed on to the model's site; RefusedError for one that must not be left
-    out.
+    """Choose the fields that are passed on to the model's site.
+
+    Raises RefusedError for one that the site does not take and that must not be left out.
     """
-    given = {
+    passed_on = {
         field.name: getattr(request, field.name)
         for field in FIELDS
         if field.treatment.startswith("passed on") and getattr(request, field.name) is not None
     }
     if model.speaks_openai:
-        return given
+        return passed_on
     for field in FIELDS:
         if field.treatment == "passed on or refused" and _asks(request, field):
             problem = f"{field.name} is not supported by the site {model.site}"
@@ -283,65 +276,56 @@ def parameters_for(request: ChatRequest, model: Model) -> Mapping[str, Any]:
 
 
 def messages_for(request: ChatRequest, model: Model) -> Messages:
-    """The messages as the model's site takes them; RefusedError names the first that it cannot."""
-    for place, message in enumerate(request.messages):
-        _check_message(message, f"messages[{place}]", model)
+    """Convert the messages for the model's site.
+
+    Raises RefusedError, which names the first that the site cannot take.
+    """
+    for number, message in enumerate(request.messages):
+        _check_message(message, f"messages[{number}]", model)
     if model.speaks_openai:
         return [{"content": None, **msgspec.to_builtins(message)} for message in request.messages]
     return [{"role": message.role, "content": _text(message)} for message in request.messages]
 
 
-def _check_message(message: Message, place: str, model: Model) -> None:
-    if (
-        message.content is None
-        and not message.tool_calls
-        and not message.function_call
-        and message.role != "assistant"
-    ):
-        raise _refused(
-            f"{place}.content: expected text or a list of parts", f"{place}.content", "invalid_type"
-        )
+def _check_message(message: RequestMessage, path: str, model: Model) -> None:
+    empty = message.content is None and not message.tool_calls and not message.function_call
+    if empty and message.role != "assistant":
+        raise _wrong_type(f"{path}.content", "text or a list of parts")
     for number, part in enumerate(message.content if isinstance(message.content, list) else ()):
-        _check_part(part, f"{place}.content[{number}]", model)
+        _check_part(part, f"{path}.content[{number}]", model)
     if model.speaks_openai:
         return
     if message.role in ("tool", "function"):
-        raise _refused(
-            f"{place}.role: {model.site} takes no results of tools",
-            f"{place}.role",
-            "unsupported_value",
-        )
+        problem = f"{path}.role: {model.site} takes no results of tools"
+        raise _refused(problem, f"{path}.role", "unsupported_value")
     for name in ("tool_calls", "function_call"):
         if getattr(message, name):
-            raise _refused(
-                f"{place}.{name}: {model.site} knows no tools",
-                f"{place}.{name}",
-                "unsupported_value",
-            )
+            problem = f"{path}.{name}: {model.site} knows no tools"
+            raise _refused(problem, f"{path}.{name}", "unsupported_value")
 
 
-def _check_part(part: str | dict[str, Any], place: str, model: Model) -> None:
+def _check_part(part: str | dict[str, Any], path: str, model: Model) -> None:
     if isinstance(part, str):
         return
     kind = part.get("type")
     if not isinstance(kind, str):
-        raise _refused(f"{place}.type: expected text", f"{place}.type", "invalid_type")
+        raise _wrong_type(f"{path}.type", "text")
     if kind in _TEXT_PARTS:
         if not isinstance(part.get(_TEXT_PARTS[kind]), str):
-            raise _refused(
-                f"{place}.{_TEXT_PARTS[kind]}: expected text",
-                f"{place}.{_TEXT_PARTS[kind]}",
-                "invalid_type",
-            )
+            raise _wrong_type(f"{path}.{_TEXT_PARTS[kind]}", "text")
     elif not model.speaks_openai:
-        problem = f"{place}: {model.site} takes text only, not {kind[:80]}"
-        raise _refused(problem, f"{place}.type", "unsupported_value")
+        problem = f"{path}: {model.site} takes text only, not {kind[:80]}"
+        raise _refused(problem, f"{path}.type", "unsupported_value")
+
+
+def _wrong_type(path: str, expected: str) -> RefusedError:
+    return _refused(f"{path}: expected {expected}", path, "invalid_type")
 
 
 _TEXT_PARTS = {"text": "text", "refusal": "refusal"}
 
 
-def _text(message: Message) -> str:
+def _text(message: RequestMessage) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "".join(
@@ -354,15 +338,15 @@ def _text(message: Message) -> str:
 
 
 class UsageCounts(msgspec.Struct, frozen=True):
-    """Token counts: the site's own, or a guess."""
+    """Token counts: the site's own, or estimated ones."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """The answer as a message."""
+class AssistantMessage(msgspec.Struct, frozen=True):
+    """The message that holds the answer."""
 
     content: str
     role: str = "assistant"
@@ -370,18 +354,18 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The one answer."""
+    """The one answer, and why it ended."""
 
-    message: Reply
+    message: AssistantMessage
     finish_reason: str
     index: int = 0
     logprobs: None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that was not streamed.
+    """A reply that is not streamed.
 
-    `created`: seconds since 1970; `usage_estimated`: the counts are a guess.
+    `created`: seconds since 1970; `usage_estimated`: the counts are an estimate.
     """
 
     id: str
@@ -395,7 +379,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True):
-    """One model of the list."""
+    """One model as the list of models shows it."""
 
     id: str
     created: int
@@ -404,7 +388,7 @@ class ModelCard(msgspec.Struct, frozen=True):
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """All models."""
+    """The list of all models."""
 
     data: list[ModelCard]
     object: str = "list"

@@ -1,9 +1,8 @@
-"""Text in, text out up to the first stop sequence. How the text was cut into deltas never changes
-the result.
+"""Stop sequences: text in, text out up to the first of them, however it was cut into deltas.
 
 The first is the one whose last character comes first, as it would be for a model that writes
-character by character; of several that end together the longest. What is held back is the longest
-tail that may still become one.
+character by character; of several that end together the longest. Held back is the longest tail that
+may still become one.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ __all__ = ["StopScanner"]
 
 
 class StopScanner:
-    """Looks for `stops`, none of them empty; `found` once one was seen, and all after it is
-    dropped.
+    """A scanner for `stops`, none of them empty.
+
+    `found`: one was seen, and all text after its beginning is dropped.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class StopScanner:
         self.found: bool = False
 
     def feed(self, text: str) -> str:
-        """The text that is certain to stand before any stop sequence."""
+        """Take more text, and return what is certain to stand before any stop sequence."""
         if self.found:
             return ""
         text = self._held + text
@@ -42,12 +42,12 @@ class StopScanner:
         return text[:certain]
 
     def close(self) -> str:
-        """The end of the text: what was held back is text after all."""
+        """End the text, and return what was held back and is text after all."""
         held, self._held = self._held, ""
         return held
 
     def _undecided(self, text: str) -> int:
-        """How many characters of the tail may be the beginning of a stop sequence."""
+        """Count the last characters that may be the beginning of a stop sequence."""
         for length in range(min(self._most_held, len(text)), 0, -1):
             tail = text[-length:]
             if any(len(stop) > length and stop.startswith(tail) for stop in self._stops):

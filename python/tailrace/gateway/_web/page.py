@@ -1,8 +1,7 @@
-"""The page at ``/``: files of this package, read once, under headers that let the browser load and
-ask nothing else.
+"""The page at ``/``: files of this package, sent with headers that let it load nothing else.
 
-Whoever may reach the gateway may have them, for they hold nothing of its settings; what the page
-then asks of ``/v1`` and ``/live`` needs a key where the gateway has keys.
+The files are read once. Whoever may reach the gateway may have them, for they hold nothing of its
+settings; what the page then asks of ``/v1`` and ``/live`` needs a key where the gateway has keys.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ __all__ = ["CONTENT_SECURITY_POLICY", "HEADERS", "routes"]
 
 # An answer becomes markup in one place only, DOMPurify's: hence the last two.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types dompurify"
 )
@@ -52,7 +52,7 @@ _TYPES = {
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """The routes of the page: ``/``, and a path below ``/static/`` for each of its files."""
+    """Make the routes of the page: ``/``, and a path below ``/static/`` for each of its files."""
     files = {path.name: _File.read(path) for path in _files()}
     others = [
         web.get(f"/static/{name}", file.answer)

@@ -1,1 +1,31 @@
-"""The software that the replica answers as."""
+"""The sites of the replica: `SITES` has one row for each, a module the software behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailrace.replica._sites.openai import OpenAISite
+from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
+from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
+from tailrace.replica._sites.wordpress.ai_power.site import (
+    AIPower1879Site,
+    AIPower1890Site,
+    AIPower1895Site,
+    AIPowerSite,
+)
+from tailrace.replica._sites.wordpress.aipkit.site import AIPKit240Site, AIPKitSite
+
+if TYPE_CHECKING:
+    from tailrace.replica._site import ReplicaSite
+
+SITES: tuple[type[ReplicaSite], ...] = (
+    AIPowerSite,
+    GeminiProChatSite,
+    AIPKitSite,
+    AIPKit240Site,
+    AIPower1879Site,
+    AIPower1890Site,
+    AIPower1895Site,
+    ChatgptDemoSite,
+    OpenAISite,
+)

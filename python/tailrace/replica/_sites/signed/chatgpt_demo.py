@@ -1,7 +1,7 @@
 """chatgpt-demo, GeminiProChat's sibling on OpenAI's models (captures ``geminiprochat/sib-*``).
 
-It signs alike and words its messages otherwise; what its upstream refuses, it passes on with status
-and body. Nothing that comes from the upstream has a Content-Type.
+Signatures are the same, messages are not. Errors of the upstream are passed on with status and
+body, and nothing that comes from the upstream has a Content-Type.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tailrace.replica._answers import AnswerError, Turn, cut
-from tailrace.replica._site import EXCHANGE, Marker, Reply, find_marker, well_formed
-from tailrace.replica._sites.signed.app import (
-    FAILURE_TAIL,
+from tailrace.replica._answers import AnswerError, HistoryTurn, tokenize
+from tailrace.replica._response import NO_RESPONSE, SiteResponse
+from tailrace.replica._site import EXCHANGE, Marker, find_behavior, well_formed
+from tailrace.replica._sites.signed.javascript import UNDEFINED, js_string, member, truthy
+from tailrace.replica._sites.signed.site import (
+    CUT_SHORT,
+    FAILED_MIDWAY,
+    STALLED,
+    TICKS,
     WRONG_PASSWORD,
     WRONG_SIGNATURE,
-    SignedApp,
-    Streamed,
+    SignedSite,
+    StreamedAnswer,
     error,
     last_of,
 )
-from tailrace.replica._sites.signed.javascript import UNDEFINED, js_string, member, truthy
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 
-class ChatgptDemoSite(SignedApp):
+class ChatgptDemoSite(SignedSite):
     """The app on OpenAI's models: messages with content, a system role among them."""
 
     name: ClassVar[str] = "chatgpt-demo"
+    software: ClassVar[str] = "chatgpt-demo"
     shows: ClassVar[str] = "chatgpt-demo, GeminiProChat's sibling: other messages, no Content-Type"
-    markers: ClassVar[tuple[Marker[Streamed | Reply], ...]]
+    markers: ClassVar[tuple[Marker[StreamedAnswer | SiteResponse], ...]]
 
-    async def generate(self, request: web.Request, body: object) -> Reply:
+    async def generate(self, request: web.Request, body: object) -> SiteResponse:
         """Check messages, password and signature, and ask the upstream."""
         messages = member(body, "messages")
         if not truthy(messages):
@@ -45,50 +50,54 @@ class ChatgptDemoSite(SignedApp):
             return WRONG_SIGNATURE
         return await self._upstream(request, messages, message)
 
-    async def _upstream(self, request: web.Request, messages: Any, message: str) -> Reply:
+    async def _upstream(self, request: web.Request, messages: Any, message: str) -> SiteResponse:
         turns = read_turns(messages)
         if not turns:
             return _MALFORMED
-        marker = find_marker(MARKERS, message)
-        if marker is None:
-            return await self._answer(turns)
-        request[EXCHANGE].markers = (marker.name,)
-        return marker.play if isinstance(marker.play, Reply) else self.streamed(marker.play, None)
+        match find_behavior(MARKERS, message, request[EXCHANGE]):
+            case None:
+                return await self._answer(turns)
+            case StreamedAnswer() as answer:
+                return self.stream(answer, None)
+            case SiteResponse() as response:
+                return response
 
-    async def _answer(self, turns: list[Turn]) -> Reply:
+    async def _answer(self, turns: list[HistoryTurn]) -> SiteResponse:
         try:
-            answer = await self.ask(turns[-1].text, turns[:-1])
+            answer = await self.ask_model(turns[-1].text, turns[:-1])
         except AnswerError as failed:
             return _openai_error(failed.status, failed.message, "upstream_error", None)
-        return self.streamed(Streamed(tuple(piece.encode() for piece in cut(answer))), None)
+        return self.stream(
+            StreamedAnswer(tuple(piece.encode() for piece in tokenize(answer))), None
+        )
 
 
 def last_content(messages: object) -> str:
-    """Return the last message's content, or nothing where it has none: that is what is signed."""
+    """Return the content of the last message, which is signed, or an empty string."""
     last = last_of(messages)
     content = UNDEFINED if last in (None, UNDEFINED) else member(last, "content")
     return js_string(content) if truthy(content) else ""
 
 
-def read_turns(messages: object) -> list[Turn]:
-    """Read the messages as the upstream does; nothing where it would refuse one."""
+def read_turns(messages: object) -> list[HistoryTurn]:
+    """Read the messages as the upstream does; return no turns where it would refuse one."""
     turns = [_turn(message) for message in messages] if isinstance(messages, list) else []
     return [turn for turn in turns if turn is not None] if None not in turns else []
 
 
-def _turn(message: object) -> Turn | None:
+def _turn(message: object) -> HistoryTurn | None:
     match message:
         case {"role": "system" | "user" | "assistant" as role, "content": str(content)}:
-            return Turn(role, well_formed(content))
+            return HistoryTurn(role, well_formed(content))
         case _:
             return None
 
 
-def _passed_on(status: int, body: str) -> Reply:
-    return Reply([body.encode()], None, status)
+def _passed_on(status: int, body: str) -> SiteResponse:
+    return SiteResponse([body.encode()], None, status)
 
 
-def _openai_error(status: int, message: str, type_: str, code: str | int | None) -> Reply:
+def _openai_error(status: int, message: str, type_: str, code: str | int | None) -> SiteResponse:
     body = {"error": {"message": message, "type": type_, "param": None, "code": code}}
     return _passed_on(status, json.dumps(body, indent=2))
 
@@ -96,15 +105,15 @@ def _openai_error(status: int, message: str, type_: str, code: str | int | None)
 _MALFORMED = _openai_error(
     400, "A message is not what it should be.", "invalid_request_error", None
 )
-_TALE = (b"Far out at sea, ", b"the bell rang and ")
 
-MARKERS: tuple[Marker[Streamed | Reply], ...] = (
+MARKERS: tuple[Marker[StreamedAnswer | SiteResponse], ...] = (
     Marker(
         "err429",
         "an upstream 429 is passed on, its code a number",
         _passed_on(
             429,
-            '{"error": {"code": 429, "message": "The share is used up.", "status": "RESOURCE_EXHAUSTED"}}',
+            '{"error": {"code": 429, "message": "The share is used up.", '
+            '"status": "RESOURCE_EXHAUSTED"}}',
         ),
     ),
     Marker(
@@ -122,24 +131,24 @@ MARKERS: tuple[Marker[Streamed | Reply], ...] = (
     Marker(
         "broken",
         "the upstream breaks off: 200, some words, the failure tail",
-        Streamed((*_TALE, FAILURE_TAIL)),
+        FAILED_MIDWAY,
     ),
     Marker(
         "cut",
         "the upstream breaks off: 200, some words, cleanly ended",
-        Streamed((b"Half of what was to co",)),
+        CUT_SHORT,
     ),
-    Marker("empty", "an empty answer: 200 and no bytes", Streamed(())),
+    Marker("empty", "an empty answer: 200 and no bytes", StreamedAnswer(())),
     Marker(
         "stall",
         "the upstream forgets its [DONE]: some words, then for ever nothing",
-        Streamed(_TALE, "never"),
+        STALLED,
     ),
-    Marker("silent", "not even a status line comes", Streamed((), "silently")),
+    Marker("silent", "not even a status line comes", NO_RESPONSE),
     Marker(
         "slow",
         "seven ticks at ten times the pace",
-        Streamed(tuple(b"tick%d " % number for number in range(1, 8)), slowness=10),
+        TICKS,
     ),
 )
 

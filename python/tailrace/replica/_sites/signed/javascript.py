@@ -1,6 +1,6 @@
-"""The few things JavaScript does to a JSON value, as the captured refusals show them.
+"""Operations of JavaScript on JSON values, as the captured errors show them.
 
-Nothing here knows a site.
+No site is known here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from typing import Any
 UNDEFINED = object()
 
 
-class Thrown(Exception):  # noqa: N818 - JavaScript's word for it
-    """What the app's code would throw on, and its framework turns into an empty 500."""
+class JavaScriptError(Exception):
+    """An exception in the app's own code, which its framework turns into an empty 500."""
 
 
 def read_json(text: str) -> Any:
-    """Read JSON as ``JSON.parse`` does: the last of equal keys wins, NaN is none, a lone surrogate
-    is fine.
+    """Read JSON as ``JSON.parse`` does, or raise `JavaScriptError`.
+
+    The last of equal keys wins, NaN is invalid, a lone surrogate is valid.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_int=float)
     except (ValueError, RecursionError):
-        raise Thrown from None
+        raise JavaScriptError from None
 
 
 def _refuse_constant(name: str) -> Any:
@@ -33,9 +34,9 @@ def _refuse_constant(name: str) -> Any:
 
 
 def member(value: object, name: str) -> Any:
-    """Return ``value.name`` as JavaScript has it; of null and undefined it throws."""
+    """Return ``value.name``; null and undefined raise `JavaScriptError`."""
     if value is None or value is UNDEFINED:
-        raise Thrown
+        raise JavaScriptError
     if isinstance(value, dict):
         return value.get(name, UNDEFINED)
     if name == "length" and isinstance(value, (str, list)):
@@ -44,7 +45,7 @@ def member(value: object, name: str) -> Any:
 
 
 def truthy(value: object) -> bool:
-    """Tell whether JavaScript takes `value` for true: empty objects and arrays are."""
+    """Tell whether JavaScript takes `value` for true, as it does empty objects and arrays."""
     return isinstance(value, (dict, list)) or (value is not UNDEFINED and bool(value))
 
 

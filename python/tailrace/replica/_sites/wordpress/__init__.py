@@ -1,1 +1,1 @@
-"""WordPress with the chat plugin, in both of its lines."""
+"""WordPress with the chat plugin, in both of its lines: AI Power 1.x and AIPKit 2.x."""

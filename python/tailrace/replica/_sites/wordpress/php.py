@@ -1,6 +1,6 @@
-"""The few things PHP and WordPress do to text, as the captured replies show them.
+"""Functions of PHP and WordPress that the plugin's replies depend on, under their own names.
 
-Nothing here knows a site.
+Each does what the captured responses show. No site is known here.
 """
 
 from __future__ import annotations
@@ -8,23 +8,28 @@ from __future__ import annotations
 import html
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from aiohttp.http import HttpProcessingError
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _UNFINISHED_TAG = re.compile(r"<[^>]*?(?:(?=<)|>|$)")
 _RAW_TEXT_ELEMENT = re.compile(r"<(script|style)[^>]*?>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(?!\s)[^>]*>")
-_ESCAPE = re.compile(r"\\.|[&<>']")
-_HEXED = {'\\"': "\\u0022", "&": "\\u0026", "<": "\\u003C", ">": "\\u003E", "'": "\\u0027"}
+_ESCAPED = re.compile(r"\\.|[&<>']")
+_HEX_ESCAPES = {'\\"': "\\u0022", "&": "\\u0026", "<": "\\u003C", ">": "\\u003E", "'": "\\u0027"}
 _WHITE_SPACE = re.compile(r"[\r\n\t ]+")
 _OCTET = re.compile(r"%[a-f0-9]{2}", re.IGNORECASE)
 
 
 def json_encode(value: object, *, raw_unicode: bool = False) -> str:
-    r"""Write JSON as ``json_encode`` does by default: no spaces, ``\/`` and ``\uXXXX`` (capture
-    ``json_ok``).
+    r"""Write JSON without spaces, with ``\/`` and ``\uXXXX`` (capture ``json_ok``).
 
-    `raw_unicode` leaves what is not ASCII as it is (capture ``2.4.71/ok.2stream``), but for the two
-    line ends that JavaScript once took for its own.
+    `raw_unicode` is JSON_UNESCAPED_UNICODE (capture ``2.4.71/ok.2stream``): characters beyond ASCII
+    stand as they are, but for U+2028 and U+2029.
     """
     text = json.dumps(value, ensure_ascii=not raw_unicode, separators=(",", ":")).replace(
         "/", "\\/"
@@ -33,49 +38,48 @@ def json_encode(value: object, *, raw_unicode: bool = False) -> str:
 
 
 def json_attribute(value: object) -> str:
-    r"""Write JSON for a tag:
+    r"""Write JSON for an attribute: ``esc_attr(wp_json_encode(…))`` (capture ``page_inline``).
 
-    ``\u0022`` for what means something in HTML, and entities (capture ``page_inline``).
+    Characters that HTML gives a meaning are ``\u0022`` and the like within strings, and entities
+    elsewhere.
     """
-    escaped = _ESCAPE.sub(
-        lambda escape: _HEXED.get(escape[0], escape[0]), json_encode(value, raw_unicode=True)
+    escaped = _ESCAPED.sub(
+        lambda escape: _HEX_ESCAPES.get(escape[0], escape[0]), json_encode(value, raw_unicode=True)
     )
     return esc_html(escaped)
 
 
 def esc_html(text: str) -> str:
-    """Escape the five characters that mean something in HTML; ``'`` becomes ``&#039;`` (capture
-    ``page_stream``).
-    """
+    """Escape what HTML gives a meaning; ``'`` becomes ``&#039;`` (capture ``page_stream``)."""
     return html.escape(text, quote=True).replace("&#x27;", "&#039;")
 
 
-def sanitize(text: str, *, keep_lines: bool = True) -> str:
-    """Filter a form's text as the plugin does before it uses it: tags and %xx go, and the ends are
-    trimmed.
+def sanitize_text_field(text: str, *, keep_newlines: bool = True) -> str:
+    """Take tags, %xx and outer white space out of a form's text.
 
-    Without `keep_lines` a run of white space becomes one space (capture ``1.8.79/json_ok``).
+    Without `keep_newlines` a run of white space becomes one space (capture ``1.8.79/json_ok``);
+    with it, this is ``sanitize_textarea_field``.
     """
     if "<" in text:
         text = _UNFINISHED_TAG.sub(
             lambda tag: tag[0] if tag[0].endswith(">") else esc_html(tag[0]), text
         )
         text = _TAG.sub("", _RAW_TEXT_ELEMENT.sub("", text))
-    if not keep_lines:
+    if not keep_newlines:
         text = _WHITE_SPACE.sub(" ", text)
     while _OCTET.search(text):
         text = _OCTET.sub("", text)
     return text.strip()
 
 
-def integer(text: str) -> int:
-    """Read a whole number as ``(int)`` does: the digits that `text` begins with, or 0."""
+def intval(text: str) -> int:
+    """Return the whole number that `text` begins with, or 0."""
     digits = re.match(r"\s*\d{1,18}", text, re.ASCII)
     return int(digits[0]) if digits else 0
 
 
 def json_decode(text: str) -> Any:
-    """Read JSON as ``json_decode`` does: ``None`` where it is none, NaN and Infinity included."""
+    """Read JSON; return None for invalid JSON, and NaN and Infinity are invalid."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -84,3 +88,27 @@ def json_decode(text: str) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+async def post_fields(request: web.Request) -> dict[str, str]:
+    """Return ``$_POST``: the text fields of a urlencoded or multipart body, the last of a name.
+
+    Other bodies, and those that cannot be parsed, have no fields.
+    """
+    match request.content_type:
+        case "application/x-www-form-urlencoded":
+            body = (await request.read()).decode("utf-8", "replace")
+            return dict(parse_qsl(body, keep_blank_values=True, errors="replace"))
+        case "multipart/form-data":
+            return await _multipart_fields(request)
+        case _:
+            return {}
+
+
+async def _multipart_fields(request: web.Request) -> dict[str, str]:
+    try:
+        fields = await request.post()
+    # A broken boundary or head, or a field that is not UTF-8.
+    except (ValueError, HttpProcessingError):
+        return {}
+    return {name: value for name, value in fields.items() if isinstance(value, str)}

@@ -1,0 +1,98 @@
+"""The sockets a gateway listens on, the URLs they are reached at, and how many may be open."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tailrace.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailrace.gateway._settings import Settings
+
+__all__ = ["BACKLOG", "base_urls", "open_sockets", "raise_descriptor_limit"]
+
+BACKLOG = 1024
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of `host`; port 0 takes a free one, the same for all of them.
+
+    Raises OSError where an address cannot be had, and InvalidRequestError for a host that has none.
+    """
+    try:
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise InvalidRequestError(f"there is no address {host!r} to listen on") from None
+    opened: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((each[0], each[4]) for each in resolved):
+            taken = opened[0].getsockname()[1] if opened else port
+            opened.append(_listening(family, (address[0], taken, *address[2:])))
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
+
+
+def _listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":  # where SO_REUSEADDR lets another program take the port over
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.settimeout(0)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def base_urls(sockets: Sequence[socket.socket]) -> list[str]:
+    """Name the URLs, without a path, at which clients on this machine reach `sockets`."""
+    addresses = [each.getsockname() for each in sockets]
+    reached = [(_LOOPBACK.get(host, host), port) for host, port, *_ in addresses]
+    return [f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in reached]
+
+
+# A socket bound to every address is reached by loopback's, too.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def raise_descriptor_limit(settings: Settings) -> str | None:
+    """Let the process open two descriptors for each connection.
+
+    Returns None, or a warning in one sentence where the system does not allow so many.
+    """
+    if sys.platform == "win32":  # has no such limit
+        return None
+    import resource  # noqa: PLC0415 - not on Windows
+
+    wanted = 2 * settings.max_connections + _SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft >= wanted:
+        return None
+    return (
+        f"the system allows {soft} open files, too few for {settings.max_connections} connections "
+        "and what they ask: raise it (ulimit -n), or give --max-connections "
+        f"{max(1, (soft - _SPARE_DESCRIPTORS) // 2)}"
+    )
+
+
+_SPARE_DESCRIPTORS = 256

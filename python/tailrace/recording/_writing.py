@@ -1,0 +1,253 @@
+"""Take a call down, and write its file when it is over."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tailrace.errors import RecordingError
+from tailrace.recording._model import (
+    FORMAT,
+    MAX_BYTES,
+    VERSION,
+    RecordedEnd,
+    RecordedExchange,
+    RecordedHead,
+    RecordedRead,
+    RecordedRequest,
+    Recording,
+)
+from tailrace.recording._secrets import (
+    Secrets,
+    bare_url,
+    find_in_url,
+    kept_headers,
+    nonces_in,
+    redacted_body,
+    redacted_url,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from tailrace.recording._model import How
+
+__all__ = ["ExchangeWriter", "RecordingWriter"]
+
+
+class RecordingWriter:
+    """A recording in the making, as a context manager.
+
+    The file is written when the writer is closed, since a secret may show late. `path` must not
+    exist: `OSError` at once if it does or cannot be made. `provider`: the provider's name;
+    `site_path`: the path of its site's URL. `keep_messages`: the prompt stays in the requests. A
+    response's text stays always, and with it what it repeats of the prompt. `clock` counts seconds.
+    Bytes beyond `max_bytes` raise `RecordingError` where they are taken down.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        provider: str | None = None,
+        site_path: str = "/",
+        keep_messages: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._provider = provider
+        self._site_path = site_path
+        self._keep_messages = keep_messages
+        self._clock = clock
+        self._began: float = clock()
+        self._left = max_bytes
+        self._secrets = Secrets()
+        self._exchanges: list[ExchangeWriter] = []
+        self._file = Path(path).open("x", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by `close`
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def secret(self, value: str) -> None:
+        """Name a secret of the call, which a response may repeat."""
+        self._secrets.add(value)
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> ExchangeWriter:
+        """Begin an exchange with the request that is being sent; `headers` and `body` in full."""
+        self.spend(len(body or b""))
+        written = ExchangeWriter(self, method, url, dict(headers), body)
+        self._exchanges.append(written)
+        return written
+
+    def recording(self) -> Recording:
+        """Return what has been taken down so far, without its secrets."""
+        for each in self._exchanges:
+            each.look_for_secrets(self._secrets)
+        exchanges = tuple(
+            each.recorded(self._secrets, keep_messages=self._keep_messages)
+            for each in self._exchanges
+        )
+        return Recording(exchanges, self._provider, self._site_path)
+
+    def close(self) -> None:
+        """Write the file. Closing twice is allowed."""
+        if self._file.closed:
+            return
+        with self._file:
+            for line in _lines(self.recording()):
+                self._file.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n")
+
+    def now(self) -> float:
+        """Return the seconds since the start, to the microsecond."""
+        return round(self._clock() - self._began, 6)
+
+    def spend(self, size: int) -> None:
+        """Count `size` bytes to be kept; `RecordingError` beyond the limit."""
+        self._left -= size
+        if self._left < 0:
+            raise RecordingError("the recording is larger than its limit")
+
+
+class ExchangeWriter:
+    """An exchange being recorded. After its end nothing more is taken down."""
+
+    def __init__(
+        self,
+        writer: RecordingWriter,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+    ) -> None:
+        self._writer = writer
+        self._method = method
+        self._url = url
+        self._headers = headers
+        self._body = body
+        self._at = writer.now()
+        self._head: tuple[float, int, str, str, list[tuple[str, str]]] | None = None
+        self._reads: list[RecordedRead] = []
+        self._end: RecordedEnd | None = None
+
+    def head(self, status: int, reason: str, url: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Take down the response's status, reason, final URL and headers."""
+        self._head = (self._writer.now(), status, reason, url, list(headers))
+
+    def read(self, data: bytes) -> None:
+        """Take down one read."""
+        self._writer.spend(len(data))
+        if self._end is None:
+            self._reads.append(RecordedRead(self._writer.now(), data))
+
+    def end(self, how: How, error: BaseException | None = None) -> None:
+        """Take down how the exchange ended, and with which error; the first end counts."""
+        if self._end is None:
+            name = None if error is None else type(error).__name__
+            status, target = getattr(error, "status", None), getattr(error, "target", None)
+            self._end = RecordedEnd(
+                self._writer.now(), how, name, status, target and bare_url(target)
+            )
+
+    def look_for_secrets(self, secrets: Secrets) -> None:
+        """Add the secrets of this exchange to those known."""
+        find_in_url(self._url, secrets)
+        redacted_body(self._body, self._kind(self._headers.items()), secrets, keep_messages=True)
+        if self._head is not None:
+            for name, value in self._head[4]:
+                if name.lower() == "set-cookie":
+                    secrets.add(value.partition(";")[0].partition("=")[2].strip())
+            if any(each in self._kind(self._head[4]) for each in ("html", "json")):
+                for nonce in nonces_in(self._received()):
+                    secrets.add(nonce)
+
+    def recorded(self, secrets: Secrets, *, keep_messages: bool) -> RecordedExchange:
+        """Return the exchange without its secrets."""
+        body = redacted_body(
+            self._body, self._kind(self._headers.items()), secrets, keep_messages=keep_messages
+        )
+        request = RecordedRequest(
+            self._at,
+            self._method,
+            redacted_url(self._url, secrets),
+            kept_headers(self._headers.items()),
+            body,
+        )
+        head = None
+        if self._head is not None:
+            at, status, reason, url, headers = self._head
+            head = RecordedHead(
+                at, status, reason, redacted_url(url, secrets), kept_headers(headers)
+            )
+        end = self._end or RecordedEnd(self._writer.now(), "left")
+        return RecordedExchange(request, head, self._redacted_reads(secrets), end)
+
+    def _redacted_reads(self, secrets: Secrets) -> tuple[RecordedRead, ...]:
+        body, reads, start = secrets.out_of(self._received()), [], 0
+        for each in self._reads:
+            reads.append(RecordedRead(each.at, body[start : start + len(each.data)]))
+            start += len(each.data)
+        return tuple(reads)
+
+    def _received(self) -> bytes:
+        return b"".join(each.data for each in self._reads)
+
+    @staticmethod
+    def _kind(headers: Iterable[tuple[str, str]]) -> str:
+        return next(
+            (value.lower() for name, value in headers if name.lower() == "content-type"), ""
+        )
+
+
+def _lines(recording: Recording) -> Iterable[dict[str, Any]]:
+    yield {
+        "format": FORMAT,
+        "version": VERSION,
+        "provider": recording.provider,
+        "path": recording.path,
+    }
+    for each in recording.exchanges:
+        request, head, end = each.request, each.head, each.end
+        yield {
+            "request": {
+                "at": request.at,
+                "method": request.method,
+                "url": request.url,
+                "headers": request.headers,
+                "body": request.body,
+            }
+        }
+        if head is not None:
+            yield {
+                "head": {
+                    "at": head.at,
+                    "status": head.status,
+                    "reason": head.reason,
+                    "url": head.url,
+                    "headers": head.headers,
+                }
+            }
+        for read in each.reads:
+            yield {"read": {"at": read.at, "data": base64.b64encode(read.data).decode("ascii")}}
+        yield {
+            "end": {
+                "at": end.at,
+                "how": end.how,
+                "error": end.error,
+                "status": end.status,
+                "target": end.target,
+            }
+        }

@@ -1,0 +1,41 @@
+"""Outcomes of a request to the model behind a site, which each software reports in its own form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LONG_TEXT = " ".join(f"word{number}" for number in range(400))
+"""A long answer whose words can be counted."""
+
+CHUNKS_BEFORE_FAILURE = 3
+"""How many chunks of an answer come before its stream fails."""
+
+StreamEnd = Literal["done", "nodone", "midfail", "cut", "stall"]
+"""How the model's stream ends: with ``[DONE]``, without it, with an error, in a line, or never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """The model answered with `text` (None: with what the replica's `Answers` say).
+
+    `slowness` is the factor by which the answer is slower than the replica's pace.
+    """
+
+    text: str | None = None
+    end: StreamEnd = "done"
+    slowness: float = 1.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the text came, with or without the ``[DONE]``."""
+        return self.end in ("done", "nodone")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailure:
+    """The model's API answered with an error; `code` is its own word for the case."""
+
+    message: str
+    status: int = 500
+    code: str = "upstream_error"

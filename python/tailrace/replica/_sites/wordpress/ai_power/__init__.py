@@ -1,0 +1,1 @@
+"""AI Power 1.x: the chat plugin's older line."""

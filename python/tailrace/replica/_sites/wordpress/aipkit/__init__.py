@@ -1,0 +1,1 @@
+"""AIPKit 2.x: the chat plugin's newer line."""

@@ -1,0 +1,297 @@
+"""The transport over aiohttp, its sessions and its responses."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import weakref
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from tailrace.errors import ReplyBrokenError
+from tailrace.transport import _rules as rules
+from tailrace.transport._decoding import ACCEPT_ENCODING
+from tailrace.transport._over_aiohttp.clock import TRACE, Clock
+from tailrace.transport._over_aiohttp.connections import (
+    QuickResponse,
+    cut,
+    drop_connector,
+    keep_room_for_reads,
+    last_turns,
+    wake_when_lost,
+)
+from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
+from tailrace.transport._session import (
+    DecodedResponse,
+    RuledSession,
+    RuledTransport,
+    call_soon,
+    cookies_in,
+)
+from tailrace.transport._socks import require_socks, socks_connector
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aiohttp.abc import AbstractResolver
+
+    from tailrace.errors import TailraceError
+    from tailrace.transport._base import Response
+    from tailrace.transport._session import Call, Request
+
+__all__ = ["AiohttpTransport"]
+
+# Bytes held for a reader that is busy; twice this stops reading from the socket.
+_READ_BUFFER = 64 * 2**10
+_MOST_FIELDS = 256
+
+
+class AiohttpTransport(RuledTransport):
+    """Connections of aiohttp.
+
+    Sends `rules.DEFAULT_HEADERS` (an honest User-Agent, Accept, Accept-Language), overridden by the
+    session's and the request's headers, and Accept-Encoding with what can be decoded here. Cookies
+    of IP hosts are kept.
+
+    `tls`: how to verify servers (None: as the system does). `trust_env`: take proxies and passwords
+    from environment and netrc. `resolver`: looks up the names of hosts and of proxies over HTTP,
+    and is not closed by the transport (None: the system's, in a thread).
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        trust_env: bool = False,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        super().__init__()
+        keep_room_for_reads()
+        self._tls: ssl.SSLContext | bool = tls or True
+        self._trust_env = trust_env
+        self._resolver = resolver
+        self._connectors: dict[rules.Proxy | None, aiohttp.BaseConnector] = {}
+
+    def client(self, proxy: rules.Proxy | None) -> aiohttp.ClientSession:
+        """Make a client with a jar of its own over the connections through `proxy`."""
+        return aiohttp.ClientSession(
+            connector=self._connector(proxy),
+            connector_owner=False,
+            response_class=QuickResponse,
+            cookie_jar=aiohttp.CookieJar(unsafe=True, quote_cookie=False),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=None, sock_connect=None, sock_read=None
+            ),
+            trust_env=self._trust_env,
+            auto_decompress=False,
+            trace_configs=[TRACE],
+            read_bufsize=_READ_BUFFER,
+            max_line_size=LONGEST_FIELD,
+            max_field_size=LONGEST_FIELD,
+            max_headers=_MOST_FIELDS,
+        )
+
+    def _begun(self, call: Call) -> _AiohttpSession:
+        if call.proxy is not None and call.proxy.is_socks:
+            require_socks()
+        return _AiohttpSession(self, call)
+
+    async def _close_connections(self) -> None:
+        connectors, self._connectors = self._connectors, {}
+        for connector in connectors.values():
+            await connector.close(abort_ssl=True)
+
+    def _abort_connections(self) -> None:
+        connectors, self._connectors = self._connectors, {}
+        for connector in connectors.values():
+            call_soon(self._loop, drop_connector, connector)
+
+    def _connector(self, proxy: rules.Proxy | None) -> aiohttp.BaseConnector:
+        loop = self._bound_loop()
+        socks = proxy if proxy is not None and proxy.is_socks else None
+        if socks not in self._connectors:
+            connector = self._connectors[socks] = self._made_connector(socks)
+            weakref.finalize(self, call_soon, loop, drop_connector, connector).atexit = False
+        return self._connectors[socks]
+
+    def _made_connector(self, socks: rules.Proxy | None) -> aiohttp.BaseConnector:
+        if socks is not None:
+            return socks_connector(socks, ssl=self._tls, limit=0)
+        resolver = self._resolver or aiohttp.ThreadedResolver()
+        return aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=resolver)
+
+
+class _AiohttpSession(RuledSession):
+    def __init__(self, transport: AiohttpTransport, call: Call) -> None:
+        super().__init__(call)
+        self._transport = transport
+        self._client: aiohttp.ClientSession | None = None
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        if self._client is None:
+            return dict(self.call.cookies)
+        return cookies_in(self._client.cookie_jar)
+
+    async def aclose(self) -> None:
+        """See `Session.aclose`."""
+        await super().aclose()
+        self._detach()
+
+    def abort(self) -> None:
+        """See `Session.abort`."""
+        super().abort()
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._client is not None:
+            self._client.detach()
+
+    async def _send(self, request: Request) -> Response:
+        client = self._opened_client()
+        clock = Clock(self.call.timeouts)
+        failure: TailraceError
+        try:
+            async with clock:
+                raw = await self._requested(client, clock, request)
+        except asyncio.CancelledError:
+            await last_turns()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
+            failure = clock.error(rules.origin(request.url)) or failed_request(
+                error, request.url, self.call.proxy
+            )
+        else:
+            return self._response(raw)
+        await last_turns()
+        raise failure
+
+    def _opened_client(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            self._client = self._transport.client(self.call.proxy)
+            self._client.cookie_jar.update_cookies(self.call.cookies)
+            weakref.finalize(self, self._client.detach).atexit = False
+        return self._client
+
+    async def _requested(
+        self, client: aiohttp.ClientSession, clock: Clock, request: Request
+    ) -> aiohttp.ClientResponse:
+        offered = {"accept-encoding": ACCEPT_ENCODING}
+        return await client.request(
+            request.method,
+            URL(request.url, encoded=True),
+            # Bytes would be copied first.
+            data=None if request.body is None else io.BytesIO(request.body),
+            headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
+            proxy=_proxy_url(self.call.proxy),
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type",),
+            trace_request_ctx=clock,
+        )
+
+    def _response(self, raw: aiohttp.ClientResponse) -> Response:
+        try:
+            return _AiohttpResponse(raw, self)
+        except ReplyBrokenError:  # of a Content-Encoding that cannot be decoded
+            cut(raw)
+            raise
+
+
+class _AiohttpResponse(DecodedResponse):
+    def __init__(self, raw: aiohttp.ClientResponse, session: _AiohttpSession) -> None:
+        super().__init__(
+            raw.status, raw.reason or "", str(raw.url), raw.headers, session.call.limits
+        )
+        # The session lives, with its transport, as long as there is something to read.
+        self._session = session
+        self._raw = raw
+        self._protocol = raw.connection.protocol if raw.connection else None
+        if self._protocol is not None:
+            wake_when_lost(raw.content, self._protocol)
+        self._loop = asyncio.get_running_loop()
+        # The finalizer, not this object, keeps the response alive until it is closed: aiohttp
+        # complains of one that dies open, and within a cycle it might die first.
+        self._dropped = weakref.finalize(self, call_soon, self._loop, cut, raw)
+        self._dropped.atexit = False
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        self._dropped.detach()
+        # Only a connection that is still this response's own: one that was read to its end is back
+        # in the pool.
+        closed = (
+            self._protocol.closed
+            if self._protocol is not None and self._raw.connection is not None
+            else None
+        )
+        cut(self._raw)
+        if closed is not None:
+            done, _ = await asyncio.wait([closed])
+            done.pop().exception()  # of a connection that broke meanwhile: nobody asks any more
+
+    def abort(self) -> None:
+        """See `Response.abort`."""
+        if self._dropped.detach():
+            call_soon(self._loop, cut, self._raw)
+
+    async def _receive(self) -> bytes:
+        content = self._raw.content
+        if content.exception() is not None:
+            return self._held(content)
+        broken = False
+        data = b""
+        try:
+            data = await content.readany()
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - aiohttp, TLS and sockets each break in their own way
+            broken = True
+        if broken or (not data and self._is_reset()):
+            raise self._broken()
+        return data
+
+    def _held(self, content: aiohttp.StreamReader) -> bytes:
+        """Return what came before the response broke.
+
+        Once it has, aiohttp gives no more of what it holds.
+        """
+        content.set_exception(None)  # type: ignore[arg-type]
+        data = content.read_nowait()
+        content.set_exception(self._broken())
+        if not data:
+            raise self._broken()
+        return data
+
+    def _is_reset(self) -> bool:
+        """Whether a response that ends with its connection ended by a reset.
+
+        aiohttp takes that for its clean end.
+        """
+        error = self._protocol.exception() if self._protocol is not None else None
+        return (
+            isinstance(error, OSError) and self._raw.connection is None and not self._has_own_end()
+        )
+
+    def _has_own_end(self) -> bool:
+        return (
+            "content-length" in self.headers
+            or "chunked" in self.headers.get("transfer-encoding", "").lower()
+        )
+
+    def _broken(self) -> ReplyBrokenError:
+        return ReplyBrokenError(f"the reply of {rules.origin(self.url)} broke off")
+
+
+def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
+    if proxy is None or proxy.is_socks:  # the connector itself goes through a SOCKS one
+        return None
+    return URL.build(
+        scheme=proxy.scheme,
+        host=proxy.host,
+        port=proxy.port,
+        user=proxy.username,
+        password=proxy.password,
+    )

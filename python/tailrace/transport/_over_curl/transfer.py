@@ -1,0 +1,205 @@
+"""One request in libcurl's hands: its head and bytes as they come, and the way to let it go."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+from multidict import CIMultiDict
+
+from tailrace.errors import TimeoutError  # noqa: A004 - ours is the one that names its phase
+from tailrace.transport._over_curl.failures import UNKNOWN_CODE, failed_request
+from tailrace.transport._rules import origin
+
+if TYPE_CHECKING:
+    from curl_cffi import AsyncCurl, Curl
+
+    from tailrace.errors import TailraceError
+    from tailrace.transport._session import Call
+
+__all__ = ["Transfer"]
+
+_READ_BUFFER = 128 * 2**10  # bytes held for a reader that is busy before libcurl is paused
+_PAUSE = 0x10000001  # CURL_WRITEFUNC_PAUSE, which the package does not export
+_CONTINUE = 0  # CURLPAUSE_CONT
+_STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3}) ?(.*)")
+_FIRST_FINAL_STATUS = 200  # what comes before is interim, RFC 9110, 15.2
+
+
+class Transfer:
+    """One request in libcurl's hands, and the head of its response once `begin` has returned.
+
+    `url` is where `handle` sends; `call` has its clocks and its proxy. The callbacks run within
+    libcurl and so only store and wake. Whether the transfer is over is asked of curl_cffi's future
+    alone, which knows at once, while its callbacks run a turn of the loop later.
+    """
+
+    def __init__(self, multi: AsyncCurl, handle: Curl, url: str, call: Call) -> None:
+        from curl_cffi import CurlOpt  # noqa: PLC0415
+
+        self.status = 0
+        self.reason = ""
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self._multi = multi
+        self._handle: Curl | None = handle  # None: cut
+        self._url = url
+        self._call = call
+        self._end: asyncio.Future[None] | None = None
+        self._head_is_in = False
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._is_paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        handle.setopt(CurlOpt.HEADERFUNCTION, self._on_header)
+        handle.setopt(CurlOpt.WRITEFUNCTION, self._on_data)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop whose turns the transfer uses."""
+        return self._multi.loop
+
+    @property
+    def code(self) -> int:
+        """Libcurl's code of a transfer that is over; 0: it came to a clean end."""
+        if self._end is None or self._end.cancelled():
+            return UNKNOWN_CODE
+        error = self._end.exception()
+        return 0 if error is None else int(getattr(error, "code", 0) or UNKNOWN_CODE)
+
+    async def begin(self) -> None:
+        """Send the request and wait for the response's head.
+
+        Raises the error of what went wrong before that, `TimeoutError` (phase ``first byte``) where
+        the head does not come in time.
+        """
+        assert self._handle is not None  # noqa: S101 - begin is the first call
+        self._end = self._multi.add_handle(self._handle)
+        self._end.add_done_callback(self._on_end)
+        started = self.loop.time()
+        seconds = self._call.timeouts.first_byte
+        deadline = None if seconds is None else started + seconds
+        while not self._is_answered():
+            if await self._woken(deadline) or self._is_answered() or seconds is None:
+                continue
+            sent = self._seconds_until_sent()
+            # Not sent by now: it cannot be late before another first_byte from now.
+            deadline = (started + sent if sent else self.loop.time()) + seconds
+            if deadline <= self.loop.time():
+                raise TimeoutError("first byte", seconds, origin(self._url))
+        if not self._head_is_in:
+            raise self._failure()
+
+    async def received(self) -> bytes:
+        """Return what has come, waiting for it if need be; ``b""`` when the transfer is over."""
+        while not self._held:
+            if self._is_over():
+                return b""
+            self._resume()
+            if not self._held:
+                await self._woken(None)
+        data = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return data
+
+    def cut(self) -> None:
+        """Take the transfer out of libcurl's hands.
+
+        Its connection is closed when this returns, unless the transfer is over.
+        """
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        if self._end is not None and not self._end.done():
+            self._multi.remove_handle(handle)  # which cancels the future
+        handle.close()
+        self._wake()
+
+    def _is_over(self) -> bool:
+        return self._handle is None or (self._end is not None and self._end.done())
+
+    def _is_answered(self) -> bool:
+        return self._head_is_in or self._is_over()
+
+    def _resume(self) -> None:
+        if self._is_paused and self._handle is not None:
+            self._is_paused = False
+            self._handle.pause(_CONTINUE)
+
+    async def _woken(self, deadline: float | None) -> bool:
+        """Wait for a callback; False when `deadline` passed before one."""
+        waiter = self._waiter = self.loop.create_future()
+        timer = None if deadline is None else self.loop.call_at(deadline, _cancel, waiter)
+        try:
+            await asyncio.wait([waiter])
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+        return not waiter.cancelled()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _seconds_until_sent(self) -> float:
+        """Return the seconds from start to the request's last byte.
+
+        To its first one while the request is being sent; 0 before.
+        """
+        from curl_cffi import CurlInfo  # noqa: PLC0415
+
+        assert self._handle is not None  # noqa: S101 - a transfer that was cut is over
+        for moment in (CurlInfo.POSTTRANSFER_TIME_T, CurlInfo.PRETRANSFER_TIME_T):
+            microseconds = self._handle.getinfo(moment)
+            if isinstance(microseconds, int) and microseconds > 0:
+                return microseconds / 1e6
+        return 0.0
+
+    def _failure(self) -> TailraceError:
+        from curl_cffi import CurlInfo  # noqa: PLC0415
+
+        status = 0 if self._handle is None else self._handle.getinfo(CurlInfo.HTTP_CONNECTCODE)
+        return failed_request(
+            self.code,
+            origin(self._url),
+            self._call.proxy,
+            connect_seconds=self._call.timeouts.connect,
+            connect_status=status if isinstance(status, int) else 0,
+        )
+
+    def _on_header(self, line: bytes) -> int:
+        if self._head_is_in:  # trailers
+            return len(line)
+        if match := _STATUS_LINE.match(line):
+            self.status, self.reason = int(match[1]), match[2].decode("latin-1").strip()
+            self.headers.clear()
+        elif line.strip():
+            name, _, value = line.partition(b":")
+            self.headers.add(
+                name.decode("latin-1").strip(), value.decode("utf-8", "surrogateescape").strip()
+            )
+        elif self.status >= _FIRST_FINAL_STATUS:
+            self._head_is_in = True
+            self._wake()
+        return len(line)
+
+    def _on_data(self, data: bytes) -> int:
+        if self._held_bytes >= _READ_BUFFER:
+            self._is_paused = True
+            return _PAUSE
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self._wake()
+        return len(data)
+
+    def _on_end(self, end: asyncio.Future[None]) -> None:
+        if not end.cancelled():
+            end.exception()  # of a transfer cut in the turn in which it failed, nobody else asks
+        self._wake()
+
+
+def _cancel(waiter: asyncio.Future[None]) -> None:
+    waiter.cancel()

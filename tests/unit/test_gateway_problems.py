@@ -1,0 +1,162 @@
+"""Each failure as a client is told it: status, OpenAI's error object, and whether to ask again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tailrace import errors
+from tailrace.errors import StreamError, TailraceError, reply_error
+from tailrace.gateway._problems import Problem, problem_of, problem_response
+
+if TYPE_CHECKING:
+    from tailrace.errors import StreamErrorKind
+
+
+def status(
+    code: int,
+    *,
+    kind: StreamErrorKind = "upstream",
+    why: str | None = None,
+    wait: float | None = None,
+) -> StreamError:
+    error = reply_error(kind, "the site's words", code, why)
+    if isinstance(error, errors.ResponseStatusError):
+        error.retry_after = wait
+    return error
+
+
+QUOTA = errors.ConversationLimitError("upstream", "used up", status=200, code="tokenLimitReached")
+PROFILE = errors.ProfileError(
+    "/home/someone/tailrace.toml", "sites.shop.api_key_env", "the variable KEY is not set"
+)
+
+INVALID, UPSTREAM = "invalid_request_error", "upstream_error"
+CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
+    # what failed, and then: status, type, code, x-should-retry
+    (errors.InvalidRequestError("no text"), 400, INVALID, None, "false"),
+    (errors.ModelNotFoundError("no model"), 404, INVALID, "model_not_found", "false"),
+    (errors.ModelNotSupportedError("no model"), 404, INVALID, "model_not_found", "false"),
+    (errors.RecordingError("no recording"), 400, INVALID, None, "false"),
+    (errors.ArchiveError("no archive"), 400, INVALID, None, "false"),
+    (PROFILE, 503, UPSTREAM, "site_not_set_up", "false"),
+    (errors.MissingRequirementsError("the extra"), 503, UPSTREAM, "site_not_set_up", "false"),
+    (errors.TimeoutError("connect", 3), 504, UPSTREAM, "timeout", "true"),
+    (errors.TimeoutError("first byte", 3), 504, UPSTREAM, "timeout", "true"),
+    (errors.TimeoutError("idle", 3), 504, UPSTREAM, "timeout", "true"),
+    (errors.TimeoutError("total", 3), 504, UPSTREAM, "timeout", "false"),
+    (errors.ConnectError("refused"), 502, UPSTREAM, "connection_failed", "true"),
+    (errors.NetworkError("failed"), 502, UPSTREAM, "connection_failed", "true"),
+    (errors.ReplyBrokenError("reset"), 502, UPSTREAM, "truncated", "true"),
+    (errors.ProxyError("refused"), 502, UPSTREAM, "proxy_failed", "false"),
+    (errors.TLSError("expired"), 502, UPSTREAM, "tls_failed", "false"),
+    (errors.TokenNotFoundError("missing_nonce"), 502, UPSTREAM, "no_token", "false"),
+    (errors.WidgetNotFoundError("no bot"), 502, UPSTREAM, "no_widget", "false"),
+    (errors.RedirectError("moved", "http://x"), 502, UPSTREAM, "redirected", "false"),
+    (errors.EndpointError("elsewhere"), 502, UPSTREAM, "wrong_endpoint", "false"),
+    (errors.ProviderNotFoundError("none"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.ProviderNotWorkingError("none"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.StreamNotSupportedError("none"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.RetryNoProviderError("none"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.ResponseError("nothing"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.TailraceError("anything"), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.RetryProviderError([("A", errors.TLSError("x")), ("B", status(429))]), 429, "requests",
+     "rate_limit_exceeded", "true"),
+    (errors.RetryProviderError([]), 502, UPSTREAM, "upstream_failed", "false"),
+    (errors.ChallengeError(status=403), 503, UPSTREAM, "challenge", "false"),
+    (errors.CloudflareError("upstream", "guard", status=403), 503, UPSTREAM, "challenge", "false"),
+    (errors.NonceRefusedError("upstream", "old", status=403), 502, UPSTREAM, "nonce_refused",
+     "false"),
+    (errors.LimitExceeded("too large"), 502, UPSTREAM, "limit", "false"),
+    (errors.ResponseStatusError("upstream", "no", status=403), 502, UPSTREAM, "upstream", "false"),
+    (QUOTA, 429, "insufficient_quota", "insufficient_quota", "false"),
+    (StreamError("upstream", "a word of error", status=200), 502, UPSTREAM, "upstream", "false"),
+    (StreamError("truncated", "broke off", status=200), 502, UPSTREAM, "truncated", "true"),
+    (StreamError("not_a_stream", "html", status=200), 502, UPSTREAM, "not_a_stream", "false"),
+    (StreamError("empty", "nothing", status=200), 502, UPSTREAM, "empty", "true"),
+    (status(400, why="context_length_exceeded"), 400, INVALID, "context_length_exceeded", "false"),
+    (status(401), 502, UPSTREAM, "site_refused_gateway", "false"),
+    (status(402), 429, "insufficient_quota", "insufficient_quota", "false"),
+    (status(403), 502, UPSTREAM, "upstream", "false"),
+    (status(404), 502, UPSTREAM, "upstream", "false"),
+    (status(404, why="model_not_found"), 404, INVALID, "model_not_found", "false"),
+    (status(408), 504, UPSTREAM, "upstream", "true"),
+    (status(413), 413, INVALID, None, "false"),
+    (status(422), 422, INVALID, None, "false"),
+    (status(429, wait=7), 429, "requests", "rate_limit_exceeded", "true"),
+    (status(429, why="insufficient_quota"), 429, "insufficient_quota", "insufficient_quota",
+     "false"),
+    (status(500), 502, UPSTREAM, "upstream", "true"),
+    (status(502), 502, UPSTREAM, "upstream", "true"),
+    (status(503, wait=0.2), 503, UPSTREAM, "upstream", "true"),
+    (status(504), 504, UPSTREAM, "upstream", "true"),
+    (status(599), 502, UPSTREAM, "upstream", "false"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind", "why", "again"),
+    [
+        pytest.param(*case, id=f"{type(case[0]).__name__}-{number}")
+        for number, case in enumerate(CASES)
+    ],
+)
+def test_failures(
+    error: TailraceError, code: int, kind: str, why: str | None, again: str | None
+) -> None:
+    problem = problem_of(error)
+    response = problem_response(problem)
+    assert isinstance(response.body, bytes)
+    told = json.loads(response.body)["error"]
+    assert (response.status, told["type"], told["code"]) == (code, kind, why)
+    assert set(told) == {"message", "type", "param", "code"}
+    assert response.headers.get("x-should-retry") == again
+    assert response.content_type == "application/json"
+
+
+def test_every_class_has_a_case() -> None:
+    classes = {
+        each
+        for _, each in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(each, TailraceError)
+    }
+    # `reply_error` makes those below of a status.
+    made = {
+        errors.StreamError,
+        errors.MissingAuthError,
+        errors.PaymentRequiredError,
+        errors.RateLimitError,
+    }
+    assert classes - {type(case[0]) for case in CASES} - made == set()
+
+
+def test_retry_after_is_passed_on_in_whole_seconds() -> None:
+    assert problem_response(problem_of(status(429, wait=7))).headers["Retry-After"] == "7"
+    assert problem_response(problem_of(status(503, wait=0.2))).headers["Retry-After"] == "1"
+    assert problem_response(problem_of(status(402, wait=60))).headers["Retry-After"] == "60"
+    assert "Retry-After" not in problem_response(problem_of(status(429))).headers
+
+
+def test_a_profiles_file_and_variable_are_not_told() -> None:
+    message = problem_of(PROFILE).message
+    assert message == "the site is not set up on this gateway"
+    assert Path(PROFILE.file).name not in message
+
+
+def test_what_the_site_said_is_told_as_text() -> None:
+    hostile = '"}}\n\ndata: [DONE]\n\n</script>\x1b[31m'
+    response: Any = problem_response(Problem(502, hostile, hostile, hostile, hostile))
+    assert json.loads(response.body) == {
+        "error": {"message": hostile, "type": hostile, "param": hostile, "code": hostile}
+    }
+    assert b"\n" not in response.body
+
+
+def test_a_long_word_of_a_site_is_cut() -> None:
+    problem = problem_of(StreamError("upstream", "x" * 100_000, status=500, code="y" * 100_000))
+    assert len(problem.message) < 2100
+    assert problem.code == "y" * 100 + "…"
