@@ -1,45 +1,79 @@
-# `make` is lint and test. `make demo` and `make test` set up what they need; nothing has to be installed by hand.
+# `make help` lists what there is. `make` is lint and test. Every target sets up what it needs; nothing has to be
+# installed by hand.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+
+# How many processes share the tests of Python: a number, or auto for one a core.
+TEST_PROCESSES ?= auto
 
 NPM := $(shell command -v npm)
 
-.PHONY: all demo test test-rust test-python test-clients chromium nginx page screenshots docs conformance \
-	conformance-cases bench bench-rust bench-instructions bench-instructions-renew fuzz fuzz-keep scale lint \
-	lint-workflows deny format wheel sdist wheels \
+.PHONY: all help demo test test-fast test-rust test-python test-clients programs page screenshots docs conformance \
+	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
 	wheels-check wheels-try clean
 
-all: lint test
+all: lint test ## lint and test
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # -- setting up --------------------------------------------------------------------------------------------------------
 
-$(VENV)/.installed: requirements-dev.lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	touch $@
+# Three environments: ours, that of other people's programs, and that of other people's gateways, which want other
+# versions than ours allows. Each lock of requirements/ is installed into one of them when something first needs it.
+PEERS := .venv-peers
+GATEWAYS := .venv-gateways
+
+$(VENV)/bin/python $(PEERS)/bin/python $(GATEWAYS)/bin/python:
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+
+define install-lock
+$(1)/.%: requirements/%.lock | $(1)/bin/python
+	$(1)/bin/python $(PIP_INSTALL) -r $$<
+	touch $$@
+endef
+$(foreach venv,$(VENV) $(PEERS) $(GATEWAYS),$(eval $(call install-lock,$(venv))))
 
 # The extension is built for release here too: what is tested is what is shipped.
-$(VENV)/.built: $(VENV)/.installed pyproject.toml README.md $(RUST_SOURCES)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.built: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# -- the two commands --------------------------------------------------------------------------------------------------
+# The wheel, as other people's programs have it.
+$(PEERS)/.wheel: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES) $(shell find python -name '*.py') | $(PEERS)/bin/python
+	rm -rf dist/peers && $(BIN)/maturin build --quiet --release --locked --out dist/peers
+	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
+	touch $@
 
-demo: $(VENV)/.built
+##@ The two commands
+
+demo: $(VENV)/.built ## a reply, read as it arrives, from a site on this machine
 	$(BIN)/python examples/demo.py
 
-test: test-rust test-python
+# Rust is compiled and tested beside Python: the one waits for the disk, the linker or a socket while the other runs.
+test: ## every test
+	+$(MAKE) --no-print-directory --jobs=2 test-rust test-python
 
-test-rust:
+##@ Testing
+
+# The inner loop: seconds, once built.
+test-fast: $(VENV)/.built ## the Rust tests, and the unit and property tests of Python without the heavy ones
+	cargo test --quiet --locked --package tailrace-core --package tailrace-core-tests --lib --tests
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) -m "not heavy" --hypothesis-profile=fast tests/unit tests/property
+
+test-rust: ## the tests of the crates, and the crate without `std`
 	cargo test --locked --package tailrace-core
 	cargo test --locked --package tailrace-core-tests --no-default-features --test interface
-	cargo test --locked --package tailrace-core --package tailrace-core-tests --all-features
+	cargo test --locked --package tailrace-core --package tailrace-core-tests
 
-test-python: $(VENV)/.built
-	$(BIN)/python -m pytest
+test-python: $(VENV)/.built ## the tests of Python, the gateway's page in a browser, the documents
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 # The gateway's page is tested in a browser where there is one, and its bundle against its sources where there is npm;
 # the gateway behind nginx where there is one. CI has the choice taken from it: it installs Debian's, and fails without.
@@ -47,150 +81,101 @@ ifneq ($(NPM),)
 test-python: web/node_modules/.installed
 endif
 ifneq ($(filter-out 0 false,$(CI)),)
-test-python: chromium nginx
+test-python: programs
 endif
 
-chromium:
-	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+# Programs of other people that use ours: what they need must not decide what we need.
+test-clients: $(PEERS)/.clients $(PEERS)/.wheel ## other people's clients over our classes
+	$(PEERS)/bin/python -m pytest tests/clients
 
-nginx:
+programs: ## Debian's chromium and nginx, where they are not there yet
+	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
 	test -x /usr/sbin/nginx || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends nginx-light)
 
-# -- the gateway's page ------------------------------------------------------------------------------------------------
+##@ Page and documents
 
 # Its bundle is committed, so that neither users nor wheels need Node.js.
-page: web/node_modules/.installed
+page: web/node_modules/.installed ## test the gateway's page, and build its bundle
 	cd web && node --test && node build.js
 
 # The documents' pictures of it: the gateway itself in front of the replica, under load.
-screenshots: $(VENV)/.built chromium
+screenshots: $(VENV)/.built programs ## take the documents' pictures of the page
 	$(BIN)/python tests/browser/looking/screenshots.py docs/images
 
 web/node_modules/.installed: web/package.json web/package-lock.json
 	cd web && npm ci --loglevel=error
 	touch $@
 
-# Programs of other people that use ours, in an environment of their own: what they need must not decide what we need.
-test-clients: .venv-clients/.installed
-	rm -rf dist/clients && $(BIN)/maturin build --quiet --release --locked --out dist/clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/clients/*.whl
-	.venv-clients/bin/python -m pytest tests/clients
+# With warnings as errors, and nothing in the pages that a browser would fetch from strangers.
+docs: $(VENV)/.docs $(VENV)/.built ## build the documents into docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build
 
-.venv-clients/.installed: requirements-clients.lock $(VENV)/.installed
-	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.lock
-	touch $@
-
-# -- the documents -----------------------------------------------------------------------------------------------------
-
-# Into docs/_build, with warnings as errors. The environment is for Sphinx alone; the extension is that of the tests.
-docs: .venv-docs/.installed $(VENV)/.built
-	PYTHONPATH=python .venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
-	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//' --include='*.html' docs/_build  # fetched from strangers
-
-.venv-docs/.installed: requirements-docs.lock
-	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
-	touch $@
-
-# -- conformance -------------------------------------------------------------------------------------------------------
+##@ Conformance and speed
 
 # The kit over ours and the peers that the benchmarks have: the tables of docs/conformance.md, under DATE.
-conformance: .venv-bench/.installed benchmarks/node_modules/.installed
-	rm -rf dist/conformance && $(BIN)/maturin build --quiet --release --locked --out dist/conformance
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/conformance/*.whl
-	cd benchmarks && ../.venv-bench/bin/python conformance.py --date $(DATE)
+conformance: $(PEERS)/.bench $(PEERS)/.wheel benchmarks/node_modules/.installed ## judge other decoders by the kit
+	cd benchmarks && ../$(PEERS)/bin/python conformance.py --date $(DATE)
 
-# The cases the wheel carries, out of tests/vectors.
-conformance-cases:
+conformance-cases: ## bring the cases the wheel carries up to date with tests/vectors
 	$(PYTHON) scripts/conformance_cases.py
-
-# -- speed -------------------------------------------------------------------------------------------------------------
 
 # The wheel as it is shipped, against its peers: a table, the raw figures and a plot in benchmarks/results, under DATE.
 DATE ?= $(shell date -u +%F)
-BENCH := .venv-bench/bin/python
+BENCHMARKS := decode page sign memory bulk endtoend gateway plot
 
-bench: .venv-bench/.installed .venv-gateways/.installed benchmarks/node_modules/.installed
-	rm -rf dist/bench && $(BIN)/maturin build --quiet --release --locked --out dist/bench
-	$(BENCH) -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/bench/*.whl
-	$(BENCH) benchmarks/decode.py --date $(DATE)
-	$(BENCH) benchmarks/page.py --date $(DATE)
-	$(BENCH) benchmarks/sign.py --date $(DATE)
-	$(BENCH) benchmarks/memory.py --date $(DATE)
-	$(BENCH) benchmarks/bulk.py --date $(DATE)
-	$(if $(wildcard benchmarks/endtoend.py),$(BENCH) benchmarks/endtoend.py --date $(DATE))
-	$(BENCH) benchmarks/gateway.py --date $(DATE)
-	$(BENCH) benchmarks/plot.py --date $(DATE)
-
-.venv-bench/.installed: requirements-bench.lock $(VENV)/.installed
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
-	touch $@
-
-# Other people's gateways, which want other versions than we do.
-.venv-gateways/.installed: requirements-gateways.lock $(VENV)/.installed
-	$(PYTHON) -m venv .venv-gateways
-	.venv-gateways/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-gateways.lock
-	touch $@
+bench: $(PEERS)/.bench $(PEERS)/.wheel $(GATEWAYS)/.gateways benchmarks/node_modules/.installed ## measure against the peers
+	set -e; for each in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$each.py --date $(DATE); done
 
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund
 	touch $@
 
-# -- the core's speed --------------------------------------------------------------------------------------------------
-
 # Time by the clock, by Criterion: compares with the run before.
-bench-rust:
-	cargo bench --locked --package tailrace-core-tests --bench time
+bench-rust: ## time the core's benches
+	cargo bench --locked --package tailrace-core-tests --features benches --bench time
 
 # Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 GUNGRAUN_RUNNER := $(abspath target/tools/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner)
 INSTRUCTIONS := rust/core/benches/instructions.txt
 
-bench-instructions: target/instructions.json
-	scripts/compare_instructions.py $(INSTRUCTIONS) < $<
-
-bench-instructions-renew: target/instructions.json
-	scripts/compare_instructions.py --renew $(INSTRUCTIONS) < $<
+bench-instructions: target/instructions.json ## count the core's instructions; RENEW=1 writes the new counts
+	scripts/compare_instructions.py $(if $(RENEW),--renew) $(INSTRUCTIONS) < $<
 
 target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
-	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core-tests --bench instructions -- --output-format=json > $@.part
+	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core-tests --features benches --bench instructions -- --output-format=json > $@.part
 	mv $@.part $@
 
 $(GUNGRAUN_RUNNER):
 	cargo install --quiet --locked --root $(@D)/.. --version $(GUNGRAUN_VERSION) gungraun-runner
 
-# -- any input ---------------------------------------------------------------------------------------------------------
+##@ Any input
 
 # Each target of rust/fuzz for FUZZ_SECONDS, or for FUZZ_RUNS inputs; of some targets only: FUZZ_TARGETS="json sse".
+# With KEEP=1, what was found is kept in rust/fuzz/corpora.
 FUZZ_SECONDS ?= 60
-FUZZ := scripts/fuzz.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(FUZZ_TARGETS)
+FUZZ := $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(if $(KEEP),--keep) $(FUZZ_TARGETS)
 
-fuzz: target/tools/bin/cargo-fuzz
-	$(FUZZ)
-
-# The same, and what was found is kept in rust/fuzz/corpora.
-fuzz-keep: target/tools/bin/cargo-fuzz
-	$(FUZZ) --keep
+fuzz: target/tools/bin/cargo-fuzz ## run the fuzz targets; KEEP=1 keeps what was found
+	scripts/fuzz.py $(FUZZ)
 
 # The streams without end, read as far as so many MiB each, by the core and through the wheel; the ordinary tests read less.
 SCALE_MIB ?= 10240
 
-scale: $(VENV)/.built
+scale: $(VENV)/.built ## read streams without end, 10 GiB each (SCALE_MIB)
 	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core-tests --test scale -- --nocapture --test-threads=1
 	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
 
 target/tools/bin/cargo-fuzz:
 	cargo install --quiet --locked --root target/tools cargo-fuzz
 
-# -- the rest ----------------------------------------------------------------------------------------------------------
+##@ Looking after the code
 
-lint: $(VENV)/.built
+lint: $(VENV)/.built ## formatting, lints, types and layers
 	cargo fmt --all --check
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
 	cargo clippy --locked --package tailrace-core --no-default-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings --deny rustdoc::all" cargo doc --locked --no-deps --package tailrace-core --all-features
@@ -203,59 +188,53 @@ lint: $(VENV)/.built
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
 
-# The workflows: their syntax and the scripts in them, and what of them could be misused.
+# The workflows: their syntax and the scripts in them, and what of them could be misused. The crates: licences, sources
+# and known faults, by deny.toml.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-
-lint-workflows: $(VENV)/.installed
-	$(BIN)/zizmor --offline .github
-	go run $(ACTIONLINT)
-
-# Licences, sources and known faults of the crates, by deny.toml.
 CARGO_DENY_VERSION := 0.20.2
 
-deny: target/tools/bin/cargo-deny
-	$< --all-features --locked check
+audit: $(VENV)/.dev target/tools/bin/cargo-deny ## the workflows, and the crates' licences and known faults; needs Go
+	$(BIN)/zizmor --offline .github
+	go run $(ACTIONLINT)
+	target/tools/bin/cargo-deny --all-features --locked check
 
 target/tools/bin/cargo-deny:
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
 
-format: $(VENV)/.installed
+format: $(VENV)/.dev ## format, and mend what can be mended
 	cargo fmt --all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-wheel: $(VENV)/.installed
+##@ Wheels
+
+wheel: $(VENV)/.dev ## a wheel for this machine, into dist
 	$(BIN)/maturin build --release --locked --out dist
 
-sdist: $(VENV)/.installed
+sdist: $(VENV)/.dev ## the source distribution, into dist
 	$(BIN)/maturin sdist --out dist
 
 # The wheels that are published, of every Linux and for every ABI, wherever this runs: see scripts/build_wheels.py.
 WHEELS_FOR ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 WHEELS_OF ?= python3.11 python3.14t python3.15t
 
-wheels: .venv-wheels/.installed
+wheels: $(VENV)/.wheels ## the wheels that are published
 	rustup target add $(WHEELS_FOR)
 	set -e; for target in $(WHEELS_FOR); do \
-		PATH="$(abspath .venv-wheels/bin):$$PATH" scripts/build_wheels.py $$target $(WHEELS_OF); \
+		PATH="$(abspath $(BIN)):$$PATH" scripts/build_wheels.py $$target $(WHEELS_OF); \
 	done
 
 # All that lies in dist, as an index and a packager look at it; what claims abi3 is held to it. (Of abi3t abi3audit does
 # not know the entry point yet.)
-wheels-check: .venv-wheels/.installed
-	.venv-wheels/bin/twine check --strict dist/*.whl dist/*.tar.gz
-	.venv-wheels/bin/check-wheel-contents dist/*.whl
-	.venv-wheels/bin/abi3audit --strict --summary dist/*-cp311-abi3-*.whl
+wheels-check: $(VENV)/.wheels ## look at all that lies in dist
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/abi3audit --strict --summary dist/*-cp311-abi3-*.whl
 
 # What of dist suits this Python, in a clean environment, with its tests.
-wheels-try:
+wheels-try: ## install what of dist suits this Python, and test it
 	scripts/try_wheel.py $(PYTHON) dist
 
-.venv-wheels/.installed: requirements-wheels.lock
-	$(PYTHON) -m venv .venv-wheels
-	.venv-wheels/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-wheels.lock
-	touch $@
-
-clean:
-	rm -rf $(VENV) .venv-docs docs/_build .venv-clients .venv-bench .venv-gateways .venv-wheels web/node_modules benchmarks/node_modules dist target
+clean: ## remove all that was built and installed
+	rm -rf $(VENV) $(PEERS) $(GATEWAYS) docs/_build web/node_modules benchmarks/node_modules dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
-"""Many kept replies to texts, in memory and from files, on all processors: `decode_many` and
-``tailrace decode``.
+"""Many kept replies to texts, in memory and from files, on all processors.
+
+`decode_many` and ``tailrace decode``.
 
 Here the wall's clock counts, for that is what processors are used for; what it took of them
 together stands beside it.
@@ -52,25 +53,32 @@ PACK: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 MIXTURE = (workloads.w1, workloads.w1o, workloads.w1i, workloads.w2, workloads.w4)
 EVENTS = (200, 400, 800, 1_600, 3_200)
 NOTES = """\
-{count:,} replies, {size:,} bytes: {different} different ones, of 200 to 3,200 events of W1, W1o, W1i and W2, and of a
-twentieth as many of W4, in turn. Bytes are those of the replies, unpacked; GB/s is 10⁹ of them in a second by the
+{count:,} replies, {size:,} bytes: {different} different ones, of 200 to 3,200 events of W1, W1o, \
+W1i and W2, and of a
+twentieth as many of W4, in turn. Bytes are those of the replies, unpacked; GB/s is 10⁹ of them \
+in a second by the
 wall's clock, on {processors} processors; CPU time is of all threads and processes together.
 
 What is not like for like:
 
-- Ours gives a record a reply: text, how it ended, error, ids, usage, counts. The hand loop gives the text alone, and
+- Ours gives a record a reply: text, how it ended, error, ids, usage, counts. The hand loop gives \
+the text alone, and
   knows nothing of the protocol but `data:` lines.
-- In memory: the loop's processes are there before the clock starts, and had the replies from their fork on. Only
+- In memory: the loop's processes are there before the clock starts, and had the replies from \
+their fork on. Only
   numbers and texts go between processes.
-- From files: both are commands, from their start to their end, and write a JSON line a reply to a file. The files have
-  been read before, so that they come out of memory. The loop unpacks with Python's libraries, as ours does, a file at
+- From files: both are commands, from their start to their end, and write a JSON line a reply to \
+a file. The files have
+  been read before, so that they come out of memory. The loop unpacks with Python's libraries, as \
+ours does, a file at
   once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to the texts: what is done while the clock runs, and what is seen in its result
-    afterwards.
+    """One way to the texts.
+
+    What is done while the clock runs, and what is seen in its result afterwards.
 
     That is the texts in their order, and the nanoseconds that processes took which are still
     running.
@@ -146,7 +154,7 @@ def scaled(quick: bool) -> list[Callable[[int], Reply]]:  # noqa: FBT001 - said 
 
 
 def measure(ways: Sequence[Way], texts: list[str], size: int, rounds: int) -> Taken:
-    """Rounds in turn, after one that does not count; the order rotates, and every text is compared."""
+    """Measure in rounds, after one that does not count, in rotating order; compare every text."""
     taken = Taken()
     for number in range(-1, rounds):
         turn = number % len(ways)

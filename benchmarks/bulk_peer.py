@@ -1,5 +1,6 @@
-"""What one would write in place of `decode_many` and ``tailrace decode``: the hand loop with
-msgspec, in processes.
+"""What one would write in place of `decode_many` and ``tailrace decode``.
+
+The hand loop with msgspec, in processes.
 
     python benchmarks/bulk_peer.py FOLDER > lines
 
@@ -64,9 +65,7 @@ def text_of(reply: bytes) -> str:
 
 
 class InProcesses:
-    """The hand loop in a process for each processor, which has had the replies since before the
-    clock runs.
-    """
+    """The hand loop in a process for each processor, which has had the replies from its start."""
 
     def __init__(self, replies: Sequence[bytes]) -> None:
         InProcesses._replies = replies

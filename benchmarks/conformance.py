@@ -1,5 +1,6 @@
-"""The conformance kit over ours and the peers: the tables of docs/conformance.md, and
-docs/conformance.json.
+"""The conformance kit over ours and the peers.
+
+The tables of docs/conformance.md, and docs/conformance.json.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ PEERS = (
         "sse",
         NODE,
         ("node", "eventsource-parser"),
-        "the parser under Node's EventSource clients; ids through `onId`, as its documentation says",
+        "the parser under Node's EventSource clients; ids through `onId`, as its documentation "
+        "says",
     ),
     Peer(
         "httpx-sse",
@@ -71,7 +73,8 @@ PEERS = (
         "sse",
         (*CHILD, "decoders.openai_client:events"),
         ("openai",),
-        "the `SSEDecoder` inside the client, which has no public name: made for OpenAI's own servers",
+        "the `SSEDecoder` inside the client, which has no public name: made for OpenAI's own "
+        "servers",
     ),
     Peer(
         "anthropic",
@@ -85,7 +88,8 @@ PEERS = (
         "sse",
         (*CHILD, "decoders.sseclient_events:events"),
         ("sseclient-py",),
-        "`SSEClient.events` over an iterator of reads, after the draft of 2009; it tells an event's own id",
+        "`SSEClient.events` over an iterator of reads, after the draft of 2009; "
+        "it tells an event's own id",
     ),
     Peer(
         "tailrace",

@@ -43,18 +43,26 @@ SMALL, LARGE = "64 KiB in 64 B feeds", "8 MiB in 64 B feeds"
 NOTES = """\
 What is not like for like:
 
-- Ours reads the whole protocol, and keeps ids, usage, finish reason, counts and how the reply ended. The hand loops
+- Ours reads the whole protocol, and keeps ids, usage, finish reason, counts and how the reply \
+ended. The hand loops
   leave most of it out: their text alone is wanted here.
-- The openai client makes an object of every chunk, litellm another of that one, with callbacks; we give text, and what
-  was asked for. Both read an answer that is at hand, through an httpx transport without a socket; "over the openai
-  client" is its response, opened and asked in the same way, with its bytes read by ours. They got {fewer} of the 20,000
+- The openai client makes an object of every chunk, litellm another of that one, with callbacks; \
+we give text, and what
+  was asked for. Both read an answer that is at hand, through an httpx transport without a \
+socket; "over the openai
+  client" is its response, opened and asked in the same way, with its bytes read by ours. They \
+got {fewer} of the 20,000
   events, and litellm's other threads are not counted.
-- gpt4free is the function its OpenAI-compatible providers read replies with, on aiohttp's own stream reader, filled
-  before. It yields an object beside every chunk's text. Lines and json in a hand loop are the bare form of its way.
+- gpt4free is the function its OpenAI-compatible providers read replies with, on aiohttp's own \
+stream reader, filled
+  before. It yields an object beside every chunk's text. Lines and json in a hand loop are the \
+bare form of its way.
 - httpx-sse and openai's decoder give events, not deltas; their data is read with the library named.
-- node is another language and another process. Its time is the process's CPU time, its compiler and collector
+- node is another language and another process. Its time is the process's CPU time, its compiler \
+and collector
   included, taken in there; rounds interleave with ours by request. It works on strings of UTF-16.
-- A hand loop pays for one event in many small feeds with the square of its length; ours does not (see the figures).
+- A hand loop pays for one event in many small feeds with the square of its length; ours does not \
+(see the figures).
 - What is returned is freed outside the clock, for everybody."""
 
 
@@ -90,8 +98,9 @@ def main() -> None:
 
 
 def streams(field: Sequence[Contender], options: Options) -> Grid:
-    """Everyone on W1 and, as far as they take all events, on reads of the wire; the loops on
-    everything.
+    """Everyone on W1 and, as far as they take all events, on reads of the wire.
+
+    The loops on everything.
     """
     grid: Grid = {}
     for workload in STREAMS:

@@ -1,5 +1,6 @@
-"""End to end: what one event of a stream costs a client, beside what the network and aiohttp alone
-cost it.
+"""End to end.
+
+What one event of a stream costs a client, beside what the network and aiohttp alone cost it.
 """
 
 from __future__ import annotations
@@ -40,21 +41,30 @@ PACKAGES = (
     "uvloop",
 )
 NOTES = """\
-Microseconds of processor time of the whole client process an event, in brackets the ratio to aiohttp's raw reads: one
-aiohttp server process, one client process at a time, 200 streams at once. Counted from when all streams are open and
-quiet until the last text has come; opening and closing are outside. Rounds interleave; medians, and medians of the
+Microseconds of processor time of the whole client process an event, in brackets the ratio to \
+aiohttp's raw reads: one
+aiohttp server process, one client process at a time, 200 streams at once. Counted from when all \
+streams are open and
+quiet until the last text has come; opening and closing are outside. Rounds interleave; medians, \
+and medians of the
 rounds' ratios.
 
 What is not like for like:
 
-- The raw readers look at no text. aiohttp's own has no clock for silence unless it is asked for one, and then takes a
+- The raw readers look at no text. aiohttp's own has no clock for silence unless it is asked for \
+one, and then takes a
   timer a read; ours has its clocks on.
-- asyncio makes room for 256 KiB at each read of a socket, which glibc maps and unmaps each time until a larger block
-  has been freed. Our transport sees to that once a process; "memory kept" is aiohttp in a process where it happened.
-- Back to back, a client that is slower gets more events a read, and so its reads cost it less an event.
-- The openai client builds whole objects, litellm others of those; gpt4free yields an object beside every text. Where
+- asyncio makes room for 256 KiB at each read of a socket, which glibc maps and unmaps each time \
+until a larger block
+  has been freed. Our transport sees to that once a process; "memory kept" is aiohttp in a \
+process where it happened.
+- Back to back, a client that is slower gets more events a read, and so its reads cost it less an \
+event.
+- The openai client builds whole objects, litellm others of those; gpt4free yields an object \
+beside every text. Where
   ours reads over the openai client, that has opened the response, and httpx reads the socket.
-  In writes of 20 they and httpx-sse read fewer events. gpt4free reads 20 streams: it opens no more to one host."""
+  In writes of 20 they and httpx-sse read fewer events. gpt4free reads 20 streams: it opens no \
+more to one host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,7 @@ def main() -> None:
 def serving() -> Iterator[str]:
     """The server's origin; the server ends with the block."""
     command = [sys.executable, str(FOLDER / "endtoend_server.py")]
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         try:

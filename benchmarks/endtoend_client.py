@@ -1,5 +1,6 @@
-"""One measurement of `endtoend.py`: one contender reads all streams of a run, in a process of its
-own.
+"""One measurement of `endtoend.py`.
+
+One contender reads all streams of a run, in a process of its own.
 
 Counted is the processor time of the whole process, from the moment all streams are open and quiet
 until each has all its text. Making and closing connections is outside. The result is one line of
@@ -87,8 +88,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`read` reads one stream and returns its text, "" where it looks at none; all streams of a run
-    share `shared`.
+    """`read` reads one stream and returns its text, "" where it looks at none.
+
+    All streams of a run share `shared`.
     """
 
     name: str
@@ -327,9 +329,7 @@ async def litellm_client(run: Run) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def gpt4free_class(run: Run) -> AsyncIterator[Any]:
-    """A class for the server, over aiohttp, which is what gpt4free uses when it is installed
-    without extras.
-    """
+    """A class for the server, over aiohttp, which gpt4free uses when installed without extras."""
     sys.modules["curl_cffi"] = None  # type: ignore[assignment]
     from g4f.Provider.template import OpenaiTemplate  # noqa: PLC0415
 

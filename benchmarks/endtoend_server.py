@@ -1,5 +1,6 @@
-"""The server of `endtoend.py`: prepared chunks over aiohttp, paced or back to back, in a process of
-its own.
+"""The server of `endtoend.py`.
+
+Prepared chunks over aiohttp, paced or back to back, in a process of its own.
 
 One run at a time. `POST /run` says how many streams there are and how they are paced; each stream
 then gets its opening and waits. `GET /opened` answers when all have theirs, `POST /go` lets them go
@@ -19,7 +20,8 @@ from aiohttp import web
 from endtoend_wire import Wire
 
 LEAD = 0.05  # seconds from `POST /go` to the first write
-PAGE = b"""<!doctype html><title>bench</title><div class="wpaicg-chat-shortcode" data-nonce="0123456789"
+PAGE = b"""<!doctype html><title>bench</title><div class="wpaicg-chat-shortcode" \
+data-nonce="0123456789"
 data-post-id="1" data-bot-id="0" data-openai_stream_nav="1"></div>"""
 
 

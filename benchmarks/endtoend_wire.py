@@ -1,4 +1,4 @@
-"""What `endtoend.py` sends, known to both of its sides:
+"""What `endtoend.py` sends, known to both of its sides.
 
 W1, opened with a few events, then in writes of so many.
 """
@@ -13,8 +13,9 @@ CLOSING = 3  # events after the last text: finish reason, usage, sentinel
 
 
 class Wire:
-    """`opening` events at once, `events` more in writes of `per_write`, and the ending: their bytes
-    and their text.
+    """`opening` events at once, `events` more in writes of `per_write`, and the ending.
+
+    Their bytes and their text.
     """
 
     def __init__(self, opening: int, events: int, per_write: int) -> None:

@@ -96,9 +96,7 @@ def free_port() -> int:
 def process(
     *command: str, port: int, env: dict[str, str] | None = None, log: Path | None = None
 ) -> Iterator[int]:
-    """A process that listens on `port` before this goes on, and is ended with everything it
-    started.
-    """
+    """A process that listens on `port`, and is ended with everything that it started."""
     with (Path(os.devnull) if log is None else log).open("wb") as out:
         started = subprocess.Popen(  # noqa: S603 - our own command lines
             command,
@@ -167,7 +165,8 @@ def request(load: Load, model: str, **more: Any) -> bytes:
     messages = [{"role": "user", "content": json.dumps(asdict(load))}]
     body = json.dumps({"model": model, "stream": True, "messages": messages, **more}).encode()
     return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\n"
         b"Authorization: Bearer sk-none\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
 
@@ -184,9 +183,7 @@ async def stream(port: int, load: Load, model: str, **more: Any) -> StreamClient
 
 
 async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: int = 20) -> int:
-    """CPU time of the process, in nanoseconds, for so many streams at once that each go event by
-    event.
-    """
+    """CPU time of the process, in nanoseconds, for `streams` streams at once, event by event."""
     keys = [f"{time.monotonic_ns()} {number}" for number in range(streams)]
     STEPS.update({key: asyncio.Event() for key in keys})
     before = cpu_ns(pid)
@@ -203,7 +200,7 @@ async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: i
 
 
 async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
-    """By who stands in the middle, of each round:
+    """By who stands in the middle, of each round.
 
     CPU time for an event, and for a stream beside its events, in µs.
     """
@@ -256,8 +253,9 @@ MODELS = {OURS: "bench/gpt-4o-mini"}
 
 
 async def streams_for(name: str, port: int, seconds: float) -> tuple[int, float]:
-    """Whole streams of 50 events, asked for by 16 clients that ask again at once: how many, in how
-    many seconds.
+    """Whole streams of 50 events, asked for by 16 clients that ask again at once.
+
+    How many, in how many seconds.
     """
     until = time.monotonic() + seconds
     load, model = Load(events=50, gap=0), MODELS.get(name, "gpt-4o-mini")
@@ -275,8 +273,9 @@ async def streams_for(name: str, port: int, seconds: float) -> tuple[int, float]
 
 
 async def delays(name: str, port: int) -> list[int]:
-    """Of 8 streams of 60 deltas, one every 50 ms: how long each took from the upstream to the
-    client, in ns.
+    """Of 8 streams of 60 deltas, one every 50 ms.
+
+    How long each took from the upstream to the client, in ns.
     """
     load, model = Load(events=61, gap=0.05, stamped=True), MODELS.get(name, "gpt-4o-mini")
     clients = await asyncio.gather(
@@ -289,8 +288,9 @@ async def delays(name: str, port: int) -> list[int]:
 
 
 async def memory(name: str, port: int, pid: int, count: int) -> dict[str, Any]:
-    """Memory before, and with `count` streams open that have said one word; how many of them were
-    answered at all.
+    """Memory before, and with `count` streams open that have said one word.
+
+    How many of them were answered at all.
 
     They come in fifties, each of which gets 3 seconds before the next ones come, and all get 15
     more in the end.
@@ -321,7 +321,7 @@ async def memory(name: str, port: int, pid: int, count: int) -> dict[str, Any]:
 
 
 async def compare(rounds: int, seconds: float, count: int) -> dict[str, Any]:
-    """The three figures of each gateway, in interleaved rounds; all stand before the same upstream."""
+    """Measure each gateway in interleaved rounds; all stand before the same upstream."""
     upstream_port = free_port()
     upstream = f"http://127.0.0.1:{upstream_port}"
     found: dict[str, dict[str, Any]] = {}
@@ -394,9 +394,7 @@ def descriptors(pid: int) -> int:
 
 
 async def left_behind(count: int) -> tuple[tuple[str, ...], ...]:
-    """What is there of gateway and upstream before `count` clients come, and after all have left
-    with a word read.
-    """
+    """Figures of gateway and upstream before `count` clients come, and after all have left."""
     ports = [free_port(), free_port()]
     load = Load(events=1, held=True)
     sent = request(load, MODELS[OURS])
@@ -438,11 +436,16 @@ PEERS_HERE = (LITELLM, GPT4FREE) if Path(PEERS_PYTHON).exists() else ()
 
 
 NOTES = """\
-Streams a second: 16 clients that ask again at once, 50 events a stream. Added delay: of 8 streams with a delta every
-50 ms, the median from the upstream's write to the client's read, less what the way without a gateway takes. Memory: the
-gateway's processes before, and while 1,000 streams are open that have said one word; those it had not begun to answer
-after a good minute were not waited for. All stand before one upstream and run one worker with their defaults.
-litellm's proxy keeps accounts of every request, and gpt4free's server turns what it gets into its own objects: they do
+Streams a second: 16 clients that ask again at once, 50 events a stream. Added delay: of 8 \
+streams with a delta every
+50 ms, the median from the upstream's write to the client's read, less what the way without a \
+gateway takes. Memory: the
+gateway's processes before, and while 1,000 streams are open that have said one word; those it \
+had not begun to answer
+after a good minute were not waited for. All stand before one upstream and run one worker with \
+their defaults.
+litellm's proxy keeps accounts of every request, and gpt4free's server turns what it gets into \
+its own objects: they do
 more than was asked of them here."""
 
 

@@ -1,5 +1,4 @@
-"""Other people's gateways, started as their own commands start them, with nobody to reach but
-loopback.
+"""Other people's gateways, started as their own commands do, with loopback alone to reach.
 
 python benchmarks/gateway_peers.py litellm|gpt4free PORT UPSTREAM
 """
@@ -33,7 +32,7 @@ def only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
     host = address[0] if isinstance(address, tuple) else address
     if (
         isinstance(host, str)
-        and host not in ("127.0.0.1", "localhost", "0.0.0.0")
+        and host not in ("127.0.0.1", "localhost", "0.0.0.0")  # noqa: S104 - nothing is bound
         and not host.startswith("/")
     ):
         raise PermissionError(f"nobody but loopback is asked, not {host}")

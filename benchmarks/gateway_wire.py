@@ -1,5 +1,6 @@
-"""The two ends of the gateway's benchmark: an upstream that sends fixed events, and clients that
-count what comes.
+"""The two ends of the gateway's benchmark.
+
+An upstream that sends fixed events, and clients that count what comes.
 
 Both are plain asyncio protocols, so that they cost little beside what stands between them.
 """
@@ -16,8 +17,8 @@ from typing import cast
 __all__ = ["STEPS", "Load", "StreamClient", "Upstream", "listen", "serve_upstream"]
 
 HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
 
@@ -53,8 +54,9 @@ def chunked(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stream is: `events` deltas, one a write and `gap` seconds apart (0: as fast as the
-    loop turns).
+    """What a stream is.
+
+    `events` deltas, one a write and `gap` seconds apart (0: as fast as the loop turns).
 
     `stamped`: each delta is the moment it was sent, in nanoseconds of the machine's monotonic
     clock. `held`: after the deltas nothing more comes, and the stream stays open. `step`: its
@@ -74,8 +76,9 @@ STEPS: dict[str, asyncio.Event] = {}
 
 
 class Upstream(asyncio.Protocol):
-    """A server of chat completions that says the same to everybody; the load is read from the
-    question's words.
+    """A server of chat completions that says the same to everybody.
+
+    The load is read from the question's words.
     """
 
     def __init__(self) -> None:
@@ -120,9 +123,14 @@ class Upstream(asyncio.Protocol):
     async def _answer(self, head: bytes, body: bytes) -> None:
         transport = cast("asyncio.Transport", self._transport)
         if head.startswith(b"GET"):
-            listed = b'{"object":"list","data":[{"id":"gpt-4o-mini","object":"model","created":0,"owned_by":"x"}]}'
-            transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                            % (len(listed), listed))  # fmt: skip
+            listed = (
+                b'{"object":"list","data":'
+                b'[{"id":"gpt-4o-mini","object":"model","created":0,"owned_by":"x"}]}'
+            )
+            transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(listed), listed)
+            )
             return
         load = Load(**json.loads(json.loads(body)["messages"][-1]["content"]))
         fixed = chunked(event(" mill"))
@@ -158,8 +166,9 @@ async def serve_upstream(port: int, _upstream: str = "") -> None:
 
 @dataclass
 class StreamClient(asyncio.Protocol):
-    """One stream asked for and read to its end: how many `reads`, and for stamped events their
-    delays.
+    """One stream asked for and read to its end.
+
+    How many `reads`, and for stamped events their delays.
     """
 
     request: bytes

@@ -28,8 +28,10 @@ IDLE = "after 50 events of W1"
 IDLE_LIMIT = 1_024
 EXCESS_LIMIT = 64 * 1024
 NOTES = """\
-Between reads: everything a decoder and its Python object occupy, the mean of {decoders:,} of them. Beyond what it
-returns: the most that was in use during a feed, less what was in use when it returned, its result and what the decoder
+Between reads: everything a decoder and its Python object occupy, the mean of {decoders:,} of \
+them. Beyond what it
+returns: the most that was in use during a feed, less what was in use when it returned, its \
+result and what the decoder
 holds of an unfinished event included; the bytes fed belong to the caller."""
 
 

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 NOTES = """\
 What is not like for like:
 
-- The tree builders read the whole page, and give all of it; ours, `re` and the floor stop at the bot, 80 % down.
-- `re` and the floor take the first bytes that look right, in comments, scripts and visible text too; ours takes real
-  tags only, decodes values, knows both lines of the plugin, and gives everything the bot's tag says."""
+- The tree builders read the whole page, and give all of it; ours, `re` and the floor stop at the \
+bot, 80 % down.
+- `re` and the floor take the first bytes that look right, in comments, scripts and visible text \
+too; ours takes real
+  tags only, decodes values, knows both lines of the plugin, and gives everything the bot's tag \
+says."""
 
 
 def main() -> None:
@@ -90,8 +93,9 @@ def ratios(samples: Samples) -> tuple[Figure, ...]:
 
 
 def past_the_tag(page: WordPressPage) -> Figure:
-    """How many reads are fed after the one in which the bot's tag ends: the most at any size of
-    read.
+    """How many reads are fed after the one in which the bot's tag ends.
+
+    The most at any size of read.
     """
     most = 0
     for size in FEEDS.values():

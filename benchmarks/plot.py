@@ -33,8 +33,9 @@ def main() -> None:
 
 
 def dots(taken: Mapping[str, Mapping[str, float]], results: Mapping[str, Any]) -> Any:
-    """One dot a contender, the fastest at the top, on a scale of powers of ten: they lie three of
-    them apart.
+    """One dot a contender, the fastest at the top, on a scale of powers of ten.
+
+    They lie three of them apart.
     """
     names = sorted(taken, key=lambda name: -taken[name]["median"])
     figure, axes = plt.subplots(figsize=(9, 0.36 * len(names) + 1.3), layout="constrained")

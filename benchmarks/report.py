@@ -1,5 +1,6 @@
-"""What was measured, written down: the raw figures in `results/<date>.json`, the page in
-`results/<date>.md`.
+"""What was measured, written down.
+
+The raw figures in `results/<date>.json`, the page in `results/<date>.md`.
 
 A program publishes its section under its name; what the others published the same day stays.
 """
@@ -44,9 +45,12 @@ FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
 ORDER = ("decode", "page", "sign", "memory", "bulk", "endtoend", "gateway")
 METHOD = """\
-Contenders take turns in one process, in another order each round, and every result is compared with what the generator
-put in; a turn under 50 ms is preceded by one that does not count. Times are CPU time of the thread: the median of the
-rounds, the quartiles in brackets. The machine's speed drifts, so the ratios count: each is the median of the rounds'
+Contenders take turns in one process, in another order each round, and every result is compared \
+with what the generator
+put in; a turn under 50 ms is preceded by one that does not count. Times are CPU time of the \
+thread: the median of the
+rounds, the quartiles in brackets. The machine's speed drifts, so the ratios count: each is the \
+median of the rounds'
 own ratios."""
 LARGE = 100  # from here on figures are told without decimals
 

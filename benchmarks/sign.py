@@ -22,7 +22,8 @@ BYTES_A_TURN = (
     4_000_000  # a turn is so many bytes' worth of calls, each call counted as 1 KB more than it has
 )
 NOTES = """\
-The digest alone is what is left of the expression when the string has been put together and encoded before: it ends
+The digest alone is what is left of the expression when the string has been put together and \
+encoded before: it ends
 with the same hex digits."""
 
 

@@ -1,5 +1,6 @@
-"""How time is taken: contenders in turn, round after round, CPU time of the thread, every result
-checked.
+"""How time is taken.
+
+Contenders in turn, round after round, CPU time of the thread, every result checked.
 
 A machine's speed drifts by the minute. Within a round all run under the same weather, so ratios are
 taken round by round and their median is told; absolute times are for orientation only. The order
@@ -74,8 +75,9 @@ class Samples:
 
 
 def measure(contenders: Sequence[Measured], rounds: int) -> Samples:
-    """`rounds` rounds after one to warm up; WrongResultError for a result that is not the
-    workload's.
+    """`rounds` rounds after one to warm up.
+
+    WrongResultError for a result that is not the workload's.
     """
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     short = {

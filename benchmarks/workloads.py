@@ -1,5 +1,6 @@
-"""What is measured: replies, pages and messages, made from fixed seeds, each with the text that
-must come out.
+"""What is measured.
+
+Replies, pages and messages, made from fixed seeds, each with the text that must come out.
 
 The same call gives the same bytes on every machine, so that figures of two runs are about the same
 work.
@@ -36,8 +37,10 @@ BODY_LENGTH = 8 * 1024
 LINE_ENDS = 0.02
 ALPHANUMERIC = string.ascii_letters + string.digits
 PROSE = (
-    "the mill wheel turns and water runs off below it in a race of stone where barley oats rye wheat are ground by day "
-    "while sluice gates hold back what came down from hills after rain so that nobody downstream need fear for bridges"
+    "the mill wheel turns and water runs off below it in a race of stone where barley oats rye "
+    "wheat are ground by day "
+    "while sluice gates hold back what came down from hills after rain so that nobody downstream "
+    "need fear for bridges"
 )
 WORDS = PROSE.split()
 UNICODE_WORDS = (
@@ -81,9 +84,7 @@ def w1(count: int = 20_000) -> Reply:
 
 
 def w1o(count: int = 20_000) -> Reply:
-    """W1 with the field of random length that OpenAI appends, so that an event's length does not
-    tell its text.
-    """
+    """W1 with the field of random length that OpenAI appends to hide the text's length."""
     chance = random.Random(2)
 
     def obfuscate(chunk: dict[str, Any]) -> None:
@@ -105,7 +106,7 @@ def w1i(count: int = 20_000) -> Reply:
 
 
 def w2(count: int = 20_000) -> Reply:
-    r"""Unicode:
+    r"""Unicode.
 
     CJK, emoji, accents, newlines, quotes, U+2028; half of the events raw, half of them as
     ``\uXXXX``.
@@ -160,8 +161,9 @@ def chat_stream(
     *,
     escaped: Callable[[], bool] = lambda: False,
 ) -> Reply:
-    """A whole stream: role, `contents`, finish reason, usage, sentinel; `change` alters each
-    event's JSON.
+    """A whole stream.
+
+    Role, `contents`, finish reason, usage, sentinel; `change` alters each event's JSON.
     """
     texts = list(contents)
     events = [chunk_event({"role": "assistant", "content": "", "refusal": None}, change)]
@@ -214,8 +216,9 @@ def event(
 
 
 def short_words(chance: random.Random, count: int) -> Iterator[str]:
-    """Pieces of 1 to 6 ASCII characters, about as a tokenizer cuts prose; one in fifty is a line's
-    end.
+    """Pieces of 1 to 6 ASCII characters, about as a tokenizer cuts prose.
+
+    One in fifty is a line's end.
     """
     for _ in range(count):
         word = chance.choice(WORDS)
@@ -231,8 +234,7 @@ def prose(chance: random.Random, length: int) -> str:
 
 
 def markdown(chance: random.Random, length: int) -> str:
-    """Prose with a line's end and a quoted word in about a hundred characters, `length` characters
-    of it.
+    """`length` characters of prose, with a line's end and a quoted word in about a hundred.
 
     So it has about 25 escapes in 1 KB: as many as make it an eighth dearer than plain text to the
     strongest peer, which is what the figures to reach were taken with.
@@ -245,7 +247,7 @@ def markdown(chance: random.Random, length: int) -> str:
 
 
 def code(chance: random.Random, length: int) -> str:
-    """Quoted code in lines of about 60 characters, `length` characters of it: 106 escapes in 1 KB."""
+    """Quoted code in lines of about 60 characters, `length` in all: 106 escapes in 1 KB."""
     text = ""
     while len(text) < length:
         text += f'\tprint("{prose(chance, chance.randint(20, 60))}", end="\\n")\n'
@@ -256,9 +258,9 @@ def code(chance: random.Random, length: int) -> str:
 
 
 def w5() -> Reply:
-    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it:
+    r"""One buffered reply of a WordPress bot, 8 KB, as PHP writes it.
 
-    ``\u2019``, ``\/``, ``\n``.
+    With ``\u2019``, ``\/``, ``\n``.
     """
     chance = random.Random(7)
     text = ""
@@ -295,8 +297,9 @@ class WordPressPage:
 
 
 def wordpress_page(size: int = 300_000, tag_at: float = 0.8) -> WordPressPage:
-    """A captured page of the real software, grown with articles to `size` bytes, the bot's tag at
-    `tag_at` of it.
+    """A captured page of the real software, grown with articles to `size` bytes.
+
+    The bot's tag stands at the fraction `tag_at` of it.
     """
     captured = CAPTURED_PAGE.read_bytes()
     tag = captured.index(b'<div class="wpaicg-chat-shortcode"')
@@ -320,8 +323,9 @@ def attribute(tag: bytes, name: bytes) -> str:
 
 
 def articles(chance: random.Random, size: int) -> bytes:
-    """What a WordPress theme puts around posts, `size` bytes: headings, links, images, comments, a
-    script.
+    """What a WordPress theme puts around posts, `size` bytes.
+
+    Headings, links, images, comments, a script.
     """
     text = b""
     while len(text) < size:
@@ -332,16 +336,23 @@ def articles(chance: random.Random, size: int) -> bytes:
 def article(chance: random.Random, number: int) -> str:
     """One post in a list of posts."""
     paragraphs = "\n".join(
-        f'<p class="wide">{prose(chance, 400)}<a href="/?p={number}&amp;page={n}">{prose(chance, 20)}</a></p>'
+        f'<p class="wide">{prose(chance, 400)}'
+        f'<a href="/?p={number}&amp;page={n}">{prose(chance, 20)}</a></p>'
         for n in range(1, 4)
     )
-    return f"""<article id="post-{number}" class="post-{number} post type-post status-publish format-standard hentry">
-<header class="entry-header"><h2 class="entry-title"><a href="/?p={number}" rel="bookmark">{prose(chance, 30)}</a></h2>
-<!-- post meta, {number} --><time class="entry-date published" datetime="2026-11-20T10:00:00+00:00">20 November</time>
-<img width="1568" height="1045" src="/wp-content/uploads/{number}.jpg" class="wp-post-image" alt="" loading="lazy"
- srcset="/wp-content/uploads/{number}.jpg 1568w, /wp-content/uploads/{number}-300x200.jpg 300w"></header>
+    return f"""<article id="post-{number}" class="post-{number} post type-post status-publish \
+format-standard hentry">
+<header class="entry-header"><h2 class="entry-title"><a href="/?p={number}" \
+rel="bookmark">{prose(chance, 30)}</a></h2>
+<!-- post meta, {number} --><time class="entry-date published" \
+datetime="2026-11-20T10:00:00+00:00">20 November</time>
+<img width="1568" height="1045" src="/wp-content/uploads/{number}.jpg" class="wp-post-image" \
+alt="" loading="lazy"
+ srcset="/wp-content/uploads/{number}.jpg 1568w, /wp-content/uploads/{number}-300x200.jpg \
+300w"></header>
 <div class="entry-content">{paragraphs}
-<script>window.seen = window.seen || []; if (1 < 2 && seen.length) {{ seen.push({{"post": {number}}}); }}</script>
+<script>window.seen = window.seen || []; if (1 < 2 && seen.length) \
+{{ seen.push({{"post": {number}}}); }}</script>
 </div></article>
 """
 

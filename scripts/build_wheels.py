@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the wheels of one platform, one for each interpreter named, and none that says more of
-itself than is true.
+"""Build the wheels of one platform, one for each interpreter named.
+
+None says more of itself than is true.
 
     scripts/build_wheels.py TARGET PYTHON...          into dist/; --out FOLDER
 

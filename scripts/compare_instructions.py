@@ -61,7 +61,10 @@ def read_counts(file: Path) -> Counts:
 
 def write_counts(file: Path, counts: Counts) -> None:
     """Write a line for each row, in the order they ran."""
-    head = "# Instructions of each row of instructions.rs. Renew with `make bench-instructions-renew`.\n"
+    head = (
+        "# Instructions of each row of instructions.rs. "
+        "`make bench-instructions RENEW=1` renews them.\n"
+    )
     rows = (f"{name:<28}{count:>14_}\n" for name, count in counts.items())
     file.write_text(head + "".join(rows), encoding="utf-8")
 
@@ -84,7 +87,8 @@ def show(before: Counts, now: Counts) -> None:
 def steep_rows(counts: Counts) -> list[str]:
     """A sentence for each row whose cost grows faster than its input."""
     return [
-        f"{name} costs {count / once:.2f} times what {name.removesuffix('_x4')} does, for four times the input"
+        f"{name} costs {count / once:.2f} times what {name.removesuffix('_x4')} does, "
+        "for four times the input"
         for name, count in counts.items()
         if name.endswith("_x4")
         and (once := counts.get(name.removesuffix("_x4")))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The cases of the conformance kit, as the wheel carries them: those of `tests/vectors` that its
-rules name.
+"""The cases of the conformance kit, as the wheel carries them.
+
+Those of `tests/vectors` that its rules name.
 
 Written by `make conformance-cases`; with `--check` only compared, which an ordinary test does too.
 """
@@ -19,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "tests" / "vectors"
 KIT = ROOT / "python" / "tailrace" / "conformance"
 FOLDERS = ("sse", "deltas", "json")
-ABOUT = "Made from the project's vectors by `make conformance-cases`: what they hold is not to be changed here."
+ABOUT = (
+    "Made from the project's vectors by `make conformance-cases`: "
+    "what they hold is not to be changed here."
+)
 CARRIED = ("input", "max_event_bytes", "events", "text", "expect")
 
 

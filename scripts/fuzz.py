@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the fuzz targets of `rust/fuzz`, each for so many seconds or runs, and tells the runs of
-each.
+"""Run the fuzz targets of `rust/fuzz`, each for so many seconds or runs; print the runs of each.
 
 They begin with the kept inputs (`corpora`, `regressions`) and with the project's vectors. An input
 that fails is shown in hexadecimal: a line for the target's file in `regressions`, which the
@@ -159,8 +158,9 @@ def cpu_seconds() -> float:
 
 
 def keep(binary: Path, corpus: Path) -> None:
-    """Write to `corpora` the inputs that, with those made of vectors, reach all edges; the shortest
-    first.
+    """Write to `corpora` the inputs that, with those made of vectors, reach all edges.
+
+    The shortest first.
     """
     smallest = WORK / "smallest" / binary.name
     shutil.rmtree(smallest, ignore_errors=True)
@@ -180,7 +180,10 @@ def keep(binary: Path, corpus: Path) -> None:
         key=lambda data: (len(data), data),
     )
     lines = "".join(f"{data.hex()}\n" for data in inputs)
-    about = "# Inputs that, with those made of vectors, reach all of the code that is known to be reached.\n"
+    about = (
+        "# Inputs that, with those made of vectors, reach all of the code that is known to be "
+        "reached.\n"
+    )
     (FUZZ / "corpora" / f"{binary.name}.hex").write_text(about + lines, "ascii")
 
 
@@ -255,8 +258,9 @@ def pages() -> Iterator[bytes]:
 
 
 def input_bytes(described: Any) -> bytes:
-    """The bytes an `input` describes, as far as an input may be long; `tests/vectors/README.md`
-    tells the forms.
+    """The bytes an `input` describes, as far as an input may be long.
+
+    `tests/vectors/README.md` tells the forms.
     """
     if isinstance(described, str):
         return str(described).encode()

@@ -1,5 +1,6 @@
-"""What clients that leave early leave behind: N of them, at every point of a call, against a
-gateway and its upstream.
+"""What clients that leave early leave behind.
+
+N of them, at every point of a call, against a gateway and its upstream.
 
 ``python scripts/leave_early.py [N]``: the gateway and the replica run in this process, the clients
 in another one. What is printed is counted before, while they come and go, and after: connections,
@@ -69,7 +70,8 @@ async def measure(count: int) -> int:
         await gateway.stop()
     show(
         rows,
-        f"{count} clients in {passed:.1f} s, all gone {settling:.2f} s after the last; calls ended: {outcomes}",
+        f"{count} clients in {passed:.1f} s, all gone {settling:.2f} s after the last; "
+        f"calls ended: {outcomes}",
     )
     return int(
         any(after > before for before, after in zip(rows[0][1:6], rows[2][1:6], strict=True))
@@ -93,9 +95,7 @@ async def settled(gateway: Gateway, replica: Replica) -> None:
 
 
 def counted(when: str, gateway: Gateway, replica: Replica) -> Row:
-    """Connections, streams, upstream exchanges under way, tasks, descriptors, and the most memory
-    so far in KiB.
-    """
+    """Connections, streams, upstream exchanges, tasks, descriptors, and the most memory in KiB."""
     return (
         when,
         gateway.context.request_figures.connections,

@@ -6,7 +6,7 @@
 
 The environment is new, and so is the folder the tests run in: a copy of the project without
 `python/` and `rust/`, so that nothing can be imported but what the wheel holds. What the tests need
-is read from pyproject.toml, in the versions of requirements-dev.lock. With the extra impersonate
+is read from pyproject.toml, in the versions of requirements/dev.lock. With the extra impersonate
 examples/demo.py runs, too. Needs no package itself.
 """
 
@@ -74,13 +74,14 @@ def installed(folder: Path, interpreter: str, wheel: Path, extras: str) -> Path:
     if wheel.is_dir():
         wheel = taken(pip, wheel, folder / "taken")
     what = f"tailrace[{extras}] @ {wheel.as_uri()}" if extras else str(wheel)
-    run([*pip, "install", "--constraint", ROOT / "requirements-dev.lock", what, *needed()])
+    run([*pip, "install", "--constraint", ROOT / "requirements" / "dev.lock", what, *needed()])
     return python
 
 
 def taken(pip: list[str | Path], folder: Path, into: Path) -> Path:
-    """The wheel in the folder that suits the interpreter; where there is no wheel at all, the
-    sdist.
+    """The wheel in the folder that suits the interpreter.
+
+    Where there is no wheel at all, the sdist.
     """
     if not list(folder.glob("*.whl")):
         into = folder

@@ -31,7 +31,8 @@ const { metafile } = await build({
 });
 await build({ ...common, entryPoints: { page: "src/style/all.css" } });
 await mkdir(target, { recursive: true });
-for (const name of ["index.html", "icon.svg"]) await cp(join(here, "src", name), join(target, name));
+for (const name of ["index.html", "icon.svg"])
+  await cp(join(here, "src", name), join(target, name));
 await writeFile(join(target, "LICENSES.txt"), await licences(Object.keys(metafile.inputs)));
 
 /** The licence of each package that has a file in the bundle, whole. */
@@ -39,7 +40,10 @@ async function licences(inputs) {
   const names = inputs.map((path) => path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1]);
   const packages = [...new Set(names.filter(Boolean))].sort();
   const parts = await Promise.all(packages.map(licence));
-  return ["page.js, live.js, common.js and page.css contain parts of the following packages.\n", ...parts].join("\n");
+  return [
+    "page.js, live.js, common.js and page.css contain parts of the following packages.\n",
+    ...parts,
+  ].join("\n");
 }
 
 async function licence(name) {
@@ -47,7 +51,8 @@ async function licence(name) {
   const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   for (const file of LICENCE_FILES) {
     const text = await readFile(join(folder, file), "utf8").catch(() => null);
-    if (text !== null) return `${"-".repeat(80)}\n${name} ${version} (${license})\n\n${text.trim()}\n`;
+    if (text !== null)
+      return `${"-".repeat(80)}\n${name} ${version} (${license})\n\n${text.trim()}\n`;
   }
   throw new Error(`${name} has no licence file in ${relative(here, folder)}`);
 }

@@ -74,8 +74,9 @@ def typed(_: Reply, feeds: Sequence[bytes]) -> list[str]:
 
 
 def untyped(loads: Callable[[bytes], Any]) -> Callable[[Reply, Sequence[bytes]], list[str]]:
-    """With a library that makes dictionaries of everything; `loads` raises ValueError for what is
-    no JSON.
+    """With a library that makes dictionaries of everything.
+
+    `loads` raises ValueError for what is no JSON.
     """
 
     def decode(_: Reply, feeds: Sequence[bytes]) -> list[str]:

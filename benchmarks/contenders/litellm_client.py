@@ -1,5 +1,6 @@
-"""litellm over the openai client: every chunk becomes an object of its own, with callbacks and
-costs.
+"""litellm over the openai client.
+
+Every chunk becomes an object of its own, with callbacks and costs.
 """
 
 from __future__ import annotations

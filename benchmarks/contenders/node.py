@@ -1,5 +1,7 @@
-"""node: eventsource-parser and JSON.parse in a process that lives as long as the run and takes its
-own CPU time.
+"""node.
+
+The package eventsource-parser and JSON.parse, in a process that lives as long as the run and takes
+its own CPU time.
 
 It is asked for a turn like everyone else, so rounds interleave as far as two processes can. What it
 tells includes its collector and its compiler, which have threads of their own.
@@ -34,7 +36,7 @@ class Node:
 
     def __init__(self, program: str) -> None:
         command = [program, str(FOLDER / "eventsource.mjs")]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command line
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
         self._at_hand: Sequence[bytes] = ()

@@ -1,5 +1,6 @@
-"""The openai package: its decoder of events alone; its client, which makes objects of chunks; the
-same read by us.
+"""The openai package.
+
+Its decoder of events alone; its client, which makes objects of chunks; the same read by us.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The benchmarks' hand loop, giving its text as it comes: lines cut at line feeds, each event's
-JSON by a library.
+"""The benchmarks' hand loop, giving its text as it comes.
+
+Lines cut at line feeds, each event's JSON by a library.
 """
 
 from __future__ import annotations

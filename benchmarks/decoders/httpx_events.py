@@ -1,5 +1,6 @@
-"""httpx-sse over an httpx response whose bytes are at hand; its text with the standard library's
-json.
+"""httpx-sse over an httpx response whose bytes are at hand.
+
+Its text with the standard library's json.
 """
 
 from __future__ import annotations

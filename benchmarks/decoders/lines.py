@@ -1,5 +1,7 @@
-"""Readers of lines: gpt4free's response path and a loop over aiohttp's lines, both over aiohttp's
-own stream reader.
+"""Readers of lines.
+
+The response path of gpt4free and a loop over aiohttp's lines, both over aiohttp's own stream
+reader.
 """
 
 from __future__ import annotations

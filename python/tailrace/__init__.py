@@ -107,7 +107,7 @@ if TYPE_CHECKING:
         WordPressChatProvider,
     )
     from tailrace.providers._conversation import Conversation
-    from tailrace.sites import discover, doctor, site
+    from tailrace.sites import Site, discover, doctor, site
 
 __all__ = [
     "DIALECTS",
@@ -168,6 +168,7 @@ __all__ = [
     "RetryProviderError",
     "SSEDecoder",
     "ServerSentEvent",
+    "Site",
     "StreamError",
     "StreamNotSupportedError",
     "TLSError",
@@ -223,6 +224,7 @@ _HOMES = {
     ),
     "providers._conversation": ("Conversation",),
     "sites": (
+        "Site",
         "discover",
         "doctor",
         "site",

@@ -95,11 +95,10 @@ TokenProblem = Literal[
 
 
 class TailraceError(Exception):
-    """The root: whatever this package raises on purpose is one of these. All can be copied and
-    pickled.
+    """The root of the tree: the errors that this package raises on purpose are all subclasses.
 
-    `attempts`: the failures that came before this one and were followed by another try, in their
-    order.
+    All can be copied and pickled. `attempts`: the failures that came before this one and were
+    followed by another try, in their order.
     """
 
     attempts: tuple[TailraceError, ...] = ()
@@ -119,8 +118,9 @@ def _restored(
 
 
 class InvalidRequestError(TailraceError, ValueError):
-    """The caller's input cannot be sent: an empty message list, a message of an unknown shape, a
-    wrong option.
+    """The caller's input cannot be sent.
+
+    An empty message list, a message of an unknown shape, a wrong option.
     """
 
 
@@ -139,7 +139,8 @@ class ArchiveError(InvalidRequestError):
 class ProfileError(InvalidRequestError):
     """A file of site profiles cannot be used.
 
-    `file` and `key` say where; `key` is empty for the file as a whole.
+    `file` and `key` say where, and the message what was expected; `key` is empty for the file as a
+    whole.
     """
 
     def __init__(self, file: str, key: str, problem: str) -> None:
@@ -149,8 +150,9 @@ class ProfileError(InvalidRequestError):
 
 
 class RecordingError(InvalidRequestError):
-    """A file that is no recording, or a recording larger than its limit; the message names the
-    line.
+    """A file that is no recording, or a recording larger than its limit.
+
+    The message names the line.
     """
 
 
@@ -171,14 +173,17 @@ class MissingRequirementsError(TailraceError):
 
 
 class RetryProviderError(TailraceError):
-    """Every provider of a list failed; `errors` are their names with what each failed with, in the
-    order asked.
+    """Every provider of a list failed.
+
+    `errors`: pairs of a provider's name and its error, in the order in which they were asked.
     """
 
     def __init__(self, errors: Iterable[tuple[str, TailraceError]]) -> None:
         self.errors: tuple[tuple[str, TailraceError], ...] = tuple(errors)
-        told = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in self.errors)
-        super().__init__(f"every provider failed: {told}")
+        failures = "; ".join(
+            f"{name}: {type(error).__name__}: {error}" for name, error in self.errors
+        )
+        super().__init__(f"every provider failed: {failures}")
 
 
 class RetryNoProviderError(TailraceError):
@@ -202,17 +207,18 @@ class TLSError(NetworkError):
 
 
 class ReplyBrokenError(NetworkError):
-    """The reply began and broke off: a reset, an early end, a chunk or a compressed body that makes
-    no sense.
+    """The reply began and broke off.
 
-    What had been decoded before that was delivered.
+    A reset, an early end, a chunk or a compressed body that makes no sense. The bytes decoded
+    before that were delivered.
     """
 
 
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
-    """A clock ran out; `phase` says which one:
+    """A clock ran out.
 
-    ``connect``, ``first byte``, ``idle`` or ``total``.
+    `phase` says which one: ``connect``, ``first byte``, ``idle`` or ``total``; `seconds` is its
+    length.
     """
 
     def __init__(self, phase: TimeoutPhase, seconds: float, where: str = "") -> None:
@@ -226,9 +232,10 @@ class ResponseError(TailraceError):
 
 
 class TokenNotFoundError(ResponseError, RuntimeError):
-    """The page holds no usable tokens; `reason` is one of `TokenProblem`.
+    """The page holds no usable nonce or post id.
 
-    A RuntimeError, as the seeds say.
+    `reason`: ``missing_nonce``, ``missing_post_id``, ``missing_both``, ``invalid_nonce`` or
+    ``invalid_post_id``. A RuntimeError too, for callers that catch one.
     """
 
     def __init__(self, reason: TokenProblem, where: str = "") -> None:
@@ -237,9 +244,14 @@ class TokenNotFoundError(ResponseError, RuntimeError):
 
 
 _TOKEN_PROBLEMS: dict[TokenProblem, str] = {
-    "missing_nonce": "the page holds no chat nonce: is the chat widget on this page, and is the page its public one",
+    "missing_nonce": (
+        "the page holds no chat nonce: "
+        "is the chat widget on this page, and is the page its public one"
+    ),
     "missing_post_id": "the page holds a chat nonce but no post id",
-    "missing_both": "the page holds neither a chat nonce nor a post id: is there a chat widget on this page",
+    "missing_both": (
+        "the page holds neither a chat nonce nor a post id: is there a chat widget on this page"
+    ),
     "invalid_nonce": "the page's chat nonce is not 1 to 256 visible ASCII characters",
     "invalid_post_id": "the page's post id is not a number",
 }
@@ -250,8 +262,9 @@ class WidgetNotFoundError(ResponseError):
 
 
 class RedirectError(ResponseError):
-    """A redirect this client does not follow; `target` is where it pointed, without query and
-    credentials.
+    """A redirect that this client does not follow.
+
+    `target` is the URL that it named, without query and credentials.
     """
 
     def __init__(self, message: str, target: str) -> None:
@@ -264,7 +277,7 @@ class EndpointError(ResponseError):
 
 
 class StreamError(ResponseError):
-    """What a reply's decoder found wrong with it.
+    """A fault that the decoder of a reply found in it.
 
     `kind`: ``upstream`` (the site or the model behind it reported an error), ``truncated`` (the
     reply broke off), ``not_a_stream`` (not a reply of this dialect), ``challenge`` (a page meant
@@ -331,8 +344,9 @@ class LimitExceeded(StreamError):  # noqa: N818 - the name outsiders rely on
 
 
 class NonceRefusedError(StreamError):
-    """The site refused a nonce that had just been fetched from its page: a page cache serves an
-    expired one.
+    """The site refused a nonce that had just been fetched from its page.
+
+    So a page cache serves an expired one.
     """
 
 
@@ -370,7 +384,10 @@ class ChallengeError(CloudflareError):
 
     def __init__(
         self,
-        message: str = "it answered with a challenge page; open it in a browser, or ask its owner to let clients in",
+        message: str = (
+            "it answered with a challenge page; "
+            "open it in a browser, or ask its owner to let clients in"
+        ),
         *,
         status: int | None = None,
         code: str | None = None,
@@ -394,8 +411,9 @@ def reply_error(
     code: str | None = None,
     raw: str = "",
 ) -> StreamError:
-    """Make the most telling error for what a decoder or a page scanner found; the bindings call
-    this by name.
+    """Make the most telling error for a fault that a decoder or a page scanner found.
+
+    The arguments are the attributes of `StreamError`. The bindings call this function by its name.
     """
     if kind == "challenge":
         return ChallengeError(status=status, code=code, raw=raw)

@@ -1,5 +1,6 @@
-"""A pytest fixture that plays recordings: ``pytest_plugins = ["tailrace.pytest_plugin"]`` in a root
-``conftest.py``.
+"""A pytest fixture that plays recordings.
+
+``pytest_plugins = ["tailrace.pytest_plugin"]`` in a root ``conftest.py``.
 
 ::
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from playwright.async_api import Browser
     from visitor import Visit
 
@@ -51,7 +51,7 @@ def settings() -> dict[str, Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def seen(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Seen]:
+async def server(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[PageServer]:
     async with (
         Replica() as replica,
         scripted_site() as script,
@@ -61,7 +61,7 @@ async def seen(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Seen]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser, seen: Seen) -> AsyncIterator[Visit]:
+async def visit(browser: Browser, server: PageServer) -> AsyncIterator[Visit]:
     async with contextlib.AsyncExitStack() as stack:
         visitors: list[Visitor] = []
 
@@ -69,7 +69,7 @@ async def visit(browser: Browser, seen: Seen) -> AsyncIterator[Visit]:
             context = await browser.new_context(**options)
             context.set_default_timeout(PATIENCE)
             stack.push_async_callback(context.close)
-            visitors.append(await Visitor.arrive(context, seen.url, fragment))
+            visitors.append(await Visitor.arrive(context, server.url, fragment))
             return visitors[-1]
 
         yield arrive

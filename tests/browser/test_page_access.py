@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from visitor import ended
 
 if TYPE_CHECKING:
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from visitor import Visit, Visitor
 
 PHONE: dict[str, Any] = {
@@ -62,7 +62,9 @@ CONTRAST = """() => {
 }"""
 
 
-async def test_everything_can_be_done_with_the_keyboard(seen: Seen, visitor: Visitor) -> None:
+async def test_everything_can_be_done_with_the_keyboard(
+    server: PageServer, visitor: Visitor
+) -> None:
     keyboard = visitor.page.keyboard
     await expect(visitor.message).to_be_focused()
     await keyboard.type("First line")
@@ -72,12 +74,12 @@ async def test_everything_can_be_done_with_the_keyboard(seen: Seen, visitor: Vis
     await expect(visitor.questions.locator(".text")).to_have_text(
         "First line\nsecond line", use_inner_text=True
     )
-    seen.script.says("Some ")
+    server.script.says("Some ")
     await expect(visitor.answers.locator(".text")).to_have_text("Some")
     await keyboard.press("Escape")
     await ended(visitor.answers.last, "stopped")
     await expect(visitor.message).to_be_focused()
-    seen.script.answers([LONG])
+    server.script.answers([LONG])
     await keyboard.press("Shift+Tab")
     await _press_until(visitor, "Shift+Tab", "Retry")
     await keyboard.press("Enter")
@@ -102,10 +104,10 @@ async def _press_until(visitor: Visitor, key: str, name: str) -> None:
 
 
 async def test_the_focus_goes_in_reading_order_and_is_always_seen(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     answer = await visitor.ask("Say it")
-    seen.script.answers([LONG])
+    server.script.answers([LONG])
     await ended(answer, "done")
     await visitor.evaluate("document.activeElement.blur(); document.querySelector('.skip').focus()")
     found = []
@@ -148,12 +150,14 @@ async def test_enter_that_chooses_a_character_sends_nothing(visitor: Visitor) ->
     await expect(visitor.message).to_have_value("にほん")
 
 
-async def test_on_a_phone_nothing_is_wider_than_the_screen(seen: Seen, visit: Visit) -> None:
+async def test_on_a_phone_nothing_is_wider_than_the_screen(
+    server: PageServer, visit: Visit
+) -> None:
     visitor = await visit(**PHONE)
     await visitor.choose("script")
     await visitor.message.tap()
     await visitor.message.fill("On the way")
-    seen.script.answers([LONG])
+    server.script.answers([LONG])
     await visitor.button("Send").tap()
     await ended(visitor.answers.last, "done")
     assert await visitor.overflow() == 0
@@ -193,12 +197,12 @@ async def test_the_theme_can_be_chosen_and_is_remembered(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
 async def test_nothing_moves_for_those_who_want_no_motion(
-    seen: Seen, visit: Visit, motion: str, *, moves: bool
+    server: PageServer, visit: Visit, motion: str, *, moves: bool
 ) -> None:
     visitor = await visit(reduced_motion=motion)
     await visitor.choose("script")
     answer = await visitor.ask("Wait")
     await expect(answer.locator(".waiting")).to_be_visible()
     assert bool(await visitor.evaluate("document.getAnimations().length")) is moves
-    seen.script.ends()
+    server.script.ends()
     await ended(answer, "done")

@@ -12,25 +12,25 @@ from visitor import ended
 from tailrace.replica import Question, builtin_answer
 
 if TYPE_CHECKING:
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from visitor import Visit, Visitor
 
 
 async def test_an_answer_grows_as_it_comes_and_is_shown_as_markdown(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     answer = await visitor.ask("What runs off below the mill?")
     await expect(visitor.questions.last).to_contain_text("What runs off below the mill?")
-    seen.script.says("# The ", "race\n\nIt is **wa")
+    server.script.says("# The ", "race\n\nIt is **wa")
     await expect(answer.locator("h3")).to_have_text("The race")
     await expect(answer).to_have_attribute("data-end", "open")
-    seen.script.says(
+    server.script.says(
         "ter**, `a < b`.\n\n3. one\n4. two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```py\nprint('"
     )
     await expect(answer.locator("strong")).to_have_text("water")
     await expect(answer.locator("ol[start='3'] li")).to_have_text(["one", "two"])
     await expect(answer.locator("pre code")).to_have_text("print('")
-    seen.script.answers(["<b>')\n```\n"])
+    server.script.answers(["<b>')\n```\n"])
     await ended(answer, "done")
     await expect(answer.locator("pre code")).to_have_text("print('<b>')")
     await expect(answer.locator("td").last).to_have_css("text-align", "right")
@@ -40,25 +40,27 @@ async def test_an_answer_grows_as_it_comes_and_is_shown_as_markdown(
     await expect(visitor.page.locator("#spoken")).to_contain_text("The answer is complete.")
 
 
-async def test_a_whole_answer_of_a_site_arrives_as_it_is(seen: Seen, visitor: Visitor) -> None:
+async def test_a_whole_answer_of_a_site_arrives_as_it_is(
+    server: PageServer, visitor: Visitor
+) -> None:
     await visitor.choose("shop")
     answer = await visitor.ask("Hello")
     await ended(answer, "done")
     copied = await builtin_answer(Question("ai-power", "Hello"))
     await visitor.page.context.grant_permissions(
-        ["clipboard-read", "clipboard-write"], origin=seen.url
+        ["clipboard-read", "clipboard-write"], origin=server.url
     )
     await answer.get_by_role("button", name="Copy", exact=True).click()
     await expect(answer.get_by_role("button", name="Copied")).to_be_visible()
     assert await visitor.evaluate("navigator.clipboard.readText()") == copied
 
 
-async def test_code_is_copied_without_its_fence(seen: Seen, visitor: Visitor) -> None:
+async def test_code_is_copied_without_its_fence(server: PageServer, visitor: Visitor) -> None:
     await visitor.page.context.grant_permissions(
-        ["clipboard-read", "clipboard-write"], origin=seen.url
+        ["clipboard-read", "clipboard-write"], origin=server.url
     )
     answer = await visitor.ask("Code, please")
-    seen.script.answers(['```rust\nlet a = "<&>";\n\n  b\n```'])
+    server.script.answers(['```rust\nlet a = "<&>";\n\n  b\n```'])
     await ended(answer, "done")
     await expect(answer.locator(".code-bar span")).to_have_text("rust")
     await answer.get_by_role("button", name="Copy code").click()
@@ -66,10 +68,12 @@ async def test_code_is_copied_without_its_fence(seen: Seen, visitor: Visitor) ->
     assert await visitor.evaluate("navigator.clipboard.readText()") == 'let a = "<&>";\n\n  b'
 
 
-async def test_copying_needs_no_permission_of_the_browser(seen: Seen, visitor: Visitor) -> None:
+async def test_copying_needs_no_permission_of_the_browser(
+    server: PageServer, visitor: Visitor
+) -> None:
     await visitor.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     answer = await visitor.ask("Say it")
-    seen.script.answers(["over plain HTTP"])
+    server.script.answers(["over plain HTTP"])
     await ended(answer, "done")
     await answer.get_by_role("button", name="Copy", exact=True).click()
     await expect(answer.get_by_role("button", name="Copied")).to_be_visible()
@@ -79,7 +83,7 @@ async def test_copying_needs_no_permission_of_the_browser(seen: Seen, visitor: V
 
 
 async def test_stopping_closes_the_sites_connection_and_keeps_the_text(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     await visitor.choose("open")
     answer = await visitor.ask("Begin and [[stall]]")
@@ -87,9 +91,9 @@ async def test_stopping_closes_the_sites_connection_and_keeps_the_text(
     text = await answer.locator(".text").inner_text()
     await visitor.button("Stop").click()
     async with asyncio.timeout(5):
-        while seen.replica.exchanges[-1].ended == "open":
-            await seen.replica.exchanges.changed()
-    assert seen.replica.exchanges[-1].ended == "aborted"
+        while server.replica.exchanges[-1].ended == "open":
+            await server.replica.exchanges.changed()
+    assert server.replica.exchanges[-1].ended == "aborted"
     await ended(answer, "stopped")
     await expect(answer).to_contain_text("Stopped by you.")
     assert (await answer.locator(".text").inner_text()).startswith(text)
@@ -97,7 +101,7 @@ async def test_stopping_closes_the_sites_connection_and_keeps_the_text(
 
 
 async def test_leaving_the_page_closes_the_sites_connection(
-    seen: Seen, visit: Visit, visitor: Visitor
+    server: PageServer, visit: Visit, visitor: Visitor
 ) -> None:
     other = await visit()
     await other.choose("open")
@@ -105,9 +109,9 @@ async def test_leaving_the_page_closes_the_sites_connection(
     await expect(other.answers.last.locator(".text")).not_to_be_empty()
     await other.page.reload()
     async with asyncio.timeout(5):
-        while seen.replica.exchanges[-1].ended == "open":
-            await seen.replica.exchanges.changed()
-    assert seen.replica.exchanges[-1].ended == "aborted"
+        while server.replica.exchanges[-1].ended == "open":
+            await server.replica.exchanges.changed()
+    assert server.replica.exchanges[-1].ended == "aborted"
     await ended(other.answers.last, "stopped")
     await expect(other.answers.last).to_contain_text(
         "This page was left before the answer was whole."
@@ -116,7 +120,7 @@ async def test_leaving_the_page_closes_the_sites_connection(
 
 
 async def test_a_failure_before_the_first_word_is_shown_as_what_it_is(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     await visitor.choose("open")
     answer = await visitor.ask("Please [[err429]]")
@@ -126,7 +130,7 @@ async def test_a_failure_before_the_first_word_is_shown_as_what_it_is(
     await expect(failure).to_contain_text("Too many requests.")
     await expect(failure).to_contain_text("Wait 7 s before you ask again.")
     await expect(visitor.page.locator("#spoken")).to_contain_text("The answer failed. HTTP 429")
-    assert seen.replica.exchanges[-1].ended == "finished"
+    assert server.replica.exchanges[-1].ended == "finished"
 
 
 async def test_a_failure_in_the_middle_keeps_the_text_before_it(visitor: Visitor) -> None:
@@ -158,40 +162,42 @@ async def test_a_gateway_that_is_gone_is_said(visitor: Visitor) -> None:
 
 
 async def test_retry_asks_the_same_again_in_place_of_the_failure(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     await visitor.choose("open")
-    seen.replica.fault("openai", "503@answer")
+    server.replica.fault("openai", "503@answer")
     answer = await visitor.ask("Hello")
     await ended(answer, "failed")
     await expect(answer.locator(".badge")).to_contain_text("HTTP 503")
-    seen.replica.fault("openai")
+    server.replica.fault("openai")
     await visitor.choose("script")
-    seen.script.answers(["At last."])
+    server.script.answers(["At last."])
     await visitor.button("Retry").click()
     await ended(visitor.answers.last, "done")
     await expect(visitor.answers).to_have_count(1)
     await expect(visitor.answers.last.locator(".text")).to_have_text("At last.")
-    assert seen.script.asked[-1]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert server.script.asked[-1]["messages"] == [{"role": "user", "content": "Hello"}]
 
 
-async def test_a_question_goes_with_the_turns_before_it(seen: Seen, visitor: Visitor) -> None:
-    seen.script.answers(["First answer."])
+async def test_a_question_goes_with_the_turns_before_it(
+    server: PageServer, visitor: Visitor
+) -> None:
+    server.script.answers(["First answer."])
     await ended(await visitor.ask("First"), "done")
-    seen.script.answers(["Second answer."])
+    server.script.answers(["Second answer."])
     await ended(await visitor.ask("Second"), "done")
-    assert seen.script.asked[-1]["messages"] == [
+    assert server.script.asked[-1]["messages"] == [
         {"role": "user", "content": "First"},
         {"role": "assistant", "content": "First answer."},
         {"role": "user", "content": "Second"},
     ]
-    assert seen.script.asked[-1]["model"] == "said"
+    assert server.script.asked[-1]["model"] == "said"
 
 
 async def test_the_conversation_is_kept_in_the_browser_until_it_is_cleared(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
-    seen.script.answers(["Kept **well**."])
+    server.script.answers(["Kept **well**."])
     await ended(await visitor.ask("Keep this"), "done")
     await visitor.page.reload()
     await expect(visitor.questions).to_have_text(["YouKeep this"])
@@ -220,30 +226,32 @@ async def test_what_another_program_left_in_the_store_does_no_harm(visitor: Visi
         await expect(visitor.message).to_be_visible()
 
 
-async def test_a_reader_who_scrolled_back_is_left_alone(seen: Seen, visitor: Visitor) -> None:
+async def test_a_reader_who_scrolled_back_is_left_alone(
+    server: PageServer, visitor: Visitor
+) -> None:
     answer = await visitor.ask("At length")
-    seen.script.says("\n\n".join(f"Paragraph {number}." for number in range(60)))
+    server.script.says("\n\n".join(f"Paragraph {number}." for number in range(60)))
     await expect(answer).to_contain_text("Paragraph 59.")
     scroller = visitor.page.locator(".scroll")
     await expect(answer.get_by_text("Paragraph 59.")).to_be_in_viewport()
     await scroller.evaluate("element => element.scrollTo(0, 0)")
     await expect(visitor.button("Newest")).to_be_visible()
-    seen.script.says("\n\nThe last one.")
+    server.script.says("\n\nThe last one.")
     await expect(answer).to_contain_text("The last one.")
     assert await scroller.evaluate("element => element.scrollTop") == 0
     await visitor.button("Newest").click()
     await expect(answer.get_by_text("The last one.")).to_be_in_viewport()
-    seen.script.ends()
+    server.script.ends()
     await ended(answer, "done")
 
 
-async def test_a_link_may_have_its_target_far_below(seen: Seen, visitor: Visitor) -> None:
+async def test_a_link_may_have_its_target_far_below(server: PageServer, visitor: Visitor) -> None:
     answer = await visitor.ask("Cite")
-    seen.script.says(
+    server.script.says(
         "See [the source][1].\n\n", *(f"Paragraph {number}.\n\n" for number in range(9))
     )
     await expect(answer).to_contain_text("Paragraph 8.")
-    seen.script.answers(["[1]: https://fine.example/source\n"])
+    server.script.answers(["[1]: https://fine.example/source\n"])
     await ended(answer, "done")
     await expect(answer.get_by_role("link", name="the source")).to_have_attribute(
         "href", "https://fine.example/source"
@@ -285,12 +293,12 @@ async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor)
     await visitor.forgive()
 
 
-async def test_what_an_answer_may_be_made_of(seen: Seen, visitor: Visitor) -> None:
+async def test_what_an_answer_may_be_made_of(server: PageServer, visitor: Visitor) -> None:
     answer = await visitor.ask("Everything")
-    seen.script.answers(
+    server.script.answers(
         [
-            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n",
-            "1) one\n\n   two\n\n## Two\n###### Six",
+            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n"  # noqa: ISC004 - one delta
+            "1) one\n\n   two\n\n## Two\n###### Six"
         ]
     )
     await ended(answer, "done")
@@ -305,13 +313,13 @@ async def test_what_an_answer_may_be_made_of(seen: Seen, visitor: Visitor) -> No
     await expect(answer.locator(".foot")).to_contain_text("1 delta in")
 
 
-async def test_a_browser_that_keeps_nothing_says_so(seen: Seen, visitor: Visitor) -> None:
+async def test_a_browser_that_keeps_nothing_says_so(server: PageServer, visitor: Visitor) -> None:
     await visitor.evaluate("""() => {
       for (let size = 2 ** 23; size >= 1; size /= 2) {
         try { localStorage.setItem(`filled${size}`, "x".repeat(size)); } catch { /* less, then */ }
       }
     }""")
-    seen.script.answers(["An answer."])
+    server.script.answers(["An answer."])
     await ended(await visitor.ask("A question that is longer than what is left"), "done")
     await expect(visitor.page.locator(".notice")).to_contain_text(
         "This browser keeps nothing for this page"

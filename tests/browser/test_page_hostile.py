@@ -11,7 +11,7 @@ from playwright.async_api import expect
 from visitor import ended
 
 if TYPE_CHECKING:
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from visitor import Visitor
 
 HOSTILE = """\
@@ -71,10 +71,10 @@ CUTS = [10**9, 7, 1]
 
 @pytest.mark.parametrize("size", CUTS)
 async def test_hostile_text_is_shown_and_not_obeyed(
-    seen: Seen, visitor: Visitor, size: int
+    server: PageServer, visitor: Visitor, size: int
 ) -> None:
     answer = await visitor.ask("Be nasty")
-    seen.script.answers(HOSTILE[at : at + size] for at in range(0, len(HOSTILE), size))
+    server.script.answers(HOSTILE[at : at + size] for at in range(0, len(HOSTILE), size))
     await ended(answer, "done")
     text = answer.locator(".text")
     await expect(text).to_contain_text("<script>window.ran = 1</script>")
@@ -88,9 +88,9 @@ async def test_hostile_text_is_shown_and_not_obeyed(
     assert visitor.page.url == f"{visitor.origin}/"
 
 
-async def test_links_lead_away_and_nowhere_else(seen: Seen, visitor: Visitor) -> None:
+async def test_links_lead_away_and_nowhere_else(server: PageServer, visitor: Visitor) -> None:
     answer = await visitor.ask("Be nasty")
-    seen.script.answers([HOSTILE])
+    server.script.answers([HOSTILE])
     await ended(answer, "done")
     links = await answer.locator(".text a[href]").evaluate_all(
         "links => links.map((link) => [link.getAttribute('href'), link.rel, link.target])"
@@ -106,9 +106,9 @@ async def test_links_lead_away_and_nowhere_else(seen: Seen, visitor: Visitor) ->
     }
 
 
-async def test_hostile_errors_and_questions_are_text(seen: Seen, visitor: Visitor) -> None:
+async def test_hostile_errors_and_questions_are_text(server: PageServer, visitor: Visitor) -> None:
     await visitor.choose("open")
-    seen.replica.fault("openai", "503@answer")
+    server.replica.fault("openai", "503@answer")
     question = "<img src=x onerror='window.ran=1'> [x](javascript:window.ran=2)"
     answer = await visitor.ask(question)
     await ended(answer, "failed")
@@ -117,10 +117,12 @@ async def test_hostile_errors_and_questions_are_text(seen: Seen, visitor: Visito
     assert await visitor.evaluate("window.ran") is None
 
 
-async def test_line_separators_and_huge_lines_are_shown_whole(seen: Seen, visitor: Visitor) -> None:
+async def test_line_separators_and_huge_lines_are_shown_whole(
+    server: PageServer, visitor: Visitor
+) -> None:
     answer = await visitor.ask("Say much")
     line = "x" * 150_000
-    seen.script.answers(["before\u2028after\u2029end ", "\u202eright to left\u202c ", line])
+    server.script.answers(["before\u2028after\u2029end ", "\u202eright to left\u202c ", line])
     await ended(answer, "done")
     shown = await answer.locator(".text").evaluate("element => element.textContent")
     assert "before\u2028after\u2029end" in shown
@@ -129,11 +131,11 @@ async def test_line_separators_and_huge_lines_are_shown_whole(seen: Seen, visito
 
 
 async def test_an_answer_too_long_to_be_read_as_markdown_is_plain_text(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     answer = await visitor.ask("Say very much")
     text = "**not bold** <script>window.ran = 1</script>\n" * 6000
-    seen.script.answers([text])
+    server.script.answers([text])
     await ended(answer, "done")
     assert await answer.locator(".text").evaluate("element => element.textContent") == text
     await expect(answer.locator(".text *")).to_have_count(0)
@@ -143,11 +145,11 @@ HARD = ["[", "*a_", "> ", "- ", "`", "![", "<a ", "|", "~~", "1. ", "&#"]
 
 
 async def test_text_that_is_hard_to_read_does_not_hold_up_the_page(
-    seen: Seen, visitor: Visitor
+    server: PageServer, visitor: Visitor
 ) -> None:
     for unit in HARD:
         answer = await visitor.ask("Be difficult")
         text = unit * (4000 // len(unit))
-        seen.script.answers([text])
+        server.script.answers([text])
         await ended(answer, "done")
         await expect(answer.locator(".block, .plain")).not_to_have_count(0)

@@ -11,10 +11,25 @@ from visitor import ended
 from tailrace.gateway import Key
 
 if TYPE_CHECKING:
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from visitor import Visit, Visitor
 
 SECRET = "sk-tailrace-0123456789abcdef"
+
+# A slow browser: the event of a dialog that was closed comes once the dialog is open again.
+LATE_CLOSE_EVENTS = """
+const late = [];
+addEventListener("close", (event) => {
+  if (!event.isTrusted) return;
+  event.stopImmediatePropagation();
+  late.push(event.target);
+}, true);
+const show = HTMLDialogElement.prototype.showModal;
+HTMLDialogElement.prototype.showModal = function () {
+  show.call(this);
+  setTimeout(() => late.splice(0).forEach((dialog) => dialog.dispatchEvent(new Event("close"))));
+};
+"""
 
 
 @pytest.fixture
@@ -27,7 +42,9 @@ async def enter(visitor: Visitor, key: str) -> None:
     await visitor.page.keyboard.press("Enter")
 
 
-async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(seen: Seen, visit: Visit) -> None:
+async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(
+    server: PageServer, visit: Visit
+) -> None:
     visitor = await visit()
     dialog = visitor.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("This gateway wants a key")
@@ -37,18 +54,35 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(seen: Seen, visit: V
     await expect(dialog).not_to_be_visible()
     await visitor.choose("script")
     answer = await visitor.ask("Hello")
-    seen.script.answers(["Welcome."])
+    server.script.answers(["Welcome."])
     await ended(answer, "done")
     assert SECRET not in await visitor.evaluate("JSON.stringify({ ...localStorage })")
     assert SECRET in await visitor.evaluate("JSON.stringify({ ...sessionStorage })")
     assert not any(SECRET in url for url in visitor.requests)
-    assert all("authorization" not in headers for headers in seen.script.heads)
+    assert all("authorization" not in headers for headers in server.script.heads)
     await visitor.page.reload()
     await expect(visitor.answers.last).to_contain_text("Welcome.")
     await expect(dialog).not_to_be_visible()
     other = await visitor.page.context.new_page()
-    await other.goto(seen.url)
+    await other.goto(server.url)
     await expect(other.get_by_role("dialog")).to_be_visible()
+
+
+async def test_a_refusal_is_shown_however_late_the_dialog_is_said_to_have_closed(
+    visit: Visit,
+) -> None:
+    visitor = await visit()
+    await visitor.page.add_init_script(LATE_CLOSE_EVENTS)
+    await visitor.page.reload()
+    dialog = visitor.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("This gateway wants a key")
+    await enter(visitor, "sk-tailrace-of-somebody-else")
+    await expect(dialog).to_contain_text("The key of this tab was refused.")
+    await enter(visitor, "sk-tailrace-of-somebody-else-too")
+    await expect(dialog).to_contain_text("The key of this tab was refused.")
+    await enter(visitor, SECRET)
+    await expect(dialog).not_to_be_visible()
+    await visitor.choose("script")
 
 
 async def test_the_key_can_be_forgotten(visit: Visit) -> None:
@@ -85,14 +119,14 @@ async def test_the_dialog_keeps_the_focus(visit: Visit) -> None:
 
 
 async def test_a_key_that_is_refused_in_the_middle_is_asked_for_anew(
-    seen: Seen, visit: Visit
+    server: PageServer, visit: Visit
 ) -> None:
     visitor = await visit()
     await enter(visitor, SECRET)
     await visitor.choose("script")
-    seen.settings["keys"] = (Key.of("page", "sk-tailrace-another-key"),)
-    await seen.stop()
-    await seen.start()
+    server.settings["keys"] = (Key.of("page", "sk-tailrace-another-key"),)
+    await server.stop()
+    await server.start()
     answer = await visitor.ask("Hello")
     await ended(answer, "failed")
     await expect(answer.locator(".badge")).to_contain_text("HTTP 401")
@@ -100,6 +134,6 @@ async def test_a_key_that_is_refused_in_the_middle_is_asked_for_anew(
         "The key of this tab was refused."
     )
     await enter(visitor, "sk-tailrace-another-key")
-    seen.script.answers(["Welcome back."])
+    server.script.answers(["Welcome back."])
     await visitor.button("Retry").click()
     await expect(visitor.answers.last).to_contain_text("Welcome back.")

@@ -13,7 +13,7 @@ from visitor import ended
 from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
-    from gateway_page import Seen
+    from gateway_page import PageServer
     from playwright.async_api import Locator
     from visitor import Visit, Visitor
 
@@ -42,20 +42,22 @@ def row(live: Visitor, name: str) -> Locator:
     )
 
 
-async def test_the_figures_follow_the_streams(seen: Seen, visit: Visit, visitor: Visitor) -> None:
+async def test_the_figures_follow_the_streams(
+    server: PageServer, visit: Visit, visitor: Visitor
+) -> None:
     live = await visit("#live")
     await expect(live.page.locator(".state")).to_contain_text("Live")
     await expect(tile(live, "Open streams").first).to_have_text("0")
     await expect(tile(live, "Time to first delta").first).to_have_text("\N{EN DASH}")
     before = await plot(live, "Open streams").locator("canvas").evaluate(PICTURE)
     answer = await visitor.ask("Hold on")
-    seen.script.says("one ", "two ")
+    server.script.says("one ", "two ")
     await expect(tile(live, "Open streams")).to_have_text(["1", "1 so far"])
     await expect(plot(live, "Open streams")).to_have_accessible_name("Open streams: open 1")
     await expect(row(live, "script").get_by_role("cell").first).to_have_text("1")
     assert await plot(live, "Open streams").locator("canvas").evaluate(PICTURE) != before
-    seen.script.says("three ")
-    seen.script.ends()
+    server.script.says("three ")
+    server.script.ends()
     await ended(answer, "done")
     await expect(tile(live, "Open streams")).to_have_text(["0", "1 so far"])
     await expect(tile(live, "Deltas a second").last).to_have_text("3 so far")
@@ -76,13 +78,16 @@ async def test_errors_are_counted_by_kind(visit: Visit, visitor: Visitor) -> Non
     await expect(row(live, "open").get_by_role("cell").nth(2)).to_have_text("3")
 
 
-async def test_the_doctors_last_word_stands_beside_each_site(seen: Seen, visit: Visit) -> None:
-    script, openai, _ = seen.sites
+async def test_the_doctors_last_word_stands_beside_each_site(
+    server: PageServer, visit: Visit
+) -> None:
+    script, openai, _ = server.sites
     store_verdict(
-        Verdict(site="script", url=script.url, failed=None, at=1_700_000_000), seen.verdicts_in
+        Verdict(site="script", url=script.url, failed=None, at=1_700_000_000), server.verdicts_in
     )
     store_verdict(
-        Verdict(site="open", url=openai.url, failed="challenge", at=1_700_000_000), seen.verdicts_in
+        Verdict(site="open", url=openai.url, failed="challenge", at=1_700_000_000),
+        server.verdicts_in,
     )
     live = await visit("#live")
     await expect(row(live, "script")).to_contain_text("works")
@@ -115,13 +120,13 @@ async def test_looking_away_ends_it_too(visit: Visit) -> None:
     await expect(live.message).to_be_visible()
 
 
-async def test_a_gateway_that_comes_back_is_found_again(seen: Seen, visit: Visit) -> None:
+async def test_a_gateway_that_comes_back_is_found_again(server: PageServer, visit: Visit) -> None:
     live = await visit("#live")
     state = live.page.locator(".state")
     await expect(state).to_contain_text("Live")
-    await seen.stop()
+    await server.stop()
     await expect(state).to_contain_text("Trying again soon.")
-    await seen.start()
+    await server.start()
     await expect(state).to_contain_text("Live")
     asked = [url for url in live.requests if url.endswith("/live")]
     assert len(asked) < 8

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,18 +107,18 @@ def reference_names() -> Iterator[str]:
     for page in REFERENCE.glob("*.md"):
         module = ""
         for line in re.finditer(
-            r"^\.\. (?P<kind>\w+|py:\w+):: (?P<name>\S+)\n(?P<options>(?:   :.*\n)*)",
+            r"^\.\. (?P<kind>\w+|py:\w+):: (?P<name>[\w.]+)(?:\(.*\))?\n(?P<options>(?:   :.*\n)*)",
             page.read_text("utf-8"),
             re.MULTILINE,
         ):
             kind, name = line["kind"], line["name"]
             if kind == "currentmodule":
                 module = name
-            elif kind == "automodule":
+            elif kind == "automodule" and ":no-members:" not in line["options"]:
                 left_out = re.findall(r"[\w_]+", "".join(_EXCLUDED.findall(line["options"])))
                 names = set(import_module(name).__all__) - set(left_out)
                 yield from (f"{name}.{each}" for each in names)
-            elif kind.startswith(("auto", "py:")):
+            elif kind.startswith(("auto", "py:")) and kind != "automodule":
                 yield name if name.startswith("tailrace.") else f"{module}.{name}"
 
 
@@ -170,7 +171,8 @@ def test_modules_and_files_named_exist(page: Path) -> None:
             assert resolves(piece), f"there is no {piece}"
             assert "._" not in piece or _about_the_source(page), f"{piece} is no promise"
         elif re.fullmatch(r"[\w./-]+/[\w-]+\.(?:py|rs|pyi|json|md|toml|txt)", piece):
-            assert _paths_ending_in(piece), f"there is no file {piece}"
+            named = f"/{piece}"
+            assert any(path.endswith(named) for path in _files()), f"there is no {piece}"
 
 
 _CODE = re.compile(r"`[^`\n]+`")
@@ -192,15 +194,10 @@ def _about_the_source(page: Path) -> bool:
     return name_of(page).startswith(("CONTRIBUTING", "docs/contributing/", "docs/way-of-a-byte"))
 
 
-def _paths_ending_in(path: str) -> list[Path]:
-    *folders, name = path.split("/")
+@cache
+def _files() -> list[str]:
     tops = ("python", "rust", "tests", "benchmarks", "examples", "scripts", "docs", "web/src")
-    return [
-        found
-        for top in tops
-        for found in (ROOT / top).rglob(name)
-        if found.relative_to(ROOT).parts[:-1][-len(folders) :] == tuple(folders)
-    ]
+    return [path.as_posix() for top in tops for path in (ROOT / top).rglob("*.*")]
 
 
 def test_the_first_pages_are_short() -> None:

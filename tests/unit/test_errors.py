@@ -58,10 +58,10 @@ def test_bases_are_as_drawn(name: str) -> None:
 
 
 def test_names_of_gpt4free_are_all_there() -> None:
-    names = """ProviderNotFoundError ProviderNotWorkingError StreamNotSupportedError ModelNotFoundError
-        ModelNotSupportedError RetryProviderError RetryNoProviderError MissingRequirementsError MissingAuthError
-        PaymentRequiredError ResponseError ResponseStatusError RateLimitError CloudflareError TimeoutError
-        ConversationLimitError"""
+    names = """ProviderNotFoundError ProviderNotWorkingError StreamNotSupportedError
+        ModelNotFoundError ModelNotSupportedError RetryProviderError RetryNoProviderError
+        MissingRequirementsError MissingAuthError PaymentRequiredError ResponseError
+        ResponseStatusError RateLimitError CloudflareError TimeoutError ConversationLimitError"""
     assert set(names.split()) <= set(errors.__all__)
     assert issubclass(errors.RateLimitError, errors.ResponseStatusError)
 

@@ -32,11 +32,11 @@ aliases = { big = "gpt-4o" }
 
 [sites.open]
 url = "http://127.0.0.1:8000/v1"
-dialect = "openai"
+software = "openai"
 
 [sites.closed]
 url = "http://127.0.0.1:8001/v1"
-dialect = "openai"
+software = "openai"
 models = ["llama"]
 """
 
@@ -76,14 +76,14 @@ def test_what_a_provider_is_asked_for(registry: ModelRegistry) -> None:
         "org/deep/model",
         "org/deep/model",
     )
-    assert registry.find("ChatGptt/gpt-4").provider is ChatGptt
-    assert registry.find("GPROChat/gemini-1.5-pro").provider is GPROChat
+    assert registry.find("ChatGptt/gpt-4").upstream == ChatGptt.as_site()
+    assert registry.find("GPROChat/gemini-1.5-pro").upstream == GPROChat.as_site()
 
 
 def test_an_alias_is_found_and_not_listed(registry: ModelRegistry) -> None:
     found = registry.find("models/big")
-    assert found.provider.get_model(found.name) == "gpt-4o"
-    assert registry.find("ChatgptFree/gpt-4o-mini").provider is ChatgptFree
+    assert found.upstream.resolve_model(found.name) == "gpt-4o"
+    assert registry.find("ChatgptFree/gpt-4o-mini").upstream == ChatgptFree.as_site()
     assert "models/big" not in [model.id for model in registry.models]
 
 

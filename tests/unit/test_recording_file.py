@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NONCE = "0a1b2c3d4e"
-PAGE = f'<div class="wpaicg-chat-shortcode" data-nonce="{NONCE}" data-x="{{&quot;nonce&quot;:&quot;ffff00001111&quot;}}">'
+PAGE = (
+    f'<div class="wpaicg-chat-shortcode" data-nonce="{NONCE}" '
+    'data-x="{&quot;nonce&quot;:&quot;ffff00001111&quot;}">'
+)
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 
@@ -98,7 +101,8 @@ def secrets_of(writer: RecordingWriter) -> Iterable[str]:
     )
     post.head(200, "OK", "https://my.example/ajax", [("Content-Type", "text/event-stream")])
     post.read(
-        f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD QUERY-KEY PASSWORD-x\n\n".encode()
+        f"data: {NONCE} COOKIE-of-the-caller SET-COOKIE URL-PASSWORD ".encode()
+        + b"QUERY-KEY PASSWORD-x\n\n"
     )
     body = {
         "messages": [{"role": "user", "parts": [{"text": "PROMPT of mine"}]}],

@@ -1,4 +1,5 @@
-// Copying, also where the page came over plain HTTP from another machine, which has no clipboard of its own.
+// Copying, also where the page came over plain HTTP from another machine, which has no clipboard of
+// its own.
 
 export async function copy(text) {
   try {

@@ -1,8 +1,12 @@
-// Text of a server-sent event stream in, the data of its events out. Where the text was cut never changes the data.
+// Text of a server-sent event stream in, the data of its events out. Where the text was cut never
+// changes the data.
 
 export const MAX_EVENT_CHARACTERS = 8 * 2 ** 20;
 
-/** Reads by WHATWG HTML 9.2.6, of which a chat needs the data alone. More than `limit` characters in one event throw. */
+/**
+ * Reads by WHATWG HTML 9.2.6, of which a chat needs the data alone. More than `limit` characters in
+ * one event throw.
+ */
 export class EventReader {
   #limit;
   #line = "";
@@ -16,7 +20,8 @@ export class EventReader {
 
   /** @param {string} text @returns {string[]} the data of each event that is now complete */
   feed(text) {
-    // The feed of a CRLF may have come in the next read: the return alone has ended the line already.
+    // The feed of a CRLF may have come in the next read: the return alone has ended the line
+    // already.
     const rest = this.#afterReturn && text.startsWith("\n") ? text.slice(1) : text;
     if (text) this.#afterReturn = text.endsWith("\r");
     const [first, ...others] = rest.split(/\r\n|\r|\n/);
@@ -31,7 +36,8 @@ export class EventReader {
 
   #grow(text) {
     this.#size += text.length;
-    if (this.#size > this.#limit) throw new RangeError(`an event of more than ${this.#limit} characters`);
+    if (this.#size > this.#limit)
+      throw new RangeError(`an event of more than ${this.#limit} characters`);
     this.#line += text;
   }
 
@@ -56,7 +62,10 @@ export class EventReader {
   }
 }
 
-/** @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<string>} the data of one event after the other */
+/**
+ * @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<string>} the data of one event
+ * after the other
+ */
 export async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const events = new EventReader();
@@ -67,7 +76,8 @@ export async function* eventsOf(body) {
       yield* events.feed(value);
     }
   } finally {
-    // Leaving early closes the connection; after the end, or after a break, there is nothing left to cancel.
+    // Leaving early closes the connection; after the end, or after a break, there is nothing left
+    // to cancel.
     await reader.cancel().catch(() => {});
   }
 }

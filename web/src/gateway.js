@@ -1,10 +1,14 @@
-// The gateway, as this page asks it: its models, an answer, its figures. Failures are one kind of error.
+// The gateway, as this page asks it: its models, an answer, its figures. Failures are one kind of
+// error.
 import { eventsOf } from "./events.js";
 import { authorization, refused } from "./key.js";
 
 const MAX_ERROR_CHARACTERS = 64 * 2 ** 10;
 
-/** What went wrong, in the gateway's own words where it had any. `status` 0: there was no reply; null: in mid-reply. */
+/**
+ * What went wrong, in the gateway's own words where it had any. `status` 0: there was no reply;
+ * null: in mid-reply.
+ */
 export class GatewayError extends Error {
   constructor(message, { status = null, type = null, code = null, retryAfter = null } = {}) {
     super(message);
@@ -19,17 +23,27 @@ export class GatewayError extends Error {
 export async function models(signal) {
   const reply = await ask("/v1/models", { signal });
   const listed = await reply.json().catch(() => null);
-  if (!Array.isArray(listed?.data)) throw new GatewayError("The list of models is not what it should be.");
+  if (!Array.isArray(listed?.data))
+    throw new GatewayError("The list of models is not what it should be.");
   return listed.data.map((model) => model.id).filter((id) => typeof id === "string");
 }
 
-/** Yields {text}, {finish}, {tokens} as they come; an end that the stream does not name is a failure. */
+/**
+ * Yields {text}, {finish}, {tokens} as they come; an end that the stream does not name is a
+ * failure.
+ */
 export async function* answer(model, messages, signal) {
-  const body = JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } });
+  const body = JSON.stringify({
+    model,
+    messages,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
   const headers = { "Content-Type": "application/json" };
   const reply = await ask("/v1/chat/completions", { method: "POST", headers, body, signal });
   let done = false;
-  // Read on to the connection's end: leaving at the last word would look like a reader who went away.
+  // Read on to the connection's end: leaving at the last word would look like a reader who went
+  // away.
   for await (const data of events(reply, signal)) {
     done ||= data === "[DONE]";
     if (!done) yield* parts(parsed(data));
@@ -52,10 +66,17 @@ async function ask(path, { headers = {}, ...request } = {}) {
 
 async function send(path, request) {
   try {
-    return await fetch(path, { ...request, credentials: "omit", cache: "no-store", redirect: "error" });
+    return await fetch(path, {
+      ...request,
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    });
   } catch (error) {
     if (request.signal?.aborted) throw error;
-    throw new GatewayError("The gateway cannot be reached. Is `tailrace serve` running?", { status: 0 });
+    throw new GatewayError("The gateway cannot be reached. Is `tailrace serve` running?", {
+      status: 0,
+    });
   }
 }
 
@@ -65,12 +86,19 @@ async function refusal(reply) {
   try {
     return reported(JSON.parse(text).error, about);
   } catch {
-    return new GatewayError(text.slice(0, MAX_ERROR_CHARACTERS).trim() || reply.statusText || "No reason was given.", about);
+    return new GatewayError(
+      text.slice(0, MAX_ERROR_CHARACTERS).trim() || reply.statusText || "No reason was given.",
+      about,
+    );
   }
 }
 
 function reported(error, about) {
-  const { message, type = null, code = null } = typeof error === "string" ? { message: error } : error;
+  const {
+    message,
+    type = null,
+    code = null,
+  } = typeof error === "string" ? { message: error } : error;
   return new GatewayError(String(message ?? "No reason was given."), { ...about, type, code });
 }
 
@@ -79,7 +107,9 @@ async function* events(reply, signal) {
     yield* eventsOf(reply.body);
   } catch (error) {
     if (signal?.aborted || error instanceof GatewayError) throw error;
-    throw new GatewayError(error instanceof RangeError ? error.message : "The connection to the gateway broke off.");
+    throw new GatewayError(
+      error instanceof RangeError ? error.message : "The connection to the gateway broke off.",
+    );
   }
 }
 

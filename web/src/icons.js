@@ -15,7 +15,9 @@ export const icons = {
   key: icon("M14.5 9.5 21 3m-3 3 2 2m-5.5 1.5a4.5 4.5 0 1 1-6.4 6.4 4.5 4.5 0 0 1 6.4-6.4z"),
   down: icon("M12 5v14m0 0 6-6m-6 6-6-6"),
   system: icon("M4 5h16v11H4zM9 20h6m-3-4v4"),
-  light: icon("M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2m0 16v2M2 12h2m16 0h2M5 5l1.4 1.4m11.2 11.2L19 19M5 19l1.4-1.4M17.6 6.4 19 5"),
+  light: icon(
+    "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2m0 16v2M2 12h2m16 0h2M5 5l1.4 1.4m11.2 11.2L19 19M5 19l1.4-1.4M17.6 6.4 19 5",
+  ),
   dark: icon("M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z"),
   mark: html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
     <path d="M3 9c4.3 0 4.3 4 8.7 4S16 9 20.3 9 24.7 13 29 13" />

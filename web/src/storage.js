@@ -1,4 +1,5 @@
-// What the browser keeps between two visits, as JSON under one name each. It may be closed to us, full, or not ours.
+// What the browser keeps between two visits, as JSON under one name each. It may be closed to us,
+// full, or not ours.
 
 export function load(name) {
   try {

@@ -1,4 +1,5 @@
-// Light, dark, or as the system says; a class of the root, so that the style sheet decides the rest.
+// Light, dark, or as the system says; a class of the root, so that the style sheet decides the
+// rest.
 import { signal } from "@preact/signals";
 
 import { load, save } from "./storage.js";

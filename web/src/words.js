@@ -4,7 +4,9 @@ export function seconds(value) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0 s";
   if (value < 0.0995) return `${(value * 1000).toFixed(value < 0.00995 ? 1 : 0)} ms`;
-  return value < 100 ? `${value.toFixed(value < 9.995 ? 2 : 1)} s` : `${Math.round(value / 60)} min`;
+  return value < 100
+    ? `${value.toFixed(value < 9.995 ? 2 : 1)} s`
+    : `${Math.round(value / 60)} min`;
 }
 
 export function count(value) {

@@ -33,7 +33,8 @@ const PIECES = [
 test("every answer made of three pieces, at growing lengths", () => {
   for (const first of PIECES) {
     for (const second of PIECES) {
-      for (const third of ["- end\n", "    end", "===\n", "the end.", "```\nend"]) grown(first + second + third, 3);
+      for (const third of ["- end\n", "    end", "===\n", "the end.", "```\nend"])
+        grown(first + second + third, 3);
     }
   }
 });
@@ -65,7 +66,12 @@ function grown(text, step) {
   }
 }
 
-/** What is drawn: blocks, each with its kind and its text. Where a link leads is known at the end only. */
+/**
+ * What is drawn: blocks, each with its kind and its text. Where a link leads is known at the end
+ * only.
+ */
 function seen(tokens) {
-  return tokens.filter(({ type }) => type !== "space" && type !== "def").map(({ type, raw }) => [type, raw.trim()]);
+  return tokens
+    .filter(({ type }) => type !== "space" && type !== "def")
+    .map(({ type, raw }) => [type, raw.trim()]);
 }

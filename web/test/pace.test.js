@@ -10,7 +10,11 @@ test("however often it grows, it is drawn once in a while, and seldom where draw
   let cost = 0;
   let drawn = 0;
   const draw = () => (drawn += 1);
-  const pace = new Pace(draw, () => cost, (action, wait) => (waits.push(wait), actions.push(action)));
+  const pace = new Pace(
+    draw,
+    () => cost,
+    (action, wait) => (waits.push(wait), actions.push(action)),
+  );
   for (const taken of [0, 5, 100, 100_000]) {
     cost = taken;
     pace.grown();
@@ -23,7 +27,10 @@ test("however often it grows, it is drawn once in a while, and seldom where draw
 
 test("the end is drawn at once, and the drawing that was due is not", async () => {
   let drawn = 0;
-  const pace = new Pace(() => (drawn += 1), () => 0);
+  const pace = new Pace(
+    () => (drawn += 1),
+    () => 0,
+  );
   pace.grown();
   pace.ended();
   assert.equal(drawn, 1);

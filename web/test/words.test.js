@@ -5,7 +5,16 @@ import { test } from "node:test";
 import { ago, count, kind, rate, seconds } from "../src/words.js";
 
 test("seconds", () => {
-  const cases = [[null, "–"], [0, "0 s"], [0.0012, "1.2 ms"], [0.0212, "21 ms"], [0.0996, "0.10 s"], [1.234, "1.23 s"], [12.34, "12.3 s"], [150, "3 min"]];
+  const cases = [
+    [null, "–"],
+    [0, "0 s"],
+    [0.0012, "1.2 ms"],
+    [0.0212, "21 ms"],
+    [0.0996, "0.10 s"],
+    [1.234, "1.23 s"],
+    [12.34, "12.3 s"],
+    [150, "3 min"],
+  ];
   for (const [value, text] of cases) assert.equal(seconds(value), text);
 });
 
@@ -18,12 +27,21 @@ test("counts and rates", () => {
 });
 
 test("how long ago", () => {
-  const cases = [[0, "just now"], [59, "just now"], [60, "1 min ago"], [7200, "2 h ago"], [3 * 86400, "3 days ago"]];
+  const cases = [
+    [0, "just now"],
+    [59, "just now"],
+    [60, "1 min ago"],
+    [7200, "2 h ago"],
+    [3 * 86400, "3 days ago"],
+  ];
   for (const [passed, text] of cases) assert.equal(ago(1000, 1000 + passed), text);
 });
 
 test("what a failure is", () => {
-  assert.equal(kind({ status: 429, type: "requests", code: "rate_limit_exceeded" }), "HTTP 429 · rate_limit_exceeded");
+  assert.equal(
+    kind({ status: 429, type: "requests", code: "rate_limit_exceeded" }),
+    "HTTP 429 · rate_limit_exceeded",
+  );
   assert.equal(kind({ status: 502, type: null, code: null }), "HTTP 502");
   assert.equal(kind({ status: 0, type: null, code: null }), "no reply");
   assert.equal(kind({ status: null, type: "upstream", code: null }), "broke off · upstream");

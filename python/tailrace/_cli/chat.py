@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tailrace._cli.loop import run
+from tailrace._cli.options import software_option
 from tailrace.errors import TailraceError
-from tailrace.sites import DIALECTS, site
+from tailrace.sites import site
 
 if TYPE_CHECKING:
     from tailrace._messages import Messages
     from tailrace._streams.stream import ChatStream
-    from tailrace.providers import ChatProvider
+    from tailrace.sites import Site
 
 __all__ = ["chat"]
 
@@ -29,11 +30,7 @@ __all__ = ["chat"]
     show_default=True,
     help="Who answers: a provider, a site of tailrace.toml, or the URL of a page.",
 )
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    help="What a URL speaks; WordPress unless given.",
-)
+@software_option("Software of a URL; WordPress unless given.")
 @click.option("--model", default="", help="Model name; the provider's default unless given.")
 @click.option("--system", help="A system message in front of the prompt.")
 @click.option(
@@ -56,7 +53,7 @@ __all__ = ["chat"]
 def chat(  # one parameter an option
     prompt: str | None,
     provider: str,
-    dialect: str | None,
+    software: str | None,
     model: str,
     system: str | None,
     url: str | None,
@@ -71,13 +68,17 @@ def chat(  # one parameter an option
     """
     if replica and url is not None:
         raise click.UsageError("--replica has a URL of its own: leave out --url")
-    asked = site(provider, dialect=dialect)
+    chosen = site(provider, software)
     messages = [{"role": "user", "content": _text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    given = {"url": url, "proxy": proxy, "timeout": timeout}
-    options = {name: value for name, value in given.items() if value is not None}
-    run(_chat(asked, model, messages, options, replica=replica, as_json=as_json))
+    if url is not None:
+        chosen = chosen.replace(url=url)
+    if proxy is not None:
+        chosen = chosen.replace(proxy=proxy)
+    if timeout is not None:
+        chosen = chosen.replace(timeout=timeout)
+    run(_chat(chosen, model, messages, replica=replica, as_json=as_json))
 
 
 def _text(prompt: str | None) -> str:
@@ -94,10 +95,9 @@ def _stdin_text() -> str:
 
 
 async def _chat(
-    provider: type[ChatProvider],
+    site: Site,
     model: str,
     messages: Messages,
-    options: dict[str, Any],
     *,
     replica: bool,
     as_json: bool,
@@ -107,10 +107,9 @@ async def _chat(
             from tailrace.replica import Replica  # noqa: PLC0415 - a server, needed for this option only
 
             sites = await stack.enter_async_context(Replica())
-            options["url"] = sites.url(provider.dialect) + _CHATS.get(provider.dialect, "")
-        stream = await stack.enter_async_context(
-            provider.create_async_generator(model, messages, **options)
-        )
+            name, path = _REPLICAS[site.software]
+            site = site.replace(url=sites.url(name) + path)
+        stream = await stack.enter_async_context(site.stream(messages, model=model))
         await (_print_json(stream) if as_json else _print_text(stream))
 
 
@@ -154,7 +153,10 @@ async def _print_json(stream: ChatStream) -> None:
         raise failure
 
 
-_CHATS = {
-    "aipkit": "/chat-inline/",
-    "openai": "/v1",
-}  # where a site's chat is, if it is not its first page
+# Of each software the replica's site, and where its chat is.
+_REPLICAS = {
+    "wordpress": ("ai-power", ""),
+    "geminiprochat": ("geminiprochat", ""),
+    "chatgpt-demo": ("chatgpt-demo", ""),
+    "openai": ("openai", "/v1"),
+}

@@ -1,4 +1,4 @@
-"""``tailrace discover``: what a page shows, and a profile made of it."""
+"""``tailrace discover``: the contents of a page, and a profile made of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
+from tailrace._cli.options import software_option
 from tailrace._cli.printable import printable
-from tailrace.sites import DIALECTS
 from tailrace.sites import discover as discover_page
 from tailrace.sites._saving import file_for_saving, save_profile
 
@@ -28,11 +28,7 @@ __all__ = ["discover"]
 @click.option(
     "--bot", metavar="ID", help="The bot that --save writes down; the page's first unless given."
 )
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    help="What the site speaks, where its page does not tell.",
-)
+@software_option("The site's software, where its page does not tell.")
 @click.option("--proxy", help="URL of an http, https or socks5 proxy.")
 @click.option(
     "--timeout",
@@ -47,7 +43,7 @@ def discover(
     save: str | None,
     force: bool,
     bot: str | None,
-    dialect: str | None,
+    software: str | None,
     proxy: str | None,
     timeout: float,
     as_json: bool,
@@ -61,15 +57,16 @@ def discover(
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))
     if save is not None:
         file = file_for_saving()
-        save_profile(save, found.settings(dialect=dialect, bot=bot), file, force=force)
+        save_profile(save, found.settings(software=software, bot=bot), file, force=force)
         click.echo(f"{save} is written to {file}.", err=True)
-    return exits.OK if found.usable or (save is not None and dialect is not None) else exits.SITE
+    return exits.OK if found.usable or (save is not None and software is not None) else exits.SITE
 
 
 def _text(found: Discovery) -> str:
     facts = {
         "page": f"{found.url} ({found.status})",
         "title": found.title,
+        "software": found.software,
         "dialect": found.dialect,
         "version": found.version,
         "release": found.release,

@@ -10,8 +10,9 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
+from tailrace._cli.options import software_option
 from tailrace._cli.printable import printable
-from tailrace.sites import DIALECTS, site
+from tailrace.sites import site
 from tailrace.sites import doctor as examine
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ __all__ = ["doctor"]
 
 @click.command()
 @click.argument("name", metavar="SITE")
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    help="What a URL speaks; WordPress unless given.",
-)
+@software_option("Software of a URL; WordPress unless given.")
 @click.option(
     "--no-post", is_flag=True, help="Stop before the message: nothing is asked of the site's model."
 )
@@ -42,7 +39,7 @@ __all__ = ["doctor"]
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 def doctor(
     name: str,
-    dialect: str | None,
+    software: str | None,
     no_post: bool,
     model: str,
     proxy: str | None,
@@ -54,15 +51,14 @@ def doctor(
 
     One short real message is sent, and counts against the site's quota; --no-post leaves it out.
     """
-    provider = site(name, dialect=dialect)
+    chosen = site(name, software)
     if not no_post and not as_json:
-        asked = provider.__name__
         click.echo(
-            f"If all goes well, {asked} is sent one short message; --no-post leaves it out.",
+            f"If all goes well, {chosen.name} is sent one short message; --no-post leaves it out.",
             err=True,
         )
     work = examine(
-        provider,
+        chosen,
         post=not no_post,
         model=model,
         proxy=proxy,
@@ -86,7 +82,7 @@ def _row(found: Diagnosis) -> dict[str, object]:
     return {
         "site": found.site,
         "url": found.url,
-        "dialect": found.dialect,
+        "software": found.software,
         "at": found.at,
         "answered": found.answered,
         "failed": found.failed and found.failed.name,

@@ -1,4 +1,4 @@
-"""What the exit codes mean."""
+"""The exit codes and their meanings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NETWORK_ERRORS = (errors.NetworkError, errors.TimeoutError)
 
 
 def code_of(error: errors.TailraceError) -> int:
-    """The exit code of a failure."""
+    """Return the exit code of a failure."""
     if isinstance(error, _USAGE_ERRORS):
         return USAGE
     return NETWORK if isinstance(error, _NETWORK_ERRORS) else SITE

@@ -1,4 +1,4 @@
-"""``tailrace providers``: what each provider is and supports."""
+"""``tailrace providers``: the providers, and the features each supports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def providers(as_json: bool) -> None:
 
     table = Table(
         "provider",
-        "dialect",
+        "software",
         Column("models", overflow="fold"),
         "supports",
         "works",
@@ -47,7 +47,7 @@ def _row(provider: type[ChatProvider]) -> dict[str, Any]:
     return {
         "name": provider.__name__,
         "url": provider.url,
-        "dialect": provider.dialect,
+        "software": provider.software,
         "models": provider.get_models(),
         "streams": provider.supports_stream,
         "system_message": provider.supports_system_message,
@@ -59,7 +59,7 @@ def _row(provider: type[ChatProvider]) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """The table's five cells, narrow enough together for a terminal of 80 columns."""
+    """Return the table's five cells, narrow enough together for a terminal of 80 columns."""
     supported = {
         "streaming": "streams",
         "system message": "system_message",
@@ -67,7 +67,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     }
     return (
         f"{row['name']}\n{row['url'].removeprefix('https://')}",
-        f"{row['dialect']}\nover {_LIBRARIES[row['transport']]}",
+        f"{row['software']}\nover {_LIBRARIES[row['transport']]}",
         "\n".join(row["models"]),
         "\n".join(name for name, key in supported.items() if row[key]),
         ("yes" if row["working"] else "no") + _found(row["doctor"]),
@@ -75,7 +75,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _found(verdict: dict[str, str | None] | None) -> str:
-    """What the doctor found and on which day, below the static flag."""
+    """Return the doctor's verdict and its day, below the static flag."""
     if verdict is None:
         return ""
     result = "answered" if verdict["failed"] is None else f"{verdict['failed']} failed"

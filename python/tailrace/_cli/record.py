@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from tailrace._cli.loop import run
+from tailrace._cli.options import software_option
 from tailrace.recording import RecordingWriter
-from tailrace.sites import DIALECTS, site
+from tailrace.sites import site
 from tailrace.transport import RecordingTransport, make_transport
 
 if TYPE_CHECKING:
-    from tailrace.providers import ChatProvider
+    from tailrace.sites import Site
 
 __all__ = ["record"]
 
@@ -22,11 +23,7 @@ __all__ = ["record"]
 @click.argument("provider")
 @click.argument("prompt")
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    help="What a URL speaks; WordPress unless given.",
-)
+@software_option("Software of a URL; WordPress unless given.")
 @click.option("--model", default="", help="Model name; the provider's default unless given.")
 @click.option(
     "--url", help="Another deployment of the provider's software: the page that shows the bot."
@@ -42,7 +39,7 @@ def record(  # one parameter an option
     provider: str,
     prompt: str,
     file: str,
-    dialect: str | None,
+    software: str | None,
     model: str,
     url: str | None,
     proxy: str | None,
@@ -58,19 +55,23 @@ def record(  # one parameter an option
     """
     if not prompt.strip():
         raise click.UsageError("there is no prompt")
-    asked = site(provider, dialect=dialect)
-    given = {"url": url, "proxy": proxy, "timeout": timeout}
-    options = {name: value for name, value in given.items() if value is not None}
-    path = urlsplit(asked.locate(url)[0]).path or "/"
+    chosen = site(provider, software)
+    if url is not None:
+        chosen = chosen.replace(url=url)
+    if proxy is not None:
+        chosen = chosen.replace(proxy=proxy)
+    if timeout is not None:
+        chosen = chosen.replace(timeout=timeout)
+    path = urlsplit(chosen.url).path or "/"
     try:
         writer = RecordingWriter(
-            file, provider=asked.__name__, site_path=path, keep_messages=keep_messages
+            file, provider=chosen.name, site_path=path, keep_messages=keep_messages
         )
     except OSError as error:
         raise click.UsageError(f"cannot write {file}: {error.strerror or error}") from None
     with writer:
         try:
-            run(_recorded(asked, model, prompt, options, writer))
+            run(_recorded(chosen, model, prompt, writer))
         finally:
             exchanges = len(writer.recording().exchanges)
             click.echo(
@@ -78,20 +79,12 @@ def record(  # one parameter an option
             )
 
 
-async def _recorded(
-    provider: type[ChatProvider],
-    model: str,
-    prompt: str,
-    options: dict[str, Any],
-    writer: RecordingWriter,
-) -> None:
-    messages = [{"role": "user", "content": prompt}]
+async def _recorded(site: Site, model: str, prompt: str, writer: RecordingWriter) -> None:
     last = "\n"
-    async with RecordingTransport(make_transport(provider.transport_kind), writer) as transport:
+    kind = site.transport if isinstance(site.transport, str) else "aiohttp"
+    async with RecordingTransport(make_transport(kind), writer) as transport:
         try:
-            async with provider.create_async_generator(
-                model, messages, transport=transport, **options
-            ) as stream:
+            async with site.stream(prompt, model=model, transport=transport) as stream:
                 async for text in stream:
                     click.echo(text, nl=False)
                     last = text

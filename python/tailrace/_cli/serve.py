@@ -14,7 +14,7 @@ from tailrace import gateway
 from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace.errors import InvalidRequestError
-from tailrace.sites import DIALECTS, site
+from tailrace.sites import Site, site
 
 if TYPE_CHECKING:
     import socket
@@ -27,11 +27,10 @@ __all__ = ["serve"]
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
-# Of each site of the replica: its dialect, its page or what follows its origin, and the models it
-# is known by.
+# Of each site of the replica: its software, its page or what follows its origin, and its models.
 _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
-    "ai-power": ("ai-power", "stream", "", []),
-    "aipkit": ("aipkit", "inline", "", []),
+    "ai-power": ("wordpress", "stream", "", []),
+    "aipkit": ("wordpress", "inline", "", []),
     "geminiprochat": ("geminiprochat", None, "", []),
     "chatgpt-demo": ("chatgpt-demo", None, "", []),
     "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),
@@ -266,20 +265,12 @@ async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -
         await _serve(settings, registry, sockets)
 
 
-def _demo_sites(replica: Replica) -> list[Any]:
-    """The replica's sites as classes with short names."""
+def _demo_sites(replica: Replica) -> list[Site]:
+    """Return the replica's sites, under short names."""
     sites = []
-    for name, (dialect, page, path, models) in _DEMO.items():
+    for name, (software, page, path, models) in _DEMO.items():
         url = replica.url(name) + path if page is None else replica.page(name, page)
-        attributes = {
-            "url": url,
-            "dialect": dialect,
-            "models": models,
-            "default_model": next(iter(models), ""),
-        }
-        sites.append(
-            type(name, (DIALECTS[dialect].provider(),), {**attributes, "__module__": __name__})
-        )
+        sites.append(Site(url, software=software, name=name, models=models))
     return sites
 
 

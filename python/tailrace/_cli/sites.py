@@ -36,7 +36,7 @@ def sites(as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
     from rich.table import Column, Table  # noqa: PLC0415
 
-    fold = [Column(name, overflow="fold") for name in ("site", "dialect", "models", "needs")]
+    fold = [Column(name, overflow="fold") for name in ("site", "software", "models", "needs")]
     table = Table(*fold, show_lines=True)
     for row in rows:
         table.add_row(*_cells(row))
@@ -52,7 +52,7 @@ def _row(profile: Profile) -> dict[str, Any]:
     return {
         "name": profile.name,
         "url": settings.url,
-        "dialect": settings.dialect,
+        "software": settings.software,
         "endpoint": settings.endpoint,
         "bot": settings.bot,
         "models": settings.models,
@@ -67,7 +67,7 @@ def _row(profile: Profile) -> dict[str, Any]:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{row['name']}\n{row['url'].removeprefix('https://')}",
-        row["dialect"] + (f"\nbot {row['bot']}" if row["bot"] else ""),
+        row["software"] + (f"\nbot {row['bot']}" if row["bot"] else ""),
         "\n".join(row["models"]) or row["default_model"] or "",
         "\n".join(
             f"{name} ({'set' if is_set else 'not set'})"

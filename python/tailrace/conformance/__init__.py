@@ -1,23 +1,22 @@
-"""What a decoder of event streams or of chat replies must do, and whether it does: ``python -m
-tailrace.conformance``.
+"""What a decoder of event streams or of chat replies must do, and whether it does.
 
-Nothing here decodes: the cases say what comes of which bytes, and any decoder can be asked, ours
-like any other.
+On the command line: ``python -m tailrace.conformance``. Nothing here decodes: the cases say what
+comes of which bytes, and any decoder can be asked, ours like any other.
 """
 
 from __future__ import annotations
 
-from tailrace.conformance._callables import Answer, Event, EventDecode, TextDecode, calling
-from tailrace.conformance._judging import Break, Report, Verdict, check, judge
+from tailrace.conformance._callables import DecodeResult, EventDecode, TextDecode, calling
+from tailrace.conformance._judging import Counterexample, Report, RuleResult, check, judge
 from tailrace.conformance._program import Program
-from tailrace.conformance._rulebook import CLAIMS, Case, Kind, Level, Rule, rules
+from tailrace.conformance._rulebook import CLAIMS, Case, Event, Kind, Level, Rule, rules
 from tailrace.conformance._serving import serve
 
 __all__ = [
     "CLAIMS",
-    "Answer",
-    "Break",
     "Case",
+    "Counterexample",
+    "DecodeResult",
     "Event",
     "EventDecode",
     "Kind",
@@ -25,8 +24,8 @@ __all__ = [
     "Program",
     "Report",
     "Rule",
+    "RuleResult",
     "TextDecode",
-    "Verdict",
     "calling",
     "check",
     "judge",

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from tailrace.conformance._rulebook import Kind
+    from tailrace.conformance._rulebook import Event, Kind
 
 __all__ = [
-    "Answer",
     "Ask",
     "Chunks",
-    "Event",
+    "DecodeResult",
     "EventDecode",
     "TextDecode",
     "WrongAnswerError",
@@ -32,48 +31,46 @@ __all__ = [
     "shaped",
 ]
 
-Event = tuple[Any, ...]
-"""``(event, data, id)`` or ``(event, data, id, retry)``: type, data, last event id in force, the
-block's own retry in ms or None. What a decoder does not claim may be None."""
-
 MORE = 16
-"""So many items beyond the number of bytes are believed; then a decoder is taken for one that never
-ends.
-"""
+"""Items beyond the number of bytes that are believed of a decoder; one that gives more is taken for
+one that never ends."""
 
 
 _Item = TypeVar("_Item")
-Found = (
+Decoded = (
     Iterable[_Item]
     | AsyncIterable[_Item]
     | Awaitable[Iterable[_Item]]
     | Awaitable[AsyncIterable[_Item]]
 )
-"""What a decoder may return."""
+"""The types that a decoder may return."""
 
 
 class EventDecode(Protocol):
-    """A decoder of event streams; `max_event_bytes` is given to those that claim limits, in the
-    cases about them.
+    """A decoder of event streams.
+
+    Those that claim limits are given the keyword `max_event_bytes` too, in the cases about them.
     """
 
-    def __call__(self, chunks: Chunks, /) -> Found[Event]:
-        """The events that the reads hold, as they come; an exception where the stream fails."""
+    def __call__(self, chunks: Chunks, /) -> Decoded[Event]:
+        """Return the events in `chunks`, as they come; raise anything where the stream fails."""
 
 
 class TextDecode(Protocol):
-    """A decoder of chat replies; `max_event_bytes` is given to those that claim limits, in the
-    cases about them.
+    """A decoder of chat replies.
+
+    Those that claim limits are given the keyword `max_event_bytes` too, in the cases about them.
     """
 
-    def __call__(self, chunks: Chunks, /) -> Found[str]:
-        """The pieces of text that the reads hold, as they come; an exception where the reply fails."""
+    def __call__(self, chunks: Chunks, /) -> Decoded[str]:
+        """Return the pieces of text in `chunks`, as they come; raise where the reply fails."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one split: items up to its end or its failure; or `lost`, why there is no answer
-    at all.
+class DecodeResult:
+    """What a decoder made of one split.
+
+    `items` up to its end or its `failure`; or `lost`, why there is no answer at all.
     """
 
     items: tuple[Any, ...] = ()
@@ -81,12 +78,12 @@ class Answer:
     lost: str | None = None
 
 
-Ask = Callable[[Sequence[bytes], int | None], Answer]
-"""The reads and `max_event_bytes`, if any; the answer."""
+Ask = Callable[[Sequence[bytes], int | None], DecodeResult]
+"""A way to ask a decoder: from the reads, and `max_event_bytes` if any, to its result."""
 
 
 class WrongAnswerError(TypeError):
-    """A decoder gave what is no event and no text."""
+    """A decoder returned something that is no event and no text."""
 
 
 class Chunks:
@@ -106,28 +103,29 @@ class Chunks:
 
 @contextmanager
 def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
-    """Ask a callable, in this process; RuntimeError within a running event loop, where async ones
-    cannot be asked.
+    """Ask a callable, in this process.
+
+    RuntimeError within a running event loop, where async decoders cannot be asked.
     """
     if _within_a_loop():
         raise RuntimeError("decoders are asked from outside of a running event loop")
     with asyncio.Runner() as runner:
 
-        def ask(chunks: Sequence[bytes], max_event_bytes: int | None = None) -> Answer:
+        def ask(chunks: Sequence[bytes], max_event_bytes: int | None = None) -> DecodeResult:
             options = {} if max_event_bytes is None else {"max_event_bytes": max_event_bytes}
             items: list[Any] = []
             keep = _keeper(kind, items, sum(map(len, chunks)) + MORE)
             try:
-                found = decode(Chunks(chunks), **options)
-                if inspect.isawaitable(found) or isinstance(found, AsyncIterable):
-                    runner.run(_keep_later(found, keep))
+                decoded = decode(Chunks(chunks), **options)
+                if inspect.isawaitable(decoded) or isinstance(decoded, AsyncIterable):
+                    runner.run(_keep_later(decoded, keep))
                 else:
-                    _keep(found, keep)
+                    _keep(decoded, keep)
             except WrongAnswerError as wrong:
-                return Answer(lost=str(wrong))
+                return DecodeResult(lost=str(wrong))
             except Exception as failure:  # noqa: BLE001 - whatever it raises is how it fails
-                return Answer(tuple(items), f"{type(failure).__name__}: {failure}")
-            return Answer(tuple(items))
+                return DecodeResult(tuple(items), f"{type(failure).__name__}: {failure}")
+            return DecodeResult(tuple(items))
 
         yield ask
 
@@ -149,23 +147,23 @@ def _keeper(kind: Kind, items: list[Any], enough: int) -> Callable[[Any], None]:
     return keep
 
 
-async def _keep_later(found: Any, keep: Callable[[Any], None]) -> None:
-    if inspect.isawaitable(found):
-        found = await found
-    if isinstance(found, AsyncIterable):
-        async for item in found:
+async def _keep_later(decoded: Any, keep: Callable[[Any], None]) -> None:
+    if inspect.isawaitable(decoded):
+        decoded = await decoded
+    if isinstance(decoded, AsyncIterable):
+        async for item in decoded:
             keep(item)
     else:
-        _keep(found, keep)
+        _keep(decoded, keep)
 
 
-def _keep(found: Iterable[Any], keep: Callable[[Any], None]) -> None:
-    for item in found:
+def _keep(decoded: Iterable[Any], keep: Callable[[Any], None]) -> None:
+    for item in decoded:
         keep(item)
 
 
 def shaped(item: Any, kind: Kind) -> Any:
-    """The item, if it is what a decoder of this kind gives; else WrongAnswerError."""
+    """Return the item if a decoder of this kind may give it; else raise WrongAnswerError."""
     if kind == "deltas":
         if not isinstance(item, str):
             raise WrongAnswerError(f"{item!r:.200} is no text")

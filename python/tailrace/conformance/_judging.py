@@ -1,6 +1,4 @@
-"""Which rules a decoder keeps, and for each that it breaks the smallest split of a case that shows
-it.
-"""
+"""Say which rules a decoder keeps, and show each that it breaks in the smallest split of a case."""
 
 from __future__ import annotations
 
@@ -15,21 +13,21 @@ from tailrace.conformance._splits import splits, with_fewer_reads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailrace.conformance._callables import Answer, Ask, EventDecode, TextDecode
+    from tailrace.conformance._callables import Ask, DecodeResult, EventDecode, TextDecode
     from tailrace.conformance._rulebook import Case, Kind, Rule
     from tailrace.conformance._splits import Split
 
-__all__ = ["Break", "Report", "State", "Verdict", "check", "judge"]
+__all__ = ["Counterexample", "Report", "RuleResult", "State", "check", "judge"]
 
 State = Literal["kept", "broken", "not claimed", "not asked"]
 
 COLUMNS = ("types", None, "ids", "retry")
-"""What must be claimed for each part of an event to be compared; data always is. The retry is
-compared in the rules about it alone: what a block without data does to it is seen in no event."""
+"""The claim that each part of an event needs to be compared; data needs none. The retry is compared
+in the rules about it alone: what a block without data does to it is seen in no event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class Counterexample:
     """A case that went wrong: how it was cut, what must come of it, and what came."""
 
     case: Case
@@ -41,33 +39,33 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How it stands with one rule; `asked` counts the splits that were tried."""
+class RuleResult:
+    """Whether a decoder keeps one rule; `asked` counts the splits that were tried."""
 
     rule: Rule
     state: State
     asked: int = 0
-    breaks: tuple[Break, ...] = ()
+    counterexamples: tuple[Counterexample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All verdicts."""
+    """The results of all rules that were chosen."""
 
     kind: Kind
     claims: frozenset[str]
     seed: int
-    verdicts: tuple[Verdict, ...]
+    results: tuple[RuleResult, ...]
 
     @property
     def broken(self) -> list[str]:
         """The ids of the rules that are broken."""
-        return [verdict.rule.id for verdict in self.verdicts if verdict.state == "broken"]
+        return [result.rule.id for result in self.results if result.state == "broken"]
 
     @property
     def kept(self) -> bool:
-        """Every rule that was to be asked was asked, and none is broken."""
-        return not any(verdict.state in {"broken", "not asked"} for verdict in self.verdicts)
+        """Whether every rule that was to be asked was asked, and none is broken."""
+        return not any(result.state in {"broken", "not asked"} for result in self.results)
 
 
 @overload
@@ -98,8 +96,8 @@ def check(
 ) -> Report:
     """Ask a callable about every rule of its kind that `only` lets through, in this process.
 
-    `claims`: what of `CLAIMS` it can do, the usual ones unless given. RuntimeError within a running
-    event loop.
+    `claims`: the abilities, of `CLAIMS`, that the decoder has; the usual ones unless given. `seed`:
+    of the random splits. RuntimeError within a running event loop.
     """
     claimed = DEFAULT_CLAIMS[kind] if claims is None else frozenset(claims)
     with calling(decode, kind) as ask:
@@ -114,16 +112,18 @@ def judge(
     only: Callable[[Rule], bool] = lambda _: True,
     seed: int = 0,
 ) -> Report:
-    """Ask about every rule of the kind that `only` lets through."""
+    """Ask about every rule of the kind that `only` lets through; as `check`, of any decoder."""
     chosen = [rule for rule in rules() if rule.kind == kind and only(rule)]
-    return Report(kind, claims, seed, tuple(_verdicts(ask, chosen, claims, seed)))
+    return Report(kind, claims, seed, tuple(_results(ask, chosen, claims, seed)))
 
 
-def _verdicts(ask: Ask, chosen: list[Rule], claims: frozenset[str], seed: int) -> Iterator[Verdict]:
+def _results(
+    ask: Ask, chosen: list[Rule], claims: frozenset[str], seed: int
+) -> Iterator[RuleResult]:
     given_up = False
     for rule in chosen:
         if not rule.needs <= claims:
-            yield Verdict(rule, "not claimed")
+            yield RuleResult(rule, "not claimed")
             continue
         trial = _Trial(ask, rule, claims, seed)
         try:
@@ -131,8 +131,8 @@ def _verdicts(ask: Ask, chosen: list[Rule], claims: frozenset[str], seed: int) -
                 trial.run()
         except GivenUpError:
             given_up = True
-        state: State = "broken" if trial.breaks else "not asked" if given_up else "kept"
-        yield Verdict(rule, state, trial.asked, tuple(trial.breaks))
+        state: State = "broken" if trial.counterexamples else "not asked" if given_up else "kept"
+        yield RuleResult(rule, state, trial.asked, tuple(trial.counterexamples))
 
 
 class _Trial:
@@ -140,7 +140,7 @@ class _Trial:
 
     def __init__(self, ask: Ask, rule: Rule, claims: frozenset[str], seed: int) -> None:
         self.asked = 0
-        self.breaks: list[Break] = []
+        self.counterexamples: list[Counterexample] = []
         self._ask = ask
         self._rule = rule
         self._claims = claims
@@ -151,51 +151,54 @@ class _Trial:
             for split in splits(case.data, brief=case.brief, seed=self._seed):
                 broken = self._try(case, split)
                 if broken is not None:
-                    self.breaks.append(self._smaller(broken))
+                    self.counterexamples.append(self._smaller(broken))
                     break
 
-    def _smaller(self, broken: Break) -> Break:
-        """The same with as few reads as will do; a decoder that was lost is not asked the same
-        again.
+    def _smaller(self, broken: Counterexample) -> Counterexample:
+        """Find the same failure with as few reads as will do.
+
+        A decoder that was lost is not asked the same again.
         """
         if broken.lost is not None:
             return broken
-        found = [broken]
+        failures = [broken]
 
         def still_fails(split: Split) -> bool:
             again = self._try(broken.case, split)
             if again is not None:
-                found.append(again)
+                failures.append(again)
             return again is not None
 
         with_fewer_reads(broken.split, still_fails)
-        return found[-1]
+        return failures[-1]
 
-    def _try(self, case: Case, split: Split) -> Break | None:
+    def _try(self, case: Case, split: Split) -> Counterexample | None:
         self.asked += 1
         answer = self._ask(split, case.max_event_bytes)
         expected, got = self._compared(case.expected), self._compared(_whole(answer, case))
         if answer.lost is None and expected == got and self._may_end_so(answer):
             return None
-        return Break(case, split, expected, got, self._failure(answer), answer.lost)
+        return Counterexample(case, split, expected, got, self._failure(answer), answer.lost)
 
-    def _compared(self, found: Any) -> Any:
-        """The text, or of each event what is claimed."""
-        if isinstance(found, str):
-            return found
-        told = self._claims if "retry" in self._rule.needs else self._claims - {"retry"}
-        shown = [place for place, claim in enumerate(COLUMNS) if claim is None or claim in told]
-        return [tuple(event[place] for place in shown) for event in found]
+    def _compared(self, decoded: Any) -> Any:
+        """Return the text, or of each event the columns that are claimed."""
+        if isinstance(decoded, str):
+            return decoded
+        claimed = self._claims if "retry" in self._rule.needs else self._claims - {"retry"}
+        columns = [
+            column for column, claim in enumerate(COLUMNS) if claim is None or claim in claimed
+        ]
+        return [tuple(event[column] for column in columns) for event in decoded]
 
-    def _may_end_so(self, answer: Answer) -> bool:
+    def _may_end_so(self, answer: DecodeResult) -> bool:
         failed = answer.failure is not None
         return self._rule.failure == "any" or failed == (self._rule.failure == "must")
 
-    def _failure(self, answer: Answer) -> str | None:
+    def _failure(self, answer: DecodeResult) -> str | None:
         if self._rule.failure == "must" and answer.failure is None:
             return "none, and it should fail"
         return answer.failure
 
 
-def _whole(answer: Answer, case: Case) -> Any:
+def _whole(answer: DecodeResult, case: Case) -> Any:
     return "".join(answer.items) if isinstance(case.expected, str) else answer.items

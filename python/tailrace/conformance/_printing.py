@@ -16,7 +16,7 @@ from tailrace.conformance._rulebook import LEVELS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tailrace.conformance._judging import Break, Report, State, Verdict
+    from tailrace.conformance._judging import Counterexample, Report, RuleResult, State
     from tailrace.conformance._rulebook import Rule
 
 __all__ = ["as_json", "counted", "listed", "printed"]
@@ -49,28 +49,28 @@ def printed(report: Report, name: str) -> None:
     table.add_column()
     table.add_column(no_wrap=True)
     level = ""
-    for verdict in report.verdicts:
-        rule = verdict.rule
+    for result in report.results:
+        rule = result.rule
         if rule.level != level:
             level = rule.level
             table.add_row(
                 Text(f"\n{level}", style="bold"), Text(f"\n{LEVELS[rule.level]}", style="bold")
             )
-        table.add_row(rule.id, Text(rule.says), Text(verdict.state, style=STYLES[verdict.state]))
+        table.add_row(rule.id, Text(rule.says), Text(result.state, style=STYLES[result.state]))
     console.print(table)
-    for verdict in report.verdicts:
-        if verdict.breaks:
-            _print_breaks(console, verdict)
+    for result in report.results:
+        if result.counterexamples:
+            _print_counterexamples(console, result)
     for level, counts in counted(report).items():
         console.print(
             f"{level}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
         )
 
 
-def _print_breaks(console: Console, verdict: Verdict) -> None:
-    console.print(Text(f"\n{verdict.rule.id}: {verdict.rule.says}", style="bold"), soft_wrap=True)
-    console.print(Text(f"  source    {_source(verdict.rule)}"), soft_wrap=True)
-    for broken in verdict.breaks:
+def _print_counterexamples(console: Console, result: RuleResult) -> None:
+    console.print(Text(f"\n{result.rule.id}: {result.rule.says}", style="bold"), soft_wrap=True)
+    console.print(Text(f"  source    {_source(result.rule)}"), soft_wrap=True)
+    for broken in result.counterexamples:
         rows = [
             ("case", broken.case.name),
             ("reads", " ".join(map(repr, broken.split))),
@@ -81,12 +81,12 @@ def _print_breaks(console: Console, verdict: Verdict) -> None:
             rows.append(("failure", broken.failure))
         for what, value in rows:
             console.print(Text(f"  {what:<9} {_short(value)}"), soft_wrap=True)
-    console.print(f"  {len(verdict.breaks)} of its {len(verdict.rule.cases)} cases broken")
+    console.print(f"  {len(result.counterexamples)} of its {len(result.rule.cases)} cases broken")
 
 
 def counted(report: Report) -> dict[str, dict[str, int]]:
     """How many rules of each level are in which state; levels are not summed up."""
-    states = [(verdict.rule.level, verdict.state) for verdict in report.verdicts]
+    states = [(result.rule.level, result.state) for result in report.results]
     return {
         level: {state: states.count((level, state)) for state in STYLES if (level, state) in states}
         for level in dict.fromkeys(level for level, _ in states)
@@ -104,12 +104,12 @@ def as_json(report: Report, name: str) -> dict[str, Any]:
         "counts": counted(report),
         "rules": [
             {
-                **_rule(verdict.rule),
-                "state": verdict.state,
-                "asked": verdict.asked,
-                "breaks": [_break(broken) for broken in verdict.breaks],
+                **_rule(result.rule),
+                "state": result.state,
+                "asked": result.asked,
+                "breaks": [_counterexample(broken) for broken in result.counterexamples],
             }
-            for verdict in report.verdicts
+            for result in report.results
         ],
     }
 
@@ -127,7 +127,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _break(broken: Break) -> dict[str, Any]:
+def _counterexample(broken: Counterexample) -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(broken).items() if key not in ("case", "split")},
         "case": broken.case.name,

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from tailrace.conformance._callables import Answer, WrongAnswerError, shaped
+from tailrace.conformance._callables import DecodeResult, WrongAnswerError, shaped
 from tailrace.conformance._rulebook import CLAIMS, DEFAULT_CLAIMS
 from tailrace.conformance._serving import ITEMS, PROTOCOL, VERSION
 
@@ -48,11 +48,13 @@ class _LostError(Exception):
 
 
 class Program:
-    """A running decoder, as a context manager. `timeout`: seconds for an answer; `starting`: for
-    the greeting.
+    """A running decoder, as a context manager.
 
-    ProgramError from its start, when it does not start or speaks another version; GivenUpError from
-    `ask`.
+    `command`: the program and its arguments; `kind`: of decoder; `timeout`: seconds for an answer;
+    `starting`: seconds for the greeting. `name` and `claims` are those of the greeting.
+
+    ProgramError on entering, when the program does not start or speaks another version;
+    GivenUpError from `ask`.
     """
 
     def __init__(
@@ -90,16 +92,16 @@ class Program:
         finally:
             self._runner.close()
 
-    def ask(self, chunks: Sequence[bytes], max_event_bytes: int | None = None) -> Answer:
-        """What it makes of the reads."""
+    def ask(self, chunks: Sequence[bytes], max_event_bytes: int | None = None) -> DecodeResult:
+        """Ask the program what it makes of the reads."""
         return self._runner.run(self._ask(chunks, max_event_bytes))
 
-    async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> Answer:
+    async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> DecodeResult:
         if self._process is None:
             try:
                 await self._start()
             except ProgramError as error:
-                return Answer(lost=str(error))
+                return DecodeResult(lost=str(error))
         self._asked += 1
         case: dict[str, Any] = {
             "case": self._asked,
@@ -111,24 +113,27 @@ class Program:
             return self._answer(await self._exchange(case, self._timeout))
         except _LostError as lost:
             await self._end(0)
-            return Answer(lost=str(lost))
+            return DecodeResult(lost=str(lost))
 
-    def _answer(self, said: dict[str, Any]) -> Answer:
-        if said.get("case") != self._asked:
+    def _answer(self, answer: dict[str, Any]) -> DecodeResult:
+        if answer.get("case") != self._asked:
             raise _LostError(
-                f"answered case {said.get('case')!r:.50} when asked case {self._asked}"
+                f"answered case {answer.get('case')!r:.50} when asked case {self._asked}"
             )
-        items, failure, lost = said.get(ITEMS[self._kind]), said.get("failure"), said.get("lost")
+        items, failure, lost = (
+            answer.get(ITEMS[self._kind]),
+            answer.get("failure"),
+            answer.get("lost"),
+        )
         if isinstance(lost, str):
-            return Answer(lost=lost)
+            return DecodeResult(lost=lost)
         if not isinstance(items, list) or not isinstance(failure, str | None):
-            return Answer(
-                lost=f"answered without a list `{ITEMS[self._kind]}` or with a failure that is no text"
-            )
+            wrong = f"without a list `{ITEMS[self._kind]}` or with a failure that is no text"
+            return DecodeResult(lost=f"answered {wrong}")
         try:
-            return Answer(tuple(shaped(item, self._kind) for item in items), failure)
-        except WrongAnswerError as wrong:
-            return Answer(lost=str(wrong))
+            return DecodeResult(tuple(shaped(item, self._kind) for item in items), failure)
+        except WrongAnswerError as error:
+            return DecodeResult(lost=str(error))
 
     async def _start(self) -> None:
         if self._starts > RESTARTS:
@@ -155,18 +160,20 @@ class Program:
             await self._end(0)
             raise
 
-    def _greeted(self, said: dict[str, Any]) -> None:
-        if said.get(PROTOCOL) != VERSION:
+    def _greeted(self, answer: dict[str, Any]) -> None:
+        if answer.get(PROTOCOL) != VERSION:
             raise ProgramError(
-                f"it speaks version {said.get(PROTOCOL)!r:.50} of {PROTOCOL}, and this is {VERSION}"
+                f"it speaks version {answer.get(PROTOCOL)!r:.50} of {PROTOCOL}, "
+                f"and this is {VERSION}"
             )
-        if isinstance(name := said.get("name"), str) and name:
+        if isinstance(name := answer.get("name"), str) and name:
             self.name = name
-        if "claims" in said:
-            claims = said["claims"]
+        if "claims" in answer:
+            claims = answer["claims"]
             if not isinstance(claims, list) or not set(map(str, claims)) <= set(CLAIMS[self._kind]):
                 raise ProgramError(
-                    f"it claims {claims!r:.200}, and what can be claimed is {sorted(CLAIMS[self._kind])}"
+                    f"it claims {claims!r:.200}, "
+                    f"and what can be claimed is {sorted(CLAIMS[self._kind])}"
                 )
             self.claims = frozenset(claims)
 
@@ -178,12 +185,12 @@ class Program:
         except ValueError:
             raise _LostError(f"an answer longer than {MAX_LINE} bytes") from None
         try:
-            said = json.loads(line)
+            answer = json.loads(line)
         except (ValueError, RecursionError):
             raise _LostError(f"said {line[:200]!r}, which is no JSON") from None
-        if not isinstance(said, dict):
+        if not isinstance(answer, dict):
             raise _LostError(f"said {line[:200]!r}, which is no JSON object")
-        return said
+        return answer
 
     async def _write_and_read(self, line: str) -> bytes:
         process = self._process
@@ -194,13 +201,13 @@ class Program:
             await process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
             pass  # what it said before it ended, and how it ended, is told below
-        said = await process.stdout.readline()
-        if not said.endswith(b"\n"):
+        answer = await process.stdout.readline()
+        if not answer.endswith(b"\n"):
             code = await process.wait()
             raise _LostError(
-                f"it ended with code {code}" + (f" after {said[:200]!r}" if said else "")
+                f"it ended with code {code}" + (f" after {answer[:200]!r}" if answer else "")
             )
-        return said
+        return answer
 
     async def _end(self, seconds: float) -> None:
         """Close its input; after so many seconds end it and what it has started."""

@@ -1,6 +1,6 @@
-"""The rules and their cases, as they are shipped:
+"""The rules and their cases, as they are shipped.
 
-`rules.toml`, and `cases.json`, which is made from the vectors.
+The rules are `rules.toml`; the cases `cases.json`, which is made from the vectors.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.conformance._callables import Event
-
 __all__ = [
     "CLAIMS",
     "DEFAULT_CLAIMS",
     "LEVELS",
     "Case",
+    "Event",
     "Failure",
     "Kind",
     "Level",
     "Rule",
     "rules",
 ]
+
+Event = tuple[Any, ...]
+"""``(event, data, id)`` or ``(event, data, id, retry)``: type, data, last event id in force, the
+block's own retry in ms or None. What a decoder does not claim may be None."""
 
 Kind = Literal["sse", "deltas"]
 Level = Literal["specification", "chunk", "robustness"]
@@ -69,7 +72,7 @@ _AROUND = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Bytes, and what must come of them: events of a stream, or the text of a reply."""
+    """Bytes, and the events of the stream, or the text of the reply, that must come of them."""
 
     name: str
     data: bytes
@@ -80,7 +83,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One sentence, who says so, and the cases that show it."""
+    """A rule in one sentence, who says so, and the cases that show it."""
 
     id: str
     kind: Kind
@@ -95,9 +98,9 @@ class Rule:
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """All of them, as `rules.toml` orders them."""
+    """Return all rules, in the order of `rules.toml`."""
     folder = resources.files(__package__ or "")
-    said = tomllib.loads((folder / "rules.toml").read_text("utf-8"))
+    document = tomllib.loads((folder / "rules.toml").read_text("utf-8"))
     bundled: dict[str, dict[str, Any]] = json.loads((folder / "cases.json").read_text("utf-8"))[
         "cases"
     ]
@@ -108,7 +111,7 @@ def rules() -> tuple[Rule, ...]:
             level=rule["level"],
             says=rule["says"],
             source=rule["source"],
-            url=said["sources"][rule["source"]],
+            url=document["sources"][rule["source"]],
             needs=frozenset(rule.get("needs", ())),
             failure=rule.get("failure", "never"),
             cases=tuple(
@@ -117,7 +120,7 @@ def rules() -> tuple[Rule, ...]:
                 for name in matching(bundled, pattern)
             ),
         )
-        for rule in said["rule"]
+        for rule in document["rule"]
     )
 
 
@@ -135,7 +138,10 @@ def _case(name: str, bundled: dict[str, Any]) -> Case:
 
 
 def _bytes(described: Any) -> bytes:
-    """The forms of `tests/vectors`: text, ``hex``, ``text`` so many ``times``, a list of these."""
+    """Read bytes as `tests/vectors` writes them.
+
+    As text, ``hex``, ``text`` so many ``times``, or a list of these.
+    """
     if isinstance(described, str):
         return described.encode()
     if isinstance(described, list):
@@ -146,8 +152,6 @@ def _bytes(described: Any) -> bytes:
 
 
 def _beside_content(text: bytes) -> bytes:
-    """A JSON text as one value of a chunk whose content is ``x``, on as many data lines as it has
-    lines.
-    """
+    """Put a JSON text into a chunk whose content is ``x``, on a data line for each of its lines."""
     lines = _LINE_END.split(_AROUND + text + b"}")
     return b"data: " + b"\ndata: ".join(lines) + b"\n\ndata: [DONE]\n\n"

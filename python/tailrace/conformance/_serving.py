@@ -1,5 +1,6 @@
-"""The program's side of the protocol, for decoders in Python: cases on standard input, answers on
-standard output.
+"""The program's side of the protocol, for decoders in Python.
+
+Cases come on standard input, answers go to standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tailrace.conformance._callables import calling
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tailrace.conformance._callables import Answer
+    from tailrace.conformance._callables import DecodeResult
     from tailrace.conformance._rulebook import Kind
 
 __all__ = ["ITEMS", "PROTOCOL", "VERSION", "serve"]
@@ -23,16 +24,16 @@ __all__ = ["ITEMS", "PROTOCOL", "VERSION", "serve"]
 PROTOCOL = "tailrace-conformance"
 VERSION = 1
 ITEMS: dict[Kind, str] = {"sse": "events", "deltas": "text"}
-"""What the items of an answer are called."""
+"""The key of an answer's items."""
 
 
 def serve(
     decode: Callable[..., Any], *, name: str = "", claims: Iterable[str] | None = None
 ) -> None:
-    """Answer the runner until it closes standard input. What `decode` prints goes to standard
-    error.
+    """Answer the runner until it closes standard input.
 
-    `claims`: what of `CLAIMS` it can do, the usual ones unless given; `name`: what reports call it.
+    `decode` is asked each case; what it prints goes to standard error. `name`: the decoder's name
+    in reports. `claims`: the abilities, of `CLAIMS`, that it has; the usual ones unless given.
     """
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
@@ -48,11 +49,14 @@ def serve(
                 chunks = [base64.b64decode(chunk) for chunk in case["chunks"]]
                 _write(
                     out,
-                    {"case": case["case"], **_told(ask(chunks, case.get("max_event_bytes")), kind)},
+                    {
+                        "case": case["case"],
+                        **_message(ask(chunks, case.get("max_event_bytes")), kind),
+                    },
                 )
 
 
-def _told(answer: Answer, kind: Kind) -> dict[str, Any]:
+def _message(answer: DecodeResult, kind: Kind) -> dict[str, Any]:
     if answer.lost is not None:
         return {"lost": answer.lost}
     return {ITEMS[kind]: answer.items, "failure": answer.failure}

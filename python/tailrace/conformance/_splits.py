@@ -17,7 +17,7 @@ __all__ = ["splits", "with_fewer_reads"]
 Split = tuple[bytes, ...]
 
 SMALL = 500
-"""Up to so many bytes are cut in two at every place, more of them at `DRAWN` places."""
+"""Up to so many bytes are cut in two at every offset, more of them at `DRAWN` offsets."""
 
 DRAWN = 40
 RANDOM = 10
@@ -25,17 +25,21 @@ RANDOM = 10
 
 
 def splits(data: bytes, *, brief: bool = False, seed: int = 0) -> Iterator[Split]:
-    """Whole, in two at each place, at random places, byte by byte; `brief`: whole and byte by byte."""
+    """Cut `data` in all ways: whole, in two at each offset, at random offsets, byte by byte.
+
+    `brief`: whole and byte by byte alone. `seed`: of the random offsets.
+    """
     yield (data,) if data else ()
     if len(data) < 2:  # noqa: PLR2004 - one byte is whole
         return
     if not brief:
-        chance = random.Random(f"{seed} {len(data)}")  # noqa: S311 - to be repeated, not to be secret
-        places = range(1, len(data))
-        for at in places if len(data) <= SMALL else sorted(chance.sample(places, DRAWN)):
+        # To be repeated, not to be secret.
+        chance = random.Random(f"{seed} {len(data)}")  # noqa: S311
+        offsets = range(1, len(data))
+        for at in offsets if len(data) <= SMALL else sorted(chance.sample(offsets, DRAWN)):
             yield data[:at], data[at:]
         for _ in range(RANDOM):
-            cuts = sorted(chance.sample(places, min(chance.randint(2, 7), len(places))))
+            cuts = sorted(chance.sample(offsets, min(chance.randint(2, 7), len(offsets))))
             yield tuple(data[start:end] for start, end in pairwise((0, *cuts, len(data))))
     yield tuple(data[at : at + 1] for at in range(len(data)))
 

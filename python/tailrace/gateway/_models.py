@@ -1,4 +1,4 @@
-"""The models a gateway serves, by id: a registry made once, from providers and profile files.
+"""The models a gateway serves, by id: a registry made once, of public sites and profile files.
 
 An id is ``site/model``; a site that names no models has one, ``site/default``. An OpenAI-compatible
 site that lists no models in its profile takes any name.
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Self
 from tailrace import __version__
 from tailrace.errors import ModelNotFoundError
 from tailrace.providers import site_providers
-from tailrace.sites import load_profiles, profile_files, site
+from tailrace.sites import load_profiles, profile_files
+from tailrace.sites._registry import as_site, profiled_site
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from tailrace import Site
     from tailrace.providers import ChatProvider
 
 __all__ = ["ANY", "DEFAULT", "Model", "ModelRegistry", "ServedSite"]
@@ -38,14 +40,14 @@ A client may make up as many names as it likes.
 class Model:
     """One model that is served, by its id.
 
-    `site`: the id's first part; `name`: the model that the provider is asked for, empty for its
+    `site`: the id's first part; `name`: the model that `upstream` is asked for, empty for its
     default; `counted_as`: the name in metrics. `fingerprint` changes when the gateway's version or
-    the site's provider does, never with a call.
+    the site does, never with a call.
     """
 
     id: str
     site: str
-    provider: type[ChatProvider]
+    upstream: Site
     name: str
     counted_as: str
     fingerprint: str
@@ -53,7 +55,7 @@ class Model:
     @property
     def speaks_openai(self) -> bool:
         """Whether the site takes OpenAI's request: parameters, images and tools' results too."""
-        return self.provider.dialect == "openai"
+        return self.upstream.software == "openai"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +68,26 @@ class ServedSite:
 
 
 class ModelRegistry:
-    """The models of `providers`, in their order.
+    """The models of `sites`, in their order; a provider class stands for the site it describes.
 
     `created`: the time of its making, in seconds since 1970, which clients are shown.
     """
 
-    def __init__(self, providers: Iterable[type[ChatProvider]], *, created: int) -> None:
+    def __init__(self, sites: Iterable[Site | type[ChatProvider]], *, created: int) -> None:
         self.created = created
-        self._providers = {provider.__name__: provider for provider in providers}
+        self._upstreams = {site.name: site for site in map(as_site, sites)}
         self.models: tuple[Model, ...] = tuple(
-            _model(provider, name)
-            for provider in self._providers.values()
-            for name in _listed(provider)
+            _model(site, name) for site in self._upstreams.values() for name in _listed(site)
         )
-        self.sites: tuple[ServedSite, ...] = tuple(
-            self._site(provider) for provider in self._providers.values()
-        )
+        self.sites: tuple[ServedSite, ...] = tuple(map(self._served, self._upstreams.values()))
         self._by_id = {model.id: model for model in self.models}
-        for provider in self._providers.values():
-            for alias in provider.model_aliases:
-                self._by_id.setdefault(f"{provider.__name__}/{alias}", _model(provider, alias))
+        for site in self._upstreams.values():
+            for alias in site.aliases:
+                self._by_id.setdefault(f"{site.name}/{alias}", _model(site, alias))
 
-    def _site(self, provider: type[ChatProvider]) -> ServedSite:
-        ids = tuple(model.id for model in self.models if model.provider is provider)
-        return ServedSite(provider.__name__, checked_url(provider.url).url, ids)
+    def _served(self, site: Site) -> ServedSite:
+        ids = tuple(model.id for model in self.models if model.upstream is site)
+        return ServedSite(site.name, checked_url(site.url).url, ids)
 
     @classmethod
     def load(
@@ -100,7 +98,7 @@ class ModelRegistry:
         folder: Path | None = None,
         user_folder: Path | None = None,
     ) -> Self:
-        """Register the public sites' providers, then the sites of the profile files.
+        """Register the public sites, then the sites of the profile files.
 
         The files are found as `tailrace.site` finds them. `created`: now, in seconds since 1970.
         Raises ProfileError for a file that is not as it should be.
@@ -108,21 +106,18 @@ class ModelRegistry:
         profiles = load_profiles(
             profile_files(environ=environ, folder=folder, user_folder=user_folder)
         )
-        profiled = [
-            site(profile.name, environ=environ, folder=folder, user_folder=user_folder)
-            for profile in profiles.values()
-        ]
+        profiled = [profiled_site(profile, environ) for profile in profiles.values()]
         return cls([*site_providers(), *profiled], created=created)
 
     def find(self, model_id: str) -> Model:
         """Return the model of that id. Raises ModelNotFoundError where there is none."""
-        found = self._by_id.get(model_id)
-        if found is not None:
-            return found
+        model = self._by_id.get(model_id)
+        if model is not None:
+            return model
         site_name, _, name = model_id.partition("/")
-        provider = self._providers.get(site_name)
-        if provider is not None and name and provider.dialect == "openai" and not provider.models:
-            return _model(provider, name, counted_as=ANY)
+        site = self._upstreams.get(site_name)
+        if site is not None and name and site.software == "openai" and not site.models:
+            return _model(site, name, counted_as=ANY)
         shown = model_id if len(model_id) <= _LONGEST_SHOWN else model_id[:_LONGEST_SHOWN] + "…"
         raise ModelNotFoundError(
             f"there is no model {shown!r} here: GET /v1/models lists those there are"
@@ -132,13 +127,21 @@ class ModelRegistry:
 _LONGEST_SHOWN = 100
 
 
-def _listed(provider: type[ChatProvider]) -> list[str]:
-    return provider.get_models() or ([] if provider.dialect == "openai" else [DEFAULT])
+def _listed(site: Site) -> list[str]:
+    """Return the names of the models that a site's ids are made of."""
+    default = [site.default_model] if site.default_model else []
+    return list(site.models) or default or ([] if site.software == "openai" else [DEFAULT])
 
 
-def _model(provider: type[ChatProvider], name: str, *, counted_as: str | None = None) -> Model:
-    site_name = provider.__name__
-    asked = "" if name == DEFAULT and name not in provider.get_models() else name
-    kind = f"{__version__} {site_name} {provider.dialect} {provider.url}"
+def _model(site: Site, name: str, *, counted_as: str | None = None) -> Model:
+    is_default = name == DEFAULT and name not in (*site.models, site.default_model)
+    kind = f"{__version__} {site.name} {site.software} {site.url}"
     fingerprint = f"fp_{hashlib.sha256(kind.encode()).hexdigest()[:10]}"
-    return Model(f"{site_name}/{name}", site_name, provider, asked, counted_as or name, fingerprint)
+    return Model(
+        f"{site.name}/{name}",
+        site.name,
+        site,
+        "" if is_default else name,
+        counted_as or name,
+        fingerprint,
+    )

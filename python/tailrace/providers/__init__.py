@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from tailrace.errors import ProviderNotFoundError
 
 if TYPE_CHECKING:
-    from tailrace.providers._base import AsyncGeneratorProvider, ChatProvider, ProviderModelMixin
-    from tailrace.providers._chatgptes import ChatGptEs
-    from tailrace.providers._chatgptfree import ChatgptFree
-    from tailrace.providers._chatgptt import ChatGptt
     from tailrace.providers._fallback import FallbackStream, IterListProvider, RetryProvider
-    from tailrace.providers._geminiprochat import ChatgptDemoProvider, GeminiProChatProvider
-    from tailrace.providers._gprochat import GPROChat
-    from tailrace.providers._openai import OpenAIProvider
-    from tailrace.providers._wordpress import WordPressChatProvider
+    from tailrace.providers._g4f import (
+        AsyncGeneratorProvider,
+        ChatgptDemoProvider,
+        ChatGptEs,
+        ChatgptFree,
+        ChatGptt,
+        ChatProvider,
+        GeminiProChatProvider,
+        GPROChat,
+        OpenAIProvider,
+        ProviderModelMixin,
+        WordPressChatProvider,
+    )
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -38,29 +43,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncGeneratorProvider": "base",
-    "ChatProvider": "base",
-    "ProviderModelMixin": "base",
-    "ChatGptt": "chatgptt",
-    "ChatgptFree": "chatgptfree",
-    "ChatGptEs": "chatgptes",
-    "GPROChat": "gprochat",
-    "ChatgptDemoProvider": "geminiprochat",
-    "GeminiProChatProvider": "geminiprochat",
-    "OpenAIProvider": "openai",
     "FallbackStream": "fallback",
     "IterListProvider": "fallback",
     "RetryProvider": "fallback",
-    "WordPressChatProvider": "wordpress",
 }
+"""Modules of the names that are not in `_g4f`."""
 
 _SITES = ("ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat")
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}._{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}._{_HOMES.get(name, 'g4f')}"), name)
 
 
 def __dir__() -> list[str]:
@@ -68,16 +63,16 @@ def __dir__() -> list[str]:
 
 
 def site_providers() -> list[type[ChatProvider]]:
-    """The providers of public sites, in the order of their documents."""
+    """Return the providers of public sites, in the order of their documents."""
     return [provider_named(name) for name in _SITES]
 
 
 def provider_named(name: str) -> type[ChatProvider]:
-    """The provider of that name, whatever its case; ProviderNotFoundError lists those there are."""
+    """Return the provider of that name, whatever its case; ProviderNotFoundError lists those there
+    are.
+    """
     for site in _SITES:
         if site.lower() == name.lower():
-            provider: type[ChatProvider] = getattr(
-                import_module(f"{__name__}._{_HOMES[site]}"), site
-            )
+            provider: type[ChatProvider] = getattr(import_module(f"{__name__}._g4f"), site)
             return provider
     raise ProviderNotFoundError(f"there is no provider {name!r}; there are {', '.join(_SITES)}")

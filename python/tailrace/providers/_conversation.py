@@ -1,53 +1,59 @@
-"""One dialogue with a provider: each turn knows the earlier ones, at sites that remember and at
-sites that do not.
+"""One dialogue with a site: each turn knows the earlier ones, at sites that remember and at sites
+that do not.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailrace._streams.conversation import ConversationStream
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._visitor import Visitor
 
 if TYPE_CHECKING:
-    from tailrace._environment import Environment
+    from collections.abc import Callable, Mapping
+
     from tailrace._messages import Messages
+    from tailrace._streams.closing import TextStream
     from tailrace._streams.outcome import Outcome
-    from tailrace.providers._base import ChatProvider
 
 __all__ = ["Conversation"]
 
 
 class Conversation:
-    """Made by `ChatProvider.conversation`. A turn counts once it was answered whole; a failed one
-    can be sent again.
+    """A dialogue, as `Site.conversation` and `ChatProvider.conversation` begin it.
 
-    `messages` holds the dialogue so far. A site that keeps it by the ids it gave is sent the new
-    turn only.
+    A turn counts once it was answered whole; a failed one can be sent again. `messages` holds the
+    dialogue so far. A site that keeps it by the ids it gave is sent the new turn only.
     """
 
     def __init__(
         self,
-        provider: type[ChatProvider],
-        environment: Environment,
+        name: str,
+        begin: Callable[[Messages, Mapping[str, str | None]], TextStream],
         *,
-        model: str = "",
+        visitor: Visitor | None,
         system: str | None = None,
-        **options: Any,
     ) -> None:
+        """Begin a dialogue with the site called `name`.
+
+        `begin` makes the call of one turn from messages and the ids of the visitor; `visitor`: the
+        ids to begin with, None at a site that knows none.
+        """
         self.messages: Messages = [] if system is None else [{"role": "system", "content": system}]
-        self._provider = provider
-        self._model = model
-        self._options = options | {"environment": environment}
-        visitor = Visitor.of(options, environment.random)
-        self._ids = {name: getattr(visitor, name) for name in Visitor.__slots__}
+        self._name = name
+        self._begin = begin
+        self._ids: dict[str, str | None] = (
+            {}
+            if visitor is None
+            else {each: getattr(visitor, each) for each in Visitor.__slots__}
+        )
         self._remembered = False
         self._waiting = False
 
     def __repr__(self) -> str:
-        return f"<Conversation with {self._provider.__name__}, {len(self.messages)} messages>"
+        return f"<Conversation with {self._name}, {len(self.messages)} messages>"
 
     def send(self, text: str) -> ConversationStream:
         """Say `text` and return the answer as a stream.
@@ -60,9 +66,7 @@ class Conversation:
             )
         turn = {"role": "user", "content": text}
         messages = [turn] if self._remembered else [*self.messages, turn]
-        stream = self._provider.create_async_generator(
-            self._model, messages, **(self._options | self._ids)
-        )
+        stream = self._begin(messages, self._ids)
         self._waiting = True
         return ConversationStream(stream, partial(self._settle, turn))
 
@@ -72,6 +76,8 @@ class Conversation:
             return
         answer, outcome = answered
         self.messages += [turn, {"role": "assistant", "content": answer}]
+        if not self._ids:
+            return
         for theirs, ours in _REMEMBERED_BY.items():
             if theirs in outcome.ids:
                 self._remembered = True

@@ -1,4 +1,4 @@
-"""Several providers behind one face: the next one answers when one fails before its first delta.
+"""Several sites behind one face: the next one answers when one fails before its first delta.
 
 gpt4free's two names for it are instances that are used like provider classes. What is the caller's
 own fault, an `InvalidRequestError`, is raised at once: it would fail everywhere. A model that one
@@ -19,15 +19,18 @@ from tailrace._calls.retrying import Attempts
 from tailrace._streams.fallback import FallbackStream
 from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import InvalidRequestError, ProviderNotWorkingError
+from tailrace.providers._g4f import taken_options
+from tailrace.sites._site import Site, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from tailrace._messages import Messages
     from tailrace._streams.closing import TextStream
-    from tailrace.providers._base import AsyncGeneratorProvider
+    from tailrace._streams.stream import ChatStream
+    from tailrace.providers._g4f import AsyncGeneratorProvider
 
-    Provider: TypeAlias = "type[AsyncGeneratorProvider] | IterListProvider"
+    Provider: TypeAlias = "Site | type[AsyncGeneratorProvider] | IterListProvider"
 
 __all__ = ["FallbackStream", "IterListProvider", "RetryProvider"]
 
@@ -35,7 +38,7 @@ log: logging.Logger = logging.getLogger("tailrace")
 
 
 class IterListProvider:
-    """A list of providers, asked one after another until one answers.
+    """A list of sites, provider classes and other lists, asked one after another until one answers.
 
     `shuffle`: in another order at each call, drawn from `chance`. An instance has the methods of a
     provider class, and may stand in another list. `last_provider` is the one asked last by any
@@ -62,34 +65,36 @@ class IterListProvider:
         self.sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     @property
+    def _faces(self) -> list[_SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider]:
+        return [_face(provider) for provider in self.providers]
+
+    @property
     def working(self) -> bool:
         """Whether any of them is marked as working."""
-        return any(provider.working for provider in self.providers)
+        return any(provider.working for provider in self._faces)
 
     @property
     def needs_auth(self) -> bool:
         """Whether all of them need a password or key."""
-        return bool(self.providers) and all(provider.needs_auth for provider in self.providers)
+        return bool(self.providers) and all(provider.needs_auth for provider in self._faces)
 
     @property
     def supports_system_message(self) -> bool:
         """Whether every one of them does, since any may answer."""
         return bool(self.providers) and all(
-            provider.supports_system_message for provider in self.providers
+            provider.supports_system_message for provider in self._faces
         )
 
     @property
     def supports_message_history(self) -> bool:
         """Whether every one of them does, since any may answer."""
         return bool(self.providers) and all(
-            provider.supports_message_history for provider in self.providers
+            provider.supports_message_history for provider in self._faces
         )
 
     @property
     def params(self) -> str:
-        """What `create_async_generator` accepts, one parameter a line; the rest is each provider's
-        own.
-        """
+        """Parameters of `create_async_generator`, one a line; all others are each provider's own."""
         parameters = inspect.signature(self.create_async_generator).parameters.values()
         return f"{self.__name__} supports: (\n    " + ",\n    ".join(map(str, parameters)) + "\n)"
 
@@ -98,8 +103,8 @@ class IterListProvider:
         return {"name": self.__name__, "url": self.url, "label": self.label or None}
 
     def get_models(self) -> list[str]:
-        """The models that any of them lists, each once."""
-        lists = [getattr(provider, "get_models", list[str])() for provider in self.providers]
+        """Return the models that any of them lists, each once."""
+        lists = [getattr(provider, "get_models", list[str])() for provider in self._faces]
         return list(dict.fromkeys(model for models in lists for model in models))
 
     def create_async_generator(
@@ -108,8 +113,8 @@ class IterListProvider:
         """Start a call and return its text as a stream; every argument goes to each provider asked.
 
         Nothing is sent before the first read. Raises `RetryNoProviderError` for an empty list; the
-        stream raises `RetryProviderError` with what each failed with when all have. Each provider's
-        call has its own clocks.
+        stream raises `RetryProviderError` with the failure of each when all have failed. Each
+        provider's call has its own clocks.
         """
         order = list(self.providers)
         if not order:
@@ -119,11 +124,12 @@ class IterListProvider:
 
         def start(provider: Provider) -> TextStream:
             self.last_provider = provider
-            if not provider.working:
-                raise ProviderNotWorkingError(f"{provider.__name__} is marked as not working")
-            return provider.create_async_generator(model, messages, **kwargs)
+            face = _face(provider)
+            if not face.working:
+                raise ProviderNotWorkingError(f"{face.__name__} is marked as not working")
+            return face.create_async_generator(model, messages, **kwargs)
 
-        named = [(provider.__name__, provider) for provider in order]
+        named = [(_face(provider).__name__, provider) for provider in order]
         return FallbackStream(named, start, attempts=self._new_attempts)
 
     def _new_attempts(self) -> Attempts | None:
@@ -165,12 +171,43 @@ class IterListProvider:
         return self.create_async_generator
 
 
-class RetryProvider(IterListProvider):
-    """As `IterListProvider`; with `single_provider_retry` each provider is asked up to
-    `max_retries` times.
+class _SiteAsProvider:
+    """A site with the members of a provider class that lists of them use."""
 
-    A provider is asked again for a failure that passes (`tailrace._calls.retry_policy.passes`), after a
-    wait that grows; `policy`, a RetryPolicy, says how long, and `sleep` waits.
+    working = True
+    needs_auth = False
+    supports_system_message = True
+    supports_message_history = True
+
+    def __init__(self, site: Site) -> None:
+        self.__name__: str = site.name
+        self._site = site
+
+    def get_models(self) -> list[str]:
+        """Return the models by name; the default alone where none are listed."""
+        default = self._site.default_model
+        return list(self._site.models) or ([default] if default else [])
+
+    def create_async_generator(
+        self, model: str, messages: Messages, *, url: str | None = None, **kwargs: Any
+    ) -> ChatStream:
+        """Start a call, as a provider class does it."""
+        site = self._site if url is None else self._site.replace(url=url)
+        options = taken_options(site.name, site.software, kwargs)
+        return open_stream(site, messages, options, model=model)
+
+
+def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider:
+    """Return the provider, or for a site that which has a provider's members."""
+    return _SiteAsProvider(provider) if isinstance(provider, Site) else provider
+
+
+class RetryProvider(IterListProvider):
+    """A list as `IterListProvider` is one; with `single_provider_retry` each provider is asked up
+    to `max_retries` times.
+
+    A provider is asked again for a failure that passes (`tailrace._calls.retry_policy.passes`),
+    after a wait that grows; `policy`, a RetryPolicy, says how long, and `sleep` waits.
     """
 
     def __init__(

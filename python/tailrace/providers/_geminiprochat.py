@@ -1,5 +1,4 @@
-"""The signed family of self-hosted apps: GeminiProChat and its sibling chatgpt-demo (site dialects
-of these names).
+"""The signed family of self-hosted apps: GeminiProChat and its sibling chatgpt-demo.
 
 The conversation is posted as JSON with a signature over the last message; the reply is raw text.
 Source: the protocol notes on GeminiProChat and the captured replies of both apps.
@@ -9,26 +8,35 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from tailrace._calls.exchange import Opening
-from tailrace._environment import Environment
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
+from tailrace._calls.exchange import Opening
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
-from tailrace.providers._base import Call, CallOptions, ChatProvider, checked_site
+from tailrace.providers._base import Call, Request, checked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tailrace._messages import Turn
     from tailrace.transport import Response
 
-__all__ = ["ChatgptDemoProvider", "GeminiProChatProvider", "SignedCall", "SignedProvider"]
+__all__ = [
+    "SHARED_CLOCK_OFFSETS",
+    "ChatgptDemoCall",
+    "ChatgptDemoOptions",
+    "ClockOffsets",
+    "GeminiProChatCall",
+    "SignedCall",
+    "SignedOptions",
+]
 
 FAILURE_TAIL = "Internal server error"
 """What the apps write behind the text when their upstream breaks off or blocks the answer; the
@@ -44,111 +52,104 @@ the site's.
 """
 
 
-class SignedProvider(ChatProvider):
-    """What both apps have: set `url`, and `secret_key` if the site's owner set one.
+class ClockOffsets:
+    """How far the clocks of sites are ahead of ours, in milliseconds, by endpoint.
 
-    Beside the common parameters a call takes `secret_key` and `password`.
+    Learnt where a signature was refused for it. Any thread may use one.
     """
 
-    supports_system_message = True
-    supports_message_history = True
+    def __init__(self, capacity: int = 1024) -> None:
+        """Remember `capacity` sites at most; past that the one learnt first is forgotten."""
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._offsets: dict[str, int] = {}
 
-    secret_key: ClassVar[str | None] = None
-    """The deployment's PUBLIC_SECRET_KEY; None: the environment's, else the app's own default, the
-    empty string.
+    def __repr__(self) -> str:
+        return f"ClockOffsets({len(self._offsets)} sites)"
+
+    def get(self, endpoint: str) -> int:
+        """Return the offset of the site with this endpoint; 0 where none was learnt."""
+        with self._lock:
+            return self._offsets.get(endpoint, 0)
+
+    def learn(self, endpoint: str, offset: int) -> None:
+        """Keep the offset of the site with this endpoint."""
+        with self._lock:
+            self._offsets.pop(endpoint, None)
+            while len(self._offsets) >= self._capacity:
+                del self._offsets[next(iter(self._offsets))]
+            self._offsets[endpoint] = offset
+
+
+SHARED_CLOCK_OFFSETS = ClockOffsets()
+"""Offsets of all sites of this process, unless a site brings an object of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOptions:
+    """Options that sites of both apps have.
+
+    `secret_key`: the deployment's PUBLIC_SECRET_KEY; None: the app's own default, the empty string.
+    `password`: the site's, where its owner set one. `clock_offsets`: where learnt offsets are kept
+    between calls. InvalidRequestError names an option of a wrong type.
     """
 
-    secret_variable: ClassVar[str] = ""
-    """The environment variable that may hold the secret key."""
+    secret_key: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    clock_offsets: ClockOffsets = SHARED_CLOCK_OFFSETS
 
-    clock_offsets: ClassVar[dict[str, int]] = {}
-    """By endpoint, milliseconds that a site's clock is ahead of ours, where a signature was refused
-    for it.
-    """
-
-    @classmethod
-    def locate(cls, url: str | None) -> tuple[str, str | None]:
-        """The site's URL and its endpoint, which lies below it."""
-        if url is None or url == cls.url:
-            return cls.url, cls.api_endpoint or endpoint_below(cls.url)
-        return url, endpoint_below(checked_site(url))
-
-    @classmethod
-    def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
-        """The lower-case hex SHA-256 of ``{timestamp}:{message}:{secret}``, `timestamp` in whole
-        milliseconds.
-
-        Without `secret` the class's key is used, the environment's, or the empty string.
-        """
-        if isinstance(timestamp, bool) or not isinstance(timestamp, int):
-            raise InvalidRequestError(
-                "timestamp must be an int of milliseconds: a float signs another text"
-            )
-        return sign_request(timestamp, message, cls.secret(secret, Environment().environ))
-
-    @classmethod
-    def secret(cls, given: object, environ: Mapping[str, str]) -> str:
-        """The secret key: the one given, the class's, the environment's, or the empty string."""
-        for candidate in (given, cls.secret_key, environ.get(cls.secret_variable)):
-            if candidate is not None:
-                return _text("secret_key", candidate)
-        return ""
+    def __post_init__(self) -> None:
+        for name in ("secret_key", "password"):
+            checked_text(name, getattr(self, name))
+        if not isinstance(self.clock_offsets, ClockOffsets):
+            kind = type(self.clock_offsets).__name__
+            raise InvalidRequestError(f"clock_offsets must be ClockOffsets, not {kind}")
 
 
-class GeminiProChatProvider(SignedProvider):
-    """Any deployment of GeminiProChat."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatgptDemoOptions(SignedOptions):
+    """Options of chatgpt-demo: `temperature`, too, which the model's server understands."""
 
-    dialect = "geminiprochat"
+    temperature: float | None = None
 
-    @classmethod
-    def call(cls, options: CallOptions) -> Call:
-        """Make one call to the site."""
-        return GeminiProChatCall(cls, options)
-
-
-class ChatgptDemoProvider(SignedProvider):
-    """Any deployment of chatgpt-demo. A call takes `temperature`, too."""
-
-    dialect = "chatgpt-demo"
-
-    @classmethod
-    def call(cls, options: CallOptions) -> Call:
-        """Make one call to the site."""
-        return ChatgptDemoCall(cls, options)
+    def __post_init__(self) -> None:
+        SignedOptions.__post_init__(self)  # super() knows the class without its slots
+        given = self.temperature
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float)):
+            raise InvalidRequestError(f"temperature must be a number, not {type(given).__name__}")
 
 
 def endpoint_below(url: str) -> str:
-    """Where the app of this URL takes messages; its query and fragment are the page's own."""
+    """Return where the app of this URL takes messages; query and fragment are the page's own."""
     parts = urlsplit(url)
     return urlunsplit(
         (parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/api/generate", "", "")
     )
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequestError(f"{name} must be text, not {type(value).__name__}")
-    return value
-
-
-class SignedCall(Call):
+class SignedCall(Call[SignedOptions]):
     """Messages, time, signature, reply; and once more by the site's clock when that is why it
     refused.
     """
 
-    provider: type[SignedProvider]
-
-    def __init__(self, provider: type[SignedProvider], options: CallOptions) -> None:
-        super().__init__(provider, options)
+    def __init__(self, request: Request, options: SignedOptions) -> None:
+        super().__init__(request, options)
         self._reply: Response | None = None
         self._corrected = False
 
+    @staticmethod
+    def moved_endpoint(endpoint: str, url: str) -> None:
+        """Return None: the endpoint is found below another URL."""
+        del endpoint, url
+
     @abstractmethod
     def messages(self, turns: list[Turn]) -> tuple[list[dict[str, Any]], str]:
-        """The conversation in the app's form, and the text of its last message, which is signed."""
+        """Return the conversation in the app's form, and the text of its last message, which is
+        signed.
+        """
 
     def more(self) -> dict[str, Any]:
-        """What else the app's body holds."""
+        """Return all else that the app's body holds."""
         return {}
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
@@ -157,8 +158,9 @@ class SignedCall(Call):
         return await self._post()
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """A refused signature is made again by the site's clock, once; an upstream's real status is
-        told.
+        """Sign once more by the site's clock where that is why a signature was refused.
+
+        An error that holds an upstream's real status is raised with that.
         """
         del opening
         if not isinstance(error, StreamError):
@@ -173,11 +175,11 @@ class SignedCall(Call):
 
     @property
     def _endpoint(self) -> str:
-        return self.options.endpoint or endpoint_below(self.options.url)
+        return self.request.endpoint or endpoint_below(self.request.url)
 
     async def _post(self) -> Opening:
         body = self._body()
-        session = await self.begin_session(self.options.cookies)
+        session = await self.begin_session(self.request.cookies)
         headers = {"Content-Type": "text/plain;charset=UTF-8", "Accept": "*/*"}
         self._reply = reply = await session.post(self._endpoint, body=body, headers=headers)
         decoder = DeltaDecoder(
@@ -189,28 +191,27 @@ class SignedCall(Call):
         return Opening(reply, decoder)
 
     def _body(self) -> bytes:
-        """The JSON the app's page sends.
+        """Return the JSON the app's page sends.
 
         One `time` for body and signature, a whole number in both.
         """
-        options = self.options
         messages, signed = self.messages(self.turns)
-        now = int(options.environment.now_ms()) + self.provider.clock_offsets.get(self._endpoint, 0)
-        secret = self.provider.secret(options.extra.get("secret_key"), options.environment.environ)
-        password = options.extra.get("password")
+        now = int(self.request.environment.now_ms())
+        now += self.options.clock_offsets.get(self._endpoint)
+        password = self.options.password
         body: dict[str, Any] = {
             "messages": messages,
             "time": now,
-            "pass": None if password is None else browser_text(_text("password", password)),
-            "sign": sign_request(now, signed, secret),
+            "pass": None if password is None else browser_text(password),
+            "sign": sign_request(now, signed, self.options.secret_key or ""),
             **self.more(),
         }
         return json.dumps(body, ensure_ascii=False).encode()
 
     def _learn_clock(self) -> bool:
-        """Some forks take signatures of the last minutes only.
+        """Learn the site's clock, since some forks take signatures of the last minutes only.
 
-        True: the site's clock differs from what was signed.
+        True: it differs from the time that was signed.
         """
         date = None if self._reply is None else self._reply.headers.get("date")
         if date is None:
@@ -219,10 +220,10 @@ class SignedCall(Call):
             theirs = int(parsedate_to_datetime(date).timestamp() * 1000)
         except ValueError:
             return False
-        offset = theirs - int(self.options.environment.now_ms())
-        if abs(offset - self.provider.clock_offsets.get(self._endpoint, 0)) < MIN_CLOCK_OFFSET:
+        offset = theirs - int(self.request.environment.now_ms())
+        if abs(offset - self.options.clock_offsets.get(self._endpoint)) < MIN_CLOCK_OFFSET:
             return False
-        self.provider.clock_offsets[self._endpoint] = offset
+        self.options.clock_offsets.learn(self._endpoint, offset)
         return True
 
 
@@ -232,18 +233,18 @@ _BRACKETED_STATUS = re.compile(r"\[(4\d\d|5\d\d) [^\]]*\]")
 
 
 def _upstream_status(error: StreamError) -> int | None:
-    """GeminiProChat answers 500 to every upstream error; the real status stands in brackets in its
-    text.
+    """Return an upstream's real status, which stands in brackets in the text of GeminiProChat's
+    500; None where there is none.
     """
-    found = _BRACKETED_STATUS.search(error.message) if error.status == _SERVER_ERROR else None
-    return int(found[1]) if found else None
+    match = _BRACKETED_STATUS.search(error.message) if error.status == _SERVER_ERROR else None
+    return int(match[1]) if match else None
 
 
 class GeminiProChatCall(SignedCall):
-    """`parts`, and the roles ``user`` and ``model``."""
+    """One call to GeminiProChat: messages of `parts`, of the roles ``user`` and ``model``."""
 
     def messages(self, turns: list[Turn]) -> tuple[list[dict[str, Any]], str]:
-        """See `SignedCall.messages`."""
+        """Return the messages as `SignedCall.messages` says."""
         contents = gemini_contents(turns)
         return [{"role": role, "parts": [{"text": text}]} for role, text in contents], contents[-1][
             1
@@ -251,8 +252,8 @@ class GeminiProChatCall(SignedCall):
 
 
 def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
-    """The conversation as the app takes it: ``user`` and ``model`` in turn, first and last the
-    user's.
+    """Return the conversation as the app takes it: ``user`` and ``model`` in turn, first and last
+    the user's.
 
     There is no system role: system texts stand in front of the first user text, and so does what
     the assistant said before the user said anything. A run of one role is one message; of a long
@@ -281,10 +282,14 @@ def _nothing_to_answer() -> InvalidRequestError:
 
 
 class ChatgptDemoCall(SignedCall):
-    """`content`, and OpenAI's roles."""
+    """One call to chatgpt-demo: messages of `content`, of OpenAI's roles."""
+
+    def __init__(self, request: Request, options: ChatgptDemoOptions) -> None:
+        super().__init__(request, options)
+        self._temperature = options.temperature
 
     def messages(self, turns: list[Turn]) -> tuple[list[dict[str, Any]], str]:
-        """See `SignedCall.messages`."""
+        """Return the messages as `SignedCall.messages` says."""
         kept = [(_DEMO_ROLES.get(turn.role, "user"), turn.text) for turn in turns if turn.text]
         if kept[-1][0] != "user":
             raise _nothing_to_answer()
@@ -293,15 +298,8 @@ class ChatgptDemoCall(SignedCall):
         return [{"role": role, "content": text} for role, text in (*system, *spoken)], kept[-1][1]
 
     def more(self) -> dict[str, Any]:
-        """See `SignedCall.more`."""
-        temperature = self.options.extra.get("temperature")
-        if temperature is None:
-            return {}
-        if isinstance(temperature, bool) or not isinstance(temperature, int | float):
-            raise InvalidRequestError(
-                f"temperature must be a number, not {type(temperature).__name__}"
-            )
-        return {"temperature": temperature}
+        """Return the temperature, where one is given."""
+        return {} if self._temperature is None else {"temperature": self._temperature}
 
 
 _DEMO_ROLES = {"assistant": "assistant", **dict.fromkeys(SYSTEM_ROLES, "system")}

@@ -1,73 +1,66 @@
-"""Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway (site
-dialect ``openai``).
+"""Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tailrace._calls.exchange import Opening
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import InvalidRequestError
-from tailrace.providers._base import Call, CallOptions, ChatProvider, checked_site
+from tailrace.providers._base import Call, checked_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailrace._messages import Turn
 
-__all__ = ["OpenAICall", "OpenAIProvider"]
-
-PARAMETERS = (
-    "frequency_penalty",
-    "logit_bias",
-    "max_completion_tokens",
-    "max_tokens",
-    "presence_penalty",
-    "reasoning_effort",
-    "response_format",
-    "seed",
-    "stop",
-    "temperature",
-    "top_p",
-    "user",
-)
-"""Arguments of a call that go into the request as they are; the wire's own names."""
+__all__ = ["OpenAICall", "OpenAIOptions"]
 
 
-class OpenAIProvider(ChatProvider):
-    """A server by its base URL, e.g. ``http://localhost:8000/v1``: set `url` on a subclass, or give
-    `url=`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIOptions:
+    """Options that only OpenAI-compatible servers have.
 
-    Beside the common parameters a call takes `api_key` and those of `PARAMETERS`. No key is taken
-    from the environment: it would go to whatever server `url` names.
+    `api_key`: sent as a bearer token; None: none is sent. No key is taken from the environment, for
+    it would go to whatever server the URL names. All others go into the request as they are, under
+    the API's own names; None leaves one out. InvalidRequestError for a key that is no text.
     """
 
-    dialect = "openai"
-    supports_system_message = True
-    supports_message_history = True
+    api_key: str | None = field(default=None, repr=False)
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    presence_penalty: float | None = None
+    reasoning_effort: str | None = None
+    response_format: Mapping[str, Any] | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    user: str | None = field(default=None, repr=False)
 
-    api_key: ClassVar[str | None] = None
-    """Sent as a bearer token; None: none is sent."""
+    def __post_init__(self) -> None:
+        checked_text("api_key", self.api_key)
 
-    @classmethod
-    def call(cls, options: CallOptions) -> Call:
-        """Make one call to the server."""
-        return OpenAICall(cls, options)
-
-    @classmethod
-    def locate(cls, url: str | None) -> tuple[str, str | None]:
-        """The base URL, and the endpoint below it."""
-        base = checked_site(cls.url if url is None else url)
-        if base == cls.url and cls.api_endpoint:
-            return base, cls.api_endpoint
-        return base, f"{base.rstrip('/')}/chat/completions"
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the request that are given."""
+        names = [name for name in self.__slots__ if name != "api_key"]
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
-class OpenAICall(Call):
-    """One streamed chat completion."""
+class OpenAICall(Call[OpenAIOptions]):
+    """One streamed chat completion. The site's URL is the base URL, e.g. ``http://host:8000/v1``."""
 
-    provider: type[OpenAIProvider]
+    @staticmethod
+    def moved_endpoint(endpoint: str, url: str) -> None:
+        """Return None: the endpoint is found below another base URL."""
+        del endpoint, url
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Post the messages as they were given: parts that are no text are the server's to
@@ -77,28 +70,25 @@ class OpenAICall(Call):
         if not model:
             raise InvalidRequestError("an OpenAI-compatible server wants a model's name: give one")
         body = self._body(model)
-        session = await self.begin_session(self.options.cookies)
-        reply = await session.post(self.options.endpoint or "", body=body, headers=self._headers())
+        session = await self.begin_session(self.request.cookies)
+        endpoint = self.request.endpoint or f"{self.request.url.rstrip('/')}/chat/completions"
+        reply = await session.post(endpoint, body=body, headers=self._headers())
         return Opening(
             reply, DeltaDecoder("openai", content_type=reply.content_type, status=reply.status)
         )
 
     def _headers(self) -> dict[str, str]:
-        given = self.options.extra.get("api_key")
-        key = self.provider.api_key if given is None else given
-        if key is not None and not isinstance(key, str):
-            raise InvalidRequestError(f"api_key must be text, not {type(key).__name__}")
+        key = self.options.api_key
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         return {"Content-Type": "application/json", "Accept": "text/event-stream", **authorization}
 
     def _body(self, model: str) -> bytes:
-        given = self.options.extra
         body: dict[str, Any] = {
             "model": model,
-            "messages": self.options.messages,
+            "messages": self.request.messages,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **{name: given[name] for name in PARAMETERS if given.get(name) is not None},
+            **self.options.parameters(),
         }
         try:
             text = json.dumps(body, ensure_ascii=False, allow_nan=False)

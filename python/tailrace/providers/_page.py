@@ -1,4 +1,4 @@
-"""A site's page in, what posting a message needs out: nonce, post id, bot, endpoint."""
+"""A site's page in, all that posting a message needs out: nonce, post id, bot, endpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FIRST_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class SiteTokens:
-    """What a site's page gave. Its repr does not show the nonce."""
+    """Tokens of a site's page and where to send them. The repr does not show the nonce."""
 
     nonce: str = field(repr=False)
     post_id: str
@@ -54,9 +54,10 @@ async def fetch_tokens(
     """Fetch the page and read it as it arrives, no further than the tokens.
 
     `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read,
-    since the bot's id may stand anywhere on it. `endpoint`: the class's own, None to take the
-    page's. Raises TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError,
-    LimitExceeded, a ResponseStatusError for a page that is none, and what the session raises.
+    since the bot's id may stand anywhere on it. `endpoint`: the site's own as its owner states it,
+    None to take the page's. `idle`: seconds for each silence. Raises TokenNotFoundError,
+    WidgetNotFoundError, EndpointError, ChallengeError, LimitExceeded, a ResponseStatusError where
+    an error stands in the page's place, and all that the session raises.
     """
     async with await session.get(url) as reply:
         if reply.status >= _FIRST_ERROR_STATUS:
@@ -68,20 +69,25 @@ async def fetch_tokens(
         scanner = PageScanner(
             bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES
         )
-        found = scanner.feed(html)
-        while not found and (data := await read_within(reply, idle)):
-            found = scanner.feed(data)
+        complete = scanner.feed(html)
+        while not complete and (data := await read_within(reply, idle)):
+            complete = scanner.feed(data)
         return _read(scanner.close(), reply.url, bot_id, endpoint)
 
 
 def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -> SiteTokens:
-    asked_for = bot_id is not None and bool(page.widgets)
-    widget = page.widget(bot_id=bot_id) if asked_for else None
+    wanted = bot_id is not None and bool(page.widgets)
+    widget = page.widget(bot_id=bot_id) if wanted else None
     tokens = page.tokens
     widget = widget or _speaking(page, tokens)
     if widget is None:
-        place = endpoint_of(page_url, endpoint, None)
-        return SiteTokens(tokens.nonce, tokens.post_id, page_url, place, bot_id=bot_id or "0")
+        return SiteTokens(
+            tokens.nonce,
+            tokens.post_id,
+            page_url,
+            endpoint_of(page_url, endpoint, None),
+            bot_id=bot_id or "0",
+        )
     return SiteTokens(
         nonce=tokens.nonce,
         post_id=tokens.post_id,
@@ -96,7 +102,7 @@ def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -
 
 
 def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
-    """The widget these tokens are of; None when they come from another place on the page."""
+    """Return the widget that shows these tokens; None when they stand elsewhere on the page."""
     return next(
         (
             each
@@ -108,8 +114,8 @@ def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
 
 
 def endpoint_of(page_url: str, stated: str | None, named: str | None) -> str:
-    """The endpoint a class has stated, on the page's final origin; else the one the page names, if
-    on its own host.
+    """Return the endpoint that a site states, moved to the page's final origin; else the one the
+    page names, if on its own host.
     """
     if stated is not None:
         return at_origin(page_url, urlsplit(stated).path)
@@ -136,7 +142,7 @@ def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
 
 
 async def _page_error(reply: Response, idle: float | None) -> StreamError:
-    """What a page's error status means; the decoder reads its body as it reads a reply's."""
+    """Return the meaning of a page's error status, whose body the decoder reads as a reply's."""
     decoder = DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
     received = 0
     while received < MAX_ERROR_PAGE_BYTES and (data := await read_within(reply, idle)):

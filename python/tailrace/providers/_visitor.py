@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailrace.errors import InvalidRequestError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tailrace._messages import Turn
 
-__all__ = ["Outgoing", "Visitor"]
+__all__ = ["Outgoing", "Visitor", "check_visitor_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,28 @@ class Visitor:
     """AIPKit: as `ChatStream.ids` gave it, under the name openai_response_id."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], chance: random.Random) -> Visitor:
-        """The ids among a call's arguments, random ones for the rest; InvalidRequestError for one
-        that is no text.
+    def of(cls, known: Mapping[str, str | None], chance: random.Random) -> Visitor:
+        """Return a visitor with the ids that are known and random ones for the rest.
+
+        InvalidRequestError for an id that no site can have given.
         """
-        ids = {name: given[name] for name in cls.__slots__ if given.get(name) is not None}
+        ids = {name: known[name] for name in cls.__slots__ if known.get(name) is not None}
         for name, value in ids.items():
-            if not isinstance(value, str) or not value.isprintable() or not value.isascii():
-                raise InvalidRequestError(f"{name} must be visible ASCII text, as the site gave it")
+            check_visitor_id(name, value)
         ids.setdefault(
             "client_id", "".join(chance.choices(string.ascii_letters + string.digits, k=10))
         )
         ids.setdefault("session_id", _uuid(chance))
         ids.setdefault("conversation_uuid", _uuid(chance))
-        return cls(**ids)
+        return cls(**ids)  # type: ignore[arg-type]  # none of them is None: see above
+
+
+def check_visitor_id(name: str, value: object) -> None:
+    """InvalidRequestError unless the id `name` is text as a site gives it, or None."""
+    if value is None:
+        return
+    if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+        raise InvalidRequestError(f"{name} must be visible ASCII text, as the site gave it")
 
 
 def _uuid(chance: random.Random) -> str:

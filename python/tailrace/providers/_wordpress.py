@@ -1,5 +1,4 @@
-"""Sites that run the WordPress chat plugin: AI Power up to 2.2 (``ai-power``), AIPKit since 2.3
-(``aipkit``).
+"""Sites that run the WordPress chat plugin: AI Power up to 2.2, AIPKit since 2.3.
 
 The page holds the tokens and tells which line it is. A message is posted with them, and repeated
 once with new ones when a nonce from the cache was refused. Source: the protocol notes on AI Power
@@ -9,17 +8,18 @@ and the captured replies.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
 from tailrace._messages import SYSTEM_ROLES, turns_prompt
-from tailrace.errors import NonceRefusedError, StreamError, TailraceError
+from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
-from tailrace.providers._base import Call, CallOptions, ChatProvider
+from tailrace.providers._base import Call, Request, at_origin, checked_text
 from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens
-from tailrace.providers._visitor import Outgoing, Visitor
+from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -29,57 +29,65 @@ if TYPE_CHECKING:
     from tailrace._native import DeltaDecoder
     from tailrace.transport import Session
 
-__all__ = ["SiteTokens", "WordPressCall", "WordPressChatProvider"]
+__all__ = ["SHARED_TOKENS", "SiteTokens", "WordPressCall", "WordPressOptions"]
+
+SHARED_TOKENS: TokenCache[SiteTokens] = TokenCache()
+"""Tokens of all sites of this process, unless a site brings a cache of its own."""
 
 
-class WordPressChatProvider(ChatProvider):
-    """Any site with the plugin: set `url` to the page that shows the bot.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordPressOptions:
+    """Options that only sites with the plugin have.
 
-    Beside the common parameters a call takes `bot_id`, `bot_name`, `native_history`, `token_cache`,
-    and the ids of `Visitor` to go on with an earlier dialogue.
+    `bot`: id of the bot that answers, `bot_name` the name its chat shows; None: the page's first.
+    `native_history`: on 1.x, send earlier turns in the plugin's own form, which the site filters
+    and cuts, instead of in one prompt. `make_prompt`: makes the message of a conversation, None for
+    `format_prompt`. `nonce` and `post_id`: both together stand in for the page fetch.
+    `token_cache`: where tokens are kept between calls. The others are ids of `Visitor`, to go on
+    with an earlier dialogue. InvalidRequestError names an option of a wrong type.
     """
 
-    dialect = "ai-power"
-    supports_system_message = True
-    supports_message_history = True
+    bot: str | None = None
+    bot_name: str | None = None
+    native_history: bool = False
+    make_prompt: Callable[[list[Turn]], str] | None = None
+    nonce: str | None = field(default=None, repr=False)
+    post_id: str | None = None
+    token_cache: TokenCache[Any] = SHARED_TOKENS
+    client_id: str | None = None
+    session_id: str | None = None
+    conversation_uuid: str | None = None
+    thread_id: str | None = None
+    previous_openai_response_id: str | None = None
 
-    bot_id: ClassVar[str | None] = None
-    """Which bot of the page answers; None: the first one."""
+    def __post_init__(self) -> None:
+        for name in ("bot", "bot_name", "nonce", "post_id"):
+            checked_text(name, getattr(self, name))
+        if not isinstance(self.native_history, bool):
+            raise InvalidRequestError("native_history must be true or false")
+        if self.make_prompt is not None and not callable(self.make_prompt):
+            raise InvalidRequestError("make_prompt must be a function of the conversation's turns")
+        if not isinstance(self.token_cache, TokenCache):
+            kind = type(self.token_cache).__name__
+            raise InvalidRequestError(f"token_cache must be a TokenCache, not {kind}")
+        for name, value in self.visitor_ids.items():
+            check_visitor_id(name, value)
 
-    bot_name: ClassVar[str | None] = None
-    """The same by the name its chat shows, where the page says it (AIPKit, early 1.x)."""
+    @property
+    def visitor_ids(self) -> dict[str, str | None]:
+        """The ids of `Visitor` by name, None where not given."""
+        return {name: getattr(self, name) for name in Visitor.__slots__}
 
-    native_history: ClassVar[bool] = False
-    """1.x: send earlier turns in the plugin's own form instead of one prompt.
-
-    The site filters and cuts that form.
-    """
-
-    _nonce: ClassVar[str | None] = None
-    _post_id: ClassVar[str | None] = None
-    """Set by a subclass, both stand in for the page fetch. They are never written here."""
-
-    token_cache: ClassVar[TokenCache[SiteTokens]] = TokenCache()
-    """Shared by all sites of a process; a call may bring its own as `token_cache=`."""
-
-    @classmethod
-    def call(cls, options: CallOptions) -> Call:
-        """Make one call to the site."""
-        return WordPressCall(cls, options)
-
-    @classmethod
-    def prompt(cls, turns: list[Turn]) -> str:
-        """The text sent as the message: the whole conversation, the system message included."""
-        return turns_prompt(turns)
+    def message(self, turns: list[Turn]) -> str:
+        """Return the text sent as the message: the whole conversation, system message included."""
+        return turns_prompt(turns) if self.make_prompt is None else self.make_prompt(turns)
 
 
-class WordPressCall(Call):
+class WordPressCall(Call[WordPressOptions]):
     """Page, tokens, message, reply; and once more with new tokens when a cached nonce was refused."""
 
-    provider: type[WordPressChatProvider]
-
-    def __init__(self, provider: type[WordPressChatProvider], options: CallOptions) -> None:
-        super().__init__(provider, options)
+    def __init__(self, request: Request, options: WordPressOptions) -> None:
+        super().__init__(request, options)
         self._page_cookies: Mapping[str, str] = {}
         self._tokens: SiteTokens | None = None
         self._outgoing: Outgoing | None = None
@@ -87,8 +95,13 @@ class WordPressCall(Call):
         self._renewed = False
         self._renewal: asyncio.Task[SiteTokens] | None = None
 
+    @staticmethod
+    def moved_endpoint(endpoint: str, url: str) -> str:
+        """Return the endpoint's path on the other URL's origin."""
+        return at_origin(url, urlsplit(endpoint).path)
+
     async def aclose(self) -> None:
-        """See `Call.aclose`.
+        """Close as `Call.aclose` does.
 
         A renewal that still runs ends with the call it runs in the background of.
         """
@@ -98,7 +111,7 @@ class WordPressCall(Call):
         await super().aclose()
 
     def abort(self) -> None:
-        """See `Call.abort`."""
+        """Close as `Call.abort` does."""
         if self._renewal is not None:
             self._renewal.cancel()
         super().abort()
@@ -109,14 +122,15 @@ class WordPressCall(Call):
         The site chooses its model itself.
         """
         del model
-        visitor = Visitor.of(self.options.extra, self.options.environment.random)
+        environment = self.request.environment
+        visitor = Visitor.of(self.options.visitor_ids, environment.random)
         message, history = self._split(turns)
         self._outgoing = Outgoing(
             message,
             history,
             visitor,
-            self.options.environment.random,
-            self.options.environment.now_ms(),
+            environment.random,
+            environment.now_ms(),
         )
         self._tokens, self._fresh = await self._first_tokens()
         refusal: StreamError
@@ -129,8 +143,8 @@ class WordPressCall(Call):
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """A cached nonce that was refused is renewed, and the message repeated if it changed; once,
-        never twice.
+        """Renew a cached nonce that was refused, and repeat the message if it changed; once, never
+        twice.
         """
         if not isinstance(error, StreamError):
             return None
@@ -139,21 +153,21 @@ class WordPressCall(Call):
         return await self._post_again(error) if await self._renew(error) else None
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
-        """The message, and the earlier turns that go beside it."""
-        native = self.options.extra.get("native_history", self.provider.native_history)
+        """Return the message, and the earlier turns that go beside it."""
+        native = self.options.native_history
         if not native or turns[-1].role in SYSTEM_ROLES or turns[-1].role == "assistant":
-            return self.provider.prompt(turns), []
+            return self.options.message(turns), []
         system = [turn for turn in turns[:-1] if turn.role in SYSTEM_ROLES]
         earlier = [turn for turn in turns[:-1] if turn.role not in SYSTEM_ROLES]
         return "\n\n".join(turn.text for turn in (*system, turns[-1]) if turn.text), earlier
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
-        session = await self.begin_session({**self._page_cookies, **(self.options.cookies or {})})
+        session = await self.begin_session({**self._page_cookies, **(self.request.cookies or {})})
         if tokens.line == "ai-power":
             return await ai_power.post(session, tokens, outgoing)
         if outgoing.history:  # the server's own memory knows nothing of turns it has not seen
-            outgoing = replace(outgoing, message=self.provider.prompt(self.turns), history=[])
-        return await aipkit.post(session, tokens, outgoing, self.options.timeouts.idle)
+            outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
+        return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
 
     async def _post_again(self, error: StreamError) -> Opening:
         if self._tokens is None or self._outgoing is None:
@@ -168,8 +182,8 @@ class WordPressCall(Call):
     # -- a refused nonce ---------------------------------------------------------------------------
 
     def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
-        """Up to 1.8.90, and in AIPKit's second step, only a translatable text says it: so any bare
-        error may.
+        """Whether a bare error may mean a refused nonce, as it may up to 1.8.90 and in AIPKit's
+        second step, where only a translatable text tells.
 
         Bare is a JSON body for 1.x, an error event before ``message_start`` for AIPKit. Only a
         nonce from the cache can be stale.
@@ -185,6 +199,7 @@ class WordPressCall(Call):
 
     async def _renew(self, error: StreamError) -> bool:
         """Get other tokens; True: they differ, and the message is worth repeating.
+
         NonceRefusedError: the page is old.
 
         A nonce fetched within this call is not fetched again from the page that showed it; only
@@ -197,7 +212,7 @@ class WordPressCall(Call):
             return self._refuse_page(error)
         self._renewed = True
         try:
-            self._tokens = await self._cache.refresh(self._key, stale, self._led(self._newer))
+            self._tokens = await self.options.token_cache.refresh(self._key, stale, self._led(self._newer))
         except TailraceError:
             if not _is_refusal(error):
                 # a bare error is most likely what it says: a page that fails now must not hide it
@@ -208,9 +223,8 @@ class WordPressCall(Call):
         return True
 
     def _refuse_page(self, error: StreamError) -> bool:
-        """A nonce just fetched cannot be stale: where it was refused all the same, the page was.
-
-        Else: False.
+        """Raise NonceRefusedError where a nonce just fetched was refused, since then the page was
+        stale; return False for any other error.
         """
         if not _is_refusal(error):
             return False
@@ -229,50 +243,35 @@ class WordPressCall(Call):
         fixed = self._fixed_tokens()
         if fixed is not None:
             return fixed, True
-        cached = await self._cache.get(self._key, self._led(self._from_page))
+        cached = await self.options.token_cache.get(self._key, self._led(self._from_page))
         if not cached.fresh:
-            self._renewal = self._cache.renew_early(self._key, self._led(self._newer))
+            self._renewal = self.options.token_cache.renew_early(self._key, self._led(self._newer))
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
-        nonce, post_id = self.provider._nonce, self.provider._post_id  # noqa: SLF001 - the seed's names, ours
+        nonce, post_id = self.options.nonce, self.options.post_id
         if nonce is None or post_id is None:
             return None
         return SiteTokens(
             nonce,
             post_id,
-            self.options.url,
-            endpoint_of(self.options.url, self.options.endpoint, None),
+            self.request.url,
+            endpoint_of(self.request.url, self.request.endpoint, None),
         )
 
     @property
-    def _bot_id(self) -> str | None:
-        given = self.options.extra.get("bot_id")
-        return self.provider.bot_id if given is None else str(given)
-
-    @property
-    def _bot_name(self) -> str | None:
-        given = self.options.extra.get("bot_name")
-        return self.provider.bot_name if given is None else str(given)
-
-    @property
-    def _cache(self) -> TokenCache[SiteTokens]:
-        given = self.options.extra.get("token_cache")
-        return given if isinstance(given, TokenCache) else self.provider.token_cache
-
-    @property
     def _key(self) -> CacheKey:
-        # The endpoint is kept with the tokens, and classes that say different ones may share a
+        # The endpoint is kept with the tokens, and sites that state different ones may share a
         # page.
-        site = f"{self.options.url} {self.options.endpoint or ''}"
-        bot = repr((self._bot_id, self._bot_name))
-        return cache_key(site, bot, self.options.cookies, self.options.proxy)
+        site = f"{self.request.url} {self.request.endpoint or ''}"
+        bot = repr((self.options.bot, self.options.bot_name))
+        return cache_key(site, bot, self.request.cookies, self.request.proxy)
 
     def _led(
         self, fetch: Callable[[Session], Awaitable[SiteTokens]]
     ) -> Callable[[], Awaitable[SiteTokens]]:
-        """A fetch for every caller that waits. This call may be cancelled meanwhile, so it is a
-        user of its own.
+        """Return a fetch for every caller that waits. This call may be cancelled meanwhile, so the
+        fetch is a user of the connections of its own.
 
         Cookies the site sets go to this call alone: a visitor's cookies are nobody else's.
         """
@@ -283,7 +282,7 @@ class WordPressCall(Call):
                 raise StreamError("truncated", "the call has been closed")
             connections.enter()
             try:
-                async with self.new_session(self.options.cookies) as session:
+                async with self.new_session(self.request.cookies) as session:
                     tokens = await fetch(session)
                     self._page_cookies = session.cookies
                     return tokens
@@ -295,20 +294,20 @@ class WordPressCall(Call):
     async def _from_page(self, session: Session) -> SiteTokens:
         return await fetch_tokens(
             session,
-            self.options.url,
-            bot_id=self._bot_id,
-            bot_name=self._bot_name,
-            endpoint=self.options.endpoint,
-            idle=self.options.timeouts.idle,
+            self.request.url,
+            bot_id=self.options.bot,
+            bot_name=self.options.bot_name,
+            endpoint=self.request.endpoint,
+            idle=self.request.timeouts.idle,
         )
 
     async def _newer(self, session: Session) -> SiteTokens:
-        """AIPKit has an endpoint for a new nonce, which no page cache stands before; else the page
-        is fetched again.
+        """Ask AIPKit's endpoint for a new nonce, which no page cache stands before; fetch the page
+        again where there is no such endpoint.
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":
-            nonce = await aipkit.fresh_nonce(session, stale, self.options.timeouts.idle)
+            nonce = await aipkit.fresh_nonce(session, stale, self.request.timeouts.idle)
             if nonce is not None:
                 return replace(stale, nonce=nonce)
         return await self._from_page(session)
@@ -319,7 +318,7 @@ _FORBIDDEN = 403
 
 
 def _is_refusal(error: StreamError) -> bool:
-    """Since 1.8.91 a refused nonce is a 403.
+    """Whether a reply refuses the nonce outright, as a 403 does since 1.8.91.
 
     A challenge, whatever its status, is a guard's that has seen no nonce.
     """

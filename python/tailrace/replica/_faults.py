@@ -31,7 +31,7 @@ Target = Literal["page", "answer", "all"]
 
 MAX_FAULTS_OF_A_URL = 16
 KEPT_URLS = 256
-"""How many URLs' faults are remembered with their counts; beyond, the oldest begins anew."""
+"""The number of URLs whose faults keep their counts; beyond it, the oldest begins anew."""
 
 
 class Effect:
@@ -449,7 +449,7 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "stale-nonce",
         "[:PAGES]",
-        "the first page, or as many as said, shows an expired nonce",
+        "the first page, or that many, shows an expired nonce",
         lambda argument: _ExpiredNonce(_number("stale-nonce", argument, 1, 10**9)),
         ("page",),
         needs_nonces=True,
@@ -465,7 +465,7 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "expiring-nonce",
         "[:ANSWERS]",
-        "after each answer, or as many as said, the site's nonces have expired",
+        "after each answer, or that many, the site's nonces have expired",
         lambda argument: _ExpiringNonce(_number("expiring-nonce", argument, 1, 10**9)),
         ("answer",),
         needs_nonces=True,
@@ -494,10 +494,10 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "content-type",
         "[:TYPE]",
-        "text/html for a Content-Type, the one said, or none",
+        "text/html for a Content-Type, another one, or none",
         _content_type,
     ),
-    FaultKind("split", "[:BYTES]", "one byte a write, or as many as said", _split),
+    FaultKind("split", "[:BYTES]", "one byte a write, or that many", _split),
     FaultKind(
         "endless-line",
         "",
@@ -507,7 +507,7 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "endless-comments",
         "[:MILLISECONDS]",
-        "from the middle of the response on comments, one each 50 ms or as said",
+        "from the middle of the response on comments, 50 ms apart, or that many",
         _endless_comments,
     ),
     FaultKind(
@@ -518,14 +518,14 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
         "bomb",
         "[:MIB]",
-        "from the middle of the response on one line of 64 MiB, or as said, gzipped to a 1000th",
+        "from the middle of the response on one line of 64 MiB, or that many, gzipped to a 1000th",
         _bomb,
     ),
     FaultKind("http-1.0", "", "HTTP/1.0: the response ends with its connection", _http_1_0),
     FaultKind(
         "cut",
         _POSITION,
-        "the connection is closed in mid-response, in a line or as said",
+        "the connection is closed in mid-response, in a line or at that position",
         _broken("cut"),
     ),
     FaultKind("reset", _POSITION, "likewise, with a reset (RST)", _broken("reset")),

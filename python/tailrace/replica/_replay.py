@@ -14,16 +14,14 @@ from aiohttp import web
 
 from tailrace.errors import InvalidRequestError
 from tailrace.recording import REDACTED, RecordedExchange, RecordedHead
-from tailrace.replica._sending import NO_CONTENT_TYPE, hide_framework
+from tailrace.replica._listening import HIGHEST_PORT, MAX_REQUEST_BYTES, listen
+from tailrace.replica._sending import NO_CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tailrace.recording import Recording
 
 __all__ = ["Replay"]
 
-_HIGHEST_PORT = 65535
 _NOT_SENT = frozenset(
     {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
 )
@@ -43,8 +41,8 @@ class Replay:
     def __init__(
         self, recording: Recording, *, host: str = "127.0.0.1", port: int = 0, pace: float = 0.0
     ) -> None:
-        if not 0 <= port <= _HIGHEST_PORT:
-            raise InvalidRequestError(f"port must be 0 to {_HIGHEST_PORT}, not {port!r}")
+        if not 0 <= port <= HIGHEST_PORT:
+            raise InvalidRequestError(f"port must be 0 to {HIGHEST_PORT}, not {port!r}")
         if not pace >= 0:
             raise InvalidRequestError(f"pace must be a factor of 0 or more, not {pace!r}")
         if not recording.exchanges:
@@ -91,28 +89,15 @@ class Replay:
 
     async def __aenter__(self) -> Self:
         self._stopping.clear()
-        app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
-        app.on_response_prepare.append(hide_framework)
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_route("*", "/{path:.*}", self._answer)
         async with AsyncExitStack() as stack:
-            runner = web.AppRunner(
-                app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
-            )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, self._host, self._port).start()
-            host, port = runner.addresses[0][:2]
-            self._origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            self._origin = await listen(app, self._host, self._port, stack)
             stack.callback(self._stopping.set)
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         self._origin = ""
         await self._stack.aclose()
 
@@ -189,9 +174,6 @@ class Replay:
             request.transport.close()
         await asyncio.Event().wait()
         raise AssertionError  # an event that nobody sets
-
-
-_MAX_REQUEST_BYTES = 8 * 2**20
 
 
 def _replace_origin(reads: list[bytes], old: str, new: str) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -14,21 +14,16 @@ from tailrace.replica._answers import Answers, builtin_answer
 from tailrace.replica._exchanges import ExchangeLog, ServedExchange
 from tailrace.replica._faults import FAULTS, FaultySite, fault_path, parse_fault, parse_faults
 from tailrace.replica._index import INDEX_PATH, PageInfo, SiteInfo, index_page
+from tailrace.replica._listening import HIGHEST_PORT, MAX_REQUEST_BYTES, listen
 from tailrace.replica._nonces import WORDPRESS_LIFETIME
-from tailrace.replica._sending import hide_framework
 from tailrace.replica._site import EXCHANGE, ReplicaSite, SiteSettings
 from tailrace.replica._sites import SITES
 from tailrace.replica._upstream import UpstreamAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from types import TracebackType
 
     from aiohttp.typedefs import Middleware
-
-MAX_REQUEST_BYTES = 8 * 2**20
-
-_HIGHEST_PORT = 65535
 
 
 class Replica:
@@ -68,7 +63,7 @@ class Replica:
         faults: Iterable[str] = (),
         shutdown_timeout: float = 1.0,
     ) -> None:
-        if not 0 <= port <= _HIGHEST_PORT - len(SITES) + 1:
+        if not 0 <= port <= HIGHEST_PORT - len(SITES) + 1:
             raise InvalidRequestError(
                 f"port must be 0 or leave room for {len(SITES)} ports up to 65535, not {port!r}"
             )
@@ -118,12 +113,7 @@ class Replica:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         self._urls.clear()
         await self._stack.aclose()
 
@@ -190,19 +180,9 @@ class Replica:
         app = web.Application(
             client_max_size=MAX_REQUEST_BYTES, middlewares=[self._recorder(site.site)]
         )
-        app.on_response_prepare.append(hide_framework)
         app.router.add_get(INDEX_PATH, self._index)
         app.router.add_route("*", "/{path:(?s:.*)}", site.handle)
-        runner = web.AppRunner(
-            app,
-            handler_cancellation=True,
-            access_log=None,
-            shutdown_timeout=self._shutdown_timeout,
-        )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self._host, port).start()
-        return _url(runner.addresses[0])
+        return await listen(app, self._host, port, stack, self._shutdown_timeout)
 
     def _recorder(self, site: ReplicaSite) -> Middleware:
         @web.middleware
@@ -235,8 +215,3 @@ class Replica:
             return response
 
         return record
-
-
-def _url(address: Any) -> str:
-    host, port = address[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -18,8 +18,6 @@ from tailrace.errors import InvalidRequestError
 from tailrace.replica._answers import AnswerError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tailrace.replica._answers import Question
 
 MAX_RESPONSE_BYTES = 8 * 2**20
@@ -48,12 +46,7 @@ class UpstreamAnswers:
         self._session = await self._stack.enter_async_context(session)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         self._session = None
         await self._stack.aclose()
 

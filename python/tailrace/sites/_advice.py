@@ -1,4 +1,4 @@
-"""What to do about a step of the doctor's that failed."""
+"""Advice on a step of the doctor's that failed."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ _BY_ERROR: tuple[tuple[type[errors.TailraceError], str], ...] = (
 
 
 def advice_for(step: str, error: errors.TailraceError) -> str:
-    """One sentence for the user, by what happened, else by where."""
+    """Return one sentence for the user, by the error, else by the step."""
     return next((advice for kind, advice in _BY_ERROR if isinstance(error, kind)), _BY_STEP[step])

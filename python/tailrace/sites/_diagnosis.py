@@ -2,8 +2,8 @@
 fails is named.
 
 Name, TCP and TLS are tried by hand, since no HTTP client tells them apart in time; the page is
-looked at as `discover` does; the message is sent by the site's own provider, over a transport that
-notes when each request was answered.
+looked at as `discover` does; the message is sent as any call to the site sends it, over a transport
+that notes when each request was answered.
 """
 
 from __future__ import annotations
@@ -31,22 +31,24 @@ from tailrace.errors import (
 from tailrace.providers._page import endpoint_of
 from tailrace.sites._advice import advice_for
 from tailrace.sites._discovery import described, look_at
-from tailrace.sites._registry import ProfiledSite
+from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
+from tailrace.sites._site import Site, for_call, open_stream
+from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
 from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from tailrace import ChatWidget, Page
     from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
     from tailrace.sites._discovery import Look
-    from tailrace.transport import Session
+    from tailrace.transport import Session, Transport
 
 T = TypeVar("T")
 
@@ -62,8 +64,6 @@ no silence.
 
 STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
 
-_TOKENS_ON_PAGE = frozenset({"ai-power", "aipkit"})
-_WITHOUT_PAGE = frozenset({"openai"})
 _FIRST_ERROR_STATUS = 400
 
 
@@ -86,12 +86,12 @@ class Step:
 class Diagnosis:
     """All steps, in order.
 
-    `at`: when it began, in seconds since 1970; `error`: what the failed step failed with.
+    `at`: when the first began, in seconds since 1970; `error`: the failure of the failed step.
     """
 
     site: str
     url: str
-    dialect: str
+    software: str
     at: float
     steps: tuple[Step, ...]
     error: TailraceError | None = field(default=None, repr=False)
@@ -108,9 +108,9 @@ class Diagnosis:
 
 
 async def doctor(
-    site: str | type[ChatProvider],
+    site: str | Site | type[ChatProvider],
     *,
-    dialect: str | None = None,
+    software: str | None = None,
     post: bool = True,
     message: str = MESSAGE,
     model: str = "",
@@ -122,35 +122,37 @@ async def doctor(
     clock: Callable[[], float] = time.monotonic,
     environment: Environment | None = None,
 ) -> Diagnosis:
-    """Test a site (as `tailrace.site` names it, or a provider class) step by step. It sends one
-    short real message.
+    """Test a site step by step. It sends one short real message.
 
+    `site`: a `Site`, a provider class, or what `tailrace.site` takes, with `software` for a URL.
     `post=False` stops before the message. `timeout`: seconds for each step; for the page and the
     answer, for the first byte and each silence, and `PATIENCE` times that for the whole. `on_step`
     is told each step as soon as it is known. A verdict on the site is kept in `state_folder` (None:
     the user's) unless `keep` is false. `clock` gives seconds that never go back.
 
-    Raises what `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
+    Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
     MissingRequirementsError; whatever the site does is in the result.
     """
     if checked_seconds("timeout", timeout) is None:
         raise errors.InvalidRequestError(
             "timeout must be a number of seconds above 0: a diagnosis has to end"
         )
-    provider = site_named(site, dialect=dialect) if isinstance(site, str) else site
-    wide = Environment() if environment is None else environment
-    own = provider.own_options() if issubclass(provider, ProfiledSite) else {}
-    own.pop("retry", None)  # the failure is what we are here for
-    clocks = {"timeout": timeout, "connect_timeout": timeout, "total_timeout": timeout * PATIENCE}
-    options = {**own, **clocks, "environment": wide}
-    if proxy is not None:
-        options["proxy"] = proxy
+    named = site_named(site, software) if isinstance(site, str) else as_site(site)
+    options: dict[str, Any] = {
+        "timeout": timeout,
+        "connect_timeout": timeout,
+        "total_timeout": timeout * PATIENCE,
+        "proxy": proxy,
+        "retry": None,  # the failure is what we are here for
+        "environment": Environment() if environment is None else environment,
+    }
+    examined = for_call(named, options)
     async with AsyncExitStack() as stack:
-        examination = _Examination(provider, options, stack, clock, _Asking(post, message, model))
-        at = wide.now_ms() / 1000
+        examination = _Examination(examined, stack, clock, _Asking(post, message, model))
+        at = options["environment"].now_ms() / 1000
         steps = [step async for step in examination.steps(on_step)]
-    url = checked_url(provider.url).url  # without a password
-    found = Diagnosis(provider.__name__, url, provider.dialect, at, tuple(steps), examination.error)
+    url = checked_url(examined.url).url  # without a password
+    found = Diagnosis(examined.name, url, examined.software, at, tuple(steps), examination.error)
     if keep and (found.answered or _is_the_sites(found.error)):
         failed = None if found.failed is None else found.failed.name
         store_verdict(Verdict(site=found.site, url=found.url, failed=failed, at=at), state_folder)
@@ -192,21 +194,19 @@ class _Examination:
 
     def __init__(
         self,
-        provider: type[ChatProvider],
-        options: dict[str, Any],
+        site: Site,
         stack: AsyncExitStack,
         clock: Callable[[], float],
         asking: _Asking,
     ) -> None:
         self.error: TailraceError | None = None
-        self._provider = provider
-        self._options = options
+        self._site = site
+        self._software: Software = SOFTWARE[site.software]
         self._stack = stack
         self._clock = clock
         self._asking = asking
-        self._seconds: float = options["timeout"]
-        self._connections = make_transport(provider.transport_kind)
-        stack.push_async_callback(self._connections.aclose)
+        self._seconds: float = site.timeout or 0.0
+        self._connections = _transport(site, stack)
         self._watched = ObservedTransport(self._connections, clock)
         self._writer: asyncio.StreamWriter | None = None
         self._look: Look | None = None
@@ -252,18 +252,27 @@ class _Examination:
 
     # -- the way to the site -----------------------------------------------------------------------
 
-    def _place(self) -> tuple[str, int, str]:
-        """Host, port and what they are: the proxy's where there is one, for that is who we connect
-        to.
+    @property
+    def _proxy(self) -> str | None:
+        proxy = self._site.proxy
+        return proxy if isinstance(proxy, str) else None  # no Secret: the site is as for a call
+
+    @property
+    def _names_a_bot(self) -> bool:
+        return self._site.bot is not None or self._site.bot_name is not None
+
+    def _peer(self) -> tuple[str, int, str]:
+        """Return host, port and whose they are: the proxy's where there is one, since the
+        connection is to that.
         """
-        proxy = checked_proxy(self._options.get("proxy"))
+        proxy = checked_proxy(self._proxy)
         if proxy is not None:
             return proxy.host, proxy.port, "the proxy "
-        parts = urlsplit(checked_url(self._provider.url).url)
+        parts = urlsplit(checked_url(self._site.url).url)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), ""
 
     async def _dns(self) -> _Fine:
-        host, port, whose = self._place()
+        host, port, whose = self._peer()
         look_up = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try:
             found = await self._within(look_up)
@@ -278,7 +287,7 @@ class _Examination:
         )
 
     async def _tcp(self) -> _Fine:
-        host, port, whose = self._place()
+        host, port, whose = self._peer()
         refused: OSError | None = None
         try:
             _, self._writer = await self._within(asyncio.open_connection(host, port))
@@ -296,8 +305,8 @@ class _Examination:
         return _Fine(f"port {port}")
 
     async def _tls(self) -> _Fine | _Skipped:
-        parts = urlsplit(checked_url(self._provider.url).url)
-        if self._options.get("proxy"):
+        parts = urlsplit(checked_url(self._site.url).url)
+        if self._proxy:
             return _Skipped("through the proxy: seen with the page")
         if parts.scheme != "https" or self._writer is None:
             return _Skipped("the URL is http")
@@ -333,11 +342,11 @@ class _Examination:
     # -- the page ----------------------------------------------------------------------------------
 
     async def _page(self) -> _Fine | _Skipped:
-        if self._provider.dialect in _WITHOUT_PAGE:
-            return _Skipped(f"{self._provider.dialect} has none")
+        if not self._software.has_page:
+            return _Skipped(f"{self._software.name} has none")
         async with self._session() as session:
             try:
-                looking = look_at(session, self._provider.url, idle=self._seconds)
+                looking = look_at(session, self._site.url, idle=self._seconds)
                 self._look = await self._within(looking, PATIENCE)
             except ChallengeError as challenge:
                 self._challenge = challenge
@@ -346,17 +355,16 @@ class _Examination:
         if (
             status >= _FIRST_ERROR_STATUS
             and not page.challenge
-            and self._provider.dialect in _TOKENS_ON_PAGE
+            and self._software.has_tokens
         ):
             raise errors.reply_error("upstream", "there is an error in the page's place", status)
         return _Fine(f"HTTP {status}")
 
     def _session(self) -> Session:
-        options = self._options
         return self._connections.session(
-            cookies=options.get("cookies"),
-            headers=options.get("headers"),
-            proxy=options.get("proxy"),
+            cookies=_plain(self._site.cookies),
+            headers=_plain(self._site.headers),
+            proxy=self._proxy,
             timeouts=Timeouts(connect=self._seconds, first_byte=self._seconds, idle=self._seconds),
         )
 
@@ -371,36 +379,32 @@ class _Examination:
 
     async def _widget(self) -> _Fine | _Skipped:
         look = self._look
-        if look is None or self._provider.dialect not in _TOKENS_ON_PAGE:
-            return _Skipped(f"{self._provider.dialect} needs none")
+        if look is None or not self._software.has_tokens:
+            return _Skipped(f"{self._software.name} needs none")
         found = described(look)
-        if found.dialect is None:
+        if found.software is None:
             raise WidgetNotFoundError("; ".join(found.problems))
         release = f"; {found.release}" if found.release else ""
         if not look.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
         widget = self._widget_of(look.page)
-        endpoint_of(look.url, self._provider.api_endpoint or None, widget.ajax_url)
+        endpoint_of(look.url, self._site.endpoint, widget.ajax_url)
         return _Fine(
             f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}"
         )
 
     def _widget_of(self, page: Page) -> ChatWidget:
-        """The bot that the provider asks for; else the page's first."""
-        provider = self._provider
-        return page.widget(
-            bot_id=getattr(provider, "bot_id", None), name=getattr(provider, "bot_name", None)
-        )
+        """Return the bot that the site's calls ask for; else the page's first."""
+        return page.widget(bot_id=self._site.bot, name=self._site.bot_name)
 
     # -- one real answer ---------------------------------------------------------------------------
 
     async def _nonce(self) -> _Fine | _Skipped:
-        """The nonce the page shows.
-
-        Whether it is good, only the message can tell, so that goes out now.
+        """Check the nonce the page shows, and send the message, which alone can tell whether the
+        nonce is good.
         """
         begun = self._clock()
-        wanted = self._look is not None and self._provider.dialect in _TOKENS_ON_PAGE
+        wanted = self._look is not None and self._software.has_tokens
         if wanted and self._look is not None:
             self._check_nonce(self._look.page)
         seconds = self._clock() - begun
@@ -409,29 +413,31 @@ class _Examination:
         if isinstance(self._failure, errors.NonceRefusedError):
             raise self._failure
         if not wanted:
-            return _Skipped(f"{self._provider.dialect} has none")
+            return _Skipped(f"{self._software.name} has none")
         taken = self._asking.post and self._failure is None
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
 
     def _check_nonce(self, page: Page) -> None:
-        """Raise what is wrong with the tokens of the page, or with those of the bot that the
-        provider asks for.
+        """Raise the problem with the tokens of the page, or with those of the bot that the site's
+        calls ask for.
         """
         _ = page.tokens
-        if page.widgets and _asks_for_one(self._provider) and not self._widget_of(page).nonce:
+        if page.widgets and self._names_a_bot and not self._widget_of(page).nonce:
             raise errors.TokenNotFoundError("missing_nonce")
 
     async def _ask(self) -> None:
-        """Send the message and wait for its first delta; what went wrong is kept for the step it
-        belongs to.
+        """Send the message and wait for its first delta; a failure is kept for the step it belongs
+        to.
         """
         try:
-            self._stream = self._provider.create_async_generator(
-                self._asking.model,
+            options: dict[str, Any] = {"transport": self._watched}
+            if self._software.has_tokens:
+                options["token_cache"] = TokenCache()
+            self._stream = open_stream(
+                self._site,
                 [{"role": "user", "content": self._asking.message}],
-                transport=self._watched,
-                token_cache=TokenCache(),
-                **self._options,
+                options,
+                model=self._asking.model,
             )
             await self._stack.enter_async_context(self._stream)
             self._characters = len("".join(await self._stream.read()))
@@ -443,7 +449,7 @@ class _Examination:
         if not self._asking.post:
             return _Skipped("not asked for")
         sent = self._watched.sent
-        first = next((place for place, each in enumerate(sent) if each.method == "POST"), None)
+        first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
         last = sent[-1] if first is not None else None
         if (
             first is None
@@ -472,8 +478,18 @@ class _Examination:
         return _Fine(f"{self._stream.end}, {self._characters} characters")
 
 
-def _asks_for_one(provider: type[ChatProvider]) -> bool:
-    return any(getattr(provider, name, None) is not None for name in ("bot_id", "bot_name"))
+def _transport(site: Site, stack: AsyncExitStack) -> Transport:
+    """Return the site's own connections, or others of its kind that `stack` closes."""
+    if not isinstance(site.transport, str):
+        return site.transport
+    made = make_transport(site.transport)
+    stack.push_async_callback(made.aclose)
+    return made
+
+
+def _plain(values: Any) -> Mapping[str, str] | None:
+    """Return headers or cookies of a site whose secrets have been read; None for none."""
+    return values or None
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -1,5 +1,5 @@
-"""A URL in, what its page shows out: which software, which bots, what is missing. One request, and
-no nonce told.
+"""A URL in, all that its page shows out: its software, its bots, what is missing. One request, and
+no nonce is told.
 
 Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
 pages. Whether a page without a chat widget is GeminiProChat's cannot be told from it, and is not
@@ -24,7 +24,7 @@ from tailrace.errors import (
 from tailrace.providers._base import checked_site
 from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of
 from tailrace.sites._profiles import Settings
-from tailrace.sites._software import DIALECTS
+from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
 from tailrace.transport._rules import checked_seconds, checked_url
 
@@ -43,7 +43,7 @@ _FIRST_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A page as it was found: its final URL without credentials, its HTTP status, its chats.
+    """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
     `plugin`: whether it names the plugin's files at all; `version`: the number on them, where it is
     one (newer releases put a time there).
@@ -75,8 +75,8 @@ class Bot:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a page shows. `dialect` None: nothing we know; `release`: what its version means;
-    `problems`: in words.
+    """Contents of a page. `software` None: none we know; `dialect`: that of its replies, as far as
+    the page tells; `release`: what its version means; `problems`: in words.
 
     `usable`: a chat is there with all that a message needs.
     """
@@ -85,6 +85,7 @@ class Discovery:
     status: int
     title: str | None
     challenge: bool
+    software: str | None
     dialect: str | None
     version: str | None
     release: str | None
@@ -93,25 +94,22 @@ class Discovery:
     problems: tuple[str, ...]
     usable: bool
 
-    def settings(self, *, dialect: str | None = None, bot: str | None = None) -> Settings:
-        """A profile's settings for this page, for the first bot unless `bot` names another.
+    def settings(self, *, software: str | None = None, bot: str | None = None) -> Settings:
+        """Return a profile's settings for this page, for the first bot unless `bot` names another.
 
-        `dialect` is needed where the page does not tell, and is not overruled by it. Raises
+        `software` is needed where the page does not tell, and is not overruled by it. Raises
         InvalidRequestError where neither is known, WidgetNotFoundError for a bot that is not there.
         """
-        spoken = dialect or self.dialect
-        if spoken is None:
+        runs = software or self.software
+        if runs is None:
             raise InvalidRequestError(
-                f"the page does not tell what it speaks: name one of {', '.join(DIALECTS)}"
+                f"the page does not tell its software: name one of {', '.join(SOFTWARE)}"
             )
-        if spoken not in DIALECTS:
-            raise InvalidRequestError(
-                f"no site speaks {spoken!r}: the dialects are {', '.join(DIALECTS)}"
-            )
+        name = software_named(runs).name
         if bot is not None and bot not in [each.bot_id for each in self.bots]:
-            there = ", ".join(each.bot_id for each in self.bots) or "none"
-            raise WidgetNotFoundError(f"the page shows no bot {bot!r}; it shows {there}")
-        return Settings(url=self.url, dialect=spoken, bot=bot)
+            shown = ", ".join(each.bot_id for each in self.bots) or "none"
+            raise WidgetNotFoundError(f"the page shows no bot {bot!r}; it shows {shown}")
+        return Settings(url=self.url, software=name, bot=bot)
 
 
 async def discover(
@@ -123,12 +121,12 @@ async def discover(
     headers: Mapping[str, str] | None = None,
     transport: Transport | None = None,
 ) -> Discovery:
-    """Fetch the page once and say what is there. `timeout` in seconds, for the first byte and each
+    """Fetch the page once and say what is there. `timeout`: seconds for the first byte and for each
     silence.
 
     Raises InvalidRequestError for a malformed URL or a wrong clock, a NetworkError, TimeoutError or
     RedirectError where no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error
-    status are no errors but what was found.
+    status are no errors but findings.
     """
     checked_site(url)
     checked_seconds("timeout", timeout)
@@ -160,7 +158,7 @@ async def look_at(session: Session, url: str, *, idle: float | None) -> Look:
 
 
 def described(look: Look) -> Discovery:
-    """What a page that was looked at shows."""
+    """Describe a page that was looked at."""
     page, url = look.page, look.url
     problems = list(_problems(look))
     bots = tuple(_bot(widget, url) for widget in page.widgets)
@@ -170,6 +168,7 @@ def described(look: Look) -> Discovery:
         status=look.status,
         title=page.title,
         challenge=page.challenge,
+        software=_software(dialect),
         dialect=dialect,
         version=look.version,
         release=release(dialect, look.version) if dialect or look.plugin else None,
@@ -186,6 +185,7 @@ def _challenged(url: str, challenge: ChallengeError) -> Discovery:
         status=challenge.status or 0,
         title=None,
         challenge=True,
+        software=None,
         dialect=None,
         version=None,
         release=None,
@@ -200,6 +200,11 @@ def _dialect(page: Page) -> str | None:
     if page.widgets:
         return page.widgets[0].kind
     return "ai-power" if _token_problem(page) is None else None
+
+
+def _software(dialect: str | None) -> str | None:
+    """Return the software whose sites reply in this dialect."""
+    return next((row.name for row in SOFTWARE.values() if dialect in row.dialects), None)
 
 
 def _bot(widget: ChatWidget, url: str) -> Bot:
@@ -217,7 +222,7 @@ def _bot(widget: ChatWidget, url: str) -> Bot:
 
 
 def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | None]:
-    """Where messages go, as the provider finds it; or None, and why not."""
+    """Return where messages go, as a call finds it; or None, and why not."""
     try:
         return endpoint_of(url, None, widget.ajax_url if widget is not None else None), None
     except EndpointError as error:
@@ -225,7 +230,7 @@ def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | No
 
 
 def _problems(look: Look) -> Iterator[str]:
-    """What keeps a message from being sent, in the order in which it would show."""
+    """Yield what keeps a message from being sent, in the order in which it would show."""
     page = look.page
     if page.challenge:
         yield str(ChallengeError(status=look.status))
@@ -240,8 +245,8 @@ def _problems(look: Look) -> Iterator[str]:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:
         yield (
-            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say --dialect "
-            "geminiprochat (nothing on its page tells)"
+            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say "
+            "--software geminiprochat (nothing on its page tells)"
         )
 
 
@@ -283,8 +288,8 @@ _LINES = {
 
 
 def release(dialect: str | None, version: str | None) -> str | None:
-    """Which release a version belongs to, and what differs there; without one, what the widget
-    tells.
+    """Return the release a version belongs to and what differs there; without a version, the line
+    of the plugin that the widget shows.
     """
     if version is None:
         return _LINES.get(dialect or "")

@@ -6,7 +6,7 @@ file, which is the nearest ``tailrace.toml`` in the working folder or, inside a 
 folder above it up to the repository's root; and in the user's file, ``tailrace.toml`` in the user's
 configuration folder. A site of the project's file hides one of the same name in the user's.
 
-Nothing is guessed: an unknown key, a wrong type and a key that the site's dialect does not have are
+Nothing is guessed: an unknown key, a wrong type and a key that the site's software does not have are
 refused with file, key and what was expected. A secret is never in a file, only the name of the
 environment variable that holds it.
 """
@@ -28,7 +28,12 @@ from msgspec import Meta
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace.errors import InvalidRequestError, ProfileError, ProviderNotFoundError, ProxyError
 from tailrace.providers import provider_named
-from tailrace.sites._software import DEFAULT_DIALECT, DIALECTS
+from tailrace.sites._software import (
+    DEFAULT_SOFTWARE,
+    FORMER_NAMES,
+    SOFTWARE,
+    unknown_software,
+)
 from tailrace.transport._rules import checked_headers, checked_proxy, checked_url, origin
 
 if TYPE_CHECKING:
@@ -65,9 +70,8 @@ _Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 class Retry(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """How often a site is asked when a failure may pass, and how patiently:
-
-    `tailrace._calls.retry_policy.RetryPolicy` as data.
+    """A `RetryPolicy` as data: how often a site is asked when a failure may pass, and how
+    patiently.
     """
 
     attempts: Annotated[int, Meta(ge=1, le=1000)] = 3
@@ -76,29 +80,29 @@ class Retry(
     longest_retry_after: _Wait | None = None
 
     def policy(self) -> RetryPolicy:
-        """The policy; what is not said is the policy's own default."""
-        said = {name: getattr(self, name) for name in self.__struct_fields__}
-        return RetryPolicy(**{name: value for name, value in said.items() if value is not None})
+        """Return the policy; a key that is not given is the policy's own default."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return RetryPolicy(**{name: value for name, value in given.items() if value is not None})
 
 
 class Settings(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """What the table of a site may say. Names ending in ``_env`` are names of environment
+    """The table of a site, key by key. Names ending in ``_env`` are names of environment
     variables; times are seconds.
 
     `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a
     proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
     `per` seconds (60 unless given). Without `retry` nothing is asked twice. A reply larger than
     `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name` the name its chat shows;
-    `native_history` as `WordPressChatProvider` says.
+    `native_history` as `tailrace.Site` says.
 
-    `cookies_env` holds cookies as a browser sends them (``name=value; name=value``), `headers_env`
-    maps headers to variables.
+    `software` is one of `tailrace.sites.SOFTWARE`. `cookies_env` names cookies as a browser sends
+    them (``name=value; name=value``), `headers_env` maps headers to variables.
     """
 
     url: _Text
-    dialect: _Text = DEFAULT_DIALECT
+    software: _Text = DEFAULT_SOFTWARE
     endpoint: _Text | None = None
     bot: _Text | None = None
     bot_name: _Text | None = None
@@ -124,7 +128,7 @@ class Settings(
     max_reply_bytes: _Bytes | None = None
 
     def variables(self) -> dict[str, str]:
-        """The environment variables this site names, each with the key that names it."""
+        """Return the environment variables this site names, each with the key that names it."""
         keys = ("secret_key_env", "password_env", "api_key_env", "cookies_env", "proxy_env")
         single = {key: getattr(self, key) for key in keys}
         headers = {f"headers_env.{name}": variable for name, variable in self.headers_env.items()}
@@ -142,7 +146,7 @@ class Profile:
     file: Path
 
     def error(self, key: str, problem: str) -> ProfileError:
-        """What is wrong with one of its keys."""
+        """Return the error that names one of its keys and its problem."""
         return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
 
 
@@ -152,8 +156,8 @@ def profile_files(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> list[Path]:
-    """The files that profiles are read from, first wins; only the one of ``TAILRACE_CONFIG`` need
-    not exist.
+    """Return the files that profiles are read from, first wins; only the one of
+    ``TAILRACE_CONFIG`` need not exist.
 
     `folder` stands for the working folder, `user_folder` for the one that holds the user's file.
     """
@@ -166,35 +170,35 @@ def profile_files(
 
 
 def user_file(user_folder: Path | None = None) -> Path:
-    """The user's file, whether it exists or not."""
+    """Return the user's file, whether it exists or not."""
     return (user_folder or platformdirs.user_config_path("tailrace", appauthor=False)) / FILE_NAME
 
 
 def _project_file(folder: Path) -> Path | None:
-    """The nearest file; above `folder` only inside a repository, so that no stranger's file in /tmp
-    is ever read.
+    """Return the nearest file; above `folder` only inside a repository, so that no stranger's file
+    in /tmp is ever read.
     """
     above = [folder, *folder.parents]
-    root = next((place for place, each in enumerate(above) if (each / ".git").exists()), 0)
+    root = next((depth for depth, each in enumerate(above) if (each / ".git").exists()), 0)
     return next(
         (each / FILE_NAME for each in above[: root + 1] if (each / FILE_NAME).is_file()), None
     )
 
 
 def load_profiles(files: list[Path]) -> dict[str, Profile]:
-    """The profiles of all files by name in lower case; of one name the first file's.
+    """Return the profiles of all files by name in lower case; of one name the first file's.
 
     ProfileError for a bad file.
     """
-    found: dict[str, Profile] = {}
+    profiles: dict[str, Profile] = {}
     for file in files:
         for profile in read_profiles(file):
-            found.setdefault(profile.name.lower(), profile)
-    return found
+            profiles.setdefault(profile.name.lower(), profile)
+    return profiles
 
 
 def read_profiles(file: Path) -> list[Profile]:
-    """The profiles of one file, in its order.
+    """Return the profiles of one file, in its order.
 
     ProfileError for a file that cannot be read or is not as described.
     """
@@ -202,7 +206,7 @@ def read_profiles(file: Path) -> list[Profile]:
 
 
 def read_text(file: Path) -> str:
-    """The file as text; ProfileError for one that cannot be read, or is larger than
+    """Return the file as text; ProfileError for one that cannot be read, or is larger than
     `MAX_FILE_BYTES`.
     """
     try:
@@ -219,7 +223,7 @@ def read_text(file: Path) -> str:
 
 
 def parse_profiles(text: str, file: Path) -> list[Profile]:
-    """The profiles of a text; `file` is what errors call it."""
+    """Return the profiles of a text; `file` is its name in errors."""
     document = parse_document(text, file)
     for key in document:
         if key != "sites":
@@ -239,7 +243,7 @@ def parse_profiles(text: str, file: Path) -> list[Profile]:
 
 
 def parse_document(text: str, file: Path) -> dict[str, Any]:
-    """A text as TOML; ProfileError says in which line it is not."""
+    """Read a text as TOML; ProfileError says in which line it is not."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -267,6 +271,8 @@ def check_name(name: str, file: Path) -> None:
 
 
 def _profile(name: str, table: object, file: Path) -> Profile:
+    if isinstance(table, dict) and "dialect" in table:
+        raise ProfileError(str(file), f"sites.{name}.dialect", _renamed(table["dialect"]))
     try:
         settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
@@ -278,8 +284,15 @@ def _profile(name: str, table: object, file: Path) -> Profile:
     return profile
 
 
+def _renamed(former: object) -> str:
+    """Say how a site's software is written now that the key is no longer `dialect`."""
+    software = FORMER_NAMES.get(former, former) if isinstance(former, str) else None
+    name = software if software in SOFTWARE else DEFAULT_SOFTWARE
+    return f'the key is now software; write software = "{name}"'
+
+
 def _explained(message: str) -> tuple[str, str]:
-    """The words of msgspec taken apart: the key, with a dot in front, and what was expected."""
+    """Take the words of msgspec apart: the key, with a dot in front, and the problem."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     if missing:
@@ -292,8 +305,8 @@ def _explained(message: str) -> tuple[str, str]:
 
 
 def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What types cannot say, key by key."""
-    yield from _dialect_problems(settings)
+    """Yield the problems that types do not show, key by key."""
+    yield from _software_problems(settings)
     yield from _url_problems(settings)
     yield from _model_problems(settings)
     yield from _header_problems(settings)
@@ -303,14 +316,15 @@ def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from _proxy_problems(settings.proxy, settings.proxy_env)
 
 
-def _dialect_problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    if settings.dialect not in DIALECTS:
-        yield "dialect", f"expected one of {', '.join(DIALECTS)}"
+def _software_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.software not in SOFTWARE:
+        yield "software", unknown_software(settings.software)
         return
-    allowed = DIALECTS[settings.dialect].keys
-    for key in sorted({key for dialect in DIALECTS.values() for key in dialect.keys} - allowed):
-        if getattr(settings, key) is not None:
-            yield key, f"a site of the dialect {settings.dialect} has no such setting"
+    own = SOFTWARE[settings.software].options
+    others = frozenset().union(*(each.options for each in SOFTWARE.values())) - own
+    for key in sorted(Settings.__struct_fields__):
+        if key.removesuffix("_env") in others and getattr(settings, key) is not None:
+            yield key, f"a site of the software {settings.software} has no such setting"
 
 
 def _url_problems(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,7 @@ def file_for_saving(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Path:
-    """The file a new site goes into: the one profiles are read from first, the user's (to be made)
+    """Return the file a new site goes into: the one profiles are read from first, the user's (to be made)
     if there is none.
     """
     variables = os.environ if environ is None else environ
@@ -61,26 +61,29 @@ def save_profile(name: str, settings: Settings, file: Path, *, force: bool = Fal
     check_name(name, file)
     original = read_text(file) if file.exists() else ""
     text = original.replace("\r\n", "\n")
-    there = [each.name for each in parse_profiles(text, file) if each.name.lower() == name.lower()]
-    if there and not force:
+    taken = [each.name for each in parse_profiles(text, file) if each.name.lower() == name.lower()]
+    if taken and not force:
         raise ProfileError(
             str(file),
-            f"sites.{there[0]}",
+            f"sites.{taken[0]}",
             "a site of this name is there already; --force replaces it",
         )
     table = _table(settings)
-    edited = _edited(text, there, _written(name, table))
+    edited = _edited(text, taken, _written(name, table))
     expected = parse_document(text, file)
-    sites = {key: value for key, value in expected.get("sites", {}).items() if key not in there}
+    sites = {key: value for key, value in expected.get("sites", {}).items() if key not in taken}
     if not _reads_as(edited, {**expected, "sites": {**sites, name: table}}, file):
-        problem = "the sites of this file are written in a form that cannot be edited here: change it by hand"
+        problem = (
+            "the sites of this file are written in a form that cannot be edited here: change it by "
+            "hand"
+        )
         raise ProfileError(str(file), f"sites.{name}", problem)
     _replace(file, edited.replace("\n", "\r\n") if "\r\n" in original else edited)
 
 
 def _table(settings: Settings) -> dict[str, Any]:
     given: dict[str, Any] = msgspec.to_builtins(settings)
-    return {"url": settings.url, "dialect": settings.dialect, **given}
+    return {"url": settings.url, "software": settings.software, **given}
 
 
 def _written(name: str, table: Mapping[str, Any]) -> str:
@@ -90,7 +93,7 @@ def _written(name: str, table: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """A value as TOML writes it. A JSON string is one of TOML's but for DEL."""
+    """Write a value as TOML does. A JSON string is one of TOML's but for DEL."""
     if isinstance(value, dict):
         return (
             "{ "
@@ -103,18 +106,18 @@ def _value(value: object) -> str:
 
 
 def _edited(text: str, replaced: list[str], table: str) -> str:
-    """The text with the tables of `replaced` taken out and the new one in their place, or at the
-    end.
+    """Return the text without the tables of `replaced`, and with the new one where they were, or at
+    the end.
     """
     own = re.compile(
         rf"\s*\[\s*sites\s*\.\s*[\"']?({'|'.join(map(re.escape, replaced))})[\"']?\s*[].]"
     )
     kept: list[str] = []
     block: list[str] = []
-    place: int | None = None
+    position: int | None = None
     for line in text.splitlines(keepends=True):
         if replaced and own.match(line):
-            place = len(kept) if place is None else place
+            position = len(kept) if position is None else position
             block = [line]
         elif block and not line.lstrip().startswith("["):
             block.append(line)
@@ -122,16 +125,16 @@ def _edited(text: str, replaced: list[str], table: str) -> str:
             kept += _trailing(block)
             block = []
             kept.append(line)
-    if place is None:
+    if position is None:
         gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
         return text + gap + table
-    rest = kept[place:] + _trailing(block)
+    rest = kept[position:] + _trailing(block)
     gap = "\n" if rest and rest[0].strip() else ""
-    return "".join([*kept[:place], table, gap, *rest])
+    return "".join([*kept[:position], table, gap, *rest])
 
 
 def _trailing(block: list[str]) -> list[str]:
-    """The comments and empty lines at a table's end: they belong to what follows."""
+    """Return the comments and empty lines at a table's end, which belong to the next table."""
     end = len(block)
     while end and (not block[end - 1].strip() or block[end - 1].lstrip().startswith("#")):
         end -= 1

@@ -1,49 +1,108 @@
-"""Which provider speaks a dialect, and what a profile of such a site may say: the one table a new
-dialect joins.
+"""The softwares a site may run: the one table that a new software joins.
+
+A row names the protocol's call, the options that only its sites have, and the dialects of its
+replies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from tailrace import providers
+from tailrace.errors import InvalidRequestError
+from tailrace.providers._geminiprochat import (
+    ChatgptDemoCall,
+    ChatgptDemoOptions,
+    GeminiProChatCall,
+    SignedOptions,
+)
+from tailrace.providers._openai import OpenAICall, OpenAIOptions
+from tailrace.providers._visitor import Visitor
+from tailrace.providers._wordpress import WordPressCall, WordPressOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.providers import ChatProvider
+    from tailrace.providers._base import Call, Request
 
-__all__ = ["DEFAULT_DIALECT", "DIALECTS", "Dialect"]
+__all__ = ["DEFAULT_SOFTWARE", "SOFTWARE", "Software", "software_named"]
 
-DEFAULT_DIALECT = "ai-power"
-"""What a URL speaks unless its profile or its user says otherwise: most chat pages are WordPress
-pages.
+DEFAULT_SOFTWARE = "wordpress"
+"""The software of a URL unless its profile or its user says otherwise: most chat pages are
+WordPress pages.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
-    """The name of the provider class in `tailrace.providers`, and the keys that only sites of this
-    kind have.
+class Software:
+    """One software: its name, the names of the options that only its sites have, and the dialects
+    of its replies.
+
+    `has_page`: whether a site shows a page; `has_tokens`: whether messages need tokens from it.
     """
 
-    provider_name: str
-    keys: frozenset[str]
+    name: str
+    dialects: tuple[str, ...]
+    call: type[Call[Any]]
+    options_type: type[Any]
+    has_page: bool = True
+    has_tokens: bool = False
 
-    def provider(self) -> type[ChatProvider]:
-        """The class, imported now."""
-        provider: type[ChatProvider] = getattr(providers, self.provider_name)
-        return provider
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of the options that only sites of this software have."""
+        return frozenset(each.name for each in fields(self.options_type))
+
+    @property
+    def remembers_visitors(self) -> bool:
+        """Whether a site may know a dialogue by its visitor's ids."""
+        return self.options.issuperset(Visitor.__slots__)
+
+    def make_call(self, request: Request, options: Mapping[str, Any]) -> Call[Any]:
+        """Make one call of this software; `options` are its own, by name, None for the default.
+
+        InvalidRequestError for an option of a wrong type.
+        """
+        return self.call(request, self.read_options(options))
+
+    def read_options(self, options: Mapping[str, Any]) -> Any:
+        """Return the protocol's own options as its record; InvalidRequestError for a wrong one."""
+        known = self.options
+        given = {name: value for name, value in options.items() if name in known}
+        return self.options_type(
+            **{name: value for name, value in given.items() if value is not None}
+        )
 
 
-_BOTS = frozenset({"bot", "bot_name"})
-_SIGNED = frozenset({"secret_key_env", "password_env"})
+_ROWS = (
+    Software(
+        "wordpress",
+        ("ai-power", "aipkit"),  # which of the two, the page tells
+        WordPressCall,
+        WordPressOptions,
+        has_tokens=True,
+    ),
+    Software("geminiprochat", ("text",), GeminiProChatCall, SignedOptions),
+    Software("chatgpt-demo", ("text",), ChatgptDemoCall, ChatgptDemoOptions),
+    Software("openai", ("openai",), OpenAICall, OpenAIOptions, has_page=False),
+)
 
-DIALECTS: Mapping[str, Dialect] = {
-    "ai-power": Dialect("WordPressChatProvider", _BOTS | {"native_history"}),
-    "aipkit": Dialect("WordPressChatProvider", _BOTS),  # which of the two it is, the page tells
-    "geminiprochat": Dialect("GeminiProChatProvider", _SIGNED),
-    "chatgpt-demo": Dialect("ChatgptDemoProvider", _SIGNED),
-    "openai": Dialect("OpenAIProvider", frozenset({"api_key_env"})),
-}
+SOFTWARE: Mapping[str, Software] = {row.name: row for row in _ROWS}
+"""All softwares by name."""
+
+FORMER_NAMES: Mapping[str, str] = {"ai-power": "wordpress", "aipkit": "wordpress"}
+"""Names that a software had in earlier versions, and its name now."""
+
+
+def software_named(name: str) -> Software:
+    """Return the software of that name; InvalidRequestError lists those there are."""
+    if isinstance(name, str) and name in SOFTWARE:
+        return SOFTWARE[name]
+    raise InvalidRequestError(unknown_software(name))
+
+
+def unknown_software(name: object) -> str:
+    """Return the words that say there is no software of this name, and what to write instead."""
+    if isinstance(name, str) and name in FORMER_NAMES:
+        return f'{name!r} is now called {FORMER_NAMES[name]}: write software = "{FORMER_NAMES[name]}"'
+    return f"there is no software {name!r}: expected one of {', '.join(SOFTWARE)}"

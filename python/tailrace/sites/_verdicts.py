@@ -1,4 +1,4 @@
-"""What the doctor last found, kept in the user's state folder: one small file a site, so that
+"""The doctor's last verdicts, kept in the user's state folder: one small file a site, so that
 writers never meet.
 """
 
@@ -24,7 +24,7 @@ MAX_FILE_BYTES = 64 * 2**10
 
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a site did.
+    """Result of the doctor's last look at a site.
 
     `failed`: the step that failed, None where an answer came whole; `at`: seconds since 1970.
     """
@@ -58,7 +58,7 @@ def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
 
 
 def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | None:
-    """What was last kept of this site at this URL; None where nothing was, or nothing that can be
+    """Return the verdict last kept of this site at this URL; None where there is none that can be
     read.
     """
     try:
@@ -69,10 +69,10 @@ def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | N
 
 
 def _file(site: str, url: str, folder: Path | None) -> Path:
-    """The name is a digest: a URL is no file's name.
+    """Return the file of a site, named by a digest, since a URL is no file's name.
 
-    One with a password in it is the one without.
+    A URL with a password in it has the file of the one without.
     """
     key = f"{site.lower()} {checked_url(url).url}"
-    place = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
-    return place / "verdicts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    state = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
+    return state / "verdicts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

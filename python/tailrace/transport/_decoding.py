@@ -18,7 +18,7 @@ from tailrace.errors import ReplyBrokenError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ACCEPT_ENCODING", "PIECE", "Decoder", "decoder_for"]
+__all__ = ["ACCEPT_ENCODING", "PIECE", "ContentDecoder", "decoder_for"]
 
 PIECE = 64 * 2**10  # bytes of output at a time
 # Bytes given to a library at a time: what follows a member's end is copied at each end.
@@ -41,7 +41,7 @@ _brotli = _first_of("brotli", "brotlicffi")
 _zstd = _first_of("compression.zstd", "backports.zstd")
 
 
-class Decoder(ABC):
+class ContentDecoder(ABC):
     """One coding of a response.
 
     `feed` gives it bytes, `take` returns decoded ones until it returns ``b""``.
@@ -73,7 +73,7 @@ class Decoder(ABC):
         return piece
 
 
-class _Members(Decoder):
+class _Members(ContentDecoder):
     """Codings of which several may stand one behind the other: gzip's members, zstd's frames.
 
     What follows an end and does not start with `_magic` is padding and is ignored, as browsers do.
@@ -193,7 +193,7 @@ class _Zstd(_Members):
         return data
 
 
-class _Brotli(Decoder):
+class _Brotli(ContentDecoder):
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._library = library
@@ -229,10 +229,10 @@ class _Brotli(Decoder):
         return data
 
 
-class _Layers(Decoder):
+class _Layers(ContentDecoder):
     """Several codings, the one applied last first."""
 
-    def __init__(self, layers: list[Decoder]) -> None:
+    def __init__(self, layers: list[ContentDecoder]) -> None:
         super().__init__()
         self._layers = layers
 
@@ -257,7 +257,7 @@ class _Layers(Decoder):
         return all(layer.complete for layer in self._layers)
 
 
-_MADE_BY: dict[str, Callable[[], Decoder]] = {
+_MADE_BY: dict[str, Callable[[], ContentDecoder]] = {
     "gzip": lambda: _Zlib("gzip"),
     "deflate": lambda: _Zlib("deflate"),
     **({"br": lambda: _Brotli(_brotli)} if _brotli else {}),
@@ -268,7 +268,7 @@ ACCEPT_ENCODING = ", ".join(_MADE_BY)
 """The Accept-Encoding header: the codings that can be decoded here, and no other."""
 
 
-def decoder_for(content_encoding: str) -> Decoder | None:
+def decoder_for(content_encoding: str) -> ContentDecoder | None:
     """Return what decodes a Content-Encoding, None where nothing is to be done.
 
     A name nobody knows is taken for no coding at all, as browsers do: servers write ``utf-8`` or

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from http.cookies import Morsel
 
 __all__ = [
-    "Call",
     "DecodedResponse",
     "Request",
     "RuledSession",
     "RuledTransport",
+    "SessionOptions",
     "call_soon",
     "cookies_in",
 ]
@@ -53,7 +53,7 @@ _PROXY_AUTHENTICATION = 407
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SessionOptions:
     """What a session was begun with, checked."""
 
     cookies: dict[str, str]
@@ -132,7 +132,7 @@ class RuledTransport(Transport):
         if self._closed:
             raise InvalidRequestError("the transport is closed")
         session = self._begun(
-            Call.checked(
+            SessionOptions.checked(
                 cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits
             )
         )
@@ -167,7 +167,7 @@ class RuledTransport(Transport):
         return loop
 
     @abstractmethod
-    def _begun(self, call: Call) -> RuledSession:
+    def _begun(self, options: SessionOptions) -> RuledSession:
         """Make a session; opens nothing yet."""
 
     @abstractmethod
@@ -185,8 +185,8 @@ class RuledSession(Session):
     A subclass's `_send` makes one request and knows nothing of either.
     """
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
+    def __init__(self, options: SessionOptions) -> None:
+        self.options = options
         self._closed = False
         self._responses: weakref.WeakSet[Response] = weakref.WeakSet()
 
@@ -206,7 +206,7 @@ class RuledSession(Session):
         """See `Session.get`."""
         target, sent = self._prepared(url, headers)
         here = target.url
-        for _ in range(self.call.limits.max_redirects + 1):
+        for _ in range(self.options.limits.max_redirects + 1):
             response = await self._answered(Request("GET", here, sent))
             if not rules.is_redirect(response.status):
                 return response
@@ -214,7 +214,7 @@ class RuledSession(Session):
             await response.aclose()
             last, here = here, rules.redirect_target(here, response.status, location)
         raise rules.refused_redirect(
-            last, response.status, location, f"after {self.call.limits.max_redirects} redirects"
+            last, response.status, location, f"after {self.options.limits.max_redirects} redirects"
         )
 
     async def post(
@@ -238,7 +238,7 @@ class RuledSession(Session):
     ) -> tuple[rules.Target, dict[str, str]]:
         target = rules.checked_url(url)
         signed = {"authorization": target.authorization} if target.authorization else {}
-        return target, {**signed, **self.call.headers, **rules.checked_headers(headers)}
+        return target, {**signed, **self.options.headers, **rules.checked_headers(headers)}
 
     async def _answered(self, request: Request) -> Response:
         if self._closed:
@@ -248,10 +248,10 @@ class RuledSession(Session):
         if rules.is_challenge(response.headers):
             await response.aclose()
             raise ChallengeError(status=response.status)
-        if response.status == _PROXY_AUTHENTICATION and self.call.proxy is not None:
+        if response.status == _PROXY_AUTHENTICATION and self.options.proxy is not None:
             await response.aclose()
             raise ProxyError(
-                f"the proxy {self.call.proxy.name} wants another user and password: status 407"
+                f"the proxy {self.options.proxy.name} wants another user and password: status 407"
             )
         return response
 

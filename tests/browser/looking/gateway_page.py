@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Seen:
-    """A gateway that can be stopped and started anew at the same place, and the sites behind it."""
+class PageServer:
+    """A gateway that can be stopped and started anew on the same port, and the sites behind it."""
 
     replica: Replica
     script: ScriptedSite
@@ -62,13 +62,13 @@ class Seen:
 @asynccontextmanager
 async def gateway(
     replica: Replica, script: ScriptedSite, verdicts_in: Path, **settings: Any
-) -> AsyncIterator[Seen]:
-    seen = Seen(replica, script, verdicts_in, settings)
-    await seen.start()
+) -> AsyncIterator[PageServer]:
+    server = PageServer(replica, script, verdicts_in, settings)
+    await server.start()
     try:
-        yield seen
+        yield server
     finally:
-        await seen.stop()
+        await server.stop()
 
 
 def _made(

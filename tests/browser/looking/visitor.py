@@ -57,7 +57,7 @@ class Visitor:
         await self.page.get_by_label("Site", exact=True).select_option(site)
 
     async def ask(self, text: str) -> Locator:
-        """Ask, and return the place of the answer."""
+        """Ask, and return the locator of the answer."""
         before = await self.answers.count()
         await self.message.fill(text)
         await self.message.press("Enter")
@@ -89,14 +89,14 @@ class Visitor:
         return int(await self.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
     async def forgive(self) -> None:
-        """What was seen until now was meant to happen."""
+        """Forget what has happened until now, which was meant to."""
         await self.page.goto("about:blank")
         await self.page.goto(self.origin)
         self.requests.clear()
         self.complaints.clear()
 
     async def check(self) -> None:
-        """Nothing left for another place, nothing broke the policy, nothing failed unseen."""
+        """Check that no request went elsewhere, no policy was broken, and nothing failed unseen."""
         strangers = [url for url in self.requests if not _is_at(url, self.origin)]
         assert strangers == []
         assert await self.evaluate("window.broken") == []

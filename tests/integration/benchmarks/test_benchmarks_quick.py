@@ -9,13 +9,14 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import workloads
-from quote import BULK, PROCESSES, quotation
+from quote import BULK, PROCESSES, at_length, in_short
 from report import RESULTS, Figure, Options, Section, Table, publish
 from timing import Measured, SelfTimed, WrongResultError, measure
 
@@ -38,6 +39,7 @@ SECTION = Section(
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "bulk", "endtoend"])
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
@@ -67,10 +69,12 @@ def test_who_takes_its_own_time_is_believed() -> None:
 
 def test_every_round_begins_with_another_contender_and_short_turns_are_taken_twice() -> None:
     order: list[str] = []
-    contenders = [
-        Measured(name, lambda name=name: order.append(name) or name, name.__eq__, 1)
-        for name in "abc"
-    ]  # type: ignore[misc,func-returns-value]
+
+    def note(name: str) -> str:
+        order.append(name)
+        return name
+
+    contenders = [Measured(name, partial(note, name), name.__eq__, 1) for name in "abc"]
     measure(contenders, 3)
     assert "".join(order[3:]) == "aabbccbbccaaccaabb"
 
@@ -129,11 +133,14 @@ def test_sections_of_one_day_stand_together(tmp_path: Path) -> None:
     }
 
 
-def test_the_readme_quotes_the_newest_results() -> None:
+@pytest.mark.parametrize(
+    ("page", "quotation"), [("README.md", in_short), ("docs/benchmarks.md", at_length)]
+)
+def test_the_documents_quote_the_newest_results(
+    page: str, quotation: Callable[[dict[str, Any]], str]
+) -> None:
     newest = max(RESULTS.glob("*.json"))
-    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / "README.md").read_text(
-        "utf-8"
-    )
+    assert quotation(json.loads(newest.read_text("utf-8"))) in (ROOT / page).read_text("utf-8")
 
 
 def test_many_replies_are_quoted_in_gigabytes_a_second_once_they_are_filed() -> None:
@@ -144,4 +151,4 @@ def test_many_replies_are_quoted_in_gigabytes_a_second_once_they_are_filed() -> 
         for key, ours in BULK.values()
     }
     results["sections"]["bulk"] = {"medians": filed}
-    assert "\n| `tailrace decode`, gzip | 4 | 0.5 | 8 |\n" in quotation(results)
+    assert "\n| `tailrace decode`, gzip | 4 | 0.5 | 8 |\n" in at_length(results)

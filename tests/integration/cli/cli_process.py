@@ -1,18 +1,29 @@
-"""The command line as its users start it: a process of its own, its pipes, its exit code."""
+"""The command line as its users have it: what comes in, what goes out, its exit code.
+
+`run` calls it in this process, with streams like those of a process of its own. What is about
+processes (signals, pipes, when something is written, how the interpreter leaves) starts one:
+`start`, `finish` and `run_process`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO
+from unittest.mock import patch
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+from tailrace._cli import main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -80,9 +91,71 @@ async def finish(process: Process, stdin: bytes = b"") -> Ended:
     return ended(process.returncode, stdout or b"", stderr or b"")
 
 
-async def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
-    """Run the command line to its end."""
+async def run_process(
+    *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = _NOTHING
+) -> Ended:
+    """Run the command line to its end in a process of its own."""
     return await finish(await start(*arguments, environment=environment), stdin)
+
+
+async def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+    """Run the command line to its end in this process, with these variables of the environment."""
+    return await run_in(environment, *arguments, stdin=stdin)
+
+
+async def run_in(environment: Mapping[str, str], *arguments: str, stdin: bytes = b"") -> Ended:
+    """Run it in that environment: in a thread, for it has a loop of its own.
+
+    What the interpreter reads from the environment as it starts (``PYTHON…``) takes a process.
+    """
+    assert not any(name.startswith("PYTHON") for name in environment)
+    return await asyncio.to_thread(_run_here, arguments, stdin, environment)
+
+
+def _run_here(arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str, str]) -> Ended:
+    with ExitStack() as stack:
+        output, errors = (stack.enter_context(TemporaryFile()) for _ in range(2))
+        given = stack.enter_context(io.TextIOWrapper(_pipe_of(stdin), encoding="utf-8"))
+        stdout = stack.enter_context(_writer(output, "strict"))
+        stderr = stack.enter_context(_writer(errors, "backslashreplace", line_buffering=True))
+        for name, stream in (("stdin", given), ("stdout", stdout), ("stderr", stderr)):
+            stack.enter_context(patch.object(sys, name, stream))
+        stack.enter_context(patch.dict(os.environ, {**_ENVIRONMENT, **environment}, clear=True))
+        code = _exit_code(list(arguments))
+        stdout.flush()
+        stderr.flush()
+        return ended(code, _content(output), _content(errors))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code
+
+
+def _pipe_of(data: bytes) -> BinaryIO:
+    """The reading end of a pipe with all of it in it, and closed behind it."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
+        os.set_blocking(writer, False)
+        assert pipe.write(data) == len(data), "a pipe does not hold that much"
+    return os.fdopen(reader, "rb")
+
+
+def _writer(file: BinaryIO, errors: str, *, line_buffering: bool = False) -> io.TextIOWrapper:
+    """A stream to the file, by a descriptor of its own: the command line may turn it elsewhere."""
+    return io.TextIOWrapper(
+        os.fdopen(os.dup(file.fileno()), "wb"),
+        encoding="utf-8",
+        errors=errors,
+        line_buffering=line_buffering,
+    )
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 async def run_without_reader(*arguments: str) -> Ended:

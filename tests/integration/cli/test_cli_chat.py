@@ -1,4 +1,4 @@
-"""``tailrace chat`` in a process of its own: what it prints, when, and with which code it leaves."""
+"""``tailrace chat``: what it prints, when, and with which code it leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli_process import finish, held_site, interrupt, read_until, run, run_without_reader, start
+from cli_process import (
+    finish,
+    held_site,
+    interrupt,
+    read_until,
+    run,
+    run_process,
+    run_without_reader,
+    start,
+)
 
 from tailrace.replica import Replica
 
@@ -235,9 +244,10 @@ async def test_a_reader_that_leaves_in_the_middle_is_141() -> None:
 
 
 async def test_a_prompt_in_any_bytes_and_an_answer_beyond_the_locale() -> None:
-    end = await run("chat", "--replica", stdin=b"caf\xff\xc3\xa9", PYTHONIOENCODING="utf-8:strict")
+    strict, koi8 = ({"PYTHONIOENCODING": value} for value in ("utf-8:strict", "koi8-r"))
+    end = await run_process("chat", "--replica", stdin=b"caf\xff\xc3\xa9", environment=strict)
     assert (end.code, end.stderr) == (0, "")
     assert end.stdout.startswith("You asked: “caf\ufffdé” (0 earlier")
-    end = await run("chat", "--replica", "hello", PYTHONIOENCODING="koi8-r")
+    end = await run_process("chat", "--replica", "hello", environment=koi8)
     assert (end.code, end.stderr) == (0, "")
     assert end.stdout.startswith(r"You asked: \u201chello\u201d")

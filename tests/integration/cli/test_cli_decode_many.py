@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import finish, interrupt, read_until, run, run_without_reader, start
+from cli_process import finish, interrupt, read_until, run_process, run_without_reader, start
 
 from tailrace._cli import run as run_here
 from tailrace._cli.decode import below
@@ -238,7 +238,7 @@ def test_a_name_that_is_no_text(decode: Run, folder: Path) -> None:
 
 
 async def test_the_command_as_its_users_start_it(folder: Path) -> None:
-    end = await run("decode", "-r", str(folder))
+    end = await run_process("decode", "-r", str(folder))
     assert end.code == 2
     assert len(end.stdout.splitlines()) == 5
 

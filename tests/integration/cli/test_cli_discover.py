@@ -1,4 +1,4 @@
-"""``tailrace discover`` in a process of its own: what it says, what it writes, its exit codes."""
+"""``tailrace discover``: what it says, what it writes, its exit codes."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ async def test_what_a_page_shows(replica: Replica) -> None:
     end = await run("discover", url)
     assert (end.code, end.stderr) == (0, "")
     assert end.stdout.splitlines()[0] == f"page      {url} (200)"
+    assert "software  wordpress\n" in end.stdout
     assert "dialect   ai-power\n" in end.stdout
     assert "bot       4, ai-power, inline, streams\n" in end.stdout
     assert "bot       5, ai-power, inline, answers whole\n" in end.stdout
     end = await run("discover", "--json", url)
     assert (end.code, end.stderr) == (0, "")
     found = json.loads(end.stdout)
+    assert (found["software"], found["dialect"]) == ("wordpress", "ai-power")
     assert (found["dialect"], found["usable"], [bot["bot_id"] for bot in found["bots"]]) == (
         "ai-power",
         True,
@@ -62,7 +64,7 @@ async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None
             replica.page("ai-power", "no-chat"),
             "problem   the site has the chat plugin, but this page shows no chat",
         ),
-        (replica.url("geminiprochat"), "say --dialect geminiprochat"),
+        (replica.url("geminiprochat"), "say --software geminiprochat"),
         (replica.url("ai-power") + "/nothing", "problem   the page answered 404"),
     ):
         end = await run("discover", url)
@@ -72,7 +74,7 @@ async def test_a_page_without_a_chat_is_3(replica: Replica, config: str) -> None
         "discover", "--save", "shop", replica.url("geminiprochat"), TAILRACE_CONFIG=config
     )
     assert end.code == 2
-    assert "tailrace: the page does not tell what it speaks: name one of ai-power, " in end.stderr
+    assert "tailrace: the page does not tell its software: name one of wordpress, " in end.stderr
     assert content(config) is None
 
 
@@ -102,7 +104,7 @@ async def test_a_saved_site_answers(replica: Replica, config: str) -> None:
     assert (end.code, end.stderr) == (0, f"shop is written to {config}.\n")
     assert (content(config) or "").startswith("# mine\n")
     settings = load_profiles([Path(config)])["shop"].settings
-    assert (settings.url, settings.dialect, settings.bot) == (url, "ai-power", "5")
+    assert (settings.url, settings.software, settings.bot) == (url, "wordpress", "5")
     end = await run("chat", "--provider", "shop", "hello", TAILRACE_CONFIG=config)
     assert (end.code, end.stderr) == (0, "")
     assert "You asked: “hello”" in end.stdout
@@ -121,12 +123,12 @@ async def test_a_name_is_overwritten_with_force_only(replica: Replica, config: s
     assert load_profiles([Path(config)])["shop"].settings.url == replica.page("ai-power", "json")
 
 
-async def test_a_dialect_the_page_does_not_tell_is_saved_when_given(
+async def test_a_software_the_page_does_not_tell_is_saved_when_given(
     replica: Replica, config: str
 ) -> None:
     url = replica.url("geminiprochat")
     end = await run(
-        "discover", url, "--save", "gem", "--dialect", "geminiprochat", TAILRACE_CONFIG=config
+        "discover", url, "--save", "gem", "--software", "geminiprochat", TAILRACE_CONFIG=config
     )
     assert end.code == 0
     assert (await run("chat", "--provider", "gem", "hello", TAILRACE_CONFIG=config)).code == 0
@@ -137,7 +139,9 @@ async def test_a_dialect_the_page_does_not_tell_is_saved_when_given(
     [
         (["--bot", "5"], "say what --save writes"),
         (["--force"], "say what --save writes"),
-        (["--dialect", "gopher"], "'gopher' is not one of"),
+        (["--software", "gopher"], "'gopher' is not one of"),
+        (["--software", "aipkit"], "'aipkit' is now called 'wordpress'"),
+        (["--dialect", "aipkit"], "--dialect is now --software: write --software wordpress"),
         (["--save", "ChatGptt"], "the name belongs to the provider ChatGptt"),
         (["--save", "a b"], "a site's name is 1 to 64 letters"),
     ],

@@ -1,4 +1,4 @@
-"""``tailrace providers`` in a process of its own: the table and its JSON say the same."""
+"""``tailrace providers``: the table and its JSON say the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def test_json_says_what_the_classes_say() -> None:
     assert [row["name"] for row in rows] == ["ChatGptt", "ChatgptFree", "ChatGptEs", "GPROChat"]
     for row, provider in zip(rows, site_providers(), strict=True):
         assert row["url"] == provider.url
-        assert row["dialect"] == provider.dialect
+        assert row["software"] == provider.software
         assert row["models"] == provider.get_models()
         assert row["transport"] == provider.transport_kind
         flags = (row["streams"], row["system_message"], row["message_history"], row["working"])
@@ -40,7 +40,7 @@ async def test_the_table_shows_every_name_and_model_at_80_columns() -> None:
         site = provider.url.removeprefix("https://")
         for word in (
             f"{provider.__name__}{site}",
-            provider.dialect,
+            provider.software,
             "".join(provider.get_models()),
         ):
             assert word in shown

@@ -9,7 +9,7 @@ import socket
 
 import aiohttp
 import pytest
-from cli_process import interrupt, read_until, run, run_without_reader, start
+from cli_process import interrupt, read_until, run, run_process, run_without_reader, start
 
 from tailrace.replica import FAULTS, Replica
 from tailrace.replica._sites import SITES
@@ -81,7 +81,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        end = await run("replica", "--port", str(port))
+        end = await run_process("replica", "--port", str(port))
     assert (end.code, end.stdout) == (2, "")
     assert f"cannot listen on 127.0.0.1 port {port}: " in end.stderr
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from cli_process import finish, interrupt, read_until, run, run_without_reader, start
+from cli_process import finish, interrupt, read_until, run, run_process, run_without_reader, start
 
 from tailrace.replica import Replica
 
@@ -146,20 +146,24 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        end = await run("serve", "--port", str(taken.getsockname()[1]))
+        end = await run_process("serve", "--port", str(taken.getsockname()[1]))
     assert end.code == 2
     assert "cannot listen on 127.0.0.1 port" in end.stderr
 
 
 async def test_a_missing_extra_is_named() -> None:
-    begin = "import sys; sys.modules['prometheus_client'] = None; from tailrace._cli import main; main(['serve'])"
+    begin = (
+        "import sys; sys.modules['prometheus_client'] = None; "
+        "from tailrace._cli import main; main(['serve'])"
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", begin, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     _, stderr = await process.communicate()
     assert process.returncode == 2
     assert stderr.decode() == (
-        'tailrace: serving needs prometheus_client, which is not installed: pip install "tailrace[gateway]"\n'
+        "tailrace: serving needs prometheus_client, which is not installed: "
+        'pip install "tailrace[gateway]"\n'
     )
 
 

@@ -1,6 +1,4 @@
-"""``tailrace sites``, and a site's name or URL where a provider's name stands, in a process of its
-own.
-"""
+"""``tailrace sites``, and a site's name or URL where a provider's name stands."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 from cli_process import run, run_without_reader
 
 from tailrace.replica import Replica
-from tailrace.sites import DIALECTS
+from tailrace.sites import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +24,7 @@ cookies_env = "SHOP_COOKIES"
 
 [sites.gem]
 url = "{app}"
-dialect = "geminiprochat"
+software = "geminiprochat"
 secret_key_env = "GEM_KEY"
 """
 
@@ -57,7 +55,7 @@ async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:
         config,
     )
     assert (shop["variables"], gem["variables"]) == ({"SHOP_COOKIES": False}, {"GEM_KEY": True})
-    assert gem["dialect"] == "geminiprochat"
+    assert gem["software"] == "geminiprochat"
     assert "pepper" not in end.stdout
 
 
@@ -114,29 +112,30 @@ async def test_a_sites_name_answers(replica: Replica, config: str) -> None:
 
 
 async def test_a_url_answers(replica: Replica) -> None:
-    end = await run("chat", "--provider", replica.page("ai-power", "json"), "hello")
-    assert (end.code, end.stderr) == (0, "")
-    assert "You asked: “hello”" in end.stdout
+    for page in (replica.page("ai-power", "json"), replica.page("aipkit", "inline")):
+        end = await run("chat", "--provider", page, "hello")
+        assert (end.code, end.stderr) == (0, "")
+        assert "You asked: “hello”" in end.stdout
     end = await run("chat", "--provider", replica.url("geminiprochat"), "hello")
     assert end.code == 3
     assert "neither a chat nonce nor a post id" in end.stderr
-    # With its dialect it is asked properly, and says what is missing.
+    # With its software it is asked properly, and says what is missing.
     end = await run(
-        "chat", "--provider", replica.url("geminiprochat"), "--dialect", "geminiprochat", "hello"
+        "chat", "--provider", replica.url("geminiprochat"), "--software", "geminiprochat", "hello"
     )
     assert end.code == 3
     assert "Invalid signature." in end.stderr
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_url_is_answered_by_a_replica_of_its_dialect(dialect: str) -> None:
-    model = ["--model", "gpt-4o"] if dialect == "openai" else []
+@pytest.mark.parametrize("software", SOFTWARE)
+async def test_a_url_is_answered_by_a_replica_of_its_software(software: str) -> None:
+    model = ["--model", "gpt-4o"] if software == "openai" else []
     end = await run(
         "chat",
         "--provider",
         "https://a.example",
-        "--dialect",
-        dialect,
+        "--software",
+        software,
         "--replica",
         *model,
         "hello",
@@ -144,10 +143,20 @@ async def test_a_url_is_answered_by_a_replica_of_its_dialect(dialect: str) -> No
     assert (end.code, end.stderr) == (0, "")
 
 
-async def test_a_dialect_is_for_a_url() -> None:
-    end = await run("chat", "--provider", "ChatGptt", "--dialect", "geminiprochat", "hello")
+async def test_a_software_is_for_a_url() -> None:
+    end = await run("chat", "--provider", "ChatGptt", "--software", "geminiprochat", "hello")
     assert (end.code, end.stdout) == (2, "")
-    assert "ChatGptt speaks ai-power, not geminiprochat" in end.stderr
+    assert "ChatGptt runs wordpress, not geminiprochat" in end.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["chat", "hello"], ["doctor", "ChatGptt"], ["record", "a", "b", "c"]]
+)
+async def test_the_former_name_of_the_option_names_the_new_one(command: list[str]) -> None:
+    for value, software in (("ai-power", "wordpress"), ("openai", "openai")):
+        end = await run(*command, "--dialect", value)
+        assert (end.code, end.stdout) == (2, "")
+        assert f"--dialect is now --software: write --software {software}" in end.stderr
 
 
 async def test_a_reader_that_is_not_there_is_141(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from cli_process import run, run_without_reader
+from cli_process import run, run_process, run_without_reader
 
 from tailrace import __version__
 from tailrace._cli import cli, exits
 
 
 async def test_version() -> None:
-    end = await run("--version")
+    end = await run_process("--version")
     assert (end.code, end.stdout, end.stderr) == (0, f"tailrace, version {__version__}\n", "")
 
 

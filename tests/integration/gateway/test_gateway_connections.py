@@ -1,6 +1,4 @@
-"""Connections as slow, idle or many as they can be: each is ended in its time, and told why where
-it has asked.
-"""
+"""Connections as slow, idle or many as they can be: each is ended in time, with a reply if due."""
 
 from __future__ import annotations
 
@@ -100,9 +98,10 @@ async def test_the_clock_of_heads_runs_for_every_request_of_a_connection(site: H
 
 async def test_many_slow_heads_hold_up_nobody(site: HeldSite) -> None:
     async with gateway_of([site.provider()], header_timeout=1.0, idle_timeout=LONG) as served:
-        slow = [await connect(served) for _ in range(200)]
-        for _, writer in slow:
-            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        slow = []
+        for _ in range(200):
+            slow.append(await connect(served))
+            slow[-1][1].write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         assert (await ask(served.port, get("/health"))).status == 200
         for reader, writer in slow:
             assert (await read_answer(reader)).status == 408

@@ -36,11 +36,19 @@ from calls_site import (
     sockets_to,
 )
 
-from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
+from tailrace import (
+    ChatGptEs,
+    ChatgptFree,
+    ChatGptt,
+    GPROChat,
+    WordPressChatProvider,
+    errors,
+    sites,
+)
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
-from tailrace.providers._base import CallOptions
-from tailrace.transport import Limits, Timeouts
+from tailrace.providers._base import Request
+from tailrace.transport import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -919,25 +927,34 @@ def test_errors_cross_to_another_process(error: errors.TailraceError) -> None:
 
 def test_nothing_shows_what_a_call_was_given() -> None:
     environment = Environment(environ={"GPROCHAT_SECRET_KEY": KEY})
-    options = CallOptions(
+    url = f"https://user:{PASSWORD}@site.example"
+    request = Request(
         model="gpt-4o",
         messages=[{"role": "user", "content": PROMPT}],
-        url=f"https://user:{PASSWORD}@site.example",
-        endpoint=None,
+        url=url,
         proxy=f"http://{PROXY_USER}proxy.example",
         cookies={"session": COOKIE},
         headers={"Authorization": KEY},
-        timeouts=Timeouts(),
-        limits=Limits(),
-        transport=None,
         environment=environment,
-        extra={"secret_key": KEY, "password": PASSWORD},
     )
+    signed = sites.Site(
+        url,
+        software="geminiprochat",
+        secret_key=KEY,
+        password=PASSWORD,
+        proxy=f"http://{PROXY_USER}proxy.example",
+        cookies={"session": COOKIE},
+        headers={"Authorization": KEY},
+    )
+    protocol = sites.SOFTWARE["geminiprochat"]
+    options = {"secret_key": KEY, "password": PASSWORD}
     for shown in (
-        repr(options),
+        repr(request),
         repr(environment),
-        repr(ChatGptt.call(options)),
-        repr(GPROChat.call(options)),
+        repr(signed),
+        repr(protocol.read_options(options)),
+        repr(protocol.make_call(request, options)),
+        repr(sites.SOFTWARE["openai"].read_options({"api_key": KEY})),
     ):
         check_discreet_text(shown)
 

@@ -19,6 +19,7 @@ from tailrace.sites import site
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
+    from tailrace.sites import CallOptions
     from tailrace.transport import TransportKind
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "recordings"
@@ -38,15 +39,15 @@ def test_every_recording_is_played() -> None:
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call["name"])
 async def test_a_recorded_call(call: dict[str, Any], kind: TransportKind) -> None:
     text, told = "", None
-    asked = [{"role": "user", "content": "hello"}]
     async with (
         Replay(read_recording(FOLDER / call["file"])) as replay,
         make_transport(kind) as transport,
     ):
-        provider = site(replay.url, dialect=call["dialect"])
-        async with provider.create_async_generator(
-            "", asked, transport=transport, token_cache=TokenCache()
-        ) as stream:
+        played = site(replay.url, call["software"])
+        options: CallOptions = {"transport": transport}
+        if played.software == "wordpress":
+            options["token_cache"] = TokenCache()
+        async with played.stream("hello", **options) as stream:
             try:
                 async for delta in stream:
                     text += delta

@@ -1,6 +1,4 @@
-"""Reads captured exchanges and compares replies by shape: what may differ from site to site is made
-equal.
-"""
+"""Captured exchanges, and shapes of replies: equal where two sites may differ."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ _ANSWER_KEYS = frozenset({"content", "value", "delta", "reply"})
 
 @dataclass(frozen=True)
 class Captured:
-    """One captured exchange of AI Power or AIPKit; `query` is what its URL asked."""
+    """One captured exchange of AI Power or AIPKit; `query` is that of its URL."""
 
     method: str
     query: dict[str, str]
@@ -84,7 +82,7 @@ def comparable_json(body: bytes) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """Make equal what two sites may say differently; keys keep their order."""
+    """Return `value` with wording made equal; keys keep their order."""
     if isinstance(value, dict):
         return [
             (key, _answer(item) if key in _ANSWER_KEYS else shape(item))
@@ -101,10 +99,8 @@ def _answer(value: Any) -> Any:
     return bool(value) if isinstance(value, str) else shape(value)
 
 
-def frames(body: bytes) -> list[Any]:
-    """Return the shapes of a stream's frames, a run of equal ones once, and what stands after the
-    last.
-    """
+def event_shapes(body: bytes) -> list[Any]:
+    """Return the shapes of a stream's events, a run of equal ones once, and the rest after them."""
     *blocks, rest = body.decode().split("\n\n")
     found: list[Any] = [[_line(line) for line in block.split("\n")] for block in blocks]
     return [

@@ -35,12 +35,17 @@ def signed(message: str, *, secret: str = SECRET, **body: Any) -> dict[str, Any]
 
 
 async def exchange_raw(url: str, request: bytes) -> Raw:
-    """Send `request` as it stands and read until the server closes."""
+    """Send `request` as it stands, read until the server closes, and take the reply apart."""
+    return parse_raw(await exchange_bytes(url, request))
+
+
+async def exchange_bytes(url: str, *requests: bytes) -> bytes:
+    """Send `requests` over one connection, without waiting, and read until the server closes."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        writer.write(request)
-        return parse_raw(await reader.read())
+        writer.writelines(requests)
+        return await reader.read()
     finally:
         writer.close()
         await writer.wait_closed()

@@ -1,6 +1,4 @@
-"""Record and replay: what is played back reads, ends and fails as what was recorded, over both
-transports.
-"""
+"""Recording and replay: a replayed call reads, ends and fails as the recorded one did."""
 
 from __future__ import annotations
 
@@ -278,10 +276,10 @@ async def test_a_page_of_another_host_names_this_one() -> None:
         b'<script>var wpaicgParams = {"ajax_url":"https:\\/\\/my.exam'
     )
     rest = b'ple\\/wp\\/ajax.php"};</script>'
-    said = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
+    stream = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
     exchanges = (
         reply("https://my.example/help", "text/html; charset=UTF-8", page, rest),
-        reply("https://my.example/wp/ajax.php", "text/event-stream", said, method="POST"),
+        reply("https://my.example/wp/ajax.php", "text/event-stream", stream, method="POST"),
     )
     async with Replay(Recording(exchanges, path="/help")) as replay:
         url = replay.url
@@ -349,7 +347,7 @@ def test_the_fixture_needs_no_loop(tmp_path: Path, tailrace_replay: ServeRecordi
 
     first = asyncio.run(make())
     url = tailrace_replay(tmp_path / "a")
-    said = ChatGptt.create_completion(
+    deltas = ChatGptt.create_completion(
         "", [{"role": "user", "content": "hi"}], url=url, token_cache=TokenCache()
     )
-    assert "".join(said) == first.text
+    assert "".join(deltas) == first.text

@@ -14,8 +14,8 @@ from replica_captures import (
     ai_power_capture,
     comparable_headers,
     comparable_json,
+    event_shapes,
     form_data,
-    frames,
     parse_raw,
     shape,
 )
@@ -77,7 +77,7 @@ async def ask(
         return reply, await reply.read()
 
 
-def said(body: bytes) -> str:
+def streamed_text(body: bytes) -> str:
     """Return the text of a stream that went well, read with nothing but json."""
     chunks = [
         json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")
@@ -112,7 +112,7 @@ async def test_captured_exchange(name: str, message: str | None) -> None:
 
 def comparable_body(body: bytes, content_type: str) -> Any:
     if content_type == "text/event-stream":
-        return frames(body)
+        return event_shapes(body)
     if content_type == "application/json":
         return comparable_json(body)
     return body
@@ -158,7 +158,7 @@ async def test_action_that_nobody_registered() -> None:
     assert body == captured.body
 
 
-async def test_gzip_is_flushed_at_each_frame() -> None:
+async def test_gzip_is_flushed_at_each_chunk() -> None:
     captured = ai_power_capture("gzip_stream_ok")
     async with Replica() as replica, aiohttp.ClientSession(auto_decompress=False) as session:
         reply, body = await ask(session, replica, "hi [[long]] [[gzip]]")
@@ -168,7 +168,7 @@ async def test_gzip_is_flushed_at_each_frame() -> None:
     ):
         plain, _ = await ask(session, replica, "hi [[long]] [[gzip]]")
     assert comparable_headers(list(reply.headers.items())) == comparable_headers(captured.headers)
-    assert frames(zlib.decompress(body, wbits=31)) == frames(
+    assert event_shapes(zlib.decompress(body, wbits=31)) == event_shapes(
         zlib.decompress(captured.body, wbits=31)
     )
     flushes = body.count(b"\x00\x00\xff\xff")
@@ -196,7 +196,7 @@ async def test_chunks_cut_anywhere() -> None:
         == {len(chunk) for chunk in raw.chunks[:-1]}
         == {37}
     )
-    assert frames(raw.body) == frames(captured.body)
+    assert event_shapes(raw.body) == event_shapes(captured.body)
 
 
 async def test_error_words_come_twice_and_unescaped() -> None:
@@ -277,7 +277,7 @@ HISTORIES = [
 async def test_history_is_read_without_its_backslashes(history: str, turns: int) -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
         _, body = await ask(session, replica, "hi", wpaicg_chat_history=history)
-    assert f"({turns} earlier turn{'' if turns == 1 else 's'})" in said(body)
+    assert f"({turns} earlier turn{'' if turns == 1 else 's'})" in streamed_text(body)
 
 
 async def test_answers_are_asked_with_what_the_plugin_understood() -> None:
@@ -291,10 +291,10 @@ async def test_answers_are_asked_with_what_the_plugin_understood() -> None:
         history = '[{"text":"Human: caf\\u00e9\\n"},{"text":"AI: <b>one</b> %41two"}]'
         _, body = await ask(session, replica, " <i>one</i>\ntwo %0a ", wpaicg_chat_history=history)
         _, word = await ask(session, replica, "[[null]]")
-    assert said(body) == "a lone \N{REPLACEMENT CHARACTER} surrogate"
+    assert streamed_text(body) == "a lone \N{REPLACEMENT CHARACTER} surrogate"
     earlier = (HistoryTurn("user", "cafu00e9n"), HistoryTurn("assistant", "one two"))
     assert questions == [Question("ai-power", "one\ntwo", earlier)]
-    assert said(word) == ""
+    assert streamed_text(word) == ""
 
 
 @pytest.mark.parametrize("message", ["", "0"])

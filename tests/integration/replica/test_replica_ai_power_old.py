@@ -14,8 +14,8 @@ from replica_captures import (
     ai_power_capture,
     comparable_headers,
     comparable_json,
+    event_shapes,
     form_data,
-    frames,
 )
 from replica_client import ENDPOINT, page_nonce
 from test_replica_pages import Tags
@@ -86,7 +86,7 @@ def comparable(body: bytes, captured: Captured) -> Any:
     if captured.header("Content-Type") != "text/event-stream;charset=UTF-8":
         return comparable_json(body)
     stream, done, appended = body.partition(b"data: [DONE]\n\n")
-    return [*frames(stream + done), comparable_json(appended)]
+    return [*event_shapes(stream + done), comparable_json(appended)]
 
 
 async def test_captured_refusal_after_1_8_90() -> None:
@@ -137,11 +137,11 @@ async def test_json_after_done_holds_the_same_text(version: str) -> None:
     chunks = [
         json.loads(line[6:]) for line in stream.decode().split("\n") if line.startswith("data: ")
     ]
-    said = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
-    assert said.startswith("You asked: “hi” (0 earlier turns).")
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    assert text.startswith("You asked: “hi” (0 earlier turns).")
     assert bool(appended) == (version == "1.8.79")
     if appended:
-        assert json.loads(appended)["data"] == said
+        assert json.loads(appended)["data"] == text
     assert not failed.rpartition(b"\n\n")[2]
 
 

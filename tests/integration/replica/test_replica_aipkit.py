@@ -1,10 +1,7 @@
-"""AIPKit in two steps, held against the captured exchanges: the same requests, and replies of the
-same shape.
-"""
+"""AIPKit, held against the captured exchanges: equal requests bring replies of equal shape."""
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
 import re
@@ -19,10 +16,10 @@ from replica_captures import (
     ai_power_capture,
     comparable_headers,
     comparable_json,
+    event_shapes,
     form_data,
-    frames,
 )
-from replica_client import ENDPOINT, http_post
+from replica_client import ENDPOINT, exchange_bytes, http_post
 
 from tailrace.replica import HistoryTurn, Question, Replica
 from tailrace.replica._sites.wordpress.aipkit.site import KEPT_MESSAGES, KEPT_TURNS, BoundedStore
@@ -96,15 +93,13 @@ class Visitor:
             "post_id": "12",
             "_ts": "1",
         }
-        action = {
-            "action": "aipkit_frontend_chat_stream",
-            "cache_key": key,
-            "_ajax_nonce": await self.nonce(),
-        }
+        if "_ajax_nonce" not in query:
+            query["_ajax_nonce"] = await self.nonce()
+        action = {"action": "aipkit_frontend_chat_stream", "cache_key": key}
         return await self.stream(action | ids | query)
 
 
-def said(body: bytes) -> str:
+def streamed_text(body: bytes) -> str:
     """Return the text of a stream, read with nothing but json."""
     deltas = (
         json.loads(line[6:])
@@ -127,14 +122,14 @@ def assert_same(answered: Answered, captured: Captured) -> None:
     if captured.header("Content-Type") == "text/event-stream; charset=utf-8":
         comment = captured.body.partition(b"\n\n")[0]
         assert answered.body.partition(b"\n\n")[0] == comment
-        assert comparable_frames(answered.body) == comparable_frames(captured.body)
+        assert comparable_events(answered.body) == comparable_events(captured.body)
     elif captured.header("Content-Type") == "application/json; charset=UTF-8":
         assert comparable_json(answered.body) == comparable_json(captured.body)
     else:
         assert answered.body == captured.body
 
 
-def comparable_frames(body: bytes) -> Any:
+def comparable_events(body: bytes) -> Any:
     for line in body.decode().split("\n"):
         if line.startswith("data: "):
             value = json.loads(line[6:])
@@ -142,7 +137,7 @@ def comparable_frames(body: bytes) -> Any:
                 "/", "\\/"
             )
             assert line[6:] == written.replace("\u2028", "\\u2028")
-    return frames(body)
+    return event_shapes(body)
 
 
 STEP_ONE = [
@@ -204,14 +199,12 @@ async def test_captured_midcut() -> None:
 
 
 async def test_second_turn_knows_the_first() -> None:
-    """Captured: the second turn's prompt is two messages longer
-    (`ok_second_turn_same_conversation`).
-    """
-    asked: list[Question] = []
+    # Captured: a second prompt is two messages longer (`ok_second_turn_same_conversation`).
+    questions: list[Question] = []
 
     async def answers(question: Question) -> str:
-        asked.append(question)
-        return f"answer {len(asked)}"
+        questions.append(question)
+        return f"answer {len(questions)}"
 
     async with Replica(answers=answers) as replica, aiohttp.ClientSession() as session:
         visitor = Visitor(session, replica)
@@ -222,13 +215,13 @@ async def test_second_turn_knows_the_first() -> None:
             await visitor.ask("three", **elsewhere)
     assert_same(second, ai_power_capture("ok_second_turn_same_conversation.2stream", "2.4.71"))
     turns = (HistoryTurn("user", "one"), HistoryTurn("assistant", "answer 1"))
-    assert [question.history for question in asked] == [(), turns, turns, (), (), ()]
+    assert [question.history for question in questions] == [(), turns, turns, (), (), ()]
 
 
 async def test_text_arrives_whole_and_raw() -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
         body = (await Visitor(session, replica).ask("日本語 / é")).body
-    text = said(body)
+    text = streamed_text(body)
     assert text.startswith("You asked: “日本語 / é” (0 earlier turns).")
     assert text.endswith("👋")
     assert "字".encode() in body
@@ -241,7 +234,7 @@ async def test_cache_key_works_once() -> None:
         visitor = Visitor(session, replica)
         key = (await visitor.cache("hi")).json["data"]["cache_key"]
         assert re.fullmatch(r"aipkit_sse_\w{32}", key)
-        assert said((await visitor.ask("", key)).body)
+        assert streamed_text((await visitor.ask("", key)).body)
         again = await visitor.ask("", key)
         assert (again.status, events(again.body)) == (200, ["error", "done"])
 
@@ -362,7 +355,7 @@ async def test_json_action_remembers_with_the_streams() -> None:
         second = await visitor.ask("two", bot_id="12")
     assert first.json["data"]["reply"].startswith("You asked: “one” (0 earlier turns).")
     assert re.fullmatch(r"aipkit-msg-[0-9a-f]{13}\d{8}", first.json["data"]["message_id"])
-    assert said(second.body).startswith("You asked: “two” (2 earlier turns).")
+    assert streamed_text(second.body).startswith("You asked: “two” (2 earlier turns).")
 
 
 JSON_STATUSES = {
@@ -430,26 +423,21 @@ async def test_what_it_remembers_is_bounded() -> None:
         ]
         await fill_the_cache(replica, nonce, KEPT_MESSAGES - 1)
         assert events((await visitor.ask("", first)).body) == ["error", "done"]
-        assert said((await visitor.ask("", second)).body) == "0"
-        for _ in range(KEPT_TURNS // 2):
-            answered = await visitor.ask("hi")
-        assert said(answered.body) == str(KEPT_TURNS)
+        assert streamed_text((await visitor.ask("", second)).body) == "0"
+        for _ in range(KEPT_TURNS // 2 + 1):
+            key = (await visitor.cache("hi", nonce)).json["data"]["cache_key"]
+            answered = await visitor.ask("", key, _ajax_nonce=nonce)
+        assert streamed_text(answered.body) == str(KEPT_TURNS)
 
 
 async def fill_the_cache(replica: Replica, nonce: str, count: int) -> None:
-    """Take the first step `count` times: requests of one connection, sent without waiting."""
+    """Take the first step `count` times, over one connection."""
     action = {"action": "aipkit_cache_sse_message", "message": "hi", "_ajax_nonce": nonce}
     body = urlencode(action).encode()
     form = "application/x-www-form-urlencoded"
-    ahead = http_post(ENDPOINT, body, form, connection="keep-alive") * (count - 1)
-    host, port = replica.url("aipkit").removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        writer.write(ahead + http_post(ENDPOINT, body, form))
-        answers = await reader.read(-1)
-    finally:
-        writer.close()
-        await writer.wait_closed()
+    requests = [http_post(ENDPOINT, body, form, connection="keep-alive")] * (count - 1)
+    last = http_post(ENDPOINT, body, form)
+    answers = await exchange_bytes(replica.url("aipkit"), *requests, last)
     assert answers.count(b'"cache_key":"aipkit_sse_') == count
 
 

@@ -22,7 +22,7 @@ CAPTURED_PAGES = [
 
 
 class Tags(HTMLParser):
-    """The tags with a class of the plugin's, in order, and what each wrote."""
+    """The tags with a class of the plugin's, in order, and the text of each."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

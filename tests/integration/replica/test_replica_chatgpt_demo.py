@@ -1,6 +1,4 @@
-"""chatgpt-demo, held against the captured exchanges (``sib-*``): the captured requests are sent
-again as they stand.
-"""
+"""chatgpt-demo, held against the captured requests, sent again as they stand (``sib-*``)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Faults on demand, seen from the wire: what each lets through, whom it holds for, and how all of
-them end.
-"""
+"""Faults on demand, seen from the wire: their bytes, whom they hold for, and their end."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ import aiohttp
 import brotli  # type: ignore[import-untyped]
 import pytest
 from backports import zstd
-from replica_client import ENDPOINT, http_post, page_nonce, signed
+from replica_client import ENDPOINT, exchange_bytes, http_post, page_nonce, signed
 from yarl import URL
 
 from tailrace.errors import InvalidRequestError
@@ -286,9 +284,13 @@ async def test_a_url_that_counts_is_remembered_and_forgotten(
         False,
         True,
     )
-    for number in range(KEPT_URLS):
-        async with session.head(f"{replica.url('ai-power')}/~fault/cut:{number}/x") as reply:
-            assert reply.status == 404
+    others = [
+        f"HEAD /~fault/split:{number + 1}/x HTTP/1.1\r\nHost: site.example\r\n"
+        f"Connection: {'close' if number == KEPT_URLS - 1 else 'keep-alive'}\r\n\r\n".encode()
+        for number in range(KEPT_URLS)
+    ]
+    replies = await exchange_bytes(replica.url("ai-power"), *others)
+    assert replies.count(b"HTTP/1.1 404 ") == KEPT_URLS
     assert (await nonce("stale-nonce") == fresh, await nonce("stale-nonce") == fresh) == (
         False,
         True,
@@ -370,7 +372,7 @@ async def test_a_site_without_nonces_has_none_that_expire(
     ids=" ".join,
 )
 async def test_what_never_ends_ends_with_the_replica_or_the_client(faults: list[str]) -> None:
-    """Also where nobody reads what is sent."""
+    # Nobody reads the bytes that are sent.
     before = asyncio.all_tasks()
     async with Replica(
         faults=[f"{fault}@all" for fault in faults], shutdown_timeout=0.05

@@ -1,6 +1,4 @@
-"""GeminiProChat, held against the captured exchanges: the captured requests are sent again as they
-stand.
-"""
+"""GeminiProChat, held against the captured requests, sent again as they stand."""
 
 from __future__ import annotations
 
@@ -71,11 +69,11 @@ async def test_signed_requests_are_answered(name: str) -> None:
         raw = await exchange_raw(replica.url("geminiprochat"), raw_request(name))
     assert raw.status_line == captured.status_line
     assert raw_headers(raw) == raw_headers(captured)
-    said = re.match(r"You said: (.*) \(contents=(\d)\)$", captured.body.decode())
-    assert said is not None
-    turns = int(said[2]) - 1
+    echo = re.match(r"You said: (.*) \(contents=(\d)\)$", captured.body.decode())
+    assert echo is not None
+    turns = int(echo[2]) - 1
     assert raw.body.decode().startswith(
-        f"You asked: “{said[1]}” ({turns} earlier turn{'' if turns == 1 else 's'})."
+        f"You asked: “{echo[1]}” ({turns} earlier turn{'' if turns == 1 else 's'})."
     )
 
 

@@ -1,4 +1,4 @@
-"""The replica's life: ports, clients that leave, shutdown, and what it imports."""
+"""The replica as a server: ports, clients that leave, shutdown, and the modules it imports."""
 
 from __future__ import annotations
 

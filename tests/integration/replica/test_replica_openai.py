@@ -1,6 +1,4 @@
-"""The OpenAI-compatible site: its frames have the shape of the captured chunks, its errors that of
-OpenAI's.
-"""
+"""The OpenAI-compatible site: chunks of the captured shape, and errors in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from replica_captures import ai_power_capture, frames
+from replica_captures import ai_power_capture, event_shapes
 
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import AnswerError, HistoryTurn, Question, Replica
@@ -41,7 +39,7 @@ def records(body: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def said(body: bytes) -> str:
+def streamed_text(body: bytes) -> str:
     deltas = (choice["delta"] for record in records(body) for choice in record["choices"])
     return "".join(delta.get("content") or "" for delta in deltas)
 
@@ -54,8 +52,8 @@ async def test_stream_has_the_captured_shape() -> None:
         200,
         "text/event-stream; charset=utf-8",
     )
-    assert frames(body) == frames(captured)
-    assert said(body).startswith("You asked: “hi” (0 earlier turns).")
+    assert event_shapes(body) == event_shapes(captured)
+    assert streamed_text(body).startswith("You asked: “hi” (0 earlier turns).")
     assert "usage" not in records(body)[0]
 
 
@@ -71,7 +69,7 @@ async def test_answer_and_stream_say_the_same() -> None:
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"] == {
         "role": "assistant",
-        "content": said(streamed),
+        "content": streamed_text(streamed),
         "refusal": None,
     }
     assert (
@@ -92,7 +90,7 @@ async def test_limit_cuts_the_answer(name: str) -> None:
     answer = json.loads(whole)
     assert answer["usage"]["completion_tokens"] == 3
     assert answer["choices"][0]["finish_reason"] == "length"
-    assert said(streamed) == answer["choices"][0]["message"]["content"]
+    assert streamed_text(streamed) == answer["choices"][0]["message"]["content"]
 
 
 async def test_models() -> None:

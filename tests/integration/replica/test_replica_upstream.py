@@ -1,6 +1,4 @@
-"""Answers from an OpenAI-compatible server: a replica whose upstream is another replica's own
-`openai` site.
-"""
+"""Answers from an OpenAI-compatible server, here the `openai` site of another replica."""
 
 from __future__ import annotations
 
@@ -47,9 +45,9 @@ async def test_every_site_answers_with_the_upstreams_words() -> None:
         body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
         async with session.post(f"{replica.url('openai')}/v1/chat/completions", json=body) as reply:
             assert (await reply.json())["choices"][0]["message"]["content"] == expected
-        asked = [exchange for exchange in above.exchanges if exchange.method == "POST"]
-        assert [exchange.headers["Authorization"] for exchange in asked] == ["Bearer sk-up"] * 3
-        for exchange in asked:
+        posts = [exchange for exchange in above.exchanges if exchange.method == "POST"]
+        assert [exchange.headers["Authorization"] for exchange in posts] == ["Bearer sk-up"] * 3
+        for exchange in posts:
             assert isinstance(exchange.json, dict)
             assert exchange.json["model"] == "gpt-4o"
             assert "stream" not in exchange.json

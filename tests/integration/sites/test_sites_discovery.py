@@ -75,7 +75,13 @@ async def seen(body: bytes, **options: object) -> Discovery:
 async def test_a_page_with_two_bots(replica: Replica) -> None:
     url = replica.page("ai-power", "two")
     found = await tailrace.discover(url)
-    assert (found.url, found.status, found.dialect, found.usable) == (url, 200, "ai-power", True)
+    assert (found.url, found.status, found.software, found.dialect, found.usable) == (
+        url,
+        200,
+        "wordpress",
+        "ai-power",
+        True,
+    )
     assert found.endpoint == replica.url("ai-power") + "/wp-admin/admin-ajax.php"
     assert [(bot.bot_id, bot.kind, bot.placement, bot.streams) for bot in found.bots] == [
         ("4", "ai-power", "inline", True),
@@ -130,16 +136,19 @@ async def test_a_page_without_a_chat(replica: Replica) -> None:
     assert found.problems == (
         "the site has the chat plugin, but this page shows no chat: give the page that does",
     )
-    with pytest.raises(InvalidRequestError, match="name one of ai-power, "):
+    with pytest.raises(InvalidRequestError, match="name one of wordpress, "):
         found.settings()
 
 
 async def test_geminiprochat_cannot_be_told_from_its_page(replica: Replica) -> None:
     found = await discover(replica.url("geminiprochat"))
     assert (found.dialect, found.usable, found.release) == (None, False, None)
-    assert "say --dialect geminiprochat" in found.problems[0]
-    settings = found.settings(dialect="geminiprochat")
-    assert (settings.url, settings.dialect) == (replica.url("geminiprochat") + "/", "geminiprochat")
+    assert "say --software geminiprochat" in found.problems[0]
+    settings = found.settings(software="geminiprochat")
+    assert (settings.url, settings.software) == (
+        replica.url("geminiprochat") + "/",
+        "geminiprochat",
+    )
 
 
 async def test_settings_name_the_bot_asked_for(replica: Replica) -> None:
@@ -148,8 +157,8 @@ async def test_settings_name_the_bot_asked_for(replica: Replica) -> None:
     assert found.settings(bot="5").bot == "5"
     with pytest.raises(WidgetNotFoundError, match="no bot '17'; it shows 4, 5"):
         found.settings(bot="17")
-    with pytest.raises(InvalidRequestError, match="no site speaks 'gopher'"):
-        found.settings(dialect="gopher")
+    with pytest.raises(InvalidRequestError, match="there is no software 'gopher'"):
+        found.settings(software="gopher")
 
 
 @pytest.mark.parametrize(
@@ -177,8 +186,9 @@ async def test_captured_pages(
         bots,
     )
     assert found.usable == bool(bots)
-    if found.dialect is not None:
-        assert found.settings().dialect == dialect
+    assert found.software == (None if dialect is None else "wordpress")
+    if found.software is not None:
+        assert found.settings().software == "wordpress"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import tailrace
-from tailrace import errors
+from tailrace import errors, sites
 from tailrace._environment import Environment
 from tailrace.replica import Replica
 from tailrace.sites import Diagnosis, Step, last_verdict, site
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
-    from tailrace.providers import ChatProvider
 
 NOW = 1_800_000_000_000
 SECRETS = {"GEM_KEY": "pepper", "GEM_PASSWORD": "open sesame"}
@@ -61,7 +60,7 @@ async def serving(handler: Any, tls: ssl.SSLContext | None = None) -> AsyncItera
         await server.close()
 
 
-async def examined(name: str | type[ChatProvider], **options: Any) -> Diagnosis:
+async def examined(name: str | sites.Site, **options: Any) -> Diagnosis:
     return await tailrace.doctor(name, keep=False, **options)
 
 
@@ -71,13 +70,13 @@ def verdicts(found: Diagnosis) -> dict[str, str]:
 
 
 def signed(
-    replica: Replica, folder: Path, environ: Mapping[str, str], dialect: str = "geminiprochat"
-) -> type[ChatProvider]:
+    replica: Replica, folder: Path, environ: Mapping[str, str], software: str = "geminiprochat"
+) -> sites.Site:
     (folder / "tailrace.toml").write_text(
         f"""
         [sites.gem]
-        url = "{replica.url(dialect)}"
-        dialect = "{dialect}"
+        url = "{replica.url(software)}"
+        software = "{software}"
         secret_key_env = "GEM_KEY"
         password_env = "GEM_PASSWORD"
         """
@@ -102,16 +101,17 @@ async def test_a_healthy_wordpress_site(replica: Replica, name: str, page: str) 
     assert [step.advice for step in found.steps] == [None] * len(STEPS)
 
 
-@pytest.mark.parametrize("dialect", ["geminiprochat", "chatgpt-demo"])
-async def test_a_healthy_signed_site(replica: Replica, tmp_path: Path, dialect: str) -> None:
-    found = await examined(signed(replica, tmp_path, SECRETS, dialect))
+@pytest.mark.parametrize("software", ["geminiprochat", "chatgpt-demo"])
+async def test_a_healthy_signed_site(replica: Replica, tmp_path: Path, software: str) -> None:
+    found = await examined(signed(replica, tmp_path, SECRETS, software))
+    assert found.software == software
     without = {"tls", "widget", "nonce"}
     assert verdicts(found) == {step: "skipped" if step in without else "ok" for step in STEPS}
     assert found.answered
 
 
 async def test_a_healthy_server_of_openais_kind(replica: Replica) -> None:
-    found = await examined(replica.url("openai") + "/v1", dialect="openai", model="gpt-4o")
+    found = await examined(replica.url("openai") + "/v1", software="openai", model="gpt-4o")
     without = {"tls", "page", "challenge", "widget", "nonce"}
     assert verdicts(found) == {step: "skipped" if step in without else "ok" for step in STEPS}
 
@@ -235,19 +235,16 @@ async def test_a_page_without_a_chat(replica: Replica) -> None:
 
 
 async def test_a_bot_that_is_not_there(replica: Replica) -> None:
-    other = type("Other", (site(replica.page("ai-power", "two")),), {"bot_id": "17"})
+    other = site(replica.page("ai-power", "two")).replace(bot="17")
     assert "17" in failed(await examined(other), "widget").detail
 
 
 async def test_a_bot_by_its_name(replica: Replica) -> None:
     page = site(replica.page("aipkit", "two"))
-    found = await examined(type("Named", (page,), {"bot_name": "Popup pilot"}))
+    found = await examined(page.replace(bot_name="Popup pilot"))
     assert found.answered
     assert "bot 6, popup" in next(step.detail for step in found.steps if step.name == "widget")
-    assert (
-        "Nobody"
-        in failed(await examined(type("Other", (page,), {"bot_name": "Nobody"})), "widget").detail
-    )
+    assert "Nobody" in failed(await examined(page.replace(bot_name="Nobody")), "widget").detail
 
 
 @pytest.mark.parametrize(
@@ -371,7 +368,7 @@ async def test_an_answer_that_never_comes(replica: Replica) -> None:
 async def test_a_missing_password_is_told_with_the_setting_for_it(
     replica: Replica, tmp_path: Path
 ) -> None:
-    found = await examined(replica.url("geminiprochat"), dialect="geminiprochat")
+    found = await examined(replica.url("geminiprochat"), software="geminiprochat")
     assert "password_env" in (failed(found, "post").advice or "")
     assert isinstance(found.error, errors.MissingAuthError)
     with pytest.raises(errors.ProfileError, match="GEM_PASSWORD is not set"):
@@ -379,10 +376,10 @@ async def test_a_missing_password_is_told_with_the_setting_for_it(
 
 
 async def test_a_server_that_wants_a_models_name(replica: Replica) -> None:
-    found = await examined(replica.url("geminiprochat"), dialect="openai")
+    found = await examined(replica.url("geminiprochat"), software="openai")
     assert "wants a model's name" in failed(found, "post").detail
     assert isinstance(found.error, errors.InvalidRequestError)
-    found = await examined(replica.url("geminiprochat"), dialect="openai", model="m")
+    found = await examined(replica.url("geminiprochat"), software="openai", model="m")
     assert "HTTP 404" in failed(found, "post").detail
 
 

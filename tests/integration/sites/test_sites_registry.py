@@ -1,4 +1,4 @@
-"""A name or a URL in, a provider class out; and what the class of a profile sends."""
+"""A name or a URL in, a site out; and what the site of a profile sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tailrace
-from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, WordPressChatProvider
+from tailrace import ChatGptt, GeminiProChatProvider, GPROChat, Site
 from tailrace._calls.token_cache import TokenCache
 from tailrace.errors import (
     InvalidRequestError,
@@ -23,14 +23,14 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 from tailrace.replica import Question, Replica, builtin_answer
-from tailrace.sites import DIALECTS, ProfiledSite, site
+from tailrace.sites import SOFTWARE, Secret, Settings, site
+from tailrace.sites._site import for_call
 from tailrace.transport import Limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from tailrace.providers import ChatProvider
     from tailrace.replica import ServedExchange
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -45,36 +45,41 @@ async def replica() -> AsyncIterator[Replica]:
 
 def profiled(
     folder: Path, lines: str, *, environ: Mapping[str, str] | None = None, name: str = "shop"
-) -> type[ChatProvider]:
+) -> Site:
     (folder / "tailrace.toml").write_text(f"[sites.Shop]\n{dedent(lines)}", encoding="utf-8")
     return site(name, environ=environ or {}, folder=folder, user_folder=folder / "none")
 
 
-async def answer(provider: type[ChatProvider], **options: Any) -> str:
-    return await provider.create_async("", HELLO, token_cache=TokenCache(), **options)
+async def answer(chosen: Site, **options: Any) -> str:
+    if chosen.software == "wordpress":
+        options = {"token_cache": TokenCache(), **options}
+    return await chosen.ask("hello", **options)
 
 
 def posted(replica: Replica) -> ServedExchange:
     return [each for each in replica.exchanges if each.method == "POST"][-1]
 
 
-def test_a_providers_name_is_its_class() -> None:
-    assert site("chatgptt") is ChatGptt
-    assert tailrace.site("GPROChat", dialect="geminiprochat") is GPROChat
-    for name, dialect in (("GPROChat", "ai-power"), ("https://a.example", "gopher")):
-        with pytest.raises(InvalidRequestError, match=r"dialect|speaks"):
-            site(name, dialect=dialect)
+def test_a_providers_name_is_its_site() -> None:
+    assert site("chatgptt") == ChatGptt.as_site()
+    assert tailrace.site("GPROChat", "geminiprochat") == GPROChat.as_site()
+    for name, software in (("GPROChat", "wordpress"), ("https://a.example", "gopher")):
+        with pytest.raises(InvalidRequestError, match=r"runs geminiprochat|no software 'gopher'"):
+            site(name, software=software)
+    for former in ("ai-power", "aipkit"):
+        with pytest.raises(InvalidRequestError, match='write software = "wordpress"'):
+            site("https://a.example", former)
 
 
 def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
-    provider = site("https://user:pw@my.example:8443/help?x=1")
-    assert issubclass(provider, WordPressChatProvider)
-    assert (provider.url, provider.label) == (
+    found = site("https://user:pw@my.example:8443/help?x=1")
+    assert (found.url, found.software, found.name) == (
         "https://user:pw@my.example:8443/help?x=1",
+        "wordpress",
         "https://my.example:8443",
     )
-    assert "pw" not in provider.__name__
-    assert issubclass(site("http://a.example", dialect="geminiprochat"), GeminiProChatProvider)
+    assert "pw" not in repr(found)
+    assert site("http://a.example", "geminiprochat").software == "geminiprochat"
     for url in ("ftp://a.example", "http://", "http://[::1"):
         with pytest.raises(InvalidRequestError, match="the URL"):
             site(url)
@@ -92,14 +97,14 @@ def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:
 def test_a_wrong_file_hurts_only_who_needs_it(tmp_path: Path) -> None:
     (tmp_path / "tailrace.toml").write_text("[sites.shop]\nurl = 5")
     places: Any = {"environ": {}, "folder": tmp_path, "user_folder": tmp_path / "none"}
-    assert site("ChatGptt", **places) is ChatGptt
+    assert site("ChatGptt", **places) == ChatGptt.as_site()
     assert site("http://a.example", **places).url == "http://a.example"
     with pytest.raises(ProfileError, match=r"sites\.shop\.url: expected str, got int"):
         site("other", **places)
 
 
-def test_the_class_has_the_profiles_attributes(tmp_path: Path) -> None:
-    provider = profiled(
+def test_the_site_has_the_profiles_settings(tmp_path: Path) -> None:
+    found = profiled(
         tmp_path,
         """
         url = "https://shop.example/help"
@@ -107,34 +112,31 @@ def test_the_class_has_the_profiles_attributes(tmp_path: Path) -> None:
         bot = "17"
         models = ["large", "small"]
         aliases = { best = "large" }
+        timeout = 7
         """,
     )
-    assert issubclass(provider, WordPressChatProvider)
-    assert (provider.__name__, provider.label, provider.bot_id) == ("Shop", "Shop", "17")
-    assert (provider.url, provider.api_endpoint) == (
+    assert (found.name, found.software, found.bot) == ("Shop", "wordpress", "17")
+    assert (found.url, found.endpoint) == (
         "https://shop.example/help",
         "https://shop.example/ajax",
     )
-    assert [provider.get_model(name) for name in ("", "best", "small")] == [
+    assert (found.timeout, found.connect_timeout, found.total_timeout) == (7.0, 30.0, None)
+    assert [found.resolve_model(name) for name in ("", "best", "small")] == [
         "large",
         "large",
         "small",
     ]
     with pytest.raises(ModelNotSupportedError, match="Shop does not know the model 'gpt-4'"):
-        provider.get_model("gpt-4")
-    assert provider.get_dict() == {
-        "name": "Shop",
-        "url": "https://shop.example/help",
-        "label": "Shop",
-    }
-    assert "timeout: 'float | None' = <the profile's>" in provider.params
+        found.resolve_model("gpt-4")
 
 
-@pytest.mark.parametrize("dialect", ["ai-power", "geminiprochat"])
-async def test_a_site_by_url_alone_answers(replica: Replica, dialect: str) -> None:
-    secrets = {"secret_key": "pepper", "password": PASSWORD} if dialect == "geminiprochat" else {}
-    text = await answer(site(replica.url(dialect), dialect=dialect), **secrets)
-    assert text == await builtin_answer(Question(dialect, "hello", ()))
+@pytest.mark.parametrize(
+    ("name", "software"), [("ai-power", "wordpress"), ("geminiprochat", "geminiprochat")]
+)
+async def test_a_site_by_url_alone_answers(replica: Replica, name: str, software: str) -> None:
+    secrets = {"secret_key": "pepper", "password": PASSWORD} if name == "geminiprochat" else {}
+    text = await answer(site(replica.url(name), software), **secrets)
+    assert text == await builtin_answer(Question(name, "hello", ()))
 
 
 async def test_the_bot_asked_for_answers(replica: Replica, tmp_path: Path) -> None:
@@ -161,11 +163,11 @@ async def test_the_bot_of_that_name_answers(replica: Replica, tmp_path: Path) ->
 
 
 async def test_earlier_turns_go_in_the_plugins_own_form(replica: Replica, tmp_path: Path) -> None:
-    provider = profiled(
+    found = profiled(
         tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nnative_history = true"
     )
     turns = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}, *HELLO]
-    await provider.create_async("", turns, token_cache=TokenCache())
+    await found.ask(turns, token_cache=TokenCache())
     form = posted(replica).form or {}
     assert form["message"] == "hello"
     assert "one" in form["wpaicg_chat_history"]
@@ -175,12 +177,12 @@ async def test_the_profiles_retries_and_cap_hold_unless_the_call_has_its_own(
     replica: Replica, tmp_path: Path
 ) -> None:
     page = replica.page("ai-power", "stream").replace("/chat", "/~fault/503/chat")
-    provider = profiled(
+    found = profiled(
         tmp_path,
         f"url = '{page}'\nretry = {{ attempts = 2, first_wait = 0, longest_retry_after = 0 }}",
     )
     with pytest.raises(ResponseStatusError, match="503") as failed:
-        await answer(provider)
+        await answer(found)
     assert "attempt 1 of 2 failed" in failed.value.__notes__[0]
     small = profiled(tmp_path, f"url = '{replica.page('ai-power', 'stream')}'\nmax_reply_bytes = 5")
     with pytest.raises(LimitExceeded, match="larger than 5 bytes"):
@@ -197,11 +199,11 @@ async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) ->
         "TOKEN": "t0ken",
         "COOKIES": "a=1; b = 2=3 ;; ",
     }
-    provider = profiled(
+    found = profiled(
         tmp_path,
         f"""
         url = "{replica.url("geminiprochat")}"
-        dialect = "geminiprochat"
+        software = "geminiprochat"
         secret_key_env = "KEY"
         password_env = "PASSWORD"
         cookies_env = "COOKIES"
@@ -210,7 +212,7 @@ async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) ->
         """,
         environ=environ,
     )
-    assert await answer(provider)
+    assert await answer(found)
     sent = posted(replica).headers
     assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == [
         "yes",
@@ -220,7 +222,7 @@ async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) ->
     assert sorted(sent["Cookie"].split("; ")) == ["a=1", "b=2=3"]
     # A call's own are added, and win.
     assert await answer(
-        provider, headers={"accept-language": "fr"}, cookies={"b": "4"}, secret_key=None
+        found, headers={"accept-language": "fr"}, cookies={"b": "4"}, secret_key=None
     )
     sent = posted(replica).headers
     assert [sent[name] for name in ("X-Shop", "Accept-Language", "Authorization")] == [
@@ -232,7 +234,7 @@ async def test_secrets_and_headers_are_sent(replica: Replica, tmp_path: Path) ->
 
 
 async def test_secrets_stay_at_the_profiles_own_origin(replica: Replica, tmp_path: Path) -> None:
-    provider = profiled(
+    found = profiled(
         tmp_path,
         """
         url = "http://127.0.0.1:9/"
@@ -242,7 +244,7 @@ async def test_secrets_stay_at_the_profiles_own_origin(replica: Replica, tmp_pat
         """,
         environ={"TOKEN": "t0ken", "COOKIES": "a=1"},
     )
-    assert await answer(provider, url=replica.url("ai-power"))
+    assert await answer(found.replace(url=replica.url("ai-power")))
     for exchange in replica.exchanges:
         assert exchange.headers["X-Shop"] == "yes"
         assert not {"Authorization", "Cookie"} & set(exchange.headers)
@@ -252,22 +254,29 @@ async def test_nothing_is_signed_with_the_profiles_key_elsewhere(
     replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "pepper")
-    lines = "url = 'http://127.0.0.1:9/'\ndialect = 'geminiprochat'\nsecret_key_env = 'KEY'"
-    provider = profiled(tmp_path, lines, environ={"KEY": "pepper"})
-    elsewhere: dict[str, Any] = {"url": replica.url("geminiprochat"), "password": PASSWORD}
+    lines = "url = 'http://127.0.0.1:9/'\nsoftware = 'geminiprochat'\nsecret_key_env = 'KEY'"
+    found = profiled(tmp_path, lines, environ={"KEY": "pepper"})
+    elsewhere = found.replace(url=replica.url("geminiprochat"), password=PASSWORD)
     with pytest.raises(MissingAuthError, match="signature"):
-        await answer(provider, **elsewhere)
-    assert await answer(provider, secret_key="pepper", **elsewhere)
-    assert issubclass(provider, GeminiProChatProvider)
-    assert provider.generate_signature(1, "m") == GPROChat.generate_signature(1, "m", "pepper")
+        await answer(elsewhere)
+    assert await answer(elsewhere, secret_key="pepper")
+
+
+def test_a_classes_own_variable_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shop(GeminiProChatProvider):
+        url = "http://127.0.0.1:9/"
+        secret_variable = "KEY"
+
+    monkeypatch.setenv("KEY", "pepper")
+    assert Shop.generate_signature(1, "m") == GPROChat.generate_signature(1, "m", "pepper")
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
-    provider = profiled(tmp_path, "url = 'https://shop.example'\ncookies_env = 'COOKIES'")
+    found = profiled(tmp_path, "url = 'https://shop.example'\ncookies_env = 'COOKIES'")
     with pytest.raises(
         ProfileError, match=r"sites\.Shop\.cookies_env: the environment variable COOKIES is not set"
     ):
-        provider.create_async_generator("", HELLO)
+        found.stream("hello")
 
 
 async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(
@@ -282,17 +291,16 @@ async def test_the_profiles_proxy_and_clocks_hold_unless_the_call_has_its_own(
     )
     with pytest.raises(ProxyError):
         await answer(through)
-    silent = [{"role": "user", "content": "[[silent]]"}]
     hasty = profiled(
         tmp_path,
-        f"url = '{replica.url('geminiprochat')}'\ndialect = 'geminiprochat'\ntimeout = 0.05",
+        f"url = '{replica.url('geminiprochat')}'\nsoftware = 'geminiprochat'\ntimeout = 0.05",
         environ={},
     )
-    options = {"secret_key": "pepper", "password": PASSWORD}
+    hasty = hasty.replace(secret_key="pepper", password=PASSWORD)
     with pytest.raises(TimeoutError, match=r"first byte timeout after 0\.05 s"):
-        await hasty.create_async("", silent, **options)
+        await hasty.ask("[[silent]]")
     with pytest.raises(TimeoutError, match=r"first byte timeout after 0\.06 s"):
-        await hasty.create_async("", silent, timeout=0.06, **options)
+        await hasty.ask("[[silent]]", timeout=0.06)
 
 
 async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
@@ -304,7 +312,7 @@ async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
     assert limit is not None
     assert limit is second.throttle
     assert (limit.concurrency, limit.rate, limit.per) == (1, 100.0, 2.5)
-    async with first.create_async_generator("", HELLO, token_cache=TokenCache()) as stream:
+    async with first.stream("hello", token_cache=TokenCache()) as stream:
         assert await stream.read()
         assert limit.under_way == 1
     assert limit.under_way == 0
@@ -319,23 +327,36 @@ async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
     assert profiled(tmp_path, "url = 'http://a.example'").throttle is None
 
 
-def test_every_dialect_has_its_provider() -> None:
-    for name, dialect in DIALECTS.items():
-        provider = site("http://a.example/v1", dialect=name)
-        assert provider.dialect == name
-        assert issubclass(provider, dialect.provider())
-        assert dialect.provider().dialect == ("ai-power" if name == "aipkit" else name)
+def test_every_software_has_its_keys() -> None:
+    settings = {key.removesuffix("_env") for key in Settings.__struct_fields__}
+    own = {name: sorted(row.options & settings) for name, row in SOFTWARE.items()}
+    assert own == {
+        "wordpress": ["bot", "bot_name", "native_history"],
+        "geminiprochat": ["password", "secret_key"],
+        "chatgpt-demo": ["password", "secret_key"],
+        "openai": ["api_key"],
+    }
 
 
-def test_every_secret_of_a_dialect_reaches_its_call(tmp_path: Path) -> None:
-    for name, dialect in DIALECTS.items():
-        keys = [key for key in sorted(dialect.keys) if key.endswith("_env")]
+def test_every_secret_of_a_software_reaches_its_call(tmp_path: Path) -> None:
+    for name, row in SOFTWARE.items():
+        keys = [key for key in Settings.__struct_fields__ if key.endswith("_env")]
+        keys = [key for key in keys if key.removesuffix("_env") in row.options]
         lines = "\n".join(
-            [f"url = 'http://a.example'\ndialect = '{name}'", *(f"{key} = '{key}'" for key in keys)]
+            [
+                f"url = 'http://a.example'\nsoftware = '{name}'",
+                *(f"{key} = '{key}'" for key in keys),
+            ]
         )
-        provider = profiled(tmp_path, lines, environ={key: f"value of {key}" for key in keys})
-        assert issubclass(provider, ProfiledSite)
-        expected = {key.removesuffix("_env"): f"value of {key}" for key in keys}
-        assert provider.own_options("http://a.example/other") == expected
-        assert provider.own_options("http://b.example/") == {}
-        assert provider.own_options("https://a.example/") == {}
+        found = profiled(tmp_path, lines, environ={key: f"value of {key}" for key in keys})
+        names = [key.removesuffix("_env") for key in keys]
+        for option in names:
+            assert isinstance(getattr(found, option), Secret)
+
+        def sent(url: str, found: Site = found, names: list[str] = names) -> list[object]:
+            called = for_call(found.replace(url=url), {})
+            return [getattr(called, option) for option in names]
+
+        assert sent("http://a.example/other") == [f"value of {key}" for key in keys]
+        assert sent("http://b.example/") == [None] * len(keys)
+        assert sent("https://a.example/") == [None] * len(keys)

@@ -121,7 +121,10 @@ async def serve(
     answer: Callable[[Exchange], Awaitable[None]],
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
-    """Answer each request with `answer`; a connection ends when that says so or the client leaves."""
+    """Answer each request with `answer`.
+
+    A connection ends when a request or its answer says so, or when the client leaves.
+    """
     tasks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from plain_decoders import LinesOfEachRead, Plain
 
-from tailrace.conformance import Answer, Program, calling, check, judge
+from tailrace.conformance import DecodeResult, Program, calling, check, judge
 from tailrace.conformance.__main__ import main
 from tailrace.conformance._program import RESTARTS, GivenUpError, ProgramError
 
@@ -73,7 +73,7 @@ async def coroutine_of_a_generator(chunks: Any) -> AsyncIterator[Event]:
 @pytest.mark.parametrize("decode", [plain, async_generator, coroutine, coroutine_of_a_generator])
 def test_callables_sync_and_async(decode: Callable[..., Any]) -> None:
     with calling(decode, "sse") as ask:
-        assert ask(STREAM, None) == Answer(EVENTS)
+        assert ask(STREAM, None) == DecodeResult(EVENTS)
 
 
 def fails_after_one(_: Any) -> Iterator[Event]:
@@ -83,7 +83,7 @@ def fails_after_one(_: Any) -> Iterator[Event]:
 
 def test_what_came_before_a_failure_counts() -> None:
     with calling(fails_after_one, "sse") as ask:
-        assert ask(STREAM, None) == Answer(EVENTS[:1], "RuntimeError: no more")
+        assert ask(STREAM, None) == DecodeResult(EVENTS[:1], "RuntimeError: no more")
 
 
 @pytest.mark.parametrize(
@@ -105,19 +105,24 @@ def test_wrong_items_are_no_answer(found: Any, told: str) -> None:
 
 def test_text_must_be_text() -> None:
     with calling(lambda _: [b"a"], "deltas") as ask:
-        assert ask(STREAM, None) == Answer(lost="b'a' is no text")
+        assert ask(STREAM, None) == DecodeResult(lost="b'a' is no text")
 
 
 # -- programs --------------------------------------------------------------------------------------
 
 
 def test_a_program_answers_for_as_long_as_it_is_asked() -> None:
-    counting = 'said = {"case": case["case"], "events": [["message", str(case["case"]), None, 5]], "failure": "f"}'
+    counting = (
+        'said = {"case": case["case"], '
+        '"events": [["message", str(case["case"]), None, 5]], "failure": "f"}'
+    )
     with Program(program(answer=counting), "sse") as running:
         assert running.name == "mine"
         assert running.claims == {"types", "ids"}
         for number in range(1, 4):
-            assert running.ask([b"x", b"y"]) == Answer((("message", str(number), None, 5),), "f")
+            assert running.ask([b"x", b"y"]) == DecodeResult(
+                (("message", str(number), None, 5),), "f"
+            )
 
 
 def test_a_program_gets_the_reads_and_the_limit() -> None:
@@ -154,17 +159,17 @@ def test_a_program_gets_the_reads_and_the_limit() -> None:
 def test_no_answer_is_told_and_the_next_case_asked(answer: str, told: str) -> None:
     once = f'if case["chunks"] == ["YQ=="]:\n    {answer}\nelse:\n    {GOOD}'
     with Program(program(answer=once), "sse", timeout=2) as running:
-        assert running.ask([b"b"]) == Answer(EVENTS[:1])
+        assert running.ask([b"b"]) == DecodeResult(EVENTS[:1])
         assert told in (running.ask([b"a"]).lost or "")
-        assert running.ask([b"b"]) == Answer(EVENTS[:1])
+        assert running.ask([b"b"]) == DecodeResult(EVENTS[:1])
 
 
 def test_a_program_that_will_not_live_is_given_up() -> None:
     with Program(program(answer="os._exit(1)"), "sse") as running:
         report = judge(running.ask, "sse", claims=frozenset())
-    states = [verdict.state for verdict in report.verdicts if verdict.state != "not claimed"]
+    states = [result.state for result in report.results if result.state != "not claimed"]
     assert states[-1] == "not asked"
-    assert sum(len(verdict.breaks) for verdict in report.verdicts) == RESTARTS + 1
+    assert sum(len(result.counterexamples) for result in report.results) == RESTARTS + 1
     assert not report.kept
 
 
@@ -208,10 +213,13 @@ def test_a_program_that_greets_once_is_not_asked_for_ever(tmp_path: Path) -> Non
 
 
 def test_a_program_in_python_by_serve() -> None:
-    serving = "from tailrace.conformance import serve\nserve(lambda chunks: chunks, name='mine', claims=['ends'])"
+    serving = (
+        "from tailrace.conformance import serve\n"
+        "serve(lambda chunks: chunks, name='mine', claims=['ends'])"
+    )
     with Program((sys.executable, "-c", serving), "deltas") as running:
         assert (running.name, running.claims) == ("mine", frozenset({"ends"}))
-        assert running.ask([b"a"]) == Answer(lost="b'a' is no text")
+        assert running.ask([b"a"]) == DecodeResult(lost="b'a' is no text")
 
 
 async def test_a_running_event_loop_is_refused() -> None:
@@ -317,7 +325,10 @@ def test_a_program_by_the_command_line(capfd: pytest.CaptureFixture[str]) -> Non
         (["sse", "json:loads", "--level", "chunk"], "no such rule"),
         (
             ["deltas", "json:loads", "--claim", "ids"],
-            "--claim ids: what can be claimed is ends, bodies, choices, completions, limits, or none",
+            (
+                "--claim ids: what can be claimed is "
+                "ends, bodies, choices, completions, limits, or none"
+            ),
         ),
         (["sse", "--program", "./not-there"], "./not-there: "),
         (["sse", "--program", sys.executable, "-c", "pass"], "No such option"),

@@ -84,7 +84,7 @@ def test_ours_keeps_every_rule() -> None:
     )
     for report in reports:
         assert report.broken == []
-        assert {verdict.state for verdict in report.verdicts} == {"kept"}
+        assert {result.state for result in report.results} == {"kept"}
 
 
 def test_the_plain_readers_keep_what_they_should() -> None:
@@ -119,7 +119,7 @@ def test_every_rule_can_be_broken(kind: Kind) -> None:
 
 def test_what_is_not_claimed_is_not_asked() -> None:
     report = check(Plain(), "sse", claims=())
-    states = {verdict.rule.id: verdict.state for verdict in report.verdicts}
+    states = {result.rule.id: result.state for result in report.results}
     assert {states[rule.id] for rule in rules() if rule.kind == "sse" and rule.needs} == {
         "not claimed"
     }
@@ -143,12 +143,12 @@ def test_the_smallest_split_is_told() -> None:
         reads = list(chunks)
         return Plain()(reads if len(reads) < 3 else [b""])
 
-    [verdict] = check(wrong_at_three_reads, "sse", only=only).verdicts
-    assert [len(broken.split) for broken in verdict.breaks] == [3, 3]
-    [verdict] = check(lambda _: [], "sse", only=only).verdicts
-    assert [len(broken.split) for broken in verdict.breaks] == [1, 1]
-    assert verdict.breaks[0].expected == [("message", "é你🎉", "")]
-    assert verdict.breaks[0].got == []
+    [result] = check(wrong_at_three_reads, "sse", only=only).results
+    assert [len(broken.split) for broken in result.counterexamples] == [3, 3]
+    [result] = check(lambda _: [], "sse", only=only).results
+    assert [len(broken.split) for broken in result.counterexamples] == [1, 1]
+    assert result.counterexamples[0].expected == [("message", "é你🎉", "")]
+    assert result.counterexamples[0].got == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 40, SMALL, SMALL + 1, 4000])

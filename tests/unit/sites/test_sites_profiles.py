@@ -23,7 +23,7 @@ from tailrace.sites._profiles import (
     read_profiles,
     user_file,
 )
-from tailrace.sites._software import DIALECTS
+from tailrace.sites._software import SOFTWARE
 
 FILE = Path("/somewhere/tailrace.toml")
 
@@ -53,7 +53,7 @@ Authorization = "SHOP_TOKEN"
 
 [sites.Gem]
 url = "http://127.0.0.1:3000"
-dialect = "geminiprochat"
+software = "geminiprochat"
 secret_key_env = "GEM_KEY"
 password_env = "GEM_PASSWORD"
 proxy_env = "GEM_PROXY"
@@ -70,7 +70,7 @@ def test_everything_a_profile_may_say() -> None:
         "shop",
         Settings(
             url="https://shop.example/help",
-            dialect="ai-power",
+            software="wordpress",
             endpoint="https://shop.example/sub/wp-admin/admin-ajax.php",
             bot="4711",
             models=["gpt-4o", "gpt-4"],
@@ -96,7 +96,7 @@ def test_everything_a_profile_may_say() -> None:
         "SHOP_COOKIES": "cookies_env",
         "SHOP_TOKEN": "headers_env.Authorization",
     }
-    assert (gem.name, gem.settings.dialect) == ("Gem", "geminiprochat")
+    assert (gem.name, gem.settings.software) == ("Gem", "geminiprochat")
     assert gem.settings.variables() == {
         "GEM_KEY": "secret_key_env",
         "GEM_PASSWORD": "password_env",
@@ -132,12 +132,12 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (
             site("urll = 'x'"),
             "sites.shop.urll",
-            "unknown key; expected one of url, dialect, endpoint, bot, bot_name",
+            "unknown key; expected one of url, software, endpoint, bot, bot_name",
         ),
         (
-            site("dialect = 'gopher'"),
-            "sites.shop.dialect",
-            f"expected one of {', '.join(DIALECTS)}",
+            site("software = 'gopher'"),
+            "sites.shop.software",
+            f"expected one of {', '.join(SOFTWARE)}",
         ),
         (
             site("endpoint = 'https://other.example/x'"),
@@ -161,12 +161,12 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (
             site("secret_key_env = 'KEY'"),
             "sites.shop.secret_key_env",
-            "a site of the dialect ai-power has no such",
+            "a site of the software wordpress has no such",
         ),
         (
-            site("dialect = 'geminiprochat'\nbot = '1'"),
+            site("software = 'geminiprochat'\nbot = '1'"),
             "sites.shop.bot",
-            "a site of the dialect geminiprochat has no",
+            "a site of the software geminiprochat has no",
         ),
         (
             site("cookies_env = 'a=hunter2; c'"),
@@ -215,14 +215,39 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (site("retry = { first_wait = nan }"), "sites.shop.retry.first_wait", "expected float"),
         (site("max_reply_bytes = 0"), "sites.shop.max_reply_bytes", "expected int >= 1"),
         (
-            site("dialect = 'aipkit'\nnative_history = true"),
+            site("software = 'chatgpt-demo'\nnative_history = true"),
             "sites.shop.native_history",
-            "dialect aipkit has no such",
+            "software chatgpt-demo has no such",
         ),
         (
-            site("dialect = 'openai'\nbot_name = 'x'"),
+            site("dialect = 'aipkit'"),
+            "sites.shop.dialect",
+            'the key is now software; write software = "wordpress"',
+        ),
+        (
+            site("dialect = 'geminiprochat'"),
+            "sites.shop.dialect",
+            'the key is now software; write software = "geminiprochat"',
+        ),
+        (
+            site("dialect = 5"),
+            "sites.shop.dialect",
+            'the key is now software; write software = "wordpress"',
+        ),
+        (
+            site("software = 'ai-power'"),
+            "sites.shop.software",
+            "'ai-power' is now called wordpress: write software = \"wordpress\"",
+        ),
+        (
+            site("software = 'aipkit'"),
+            "sites.shop.software",
+            "'aipkit' is now called wordpress",
+        ),
+        (
+            site("software = 'openai'\nbot_name = 'x'"),
             "sites.shop.bot_name",
-            "dialect openai has no such",
+            "software openai has no such",
         ),
         (site("per = 5"), "sites.shop.per", "expected together with rate"),
         (site("timeout = '5'"), "sites.shop.timeout", "expected float, got str"),

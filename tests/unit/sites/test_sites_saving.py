@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS = Settings(url="https://new.example/x", bot="7")
-TABLE = '[sites.new]\nurl = "https://new.example/x"\ndialect = "ai-power"\nbot = "7"\n'
+TABLE = '[sites.new]\nurl = "https://new.example/x"\nsoftware = "wordpress"\nbot = "7"\n'
 
 BEFORE = """\
 # my sites

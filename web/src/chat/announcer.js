@@ -1,4 +1,5 @@
-// The answer for those who listen: whole sentences, one announcement every few seconds, and how it ended.
+// The answer for those who listen: whole sentences, one announcement every few seconds, and how it
+// ended.
 
 const EVERY = 4000; // milliseconds: a listener hears one announcement out before the next one comes
 const MOST = 600; // characters in one announcement: the rest can be read in the page

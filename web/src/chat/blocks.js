@@ -1,7 +1,11 @@
-// The blocks of an answer that grows: paragraphs, lists, code. Only the end, which may still change, is read anew.
+// The blocks of an answer that grows: paragraphs, lists, code. Only the end, which may still
+// change, is read anew.
 import { Marked } from "marked";
 
-/** Blocks at the end that what comes next may still become a part of: a list goes on, an underline makes a heading. */
+/**
+ * Blocks at the end that what comes next may still become a part of: a list goes on, an underline
+ * makes a heading.
+ */
 const UNSETTLED = 2;
 
 export const marked = new Marked({ gfm: true, breaks: true });
@@ -10,7 +14,10 @@ export class Blocks {
   #settled = []; // tokens that nothing can change any more
   #length = 0; // of their text
 
-  /** @param {string} text all of the answer that there is @returns {object[]} its tokens, spaces and definitions included */
+  /**
+   * @param {string} text all of the answer that there is @returns {object[]} its tokens, spaces and
+   * definitions included
+   */
   grow(text) {
     const lines = text.replace(/\r\n?/g, "\n");
     const tokens = marked.lexer(lines.slice(this.#length));
@@ -19,7 +26,10 @@ export class Blocks {
     return all;
   }
 
-  /** The same for an answer that is whole: now a link may have its target from a definition far below it. */
+  /**
+   * The same for an answer that is whole: now a link may have its target from a definition far
+   * below it.
+   */
   static whole(text) {
     return marked.lexer(text);
   }

@@ -1,4 +1,5 @@
-// The conversation: what was asked, what came, how it ended. One answer comes at a time; the browser keeps what fits.
+// The conversation: what was asked, what came, how it ended. One answer comes at a time; the
+// browser keeps what fits.
 import { batch, signal } from "@preact/signals";
 
 import { answer as ask, GatewayError } from "../gateway.js";
@@ -111,7 +112,10 @@ async function begin(asked, model) {
 
 async function run(answer, asked, aborted) {
   const began = performance.now();
-  const pace = new Pace(() => (answer.drawn.value += 1), () => answer.cost);
+  const pace = new Pace(
+    () => (answer.drawn.value += 1),
+    () => answer.cost,
+  );
   try {
     for await (const part of ask(answer.model, asked, aborted)) {
       take(answer, part, began);
@@ -132,17 +136,24 @@ function take(answer, part, began) {
     answer.text += part.text;
     if (answer.text.length > MOST_CHARACTERS) throw new GatewayError(TOO_LONG);
   }
-  if (part.tokens !== undefined) Object.assign(answer, { tokens: part.tokens, estimated: part.estimated });
+  if (part.tokens !== undefined)
+    Object.assign(answer, { tokens: part.tokens, estimated: part.estimated });
   if (part.finish === "length") answer.note = "Cut short by the limit of its length.";
   if (part.finish === "content_filter") answer.note = "Cut short by the site's filter.";
 }
 
 function failed(answer, error, aborted) {
   if (aborted.aborted) {
-    Object.assign(answer, { end: "stopped", note: aborted.reason === LEFT ? LEFT : "Stopped by you." });
+    Object.assign(answer, {
+      end: "stopped",
+      note: aborted.reason === LEFT ? LEFT : "Stopped by you.",
+    });
     return;
   }
-  const known = error instanceof GatewayError ? error : new GatewayError(String(error), { code: "page_failed" });
+  const known =
+    error instanceof GatewayError
+      ? error
+      : new GatewayError(String(error), { code: "page_failed" });
   answer.end = "failed";
   answer.error = { message: known.message, retryAfter: known.retryAfter, kind: kind(known) };
 }
@@ -152,7 +163,7 @@ function messages(asked) {
   return asked.filter((turn) => turn.text).map(({ role, text }) => ({ role, content: text }));
 }
 
-// -- what the browser keeps ------------------------------------------------------------------------------------------
+// -- what the browser keeps -----------------------------------------------------------------------
 
 function keep() {
   const all = newest(turns.value).map((turn) => (turn instanceof Answer ? turn.record() : turn));

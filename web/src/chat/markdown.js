@@ -1,15 +1,20 @@
-// An answer in, a safe picture of it out. The text is a stranger's: markup in it is shown and not obeyed, links leave in a
-// window of their own and know nothing of this one, images are links, and what is left goes through DOMPurify.
+// An answer in, safe markup for it out. The text is a stranger's: markup in it is shown and not
+// obeyed, links open in a window of their own and know nothing of this one, images are links, and
+// what is left goes through DOMPurify.
 import DOMPurify from "dompurify";
 
 import { Blocks, marked } from "./blocks.js";
 
-/** Longer answers are shown as plain text: reading them as Markdown anew with each delta would hold up the page. */
+/**
+ * Longer answers are shown as plain text: reading them as Markdown anew with each delta would hold
+ * up the page.
+ */
 export const MAX_MARKDOWN_CHARACTERS = 200_000;
 
 marked.use({
   renderer: {
-    html: ({ text, block }) => (block ? `<p>${escaped(text.trim()).replaceAll("\n", "<br>")}</p>` : escaped(text)),
+    html: ({ text, block }) =>
+      block ? `<p>${escaped(text.trim()).replaceAll("\n", "<br>")}</p>` : escaped(text),
     // The page's own headings stand above those of an answer.
     heading({ tokens, depth }) {
       const name = `h${Math.min(6, depth + 2)}`;
@@ -41,10 +46,14 @@ purify.addHook("afterSanitizeAttributes", (node) => {
     node.setAttribute("title", node.getAttribute("href"));
   }
   // A class is a fence's language and nothing else: none of ours can be borrowed.
-  if (node.hasAttribute?.("class") && !/^language-[\w+#.-]{1,40}$/.test(node.className)) node.removeAttribute("class");
+  if (node.hasAttribute?.("class") && !/^language-[\w+#.-]{1,40}$/.test(node.className))
+    node.removeAttribute("class");
 });
 
-/** One answer in `element`, which is this object's alone. Blocks that have not changed stay as they are, focus included. */
+/**
+ * One answer in `element`, which is this object's alone. Blocks that have not changed stay as they
+ * are, focus included.
+ */
 export class Picture {
   #element;
   #blocks = new Blocks();
@@ -54,7 +63,10 @@ export class Picture {
     this.#element = element;
   }
 
-  /** @param {string} text all of the answer that there is @param {boolean} whole whether nothing more will come */
+  /**
+   * @param {string} text all of the answer that there is @param {boolean} whole whether nothing
+   * more will come
+   */
   show(text, whole) {
     if (text.length > MAX_MARKDOWN_CHARACTERS) return this.#showPlain(text);
     try {
@@ -112,7 +124,8 @@ function block(token) {
   node.className = "block";
   node.dir = "auto"; // each block is read in the direction of its own script
   node.append(purify.sanitize(marked.parser([token]), ALLOWED));
-  for (const item of node.querySelectorAll("li")) if (/^[☑☐] /.test(item.textContent)) item.className = "task";
+  for (const item of node.querySelectorAll("li"))
+    if (/^[☑☐] /.test(item.textContent)) item.className = "task";
   for (const table of node.querySelectorAll("table")) wrapped(table, "sideways");
   for (const pre of node.querySelectorAll("pre")) head(wrapped(pre, "code"), pre);
   return node;

@@ -14,10 +14,14 @@ export const failure = signal(null);
 const chosen = signal(load(NAME));
 
 /** The id that is asked: the one chosen last if it is still there, else the first. */
-export const model = computed(() => (ids.value?.includes(chosen.value) ? chosen.value : (ids.value?.[0] ?? "")));
+export const model = computed(() =>
+  ids.value?.includes(chosen.value) ? chosen.value : (ids.value?.[0] ?? ""),
+);
 export const site = computed(() => siteOf(model.value));
 export const sites = computed(() => [...new Set((ids.value ?? []).map(siteOf))]);
-export const modelsOfSite = computed(() => (ids.value ?? []).filter((id) => siteOf(id) === site.value));
+export const modelsOfSite = computed(() =>
+  (ids.value ?? []).filter((id) => siteOf(id) === site.value),
+);
 
 export async function loadModels() {
   failure.value = null;

@@ -1,4 +1,5 @@
-// When to draw an answer that grows: soon, yet with most of the time left for everything else, however long drawing takes.
+// When to draw an answer that grows: soon, yet with most of the time left for everything else,
+// however long drawing takes.
 
 const SOONEST = 40; // milliseconds
 const LATEST = 2000;
@@ -10,7 +11,10 @@ export class Pace {
   #later;
   #timer = null;
 
-  /** `draw` draws; `cost` says how many milliseconds that took the last time; `later` is the clock's. */
+  /**
+   * `draw` draws; `cost` says how many milliseconds that took the last time; `later` is the
+   * clock's.
+   */
   constructor(draw, cost, later = (action, wait) => setTimeout(action, wait)) {
     this.#draw = draw;
     this.#cost = cost;

@@ -8,9 +8,30 @@ import { icons } from "../icons.js";
 import { wanted } from "../key.js";
 import { seconds, count } from "../words.js";
 import { Announcer } from "./announcer.js";
-import { cleared, clear, coming, restore, retry, send, stop, turns, unkept } from "./conversation.js";
+import {
+  cleared,
+  clear,
+  coming,
+  restore,
+  retry,
+  send,
+  stop,
+  turns,
+  unkept,
+} from "./conversation.js";
 import { Picture } from "./markdown.js";
-import { choose, chooseSite, failure, ids, loadModels, model, modelsOfSite, nameOf, site, sites } from "./models.js";
+import {
+  choose,
+  chooseSite,
+  failure,
+  ids,
+  loadModels,
+  model,
+  modelsOfSite,
+  nameOf,
+  site,
+  sites,
+} from "./models.js";
 
 const draft = signal("");
 const NEAR = 80; // pixels from the end within which the page goes along with the answer
@@ -90,9 +111,12 @@ function Foot({ answer, last }) {
       ${answer.note && html`<span class="note">${answer.note}</span>`}
     </p>
     <div class="actions">
-      ${answer.text && html`<button class="quiet" type="button" data-copy="answer" onClick=${(event) => copied(event.currentTarget, answer.text)}>
+      ${
+        answer.text &&
+        html`<button class="quiet" type="button" data-copy="answer" onClick=${(event) => copied(event.currentTarget, answer.text)}>
         ${icons.copy}<span>Copy</span>
-      </button>`}
+      </button>`
+      }
       ${last && html`<button class="quiet" type="button" onClick=${() => again()}>${icons.retry}<span>Retry</span></button>`}
     </div>
   </div>`;
@@ -115,11 +139,12 @@ function Notices() {
     return html`<p class="notice" role="status">The conversation is cleared.
       <button class="quiet" type="button" onClick=${restore}>Undo</button></p>`;
   }
-  if (unkept.value) return html`<p class="notice" role="status">This browser keeps nothing for this page: the conversation ends with it.</p>`;
+  if (unkept.value)
+    return html`<p class="notice" role="status">This browser keeps nothing for this page: the conversation ends with it.</p>`;
   return null;
 }
 
-// -- writing ---------------------------------------------------------------------------------------------------------
+// -- writing --------------------------------------------------------------------------------------
 
 function Composer() {
   const box = useRef(null);
@@ -137,11 +162,16 @@ function Composer() {
     <div class="row">
       <${Picker} />
       <span class="gap"></span>
-      ${turns.value.length > 0 && html`<button class="quiet" type="button" onClick=${clear} title="Clear the conversation">
-        ${icons.trash}<span class="wide-only">Clear</span><span class="unseen narrow-only">Clear</span></button>`}
-      ${coming.value
-        ? html`<button class="main stop round" key="main" type="button" onClick=${stop} title="Stop (Esc)">${icons.stop}<span class="wide-only">Stop</span><span class="unseen narrow-only">Stop</span></button>`
-        : html`<button class="main round" key="main" type="submit" disabled=${!ready()} title="Send (Enter)">${icons.send}<span class="wide-only">Send</span><span class="unseen narrow-only">Send</span></button>`}
+      ${
+        turns.value.length > 0 &&
+        html`<button class="quiet" type="button" onClick=${clear} title="Clear the conversation">
+        ${icons.trash}<span class="wide-only">Clear</span><span class="unseen narrow-only">Clear</span></button>`
+      }
+      ${
+        coming.value
+          ? html`<button class="main stop round" key="main" type="button" onClick=${stop} title="Stop (Esc)">${icons.stop}<span class="wide-only">Stop</span><span class="unseen narrow-only">Stop</span></button>`
+          : html`<button class="main round" key="main" type="submit" disabled=${!ready()} title="Send (Enter)">${icons.send}<span class="wide-only">Send</span><span class="unseen narrow-only">Send</span></button>`
+      }
     </div>
   </form>
   <p class="keys faint" id="keys">
@@ -213,11 +243,12 @@ function fit(box) {
   box.style.height = `${box.scrollHeight}px`;
 }
 
-// -- copying ---------------------------------------------------------------------------------------------------------
+// -- copying --------------------------------------------------------------------------------------
 
 function copyCode(event) {
   const button = event.target.closest?.("[data-copy=code]");
-  if (button) copied(button, button.closest(".code").querySelector("code").textContent.replace(/\n$/, ""));
+  if (button)
+    copied(button, button.closest(".code").querySelector("code").textContent.replace(/\n$/, ""));
 }
 
 async function copied(button, text) {
@@ -229,7 +260,7 @@ async function copied(button, text) {
   setTimeout(() => (label.textContent = before), 1500);
 }
 
-// -- following and speaking ------------------------------------------------------------------------------------------
+// -- following and speaking -----------------------------------------------------------------------
 
 function useFollowing(scroller, behind) {
   const following = useRef(true);
@@ -239,7 +270,8 @@ function useFollowing(scroller, behind) {
       following.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
       behind.value = !following.current;
     };
-    // Answers grow, pictures of code are drawn late, the window is turned: each changes the column's height.
+    // Answers grow, pictures of code are drawn late, the window is turned: each changes the
+    // column's height.
     const grown = new ResizeObserver(() => following.current && toEnd(element));
     grown.observe(element);
     grown.observe(element.firstElementChild);
@@ -268,7 +300,9 @@ function Spoken() {
   useEffect(() => {
     if (!answer) return undefined;
     announcer.begin(performance.now());
-    const stopListening = answer.drawn.subscribe(() => announcer.grow(answer.text, performance.now()));
+    const stopListening = answer.drawn.subscribe(() =>
+      announcer.grow(answer.text, performance.now()),
+    );
     return () => {
       stopListening();
       announcer.end(answer.text, ending(answer));
@@ -286,4 +320,3 @@ function ending(answer) {
   if (answer.error) return `The answer failed. ${answer.error.kind}. ${answer.error.message}`;
   return answer.end === "done" ? "The answer is complete." : answer.note;
 }
-

@@ -1,4 +1,5 @@
-// The gateway's figures as they come, a record a second, and the last minutes of them. Looks only while it is looked at.
+// The gateway's figures as they come, a record a second, and the last minutes of them. Looks only
+// while it is looked at.
 import { signal } from "@preact/signals";
 
 import { figures } from "../gateway.js";

@@ -39,7 +39,8 @@ export class History {
 
   #push(at, valueOf) {
     this.at.push(at);
-    for (const [name, column] of Object.entries(this.#columns)) this.values[name].push(valueOf(column));
+    for (const [name, column] of Object.entries(this.#columns))
+      this.values[name].push(valueOf(column));
     if (this.at.length <= this.kept) return;
     for (const values of [this.at, ...Object.values(this.values)]) values.shift();
   }

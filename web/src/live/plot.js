@@ -10,7 +10,9 @@ const WINDOW = 300; // seconds
 const LEAST = 60; // seconds: what is shown of a time that has only begun
 const HEIGHT = 150; // pixels
 
-/** `lines`: [{name, label}], name being a column of the history; `words` makes a figure readable. */
+/**
+ * `lines`: [{name, label}], name being a column of the history; `words` makes a figure readable.
+ */
 export function Plot({ title, lines, words }) {
   const frame = useRef(null);
   const plot = useRef(null);
@@ -21,7 +23,10 @@ export function Plot({ title, lines, words }) {
     return () => plot.current.end();
   }, [theme]);
   useEffect(() => plot.current.show(), [version]);
-  const latest = lines.map(({ name, label }) => ({ label, value: words(history.values[name].at(-1)) }));
+  const latest = lines.map(({ name, label }) => ({
+    label,
+    value: words(history.values[name].at(-1)),
+  }));
   return html`<figure class="plot">
     <figcaption>
       <h2>${title}</h2>
@@ -36,7 +41,9 @@ export function Plot({ title, lines, words }) {
 
 function begin(frame, lines, words) {
   const plot = new uPlot(options(frame, lines, words), data(lines), frame);
-  const resized = new ResizeObserver(() => plot.setSize({ width: frame.clientWidth, height: HEIGHT }));
+  const resized = new ResizeObserver(() =>
+    plot.setSize({ width: frame.clientWidth, height: HEIGHT }),
+  );
   resized.observe(frame);
   return {
     show: () => plot.setData(data(lines)),
@@ -65,8 +72,19 @@ function options(frame, lines, words) {
     padding: [8, 4, 0, 0],
     scales: { x: { range: lastMinutes }, y: { range: fromZero } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_plot, splits) => splits.map(clock) },
-      { ...axis, size: room, space: 36, values: (_plot, splits) => splits.map((value) => words(value)) },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 24,
+        space: 70,
+        values: (_plot, splits) => splits.map(clock),
+      },
+      {
+        ...axis,
+        size: room,
+        space: 36,
+        values: (_plot, splits) => splits.map((value) => words(value)),
+      },
     ],
     series: [{}, ...lines.map((_, at) => series(colour, at))],
   };
@@ -76,7 +94,9 @@ function options(frame, lines, words) {
 function clock(at) {
   const time = new Date(at * 1000);
   const two = (number) => String(number).padStart(2, "0");
-  return time.getSeconds() ? `:${two(time.getSeconds())}` : `${two(time.getHours())}:${two(time.getMinutes())}`;
+  return time.getSeconds()
+    ? `:${two(time.getSeconds())}`
+    : `${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
 /** As wide as the widest of its figures, and no wider. */
@@ -101,7 +121,10 @@ function lastMinutes() {
   return [Math.max(end - WINDOW, Math.min(begin, end - LEAST)), end];
 }
 
-/** A plot that has seen nothing yet, or only zeros, still has a scale; none of them pretends that zero is not there. */
+/**
+ * A plot that has seen nothing yet, or only zeros, still has a scale; none of them pretends that
+ * zero is not there.
+ */
 function fromZero(_plot, _least, most) {
   return [0, most > 0 ? most * 1.15 : 1];
 }

@@ -6,7 +6,8 @@ import { ago, count, rate, seconds } from "../words.js";
 import { failure, now, state, watch } from "./feed.js";
 import { Plot } from "./plot.js";
 
-const PERCENTILES = (name) => [50, 95, 99].map((share) => ({ name: `${name}${share}`, label: `p${share}` }));
+const PERCENTILES = (name) =>
+  [50, 95, 99].map((share) => ({ name: `${name}${share}`, label: `p${share}` }));
 const FIRST = PERCENTILES("first");
 const GAP = PERCENTILES("gap");
 const OPEN = [{ name: "open", label: "open" }];
@@ -48,15 +49,25 @@ function Tiles({ record }) {
   const errors = record && total(record.errors);
   const tiles = [
     ["Open streams", count(record?.open_streams), record && `${count(record.streams)} so far`],
-    ["Deltas a second", rate(record?.deltas_per_second), record && `${count(record.deltas)} so far`],
-    ["Time to first delta", seconds(record?.first_delta?.p50), record && `p95 ${seconds(record.first_delta?.p95)}`],
+    [
+      "Deltas a second",
+      rate(record?.deltas_per_second),
+      record && `${count(record.deltas)} so far`,
+    ],
+    [
+      "Time to first delta",
+      seconds(record?.first_delta?.p50),
+      record && `p95 ${seconds(record.first_delta?.p95)}`,
+    ],
     ["Gap between deltas", seconds(record?.gap?.p50), record && `p95 ${seconds(record.gap?.p95)}`],
     ["Errors", count(errors), errors ? worst(record.errors) : record && "none so far"],
   ];
   return html`<dl class="tiles">
-    ${tiles.map(([title, value, below]) => html`<div class="tile" key=${title}>
+    ${tiles.map(
+      ([title, value, below]) => html`<div class="tile" key=${title}>
       <dt>${title}</dt><dd>${value}</dd><dd class="faint">${below || "\u00a0"}</dd>
-    </div>`)}
+    </div>`,
+    )}
   </dl>`;
 }
 
@@ -65,7 +76,9 @@ function total(errors) {
 }
 
 function kinds(errors) {
-  return Object.entries(errors).map(([kind, number]) => `${kind}: ${number}`).join(", ");
+  return Object.entries(errors)
+    .map(([kind, number]) => `${kind}: ${number}`)
+    .join(", ");
 }
 
 function worst(errors) {
@@ -76,13 +89,17 @@ function worst(errors) {
 function Errors({ record }) {
   const errors = Object.entries(record?.errors ?? {}).sort((a, b) => b[1] - a[1]);
   return html`<section class="card"><h2>Errors by kind</h2>
-    ${errors.length === 0
-      ? html`<p class="faint">None so far.</p>`
-      : html`<table><thead><tr><th scope="col">Kind</th><th scope="col" class="number">Count</th><th scope="col" class="share"><span class="unseen">Share</span></th></tr></thead>
-        <tbody>${errors.map(([kind, number]) => html`<tr key=${kind}>
+    ${
+      errors.length === 0
+        ? html`<p class="faint">None so far.</p>`
+        : html`<table><thead><tr><th scope="col">Kind</th><th scope="col" class="number">Count</th><th scope="col" class="share"><span class="unseen">Share</span></th></tr></thead>
+        <tbody>${errors.map(
+          ([kind, number]) => html`<tr key=${kind}>
           <th scope="row">${kind}</th><td class="number">${count(number)}</td>
           <td class="share"><meter min="0" max=${errors[0][1]} value=${number} aria-hidden="true"></meter></td>
-        </tr>`)}</tbody></table>`}
+        </tr>`,
+        )}</tbody></table>`
+    }
   </section>`;
 }
 
@@ -106,7 +123,8 @@ function Site({ site, at }) {
 }
 
 function Verdict({ verdict, at, name }) {
-  if (!verdict) return html`<span class="faint">not examined yet: <code>tailrace doctor ${name}</code></span>`;
+  if (!verdict)
+    return html`<span class="faint">not examined yet: <code>tailrace doctor ${name}</code></span>`;
   const works = verdict.failed === null;
   return html`<span class=${works ? "verdict works" : "verdict fails"}>${works ? "works" : `fails at ${verdict.failed}`}</span>
     <span class="faint">${ago(verdict.at, at)}</span>`;

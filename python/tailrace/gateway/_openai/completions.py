@@ -27,6 +27,7 @@ from tailrace.gateway._openai.schema import (
 )
 from tailrace.gateway._openai.stop_sequences import StopScanner
 from tailrace.gateway._problems import Problem, RefusedError, problem_of, problem_response
+from tailrace.sites._site import open_stream
 
 if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
@@ -70,11 +71,11 @@ class Completions:
     def _stream(self, chat: ChatRequest, model: Model) -> ChatStream:
         messages = messages_for(chat, model)
         parameters = parameters_for(chat, model)
-        transport = self._context.upstreams.transport(model.provider.transport_kind)
-        environment = self._context.environment
-        return model.provider.create_async_generator(
-            model.name, messages, transport=transport, environment=environment, **parameters
-        )
+        site = model.upstream
+        options = {**parameters, "environment": self._context.environment}
+        if isinstance(site.transport, str):
+            options["transport"] = self._context.upstreams.transport(site.transport)
+        return open_stream(site, messages, options, model=model.name)
 
 
 class _DeltaSource(Protocol):

@@ -9,10 +9,10 @@ LONG_TEXT = " ".join(f"word{number}" for number in range(400))
 """A long answer whose words can be counted."""
 
 CHUNKS_BEFORE_FAILURE = 3
-"""How many chunks of an answer come before its stream fails."""
+"""The number of chunks that come before an answer's stream fails."""
 
 StreamEnd = Literal["done", "nodone", "midfail", "cut", "stall"]
-"""How the model's stream ends: with ``[DONE]``, without it, with an error, in a line, or never."""
+"""The end of the model's stream: ``[DONE]``, none, an error, a cut line, or a stall."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from tailrace.errors import TailraceError
     from tailrace.transport._base import Response
-    from tailrace.transport._session import Call, Request
+    from tailrace.transport._session import Request, SessionOptions
 
 __all__ = ["AiohttpTransport"]
 
@@ -93,10 +93,10 @@ class AiohttpTransport(RuledTransport):
             max_headers=_MOST_FIELDS,
         )
 
-    def _begun(self, call: Call) -> _AiohttpSession:
-        if call.proxy is not None and call.proxy.is_socks:
+    def _begun(self, options: SessionOptions) -> _AiohttpSession:
+        if options.proxy is not None and options.proxy.is_socks:
             require_socks()
-        return _AiohttpSession(self, call)
+        return _AiohttpSession(self, options)
 
     async def _close_connections(self) -> None:
         connectors, self._connectors = self._connectors, {}
@@ -124,8 +124,8 @@ class AiohttpTransport(RuledTransport):
 
 
 class _AiohttpSession(RuledSession):
-    def __init__(self, transport: AiohttpTransport, call: Call) -> None:
-        super().__init__(call)
+    def __init__(self, transport: AiohttpTransport, options: SessionOptions) -> None:
+        super().__init__(options)
         self._transport = transport
         self._client: aiohttp.ClientSession | None = None
 
@@ -133,7 +133,7 @@ class _AiohttpSession(RuledSession):
     def cookies(self) -> dict[str, str]:
         """See `Session.cookies`."""
         if self._client is None:
-            return dict(self.call.cookies)
+            return dict(self.options.cookies)
         return cookies_in(self._client.cookie_jar)
 
     async def aclose(self) -> None:
@@ -152,7 +152,7 @@ class _AiohttpSession(RuledSession):
 
     async def _send(self, request: Request) -> Response:
         client = self._opened_client()
-        clock = Clock(self.call.timeouts)
+        clock = Clock(self.options.timeouts)
         failure: TailraceError
         try:
             async with clock:
@@ -162,7 +162,7 @@ class _AiohttpSession(RuledSession):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
             failure = clock.error(rules.origin(request.url)) or failed_request(
-                error, request.url, self.call.proxy
+                error, request.url, self.options.proxy
             )
         else:
             return self._response(raw)
@@ -171,8 +171,8 @@ class _AiohttpSession(RuledSession):
 
     def _opened_client(self) -> aiohttp.ClientSession:
         if self._client is None:
-            self._client = self._transport.client(self.call.proxy)
-            self._client.cookie_jar.update_cookies(self.call.cookies)
+            self._client = self._transport.client(self.options.proxy)
+            self._client.cookie_jar.update_cookies(self.options.cookies)
             weakref.finalize(self, self._client.detach).atexit = False
         return self._client
 
@@ -186,7 +186,7 @@ class _AiohttpSession(RuledSession):
             # Bytes would be copied first.
             data=None if request.body is None else io.BytesIO(request.body),
             headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
-            proxy=_proxy_url(self.call.proxy),
+            proxy=_proxy_url(self.options.proxy),
             allow_redirects=False,
             skip_auto_headers=("Content-Type",),
             trace_request_ctx=clock,
@@ -203,7 +203,7 @@ class _AiohttpSession(RuledSession):
 class _AiohttpResponse(DecodedResponse):
     def __init__(self, raw: aiohttp.ClientResponse, session: _AiohttpSession) -> None:
         super().__init__(
-            raw.status, raw.reason or "", str(raw.url), raw.headers, session.call.limits
+            raw.status, raw.reason or "", str(raw.url), raw.headers, session.options.limits
         )
         # The session lives, with its transport, as long as there is something to read.
         self._session = session

@@ -15,7 +15,7 @@ from tailrace.transport._decoding import ACCEPT_ENCODING
 if TYPE_CHECKING:
     from curl_cffi import Curl
 
-    from tailrace.transport._session import Call, Request
+    from tailrace.transport._session import Request, SessionOptions
 
 __all__ = ["browser_named", "fill_in", "new_handle", "require_curl"]
 
@@ -77,8 +77,10 @@ def new_handle(browser: str, ca_file: str, *, trust_env: bool) -> Curl:
     return handle
 
 
-def fill_in(handle: Curl, request: Request, call: Call, cookies: dict[str, str]) -> None:
-    """Have a handle ask for `request`, with the clocks and the proxy of `call`.
+def fill_in(
+    handle: Curl, request: Request, options: SessionOptions, cookies: dict[str, str]
+) -> None:
+    """Have a handle ask for `request`, with the clocks and the proxy of `options`.
 
     `InvalidRequestError` for what libcurl refuses; the handle is closed then.
     """
@@ -86,7 +88,7 @@ def fill_in(handle: Curl, request: Request, call: Call, cookies: dict[str, str])
 
     refused = False
     try:
-        _set_request(handle, request, call, cookies)
+        _set_request(handle, request, options, cookies)
     except CurlError:  # its text holds the option's value
         refused = True
     if refused:
@@ -94,11 +96,13 @@ def fill_in(handle: Curl, request: Request, call: Call, cookies: dict[str, str])
         raise InvalidRequestError("libcurl refuses the URL, a header or the proxy")
 
 
-def _set_request(handle: Curl, request: Request, call: Call, cookies: dict[str, str]) -> None:
+def _set_request(
+    handle: Curl, request: Request, options: SessionOptions, cookies: dict[str, str]
+) -> None:
     from curl_cffi import CurlHttpVersion, CurlOpt  # noqa: PLC0415
 
     is_tls = request.url.startswith("https:")
-    connect = call.timeouts.connect
+    connect = options.timeouts.connect
     handle.setopt(CurlOpt.URL, request.url)
     if not is_tls:  # no browser asks a server to change from plain HTTP/1.1 to HTTP/2
         handle.setopt(CurlOpt.HTTP_VERSION, CurlHttpVersion.V2TLS)
@@ -110,8 +114,8 @@ def _set_request(handle: Curl, request: Request, call: Call, cookies: dict[str, 
         handle.setopt(CurlOpt.POSTFIELDSIZE_LARGE, len(request.body))
         handle.setopt(CurlOpt.POSTFIELDS, request.body)
     handle.setopt(CurlOpt.HTTPHEADER, _header_lines(request, cookies))
-    if call.proxy is not None:
-        _set_proxy(handle, call.proxy, is_tls=is_tls)
+    if options.proxy is not None:
+        _set_proxy(handle, options.proxy, is_tls=is_tls)
 
 
 def _header_lines(request: Request, cookies: dict[str, str]) -> list[bytes]:

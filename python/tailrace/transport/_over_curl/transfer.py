@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from curl_cffi import AsyncCurl, Curl
 
     from tailrace.errors import TailraceError
-    from tailrace.transport._session import Call
+    from tailrace.transport._session import SessionOptions
 
 __all__ = ["Transfer"]
 
@@ -31,12 +31,12 @@ _FIRST_FINAL_STATUS = 200  # what comes before is interim, RFC 9110, 15.2
 class Transfer:
     """One request in libcurl's hands, and the head of its response once `begin` has returned.
 
-    `url` is where `handle` sends; `call` has its clocks and its proxy. The callbacks run within
+    `url` is where `handle` sends; `options` has its clocks and its proxy. The callbacks run within
     libcurl and so only store and wake. Whether the transfer is over is asked of curl_cffi's future
     alone, which knows at once, while its callbacks run a turn of the loop later.
     """
 
-    def __init__(self, multi: AsyncCurl, handle: Curl, url: str, call: Call) -> None:
+    def __init__(self, multi: AsyncCurl, handle: Curl, url: str, options: SessionOptions) -> None:
         from curl_cffi import CurlOpt  # noqa: PLC0415
 
         self.status = 0
@@ -45,7 +45,7 @@ class Transfer:
         self._multi = multi
         self._handle: Curl | None = handle  # None: cut
         self._url = url
-        self._call = call
+        self._options = options
         self._end: asyncio.Future[None] | None = None
         self._head_is_in = False
         self._held: deque[bytes] = deque()
@@ -78,7 +78,7 @@ class Transfer:
         self._end = self._multi.add_handle(self._handle)
         self._end.add_done_callback(self._on_end)
         started = self.loop.time()
-        seconds = self._call.timeouts.first_byte
+        seconds = self._options.timeouts.first_byte
         deadline = None if seconds is None else started + seconds
         while not self._is_answered():
             if await self._woken(deadline) or self._is_answered() or seconds is None:
@@ -165,8 +165,8 @@ class Transfer:
         return failed_request(
             self.code,
             origin(self._url),
-            self._call.proxy,
-            connect_seconds=self._call.timeouts.connect,
+            self._options.proxy,
+            connect_seconds=self._options.timeouts.connect,
             connect_status=status if isinstance(status, int) else 0,
         )
 

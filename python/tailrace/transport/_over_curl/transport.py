@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from curl_cffi import AsyncCurl, Curl
 
     from tailrace.transport._base import Response
-    from tailrace.transport._session import Call, Request
+    from tailrace.transport._session import Request, SessionOptions
 
 __all__ = ["ImpersonateTransport"]
 
@@ -56,12 +56,14 @@ class ImpersonateTransport(RuledTransport):
         self._dropped: weakref.finalize[..., ImpersonateTransport] | None = None
         self._transfers: weakref.WeakSet[Transfer] = weakref.WeakSet()
 
-    def transfer(self, request: Request, call: Call, cookies: dict[str, str]) -> Transfer:
+    def transfer(
+        self, request: Request, options: SessionOptions, cookies: dict[str, str]
+    ) -> Transfer:
         """Make a transfer of `request` on the running loop; nothing is sent before its `begin`."""
         multi = self._running_multi()
         handle = self.handle()
-        fill_in(handle, request, call, cookies)
-        transfer = Transfer(multi, handle, request.url, call)
+        fill_in(handle, request, options, cookies)
+        transfer = Transfer(multi, handle, request.url, options)
         self._transfers.add(transfer)
         return transfer
 
@@ -69,8 +71,8 @@ class ImpersonateTransport(RuledTransport):
         """Make a handle that has everything but what it asks for."""
         return new_handle(self._browser, self._ca_file, trust_env=self._trust_env)
 
-    def _begun(self, call: Call) -> _CurlSession:
-        return _CurlSession(self, call)
+    def _begun(self, options: SessionOptions) -> _CurlSession:
+        return _CurlSession(self, options)
 
     async def _close_connections(self) -> None:
         for transfer in list(self._transfers):
@@ -102,20 +104,20 @@ class ImpersonateTransport(RuledTransport):
 
 
 class _CurlSession(RuledSession):
-    def __init__(self, transport: ImpersonateTransport, call: Call) -> None:
-        super().__init__(call)
+    def __init__(self, transport: ImpersonateTransport, options: SessionOptions) -> None:
+        super().__init__(options)
         self._transport = transport
         self._jar: aiohttp.CookieJar | None = None
 
     @property
     def cookies(self) -> dict[str, str]:
         """See `Session.cookies`."""
-        return dict(self.call.cookies) if self._jar is None else cookies_in(self._jar)
+        return dict(self.options.cookies) if self._jar is None else cookies_in(self._jar)
 
     async def _send(self, request: Request) -> Response:
         jar, url = self._opened_jar(), URL(request.url, encoded=True)
         cookies = {name: morsel.value for name, morsel in jar.filter_cookies(url).items()}
-        transfer = self._transport.transfer(request, self.call, cookies)
+        transfer = self._transport.transfer(request, self.options, cookies)
         try:
             await transfer.begin()
             jar.update_cookies_from_headers(transfer.headers.getall("set-cookie", []), url)
@@ -127,7 +129,7 @@ class _CurlSession(RuledSession):
     def _opened_jar(self) -> aiohttp.CookieJar:
         if self._jar is None:
             self._jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self._jar.update_cookies(self.call.cookies)
+            self._jar.update_cookies(self.options.cookies)
         return self._jar
 
 
@@ -138,7 +140,7 @@ class _CurlResponse(DecodedResponse):
             transfer.reason,
             url,
             CIMultiDictProxy(transfer.headers),
-            session.call.limits,
+            session.options.limits,
         )
         # The session lives, with its transport, as long as there is something to read.
         self._session = session

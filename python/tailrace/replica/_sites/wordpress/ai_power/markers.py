@@ -88,7 +88,7 @@ REFUSALS: tuple[Marker[Notice | SiteResponse], ...] = (
 OUTCOMES: tuple[Marker[Outcome | SiteResponse], ...] = (
     Marker(
         "upstream-401",
-        "the upstream refuses the site's key: words as frames, twice; or JSON with status error",
+        "the upstream refuses the site's key: words as events, twice; or JSON with status error",
         UpstreamFailure(
             "The key sk-xxxx was not accepted. Keys are made at https://keys.example/account/keys."
         ),

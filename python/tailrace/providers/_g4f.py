@@ -1,0 +1,585 @@
+"""Chat services as classes, the way code written for gpt4free uses them.
+
+A class states in its attributes what its site is; a call makes a `Site` of them and streams from
+that. Nothing is instantiated, though an instance works the same, and its own attributes count.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tailrace._environment import Environment
+from tailrace._messages import Messages, turns_prompt
+from tailrace._native import sign_request
+from tailrace._streams.loop_thread import iterate_blocking
+from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
+from tailrace.providers._base import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, checked_text
+from tailrace.providers._conversation import Conversation
+from tailrace.providers._wordpress import SHARED_TOKENS
+from tailrace.sites._options import CALL_OPTIONS, meant
+from tailrace.sites._secrets import Secret, origin_of
+from tailrace.sites._site import Site, open_stream, visitor_of
+from tailrace.sites._software import SOFTWARE
+from tailrace.transport import DEFAULT_LIMITS, Limits, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tailrace._calls.retry_policy import RetryPolicy
+    from tailrace._calls.throttling import Throttle
+    from tailrace._calls.token_cache import TokenCache
+    from tailrace._messages import Turn
+    from tailrace._streams.stream import ChatStream
+    from tailrace.transport import TransportKind
+
+    # To a type checker, and to whoever looks for them on a class, these methods are class methods.
+    _class_or_instance = classmethod
+else:
+
+    class _class_or_instance(classmethod):  # noqa: N801 - used as a decorator
+        """A method of a class and of its instances: bound to whichever it was looked up on."""
+
+        def __get__(self, instance: object, owner: type | None = None) -> MethodType:
+            return MethodType(self.__func__, owner if instance is None else instance)
+
+
+__all__ = [
+    "AsyncGeneratorProvider",
+    "ChatGptEs",
+    "ChatGptt",
+    "ChatProvider",
+    "ChatgptDemoProvider",
+    "ChatgptFree",
+    "GPROChat",
+    "GeminiProChatProvider",
+    "OpenAIProvider",
+    "ProviderModelMixin",
+    "WordPressChatProvider",
+    "taken_options",
+]
+
+log: logging.Logger = logging.getLogger("tailrace")
+
+
+class _ClassProperty:
+    """A read-only property of the class itself, as gpt4free's callers read `params`."""
+
+    def __init__(self, getter: Callable[[type[AsyncGeneratorProvider]], str]) -> None:
+        self._getter = getter
+        self.__doc__ = getter.__doc__
+
+    def __get__(self, instance: object, owner: type[AsyncGeneratorProvider]) -> str:
+        return self._getter(owner)
+
+
+class AsyncGeneratorProvider(ABC):
+    """A chat service as a class: nothing is instantiated, though instances work the same."""
+
+    url: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+    working: ClassVar[bool] = True
+    needs_auth: ClassVar[bool] = False
+    supports_stream: ClassVar[bool] = True
+    supports_system_message: ClassVar[bool] = False
+    supports_message_history: ClassVar[bool] = False
+    use_stream_timeout: ClassVar[bool] = True
+    """Whether gpt4free's `stream_timeout` is for streams, as its client asks of every provider."""
+    live: ClassVar[int] = 0
+    """Count that gpt4free's client keeps of how a provider did. Nothing of ours reads it."""
+
+    @classmethod
+    @abstractmethod
+    def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        cookies: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> ChatStream:
+        """Start a call and return its text as a stream. Nothing is sent before the first read."""
+
+    @_class_or_instance
+    async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
+        """Return the whole answer. Arguments and errors are `create_async_generator`'s."""
+        parts: list[str] = []
+        async with cls.create_async_generator(model, messages, **kwargs) as stream:
+            while deltas := await stream.read():
+                parts += deltas
+        return "".join(parts)
+
+    @_class_or_instance
+    def create_completion(
+        cls,
+        model: str,
+        messages: Messages,
+        stream: bool = True,  # noqa: FBT001, FBT002 - gpt4free's signature
+        **kwargs: Any,
+    ) -> Iterator[str]:
+        """Iterate over the text without asyncio, inside a running loop too; `stream=False` gives
+        one joined item.
+
+        A `transport=` belongs to the loop it is used in, so none can be given here.
+        """
+        if kwargs.get("transport") is not None:
+            raise InvalidRequestError(
+                "create_completion runs a loop of its own: a transport cannot be shared with it"
+            )
+        deltas = iterate_blocking(lambda: cls.create_async_generator(model, messages, **kwargs))
+        return deltas if stream else _joined(deltas)
+
+    @_class_or_instance
+    def get_create_function(cls) -> Callable[..., Iterator[str]]:
+        """Return `create_completion`."""
+        return cls.create_completion
+
+    @_class_or_instance
+    def get_async_create_function(cls) -> Callable[..., ChatStream]:
+        """Return `create_async_generator`."""
+        return cls.create_async_generator
+
+    @_class_or_instance
+    def get_dict(cls) -> dict[str, str | None]:
+        """Return name, URL and label."""
+        return {"name": _name_of(cls), "url": cls.url, "label": cls.label or None}
+
+    @_ClassProperty
+    def params(cls: type[AsyncGeneratorProvider]) -> str:  # noqa: N805 - a property of the class
+        """Say which parameters `create_async_generator` accepts, one a line."""
+        parameters = inspect.signature(cls.create_async_generator).parameters.values()
+        named = [str(each) for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        return f"{cls.__name__} supports: (\n    " + ",\n    ".join(named) + "\n)"
+
+
+def _joined(deltas: Iterator[str]) -> Iterator[str]:
+    yield "".join(deltas)
+
+
+def _name_of(provider: object) -> str:
+    """Return the name of a class, or of an instance's class."""
+    return (provider if isinstance(provider, type) else type(provider)).__name__
+
+
+class ProviderModelMixin:
+    """Names of the models a provider knows, and other names for them."""
+
+    default_model: ClassVar[str] = ""
+    models: ClassVar[list[str]] = []
+    model_aliases: ClassVar[dict[str, str]] = {}
+    last_model: ClassVar[str | None] = None
+    """The model last resolved, for gpt4free's callers. Nothing of ours reads it."""
+
+    @classmethod
+    def get_models(cls) -> list[str]:
+        """Return the models by name; the default alone where none are listed."""
+        if cls.models:
+            return cls.models
+        return [cls.default_model] if cls.default_model else []
+
+    @classmethod
+    def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
+        """Resolve a name: empty is the default, an alias its target; ModelNotSupportedError for an
+        unknown one.
+        """
+        if model is not None and not isinstance(model, str):
+            raise ModelNotFoundError(
+                f"a model of {cls.__name__} is a name, not {type(model).__name__}"
+            )
+        name = cls.model_aliases.get(model, model) if model else cls.default_model
+        if name and cls.models and name not in cls.models:
+            known = ", ".join([*cls.models, *cls.model_aliases])
+            raise ModelNotSupportedError(
+                f"{cls.__name__} does not know the model {name!r}; it knows {known}"
+            )
+        cls.last_model = name
+        return name
+
+
+class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
+    """A provider whose site runs one of our softwares; `as_site` is that site as a value."""
+
+    software: ClassVar[str]
+    """The site's software, as `tailrace.Site` names it."""
+
+    api_endpoint: ClassVar[str] = ""
+    """Where messages are posted; empty: found from the site. It follows `url`."""
+
+    transport_kind: ClassVar[TransportKind] = "aiohttp"
+    """The kind of connections that a call makes unless it is given some."""
+
+    throttle: ClassVar[Throttle | None] = None
+    """How many calls the site gets at once, and how many in a time; None: no limit of ours."""
+
+    @_class_or_instance
+    def as_site(cls, url: str | None = None) -> Site:
+        """Return the site that the attributes describe, at another `url` where one is given.
+
+        InvalidRequestError for a URL or an attribute that makes no site.
+        """
+        home = cls.url if url is None else url
+        return Site(
+            home,
+            software=cls.software,
+            name=_name_of(cls),
+            endpoint=_endpoint(cls, home),
+            model=cls.default_model,
+            models=cls.models,
+            aliases=cls.model_aliases,
+            transport=cls.transport_kind,
+            throttle=cls.throttle,
+            **cls.own_attributes(),
+        )
+
+    @_class_or_instance
+    def own_attributes(cls) -> dict[str, Any]:
+        """Return the options of the site that only its software has, from the attributes."""
+        return {}
+
+    @_class_or_instance
+    def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        cookies: Mapping[str, str] | None = None,
+        *,
+        url: str | None = None,
+        transport: Transport | None = None,
+        headers: Mapping[str, str] | None = None,
+        connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT,
+        total_timeout: float | None = None,
+        comments_restart_idle: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        retry: RetryPolicy | None = None,
+        throttle: Throttle | None = None,
+        environment: Environment | None = None,
+        **kwargs: Any,
+    ) -> ChatStream:
+        """Start a call and return its text as a stream. Nothing is sent before the first read.
+
+        `proxy`: URL of an http, https or socks proxy, used for every request of the call.
+        `timeout`: seconds for the first byte and for each silence (None: no clock);
+        `connect_timeout` and `total_timeout` likewise. `limits`: the most that one reply may hold,
+        and how many redirects a page may take. `cookies`, `headers`: sent with every request.
+        `url`: another deployment of the same software; the endpoint follows it. `transport`:
+        connections to share between calls. `retry`: ask again, before the first delta only, when a
+        failure may pass; every try costs the site an answer, so none is made unless asked for.
+        `throttle`: calls under way and calls begun in a time, one object for all calls of a site
+        (else the class's own). Options of the site's software are taken, too; all else is ignored,
+        as gpt4free's providers do, and logged once.
+
+        A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once;
+        every other failure, wrong messages and models too, is raised by the stream as a
+        TailraceError (`tailrace.errors` draws the tree).
+        """
+        given = {
+            "proxy": proxy,
+            "timeout": timeout,
+            "cookies": cookies,
+            "transport": transport,
+            "headers": headers,
+            "connect_timeout": connect_timeout,
+            "total_timeout": total_timeout,
+            "comments_restart_idle": comments_restart_idle,
+            "limits": _limits(limits),
+            "retry": retry,
+            "throttle": throttle,
+            "environment": environment,
+        }
+        options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
+        return open_stream(
+            cls.as_site(url), messages, options, model=model, get_model=cls.get_model
+        )
+
+    @_class_or_instance
+    def conversation(cls, **options: Any) -> Conversation:
+        """Begin a dialogue: `model`, `system`, and any option of `create_async_generator`, for all
+        its turns.
+        """
+        model, system = options.pop("model", ""), options.pop("system", None)
+        environment = options.pop("environment", None) or Environment()
+        taken = taken_options(_name_of(cls), cls.software, {**options, "environment": environment})
+        site = cls.as_site(options.get("url")).replace(**taken)
+        return Conversation(
+            _name_of(cls),
+            lambda messages, ids: cls.create_async_generator(
+                model, messages, **{**options, **ids, "environment": environment}
+            ),
+            visitor=visitor_of(site),
+            system=system,
+        )
+
+
+def _limits(limits: Limits) -> Limits:
+    if not isinstance(limits, Limits):
+        kind = type(limits).__name__
+        raise InvalidRequestError(f"limits must be tailrace.transport.Limits, not {kind}")
+    return limits
+
+
+def _endpoint(provider: Any, url: str) -> str | None:
+    """Return the endpoint a provider states, moved to where its site is; None where it states none.
+
+    The endpoint belongs to the URL of the class that states it: a subclass, an instance or a call
+    that has another URL has another endpoint.
+    """
+    stated: str = provider.api_endpoint
+    if not stated:
+        return None
+    home = getattr(_owner(provider, "api_endpoint"), "url", "")
+    if url == home and origin_of(stated) == origin_of(url):
+        return stated
+    return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
+
+
+def _owner(provider: Any, attribute: str) -> Any:
+    """Return the instance or class on which an attribute is stated."""
+    if not isinstance(provider, type):
+        if attribute in vars(provider):
+            return provider
+        provider = type(provider)
+    return next(each for each in provider.__mro__ if attribute in vars(each))
+
+
+def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call that a site of this software takes, under the site's names.
+
+    All else is ignored, as gpt4free's providers do; a warning names it, once for each name and
+    `provider`.
+    """
+    known = _COMMON | SOFTWARE[software].options
+    options: dict[str, Any] = {}
+    for argument, value in given.items():
+        name = _SITES_NAMES.get(argument, argument)
+        if name in known:
+            is_bot = name in ("bot", "bot_name") and value is not None
+            options[name] = str(value) if is_bot else value
+        elif value is not None and name not in _NOTHING_TO_SAY:
+            _warn_once(provider, argument, known)
+    return options
+
+
+_COMMON = CALL_OPTIONS.difference(*(each.options for each in SOFTWARE.values()))
+"""Options that sites of every software have."""
+
+_SITES_NAMES = {"bot_id": "bot"}
+"""Arguments of the class API that a site calls otherwise."""
+
+_NOTHING_TO_SAY = frozenset({"stream", "url"})
+"""Arguments that are known and are no options of a call: gpt4free's `stream`, and the site's URL."""
+
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
+    if (provider, argument) in _warned:
+        return
+    _warned.add((provider, argument))
+    close = meant(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
+    hint = "" if close is None else f": did you mean {close!r}?"
+    log.warning("%s ignores the argument %r%s", provider, argument, hint)
+
+
+# -- any site of a known software ------------------------------------------------------------------
+
+
+class WordPressChatProvider(ChatProvider):
+    """Any site with the plugin: set `url` to the page that shows the bot.
+
+    Beside the common parameters a call takes `bot_id`, `bot_name`, `native_history`, `token_cache`,
+    and the ids of `Visitor` to go on with an earlier dialogue.
+    """
+
+    software = "wordpress"
+    supports_system_message = True
+    supports_message_history = True
+
+    bot_id: ClassVar[str | None] = None
+    """Id of the page's bot that answers; None: the first one."""
+
+    bot_name: ClassVar[str | None] = None
+    """Name its chat shows, where the page says it (AIPKit, early 1.x), in the id's place."""
+
+    native_history: ClassVar[bool] = False
+    """1.x: send earlier turns in the plugin's own form instead of one prompt.
+
+    The site filters and cuts that form.
+    """
+
+    _nonce: ClassVar[str | None] = None
+    _post_id: ClassVar[str | None] = None
+    """Set by a subclass, both stand in for the page fetch. They are never written here."""
+
+    token_cache: ClassVar[TokenCache[Any]] = SHARED_TOKENS
+    """Shared by all sites of a process; a call may bring its own as `token_cache=`."""
+
+    @_class_or_instance
+    def own_attributes(cls) -> dict[str, Any]:
+        """Return the bot, the form of the history, fixed tokens, and the cache of tokens."""
+        has_own_prompt = _owner(cls, "prompt") is not WordPressChatProvider
+        return {
+            "bot": None if cls.bot_id is None else str(cls.bot_id),
+            "bot_name": cls.bot_name,
+            "native_history": cls.native_history,
+            "make_prompt": cls.prompt if has_own_prompt else None,
+            "nonce": cls._nonce,
+            "post_id": cls._post_id,
+            "token_cache": cls.token_cache,
+        }
+
+    @classmethod
+    def prompt(cls, turns: list[Turn]) -> str:
+        """Return the text sent as the message: the whole conversation, system message included."""
+        return turns_prompt(turns)
+
+
+class SignedProvider(ChatProvider):
+    """What both signed apps have: set `url`, and `secret_key` if the site's owner set one.
+
+    Beside the common parameters a call takes `secret_key` and `password`.
+    """
+
+    supports_system_message = True
+    supports_message_history = True
+
+    secret_key: ClassVar[str | None] = None
+    """The deployment's PUBLIC_SECRET_KEY; None: the environment's, else the app's own default, the
+    empty string.
+    """
+
+    secret_variable: ClassVar[str] = ""
+    """The environment variable that may hold the secret key."""
+
+    @_class_or_instance
+    def own_attributes(cls) -> dict[str, Any]:
+        """Return the secret key, or the variable that may hold it."""
+        return {"secret_key": cls.secret_key if cls.secret_key is not None else _variable(cls)}
+
+    @_class_or_instance
+    def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
+        """Return the lower-case hex SHA-256 of ``{timestamp}:{message}:{secret}``.
+
+        `timestamp`: whole milliseconds since 1970. Without `secret` the class's key is used, the
+        environment's, or the empty string. InvalidRequestError for what makes no signature.
+        """
+        if isinstance(timestamp, bool) or not isinstance(timestamp, int):
+            raise InvalidRequestError(
+                "timestamp must be an int of milliseconds: a float signs another text"
+            )
+        key = cls.own_attributes()["secret_key"] if secret is None else secret
+        if isinstance(key, Secret):
+            key = Environment().environ.get(key.variable)
+        checked_text("secret_key", key)
+        return sign_request(timestamp, message, key or "")
+
+
+def _variable(provider: type[SignedProvider]) -> Secret | None:
+    variable = provider.secret_variable
+    return Secret(variable=variable, default="") if variable else None
+
+
+class GeminiProChatProvider(SignedProvider):
+    """Any deployment of GeminiProChat."""
+
+    software = "geminiprochat"
+
+
+class ChatgptDemoProvider(SignedProvider):
+    """Any deployment of chatgpt-demo. A call takes `temperature`, too."""
+
+    software = "chatgpt-demo"
+
+
+class OpenAIProvider(ChatProvider):
+    """A server by its base URL, e.g. ``http://localhost:8000/v1``: set `url` on a subclass, or give
+    `url=`.
+
+    Beside the common parameters a call takes `api_key` and the API's own: `temperature`,
+    `max_tokens` and so on. No key is taken from the environment: it would go to whatever server
+    `url` names.
+    """
+
+    software = "openai"
+    supports_system_message = True
+    supports_message_history = True
+
+    api_key: ClassVar[str | None] = None
+    """Sent as a bearer token; None: none is sent."""
+
+    @_class_or_instance
+    def own_attributes(cls) -> dict[str, Any]:
+        """Return the key."""
+        return {"api_key": cls.api_key}
+
+
+# -- public sites ----------------------------------------------------------------------------------
+
+
+class ChatGptt(WordPressChatProvider):
+    """Streams from chatgptt.me, or from any site with the same plugin through `url=`."""
+
+    label = "ChatGptt"
+    url = "https://chatgptt.me"
+    api_endpoint = "https://chatgptt.me/wp-admin/admin-ajax.php"
+    default_model = "gpt-4o"
+    models: ClassVar[list[str]] = ["gpt-4", default_model, "gpt-4o-mini"]
+
+
+class ChatgptFree(WordPressChatProvider):
+    """Streams from chatgptfree.ai, or from any site with the same plugin through `url=`."""
+
+    label = "ChatgptFree"
+    url = "https://chatgptfree.ai"
+    api_endpoint = "https://chatgptfree.ai/wp-admin/admin-ajax.php"
+    default_model = "gpt-4o-mini-2024-07-18"
+    models: ClassVar[list[str]] = [default_model]
+    model_aliases: ClassVar[dict[str, str]] = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
+
+
+class ChatGptEs(WordPressChatProvider):
+    """Streams from chatgpt.es over curl_cffi (extra ``impersonate``), or from any site with the
+    plugin through `url=`.
+
+    A guard in front of the site wants a browser-like transport. The site keeps no history and no
+    system message; the conversation goes as one prompt behind `SYSTEM_PROMPT`.
+    """
+
+    label = "ChatGptEs"
+    url = "https://chatgpt.es"
+    api_endpoint = "https://chatgpt.es/wp-admin/admin-ajax.php"
+    supports_system_message = False
+    supports_message_history = False
+    default_model = "gpt-4o"
+    models: ClassVar[list[str]] = ["gpt-4", default_model, "gpt-4o-mini"]
+    transport_kind: ClassVar[TransportKind] = "impersonate"
+
+    SYSTEM_PROMPT = (
+        "Answer in the language of the user's last message, whatever language this page or the bot "
+        "uses."
+    )
+
+    @classmethod
+    def prompt(cls, turns: list[Turn]) -> str:
+        """Return the language prompt, then the conversation."""
+        return f"{cls.SYSTEM_PROMPT}\n\n{turns_prompt(turns)}"
+
+
+class GPROChat(GeminiProChatProvider):
+    """Streams from gprochat.com, or from any deployment of the app through `url=`.
+
+    The signing key is the user's to set: `secret_key` on the class or as an argument, or the
+    environment variable ``GPROCHAT_SECRET_KEY``. Without one, the app's own default is used: the
+    empty string.
+    """
+
+    label = "GPROChat"
+    url = "https://gprochat.com"
+    api_endpoint = "https://gprochat.com/api/generate"
+    default_model = "gemini-1.5-pro"
+    secret_variable = "GPROCHAT_SECRET_KEY"  # noqa: S105 - the variable's name

@@ -1,0 +1,117 @@
+"""The options of sites and calls, as type checkers see them, and names that are none of them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tailrace._calls.retry_policy import RetryPolicy
+    from tailrace._calls.throttling import Throttle
+    from tailrace._calls.token_cache import TokenCache
+    from tailrace._environment import Environment
+    from tailrace._messages import Turn
+    from tailrace.providers._geminiprochat import ClockOffsets
+    from tailrace.sites._secrets import Secret
+    from tailrace.transport import Limits, Transport, TransportKind
+
+__all__ = ["CALL_OPTIONS", "SITE_OPTIONS", "CallOptions", "SiteOptions", "check_names", "meant"]
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of one call to a site; `tailrace.Site` says what each means."""
+
+    model: str | None
+    headers: Mapping[str, str | Secret] | None
+    cookies: Mapping[str, str] | Secret | None
+    proxy: str | Secret | None
+    timeout: float | None
+    connect_timeout: float | None
+    total_timeout: float | None
+    comments_restart_idle: bool
+    limits: Limits | None
+    retry: RetryPolicy | None
+    throttle: Throttle | None
+    transport: Transport | TransportKind | None
+    environment: Environment | None
+    # wordpress
+    bot: str | None
+    bot_name: str | None
+    native_history: bool | None
+    make_prompt: Callable[[list[Turn]], str] | None
+    nonce: str | None
+    post_id: str | None
+    token_cache: TokenCache[Any] | None
+    client_id: str | None
+    session_id: str | None
+    conversation_uuid: str | None
+    thread_id: str | None
+    previous_openai_response_id: str | None
+    # geminiprochat and chatgpt-demo
+    secret_key: str | Secret | None
+    password: str | Secret | None
+    clock_offsets: ClockOffsets | None
+    # chatgpt-demo and openai
+    temperature: float | None
+    # openai
+    api_key: str | Secret | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    max_completion_tokens: int | None
+    max_tokens: int | None
+    presence_penalty: float | None
+    reasoning_effort: str | None
+    response_format: Mapping[str, Any] | None
+    seed: int | None
+    stop: str | list[str] | None
+    top_p: float | None
+    user: str | None
+
+
+class SiteOptions(CallOptions, total=False):
+    """Options of a site: those of its calls, and what the site is."""
+
+    software: str
+    name: str | None
+    endpoint: str | None
+    models: Sequence[str]
+    aliases: Mapping[str, str]
+
+
+CALL_OPTIONS = frozenset(CallOptions.__annotations__)
+SITE_OPTIONS = frozenset(SiteOptions.__annotations__)
+
+
+def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> None:
+    """TypeError for the first option that is not known, with the name that was meant.
+
+    `where`: the function that was called.
+    """
+    for name in options:
+        if name in known:
+            continue
+        close = meant(name, known)
+        hint = "." if close is None else f": did you mean {close!r}?"
+        raise TypeError(
+            f"{where} has no option {name!r}{hint} The options are {', '.join(sorted(known))}"
+        )
+
+
+def meant(name: str, known: frozenset[str]) -> str | None:
+    """Return the known name that this one stands for, or looks most like; None where none does."""
+    if _ELSEWHERE.get(name) in known:
+        return _ELSEWHERE[name]
+    return next(iter(get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.7)), None)
+
+
+_ELSEWHERE = {
+    "api_endpoint": "endpoint",
+    "bot_id": "bot",
+    "default_model": "model",
+    "dialect": "software",
+    "model_aliases": "aliases",
+    "transport_kind": "transport",
+}
+"""Names that provider classes and profiles have for options."""

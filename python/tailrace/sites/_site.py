@@ -1,0 +1,549 @@
+"""A site as a value: where it is, what it runs, and how it is to be talked to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Unpack
+from urllib.parse import urlsplit
+
+from tailrace._calls.retry_policy import RetryPolicy
+from tailrace._calls.retrying import Retrying
+from tailrace._calls.throttling import Limited, Throttle
+from tailrace._environment import Environment
+from tailrace._streams.stream import ChatStream
+from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
+from tailrace.providers._base import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    Request,
+    checked_site,
+    checked_text,
+)
+from tailrace.providers._conversation import Conversation
+from tailrace.providers._visitor import Visitor
+from tailrace.sites._options import (
+    CALL_OPTIONS,
+    SITE_OPTIONS,
+    CallOptions,
+    SiteOptions,
+    check_names,
+)
+from tailrace.sites._secrets import Secret, origin_of
+from tailrace.sites._software import DEFAULT_SOFTWARE, SOFTWARE, Software, software_named
+from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
+from tailrace.transport._rules import checked_seconds, checked_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailrace._calls.token_cache import TokenCache
+    from tailrace._messages import Messages, Turn
+    from tailrace._calls.exchange import Exchange
+    from tailrace.providers._geminiprochat import ClockOffsets
+    from tailrace.transport import TransportKind
+
+__all__ = ["Site", "for_call", "open_stream", "visitor_of"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Site:
+    """One chat site: its URL, its software, and the options of every call to it.
+
+    A value: it never changes, `replace` makes another one, and equal sites compare equal. Nothing
+    is sent before a stream is read. The repr shows no secret. All options are keywords:
+
+    - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo`` or
+      ``openai`` (any OpenAI-compatible server, by its base URL).
+    - ``name``: the name in lists, logs and errors; the URL's origin unless given.
+    - ``endpoint``: where messages are posted, on the URL's own origin; found from the URL or its
+      page unless given.
+    - ``model``: the model that is asked for unless a call names another; ``models``: all there are
+      (any name is taken where none are listed); ``aliases``: other names of models.
+    - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
+    - ``proxy``: URL of an http, https or socks proxy, for every request.
+    - ``timeout``: seconds for the first byte of a reply and for each silence in it, 120;
+      ``connect_timeout``: seconds to connect, 30; ``total_timeout``: seconds for a whole call, no
+      clock. None turns a clock off. ``comments_restart_idle``: keep-alive comments end a silence.
+    - ``limits``: `tailrace.transport.Limits`, the most a reply may hold.
+    - ``retry``: a `RetryPolicy`, to ask again before the first delta where a failure may pass;
+      nothing is asked twice without one. ``throttle``: a `Throttle` shared by all calls of a site.
+    - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
+      whose connections are shared between calls.
+    - ``environment``: clock, randomness and environment variables; the process's unless given.
+    - ``wordpress``: ``bot``, ``bot_name``, ``native_history``, ``make_prompt``, ``nonce``, ``post_id``,
+      ``token_cache``, and ``client_id``, ``session_id``, ``conversation_uuid``, ``thread_id``,
+      ``previous_openai_response_id`` to go on with an earlier dialogue.
+    - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
+      ``chatgpt-demo``: ``temperature``.
+    - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
+      and the other parameters of the API.
+
+    ``secret_key``, ``password``, ``api_key``, ``proxy``, ``cookies`` and the values of ``headers``
+    may be a `Secret`, which is read from the environment when a call begins.
+
+    Raises TypeError for an unknown option, with the name that was meant; InvalidRequestError for a
+    malformed URL, an unknown software, an option that the software does not have, and a value of a
+    wrong type.
+    """
+
+    url: str
+    software: str = DEFAULT_SOFTWARE
+    name: str = ""
+    endpoint: str | None = None
+    model: str = ""
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    cookies: Mapping[str, str] | Secret = field(default_factory=dict)
+    proxy: str | Secret | None = None
+    timeout: float | None = DEFAULT_TIMEOUT
+    connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
+    total_timeout: float | None = None
+    comments_restart_idle: bool = False
+    limits: Limits = DEFAULT_LIMITS
+    retry: RetryPolicy | None = None
+    throttle: Throttle | None = None
+    transport: Transport | TransportKind = "aiohttp"
+    environment: Environment | None = None
+    bot: str | None = None
+    bot_name: str | None = None
+    native_history: bool | None = None
+    make_prompt: Callable[[list[Turn]], str] | None = None
+    nonce: str | None = None
+    post_id: str | None = None
+    token_cache: TokenCache[Any] | None = None
+    client_id: str | None = None
+    session_id: str | None = None
+    conversation_uuid: str | None = None
+    thread_id: str | None = None
+    previous_openai_response_id: str | None = None
+    secret_key: str | Secret | None = None
+    password: str | Secret | None = None
+    clock_offsets: ClockOffsets | None = None
+    temperature: float | None = None
+    api_key: str | Secret | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    presence_penalty: float | None = None
+    reasoning_effort: str | None = None
+    response_format: Mapping[str, Any] | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    top_p: float | None = None
+    user: str | None = None
+    _given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
+        check_names("Site", options, SITE_OPTIONS)
+        checked_site(url)
+        given = _checked(options)
+        _check_endpoint(url, given.get("endpoint"))
+        values = {
+            "url": url,
+            "name": origin_of(url),
+            "aliases": _NOTHING,
+            "headers": _NOTHING,
+            "cookies": _NOTHING,
+            **given,
+            "_given": MappingProxyType(given),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        url = self.url if "@" not in urlsplit(self.url).netloc else checked_url(self.url).url
+        shown = {
+            name: self._given[name]
+            for name in _SHOWN
+            if name in self._given and (self._given[name] or name in _CLOCKS)
+        }
+        words = [f"{name}={_plain(value)!r}" for name, value in shown.items()]
+        return f"Site({', '.join([repr(url), f'software={self.software!r}', *words])})"
+
+    def __hash__(self) -> int:
+        return hash((self.url, self.software, self.name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._given.items()})
+
+    def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
+        """Return this site with other options, and at another `url` where one is given.
+
+        The endpoint follows the URL. An option that is None is what it is unless given; of the
+        clocks, None is no clock. Raises what the constructor raises.
+        """
+        check_names("Site.replace", options, SITE_OPTIONS)
+        given: dict[str, Any] = {**self._given, **options}
+        if url is not None and url != self.url and self.endpoint and "endpoint" not in options:
+            given["endpoint"] = _software(self).call.moved_endpoint(self.endpoint, url)
+        return Site(self.url if url is None else url, **given)
+
+    def stream(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> ChatStream:
+        """Begin a call and return its answer as a stream; nothing is sent before the first read.
+
+        `prompt`: the user's words, or a list of messages. `options` are for this call alone, in the
+        place of the site's own; None is the site's own, but no clock for a clock and no policy for
+        ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
+        InvalidRequestError for a wrong one; every other failure is raised by the stream, as a
+        TailraceError.
+        """
+        check_names("Site.stream", options, CALL_OPTIONS)
+        return open_stream(self, _messages(prompt), options)
+
+    async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
+        """Return the whole answer. Arguments and errors are those of `stream`."""
+        check_names("Site.ask", options, CALL_OPTIONS)
+        parts: list[str] = []
+        async with open_stream(self, _messages(prompt), options) as stream:
+            while deltas := await stream.read():
+                parts += deltas
+        return "".join(parts)
+
+    def conversation(
+        self, system: str | None = None, **options: Unpack[CallOptions]
+    ) -> Conversation:
+        """Begin a dialogue, whose turns know the earlier ones.
+
+        `system`: a message that stands in front; `options` as for `stream`, for all its turns.
+        """
+        check_names("Site.conversation", options, CALL_OPTIONS)
+        site = _with_options(self, options)
+        if site.environment is None:
+            site = site.replace(environment=Environment())
+        return Conversation(
+            site.name,
+            lambda messages, ids: open_stream(site, messages, ids),
+            visitor=visitor_of(site),
+            system=system,
+        )
+
+    def resolve_model(self, name: str = "") -> str:
+        """Return the model of that name: the default for an empty one, an alias's target.
+
+        ModelNotSupportedError for a name that is not among `models`, if any are listed.
+        """
+        if name is not None and not isinstance(name, str):
+            raise ModelNotFoundError(
+                f"a model of {self.name} is a name, not {type(name).__name__}"
+            )
+        model = self.aliases.get(name, name) if name else self.default_model
+        if model and self.models and model not in self.models:
+            known = ", ".join([*self.models, *self.aliases])
+            raise ModelNotSupportedError(
+                f"{self.name} does not know the model {model!r}; it knows {known}"
+            )
+        return model
+
+    @property
+    def default_model(self) -> str:
+        """The model of calls that name none: `model`, else the first of `models`, else empty."""
+        model = self.model or next(iter(self.models), "")
+        return self.aliases.get(model, model)
+
+
+def open_stream(
+    site: Site,
+    messages: object,
+    options: Mapping[str, Any],
+    *,
+    model: str | None = None,
+    get_model: Callable[[str], str] | None = None,
+) -> ChatStream:
+    """Begin a call to a site and return its stream.
+
+    `model` and `get_model`: a name that is not checked here, and what resolves it when the stream
+    is first read; None for those of `site` and `options`.
+    """
+    called = for_call(site, options)
+    request = _request(
+        called,
+        messages,
+        called.model if model is None else model,
+        get_model or called.resolve_model,
+    )
+    return ChatStream(
+        _exchange(called, request),
+        idle=called.timeout,
+        total=called.total_timeout,
+        comments_restart_idle=called.comments_restart_idle,
+    )
+
+
+def _messages(prompt: str | Messages) -> Messages:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def for_call(site: Site, options: Mapping[str, Any]) -> Site:
+    """Return a site as one call sees it: with the call's options, and every secret read.
+
+    ProfileError or InvalidRequestError where a secret's variable is not set.
+    """
+    environment = _environment(site, options)
+    called = _with_options(site, {**options, "environment": environment})
+    if not any(map(_holds_secret, called._given.values())):  # noqa: SLF001 - this module's own
+        return called
+    revealed = {
+        name: _reveal(name, value, called.url, environment.environ)
+        for name, value in called._given.items()  # noqa: SLF001
+    }
+    return Site(called.url, **revealed)
+
+
+def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
+    environment = options.get("environment") or site.environment or Environment()
+    if not isinstance(environment, Environment):
+        raise _wrong("environment", "an Environment", environment)
+    return environment
+
+
+def visitor_of(site: Site) -> Visitor | None:
+    """Return the ids of a new dialogue: the site's own, random ones for the rest.
+
+    None at a site that knows no visitors.
+    """
+    if not _software(site).remembers_visitors:
+        return None
+    environment = site.environment or Environment()
+    ids = {name: getattr(site, name) for name in Visitor.__slots__}
+    return Visitor.of(ids, environment.random)
+
+
+def _software(site: Site) -> Software:
+    return SOFTWARE[site.software]
+
+
+def _request(
+    site: Site, messages: object, model: str, get_model: Callable[[str], str]
+) -> Request:
+    return Request(
+        url=site.url,
+        messages=messages,
+        model=model,
+        get_model=get_model,
+        endpoint=site.endpoint,
+        proxy=site.proxy,  # type: ignore[arg-type]  # no Secret is left after for_call
+        cookies=site.cookies,  # type: ignore[arg-type]
+        headers=site.headers,  # type: ignore[arg-type]
+        timeouts=Timeouts(
+            connect=site.connect_timeout,
+            first_byte=site.timeout,
+            idle=site.timeout,
+            total=site.total_timeout,
+        ),
+        limits=site.limits,
+        transport=site.transport,
+        environment=site.environment or Environment(),
+    )
+
+
+def _exchange(site: Site, request: Request) -> Exchange:
+    """Return a call that waits its turn at the site; made anew for each attempt, and waiting for
+    the next attempt takes no turn.
+    """
+    own = {name: getattr(site, name) for name in _software(site).options}
+
+    def make() -> Exchange:
+        call = _software(site).make_call(request, own)
+        return call if site.throttle is None else Limited(call, site.throttle)
+
+    if site.retry is None:
+        return make()
+    return Retrying(make, site.retry, chance=request.environment.random)
+
+
+def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
+    """Return the site with a call's options: headers and cookies are added to its own."""
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None or name in _NONE_IS_OFF
+    }
+    environ = _environment(site, given).environ
+    for name in ("headers", "cookies"):
+        value = _reveal(name, given.get(name), site.url, environ)
+        if isinstance(value, Mapping):
+            own = _reveal(name, getattr(site, name), site.url, environ)
+            given[name] = {**(own or {}), **value}
+    return site.replace(**given) if given else site
+
+
+_NONE_IS_OFF = frozenset({"timeout", "connect_timeout", "total_timeout", "retry"})
+_CLOCKS = ("timeout", "connect_timeout", "total_timeout")
+
+_SHOWN = (
+    "name",
+    "endpoint",
+    "model",
+    "models",
+    "aliases",
+    *_CLOCKS,
+    "comments_restart_idle",
+    "limits",
+    "retry",
+    "throttle",
+    "transport",
+    "bot",
+    "bot_name",
+    "native_history",
+)
+"""Options that the repr shows; every other may hold a secret or says little."""
+
+
+# -- what a site is made of ------------------------------------------------------------------------
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are given, each as a site keeps it; InvalidRequestError names a wrong
+    one.
+    """
+    software = software_named(options.get("software", DEFAULT_SOFTWARE))
+    given = {
+        name: _CHECKS[name](name, value) if name in _CHECKS else value
+        for name, value in options.items()
+        if value is not None or name in _CLOCKS
+    }
+    for name in given:
+        if name in _OWN_OPTIONS and name not in software.options:
+            raise InvalidRequestError(
+                f"a site of the software {software.name} has no option {name!r}"
+            )
+    software.read_options(
+        {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
+    )
+    return given
+
+
+_OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))
+
+
+def _check_endpoint(url: str, endpoint: str | None) -> None:
+    if endpoint is not None and origin_of(endpoint) != origin_of(url):
+        raise InvalidRequestError(
+            f"endpoint must be at {origin_of(url)}, where the site is, not at {origin_of(endpoint)}"
+        )
+
+
+def _wrong(name: str, expected: str, value: object) -> InvalidRequestError:
+    return InvalidRequestError(f"{name} must be {expected}, not {type(value).__name__}")
+
+
+def _text(name: str, value: object) -> object:
+    checked_text(name, value)
+    return value
+
+
+def _name(name: str, value: object) -> object:
+    if value == "":
+        raise InvalidRequestError(f"{name} must not be empty")
+    return _text(name, value)
+
+
+def _models(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _wrong(name, "a list of names", value)
+    for each in value:
+        checked_text(f"each of {name}", each)
+    return tuple(value)
+
+
+def _aliases(name: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "a mapping of names to models", value)
+    return MappingProxyType(dict(value))
+
+
+def _pairs(name: str, value: object) -> Mapping[str, Any] | Secret:
+    if name == "cookies" and isinstance(value, Secret):
+        return value
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "a mapping of names to values", value)
+    return MappingProxyType(dict(value))
+
+
+def _proxy(name: str, value: object) -> object:
+    if not isinstance(value, str | Secret):
+        raise _wrong(name, "a URL", value)
+    return value
+
+
+def _flag(name: str, value: object) -> object:
+    if not isinstance(value, bool):
+        raise _wrong(name, "true or false", value)
+    return value
+
+
+def _of_type(kind: type[Any], words: str) -> Callable[[str, object], object]:
+    def check(name: str, value: object) -> object:
+        if not isinstance(value, kind):
+            raise _wrong(name, words, value)
+        return value
+
+    return check
+
+
+def _transport(name: str, value: object) -> object:
+    if isinstance(value, Transport) or value in ("aiohttp", "impersonate"):
+        return value
+    raise InvalidRequestError(f"{name} must be 'aiohttp', 'impersonate' or a Transport")
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _name,
+    "endpoint": _text,
+    "model": _text,
+    "models": _models,
+    "aliases": _aliases,
+    "headers": _pairs,
+    "cookies": _pairs,
+    "proxy": _proxy,
+    **dict.fromkeys(_CLOCKS, checked_seconds),
+    "comments_restart_idle": _flag,
+    "limits": _of_type(Limits, "tailrace.transport.Limits"),
+    "retry": _of_type(RetryPolicy, "a RetryPolicy"),
+    "throttle": _of_type(Throttle, "a Throttle"),
+    "transport": _transport,
+    "environment": _of_type(Environment, "an Environment"),
+}
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+def _holds_secret(value: object) -> bool:
+    return isinstance(value, Secret) or (
+        isinstance(value, Mapping) and any(isinstance(each, Secret) for each in value.values())
+    )
+
+
+def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:
+    """Return an option with its secrets' values; those that must not go to `url` are left out."""
+    if isinstance(value, Secret):
+        text = value.read(url, environ)
+        return _parse_cookies(text or "") if name == "cookies" else text
+    if not _holds_secret(value):
+        return value
+    revealed = {key: _reveal("", each, url, environ) for key, each in value.items()}
+    return {key: each for key, each in revealed.items() if each is not None}
+
+
+def _parse_cookies(text: str) -> dict[str, str]:
+    """Read cookies as a browser sends them: ``name=value; name=value``."""
+    pairs = (pair.partition("=") for pair in text.split(";") if pair.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+# -- pickling --------------------------------------------------------------------------------------
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, MappingProxyType) else value
+
+
+def _rebuilt(url: str, given: dict[str, Any]) -> Site:
+    return Site(url, **given)
