@@ -251,7 +251,11 @@ def test_an_unnamed_site_is_called_after_its_origin() -> None:
 
 def test_a_model_is_resolved() -> None:
     site = Site(URL, name="shop", models=["large", "small"], aliases={"best": "large"})
-    assert [site.resolve_model(each) for each in ("", "best", "small")] == ["large", "large", "small"]
+    assert [site.resolve_model(each) for each in ("", "best", "small")] == [
+        "large",
+        "large",
+        "small",
+    ]
     with pytest.raises(ModelNotSupportedError, match="shop does not know the model 'x'; it knows"):
         site.resolve_model("x")
     with pytest.raises(ModelNotFoundError, match="is a name, not int"):
@@ -323,5 +327,7 @@ def test_a_secret_is_read_when_a_call_begins() -> None:
 
 def test_a_profiles_secret_names_its_file() -> None:
     secret = Secret(variable="KEY", environ={}, file="tailrace.toml", key="sites.shop.key_env")
-    with pytest.raises(ProfileError, match=r"tailrace\.toml: sites\.shop\.key_env: the environment"):
+    with pytest.raises(
+        ProfileError, match=r"tailrace\.toml: sites\.shop\.key_env: the environment"
+    ):
         Site(URL, software="geminiprochat", secret_key=secret).stream("hello")
