@@ -25,6 +25,7 @@ from tailrace.providers import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from tailrace import Site
     from tailrace.gateway._context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
@@ -46,14 +47,14 @@ class RunningGateway:
 
 @asynccontextmanager
 async def serving(
-    providers: Sequence[type[ChatProvider]], **settings: Any
+    sites: Sequence[Site | type[ChatProvider]], **settings: Any
 ) -> AsyncIterator[RunningGateway]:
-    """The whole gateway over `providers`, without keys; what is under way at the end is cut at
+    """The whole gateway over `sites`, without keys; what is under way at the end is cut at
     once.
     """
     sockets = open_sockets("127.0.0.1", 0)
     gateway = Gateway(
-        Settings(**{"grace": 0.0, **settings}), ModelRegistry(providers, created=CREATED)
+        Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED)
     )
     await gateway.start(sockets)
     try:
