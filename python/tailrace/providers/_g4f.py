@@ -223,19 +223,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
         InvalidRequestError for a URL or an attribute that makes no site.
         """
-        home = cls.url if url is None else url
-        return Site(
-            home,
-            software=cls.software,
-            name=_name_of(cls),
-            endpoint=_endpoint(cls, home),
-            model=cls.default_model,
-            models=cls.models,
-            aliases=cls.model_aliases,
-            transport=cls.transport_kind,
-            throttle=cls.throttle,
-            **cls.own_attributes(),
-        )
+        return Site(**_described(cls, url))
 
     @_class_or_instance
     def own_attributes(cls) -> dict[str, Any]:
@@ -295,9 +283,11 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             "environment": environment,
         }
         options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
-        return open_stream(
-            cls.as_site(url), messages, options, model=model, get_model=cls.get_model
-        )
+        described = _described(cls, url)
+        given = {name: value for name, value in options.items() if value is not None}
+        clocks = {name: options[name] for name in ("timeout", "connect_timeout", "total_timeout")}
+        site = Site(**{**described, **given, **clocks})
+        return open_stream(site, messages, {}, model=model, get_model=cls.get_model)
 
     @_class_or_instance
     def conversation(cls, **options: Any) -> Conversation:
@@ -324,6 +314,23 @@ def _limits(limits: Limits) -> Limits:
         kind = type(limits).__name__
         raise InvalidRequestError(f"limits must be tailrace.transport.Limits, not {kind}")
     return limits
+
+
+def _described(provider: Any, url: str | None) -> dict[str, Any]:
+    """Return the URL and the options of the site that a provider's attributes describe."""
+    home = provider.url if url is None else url
+    return {
+        "url": home,
+        "software": provider.software,
+        "name": _name_of(provider),
+        "endpoint": _endpoint(provider, home),
+        "model": provider.default_model,
+        "models": provider.models,
+        "aliases": provider.model_aliases,
+        "transport": provider.transport_kind,
+        "throttle": provider.throttle,
+        **provider.own_attributes(),
+    }
 
 
 def _endpoint(provider: Any, url: str) -> str | None:

@@ -149,7 +149,7 @@ async def doctor(
     }
     examined = for_call(named, options)
     async with AsyncExitStack() as stack:
-        examination = _Examination(examined, stack, clock, _Asking(post, message, model))
+        examination = _Examination(examined, stack, clock, _Question(post, message, model))
         at = options["environment"].now_ms() / 1000
         steps = [step async for step in examination.steps(on_step)]
     url = checked_url(examined.url).url  # without a password
@@ -168,7 +168,7 @@ def _is_the_sites(error: TailraceError | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _Question:
     post: bool
     message: str = field(repr=False)
     model: str
@@ -198,14 +198,14 @@ class _Examination:
         site: Site,
         stack: AsyncExitStack,
         clock: Callable[[], float],
-        asking: _Asking,
+        question: _Question,
     ) -> None:
         self.error: TailraceError | None = None
         self._site = site
         self._software: Software = SOFTWARE[site.software]
         self._stack = stack
         self._clock = clock
-        self._asking = asking
+        self._question = question
         self._seconds: float = site.timeout or 0.0
         self._connections = _transport(site, stack)
         self._watched = ObservedTransport(self._connections, clock)
@@ -407,13 +407,13 @@ class _Examination:
         if wanted and self._look is not None:
             self._check_nonce(self._look.page)
         seconds = self._clock() - begun
-        if self._asking.post:
+        if self._question.post:
             await self._ask()
         if isinstance(self._failure, errors.NonceRefusedError):
             raise self._failure
         if not wanted:
             return _Skipped(f"{self._software.name} has none")
-        taken = self._asking.post and self._failure is None
+        taken = self._question.post and self._failure is None
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
 
     def _check_nonce(self, page: Page) -> None:
@@ -433,9 +433,9 @@ class _Examination:
                 options["token_cache"] = TokenCache()
             self._stream = open_stream(
                 self._site,
-                [{"role": "user", "content": self._asking.message}],
+                [{"role": "user", "content": self._question.message}],
                 options,
-                model=self._asking.model,
+                model=self._question.model,
             )
             await self._stack.enter_async_context(self._stream)
             self._characters = len("".join(await self._stream.read()))
@@ -444,7 +444,7 @@ class _Examination:
             self._failure = error
 
     async def _post(self) -> _Fine | _Skipped:
-        if not self._asking.post:
+        if not self._question.post:
             return _Skipped("not asked for")
         sent = self._watched.sent
         first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
@@ -459,7 +459,7 @@ class _Examination:
         return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)
 
     async def _first_delta(self) -> _Fine | _Skipped:
-        if not self._asking.post:
+        if not self._question.post:
             return _Skipped("not asked for")
         if self._failure is not None:
             raise self._failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tailrace.errors import InvalidRequestError, ProfileError
@@ -48,6 +49,7 @@ class Secret:
         raise InvalidRequestError(problem)
 
 
+@lru_cache(maxsize=1024)  # of the same few sites, for each call
 def origin_of(url: str) -> str:
     """Return ``scheme://host:port`` of a URL, the port only where it is not the scheme's own."""
     return origin(checked_url(url).url)

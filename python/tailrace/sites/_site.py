@@ -18,7 +18,6 @@ from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
     Request,
-    checked_site,
     checked_text,
 )
 from tailrace.providers._conversation import Conversation
@@ -141,12 +140,14 @@ class Site:
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)
-        checked_site(url)
+        if not isinstance(url, str):
+            raise _wrong("a site's URL", "text", url)
+        origin = origin_of(url)
         given = _checked(options)
-        _check_endpoint(url, given.get("endpoint"))
+        _check_endpoint(origin, given.get("endpoint"))
         values = {
             "url": url,
-            "name": origin_of(url),
+            "name": origin,
             "aliases": _NOTHING,
             "headers": _NOTHING,
             "cookies": _NOTHING,
@@ -264,6 +265,7 @@ def open_stream(
         messages,
         called.model if model is None else model,
         get_model or called.resolve_model,
+        _environment(called, {}),
     )
     return ChatStream(
         _exchange(called, request),
@@ -282,15 +284,14 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
 
     ProfileError or InvalidRequestError where a secret's variable is not set.
     """
-    environment = _environment(site, options)
-    called = _with_options(site, {**options, "environment": environment})
-    if not any(map(_holds_secret, called._given.values())):  # noqa: SLF001 - this module's own
-        return called
-    revealed = {
-        name: _reveal(name, value, called.url, environment.environ)
-        for name, value in called._given.items()  # noqa: SLF001
+    environ = _environment(site, options).environ
+    called = _with_options(site, options)
+    secrets = {
+        name: _reveal(name, value, called.url, environ)
+        for name, value in called._given.items()  # noqa: SLF001 - this module's own
+        if name in _MAY_BE_SECRET and _holds_secret(value)
     }
-    return Site(called.url, **revealed)
+    return Site(called.url, **{**called._given, **secrets}) if secrets else called  # noqa: SLF001
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
@@ -316,7 +317,13 @@ def _software(site: Site) -> Software:
     return SOFTWARE[site.software]
 
 
-def _request(site: Site, messages: object, model: str, get_model: Callable[[str], str]) -> Request:
+def _request(
+    site: Site,
+    messages: object,
+    model: str,
+    get_model: Callable[[str], str],
+    environment: Environment,
+) -> Request:
     return Request(
         url=site.url,
         messages=messages,
@@ -334,7 +341,7 @@ def _request(site: Site, messages: object, model: str, get_model: Callable[[str]
         ),
         limits=site.limits,
         transport=site.transport,
-        environment=site.environment or Environment(),
+        environment=environment,
     )
 
 
@@ -359,15 +366,18 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
     given = {
         name: value for name, value in options.items() if value is not None or name in _NONE_IS_OFF
     }
-    environ = _environment(site, given).environ
     for name in ("headers", "cookies"):
-        value = _reveal(name, given.get(name), site.url, environ)
+        if given.get(name) is None:
+            continue
+        environ = _environment(site, given).environ
+        value = _reveal(name, given[name], site.url, environ)
         if isinstance(value, Mapping):
             own = _reveal(name, getattr(site, name), site.url, environ)
             given[name] = {**(own or {}), **value}
     return site.replace(**given) if given else site
 
 
+_MAY_BE_SECRET = frozenset({"secret_key", "password", "api_key", "proxy", "cookies", "headers"})
 _NONE_IS_OFF = frozenset({"timeout", "connect_timeout", "total_timeout", "retry"})
 _CLOCKS = ("timeout", "connect_timeout", "total_timeout")
 
@@ -418,10 +428,10 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))
 
 
-def _check_endpoint(url: str, endpoint: str | None) -> None:
-    if endpoint is not None and origin_of(endpoint) != origin_of(url):
+def _check_endpoint(origin: str, endpoint: str | None) -> None:
+    if endpoint is not None and origin_of(endpoint) != origin:
         raise InvalidRequestError(
-            f"endpoint must be at {origin_of(url)}, where the site is, not at {origin_of(endpoint)}"
+            f"endpoint must be at {origin}, where the site is, not at {origin_of(endpoint)}"
         )
 
 

@@ -6,7 +6,7 @@ replies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import InvalidRequestError
@@ -47,10 +47,12 @@ class Software:
     has_page: bool = True
     has_tokens: bool = False
 
-    @property
-    def options(self) -> frozenset[str]:
-        """The names of the options that only sites of this software have."""
-        return frozenset(each.name for each in fields(self.options_type))
+    options: frozenset[str] = field(init=False)
+    """The names of the options that only sites of this software have."""
+
+    def __post_init__(self) -> None:
+        names = frozenset(each.name for each in fields(self.options_type))
+        object.__setattr__(self, "options", names)
 
     @property
     def remembers_visitors(self) -> bool:
