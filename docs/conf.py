@@ -123,8 +123,16 @@ python_maximum_signature_line_length = 88
 
 
 def setup(app: Sphinx) -> None:
-    """Let names be found as the code writes them."""
+    """Let names be found as the code writes them, and signatures be read."""
     app.connect("missing-reference", find_own)
+    app.connect("autodoc-process-signature", without_factories)
+
+
+def without_factories(*event: object) -> tuple[str | None, str | None]:
+    """Write the default that a dataclass makes anew, which is no Python, as an ellipsis."""
+    *_, signature, returns = event
+    shown = None if signature is None else str(signature).replace("<factory>", "...")
+    return shown, None if returns is None else str(returns)
 
 
 def find_own(

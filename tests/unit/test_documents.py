@@ -107,7 +107,7 @@ def reference_names() -> Iterator[str]:
     for page in REFERENCE.glob("*.md"):
         module = ""
         for line in re.finditer(
-            r"^\.\. (?P<kind>\w+|py:\w+):: (?P<name>\S+)\n(?P<options>(?:   :.*\n)*)",
+            r"^\.\. (?P<kind>\w+|py:\w+):: (?P<name>[\w.]+)(?:\(.*\))?\n(?P<options>(?:   :.*\n)*)",
             page.read_text("utf-8"),
             re.MULTILINE,
         ):

@@ -39,8 +39,8 @@ class Transfer:
     def __init__(self, multi: AsyncCurl, handle: Curl, url: str, options: SessionOptions) -> None:
         from curl_cffi import CurlOpt  # noqa: PLC0415
 
-        self.status = 0
-        self.reason = ""
+        self.status: int = 0
+        self.reason: str = ""
         self.headers: CIMultiDict[str] = CIMultiDict()
         self._multi = multi
         self._handle: Curl | None = handle  # None: cut
