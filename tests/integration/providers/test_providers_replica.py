@@ -21,7 +21,7 @@ from tailrace.replica import Question, Replica, builtin_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
     from tailrace.replica import ServedExchange
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
