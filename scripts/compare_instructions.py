@@ -63,7 +63,7 @@ def write_counts(file: Path, counts: Counts) -> None:
     """Write a line for each row, in the order they ran."""
     head = (
         "# Instructions of each row of instructions.rs. "
-        "Renew with `make bench-instructions-renew`.\n"
+        "`make bench-instructions RENEW=1` renews them.\n"
     )
     rows = (f"{name:<28}{count:>14_}\n" for name, count in counts.items())
     file.write_text(head + "".join(rows), encoding="utf-8")

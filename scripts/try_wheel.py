@@ -23,7 +23,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TESTS = ["tests/unit", "tests/property", "tests/integration/streams"]
+TESTS = [
+    "tests/unit",
+    "tests/property",
+    "tests/integration/installed",
+    "tests/integration/streams",
+]
 if sys.platform != "win32":  # they count this process's sockets in /dev/fd
     TESTS.append("tests/integration/providers")
 

@@ -1,10 +1,11 @@
-"""What every test obeys: nothing is left unclosed, and nothing is complained about behind our back."""
+"""Hold every test to this: nothing is left unclosed, and nothing is complained about in a log."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,23 +14,22 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# No clock decides, and every run tries the same examples.
+# No clock decides, and every run tries the same examples. `make test-fast` asks for the second.
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
+settings.register_profile("fast", settings.get_profile("ci"), max_examples=25)
 settings.load_profile("ci")
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C as a terminal has it: a run that a shell starts in the background has it ignored,
-    children too.
+    """Have Ctrl-C as a terminal has it: where a shell starts a run in the background, it is ignored
+    by the run and by every process the tests start.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is there before the first test out of every later look for garbage: most of a
-    short test's time.
-    """
+    """Leave what is there before the first test out of every look for garbage."""
     gc.collect()
     gc.freeze()
 
@@ -41,16 +41,15 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
-        if not line.startswith(
-            "Executing "
-        ):  # asyncio's debug mode on a slow machine: nothing is left behind
+        # asyncio's debug mode on a slow machine: nothing is left behind.
+        if not line.startswith("Executing "):
             self.lines.append(line)
 
 
-@pytest.fixture(autouse=True)
-def no_complaints() -> Iterator[None]:
+@contextmanager
+def _no_complaints() -> Iterator[None]:
     """Fail on "Unclosed …", "Task was destroyed …", "… was never retrieved": asyncio and aiohttp
-    only log them.
+    only log them, and some when the object is found to be garbage.
     """
     complaints = _Complaints()
     watched = [logging.getLogger(name) for name in ("asyncio", "aiohttp")]
@@ -58,6 +57,26 @@ def no_complaints() -> Iterator[None]:
         logger.addHandler(complaints)
     yield
     gc.collect()
+    # What a test leaves behind is looked at once: after thousands of tests, that would be most of
+    # the time that a test takes.
+    gc.freeze()
     for logger in watched:
         logger.removeHandler(complaints)
     assert complaints.lines == []
+
+
+@pytest.fixture(autouse=True)
+def no_complaints() -> Iterator[None]:
+    """Look for what this test left behind."""
+    with _no_complaints():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_complaints_at_the_end() -> Iterator[None]:
+    """Look once more for what tests left behind and only later became garbage: what a module's
+    fixtures held, for one.
+    """
+    with _no_complaints():
+        yield
+        gc.unfreeze()

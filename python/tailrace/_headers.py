@@ -1,4 +1,4 @@
-"""What a reply's headers say, whoever has read them."""
+"""The status and headers of a response, whichever library has read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Head", "head_of", "header_of", "seconds_to_wait"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a response says beside its body; what is no response says nothing."""
+    """The facts of a response that decoding its body needs, with defaults for a bare source."""
 
     status: int = 200
     content_type: str | None = None
@@ -21,7 +21,7 @@ class Head:
 
 
 def head_of(source: object) -> Head:
-    """Read the status and the headers of any library's response, where there are any."""
+    """Read the status and the headers of `source`, any library's response or no response at all."""
     statuses = (getattr(source, name, None) for name in ("status", "status_code"))
     return Head(
         status=next((status for status in statuses if isinstance(status, int)), 200),
@@ -31,7 +31,10 @@ def head_of(source: object) -> Head:
 
 
 def header_of(source: object, name: str) -> str | None:
-    """Look a header up; libraries do so whatever its case, a dictionary does not."""
+    """Return a header of `source`, None where it has none.
+
+    Libraries look names up whatever their case, a dictionary does not.
+    """
     headers: Any = getattr(source, "headers", None)
     if not hasattr(headers, "get"):
         return None
@@ -40,11 +43,11 @@ def header_of(source: object, name: str) -> str | None:
 
 
 def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date, which is held against the
-    reply's own Date.
+    """Read a Retry-After header (RFC 9110, 10.2.3) as a number of seconds.
 
-    None for what is neither, and for a date in a reply that does not say when it was sent: clocks
-    of two machines do not compare.
+    `retry_after` is such a number, or a date, which is held against `date`, the response's own
+    Date. None for any other text, and for a date in a response without Date: clocks of two machines
+    do not compare.
     """
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):

@@ -1,6 +1,6 @@
 """A caller's messages in, turns or one prompt out.
 
-Parsed once, here; past this module every text can be encoded.
+Messages are parsed once, here; past this module every text can be encoded.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ __all__ = [
 ]
 
 Message = dict[str, Any]
-"""One message as OpenAI's clients write it:
+"""One message in the form of OpenAI's API.
 
 ``{"role": …, "content": str | list of parts | None}``.
 """
 
 Messages = list[Message]
-"""A list alias that can be called like a constructor, as code written for gpt4free does."""
-
+"""A list of messages; code written for gpt4free calls the alias like a constructor."""
 
 SYSTEM_ROLES = ("system", "developer")
 """Roles that instruct rather than speak; the second is OpenAI's newer name for the first."""
@@ -37,9 +36,9 @@ SYSTEM_ROLES = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, read:
+    """One message, parsed: its role, and its text with all parts joined.
 
-    `text` with its parts joined, and nothing that cannot be encoded in it or in `role`.
+    Both can be encoded as UTF-8.
     """
 
     role: str
@@ -47,7 +46,7 @@ class Turn:
 
 
 def parse_messages(messages: object) -> list[Turn]:
-    """Read a caller's messages; InvalidRequestError names the first one that cannot be sent."""
+    """Parse a caller's messages; InvalidRequestError names the first one that cannot be sent."""
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
         raise InvalidRequestError(
             f"messages must be a list of messages, not {type(messages).__name__}"
@@ -89,7 +88,7 @@ def _content(position: int, content: object) -> str:
 
 
 def browser_text(text: str) -> str:
-    """The text as a browser would send it: surrogate pairs join, each lone surrogate is one U+FFFD."""
+    """Return the text as a browser sends it: surrogate pairs join, a lone one is one U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -101,7 +100,7 @@ def format_prompt(
     do_continue: bool = False,  # noqa: FBT001, FBT002
     include_system: bool = True,  # noqa: FBT001, FBT002
 ) -> str:
-    """One prompt of a whole conversation, as gpt4free's providers send it.
+    """Join a whole conversation to one prompt, as gpt4free's providers send it.
 
     A single message is its content alone, unless `add_special_tokens`. Otherwise one ``Role:
     content`` line a message (blank ones skipped) and a last line ``Assistant:``, which
@@ -122,7 +121,7 @@ def turns_prompt(
     do_continue: bool = False,
     include_system: bool = True,
 ) -> str:
-    """`format_prompt` for messages that are already read."""
+    """Join messages that are already parsed to one prompt; see `format_prompt`."""
     if len(turns) == 1 and not add_special_tokens:
         return turns[0].text
     lines = [

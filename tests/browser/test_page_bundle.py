@@ -17,6 +17,10 @@ STATIC = Path(str(files("tailrace.gateway._web").joinpath("static")))
 FIRST_LOAD = ("index.html", "page.css", "page.js", "common.js")
 MOST_BYTES = 60_000  # gzip: what a visitor waits for before the first word
 
+PATIENCE = 170  # seconds, on a machine that has much else to do
+
+pytestmark = pytest.mark.timeout(PATIENCE + 10)
+
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
     reason="there is no Node.js here, or not what the page is built with: run `make page`",
@@ -86,6 +90,6 @@ def test_the_lock_names_no_registry() -> None:
 
 def _run(*command: str, folder: Path = WEB) -> None:
     done = subprocess.run(  # noqa: S603 - ours
-        command, cwd=folder, capture_output=True, text=True, timeout=50, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

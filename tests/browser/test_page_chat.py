@@ -297,8 +297,8 @@ async def test_what_an_answer_may_be_made_of(server: PageServer, visitor: Visito
     answer = await visitor.ask("Everything")
     server.script.answers(
         [
-            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n",
-            "1) one\n\n   two\n\n## Two\n###### Six",
+            "- [x] done\n- [ ] open\n\n> quoted\n\n~~gone~~ *slant*\n\n---\n\n"  # noqa: ISC004 - one delta
+            "1) one\n\n   two\n\n## Two\n###### Six"
         ]
     )
     await ended(answer, "done")

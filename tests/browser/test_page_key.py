@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
 SECRET = "sk-tailrace-0123456789abcdef"
 
+# A slow browser: the event of a dialog that was closed comes once the dialog is open again.
+LATE_CLOSE_EVENTS = """
+const late = [];
+addEventListener("close", (event) => {
+  if (!event.isTrusted) return;
+  event.stopImmediatePropagation();
+  late.push(event.target);
+}, true);
+const show = HTMLDialogElement.prototype.showModal;
+HTMLDialogElement.prototype.showModal = function () {
+  show.call(this);
+  setTimeout(() => late.splice(0).forEach((dialog) => dialog.dispatchEvent(new Event("close"))));
+};
+"""
+
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
@@ -51,6 +66,23 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(
     other = await visitor.page.context.new_page()
     await other.goto(server.url)
     await expect(other.get_by_role("dialog")).to_be_visible()
+
+
+async def test_a_refusal_is_shown_however_late_the_dialog_is_said_to_have_closed(
+    visit: Visit,
+) -> None:
+    visitor = await visit()
+    await visitor.page.add_init_script(LATE_CLOSE_EVENTS)
+    await visitor.page.reload()
+    dialog = visitor.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("This gateway wants a key")
+    await enter(visitor, "sk-tailrace-of-somebody-else")
+    await expect(dialog).to_contain_text("The key of this tab was refused.")
+    await enter(visitor, "sk-tailrace-of-somebody-else-too")
+    await expect(dialog).to_contain_text("The key of this tab was refused.")
+    await enter(visitor, SECRET)
+    await expect(dialog).not_to_be_visible()
+    await visitor.choose("script")
 
 
 async def test_the_key_can_be_forgotten(visit: Visit) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 200
 
-# -- any chunk ---------------------------------------------------------------------------------------------------------
+# -- any chunk -------------------------------------------------------------------------------------
 #
 # A value is a scalar, a list, or an object as a list of pairs, in which a key may come twice.
 
@@ -378,21 +378,42 @@ events = st.sampled_from(
         b'event: openai_response_id\ndata: {"id":"r"}\n\n',
         b'event: error\nid: err-1\ndata: {"error":"e","quota_notice":{"a":1}}\n\n',
         b'event: done\ndata: {"finished":true}',
-        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":2}}}\n\n',
-        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ab"}}\n\n',
-        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"t"}}\n\n',
-        b'event: content_block_start\ndata: {"type":"content_block_start","content_block":{"type":"tool_use"}}\n\n',
+        (
+            b"event: message_start\n"
+            b'data: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":2}}}\n\n'
+        ),
+        (
+            b'data: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"text_delta","text":"ab"}}\n\n'
+        ),
+        (
+            b'data: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"thinking_delta","thinking":"t"}}\n\n'
+        ),
+        (
+            b"event: content_block_start\n"
+            b'data: {"type":"content_block_start","content_block":{"type":"tool_use"}}\n\n'
+        ),
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
-        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"ab"}\n\n',
+        (
+            b"event: response.output_text.delta\n"
+            b'data: {"type":"response.output_text.delta","delta":"ab"}\n\n'
+        ),
         b'data: {"type":"response.refusal.delta","delta":"no"}\n\n',
         b'data: {"type":"response.completed","response":{"status":"completed"}}\n\n',
-        b'data: {"candidates":[{"content":{"parts":[{"text":"ab"},{"functionCall":{"name":"f"}}]}}]}\n\n',
+        (
+            b'data: {"candidates":[{"content":'
+            b'{"parts":[{"text":"ab"},{"functionCall":{"name":"f"}}]}}]}\n\n'
+        ),
         b'[{"candidates":[{"content":{"parts":[{"text":"]"}]},"finishReason":"STOP"}]},',
         b'{"candidates":[{"content":{"parts":[{"text":"t","thought":true}]}}]}]',
         b'{"message":{"content":"ab"},"done":false}\n',
         b'{"message":{"thinking":"t","tool_calls":[{"function":{"name":"f"}}]}}\n',
         b'{"response":"ab","done":true,"done_reason":"stop"}\n',
-        b'data: {"choices":[{"delta":{"content":"ab","reasoning":"r","tool_calls":[{"id":"c"}]}}]}\n\n',
+        (
+            b'data: {"choices":[{"delta":'
+            b'{"content":"ab","reasoning":"r","tool_calls":[{"id":"c"}]}}]}\n\n'
+        ),
         b"data: [DONE]\n\n",
         b": ping\n\n",
         b"data: {\n\n",

@@ -15,7 +15,10 @@ from tailrace import DeltaDecoder
 
 EVENTS = {
     "openai": [
-        b'data: {"id":"c1","object":"c","model":"m","choices":[{"index":0,"delta":{"content":"@"}}],"pad":"x","n":7}',
+        (
+            b'data: {"id":"c1","object":"c","model":"m","choices":'
+            b'[{"index":0,"delta":{"content":"@"}}],"pad":"x","n":7}'
+        ),
         b'data:{"pad":"","choices":[{"delta":{"role":"assistant","content":"@"}}],"id":""}',
         b'data: {"choices": [ {"text": "@"} ], "error": null}',
     ],

@@ -43,8 +43,14 @@ def scan(reads: list[bytes], options: dict[str, Any]) -> tuple[object, ...]:
 tokens = st.sampled_from(
     [
         b"<div class=wpaicg-chatbox data-nonce=n1 data-post-id=1 data-bot-id=3>",
-        b'<div class="x wpaicg-chat-shortcode" data-nonce = "n&#50;" data-post-id="<22" data-bot-id="0">',
-        b"<div id=aipkit_chat_container_1 data-config='{&quot;nonce&quot;:&quot;n3&quot;,&quot;postId&quot;:4}'>",
+        (
+            b'<div class="x wpaicg-chat-shortcode" data-nonce = "n&#50;" '
+            b'data-post-id="<22" data-bot-id="0">'
+        ),
+        (
+            b"<div id=aipkit_chat_container_1 "
+            b"data-config='{&quot;nonce&quot;:&quot;n3&quot;,&quot;postId&quot;:4}'>"
+        ),
         b"<i data-nonce=n4>",
         b"<i data-post-id=5>",
         b"<input type=hidden name=_wpnonce value=n5>",
@@ -122,8 +128,9 @@ visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_siz
 def tag(widget: Widget, filler: str, style: int) -> str:
     """The widget's tag, its attributes in double or single quotes, in any case and order."""
     placement, nonce, post_id, bot_id = widget
+    kind = "wpaicg-chatbox" if placement == "popup" else "wpaicg-chat-shortcode"
     known = {
-        "class": f"first {'wpaicg-chatbox' if placement == 'popup' else 'wpaicg-chat-shortcode'} last",
+        "class": f"first {kind} last",
         "data-nonce": nonce,
         "data-post-id": post_id,
         "data-bot-id": bot_id,

@@ -1,4 +1,4 @@
-"""JSONTestSuite through the wheel: a chunk that holds the text is read, or is skipped and counted."""
+"""JSONTestSuite through the wheel: a chunk that holds a text is read, or skipped and counted."""
 
 from __future__ import annotations
 

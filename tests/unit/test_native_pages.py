@@ -37,8 +37,14 @@ DEFAULTS: dict[str, Any] = dict.fromkeys(FIELDS) | {
     "assistant": False,
 }
 
-WIDGET = b'<div class="wpaicg-chat-shortcode" data-nonce="secretnonce" data-post-id="13" data-bot-id="4">'
-SECOND = b'<div class="wpaicg-chatbox" data-nonce="othernonce" data-post-id="13" data-bot-id="9" data-ai-name="Ada">'
+WIDGET = (
+    b'<div class="wpaicg-chat-shortcode" data-nonce="secretnonce" '
+    b'data-post-id="13" data-bot-id="4">'
+)
+SECOND = (
+    b'<div class="wpaicg-chatbox" data-nonce="othernonce" '
+    b'data-post-id="13" data-bot-id="9" data-ai-name="Ada">'
+)
 
 
 def record(widget: ChatWidget) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def outcome(page: Page, *, stopped: bool) -> dict[str, Any]:
 
 
 def scan(chunks: list[bytes], options: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
-    """Feed all chunks, those after the stop too; and how many bytes had been fed when it stopped."""
+    """Feed all chunks, those after the stop too; say how many bytes were fed when it stopped."""
     scanner = PageScanner(**options)
     fed, stop = 0, None
     for chunk in chunks:

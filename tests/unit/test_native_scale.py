@@ -1,6 +1,4 @@
-"""Streams far larger than memory may grow, through the wheel: what is held stays the same, or a
-limit ends it.
-"""
+"""Streams far larger than memory may grow: what is held stays the same, or a limit ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +19,12 @@ MIB = 2**20
 LENGTH = int(os.environ.get("SCALE_MIB", "256")) * MIB
 READ = 64 * 1024
 
-CHUNK = '{"id":"c1","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":" mill"}}]}'
+CHUNK = (
+    '{"id":"c1","object":"chat.completion.chunk","model":"m",'
+    '"choices":[{"index":0,"delta":{"content":" mill"}}]}'
+)
+
+pytestmark = pytest.mark.heavy
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="reads the resident size from /proc"

@@ -8,8 +8,14 @@ import { asking, enter, key } from "./key.js";
 export function KeyEntry() {
   const dialog = useRef(null);
   const field = useRef(null);
+  // A dialog's event comes some time after it was closed: a refusal in between must not be undone.
+  const closedHere = useRef(false);
   useEffect(() => {
-    if (!asking.value) return dialog.current.close();
+    if (!asking.value) {
+      closedHere.current = dialog.current.open;
+      dialog.current.close();
+      return;
+    }
     if (!dialog.current.open) dialog.current.showModal();
     field.current.select();
   }, [asking.value]);
@@ -20,7 +26,11 @@ export function KeyEntry() {
     enter(text);
     loadModels();
   };
-  return html`<dialog class="key-entry" ref=${dialog} aria-labelledby="key-title" onClose=${() => (asking.value = false)}>
+  const closed = () => {
+    if (!closedHere.current) asking.value = false;
+    closedHere.current = false;
+  };
+  return html`<dialog class="key-entry" ref=${dialog} aria-labelledby="key-title" onClose=${closed}>
     <form onSubmit=${submit}>
       <h2 id="key-title">This gateway wants a key</h2>
       <p>${key.value ? "The key of this tab was refused." : "It was started with keys; one of them opens it."}</p>

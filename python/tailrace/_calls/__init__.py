@@ -1,1 +1,1 @@
-"""A call to a site: what an exchange is, and how one is repeated, throttled and given its tokens."""
+"""Calls to a site: the protocol of one, and how it is repeated, throttled and given tokens."""

@@ -1,8 +1,7 @@
-"""How many calls a site gets at once, and how many in a time: those too many wait, and only the
-total clock runs.
+"""How many calls a site gets at once, and how many in a time.
 
-A limit is counted in each event loop for itself, since calls of two loops cannot wait for each
-other.
+Calls too many wait, and of their stream's clocks the total one alone runs. Each event loop counts
+for itself, since calls of two loops cannot wait for each other.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ __all__ = ["Limited", "Throttle"]
 
 
 class Throttle:
-    """At most `concurrency` calls under way, and `rate` calls begun in `per` seconds; None: no such
-    limit.
+    """A limit on the calls to one site, shared by all of them.
 
-    The rate is a leaky bucket: after a quiet time `rate` calls may begin together, and the next
-    ones `per` / `rate` seconds apart. One object stands for one site, shared by its calls. Raises
-    `InvalidRequestError` for a limit that lets nobody in.
+    At most `concurrency` calls are under way, and at most `rate` calls begin in `per` seconds; None
+    is no such limit. The rate is a leaky bucket: after a quiet time `rate` calls may begin
+    together, and the next ones `per` / `rate` seconds apart. Raises InvalidRequestError for a limit
+    that lets nobody in.
     """
 
     def __init__(
@@ -53,12 +52,12 @@ class Throttle:
 
     @property
     def under_way(self) -> int:
-        """How many calls hold a place, in all loops."""
+        """The number of calls under way, in all event loops."""
         with self._lock:
             return sum(gate.under_way for gate in self._gates.values())
 
     def gate(self) -> _Gate:
-        """The running loop's places; those of loops that are closed are forgotten."""
+        """Return the running loop's gate; those of closed loops are forgotten."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if loop not in self._gates:
@@ -73,17 +72,18 @@ _MOST = 1e9
 
 
 class _Gate:
-    """The places of one loop."""
+    """The calls of one event loop."""
 
-    def __init__(self, limit: Throttle) -> None:
+    def __init__(self, throttle: Throttle) -> None:
         self.under_way: int = 0
-        self._places = None if limit.concurrency is None else asyncio.Semaphore(limit.concurrency)
-        self._rate = None if limit.rate is None else AsyncLimiter(limit.rate, limit.per)
+        most, rate = throttle.concurrency, throttle.rate
+        self._slots = None if most is None else asyncio.Semaphore(most)
+        self._rate = None if rate is None else AsyncLimiter(rate, throttle.per)
 
     async def enter(self) -> None:
-        """Wait for a place, then for its turn: a call that is cancelled in either has neither."""
-        if self._places is not None:
-            await self._places.acquire()
+        """Wait for a slot, then for the rate; a call cancelled in either wait has neither."""
+        if self._slots is not None:
+            await self._slots.acquire()
         try:
             if self._rate is not None:
                 await self._rate.acquire()
@@ -97,40 +97,41 @@ class _Gate:
         self._release()
 
     def _release(self) -> None:
-        if self._places is not None:
-            self._places.release()
+        if self._slots is not None:
+            self._slots.release()
 
 
 class Limited:
-    """An exchange that takes a place of its site before it is opened, and gives it back when it is
-    closed.
+    """An exchange that waits for its turn at a throttle before it is opened.
+
+    Its slot is free again when it has been closed.
     """
 
-    def __init__(self, exchange: Exchange, limit: Throttle) -> None:
+    def __init__(self, exchange: Exchange, throttle: Throttle) -> None:
         self._exchange = exchange
-        self._limit = limit
+        self._throttle = throttle
         self._gate: _Gate | None = None
 
     async def open(self) -> Opening:
-        """Wait for a place, then send the request."""
-        gate = self._limit.gate()
+        """Wait for a slot, then send the request."""
+        gate = self._throttle.gate()
         await gate.enter()
         self._gate = gate
         return await self._exchange.open()
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """The exchange's own remedy, in the same place."""
+        """Try the exchange's own remedy, in the same slot."""
         return await self._exchange.again(opening, error)
 
     async def aclose(self) -> None:
-        """Close the exchange; then its place is free."""
+        """Close the exchange, then free its slot."""
         try:
             await self._exchange.aclose()
         finally:
             self._leave()
 
     def abort(self) -> None:
-        """As `aclose`, without waiting."""
+        """Begin to close without waiting, and free the slot."""
         try:
             self._exchange.abort()
         finally:

@@ -1,10 +1,9 @@
-"""A cache of page tokens: one fetch for any number of waiting callers, refreshed only when it must
-be.
+"""A cache of page tokens: one fetch for any number of waiting callers.
 
-It does no HTTP of its own: the fetch is an argument. Values are shared by every thread under a
-lock; a fetch in flight is shared by the callers of one event loop. A caller that is cancelled, the
-one that started the fetch too, does not cancel the others; the fetch itself ends when nobody waits
-for it any more.
+The cache does no HTTP of its own: the fetch is an argument. Values are shared by every thread under
+a lock; a fetch in flight is shared by the callers of one event loop. A caller that is cancelled,
+the one that started the fetch too, does not cancel the others; the fetch itself ends when nobody
+waits for it any more.
 """
 
 from __future__ import annotations
@@ -27,18 +26,17 @@ __all__ = ["CacheKey", "Cached", "TokenCache", "cache_key"]
 T = TypeVar("T")
 
 DEFAULT_LIFETIME = 12 * 3600.0
-"""Seconds a value is served: a WordPress nonce lives 12 to 24 hours (protocol notes, "The page").
-"""
+"""Seconds for which a value is served: a WordPress nonce lives 12 to 24 hours."""
 
 DEFAULT_CAPACITY = 1024
-"""How many sites a cache remembers; past that the one stored first is forgotten."""
+"""How many values a cache keeps; past that the one stored first is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """Whose tokens these are.
+    """The site, bot and caller that tokens are for.
 
-    Cookies and proxy stand as a digest, so that no repr can show them.
+    `identity` is a digest of cookies and proxy, so that no repr can show them.
     """
 
     site: str
@@ -49,7 +47,7 @@ class CacheKey:
 def cache_key(
     site: str, bot: str, cookies: Mapping[str, str] | None, proxy: str | None
 ) -> CacheKey:
-    """The key of one site, bot, set of cookies and proxy."""
+    """Make the key of one site, bot, set of cookies and proxy."""
     identity = repr((sorted((cookies or {}).items()), proxy)).encode("utf-8", "surrogatepass")
     return CacheKey(site, bot, hashlib.sha256(identity).hexdigest())
 
@@ -75,7 +73,11 @@ class _Flight(Generic[T]):
 
 
 class TokenCache(Generic[T]):
-    """Tokens by key. `lifetime` in seconds; `clock` gives seconds that never go back."""
+    """Tokens by key.
+
+    `lifetime`: seconds for which a value is served; `capacity`: how many values are kept; `clock`
+    gives seconds that never go back.
+    """
 
     def __init__(
         self,
@@ -95,8 +97,9 @@ class TokenCache(Generic[T]):
         return f"TokenCache({len(self._entries)} sites)"
 
     async def get(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> Cached[T]:
-        """The value in the cache, or the one `fetch` brings; what `fetch` raises is raised to every
-        waiting caller.
+        """Return the value in the cache, or the one that `fetch` brings.
+
+        An error that `fetch` raises is raised to every waiting caller.
         """
         value = self._stored(key)
         if value is not None:
@@ -104,9 +107,7 @@ class TokenCache(Generic[T]):
         return Cached(await self._join(key, fetch), fresh=True)
 
     async def refresh(self, key: CacheKey, stale: T, fetch: Callable[[], Awaitable[T]]) -> T:
-        """A value that is not known to be `stale`: another caller's newer one, or the one `fetch`
-        brings.
-        """
+        """Return a value other than `stale`: another caller's, or the one that `fetch` brings."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry.value is stale:
@@ -116,11 +117,10 @@ class TokenCache(Generic[T]):
     def renew_early(
         self, key: CacheKey, fetch: Callable[[], Awaitable[T]]
     ) -> asyncio.Task[T] | None:
-        """Begin to replace a value that is past half its life, while it is still served; None for a
-        younger one.
+        """Begin to replace a value that is past half its life, while it is still served.
 
-        The task is the caller's to end: it may be cancelled at any time. Its failure matters to
-        nobody.
+        Returns the task, which its caller may cancel at any time and whose failure matters to
+        nobody; None for a younger value.
         """
         with self._lock:
             entry = self._entries.get(key)
@@ -131,7 +131,7 @@ class TokenCache(Generic[T]):
         return task
 
     def forget(self, key: CacheKey) -> None:
-        """Drop one site's value."""
+        """Drop the value of one key."""
         with self._lock:
             self._entries.pop(key, None)
 
@@ -154,12 +154,12 @@ class TokenCache(Generic[T]):
 
     async def _join(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> T:
         """Wait for the fetch in flight, starting it if there is none."""
-        place = (key, asyncio.get_running_loop())
+        key_in_loop = (key, asyncio.get_running_loop())
         with self._lock:
-            flight = self._flights.get(place)
+            flight = self._flights.get(key_in_loop)
             if flight is None or flight.task.done():
                 flight = _Flight(asyncio.ensure_future(self._fly(key, fetch)))
-                self._flights[place] = flight
+                self._flights[key_in_loop] = flight
             flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -170,7 +170,7 @@ class TokenCache(Generic[T]):
         finally:
             flight.waiting -= 1
             if flight.waiting == 0:
-                await self._land(place, flight)
+                await self._land(key_in_loop, flight)
 
     async def _fly(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> T:
         value = await fetch()
@@ -178,25 +178,24 @@ class TokenCache(Generic[T]):
         return value
 
     async def _land(
-        self, place: tuple[CacheKey, asyncio.AbstractEventLoop], flight: _Flight[T]
+        self, key_in_loop: tuple[CacheKey, asyncio.AbstractEventLoop], flight: _Flight[T]
     ) -> None:
-        """The last waiter is gone: end the fetch if it still runs, and let its connection close
-        before returning.
-        """
+        """End a fetch that nobody waits for any more, and let its connection close first."""
         with self._lock:
-            if self._flights.get(place) is flight:
-                del self._flights[place]
+            if self._flights.get(key_in_loop) is flight:
+                del self._flights[key_in_loop]
         if not flight.task.done():
             flight.task.cancel()
             await asyncio.wait([flight.task])
             if not flight.task.cancelled():
-                # of a fetch that failed while it was ended: nobody is left to be told
+                # The fetch failed while it was ended: nobody is left to be told.
                 flight.task.exception()
 
 
 def _look_at_failure(task: asyncio.Task[T]) -> None:
-    """The old value still serves, and the next caller tries again: asyncio need not complain that
-    nobody looked.
+    """Retrieve a failure that matters to nobody, or asyncio complains that nobody did.
+
+    The old value still serves, and the next caller tries again.
     """
     if not task.cancelled():
         task.exception()

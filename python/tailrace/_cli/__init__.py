@@ -19,8 +19,9 @@ __all__ = ["cli", "main"]
 
 
 class _OnDemand(MutableMapping[str, click.Command]):
-    """Commands that are imported when they are asked for: a run needs one of them, and some bring a
-    server along.
+    """Commands that are imported when they are run.
+
+    A run needs one of them, and some bring a server along.
     """
 
     def __init__(self, *names: str) -> None:
@@ -64,8 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _prepare_streams() -> None:
-    """Let any bytes be read and any text be written, whatever the locale, and let a closed stdin be
-    an empty one.
+    """Let any bytes be read and any text be written, whatever the locale.
+
+    A closed stdin is an empty one.
     """
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives

@@ -1,5 +1,6 @@
-"""Files of kept replies in, decoded replies out, in the order of the files and a bounded number of
-bytes at a time.
+"""Files of kept replies in, decoded replies out, in the order of the files.
+
+A bounded number of bytes is held at a time.
 
 What a file is, its first bytes say, not its name: gzip (any number of members), zstd (any number of
 frames), or the reply itself. Files are read and unpacked by threads, ahead of the batch that is
@@ -60,8 +61,9 @@ _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: behind a first byte of 0x5
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that was found, its size on the disk in bytes; or what is wrong with the place where
-    one should be.
+    """A file that was found, its size on the disk in bytes.
+
+    Or what is wrong with the place where one should be.
     """
 
     name: str
@@ -71,8 +73,9 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of a file: its reply, unless nothing of it could be read, and what is wrong with
-    it, if anything.
+    """Result of one file: its reply and its error, one of which may be None.
+
+    There is no reply where nothing of the file could be read.
 
     `size`: the bytes of the reply, unpacked. Of a file that breaks off, the reply is what came
     before that.
@@ -200,8 +203,9 @@ def _reason(error: Exception) -> str:
 
 
 def _read_ahead(files: Iterable[File], threads: int, max_reply_bytes: int) -> Generator[_Read]:
-    """The replies, in the order of their files; the threads are some groups of files ahead, and
-    never more.
+    """The replies, in the order of their files.
+
+    The threads are some groups of files ahead, and never more.
     """
     groups = _groups(files)
     waiting: deque[tuple[Sequence[File], Future[list[_Read]]]] = deque()
@@ -256,8 +260,9 @@ def decode_files(
     max_reply_bytes: int = MAX_REPLY_BYTES,
     **options: Any,
 ) -> Generator[list[Decoded]]:
-    """What becomes of the files, in their order, a batch at a time; `options` are those of
-    `decode_many`.
+    """What becomes of the files, in their order, a batch at a time.
+
+    `options` are those of `decode_many`.
 
     `threads`: how many read and unpack, and how many decode; as many as there are processors unless
     given. The next files are read while a batch is decoded. A file that holds more than

@@ -125,7 +125,10 @@ async def _print_text(stream: ChatStream) -> None:
 
 
 async def _print_json(stream: ChatStream) -> None:
-    """One line a delta, then one that says how it ended; a failure is on it, and is raised as well."""
+    """One line a delta, then one that says how it ended.
+
+    A failure is on it, and is raised as well.
+    """
     failure: TailraceError | None = None
     try:
         async for text in stream:

@@ -86,8 +86,7 @@ def decode(
     max_reply_bytes: int,
     **options: Any,
 ) -> int:
-    """Print the text of a reply: of FILE, or of stdin as it arrives (curl -N ... | tailrace
-    decode).
+    """Print the text of a reply: of FILE, or of stdin (curl -N ... | tailrace decode).
 
     Of several FILEs each is a reply. They are decoded on all processors, and make a JSON object a
     line, or files in the folder that --output names. What is compressed with gzip or zstd is
@@ -182,7 +181,7 @@ class _Tally:
         self._bytes += decoded.size
 
     def problem(self, file: File, problem: str) -> None:
-        """Count and tell a file that cannot be read, not to its end or not at all, or be written."""
+        """Count and tell a file that cannot be read to its end, or not be written."""
         self._problems += 1
         _complain(file, problem)
 
@@ -195,7 +194,8 @@ class _Tally:
         )
         files = f"; {self._problems:,} {'file' if self._problems == 1 else 'files'} with problems"
         return (
-            f"tailrace: {count:,} {'reply' if count == 1 else 'replies'}: {ends}{files if self._problems else ''}; "
+            f"tailrace: {count:,} {'reply' if count == 1 else 'replies'}: "
+            f"{ends}{files if self._problems else ''}; "
             f"{self._bytes:,} bytes in {seconds:.2f} s, {self._bytes / seconds / 1e9:.2f} GB/s"
         )
 
@@ -305,8 +305,9 @@ class _Folder:
 
 
 def below(name: str) -> Path:
-    """A path for the text of the file `name`, below any folder and with the characters that every
-    system takes.
+    """Return a path for the text of the file `name`, below any folder.
+
+    Its characters are those that every system takes.
     """
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
     return Path(

@@ -48,8 +48,9 @@ def discover(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Fetch the page at URL once and say which chats it shows, of which software, and what is
-    missing.
+    """Fetch the page at URL once and say which chats it shows.
+
+    Their software is named, and what a message to them lacks.
     """
     if save is None and (force or bot is not None):
         raise click.UsageError("--force and --bot say what --save writes: give it, too")

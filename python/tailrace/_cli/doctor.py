@@ -12,8 +12,8 @@ from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import software_option
 from tailrace._cli.printable import printable
-from tailrace.sites import site
 from tailrace.sites import doctor as examine
+from tailrace.sites import site
 
 if TYPE_CHECKING:
     from tailrace.sites import Diagnosis, Step
@@ -46,8 +46,9 @@ def doctor(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Test SITE (a provider, a site of tailrace.toml, or a URL) step by step, and say what to do
-    where it fails.
+    """Test SITE step by step, and say what to do where it fails.
+
+    SITE is a provider, a site of tailrace.toml, or a URL.
 
     One short real message is sent, and counts against the site's quota; --no-post leaves it out.
     """

@@ -29,9 +29,12 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 HELP = (
-    "Exit codes: 0 an answer came whole; 2 wrong usage, or a file that cannot be read or written; 3 the site answered, "
-    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 5 the gateway's workers died again "
-    "and again; 130 interrupted; 141 the reader of the output went away. The replica and the gateway end with 0."
+    "Exit codes: 0 an answer came whole; 2 wrong usage, or a file that cannot be read or "
+    "written; 3 the site answered, "
+    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 5 the "
+    "gateway's workers died again "
+    "and again; 130 interrupted; 141 the reader of the output went away. The replica and the "
+    "gateway end with 0."
 )
 
 _USAGE_ERRORS = (
@@ -50,7 +53,8 @@ def code_of(error: errors.TailraceError) -> int:
 
 
 def silence_stdout() -> None:
-    """After a failed write: give the interpreter somewhere to flush to, so that it leaves without a
-    complaint.
+    """Give the interpreter somewhere to flush to after a failed write.
+
+    It then leaves without a complaint.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

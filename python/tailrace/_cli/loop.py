@@ -1,5 +1,6 @@
-"""The event loop of the command line: uvloop's where the extra ``fast`` is installed, else
-asyncio's own.
+"""The event loop of the command line.
+
+It is uvloop's where the extra ``fast`` is installed, else asyncio's own.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["software_option"]
 
 
-class _SoftwareName(click.Choice):
+class _SoftwareName(click.Choice[str]):
     """The name of a software; a former name is refused with the one it has now."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -19,8 +19,9 @@ __all__ = ["providers"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 def providers(as_json: bool) -> None:
-    """List the providers. "works" speaks of the client, and of the site as the doctor last found
-    it, if it did.
+    """List the providers.
+
+    "works" speaks of the client, and of the site as the doctor last found it, if it did.
     """
     rows = [_row(provider) for provider in site_providers()]
     if as_json:

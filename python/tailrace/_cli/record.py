@@ -46,8 +46,9 @@ def record(  # one parameter an option
     timeout: float | None,
     keep_messages: bool,
 ) -> None:
-    """Ask PROVIDER the PROMPT, print the answer, and keep the whole call in FILE, which must not
-    exist.
+    """Ask PROVIDER the PROMPT, print the answer, and keep the whole call in FILE.
+
+    FILE must not exist.
 
     PROVIDER is a provider, a site of tailrace.toml, or the URL of a page. Nonces, cookies, keys and
     passwords are taken out; the answer stays, and so does what it repeats of the prompt. "tailrace

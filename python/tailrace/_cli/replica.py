@@ -40,7 +40,8 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
 @click.option(
     "--upstream",
     metavar="URL",
-    help=f"Take the answers from this OpenAI-compatible server; its key is read from {UPSTREAM_KEY}.",
+    help=f"Take the answers from this OpenAI-compatible server; its key is read from "
+    f"{UPSTREAM_KEY}.",
 )
 @click.option(
     "--upstream-model",
@@ -52,7 +53,8 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     "faults",
     multiple=True,
     metavar="NAME[:ARG]",
-    help="Something that goes wrong from the start, at every site that can have it; may be repeated.",
+    help="Something that goes wrong from the start, at every site that can have it; may be "
+    "repeated.",
 )
 @click.option(
     "--replay",
@@ -76,8 +78,9 @@ def replica(
     replay: str | None,
     replay_pace: float,
 ) -> None:
-    """Serve replicas of the sites until Ctrl-C; "tailrace chat --url" and "url=" point a provider
-    at them.
+    """Serve replicas of the sites until Ctrl-C.
+
+    "tailrace chat --url" and "url=" point a provider at them.
 
     Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault
     can ask for.
@@ -151,7 +154,10 @@ def _print_site(site: SiteInfo) -> None:
 
 
 def _print_faults(url: str) -> None:
-    about = "With --fault for all visitors; with /~fault/NAME in front of a page's path for those of that URL."
+    about = (
+        "With --fault for all visitors; with /~fault/NAME in front of a page's path for "
+        "those of that URL."
+    )
     _print(
         "faults",
         f"{about} More: {url}/~replica",

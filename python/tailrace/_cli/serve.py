@@ -159,8 +159,9 @@ def serve(
     max_body: int,
     **others: Any,
 ) -> int:
-    """Serve the providers and the sites of tailrace.toml to any OpenAI client, until Ctrl-C or
-    SIGTERM.
+    """Serve the providers and the sites of tailrace.toml to any OpenAI client.
+
+    It goes on until Ctrl-C or SIGTERM.
 
     Streams then get the grace time to finish; a second Ctrl-C ends it.
     """
@@ -287,13 +288,15 @@ def _introduce(
     count = len(registry.sites)
     click.echo(f"models    {len(registry.models)} at {count} {'site' if count == 1 else 'sites'}")
     click.echo(
-        f"keys      {', '.join(each.name for each in settings.keys) or 'none: this machine alone may ask'}"
+        "keys      "
+        + (", ".join(each.name for each in settings.keys) or "none: this machine alone may ask")
     )
     click.echo("\nfrom openai import OpenAI")
     click.echo(f'client = OpenAI(base_url="{urls[0]}/v1", api_key="{key}")')
     click.echo(f"curl -N {urls[0]}/v1/chat/completions -H 'Content-Type: application/json' \\")
     if settings.keys:
         click.echo('  -H "Authorization: Bearer $KEY" \\')
-    asked = f'{{"model": "{example}", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
-    click.echo(f"  -d '{asked}'")
+    messages = '[{"role": "user", "content": "Say hello"}]'
+    body = f'{{"model": "{example}", "stream": true, "messages": {messages}}}'
+    click.echo(f"  -d '{body}'")
     click.echo("\nCtrl-C ends it.")

@@ -20,8 +20,9 @@ __all__ = ["sites"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 def sites(as_json: bool) -> None:
-    """List the sites of tailrace.toml: the project's, the user's, or the file TAILRACE_CONFIG
-    names.
+    """List the sites of tailrace.toml.
+
+    The file is the project's, the user's, or the one that TAILRACE_CONFIG names.
 
     A site's name stands wherever a provider's name does, and so does a bare URL.
     """

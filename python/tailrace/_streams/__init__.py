@@ -1,1 +1,1 @@
-"""A reply read as it arrives: bytes in, deltas out, and an outcome at the end."""
+"""The reading of a reply as it arrives: bytes in, deltas out, and an outcome at the end."""

@@ -1,5 +1,6 @@
-"""A stream read without asyncio: its loop runs in a thread of its own, so it works inside a running
-loop too.
+"""An asyncio stream read by blocking code: its loop runs in a thread of its own.
+
+So it works inside a running event loop too.
 """
 
 from __future__ import annotations

@@ -1,29 +1,26 @@
-"""Bytes of one source in, reads out: in an event loop, in a thread that waits for it, or in the
-caller's own.
+"""Chunks of one source in, reads out: in an event loop, in a thread, or in the caller's own.
 
-What the source raises is a `ReplyBrokenError`; the source is the caller's own, so its exception may
-stand behind ours.
+An exception of the source is raised as a `ReplyBrokenError`; the source is the caller's own, so its
+exception may stand behind ours.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from abc import ABC, abstractmethod
-from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import copy_context
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from functools import cache
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailrace._headers import head_of
+from tailrace._streams.worker import Worker
 from tailrace.errors import InvalidRequestError, ReplyBrokenError, TailraceError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterator
+    from concurrent.futures import Future
 
     from tailrace._headers import Head
 
@@ -35,9 +32,18 @@ _LARGEST_READ = 256 * 2**10  # bytes, as many as one read of a socket may bring
 _LONGEST_ENDING = 0.1  # seconds that the end of a body may come after its end marker
 
 
+@cache
+def _asyncio() -> Any:
+    """Import asyncio, for the methods that are awaited: reading without it never imports it."""
+    import asyncio  # noqa: PLC0415
+
+    return asyncio
+
+
 class Reader(ABC):
-    """Chunks in, reads out, for asyncio: an empty chunk is no end, and a large one is read in
-    pieces.
+    """Chunks in, reads out, for asyncio.
+
+    An empty chunk is skipped, for ``b""`` is the end, and a large one is read in pieces.
     """
 
     def __init__(self, source: object) -> None:
@@ -48,33 +54,34 @@ class Reader(ABC):
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds the response asks to wait."""
+        """The seconds that the response asks to wait; None where it does not."""
         return self.head.retry_after
 
     @abstractmethod
     async def read(self) -> bytes:
-        """The next bytes, ``b""`` at the end.
+        """Return the next bytes, ``b""`` at the end; the event loop has its turns meanwhile.
 
-        The loop has its turns. ReplyBrokenError when they broke off.
+        Raises ReplyBrokenError when they broke off.
         """
 
     async def finish(self) -> None:
-        """Read a response to its end where that comes soon: its connection can be used again then."""
+        """Read a response to its end if that comes soon: its connection can be used again then."""
         if self._may_be_kept():
             with suppress(TailraceError, TimeoutError):
-                async with asyncio.timeout(_LONGEST_ENDING):
+                async with _asyncio().timeout(_LONGEST_ENDING):
                     while await self.read():
                         pass
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close the source; closed when this returns, unless a thread is held in a read that
-        nothing can end.
+        """Close the source.
+
+        It is closed when this returns, unless a thread is held in a read that nothing can end.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """As `aclose`, without waiting: for finalizers."""
+        """Begin to close without waiting, for finalizers."""
 
     def _may_be_kept(self) -> bool:
         return not self._is_over and hasattr(self._source, "headers")
@@ -101,9 +108,9 @@ class AsyncReader(Reader):
         self._chunks = chunks
 
     async def read(self) -> bytes:
-        """The next bytes."""
+        """Return the next bytes, ``b""`` at the end."""
         if self._rest:
-            await asyncio.sleep(0)
+            await _asyncio().sleep(0)
             return self._piece()
         while True:
             try:
@@ -117,7 +124,7 @@ class AsyncReader(Reader):
                 return data
 
     async def aclose(self) -> None:
-        """Close iterator and source."""
+        """Close the iterator, then the source."""
         try:
             await _aclose(self._chunks)
         finally:
@@ -125,8 +132,8 @@ class AsyncReader(Reader):
                 await _aclose(self._source)
 
     def abort(self) -> None:
-        """Close them a little later."""
-        closing = asyncio.ensure_future(self.aclose())
+        """Begin to close in a task of its own."""
+        closing: asyncio.Future[None] = _asyncio().ensure_future(self.aclose())
         _closing.add(closing)
         closing.add_done_callback(_forget)
 
@@ -149,22 +156,22 @@ def _forget(closing: asyncio.Future[None]) -> None:
 
 
 class BlockingReader(Reader):
-    """A source that holds who reads it until bytes come: the caller, or for asyncio a thread.
+    """A source that blocks its reader until bytes come: the caller, or for asyncio a thread.
 
-    The thread is the source's own, so that no source waits for another one's place in a pool, and
-    no program's end waits for it.
+    The thread is the source's own, so that no source waits for another's turn in a pool, and no
+    program's end waits for it.
     """
 
     def __init__(self, chunks: Iterator[bytes], source: object) -> None:
         super().__init__(source)
         self._chunks = chunks
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self._under_way: Future[bytes] | None = None
         self._closed: Future[None] | None = None
         self._is_held = False
 
     def read_now(self) -> bytes:
-        """As `read`, in this thread."""
+        """Return the next bytes, ``b""`` at the end, read in this thread."""
         if self._rest:
             return self._piece()
         while True:
@@ -174,14 +181,14 @@ class BlockingReader(Reader):
                 self._is_over = True
                 return b""
             except InvalidRequestError:
-                raise  # ours, of a path
+                raise  # by the reader of a path
             except Exception as error:
                 raise _broken(error) from error
             if data := self._first_piece(chunk):
                 return data
 
     def read_within(self, seconds: float) -> bytes | None:
-        """As `read_now`; None when nothing came for so long."""
+        """Return the next bytes as `read_now` does, or None when none came in so many seconds."""
         self._under_way = self._in_thread(self.read_now)
         try:
             return self._under_way.result(seconds)
@@ -189,12 +196,13 @@ class BlockingReader(Reader):
             return None
 
     async def read(self) -> bytes:
-        """The next bytes."""
+        """Return the next bytes, ``b""`` at the end, read in the source's thread."""
         self._under_way = self._in_thread(self.read_now)
-        return await asyncio.wrap_future(self._under_way)
+        data: bytes = await _asyncio().wrap_future(self._under_way)
+        return data
 
     def finish_now(self) -> None:
-        """As `finish`, in this thread."""
+        """Read a response to its end if that comes soon, in this thread."""
         if self._may_be_kept():
             latest = monotonic() + _LONGEST_ENDING
             with suppress(TailraceError):
@@ -202,23 +210,23 @@ class BlockingReader(Reader):
                     pass
 
     def close(self) -> None:
-        """As `aclose`, in this thread."""
+        """Close the iterator, then the source, and wait for it in this thread."""
         closing = self._begin_to_close()
         if closing is not None:
             closing.result()
 
     async def aclose(self) -> None:
-        """Close iterator and source."""
+        """Close the iterator, then the source."""
         closing = self._begin_to_close()
         if closing is not None:
-            await asyncio.shield(asyncio.wrap_future(closing))
+            await _asyncio().shield(_asyncio().wrap_future(closing))
 
     def abort(self) -> None:
-        """Close them, or have their thread do it."""
+        """Close without waiting: here, or in the source's thread where it has one."""
         self._begin_to_close()
 
     def wake(self) -> bool:
-        """End a read of another thread; False: there is no way."""
+        """End a read of another thread; return whether there was a way."""
         number = _descriptor(self._source)
         if number is None:
             return False
@@ -230,7 +238,7 @@ class BlockingReader(Reader):
         return True
 
     def _begin_to_close(self) -> Future[None] | None:
-        """What is to be waited for, if anything is."""
+        """Close the source or have its thread do it; return what is to be waited for, if any."""
         if self._worker is None:
             self._close_source()
             return None
@@ -250,28 +258,28 @@ class BlockingReader(Reader):
 
     def _in_thread(self, job: Callable[[], T]) -> Future[T]:
         if self._worker is None:
-            self._worker = _Worker()
+            self._worker = Worker()
         return self._worker.run(job)
 
 
 class MemoryReader(BlockingReader):
-    """A source that has all its bytes at hand: the loop reads it and has a turn after so many."""
+    """A source with all its bytes at hand, read in the event loop, which has its turns."""
 
     def __init__(self, chunks: Iterator[bytes], source: object) -> None:
         super().__init__(chunks, source)
         self._since_turn = 0
 
     async def read(self) -> bytes:
-        """The next bytes."""
+        """Return the next bytes, ``b""`` at the end."""
         data = self.read_now()
         self._since_turn += len(data)
         if self._since_turn > _LARGEST_READ:
-            await asyncio.sleep(0)
+            await _asyncio().sleep(0)
             self._since_turn = len(data)
         return data
 
     def read_within(self, seconds: float) -> bytes:  # noqa: ARG002 - nothing is waited for
-        """The next bytes."""
+        """Return the next bytes, ``b""`` at the end."""
         return self.read_now()
 
 
@@ -285,53 +293,12 @@ def _close(closable: object) -> None:
         close()
 
 
-# -- threads that wait -----------------------------------------------------------------------------
-
-
-class _Worker:
-    """A thread that does one job after the other, in the context of who asked for the first."""
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        work = partial(copy_context().run, _work, self._jobs)
-        Thread(target=work, name="tailrace source", daemon=True).start()
-
-    def run(self, job: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._jobs.put((future, job))
-        return future
-
-    def end(self) -> None:
-        """No more jobs."""
-        self._jobs.put(None)
-
-
-_Job: TypeAlias = tuple["Future[Any]", "Callable[[], Any]"]
-
-
-def _work(jobs: SimpleQueue[_Job | None]) -> None:
-    while (job := jobs.get()) is not None:
-        _do(*job)
-        del job  # who waits holds nothing
-
-
-def _do(future: Future[Any], job: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = job()
-    except BaseException as error:  # noqa: BLE001 - it is for who asked
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
 def _descriptor(source: Any) -> int | None:
-    """The number of the socket under a source, where it has one of its own."""
+    """Return the descriptor of the socket under a source, where it has one of its own."""
     extensions = getattr(getattr(source, "http_response", source), "extensions", {})
     try:
         if extensions.get("http_version") == b"HTTP/2":
-            return None  # other replies come over the same one
+            return None  # other replies share the socket
         network = extensions.get("network_stream")
         owner = (
             getattr(source, "raw", source) if network is None else network.get_extra_info("socket")

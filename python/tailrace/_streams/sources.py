@@ -1,8 +1,7 @@
-"""Whatever has a reply's bytes: responses of HTTP libraries, files, iterables. Of each there is a
-`Reader`.
+"""The sources of a reply's bytes, responses, files and iterables, and a `Reader` of each.
 
-A source is known by what it can do, so no HTTP library is imported here. What a reader gives has
-been unpacked where the source's library unpacks, and no read waits for more than there is.
+A source is known by its methods, so no HTTP library is imported here. A reader's bytes have been
+decompressed where the source's library does so, and no read waits for more than there is.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["reader_of"]
 
-_ASKED_FOR = 2**16  # bytes a read of a file: Python makes room for all of them
+_READ_SIZE = 2**16  # bytes; Python allocates them all for each read of a file
 
 
 def reader_of(source: Any) -> Reader:
-    """Make the reader of a source; InvalidRequestError for what is none.
+    """Make the reader of a source; nothing is read or opened yet.
 
-    Nothing is read or opened yet.
+    Raises InvalidRequestError for an object that is no source.
     """
     if isinstance(source, str | os.PathLike):
         return BlockingReader(_chunks_at(_checked_path(source)), source)
@@ -46,8 +45,9 @@ def reader_of(source: Any) -> Reader:
 
 
 def _reader_of_httpx(source: Any) -> Reader:
-    """The responses of httpx and httpx2, one class for both kinds of client, and those of the
-    openai package, two.
+    """Make the reader of a response of httpx, httpx2 or the openai package.
+
+    httpx has one class of responses for both kinds of client, the openai package has two.
     """
     stream = getattr(source, "stream", None)
     if (
@@ -75,13 +75,14 @@ def _reader_of_iterable(source: object) -> Reader:
 
 
 def _chunks_of_requests(response: Any) -> Iterator[bytes]:
-    """Its own `iter_content` waits until a chunk is full or, without a size, for the end of what is
-    not chunked.
+    """Yield the chunks of a response of requests as they come.
+
+    Its own `iter_content` waits until a chunk is full or, without a size, for the end of a body
+    that is not chunked.
     """
     if getattr(response.raw, "closed", True) or not hasattr(response.raw, "read1"):
-        yield from response.iter_content(
-            _ASKED_FOR
-        )  # it has been read, or urllib3 is too old for this
+        # The body has been read, or urllib3 is too old for `read1`.
+        yield from response.iter_content(_READ_SIZE)
     else:
         yield from _chunks_of_file(response.raw)
 
@@ -95,7 +96,7 @@ def _reader_of_file(file: Any) -> Reader:
     if isinstance(file, io.BytesIO):
         return MemoryReader(_chunks_of_file(file), file)
     if _is_of_urllib3(file) and file.closed:
-        return MemoryReader(iter([file.data]), file)  # it has been read
+        return MemoryReader(iter([file.data]), file)  # the body has been read
     coding = header_of(file, "Content-Encoding")
     if coding not in (None, "identity") and not _is_of_urllib3(file):
         raise InvalidRequestError(
@@ -109,22 +110,23 @@ def _is_of_urllib3(file: object) -> bool:
 
 
 def _chunks_of_file(file: Any) -> Iterator[bytes]:
-    """`read1` gives what is there; `read`, of files without it, fills what was asked for unless
-    they are raw.
+    """Yield the chunks of a binary file as they come.
+
+    `read1` gives the bytes that are there; `read`, of files without it, waits for as many as it was
+    asked for unless the file is raw.
     """
     read = getattr(file, "read1", None) or file.read
     options = {"decode_content": True} if _is_of_urllib3(file) else {}
-    while (chunk := read(_ASKED_FOR, **options)) != b"":
+    while (chunk := read(_READ_SIZE, **options)) != b"":
         yield chunk
-    missing = getattr(
-        file, "length", None
-    )  # http.client's, which says nothing when a body ends too early
+    # http.client's, which raises nothing when a body ends too early.
+    missing = getattr(file, "length", None)
     if isinstance(missing, int) and missing > 0:
         raise EOFError(f"{missing} bytes are missing")
 
 
 async def _chunks_of_async_file(read: Any) -> AsyncIterator[bytes]:
-    while (chunk := await read(_ASKED_FOR)) != b"":
+    while (chunk := await read(_READ_SIZE)) != b"":
         yield chunk
 
 

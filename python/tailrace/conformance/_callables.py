@@ -116,11 +116,11 @@ def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
             items: list[Any] = []
             keep = _keeper(kind, items, sum(map(len, chunks)) + MORE)
             try:
-                found = decode(Chunks(chunks), **options)
-                if inspect.isawaitable(found) or isinstance(found, AsyncIterable):
-                    runner.run(_keep_later(found, keep))
+                decoded = decode(Chunks(chunks), **options)
+                if inspect.isawaitable(decoded) or isinstance(decoded, AsyncIterable):
+                    runner.run(_keep_later(decoded, keep))
                 else:
-                    _keep(found, keep)
+                    _keep(decoded, keep)
             except WrongAnswerError as wrong:
                 return DecodeResult(lost=str(wrong))
             except Exception as failure:  # noqa: BLE001 - whatever it raises is how it fails
@@ -147,18 +147,18 @@ def _keeper(kind: Kind, items: list[Any], enough: int) -> Callable[[Any], None]:
     return keep
 
 
-async def _keep_later(found: Any, keep: Callable[[Any], None]) -> None:
-    if inspect.isawaitable(found):
-        found = await found
-    if isinstance(found, AsyncIterable):
-        async for item in found:
+async def _keep_later(decoded: Any, keep: Callable[[Any], None]) -> None:
+    if inspect.isawaitable(decoded):
+        decoded = await decoded
+    if isinstance(decoded, AsyncIterable):
+        async for item in decoded:
             keep(item)
     else:
-        _keep(found, keep)
+        _keep(decoded, keep)
 
 
-def _keep(found: Iterable[Any], keep: Callable[[Any], None]) -> None:
-    for item in found:
+def _keep(decoded: Iterable[Any], keep: Callable[[Any], None]) -> None:
+    for item in decoded:
         keep(item)
 
 

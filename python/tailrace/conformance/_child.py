@@ -28,14 +28,14 @@ def named(name: str) -> Callable[..., Any]:
     if not (module and colon and attribute):
         raise NoDecoderError(f"{name!r} is not module:attribute")
     try:
-        found = importlib.import_module(module)
+        decoder = importlib.import_module(module)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            decoder = getattr(decoder, part)
     except (ImportError, AttributeError) as error:
         raise NoDecoderError(f"{name}: {error}") from None
-    if not callable(found):
+    if not callable(decoder):
         raise NoDecoderError(f"{name} is not callable")
-    return found
+    return decoder
 
 
 def main(arguments: list[str]) -> int:

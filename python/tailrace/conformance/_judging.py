@@ -161,16 +161,16 @@ class _Trial:
         """
         if broken.lost is not None:
             return broken
-        found = [broken]
+        failures = [broken]
 
         def still_fails(split: Split) -> bool:
             again = self._try(broken.case, split)
             if again is not None:
-                found.append(again)
+                failures.append(again)
             return again is not None
 
         with_fewer_reads(broken.split, still_fails)
-        return found[-1]
+        return failures[-1]
 
     def _try(self, case: Case, split: Split) -> Counterexample | None:
         self.asked += 1
@@ -180,15 +180,15 @@ class _Trial:
             return None
         return Counterexample(case, split, expected, got, self._failure(answer), answer.lost)
 
-    def _compared(self, found: Any) -> Any:
+    def _compared(self, decoded: Any) -> Any:
         """Return the text, or of each event the columns that are claimed."""
-        if isinstance(found, str):
-            return found
+        if isinstance(decoded, str):
+            return decoded
         claimed = self._claims if "retry" in self._rule.needs else self._claims - {"retry"}
         columns = [
             column for column, claim in enumerate(COLUMNS) if claim is None or claim in claimed
         ]
-        return [tuple(event[column] for column in columns) for event in found]
+        return [tuple(event[column] for column in columns) for event in decoded]
 
     def _may_end_so(self, answer: DecodeResult) -> bool:
         failed = answer.failure is not None

@@ -68,8 +68,9 @@ def site_providers() -> list[type[ChatProvider]]:
 
 
 def provider_named(name: str) -> type[ChatProvider]:
-    """Return the provider of that name, whatever its case; ProviderNotFoundError lists those there
-    are.
+    """Return the provider of that name, whatever its case.
+
+    ProviderNotFoundError lists those there are.
     """
     for site in _SITES:
         if site.lower() == name.lower():

@@ -1,5 +1,6 @@
-"""What is sent to the plugin's 2.x line (AIPKit, since 2.3). Source: the protocol notes, "The 2.x
-line".
+"""What is sent to the plugin's 2.x line (AIPKit, since 2.3).
+
+Source: the protocol notes, "The 2.x line".
 
 A message goes in two steps: it is posted for a cache key, and the answer is streamed for that key,
 which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
@@ -60,8 +61,9 @@ async def post(
 
 
 async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) -> str | None:
-    """Ask for a new nonce, which needs none; None where the plugin (before 2.3.41) has no answer to
-    that.
+    """Ask for a new nonce, which needs none.
+
+    None where the plugin (before 2.3.41) has no answer to that.
     """
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _ask(session, tokens, fields) as reply:
@@ -125,8 +127,9 @@ def _with_query(url: str, query: dict[str, str]) -> str:
 
 
 async def _body(reply: Response, idle: float | None) -> bytes:
-    """A small JSON reply, whole within `idle` seconds: one that drips for longer is silence with a
-    drip in it.
+    """Return a small JSON reply, whole within `idle` seconds.
+
+    One that drips for longer is silence with a drip in it.
     """
     try:
         async with asyncio.timeout(idle) as clock:
@@ -138,8 +141,9 @@ async def _body(reply: Response, idle: float | None) -> bytes:
 
 
 def _data_of(body: bytes) -> dict[str, Any]:
-    """The ``data`` of a successful reply, behind whatever other plugins printed before it; empty
-    for any other.
+    """The ``data`` of a successful reply, behind whatever other plugins printed before it.
+
+    Empty for any other.
     """
     begin = _OBJECT.search(body)
     try:
@@ -156,8 +160,9 @@ _OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
 
 
 def _refusal(reply: Response, body: bytes) -> StreamError:
-    """Why the first step gave no key, in the site's words: the decoder finds them wherever they
-    stand.
+    """Return the error of a first step that gave no key, in the site's words.
+
+    The decoder finds them wherever they stand.
     """
     decoder = DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
     decoder.feed(body)

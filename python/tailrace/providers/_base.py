@@ -1,27 +1,28 @@
 """One call to a site, from the caller's messages to the reply that is about to be read.
 
-A `Request` is what the caller wants of which site. A protocol is a subclass of `Call`: it says where
-messages go and what is sent. Transport, proxy, clocks, closing and errors are common and live here
-and below.
+A `Request` is what the caller wants of which site. A protocol is a subclass of `Call`, which says
+where messages go and what is sent. Transport, proxy, clocks, closing and errors are common and live
+here and below.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._messages import Turn, parse_messages
 from tailrace.errors import InvalidRequestError
 from tailrace.transport import DEFAULT_LIMITS, Limits, Session, Timeouts, Transport, make_transport
+from tailrace.transport._base import DEFAULT_TIMEOUTS
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tailrace._environment import Environment
     from tailrace._calls.exchange import Opening
+    from tailrace._environment import Environment
     from tailrace.errors import TailraceError
     from tailrace.transport import TransportKind
 
@@ -51,7 +52,7 @@ class Request:
 
     `model` is the name as the caller gave it, `get_model` resolves it. `endpoint`: where messages
     are posted, None to find it from `url`. `transport`: connections to use, or the kind of those
-    to make for this call. The repr shows no secret: prompt, cookies and a proxy's password are some.
+    to make for this call. The repr shows no secret, such as prompt, cookies or a proxy's password.
     """
 
     url: str = field(repr=False)
@@ -62,7 +63,7 @@ class Request:
     proxy: str | None = field(default=None, repr=False)
     cookies: Mapping[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     limits: Limits = DEFAULT_LIMITS
     transport: Transport | TransportKind = "aiohttp"
     environment: Environment = field(repr=False)
@@ -92,8 +93,7 @@ def checked_text(name: str, value: object) -> None:
 
 
 class Call(ABC, Generic[O]):
-    """One call to a site, as `tailrace._calls.exchange.Exchange`: what is sent is a subclass's, the
-    rest is here.
+    """One call to a site, an `Exchange`; a subclass says what is sent.
 
     `options` are the protocol's own.
     """
@@ -131,8 +131,9 @@ class Call(ABC, Generic[O]):
         return None
 
     async def begin_session(self, cookies: Mapping[str, str] | None) -> Session:
-        """Return the session the reply is read in, closed with the call; one begun before is closed
-        now.
+        """Return the session the reply is read in, closed with the call.
+
+        One begun before is closed now.
         """
         if self._session is not None:
             await self._session.aclose()
@@ -152,8 +153,9 @@ class Call(ABC, Generic[O]):
         )
 
     async def aclose(self) -> None:
-        """Close the call's session, then its connections unless a page fetch still uses them for
-        other callers.
+        """Close the call's session, then its connections.
+
+        They stay open while a page fetch still uses them for other callers.
         """
         if self._session is not None:
             await self._session.aclose()
@@ -169,8 +171,9 @@ class Call(ABC, Generic[O]):
 
 
 class Connections:
-    """A call's transport: the caller's, left open; or one of its own, closed when the last user
-    leaves.
+    """A call's transport: the caller's, left open.
+
+    Or one of its own, closed when the last user leaves.
 
     The call is the first user. A page fetch it leads for other callers, too, is a user, and may
     outlive the call.
@@ -198,5 +201,3 @@ class Connections:
         self._users -= 1
         if self._owned and self._users <= 0:
             self.transport.abort()
-
-

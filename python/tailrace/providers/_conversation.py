@@ -1,5 +1,6 @@
-"""One dialogue with a site: each turn knows the earlier ones, at sites that remember and at sites
-that do not.
+"""One dialogue with a site: each turn knows the earlier ones.
+
+It does so at sites that remember and at sites that do not.
 """
 
 from __future__ import annotations
@@ -45,9 +46,7 @@ class Conversation:
         self._name = name
         self._begin = begin
         self._ids: dict[str, str | None] = (
-            {}
-            if visitor is None
-            else {each: getattr(visitor, each) for each in Visitor.__slots__}
+            {} if visitor is None else {each: getattr(visitor, each) for each in Visitor.__slots__}
         )
         self._remembered = False
         self._waiting = False

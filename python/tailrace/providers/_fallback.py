@@ -94,7 +94,10 @@ class IterListProvider:
 
     @property
     def params(self) -> str:
-        """Parameters of `create_async_generator`, one a line; all others are each provider's own."""
+        """Parameters of `create_async_generator`, one a line.
+
+        All others are each provider's own.
+        """
         parameters = inspect.signature(self.create_async_generator).parameters.values()
         return f"{self.__name__} supports: (\n    " + ",\n    ".join(map(str, parameters)) + "\n)"
 
@@ -152,8 +155,9 @@ class IterListProvider:
         stream: bool = True,  # noqa: FBT001, FBT002 - gpt4free's signature
         **kwargs: Any,
     ) -> Iterator[str]:
-        """Iterate over the text without asyncio, inside a running loop too; `stream=False` gives
-        one joined item.
+        """Iterate over the text without asyncio, inside a running loop too.
+
+        `stream=False` gives one joined item.
         """
         if kwargs.get("transport") is not None:
             raise InvalidRequestError(
@@ -203,8 +207,9 @@ def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] 
 
 
 class RetryProvider(IterListProvider):
-    """A list as `IterListProvider` is one; with `single_provider_retry` each provider is asked up
-    to `max_retries` times.
+    """A list as `IterListProvider` is one.
+
+    With `single_provider_retry` each provider is asked up to `max_retries` times.
 
     A provider is asked again for a failure that passes (`tailrace._calls.retry_policy.passes`),
     after a wait that grows; `policy`, a RetryPolicy, says how long, and `sleep` waits.

@@ -121,8 +121,9 @@ class AsyncGeneratorProvider(ABC):
         stream: bool = True,  # noqa: FBT001, FBT002 - gpt4free's signature
         **kwargs: Any,
     ) -> Iterator[str]:
-        """Iterate over the text without asyncio, inside a running loop too; `stream=False` gives
-        one joined item.
+        """Iterate over the text without asyncio, inside a running loop too.
+
+        `stream=False` gives one joined item.
 
         A `transport=` belongs to the loop it is used in, so none can be given here.
         """
@@ -183,8 +184,9 @@ class ProviderModelMixin:
 
     @classmethod
     def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
-        """Resolve a name: empty is the default, an alias its target; ModelNotSupportedError for an
-        unknown one.
+        """Resolve a name: empty is the default, an alias its target.
+
+        ModelNotSupportedError for an unknown one.
         """
         if model is not None and not isinstance(model, str):
             raise ModelNotFoundError(
@@ -299,8 +301,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
     @_class_or_instance
     def conversation(cls, **options: Any) -> Conversation:
-        """Begin a dialogue: `model`, `system`, and any option of `create_async_generator`, for all
-        its turns.
+        """Begin a dialogue.
+
+        `model`, `system` and any option of `create_async_generator` are for all its turns.
         """
         model, system = options.pop("model", ""), options.pop("system", None)
         environment = options.pop("environment", None) or Environment()
@@ -372,7 +375,7 @@ _SITES_NAMES = {"bot_id": "bot"}
 """Arguments of the class API that a site calls otherwise."""
 
 _NOTHING_TO_SAY = frozenset({"stream", "url"})
-"""Arguments that are known and are no options of a call: gpt4free's `stream`, and the site's URL."""
+"""Arguments that are known and are no options: gpt4free's `stream`, and the site's URL."""
 
 _warned: set[tuple[str, str]] = set()
 
@@ -497,8 +500,9 @@ class ChatgptDemoProvider(SignedProvider):
 
 
 class OpenAIProvider(ChatProvider):
-    """A server by its base URL, e.g. ``http://localhost:8000/v1``: set `url` on a subclass, or give
-    `url=`.
+    """Any server with OpenAI's API, by its base URL.
+
+    Set `url` on a subclass, or give `url=`: ``http://localhost:8000/v1``, say.
 
     Beside the common parameters a call takes `api_key` and the API's own: `temperature`,
     `max_tokens` and so on. No key is taken from the environment: it would go to whatever server
@@ -543,8 +547,9 @@ class ChatgptFree(WordPressChatProvider):
 
 
 class ChatGptEs(WordPressChatProvider):
-    """Streams from chatgpt.es over curl_cffi (extra ``impersonate``), or from any site with the
-    plugin through `url=`.
+    """Streams from chatgpt.es over curl_cffi (extra ``impersonate``).
+
+    With `url=`, it streams from any site with the same plugin.
 
     A guard in front of the site wants a browser-like transport. The site keeps no history and no
     system message; the conversation goes as one prompt behind `SYSTEM_PROMPT`.

@@ -16,9 +16,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from tailrace._calls.exchange import Opening
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
-from tailrace._calls.exchange import Opening
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
 from tailrace.providers._base import Call, Request, checked_text
 
@@ -128,8 +128,9 @@ def endpoint_below(url: str) -> str:
 
 
 class SignedCall(Call[SignedOptions]):
-    """Messages, time, signature, reply; and once more by the site's clock when that is why it
-    refused.
+    """Messages, time, signature, reply.
+
+    And once more by the site's clock when that is why it refused.
     """
 
     def __init__(self, request: Request, options: SignedOptions) -> None:
@@ -144,9 +145,7 @@ class SignedCall(Call[SignedOptions]):
 
     @abstractmethod
     def messages(self, turns: list[Turn]) -> tuple[list[dict[str, Any]], str]:
-        """Return the conversation in the app's form, and the text of its last message, which is
-        signed.
-        """
+        """Return the conversation in the app's form, and the text that is signed: its last."""
 
     def more(self) -> dict[str, Any]:
         """Return all else that the app's body holds."""
@@ -233,8 +232,10 @@ _BRACKETED_STATUS = re.compile(r"\[(4\d\d|5\d\d) [^\]]*\]")
 
 
 def _upstream_status(error: StreamError) -> int | None:
-    """Return an upstream's real status, which stands in brackets in the text of GeminiProChat's
-    500; None where there is none.
+    """Return an upstream's real status, or None.
+
+    GeminiProChat answers 500 to each of its errors, with the real status in brackets in the
+    text.
     """
     match = _BRACKETED_STATUS.search(error.message) if error.status == _SERVER_ERROR else None
     return int(match[1]) if match else None
@@ -252,8 +253,9 @@ class GeminiProChatCall(SignedCall):
 
 
 def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
-    """Return the conversation as the app takes it: ``user`` and ``model`` in turn, first and last
-    the user's.
+    """Return the conversation as the app takes it.
+
+    Its roles are ``user`` and ``model`` in turn; first and last is the user's.
 
     There is no system role: system texts stand in front of the first user text, and so does what
     the assistant said before the user said anything. A run of one role is one message; of a long

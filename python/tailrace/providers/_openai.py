@@ -1,5 +1,4 @@
-"""Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway.
-"""
+"""Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, a gateway."""
 
 from __future__ import annotations
 
@@ -55,7 +54,10 @@ class OpenAIOptions:
 
 
 class OpenAICall(Call[OpenAIOptions]):
-    """One streamed chat completion. The site's URL is the base URL, e.g. ``http://host:8000/v1``."""
+    """One streamed chat completion.
+
+    The site's URL is the base URL, e.g. ``http://host:8000/v1``.
+    """
 
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> None:
@@ -63,8 +65,9 @@ class OpenAICall(Call[OpenAIOptions]):
         del endpoint, url
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
-        """Post the messages as they were given: parts that are no text are the server's to
-        understand.
+        """Post the messages as they were given.
+
+        Parts that are no text are the server's to understand.
         """
         del turns
         if not model:

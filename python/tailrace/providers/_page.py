@@ -114,8 +114,9 @@ def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
 
 
 def endpoint_of(page_url: str, stated: str | None, named: str | None) -> str:
-    """Return the endpoint that a site states, moved to the page's final origin; else the one the
-    page names, if on its own host.
+    """Return the endpoint that a site states, moved to the page's final origin.
+
+    Else the one the page names, if on its own host.
     """
     if stated is not None:
         return at_origin(page_url, urlsplit(stated).path)

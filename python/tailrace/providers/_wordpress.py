@@ -84,7 +84,10 @@ class WordPressOptions:
 
 
 class WordPressCall(Call[WordPressOptions]):
-    """Page, tokens, message, reply; and once more with new tokens when a cached nonce was refused."""
+    """Page, tokens, message, reply.
+
+    And once more with new tokens when a cached nonce was refused.
+    """
 
     def __init__(self, request: Request, options: WordPressOptions) -> None:
         super().__init__(request, options)
@@ -143,8 +146,9 @@ class WordPressCall(Call[WordPressOptions]):
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """Renew a cached nonce that was refused, and repeat the message if it changed; once, never
-        twice.
+        """Renew a cached nonce that was refused, and repeat the message if it changed.
+
+        Once, never twice.
         """
         if not isinstance(error, StreamError):
             return None
@@ -182,8 +186,10 @@ class WordPressCall(Call[WordPressOptions]):
     # -- a refused nonce ---------------------------------------------------------------------------
 
     def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
-        """Whether a bare error may mean a refused nonce, as it may up to 1.8.90 and in AIPKit's
-        second step, where only a translatable text tells.
+        """Whether a bare error may mean a refused nonce.
+
+        It may up to 1.8.90 and in AIPKit's second step, where only a translatable text
+        tells.
 
         Bare is a JSON body for 1.x, an error event before ``message_start`` for AIPKit. Only a
         nonce from the cache can be stale.
@@ -212,7 +218,9 @@ class WordPressCall(Call[WordPressOptions]):
             return self._refuse_page(error)
         self._renewed = True
         try:
-            self._tokens = await self.options.token_cache.refresh(self._key, stale, self._led(self._newer))
+            self._tokens = await self.options.token_cache.refresh(
+                self._key, stale, self._led(self._newer)
+            )
         except TailraceError:
             if not _is_refusal(error):
                 # a bare error is most likely what it says: a page that fails now must not hide it
@@ -223,14 +231,16 @@ class WordPressCall(Call[WordPressOptions]):
         return True
 
     def _refuse_page(self, error: StreamError) -> bool:
-        """Raise NonceRefusedError where a nonce just fetched was refused, since then the page was
-        stale; return False for any other error.
+        """Raise NonceRefusedError where a nonce just fetched was refused.
+
+        The page was stale then. Returns False for any other error.
         """
         if not _is_refusal(error):
             return False
         raise NonceRefusedError(
             "upstream",
-            "the site refused the nonce its page had just shown: a page cache serves an expired page, or the site "
+            "the site refused the nonce its page had just shown: a page cache serves an expired "
+            "page, or the site "
             "refuses this client; ask its owner to exclude the chat page from caching",
             status=error.status,
             code=error.code,
@@ -270,8 +280,9 @@ class WordPressCall(Call[WordPressOptions]):
     def _led(
         self, fetch: Callable[[Session], Awaitable[SiteTokens]]
     ) -> Callable[[], Awaitable[SiteTokens]]:
-        """Return a fetch for every caller that waits. This call may be cancelled meanwhile, so the
-        fetch is a user of the connections of its own.
+        """Return a fetch for every caller that waits.
+
+        This call may be cancelled meanwhile, so the fetch is a user of the connections of its own.
 
         Cookies the site sets go to this call alone: a visitor's cookies are nobody else's.
         """
@@ -302,8 +313,9 @@ class WordPressCall(Call[WordPressOptions]):
         )
 
     async def _newer(self, session: Session) -> SiteTokens:
-        """Ask AIPKit's endpoint for a new nonce, which no page cache stands before; fetch the page
-        again where there is no such endpoint.
+        """Ask AIPKit's endpoint for a new nonce, which no page cache stands before.
+
+        Fetch the page again where there is no such endpoint.
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":

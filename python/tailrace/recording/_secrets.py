@@ -99,8 +99,8 @@ class Secrets:
 
 def nonces_in(page: bytes) -> Iterator[str]:
     """Find the nonces that a page or a JSON text holds."""
-    for found in _NONCES.finditer(page):
-        yield found[1].decode("ascii")
+    for match in _NONCES.finditer(page):
+        yield match[1].decode("ascii")
 
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

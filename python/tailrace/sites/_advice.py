@@ -7,17 +7,23 @@ from tailrace import errors
 __all__ = ["advice_for"]
 
 _BY_STEP = {
-    "dns": "check the URL's spelling; if it is right, the site is gone, or this machine has no name server",
-    "tcp": "the site is down, or something between it and this machine lets nothing through: try from another network",
-    "tls": "open the URL in a browser: if it warns too, the owner must renew the certificate; else look at this "
+    "dns": "check the URL's spelling; if it is right, the site is gone, or this machine has no "
+    "name server",
+    "tcp": "the site is down, or something between it and this machine lets nothing through: try "
+    "from another network",
+    "tls": "open the URL in a browser: if it warns too, the owner must renew the certificate; "
+    "else look at this "
     "machine's clock and certificates",
     "page": "open the URL in a browser: it must be the public page that shows the chat",
-    "challenge": "this client solves no challenge: ask the owner to let clients in, or use a browser",
+    "challenge": "this client solves no challenge: ask the owner to let clients in, or use a "
+    "browser",
     "widget": "give the page that shows the chat; `tailrace discover URL` says what a page shows",
     "nonce": "give the page that shows the chat, as a visitor who is not logged in sees it",
     "post": "the site takes no message: its owner must look at the plugin or the app",
-    "first delta": "the site took the message and has no answer: its owner must look at the model behind it",
-    "end": "the answer broke off: try again; if it does so again, a proxy in front of the site cuts long replies",
+    "first delta": "the site took the message and has no answer: its owner must look at the "
+    "model behind it",
+    "end": "the answer broke off: try again; if it does so again, a proxy in front of the site "
+    "cuts long replies",
 }
 
 # The first that fits; before the step's own.

@@ -1,5 +1,6 @@
-"""A site tested step by step, from its name's look-up to the end of one real answer; the step that
-fails is named.
+"""A site tested step by step, from its name's look-up to the end of one real answer.
+
+The step that fails is named.
 
 Name, TCP and TLS are tried by hand, since no HTTP client tells them apart in time; the page is
 looked at as `discover` does; the message is sent as any call to the site sends it, over a transport
@@ -262,8 +263,9 @@ class _Examination:
         return self._site.bot is not None or self._site.bot_name is not None
 
     def _peer(self) -> tuple[str, int, str]:
-        """Return host, port and whose they are: the proxy's where there is one, since the
-        connection is to that.
+        """Return host, port and whose they are.
+
+        They are the proxy's where there is one, since the connection is to that.
         """
         proxy = checked_proxy(self._proxy)
         if proxy is not None:
@@ -352,11 +354,7 @@ class _Examination:
                 self._challenge = challenge
                 return _Fine(f"HTTP {challenge.status}")
         status, page = self._look.status, self._look.page
-        if (
-            status >= _FIRST_ERROR_STATUS
-            and not page.challenge
-            and self._software.has_tokens
-        ):
+        if status >= _FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
             raise errors.reply_error("upstream", "there is an error in the page's place", status)
         return _Fine(f"HTTP {status}")
 
@@ -400,8 +398,9 @@ class _Examination:
     # -- one real answer ---------------------------------------------------------------------------
 
     async def _nonce(self) -> _Fine | _Skipped:
-        """Check the nonce the page shows, and send the message, which alone can tell whether the
-        nonce is good.
+        """Check the nonce the page shows, and send the message.
+
+        The message alone can tell whether the nonce is good.
         """
         begun = self._clock()
         wanted = self._look is not None and self._software.has_tokens
@@ -418,16 +417,15 @@ class _Examination:
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
 
     def _check_nonce(self, page: Page) -> None:
-        """Raise the problem with the tokens of the page, or with those of the bot that the site's
-        calls ask for.
-        """
+        """Raise the problem with the tokens of the page, or of the bot that calls ask for."""
         _ = page.tokens
         if page.widgets and self._names_a_bot and not self._widget_of(page).nonce:
             raise errors.TokenNotFoundError("missing_nonce")
 
     async def _ask(self) -> None:
-        """Send the message and wait for its first delta; a failure is kept for the step it belongs
-        to.
+        """Send the message and wait for its first delta.
+
+        A failure is kept for the step it belongs to.
         """
         try:
             options: dict[str, Any] = {"transport": self._watched}

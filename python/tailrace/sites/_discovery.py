@@ -1,5 +1,6 @@
-"""A URL in, all that its page shows out: its software, its bots, what is missing. One request, and
-no nonce is told.
+"""A URL in, all that its page shows out: its software, its bots, what is missing.
+
+One request, and no nonce is told.
 
 Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
 pages. Whether a page without a chat widget is GeminiProChat's cannot be told from it, and is not
@@ -75,8 +76,10 @@ class Bot:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Contents of a page. `software` None: none we know; `dialect`: that of its replies, as far as
-    the page tells; `release`: what its version means; `problems`: in words.
+    """Contents of a page.
+
+    `software` None: none we know; `dialect`: that of its replies, as far as the page tells;
+    `release`: what its version means; `problems`: in words.
 
     `usable`: a chat is there with all that a message needs.
     """
@@ -121,8 +124,9 @@ async def discover(
     headers: Mapping[str, str] | None = None,
     transport: Transport | None = None,
 ) -> Discovery:
-    """Fetch the page once and say what is there. `timeout`: seconds for the first byte and for each
-    silence.
+    """Fetch the page once and say what is there.
+
+    `timeout`: seconds for the first byte and for each silence.
 
     Raises InvalidRequestError for a malformed URL or a wrong clock, a NetworkError, TimeoutError or
     RedirectError where no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error
@@ -245,7 +249,8 @@ def _problems(look: Look) -> Iterator[str]:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:
         yield (
-            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say "
+            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, "
+            "say "
             "--software geminiprochat (nothing on its page tells)"
         )
 
@@ -265,7 +270,8 @@ _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((0,), "AI Power up to 1.8.79: a refused nonce is HTTP 200; its own page streams with GET"),
     (
         (1, 8, 80),
-        "AI Power 1.8.80 to 1.8.85: a refused nonce is HTTP 200; the whole answer follows [DONE] as JSON",
+        ("AI Power 1.8.80 to 1.8.85: a refused nonce is HTTP 200; the whole answer follows [DONE] "
+        "as JSON"),
     ),
     ((1, 8, 86), "AI Power 1.8.86 to 1.8.90: a refused nonce is HTTP 200"),
     (
@@ -277,7 +283,8 @@ _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((2, 3), "AIPKit 2.3 to 2.3.40: two steps; an answer may come as one JSON body"),
     (
         (2, 3, 41),
-        "AIPKit 2.3.41 to 2.4.0: two steps; an answer may come as one JSON body; nonces can be refreshed",
+        ("AIPKit 2.3.41 to 2.4.0: two steps; an answer may come as one JSON body; nonces can be "
+        "refreshed"),
     ),
     ((2, 4, 1), "AIPKit 2.4.1 or later: two steps, streams only; nonces can be refreshed"),
 )
@@ -288,8 +295,9 @@ _LINES = {
 
 
 def release(dialect: str | None, version: str | None) -> str | None:
-    """Return the release a version belongs to and what differs there; without a version, the line
-    of the plugin that the widget shows.
+    """Return the release a version belongs to and what differs there.
+
+    Without a version, the line of the plugin that the widget shows.
     """
     if version is None:
         return _LINES.get(dialect or "")

@@ -99,6 +99,19 @@ def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> No
         )
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like this one; None where none does."""
+def meant(name: str, known: frozenset[str]) -> str | None:
+    """Return the known name that this one stands for, or looks most like; None where none does."""
+    if _ELSEWHERE.get(name) in known:
+        return _ELSEWHERE[name]
     return next(iter(get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.7)), None)
+
+
+_ELSEWHERE = {
+    "api_endpoint": "endpoint",
+    "bot_id": "bot",
+    "default_model": "model",
+    "dialect": "software",
+    "model_aliases": "aliases",
+    "transport_kind": "transport",
+}
+"""Names that provider classes and profiles have for options."""

@@ -1,13 +1,12 @@
-"""Profiles: sites written down as data, one table ``[sites.NAME]`` each in a file
-``tailrace.toml``.
+"""Profiles: sites as data, one table ``[sites.NAME]`` each in a file ``tailrace.toml``.
 
 Where they are looked for: with ``TAILRACE_CONFIG`` set, in that file alone. Else in the project's
 file, which is the nearest ``tailrace.toml`` in the working folder or, inside a repository, in a
 folder above it up to the repository's root; and in the user's file, ``tailrace.toml`` in the user's
 configuration folder. A site of the project's file hides one of the same name in the user's.
 
-Nothing is guessed: an unknown key, a wrong type and a key that the site's software does not have are
-refused with file, key and what was expected. A secret is never in a file, only the name of the
+Nothing is guessed: an unknown key, a wrong type and a key that the site's software does not have
+are refused with file, key and what was expected. A secret is never in a file, only the name of the
 environment variable that holds it.
 """
 
@@ -70,9 +69,7 @@ _Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 class Retry(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """A `RetryPolicy` as data: how often a site is asked when a failure may pass, and how
-    patiently.
-    """
+    """A `RetryPolicy` as data."""
 
     attempts: Annotated[int, Meta(ge=1, le=1000)] = 3
     first_wait: _Wait | None = None
@@ -88,8 +85,9 @@ class Retry(
 class Settings(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """The table of a site, key by key. Names ending in ``_env`` are names of environment
-    variables; times are seconds.
+    """The table of a site, key by key.
+
+    Names ending in ``_env`` are names of environment variables; times are seconds.
 
     `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a
     proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
@@ -156,8 +154,9 @@ def profile_files(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> list[Path]:
-    """Return the files that profiles are read from, first wins; only the one of
-    ``TAILRACE_CONFIG`` need not exist.
+    """Return the files that profiles are read from, first wins.
+
+    Only the one of ``TAILRACE_CONFIG`` need not exist.
 
     `folder` stands for the working folder, `user_folder` for the one that holds the user's file.
     """
@@ -175,8 +174,9 @@ def user_file(user_folder: Path | None = None) -> Path:
 
 
 def _project_file(folder: Path) -> Path | None:
-    """Return the nearest file; above `folder` only inside a repository, so that no stranger's file
-    in /tmp is ever read.
+    """Return the nearest file.
+
+    Above `folder` only inside a repository, so that no stranger's file in /tmp is ever read.
     """
     above = [folder, *folder.parents]
     root = next((depth for depth, each in enumerate(above) if (each / ".git").exists()), 0)
@@ -206,8 +206,9 @@ def read_profiles(file: Path) -> list[Profile]:
 
 
 def read_text(file: Path) -> str:
-    """Return the file as text; ProfileError for one that cannot be read, or is larger than
-    `MAX_FILE_BYTES`.
+    """Return the file as text.
+
+    ProfileError for one that cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
     try:
         with file.open("rb") as opened:
@@ -376,5 +377,6 @@ def _proxy_problems(proxy: str, proxy_env: str | None) -> Iterator[tuple[str, st
     if checked is not None and (checked.username is not None or checked.password is not None):
         yield (
             "proxy",
-            "expected a URL without user and password: put the whole into a variable, and name it in proxy_env",
+            ("expected a URL without user and password: put the whole into a variable, and name "
+            "it in proxy_env"),
         )

@@ -33,8 +33,9 @@ def site(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Site:
-    """Return the site of a provider's name, of a profile's name (both whatever their case), or of a
-    URL.
+    """Return the site of a provider's name, of a profile's name, or of a URL.
+
+    Upper and lower case of a name are the same.
 
     A URL is the page of a WordPress site unless `software` says otherwise; `tailrace.discover`
     finds out. `environ` stands for the environment, `folder` for the working folder, `user_folder`

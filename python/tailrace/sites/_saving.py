@@ -1,5 +1,6 @@
-"""A profile written into a file: one table is added or replaced, everything else in the file stays
-as it is.
+"""A profile written into a file.
+
+One table is added or replaced, everything else in the file stays as it is.
 
 The result is read back before it is written. A file whose other content would change, because its
 sites are written in a form this cannot edit, is refused and left alone.
@@ -41,8 +42,10 @@ def file_for_saving(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Path:
-    """Return the file a new site goes into: the one profiles are read from first, the user's (to be made)
-    if there is none.
+    """Return the file a new site goes into.
+
+    It is the file that profiles are read from first, or the user's, to be made, if there is
+    none.
     """
     variables = os.environ if environ is None else environ
     if variables.get(CONFIG_VARIABLE):
@@ -52,8 +55,9 @@ def file_for_saving(
 
 
 def save_profile(name: str, settings: Settings, file: Path, *, force: bool = False) -> None:
-    """Add a site to the file, which is made if need be. ProfileError for a name that is taken,
-    unless `force`.
+    """Add a site to the file, which is made if need be.
+
+    ProfileError for a name that is taken, unless `force`.
 
     Raises ProfileError, too, for a file that is wrong already, cannot be edited, or cannot be
     written.
@@ -106,8 +110,9 @@ def _value(value: object) -> str:
 
 
 def _edited(text: str, replaced: list[str], table: str) -> str:
-    """Return the text without the tables of `replaced`, and with the new one where they were, or at
-    the end.
+    """Return the text with the new table in the place of those of `replaced`.
+
+    With none to replace, the table stands at the end.
     """
     own = re.compile(
         rf"\s*\[\s*sites\s*\.\s*[\"']?({'|'.join(map(re.escape, replaced))})[\"']?\s*[].]"

@@ -38,9 +38,9 @@ from tailrace.transport._rules import checked_seconds, checked_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tailrace._calls.exchange import Exchange
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Messages, Turn
-    from tailrace._calls.exchange import Exchange
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
 
@@ -74,9 +74,9 @@ class Site:
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
     - ``environment``: clock, randomness and environment variables; the process's unless given.
-    - ``wordpress``: ``bot``, ``bot_name``, ``native_history``, ``make_prompt``, ``nonce``, ``post_id``,
-      ``token_cache``, and ``client_id``, ``session_id``, ``conversation_uuid``, ``thread_id``,
-      ``previous_openai_response_id`` to go on with an earlier dialogue.
+    - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
+      ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
+      ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
       ``chatgpt-demo``: ``temperature``.
     - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
@@ -158,8 +158,12 @@ class Site:
 
     def __repr__(self) -> str:
         url = self.url if "@" not in urlsplit(self.url).netloc else checked_url(self.url).url
-        shown = {name: self._given[name] for name in _SHOWN if name in self._given}
-        words = [f"{name}={_plain(value)!r}" for name, value in shown.items() if value]
+        shown = {
+            name: self._given[name]
+            for name in _SHOWN
+            if name in self._given and (self._given[name] or name in _CLOCKS)
+        }
+        words = [f"{name}={_plain(value)!r}" for name, value in shown.items()]
         return f"Site({', '.join([repr(url), f'software={self.software!r}', *words])})"
 
     def __hash__(self) -> int:
@@ -225,9 +229,7 @@ class Site:
         ModelNotSupportedError for a name that is not among `models`, if any are listed.
         """
         if name is not None and not isinstance(name, str):
-            raise ModelNotFoundError(
-                f"a model of {self.name} is a name, not {type(name).__name__}"
-            )
+            raise ModelNotFoundError(f"a model of {self.name} is a name, not {type(name).__name__}")
         model = self.aliases.get(name, name) if name else self.default_model
         if model and self.models and model not in self.models:
             known = ", ".join([*self.models, *self.aliases])
@@ -314,9 +316,7 @@ def _software(site: Site) -> Software:
     return SOFTWARE[site.software]
 
 
-def _request(
-    site: Site, messages: object, model: str, get_model: Callable[[str], str]
-) -> Request:
+def _request(site: Site, messages: object, model: str, get_model: Callable[[str], str]) -> Request:
     return Request(
         url=site.url,
         messages=messages,
@@ -339,8 +339,9 @@ def _request(
 
 
 def _exchange(site: Site, request: Request) -> Exchange:
-    """Return a call that waits its turn at the site; made anew for each attempt, and waiting for
-    the next attempt takes no turn.
+    """Return a call that waits its turn at the site.
+
+    Made anew for each attempt, and waiting for the next attempt takes no turn.
     """
     own = {name: getattr(site, name) for name in _software(site).options}
 
@@ -356,9 +357,7 @@ def _exchange(site: Site, request: Request) -> Exchange:
 def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
     """Return the site with a call's options: headers and cookies are added to its own."""
     given = {
-        name: value
-        for name, value in options.items()
-        if value is not None or name in _NONE_IS_OFF
+        name: value for name, value in options.items() if value is not None or name in _NONE_IS_OFF
     }
     environ = _environment(site, given).environ
     for name in ("headers", "cookies"):
@@ -395,8 +394,9 @@ _SHOWN = (
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are given, each as a site keeps it; InvalidRequestError names a wrong
-    one.
+    """Return the options that are given, each as a site keeps it.
+
+    InvalidRequestError names a wrong one.
     """
     software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {

@@ -35,8 +35,7 @@ WordPress pages.
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """One software: its name, the names of the options that only its sites have, and the dialects
-    of its replies.
+    """One software: its name, its protocol, and the dialects of its replies.
 
     `has_page`: whether a site shows a page; `has_tokens`: whether messages need tokens from it.
     """
@@ -104,5 +103,7 @@ def software_named(name: str) -> Software:
 def unknown_software(name: object) -> str:
     """Return the words that say there is no software of this name, and what to write instead."""
     if isinstance(name, str) and name in FORMER_NAMES:
-        return f'{name!r} is now called {FORMER_NAMES[name]}: write software = "{FORMER_NAMES[name]}"'
+        return (
+            f'{name!r} is now called {FORMER_NAMES[name]}: write software = "{FORMER_NAMES[name]}"'
+        )
     return f"there is no software {name!r}: expected one of {', '.join(SOFTWARE)}"

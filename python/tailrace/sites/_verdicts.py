@@ -1,5 +1,6 @@
-"""The doctor's last verdicts, kept in the user's state folder: one small file a site, so that
-writers never meet.
+"""The doctor's last verdicts, kept in the user's state folder.
+
+There is one small file a site, so that writers never meet.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
 
 
 def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | None:
-    """Return the verdict last kept of this site at this URL; None where there is none that can be
-    read.
+    """Return the verdict last kept of this site at this URL.
+
+    None where there is none that can be read.
     """
     try:
         with _file(site, url, folder).open("rb") as opened:

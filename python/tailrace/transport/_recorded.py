@@ -26,7 +26,7 @@ __all__ = ["RecordingTransport"]
 class RecordingTransport(Transport):
     """A transport that sends over another and takes down what it sends and receives.
 
-    `transport` is closed with this one; `writer`, which is told everything, is not.
+    `transport` is closed with this one; `writer`, which takes everything down, is not.
     """
 
     def __init__(self, transport: Transport, writer: RecordingWriter) -> None:

@@ -1,8 +1,8 @@
 """The command line as its users have it: what comes in, what goes out, its exit code.
 
 `run` calls it in this process, with streams like those of a process of its own. What is about
-processes (signals, pipes, when something is written, how the interpreter leaves) starts one: `start`,
-`finish` and `run_process`.
+processes (signals, pipes, when something is written, how the interpreter leaves) starts one:
+`start`, `finish` and `run_process`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 from unittest.mock import patch
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -98,7 +99,12 @@ async def run_process(
 
 
 async def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
-    """Run the command line to its end in this process, in a thread: it has a loop of its own.
+    """Run the command line to its end in this process, with these variables of the environment."""
+    return await run_in(environment, *arguments, stdin=stdin)
+
+
+async def run_in(environment: Mapping[str, str], *arguments: str, stdin: bytes = b"") -> Ended:
+    """Run it in that environment: in a thread, for it has a loop of its own.
 
     What the interpreter reads from the environment as it starts (``PYTHON…``) takes a process.
     """
@@ -114,9 +120,7 @@ def _run_here(arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str
         stderr = stack.enter_context(_writer(errors, "backslashreplace", line_buffering=True))
         for name, stream in (("stdin", given), ("stdout", stdout), ("stderr", stderr)):
             stack.enter_context(patch.object(sys, name, stream))
-        stack.enter_context(
-            patch.dict(os.environ, {**_ENVIRONMENT, **environment}, clear=True)
-        )
+        stack.enter_context(patch.dict(os.environ, {**_ENVIRONMENT, **environment}, clear=True))
         code = _exit_code(list(arguments))
         stdout.flush()
         stderr.flush()
@@ -124,28 +128,28 @@ def _run_here(arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str
 
 
 def _exit_code(arguments: list[str]) -> int:
-    try:
+    with pytest.raises(SystemExit) as leaving:
         main(arguments)
-    except SystemExit as leaving:
-        assert isinstance(leaving.code, int)
-        return leaving.code
-    raise AssertionError("the command line returned instead of leaving")
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code
 
 
 def _pipe_of(data: bytes) -> BinaryIO:
     """The reading end of a pipe with all of it in it, and closed behind it."""
     reader, writer = os.pipe()
-    with open(writer, "wb", buffering=0) as pipe:
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
         os.set_blocking(writer, False)
         assert pipe.write(data) == len(data), "a pipe does not hold that much"
-    return open(reader, "rb")
+    return os.fdopen(reader, "rb")
 
 
 def _writer(file: BinaryIO, errors: str, *, line_buffering: bool = False) -> io.TextIOWrapper:
     """A stream to the file, by a descriptor of its own: the command line may turn it elsewhere."""
-    descriptor = open(os.dup(file.fileno()), "wb")
     return io.TextIOWrapper(
-        descriptor, encoding="utf-8", errors=errors, line_buffering=line_buffering
+        os.fdopen(os.dup(file.fileno()), "wb"),
+        encoding="utf-8",
+        errors=errors,
+        line_buffering=line_buffering,
     )
 
 

@@ -21,8 +21,14 @@ UNREADABLE = Path("/proc/self/mem")
 FIRST = 'data: {"choices":[{"delta":{"content":"first é "}}]}\n\n'.encode()
 SECOND = b'data: {"choices":[{"delta":{"content":"second"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
-ASSISTANT = b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"v"}}]}}\n\nevent: done\ndata: x\n\n'
-AIPKIT = b'event: message_start\ndata: {"message_id":"m"}\n\ndata: {"delta":"events"}\n\nevent: done\ndata: {}\n\n'
+ASSISTANT = (
+    b'event: thread.message.delta\ndata: {"delta":{"content":[{"text":{"value":"v"}}]}}\n\n'
+    b"event: done\ndata: x\n\n"
+)
+AIPKIT = (
+    b'event: message_start\ndata: {"message_id":"m"}\n\n'
+    b'data: {"delta":"events"}\n\nevent: done\ndata: {}\n\n'
+)
 
 
 async def give(process: Process, data: bytes) -> None:

@@ -152,14 +152,18 @@ async def test_a_port_that_is_taken_is_named() -> None:
 
 
 async def test_a_missing_extra_is_named() -> None:
-    begin = "import sys; sys.modules['prometheus_client'] = None; from tailrace._cli import main; main(['serve'])"
+    begin = (
+        "import sys; sys.modules['prometheus_client'] = None; "
+        "from tailrace._cli import main; main(['serve'])"
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", begin, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     _, stderr = await process.communicate()
     assert process.returncode == 2
     assert stderr.decode() == (
-        'tailrace: serving needs prometheus_client, which is not installed: pip install "tailrace[gateway]"\n'
+        "tailrace: serving needs prometheus_client, which is not installed: "
+        'pip install "tailrace[gateway]"\n'
     )
 
 

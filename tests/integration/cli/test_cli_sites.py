@@ -149,7 +149,9 @@ async def test_a_software_is_for_a_url() -> None:
     assert "ChatGptt runs wordpress, not geminiprochat" in end.stderr
 
 
-@pytest.mark.parametrize("command", [["chat", "hello"], ["doctor", "ChatGptt"], ["record", "a", "b", "c"]])
+@pytest.mark.parametrize(
+    "command", [["chat", "hello"], ["doctor", "ChatGptt"], ["record", "a", "b", "c"]]
+)
 async def test_the_former_name_of_the_option_names_the_new_one(command: list[str]) -> None:
     for value, software in (("ai-power", "wordpress"), ("openai", "openai")):
         end = await run(*command, "--dialect", value)

@@ -19,7 +19,8 @@ PYTHON = frozenset({"python", "py"})
 SHELL = frozenset({"sh", "bash", "console", "given"})
 
 FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?```(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)^```$"
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?"
+    r"```(?P<language>[^\s`]*)[^\n]*\n(?P<text>.*?)^```$"
     r"|^<!-- given:\n(?P<given>.*?)^-->$",
     re.MULTILINE | re.DOTALL,
 )

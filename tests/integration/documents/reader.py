@@ -235,7 +235,7 @@ def _commands(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """A new user's: nothing of ours is set, and ``tailrace`` and ``python`` are those of this run."""
+    """A new user's: nothing of ours is set; ``tailrace`` and ``python`` are those of this run."""
     kept = {
         name: value
         for name, value in os.environ.items()

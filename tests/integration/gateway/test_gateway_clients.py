@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import ssl
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import openai
@@ -46,7 +47,11 @@ async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
 
 @pytest.fixture
 async def client(gateway: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=KEY, max_retries=0) as made:
+    # A gateway on loopback has no certificate: without those of others a client is made at once.
+    http = openai.DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    async with openai.AsyncOpenAI(
+        base_url=gateway.base_url, api_key=KEY, max_retries=0, http_client=http
+    ) as made:
         yield made
 
 

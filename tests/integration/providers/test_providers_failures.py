@@ -48,7 +48,6 @@ from tailrace import (
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
 from tailrace.providers._base import Request
-from tailrace.transport import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -138,8 +138,8 @@ async def test_one_that_waits_for_its_turn_gives_its_place_back_when_cancelled()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert gate._places is not None
-        assert (limit.under_way, gate._places.locked()) == (0, False)
+        assert gate._slots is not None
+        assert (limit.under_way, gate._slots.locked()) == (0, False)
 
 
 async def test_a_failure_and_a_bare_break_free_the_place() -> None:

@@ -61,12 +61,12 @@ async def test_closing_a_reply_closes_its_socket_before_it_returns(
         transport.session() as session,
     ):
         for closes_session in (False, True):
-            reply = await session.get(server.url)
-            assert await reply.read()
+            response = await session.get(server.url)
+            assert await response.read()
             with_it = open_sockets()
-            await (session if closes_session else reply).aclose()
+            await (session if closes_session else response).aclose()
             assert open_sockets() < with_it
-            await reply.aclose()
+            await response.aclose()
             await _until(lambda: server.connections == 0)
 
 
@@ -76,10 +76,10 @@ async def test_two_hundred_replies_left_early_leave_nothing(make: Make) -> None:
         async with make() as transport:
             for number in range(REPLIES):
                 async with transport.session() as session:
-                    reply = await session.post(server.url, body=b"{}")
-                    await reply.read()
+                    response = await session.post(server.url, body=b"{}")
+                    await response.read()
                     if number % 2:
-                        await reply.aclose()
+                        await response.aclose()
         await _until(lambda: server.connections == 0)
         assert server.accepted == REPLIES
         assert open_sockets() == before
@@ -88,9 +88,9 @@ async def test_two_hundred_replies_left_early_leave_nothing(make: Make) -> None:
 async def test_replies_side_by_side(transport: Transport) -> None:
     async with serve(_stream) as server, transport.session() as session:
         before = open_sockets()
-        replies = await asyncio.gather(*(session.get(server.url) for _ in range(REPLIES)))
-        assert all(await asyncio.gather(*(reply.read() for reply in replies)))
-        await asyncio.gather(*(reply.aclose() for reply in replies))
+        responses = await asyncio.gather(*(session.get(server.url) for _ in range(REPLIES)))
+        assert all(await asyncio.gather(*(response.read() for response in responses)))
+        await asyncio.gather(*(response.aclose() for response in responses))
         await _until(lambda: open_sockets() - before <= 2)  # what the transport keeps for itself
 
 
@@ -103,14 +103,14 @@ async def test_a_dropped_reply_closes_its_socket(
         transport.session() as session,
     ):
         for is_in_cycle in (False, True):
-            reply = await session.get(server.url)
-            await reply.read()
+            response = await session.get(server.url)
+            await response.read()
             with_it = open_sockets()
             if is_in_cycle:
-                cycle: list[object] = [reply]
+                cycle: list[object] = [response]
                 cycle.append(cycle)
                 del cycle
-            del reply
+            del response
             gc.collect()
             await _turns()
             assert open_sockets() < with_it
@@ -122,11 +122,11 @@ async def test_everything_dropped_at_once(make: Make) -> None:
         before = open_sockets()
         transport = make()
         session = transport.session()
-        reply = await session.get(server.url)
-        await reply.read()
+        response = await session.get(server.url)
+        await response.read()
         del session, transport
-        assert await reply.read()
-        del reply
+        assert await response.read()
+        del response
         gc.collect()
         await _until(lambda: server.connections == 0)
         await _turns()
@@ -142,23 +142,23 @@ async def test_a_reply_dropped_in_another_thread(transport: Transport) -> None:
         await _until(lambda: server.connections == 0)
 
 
-@pytest.mark.parametrize("what", ["reply", "session", "transport"])
+@pytest.mark.parametrize("what", ["response", "session", "transport"])
 async def test_abort_does_not_wait(make: Make, what: str) -> None:
     async with serve(_stream) as server:
         before = open_sockets()
         transport = make()
         session = transport.session()
-        reply = await session.get(server.url)
-        await reply.read()
+        response = await session.get(server.url)
+        await response.read()
         leaves: dict[str, Response | Session | Transport] = {
-            "reply": reply,
+            "response": response,
             "session": session,
             "transport": transport,
         }
         leaves[what].abort()
         await _turns()
         with pytest.raises(errors.ReplyBrokenError):
-            await read_all(reply, max_bytes=2**20)
+            await read_all(response, max_bytes=2**20)
         await _until(lambda: server.connections == 0)
         await transport.aclose()
         await transport.aclose()
@@ -202,13 +202,13 @@ async def test_cancelling_a_read(transport: Transport) -> None:
 
     go_on = asyncio.Event()
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        assert await reply.read() == b"what"
-        task: asyncio.Task[object] = asyncio.create_task(reply.read())
+        response = await session.get(server.url)
+        assert await response.read() == b"what"
+        task: asyncio.Task[object] = asyncio.create_task(response.read())
         await _turns()
         await _cancelled(task)
         go_on.set()  # a cancelled read loses nothing
-        assert await read_all(reply, max_bytes=9) == b" came"
+        assert await read_all(response, max_bytes=9) == b" came"
 
 
 @pytest.mark.parametrize("stage", ["tls", "http proxy", "https proxy", "socks"])
@@ -333,8 +333,8 @@ async def test_a_connection_serves_again_when_its_reply_was_read_to_the_end(
         transport.session() as other,
     ):
         for each in (session, other, session):
-            async with await each.get(server.url) as reply:
-                assert await read_all(reply, max_bytes=9) == b"all of it"
+            async with await each.get(server.url) as response:
+                assert await read_all(response, max_bytes=9) == b"all of it"
         assert (server.accepted, len(server.requests)) == (1, 3)
 
 
@@ -389,8 +389,8 @@ from tailrace.transport import make_transport
 
 async def main():
     transport = make_transport(sys.argv[1])
-    reply = await transport.session().get(sys.argv[2])
-    print(await reply.read())
+    response = await transport.session().get(sys.argv[2])
+    print(await response.read())
 
 asyncio.run(main())
 """

@@ -33,11 +33,11 @@ PACKED = {
 }
 
 
-async def _rest(reply: Response) -> tuple[bytes, errors.TailraceError | None]:
+async def _rest(response: Response) -> tuple[bytes, errors.TailraceError | None]:
     """Everything that can be read, and the error it ends with."""
     parts = []
     try:
-        while data := await reply.read():
+        while data := await response.read():
             parts.append(data)
     except errors.TailraceError as error:
         return b"".join(parts), error
@@ -51,12 +51,16 @@ async def test_the_head_is_told(transport: Transport) -> None:
         )
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(f"{server.url}/a b?c=ü#fragment")
-        assert (reply.status, reply.reason, reply.content_type) == (203, "Just So", "text/plain")
-        assert reply.url == f"{server.url}/a%20b?c=%C3%BC"
-        assert (reply.headers["X-ONE"], reply.headers.get("nothing")) == ("1", None)
-        assert await read_all(reply, max_bytes=5) == b"hello"
-        assert await reply.read() == b""
+        response = await session.get(f"{server.url}/a b?c=ü#fragment")
+        assert (response.status, response.reason, response.content_type) == (
+            203,
+            "Just So",
+            "text/plain",
+        )
+        assert response.url == f"{server.url}/a%20b?c=%C3%BC"
+        assert (response.headers["X-ONE"], response.headers.get("nothing")) == ("1", None)
+        assert await read_all(response, max_bytes=5) == b"hello"
+        assert await response.read() == b""
         assert server.requests[0].target == "/a%20b?c=%C3%BC"
 
 
@@ -72,11 +76,11 @@ async def test_bytes_come_as_they_are_sent(transport: Transport) -> None:
         await exchange.send(b"0\r\n\r\n")
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
+        response = await session.get(server.url)
         for piece in (b"one", b"two", b"three"):
-            assert await reply.read() == piece
+            assert await response.read() == piece
             go_on.set()
-        assert await reply.read() == b""
+        assert await response.read() == b""
 
 
 @pytest.mark.parametrize("coding", PACKED)
@@ -137,10 +141,10 @@ async def test_a_coding_of_no_sense_breaks(transport: Transport, coding: str) ->
         )
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
+        response = await session.get(server.url)
         for _ in range(2):
             with pytest.raises(errors.ReplyBrokenError):
-                await reply.read()
+                await response.read()
 
 
 _BOMB = bytes(64 * 2**20)
@@ -209,11 +213,11 @@ async def test_a_slow_reader_stops_the_server(transport: Transport) -> None:
 
     all_sent = asyncio.Event()
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        first = await reply.read()
+        response = await session.get(server.url)
+        first = await response.read()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(all_sent.wait(), 0.5)
-        assert len(first) + len((await _rest(reply))[0]) == 64 * 2**20
+        assert len(first) + len((await _rest(response))[0]) == 64 * 2**20
 
 
 _BROKEN = {
@@ -239,13 +243,13 @@ async def test_a_reply_that_breaks_off_gives_what_came(
         exchange.writer.close()
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
+        response = await session.get(server.url)
         go_on.set()
         if is_reader_busy:  # until the client's side has seen the end
             await server.left.wait()
             for _ in range(20):
                 await asyncio.sleep(0)
-        data, error = await _rest(reply)
+        data, error = await _rest(response)
     assert data == b"what came"
     assert isinstance(error, errors.ReplyBrokenError)
 
@@ -263,11 +267,11 @@ async def test_a_reset_is_no_end(transport: Transport, head: bytes) -> None:
         exchange.reset()
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        assert b"what" in await reply.read()
+        response = await session.get(server.url)
+        assert b"what" in await response.read()
         go_on.set()
         with pytest.raises(errors.ReplyBrokenError):
-            await reply.read()
+            await response.read()
 
 
 async def test_http_1_0_ends_with_its_connection(transport: Transport) -> None:
@@ -285,10 +289,10 @@ async def test_what_follows_an_interim_head_counts(transport: Transport) -> None
         await exchange.send_reply(b"real", "X-Real: yes")
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        assert (reply.status, reply.headers["x-real"]) == (200, "yes")
-        assert "link" not in reply.headers
-        assert await reply.read() == b"real"
+        response = await session.get(server.url)
+        assert (response.status, response.headers["x-real"]) == (200, "yes")
+        assert "link" not in response.headers
+        assert await response.read() == b"real"
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "404 Not Found", "500 Oops"])
@@ -297,9 +301,9 @@ async def test_any_status_is_a_reply(transport: Transport, status: str) -> None:
         await exchange.send(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        assert f"{reply.status} {reply.reason}" == status
-        assert await reply.read() == b""
+        response = await session.get(server.url)
+        assert f"{response.status} {response.reason}" == status
+        assert await response.read() == b""
 
 
 async def test_a_head_without_end_is_refused(transport: Transport) -> None:
@@ -337,12 +341,12 @@ async def test_two_readers_of_a_reply_are_an_error(transport: Transport) -> None
         await exchange.wait_for_leaving()
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
-        first = asyncio.create_task(reply.read())
+        response = await session.get(server.url)
+        first = asyncio.create_task(response.read())
         await asyncio.sleep(0)
         with pytest.raises(errors.InvalidRequestError):
-            await reply.read()
-        await reply.aclose()
+            await response.read()
+        await response.aclose()
         with pytest.raises(errors.ReplyBrokenError):
             await first
 
@@ -356,9 +360,9 @@ async def test_the_idle_clock(transport: Transport) -> None:
         serve(answer) as server,
         transport.session(timeouts=Timeouts(first_byte=5)) as session,
     ):
-        reply = await session.get(server.url)
-        assert await read_within(reply, 5) == b"what"
+        response = await session.get(server.url)
+        assert await read_within(response, 5) == b"what"
         with pytest.raises(errors.TimeoutError) as caught:
-            await read_within(reply, 0.1)
+            await read_within(response, 0.1)
         assert (caught.value.phase, caught.value.seconds) == ("idle", 0.1)
         assert caught.value.__context__ is None

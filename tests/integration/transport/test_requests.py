@@ -1,4 +1,4 @@
-"""What is sent: headers, cookies, bodies, redirects; and what each failure before a reply is
+"""What is sent: headers, cookies, bodies, redirects; and what each failure before a response is
 called.
 """
 
@@ -77,8 +77,8 @@ async def test_who_the_default_headers_say_it_is(kind: str, transport: Transport
 async def test_a_post_is_sent_as_it_is(transport: Transport, body: bytes) -> None:
     async with serve(_echo) as server, transport.session() as session:
         for headers in ({}, {"Content-Type": "application/json"}):
-            reply = await session.post(server.url, body=body, headers=headers)
-            assert await read_all(reply, max_bytes=2**22) == body
+            response = await session.post(server.url, body=body, headers=headers)
+            assert await read_all(response, max_bytes=2**22) == body
             sent = server.requests[-1]
             assert (sent.method, sent.headers["content-length"]) == ("POST", str(len(body)))
             assert sent.headers.get("content-type") == headers.get("Content-Type")
@@ -86,17 +86,17 @@ async def test_a_post_is_sent_as_it_is(transport: Transport, body: bytes) -> Non
 
 async def test_credentials_of_a_url_are_sent_and_not_shown(transport: Transport) -> None:
     async with serve(_echo) as server, transport.session() as session:
-        reply = await session.get(server.url.replace("//", "//me:s3cret@") + "/x")
-        assert reply.url == f"{server.url}/x"
+        response = await session.get(server.url.replace("//", "//me:s3cret@") + "/x")
+        assert response.url == f"{server.url}/x"
         assert server.requests[0].headers["authorization"] == "Basic bWU6czNjcmV0"
 
 
 async def test_a_session_keeps_its_own_cookies(transport: Transport) -> None:
     async def page(_request: web.Request) -> web.Response:
-        reply = web.Response(text="page")
-        reply.set_cookie("visit", "one|two%20three")
-        reply.set_cookie("given", "by the site", path="/")
-        return reply
+        response = web.Response(text="page")
+        response.set_cookie("visit", "one|two%20three")
+        response.set_cookie("given", "by the site", path="/")
+        return response
 
     async def start(_request: web.Request) -> web.Response:
         found = web.HTTPFound("/page")
@@ -193,9 +193,9 @@ async def _follow(  # noqa: PLR0917
                 assert caught.value.target == target
                 assert_tells_nothing(caught.value)
                 return
-            reply = await session.get("http://site.test/a")
-            assert reply.url == target
-            assert await reply.read() == arrives.encode()
+            response = await session.get("http://site.test/a")
+            assert response.url == target
+            assert await response.read() == arrives.encode()
 
 
 async def test_https_is_never_left(transport: Transport, authority: Authority) -> None:
@@ -511,8 +511,8 @@ async def test_a_reply_may_come_before_the_body_is_sent(transport: Transport) ->
     server = await asyncio.start_server(early, HOST, 0)
     url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/"
     async with server, transport.session(timeouts=Timeouts(connect=5, first_byte=5)) as session:
-        reply = await session.post(url, body=b"x" * 2**24)
-        assert await read_all(reply, max_bytes=5) == b"early"
+        response = await session.post(url, body=b"x" * 2**24)
+        assert await read_all(response, max_bytes=5) == b"early"
         await transport.aclose()
         await left.wait()
 
@@ -551,8 +551,8 @@ async def test_a_proxy_serves_every_request(
             page = await session.get(f"{target_scheme}://site.test/page")
             assert await page.read() == b""
             await page.aclose()
-            reply = await session.post(f"{target_scheme}://site.test/say", body=b"hi")
-            assert await reply.read() == b"hi"
+            response = await session.post(f"{target_scheme}://site.test/say", body=b"hi")
+            assert await response.read() == b"hi"
         assert [request.target for request in server.requests] == ["/page", "/say"]
         assert set(proxy.seen) == {f"site.test:{port}"}
         assert not any("proxy" in name for request in server.requests for name in request.headers)

@@ -77,12 +77,12 @@ async def test_a_turn_of_the_loop_brings_a_bounded_number_of_bytes(
         await exchange.send_reply(SENT[coding], f"Content-Encoding: {coding}")
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
+        response = await session.get(server.url)
 
         async def read() -> int:
             for _ in range(8 if is_busy else 0):
                 await asyncio.sleep(0)
-            return len(await reply.read())
+            return len(await response.read())
 
         total, most = await most_in_a_turn(read)
     assert total == len(BODY)
@@ -113,9 +113,9 @@ async def test_what_unpacks_to_nothing_leaves_the_loop_its_turns(
             await asyncio.sleep(0)
 
     async with serve(answer) as server, transport.session() as session:
-        reply = await session.get(server.url)
+        response = await session.get(server.url)
         counting = asyncio.create_task(count())
-        assert await read_all(reply, max_bytes=0) == b""
+        assert await read_all(response, max_bytes=0) == b""
         counting.cancel()
     assert turns > 500  # of at most 64 members each
 

@@ -23,6 +23,7 @@ TEXT = PAGE.read_text("utf-8")
 RESULTS: dict[str, Any] = json.loads(RAW.read_text("utf-8"))
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 def test_the_decoder_in_another_language_is_asked(tmp_path: Path) -> None:
     [program] = [block.text for block in blocks_of(PAGE) if block.language == "js"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tailrace.conformance import Event, Rule
 
 HERE = Path(__file__).parent
+pytestmark = pytest.mark.heavy  # most start programs
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals")
 STREAM = [b"data: a\r", b"\n\r\ndata", b": b\n\n"]
 EVENTS: tuple[Event, ...] = (("message", "a", "", None), ("message", "b", "", None))

@@ -6,14 +6,14 @@ on with its counts. A slot is written without a lock and read with a checksum: w
 written is read again.
 
 prometheus-client's multiprocess mode would do the same with a file for each process and kind of
-metric, in a folder named by a variable of the environment. It was measured beside this module in
-one program, in turns, medians as multiples of ours: a read with deltas takes 8 times as long (each
-value goes into a mapped file; 3 times without that mode), a whole call 8 times, a scrape of four
-workers and 20 models 3 times. Files of dead workers stay and are read by each scrape: after 20
-replaced workers there were 52, and a scrape took 10 times as long. Scrapes while a worker made its
-files, or after it was killed in doing so, raised `struct.error` (3 of 100). ``/live`` needs
-quantiles of the last minute, which that mode does not have, and would take 240 times as long each
-second without them. Here the kernel frees the memory with the last process, and nothing is left.
+metric, in a folder that a variable of the environment names. Both were measured in one program, in
+turns, by medians as multiples of ours. A read with deltas takes 6 to 8 times as long, for each
+value goes into a mapped file (2.5 to 3 times without that mode), a whole call 8 to 10 times, a
+scrape of four workers and 20 models 3 to 5 times. Files of dead workers stay, and every scrape
+reads them: after 20 replaced workers there were 52 files, and a scrape took 10 times as long. Where
+a worker was killed while it made its files, up to 3 of 100 scrapes raised `struct.error`. ``/live``
+needs quantiles of the last minute, which that mode does not have; without them it would still take
+28 times as long. Here the kernel frees the memory with the last process, and nothing is left.
 """
 
 from __future__ import annotations

@@ -1,0 +1,166 @@
+"""A reading driven by asyncio: reads awaited under two clocks, and a connection closed in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tailrace._calls.exchange import D
+from tailrace._streams.clocks import Clocks, takes_back
+from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
+
+if TYPE_CHECKING:
+    from tailrace._calls.exchange import ExchangeOf
+    from tailrace._streams.reading import ReplyReading
+
+__all__ = ["AsyncDriver"]
+
+T = TypeVar("T")
+
+
+class AsyncDriver(Generic[T, D]):
+    """The tasks that read a reply, one at a time: `advance` opens, reads, asks again and closes.
+
+    `idle`, `total`: seconds, None for no clock. `closes_late`: deltas that came with the end are
+    delivered before the exchange is closed, because closing it may take a moment.
+    """
+
+    __slots__ = ("_clocks", "_closes_late", "_exchange", "_gone", "_is_closing", "_reading")
+
+    def __init__(
+        self,
+        reading: ReplyReading[T, D],
+        exchange: ExchangeOf[D],
+        idle: float | None,
+        total: float | None,
+        closes_late: bool,  # noqa: FBT001 - one caller
+    ) -> None:
+        self._reading = reading
+        self._exchange = exchange
+        self._clocks = Clocks(idle, total)
+        self._closes_late = closes_late
+        self._is_closing = False
+        self._gone: asyncio.Event | None = None  # made by who waits until the exchange is closed
+
+    async def advance(self) -> bool:
+        """Wait until a delta is ready: True. At the end: False, or the failure is raised, once."""
+        reading, clocks = self._reading, self._clocks
+        if reading.ended:
+            if self._closes_late:
+                await self._release()
+            return reading.deliver()
+        if clocks.reader is not None:
+            raise InvalidRequestError("another task is reading this stream: one at a time")
+        clocks.reader = task = asyncio.current_task(clocks.loop)
+        cancelling = 0 if task is None else task.cancelling()
+        try:
+            await self._step(cancelling)
+        except TailraceError as error:
+            reading.fail(error)
+            await self._stop()
+        except asyncio.CancelledError:
+            ran_out = clocks.ran_out_of("total", cancelling)
+            if ran_out is None:
+                reading.stop()
+            else:
+                reading.expire(ran_out)
+            await self._stop()
+            if ran_out is None and not (reading.left and takes_back(task, cancelling)):
+                raise
+        except BaseException:
+            reading.stop()
+            await self._stop()
+            raise
+        finally:
+            clocks.reader = None
+        return (bool(reading.ready) and not reading.left) or reading.deliver()
+
+    async def aclose(self) -> None:
+        """Leave the reading; the exchange is closed when this returns.
+
+        A task that is reading meanwhile sees the end.
+        """
+        self._reading.leave()
+        reader = self._clocks.reader
+        if reader is None or reader is asyncio.current_task():
+            await self._release()
+            return
+        if not self._reading.released:
+            reader.cancel()
+            await self._until_gone()
+        elif self._is_closing:
+            await self._until_gone()
+
+    def abandon(self) -> bool:
+        """Close without waiting, from a finalizer; return whether the reading loop still lives."""
+        self._clocks.stop()
+        loop = self._clocks.loop
+        if loop is None or loop.is_closed():
+            return False
+        if not self._reading.released:
+            loop.call_soon_threadsafe(self._exchange.abort)
+        return True
+
+    async def _step(self, cancelling: int) -> None:
+        """Read until a delta is ready or the reading has ended."""
+        reading, clocks = self._reading, self._clocks
+        if clocks.loop is None:
+            clocks.begin(asyncio.get_running_loop())
+        if reading.opening is None:
+            reading.begin(await self._exchange.open())
+        while reading.opening is not None and not reading.ready and not reading.ended:
+            clocks.wait()
+            try:
+                data = await reading.opening.source.read()
+            except (ReplyBrokenError, LimitExceeded) as error:
+                reading.break_off(error)
+            except asyncio.CancelledError:
+                ran_out = clocks.ran_out_of("idle", cancelling)
+                if ran_out is None:
+                    raise
+                reading.break_off(ran_out)
+            else:
+                if reading.feed(data):
+                    if clocks.is_idle_on:
+                        clocks.note(progress=reading.progressed())
+                    continue
+            clocks.stay()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """After a reply: begin another in its place, or stop."""
+        reading = self._reading
+        if reading.undecided is not None and reading.opening is not None:
+            opening = await self._exchange.again(reading.opening, reading.undecided)
+            if opening is not None:
+                reading.begin(opening)
+                self._clocks.restart()
+                return
+            reading.settle()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        if not (self._closes_late and self._reading.ready):
+            await self._release()
+
+    async def _release(self) -> None:
+        self._clocks.stop()
+        if self._reading.released:
+            if self._is_closing:
+                await self._until_gone()
+            return
+        self._reading.released = self._is_closing = True
+        try:
+            await self._exchange.aclose()
+        except asyncio.CancelledError:
+            self._exchange.abort()
+            raise
+        finally:
+            self._is_closing = False
+            if self._gone is not None:
+                self._gone.set()
+
+    async def _until_gone(self) -> None:
+        if self._gone is None:
+            self._gone = asyncio.Event()
+        await self._gone.wait()

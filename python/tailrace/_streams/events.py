@@ -1,0 +1,79 @@
+"""A decoder of server-sent events with the state that a stream asks of its decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
+from tailrace.errors import FIRST_ERROR_STATUS, LimitExceeded
+
+if TYPE_CHECKING:
+    from tailrace._native import Usage
+    from tailrace.errors import StreamError
+
+__all__ = ["EventDecoder"]
+
+
+class EventDecoder:
+    """An `SSEDecoder` that ends as a `DeltaDecoder` does: with a state, not with an exception.
+
+    The body of a status of 400 or more is no events: an error is made of it. Events have neither
+    finish reason, token counts nor names.
+    """
+
+    def __init__(self, *, content_type: str | None, status: int, max_event_bytes: int) -> None:
+        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        # Made for any status: it checks that there is such a status.
+        refusal = DeltaDecoder(content_type=content_type, status=status)
+        self._refusal = refusal if status >= FIRST_ERROR_STATUS else None
+        self.end: str = "open"
+        self.error: StreamError | None = None
+        self.framing: str = "sse"
+        self.events: int = 0
+        self.bad_events: int = 0
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.ids: dict[str, str] = {}
+
+    @property
+    def last_event_id(self) -> str:
+        """The last event id in force."""
+        return self._decoder.last_event_id
+
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time in force, in milliseconds."""
+        return self._decoder.retry
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Return the events that `data` completes."""
+        if self._refusal is not None:
+            self._refusal.feed(data)
+            self._end(self._refusal.end, self._refusal.error)
+            return []
+        try:
+            events = self._decoder.feed(data)
+        except LimitExceeded as error:
+            self._end("failed", error)
+            return []
+        self.events += len(events)
+        return events
+
+    def close(self, *, complete: bool) -> list[ServerSentEvent]:
+        """End the reply; an unfinished event is dropped. `complete=False`: the transport broke."""
+        if self.end != "open":
+            return []
+        if self._refusal is not None:
+            self._refusal.close(complete=complete)
+            self._end(self._refusal.end, self._refusal.error)
+            return []
+        try:
+            events = self._decoder.close()
+        except LimitExceeded as error:
+            self._end("failed", error)
+            return []
+        self._end("done" if complete else "truncated", None)
+        return events
+
+    def _end(self, end: str, error: StreamError | None) -> None:
+        self.end, self.error = end, error

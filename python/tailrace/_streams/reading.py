@@ -1,0 +1,321 @@
+"""The reading of one reply: bytes in, deltas and one `Outcome` out. No clock, no task, no thread.
+
+`tailrace._streams.aio` and `tailrace._streams.sync` drive a reading: they do the waiting and the
+closing, and tell it what happened. A new rule about replies belongs here, a new way to wait there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from tailrace._calls.exchange import D
+from tailrace._streams.outcome import Outcome
+from tailrace.errors import ReplyBrokenError, ResponseStatusError, TailraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailrace._calls.exchange import OpeningOf
+
+__all__ = ["Close", "Decoding", "ReplyReading", "State"]
+
+log: logging.Logger = logging.getLogger("tailrace")
+
+T = TypeVar("T")
+
+D_contra = TypeVar("D_contra", contravariant=True)
+
+State: TypeAlias = Literal["unopened", "waiting", "delivering", "undecided", "ended", "left"]
+
+_UNFRAMED = ("json", "text")  # replies without comments: every read brings a piece of the answer
+
+
+class Close(Protocol[D_contra, T]):
+    """A decoder's method that takes the end of a reply: `complete=False`, the transport broke."""
+
+    def __call__(self, decoder: D_contra, /, *, complete: bool) -> list[T]:
+        """Return what was held back."""
+        ...
+
+
+class Decoding(NamedTuple, Generic[T, D]):
+    """The two methods of a decoder that a reading calls."""
+
+    feed: Callable[[D, bytes], list[T]]
+    close: Close[D, T]
+
+
+class ReplyReading(Generic[T, D]):
+    """One reply as it is read, or several in turn until one of them says something.
+
+    The states are ``unopened`` (no reply yet), ``waiting`` (for the first delta), ``delivering``
+    (a delta came, so nothing is asked again), ``undecided`` (a reply failed before its first delta,
+    and another may take its place), ``ended`` and ``left``. An event has these consequences:
+
+    ==========  ================================  ==========  =============
+    state       event                             next state  delivered
+    ==========  ================================  ==========  =============
+    unopened    begin                             waiting     nothing
+    unopened    any expire, fail                  ended       error
+    unopened    stop                              ended       nothing
+    unopened    any feed, any break off, settle   unopened    nothing
+    waiting     feed, begin, settle               waiting     nothing
+    waiting     feed deltas                       delivering  deltas
+    waiting     feed end, break off whole         ended       nothing
+    waiting     feed rest                         ended       rest
+    waiting     feed early end, break off         undecided   nothing
+    waiting     break off rest                    ended       rest, verdict
+    waiting     expire, fail                      ended       error
+    waiting     expire whole, stop                ended       nothing
+    delivering  feed, begin, settle               delivering  nothing
+    delivering  feed deltas                       delivering  deltas
+    delivering  feed end, break off whole         ended       nothing
+    delivering  feed rest                         ended       rest
+    delivering  feed early end, break off         ended       verdict
+    delivering  break off rest                    ended       rest, verdict
+    delivering  expire, fail                      ended       error
+    delivering  expire whole, stop                ended       nothing
+    undecided   begin                             waiting     nothing
+    undecided   settle                            ended       verdict
+    undecided   any expire, fail                  ended       error
+    undecided   stop                              ended       nothing
+    undecided   any feed, any break off           undecided   nothing
+    ended       any expire, fail                  ended       error
+    ended       begin, any feed, any break off    ended       nothing
+    ended       settle, stop                      ended       nothing
+    left        anything                          left        nothing
+    anywhere    leave                             left        nothing
+    ==========  ================================  ==========  =============
+
+    An event is a method, and what comes with it. ``feed`` brings no delta unless it says
+    ``deltas``; it brings the ``end`` of a whole reply, or an ``early end``. ``break off`` and
+    ``expire`` come in the middle of a reply unless the bytes that the decoder holds make it
+    ``whole``. The ``rest`` is deltas that the decoder held back until the end. The ``verdict`` is
+    the decoder's own error, the ``error`` the one that came with the event. An error is raised
+    once, when everything before it has been delivered.
+    """
+
+    __slots__ = (
+        "_any_read_is_progress",
+        "_close",
+        "_decoder",
+        "_error",
+        "_events",
+        "_exchange",
+        "_failure",
+        "_feed",
+        "_has_begun",
+        "ended",
+        "left",
+        "opening",
+        "ready",
+        "released",
+        "undecided",
+    )
+
+    def __init__(
+        self,
+        decoding: Decoding[T, D],
+        *,
+        exchange: object = None,
+        any_read_is_progress: bool = False,
+    ) -> None:
+        """Read what `decoding` gives, of any decoder that a reply comes with.
+
+        `exchange`: where the replies come from; its `attempts`, if it has any, are part of the
+        outcome, and nothing else of it is used. `any_read_is_progress`: a keep-alive comment
+        restarts the idle clock, too.
+        """
+        self._feed, self._close = decoding
+        self._exchange = exchange
+        self._any_read_is_progress = any_read_is_progress
+        self.opening: OpeningOf[D] | None = None
+        self.ready: deque[T] = deque()
+        self.undecided: TailraceError | None = None
+        self.ended = False
+        # A flag of its own: another thread may set it in the middle of any event.
+        self.left = False
+        self.released = False  # noted by whoever begins to close the source, which happens once
+        self._decoder: D | None = None  # while its reply is open
+        self._has_begun = False
+        self._events = 0
+        self._failure: TailraceError | None = None
+        self._error: TailraceError | None = None
+
+    @property
+    def state(self) -> State:
+        """The state by its name in the table."""
+        if self.left:
+            return "left"
+        if self.ended:
+            return "ended"
+        if self.undecided is not None:
+            return "undecided"
+        if self.opening is None:
+            return "unopened"
+        return "delivering" if self._has_begun else "waiting"
+
+    @property
+    def _attempts(self) -> tuple[TailraceError, ...]:
+        attempts: tuple[TailraceError, ...] = getattr(self._exchange, "attempts", ())
+        return attempts
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the reply went, or has gone so far."""
+        attempts = self._attempts
+        if self.opening is None or self.undecided is not None:
+            return Outcome(
+                "open" if self._error is None else "failed", self._error, attempts=attempts
+            )
+        decoder = self.opening.decoder
+        return Outcome(
+            "failed" if decoder.end == "open" and self._error is not None else decoder.end,
+            self._error,
+            decoder.finish_reason,
+            decoder.usage,
+            decoder.ids,
+            decoder.bad_events,
+            attempts,
+        )
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def begin(self, opening: OpeningOf[D]) -> None:
+        """Read this reply: the first, or one in place of another that failed."""
+        if self._decoder is None and not self.ended:
+            self.opening = opening
+            self.undecided = None
+            self._decoder = opening.decoder
+            self._events = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take the source's next bytes, ``b""`` at its end; return whether to read on."""
+        decoder = self._decoder
+        if decoder is None:
+            return False
+        if data:
+            self.ready.extend(self._feed(decoder, data))
+            if self.ready:
+                self._has_begun = True
+            if decoder.end == "open":
+                return True
+        self._take_rest(decoder, complete=True)
+        self._conclude(self._verdict())
+        return False
+
+    def progressed(self) -> bool:
+        """Whether the read just fed brought anything that restarts the idle clock."""
+        decoder = self._decoder
+        if decoder is None:
+            return False
+        events = decoder.events
+        if (
+            events == self._events
+            and not self._any_read_is_progress
+            and decoder.framing not in _UNFRAMED
+        ):
+            return False
+        self._events = events
+        return True
+
+    def break_off(self, error: TailraceError) -> None:
+        """The source broke off, or the idle clock ran out."""
+        if self._decoder is not None:
+            self._conclude(self._cut(self._decoder, error))
+
+    def settle(self) -> None:
+        """No other reply takes the place of the one that failed."""
+        if self.undecided is not None:
+            self._settle(self.undecided)
+
+    def expire(self, error: TailraceError) -> None:
+        """The total clock ran out: as `break_off`, and nothing is asked again."""
+        failure = error if self._decoder is None else self._cut(self._decoder, error)
+        self.stop()
+        if failure is not None:
+            self.fail(failure)
+
+    def fail(self, error: TailraceError) -> None:
+        """The call failed, for a reason that is not in the reply."""
+        if self.left:
+            return
+        self.stop()
+        attempts = self._attempts
+        if attempts:
+            error.attempts = attempts
+        self._failure = self._error = error
+
+    def stop(self) -> None:
+        """Nothing more is read."""
+        self._decoder = None
+        self.ended = True
+        self.undecided = None
+
+    def leave(self) -> None:
+        """The consumer has left: nothing more is delivered or raised."""
+        self.left = True
+        self.stop()
+        self._failure = None
+        self.ready.clear()
+
+    # -- delivery ----------------------------------------------------------------------------------
+
+    def deliver(self) -> bool:
+        """Whether anything is `ready`; the failure is raised instead, once, when nothing is."""
+        if self.left:
+            self.ready.clear()
+            return False
+        if self.ready:
+            return True
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return False
+
+    # -- verdicts ----------------------------------------------------------------------------------
+
+    def _take_rest(self, decoder: D, *, complete: bool) -> None:
+        self.ready.extend(self._close(decoder, complete=complete))
+        if self.ready:
+            self._has_begun = True
+
+    def _verdict(self) -> TailraceError | None:
+        """Return what the decoder found wrong with a reply that has been read."""
+        if self.opening is None:
+            return None
+        failure = self.opening.decoder.error
+        if isinstance(failure, ResponseStatusError):
+            # Bytes at hand have no header.
+            failure.retry_after = getattr(self.opening.source, "retry_after", None)
+        return failure
+
+    def _cut(self, decoder: D, error: TailraceError) -> TailraceError | None:
+        """Return what became of `error`: a reply that turns out to be whole has no failure."""
+        self._take_rest(decoder, complete=False)
+        verdict = self._verdict()
+        if decoder.end == "truncated" and (
+            verdict is None or not isinstance(error, ReplyBrokenError)
+        ):
+            return error
+        if verdict is not None and error.__cause__ is not None:
+            verdict.__cause__ = error.__cause__
+        return verdict
+
+    def _conclude(self, failure: TailraceError | None) -> None:
+        """Decide what follows the end of a reply."""
+        self._decoder = None
+        if failure is not None and not self._has_begun and not self.left:
+            self.undecided = failure
+        else:
+            self._settle(failure)
+
+    def _settle(self, failure: TailraceError | None) -> None:
+        self.stop()
+        decoder = None if self.opening is None else self.opening.decoder
+        if decoder is not None and decoder.bad_events:
+            log.warning("%d of %d events skipped: bad data", decoder.bad_events, decoder.events)
+        if failure is not None:
+            self.fail(failure)

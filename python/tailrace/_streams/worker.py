@@ -1,0 +1,55 @@
+"""A thread that waits in place of its caller, one job after the other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+
+_Job: TypeAlias = tuple["Future[Any]", "Callable[[], Any]"]
+
+
+class Worker:
+    """A daemon thread, in the context of whoever made it."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        work = partial(copy_context().run, _work, self._jobs)
+        Thread(target=work, name="tailrace source", daemon=True).start()
+
+    def run(self, job: Callable[[], T]) -> Future[T]:
+        """Have the thread do `job` after those it was given before."""
+        future: Future[T] = Future()
+        self._jobs.put((future, job))
+        return future
+
+    def end(self) -> None:
+        """Let the thread end after the jobs it was given."""
+        self._jobs.put(None)
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        _do(*job)
+        del job  # a thread that waits for the next job holds nothing of the last
+
+
+def _do(future: Future[Any], job: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except BaseException as error:  # noqa: BLE001 - the future's owner gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,271 @@
+"""Sites of every software asked: the answer as a stream, whole, and turn by turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tailrace import ChatStream, IterListProvider, Site, WordPressChatProvider, errors, providers
+from tailrace._calls.token_cache import TokenCache
+from tailrace._environment import Environment
+from tailrace.providers import ChatProvider
+from tailrace.replica import Question, Replica, builtin_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tailrace.replica import Exchange
+
+PASSWORD = "open sesame"
+
+# Of each software a site of the replica: its name there, its page or what follows its origin, and
+# the options of calls to it.
+SITES: dict[str, tuple[str, str | None, str, dict[str, Any]]] = {
+    "wordpress": ("ai-power", "stream", "", {}),
+    "wordpress, two steps": ("aipkit", "inline", "", {}),
+    "geminiprochat": ("geminiprochat", None, "", {"secret_key": "pepper", "password": PASSWORD}),
+    "chatgpt-demo": ("chatgpt-demo", None, "", {"secret_key": "pepper", "password": PASSWORD}),
+    "openai": ("openai", None, "/v1", {"models": ["gpt-4o-mini", "gpt-4o"]}),
+}
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica(shutdown_timeout=0.1, secret="pepper", password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture(params=list(SITES))
+def kind(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def site(kind: str, replica: Replica) -> Site:
+    name, page, path, options = SITES[kind]
+    url = replica.url(name) + path if page is None else replica.page(name, page)
+    software = kind.partition(",")[0]
+    given: dict[str, Any] = {"software": software, **options}
+    if software == "wordpress":
+        given["token_cache"] = TokenCache()
+    return Site(url, **given)
+
+
+async def expected(kind: str, text: str = "hello") -> str:
+    return await builtin_answer(Question(SITES[kind][0], text))
+
+
+def posts(replica: Replica) -> list[Exchange]:
+    return [each for each in replica.exchanges if each.method == "POST"]
+
+
+async def test_an_answer_as_it_comes(site: Site, kind: str) -> None:
+    async with site.stream("hello") as stream:
+        assert isinstance(stream, ChatStream)
+        texts = [text async for text in stream]
+    assert "".join(texts) == await expected(kind)
+    assert (stream.end, stream.error) == ("done", None)
+
+
+async def test_a_whole_answer(site: Site, kind: str) -> None:
+    assert await site.ask("hello") == await expected(kind)
+    assert await site.ask([{"role": "user", "content": "hello"}]) == await expected(kind)
+
+
+async def test_nothing_is_sent_before_the_first_read(site: Site, replica: Replica) -> None:
+    stream = site.stream("hello")
+    await stream.aclose()
+    assert list(replica.exchanges) == []
+
+
+async def test_a_dialogue(site: Site) -> None:
+    dialogue = site.conversation(system="Be brief.")
+    for words in ("I am Zed", "Who am I?"):
+        async with dialogue.send(words) as stream:
+            assert [text async for text in stream]
+        assert stream.end == "done"
+    assert [each["role"] for each in dialogue.messages] == [
+        "system",
+        *["user", "assistant"] * 2,
+    ]
+    assert site.name in repr(dialogue)
+    assert "Zed" not in repr(dialogue)
+
+
+async def test_a_dialogue_with_a_site_that_remembers_keeps_its_ids(replica: Replica) -> None:
+    page = replica.page("ai-power", "assistant")
+    dialogue = Site(page, client_id="AbCdEfGhIj").conversation(token_cache=TokenCache())
+    for words in ("I am Zed", "Who am I?"):
+        async with dialogue.send(words) as stream:
+            assert [text async for text in stream]
+    first, second = [each.form or {} for each in posts(replica)]
+    assert "thread_id" not in first
+    assert second["thread_id"]
+    assert second["message"] == "Who am I?"
+    ids = [form["wpaicg_chat_client_id"] for form in (first, second)]
+    assert ids == ["AbCdEfGhIj", "AbCdEfGhIj"]
+
+
+async def test_what_a_call_says_wins(replica: Replica) -> None:
+    site = Site(f"{replica.url('openai')}/v1", software="openai", models=["gpt-4o-mini", "gpt-4o"])
+    await site.ask("hello", model="gpt-4o", temperature=0.5)
+    sent: Any = posts(replica)[0].json
+    assert (sent["model"], sent["temperature"]) == ("gpt-4o", 0.5)
+    with pytest.raises(errors.ModelNotSupportedError, match="does not know the model 'gpt-3'"):
+        await site.ask("hello", model="gpt-3")
+    warm = site.replace(temperature=0.9, model="gpt-4o")
+    await warm.ask("hello")
+    sent = posts(replica)[1].json
+    assert (sent["model"], sent["temperature"]) == ("gpt-4o", 0.9)
+
+
+async def test_a_prompt_of_ones_own(replica: Replica) -> None:
+    page = replica.page("ai-power", "stream")
+    site = Site(page, token_cache=TokenCache(), make_prompt=lambda turns: f"{len(turns)} turns")
+    await site.ask([{"role": "system", "content": "x"}, {"role": "user", "content": "y"}])
+    assert (posts(replica)[0].form or {})["message"] == "2 turns"
+
+
+async def test_wrong_messages_are_the_streams_to_refuse(site: Site) -> None:
+    wrong: Any
+    for wrong in ("", "  ", [], [7], None):
+        async with site.stream(wrong) as stream:
+            with pytest.raises(errors.InvalidRequestError):
+                await stream.read()
+
+
+# -- lists -----------------------------------------------------------------------------------------
+
+REFUSED = "http://127.0.0.1:9"  # the discard port, on which nothing listens
+HI = [{"role": "user", "content": "hello"}]
+
+
+async def test_lists_take_sites_classes_and_lists(site: Site, kind: str) -> None:
+    class Gone(WordPressChatProvider):
+        url = REFUSED
+
+    nested = IterListProvider([Gone, Site(REFUSED, name="away")], shuffle=False)
+    several = IterListProvider([nested, site], shuffle=False)
+    assert (several.working, several.needs_auth) == (True, False)
+    assert several.supports_system_message
+    async with several.create_async_generator("", HI) as stream:
+        assert "".join([text async for text in stream]) == await expected(kind)
+    assert (stream.provider, several.last_provider) == (site, site)
+    ((name, failure),) = stream.errors
+    assert (name, type(failure)) == ("IterListProvider", errors.RetryProviderError)
+    assert isinstance(failure, errors.RetryProviderError)
+    assert [each for each, _ in failure.errors] == ["Gone", "away"]
+
+
+async def test_a_list_gives_a_site_what_it_takes(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(
+        f"{replica.url('openai')}/v1", software="openai", name="open", models=["gpt-4o-mini"]
+    )
+    several = IterListProvider([site])
+    assert several.get_models() == ["gpt-4o-mini"]
+    await several.create_async("", HI, temperature=0.5, secret_key="x", tempreture=1)
+    sent: Any = posts(replica)[0].json
+    assert sent["temperature"] == 0.5
+    assert "secret_key" not in sent
+    assert "open ignores the argument 'tempreture': did you mean 'temperature'?" in caplog.text
+    with pytest.raises(errors.RetryProviderError):
+        await several.create_async("gpt-3", HI)
+
+
+# -- classes of gpt4free's API ---------------------------------------------------------------------
+
+
+def seeds_and_bases() -> list[type[ChatProvider]]:
+    return [
+        *providers.site_providers(),
+        providers.WordPressChatProvider,
+        providers.GeminiProChatProvider,
+        providers.ChatgptDemoProvider,
+        providers.OpenAIProvider,
+    ]
+
+
+ENVIRONMENT = Environment(environ={})
+ENDPOINTS = {
+    "wordpress": "/wp-admin/admin-ajax.php",
+    "geminiprochat": "/api/generate",
+    "chatgpt-demo": "/api/generate",
+    "openai": "/v1/chat/completions",
+}
+REPLICAS = {"wordpress": "ai-power", "openai": "openai"}
+
+
+@pytest.mark.parametrize("base", seeds_and_bases(), ids=lambda base: base.__name__)
+@pytest.mark.parametrize("where", ["class", "subclass", "instance", "call"])
+async def test_a_url_means_the_same_wherever_it_is_said(
+    replica: Replica, base: type[ChatProvider], where: str
+) -> None:
+    name = REPLICAS.get(base.software, base.software)
+    url = replica.url(name) + ("/v1" if base.software == "openai" else "")
+    options: dict[str, Any] = {"environment": ENVIRONMENT}
+    if base.software == "wordpress":
+        options["token_cache"] = TokenCache()
+    elif base.software != "openai":
+        options |= {"secret_key": "pepper", "password": PASSWORD}
+
+    class Mine(base):  # type: ignore[valid-type,misc]
+        pass
+
+    provider: Any = Mine
+    if where == "class":
+        Mine.url = url
+    elif where == "subclass":
+        provider = type("Own", (Mine,), {"url": url})
+    elif where == "instance":
+        provider = Mine()
+        provider.url = url
+    else:
+        options["url"] = url
+    model = "gpt-4o-mini" if base.software == "openai" else ""
+    assert await provider.create_async(model, HI, **options)
+    (sent,) = posts(replica)
+    assert sent.path == replica_path(url, base.software)
+
+
+def replica_path(url: str, software: str) -> str:
+    """Where a message to the replica's site at `url` is posted: below the origin's own path."""
+    below = url.partition("://")[2].partition("/")[2]
+    path = ENDPOINTS[software]
+    if software == "openai":
+        return path
+    return f"/{below}{path}" if below else path
+
+
+async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replica) -> None:
+    class Below(ChatProvider):
+        software = "geminiprochat"
+        url = replica.url("geminiprochat")
+        api_endpoint = f"{url}/api/generate"
+
+    class Deeper(Below):
+        url = f"{Below.url}/deep"
+
+    assert Below.as_site().endpoint == f"{Below.url}/api/generate"
+    assert Deeper.as_site().endpoint is None
+    assert Below.as_site(f"{Below.url}/deep").endpoint is None
+
+
+async def test_an_unknown_argument_is_ignored_and_said_once(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mine(WordPressChatProvider):
+        url = replica.page("ai-power", "stream")
+        token_cache = TokenCache[Any]()
+
+    for _ in range(2):
+        given: dict[str, Any] = {"timout": 1, "web_search": True, "stream": True, "api_key": None}
+        assert await Mine.create_async("", HI, **given)
+    warnings = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings == [
+        "Mine ignores the argument 'timout': did you mean 'timeout'?",
+        "Mine ignores the argument 'web_search'",
+    ]

@@ -1,0 +1,333 @@
+"""A site as a value: what it is made of, what it refuses, and what it shows of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+
+import tailrace
+from tailrace import ChatGptt, RetryPolicy, Site, Throttle, sites
+from tailrace.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelNotSupportedError,
+    ProfileError,
+)
+from tailrace.sites import SOFTWARE, CallOptions, Secret, SiteOptions
+from tailrace.sites._site import for_call
+from tailrace.transport import Limits
+
+URL = "https://shop.example/help"
+SECRETS = {
+    "secret_key": "pepper",
+    "password": "sesame",
+    "proxy": "http://me:hunter2@proxy.example",
+    "headers": {"Authorization": "t0ken"},
+    "cookies": {"session": "c00kie"},
+}
+
+
+def test_a_url_is_enough() -> None:
+    site = Site(URL)
+    assert (site.url, site.software, site.name) == (URL, "wordpress", "https://shop.example")
+    assert (site.timeout, site.connect_timeout, site.total_timeout) == (120.0, 30.0, None)
+    assert (site.model, site.models, site.aliases, site.retry) == ("", (), {}, None)
+    assert tailrace.Site is sites.Site is Site
+
+
+def test_the_options_are_those_type_checkers_see() -> None:
+    fields = {each.name for each in dataclasses.fields(Site)} - {"_given"}
+    assert fields == {"url", *SiteOptions.__annotations__}
+    own = set().union(*(row.options for row in SOFTWARE.values()))
+    assert own < set(CallOptions.__annotations__) < set(SiteOptions.__annotations__)
+
+
+@pytest.mark.parametrize("name", sorted(SiteOptions.__annotations__))
+def test_every_option_stands_in_the_documentation(name: str) -> None:
+    parameters = {"frequency_penalty", "logit_bias", "max_completion_tokens", "presence_penalty",
+                  "reasoning_effort", "response_format", "user"}  # fmt: skip
+    if name not in parameters:  # "the other parameters of the API"
+        assert f"``{name}``" in (Site.__doc__ or "")
+
+
+def test_it_never_changes() -> None:
+    given: dict[str, Any] = {"models": ["a"], "aliases": {"b": "a"}, "headers": {"X": "y"}}
+    site = Site(URL, **given)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        site.url = "https://other.example"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        site.headers["X"] = "z"  # type: ignore[index]
+    given["models"].append("c")
+    given["aliases"]["d"] = "a"
+    given["headers"]["X"] = "changed"
+    assert (site.models, dict(site.aliases), dict(site.headers)) == (("a",), {"b": "a"}, {"X": "y"})
+
+
+def test_equal_sites_are_equal() -> None:
+    assert Site(URL, bot="7") == Site(URL, bot="7") != Site(URL, bot="8")
+    assert Site(URL, timeout=None) != Site(URL)
+    assert len({Site(URL), Site(URL), Site(URL, name="shop")}) == 2
+    site = Site(URL, software="geminiprochat", **SECRETS)
+    assert pickle.loads(pickle.dumps(site)) == site  # noqa: S301 - made here
+
+
+def test_its_repr_shows_no_secret() -> None:
+    shown = repr(
+        Site(
+            "https://me:hunter2@shop.example/help",
+            software="geminiprochat",
+            name="shop",
+            model="m",
+            timeout=None,
+            **SECRETS,
+        )
+    )
+    assert shown == (
+        "Site('https://shop.example/help', software='geminiprochat', name='shop', model='m', "
+        "timeout=None)"
+    )
+    key = repr(Site(URL, software="openai", api_key="sk-1", user="me", models=["m"]))
+    assert key == "Site('https://shop.example/help', software='openai', models=('m',))"
+
+
+# -- names that are none ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("time_out", "timeout"),
+        ("timout", "timeout"),
+        ("cookie", "cookies"),
+        ("Headers", "headers"),
+        ("bot_id", "bot"),
+        ("native_histroy", "native_history"),
+        ("apikey", "api_key"),
+        ("default_model", "model"),
+        ("transport_kind", "transport"),
+    ],
+)
+async def test_a_misspelt_option_is_refused_with_the_name_that_was_meant(
+    name: str, meant: str
+) -> None:
+    site = Site(URL)
+    given: dict[str, Any] = {name: 1}
+    match = f"has no option '{name}': did you mean '{meant}'\\? The options are a"
+    with pytest.raises(TypeError, match=f"^Site {match}"):
+        Site(URL, **given)
+    with pytest.raises(TypeError, match=f"^Site.replace {match}"):
+        site.replace(**given)
+    with pytest.raises(TypeError, match=f"^Site.stream {match}"):
+        site.stream("hello", **given)
+    with pytest.raises(TypeError, match=f"^Site.ask {match}"):
+        await site.ask("hello", **given)
+    with pytest.raises(TypeError, match=f"^Site.conversation {match}"):
+        site.conversation(**given)
+
+
+def test_a_name_like_none_is_refused_with_all_there_are() -> None:
+    given: dict[str, Any] = {"zzz": 1}
+    with pytest.raises(TypeError, match=r"has no option 'zzz'\. The options are aliases, api_key"):
+        Site(URL, **given)
+    given = {"software": "openai"}
+    with pytest.raises(TypeError, match="Site.stream has no option 'software'"):
+        Site(URL).stream("hello", **given)
+
+
+# -- values that are none --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"software": "gopher"}, "there is no software 'gopher': expected one of wordpress, "),
+        ({"software": 5}, "there is no software 5"),
+        ({"software": "ai-power"}, 'is now called wordpress: write software = "wordpress"'),
+        ({"software": "aipkit"}, 'is now called wordpress: write software = "wordpress"'),
+        ({"secret_key": "x"}, "a site of the software wordpress has no option 'secret_key'"),
+        ({"temperature": 1}, "a site of the software wordpress has no option 'temperature'"),
+        (
+            {"software": "geminiprochat", "temperature": 1},
+            "the software geminiprochat has no option 'temperature'",
+        ),
+        ({"software": "openai", "bot": "7"}, "the software openai has no option 'bot'"),
+        ({"software": "openai", "thread_id": "t"}, "the software openai has no option 'thread_id'"),
+        ({"name": ""}, "name must not be empty"),
+        ({"name": 5}, "name must be text, not int"),
+        ({"model": 5}, "model must be text, not int"),
+        ({"models": "gpt-4"}, "models must be a list of names, not str"),
+        ({"models": [5]}, "each of models must be text, not int"),
+        ({"aliases": ["a"]}, "aliases must be a mapping of names to models, not list"),
+        ({"endpoint": "https://other.example/x"}, "endpoint must be at https://shop.example"),
+        ({"endpoint": "/x"}, "the URL's scheme"),
+        ({"headers": "a: b"}, "headers must be a mapping of names to values, not str"),
+        ({"cookies": "a=b"}, "cookies must be a mapping of names to values, not str"),
+        ({"proxy": 5}, "proxy must be a URL, not int"),
+        ({"timeout": 0}, "timeout must be a number of seconds above 0"),
+        ({"connect_timeout": "5"}, "connect_timeout must be a number of seconds above 0"),
+        ({"total_timeout": -1}, "total_timeout must be a number of seconds above 0"),
+        ({"comments_restart_idle": 1}, "comments_restart_idle must be true or false, not int"),
+        ({"limits": 5}, "limits must be tailrace.transport.Limits, not int"),
+        ({"retry": 3}, "retry must be a RetryPolicy, not int"),
+        ({"throttle": 3}, "throttle must be a Throttle, not int"),
+        ({"transport": "carrier"}, "transport must be 'aiohttp', 'impersonate' or a Transport"),
+        ({"environment": {}}, "environment must be an Environment, not dict"),
+        ({"bot": 7}, "bot must be text, not int"),
+        ({"native_history": "yes"}, "native_history must be true or false"),
+        ({"make_prompt": "x"}, "make_prompt must be a function"),
+        ({"token_cache": {}}, "token_cache must be a TokenCache, not dict"),
+        ({"thread_id": "two\nlines"}, "thread_id must be visible ASCII text"),
+        ({"software": "geminiprochat", "secret_key": 5}, "secret_key must be text, not int"),
+        ({"software": "geminiprochat", "clock_offsets": {}}, "clock_offsets must be ClockOffsets"),
+        ({"software": "chatgpt-demo", "temperature": "hot"}, "temperature must be a number"),
+        ({"software": "openai", "api_key": 7}, "api_key must be text, not int"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        Site(URL, **options)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["", "shop.example", "ftp://shop.example", "http://[::1", 5])
+def test_a_url_that_is_none(url: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="URL"):
+        Site(url)
+
+
+def test_a_calls_option_is_refused_as_a_sites() -> None:
+    site = Site(URL)
+    given: dict[str, Any]
+    for given, says in (
+        ({"timeout": -1}, "timeout must be"),
+        ({"api_key": "x"}, "the software wordpress has no option 'api_key'"),
+        ({"cookies": "a=b"}, "cookies must be a mapping"),
+        ({"environment": 5}, "environment must be an Environment"),
+    ):
+        with pytest.raises(InvalidRequestError, match=says):
+            site.stream("hello", **given)
+        with pytest.raises(InvalidRequestError, match=says):
+            site.conversation(**given)
+
+
+# -- another site ----------------------------------------------------------------------------------
+
+
+def test_replace_makes_another_site() -> None:
+    site = Site(URL, name="shop", bot="7", timeout=5, retry=RetryPolicy())
+    other = site.replace(bot="8", timeout=None, retry=None)
+    assert (other.name, other.bot, other.timeout, other.retry) == ("shop", "8", None, None)
+    assert (site.bot, site.timeout) == ("7", 5.0)
+    assert site.replace() == site
+    assert site.replace(bot=None) == Site(URL, name="shop", timeout=5, retry=RetryPolicy())
+
+
+@pytest.mark.parametrize(
+    ("software", "endpoint", "moved"),
+    [
+        ("wordpress", "https://shop.example/sub/ajax.php", "https://other.example/sub/ajax.php"),
+        ("geminiprochat", "https://shop.example/api/generate", None),
+        ("chatgpt-demo", "https://shop.example/api/generate", None),
+        ("openai", "https://shop.example/v1/chat/completions", None),
+    ],
+)
+def test_the_endpoint_follows_the_url(software: str, endpoint: str, moved: str | None) -> None:
+    site = Site(URL, software=software, endpoint=endpoint)
+    assert site.endpoint == endpoint
+    assert site.replace(bot=None).endpoint == endpoint
+    other = site.replace(url="https://other.example/page")
+    assert (other.url, other.endpoint) == ("https://other.example/page", moved)
+    own = "https://other.example/own"
+    assert site.replace(url="https://other.example/", endpoint=own).endpoint == own
+
+
+def test_an_unnamed_site_is_called_after_its_origin() -> None:
+    assert Site(URL).replace(url="https://other.example/x").name == "https://other.example"
+    assert Site(URL, name="shop").replace(url="https://other.example/x").name == "shop"
+
+
+def test_a_model_is_resolved() -> None:
+    site = Site(URL, name="shop", models=["large", "small"], aliases={"best": "large"})
+    assert [site.resolve_model(each) for each in ("", "best", "small")] == [
+        "large",
+        "large",
+        "small",
+    ]
+    with pytest.raises(ModelNotSupportedError, match="shop does not know the model 'x'; it knows"):
+        site.resolve_model("x")
+    with pytest.raises(ModelNotFoundError, match="is a name, not int"):
+        site.resolve_model(5)  # type: ignore[arg-type]
+    assert site.replace(model="best").default_model == "large"
+    assert Site(URL).resolve_model("anything") == "anything"
+    assert Site(URL).resolve_model() == ""
+
+
+def test_a_class_describes_a_site() -> None:
+    limit = Throttle(concurrency=2)
+
+    class Mine(ChatGptt):
+        url = "https://mine.example/help"
+        bot_id = "7"
+        throttle = limit
+
+    site = Mine.as_site()
+    assert (site.name, site.url, site.bot, site.throttle) == ("Mine", Mine.url, "7", limit)
+    assert site.endpoint == "https://mine.example/wp-admin/admin-ajax.php"
+    assert (site.models, site.default_model) == (("gpt-4", "gpt-4o", "gpt-4o-mini"), "gpt-4o")
+    assert Mine.as_site("https://other.example").url == "https://other.example"
+
+
+# -- a call's view of a site -----------------------------------------------------------------------
+
+
+def test_a_calls_options_stand_in_front() -> None:
+    site = Site(
+        URL,
+        timeout=5,
+        proxy="http://proxy.example",
+        retry=RetryPolicy(),
+        limits=Limits(max_redirects=1),
+        headers={"A": "1", "B": "2"},
+        cookies={"c": "3"},
+    )
+    called = for_call(site, {"timeout": None, "headers": {"B": "4"}, "cookies": {"d": "5"}})
+    assert (called.timeout, called.headers, called.cookies) == (
+        None,
+        {"A": "1", "B": "4"},
+        {"c": "3", "d": "5"},
+    )
+    same = for_call(site, {"proxy": None, "limits": None, "retry": None})
+    assert (same.proxy, same.limits, same.retry) == (site.proxy, site.limits, None)
+
+
+def test_a_secret_is_read_when_a_call_begins() -> None:
+    environ: dict[str, str] = {}
+    site = Site(
+        URL,
+        software="geminiprochat",
+        secret_key=Secret(variable="KEY", environ=environ, default="none"),
+        password=Secret(variable="PASSWORD", environ=environ, origin="https://shop.example"),
+        cookies=Secret(variable="COOKIES", environ=environ, default="a=1; b = 2=3 ;; "),
+        headers={"Authorization": Secret(variable="TOKEN", environ=environ, default="t"), "X": "y"},
+    )
+    with pytest.raises(InvalidRequestError, match="the environment variable PASSWORD is not set"):
+        site.stream("hello")
+    environ |= {"KEY": "pepper", "PASSWORD": "sesame"}
+    called = for_call(site, {"cookies": {"c": "4"}})
+    assert (called.secret_key, called.password) == ("pepper", "sesame")
+    assert called.cookies == {"a": "1", "b": "2=3", "c": "4"}
+    assert called.headers == {"Authorization": "t", "X": "y"}
+    elsewhere = for_call(site.replace(url="https://other.example"), {})
+    assert (elsewhere.secret_key, elsewhere.password) == ("pepper", None)
+    assert not {"pepper", "sesame"} & set(repr(site).split("'"))
+
+
+def test_a_profiles_secret_names_its_file() -> None:
+    secret = Secret(variable="KEY", environ={}, file="tailrace.toml", key="sites.shop.key_env")
+    with pytest.raises(
+        ProfileError, match=r"tailrace\.toml: sites\.shop\.key_env: the environment"
+    ):
+        Site(URL, software="geminiprochat", secret_key=secret).stream("hello")
