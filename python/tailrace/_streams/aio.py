@@ -10,7 +10,7 @@ from tailrace._streams.clocks import Clocks, takes_back
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
 if TYPE_CHECKING:
-    from tailrace._calls.exchange import ExchangeOf
+    from tailrace._calls.exchange import ByteSource, ExchangeOf, OpeningOf
     from tailrace._streams.reading import ReplyReading
 
 __all__ = ["AsyncDriver"]
@@ -25,7 +25,15 @@ class AsyncDriver(Generic[T, D]):
     delivered before the exchange is closed, because closing it may take a moment.
     """
 
-    __slots__ = ("_clocks", "_closes_late", "_exchange", "_gone", "_is_closing", "_reading")
+    __slots__ = (
+        "_clocks",
+        "_closes_late",
+        "_exchange",
+        "_gone",
+        "_is_closing",
+        "_reading",
+        "_source",
+    )
 
     def __init__(
         self,
@@ -39,6 +47,7 @@ class AsyncDriver(Generic[T, D]):
         self._exchange = exchange
         self._clocks = Clocks(idle, total)
         self._closes_late = closes_late
+        self._source: ByteSource | None = None
         self._is_closing = False
         self._gone: asyncio.Event | None = None  # made by who waits until the exchange is closed
 
@@ -106,12 +115,11 @@ class AsyncDriver(Generic[T, D]):
         reading, clocks = self._reading, self._clocks
         if clocks.loop is None:
             clocks.begin(asyncio.get_running_loop())
-        if reading.opening is None:
-            reading.begin(await self._exchange.open())
-        while reading.opening is not None and not reading.ready and not reading.ended:
+        source = self._source or self._begin(reading.opening or await self._exchange.open())
+        while not reading.ready and not reading.ended:
             clocks.wait()
             try:
-                data = await reading.opening.source.read()
+                data = await source.read()
             except (ReplyBrokenError, LimitExceeded) as error:
                 reading.break_off(error)
             except asyncio.CancelledError:
@@ -122,22 +130,27 @@ class AsyncDriver(Generic[T, D]):
             else:
                 if reading.feed(data):
                     if clocks.is_idle_on:
-                        clocks.note(progress=reading.progressed())
+                        (clocks.restart if reading.progressed() else clocks.stay)()
                     continue
             clocks.stay()
-            await self._finish()
+            source = await self._after(source)
 
-    async def _finish(self) -> None:
-        """After a reply: begin another in its place, or stop."""
+    def _begin(self, opening: OpeningOf[D]) -> ByteSource:
+        self._reading.begin(opening)
+        self._source = opening.source
+        return opening.source
+
+    async def _after(self, source: ByteSource) -> ByteSource:
+        """Begin another reply in place of the one from `source`, or stop; return what to read."""
         reading = self._reading
         if reading.undecided is not None and reading.opening is not None:
             opening = await self._exchange.again(reading.opening, reading.undecided)
             if opening is not None:
-                reading.begin(opening)
                 self._clocks.restart()
-                return
+                return self._begin(opening)
             reading.settle()
         await self._stop()
+        return source
 
     async def _stop(self) -> None:
         if not (self._closes_late and self._reading.ready):

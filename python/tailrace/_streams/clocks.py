@@ -66,13 +66,6 @@ class Clocks:
         if self._timer is None:
             self._set_timer(self._since)
 
-    def note(self, *, progress: bool) -> None:
-        """Stop waiting: a read has ended, and what it brought was progress or not."""
-        if progress:
-            self.restart()
-        else:
-            self.stay()
-
     def restart(self) -> None:
         """Forget what has been waited: the reply went on."""
         self._waited = 0.0

@@ -270,8 +270,10 @@ _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((0,), "AI Power up to 1.8.79: a refused nonce is HTTP 200; its own page streams with GET"),
     (
         (1, 8, 80),
-        ("AI Power 1.8.80 to 1.8.85: a refused nonce is HTTP 200; the whole answer follows [DONE] "
-        "as JSON"),
+        (
+            "AI Power 1.8.80 to 1.8.85: a refused nonce is HTTP 200; the whole answer follows [DONE] "
+            "as JSON"
+        ),
     ),
     ((1, 8, 86), "AI Power 1.8.86 to 1.8.90: a refused nonce is HTTP 200"),
     (
@@ -283,8 +285,10 @@ _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((2, 3), "AIPKit 2.3 to 2.3.40: two steps; an answer may come as one JSON body"),
     (
         (2, 3, 41),
-        ("AIPKit 2.3.41 to 2.4.0: two steps; an answer may come as one JSON body; nonces can be "
-        "refreshed"),
+        (
+            "AIPKit 2.3.41 to 2.4.0: two steps; an answer may come as one JSON body; nonces can be "
+            "refreshed"
+        ),
     ),
     ((2, 4, 1), "AIPKit 2.4.1 or later: two steps, streams only; nonces can be refreshed"),
 )

@@ -377,6 +377,8 @@ def _proxy_problems(proxy: str, proxy_env: str | None) -> Iterator[tuple[str, st
     if checked is not None and (checked.username is not None or checked.password is not None):
         yield (
             "proxy",
-            ("expected a URL without user and password: put the whole into a variable, and name "
-            "it in proxy_env"),
+            (
+                "expected a URL without user and password: put the whole into a variable, and name "
+                "it in proxy_env"
+            ),
         )

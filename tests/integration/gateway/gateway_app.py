@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
+    from tailrace.sites import Site
 
 CREATED = 1_700_000_000
 
@@ -46,15 +47,13 @@ class RunningGateway:
 
 @asynccontextmanager
 async def serving(
-    providers: Sequence[type[ChatProvider]], **settings: Any
+    sites: Sequence[Site | type[ChatProvider]], **settings: Any
 ) -> AsyncIterator[RunningGateway]:
-    """The whole gateway over `providers`, without keys; what is under way at the end is cut at
+    """The whole gateway over `sites`, without keys; what is under way at the end is cut at
     once.
     """
     sockets = open_sockets("127.0.0.1", 0)
-    gateway = Gateway(
-        Settings(**{"grace": 0.0, **settings}), ModelRegistry(providers, created=CREATED)
-    )
+    gateway = Gateway(Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED))
     await gateway.start(sockets)
     try:
         yield RunningGateway(base_urls(sockets)[0], gateway.context)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailrace import ChatStream
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
 AI_POWER = CAPTURES / "ai-power"

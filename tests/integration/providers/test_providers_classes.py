@@ -33,7 +33,7 @@ from tailrace.transport import make_transport
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
 
 ALL: list[type[ChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs, GPROChat]
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]

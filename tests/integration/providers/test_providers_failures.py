@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from calls_site import Answer
 
     from tailrace import ChatStream
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
 ALL: list[type[ChatProvider]] = [*WORDPRESS, GPROChat]

@@ -27,7 +27,7 @@ from tailrace.transport import make_transport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
     from tailrace.transport import TransportKind
 
 MESSAGES = [{"role": "user", "content": "What runs off below the mill? é"}]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tailrace import ChatStream
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
 
 HELLO = [{"role": "user", "content": "Hello"}]
 PROVIDERS: list[type[ChatProvider]] = [ChatGptt, ChatGptEs, GPROChat]

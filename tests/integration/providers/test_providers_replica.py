@@ -21,7 +21,7 @@ from tailrace.replica import Question, Replica, builtin_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace.providers._base import ChatProvider
+    from tailrace.providers import ChatProvider
     from tailrace.replica import ServedExchange
 
 WORDPRESS: list[type[WordPressChatProvider]] = [ChatGptt, ChatgptFree, ChatGptEs]
@@ -396,7 +396,7 @@ async def test_a_wrong_key_is_told() -> None:
 @pytest.mark.parametrize(
     ("password", "admitted"), [("opensesame", True), ("wrong", False), (None, False)]
 )
-async def test_the_password(password: str | None, admitted: bool) -> None:  # noqa: FBT001
+async def test_the_password(password: str | None, admitted: bool) -> None:
     async with Replica(password="alpha,opensesame") as replica:
         call = GPROChat.create_async(
             "", says("hi"), url=replica.url("geminiprochat"), password=password

@@ -15,7 +15,7 @@ from tailrace.replica import Question, Replica, builtin_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace.replica import Exchange
+    from tailrace.replica import ServedExchange
 
 PASSWORD = "open sesame"
 
@@ -57,7 +57,7 @@ async def expected(kind: str, text: str = "hello") -> str:
     return await builtin_answer(Question(SITES[kind][0], text))
 
 
-def posts(replica: Replica) -> list[Exchange]:
+def posts(replica: Replica) -> list[ServedExchange]:
     return [each for each in replica.exchanges if each.method == "POST"]
 
 

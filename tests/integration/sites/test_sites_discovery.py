@@ -223,7 +223,8 @@ WIDGET = (
     b'<div class="wpaicg-chat-shortcode" data-nonce="%s" data-post-id="%s" data-bot-id="3"></div>'
 )
 AIPKIT = (
-    b'<div class="aipkit_chat_container" id="aipkit_chat_container_5" data-bot-id="5" data-config=\''
+    b'<div class="aipkit_chat_container" id="aipkit_chat_container_5" data-bot-id="5" '
+    b"data-config='"
     b'{"botId":"5","nonce":"abcdef0123","postId":1,"ajaxUrl":"https://elsewhere.example/ajax"}\'></div>'
 )
 
@@ -267,7 +268,8 @@ async def test_a_password_in_the_url_is_not_shown(headers: dict[str, str]) -> No
 
 async def test_tokens_outside_a_widget_are_an_older_themes() -> None:
     found = await seen(
-        b'<input type="hidden" name="_wpnonce" value="abc123"><input type="hidden" name="post_id" value=8>'
+        b'<input type="hidden" name="_wpnonce" value="abc123">'
+        b'<input type="hidden" name="post_id" value=8>'
     )
     assert (found.dialect, found.usable, found.bots) == ("ai-power", True, ())
 

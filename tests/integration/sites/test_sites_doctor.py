@@ -135,7 +135,7 @@ async def test_one_short_message_is_sent(replica: Replica) -> None:
 
 
 def failed(found: Diagnosis, name: str) -> Step:
-    """The step that failed, which is this one: those before it went well, none after it was tried."""
+    """The step that failed, this one: those before went well, none after it was tried."""
     seen = verdicts(found)
     place = STEPS.index(name)
     assert {seen[step] for step in STEPS[:place]} <= {"ok", "skipped"}

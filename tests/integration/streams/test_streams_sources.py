@@ -402,7 +402,10 @@ async def test_what_a_stream_says_of_itself() -> None:
         b'data: {"id":"c-1","model":"m","choices":[{"delta":{"content":"a"}}]}\n\n',
         b"data: not json\n\n",
         b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n',
-        b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n',
+        (
+            b'data: {"choices":[],"usage":'
+            b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n'
+        ),
         HELLO[2],
     ]
     stream = stream_deltas(frames)

@@ -21,7 +21,7 @@ from tailrace.sites._site import for_call
 from tailrace.transport import Limits
 
 URL = "https://shop.example/help"
-SECRETS = {
+SECRETS: dict[str, Any] = {
     "secret_key": "pepper",
     "password": "sesame",
     "proxy": "http://me:hunter2@proxy.example",
@@ -133,7 +133,7 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
     with pytest.raises(TypeError, match=r"has no option 'zzz'\. The options are aliases, api_key"):
         Site(URL, **given)
     given = {"software": "openai"}
-    with pytest.raises(TypeError, match="Site.stream has no option 'software'"):
+    with pytest.raises(TypeError, match=r"Site\.stream has no option 'software'"):
         Site(URL).stream("hello", **given)
 
 

@@ -307,7 +307,7 @@ def test_a_cause_goes_over_to_the_verdict() -> None:
 )
 def test_what_restarts_the_idle_clock(
     reads: list[bytes],
-    any_read_is_progress: bool,  # noqa: FBT001
+    any_read_is_progress: bool,
     expected: list[bool],
 ) -> None:
     one = reading(any_read_is_progress=any_read_is_progress)
