@@ -1,9 +1,11 @@
-//! Text in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty line after each.
+//! Text in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty
+//! line after each.
 //!
-//! What a stream repeats is prepared once; each delta is escaped straight into the caller's buffer. The text is a
-//! stranger's: whatever it holds, it stays within its JSON string and its line. Escaped are, beside what JSON asks for
-//! (RFC 8259, section 7), every other character that some reader takes for a line's end or a terminal for a command
-//! (U+007F to U+009F, U+2028, U+2029), and `<`, so that an event quoted in a page's script is no markup.
+//! What a stream repeats is prepared once; each delta is escaped straight into the caller's buffer.
+//! The text is a stranger's: whatever it holds, it stays within its JSON string and its line.
+//! Escaped are, beside what JSON asks for (RFC 8259, section 7), every other character that some
+//! reader takes for a line's end or a terminal for a command (U+007F to U+009F, U+2028, U+2029),
+//! and `<`, so that an event quoted in a page's script is no markup.
 
 use crate::prelude::*;
 
@@ -19,7 +21,8 @@ pub struct ChunkFields<'a> {
     pub model: &'a str,
     /// What stands for the server's configuration; `null` where it is `None`.
     pub system_fingerprint: Option<&'a str>,
-    /// A usage chunk will follow, so every other chunk says `"usage":null` (`stream_options.include_usage`).
+    /// A usage chunk will follow, so every other chunk says `"usage":null`
+    /// (`stream_options.include_usage`).
     pub include_usage: bool,
 }
 
@@ -116,7 +119,8 @@ impl ChunkEncoder {
         out.extend_from_slice(self.tail);
     }
 
-    /// The event with token counts and no choices; `usage_estimated` beside them says whether they are a guess.
+    /// The event with token counts and no choices; `usage_estimated` beside them says whether they
+    /// are a guess.
     pub fn usage(&self, prompt: u64, completion: u64, estimated: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
         let total = prompt.saturating_add(completion);
@@ -127,8 +131,15 @@ impl ChunkEncoder {
         out.extend_from_slice(counts.as_bytes());
     }
 
-    /// The last event of a stream that failed: OpenAI's error object. It has nothing of the stream's own.
-    pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>, out: &mut Vec<u8>) {
+    /// The last event of a stream that failed: OpenAI's error object. It has nothing of the
+    /// stream's own.
+    pub fn error(
+        message: &str,
+        kind: &str,
+        param: Option<&str>,
+        code: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(br#"data: {"error":{"message":"#);
         quoted(message, out);
         out.extend_from_slice(br#","type":"#);
@@ -158,7 +169,8 @@ fn quoted(text: &str, out: &mut Vec<u8>) {
 fn escape(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);
-    while let Some(plain) = bytes[at..].iter().position(|&byte| MAY_NEED_ESCAPE[usize::from(byte)]) {
+    while let Some(plain) = bytes[at..].iter().position(|&byte| MAY_NEED_ESCAPE[usize::from(byte)])
+    {
         at += plain;
         let (width, character) = match bytes[at..] {
             [0xc2, second @ 0x80..=0x9f, ..] => (2, u16::from(second)),

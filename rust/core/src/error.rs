@@ -1,4 +1,5 @@
-//! What can be wrong with a reply. An error is a state of the decoder, so that text that came before it is not lost.
+//! What can be wrong with a reply. An error is a state of the decoder, so that text that came
+//! before it is not lost.
 
 use std::fmt;
 

@@ -1,7 +1,9 @@
-//! JSON text in, borrowed strings and numbers out: a strict reader (RFC 8259) that validates all and builds nothing.
+//! JSON text in, borrowed strings and numbers out: a strict reader (RFC 8259) that validates all
+//! and builds nothing.
 //!
-//! The caller walks the text once and takes what it wants; what it does not want it skips, and skipping validates
-//! too. Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one win.
+//! The caller walks the text once and takes what it wants; what it does not want it skips, and
+//! skipping validates too. Duplicate keys are all visited, in order: a caller that assigns on each
+//! visit lets the last one win.
 
 use alloc::borrow::Cow;
 use std::ops::Range;
@@ -55,7 +57,9 @@ impl std::fmt::Display for JsonError {
         match self {
             Self::Syntax { offset } => write!(f, "invalid JSON at byte {offset}"),
             Self::UnexpectedEnd => f.write_str("the JSON text ends inside a value"),
-            Self::TooDeep { offset } => write!(f, "more than {MAX_JSON_DEPTH} containers are open at byte {offset}"),
+            Self::TooDeep { offset } => {
+                write!(f, "more than {MAX_JSON_DEPTH} containers are open at byte {offset}")
+            }
         }
     }
 }
@@ -94,8 +98,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an object: `visit` gets each key, with the reader standing before its value, and must consume exactly
-    /// that value.
+    /// Reads an object: `visit` gets each key, with the reader standing before its value, and must
+    /// consume exactly that value.
     ///
     /// # Errors
     /// When the next value is not a valid object, nests too deep, or `visit` fails.
@@ -113,7 +117,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads an object as [`object`](Self::object) does; any other value is skipped. Says whether it was one.
+    /// Reads an object as [`object`](Self::object) does; any other value is skipped. Says whether
+    /// it was one.
     ///
     /// # Errors
     /// When the next value is not valid, nests too deep, or `visit` fails.
@@ -130,11 +135,15 @@ impl<'a> Reader<'a> {
         Ok(is_object)
     }
 
-    /// Reads an array: `visit` is called with the reader standing before each element, and must consume exactly it.
+    /// Reads an array: `visit` is called with the reader standing before each element, and must
+    /// consume exactly it.
     ///
     /// # Errors
     /// When the next value is not a valid array, nests too deep, or `visit` fails.
-    pub fn array(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub fn array(
+        &mut self,
+        mut visit: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         self.open(b'[')?;
         let mut first = true;
         while self.another(first, b']')? {
@@ -233,16 +242,20 @@ impl<'a> Reader<'a> {
         self.skip().map(|()| None)
     }
 
-    /// The same, and decodes the string while it reads: where it has escapes, `scratch` becomes what
-    /// [`Text::decoded_in`] makes its text of.
-    pub(crate) fn decode_string_or_skip(&mut self, scratch: &mut Vec<u8>) -> Result<Option<Text<'a>>, JsonError> {
+    /// The same, and decodes the string while it reads: where it has escapes, `scratch` becomes
+    /// what [`Text::decoded_in`] makes its text of.
+    pub(crate) fn decode_string_or_skip(
+        &mut self,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<Text<'a>>, JsonError> {
         if self.peek()? != Kind::String {
             return self.skip().map(|()| None);
         }
         let inside = self.open_string()?;
         let plain = plain_run(inside);
         let read = if inside.get(plain) == Some(&b'\\') {
-            // What is decoded is no longer than what is written, so that it is not moved while it grows.
+            // What is decoded is no longer than what is written, so that it is not moved while it
+            // grows.
             scratch.reserve(inside.len() + WINDOW);
             decode_from(plain, inside, scratch)
         } else {
@@ -264,7 +277,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open_or_scalar(&mut self, closers: &mut [u8; MAX_JSON_DEPTH + 1]) -> Result<bool, JsonError> {
+    fn open_or_scalar(
+        &mut self,
+        closers: &mut [u8; MAX_JSON_DEPTH + 1],
+    ) -> Result<bool, JsonError> {
         let closer = match self.peek()? {
             Kind::Object => b'}',
             Kind::Array => b']',
@@ -323,7 +339,11 @@ impl<'a> Reader<'a> {
 
     /// Past a string's end, as [`string_end`] found it.
     #[inline]
-    fn close_string(&mut self, plain: usize, end: Result<usize, usize>) -> Result<Text<'a>, JsonError> {
+    fn close_string(
+        &mut self,
+        plain: usize,
+        end: Result<usize, usize>,
+    ) -> Result<Text<'a>, JsonError> {
         let start = self.position;
         match end {
             Ok(length) => {
@@ -384,13 +404,14 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a str,
-    /// Bytes before the first escape. (A flag would do, were a struct that ends in one not slower to hand around.)
+    /// Bytes before the first escape. (A flag would do, were a struct that ends in one not slower
+    /// to hand around.)
     plain: usize,
 }
 
 impl<'a> Text<'a> {
-    /// The text with its escapes decoded; borrowed when there are none. A surrogate pair is one character, each lone
-    /// surrogate one U+FFFD.
+    /// The text with its escapes decoded; borrowed when there are none. A surrogate pair is one
+    /// character, each lone surrogate one U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
@@ -453,9 +474,9 @@ impl PartialEq<str> for Text<'_> {
     }
 }
 
-/// Reads a string from behind its opening quote, and returns the offset of the closing one. The error is the offset of
-/// the byte that cannot stand there, or the length of `bytes` when the string does not end in them. Bytes of
-/// characters beyond ASCII pass, valid or not.
+/// Reads a string from behind its opening quote, and returns the offset of the closing one. The
+/// error is the offset of the byte that cannot stand there, or the length of `bytes` when the
+/// string does not end in them. Bytes of characters beyond ASCII pass, valid or not.
 pub(crate) fn string_end(bytes: &[u8]) -> Result<usize, usize> {
     string_end_from(plain_run(bytes), bytes)
 }
@@ -481,13 +502,18 @@ pub(crate) struct Scratch {
     pub(crate) escaped: Vec<u8>,
 }
 
-/// Reads a string as [`string_end`] does and decodes it, with `scratch` as a place for it. `None` when it is no valid
-/// string, or not UTF-8.
-pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Scratch) -> Option<(&'a str, usize)> {
+/// Reads a string as [`string_end`] does and decodes it, with `scratch` as a place for it. `None`
+/// when it is no valid string, or not UTF-8.
+pub(crate) fn string_content<'a>(
+    bytes: &'a [u8],
+    scratch: &'a mut Scratch,
+) -> Option<(&'a str, usize)> {
     let plain = plain_run(bytes);
     if bytes.get(plain) == Some(&b'"') {
         let text = match bytes.first_chunk() {
-            Some(beginning) if plain < SHORT => validate_short(beginning, plain, &mut scratch.short),
+            Some(beginning) if plain < SHORT => {
+                validate_short(beginning, plain, &mut scratch.short)
+            }
             _ => validate(&bytes[..plain]),
         };
         return Some((text?, plain));
@@ -496,27 +522,31 @@ pub(crate) fn string_content<'a>(bytes: &'a [u8], scratch: &'a mut Scratch) -> O
     (bytes.get(length) == Some(&b'"')).then_some((validate(&scratch.escaped)?, length))
 }
 
-/// Decodes the inside of a string, where a [`plain_run`] is behind already, into `scratch` alone. Returns what
-/// [`decode_run`] would for the whole.
+/// Decodes the inside of a string, where a [`plain_run`] is behind already, into `scratch` alone.
+/// Returns what [`decode_run`] would for the whole.
 fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
     scratch.clear();
     scratch.extend_from_slice(&bytes[..plain]);
     plain + decode_run(&bytes[plain..], scratch)
 }
 
-/// The length of an escape behind its backslash; the error is the offset of the byte that cannot stand there.
+/// The length of an escape behind its backslash; the error is the offset of the byte that cannot
+/// stand there.
 fn escape(bytes: &[u8]) -> Result<usize, usize> {
     match bytes {
         [kind, ..] if UNESCAPED[usize::from(*kind)] > 0 => Ok(1),
-        [b'u', digits @ ..] => match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
-            4 => Ok(5),
-            count => Err(1 + count),
-        },
+        [b'u', digits @ ..] => {
+            match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
+                4 => Ok(5),
+                count => Err(1 + count),
+            }
+        }
         _ => Err(0),
     }
 }
 
-/// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a control character.
+/// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a
+/// control character.
 fn plain_run(bytes: &[u8]) -> usize {
     // Most strings are short; of what is long the compiler makes vector instructions.
     let (head, rest) = bytes.split_at(bytes.len().min(BLOCK));
@@ -524,7 +554,8 @@ fn plain_run(bytes: &[u8]) -> usize {
     if run < head.len() {
         return run;
     }
-    // To search for these two takes wider vectors than the compiler may; for it one comparison is left.
+    // To search for these two takes wider vectors than the compiler may; for it one comparison is
+    // left.
     let rest = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
     let (blocks, _) = rest.as_chunks::<LONG>();
     let least = |block: &[u8; LONG]| block.iter().fold(u8::MAX, |least, &byte| least.min(byte));
@@ -563,15 +594,19 @@ fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH_BITS: u64 = ONES * 0x80;
     let backslashes = word ^ (ONES * u64::from(b'\\'));
-    // Of all bytes only control characters and the quote are less than 0x21 with this bit turned over.
+    // Of all bytes only control characters and the quote are less than 0x21 with this bit turned
+    // over.
     let turned = word ^ (ONES * 2);
-    // Subtracting borrows from the next byte only where a byte was found, so that the first one found is right.
-    let found = (backslashes.wrapping_sub(ONES) & !backslashes) | (turned.wrapping_sub(ONES * 0x21) & !turned);
+    // Subtracting borrows from the next byte only where a byte was found, so that the first one
+    // found is right.
+    let found = (backslashes.wrapping_sub(ONES) & !backslashes)
+        | (turned.wrapping_sub(ONES * 0x21) & !turned);
     found & HIGH_BITS
 }
 
-/// Decodes the inside of a string and appends it to `target`, up to the first byte that does not belong there: the
-/// closing quote, a control character, a wrong escape. Returns how many bytes come before it.
+/// Decodes the inside of a string and appends it to `target`, up to the first byte that does not
+/// belong there: the closing quote, a control character, a wrong escape. Returns how many bytes
+/// come before it.
 fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
     let mut decoding = Decoding::default();
     let mut window = FIRST_WINDOW;
@@ -622,8 +657,8 @@ impl Decoding {
         }
     }
 
-    /// Decodes a block. Its bytes are compared once, and what is found is a bit for each: from one escape to the next
-    /// it takes neither a load nor a branch that cannot be foreseen.
+    /// Decodes a block. Its bytes are compared once, and what is found is a bit for each: from one
+    /// escape to the next it takes neither a load nor a branch that cannot be foreseen.
     #[inline]
     fn block(&mut self, ahead: &[u8; AHEAD], place: &mut [u8; AHEAD]) {
         let (mut from, mut to) = (0, 0);
@@ -665,8 +700,8 @@ fn copy_block(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Writes what an escape stands for. Returns the length of the escape and the size of what it stands for; `None` when
-/// it is no escape.
+/// Writes what an escape stands for. Returns the length of the escape and the size of what it
+/// stands for; `None` when it is no escape.
 #[inline]
 fn unescape(escape: &[u8], place: &mut [u8]) -> Option<(usize, usize)> {
     let [b'\\', kind] = escape.first_chunk()? else { return None };
@@ -679,8 +714,9 @@ fn unescape(escape: &[u8], place: &mut [u8]) -> Option<(usize, usize)> {
     Some((length, character.encode_utf8(place).len()))
 }
 
-/// The byte that an escape of two characters stands for, by its second one; 0 where there is no such escape. A table:
-/// which escape comes next cannot be foreseen, and a branch that is taken wrongly costs more than all else here.
+/// The byte that an escape of two characters stands for, by its second one; 0 where there is no
+/// such escape. A table: which escape comes next cannot be foreseen, and a branch that is taken
+/// wrongly costs more than all else here.
 const UNESCAPED: [u8; 256] = {
     let mut table = [0; 256];
     table[b'"' as usize] = b'"';
@@ -694,7 +730,8 @@ const UNESCAPED: [u8; 256] = {
     table
 };
 
-/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written as.
+/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written
+/// as.
 fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
     const LONE: char = char::REPLACEMENT_CHARACTER;
     let unit = code_unit(escape)?;

@@ -8,7 +8,8 @@ pub(crate) const BLOCK: usize = 64;
 /// Bytes of one vector.
 pub(crate) const HALF: usize = BLOCK / 2;
 
-/// A bit for each byte of a block, as told by what is asked of its halves; the first byte's is the lowest.
+/// A bit for each byte of a block, as told by what is asked of its halves; the first byte's is the
+/// lowest.
 #[inline]
 pub(crate) fn places(block: &[u8; BLOCK], mut asked: impl FnMut(i8x32) -> i8x32) -> u64 {
     let (halves, _) = block.as_chunks();

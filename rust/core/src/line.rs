@@ -1,7 +1,8 @@
-//! Bytes in, pieces of lines out. Only LF, CR and CRLF end a line, and one byte order mark at the start is dropped
-//! (WHATWG HTML 9.2.5).
+//! Bytes in, pieces of lines out. Only LF, CR and CRLF end a line, and one byte order mark at the
+//! start is dropped (WHATWG HTML 9.2.5).
 //!
-//! Nothing is held: an unfinished line comes out in the pieces it arrived in, each byte looked at once.
+//! Nothing is held: an unfinished line comes out in the pieces it arrived in, each byte looked at
+//! once.
 
 use memchr::memchr2;
 
@@ -72,12 +73,14 @@ impl LineSplitter {
         self.mark == PAST_MARK
     }
 
-    /// Drops the byte order mark; a beginning of one that turns out to be something else is given out after all.
+    /// Drops the byte order mark; a beginning of one that turns out to be something else is given
+    /// out after all.
     fn start(&mut self, input: &mut &[u8]) -> Option<Piece<'static>> {
         while let Some(&byte) = input.first() {
             if byte != BYTE_ORDER_MARK[usize::from(self.mark)] {
                 let seen = usize::from(std::mem::replace(&mut self.mark, PAST_MARK));
-                return (seen > 0).then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
+                return (seen > 0)
+                    .then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
             }
             *input = &input[1..];
             self.mark += 1;

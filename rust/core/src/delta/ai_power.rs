@@ -1,7 +1,8 @@
-//! The WordPress plugin AI Power up to 2.2: OpenAI's chunks, the plugin's own frames, Assistants events, JSON bodies.
+//! The WordPress plugin AI Power up to 2.2: OpenAI's chunks, the plugin's own frames, Assistants
+//! events, JSON bodies.
 //!
-//! An error that the plugin passes on comes word by word, in frames that look like an answer's. The sign is an
-//! explicit `event: message` field and a chunk without an id. Its messages are HTML.
+//! An error that the plugin passes on comes word by word, in frames that look like an answer's. The
+//! sign is an explicit `event: message` field and a chunk without an id. Its messages are HTML.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -23,7 +24,8 @@ pub(super) const LIMITED: &str = "[LIMITED]";
 pub(super) const DONE_EVENT: &str = "done";
 
 /// Keys that say why a message of the plugin's own is shown instead of an answer.
-const FLAGS: [&str; 5] = ["tokenLimitReached", "messageFlagged", "ipBanned", "modflag", "pineconeError"];
+const FLAGS: [&str; 5] =
+    ["tokenLimitReached", "messageFlagged", "ipBanned", "modflag", "pineconeError"];
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +51,12 @@ impl AiPower {
             }
             LIMITED => {
                 if !self.end_words(reply) {
-                    reply.fail(ErrorKind::Upstream, "the chat plugin broke the answer off", None, event.data);
+                    reply.fail(
+                        ErrorKind::Upstream,
+                        "the chat plugin broke the answer off",
+                        None,
+                        event.data,
+                    );
                 }
                 return None;
             }
@@ -157,7 +164,8 @@ pub(super) fn read_body<S: DeltaSink + ?Sized>(
     scratch: &mut Vec<u8>,
     sink: &mut S,
 ) -> Result<(), JsonError> {
-    // The answer is most of such a body: to read it once and decode it later would take twice as long.
+    // The answer is most of such a body: to read it once and decode it later would take twice as
+    // long.
     let frame = Frame::read_with(body, |reader| reader.decode_string_or_skip(scratch))?;
     frame.note(body, reply);
     if !reply.is_open() {
@@ -219,7 +227,8 @@ impl<'a> Frame<'a> {
 
     /// The plugin shows a message of its own.
     fn fail(&self, msg: Text<'_>, raw: &str, reply: &mut Reply) {
-        let code = FLAGS.iter().zip(self.flags).find_map(|(flag, set)| set.then(|| (*flag).to_owned()));
+        let code =
+            FLAGS.iter().zip(self.flags).find_map(|(flag, set)| set.then(|| (*flag).to_owned()));
         reply.fail(ErrorKind::Upstream, decode_text(&msg.decode()), code, raw);
     }
 }
@@ -239,15 +248,16 @@ fn fail_assistant(data: &str, reply: &mut Reply) {
     }
 }
 
-fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
+fn read_assistant_delta<S: DeltaSink + ?Sized>(
+    data: &str,
+    reply: &mut Reply,
+    scratch: &mut Vec<u8>,
+    sink: &mut S,
+) {
     scratch.clear();
-    let chunk =
-        Chunk::read(
-            data,
-            |key, reader| {
-                if key == *"delta" { read_assistant_content(reader, scratch) } else { reader.skip() }
-            },
-        );
+    let chunk = Chunk::read(data, |key, reader| {
+        if key == *"delta" { read_assistant_content(reader, scratch) } else { reader.skip() }
+    });
     let Ok(chunk) = chunk else {
         reply.bad_events += 1;
         return;
@@ -287,7 +297,9 @@ fn visit<'a>(
     name: &str,
     mut found: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
 ) -> Result<(), JsonError> {
-    reader.object_or_skip(|key, reader| if key == *name { found(reader) } else { reader.skip() }).map(drop)
+    reader
+        .object_or_skip(|key, reader| if key == *name { found(reader) } else { reader.skip() })
+        .map(drop)
 }
 
 /// The plugin's messages are shown as HTML, an error object's too.
@@ -297,12 +309,13 @@ fn decode_message(reply: &mut Reply) {
     }
 }
 
-/// The words of a frame whose JSON they broke: the plugin does not escape them. They end at the last quote before the
-/// closing brackets; without one, a newline among them has cut the line.
+/// The words of a frame whose JSON they broke: the plugin does not escape them. They end at the
+/// last quote before the closing brackets; without one, a newline among them has cut the line.
 fn raw_content(data: &str) -> Option<&str> {
     let after_key = data.split_once(r#""content""#)?.1.trim_ascii_start();
     let content = after_key.strip_prefix(':')?.trim_ascii_start().strip_prefix('"')?;
-    let closed = content.trim_end_matches(|c: char| matches!(c, '}' | ']') || c.is_ascii_whitespace());
+    let closed =
+        content.trim_end_matches(|c: char| matches!(c, '}' | ']') || c.is_ascii_whitespace());
     Some(closed.strip_suffix('"').unwrap_or(content))
 }
 

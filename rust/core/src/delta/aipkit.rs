@@ -1,7 +1,9 @@
-//! The WordPress plugin AI Power from 2.3 on (`AIPKit`): deltas in unnamed events among named ones, or one JSON body.
+//! The WordPress plugin AI Power from 2.3 on (`AIPKit`): deltas in unnamed events among named ones,
+//! or one JSON body.
 //!
-//! Only unnamed events add text. Unlike the 1.x line's, its messages are plain text. Named events that are not known
-//! here (sources, notices, whatever a later version adds) promise nothing and are passed over.
+//! Only unnamed events add text. Unlike the 1.x line's, its messages are plain text. Named events
+//! that are not known here (sources, notices, whatever a later version adds) promise nothing and
+//! are passed over.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -13,7 +15,8 @@ use super::no_answer::{judge_json, read_site_error};
 use super::openai::{DONE, end_with_answer, is_truthy};
 use super::reply::{Ids, Reply};
 
-/// The key beside an error that says that the visitor's quota is used up; it serves as the error's code.
+/// The key beside an error that says that the visitor's quota is used up; it serves as the error's
+/// code.
 const QUOTA_NOTICE: &str = "quota_notice";
 
 /// Reads one event. Returns its content when it did nothing but add it.
@@ -59,7 +62,8 @@ pub(super) fn matters(key: Text<'_>) -> bool {
     matches!(&*key.decode(), "delta" | "error" | QUOTA_NOTICE)
 }
 
-/// Whether an event ends the stream, whatever its data: `done`, or the sentinel of the chunks that others send.
+/// Whether an event ends the stream, whatever its data: `done`, or the sentinel of the chunks that
+/// others send.
 pub(super) fn is_end(event: &Event<'_>) -> bool {
     event.kind() == "done" || event.data.trim_ascii() == DONE
 }
@@ -76,7 +80,14 @@ pub(super) fn read_body<S: DeltaSink + ?Sized>(
     note_id("openai_response_id", answer.openai_response_id, reply);
     match success {
         _ if frame.has_error => fail(text, frame.has_quota_notice, reply),
-        Some(true) => end_with_answer(answer.reply.map(|reply| reply.decode_with(scratch)), text, reply, sink),
+        Some(true) => {
+            end_with_answer(
+                answer.reply.map(|reply| reply.decode_with(scratch)),
+                text,
+                reply,
+                sink,
+            );
+        }
         Some(false) => fail(text, false, reply),
         None => judge_json(text, reply),
     }

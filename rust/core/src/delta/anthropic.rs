@@ -1,8 +1,9 @@
-//! Anthropic's messages: named events, each of which says its name in its data too, or one JSON body.
+//! Anthropic's messages: named events, each of which says its name in its data too, or one JSON
+//! body.
 //!
-//! An answer is a list of blocks. Of the blocks that are text, thinking or a call of one of the caller's tools each
-//! piece is delivered; those of other types (citations, signatures, tools that run at the service) are passed over,
-//! and so are events of types that are not known here.
+//! An answer is a list of blocks. Of the blocks that are text, thinking or a call of one of the
+//! caller's tools each piece is delivered; those of other types (citations, signatures, tools that
+//! run at the service) are passed over, and so are events of types that are not known here.
 
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
@@ -41,7 +42,9 @@ impl Anthropic {
         };
         let kind = frame.kind.map_or(event.kind().into(), Text::decode);
         match &*kind {
-            _ if frame.has_error || kind == "error" => fail_upstream(event.data, Dialect::Anthropic, reply),
+            _ if frame.has_error || kind == "error" => {
+                fail_upstream(event.data, Dialect::Anthropic, reply);
+            }
             "content_block_delta" if self.passes_over(&frame) => {}
             "content_block_delta" => {
                 frame.part.deliver(frame.index, reply, scratch, sink);
@@ -63,7 +66,9 @@ impl Anthropic {
     }
 
     fn passes_over(&self, frame: &Frame<'_>) -> bool {
-        self.passed_over.is_some() && self.passed_over == frame.index && frame.part.is(&["input_json_delta"])
+        self.passed_over.is_some()
+            && self.passed_over == frame.index
+            && frame.part.is(&["input_json_delta"])
     }
 }
 
@@ -298,6 +303,9 @@ impl Counts {
     /// The request's tokens are counted apart by what became of them in the cache.
     fn usage(self) -> Usage {
         let parts = [self.input, self.cache_creation, self.cache_read];
-        Usage::of(parts.into_iter().flatten().fold(0, u64::saturating_add), self.output.unwrap_or(0))
+        Usage::of(
+            parts.into_iter().flatten().fold(0, u64::saturating_add),
+            self.output.unwrap_or(0),
+        )
     }
 }

@@ -92,7 +92,8 @@ fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError>
     Ok(is_object.then_some(Call { index: index.or(function.index), id, ..function }))
 }
 
-/// A function's name and arguments; of a custom tool, name and input. Ollama has the call's index there.
+/// A function's name and arguments; of a custom tool, name and input. Ollama has the call's index
+/// there.
 pub(super) fn read_function<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
     let mut call = Call::default();
     let is_object = reader.object_or_skip(|key, reader| {

@@ -25,8 +25,9 @@ use super::responses;
 use super::text::TextDecoder;
 use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 
-/// Bytes of one chat reply in, text deltas out. Errors are a state: [`feed`](Self::feed) and [`close`](Self::close)
-/// take whatever a peer sends, and [`end`](Self::end) and [`error`](Self::error) tell what came of it.
+/// Bytes of one chat reply in, text deltas out. Errors are a state: [`feed`](Self::feed) and
+/// [`close`](Self::close) take whatever a peer sends, and [`end`](Self::end) and
+/// [`error`](Self::error) tell what came of it.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
@@ -107,11 +108,15 @@ enum EventReader {
 impl DeltaDecoder {
     /// A decoder for one reply.
     pub fn new(dialect: Dialect, options: DeltaOptions) -> Self {
-        let DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes } = options;
+        let DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes } =
+            options;
         let (framing, stage) = if status >= 400 {
             (Framing::Text, Stage::ErrorBody(Vec::new()))
         } else if dialect != Dialect::Text {
-            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes, dialect == Dialect::Gemini))))
+            (
+                Framing::Open,
+                Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes, dialect == Dialect::Gemini))),
+            )
         } else if content_type.as_deref().is_some_and(is_html) {
             (Framing::Text, Stage::Page(Box::new(Debris::new(max_body_bytes))))
         } else {
@@ -121,8 +126,8 @@ impl DeltaDecoder {
         Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true }
     }
 
-    /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
-    /// nothing but speed.
+    /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before
+    /// it. It differs in nothing but speed.
     #[doc(hidden)]
     pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
         Self { remembers: false, ..Self::new(dialect, options) }
@@ -140,14 +145,17 @@ impl DeltaDecoder {
         }
     }
 
-    /// Ends the reply: delivers what was held, and settles how it ended. `complete` is false when the transport broke.
+    /// Ends the reply: delivers what was held, and settles how it ended. `complete` is false when
+    /// the transport broke.
     pub fn close<S: DeltaSink + ?Sized>(&mut self, complete: bool, sink: &mut S) {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         if !self.reply.is_open() {
             return;
         }
         match stage {
-            Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
+            Stage::Sniffing(sniffer) => {
+                self.close_debris(sniffer.into_debris(), complete, judge_debris);
+            }
             Stage::Page(debris) => self.close_debris(Ok(*debris), complete, judge_debris_of_text),
             Stage::Events(events) => self.close_events(*events, complete, sink),
             Stage::Records(records) => self.close_records(*records, complete, sink),
@@ -188,8 +196,8 @@ impl DeltaDecoder {
         self.reply.error.as_deref()
     }
 
-    /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each delta is one, so
-    /// that their number depends on the reads.
+    /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each
+    /// delta is one, so that their number depends on the reads.
     pub fn events(&self) -> u64 {
         self.reply.events
     }
@@ -199,8 +207,8 @@ impl DeltaDecoder {
         self.reply.bad_events
     }
 
-    /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
-    /// events are being read; their number depends on the reads.
+    /// Events that needed no full reading, because they repeated an earlier one's bytes around
+    /// another content. While events are being read; their number depends on the reads.
     #[doc(hidden)]
     pub fn repeated_events(&self) -> u64 {
         match &self.stage {
@@ -215,7 +223,11 @@ impl DeltaDecoder {
         self.framing
     }
 
-    fn read<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) -> Result<(), LimitExceeded> {
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
         match &mut self.stage {
             Stage::Sniffing(sniffer) => match sniffer.feed(bytes)? {
                 Sniffed::Open => Ok(()),
@@ -233,7 +245,11 @@ impl DeltaDecoder {
                 Sniffed::Json { rest } => {
                     let debris = sniffer.take_debris();
                     if self.dialect == Dialect::Ollama {
-                        self.begin_records(Framing::Lines, RecordSplitter::lines(self.max_event_bytes), debris);
+                        self.begin_records(
+                            Framing::Lines,
+                            RecordSplitter::lines(self.max_event_bytes),
+                            debris,
+                        );
                     } else {
                         self.framing = Framing::Json;
                         // Mostly it comes in one read.
@@ -245,7 +261,11 @@ impl DeltaDecoder {
                 }
                 Sniffed::Array { rest } => {
                     let debris = sniffer.take_debris();
-                    self.begin_records(Framing::Array, RecordSplitter::array(self.max_event_bytes), debris);
+                    self.begin_records(
+                        Framing::Array,
+                        RecordSplitter::array(self.max_event_bytes),
+                        debris,
+                    );
                     self.read(rest, sink)
                 }
             },
@@ -276,13 +296,20 @@ impl DeltaDecoder {
         self.framing = Framing::Sse;
         let decoder = EventDecoder::new(self.max_event_bytes);
         let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
-        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, everything: false, debris }));
+        self.stage =
+            Stage::Events(Box::new(Events { decoder, reader, memory, everything: false, debris }));
     }
 
     fn begin_records(&mut self, framing: Framing, splitter: RecordSplitter, debris: Box<[u8]>) {
         self.framing = framing;
         let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
-        self.stage = Stage::Records(Box::new(Records { splitter, reader, memory, everything: false, debris }));
+        self.stage = Stage::Records(Box::new(Records {
+            splitter,
+            reader,
+            memory,
+            everything: false,
+            debris,
+        }));
     }
 
     fn close_debris(
@@ -298,7 +325,12 @@ impl DeltaDecoder {
         }
     }
 
-    fn close_events<S: DeltaSink + ?Sized>(&mut self, mut events: Events, complete: bool, sink: &mut S) {
+    fn close_events<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut events: Events,
+        complete: bool,
+        sink: &mut S,
+    ) {
         let reply = &mut self.reply;
         let mut cut = String::new();
         let Events { decoder, reader, debris, .. } = &mut events;
@@ -315,7 +347,12 @@ impl DeltaDecoder {
         }
     }
 
-    fn close_records<S: DeltaSink + ?Sized>(&mut self, mut records: Records, complete: bool, sink: &mut S) {
+    fn close_records<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut records: Records,
+        complete: bool,
+        sink: &mut S,
+    ) {
         let reply = &mut self.reply;
         let Records { splitter, reader, debris, .. } = &mut records;
         let mut cut = decode(splitter.unfinished());
@@ -332,14 +369,20 @@ impl DeltaDecoder {
         }
     }
 
-    /// Names the end of events that ended without an end marker; `cut` is the beginning of the next one.
+    /// Names the end of events that ended without an end marker; `cut` is the beginning of the next
+    /// one.
     fn settle_end(&mut self, debris: &[u8], complete: bool, cut: &str) {
         let reply = &mut self.reply;
         let only_bad = reply.events == reply.bad_events;
         if complete && only_bad && is_page(debris) {
             judge_page(debris, reply);
         } else if complete && only_bad && reply.events > 0 {
-            reply.fail(ErrorKind::NotAStream, "none of its events is one of this dialect", None, cut);
+            reply.fail(
+                ErrorKind::NotAStream,
+                "none of its events is one of this dialect",
+                None,
+                cut,
+            );
         } else if complete && reply.finish_reason.is_some() {
             reply.end = End::Stopped;
         } else {
@@ -347,8 +390,15 @@ impl DeltaDecoder {
         }
     }
 
-    /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
-    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &[u8], complete: bool, sink: &mut S) {
+    /// A JSON object shows its own end: one that is whole is read, also when the transport broke
+    /// after it.
+    fn close_json<S: DeltaSink + ?Sized>(
+        &mut self,
+        body: &[u8],
+        debris: &[u8],
+        complete: bool,
+        sink: &mut S,
+    ) {
         let text = decode(body);
         let scratch = &mut Vec::new();
         let read = match self.dialect {
@@ -404,8 +454,9 @@ impl Events {
         }
     }
 
-    /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are their line ends
-    /// looked for, nor is their JSON read. What may be the beginning of another is held as it is.
+    /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are
+    /// their line ends looked for, nor is their JSON read. What may be the beginning of another is
+    /// held as it is.
     fn read_repeated<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &mut &[u8],
@@ -426,7 +477,8 @@ impl Events {
         }
     }
 
-    /// The same for one event whose beginning is held. Says whether the first of an event comes next.
+    /// The same for one event whose beginning is held. Says whether the first of an event comes
+    /// next.
     fn read_held<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &mut &[u8],
@@ -470,7 +522,13 @@ impl Records {
         while !bytes.is_empty() && reply.is_open() {
             splitter.next(&mut bytes, |text| {
                 reply.events += 1;
-                reader.read_raw(&RawEvent::of_data(text), memory.as_mut(), reply, &mut scratch, sink);
+                reader.read_raw(
+                    &RawEvent::of_data(text),
+                    memory.as_mut(),
+                    reply,
+                    &mut scratch,
+                    sink,
+                );
             })?;
         }
         // The array's end is an end marker where the model had stopped before it.
@@ -504,7 +562,9 @@ impl EventReader {
         sink: &mut S,
     ) {
         let mut memory = memory.filter(|_| self.can_repeat(event.name));
-        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data, scratch)) {
+        if let Some(content) =
+            memory.as_mut().and_then(|memory| memory.content(event.data, scratch))
+        {
             return reply.deliver(content, sink);
         }
         let data = decode(event.data);
@@ -534,8 +594,8 @@ impl EventReader {
         }
     }
 
-    /// Whether an event of this name can do what an earlier one did: names say what an event means, unless its data
-    /// does.
+    /// Whether an event of this name can do what an earlier one did: names say what an event means,
+    /// unless its data does.
     fn can_repeat(&self, name: Option<&str>) -> bool {
         match self {
             Self::OpenAi | Self::AiPkit => name.is_none(),
@@ -547,7 +607,8 @@ impl EventReader {
 
     /// Whether the value of a key of an event that can repeat can change what the event does.
     fn matters(&self, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {
-        // Responses number their events; of no other dialect a number is known that differs and nobody reads.
+        // Responses number their events; of no other dialect a number is known that differs and
+        // nobody reads.
         if kind == Kind::Number && !matches!(self, Self::Responses) {
             return true;
         }
@@ -584,8 +645,8 @@ impl EventReader {
     }
 }
 
-/// An event that does nothing but add text may hold more for a sink that wants more: what was remembered for another
-/// kind of sink is dropped.
+/// An event that does nothing but add text may hold more for a sink that wants more: what was
+/// remembered for another kind of sink is dropped.
 fn remember_for(wanted: bool, everything: &mut bool, memory: &mut Option<Memory>) {
     if *everything != wanted {
         *everything = wanted;

@@ -1,7 +1,9 @@
-//! Bytes in, what kind of reply they begin out: server-sent events, a JSON object or an array, and the debris before.
+//! Bytes in, what kind of reply they begin out: server-sent events, a JSON object or an array, and
+//! the debris before.
 //!
-//! The first line decides that starts, after byte order marks, spaces and tabs, with a field's name and a colon, with
-//! a colon (a comment), with `{` or, where a reply can be an array, with `[`. It decides as soon as its bytes suffice; chunk boundaries never change what.
+//! The first line decides that starts, after byte order marks, spaces and tabs, with a field's name
+//! and a colon, with a colon (a comment), with `{` or, where a reply can be an array, with `[`. It
+//! decides as soon as its bytes suffice; chunk boundaries never change what.
 
 use memchr::memchr2;
 

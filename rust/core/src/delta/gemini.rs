@@ -1,7 +1,9 @@
-//! Gemini's `generateContent`: streamed as server-sent events or as one JSON array that comes bit by bit, or one body.
+//! Gemini's `generateContent`: streamed as server-sent events or as one JSON array that comes bit
+//! by bit, or one body.
 //!
-//! Every piece has the same form. Of the candidates the first one with index 0 counts; its parts are text, thoughts
-//! (reasoning) and calls of functions, which come whole. No event marks the end but a finish reason.
+//! Every piece has the same form. Of the candidates the first one with index 0 counts; its parts
+//! are text, thoughts (reasoning) and calls of functions, which come whole. No event marks the end
+//! but a finish reason.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -173,7 +175,8 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// Writes down ids, usage and finish reason, and an error or a blocked prompt, which ends the reply.
+    /// Writes down ids, usage and finish reason, and an error or a blocked prompt, which ends the
+    /// reply.
     fn note(&self, raw: &str, reply: &mut Reply) {
         reply.note_ids(self.id, self.model);
         if self.usage.is_some() {
@@ -182,9 +185,13 @@ impl<'a> Frame<'a> {
         if self.has_error {
             return fail_upstream(raw, Dialect::Gemini, reply);
         }
-        if let Some(reason) = self.block_reason.map(Text::decode).filter(|reason| !reason.is_empty()) {
-            let message = self.block_message.map(Text::decode).filter(|message| !message.is_empty());
-            let message = message.map_or_else(|| format!("the prompt was blocked: {reason}"), Into::into);
+        if let Some(reason) =
+            self.block_reason.map(Text::decode).filter(|reason| !reason.is_empty())
+        {
+            let message =
+                self.block_message.map(Text::decode).filter(|message| !message.is_empty());
+            let message =
+                message.map_or_else(|| format!("the prompt was blocked: {reason}"), Into::into);
             return reply.fail(ErrorKind::Upstream, message, Some(reason.into_owned()), raw);
         }
         reply.note_finish(self.candidate.finish_reason);
@@ -193,7 +200,8 @@ impl<'a> Frame<'a> {
     fn only_content(&self) -> Option<Text<'a>> {
         let [part] = &self.candidate.parts[..] else { return None };
         let adds_content_only = !part.is_thought && part.call.is_none();
-        let adds_content_only = adds_content_only && self.usage.is_none() && self.candidate.finish_reason.is_none();
+        let adds_content_only =
+            adds_content_only && self.usage.is_none() && self.candidate.finish_reason.is_none();
         part.text.filter(|_| adds_content_only)
     }
 }
@@ -278,7 +286,8 @@ fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError>
     Ok(is_object.then_some(call))
 }
 
-/// The tokens of thoughts are counted apart from the candidates', those of a tool's results apart from the prompt's.
+/// The tokens of thoughts are counted apart from the candidates', those of a tool's results apart
+/// from the prompt's.
 fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
     let [mut prompt, mut tool_prompt, mut candidates, mut thoughts, mut total] = [None; 5];
     let is_object = reader.object_or_skip(|key, reader| {

@@ -1,11 +1,12 @@
-//! The bytes of an event in, its content out, when they repeat those of an earlier event. Otherwise nothing: the
-//! event is to be read in full.
+//! The bytes of an event in, its content out, when they repeat those of an earlier event. Otherwise
+//! nothing: the event is to be read in full.
 //!
-//! The chunks of one stream are the same text around changing content. A layout is that text, taken from an event that
-//! was read in full and did nothing but add its content. An event that equals it byte for byte, but for the insides of
-//! JSON strings whose places the layout knows, has the same keys and values as that event but for those strings. One
-//! is the content; the others are values that nobody reads (an `id` after the first one, padding). So reading such an
-//! event in full would do nothing but add its content either. Nothing is guessed: each byte is compared or, inside
+//! The chunks of one stream are the same text around changing content. A layout is that text, taken
+//! from an event that was read in full and did nothing but add its content. An event that equals it
+//! byte for byte, but for the insides of JSON strings whose places the layout knows, has the same
+//! keys and values as that event but for those strings. One is the content; the others are values
+//! that nobody reads (an `id` after the first one, padding). So reading such an event in full would
+//! do nothing but add its content either. Nothing is guessed: each byte is compared or, inside
 //! those strings, checked as the full reader checks it.
 
 use std::ops::Range;
@@ -18,11 +19,12 @@ use crate::prelude::*;
 /// Bytes of an event around its content that are worth remembering.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
 
-/// Strings of an event that can differ, beside the content; further ones are compared like all else.
+/// Strings of an event that can differ, beside the content; further ones are compared like all
+/// else.
 const MAX_STRINGS: usize = 8;
 
-/// What learning a layout costs and an event that repeats it earns. An event that does not earns 1, so that a stream
-/// whose layout keeps changing is learnt anew with every sixteenth event at most.
+/// What learning a layout costs and an event that repeats it earns. An event that does not earns 1,
+/// so that a stream whose layout keeps changing is learnt anew with every sixteenth event at most.
 const PRICE: u8 = 16;
 
 /// The most that can be saved up, and what a stream begins with.
@@ -57,8 +59,8 @@ impl Memory {
         self.repeated
     }
 
-    /// The content of the event that is one `data` line of at most `max_bytes` at the start of `input` and repeats the
-    /// layout; takes the event off `input`.
+    /// The content of the event that is one `data` line of at most `max_bytes` at the start of
+    /// `input` and repeats the layout; takes the event off `input`.
     pub(super) fn next_content<'t, 'a: 't>(
         &mut self,
         input: &mut &'a [u8],
@@ -66,7 +68,8 @@ impl Memory {
         scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
         let layout = self.layout.as_ref()?;
-        // Where little is left of a read, an event's end is not in it: looking for it would be in vain.
+        // Where little is left of a read, an event's end is not in it: looking for it would be in
+        // vain.
         if input.len() < self.length - self.length / 4 {
             return None;
         }
@@ -82,26 +85,40 @@ impl Memory {
         Some(content)
     }
 
-    /// What of `input` finishes an event of which so many bytes came before, or a little more; `None` when its line goes
-    /// on. It is cut where an event is too long to be put together.
+    /// What of `input` finishes an event of which so many bytes came before, or a little more;
+    /// `None` when its line goes on. It is cut where an event is too long to be put together.
     pub(super) fn rest<'a>(&self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
         // Mostly it is about as long as the one before, and its end need not be looked for.
         let expected = (self.length + LONGER).saturating_sub(before);
-        let length = if expected <= input.len() { expected } else { input.len().min(line_end(input)? + LONGEST_END) };
+        let length = if expected <= input.len() {
+            expected
+        } else {
+            input.len().min(line_end(input)? + LONGEST_END)
+        };
         input.get(..length.min(KEPT_BYTES))
     }
 
-    /// Whether an event that begins so, and whose line goes on, may repeat the layout, as far as is worth knowing before
-    /// more of it has come.
+    /// Whether an event that begins so, and whose line goes on, may repeat the layout, as far as is
+    /// worth knowing before more of it has come.
     pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
-        let Some(layout) = self.layout.as_ref().filter(|_| !self.missed && !beginning.is_empty()) else { return false };
-        let Some(value) = beginning.strip_prefix(FIELD) else { return FIELD.starts_with(beginning) };
+        let Some(layout) = self.layout.as_ref().filter(|_| !self.missed && !beginning.is_empty())
+        else {
+            return false;
+        };
+        let Some(value) = beginning.strip_prefix(FIELD) else {
+            return FIELD.starts_with(beginning);
+        };
         // No line ends in what is remembered.
-        layout.bytes.starts_with(value.strip_prefix(b" ").unwrap_or(value)) || line_end(value).is_none()
+        layout.bytes.starts_with(value.strip_prefix(b" ").unwrap_or(value))
+            || line_end(value).is_none()
     }
 
     /// The content of an event with this data, when it repeats the layout.
-    pub(super) fn content<'t>(&mut self, data: &'t [u8], scratch: &'t mut Scratch) -> Option<&'t str> {
+    pub(super) fn content<'t>(
+        &mut self,
+        data: &'t [u8],
+        scratch: &'t mut Scratch,
+    ) -> Option<&'t str> {
         let (content, rest) = self.layout.as_ref()?.split(data, scratch)?;
         if !rest.is_empty() {
             return None;
@@ -110,11 +127,17 @@ impl Memory {
         Some(content)
     }
 
-    /// Takes the layout of an event that was read in full and did nothing but add `content`. Strings and numbers among
-    /// the values of its keys may differ where `matters` is false.
-    pub(super) fn learn(&mut self, data: &str, content: Text<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) {
+    /// Takes the layout of an event that was read in full and did nothing but add `content`.
+    /// Strings and numbers among the values of its keys may differ where `matters` is false.
+    pub(super) fn learn(
+        &mut self,
+        data: &str,
+        content: Text<'_>,
+        matters: impl Fn(Text<'_>, Kind) -> bool,
+    ) {
         self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
-        // Where two layouts take turns, one is remembered: it is given up after two misses in a row.
+        // Where two layouts take turns, one is remembered: it is given up after two misses in a
+        // row.
         let missed = std::mem::replace(&mut self.missed, true);
         if (self.layout.is_some() && !missed) || self.credit < PRICE {
             return;
@@ -173,7 +196,9 @@ impl Layout {
             return None;
         }
         let mut strings = Vec::new();
-        for (Range { start, end }, kind) in loose_values(data, matters).ok()?.into_iter().take(MAX_STRINGS) {
+        for (Range { start, end }, kind) in
+            loose_values(data, matters).ok()?.into_iter().take(MAX_STRINGS)
+        {
             let moved = if start > content.start { content.len() } else { 0 };
             strings.push(Place::new(start - moved, end - moved, kind)?);
         }
@@ -188,9 +213,14 @@ impl Layout {
         })
     }
 
-    /// Finds the content of an event whose data begins with what is remembered, and what comes behind.
+    /// Finds the content of an event whose data begins with what is remembered, and what comes
+    /// behind.
     #[inline]
-    fn split<'t, 'a: 't>(&self, data: &'a [u8], scratch: &'t mut Scratch) -> Option<(&'t str, &'a [u8])> {
+    fn split<'t, 'a: 't>(
+        &self,
+        data: &'a [u8],
+        scratch: &'t mut Scratch,
+    ) -> Option<(&'t str, &'a [u8])> {
         let place = usize::from(self.content);
         if !self.any_differs {
             let (before, after) = self.bytes.split_at_checked(place)?;
@@ -204,7 +234,8 @@ impl Layout {
         Some((content, rest))
     }
 
-    /// What comes behind a part of the remembered text, which `data` must begin with, but for the strings that differ.
+    /// What comes behind a part of the remembered text, which `data` must begin with, but for the
+    /// strings that differ.
     fn pass<'a>(&self, part: Range<usize>, strings: &[Place], data: &'a [u8]) -> Option<&'a [u8]> {
         let mut rest = data;
         let mut compared = part.start;
@@ -216,13 +247,15 @@ impl Layout {
         rest.strip_prefix(self.bytes.get(compared..part.end)?)
     }
 
-    /// Compares with the layout before: where all else is equal, the strings that are not will differ again.
+    /// Compares with the layout before: where all else is equal, the strings that are not will
+    /// differ again.
     fn note_differences(&mut self, before: &Self) {
         if self.strings.len() != before.strings.len() || !self.fixed().eq(before.fixed()) {
             return;
         }
         for (place, earlier) in self.strings.iter_mut().zip(&before.strings) {
-            place.differs = earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
+            place.differs =
+                earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
             self.any_differs |= place.differs;
         }
     }
@@ -238,10 +271,16 @@ impl Layout {
 impl Place {
     fn new(start: usize, end: usize, kind: Kind) -> Option<Self> {
         let is_number = kind == Kind::Number;
-        Some(Self { start: start.try_into().ok()?, end: end.try_into().ok()?, is_number, differs: false })
+        Some(Self {
+            start: start.try_into().ok()?,
+            end: end.try_into().ok()?,
+            is_number,
+            differs: false,
+        })
     }
 
-    /// How long another value is that stands in its place, when it is of the same kind; of numbers plain ones only.
+    /// How long another value is that stands in its place, when it is of the same kind; of numbers
+    /// plain ones only.
     fn length_in(&self, data: &[u8]) -> Option<usize> {
         if !self.is_number {
             return string_end(data).ok();
@@ -263,9 +302,12 @@ impl Place {
     }
 }
 
-/// The numbers and the insides of the strings that are values of the object's keys, of those for which `matters` is
-/// false.
-fn loose_values(data: &str, matters: impl Fn(Text<'_>, Kind) -> bool) -> Result<Vec<(Range<usize>, Kind)>, JsonError> {
+/// The numbers and the insides of the strings that are values of the object's keys, of those for
+/// which `matters` is false.
+fn loose_values(
+    data: &str,
+    matters: impl Fn(Text<'_>, Kind) -> bool,
+) -> Result<Vec<(Range<usize>, Kind)>, JsonError> {
     let mut found = Vec::new();
     let mut reader = Reader::new(data);
     reader.object(|key, reader| {

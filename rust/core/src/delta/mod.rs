@@ -1,6 +1,7 @@
 //! Bytes of one chat reply in, text deltas out, and at the end a name for how it ended.
 //!
-//! `framing` finds out what kind of reply it is, each dialect's file reads its events and bodies, `decoder` joins them.
+//! `framing` finds out what kind of reply it is, each dialect's file reads its events and bodies,
+//! `decoder` joins them.
 
 mod ai_power;
 mod aipkit;
@@ -32,19 +33,23 @@ pub use reply::{End, Ids, Usage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// OpenAI's chat completions, and the older completions: chunks as server-sent events, or one JSON body.
+    /// OpenAI's chat completions, and the older completions: chunks as server-sent events, or one
+    /// JSON body.
     OpenAi,
     /// OpenAI's Responses: named server-sent events, or one JSON body.
     OpenAiResponses,
     /// Anthropic's messages: named server-sent events, or one JSON body.
     Anthropic,
-    /// Gemini's `generateContent`: server-sent events, a JSON array that comes bit by bit, or one JSON body.
+    /// Gemini's `generateContent`: server-sent events, a JSON array that comes bit by bit, or one
+    /// JSON body.
     Gemini,
     /// Ollama's own API: one JSON object a line.
     Ollama,
-    /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events, JSON bodies.
+    /// The WordPress plugin AI Power up to 2.2: OpenAI's chunks, its own frames, Assistants events,
+    /// JSON bodies.
     AiPower,
-    /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one JSON body.
+    /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one
+    /// JSON body.
     AiPkit,
     /// The body is the answer.
     Text,
@@ -107,8 +112,8 @@ impl fmt::Display for UnknownDialect {
 
 impl std::error::Error for UnknownDialect {}
 
-/// What a decoder is told about its reply, and its limits. A later version may have more of them: end a literal with
-/// `..DeltaOptions::default()`.
+/// What a decoder is told about its reply, and its limits. A later version may have more of them:
+/// end a literal with `..DeltaOptions::default()`.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, ErrorKind};
@@ -148,8 +153,8 @@ impl Default for DeltaOptions {
     }
 }
 
-/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of your own, which may
-/// want more of a reply than its text.
+/// Where deltas go: a `String` that they are joined in, a `Vec<String>`, a closure, or a type of
+/// your own, which may want more of a reply than its text.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect};
@@ -171,11 +176,12 @@ impl Default for DeltaOptions {
 /// assert_eq!(characters.0, 6);
 /// ```
 pub trait DeltaSink {
-    /// Takes one delta: text that one event adds, or of a `text` reply what one read adds. It is never empty.
+    /// Takes one delta: text that one event adds, or of a `text` reply what one read adds. It is
+    /// never empty.
     fn text(&mut self, delta: &str);
 
-    /// Whether it takes more than text. What is not wanted is not looked for, and the methods below may not be called.
-    /// The answer must be the same all the time.
+    /// Whether it takes more than text. What is not wanted is not looked for, and the methods below
+    /// may not be called. The answer must be the same all the time.
     fn wants_everything(&self) -> bool {
         false
     }
@@ -185,7 +191,8 @@ pub trait DeltaSink {
         let _ = delta;
     }
 
-    /// Takes text by which the model refuses to answer, where the API keeps that apart. It is never empty.
+    /// Takes text by which the model refuses to answer, where the API keeps that apart. It is never
+    /// empty.
     fn refusal(&mut self, delta: &str) {
         let _ = delta;
     }
@@ -196,8 +203,8 @@ pub trait DeltaSink {
     }
 }
 
-/// A piece of a call of a tool. The first piece of a call has its name; the arguments of all its pieces, joined, are
-/// what the model wrote: JSON, for nearly all tools.
+/// A piece of a call of a tool. The first piece of a call has its name; the arguments of all its
+/// pieces, joined, are what the model wrote: JSON, for nearly all tools.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, ToolCall};

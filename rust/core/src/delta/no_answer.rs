@@ -1,4 +1,5 @@
-//! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare status codes.
+//! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare
+//! status codes.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -28,7 +29,8 @@ pub(super) struct SiteError {
 }
 
 impl SiteError {
-    /// The code that tells most: Anthropic's errors have none but their type, Gemini's repeat the HTTP status.
+    /// The code that tells most: Anthropic's errors have none but their type, Gemini's repeat the
+    /// HTTP status.
     fn into_code(self, dialect: Dialect) -> Option<String> {
         match dialect {
             Dialect::Anthropic | Dialect::OpenAiResponses => self.code.or(self.kind),
@@ -45,7 +47,8 @@ pub(super) fn fail_upstream(raw: &str, dialect: Dialect, reply: &mut Reply) {
     reply.fail(ErrorKind::Upstream, message, error.into_code(dialect), raw);
 }
 
-/// Judges an event whose data is not what its dialect promises: one whose name says that it is an error is one.
+/// Judges an event whose data is not what its dialect promises: one whose name says that it is an
+/// error is one.
 pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut Reply) {
     if event.kind() == "error" {
         reply.fail(ErrorKind::Upstream, event.data, None, event.data);
@@ -67,7 +70,9 @@ pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply)
         return fail_bare(code, &text, reply);
     }
     let mut site_error = match dialect {
-        Dialect::Gemini => read_site_error(first_element(trimmed)).unwrap_or_else(|| find_site_error(trimmed)),
+        Dialect::Gemini => {
+            read_site_error(first_element(trimmed)).unwrap_or_else(|| find_site_error(trimmed))
+        }
         _ => find_site_error(trimmed),
     };
     let message = match site_error.message.take() {
@@ -75,7 +80,8 @@ pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply)
         Some(message) => message,
         None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
     };
-    let message = if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
+    let message =
+        if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
     reply.fail_whole(ErrorKind::Upstream, message, site_error.into_code(dialect), &text);
 }
 
@@ -91,18 +97,24 @@ pub(super) fn judge_debris(debris: &Debris, reply: &mut Reply) {
     judge_page(debris.kept(), reply);
 }
 
-/// Judges what is shown instead of an answer, by its beginning: a challenge, or any other page or text.
+/// Judges what is shown instead of an answer, by its beginning: a challenge, or any other page or
+/// text.
 pub(super) fn judge_page(page: &[u8], reply: &mut Reply) {
     let text = String::from_utf8_lossy(page);
     let kind = if is_challenge(page) { ErrorKind::Challenge } else { ErrorKind::NotAStream };
     reply.fail(kind, describe(&text), None, &text);
 }
 
-/// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual places.
+/// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual
+/// places.
 pub(super) fn judge_json(body: &str, reply: &mut Reply) {
     match read_site_error(body).unwrap_or_default() {
-        SiteError { message: Some(message), code, .. } => reply.fail(ErrorKind::Upstream, message, code, body),
-        SiteError { message: None, .. } => reply.fail(ErrorKind::NotAStream, describe(body), None, body),
+        SiteError { message: Some(message), code, .. } => {
+            reply.fail(ErrorKind::Upstream, message, code, body);
+        }
+        SiteError { message: None, .. } => {
+            reply.fail(ErrorKind::NotAStream, describe(body), None, body);
+        }
     }
 }
 
@@ -110,7 +122,9 @@ pub(super) fn judge_json(body: &str, reply: &mut Reply) {
 pub(super) fn is_page(debris: &[u8]) -> bool {
     let text = String::from_utf8_lossy(debris);
     let mut page = trim(&text);
-    while let Some((_, rest)) = page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
+    while let Some((_, rest)) =
+        page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->"))
+    {
         page = trim(rest);
     }
     let start: String = page.chars().take(14).collect::<String>().to_ascii_lowercase();
@@ -143,7 +157,8 @@ fn first_element(text: &str) -> &str {
     first.filter(|_| read.is_ok()).unwrap_or(text)
 }
 
-/// Looks where an answer would begin: for one JSON object behind debris, or for the data of an event.
+/// Looks where an answer would begin: for one JSON object behind debris, or for the data of an
+/// event.
 fn find_site_error(body: &str) -> SiteError {
     let mut rest = body;
     for line in body.split_inclusive(['\n', '\r']) {
@@ -159,7 +174,8 @@ fn find_site_error(body: &str) -> SiteError {
     SiteError::default()
 }
 
-/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON object.
+/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON
+/// object.
 pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
     let mut error = Part::default();
     let mut data = Part::default();
@@ -183,9 +199,11 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
         Ok(())
     });
     read.and_then(|()| reader.end()).ok()?;
-    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be anything.
+    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be
+    // anything.
     let data_text = data.text.filter(|_| failed);
-    let message = error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
+    let message =
+        error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
     let code = error.code.or(data.code).or(top.code);
     Some(SiteError { message, code, status: error.status, kind: error.kind })
 }
@@ -203,7 +221,10 @@ struct Part {
 fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
     let mut part = Part::default();
     if reader.peek()? != Kind::Object {
-        part.text = reader.string_or_skip()?.map(|text| text.decode().into_owned()).filter(|text| !text.is_empty());
+        part.text = reader
+            .string_or_skip()?
+            .map(|text| text.decode().into_owned())
+            .filter(|text| !text.is_empty());
         return Ok(part);
     }
     reader.object(|key, reader| {
@@ -228,7 +249,8 @@ fn read_word(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
     Ok(text.map(|text| text.decode().into_owned()))
 }
 
-/// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses itself with `-1`.
+/// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses
+/// itself with `-1`.
 fn bare_code(text: &str) -> Option<&str> {
     matches!(text, "0" | "-1").then_some(text)
 }

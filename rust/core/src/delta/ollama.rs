@@ -1,4 +1,5 @@
-//! Ollama's own API: one JSON object a line, of `/api/chat` or `/api/generate`; not streamed, one line.
+//! Ollama's own API: one JSON object a line, of `/api/chat` or `/api/generate`; not streamed, one
+//! line.
 //!
 //! Every line has the same form. The last one says `done`, why it stopped and what was counted.
 

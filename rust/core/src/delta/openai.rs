@@ -1,6 +1,7 @@
 //! The chunks of OpenAI's chat completions, streamed or as one body.
 //!
-//! One pass over a chunk's JSON takes what is wanted and validates the rest; nothing is copied that has no escapes.
+//! One pass over a chunk's JSON takes what is wanted and validates the rest; nothing is copied that
+//! has no escapes.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -124,7 +125,8 @@ impl<'a> Chunk<'a> {
 
     /// The content of a chunk that does nothing but add it, once its ids are known.
     pub(super) fn only_content(&self) -> Option<Text<'a>> {
-        let adds_content_only = self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
+        let adds_content_only =
+            self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
         self.content().filter(|content| adds_content_only && !content.is_empty())
     }
 
@@ -147,7 +149,12 @@ impl<'a> Chunk<'a> {
     }
 
     /// Delivers the content and writes down the finish reason, unless the reply has ended.
-    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) {
+    pub(super) fn deliver<S: DeltaSink + ?Sized>(
+        &self,
+        reply: &mut Reply,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) {
         if reply.is_open() {
             self.finish(reply);
             if let Some(content) = self.content() {
@@ -156,7 +163,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The same, with what stands beside the content. Returns the content when there is nothing else.
+    /// The same, with what stands beside the content. Returns the content when there is nothing
+    /// else.
     fn deliver_all<S: DeltaSink + ?Sized>(
         &self,
         raw: &str,
@@ -181,7 +189,11 @@ impl<'a> Chunk<'a> {
     ) {
         if reply.is_open() {
             self.finish(reply);
-            let answer = self.choice.message_content.or_else(|| self.content()).filter(|answer| !answer.is_empty());
+            let answer = self
+                .choice
+                .message_content
+                .or_else(|| self.content())
+                .filter(|answer| !answer.is_empty());
             let rest = Rest::read(raw, true).unwrap_or_default();
             rest.deliver_before(sink);
             if answer.is_none() && rest.is_answer() {
@@ -246,7 +258,12 @@ impl<'a> Choice<'a> {
 }
 
 /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
-pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(answer: Option<&str>, raw: &str, reply: &mut Reply, sink: &mut S) {
+pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
+    answer: Option<&str>,
+    raw: &str,
+    reply: &mut Reply,
+    sink: &mut S,
+) {
     match answer.filter(|answer| !answer.is_empty()) {
         Some(answer) => {
             reply.deliver(answer, sink);
@@ -303,7 +320,8 @@ fn read_count(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
     }
 }
 
-/// Whether a value, as it is written, means something: null, false, zero, `""`, `[]` and `{}` do not.
+/// Whether a value, as it is written, means something: null, false, zero, `""`, `[]` and `{}` do
+/// not.
 pub(super) fn is_truthy(raw: &str) -> bool {
     match raw.as_bytes() {
         [b'n' | b'f', ..] | [b'"', b'"'] => false,

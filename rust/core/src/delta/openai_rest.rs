@@ -1,8 +1,9 @@
 //! What stands beside the text in OpenAI's chunks and bodies: reasoning, refusals, calls of tools.
 //!
-//! It is read in a pass of its own over JSON that has been validated, and only where it is wanted, so that the pass
-//! that takes the text stays as short as it is. Reasoning is no part of OpenAI's own API: `DeepSeek` and vLLM call it
-//! `reasoning_content`, `OpenRouter` and Groq `reasoning`; a server that sends both sends the same text twice.
+//! It is read in a pass of its own over JSON that has been validated, and only where it is wanted,
+//! so that the pass that takes the text stays as short as it is. Reasoning is no part of OpenAI's
+//! own API: `DeepSeek` and vLLM call it `reasoning_content`, `OpenRouter` and Groq `reasoning`; a
+//! server that sends both sends the same text twice.
 
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;

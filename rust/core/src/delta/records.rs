@@ -1,7 +1,9 @@
-//! Bytes in, JSON texts out: a text a line, or the elements of one array. Chunk boundaries never change the texts.
+//! Bytes in, JSON texts out: a text a line, or the elements of one array. Chunk boundaries never
+//! change the texts.
 //!
-//! Where a text ends is told by line ends, or by its brackets and quotes; whether it is JSON is for the dialect to
-//! say. What is held is one text, at most as many bytes as the limit allows. No held byte is looked at again.
+//! Where a text ends is told by line ends, or by its brackets and quotes; whether it is JSON is for
+//! the dialect to say. What is held is one text, at most as many bytes as the limit allows. No held
+//! byte is looked at again.
 
 use memchr::{memchr, memchr2};
 
@@ -51,8 +53,13 @@ impl RecordSplitter {
         Self { form: Form::Array(Place::Between), max_event_bytes, held: Vec::new() }
     }
 
-    /// Takes what leads to the end of the next text, which goes to `sink`, off `input`, or else all.
-    pub(super) fn next(&mut self, input: &mut &[u8], sink: impl FnOnce(&[u8])) -> Result<(), LimitExceeded> {
+    /// Takes what leads to the end of the next text, which goes to `sink`, off `input`, or else
+    /// all.
+    pub(super) fn next(
+        &mut self,
+        input: &mut &[u8],
+        sink: impl FnOnce(&[u8]),
+    ) -> Result<(), LimitExceeded> {
         *input = &input[self.form.gap(!self.held.is_empty(), input)..];
         let end = self.form.end(input);
         let (piece, rest) = input.split_at(end.unwrap_or(input.len()));

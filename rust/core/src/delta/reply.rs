@@ -1,4 +1,5 @@
-//! What a reply has told of itself so far: its end, its error, its ids. Every dialect writes into this.
+//! What a reply has told of itself so far: its end, its error, its ids. Every dialect writes into
+//! this.
 
 use std::fmt;
 
@@ -63,7 +64,11 @@ pub struct Usage {
 impl Usage {
     /// From counts whose sum the API does not give.
     pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+        }
     }
 }
 
@@ -83,7 +88,10 @@ impl Ids {
 
     /// Names and values of the ids that the reply gave.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        Self::NAMES.into_iter().zip(&self.0).filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        Self::NAMES
+            .into_iter()
+            .zip(&self.0)
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// The place of the id that a key names.
@@ -160,7 +168,13 @@ impl Reply {
     }
 
     /// It is an error; without a `message`, or with spaces only, one that says so.
-    pub(super) fn fail(&mut self, kind: ErrorKind, message: impl Into<String>, code: Option<String>, raw: &str) {
+    pub(super) fn fail(
+        &mut self,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        code: Option<String>,
+        raw: &str,
+    ) {
         self.end_with(End::Failed, kind, message.into(), code, cut_bytes(raw, RAW_KEPT_BYTES));
     }
 
@@ -170,7 +184,13 @@ impl Reply {
     }
 
     /// Like [`fail`](Self::fail), for a `raw` whose size its own limit has settled.
-    pub(super) fn fail_whole(&mut self, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
+    pub(super) fn fail_whole(
+        &mut self,
+        kind: ErrorKind,
+        message: String,
+        code: Option<String>,
+        raw: &str,
+    ) {
         self.end_with(End::Failed, kind, message, code, raw);
     }
 
@@ -189,7 +209,14 @@ impl Reply {
         self.end_with(End::Truncated, ErrorKind::Truncated, message.to_owned(), None, raw);
     }
 
-    fn end_with(&mut self, end: End, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
+    fn end_with(
+        &mut self,
+        end: End,
+        kind: ErrorKind,
+        message: String,
+        code: Option<String>,
+        raw: &str,
+    ) {
         let message = if message.trim().is_empty() { NO_MESSAGE.to_owned() } else { message };
         self.end = end;
         let raw = raw.to_owned();

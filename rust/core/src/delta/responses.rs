@@ -1,7 +1,8 @@
 //! OpenAI's Responses: named events, each of which says its name in its data too, or one JSON body.
 //!
-//! What is delivered is what a client is to see or to do: text, refusals, reasoning and its summaries, calls of the
-//! caller's own tools. Events about tools that run at the service and events that are not known here are passed over.
+//! What is delivered is what a client is to see or to do: text, refusals, reasoning and its
+//! summaries, calls of the caller's own tools. Events about tools that run at the service and
+//! events that are not known here are passed over.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -32,7 +33,9 @@ pub(super) fn read_event<'a, S: DeltaSink + ?Sized>(
     let kind = frame.kind.map_or(event.kind().into(), Text::decode);
     let delta = frame.delta.filter(|delta| !delta.is_empty());
     match &*kind {
-        _ if frame.has_error || kind == "error" => fail_upstream(event.data, Dialect::OpenAiResponses, reply),
+        _ if frame.has_error || kind == "error" => {
+            fail_upstream(event.data, Dialect::OpenAiResponses, reply);
+        }
         "response.output_text.delta" => {
             reply.deliver(delta?.decode_with(scratch), sink);
             // An event that says itself what it is means the same under any name.
@@ -110,10 +113,16 @@ fn deliver_rest<S: DeltaSink + ?Sized>(
             }
         }
         ("response.refusal.delta", Some(delta)) => sink.refusal(delta.decode_with(scratch)),
-        ("response.reasoning_text.delta" | "response.reasoning_summary_text.delta", Some(delta)) => {
+        (
+            "response.reasoning_text.delta" | "response.reasoning_summary_text.delta",
+            Some(delta),
+        ) => {
             sink.reasoning(delta.decode_with(scratch));
         }
-        ("response.function_call_arguments.delta" | "response.custom_tool_call_input.delta", Some(delta)) => {
+        (
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta",
+            Some(delta),
+        ) => {
             let arguments = Arguments::Text(delta);
             Call { index: frame.output_index, arguments, ..Call::default() }.deliver(sink);
         }
@@ -198,7 +207,8 @@ impl<'a> Response<'a> {
         reply.usage = self.usage.or(reply.usage);
     }
 
-    /// The API has no finish reason: why a response is incomplete comes nearest, or else its status.
+    /// The API has no finish reason: why a response is incomplete comes nearest, or else its
+    /// status.
     fn finish_reason(&self) -> Option<Text<'a>> {
         self.incomplete_reason.filter(|reason| !reason.is_empty()).or(self.status)
     }
@@ -211,7 +221,12 @@ impl<'a> Response<'a> {
         match self.status {
             Some(status) if !self.has_error => {
                 let status = status.decode().into_owned();
-                reply.fail(ErrorKind::Upstream, format!("the response is {status}"), Some(status), raw);
+                reply.fail(
+                    ErrorKind::Upstream,
+                    format!("the response is {status}"),
+                    Some(status),
+                    raw,
+                );
             }
             _ => fail_upstream(raw, Dialect::OpenAiResponses, reply),
         }
@@ -246,7 +261,8 @@ impl<'a> Item<'a> {
     }
 
     fn call(&self, index: Option<u64>) -> Option<Call<'a>> {
-        let is_call = self.kind.is_some_and(|kind| kind == *"function_call" || kind == *"custom_tool_call");
+        let is_call =
+            self.kind.is_some_and(|kind| kind == *"function_call" || kind == *"custom_tool_call");
         is_call.then_some(Call { index, ..self.call })
     }
 
@@ -299,7 +315,9 @@ impl<'a> Part<'a> {
             match &*key.decode() {
                 "type" => part.kind = reader.string_or_skip()?,
                 "text" => part.text = reader.string_or_skip()?.filter(|text| !text.is_empty()),
-                "refusal" => part.refusal = reader.string_or_skip()?.filter(|text| !text.is_empty()),
+                "refusal" => {
+                    part.refusal = reader.string_or_skip()?.filter(|text| !text.is_empty());
+                }
                 _ => reader.skip()?,
             }
             Ok(())
@@ -307,7 +325,12 @@ impl<'a> Part<'a> {
         Ok(part)
     }
 
-    fn deliver<S: DeltaSink + ?Sized>(&self, reply: &mut Reply, scratch: &mut Vec<u8>, sink: &mut S) -> bool {
+    fn deliver<S: DeltaSink + ?Sized>(
+        &self,
+        reply: &mut Reply,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> bool {
         let kind = self.kind.map(Text::decode);
         match (kind.as_deref(), self.text, self.refusal) {
             (Some("output_text"), Some(text), _) => {

@@ -1,7 +1,8 @@
 //! A chunk of a page in, the places of the bytes that shape a tag out.
 //!
-//! A page's tags have what is looked for within a few bytes, and any search takes longer to begin than to find that.
-//! So 64 bytes are compared at once, into a bit for each of them, and all searches in that block are on the bits.
+//! A page's tags have what is looked for within a few bytes, and any search takes longer to begin
+//! than to find that. So 64 bytes are compared at once, into a bit for each of them, and all
+//! searches in that block are on the bits.
 
 use std::ops::Range;
 
@@ -39,7 +40,11 @@ impl<'data> Blocks<'data> {
         let ahead = from.wrapping_sub(self.base);
         if ahead >= BLOCK {
             // The next block is compared while the place is still being computed.
-            self.load(if ahead < 2 * BLOCK { self.base.wrapping_add(BLOCK) } else { from & !(BLOCK - 1) })?;
+            self.load(if ahead < 2 * BLOCK {
+                self.base.wrapping_add(BLOCK)
+            } else {
+                from & !(BLOCK - 1)
+            })?;
         }
         let mut places = self.places(shape) & (u64::MAX << (from % BLOCK));
         while places == 0 {
@@ -80,11 +85,12 @@ impl<'data> Blocks<'data> {
     }
 }
 
-/// Whether `cg` or `pk` stands in a value that does not end with the chunk, or may: a long one is not looked through.
-/// They do in the classes of widgets, and hardly in any other.
+/// Whether `cg` or `pk` stands in a value that does not end with the chunk, or may: a long one is
+/// not looked through. They do in the classes of widgets, and hardly in any other.
 #[inline]
 pub(super) fn may_hold_pair(data: &[u8], value: Range<usize>) -> bool {
-    let (Some(firsts), Some(seconds)) = (data[value.start..].first_chunk(), data[value.start + 1..].first_chunk())
+    let (Some(firsts), Some(seconds)) =
+        (data[value.start..].first_chunk(), data[value.start + 1..].first_chunk())
     else {
         return true;
     };

@@ -1,6 +1,8 @@
-//! Comparisons that hold for any input, each a function of bytes: what `rust/fuzz` calls, and the ordinary tests replay.
+//! Comparisons that hold for any input, each a function of bytes: what `rust/fuzz` calls, and the
+//! ordinary tests replay.
 //!
-//! Every one panics where the crate differs from a plain implementation, or from itself cut otherwise.
+//! Every one panics where the crate differs from a plain implementation, or from itself cut
+//! otherwise.
 
 pub mod chunk;
 pub mod cutting;
