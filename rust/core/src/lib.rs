@@ -13,12 +13,12 @@ mod encode;
 mod error;
 mod event;
 mod html;
-mod lanes;
 mod limits;
 mod line;
 mod prelude;
 #[cfg(feature = "sites")]
 mod sign;
+mod simd;
 mod utf8;
 
 // Hidden modules are looked at by tests and fuzz targets. They are no part of the interface and

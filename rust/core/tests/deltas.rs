@@ -393,7 +393,7 @@ proptest! {
             }
             // Sinks that take turns: what is remembered for the one is nothing for the other.
             let (turns, ended) = run_with(new(), reads, complete, |read| read % 3 == 0);
-            let reference = DeltaDecoder::without_memory(dialect, options.clone());
+            let reference = DeltaDecoder::without_repeats(dialect, options.clone());
             let (expected, _) = run_with(reference, reads, complete, |read| read % 3 == 0);
             prop_assert_eq!(&turns, &expected);
             prop_assert_eq!(outcome(&turns.texts(), &ended), outcome(&deltas, &whole));

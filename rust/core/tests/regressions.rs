@@ -9,7 +9,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use checks::memory::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
+use checks::repeats::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
 use tailrace_core::Dialect;
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.

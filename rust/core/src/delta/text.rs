@@ -8,9 +8,9 @@ use crate::prelude::*;
 use crate::utf8::Utf8Decoder;
 
 use super::DeltaSink;
-use super::reply::{End, Reply};
+use super::reply::{End, ReplyState};
 
-/// Decodes one `text` reply.
+/// Decodes one `text` reply: no framing is looked for.
 #[derive(Debug, Clone)]
 pub(super) struct TextDecoder {
     utf8: Utf8Decoder,
@@ -29,7 +29,7 @@ impl TextDecoder {
     pub(super) fn feed<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &[u8],
-        reply: &mut Reply,
+        reply: &mut ReplyState,
         sink: &mut S,
     ) {
         let Self { utf8, tail } = self;
@@ -41,7 +41,7 @@ impl TextDecoder {
     pub(super) fn close<S: DeltaSink + ?Sized>(
         mut self,
         complete: bool,
-        reply: &mut Reply,
+        reply: &mut ReplyState,
         sink: &mut S,
     ) {
         let Self { utf8, tail } = &mut self;
@@ -69,7 +69,7 @@ impl TextDecoder {
 fn pass<S: DeltaSink + ?Sized>(
     tail: Option<&mut FailureTail>,
     text: &str,
-    reply: &mut Reply,
+    reply: &mut ReplyState,
     sink: &mut S,
 ) {
     match tail {
@@ -78,7 +78,7 @@ fn pass<S: DeltaSink + ?Sized>(
     }
 }
 
-fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut Reply, sink: &mut S) {
+fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut ReplyState, sink: &mut S) {
     if !text.is_empty() {
         reply.events += 1;
         reply.deliver(text, sink);
@@ -89,8 +89,8 @@ fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut Reply, sink: &mut S) {
 #[derive(Debug, Clone)]
 struct FailureTail {
     literal: String,
-    /// For each length of a beginning of the literal: the longest shorter beginning that it ends
-    /// with.
+    /// For each length of a beginning of the literal: the length of the longest shorter beginning that
+    /// it ends with.
     fallback: Vec<usize>,
     held: usize,
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::lanes::{BLOCK, HALF, are, bits, load, places, splat};
+use crate::simd::{BLOCK, HALF, bitmask, bits, equal, load, splat};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -67,21 +67,21 @@ impl<'data> Blocks<'data> {
     fn load(&mut self, base: usize) -> Option<()> {
         let rest = self.data.get(base..).filter(|rest| !rest.is_empty())?;
         if let Some(block) = rest.first_chunk() {
-            self.compare(block);
+            self.compequal(block);
         } else {
             let mut block = [0; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
-            self.compare(&block);
+            self.compequal(&block);
         }
         self.base = base;
         Some(())
     }
 
     #[inline]
-    fn compare(&mut self, block: &[u8; BLOCK]) {
-        self.less = places(block, |bytes| are(bytes, b'<'));
-        self.end = places(block, |bytes| are(bytes | splat(0b11), b'?'));
-        self.quote = places(block, |bytes| are(bytes | splat(0b101), b'\''));
+    fn compequal(&mut self, block: &[u8; BLOCK]) {
+        self.less = bitmask(block, |bytes| equal(bytes, b'<'));
+        self.end = bitmask(block, |bytes| equal(bytes | splat(0b11), b'?'));
+        self.quote = bitmask(block, |bytes| equal(bytes | splat(0b101), b'\''));
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn may_hold_pair(data: &[u8], value: Range<usize>) -> bool {
         return true;
     }
     let (firsts, seconds) = (load(firsts), load(seconds));
-    let cg = are(firsts, b'c') & are(seconds, b'g');
-    let pk = are(firsts, b'p') & are(seconds, b'k');
+    let cg = equal(firsts, b'c') & equal(seconds, b'g');
+    let pk = equal(firsts, b'p') & equal(seconds, b'k');
     bits(cg | pk) & ((1 << value.len()) - 1) != 0
 }

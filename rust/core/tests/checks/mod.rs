@@ -8,9 +8,9 @@ pub mod chunk;
 pub mod cutting;
 pub mod delta;
 pub mod json;
-pub mod memory;
 pub mod oracle;
 pub mod page;
+pub mod repeats;
 pub mod sign;
 pub mod sse;
 pub mod text;
@@ -25,7 +25,7 @@ pub const ALL: [Check; 9] = [
     ("chunk", chunk::check),
     ("sse", sse::check),
     ("delta", delta::check),
-    ("memory", memory::check),
+    ("repeats", repeats::check),
     ("text", text::check),
     ("tokens", tokens::check),
     ("page", page::check),

@@ -149,7 +149,7 @@ fn remembering(dialect: Dialect) -> DeltaDecoder {
 
 fn reference<'a>(dialect: Dialect, reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let (outcome, repeated) =
-        read(DeltaDecoder::without_memory(dialect, DeltaOptions::default()), reads);
+        read(DeltaDecoder::without_repeats(dialect, DeltaOptions::default()), reads);
     assert_eq!(repeated, 0);
     outcome
 }
@@ -313,7 +313,7 @@ fn the_limit_holds_for_events_that_repeat() {
         let stream = [say(EVENTS[0], "a").repeat(3), long.clone(), say(EVENTS[0], "a")].concat();
         let max = EVENTS[0].len() + 2;
         let (expected, _) =
-            read(DeltaDecoder::without_memory(Dialect::OpenAi, limited(max)), [&stream[..]]);
+            read(DeltaDecoder::without_repeats(Dialect::OpenAi, limited(max)), [&stream[..]]);
         assert_eq!(expected.end == End::Failed, long.len() - 2 > max);
         for at in 0..stream.len() {
             let reads = [&stream[..at], &stream[at..]];
@@ -336,7 +336,7 @@ fn a_stream_that_ends_within_an_event_that_may_repeat() {
                 DIALECTS.map(|dialect| [(dialect, usize::MAX), (dialect, event.len() + 2)]).concat()
             {
                 let (expected, _) =
-                    read(DeltaDecoder::without_memory(dialect, limited(max)), [&stream[..]]);
+                    read(DeltaDecoder::without_repeats(dialect, limited(max)), [&stream[..]]);
                 for reads in [
                     vec![&stream[..]],
                     vec![&stream[..usual.len() + at / 2], &stream[usual.len() + at / 2..]],
@@ -396,7 +396,7 @@ proptest! {
         max in prop_oneof![Just(usize::MAX), 40..300_usize],
         places in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let (expected, _) = read(DeltaDecoder::without_memory(dialect, limited(max)), [&stream[..]]);
+        let (expected, _) = read(DeltaDecoder::without_repeats(dialect, limited(max)), [&stream[..]]);
         for reads in [vec![&stream[..]], cut(&stream, &places), stream.chunks(1).collect()] {
             let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
             prop_assert_eq!(&outcome, &expected);

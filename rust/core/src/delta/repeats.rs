@@ -1,66 +1,67 @@
-//! The bytes of an event in, its content out, when they repeat those of an earlier event. Otherwise
-//! nothing: the event is to be read in full.
+//! The bytes of an event in, its content out, when they repeat those of an earlier event around
+//! another content. Otherwise nothing: the event is to be read in full.
 //!
 //! The chunks of one stream are the same text around changing content. A layout is that text, taken
 //! from an event that was read in full and did nothing but add its content. An event that equals it
-//! byte for byte, but for the insides of JSON strings whose places the layout knows, has the same
-//! keys and values as that event but for those strings. One is the content; the others are values
-//! that nobody reads (an `id` after the first one, padding). So reading such an event in full would
-//! do nothing but add its content either. Nothing is guessed: each byte is compared or, inside
-//! those strings, checked as the full reader checks it.
+//! byte for byte, but for the insides of JSON strings that the layout knows by their positions, has
+//! the same keys and values as that event but for those strings. One is the content; the others are
+//! values that nobody reads (an `id` after the first one, padding). So reading such an event in
+//! full would do nothing but add its content either. Nothing is guessed: each byte is compared or,
+//! inside those strings, checked as the full reader checks it.
 
 use std::ops::Range;
 
-use crate::json::{JsonError, Kind, Reader, Scratch, Text, place_in, string_content, string_end};
+use crate::json::{JsonError, Kind, Reader, Scratch, Text, range_in, string_content, string_end};
 use crate::limits::KEPT_BYTES;
 use crate::line::{LONGEST_END, line_end};
 use crate::prelude::*;
 
-/// Bytes of an event around its content that are worth remembering.
+/// Bytes of an event around its content that are worth remembering, at most.
 const MAX_LAYOUT_BYTES: usize = 2 * 1024;
 
-/// Strings of an event that can differ, beside the content; further ones are compared like all
-/// else.
-const MAX_STRINGS: usize = 8;
+/// Values of an event that can differ, beside the content; further ones are compared like all else.
+const MAX_SLOTS: usize = 8;
 
-/// What learning a layout costs and an event that repeats it earns. An event that does not earns 1,
-/// so that a stream whose layout keeps changing is learnt anew with every sixteenth event at most.
+/// Credit that learning a layout costs and an event that repeats the layout earns. An event that
+/// does not repeat it earns 1, so that a stream whose layout keeps changing is learnt anew with
+/// every sixteenth event at most.
 const PRICE: u8 = 16;
 
-/// The most that can be saved up, and what a stream begins with.
+/// Credit that can be saved up, at most; a stream begins with it.
 const MAX_CREDIT: u8 = 8 * PRICE;
 
 /// Bytes by which an event may be longer than the one before and still be as expected.
 const LONGER: usize = 64;
 
-/// What the line of an event's data begins with.
+/// The beginning of the line of an event's data.
 const FIELD: &[u8] = b"data:";
 
-/// What is remembered of one stream.
+/// The layout that the events of one stream repeat.
 #[derive(Debug, Clone)]
-pub(super) struct Memory {
+pub(super) struct Repeats {
     layout: Option<Layout>,
     credit: u8,
-    /// The last event that could have repeated the layout did not.
+    /// Whether the last event that could have repeated the layout did not.
     missed: bool,
     /// Bytes of the last event that repeated the layout.
     length: usize,
-    /// Events that needed no full reading.
-    repeated: u64,
+    /// Events that repeated the layout.
+    count: u64,
 }
 
-impl Memory {
+impl Repeats {
+    /// No layout yet.
     pub(super) fn new() -> Self {
-        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, repeated: 0 }
+        Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, count: 0 }
     }
 
-    /// Events that needed no full reading.
-    pub(super) fn repeated(&self) -> u64 {
-        self.repeated
+    /// How many events repeated the layout.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
-    /// The content of the event that is one `data` line of at most `max_bytes` at the start of
-    /// `input` and repeats the layout; takes the event off `input`.
+    /// The content of the event at the beginning of `input`, when that is one `data` line of at
+    /// most `max_bytes` and repeats the layout. Takes the event off `input`.
     pub(super) fn next_content<'t, 'a: 't>(
         &mut self,
         input: &mut &'a [u8],
@@ -68,7 +69,7 @@ impl Memory {
         scratch: &'t mut Scratch,
     ) -> Option<&'t str> {
         let layout = self.layout.as_ref()?;
-        // Where little is left of a read, an event's end is not in it: looking for it would be in
+        // Where little is left of a read, an event's end is not in it: to look for it would be in
         // vain.
         if input.len() < self.length - self.length / 4 {
             return None;
@@ -85,10 +86,11 @@ impl Memory {
         Some(content)
     }
 
-    /// What of `input` finishes an event of which so many bytes came before, or a little more;
-    /// `None` when its line goes on. It is cut where an event is too long to be put together.
+    /// The beginning of `input` that finishes an event of which so many bytes came `before`, or a
+    /// little more; `None` when the event's line goes on. An event that is too long to be put
+    /// together is cut.
     pub(super) fn rest<'a>(&self, before: usize, input: &'a [u8]) -> Option<&'a [u8]> {
-        // Mostly it is about as long as the one before, and its end need not be looked for.
+        // Mostly an event is about as long as the one before, and its end need not be looked for.
         let expected = (self.length + LONGER).saturating_sub(before);
         let length = if expected <= input.len() {
             expected
@@ -98,8 +100,8 @@ impl Memory {
         input.get(..length.min(KEPT_BYTES))
     }
 
-    /// Whether an event that begins so, and whose line goes on, may repeat the layout, as far as is
-    /// worth knowing before more of it has come.
+    /// Whether an event with this beginning, whose line goes on, may repeat the layout: as far as
+    /// is worth knowing before more of the event has come.
     pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
         let Some(layout) = self.layout.as_ref().filter(|_| !self.missed && !beginning.is_empty())
         else {
@@ -108,7 +110,7 @@ impl Memory {
         let Some(value) = beginning.strip_prefix(FIELD) else {
             return FIELD.starts_with(beginning);
         };
-        // No line ends in what is remembered.
+        // No line ends in a layout.
         layout.bytes.starts_with(value.strip_prefix(b" ").unwrap_or(value))
             || line_end(value).is_none()
     }
@@ -127,8 +129,8 @@ impl Memory {
         Some(content)
     }
 
-    /// Takes the layout of an event that was read in full and did nothing but add `content`.
-    /// Strings and numbers among the values of its keys may differ where `matters` is false.
+    /// Learns the layout of an event that was read in full and did nothing but add `content`.
+    /// Strings and numbers that are values of its keys may differ where `matters` is false.
     pub(super) fn learn(
         &mut self,
         data: &str,
@@ -136,7 +138,7 @@ impl Memory {
         matters: impl Fn(Text<'_>, Kind) -> bool,
     ) {
         self.credit = self.credit.saturating_add(1).min(MAX_CREDIT);
-        // Where two layouts take turns, one is remembered: it is given up after two misses in a
+        // Where two layouts take turns, one is kept: a layout is given up after two misses in a
         // row.
         let missed = std::mem::replace(&mut self.missed, true);
         if (self.layout.is_some() && !missed) || self.credit < PRICE {
@@ -154,121 +156,119 @@ impl Memory {
         self.length = length;
         self.credit = self.credit.saturating_add(PRICE).min(MAX_CREDIT);
         self.missed = false;
-        self.repeated += 1;
+        self.count += 1;
     }
 }
 
-/// The text around the content of an event, and the places of other strings in it.
+/// The text around the content of an event, and the slots in it whose values may differ.
 #[derive(Debug, Clone)]
 struct Layout {
     /// The event's data without its content.
     bytes: Box<[u8]>,
-    /// Where the content stands.
+    /// The offset of the content.
     content: u16,
-    /// Values that nobody reads, in the order of their places.
-    strings: Box<[Place]>,
-    /// How many of them stand before the content.
+    /// The values that nobody reads, in the order in which they stand.
+    slots: Box<[Slot]>,
+    /// How many of the slots stand before the content.
     before: u16,
-    /// One of them has been found to differ.
+    /// Whether one of the slots has been found to differ.
     any_differs: bool,
 }
 
-/// A number or the inside of a string in `Layout::bytes`.
+/// A number, or the inside of a string, in `Layout::bytes`.
 #[derive(Debug, Clone)]
-struct Place {
+struct Slot {
     start: u16,
     end: u16,
     is_number: bool,
-    /// It has been found to differ, and is not compared.
+    /// Whether the value has been found to differ, and so is not compared.
     differs: bool,
 }
 
 impl Layout {
-    /// The layout of an event with this data; `None` when it is not worth it.
+    /// The layout of an event with this data; `None` when it is not worth remembering.
     fn of(data: &str, content: Text<'_>, matters: impl Fn(Text<'_>, Kind) -> bool) -> Option<Self> {
-        let content = content.place_in(data)?;
+        let content = content.range_in(data)?;
         if data.len() - content.len() > MAX_LAYOUT_BYTES {
             return None;
         }
         let bytes = [&data[..content.start], &data[content.end..]].concat().into_bytes();
-        // A line end within the data stood otherwise on the wire.
+        // A line end within the data was written otherwise on the wire.
         if bytes.contains(&b'\n') {
             return None;
         }
-        let mut strings = Vec::new();
-        for (Range { start, end }, kind) in
-            loose_values(data, matters).ok()?.into_iter().take(MAX_STRINGS)
-        {
+        let mut slots = Vec::new();
+        let values = loose_values(data, matters).ok()?;
+        for (Range { start, end }, kind) in values.into_iter().take(MAX_SLOTS) {
             let moved = if start > content.start { content.len() } else { 0 };
-            strings.push(Place::new(start - moved, end - moved, kind)?);
+            slots.push(Slot::new(start - moved, end - moved, kind)?);
         }
-        let before = strings.partition_point(|place| place.start() < content.start);
+        let before = slots.partition_point(|slot| slot.start() < content.start);
         let content = content.start.try_into().ok()?;
         Some(Self {
             bytes: bytes.into(),
             content,
-            strings: strings.into(),
+            slots: slots.into(),
             before: before.try_into().ok()?,
             any_differs: false,
         })
     }
 
-    /// Finds the content of an event whose data begins with what is remembered, and what comes
-    /// behind.
+    /// Finds the content of an event whose data begins with the layout, and the bytes behind it.
     #[inline]
     fn split<'t, 'a: 't>(
         &self,
         data: &'a [u8],
         scratch: &'t mut Scratch,
     ) -> Option<(&'t str, &'a [u8])> {
-        let place = usize::from(self.content);
+        let offset = usize::from(self.content);
         if !self.any_differs {
-            let (before, after) = self.bytes.split_at_checked(place)?;
+            let (before, after) = self.bytes.split_at_checked(offset)?;
             let (content, length) = string_content(data.strip_prefix(before)?, scratch)?;
-            return Some((content, data[place + length..].strip_prefix(after)?));
+            return Some((content, data[offset + length..].strip_prefix(after)?));
         }
-        let (before, after) = self.strings.split_at(self.before.into());
-        let rest = self.pass(0..place, before, data)?;
+        let (before, after) = self.slots.split_at(self.before.into());
+        let rest = self.pass(0..offset, before, data)?;
         let (content, length) = string_content(rest, scratch)?;
-        let rest = self.pass(place..self.bytes.len(), after, &rest[length..])?;
+        let rest = self.pass(offset..self.bytes.len(), after, &rest[length..])?;
         Some((content, rest))
     }
 
-    /// What comes behind a part of the remembered text, which `data` must begin with, but for the
-    /// strings that differ.
-    fn pass<'a>(&self, part: Range<usize>, strings: &[Place], data: &'a [u8]) -> Option<&'a [u8]> {
+    /// Passes a part of the layout, with which `data` must begin but for the slots that differ.
+    /// Returns the bytes behind it.
+    fn pass<'a>(&self, part: Range<usize>, slots: &[Slot], data: &'a [u8]) -> Option<&'a [u8]> {
         let mut rest = data;
         let mut compared = part.start;
-        for place in strings.iter().filter(|place| place.differs) {
-            rest = rest.strip_prefix(self.bytes.get(compared..place.start())?)?;
-            rest = &rest[place.length_in(rest)?..];
-            compared = place.end();
+        for slot in slots.iter().filter(|slot| slot.differs) {
+            rest = rest.strip_prefix(self.bytes.get(compared..slot.start())?)?;
+            rest = &rest[slot.length_in(rest)?..];
+            compared = slot.end();
         }
         rest.strip_prefix(self.bytes.get(compared..part.end)?)
     }
 
-    /// Compares with the layout before: where all else is equal, the strings that are not will
-    /// differ again.
+    /// Compares with the layout before: where all else is equal, the slots that are not will differ
+    /// again.
     fn note_differences(&mut self, before: &Self) {
-        if self.strings.len() != before.strings.len() || !self.fixed().eq(before.fixed()) {
+        if self.slots.len() != before.slots.len() || !self.fixed().eq(before.fixed()) {
             return;
         }
-        for (place, earlier) in self.strings.iter_mut().zip(&before.strings) {
-            place.differs =
-                earlier.differs || self.bytes[place.range()] != before.bytes[earlier.range()];
-            self.any_differs |= place.differs;
+        for (slot, earlier) in self.slots.iter_mut().zip(&before.slots) {
+            slot.differs =
+                earlier.differs || self.bytes[slot.range()] != before.bytes[earlier.range()];
+            self.any_differs |= slot.differs;
         }
     }
 
-    /// What stands between the strings.
+    /// The bytes between the slots.
     fn fixed(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.strings.iter().map(Place::end));
-        let ends = self.strings.iter().map(Place::start).chain(std::iter::once(self.bytes.len()));
+        let starts = std::iter::once(0).chain(self.slots.iter().map(Slot::end));
+        let ends = self.slots.iter().map(Slot::start).chain(std::iter::once(self.bytes.len()));
         starts.zip(ends).map(|(start, end)| &self.bytes[start..end])
     }
 }
 
-impl Place {
+impl Slot {
     fn new(start: usize, end: usize, kind: Kind) -> Option<Self> {
         let is_number = kind == Kind::Number;
         Some(Self {
@@ -279,8 +279,8 @@ impl Place {
         })
     }
 
-    /// How long another value is that stands in its place, when it is of the same kind; of numbers
-    /// plain ones only.
+    /// How long another value is that `data` has in this slot, when it is of the same kind. Of
+    /// numbers plain ones only.
     fn length_in(&self, data: &[u8]) -> Option<usize> {
         if !self.is_number {
             return string_end(data).ok();
@@ -302,8 +302,8 @@ impl Place {
     }
 }
 
-/// The numbers and the insides of the strings that are values of the object's keys, of those for
-/// which `matters` is false.
+/// The numbers, and the insides of the strings, that are values of the object's keys for which
+/// `matters` is false.
 fn loose_values(
     data: &str,
     matters: impl Fn(Text<'_>, Kind) -> bool,
@@ -312,12 +312,12 @@ fn loose_values(
     let mut reader = Reader::new(data);
     reader.object(|key, reader| {
         let kind = reader.peek()?;
-        let place = match kind {
-            Kind::String if !matters(key, kind) => reader.string()?.place_in(data),
-            Kind::Number if !matters(key, kind) => place_in(reader.number()?, data),
+        let range = match kind {
+            Kind::String if !matters(key, kind) => reader.string()?.range_in(data),
+            Kind::Number if !matters(key, kind) => range_in(reader.number()?, data),
             _ => return reader.skip(),
         };
-        found.extend(place.map(|place| (place, kind)));
+        found.extend(range.map(|range| (range, kind)));
         Ok(())
     })?;
     Ok(found)
