@@ -12,7 +12,7 @@ use crate::line::{LineSplitter, Piece};
 use crate::prelude::*;
 use crate::utf8::decode;
 
-/// One dispatched event. It borrows from the decoder or from the bytes it was fed.
+/// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Event<'a> {
@@ -107,7 +107,7 @@ enum State {
     Failed,
 }
 
-/// The fields of the event being read.
+/// The event being read: its fields so far.
 #[derive(Debug, Clone, Default)]
 struct Block {
     /// Bytes of the known-field lines so far.
@@ -125,7 +125,7 @@ struct Block {
 /// A line of which only a part has arrived.
 #[derive(Debug, Clone, Default)]
 struct PartialLine {
-    /// What came of it; of a `data` line only the beginning: its value goes to the block at once.
+    /// The bytes so far; of a `data` line only the beginning, as its value goes to the block at once.
     bytes: Vec<u8>,
     fate: Fate,
 }
@@ -141,7 +141,7 @@ enum Fate {
     Data,
     /// Another known field's line.
     Known,
-    /// Not looked at: the line is held as it came.
+    /// Any line, held as it came without a look at it.
     Held,
     /// A comment or an unknown field.
     Dropped,
@@ -212,8 +212,8 @@ impl EventDecoder {
         result
     }
 
-    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of
-    /// the line end before.
+    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of the
+    /// line end before.
     pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
         self.lines.end_line(input);
         self.lines.is_past_mark()
@@ -222,8 +222,8 @@ impl EventDecoder {
             && matches!(self.state, State::Open)
     }
 
-    /// Takes `beginning`, which ends no line, off the input and holds it as it is: its event may be
-    /// told whole when more has come. One that is too long for that is left.
+    /// Takes `beginning`, which ends no line, off the input and holds it as it is, so that its event
+    /// can be looked at whole once more has come. A beginning that is too long for that is left.
     pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
         let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
         if !beginning.is_empty() && beginning.len() <= room {
@@ -232,13 +232,13 @@ impl EventDecoder {
         }
     }
 
-    /// The beginning of an event that is held as it came. Unless it is let go of, it is read before
-    /// what comes next.
+    /// The beginning of an event that is held as it came. Unless the caller lets go of it, it is read
+    /// before the bytes that come next.
     pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
         (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
     }
 
-    /// Drops what is held: its event has been told.
+    /// Drops the beginning that is held, as the caller has read its event.
     pub(crate) fn let_go(&mut self) {
         self.line.fate = Fate::Open;
         self.line.bytes.clear();
@@ -280,8 +280,8 @@ impl EventDecoder {
         self.retry
     }
 
-    /// Ends the stream and returns the block that the end cut off, if it has data. Its last line
-    /// may be cut, too.
+    /// Ends the stream, and hands the block that the end cut off to `sink`, if it has data. The
+    /// block's last line may be cut, too.
     pub(crate) fn unfinished(&mut self, sink: impl FnOnce(Event<'_>)) {
         if !matches!(self.state, State::Open) {
             return;
@@ -425,7 +425,7 @@ impl EventDecoder {
         }
     }
 
-    /// An empty line: the block is finished. Without data it is no event, but its id counts.
+    /// Finishes the block at an empty line. A block without data is no event, but its id counts.
     fn dispatch(
         &mut self,
         whole: Option<&[u8]>,
@@ -452,7 +452,7 @@ impl EventDecoder {
         }
     }
 
-    /// The read is over. A stream that rests between two events holds no buffer.
+    /// Ends a read: a stream that rests between two events holds no buffer.
     pub(crate) fn rest(&mut self) {
         if self.block.size == 0 && !self.line.started() {
             self.block.data = Vec::new();
@@ -460,7 +460,7 @@ impl EventDecoder {
         }
     }
 
-    /// Lets go of all that is held.
+    /// Lets go of every buffer, and enters `state` for good.
     fn release(&mut self, state: State) {
         self.block = Block::default();
         self.line = PartialLine::default();
@@ -531,7 +531,7 @@ impl Block {
 /// and a colon.
 const LONGEST_HEAD: usize = 6;
 
-/// What the beginning of a line says about its field.
+/// The fate of a line that begins with `head`.
 fn fate(head: &[u8]) -> Fate {
     const NAMES: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
     if head.contains(&b':') {
@@ -561,7 +561,8 @@ fn split_field(line: &[u8]) -> Option<(Field, &[u8])> {
     }
 }
 
-/// Digits only; a number too large for 64 bits is the largest that fits.
+/// The milliseconds of a `retry` field: digits only. A number too large for 64 bits is the largest
+/// that fits.
 fn parse_retry(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,5 +1,5 @@
-//! What is held at most, in one place. A peer decides how much it sends; these decide how much of
-//! it is kept.
+//! The limits of what is held. A peer decides how much it sends; these decide how much of it is
+//! kept.
 
 /// Bytes of one server-sent event held at most, unless the caller says otherwise: 8 MiB.
 pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
@@ -65,9 +65,9 @@ impl Limit {
 /// A peer sent more than a limit allows. The object that says so stays failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LimitExceeded {
-    /// Which limit.
+    /// The limit that was passed.
     pub limit: Limit,
-    /// Its size in bytes.
+    /// The limit's size in bytes.
     pub bytes: usize,
 }
 

@@ -9,26 +9,26 @@ use memchr::memchr2;
 /// The byte order mark in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Bytes of it, all of which have been seen, or none will be.
+/// Bytes of the mark, all of which have been seen, or none will be.
 const PAST_MARK: u8 = 3;
 
 /// Bytes that end a line and are an empty one, at most: CRLF twice.
 pub(crate) const LONGEST_END: usize = 4;
 
-/// Where the first line ends.
+/// The offset at which the first line ends.
 pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\n', b'\r', bytes)
 }
 
 /// A line, or a part of one. An unfinished piece is never empty.
 pub(crate) struct Piece<'a> {
-    /// Without the line end.
+    /// The piece, without the line end.
     pub(crate) bytes: &'a [u8],
-    /// True when the line ends after `bytes`.
+    /// Whether the line ends after `bytes`.
     pub(crate) ended: bool,
 }
 
-/// What must be remembered between two reads.
+/// Splits one stream into pieces; remembers between two reads as much as its line ends ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LineSplitter {
     /// Bytes of a byte order mark seen at the start; all of them also stands for "past the start".

@@ -19,10 +19,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     validate(bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Bytes that a short text has fewer of.
+/// The size in bytes from which on a text is not short.
 pub(crate) const SHORT: usize = 16;
 
-/// Room for a short text.
+/// Memory for a short text.
 #[derive(Default)]
 #[repr(align(16))]
 pub(crate) struct Short([u8; SHORT]);
