@@ -28,7 +28,7 @@ TARGETS = {
     "chunk": 300,
     "sse": 200,
     "delta": 300,
-    "memory": 120,
+    "repeats": 120,
     "text": 100,
     "tokens": 160,
     "page": 250,

@@ -47,9 +47,11 @@ impl Usage {
 pub struct Delta {
     /// What it adds to: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
-    /// What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never is.
+    /// What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never
+    /// is.
     text: Py<PyString>,
-    /// Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0 on.
+    /// Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0
+    /// on.
     index: Option<u64>,
     /// What the tool call is to be answered by; most APIs say so with a call's first piece only.
     id: Option<Py<PyString>>,
@@ -113,9 +115,11 @@ impl<'py> Everything<'py> {
 
     fn append(&self, kind: &'static str, piece: ToolCall<'_>) -> PyResult<()> {
         let py = self.list.py();
-        let [id, name] = [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
+        let [id, name] =
+            [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
         let text = string(py, piece.arguments)?.unbind();
-        let delta = Delta { kind, text, index: piece.index, id: id.transpose()?, name: name.transpose()? };
+        let delta =
+            Delta { kind, text, index: piece.index, id: id.transpose()?, name: name.transpose()? };
         self.list.append(Bound::new(py, delta)?)
     }
 }
@@ -168,8 +172,8 @@ impl DeltaSink for Strings<'_> {
     }
 }
 
-/// All deltas become one Python string. What is collected is handed over piece by piece, so that a large read does not
-/// need its text twice.
+/// All deltas become one Python string. What is collected is handed over piece by piece, so that a
+/// large read does not need its text twice.
 struct Joined<'py> {
     py: Python<'py>,
     collected: String,
@@ -233,13 +237,16 @@ impl DeltaSink for Joined<'_> {
     }
 }
 
-/// `text` and `piece`, without a copy of `text` where nobody else has it. (Concatenation as Python writes it copies: a
-/// read with 6 MiB of text would copy it 400 times, and hold it twice.)
-fn append<'py>(text: Bound<'py, PyString>, piece: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+/// `text` and `piece`, without a copy of `text` where nobody else has it. (Concatenation as Python
+/// writes it copies: a read with 6 MiB of text would copy it 400 times, and hold it twice.)
+fn append<'py>(
+    text: Bound<'py, PyString>,
+    piece: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyString>> {
     let py = text.py();
     let mut text = text.into_ptr();
-    // SAFETY: `text` is a reference of our own to a str, which the call takes and replaces by one to the longer str, or
-    // by null with an exception set; `piece` is a str and outlives the call.
+    // SAFETY: `text` is a reference of our own to a str, which the call takes and replaces by one
+    // to the longer str, or by null with an exception set; `piece` is a str and outlives the call.
     let text = unsafe {
         pyo3::ffi::PyUnicode_Append(&raw mut text, piece.as_ptr());
         Bound::from_owned_ptr_or_err(py, text)?
@@ -247,9 +254,11 @@ fn append<'py>(text: Bound<'py, PyString>, piece: &Bound<'py, PyString>) -> PyRe
     Ok(text.cast_into()?)
 }
 
-/// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or the end.
+/// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
+/// the end.
 ///
-/// What a peer sends never raises: `end` and `error` say what was wrong, once the text before it has been returned.
+/// What a peer sends never raises: `end` and `error` say what was wrong, once the text before it
+/// has been returned.
 #[pyclass(module = "tailrace")]
 pub struct DeltaDecoder {
     deltas: tailrace_core::DeltaDecoder,
@@ -265,8 +274,10 @@ impl DeltaDecoder {
         dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
         max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608),
     ))]
-    #[pyo3(text_signature = "(dialect='openai', *, content_type=None, status=200, failure_tail=None, \
-                             max_event_bytes=8388608, max_body_bytes=8388608)")]
+    #[pyo3(
+        text_signature = "(dialect='openai', *, content_type=None, status=200, failure_tail=None, \
+                             max_event_bytes=8388608, max_body_bytes=8388608)"
+    )]
     fn new(
         py: Python<'_>,
         dialect: Option<&Bound<'_, PyString>>,
@@ -276,8 +287,15 @@ impl DeltaDecoder {
         max_event_bytes: Whole,
         max_body_bytes: Whole,
     ) -> PyResult<Self> {
-        let (dialect, options) =
-            settings(py, dialect, content_type, status, failure_tail, max_event_bytes, max_body_bytes)?;
+        let (dialect, options) = settings(
+            py,
+            dialect,
+            content_type,
+            status,
+            failure_tail,
+            max_event_bytes,
+            max_body_bytes,
+        )?;
         Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
     }
 
@@ -292,7 +310,10 @@ impl DeltaDecoder {
     }
 
     /// The same deltas, joined.
-    fn feed_text<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    fn feed_text<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyString>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
@@ -304,7 +325,10 @@ impl DeltaDecoder {
     /// The same deltas of text, and in their places reasoning, refusals and pieces of tool calls.
     ///
     /// It can be mixed with the other two. What they passed over is gone.
-    fn feed_events<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    fn feed_events<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
@@ -333,7 +357,8 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    // A raised error leads, by its traceback, to frames that hold this decoder: the collector must see that circle.
+    // A raised error leads, by its traceback, to frames that hold this decoder: the collector must
+    // see that circle.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.shown)
     }
@@ -372,7 +397,8 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.usage().map(Usage::from))
     }
 
-    /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`, `model`.
+    /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`,
+    /// `model`.
     #[getter]
     fn ids<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
@@ -424,7 +450,8 @@ pub fn settings(
     let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
     let options = DeltaOptions {
         content_type: optional_text(content_type)?,
-        status: status.within(py, "status", "an HTTP status", |status| (100..=999).contains(status))?,
+        status: status
+            .within(py, "status", "an HTTP status", |status| (100..=999).contains(status))?,
         failure_tail: optional_text(failure_tail)?,
         max_event_bytes: limit(py, "max_event_bytes", max_event_bytes)?,
         max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,

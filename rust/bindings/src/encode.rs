@@ -6,10 +6,11 @@ use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
 
 use crate::input::{Whole, optional_text, text_of};
 
-/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps no state.
+/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps
+/// no state.
 ///
-/// Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028 and U+2029 are
-/// escaped, so is `<`, and a lone surrogate is one U+FFFD.
+/// Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
+/// and U+2029 are escaped, so is `<`, and a lone surrogate is one U+FFFD.
 #[pyclass(frozen, module = "tailrace")]
 pub struct ChunkEncoder(Encoder);
 
@@ -58,7 +59,8 @@ impl ChunkEncoder {
         Ok(PyBytes::new(reason.py(), &out))
     }
 
-    /// The event with token counts and no choices; `estimated` stands beside them as `usage_estimated`.
+    /// The event with token counts and no choices; `estimated` stands beside them as
+    /// `usage_estimated`.
     #[pyo3(signature = (prompt, completion, *, estimated = true))]
     fn usage<'py>(
         &self,
@@ -67,9 +69,16 @@ impl ChunkEncoder {
         completion: Whole,
         estimated: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let count = |name, tokens: Whole| tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true);
+        let count = |name, tokens: Whole| {
+            tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true)
+        };
         let mut out = Vec::new();
-        self.0.usage(count("prompt", prompt)?, count("completion", completion)?, estimated, &mut out);
+        self.0.usage(
+            count("prompt", prompt)?,
+            count("completion", completion)?,
+            estimated,
+            &mut out,
+        );
         Ok(PyBytes::new(py, &out))
     }
 
@@ -91,7 +100,13 @@ impl ChunkEncoder {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (param, code) = (optional_text(param)?, optional_text(code)?);
         let mut out = Vec::new();
-        Encoder::error(&text_of(message)?, &text_of(kind)?, param.as_deref(), code.as_deref(), &mut out);
+        Encoder::error(
+            &text_of(message)?,
+            &text_of(kind)?,
+            param.as_deref(),
+            code.as_deref(),
+            &mut out,
+        );
         Ok(PyBytes::new(message.py(), &out))
     }
 }

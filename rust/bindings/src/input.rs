@@ -8,7 +8,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::raise::invalid;
 
-/// The bytes of a read: `bytes` borrowed, `bytearray` and `memoryview` copied first, since they can change meanwhile.
+/// The bytes of a read: `bytes` borrowed, `bytearray` and `memoryview` copied first, since they can
+/// change meanwhile.
 pub fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return Ok(Cow::Borrowed(bytes.as_bytes()));
@@ -40,7 +41,8 @@ pub fn optional_text(text: Option<&Bound<'_, PyString>>) -> PyResult<Option<Stri
     text.map(|text| Ok(text_of(text)?.into_owned())).transpose()
 }
 
-/// A whole number from outside. One beyond 64 bits is out of every range, and so refused like any other.
+/// A whole number from outside. One beyond 64 bits is out of every range, and so refused like any
+/// other.
 pub struct Whole(Result<i64, String>);
 
 impl FromPyObject<'_, '_> for Whole {
@@ -64,7 +66,8 @@ impl From<i64> for Whole {
 }
 
 impl Whole {
-    /// The number, if `range` takes it; else `InvalidRequestError` with `name` and what it `must_be`.
+    /// The number, if `range` takes it; else `InvalidRequestError` with `name` and what it
+    /// `must_be`.
     pub fn within<T: TryFrom<i64>>(
         self,
         py: Python<'_>,

@@ -1,7 +1,8 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`many`], [`page`], [`sign`], [`encode`]; [`input`] takes what Python gives,
-//! [`output`] gives it text, [`raise`] makes the exceptions that `tailrace.errors` defines.
+//! One file an area: [`sse`], [`delta`], [`many`], [`page`], [`sign`], [`encode`]; [`input`] takes
+//! what Python gives, [`output`] gives it text, [`raise`] makes the exceptions that
+//! `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
@@ -41,6 +42,9 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("DIALECTS", PyTuple::new(module.py(), Dialect::ALL.iter().map(|dialect| dialect.as_str()))?)
+        module.add(
+            "DIALECTS",
+            PyTuple::new(module.py(), Dialect::ALL.iter().map(|dialect| dialect.as_str()))?,
+        )
     }
 }

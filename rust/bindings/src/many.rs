@@ -1,8 +1,9 @@
 //! Whole replies in, records of them out: decoded by several threads, without the interpreter.
 //!
-//! Replies are taken a slice at a time. Threads live for one slice and are not kept in a pool: a process forked after the
-//! call (as multiprocessing does it) would have the pool without its threads, and wait for them forever. A slice is large
-//! enough for what it costs to start them not to count.
+//! Replies are taken a slice at a time. Threads live for one slice and are not kept in a pool: a
+//! process forked after the call (as multiprocessing does it) would have the pool without its
+//! threads, and wait for them forever. A slice is large enough for what it costs to start them not
+//! to count.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -20,11 +21,12 @@ use crate::input::{Whole, bytes_of};
 use crate::output::string;
 use crate::raise::{invalid, stream_error};
 
-/// Bytes that a slice has for each thread: a few hundredths of a second of work, after which signals are heard.
+/// Bytes that a slice has for each thread: a few hundredths of a second of work, after which
+/// signals are heard.
 const SLICE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of neighbouring replies that a thread takes at once, so that asking for work costs nothing beside it. A slice
-/// of fewer bytes is one thread's.
+/// Bytes of neighbouring replies that a thread takes at once, so that asking for work costs nothing
+/// beside it. A slice of fewer bytes is one thread's.
 const RUN_BYTES: usize = 256 * 1024;
 
 /// What a reply counts for beside its bytes, so that slices of empty ones end, too.
@@ -71,7 +73,8 @@ impl DecodedReply {
         dict_of_ids(py, self.decoder.ids())
     }
 
-    /// What was wrong, as `DeltaDecoder.error`: there when `end` is `truncated` or `failed`, and only then.
+    /// What was wrong, as `DeltaDecoder.error`: there when `end` is `truncated` or `failed`, and
+    /// only then.
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.error.as_ref().map(|error| error.clone_ref(py))
@@ -93,7 +96,8 @@ impl DecodedReply {
         format!("<DecodedReply {}>", self.end())
     }
 
-    // A raised error leads, by its traceback, to frames that hold this record: the collector must see that circle.
+    // A raised error leads, by its traceback, to frames that hold this record: the collector must
+    // see that circle.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.error)
     }
@@ -102,26 +106,31 @@ impl DecodedReply {
 impl DecodedReply {
     fn new(py: Python<'_>, Decoded { text, decoder }: Decoded) -> PyResult<Self> {
         let text = string(py, &text)?.unbind();
-        let error = decoder.error().map(|error| stream_error(py, error)).transpose()?.map(Bound::unbind);
+        let error =
+            decoder.error().map(|error| stream_error(py, error)).transpose()?.map(Bound::unbind);
         Ok(Self { text, error, decoder })
     }
 }
 
-/// Whole replies of one dialect, decoded by several threads; their records stand in the order of the replies.
+/// Whole replies of one dialect, decoded by several threads; their records stand in the order of
+/// the replies.
 ///
-/// Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The interpreter is free meanwhile.
-/// `threads`: how many decode at once, this one included; as many as the process has cores unless given. An iterator is
-/// asked for about 64 MiB a thread at a time, and those are let go before the next; signals are heard in between.
+/// Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The
+/// interpreter is free meanwhile. `threads`: how many decode at once, this one included; as many as
+/// the process has cores unless given. An iterator is asked for about 64 MiB a thread at a time,
+/// and those are let go before the next; signals are heard in between.
 ///
-/// `InvalidRequestError` for options as `DeltaDecoder`, for a number of threads that is not above 0, and for a reply
-/// that is not bytes, with its index.
+/// `InvalidRequestError` for options as `DeltaDecoder`, for a number of threads that is not above
+/// 0, and for a reply that is not bytes, with its index.
 #[pyfunction]
 #[pyo3(signature = (
     replies, dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
     max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608), threads = None,
 ))]
-#[pyo3(text_signature = "(replies, dialect='openai', *, content_type=None, status=200, failure_tail=None, \
-                         max_event_bytes=8388608, max_body_bytes=8388608, threads=None)")]
+#[pyo3(
+    text_signature = "(replies, dialect='openai', *, content_type=None, status=200, failure_tail=None, \
+                         max_event_bytes=8388608, max_body_bytes=8388608, threads=None)"
+)]
 #[allow(clippy::too_many_arguments)] // each is an option in Python
 pub fn decode_many<'py>(
     py: Python<'py>,
@@ -137,7 +146,9 @@ pub fn decode_many<'py>(
     let (dialect, options) =
         settings(py, dialect, content_type, status, failure_tail, max_event_bytes, max_body_bytes)?;
     let threads = match threads {
-        Some(threads) => threads.within(py, "threads", "a number of threads above 0", |threads| *threads > 0)?,
+        Some(threads) => {
+            threads.within(py, "threads", "a number of threads above 0", |threads| *threads > 0)?
+        }
         None => thread::available_parallelism().map_or(1, NonZero::get),
     };
     let records = PyList::empty(py);
@@ -148,7 +159,8 @@ pub fn decode_many<'py>(
             return Ok(records);
         }
         let bytes: Vec<&[u8]> = slice.iter().map(|reply| reply.bytes(py)).collect();
-        let decoded = py.detach(|| in_threads(&bytes, threads, |reply| decode(reply, dialect, &options)));
+        let decoded =
+            py.detach(|| in_threads(&bytes, threads, |reply| decode(reply, dialect, &options)));
         for reply in decoded {
             records.append(DecodedReply::new(py, reply)?)?;
         }
@@ -178,22 +190,24 @@ impl Reply {
     }
 }
 
-/// The next replies, until they have `most` bytes; `before` came before them. What can change is copied here and now:
-/// an iterator may give the same buffer again, filled anew.
+/// The next replies, until they have `most` bytes; `before` came before them. What can change is
+/// copied here and now: an iterator may give the same buffer again, filled anew.
 fn take(replies: &mut Bound<'_, PyIterator>, before: usize, most: usize) -> PyResult<Vec<Reply>> {
     let py = replies.py();
     let (mut slice, mut size) = (Vec::new(), 0);
     while size < most
         && let Some(reply) = replies.next()
     {
-        let reply = Reply::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
+        let reply =
+            Reply::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
         size += reply.bytes(py).len() + REPLY_BYTES;
         slice.push(reply);
     }
     Ok(slice)
 }
 
-/// What is no reply, or a view whose buffer is gone, is the caller's mistake; memory that ran out is not.
+/// What is no reply, or a view whose buffer is gone, is the caller's mistake; memory that ran out
+/// is not.
 fn refused(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
         invalid(py, &format!("reply {index}: {}", error.value(py)))
@@ -215,9 +229,13 @@ fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
     Decoded { text, decoder }
 }
 
-/// What `work` makes of each of `items`, in their order. This thread works, too; where the system gives no more threads,
-/// those that there are do all of it.
-fn in_threads<T: Send>(items: &[&[u8]], threads: usize, work: impl Fn(&[u8]) -> T + Sync) -> impl Iterator<Item = T> {
+/// What `work` makes of each of `items`, in their order. This thread works, too; where the system
+/// gives no more threads, those that there are do all of it.
+fn in_threads<T: Send>(
+    items: &[&[u8]],
+    threads: usize,
+    work: impl Fn(&[u8]) -> T + Sync,
+) -> impl Iterator<Item = T> {
     let runs = runs(items);
     let next = AtomicUsize::new(0);
     let take_turns = || {
@@ -229,7 +247,8 @@ fn in_threads<T: Send>(items: &[&[u8]], threads: usize, work: impl Fn(&[u8]) -> 
         }
     };
     let mut done = thread::scope(|scope| {
-        let start = |_| Builder::new().name("tailrace".to_owned()).spawn_scoped(scope, take_turns).ok();
+        let start =
+            |_| Builder::new().name("tailrace".to_owned()).spawn_scoped(scope, take_turns).ok();
         let others: Vec<_> = (1..threads.min(runs.len())).map_while(start).collect();
         let mut done = take_turns();
         for other in others {

@@ -13,21 +13,29 @@ pub fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>
     if WIDENED.contains(&text.len()) { long_string(py, text) } else { Ok(PyString::new(py, text)) }
 }
 
-/// Bytes of a text that is long enough to be worth a look, and not so long that to widen it takes much memory.
+/// Bytes of a text that is long enough to be worth a look, and not so long that to widen it takes
+/// much memory.
 const WIDENED: RangeInclusive<usize> = 4 * 1024..=16 * 1024;
 
-// Kept out of the way of short texts: with all this among them, deltas of one character took a twelfth longer.
+// Kept out of the way of short texts: with all this among them, deltas of one character took a
+// twelfth longer.
 #[cold]
 #[inline(never)]
 fn long_string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
-    if is_widened(text.as_bytes()) { from_utf16(py, &widen(text)) } else { Ok(PyString::new(py, text)) }
+    if is_widened(text.as_bytes()) {
+        from_utf16(py, &widen(text))
+    } else {
+        Ok(PyString::new(py, text))
+    }
 }
 
-/// Whether the way by UTF-16 is shorter: for a long text in ASCII but for some punctuation beyond Latin-1.
+/// Whether the way by UTF-16 is shorter: for a long text in ASCII but for some punctuation beyond
+/// Latin-1.
 ///
-/// One such character makes Python keep the text in units of two bytes, and read UTF-8 into them byte by byte: 8 KB take
-/// 2.8 µs, but from UTF-16 1.2 µs, and 0.5 µs to widen them. Of other texts either is slower that way: in ASCII, in
-/// Latin-1 or with an emoji Python reads UTF-16 worse, and what is mostly beyond ASCII is not widened 16 bytes at a time.
+/// One such character makes Python keep the text in units of two bytes, and read UTF-8 into them
+/// byte by byte: 8 KB take 2.8 µs, but from UTF-16 1.2 µs, and 0.5 µs to widen them. Of other texts
+/// either is slower that way: in ASCII, in Latin-1 or with an emoji Python reads UTF-16 worse, and
+/// what is mostly beyond ASCII is not widened 16 bytes at a time.
 fn is_widened(text: &[u8]) -> bool {
     // As it begins, so it goes on: to look at all of it would take what is gained.
     let beginning = &text[..256];
@@ -35,15 +43,17 @@ fn is_widened(text: &[u8]) -> bool {
         return false;
     }
     let mut beyond = beginning.iter().filter(|byte| !byte.is_ascii());
-    beyond.next().is_some_and(|first| (0xE0..0xF0).contains(first)) && beyond.count() < beginning.len() / 16
+    beyond.next().is_some_and(|first| (0xE0..0xF0).contains(first))
+        && beyond.count() < beginning.len() / 16
 }
 
 fn from_utf16<'py>(py: Python<'py>, units: &[u16]) -> PyResult<Bound<'py, PyString>> {
     // Given, so that U+FEFF at the start is text.
     let mut order: c_int = if cfg!(target_endian = "little") { -1 } else { 1 };
     let size = size_of_val(units).cast_signed();
-    // SAFETY: `units` are `size` bytes that outlive the call, which reads them and nothing else, at any alignment; null
-    // for the errors means strict; what is returned is a str of our own, or null with an exception set.
+    // SAFETY: `units` are `size` bytes that outlive the call, which reads them and nothing else, at
+    // any alignment; null for the errors means strict; what is returned is a str of our own, or
+    // null with an exception set.
     let text = unsafe {
         let start = units.as_ptr().cast::<c_char>();
         let text = pyo3::ffi::PyUnicode_DecodeUTF16(start, size, ptr::null(), &raw mut order);
@@ -76,10 +86,14 @@ fn widen(text: &str) -> Vec<u16> {
 /// Bytes widened together.
 const STEP: usize = 16;
 
-/// Widens what comes before the first byte that is not ASCII, a step at most; of the last bytes, fewer, none.
+/// Widens what comes before the first byte that is not ASCII, a step at most; of the last bytes,
+/// fewer, none.
 #[inline]
 fn widen_ascii(bytes: &[u8], units: &mut [u16]) -> usize {
-    let (Some(step), Some(place)) = (bytes.first_chunk::<STEP>(), units.first_chunk_mut::<STEP>()) else { return 0 };
+    let (Some(step), Some(place)) = (bytes.first_chunk::<STEP>(), units.first_chunk_mut::<STEP>())
+    else {
+        return 0;
+    };
     // What is not ASCII is written over.
     for (unit, byte) in place.iter_mut().zip(step) {
         *unit = u16::from(*byte);

@@ -57,7 +57,9 @@ impl From<&tailrace_core::ChatWidget> for ChatWidget {
 impl ChatWidget {
     fn __repr__(&self) -> String {
         let Self { kind, placement, post_id, bot_id, .. } = self;
-        format!("ChatWidget(kind='{kind}', placement='{placement}', post_id={post_id:?}, bot_id={bot_id:?})")
+        format!(
+            "ChatWidget(kind='{kind}', placement='{placement}', post_id={post_id:?}, bot_id={bot_id:?})"
+        )
     }
 }
 
@@ -90,11 +92,14 @@ impl Page {
         self.0.widgets().iter().map(ChatWidget::from).collect()
     }
 
-    /// The tokens of the most trusted place. Raises `TokenNotFoundError`, `ChallengeError` or `LimitExceeded`.
+    /// The tokens of the most trusted place. Raises `TokenNotFoundError`, `ChallengeError` or
+    /// `LimitExceeded`.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<PageTokens> {
         match self.0.tokens() {
-            Ok(tokens) => Ok(PageTokens { nonce: tokens.nonce.clone(), post_id: tokens.post_id.clone() }),
+            Ok(tokens) => {
+                Ok(PageTokens { nonce: tokens.nonce.clone(), post_id: tokens.post_id.clone() })
+            }
             Err(problem) => Err(no_tokens(py, problem)),
         }
     }
@@ -111,7 +116,8 @@ impl Page {
         self.0.title()
     }
 
-    /// The bot of that id or name, or the first one. Raises `WidgetNotFoundError` naming what was there.
+    /// The bot of that id or name, or the first one. Raises `WidgetNotFoundError` naming what was
+    /// there.
     #[pyo3(signature = (bot_id = None, name = None))]
     fn widget(
         &self,
@@ -129,7 +135,8 @@ impl Page {
     }
 }
 
-/// Chunks of an HTML page in, bots and tokens out; it can stop early. Chunk boundaries never change the result.
+/// Chunks of an HTML page in, bots and tokens out; it can stop early. Chunk boundaries never change
+/// the result.
 #[pyclass(module = "tailrace")]
 pub struct PageScanner {
     state: State,
@@ -142,10 +149,13 @@ enum State {
 
 #[pymethods]
 impl PageScanner {
-    /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the endpoint, too.
+    /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
+    /// endpoint, too.
     #[new]
     #[pyo3(signature = (*, bot_id = None, everything = false, endpoint = false, max_page_bytes = Whole::from(4_194_304)))]
-    #[pyo3(text_signature = "(*, bot_id=None, everything=False, endpoint=False, max_page_bytes=4194304)")]
+    #[pyo3(
+        text_signature = "(*, bot_id=None, everything=False, endpoint=False, max_page_bytes=4194304)"
+    )]
     fn new(
         py: Python<'_>,
         bot_id: Option<&Bound<'_, PyString>>,
@@ -177,8 +187,12 @@ impl PageScanner {
         let py = slf.py();
         let mut scanner = slf.try_borrow_mut().map_err(|_| in_use(py, "PageScanner"))?;
         if let State::Reading(reading) = &mut scanner.state {
-            // The core's scanner ends by giving itself away; an empty one stands in until the page is there.
-            let reading = std::mem::replace(&mut **reading, tailrace_core::PageScanner::new(ScanOptions::default()));
+            // The core's scanner ends by giving itself away; an empty one stands in until the page
+            // is there.
+            let reading = std::mem::replace(
+                &mut **reading,
+                tailrace_core::PageScanner::new(ScanOptions::default()),
+            );
             scanner.state = State::Closed(Py::new(py, Page(reading.close()))?);
         }
         match &scanner.state {

@@ -8,7 +8,8 @@ use tailrace_core::{PageProblem, ReplyError};
 /// `tailrace.errors`, imported once: it imports nothing of ours, so no import can run in a circle.
 fn errors(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = ERRORS.get_or_try_init(py, || PyModule::import(py, "tailrace.errors").map(Bound::unbind))?;
+    let module = ERRORS
+        .get_or_try_init(py, || PyModule::import(py, "tailrace.errors").map(Bound::unbind))?;
     Ok(module.bind(py))
 }
 
@@ -27,7 +28,10 @@ pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
 
 /// Two threads, or a thread and a finalizer it runs, are in one object.
 pub fn in_use(py: Python<'_>, what: &str) -> PyErr {
-    invalid(py, &format!("this {what} is in use by another thread: one object, one reader at a time"))
+    invalid(
+        py,
+        &format!("this {what} is in use by another thread: one object, one reader at a time"),
+    )
 }
 
 /// A limit was passed.
@@ -43,11 +47,15 @@ pub fn widget_not_found(py: Python<'_>, message: &str) -> PyErr {
 /// Why a page gave no tokens.
 pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
     match problem {
-        PageProblem::Challenge => match errors(py).and_then(|module| module.call_method0("ChallengeError")) {
-            Ok(error) => PyErr::from_value(error),
-            Err(error) => error,
-        },
-        PageProblem::Limit(_) | PageProblem::TooManyWidgets => limit_exceeded(py, &problem.to_string()),
+        PageProblem::Challenge => {
+            match errors(py).and_then(|module| module.call_method0("ChallengeError")) {
+                Ok(error) => PyErr::from_value(error),
+                Err(error) => error,
+            }
+        }
+        PageProblem::Limit(_) | PageProblem::TooManyWidgets => {
+            limit_exceeded(py, &problem.to_string())
+        }
         _ => named(py, "TokenNotFoundError", problem.as_str()),
     }
 }

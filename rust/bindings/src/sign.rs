@@ -12,7 +12,11 @@ pub fn sign_request(
     message: &Bound<'_, PyString>,
     secret: &Bound<'_, PyString>,
 ) -> PyResult<String> {
-    let timestamp_ms =
-        timestamp_ms.within(message.py(), "timestamp_ms", "a number of milliseconds in 64 bits", |_| true)?;
+    let timestamp_ms = timestamp_ms.within(
+        message.py(),
+        "timestamp_ms",
+        "a number of milliseconds in 64 bits",
+        |_| true,
+    )?;
     Ok(tailrace_core::sign_request(timestamp_ms, &text_of(message)?, &text_of(secret)?))
 }

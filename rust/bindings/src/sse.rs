@@ -25,13 +25,20 @@ pub struct ServerSentEvent {
 }
 
 impl ServerSentEvent {
-    fn new<'py>(py: Python<'py>, event: &Event<'_>, id: &Py<PyString>) -> PyResult<Bound<'py, Self>> {
+    fn new<'py>(
+        py: Python<'py>,
+        event: &Event<'_>,
+        id: &Py<PyString>,
+    ) -> PyResult<Bound<'py, Self>> {
         let kind = match event.kind() {
             "message" => intern!(py, "message").clone(),
             kind => PyString::new(py, kind),
         };
         let data = PyString::new(py, event.data).unbind();
-        Bound::new(py, Self { event: kind.unbind(), data, id: id.clone_ref(py), retry: event.retry })
+        Bound::new(
+            py,
+            Self { event: kind.unbind(), data, id: id.clone_ref(py), retry: event.retry },
+        )
     }
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -54,7 +61,8 @@ impl ServerSentEvent {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let [event, data, id] = [&self.event, &self.data, &self.id].map(|text| text.bind(py).repr());
+        let [event, data, id] =
+            [&self.event, &self.data, &self.id].map(|text| text.bind(py).repr());
         let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
         Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
     }
@@ -79,7 +87,8 @@ impl SSEDecoder {
         Ok(Self { events, id: (0, intern!(py, "").clone().unbind()) })
     }
 
-    /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the next call on.
+    /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the
+    /// next call on.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
@@ -90,7 +99,8 @@ impl SSEDecoder {
         let found = PyList::empty(py);
         let mut failed = Ok(());
         let Self { events, id } = &mut *decoder;
-        // An error is the next call's to raise, so that these events are not lost: the core stays failed.
+        // An error is the next call's to raise, so that these events are not lost: the core stays
+        // failed.
         let _ = events.feed(&bytes, |event| {
             if event.id_number != id.0 {
                 *id = (event.id_number, PyString::new(py, event.id).unbind());

@@ -5,11 +5,15 @@ mod workloads;
 
 use std::hint::black_box;
 
-use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use gungraun::{
+    Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
 use workloads::{Done, ROWS, Row};
 
 fn made(name: &str) -> Row {
-    let Some((_, make)) = ROWS.iter().find(|(known, _)| *known == name) else { unreachable!("there is no row {name}") };
+    let Some((_, make)) = ROWS.iter().find(|(known, _)| *known == name) else {
+        unreachable!("there is no row {name}")
+    };
     make()
 }
 

@@ -1,5 +1,6 @@
-//! This crate's decoders behind the protocol of the conformance kit, `python -m tailrace.conformance`: cases on standard
-//! input, answers on standard output, a line of JSON each. A start for whoever wants to ask another decoder in Rust.
+//! This crate's decoders behind the protocol of the conformance kit, `python -m
+//! tailrace.conformance`: cases on standard input, answers on standard output, a line of JSON each.
+//! A start for whoever wants to ask another decoder in Rust.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -17,14 +18,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// # Errors
 /// When input or output fails, or the input is not of the protocol.
 pub fn run(input: impl BufRead, mut output: impl Write) -> Result<(), Box<dyn Error>> {
-    let mut lines = input.lines().map(|line| Ok::<Value, Box<dyn Error>>(serde_json::from_str(&line?)?));
+    let mut lines =
+        input.lines().map(|line| Ok::<Value, Box<dyn Error>>(serde_json::from_str(&line?)?));
     let Some(hello) = lines.next().transpose()? else { return Ok(()) };
     let (answer, claims): (Answer, _) = match hello["kind"].as_str() {
         Some("sse") => (answer_events, json!(["types", "ids", "retry", "limits"])),
-        Some("deltas") => (answer_text, json!(["ends", "bodies", "choices", "completions", "limits"])),
+        Some("deltas") => {
+            (answer_text, json!(["ends", "bodies", "choices", "completions", "limits"]))
+        }
         _ => return Err("the greeting names no kind of decoder".into()),
     };
-    say(&json!({"tailrace-conformance": 1, "name": "tailrace-core", "claims": claims}), &mut output)?;
+    say(
+        &json!({"tailrace-conformance": 1, "name": "tailrace-core", "claims": claims}),
+        &mut output,
+    )?;
     for case in lines {
         let case = case?;
         let chunks = case["chunks"].as_array().ok_or("a case without chunks")?.iter();
@@ -73,7 +80,9 @@ fn say(message: &Value, output: &mut impl Write) -> io::Result<()> {
 fn base64(text: &str) -> Vec<u8> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut bits, mut width) = (Vec::new(), 0_u32, 0);
-    for (value, _) in text.bytes().filter_map(|byte| (0..).zip(LETTERS).find(|(_, letter)| **letter == byte)) {
+    for (value, _) in
+        text.bytes().filter_map(|byte| (0..).zip(LETTERS).find(|(_, letter)| **letter == byte))
+    {
         bits = bits << 6 | value;
         width += 6;
         if width >= 8 {

@@ -1,4 +1,5 @@
-//! The text of a chat reply from standard input: `curl -N … | cargo run --example deltas -- --dialect openai`.
+//! The text of a chat reply from standard input: `curl -N … | cargo run --example deltas --
+//! --dialect openai`.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};

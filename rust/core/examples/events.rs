@@ -9,7 +9,8 @@ fn main() -> io::Result<()> {
     run(io::stdin().lock(), io::stdout().lock())
 }
 
-/// Writes type, id and data of each event as soon as it is there; the data quoted, as it may have lines of its own.
+/// Writes type, id and data of each event as soon as it is there; the data quoted, as it may have
+/// lines of its own.
 ///
 /// # Errors
 /// When the input or the output fails, or an event is larger than the decoder's limit.

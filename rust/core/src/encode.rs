@@ -1,25 +1,28 @@
-//! Text in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty line after each.
+//! Text in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty
+//! line after each.
 //!
-//! What a stream repeats is prepared once; each delta is escaped straight into the caller's buffer. The text is a
-//! stranger's: whatever it holds, it stays within its JSON string and its line. Escaped are, beside what JSON asks for
-//! (RFC 8259, section 7), every other character that some reader takes for a line's end or a terminal for a command
-//! (U+007F to U+009F, U+2028, U+2029), and `<`, so that an event quoted in a page's script is no markup.
+//! What a stream repeats is prepared once; each delta is escaped straight into the caller's buffer.
+//! The text is a stranger's: whatever it holds, it stays within its JSON string and its line.
+//! Escaped are, beside what JSON asks for (RFC 8259, section 7), every other character that some
+//! reader takes for a line's end or a terminal for a command (U+007F to U+009F, U+2028, U+2029),
+//! and `<`, so that an event quoted in a page's script is no markup.
 
 use crate::prelude::*;
 
-/// What every chunk of one stream says of itself.
+/// The fields that every chunk of one stream says of itself.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ChunkFields<'a> {
     /// The completion's id, `chatcmpl-…`.
     pub id: &'a str,
-    /// When it began, in seconds since 1970.
+    /// When the completion began, in seconds since 1970.
     pub created: i64,
     /// The model's id.
     pub model: &'a str,
-    /// What stands for the server's configuration; `null` where it is `None`.
+    /// The fingerprint of the server's configuration; `null` where it is `None`.
     pub system_fingerprint: Option<&'a str>,
-    /// A usage chunk will follow, so every other chunk says `"usage":null` (`stream_options.include_usage`).
+    /// Whether a usage chunk will follow, so that every other chunk says `"usage":null`
+    /// (`stream_options.include_usage`).
     pub include_usage: bool,
 }
 
@@ -65,7 +68,7 @@ impl ChunkEncoder {
     /// The last event of a stream that ended well.
     pub const DONE: &'static [u8] = b"data: [DONE]\n\n";
 
-    /// Prepare what the stream's events share.
+    /// Prepares the bytes that the stream's events share.
     pub fn new(fields: &ChunkFields<'_>) -> Self {
         let mut head = br#"data: {"id":"#.to_vec();
         quoted(fields.id, &mut head);
@@ -85,7 +88,7 @@ impl ChunkEncoder {
         }
     }
 
-    /// The first event: who speaks.
+    /// Appends the first event, which says who speaks.
     pub fn role(&self, out: &mut Vec<u8>) {
         let delta: &[u8] = br#"{"role":"assistant","content":"","refusal":null}"#;
         for part in [&self.head, CHOICE, delta, UNFINISHED, self.tail] {
@@ -93,7 +96,7 @@ impl ChunkEncoder {
         }
     }
 
-    /// One event with `text`.
+    /// Appends one event with `text`.
     pub fn delta(&self, text: &str, out: &mut Vec<u8>) {
         out.reserve(self.delta_bytes() + text.len());
         out.extend_from_slice(&self.content_head);
@@ -101,12 +104,12 @@ impl ChunkEncoder {
         out.extend_from_slice(&self.content_tail);
     }
 
-    /// How many bytes an event takes beside its text.
+    /// How many bytes an event of [`delta`](Self::delta) takes beside its text.
     pub fn delta_bytes(&self) -> usize {
         self.content_head.len() + self.content_tail.len()
     }
 
-    /// The event that says why the answer ends.
+    /// Appends the event that says why the answer ends, e.g. `stop`.
     pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
         for part in [&self.head, CHOICE, br#"{},"logprobs":null,"finish_reason":"#] {
             out.extend_from_slice(part);
@@ -116,7 +119,8 @@ impl ChunkEncoder {
         out.extend_from_slice(self.tail);
     }
 
-    /// The event with token counts and no choices; `usage_estimated` beside them says whether they are a guess.
+    /// Appends the event with token counts and no choices; `usage_estimated` beside them says whether
+    /// they are a guess.
     pub fn usage(&self, prompt: u64, completion: u64, estimated: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
         let total = prompt.saturating_add(completion);
@@ -127,8 +131,15 @@ impl ChunkEncoder {
         out.extend_from_slice(counts.as_bytes());
     }
 
-    /// The last event of a stream that failed: OpenAI's error object. It has nothing of the stream's own.
-    pub fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>, out: &mut Vec<u8>) {
+    /// Appends the last event of a stream that failed: OpenAI's error object, with `kind` as its
+    /// `type`. It has nothing of the stream's own.
+    pub fn error(
+        message: &str,
+        kind: &str,
+        param: Option<&str>,
+        code: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(br#"data: {"error":{"message":"#);
         quoted(message, out);
         out.extend_from_slice(br#","type":"#);
@@ -154,11 +165,12 @@ fn quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The text as the inside of a JSON string.
+/// Appends the text as the inside of a JSON string.
 fn escape(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);
-    while let Some(plain) = bytes[at..].iter().position(|&byte| MAY_NEED_ESCAPE[usize::from(byte)]) {
+    while let Some(plain) = bytes[at..].iter().position(|&byte| MAY_NEED_ESCAPE[usize::from(byte)])
+    {
         at += plain;
         let (width, character) = match bytes[at..] {
             [0xc2, second @ 0x80..=0x9f, ..] => (2, u16::from(second)),
@@ -177,7 +189,7 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[copied..]);
 }
 
-/// By first byte of a character.
+/// Whether a character may need an escape, by its first byte.
 const MAY_NEED_ESCAPE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -1,10 +1,11 @@
-//! What can be wrong with a reply. An error is a state of the decoder, so that text that came before it is not lost.
+//! The errors of a reply. An error is a state of the decoder, so that text that came before it is not
+//! lost.
 
 use std::fmt;
 
 use crate::prelude::*;
 
-/// Of which kind an error is.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -42,11 +43,11 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What a decoder found wrong with its reply.
+/// An error of a reply, as the decoder found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplyError {
-    /// Of which kind it is.
+    /// The error's kind.
     pub kind: ErrorKind,
     /// The site's own words where it gave some, else ours.
     pub message: String,
@@ -54,7 +55,8 @@ pub struct ReplyError {
     pub status: u16,
     /// The site's error code, when it gave one.
     pub code: Option<String>,
-    /// What was received and not delivered, as far as it was kept.
+    /// Bytes that were received and not delivered, as far as they were kept (4 KiB; of an error
+    /// status' body 64 KiB).
     pub raw: String,
 }
 

@@ -1,7 +1,9 @@
-//! Bytes in, server-sent events out (WHATWG HTML 9.2.5 and 9.2.6). Chunk boundaries never change the events.
+//! Bytes in, server-sent events out (WHATWG HTML 9.2.5 and 9.2.6). Chunk boundaries never change
+//! the events.
 //!
-//! What is held is one event's known-field lines, at most as many bytes as the limit allows. Comments and unknown
-//! fields are dropped as they arrive, however long they are. No held byte is looked at again when more arrive.
+//! What is held is one event's known-field lines, at most as many bytes as the limit allows.
+//! Comments and unknown fields are dropped as they arrive, however long they are. No held byte is
+//! looked at again when more arrive.
 
 use std::ops::ControlFlow;
 
@@ -10,18 +12,19 @@ use crate::line::{LineSplitter, Piece};
 use crate::prelude::*;
 use crate::utf8::decode;
 
-/// One dispatched event. It borrows from the decoder or from the bytes it was fed.
+/// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The value of the block's last `event` field, also when empty; `None` when the block had no such field.
+    /// The value of the block's last `event` field, also when empty; `None` when the block had no
+    /// such field.
     pub name: Option<&'a str>,
     /// The values of the `data` fields, joined by LF.
     pub data: &'a str,
     /// The last event id in force when the event was dispatched.
     pub id: &'a str,
-    /// How many ids the stream has set by then. Events of one number have one id: who keeps events can keep it once,
-    /// however long it is and however many events follow it.
+    /// How many ids the stream has set by then. Events of one number have one id: who keeps events
+    /// can keep it once, however long it is and however many events follow it.
     pub id_number: u64,
     /// Reconnection time in milliseconds, when this block set one.
     pub retry: Option<u64>,
@@ -104,7 +107,7 @@ enum State {
     Failed,
 }
 
-/// The fields of the event being read.
+/// The event being read: its fields so far.
 #[derive(Debug, Clone, Default)]
 struct Block {
     /// Bytes of the known-field lines so far.
@@ -122,7 +125,7 @@ struct Block {
 /// A line of which only a part has arrived.
 #[derive(Debug, Clone, Default)]
 struct PartialLine {
-    /// What came of it; of a `data` line only the beginning: its value goes to the block at once.
+    /// The bytes so far; of a `data` line only the beginning, as its value goes to the block at once.
     bytes: Vec<u8>,
     fate: Fate,
 }
@@ -138,7 +141,7 @@ enum Fate {
     Data,
     /// Another known field's line.
     Known,
-    /// Not looked at: the line is held as it came.
+    /// Any line, held as it came without a look at it.
     Held,
     /// A comment or an unknown field.
     Dropped,
@@ -152,8 +155,8 @@ impl Default for EventDecoder {
 }
 
 impl EventDecoder {
-    /// A decoder that holds at most `max_event_bytes` of one event: the bytes of its known-field lines as they stand
-    /// on the wire, without line ends.
+    /// A decoder that holds at most `max_event_bytes` of one event: the bytes of its known-field
+    /// lines as they stand on the wire, without line ends.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             max_event_bytes,
@@ -167,11 +170,12 @@ impl EventDecoder {
         }
     }
 
-    /// Hands each event that `bytes` complete to `sink`. When `sink` breaks, the stream has ended: what follows is
-    /// ignored, now and later.
+    /// Hands each event that `bytes` complete to `sink`. When `sink` breaks, the stream has ended:
+    /// what follows is ignored, now and later.
     ///
     /// # Errors
-    /// When an event is larger than the limit, after the events before it were delivered; and ever after.
+    /// When an event is larger than the limit, after the events before it were delivered;
+    /// and ever after.
     pub fn feed(
         &mut self,
         bytes: &[u8],
@@ -186,8 +190,8 @@ impl EventDecoder {
         }
     }
 
-    /// Reads `input` up to the end of its next event, which goes to `sink`, or to its own end. Otherwise like
-    /// [`feed`](Self::feed).
+    /// Reads `input` up to the end of its next event, which goes to `sink`, or to its own end.
+    /// Otherwise like [`feed`](Self::feed).
     pub(crate) fn next(
         &mut self,
         input: &mut &[u8],
@@ -208,14 +212,18 @@ impl EventDecoder {
         result
     }
 
-    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of the line end before.
+    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of the
+    /// line end before.
     pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
         self.lines.end_line(input);
-        self.lines.is_past_mark() && self.block.size == 0 && !self.line.started() && matches!(self.state, State::Open)
+        self.lines.is_past_mark()
+            && self.block.size == 0
+            && !self.line.started()
+            && matches!(self.state, State::Open)
     }
 
-    /// Takes `beginning`, which ends no line, off the input and holds it as it is: its event may be told whole when more
-    /// has come. One that is too long for that is left.
+    /// Takes `beginning`, which ends no line, off the input and holds it as it is, so that its event
+    /// can be looked at whole once more has come. A beginning that is too long for that is left.
     pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
         let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
         if !beginning.is_empty() && beginning.len() <= room {
@@ -224,12 +232,13 @@ impl EventDecoder {
         }
     }
 
-    /// The beginning of an event that is held as it came. Unless it is let go of, it is read before what comes next.
+    /// The beginning of an event that is held as it came. Unless the caller lets go of it, it is read
+    /// before the bytes that come next.
     pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
         (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
     }
 
-    /// Drops what is held: its event has been told.
+    /// Drops the beginning that is held, as the caller has read its event.
     pub(crate) fn let_go(&mut self) {
         self.line.fate = Fate::Open;
         self.line.bytes.clear();
@@ -240,7 +249,8 @@ impl EventDecoder {
         self.max_event_bytes
     }
 
-    /// Ends the stream. An unfinished block is dropped, as the specification says; later bytes are ignored.
+    /// Ends the stream. An unfinished block is dropped, as the specification says; later bytes are
+    /// ignored.
     ///
     /// # Errors
     /// When a limit was passed before.
@@ -270,7 +280,8 @@ impl EventDecoder {
         self.retry
     }
 
-    /// Ends the stream and returns the block that the end cut off, if it has data. Its last line may be cut, too.
+    /// Ends the stream, and hands the block that the end cut off to `sink`, if it has data. The
+    /// block's last line may be cut, too.
     pub(crate) fn unfinished(&mut self, sink: impl FnOnce(Event<'_>)) {
         if !matches!(self.state, State::Open) {
             return;
@@ -293,7 +304,8 @@ impl EventDecoder {
             let held = std::mem::take(&mut self.line);
             self.extend_line(&Piece { bytes: &held.bytes, ended: false })?;
         }
-        // The block's data when it is one line that lies whole in `input`: dispatched from there, without a copy.
+        // The block's data when it is one line that lies whole in `input`: dispatched from there,
+        // without a copy.
         let mut whole: Option<&[u8]> = None;
         while let Some(piece) = self.lines.next(input) {
             if !piece.ended || self.line.started() {
@@ -325,7 +337,8 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Adds a piece to the unfinished line, as far as it is worth keeping. True when the line ended.
+    /// Adds a piece to the unfinished line, as far as it is worth keeping. True when the line
+    /// ended.
     fn extend_line(&mut self, piece: &Piece<'_>) -> Result<bool, LimitExceeded> {
         let mut rest = piece.bytes;
         if self.line.fate == Fate::Open {
@@ -412,7 +425,7 @@ impl EventDecoder {
         }
     }
 
-    /// An empty line: the block is finished. Without data it is no event, but its id counts.
+    /// Finishes the block at an empty line. A block without data is no event, but its id counts.
     fn dispatch(
         &mut self,
         whole: Option<&[u8]>,
@@ -439,7 +452,7 @@ impl EventDecoder {
         }
     }
 
-    /// The read is over. A stream that rests between two events holds no buffer.
+    /// Ends a read: a stream that rests between two events holds no buffer.
     pub(crate) fn rest(&mut self) {
         if self.block.size == 0 && !self.line.started() {
             self.block.data = Vec::new();
@@ -447,7 +460,7 @@ impl EventDecoder {
         }
     }
 
-    /// Lets go of all that is held.
+    /// Lets go of every buffer, and enters `state` for good.
     fn release(&mut self, state: State) {
         self.block = Block::default();
         self.line = PartialLine::default();
@@ -463,7 +476,13 @@ impl PartialLine {
 
 impl Block {
     fn event<'a>(&'a self, data: &'a [u8], id: &'a str, id_number: u64) -> RawEvent<'a> {
-        RawEvent { name: self.has_name.then_some(self.name.as_str()), data, id, id_number, retry: self.retry }
+        RawEvent {
+            name: self.has_name.then_some(self.name.as_str()),
+            data,
+            id,
+            id_number,
+            retry: self.retry,
+        }
     }
 
     /// Copies the data line that could not be dispatched from where it lay.
@@ -508,10 +527,11 @@ impl Block {
     }
 }
 
-/// Bytes of a line after which it is always decided whether its field is known: the longest name and a colon.
+/// Bytes of a line after which it is always decided whether its field is known: the longest name
+/// and a colon.
 const LONGEST_HEAD: usize = 6;
 
-/// What the beginning of a line says about its field.
+/// The fate of a line that begins with `head`.
 fn fate(head: &[u8]) -> Fate {
     const NAMES: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
     if head.contains(&b':') {
@@ -541,10 +561,15 @@ fn split_field(line: &[u8]) -> Option<(Field, &[u8])> {
     }
 }
 
-/// Digits only; a number too large for 64 bits is the largest that fits.
+/// The milliseconds of a `retry` field: digits only. A number too large for 64 bits is the largest
+/// that fits.
 fn parse_retry(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(value.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
+    Some(
+        value.iter().fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        }),
+    )
 }

@@ -1,7 +1,8 @@
-//! What the decoders ask of HTML that stands in a reply: is it a challenge, and what does its text say?
+//! HTML that stands in a reply in, what the decoders ask of it out: is it a challenge, and what does
+//! its text say?
 //!
-//! With the feature `sites` the standard's rules answer. Without it nothing of HTML is known: a challenge is a page like
-//! any other, and text stays as it is written.
+//! With the feature `sites` the standard's rules answer. Without it nothing of HTML is known: a
+//! challenge is a page like any other, and text stays as it is written.
 
 #[cfg(feature = "sites")]
 pub(crate) use crate::{entity::decode_text, page::challenge::is_challenge};

@@ -13,15 +13,16 @@ mod encode;
 mod error;
 mod event;
 mod html;
-mod lanes;
 mod limits;
 mod line;
 mod prelude;
 #[cfg(feature = "sites")]
 mod sign;
+mod simd;
 mod utf8;
 
-// Hidden modules are looked at by tests and fuzz targets. They are no part of the interface and change at any time.
+// Hidden modules are looked at by tests and fuzz targets. They are no part of the interface and
+// change at any time.
 #[cfg(feature = "sites")]
 #[doc(hidden)]
 pub mod entity;
@@ -31,14 +32,20 @@ pub mod json;
 #[doc(hidden)]
 pub mod page;
 
-pub use delta::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect, Usage};
+pub use delta::{
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect,
+    Usage,
+};
 pub use encode::{ChunkEncoder, ChunkFields};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
-pub use limits::{Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES};
+pub use limits::{
+    Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES,
+};
 #[cfg(feature = "sites")]
 pub use page::{
-    ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, Placement, ScanOptions, WidgetKind, scan_page,
+    ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, Placement, ScanOptions,
+    WidgetKind, scan_page,
 };
 #[cfg(feature = "sites")]
 pub use sign::sign_request;

@@ -1,9 +1,11 @@
-//! What is held at most, in one place. A peer decides how much it sends; these decide how much of it is kept.
+//! The limits of what is held. A peer decides how much it sends; these decide how much of it is
+//! kept.
 
 /// Bytes of one server-sent event held at most, unless the caller says otherwise: 8 MiB.
 pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes of a buffered body (a JSON body, or debris before the first event) taken at most by default: 8 MiB.
+/// Bytes of a buffered body (a JSON body, or debris before the first event) taken at most by
+/// default: 8 MiB.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of a page looked at by default: 4 MiB.
@@ -63,15 +65,21 @@ impl Limit {
 /// A peer sent more than a limit allows. The object that says so stays failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LimitExceeded {
-    /// Which limit.
+    /// The limit that was passed.
     pub limit: Limit,
-    /// Its size in bytes.
+    /// The limit's size in bytes.
     pub bytes: usize,
 }
 
 impl std::fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is larger than {} ({} bytes)", self.limit.subject(), self.limit.option(), self.bytes)
+        write!(
+            f,
+            "{} is larger than {} ({} bytes)",
+            self.limit.subject(),
+            self.limit.option(),
+            self.bytes
+        )
     }
 }
 

@@ -1,33 +1,34 @@
-//! Bytes in, pieces of lines out. Only LF, CR and CRLF end a line, and one byte order mark at the start is dropped
-//! (WHATWG HTML 9.2.5).
+//! Bytes in, pieces of lines out. Only LF, CR and CRLF end a line, and one byte order mark at the
+//! start is dropped (WHATWG HTML 9.2.5).
 //!
-//! Nothing is held: an unfinished line comes out in the pieces it arrived in, each byte looked at once.
+//! Nothing is held: an unfinished line comes out in the pieces it arrived in, each byte looked at
+//! once.
 
 use memchr::memchr2;
 
 /// The byte order mark in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Bytes of it, all of which have been seen, or none will be.
+/// Bytes of the mark, all of which have been seen, or none will be.
 const PAST_MARK: u8 = 3;
 
 /// Bytes that end a line and are an empty one, at most: CRLF twice.
 pub(crate) const LONGEST_END: usize = 4;
 
-/// Where the first line ends.
+/// The offset at which the first line ends.
 pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\n', b'\r', bytes)
 }
 
 /// A line, or a part of one. An unfinished piece is never empty.
 pub(crate) struct Piece<'a> {
-    /// Without the line end.
+    /// The piece, without the line end.
     pub(crate) bytes: &'a [u8],
-    /// True when the line ends after `bytes`.
+    /// Whether the line ends after `bytes`.
     pub(crate) ended: bool,
 }
 
-/// What must be remembered between two reads.
+/// Splits one stream into pieces; remembers between two reads as much as its line ends ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LineSplitter {
     /// Bytes of a byte order mark seen at the start; all of them also stands for "past the start".
@@ -72,12 +73,14 @@ impl LineSplitter {
         self.mark == PAST_MARK
     }
 
-    /// Drops the byte order mark; a beginning of one that turns out to be something else is given out after all.
+    /// Drops the byte order mark; a beginning of one that turns out to be something else is given
+    /// out after all.
     fn start(&mut self, input: &mut &[u8]) -> Option<Piece<'static>> {
         while let Some(&byte) = input.first() {
             if byte != BYTE_ORDER_MARK[usize::from(self.mark)] {
                 let seen = usize::from(std::mem::replace(&mut self.mark, PAST_MARK));
-                return (seen > 0).then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
+                return (seen > 0)
+                    .then_some(Piece { bytes: &BYTE_ORDER_MARK[..seen], ended: false });
             }
             *input = &input[1..];
             self.mark += 1;

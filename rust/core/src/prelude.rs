@@ -1,4 +1,4 @@
-//! What allocates and every module of a crate with `std` knows by name.
+//! The types that allocate, which every module of a crate with `std` knows by name.
 
 pub(crate) use alloc::borrow::ToOwned;
 pub(crate) use alloc::boxed::Box;

@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 
 /// The lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}` in UTF-8.
 ///
-/// `timestamp_ms` is the request's `time` field, in milliseconds; `message` is the last message exactly as sent;
-/// `secret` is the deployment's key, empty when it has none.
+/// `timestamp_ms` is the request's `time` field, in milliseconds; `message` is the last message
+/// exactly as sent; `secret` is the deployment's key, empty when it has none.
 ///
 /// ```
 /// // As `printf '1700000000000:Hello:' | sha256sum` has it.

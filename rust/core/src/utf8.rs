@@ -1,6 +1,8 @@
-//! Bytes in, text out. Chunk boundaries never change the text, and no piece of it ends inside a character.
+//! Bytes in, text out. Chunk boundaries never change the text, and no piece of it ends inside a
+//! character.
 //!
-//! Invalid bytes become U+FFFD, one for each maximal subpart (WHATWG Encoding, "UTF-8 decode without BOM").
+//! Invalid bytes become U+FFFD, one for each maximal subpart (WHATWG Encoding, "UTF-8 decode
+//! without BOM").
 
 use alloc::borrow::Cow;
 
@@ -17,17 +19,22 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     validate(bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Bytes that a short text has fewer of.
+/// The size in bytes from which on a text is not short.
 pub(crate) const SHORT: usize = 16;
 
-/// Room for a short text.
+/// Memory for a short text.
 #[derive(Default)]
 #[repr(align(16))]
 pub(crate) struct Short([u8; SHORT]);
 
-/// The text of the first `length` bytes, when they are valid. It takes the same steps however short it is: a loop over
-/// a few bytes ends where it cannot be foreseen, and to be wrong about that takes longer than all else here.
-pub(crate) fn validate_short<'a>(bytes: &[u8; SHORT], length: usize, room: &'a mut Short) -> Option<&'a str> {
+/// The text of the first `length` bytes, when they are valid. It takes the same steps however short
+/// it is: a loop over a few bytes ends where it cannot be foreseen, and to be wrong about that
+/// takes longer than all else here.
+pub(crate) fn validate_short<'a>(
+    bytes: &[u8; SHORT],
+    length: usize,
+    room: &'a mut Short,
+) -> Option<&'a str> {
     let kept = (1 << (8 * length)) - 1;
     room.0 = (u128::from_le_bytes(*bytes) & kept).to_le_bytes();
     str::from_utf8(&room.0).ok()?.get(..length)
@@ -56,7 +63,8 @@ impl Utf8Decoder {
                     self.length += 1;
                     bytes = rest;
                 }
-                // This byte does not continue the character: it is read again, as the start of another.
+                // This byte does not continue the character: it is read again, as the start of
+                // another.
                 Err(_) => {
                     sink(REPLACEMENT);
                     self.length = 0;

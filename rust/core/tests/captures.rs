@@ -11,7 +11,8 @@ use memchr::memmem;
 use serde_json::Value;
 
 fn body(case: &Value) -> Vec<u8> {
-    let file = fs::read(vectors::folder().join("captures").join(case["file"].as_str().unwrap())).unwrap();
+    let file =
+        fs::read(vectors::folder().join("captures").join(case["file"].as_str().unwrap())).unwrap();
     if case["http"] == true {
         let end_of_head = memmem::find(&file, b"\r\n\r\n").unwrap();
         return dechunk(&file[end_of_head + 4..]);
@@ -24,7 +25,8 @@ fn dechunk(mut coded: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let end = memmem::find(coded, b"\r\n").unwrap();
-        let size = usize::from_str_radix(str::from_utf8(&coded[..end]).unwrap().trim(), 16).unwrap();
+        let size =
+            usize::from_str_radix(str::from_utf8(&coded[..end]).unwrap().trim(), 16).unwrap();
         if size == 0 {
             return body;
         }
@@ -51,7 +53,8 @@ fn a_captured_stream_cut_anywhere_gives_the_beginning_of_its_text() {
             let text = deltas.concat();
             // A character cut in two shows as one U+FFFD.
             let text = text.trim_end_matches('\u{fffd}');
-            // When the transport breaks nothing is known of the end, so a failure tail shows as text.
+            // When the transport breaks nothing is known of the end, so a failure tail shows as
+            // text.
             let tail = case["failure_tail"].as_str().unwrap_or("");
             assert!(
                 whole.starts_with(text) || format!("{whole}{tail}").starts_with(text),
@@ -59,7 +62,10 @@ fn a_captured_stream_cut_anywhere_gives_the_beginning_of_its_text() {
             );
             let expected_end = &case["end"];
             let end_name = decoder.end().as_str();
-            assert!(end_name == "truncated" || expected_end == end_name, "{name} cut at {end}: {end_name}");
+            assert!(
+                end_name == "truncated" || expected_end == end_name,
+                "{name} cut at {end}: {end_name}"
+            );
         }
     }
 }

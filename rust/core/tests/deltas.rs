@@ -27,9 +27,16 @@ fn the_last_data_of_a_body_is_its_answer_and_what_follows_still_counts() {
         for last in strings {
             let body = format!(r#"{{"data":{first},"status":"success","data":{last}}}"#);
             let (deltas, decoder) = ai_power(&body);
-            let answer = Reader::new(last).string().map(|text| text.decode().into_owned()).unwrap_or_default();
+            let answer = Reader::new(last)
+                .string()
+                .map(|text| text.decode().into_owned())
+                .unwrap_or_default();
             assert_eq!(deltas.concat(), answer, "{body}");
-            assert_eq!(decoder.end(), if answer.is_empty() { End::Failed } else { End::Done }, "{body}");
+            assert_eq!(
+                decoder.end(),
+                if answer.is_empty() { End::Failed } else { End::Done },
+                "{body}"
+            );
         }
     }
     for (behind, end) in [
@@ -102,7 +109,8 @@ fn any_leaf() -> impl Strategy<Value = Tree> {
     let unit = prop_oneof![0x20_u16..0x7f, Just(0xd83c), Just(0xdf89), any::<u16>()];
     prop_oneof![
         prop::sample::select(vec![
-            "null", "true", "false", "0", "-0", "0.0", "0e3", "1", "-1", "1.5", "12", "{}", "[]", "\"\""
+            "null", "true", "false", "0", "-0", "0.0", "0e3", "1", "-1", "1.5", "12", "{}", "[]",
+            "\"\""
         ])
         .prop_map(Tree::Plain),
         prop::collection::vec(unit, 0..5).prop_map(Tree::Text),
@@ -110,8 +118,12 @@ fn any_leaf() -> impl Strategy<Value = Tree> {
 }
 
 /// An object whose keys are drawn from a few, so that some come twice, with a value for each.
-fn any_object(members: Vec<(&'static str, BoxedStrategy<Tree>)>, at_most: usize) -> BoxedStrategy<Tree> {
-    let member = prop::sample::select(members).prop_flat_map(|(key, value)| value.prop_map(move |value| (key, value)));
+fn any_object(
+    members: Vec<(&'static str, BoxedStrategy<Tree>)>,
+    at_most: usize,
+) -> BoxedStrategy<Tree> {
+    let member = prop::sample::select(members)
+        .prop_flat_map(|(key, value)| value.prop_map(move |value| (key, value)));
     prop::collection::vec(member, 0..=at_most).prop_map(Tree::Object).boxed()
 }
 
@@ -120,7 +132,12 @@ fn any_chunk() -> impl Strategy<Value = Tree> {
     let delta = any_object(vec![("content", leaf()), ("content", leaf()), ("role", leaf())], 3);
     let choice = any_object(
         vec![
-            ("index", prop::sample::select(vec!["0", "0.0", "-0", "null", "1", "0e1"]).prop_map(Tree::Plain).boxed()),
+            (
+                "index",
+                prop::sample::select(vec!["0", "0.0", "-0", "null", "1", "0e1"])
+                    .prop_map(Tree::Plain)
+                    .boxed(),
+            ),
             ("delta", delta.clone()),
             ("delta", delta),
             ("delta", leaf()),
@@ -130,7 +147,9 @@ fn any_chunk() -> impl Strategy<Value = Tree> {
         ],
         5,
     );
-    let choices = prop::collection::vec(prop_oneof![4 => choice, 1 => leaf()], 0..3).prop_map(Tree::List).boxed();
+    let choices = prop::collection::vec(prop_oneof![4 => choice, 1 => leaf()], 0..3)
+        .prop_map(Tree::List)
+        .boxed();
     let error = any_object(vec![("message", leaf()), ("code", leaf())], 2);
     any_object(
         vec![
@@ -165,7 +184,9 @@ fn read_plainly(chunk: &Map<String, Value>) -> Result<(Option<&str>, Option<&str
         Some(index) => index.as_f64() == Some(0.0),
     };
     let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let Some(choice) = choices.iter().filter_map(Value::as_object).find(is_first) else { return Ok((None, None)) };
+    let Some(choice) = choices.iter().filter_map(Value::as_object).find(is_first) else {
+        return Ok((None, None));
+    };
     let content = match choice.get("delta") {
         None | Some(Value::Null) => choice.get("text"),
         Some(delta) => delta.get("content"),
@@ -247,24 +268,48 @@ fn any_reply() -> impl Strategy<Value = Vec<u8>> {
 
 fn any_options() -> impl Strategy<Value = DeltaOptions> {
     let content_type = prop::sample::select(vec![None, Some("text/html"), Some("text/plain")]);
-    (content_type, prop::sample::select(vec![200_u16, 200, 200, 400]), any::<bool>(), 20_usize..300, 20_usize..300)
-        .prop_map(|(content_type, status, tail, max_event_bytes, max_body_bytes)| DeltaOptions {
-            content_type: content_type.map(str::to_owned),
-            status,
-            failure_tail: tail.then(|| "tail".to_owned()),
-            max_event_bytes,
-            max_body_bytes,
+    (
+        content_type,
+        prop::sample::select(vec![200_u16, 200, 200, 400]),
+        any::<bool>(),
+        20_usize..300,
+        20_usize..300,
+    )
+        .prop_map(|(content_type, status, tail, max_event_bytes, max_body_bytes)| {
+            DeltaOptions {
+                content_type: content_type.map(str::to_owned),
+                status,
+                failure_tail: tail.then(|| "tail".to_owned()),
+                max_event_bytes,
+                max_body_bytes,
+            }
         })
 }
 
 /// All that must not depend on the cuts; of a `text` reply the number of deltas does.
-fn outcome(deltas: &[String], decoder: &DeltaDecoder) -> (String, End, Option<ReplyError>, bool, u64, String) {
-    let told =
-        format!("{:?} {:?} {:?} {:?}", decoder.finish_reason(), decoder.usage(), decoder.ids(), decoder.framing());
-    (deltas.concat(), decoder.end(), decoder.error().cloned(), decoder.done(), decoder.bad_events(), told)
+fn outcome(
+    deltas: &[String],
+    decoder: &DeltaDecoder,
+) -> (String, End, Option<ReplyError>, bool, u64, String) {
+    let told = format!(
+        "{:?} {:?} {:?} {:?}",
+        decoder.finish_reason(),
+        decoder.usage(),
+        decoder.ids(),
+        decoder.framing()
+    );
+    (
+        deltas.concat(),
+        decoder.end(),
+        decoder.error().cloned(),
+        decoder.done(),
+        decoder.bad_events(),
+        told,
+    )
 }
 
-/// Feeds and closes a decoder; of which reads everything is wanted, and of which the text, is told by their numbers.
+/// Feeds and closes a decoder; of which reads everything is wanted, and of which the text, is told
+/// by their numbers.
 fn run_with(
     mut decoder: DeltaDecoder,
     reads: &[&[u8]],
@@ -348,7 +393,7 @@ proptest! {
             }
             // Sinks that take turns: what is remembered for the one is nothing for the other.
             let (turns, ended) = run_with(new(), reads, complete, |read| read % 3 == 0);
-            let reference = DeltaDecoder::without_memory(dialect, options.clone());
+            let reference = DeltaDecoder::without_repeats(dialect, options.clone());
             let (expected, _) = run_with(reference, reads, complete, |read| read % 3 == 0);
             prop_assert_eq!(&turns, &expected);
             prop_assert_eq!(outcome(&turns.texts(), &ended), outcome(&deltas, &whole));

@@ -37,14 +37,20 @@ fn events() {
     for case in cases(include_str!("../../../tests/vectors/encode/events.json")) {
         let given = &case["fields"];
         let text = |key: &str| given[key].as_str().unwrap();
-        let mut fields = ChunkFields::new(text("id"), given["created"].as_i64().unwrap(), text("model"));
+        let mut fields =
+            ChunkFields::new(text("id"), given["created"].as_i64().unwrap(), text("model"));
         fields.system_fingerprint = given["system_fingerprint"].as_str();
         fields.include_usage = given["include_usage"].as_bool().unwrap();
         let encoder = ChunkEncoder::new(&fields);
         for pair in case["events"].as_array().unwrap() {
             let mut out = Vec::new();
             encode(&encoder, pair[0].as_array().unwrap(), &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), pair[1].as_str().unwrap(), "{}", case["name"]);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                pair[1].as_str().unwrap(),
+                "{}",
+                case["name"]
+            );
         }
     }
 }
@@ -65,7 +71,8 @@ fn encode(encoder: &ChunkEncoder, asked: &[Value], out: &mut Vec<u8>) {
     }
 }
 
-/// The JSON of the one event in `bytes`, which is one line and an empty one for whoever reads lines.
+/// The JSON of the one event in `bytes`, which is one line and an empty one for whoever reads
+/// lines.
 fn json_of(bytes: &[u8]) -> &str {
     let text = std::str::from_utf8(bytes).unwrap();
     let line = text.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();

@@ -1,4 +1,5 @@
-//! What a user of the crate relies on beside the results: traits, sinks, the examples, and that every test here runs.
+//! What a user of the crate relies on beside the results: traits, sinks, the examples, and that
+//! every test here runs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -20,8 +21,9 @@ use std::fs;
 use std::path::Path;
 
 use tailrace_core::{
-    ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, Event, EventDecoder,
-    Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall, UnknownDialect, Usage,
+    ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind,
+    Event, EventDecoder, Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall, UnknownDialect,
+    Usage,
 };
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
@@ -46,7 +48,9 @@ fn types_have_the_traits_that_users_expect() {
 #[cfg(feature = "sites")]
 #[test]
 fn so_have_the_types_of_pages() {
-    use tailrace_core::{ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, ScanOptions};
+    use tailrace_core::{
+        ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, ScanOptions,
+    };
 
     fn crosses_threads<T: Send + Sync + Unpin + Debug>() {}
 
@@ -89,10 +93,18 @@ fn the_example_events_writes_the_events_of_every_vector() {
             events::run(&*vectors::bytes(&case["input"]), &mut output).unwrap();
             let events = case["events"].as_array().unwrap().iter();
             let line = |event: &serde_json::Value| {
-                let [kind, id] = ["event", "id"].map(|key| String::from_utf8(vectors::bytes(&event[key])).unwrap());
-                format!("{kind}\t{id}\t{:?}\n", String::from_utf8(vectors::bytes(&event["data"])).unwrap())
+                let [kind, id] = ["event", "id"]
+                    .map(|key| String::from_utf8(vectors::bytes(&event[key])).unwrap());
+                format!(
+                    "{kind}\t{id}\t{:?}\n",
+                    String::from_utf8(vectors::bytes(&event["data"])).unwrap()
+                )
             };
-            assert_eq!(String::from_utf8(output).unwrap(), events.map(line).collect::<String>(), "{name}");
+            assert_eq!(
+                String::from_utf8(output).unwrap(),
+                events.map(line).collect::<String>(),
+                "{name}"
+            );
         }
     }
 }
@@ -100,11 +112,19 @@ fn the_example_events_writes_the_events_of_every_vector() {
 #[test]
 fn the_example_deltas_writes_the_text_of_every_vector() {
     for (name, case) in vectors::cases("deltas") {
-        let options = ["status", "content_type", "failure_tail", "max_event_bytes", "max_body_bytes", "complete"];
+        let options = [
+            "status",
+            "content_type",
+            "failure_tail",
+            "max_event_bytes",
+            "max_body_bytes",
+            "complete",
+        ];
         if options.iter().all(|option| case[option].is_null()) {
             let dialect = case["dialect"].as_str().unwrap().parse().unwrap();
             let mut output = Vec::new();
-            let decoder = deltas::run(dialect, &*vectors::bytes(&case["input"]), &mut output).unwrap();
+            let decoder =
+                deltas::run(dialect, &*vectors::bytes(&case["input"]), &mut output).unwrap();
             assert_eq!(output, vectors::bytes(&case["text"]), "{name}");
             assert_eq!(decoder.end().as_str(), case["end"], "{name}");
         }
@@ -115,8 +135,16 @@ fn the_example_deltas_writes_the_text_of_every_vector() {
 #[test]
 fn the_example_conformance_speaks_the_protocol() {
     for (kind, chunks, events) in [
-        ("sse", r#"["aWQ6IDE=", "CmRhdGE6IOKYgwoKZGF0YTog"]"#, r#""events":[["message","☃","1",null]]"#),
-        ("deltas", r#"["eyJjaG9pY2VzIjpbeyJtZXNzYWdlIjp7", "ImNvbnRlbnQiOiJoaSJ9fV19"]"#, r#""text":["hi"]"#),
+        (
+            "sse",
+            r#"["aWQ6IDE=", "CmRhdGE6IOKYgwoKZGF0YTog"]"#,
+            r#""events":[["message","☃","1",null]]"#,
+        ),
+        (
+            "deltas",
+            r#"["eyJjaG9pY2VzIjpbeyJtZXNzYWdlIjp7", "ImNvbnRlbnQiOiJoaSJ9fV19"]"#,
+            r#""text":["hi"]"#,
+        ),
     ] {
         let asked = format!(
             "{{\"tailrace-conformance\":1,\"kind\":\"{kind}\"}}\n{{\"case\":7,\"chunks\":{chunks}}}\n\
@@ -127,9 +155,15 @@ fn the_example_conformance_speaks_the_protocol() {
         let output = String::from_utf8(output).unwrap();
         let lines: Vec<&str> = output.lines().collect();
         assert!(lines[0].contains(r#""tailrace-conformance":1"#), "{output}");
-        assert!(lines[1].contains(r#""case":7"#) && lines[1].contains(r#""failure":null"#), "{output}");
+        assert!(
+            lines[1].contains(r#""case":7"#) && lines[1].contains(r#""failure":null"#),
+            "{output}"
+        );
         assert!(lines[1].contains(events), "{output}");
-        assert!(lines[2].contains(r#""case":8"#) && lines[2].contains("max_event_bytes"), "{output}");
+        assert!(
+            lines[2].contains(r#""case":8"#) && lines[2].contains("max_event_bytes"),
+            "{output}"
+        );
     }
 }
 
@@ -142,7 +176,10 @@ fn every_file_of_tests_is_a_test() {
         let path = file.unwrap().path();
         if path.extension().is_some_and(|end| end == "rs") {
             let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(manifest.contains(&format!("path = \"{name}\"")), "{name} is not in Cargo.toml");
+            assert!(
+                manifest.contains(&format!("path = \"{name}\"")),
+                "{name} is not in Cargo.toml"
+            );
         }
     }
 }

@@ -171,7 +171,8 @@ fn an_escape_is_decoded_wherever_it_stands() {
 fn a_control_character_is_found_wherever_it_stands() {
     for before in 0..700 {
         for after in [0, 1, 63, 300] {
-            let [start, end] = [format!("\"{}", "a".repeat(before)), format!("{}\"", "b".repeat(after))];
+            let [start, end] =
+                [format!("\"{}", "a".repeat(before)), format!("{}\"", "b".repeat(after))];
             for wrong in ['\0', '\n', '\u{1f}'] {
                 let text = format!("{start}{wrong}{end}");
                 let error = Reader::new(&text).string().unwrap_err();
@@ -218,13 +219,17 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// Texts near JSON: a valid one with one place changed.
 fn near_json() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "", ",", ":", "\"", "\\", "{", "}", "[", "]", "0", "-", ".", "e", "1", " ", "\n", "\u{0}", "\\u", "\\ud800",
-        "null", "NaN",
+        "", ",", ":", "\"", "\\", "{", "}", "[", "]", "0", "-", ".", "e", "1", " ", "\n", "\u{0}",
+        "\\u", "\\ud800", "null", "NaN",
     ]);
     (any_value(), any::<prop::sample::Index>(), 0_usize..3, piece, any::<bool>()).prop_map(
         |(value, place, drop, piece, pretty)| {
-            let text =
-                if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let text = if pretty {
+                serde_json::to_string_pretty(&value)
+            } else {
+                serde_json::to_string(&value)
+            }
+            .unwrap();
             let mut characters: Vec<char> = text.chars().collect();
             let at = place.index(characters.len() + 1);
             let end = characters.len().min(at + drop);

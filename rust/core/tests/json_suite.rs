@@ -1,4 +1,5 @@
-//! `JSONTestSuite`, by the verdicts of `tests/vectors/json/`: the reader alone, and as the chunk decoder uses it.
+//! `JSONTestSuite`, by the verdicts of `tests/vectors/json/`: the reader alone, and as the chunk
+//! decoder uses it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +26,9 @@ fn accepts(verdict: &Value) -> bool {
 
 #[test]
 fn the_suite_is_whole() {
-    let count = |start: &str| cases().filter(|(name, ..)| name.starts_with(&format!("suite/{start}_"))).count();
+    let count = |start: &str| {
+        cases().filter(|(name, ..)| name.starts_with(&format!("suite/{start}_"))).count()
+    };
     assert_eq!([count("y"), count("n"), count("i")], [95, 188, 35]);
 }
 

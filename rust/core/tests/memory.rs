@@ -34,8 +34,13 @@ fn fed(dialect: Dialect, reads: &[&[u8]]) -> DeltaDecoder {
 fn a_stream_that_rests_between_two_events_holds_less_than_a_kilobyte() {
     let (small, large) = (event("a\\n"), event(&"\\u00e9".repeat(100_000)));
     let cut = large.len() / 2;
-    let reads: Vec<&[u8]> =
-        vec![small.as_bytes(), small.as_bytes(), &large.as_bytes()[..cut], &large.as_bytes()[cut..], small.as_bytes()];
+    let reads: Vec<&[u8]> = vec![
+        small.as_bytes(),
+        small.as_bytes(),
+        &large.as_bytes()[..cut],
+        &large.as_bytes()[cut..],
+        small.as_bytes(),
+    ];
     let (decoder, held, _) = held(|| fed(Dialect::OpenAi, &reads));
     // Another language's object around it takes some bytes, too.
     let size = size_of_val(&decoder) + 32;
@@ -69,7 +74,8 @@ fn an_event_in_small_reads_is_held_once() {
     let long = event(&"long ".repeat(1 << 18));
     // Before one whose layout is known, others that are as long as it, or short.
     for stream in [long.clone(), event("a").repeat(3) + &long, long.repeat(3)] {
-        let (_, _, most) = held(|| fed(Dialect::OpenAi, &stream.as_bytes().chunks(64).collect::<Vec<_>>()));
+        let (_, _, most) =
+            held(|| fed(Dialect::OpenAi, &stream.as_bytes().chunks(64).collect::<Vec<_>>()));
         let allowed = 2 * long.len() + 64 * 1024 + stream.len() / 64 * 16;
         assert!(most <= allowed, "{most} bytes for {}", stream.len());
     }

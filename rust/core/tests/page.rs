@@ -1,4 +1,5 @@
-//! Pages as properties: any page and any splits, the widgets that an HTML tokenizer finds; and what none may cost.
+//! Pages as properties: any page and any splits, the widgets that an HTML tokenizer finds; and what
+//! none may cost.
 
 #[path = "checks/page.rs"]
 mod checked;
@@ -50,13 +51,22 @@ fn document() -> impl Strategy<Value = Value> {
         2 => (0_u32..99).prop_map(Value::from),
         1 => prop_oneof![Just(Value::Null), Just(Value::Bool(true)), Just(Value::from(-1.5))],
     ];
-    let key =
-        proptest::sample::select(vec!["_wpnonce", "wpaicg_nonce", "post_id", "a", "ajax_url", "wpaicgParams", "x'\"y"]);
+    let key = proptest::sample::select(vec![
+        "_wpnonce",
+        "wpaicg_nonce",
+        "post_id",
+        "a",
+        "ajax_url",
+        "wpaicgParams",
+        "x'\"y",
+    ]);
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            proptest::collection::btree_map(key.clone(), inner, 0..5)
-                .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            proptest::collection::btree_map(key.clone(), inner, 0..5).prop_map(|map| map
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect()),
         ]
     })
 }
@@ -69,7 +79,9 @@ fn values(document: &Value, key: &str, found: &mut Vec<String>) {
             for (name, value) in map {
                 match value {
                     Value::String(text) if name == key => found.push(text.trim().to_owned()),
-                    Value::Number(number) if name == key && number.is_u64() => found.push(number.to_string()),
+                    Value::Number(number) if name == key && number.is_u64() => {
+                        found.push(number.to_string());
+                    }
                     _ => values(value, key, found),
                 }
             }
@@ -93,7 +105,8 @@ fn is_post_id(value: &str) -> bool {
 }
 
 fn expected_tokens(document: &Value) -> Option<(String, String)> {
-    let is_nonce = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_nonce =
+        |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
     let nonce = first(document, &["_wpnonce", "wpaicg_nonce"], is_nonce)?;
     let post_id = first(document, &["post_id"], is_post_id)?;
     Some((nonce, post_id.trim_start_matches('<').to_owned()))
@@ -116,7 +129,8 @@ proptest! {
 
     #[test]
     fn keys_of_any_json_are_found_as_a_plain_walk_finds_them(document in document()) {
-        // An attribute holds JSON for us when it begins with a bracket: so the document is put into an array.
+        // An attribute holds JSON for us when it begins with a bracket: so the document is put into
+        // an array.
         for html in [in_script(&document), in_attribute(&json!([document]))] {
             let page = scan_page(html.as_bytes());
             let found = page.tokens().ok().map(|tokens| (tokens.nonce.clone(), tokens.post_id.clone()));
@@ -206,7 +220,9 @@ fn pages_made_to_be_slow_are_read_like_any_other() {
 
 #[test]
 fn bytes_that_are_no_utf8_are_replaced() {
-    let page = scan_page(b"<title>a\xFFb</title><i data-nonce=a data-post-id='\xE2\x82'><i data-post-id=1>");
+    let page = scan_page(
+        b"<title>a\xFFb</title><i data-nonce=a data-post-id='\xE2\x82'><i data-post-id=1>",
+    );
     assert_eq!(page.title(), Some("a\u{FFFD}b"));
     assert_eq!(page.tokens().unwrap().post_id, "1");
 }
@@ -224,7 +240,10 @@ fn a_widget_is_told_by_bot_and_name() {
     assert_eq!(bot_id(None, None), Ok("2"));
     let error = page.widget(Some("3"), Some("Ada")).unwrap_err();
     let present = "ai-power bot 1 \"Ada\", ai-power bot 2 \"Ada\", ai-power bot without id";
-    assert_eq!(error.to_string(), format!("the page holds no chat widget of bot 3 named \"Ada\"; it holds {present}"));
+    assert_eq!(
+        error.to_string(),
+        format!("the page holds no chat widget of bot 3 named \"Ada\"; it holds {present}")
+    );
     let error = scan_page(b"").widget(None, None).unwrap_err();
     assert_eq!(error.to_string(), "the page holds no chat widget, nor any other");
 }

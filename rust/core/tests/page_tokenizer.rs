@@ -52,7 +52,8 @@ const REFERENCE_PARTS: &[&str] = &[
 
 #[test]
 fn numeric_references_follow_the_standards_table() {
-    let edges = [0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFDD0, 0xFFFE, 0x10_FFFF, 0x11_0000, 0xFFFF_FFFF_u32];
+    let edges =
+        [0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFDD0, 0xFFFE, 0x10_FFFF, 0x11_0000, 0xFFFF_FFFF_u32];
     for number in (0..0x180).chain(edges) {
         let reference = format!("&#{number};");
         let expected = oracle(format!("<a b=\"{reference}\">").as_bytes());
@@ -103,9 +104,15 @@ fn challenge_pages_are_told_by_title_or_form() {
         ("<title>How we wait just a moment...</title>", false),
         ("<!--<title>Just a moment...</title>--><p>text", false),
         ("<title>News</title><title>Just a moment...</title>", false),
-        ("<template><title>Just a moment...</title><form id=challenge-form></form></template>", false),
+        (
+            "<template><title>Just a moment...</title><form id=challenge-form></form></template>",
+            false,
+        ),
         ("<textarea><form id=challenge-form></textarea>", false),
-        ("<script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\"></script><title>News</title>", false),
+        (
+            "<script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\"></script><title>News</title>",
+            false,
+        ),
         ("<div id=challenge-form>", false),
         ("", false),
     ] {

@@ -1,4 +1,5 @@
-//! The cases of `tests/vectors/pages`: each whole, byte by byte, at splits, and with other bytes after its end.
+//! The cases of `tests/vectors/pages`: each whole, byte by byte, at splits, and with other bytes
+//! after its end.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +34,8 @@ fn case(value: &Value) -> Case {
         _ => value["html"].as_str().unwrap().as_bytes().to_vec(),
     };
     let keys = ["stopped", "widgets", "tokens", "problem", "challenge", "title", "ajax_url"];
-    let mut expected: Value = keys.iter().map(|&key| (key.to_owned(), value[key].clone())).collect();
+    let mut expected: Value =
+        keys.iter().map(|&key| (key.to_owned(), value[key].clone())).collect();
     for widget in expected["widgets"].as_array_mut().unwrap() {
         let mut whole = json!({
             "kind": "ai-power", "placement": "inline", "name": null, "url": null, "ajax_url": null,
@@ -42,7 +44,12 @@ fn case(value: &Value) -> Case {
         whole.as_object_mut().unwrap().append(widget.as_object_mut().unwrap());
         *widget = whole;
     }
-    Case { name: value["name"].as_str().unwrap().to_owned(), page, options: options(&value["options"]), expected }
+    Case {
+        name: value["name"].as_str().unwrap().to_owned(),
+        page,
+        options: options(&value["options"]),
+        expected,
+    }
 }
 
 fn options(value: &Value) -> ScanOptions {
@@ -58,7 +65,10 @@ fn options(value: &Value) -> ScanOptions {
 }
 
 /// Feeds all chunks, also those after the stop, and tells how many bytes it took to stop.
-fn scan<'a>(options: &ScanOptions, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Option<usize>, Value) {
+fn scan<'a>(
+    options: &ScanOptions,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Option<usize>, Value) {
     let mut scanner = PageScanner::new(options.clone());
     let (mut fed, mut stop) = (0, None);
     for chunk in chunks {
@@ -105,7 +115,8 @@ fn places(length: usize) -> Vec<usize> {
     }
     let mut state = 0x5EED_u64;
     let mut draw = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % length
     };
     (0..40).map(|_| draw()).collect()
@@ -123,7 +134,10 @@ fn check(file: &str) {
             assert_eq!(scan(&options, [before, after]).1, expected, "{place}, split at {at}");
         }
         if let Some(stop) = stop {
-            let other = [&page[..stop], b" x='><div class=wpaicg-chatbox data-nonce=z data-post-id=9><title>z</title>"];
+            let other = [
+                &page[..stop],
+                b" x='><div class=wpaicg-chatbox data-nonce=z data-post-id=9><title>z</title>",
+            ];
             assert_eq!(scan(&options, [&*other.concat()]).1, expected, "{place}, with another end");
         }
     }

@@ -1,5 +1,5 @@
-//! Every input that fuzzing found worth keeping, through the comparison it was found by; and layouts that change at
-//! each place there is.
+//! Every input that fuzzing found worth keeping, through the comparison it was found by; and
+//! layouts that change at each place there is.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -9,13 +9,17 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use checks::memory::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
+use checks::repeats::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
 use tailrace_core::Dialect;
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.
 fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(folder).join(format!("{target}.hex"));
-    let file = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz")
+        .join(folder)
+        .join(format!("{target}.hex"));
+    let file =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lines = file.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(|line| const_hex::decode(line).unwrap()).collect()
 }
@@ -26,7 +30,12 @@ fn every_kept_input_passes_its_check() {
         for folder in ["corpora", "regressions"] {
             for (place, input) in inputs(folder, target).iter().enumerate() {
                 let result = catch_unwind(|| check(input));
-                assert!(result.is_ok(), "{folder}/{target}.hex, input {}: {}", place + 1, const_hex::encode(input));
+                assert!(
+                    result.is_ok(),
+                    "{folder}/{target}.hex, input {}: {}",
+                    place + 1,
+                    const_hex::encode(input)
+                );
             }
         }
     }
@@ -40,9 +49,11 @@ fn a_layout_may_change_at_any_place() {
             for piece in PIECES {
                 // Put in between, or in place of what stands there.
                 let end = text.len().min(at + at % 2 * piece.len().max(1));
-                let changed = [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
+                let changed =
+                    [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
                 let changed = PLAIN.block(&changed);
-                let blocks = [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
+                let blocks =
+                    [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
                 is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
             }
         }
@@ -57,14 +68,16 @@ fn what_a_string_holds_may_change_at_any_time() {
             let (before, rest) = text.split_at(quote + 1);
             let after = rest.find('"').map_or("", |end| &rest[end..]);
             for piece in PIECES {
-                let insides = ["p", "q", "r", piece, "s", piece].map(|inside| format!("{before}{inside}{after}"));
+                let insides = ["p", "q", "r", piece, "s", piece]
+                    .map(|inside| format!("{before}{inside}{after}"));
                 for (dialect, form) in [
                     (Dialect::OpenAi, PLAIN),
                     (Dialect::AiPower, PLAIN),
                     (Dialect::AiPower, named),
                     (Dialect::AiPkit, PLAIN),
                 ] {
-                    let blocks: Vec<Vec<u8>> = insides.iter().map(|data| form.block(data.as_bytes())).collect();
+                    let blocks: Vec<Vec<u8>> =
+                        insides.iter().map(|data| form.block(data.as_bytes())).collect();
                     is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
                 }
             }
@@ -77,9 +90,11 @@ fn the_lines_around_the_data_may_change_at_any_time() {
     for text in CHUNKS {
         for line in LINES {
             let plain = PLAIN.block(text.as_bytes());
-            for form in
-                [Form { head: line, ..PLAIN }, Form { tail: line, ..PLAIN }, Form { end: "\r\n", tail: line, ..PLAIN }]
-            {
+            for form in [
+                Form { head: line, ..PLAIN },
+                Form { tail: line, ..PLAIN },
+                Form { end: "\r\n", tail: line, ..PLAIN },
+            ] {
                 let other = form.block(text.as_bytes());
                 let blocks = [&plain, &plain, &other, &plain, &other, &other].map(Clone::clone);
                 for dialect in [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit] {

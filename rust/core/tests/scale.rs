@@ -1,6 +1,8 @@
-//! Streams without end: what is held stays the same however much comes, or a limit ends it with its own error.
+//! Streams without end: what is held stays the same however much comes, or a limit ends it with its
+//! own error.
 //!
-//! Every read is the same buffer. `SCALE_MIB` says how much is read of each stream, in MiB; `make scale` reads 10 GiB.
+//! Every read is the same buffer. `SCALE_MIB` says how much is read of each stream, in MiB; `make
+//! scale` reads 10 GiB.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,13 +13,14 @@ use std::ops::ControlFlow;
 
 use counting::held;
 use tailrace_core::{
-    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, EventDecoder, MAX_BODY_BYTES, MAX_EVENT_BYTES,
-    MAX_PAGE_BYTES, PageProblem, PageScanner, ScanOptions,
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, EventDecoder, MAX_BODY_BYTES,
+    MAX_EVENT_BYTES, MAX_PAGE_BYTES, PageProblem, PageScanner, ScanOptions,
 };
 
 const READ: usize = 64 * 1024;
 
-/// What a stream may hold that is not a buffer with a limit: the last event, an error, what is remembered of it.
+/// What a stream may hold that is not a buffer with a limit: the last event, an error, what is
+/// remembered of it.
 const SMALL: usize = 16 * 1024;
 
 /// Bytes of each stream.
@@ -30,7 +33,8 @@ fn read_of(unit: &str) -> Vec<u8> {
     unit.repeat(READ / unit.len()).into_bytes()
 }
 
-/// Feeds `read` until `length` bytes have been; the most bytes held meanwhile, beyond those held before.
+/// Feeds `read` until `length` bytes have been; the most bytes held meanwhile, beyond those held
+/// before.
 fn most_held(read: &[u8], mut feed: impl FnMut(&[u8])) -> usize {
     let ((), _, most) = held(|| (0..length() / read.len()).for_each(|_| feed(read)));
     println!("{most:>10} bytes held at most: {:?}", String::from_utf8_lossy(&read[..60]));
@@ -81,23 +85,29 @@ fn what_an_event_decoder_does_not_keep_costs_nothing() {
 
 #[test]
 fn an_event_without_end_fails_at_its_limit_and_lets_go() {
-    for (start, unit) in [("data: ", "a line that does not end "), ("", "data: one more line\n"), ("event: ", "x")] {
+    for (start, unit) in
+        [("data: ", "a line that does not end "), ("", "data: one more line\n"), ("event: ", "x")]
+    {
         let read = read_of(unit);
         let (mut taken, mut refused, mut most) = (0, 0, 0);
         let (_decoder, still, _) = held(|| {
             let mut decoder = EventDecoder::new(MAX_EVENT_BYTES);
             decoder.feed(start.as_bytes(), |_| ControlFlow::Continue(())).unwrap();
-            most = most_held(&read, |read| match decoder.feed(read, |_| ControlFlow::Continue(())) {
-                Ok(()) if refused == 0 => taken += read.len(),
-                Ok(()) => unreachable!("it has failed, and goes on"),
-                Err(_) => refused += 1,
-            });
+            most =
+                most_held(&read, |read| match decoder.feed(read, |_| ControlFlow::Continue(())) {
+                    Ok(()) if refused == 0 => taken += read.len(),
+                    Ok(()) => unreachable!("it has failed, and goes on"),
+                    Err(_) => refused += 1,
+                });
             decoder
         });
         // A buffer that grows is copied: for a moment there is the half of it, too.
         assert!(most <= 2 * MAX_EVENT_BYTES, "{most} bytes for {unit:?}");
         assert!(still <= SMALL, "{still} bytes are still held for {unit:?}");
-        assert!(refused > 0 && taken < MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8, "{taken} bytes of {unit:?}");
+        assert!(
+            refused > 0 && taken < MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8,
+            "{taken} bytes of {unit:?}"
+        );
     }
 }
 
@@ -106,10 +116,18 @@ const CHUNK: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\
 
 #[test]
 fn an_answer_without_end_is_delivered_and_not_kept() {
-    let turns = format!("{CHUNK}{}{}", CHUNK.replace("c1", "c22"), CHUNK.replace(" mill", "\\n\\u00e9\\ud83c\\udf89"));
+    let turns = format!(
+        "{CHUNK}{}{}",
+        CHUNK.replace("c1", "c22"),
+        CHUNK.replace(" mill", "\\n\\u00e9\\ud83c\\udf89")
+    );
     let error = DeltaOptions { status: 500, ..DeltaOptions::default() };
-    let tail = DeltaOptions { failure_tail: Some("Internal server error".to_owned()), ..DeltaOptions::default() };
-    let html = DeltaOptions { content_type: Some("text/html".to_owned()), ..DeltaOptions::default() };
+    let tail = DeltaOptions {
+        failure_tail: Some("Internal server error".to_owned()),
+        ..DeltaOptions::default()
+    };
+    let html =
+        DeltaOptions { content_type: Some("text/html".to_owned()), ..DeltaOptions::default() };
     for (dialect, options, unit, is_answer) in [
         (Dialect::OpenAi, DeltaOptions::default(), CHUNK, true),
         (Dialect::OpenAi, DeltaOptions::default(), &turns, true),
@@ -117,7 +135,12 @@ fn an_answer_without_end_is_delivered_and_not_kept() {
         (Dialect::OpenAi, DeltaOptions::default(), "data: not JSON\n\n", false),
         (Dialect::AiPower, DeltaOptions::default(), CHUNK, true),
         (Dialect::AiPkit, DeltaOptions::default(), "data: {\"delta\":\"wheel\"}\n\n", true),
-        (Dialect::Ollama, DeltaOptions::default(), "{\"model\":\"m\",\"message\":{\"content\":\"wheel\"}}\n", true),
+        (
+            Dialect::Ollama,
+            DeltaOptions::default(),
+            "{\"model\":\"m\",\"message\":{\"content\":\"wheel\"}}\n",
+            true,
+        ),
         (Dialect::Text, DeltaOptions::default(), "an answer \u{1f389}", true),
         (Dialect::Text, tail, "Internal server Internal server error", true),
         (Dialect::OpenAi, error, "an error page ", false),
@@ -132,10 +155,16 @@ fn an_answer_without_end_is_delivered_and_not_kept() {
         assert_eq!(decoder.end(), End::Open, "{unit:?}");
         // The body of an error is kept as far as 64 KiB.
         assert!(most <= SMALL + if is_answer { 0 } else { 4 * READ }, "{most} bytes for {unit:?}");
-        assert!(!is_answer || sink.bytes >= reads * (read.len() / unit.len()) * 5 - unit.len(), "{unit:?}");
+        assert!(
+            !is_answer || sink.bytes >= reads * (read.len() / unit.len()) * 5 - unit.len(),
+            "{unit:?}"
+        );
     }
     let mut page = DeltaDecoder::new(Dialect::Text, html);
-    assert!(most_held(&read_of("<p>no answer"), |read| page.feed(read, &mut Counted::default())) <= SMALL);
+    assert!(
+        most_held(&read_of("<p>no answer"), |read| page.feed(read, &mut Counted::default()))
+            <= SMALL
+    );
     assert_eq!(page.error().map(|error| error.kind), Some(ErrorKind::Limit));
 }
 
@@ -193,6 +222,9 @@ fn a_page_without_end_is_read_as_far_as_its_limit() {
         assert!(reads * read.len() <= MAX_PAGE_BYTES, "{reads} reads of {unit:?}");
         let page = scanner.close();
         let problem = page.tokens().err();
-        assert!(matches!(problem, Some(PageProblem::Limit(_) | PageProblem::TooManyWidgets)), "{unit:?}");
+        assert!(
+            matches!(problem, Some(PageProblem::Limit(_) | PageProblem::TooManyWidgets)),
+            "{unit:?}"
+        );
     }
 }

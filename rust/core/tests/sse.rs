@@ -68,7 +68,8 @@ fn every_vector_however_it_is_cut() {
     for (name, case) in vectors::cases("sse") {
         let input = vectors::bytes(&case["input"]);
         let max = vectors::number(&case["max_event_bytes"]).unwrap_or(MAX_EVENT_BYTES);
-        let expected: Vec<Seen> = case["events"].as_array().unwrap().iter().map(Seen::from).collect();
+        let expected: Vec<Seen> =
+            case["events"].as_array().unwrap().iter().map(Seen::from).collect();
         let limit = LimitExceeded { limit: Limit::Event, bytes: max };
         let expected_result = if case["limit"] == true { Err(limit) } else { Ok(()) };
         for chunks in vectors::splits(&input, 1) {
@@ -85,7 +86,8 @@ fn every_vector_however_it_is_cut() {
 #[test]
 fn events_of_one_number_have_one_id() {
     let mut numbered = Vec::new();
-    let stream = b"data\n\nid: a\ndata\n\ndata\n\nid: b\n\nid: c\n\ndata\n\nid: \0\ndata\n\nid\ndata\n\n";
+    let stream =
+        b"data\n\nid: a\ndata\n\ndata\n\nid: b\n\nid: c\n\ndata\n\nid: \0\ndata\n\nid\ndata\n\n";
     EventDecoder::new(20)
         .feed(stream, |event| {
             numbered.push((event.id_number, event.id.to_owned()));
@@ -100,7 +102,10 @@ fn events_of_one_number_have_one_id() {
 fn a_failed_decoder_stays_failed() {
     let mut decoder = EventDecoder::new(10);
     let error = decoder.feed(b"data: 12345", |_| panic!("no event is finished")).unwrap_err();
-    assert_eq!(error.to_string(), "an event of the reply is larger than max_event_bytes (10 bytes)");
+    assert_eq!(
+        error.to_string(),
+        "an event of the reply is larger than max_event_bytes (10 bytes)"
+    );
     assert_eq!(decoder.feed(b"\n\ndata: 1\n\n", |_| panic!("no event after a limit")), Err(error));
     assert_eq!(decoder.close(), Err(error));
     assert_eq!(decoder.feed(b"", |_| panic!("no event after a limit")), Err(error));
@@ -152,7 +157,8 @@ fn any_block() -> impl Strategy<Value = Sent> {
         .prop_map(|(name, data, id, retry, comment)| Sent { name, data, id, retry, comment })
 }
 
-/// Writes blocks down with the line ends given, taken in turn; none of them is a lone CR before a LF.
+/// Writes blocks down with the line ends given, taken in turn; none of them is a lone CR before a
+/// LF.
 fn render(blocks: &[Sent], ends: &[&str], spaced: bool) -> Vec<u8> {
     let mut lines = Vec::new();
     let colon = |value: &str| if spaced || value.starts_with(' ') { ": " } else { ":" };
@@ -176,7 +182,8 @@ fn render(blocks: &[Sent], ends: &[&str], spaced: bool) -> Vec<u8> {
     let mut stream = String::new();
     for (line, end) in lines.iter().zip(ends.iter().cycle()) {
         // A CR followed by a LF would be one end where two are meant.
-        let end = if line.is_empty() && stream.ends_with('\r') && *end == "\n" { "\r\n" } else { end };
+        let end =
+            if line.is_empty() && stream.ends_with('\r') && *end == "\n" { "\r\n" } else { end };
         stream.push_str(line);
         stream.push_str(end);
     }
@@ -192,7 +199,10 @@ fn expected(blocks: &[Sent]) -> Vec<Seen> {
         }
         let name = block.name.clone();
         events.push(Seen {
-            kind: name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "message".to_owned()),
+            kind: name
+                .clone()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "message".to_owned()),
             name,
             data: block.data.join("\n"),
             id: last_id.clone(),

@@ -25,10 +25,10 @@ from tailrace.providers import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from tailrace import Site
     from tailrace.gateway._context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
+    from tailrace.sites import Site
 
 CREATED = 1_700_000_000
 
@@ -53,9 +53,7 @@ async def serving(
     once.
     """
     sockets = open_sockets("127.0.0.1", 0)
-    gateway = Gateway(
-        Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED)
-    )
+    gateway = Gateway(Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED))
     await gateway.start(sockets)
     try:
         yield RunningGateway(base_urls(sockets)[0], gateway.context)

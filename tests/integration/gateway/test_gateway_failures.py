@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -24,6 +24,7 @@ from gateway_app import (
 )
 from yarl import URL
 
+from tailrace import sites
 from tailrace.providers import OpenAIProvider, WordPressChatProvider
 from tailrace.replica import Replica
 
@@ -74,10 +75,11 @@ async def test_a_site_that_refuses(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_site_that_is_silent_is_a_504(replica: Replica, *, stream: bool) -> None:
-    site = made("Impatient", OpenAIProvider, f"{replica.url('openai')}/v1").as_site()
+    url = f"{replica.url('openai')}/v1"
+    impatient = sites.Site(url, name="impatient", software="openai", timeout=0.2)
     async with (
-        serving([site.replace(timeout=0.2)]) as gateway,
-        posting(gateway, asking("[[silent]]", "Impatient/gpt-4o", stream=stream)) as reply,
+        serving([impatient]) as gateway,
+        posting(gateway, asking("[[silent]]", "impatient/gpt-4o", stream=stream)) as reply,
     ):
         assert reply.status == 504
         assert (await reply.json())["error"]["code"] == "timeout"
@@ -167,11 +169,12 @@ async def test_a_site_that_breaks_off(how: str) -> None:
         elif how == "idle":
             await line.stall()
 
+    def impatient(url: str) -> sites.Site:
+        return sites.Site(url, name="site", software="openai", timeout=0.3)
+
     async with (
         Site(answer) as site,
-        serving(
-            [made("site", OpenAIProvider, f"{site.url}/v1").as_site().replace(timeout=0.3)]
-        ) as gateway,
+        serving([impatient(f"{site.url}/v1")]) as gateway,
         posting(gateway, asking("x", "site/m", stream=True)) as reply,
     ):
         *chunks, failure = await events(reply)

@@ -143,7 +143,7 @@ async def test_live_figures_end_by_themselves(site: HeldSite) -> None:
 async def test_signals_stop_it_and_a_second_one_hurries(
     site: HeldSite,
     number: signal.Signals,
-    loops_hear: bool,  # noqa: FBT001
+    loops_hear: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also where an event loop cannot listen to them, as none can on Windows."""

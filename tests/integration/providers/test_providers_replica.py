@@ -396,7 +396,7 @@ async def test_a_wrong_key_is_told() -> None:
 @pytest.mark.parametrize(
     ("password", "admitted"), [("opensesame", True), ("wrong", False), (None, False)]
 )
-async def test_the_password(password: str | None, admitted: bool) -> None:  # noqa: FBT001
+async def test_the_password(password: str | None, admitted: bool) -> None:
     async with Replica(password="alpha,opensesame") as replica:
         call = GPROChat.create_async(
             "", says("hi"), url=replica.url("geminiprochat"), password=password

@@ -185,7 +185,7 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(
 @pytest.mark.parametrize(
     ("size", "is_refused"), [(999, False), (1000, False), (1001, True), (5000, True)]
 )
-async def test_the_cap_is_exact(transport: Transport, size: int, is_refused: bool) -> None:  # noqa: FBT001
+async def test_the_cap_is_exact(transport: Transport, size: int, is_refused: bool) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.send_reply(b"x" * size)
 

@@ -609,7 +609,7 @@ async def test_a_socks_proxy(
     transport: Transport,
     authority: Authority,
     credentials: tuple[str, str] | None,
-    is_tls: bool,  # noqa: FBT001
+    is_tls: bool,
 ) -> None:
     async with (
         serve(_echo, authority.server if is_tls else None) as server,

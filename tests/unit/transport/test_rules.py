@@ -129,7 +129,7 @@ def test_a_long_target_is_cut_in_the_message() -> None:
     ("value", "is_challenge"),
     [("challenge", True), (" Challenge ", True), ("", False), ("none", False)],
 )
-def test_challenges(value: str, is_challenge: bool) -> None:  # noqa: FBT001
+def test_challenges(value: str, is_challenge: bool) -> None:
     assert rules.is_challenge({"cf-mitigated": value}) is is_challenge
     assert not rules.is_challenge({})
 

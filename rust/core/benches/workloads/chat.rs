@@ -11,7 +11,8 @@ pub enum Ids {
     Same,
     /// With another id in every event.
     Changing,
-    /// With a field of random length at the event's end, which hides the content's length from who counts bytes.
+    /// With a field of random length at the event's end, which hides the content's length from who
+    /// counts bytes.
     Obfuscated,
 }
 
@@ -30,8 +31,9 @@ pub enum Spelling {
 pub type Reply = (String, String);
 
 const ASCII: &[&str] = &[
-    " the", " mill", " race", "s", " a", " water", " wheel", "ing", " and", " of", ",", ".", " stone", " turn",
-    " grain", " pond", " is", " to", "ed", " weir", " sluic", "e", " flow", " down", " by", " river",
+    " the", " mill", " race", "s", " a", " water", " wheel", "ing", " and", " of", ",", ".",
+    " stone", " turn", " grain", " pond", " is", " to", "ed", " weir", " sluic", "e", " flow",
+    " down", " by", " river",
 ];
 const WORDS: &[&str] = &[
     " 水车",
@@ -56,12 +58,14 @@ const WORDS: &[&str] = &[
     " mill",
 ];
 
-/// W1: `events` short pieces of ASCII, with a role chunk, a finish chunk and a usage chunk around them.
+/// W1: `events` short pieces of ASCII, with a role chunk, a finish chunk and a usage chunk around
+/// them.
 pub fn short(events: usize, ids: Ids) -> Reply {
     chat(ids, Spelling::Raw, &pieces(events, ASCII, 1))
 }
 
-/// W2: as W1, with other scripts, emoji and escapes; every second piece as it stands, every other one escaped.
+/// W2: as W1, with other scripts, emoji and escapes; every second piece as it stands, every other
+/// one escaped.
 pub fn unicode(events: usize) -> Reply {
     chat(Ids::Same, Spelling::Php, &pieces(events, WORDS, 1))
 }
@@ -74,7 +78,11 @@ pub fn tiny(events: usize) -> Reply {
 
 /// W4: 2 KB of content an event, with escapes or without.
 pub fn long(events: usize, escapes: bool) -> Reply {
-    let words = if escapes { [ASCII, ASCII, &["\n", " \"", "\" ", "\t", "’"]].concat() } else { ASCII.to_vec() };
+    let words = if escapes {
+        [ASCII, ASCII, &["\n", " \"", "\" ", "\t", "’"]].concat()
+    } else {
+        ASCII.to_vec()
+    };
     chat(Ids::Same, Spelling::Raw, &pieces(events, &words, 2000))
 }
 
@@ -90,12 +98,15 @@ pub fn body(spelling: Spelling) -> Reply {
         _ => [ASCII, &["’s", "<b>", "</b>", "\n\n", " – "]].concat(),
     };
     let text = pieces(1, &vocabulary, 8000).concat();
-    let body =
-        format!(r#"{{"status":"success","msg":"Something went wrong","data":"{}","log":2}}"#, spelled(&text, spelling));
+    let body = format!(
+        r#"{{"status":"success","msg":"Something went wrong","data":"{}","log":2}}"#,
+        spelled(&text, spelling)
+    );
     (body, text)
 }
 
-/// An Assistants bot of the plugin AI Power: named events, as `captures/ai-power/1.9.18/assistant_stream_ok` has them.
+/// An Assistants bot of the plugin AI Power: named events, as
+/// `captures/ai-power/1.9.18/assistant_stream_ok` has them.
 pub fn assistant(events: usize) -> Reply {
     let texts = pieces(events, ASCII, 1);
     let mut stream = "event: thread_id\ndata: thread_mock1\n\n".to_owned();
@@ -145,7 +156,13 @@ fn pieces(count: usize, vocabulary: &[&str], size: usize) -> Vec<String> {
 fn chat(ids: Ids, spelling: Spelling, texts: &[String]) -> Reply {
     let mut random = Random(40);
     let mut stream = String::new();
-    chunk(&mut stream, ids, &mut random, r#"{"role":"assistant","content":"","refusal":null}"#, "null");
+    chunk(
+        &mut stream,
+        ids,
+        &mut random,
+        r#"{"role":"assistant","content":"","refusal":null}"#,
+        "null",
+    );
     for (number, text) in texts.iter().enumerate() {
         let spelling = if number % 2 == 0 { Spelling::Raw } else { spelling };
         let delta = format!(r#"{{"content":"{}"}}"#, spelled(text, spelling));

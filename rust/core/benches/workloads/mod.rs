@@ -1,7 +1,8 @@
-//! What is measured: one row is some bytes, the reads they come in, and the text that must come of them.
+//! What is measured: one row is some bytes, the reads they come in, and the text that must come of
+//! them.
 //!
-//! The wall clock (`time.rs`) and the instruction counter (`instructions.rs`) run the same rows. All bytes come from
-//! generators with fixed seeds, so that a row costs the same wherever it runs.
+//! The wall clock (`time.rs`) and the instruction counter (`instructions.rs`) run the same rows.
+//! All bytes come from generators with fixed seeds, so that a row costs the same wherever it runs.
 
 mod chat;
 mod pages;
@@ -11,7 +12,8 @@ use std::ops::ControlFlow;
 
 use chat::{Ids, Spelling};
 use tailrace_core::{
-    ChatWidget, DeltaDecoder, DeltaOptions, Dialect, EventDecoder, MAX_EVENT_BYTES, PageScanner, ScanOptions,
+    ChatWidget, DeltaDecoder, DeltaOptions, Dialect, EventDecoder, MAX_EVENT_BYTES, PageScanner,
+    ScanOptions,
 };
 
 /// One measurement.
@@ -55,8 +57,8 @@ const EVENTS: usize = 2000;
 const SMALL: usize = 64 * 1024;
 const PAGE: usize = 300 * 1024;
 
-/// All rows by name. A row `NAME_x4` has the input of `NAME` four times over: what it costs beyond four times as much,
-/// grows with the input's size.
+/// All rows by name. A row `NAME_x4` has the input of `NAME` four times over: what it costs beyond
+/// four times as much, grows with the input's size.
 #[rustfmt::skip]
 pub const ROWS: &[(&str, Make)] = &[
     ("sse_w1_event", || Row::new(Work::Events, chat::as_events(chat::short(EVENTS, Ids::Same)), Reads::Event)),
@@ -139,7 +141,9 @@ impl Row {
         let ends = match reads {
             Reads::Whole => vec![bytes.len()],
             Reads::Event => bytes.match_indices("\n\n").map(|(at, end)| at + end.len()).collect(),
-            Reads::Of(size) => (0..bytes.len()).skip(size).step_by(size).chain([bytes.len()]).collect(),
+            Reads::Of(size) => {
+                (0..bytes.len()).skip(size).step_by(size).chain([bytes.len()]).collect()
+            }
         };
         Self { work, bytes: bytes.into_bytes(), ends, expected }
     }
@@ -155,7 +159,11 @@ impl Row {
             Work::Events => self.events(),
             Work::Deltas(dialect) => self.deltas(*dialect),
             Work::Page(options) => self.page(options),
-            Work::Sign => tailrace_core::sign_request(TIMESTAMP, &String::from_utf8_lossy(&self.bytes), SECRET),
+            Work::Sign => tailrace_core::sign_request(
+                TIMESTAMP,
+                &String::from_utf8_lossy(&self.bytes),
+                SECRET,
+            ),
         }
     }
 
@@ -195,7 +203,9 @@ impl Row {
         let mut scanner = PageScanner::new(options.clone());
         let _ = self.reads().any(|read| scanner.feed(read));
         let page = scanner.close();
-        let tokens = |widget: &ChatWidget| [&*widget.nonce, &*widget.post_id, &*widget.bot_id].join(" ") + "\n";
+        let tokens = |widget: &ChatWidget| {
+            [&*widget.nonce, &*widget.post_id, &*widget.bot_id].join(" ") + "\n"
+        };
         page.widgets().iter().map(tokens).collect()
     }
 }
@@ -203,7 +213,12 @@ impl Row {
 impl Done {
     /// Panics when something else came than what had to come.
     pub fn check(self) {
-        assert!(self.text == self.row.expected, "{} bytes gave a text of {}", self.row.size(), self.text.len());
+        assert!(
+            self.text == self.row.expected,
+            "{} bytes gave a text of {}",
+            self.row.size(),
+            self.text.len()
+        );
     }
 }
 

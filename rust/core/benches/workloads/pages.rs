@@ -8,13 +8,15 @@ use super::random::Random;
 /// The bot on both pages.
 pub const BOT_ID: &str = "4";
 
-const CAPTURED: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors/captures/ai-power/1.9.18/page_stream.body");
+const CAPTURED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../tests/vectors/captures/ai-power/1.9.18/page_stream.body"
+);
 const WIDGET: &str = "<div class=\"wpaicg-chat-shortcode\"";
 const EXPECTED: &str = "3ec95cd9f5 13 4\n";
 
-/// A page of `size` bytes, as a block theme with some plugins makes it: styles and scripts, a menu, many posts. It has a
-/// tag every 75 bytes or so.
+/// A page of `size` bytes, as a block theme with some plugins makes it: styles and scripts, a menu,
+/// many posts. It has a tag every 75 bytes or so.
 pub fn wordpress(size: usize) -> Reply {
     let mut random = Random(7);
     let mut page =
@@ -24,10 +26,14 @@ pub fn wordpress(size: usize) -> Reply {
     while page.len() < size / 8 {
         asset(&mut page, &mut random);
     }
-    page.push_str("</head>\n<body class=\"home blog wp-embed-responsive\">\n<nav class=\"menu\"><ul>\n");
+    page.push_str(
+        "</head>\n<body class=\"home blog wp-embed-responsive\">\n<nav class=\"menu\"><ul>\n",
+    );
     for item in 0..30 {
-        let _ =
-            writeln!(page, "<li id=\"menu-item-{item}\" class=\"menu-item\"><a href=\"/topic/{item}/\">Topic</a></li>");
+        let _ = writeln!(
+            page,
+            "<li id=\"menu-item-{item}\" class=\"menu-item\"><a href=\"/topic/{item}/\">Topic</a></li>"
+        );
     }
     page.push_str("</ul></nav>\n<main>\n");
     fill(&mut page, size * 4 / 5, |page| post(page, &mut random));
@@ -45,7 +51,8 @@ pub fn wordpress(size: usize) -> Reply {
     finish(page, size)
 }
 
-/// The page `captures/ai-power/1.9.18/page_stream`, of which the part in front of the widget is there several times.
+/// The page `captures/ai-power/1.9.18/page_stream`, of which the part in front of the widget is
+/// there several times.
 pub fn captured(size: usize) -> Reply {
     let page = std::fs::read_to_string(CAPTURED).unwrap_or_default();
     let (before, after) = page.split_once(WIDGET).unwrap_or_default();
@@ -54,14 +61,17 @@ pub fn captured(size: usize) -> Reply {
     let mut page = head.to_owned() + "<body>";
     fill(&mut page, size * 4 / 5, |page| page.push_str(&body));
     page.push_str(WIDGET);
-    page.push_str(after.trim_end().trim_end_matches("</html>").trim_end().trim_end_matches("</body>"));
+    page.push_str(
+        after.trim_end().trim_end_matches("</html>").trim_end().trim_end_matches("</body>"),
+    );
     fill(&mut page, size - 500, |page| page.push_str(&body));
     finish(page, size)
 }
 
 /// A style, a script or a link to one.
 fn asset(page: &mut String, random: &mut Random) {
-    let (handle, version) = (random.pick(&["theme", "blocks", "forms", "shop", "seo", "cache"]), random.below(100));
+    let (handle, version) =
+        (random.pick(&["theme", "blocks", "forms", "shop", "seo", "cache"]), random.below(100));
     let _ = match random.below(4) {
         0 => writeln!(
             page,

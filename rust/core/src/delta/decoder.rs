@@ -1,41 +1,36 @@
-//! The decoder of one chat reply: finds out its framing, and hands its bytes on to the dialect.
-
-use alloc::borrow::Cow;
-use std::ops::ControlFlow;
+//! Bytes of one chat reply in, deltas out: the stages that a reply goes through, from its first
+//! bytes to a name for its end.
 
 use crate::error::{ErrorKind, ReplyError};
-use crate::event::{Event, EventDecoder, RawEvent};
-use crate::json::{JsonError, Kind, Reader, Scratch, Text};
+use crate::json::JsonError;
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::prelude::*;
 use crate::utf8::decode;
 
-use super::ai_power::{self, AiPower};
-use super::aipkit;
-use super::anthropic::{self, Anthropic};
-use super::framing::{Debris, Sniffed, Sniffer};
-use super::gemini::{self, Gemini};
-use super::layout::Memory;
-use super::no_answer::{describe, is_page, judge_debris, judge_error_body, judge_page};
-use super::ollama::{self, Ollama};
-use super::openai;
+use super::dialects::{AnyReader, DialectReader};
+use super::events::{EventReader, Events, Records};
+use super::failure::{
+    describe, is_html, is_page, judge_debris, judge_error_body, judge_page, judge_page_for_text,
+};
+use super::framing::{Debris, Framings, Sniffed, Sniffer};
+use super::output::Output;
 use super::records::RecordSplitter;
-use super::reply::{End, Ids, Reply, Usage};
-use super::responses;
+use super::reply::{End, Ids, ReplyState, Usage};
 use super::text::TextDecoder;
 use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 
-/// Bytes of one chat reply in, text deltas out. Errors are a state: [`feed`](Self::feed) and [`close`](Self::close)
-/// take whatever a peer sends, and [`end`](Self::end) and [`error`](Self::error) tell what came of it.
+/// Bytes of one chat reply in, text deltas out.
+///
+/// Errors are a state: [`feed`](Self::feed) and [`close`](Self::close) take whatever a peer sends, and
+/// [`end`](Self::end) and [`error`](Self::error) tell what became of the reply.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
 ///
 /// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
 /// let mut answer = String::new();
-/// for read in ["data: {\"choices\":[{\"delta\":{\"content\":\"Hel", "lo\"}}]}\n\ndata: [DO", "NE]\n\n"] {
-///     decoder.feed(read.as_bytes(), &mut answer);
-/// }
+/// decoder.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"Hel", &mut answer);
+/// decoder.feed(b"lo\"}}]}\n\ndata: [DONE]\n\n", &mut answer);
 /// decoder.close(true, &mut answer);
 /// assert_eq!(answer, "Hello");
 /// assert_eq!(decoder.end(), End::Done);
@@ -47,20 +42,22 @@ pub struct DeltaDecoder {
     max_body_bytes: usize,
     framing: Framing,
     stage: Stage,
-    reply: Reply,
-    remembers: bool,
+    reply: ReplyState,
+    /// The beginning of what came in front of the answer.
+    debris: Box<[u8]>,
+    /// Whether events that repeat an earlier one need not be read in full.
+    repeats: bool,
 }
 
+/// What is being read. After the first bytes it changes once, and once more when the reply ends.
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Neither events nor a JSON body have begun.
+    /// The first bytes: neither events nor a JSON body have begun.
     Sniffing(Box<Sniffer>),
     Events(Box<Events>),
     Records(Box<Records>),
-    Json {
-        body: Vec<u8>,
-        debris: Box<[u8]>,
-    },
+    /// A JSON body, as far as it has come.
+    Json(Vec<u8>),
     Text(Box<TextDecoder>),
     /// A page where an answer should be.
     Page(Box<Debris>),
@@ -69,66 +66,42 @@ enum Stage {
     Over,
 }
 
-#[derive(Debug, Clone)]
-struct Events {
-    decoder: EventDecoder,
-    reader: EventReader,
-    /// The layout that events repeat; `None` to read each in full.
-    memory: Option<Memory>,
-    /// What is remembered was read for a sink that wants everything.
-    everything: bool,
-    /// The beginning of what came before the events.
-    debris: Box<[u8]>,
-}
-
-/// JSON texts, each of which is read like an event's data.
-#[derive(Debug, Clone)]
-struct Records {
-    splitter: RecordSplitter,
-    reader: EventReader,
-    memory: Option<Memory>,
-    everything: bool,
-    debris: Box<[u8]>,
-}
-
-/// What reads the events of one dialect.
-#[derive(Debug, Clone)]
-enum EventReader {
-    OpenAi,
-    AiPower(AiPower),
-    AiPkit,
-    /// Apart: it would make all of them larger.
-    Anthropic(Box<Anthropic>),
-    Gemini(Gemini),
-    Ollama(Ollama),
-    Responses,
-}
-
 impl DeltaDecoder {
-    /// A decoder for one reply.
+    /// A decoder for one reply of `dialect`.
     pub fn new(dialect: Dialect, options: DeltaOptions) -> Self {
-        let DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes } = options;
-        let (framing, stage) = if status >= 400 {
-            (Framing::Text, Stage::ErrorBody(Vec::new()))
-        } else if dialect != Dialect::Text {
-            (Framing::Open, Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes, dialect == Dialect::Gemini))))
+        let DeltaOptions { content_type, status, failure_tail, max_event_bytes, max_body_bytes } =
+            options;
+        let framings = dialect.framings();
+        let stage = if status >= 400 {
+            Stage::ErrorBody(Vec::new())
+        } else if framings != Framings::Text {
+            Stage::Sniffing(Box::new(Sniffer::new(max_body_bytes, framings)))
         } else if content_type.as_deref().is_some_and(is_html) {
-            (Framing::Text, Stage::Page(Box::new(Debris::new(max_body_bytes))))
+            Stage::Page(Box::new(Debris::new(max_body_bytes)))
         } else {
-            (Framing::Text, Stage::Text(Box::new(TextDecoder::new(failure_tail))))
+            Stage::Text(Box::new(TextDecoder::new(failure_tail)))
         };
-        let reply = Reply::new(status);
-        Self { dialect, max_event_bytes, max_body_bytes, framing, stage, reply, remembers: true }
+        let is_undecided = matches!(stage, Stage::Sniffing(_));
+        Self {
+            dialect,
+            max_event_bytes,
+            max_body_bytes,
+            framing: if is_undecided { Framing::Open } else { Framing::Text },
+            stage,
+            reply: ReplyState::new(status),
+            debris: Box::default(),
+            repeats: true,
+        }
     }
 
-    /// The reference: like [`new`](Self::new), and each event is read in full, whatever came before it. It differs in
-    /// nothing but speed.
+    /// A decoder that reads each event in full, whatever came before it: the reference for
+    /// [`new`](Self::new), from which it differs in nothing but speed.
     #[doc(hidden)]
-    pub fn without_memory(dialect: Dialect, options: DeltaOptions) -> Self {
-        Self { remembers: false, ..Self::new(dialect, options) }
+    pub fn without_repeats(dialect: Dialect, options: DeltaOptions) -> Self {
+        Self { repeats: false, ..Self::new(dialect, options) }
     }
 
-    /// Delivers the text that `bytes` add. After the end, bytes are ignored.
+    /// Delivers to `sink` the text that `bytes` add. After the end, bytes are ignored.
     pub fn feed<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) {
         if self.reply.is_open()
             && let Err(limit) = self.read(bytes, sink)
@@ -136,24 +109,37 @@ impl DeltaDecoder {
             self.reply.fail_limit(limit);
         }
         if !self.reply.is_open() {
-            self.stage = Stage::Over;
+            self.take_stage();
         }
     }
 
-    /// Ends the reply: delivers what was held, and settles how it ended. `complete` is false when the transport broke.
+    /// Ends the reply: delivers to `sink` what was held, and settles how the reply ended.
+    /// `complete` is false when the transport broke.
     pub fn close<S: DeltaSink + ?Sized>(&mut self, complete: bool, sink: &mut S) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        if !self.reply.is_open() {
+        let (stage, debris) = self.take_stage();
+        let reply = &mut self.reply;
+        if !reply.is_open() {
             return;
         }
         match stage {
-            Stage::Sniffing(sniffer) => self.close_debris(sniffer.into_debris(), complete, judge_debris),
-            Stage::Page(debris) => self.close_debris(Ok(*debris), complete, judge_debris_of_text),
-            Stage::Events(events) => self.close_events(*events, complete, sink),
-            Stage::Records(records) => self.close_records(*records, complete, sink),
-            Stage::Json { body, debris } => self.close_json(&body, &debris, complete, sink),
-            Stage::Text(text) => text.close(complete, &mut self.reply, sink),
-            Stage::ErrorBody(body) => judge_error_body(&body, self.dialect, &mut self.reply),
+            Stage::Sniffing(sniffer) => {
+                close_debris(sniffer.into_debris(), complete, reply, judge_debris);
+            }
+            Stage::Page(page) => close_debris(Ok(*page), complete, reply, judge_page_for_text),
+            Stage::Events(events) => {
+                let cut = events.close(reply, sink);
+                settle_end(reply, complete, &debris, &cut);
+            }
+            Stage::Records(records) => {
+                let cut = records.close(reply, sink);
+                settle_end(reply, complete, &debris, &cut);
+            }
+            Stage::Json(body) => self.close_json(&body, complete, &debris, sink),
+            Stage::Text(text) => text.close(complete, reply, sink),
+            Stage::ErrorBody(body) => {
+                let dialect = AnyReader::new(self.dialect);
+                judge_error_body(&body, &dialect, self.dialect.framings(), reply);
+            }
             Stage::Over => {}
         }
     }
@@ -178,18 +164,18 @@ impl DeltaDecoder {
         self.reply.usage.as_ref()
     }
 
-    /// What the reply calls itself.
+    /// The ids that the reply gave of itself.
     pub fn ids(&self) -> &Ids {
         &self.reply.ids
     }
 
-    /// What is wrong with the reply: always there when it is truncated or failed, and only then.
+    /// The reply's error: always there when the reply is truncated or failed, and only then.
     pub fn error(&self) -> Option<&ReplyError> {
         self.reply.error.as_deref()
     }
 
-    /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each delta is one, so
-    /// that their number depends on the reads.
+    /// Events seen, end markers and bad ones included. A JSON body is one; of a `text` reply each
+    /// delta is one, so that their number depends on the reads.
     pub fn events(&self) -> u64 {
         self.reply.events
     }
@@ -199,13 +185,13 @@ impl DeltaDecoder {
         self.reply.bad_events
     }
 
-    /// Events that needed no full reading, because they repeated an earlier one's bytes around another content. While
-    /// events are being read; their number depends on the reads.
+    /// Events that were not read in full, as they repeated an earlier one's bytes around another
+    /// content. Known while events are being read; depends on the reads.
     #[doc(hidden)]
     pub fn repeated_events(&self) -> u64 {
         match &self.stage {
-            Stage::Events(events) => events.memory.as_ref().map_or(0, Memory::repeated),
-            Stage::Records(records) => records.memory.as_ref().map_or(0, Memory::repeated),
+            Stage::Events(events) => events.repeated(),
+            Stage::Records(records) => records.repeated(),
             _ => 0,
         }
     }
@@ -215,398 +201,131 @@ impl DeltaDecoder {
         self.framing
     }
 
-    fn read<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) -> Result<(), LimitExceeded> {
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
         match &mut self.stage {
-            Stage::Sniffing(sniffer) => match sniffer.feed(bytes)? {
-                Sniffed::Open => Ok(()),
-                Sniffed::Sse { head, rest } => {
-                    let debris = sniffer.take_debris();
-                    self.begin_events(debris);
-                    // A line that lies whole in the read is read from there.
-                    let (came, _) = bytes.split_at(bytes.len() - rest.len());
-                    if came.ends_with(head) {
-                        return self.read(&bytes[came.len() - head.len()..], sink);
-                    }
-                    self.read(head, sink)?;
-                    self.read(rest, sink)
-                }
-                Sniffed::Json { rest } => {
-                    let debris = sniffer.take_debris();
-                    if self.dialect == Dialect::Ollama {
-                        self.begin_records(Framing::Lines, RecordSplitter::lines(self.max_event_bytes), debris);
-                    } else {
-                        self.framing = Framing::Json;
-                        // Mostly it comes in one read.
-                        let body = Vec::with_capacity((1 + rest.len()).min(self.max_body_bytes));
-                        self.stage = Stage::Json { body, debris };
-                    }
-                    // The bracket before the rest is part of it.
-                    self.read(&bytes[bytes.len() - rest.len() - 1..], sink)
-                }
-                Sniffed::Array { rest } => {
-                    let debris = sniffer.take_debris();
-                    self.begin_records(Framing::Array, RecordSplitter::array(self.max_event_bytes), debris);
-                    self.read(rest, sink)
-                }
-            },
-            Stage::Events(events) => events.read(bytes, &mut self.reply, sink),
-            Stage::Records(records) => records.read(bytes, &mut self.reply, sink),
-            Stage::Json { body, .. } => {
+            Stage::Sniffing(sniffer) => {
+                let found = sniffer.feed(bytes)?;
+                return self.read_sniffed(&found, bytes, sink);
+            }
+            Stage::Events(events) => return events.read(bytes, &mut self.reply, sink),
+            Stage::Records(records) => return records.read(bytes, &mut self.reply, sink),
+            Stage::Json(body) => {
                 if bytes.len() > self.max_body_bytes - body.len() {
                     return Err(LimitExceeded { limit: Limit::Body, bytes: self.max_body_bytes });
                 }
                 body.extend_from_slice(bytes);
-                Ok(())
             }
-            Stage::Text(text) => {
-                text.feed(bytes, &mut self.reply, sink);
-                Ok(())
-            }
-            Stage::Page(debris) => debris.push(bytes),
+            Stage::Text(text) => text.feed(bytes, &mut self.reply, sink),
+            Stage::Page(page) => page.push(bytes)?,
             Stage::ErrorBody(body) => {
                 let room = ERROR_BODY_BYTES - body.len();
                 body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-                Ok(())
             }
-            Stage::Over => Ok(()),
-        }
-    }
-
-    fn begin_events(&mut self, debris: Box<[u8]>) {
-        self.framing = Framing::Sse;
-        let decoder = EventDecoder::new(self.max_event_bytes);
-        let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
-        self.stage = Stage::Events(Box::new(Events { decoder, reader, memory, everything: false, debris }));
-    }
-
-    fn begin_records(&mut self, framing: Framing, splitter: RecordSplitter, debris: Box<[u8]>) {
-        self.framing = framing;
-        let (reader, memory) = (EventReader::new(self.dialect), self.remembers.then(Memory::new));
-        self.stage = Stage::Records(Box::new(Records { splitter, reader, memory, everything: false, debris }));
-    }
-
-    fn close_debris(
-        &mut self,
-        debris: Result<Debris, LimitExceeded>,
-        complete: bool,
-        judge: impl FnOnce(&Debris, &mut Reply),
-    ) {
-        match debris {
-            Err(limit) => self.reply.fail_limit(limit),
-            Ok(debris) if complete => judge(&debris, &mut self.reply),
-            Ok(debris) => self.reply.truncate(complete, &String::from_utf8_lossy(debris.kept())),
-        }
-    }
-
-    fn close_events<S: DeltaSink + ?Sized>(&mut self, mut events: Events, complete: bool, sink: &mut S) {
-        let reply = &mut self.reply;
-        let mut cut = String::new();
-        let Events { decoder, reader, debris, .. } = &mut events;
-        decoder.unfinished(|event| {
-            if reader.is_whole(&event) {
-                reply.events += 1;
-                reader.read(&event, reply, &mut Vec::new(), sink);
-            } else {
-                event.data.clone_into(&mut cut);
-            }
-        });
-        if reply.is_open() && !reader.end_words(reply) {
-            self.settle_end(debris, complete, &cut);
-        }
-    }
-
-    fn close_records<S: DeltaSink + ?Sized>(&mut self, mut records: Records, complete: bool, sink: &mut S) {
-        let reply = &mut self.reply;
-        let Records { splitter, reader, debris, .. } = &mut records;
-        let mut cut = decode(splitter.unfinished());
-        let event = RawEvent::of_data(splitter.unfinished()).with_data(&cut);
-        if reader.is_whole(&event) {
-            reply.events += 1;
-            reader.read(&event, reply, &mut Vec::new(), sink);
-            cut = "".into();
-        }
-        if splitter.is_closed() && reply.events == 0 {
-            reply.fail_without_answer("[]");
-        } else if reply.is_open() {
-            self.settle_end(debris, complete, &cut);
-        }
-    }
-
-    /// Names the end of events that ended without an end marker; `cut` is the beginning of the next one.
-    fn settle_end(&mut self, debris: &[u8], complete: bool, cut: &str) {
-        let reply = &mut self.reply;
-        let only_bad = reply.events == reply.bad_events;
-        if complete && only_bad && is_page(debris) {
-            judge_page(debris, reply);
-        } else if complete && only_bad && reply.events > 0 {
-            reply.fail(ErrorKind::NotAStream, "none of its events is one of this dialect", None, cut);
-        } else if complete && reply.finish_reason.is_some() {
-            reply.end = End::Stopped;
-        } else {
-            reply.truncate(complete, cut);
-        }
-    }
-
-    /// A JSON object shows its own end: one that is whole is read, also when the transport broke after it.
-    fn close_json<S: DeltaSink + ?Sized>(&mut self, body: &[u8], debris: &[u8], complete: bool, sink: &mut S) {
-        let text = decode(body);
-        let scratch = &mut Vec::new();
-        let read = match self.dialect {
-            Dialect::AiPower => ai_power::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::AiPkit => aipkit::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::Anthropic => anthropic::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::Gemini => gemini::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::OpenAiResponses => responses::read_body(&text, &mut self.reply, scratch, sink),
-            Dialect::OpenAi | Dialect::Ollama | Dialect::Text => {
-                openai::read_body(&text, &mut self.reply, scratch, sink)
-            }
-        };
-        // One that breaks off is no event, as in a stream.
-        self.reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
-        let Err(error) = read else { return };
-        self.reply.bad_events = self.reply.events;
-        if !complete {
-            self.reply.truncate(complete, &text);
-        } else if is_page(debris) {
-            judge_page(debris, &mut self.reply);
-        } else if error == JsonError::UnexpectedEnd {
-            self.reply.truncate(complete, &text);
-        } else {
-            self.reply.fail(ErrorKind::NotAStream, describe(&text), None, &text);
-        }
-    }
-}
-
-impl Events {
-    fn read<S: DeltaSink + ?Sized>(
-        &mut self,
-        mut bytes: &[u8],
-        reply: &mut Reply,
-        sink: &mut S,
-    ) -> Result<(), LimitExceeded> {
-        remember_for(sink.wants_everything(), &mut self.everything, &mut self.memory);
-        let mut scratch = Scratch::default();
-        loop {
-            self.read_repeated(&mut bytes, reply, &mut scratch, sink);
-            let Self { decoder, reader, memory, .. } = self;
-            if bytes.is_empty() {
-                decoder.rest();
-                return Ok(());
-            }
-            decoder.next(&mut bytes, |event| {
-                reply.events += 1;
-                reader.read_raw(&event, memory.as_mut(), reply, &mut scratch, sink);
-                if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-            if bytes.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Takes events that repeat the remembered layout off `bytes`, from where they lie: neither are their line ends
-    /// looked for, nor is their JSON read. What may be the beginning of another is held as it is.
-    fn read_repeated<S: DeltaSink + ?Sized>(
-        &mut self,
-        bytes: &mut &[u8],
-        reply: &mut Reply,
-        scratch: &mut Scratch,
-        sink: &mut S,
-    ) {
-        if !self.reader.can_repeat(None) || !self.read_held(bytes, reply, scratch, sink) {
-            return;
-        }
-        let Self { decoder, memory: Some(memory), .. } = self else { return };
-        while let Some(content) = memory.next_content(bytes, decoder.max_event_bytes(), scratch) {
-            reply.events += 1;
-            reply.deliver(content, sink);
-        }
-        if memory.may_repeat(bytes) {
-            decoder.hold(bytes);
-        }
-    }
-
-    /// The same for one event whose beginning is held. Says whether the first of an event comes next.
-    fn read_held<S: DeltaSink + ?Sized>(
-        &mut self,
-        bytes: &mut &[u8],
-        reply: &mut Reply,
-        scratch: &mut Scratch,
-        sink: &mut S,
-    ) -> bool {
-        let Self { decoder, memory: Some(memory), .. } = self else { return false };
-        let max_bytes = decoder.max_event_bytes();
-        let Some(held) = decoder.held() else { return decoder.is_between_events(bytes) };
-        let before = held.len();
-        let Some(rest) = memory.rest(before, bytes) else {
-            decoder.hold(bytes);
-            return false;
-        };
-        held.extend_from_slice(rest);
-        let mut joined = &held[..];
-        let Some(content) = memory.next_content(&mut joined, max_bytes, scratch) else {
-            held.truncate(before);
-            return false;
-        };
-        let taken = held.len() - joined.len() - before;
-        *bytes = &bytes[taken..];
-        reply.events += 1;
-        reply.deliver(content, sink);
-        decoder.let_go();
-        true
-    }
-}
-
-impl Records {
-    fn read<S: DeltaSink + ?Sized>(
-        &mut self,
-        mut bytes: &[u8],
-        reply: &mut Reply,
-        sink: &mut S,
-    ) -> Result<(), LimitExceeded> {
-        remember_for(sink.wants_everything(), &mut self.everything, &mut self.memory);
-        let mut scratch = Scratch::default();
-        let Self { splitter, reader, memory, .. } = self;
-        while !bytes.is_empty() && reply.is_open() {
-            splitter.next(&mut bytes, |text| {
-                reply.events += 1;
-                reader.read_raw(&RawEvent::of_data(text), memory.as_mut(), reply, &mut scratch, sink);
-            })?;
-        }
-        // The array's end is an end marker where the model had stopped before it.
-        if splitter.is_closed() && reply.finish_reason.is_some() && reply.is_open() {
-            reply.mark_done();
+            Stage::Over => {}
         }
         Ok(())
     }
-}
 
-impl EventReader {
-    fn new(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::AiPower => Self::AiPower(AiPower::default()),
-            Dialect::AiPkit => Self::AiPkit,
-            Dialect::Anthropic => Self::Anthropic(Box::default()),
-            Dialect::Gemini => Self::Gemini(Gemini::default()),
-            Dialect::Ollama => Self::Ollama(Ollama::default()),
-            Dialect::OpenAiResponses => Self::Responses,
-            Dialect::OpenAi | Dialect::Text => Self::OpenAi,
+    /// Reads on in the stage that the first bytes have decided for, if they have.
+    fn read_sniffed<S: DeltaSink + ?Sized>(
+        &mut self,
+        found: &Sniffed<'_>,
+        bytes: &[u8],
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
+        let Sniffed::Decided { framing, head, rest } = *found else { return Ok(()) };
+        self.enter(framing);
+        // A line that lies whole in the read is read from there.
+        let (before, _) = bytes.split_at(bytes.len() - rest.len());
+        if before.ends_with(head) {
+            return self.read(&bytes[before.len() - head.len()..], sink);
+        }
+        self.read(head, sink)?;
+        self.read(rest, sink)
+    }
+
+    fn enter(&mut self, framing: Framing) {
+        let reader = || EventReader::new(AnyReader::new(self.dialect), self.repeats);
+        let records = |splitter| Stage::Records(Box::new(Records::new(reader(), splitter)));
+        let stage = match framing {
+            Framing::Lines => records(RecordSplitter::lines(self.max_event_bytes)),
+            Framing::Array => records(RecordSplitter::array(self.max_event_bytes)),
+            Framing::Json => Stage::Json(Vec::new()),
+            _ => Stage::Events(Box::new(Events::new(reader(), self.max_event_bytes))),
+        };
+        self.framing = framing;
+        if let Stage::Sniffing(mut sniffer) = std::mem::replace(&mut self.stage, stage) {
+            self.debris = sniffer.take_debris();
         }
     }
 
-    /// Reads one event, in full unless it repeats the remembered layout.
-    fn read_raw<S: DeltaSink + ?Sized>(
+    /// Leaves the stage and the debris to the caller, after which nothing is read any more.
+    fn take_stage(&mut self) -> (Stage, Box<[u8]>) {
+        (std::mem::replace(&mut self.stage, Stage::Over), std::mem::take(&mut self.debris))
+    }
+
+    /// Reads a JSON body. It shows its own end: one that is whole is read, also when the transport
+    /// broke after it.
+    fn close_json<S: DeltaSink + ?Sized>(
         &mut self,
-        event: &RawEvent<'_>,
-        memory: Option<&mut Memory>,
-        reply: &mut Reply,
-        scratch: &mut Scratch,
+        body: &[u8],
+        complete: bool,
+        debris: &[u8],
         sink: &mut S,
     ) {
-        let mut memory = memory.filter(|_| self.can_repeat(event.name));
-        if let Some(content) = memory.as_mut().and_then(|memory| memory.content(event.data, scratch)) {
-            return reply.deliver(content, sink);
-        }
-        let data = decode(event.data);
-        let content = self.read(&event.with_data(&data), reply, &mut scratch.escaped, sink);
-        // What had to be mended is not what the next event will be compared with.
-        if let (Some(memory), Some(content), Cow::Borrowed(data)) = (memory, content, &data) {
-            memory.learn(data, content, |key, kind| self.matters(key, kind, &reply.ids));
-        }
-    }
-
-    /// Reads one event in full. Returns its content when it did nothing but add it.
-    fn read<'a, S: DeltaSink + ?Sized>(
-        &mut self,
-        event: &Event<'a>,
-        reply: &mut Reply,
-        scratch: &mut Vec<u8>,
-        sink: &mut S,
-    ) -> Option<Text<'a>> {
-        match self {
-            Self::OpenAi => openai::read_event(event, reply, scratch, sink),
-            Self::AiPower(ai_power) => ai_power.read_event(event, reply, scratch, sink),
-            Self::AiPkit => aipkit::read_event(event, reply, scratch, sink),
-            Self::Anthropic(anthropic) => anthropic.read_event(event, reply, scratch, sink),
-            Self::Gemini(gemini) => gemini.read_event(event, reply, scratch, sink),
-            Self::Ollama(ollama) => ollama.read_event(event, reply, scratch, sink),
-            Self::Responses => responses::read_event(event, reply, scratch, sink),
-        }
-    }
-
-    /// Whether an event of this name can do what an earlier one did: names say what an event means, unless its data
-    /// does.
-    fn can_repeat(&self, name: Option<&str>) -> bool {
-        match self {
-            Self::OpenAi | Self::AiPkit => name.is_none(),
-            Self::AiPower(ai_power) => name.is_none() && !ai_power.has_words(),
-            // Of these, what does nothing but add text says itself what it is.
-            Self::Anthropic(_) | Self::Gemini(_) | Self::Ollama(_) | Self::Responses => true,
-        }
-    }
-
-    /// Whether the value of a key of an event that can repeat can change what the event does.
-    fn matters(&self, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {
-        // Responses number their events; of no other dialect a number is known that differs and nobody reads.
-        if kind == Kind::Number && !matches!(self, Self::Responses) {
-            return true;
-        }
-        let matters = match self {
-            Self::OpenAi => openai::matters(key),
-            Self::AiPower(_) => ai_power::matters(key),
-            Self::AiPkit => aipkit::matters(key),
-            Self::Anthropic(_) => anthropic::matters(key),
-            Self::Gemini(_) => gemini::matters(key),
-            Self::Ollama(_) => ollama::matters(key),
-            Self::Responses => responses::matters(key),
-        };
-        matters || Ids::place(&key.decode()).is_some_and(|place| !ids.is_known(place))
-    }
-
-    /// Whether an event that the reply's end cut off is all there: an end marker, or complete JSON.
-    fn is_whole(&self, event: &Event<'_>) -> bool {
-        let is_marker = match self {
-            Self::AiPower(_) => {
-                matches!(event.data.trim_ascii(), openai::DONE | ai_power::LIMITED)
-                    || event.kind() == ai_power::DONE_EVENT
-            }
-            Self::AiPkit => aipkit::is_end(event),
-            _ => event.data.trim_ascii() == openai::DONE,
-        };
-        is_marker || is_object(event.data)
-    }
-
-    fn end_words(&mut self, reply: &mut Reply) -> bool {
-        match self {
-            Self::AiPower(ai_power) => ai_power.end_words(reply),
-            _ => false,
+        let text = decode(body);
+        let reply = &mut self.reply;
+        let mut output = Output { reply, sink, scratch: &mut Vec::new() };
+        let read = AnyReader::new(self.dialect).read_body(&text, &mut output);
+        // One that breaks off is no event, as in a stream.
+        reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
+        let Err(error) = read else { return };
+        reply.bad_events = reply.events;
+        if !complete {
+            reply.truncate(complete, &text);
+        } else if is_page(debris) {
+            judge_page(debris, reply);
+        } else if error == JsonError::UnexpectedEnd {
+            reply.truncate(complete, &text);
+        } else {
+            reply.fail(ErrorKind::NotAStream, describe(&text), None, &text);
         }
     }
 }
 
-/// An event that does nothing but add text may hold more for a sink that wants more: what was remembered for another
-/// kind of sink is dropped.
-fn remember_for(wanted: bool, everything: &mut bool, memory: &mut Option<Memory>) {
-    if *everything != wanted {
-        *everything = wanted;
-        *memory = memory.as_ref().map(|_| Memory::new());
+/// Names the end of a reply of which nothing but debris came: `judge` does, if it is complete.
+fn close_debris(
+    debris: Result<Debris, LimitExceeded>,
+    complete: bool,
+    reply: &mut ReplyState,
+    judge: impl FnOnce(&Debris, &mut ReplyState),
+) {
+    match debris {
+        Err(limit) => reply.fail_limit(limit),
+        Ok(debris) if complete => judge(&debris, reply),
+        Ok(debris) => reply.truncate(complete, &String::from_utf8_lossy(debris.kept())),
     }
 }
 
-/// A page where text was due: empty is empty, all else is no answer.
-fn judge_debris_of_text(debris: &Debris, reply: &mut Reply) {
-    if debris.kept().trim_ascii().is_empty() && debris.whole().is_some() {
-        reply.fail(ErrorKind::Empty, "the body is empty", None, "");
+/// Names the end of events that ended without an end marker; `debris` came before them, and `cut`
+/// is the beginning of the next one.
+fn settle_end(reply: &mut ReplyState, complete: bool, debris: &[u8], cut: &str) {
+    if !reply.is_open() {
+        return;
+    }
+    let only_bad = reply.events == reply.bad_events;
+    if complete && only_bad && is_page(debris) {
+        judge_page(debris, reply);
+    } else if complete && only_bad && reply.events > 0 {
+        let message = "none of its events is one of this dialect";
+        reply.fail(ErrorKind::NotAStream, message, None, cut);
+    } else if complete && reply.finish_reason.is_some() {
+        reply.end = End::Stopped;
     } else {
-        judge_page(debris.kept(), reply);
+        reply.truncate(complete, cut);
     }
-}
-
-fn is_html(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
-}
-
-fn is_object(data: &str) -> bool {
-    let mut reader = Reader::new(data);
-    reader.peek() == Ok(Kind::Object) && reader.skip().is_ok() && reader.end().is_ok()
 }

@@ -1,7 +1,9 @@
-//! Bytes in, JSON texts out: a text a line, or the elements of one array. Chunk boundaries never change the texts.
+//! Bytes in, JSON texts out: a text a line, or the elements of one array. Chunk boundaries never
+//! change the texts.
 //!
-//! Where a text ends is told by line ends, or by its brackets and quotes; whether it is JSON is for the dialect to
-//! say. What is held is one text, at most as many bytes as the limit allows. No held byte is looked at again.
+//! Where a text ends is told by line ends, or by its brackets and quotes; whether it is JSON is for
+//! the dialect to say. Held is one text, at most as many bytes as the limit allows. No held byte is
+//! looked at again.
 
 use memchr::{memchr, memchr2};
 
@@ -16,21 +18,23 @@ pub(super) struct RecordSplitter {
     held: Vec<u8>,
 }
 
+/// How the texts are put together.
 #[derive(Debug, Clone)]
 enum Form {
     Lines,
-    Array(Place),
+    Array(Position),
 }
 
+/// Where in an array the reading is.
 #[derive(Debug, Clone)]
-enum Place {
+enum Position {
     /// Before an element, or the array's end.
     Between,
     Inside(Nesting),
     Closed,
 }
 
-/// Where in an element.
+/// Where in an element the reading is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Nesting {
     /// Brackets that are open.
@@ -41,18 +45,26 @@ struct Nesting {
 }
 
 impl RecordSplitter {
-    /// For one JSON text a line.
+    /// A splitter of lines, each of them one JSON text of at most `max_event_bytes`.
     pub(super) fn lines(max_event_bytes: usize) -> Self {
         Self { form: Form::Lines, max_event_bytes, held: Vec::new() }
     }
 
-    /// For the elements of an array whose opening bracket is behind.
+    /// A splitter of an array whose opening bracket is behind; its elements have at most
+    /// `max_event_bytes` each.
     pub(super) fn array(max_event_bytes: usize) -> Self {
-        Self { form: Form::Array(Place::Between), max_event_bytes, held: Vec::new() }
+        Self { form: Form::Array(Position::Between), max_event_bytes, held: Vec::new() }
     }
 
-    /// Takes what leads to the end of the next text, which goes to `sink`, off `input`, or else all.
-    pub(super) fn next(&mut self, input: &mut &[u8], sink: impl FnOnce(&[u8])) -> Result<(), LimitExceeded> {
+    /// Reads `input` up to the end of its next text, which goes to `sink`, or to its own end.
+    ///
+    /// # Errors
+    /// When the text is longer than the limit.
+    pub(super) fn next(
+        &mut self,
+        input: &mut &[u8],
+        sink: impl FnOnce(&[u8]),
+    ) -> Result<(), LimitExceeded> {
         *input = &input[self.form.gap(!self.held.is_empty(), input)..];
         let end = self.form.end(input);
         let (piece, rest) = input.split_at(end.unwrap_or(input.len()));
@@ -79,31 +91,31 @@ impl RecordSplitter {
         &self.held
     }
 
-    /// The array's closing bracket came: what follows is no part of it.
+    /// Whether the array's closing bracket came: what follows is no part of it.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.form, Form::Array(Place::Closed))
+        matches!(self.form, Form::Array(Position::Closed))
     }
 }
 
 impl Form {
-    /// Bytes before the next text, when none has begun.
+    /// How many bytes come before the next text, when none has begun.
     fn gap(&mut self, has_begun: bool, input: &[u8]) -> usize {
         let is_gap = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',');
         match self {
             Self::Lines if has_begun => 0,
             Self::Lines => input.iter().take_while(|byte| is_gap(byte) && **byte != b',').count(),
-            Self::Array(Place::Inside(_)) => 0,
-            Self::Array(Place::Closed) => input.len(),
-            Self::Array(place @ Place::Between) => {
+            Self::Array(Position::Inside(_)) => 0,
+            Self::Array(Position::Closed) => input.len(),
+            Self::Array(position @ Position::Between) => {
                 let gap = input.iter().take_while(is_gap).count();
                 match input.get(gap) {
                     None => gap,
                     Some(b']') => {
-                        *place = Place::Closed;
+                        *position = Position::Closed;
                         input.len()
                     }
                     Some(_) => {
-                        *place = Place::Inside(Nesting::default());
+                        *position = Position::Inside(Nesting::default());
                         gap
                     }
                 }
@@ -111,14 +123,14 @@ impl Form {
         }
     }
 
-    /// Where the text that has begun ends.
+    /// The offset at which the text that has begun ends.
     fn end(&mut self, input: &[u8]) -> Option<usize> {
         match self {
             Self::Lines => memchr(b'\n', input),
-            Self::Array(place) => {
-                let Place::Inside(nesting) = place else { return None };
+            Self::Array(position) => {
+                let Position::Inside(nesting) = position else { return None };
                 let end = nesting.end(input)?;
-                *place = Place::Between;
+                *position = Position::Between;
                 Some(end)
             }
         }
@@ -126,7 +138,8 @@ impl Form {
 }
 
 impl Nesting {
-    /// What is no container ends before a comma or the array's closing bracket.
+    /// The offset at which the element ends. One that is no container ends before a comma, or
+    /// before the array's closing bracket.
     fn end(&mut self, input: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {

@@ -1,4 +1,4 @@
-//! What a reply has told of itself so far: its end, its error, its ids. Every dialect writes into this.
+//! The state of a reply: its end, its error, its ids. Every dialect writes into it.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum End {
     Done,
     /// With a finish reason, but without the end marker.
     Stopped,
-    /// It broke off.
+    /// Broken off, before its time.
     Truncated,
     /// With an error.
     Failed,
@@ -56,23 +56,29 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens of the answer.
     pub completion_tokens: u64,
-    /// Both.
+    /// Tokens of both.
     pub total_tokens: u64,
 }
 
 impl Usage {
-    /// From counts whose sum the API does not give.
+    /// The usage of two counts; the total is their sum.
     pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens }
+    }
+
+    /// The same usage with the total that the API gives, if it gives one.
+    pub(super) fn with_total(self, total_tokens: Option<u64>) -> Self {
+        Self { total_tokens: total_tokens.unwrap_or(self.total_tokens), ..self }
     }
 }
 
-/// What the reply calls itself. The first value that is not empty stays.
+/// The ids that a reply gave of itself. Of each name the first value that is not empty stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ids([Option<Box<str>>; Ids::NAMES.len()]);
 
 impl Ids {
-    /// The names there can be, as they stand in replies.
+    /// The names of ids, as they stand in replies.
     #[doc(hidden)]
     pub const NAMES: [&str; 5] = ["thread_id", "message_id", "openai_response_id", "id", "model"];
 
@@ -83,28 +89,33 @@ impl Ids {
 
     /// Names and values of the ids that the reply gave.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        Self::NAMES.into_iter().zip(&self.0).filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        Self::NAMES
+            .into_iter()
+            .zip(&self.0)
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
-    /// The place of the id that a key names.
-    pub(super) fn place(key: &str) -> Option<usize> {
+    /// Which of the ids a key names: its index in [`NAMES`](Self::NAMES).
+    pub(super) fn index_of(key: &str) -> Option<usize> {
         Self::NAMES.iter().position(|name| *name == key)
     }
 
-    pub(super) fn is_known(&self, place: usize) -> bool {
-        self.0[place].is_some()
+    /// Whether the reply gave the id of this index.
+    pub(super) fn is_known(&self, index: usize) -> bool {
+        self.0[index].is_some()
     }
 
-    pub(super) fn set(&mut self, place: usize, value: &str) {
-        if self.0[place].is_none() && !value.is_empty() {
-            self.0[place] = Some(value.into());
+    /// Sets the id of this index, unless it is known or `value` is empty.
+    pub(super) fn set(&mut self, index: usize, value: &str) {
+        if self.0[index].is_none() && !value.is_empty() {
+            self.0[index] = Some(value.into());
         }
     }
 }
 
-/// The state that all dialects share.
+/// What a reply has told of itself so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reply {
+pub(super) struct ReplyState {
     pub(super) status: u16,
     pub(super) end: End,
     pub(super) done: bool,
@@ -117,7 +128,8 @@ pub(super) struct Reply {
     pub(super) delivered: bool,
 }
 
-impl Reply {
+impl ReplyState {
+    /// The state of a reply with this HTTP status, of which nothing has come.
     pub(super) fn new(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
@@ -126,24 +138,43 @@ impl Reply {
         self.end == End::Open
     }
 
-    /// What the reply calls itself and its model.
+    /// Writes down how the reply and its model call themselves.
     pub(super) fn note_ids(&mut self, id: Option<Text<'_>>, model: Option<Text<'_>>) {
-        for (name, value) in [("id", id), ("model", model)] {
-            if let (Some(place), Some(value)) = (Ids::place(name), value)
-                && !self.ids.is_known(place)
-            {
-                self.ids.set(place, &value.decode());
-            }
+        self.note_id("id", id);
+        self.note_id("model", model);
+    }
+
+    /// Writes down one of the ids in [`Ids::NAMES`], if it is given.
+    pub(super) fn note_id(&mut self, name: &str, value: Option<Text<'_>>) {
+        if let (Some(index), Some(value)) = (Ids::index_of(name), value)
+            && !self.ids.is_known(index)
+        {
+            self.ids.set(index, &value.decode());
         }
     }
 
-    /// Why the model stopped, if that is told.
+    /// Writes down one of the ids in [`Ids::NAMES`].
+    pub(super) fn set_id(&mut self, name: &str, value: &str) {
+        if let Some(index) = Ids::index_of(name) {
+            self.ids.set(index, value);
+        }
+    }
+
+    /// Writes down why the model stopped, if that is told.
     pub(super) fn note_finish(&mut self, reason: Option<Text<'_>>) {
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             self.finish_reason = Some(reason.decode().into());
         }
     }
 
+    /// Writes down the usage, if it is told.
+    pub(super) fn note_usage(&mut self, usage: Option<Usage>) {
+        if usage.is_some() {
+            self.usage = usage;
+        }
+    }
+
+    /// Hands text of the answer to the sink; an empty one is none.
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
             self.delivered = true;
@@ -151,7 +182,7 @@ impl Reply {
         }
     }
 
-    /// The end marker came.
+    /// Takes the end marker.
     pub(super) fn mark_done(&mut self) {
         self.done = true;
         if self.is_open() {
@@ -159,26 +190,64 @@ impl Reply {
         }
     }
 
-    /// It is an error; without a `message`, or with spaces only, one that says so.
-    pub(super) fn fail(&mut self, kind: ErrorKind, message: impl Into<String>, code: Option<String>, raw: &str) {
-        self.end_with(End::Failed, kind, message.into(), code, cut_bytes(raw, RAW_KEPT_BYTES));
+    /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
+    pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
+        &mut self,
+        answer: Option<&str>,
+        raw: &str,
+        sink: &mut S,
+    ) {
+        let answer = answer.filter(|answer| !answer.is_empty());
+        if let Some(answer) = answer {
+            self.deliver(answer, sink);
+        }
+        self.end_whole(answer.is_some(), raw);
     }
 
-    /// A reply that was read whole reports success and has no answer.
+    /// Ends a reply that was read whole: as done when it `answered`, else with an error.
+    pub(super) fn end_whole(&mut self, answered: bool, raw: &str) {
+        if answered {
+            self.end = End::Done;
+        } else {
+            self.fail_without_answer(raw);
+        }
+    }
+
+    /// Ends the reply with an error. A `message` that is empty, or spaces only, becomes one that
+    /// says so; of `raw` at most 4 KiB are kept.
+    pub(super) fn fail(
+        &mut self,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        code: Option<String>,
+        raw: &str,
+    ) {
+        let raw = cut_bytes(raw, RAW_KEPT_BYTES);
+        self.end_with(End::Failed, kind, message.into(), code, raw);
+    }
+
+    /// Ends a reply that reports success and has no answer.
     pub(super) fn fail_without_answer(&mut self, raw: &str) {
         self.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw);
     }
 
     /// Like [`fail`](Self::fail), for a `raw` whose size its own limit has settled.
-    pub(super) fn fail_whole(&mut self, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
+    pub(super) fn fail_whole(
+        &mut self,
+        kind: ErrorKind,
+        message: String,
+        code: Option<String>,
+        raw: &str,
+    ) {
         self.end_with(End::Failed, kind, message, code, raw);
     }
 
+    /// Ends a reply that passed a limit.
     pub(super) fn fail_limit(&mut self, limit: LimitExceeded) {
         self.end_with(End::Failed, ErrorKind::Limit, limit.to_string(), None, "");
     }
 
-    /// The transport broke, or the reply ended before its time.
+    /// Ends a reply whose transport broke, or, when it is `complete`, that ended before its time.
     pub(super) fn truncate(&mut self, complete: bool, raw: &str) {
         let message = if complete {
             "it ended with neither an end marker nor a finish reason"
@@ -189,7 +258,14 @@ impl Reply {
         self.end_with(End::Truncated, ErrorKind::Truncated, message.to_owned(), None, raw);
     }
 
-    fn end_with(&mut self, end: End, kind: ErrorKind, message: String, code: Option<String>, raw: &str) {
+    fn end_with(
+        &mut self,
+        end: End,
+        kind: ErrorKind,
+        message: String,
+        code: Option<String>,
+        raw: &str,
+    ) {
         let message = if message.trim().is_empty() { NO_MESSAGE.to_owned() } else { message };
         self.end = end;
         let raw = raw.to_owned();

@@ -1,16 +1,16 @@
 //! Bytes of a reply that is the answer itself in, text out. No character is split over two deltas.
 //!
-//! A site may mark failure by a literal at the very end. Only the longest tail that could still become that literal is
-//! held back, and as it is a beginning of the literal, it needs no buffer.
+//! A site may mark failure by a literal at the very end. Only the longest tail that could still
+//! become that literal is held back, and as it is a beginning of the literal, it needs no buffer.
 
 use crate::error::ErrorKind;
 use crate::prelude::*;
 use crate::utf8::Utf8Decoder;
 
 use super::DeltaSink;
-use super::reply::{End, Reply};
+use super::reply::{End, ReplyState};
 
-/// Decodes one `text` reply.
+/// Decodes one `text` reply: no framing is looked for.
 #[derive(Debug, Clone)]
 pub(super) struct TextDecoder {
     utf8: Utf8Decoder,
@@ -26,18 +26,32 @@ impl TextDecoder {
     }
 
     /// Delivers what `bytes` add to the answer.
-    pub(super) fn feed<S: DeltaSink + ?Sized>(&mut self, bytes: &[u8], reply: &mut Reply, sink: &mut S) {
+    pub(super) fn feed<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) {
         let Self { utf8, tail } = self;
         utf8.feed(bytes, |text| pass(tail.as_mut(), text, reply, sink));
     }
 
-    /// Ends the answer. Unless it is `complete`, nothing is known of its end, and the literal is text.
-    pub(super) fn close<S: DeltaSink + ?Sized>(mut self, complete: bool, reply: &mut Reply, sink: &mut S) {
+    /// Ends the answer. Unless it is `complete`, nothing is known of its end, and the literal is
+    /// text.
+    pub(super) fn close<S: DeltaSink + ?Sized>(
+        mut self,
+        complete: bool,
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) {
         let Self { utf8, tail } = &mut self;
         utf8.close(|text| pass(tail.as_mut(), text, reply, sink));
         if let Some(tail) = tail {
             if complete && tail.is_whole() {
-                let message = format!("the answer ends with \"{}\", the site's mark of a failure", tail.literal);
+                let message = format!(
+                    "the answer ends with \"{}\", the site's mark of a failure",
+                    tail.literal
+                );
                 return reply.fail_whole(ErrorKind::Upstream, message, None, &tail.literal);
             }
             deliver(tail.held(), reply, sink);
@@ -52,14 +66,19 @@ impl TextDecoder {
     }
 }
 
-fn pass<S: DeltaSink + ?Sized>(tail: Option<&mut FailureTail>, text: &str, reply: &mut Reply, sink: &mut S) {
+fn pass<S: DeltaSink + ?Sized>(
+    tail: Option<&mut FailureTail>,
+    text: &str,
+    reply: &mut ReplyState,
+    sink: &mut S,
+) {
     match tail {
         Some(tail) => tail.pass(text, |text| deliver(text, reply, sink)),
         None => deliver(text, reply, sink),
     }
 }
 
-fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut Reply, sink: &mut S) {
+fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut ReplyState, sink: &mut S) {
     if !text.is_empty() {
         reply.events += 1;
         reply.deliver(text, sink);
@@ -70,7 +89,8 @@ fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut Reply, sink: &mut S) {
 #[derive(Debug, Clone)]
 struct FailureTail {
     literal: String,
-    /// For each length of a beginning of the literal: the longest shorter beginning that it ends with.
+    /// For each length of a beginning of the literal: the length of the longest shorter beginning that
+    /// it ends with.
     fallback: Vec<usize>,
     held: usize,
 }

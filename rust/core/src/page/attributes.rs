@@ -1,4 +1,5 @@
-//! A whole tag in, its name and attributes out: WHATWG HTML 13.2.5.32 to 13.2.5.40 over bytes that lie together.
+//! A whole tag in, its name and attributes out: WHATWG HTML 13.2.5.32 to 13.2.5.40 over bytes that
+//! lie together.
 //!
 //! Nothing is decoded until a value is asked for, since most attributes of a page are never read.
 
@@ -17,12 +18,14 @@ pub struct Tag<'page> {
 impl<'page> Tag<'page> {
     /// Splits a tag's inside into its name and the rest.
     pub(super) fn new(inside: &'page [u8]) -> Self {
-        let end = inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
+        let end =
+            inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
         let (name, rest) = inside.split_at(end);
         Self { name, rest, dull: false }
     }
 
-    /// As [`new`](Self::new), for a tag of which it is known that no attribute can hold a token or tell a widget.
+    /// As [`new`](Self::new), for a tag of which it is known that no attribute can hold a token or
+    /// tell a widget.
     pub(super) fn dull(inside: &'page [u8]) -> Self {
         Self { dull: true, ..Self::new(inside) }
     }
@@ -37,12 +40,14 @@ impl<'page> Tag<'page> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and invalid UTF-8.
+    /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and
+    /// invalid UTF-8.
     pub fn name(&self) -> String {
         normalized_name(self.name)
     }
 
-    /// The attributes in order. Of several with one name the first counts; the others are given too.
+    /// The attributes in order. Of several with one name the first counts; the others are given
+    /// too.
     pub fn attributes(&self) -> Attributes<'page> {
         Attributes { rest: self.rest }
     }
@@ -66,7 +71,8 @@ impl<'page> Attribute<'page> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and invalid UTF-8.
+    /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and
+    /// invalid UTF-8.
     pub fn name(&self) -> String {
         normalized_name(self.name)
     }
@@ -76,7 +82,8 @@ impl<'page> Attribute<'page> {
         self.value
     }
 
-    /// The value as the standard's tokenizer gives it: UTF-8, line ends as LF, U+FFFD for NUL, references decoded.
+    /// The value as the standard's tokenizer gives it: UTF-8, line ends as LF, U+FFFD for NUL,
+    /// references decoded.
     pub fn value(&self) -> Cow<'page, str> {
         match normalized_text(self.value) {
             Cow::Borrowed(text) => decode_attribute(text),
@@ -150,7 +157,8 @@ pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\x0C' | b'\r' | b' ')
 }
 
-/// The page's bytes as the standard's input stream has them, with NUL as U+FFFD, as everywhere outside of data.
+/// The page's bytes as the standard's input stream has them, with NUL as U+FFFD, as everywhere
+/// outside of data.
 pub(super) fn normalized_text(bytes: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(bytes);
     if memchr::memchr2(b'\r', 0, bytes).is_none() {

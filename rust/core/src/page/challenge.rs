@@ -1,7 +1,8 @@
-//! A page in, whether it is a challenge out: a page meant for a browser, put in front of the one asked for.
+//! A page in, whether it is a challenge out: a page meant for a browser, put in front of the one
+//! asked for.
 //!
-//! Signs are a `<title>` or a form's `id` or `action`, facts of the products named beside them. A script's path is
-//! never a sign: sites load such scripts on pages that answer.
+//! Signs are a `<title>` or a form's `id` or `action`, facts of the products named beside them. A
+//! script's path is never a sign: sites load such scripts on pages that answer.
 
 use std::ops::ControlFlow;
 
@@ -50,7 +51,8 @@ const FORM_ACTIONS: [&str; 4] = [
 /// Of a title no more than this is kept, in bytes of the page.
 const MAX_TITLE_BYTES: usize = 1024;
 
-/// Whether the page's title or one of its forms is a known challenge's. The title counts once its end tag was seen.
+/// Whether the page's title or one of its forms is a known challenge's. The title counts once its
+/// end tag was seen.
 pub fn is_challenge(html: &[u8]) -> bool {
     let mut judge = Judge::default();
     let _ = Tokenizer::new().feed(html, &mut judge);
@@ -92,7 +94,8 @@ impl Signs {
     /// The text of the page's first title, references decoded, runs of white space as one space.
     pub(super) fn title(&self) -> Option<String> {
         let title = self.title.as_ref().filter(|_| !self.title_open)?;
-        let text = decode_text(&normalized_text(title)).split_whitespace().collect::<Vec<_>>().join(" ");
+        let text =
+            decode_text(&normalized_text(title)).split_whitespace().collect::<Vec<_>>().join(" ");
         Some(text).filter(|text| !text.is_empty())
     }
 
@@ -109,7 +112,9 @@ fn is_challenge_title(title: &str) -> bool {
 
 fn is_challenge_form(tag: &Tag<'_>) -> bool {
     tag.attribute("id").is_some_and(|id| FORM_IDS.contains(&&*id))
-        || tag.attribute("action").is_some_and(|action| FORM_ACTIONS.iter().any(|part| action.contains(part)))
+        || tag
+            .attribute("action")
+            .is_some_and(|action| FORM_ACTIONS.iter().any(|part| action.contains(part)))
 }
 
 /// Reads a page for its signs alone.

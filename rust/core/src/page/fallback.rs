@@ -1,9 +1,9 @@
 //! What a page says of its tokens outside of complete widgets in, the tokens to trust out.
 //!
-//! Older themes and forks keep the tokens elsewhere. In order of trust: one element with both, then for nonce and post
-//! id each by itself the first of: elements, hidden inputs, `_wpnonce` and `post_id` as JSON keys, then `wpaicg_nonce`
-//! and a variable `post_id`. An invalid value gives way to a valid one wherever that stands, and is reported only when
-//! there is none.
+//! Older themes and forks keep the tokens elsewhere. In order of trust: one element with both, then
+//! for nonce and post id each by itself the first of: elements, hidden inputs, `_wpnonce` and
+//! `post_id` as JSON keys, then `wpaicg_nonce` and a variable `post_id`. An invalid value gives way
+//! to a valid one wherever that stands, and is reported only when there is none.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,8 @@ pub(super) struct Fallback {
     post_id: Token,
 }
 
-/// One of the two tokens: the first valid one of each place, and whether an invalid one was seen anywhere.
+/// One of the two tokens: the first valid one of each place, and whether an invalid one was seen
+/// anywhere.
 #[derive(Default)]
 struct Token {
     valid: [Option<String>; PLACES],
@@ -68,7 +69,9 @@ impl Token {
 impl Fallback {
     /// Takes the tokens of one element, valid or not; empty ones are no tokens.
     pub(super) fn element(&mut self, nonce: &str, post_id: &str) {
-        if let (None, Some(nonce), Some(post_id)) = (&self.pair, valid_nonce(nonce), valid_post_id(post_id)) {
+        if let (None, Some(nonce), Some(post_id)) =
+            (&self.pair, valid_nonce(nonce), valid_post_id(post_id))
+        {
             self.pair = Some(PageTokens { nonce, post_id });
         }
         self.nonce.add(Place::Element, nonce, valid_nonce);
@@ -91,7 +94,8 @@ impl Fallback {
         }
     }
 
-    /// Takes the attributes whose values hold JSON. Of several attributes with one name only the first is one.
+    /// Takes the attributes whose values hold JSON. Of several attributes with one name only the
+    /// first is one.
     pub(super) fn json_attributes(&mut self, tag: &Tag<'_>) {
         if !tag.attributes().any(|attribute| may_hold_json(attribute.raw_value())) {
             return;

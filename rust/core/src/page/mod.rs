@@ -1,9 +1,10 @@
 //! Bytes of an HTML page in, chat widgets and their tokens out.
 //!
-//! A page's bytes become tags and raw text (`tokenizer`, `attributes`), tags become widgets (`widget`), and what is
-//! found outside of them serves when no widget is complete (`fallback`, `script`). Chunk boundaries never change the
-//! page. Only real markup counts: not comments, raw text, RCDATA, `<noscript>` or what is in a `<template>`. A tag or a
-//! script that the page's end cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
+//! A page's bytes become tags and raw text (`tokenizer`, `attributes`), tags become widgets
+//! (`widget`), and what is found outside of them serves when no widget is complete (`fallback`,
+//! `script`). Chunk boundaries never change the page. Only real markup counts: not comments, raw
+//! text, RCDATA, `<noscript>` or what is in a `<template>`. A tag or a script that the page's end
+//! cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
 
 pub mod attributes;
 pub mod challenge;
@@ -95,7 +96,9 @@ impl fmt::Display for PageProblem {
             Self::InvalidPostId => "the page's post id is not a number",
             Self::Challenge => "the page is a challenge meant for a browser",
             Self::Limit(limit) => return limit.fmt(f),
-            Self::TooManyWidgets => return write!(f, "the page shows more than {MAX_WIDGETS} chat widgets"),
+            Self::TooManyWidgets => {
+                return write!(f, "the page shows more than {MAX_WIDGETS} chat widgets");
+            }
         })
     }
 }
@@ -143,15 +146,17 @@ pub struct Page {
 }
 
 impl Page {
-    /// The widgets told by their class, complete or not, in the page's order, as far as it was read.
+    /// The widgets told by their class, complete or not, in the page's order, as far as it was
+    /// read.
     pub fn widgets(&self) -> &[ChatWidget] {
         &self.widgets
     }
 
-    /// The tokens: of the first complete widget (of the bot asked for), else of the fallback places.
+    /// The tokens: of the first complete widget (of the bot asked for), else of the fallback
+    /// places.
     ///
-    /// When a bot was asked for and the page has widgets, only that bot's own tokens count: another bot's are never
-    /// given for it.
+    /// When a bot was asked for and the page has widgets, only that bot's own tokens count: another
+    /// bot's are never given for it.
     ///
     /// # Errors
     /// What keeps the page from giving tokens.
@@ -159,7 +164,8 @@ impl Page {
         self.tokens.as_ref().map_err(|problem| *problem)
     }
 
-    /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens in the other places.
+    /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens in the
+    /// other places.
     pub fn challenge(&self) -> bool {
         self.challenge
     }
@@ -174,28 +180,37 @@ impl Page {
         self.ajax_url.as_deref()
     }
 
-    /// The first widget of this bot and of this name, whichever are given; a complete one before one that is not.
+    /// The first widget of this bot and of this name, whichever are given; a complete one before
+    /// one that is not.
     ///
     /// # Errors
     /// When there is none: an error that names what is there.
-    pub fn widget(&self, bot_id: Option<&str>, name: Option<&str>) -> Result<&ChatWidget, NoSuchWidget> {
+    pub fn widget(
+        &self,
+        bot_id: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<&ChatWidget, NoSuchWidget> {
         let matching = || {
             self.widgets.iter().filter(|widget| {
                 bot_id.is_none_or(|bot_id| widget.bot_id == bot_id)
                     && name.is_none_or(|name| widget.name.as_deref() == Some(name))
             })
         };
-        matching().find(|widget| widget.tokens().is_some()).or_else(|| matching().next()).ok_or_else(|| NoSuchWidget {
-            bot_id: bot_id.map(str::to_owned),
-            name: name.map(str::to_owned),
-            present: self.widgets.iter().map(describe).collect(),
-        })
+        matching()
+            .find(|widget| widget.tokens().is_some())
+            .or_else(|| matching().next())
+            .ok_or_else(|| NoSuchWidget {
+                bot_id: bot_id.map(str::to_owned),
+                name: name.map(str::to_owned),
+                present: self.widgets.iter().map(describe).collect(),
+            })
     }
 }
 
 fn describe(widget: &ChatWidget) -> String {
     let kind = widget.kind.as_str();
-    let bot = if widget.bot_id.is_empty() { "bot without id" } else { &format!("bot {}", widget.bot_id) };
+    let bot =
+        if widget.bot_id.is_empty() { "bot without id" } else { &format!("bot {}", widget.bot_id) };
     match &widget.name {
         Some(name) => format!("{kind} {bot} {name:?}"),
         None => format!("{kind} {bot}"),
@@ -216,7 +231,8 @@ pub fn scan_page(html: &[u8]) -> Page {
     scanner.close()
 }
 
-/// Chunks of a page in, a [`Page`] out; says when it has seen enough. Its `Debug` form shows nothing of the page.
+/// Chunks of a page in, a [`Page`] out; says when it has seen enough. Its `Debug` form shows
+/// nothing of the page.
 ///
 /// ```
 /// use tailrace_core::PageScanner;
@@ -248,7 +264,10 @@ enum Stop {
 
 impl fmt::Debug for PageScanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PageScanner").field("room", &self.room).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("PageScanner")
+            .field("room", &self.room)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 
@@ -377,7 +396,9 @@ impl Reading {
 
     fn into_page(mut self, over_limit: bool) -> Page {
         if self.options.endpoint {
-            for widget in self.widgets.iter_mut().filter(|widget| widget.kind == WidgetKind::AiPower) {
+            for widget in
+                self.widgets.iter_mut().filter(|widget| widget.kind == WidgetKind::AiPower)
+            {
                 widget.ajax_url.clone_from(&self.ajax_url);
             }
         }
@@ -398,7 +419,9 @@ impl Reading {
         challenge: bool,
         over_limit: bool,
     ) -> Result<PageTokens, PageProblem> {
-        if let Some(tokens) = self.chosen.and_then(|index| self.widgets.get(index)).and_then(ChatWidget::tokens) {
+        if let Some(tokens) =
+            self.chosen.and_then(|index| self.widgets.get(index)).and_then(ChatWidget::tokens)
+        {
             return Ok(tokens);
         }
         if over_limit {

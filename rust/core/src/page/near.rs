@@ -1,11 +1,12 @@
 //! A chunk of a page in, the places of the bytes that shape a tag out.
 //!
-//! A page's tags have what is looked for within a few bytes, and any search takes longer to begin than to find that.
-//! So 64 bytes are compared at once, into a bit for each of them, and all searches in that block are on the bits.
+//! A page's tags have what is looked for within a few bytes, and any search takes longer to begin
+//! than to find that. So 64 bytes are compared at once, into a bit for each of them, and all
+//! searches in that block are on the bits.
 
 use std::ops::Range;
 
-use crate::lanes::{BLOCK, HALF, are, bits, load, places, splat};
+use crate::simd::{BLOCK, HALF, bitmask, bits, equal, load, splat};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -39,7 +40,11 @@ impl<'data> Blocks<'data> {
         let ahead = from.wrapping_sub(self.base);
         if ahead >= BLOCK {
             // The next block is compared while the place is still being computed.
-            self.load(if ahead < 2 * BLOCK { self.base.wrapping_add(BLOCK) } else { from & !(BLOCK - 1) })?;
+            self.load(if ahead < 2 * BLOCK {
+                self.base.wrapping_add(BLOCK)
+            } else {
+                from & !(BLOCK - 1)
+            })?;
         }
         let mut places = self.places(shape) & (u64::MAX << (from % BLOCK));
         while places == 0 {
@@ -62,29 +67,30 @@ impl<'data> Blocks<'data> {
     fn load(&mut self, base: usize) -> Option<()> {
         let rest = self.data.get(base..).filter(|rest| !rest.is_empty())?;
         if let Some(block) = rest.first_chunk() {
-            self.compare(block);
+            self.compequal(block);
         } else {
             let mut block = [0; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
-            self.compare(&block);
+            self.compequal(&block);
         }
         self.base = base;
         Some(())
     }
 
     #[inline]
-    fn compare(&mut self, block: &[u8; BLOCK]) {
-        self.less = places(block, |bytes| are(bytes, b'<'));
-        self.end = places(block, |bytes| are(bytes | splat(0b11), b'?'));
-        self.quote = places(block, |bytes| are(bytes | splat(0b101), b'\''));
+    fn compequal(&mut self, block: &[u8; BLOCK]) {
+        self.less = bitmask(block, |bytes| equal(bytes, b'<'));
+        self.end = bitmask(block, |bytes| equal(bytes | splat(0b11), b'?'));
+        self.quote = bitmask(block, |bytes| equal(bytes | splat(0b101), b'\''));
     }
 }
 
-/// Whether `cg` or `pk` stands in a value that does not end with the chunk, or may: a long one is not looked through.
-/// They do in the classes of widgets, and hardly in any other.
+/// Whether `cg` or `pk` stands in a value that does not end with the chunk, or may: a long one is
+/// not looked through. They do in the classes of widgets, and hardly in any other.
 #[inline]
 pub(super) fn may_hold_pair(data: &[u8], value: Range<usize>) -> bool {
-    let (Some(firsts), Some(seconds)) = (data[value.start..].first_chunk(), data[value.start + 1..].first_chunk())
+    let (Some(firsts), Some(seconds)) =
+        (data[value.start..].first_chunk(), data[value.start + 1..].first_chunk())
     else {
         return true;
     };
@@ -92,7 +98,7 @@ pub(super) fn may_hold_pair(data: &[u8], value: Range<usize>) -> bool {
         return true;
     }
     let (firsts, seconds) = (load(firsts), load(seconds));
-    let cg = are(firsts, b'c') & are(seconds, b'g');
-    let pk = are(firsts, b'p') & are(seconds, b'k');
+    let cg = equal(firsts, b'c') & equal(seconds, b'g');
+    let pk = equal(firsts, b'p') & equal(seconds, b'k');
     bits(cg | pk) & ((1 << value.len()) - 1) != 0
 }

@@ -1,9 +1,10 @@
-//! The beginning of a tag in, its length and whether it can matter out: for tags that lie whole in a chunk and are
-//! written as nearly all are. Any other is left to the tokenizer's states.
+//! The beginning of a tag in, its length and whether it can matter out: for tags that lie whole in
+//! a chunk and are written as nearly all are. Any other is left to the tokenizer's states.
 //!
-//! A tag ends at its first `>` that is in no quotes, and quotes count only behind a `=` that follows an attribute's name.
-//! So the reading hops from `=` to `=`, over values whole. What it cannot tell for certain it gives up, such as a `=`
-//! that is a part of a name. What can matter is taken too widely rather than too narrowly: nothing is decoded here.
+//! A tag ends at its first `>` that is in no quotes, and quotes count only behind a `=` that
+//! follows an attribute's name. So the reading hops from `=` to `=`, over values whole. What it
+//! cannot tell for certain it gives up, such as a `=` that is a part of a name. What can matter is
+//! taken too widely rather than too narrowly: nothing is decoded here.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -97,7 +98,8 @@ impl Value {
         let end = start + rest.iter().position(|&byte| is_space(byte) || byte == b'>')?;
         let telling = is_token(name)
             || begins_telling(rest)
-            || tells_widget(name) && (data[start..end].contains(&b'&') || names_widget(data, start..end));
+            || tells_widget(name)
+                && (data[start..end].contains(&b'&') || names_widget(data, start..end));
         Some(Self { end, telling })
     }
 }
@@ -106,8 +108,8 @@ fn ends_a_name(byte: u8) -> bool {
     is_space(byte) || byte == b'/'
 }
 
-/// By four letters: what else begins with them is rare. A table tells, since a branch for each would mostly be guessed
-/// wrong.
+/// By four letters: what else begins with them is rare. A table tells, since a branch for each
+/// would mostly be guessed wrong.
 #[inline]
 fn is_telling_name(tag: &[u8]) -> bool {
     let Some(letters) = tag.first_chunk() else { return true };
@@ -118,8 +120,8 @@ fn is_telling_name(tag: &[u8]) -> bool {
 /// Each name at its [`slot`].
 const NAMES: [u32; 16] = {
     let names = [
-        *b"scri", *b"styl", *b"titl", *b"text", *b"nosc", *b"ifra", *b"noem", *b"nofr", *b"temp", *b"form", *b"inpu",
-        *b"plai",
+        *b"scri", *b"styl", *b"titl", *b"text", *b"nosc", *b"ifra", *b"noem", *b"nofr", *b"temp",
+        *b"form", *b"inpu", *b"plai",
     ];
     let (mut table, mut at) = ([0; 16], 0);
     while at < names.len() {
@@ -161,13 +163,17 @@ fn lower(letters: [u8; 8]) -> [u8; 8] {
 fn begins_telling(value: &[u8]) -> bool {
     let telling = |byte| matches!(byte, b'{' | b'[' | b'&');
     match value.first() {
-        Some(&byte) if is_space(byte) => value.iter().find(|&&byte| !is_space(byte)).is_none_or(|&byte| telling(byte)),
+        Some(&byte) if is_space(byte) => {
+            value.iter().find(|&&byte| !is_space(byte)).is_none_or(|&byte| telling(byte))
+        }
         first => first.is_some_and(|&byte| telling(byte)),
     }
 }
 
 /// Whether a class or an id, written as it is, can be a widget's of 1.x or 2.x.
 fn names_widget(data: &[u8], value: Range<usize>) -> bool {
-    static BEGINNINGS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["wpaicg-chat", "aipkit_"].map(Finder::new));
-    may_hold_pair(data, value.clone()) && BEGINNINGS.iter().any(|class| class.find(&data[value.clone()]).is_some())
+    static BEGINNINGS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| ["wpaicg-chat", "aipkit_"].map(Finder::new));
+    may_hold_pair(data, value.clone())
+        && BEGINNINGS.iter().any(|class| class.find(&data[value.clone()]).is_some())
 }

@@ -1,9 +1,10 @@
-//! A script in, the named values that may be tokens out: `"_wpnonce":"…"`, `wpaicg_nonce: '…'`, `var post_id = 123`.
+//! A script in, the named values that may be tokens out: `"_wpnonce":"…"`, `wpaicg_nonce: '…'`,
+//! `var post_id = 123`.
 //!
-//! JavaScript is read as lexemes, no deeper. Comments are skipped, and what a string holds is data, however much it
-//! looks like code or markup; a value is a whole string or a whole number, not a part of an expression. JSON is read
-//! the same way, so attribute values that hold JSON are read here too. The cost is linear: each byte is lexed a fixed
-//! number of times.
+//! JavaScript is read as lexemes, no deeper. Comments are skipped, and what a string holds is data,
+//! however much it looks like code or markup; a value is a whole string or a whole number, not a
+//! part of an expression. JSON is read the same way, so attribute values that hold JSON are read
+//! here too. The cost is linear: each byte is lexed a fixed number of times.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -42,9 +43,11 @@ pub(super) fn for_each_value<'a>(script: &'a str, mut found: impl FnMut(Key, Cow
     }
 }
 
-/// Whether a script can hold a [`Key`]: a key is there as it is written, or not at all. `ajax_url` needs `wpaicgParams`.
+/// Whether a script can hold a [`Key`]: a key is there as it is written, or not at all. `ajax_url`
+/// needs `wpaicgParams`.
 pub(super) fn names_a_key(script: &[u8]) -> bool {
-    static NAMES: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| ["wpaicg", "_wpnonce", "post_id"].map(Finder::new));
+    static NAMES: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| ["wpaicg", "_wpnonce", "post_id"].map(Finder::new));
     NAMES.iter().any(|name| name.find(script).is_some())
 }
 
@@ -149,7 +152,19 @@ impl<'a> Lexeme<'a> {
     fn precedes_regex(self) -> bool {
         match self {
             Self::Name(name) => {
-                matches!(name, "return" | "typeof" | "case" | "in" | "of" | "void" | "delete" | "throw" | "else" | "do")
+                matches!(
+                    name,
+                    "return"
+                        | "typeof"
+                        | "case"
+                        | "in"
+                        | "of"
+                        | "void"
+                        | "delete"
+                        | "throw"
+                        | "else"
+                        | "do"
+                )
             }
             Self::Comparison => true,
             Self::Other(byte) => !matches!(byte, b')' | b']' | b'}'),
@@ -214,7 +229,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A string; one that its line does not end is no string, and nothing on that line can be trusted after it.
+    /// A string; one that its line does not end is no string, and nothing on that line can be
+    /// trusted after it.
     fn string(&mut self, quote: u8) -> Lexeme<'a> {
         let start = self.at + 1;
         let body = &self.text.as_bytes()[start..];
@@ -231,7 +247,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn template(&mut self) -> Lexeme<'a> {
-        let length = closing(&self.rest()[1..], b'`', false).map_or_else(|rest| rest, |length| length + 1);
+        let length =
+            closing(&self.rest()[1..], b'`', false).map_or_else(|rest| rest, |length| length + 1);
         self.at += 1 + length;
         Lexeme::Operand
     }
@@ -252,7 +269,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// One byte, or the few operators that must not be taken apart. An escape outside of strings hides its byte.
+    /// One byte, or the few operators that must not be taken apart. An escape outside of strings
+    /// hides its byte.
     fn punctuation(&mut self, byte: u8) -> Lexeme<'a> {
         let (lexeme, length) = match self.rest() {
             [b'=', b'=', b'=', ..] => (Lexeme::Comparison, 3),
@@ -280,7 +298,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Bytes of names and numbers; every byte of a character beyond ASCII is one, so that no character is taken apart.
+/// Bytes of names and numbers; every byte of a character beyond ASCII is one, so that no character
+/// is taken apart.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
 }
@@ -293,7 +312,8 @@ fn block_length(text: &[u8]) -> usize {
     memchr::memmem::find(text, b"*/").map_or(text.len(), |length| length + 2)
 }
 
-/// The length up to the closing quote, or, when there is none (on this line), the length that was tried.
+/// The length up to the closing quote, or, when there is none (on this line), the length that was
+/// tried.
 fn closing(text: &[u8], quote: u8, one_line: bool) -> Result<usize, usize> {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
@@ -308,7 +328,8 @@ fn closing(text: &[u8], quote: u8, one_line: bool) -> Result<usize, usize> {
     Err(text.len())
 }
 
-/// As [`closing`], for a regular expression, in whose classes a `/` stands for itself; includes the closing `/`.
+/// As [`closing`], for a regular expression, in whose classes a `/` stands for itself; includes the
+/// closing `/`.
 fn regex_length(text: &[u8]) -> Result<usize, usize> {
     let (mut at, mut class) = (0, false);
     while let Some(&byte) = text.get(at) {
@@ -325,7 +346,8 @@ fn regex_length(text: &[u8]) -> Result<usize, usize> {
     Err(text.len())
 }
 
-/// Decodes a JavaScript string's escapes, JSON's among them. Surrogate pairs join; a lone one is U+FFFD.
+/// Decodes a JavaScript string's escapes, JSON's among them. Surrogate pairs join; a lone one is
+/// U+FFFD.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
@@ -350,7 +372,8 @@ fn unescape_one<'a>(escape: &'a str, units: &mut Vec<u16>) -> &'a str {
         'x' => 2,
         _ => 0,
     };
-    let number = rest.get(..digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let number =
+        rest.get(..digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if let Some(Ok(unit)) = number.map(|number| u16::from_str_radix(number, 16)) {
         units.push(unit);
         return &rest[digits..];

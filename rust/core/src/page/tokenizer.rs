@@ -1,12 +1,14 @@
 //! Bytes of a page in, tags and raw text out, at the level of the WHATWG tokenizer (HTML 13.2.5).
 //!
-//! Chunk boundaries never change the tokens. Text between tags is hopped over, and so are comments; the text of raw
-//! elements (`script`, `style`, `title`, …) is given as it stands. Elements switch the tokenizer as a tree builder with
-//! scripting on would, `noscript` included. There is no foreign content: `title` or `style` inside `svg` are taken as
-//! HTML's, and a CDATA section is a comment. The one buffer holds the tag that a chunk's end has cut.
+//! Chunk boundaries never change the tokens. Text between tags is hopped over, and so are comments;
+//! the text of raw elements (`script`, `style`, `title`, …) is given as it stands. Elements switch
+//! the tokenizer as a tree builder with scripting on would, `noscript` included. There is no
+//! foreign content: `title` or `style` inside `svg` are taken as HTML's, and a CDATA section is a
+//! comment. The one buffer holds the tag that a chunk's end has cut.
 //!
-//! Tags, comments and raw text that lie whole in a chunk are mostly read at once (`whole`); the states read the others,
-//! and what is odd. Both give the same tokens, which is tested by cutting pages.
+//! Tags, comments and raw text that lie whole in a chunk are mostly read at once (`whole`); the
+//! states read the others, and what is odd. Both give the same tokens, which is tested by cutting
+//! pages.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -17,10 +19,11 @@ use super::attributes::{Tag, is_space};
 use super::near::{Blocks, Shape};
 use super::outline::Outline;
 
-/// What becomes of the tokens. `Break` ends the tokenizing at once: nothing after that token is looked at.
+/// What becomes of the tokens. `Break` ends the tokenizing at once: nothing after that token is
+/// looked at.
 pub trait Sink {
-    /// Whether only tags that can matter to a scan for widgets and tokens are wanted. Others are passed over where they
-    /// lie whole in a chunk, which is most of a page's.
+    /// Whether only tags that can matter to a scan for widgets and tokens are wanted. Others are
+    /// passed over where they lie whole in a chunk, which is most of a page's.
     const ONLY_TELLING: bool = false;
 
     /// A start tag, self-closing or not.
@@ -29,7 +32,8 @@ pub trait Sink {
     /// An end tag.
     fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()>;
 
-    /// A piece of a raw element's text, between its start and end tags: bytes of the page, nothing decoded.
+    /// A piece of a raw element's text, between its start and end tags: bytes of the page, nothing
+    /// decoded.
     fn text(&mut self, piece: &[u8]);
 
     /// A raw element's end: the last piece of its text, and its end tag.
@@ -58,8 +62,8 @@ impl Templates {
     }
 }
 
-/// The incremental tokenizer. It has no end to be told: what is unfinished when the page ends is no token. Its `Debug`
-/// form shows nothing of the page.
+/// The incremental tokenizer. It has no end to be told: what is unfinished when the page ends is no
+/// token. Its `Debug` form shows nothing of the page.
 #[derive(Default)]
 pub struct Tokenizer {
     state: State,
@@ -78,7 +82,8 @@ enum State {
     TagOpen,
     EndTagOpen,
     TagName,
-    /// Also the standard's self-closing and after-quoted-value states, which tell tags no differently.
+    /// Also the standard's self-closing and after-quoted-value states, which tell tags no
+    /// differently.
     BeforeName,
     Name,
     AfterName,
@@ -153,7 +158,8 @@ impl Tokenizer {
         self.carried.len()
     }
 
-    /// Gives the tokens that end in `data` to the sink, until it breaks; after a break nothing may be fed.
+    /// Gives the tokens that end in `data` to the sink, until it breaks; after a break nothing may
+    /// be fed.
     pub fn feed(&mut self, data: &[u8], sink: &mut impl Sink) -> ControlFlow<()> {
         let mut chunk = Chunk::new(data);
         while self.hop(&mut chunk) {
@@ -165,8 +171,8 @@ impl Tokenizer {
         ControlFlow::Continue(())
     }
 
-    /// At a `<`: reads the tag, the comment or the rest of a raw element that begins or ends there, if it lies whole in
-    /// the chunk and can be told without the states. False: it is theirs.
+    /// At a `<`: reads the tag, the comment or the rest of a raw element that begins or ends there,
+    /// if it lies whole in the chunk and can be told without the states. False: it is theirs.
     fn whole<S: Sink>(&mut self, chunk: &mut Chunk<'_>, sink: &mut S) -> ControlFlow<(), bool> {
         match self.state {
             State::Data => self.whole_tag(chunk, sink),
@@ -175,13 +181,15 @@ impl Tokenizer {
         }
     }
 
-    /// Goes from tag to tag as long as they lie whole in the chunk; stops in front of one that does not, and behind one
-    /// after which there is no markup.
+    /// Goes from tag to tag as long as they lie whole in the chunk; stops in front of one that does
+    /// not, and behind one after which there is no markup.
     fn whole_tag<S: Sink>(&mut self, chunk: &mut Chunk<'_>, sink: &mut S) -> ControlFlow<(), bool> {
         let data = chunk.data;
         loop {
             let at = chunk.at;
-            let Some(end) = self.read_whole(at, chunk, sink)? else { return ControlFlow::Continue(false) };
+            let Some(end) = self.read_whole(at, chunk, sink)? else {
+                return ControlFlow::Continue(false);
+            };
             chunk.at = end;
             if self.state != State::Data {
                 chunk.text_start = end;
@@ -204,7 +212,8 @@ impl Tokenizer {
         sink: &mut S,
     ) -> ControlFlow<(), Option<usize>> {
         let data = chunk.data;
-        // Start and end tags are read alike, since a branch between them would be guessed wrong half the time.
+        // Start and end tags are read alike, since a branch between them would be guessed wrong
+        // half the time.
         let is_end = data.get(at + 1) == Some(&b'/');
         let name = at + 1 + usize::from(is_end);
         if !data.get(name).is_some_and(u8::is_ascii_alphabetic) {
@@ -232,7 +241,9 @@ impl Tokenizer {
         loop {
             match &data[chunk.at..] {
                 [_, b'/', rest @ ..] => match rest.get(..=name.len()) {
-                    Some([found @ .., after]) if ends_name(*after) && found.eq_ignore_ascii_case(name) => {
+                    Some([found @ .., after])
+                        if ends_name(*after) && found.eq_ignore_ascii_case(name) =>
+                    {
                         if *after != b'>' {
                             return ControlFlow::Continue(false);
                         }
@@ -375,7 +386,8 @@ impl Tokenizer {
         (self.raw, self.state) = (raw, state);
     }
 
-    /// 13.2.5.2, 13.2.5.3 and 13.2.5.9 to 13.2.5.17: raw text, and whether a `<` in it begins its end tag.
+    /// 13.2.5.2, 13.2.5.3 and 13.2.5.9 to 13.2.5.17: raw text, and whether a `<` in it begins its
+    /// end tag.
     fn text(&mut self, byte: u8, chunk: &mut Chunk<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
         let name = self.raw.as_bytes();
         self.state = match self.state {
@@ -397,7 +409,9 @@ impl Tokenizer {
                 self.state = State::TextEndName(0);
                 return ControlFlow::Continue(());
             }
-            State::TextEndName(read) if name.get(read).is_some_and(|next| byte.eq_ignore_ascii_case(next)) => {
+            State::TextEndName(read)
+                if name.get(read).is_some_and(|next| byte.eq_ignore_ascii_case(next)) =>
+            {
                 State::TextEndName(read + 1)
             }
             State::TextEndName(read) if read == name.len() && ends_name(byte) => {
@@ -418,7 +432,8 @@ impl Tokenizer {
         ControlFlow::Continue(())
     }
 
-    /// 13.2.5.18 to 13.2.5.31: a script's escaped text (`<!--`) and doubly escaped text (`<!-- <script`).
+    /// 13.2.5.18 to 13.2.5.31: a script's escaped text (`<!--`) and doubly escaped text (`<!--
+    /// <script`).
     fn script(&mut self, byte: u8, chunk: &mut Chunk<'_>) {
         let (next, consumed) = script_state(self.state, byte);
         if next == State::TextLess {
@@ -480,8 +495,8 @@ fn give_text(sink: &mut (impl Sink + ?Sized), piece: &[u8]) {
     }
 }
 
-/// 13.2.5.43 to 13.2.5.52: where the comment that begins at a place ends, if it is one and its end is there. The
-/// beginning's dashes may be those of `-->`, but not those of `--!>`.
+/// 13.2.5.43 to 13.2.5.52: where the comment that begins at a place ends, if it is one and its end
+/// is there. The beginning's dashes may be those of `-->`, but not those of `--!>`.
 fn comment_end(data: &[u8], at: usize) -> Option<usize> {
     let comment = data[at..].strip_prefix(b"<!")?;
     let text = comment.strip_prefix(b"--")?;
@@ -495,7 +510,8 @@ fn comment_end(data: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// 13.2.5.8 and 13.2.5.32 to 13.2.5.40, as far as the end of a tag depends on them; `None` is that end.
+/// 13.2.5.8 and 13.2.5.32 to 13.2.5.40, as far as the end of a tag depends on them; `None` is that
+/// end.
 fn tag_state(state: State, byte: u8) -> Option<State> {
     Some(match (state, byte) {
         (State::Quoted(quote), byte) if byte == quote => State::BeforeName,
@@ -518,11 +534,15 @@ fn comment_state(state: State, byte: u8) -> State {
     match (state, byte) {
         (State::MarkupDeclaration, b'-') => State::MarkupDash,
         (State::MarkupDash, b'-') => State::CommentStart,
-        (State::MarkupDeclaration | State::MarkupDash | State::BogusComment, byte) if byte != b'>' => {
+        (State::MarkupDeclaration | State::MarkupDash | State::BogusComment, byte)
+            if byte != b'>' =>
+        {
             State::BogusComment
         }
         (State::CommentStart, b'-') => State::CommentStartDash,
-        (State::CommentStartDash | State::CommentEndDash | State::CommentEnd, b'-') => State::CommentEnd,
+        (State::CommentStartDash | State::CommentEndDash | State::CommentEnd, b'-') => {
+            State::CommentEnd
+        }
         (State::Comment | State::CommentEndBang, b'-') => State::CommentEndDash,
         (State::CommentEnd, b'!') => State::CommentEndBang,
         (State::Comment | State::CommentEndDash, _) => State::Comment,
@@ -531,12 +551,17 @@ fn comment_state(state: State, byte: u8) -> State {
     }
 }
 
-/// 13.2.5.18 to 13.2.5.31, without the end tags, which [`Tokenizer::text`] tells. False: the byte is looked at again.
+/// 13.2.5.18 to 13.2.5.31, without the end tags, which [`Tokenizer::text`] tells. False: the byte
+/// is looked at again.
 fn script_state(state: State, byte: u8) -> (State, bool) {
     let next = match (state, byte) {
         (State::EscapeStart, b'-') => State::EscapeStartDash,
-        (State::EscapeStart | State::EscapeStartDash, byte) if byte != b'-' => return (State::Text, false),
-        (State::EscapeStartDash | State::EscapedDash | State::EscapedDashDash, b'-') => State::EscapedDashDash,
+        (State::EscapeStart | State::EscapeStartDash, byte) if byte != b'-' => {
+            return (State::Text, false);
+        }
+        (State::EscapeStartDash | State::EscapedDash | State::EscapedDashDash, b'-') => {
+            State::EscapedDashDash
+        }
         (State::Escaped, b'-') => State::EscapedDash,
         (State::Escaped | State::EscapedDash | State::EscapedDashDash, b'<') => State::TextLess,
         (State::EscapedDashDash | State::DoubleEscapedDashDash, b'>') => State::Text,
@@ -545,7 +570,9 @@ fn script_state(state: State, byte: u8) -> (State, bool) {
             State::DoubleEscapeStart(read_script_name(read, byte))
         }
         (State::DoubleEscapeStart(_), _) => return (State::Escaped, false),
-        (State::DoubleEscapedDash | State::DoubleEscapedDashDash, b'-') => State::DoubleEscapedDashDash,
+        (State::DoubleEscapedDash | State::DoubleEscapedDashDash, b'-') => {
+            State::DoubleEscapedDashDash
+        }
         (State::DoubleEscaped, b'-') => State::DoubleEscapedDash,
         (State::DoubleEscaped | State::DoubleEscapedDash | State::DoubleEscapedDashDash, b'<') => {
             State::DoubleEscapedLess
@@ -555,8 +582,12 @@ fn script_state(state: State, byte: u8) -> (State, bool) {
         (State::DoubleEscapeEnd(read), byte) if byte.is_ascii_alphabetic() => {
             State::DoubleEscapeEnd(read_script_name(read, byte))
         }
-        (State::DoubleEscapedLess | State::DoubleEscapeEnd(_), _) => return (State::DoubleEscaped, false),
-        (State::DoubleEscaped | State::DoubleEscapedDash | State::DoubleEscapedDashDash, _) => State::DoubleEscaped,
+        (State::DoubleEscapedLess | State::DoubleEscapeEnd(_), _) => {
+            return (State::DoubleEscaped, false);
+        }
+        (State::DoubleEscaped | State::DoubleEscapedDash | State::DoubleEscapedDashDash, _) => {
+            State::DoubleEscaped
+        }
         _ => State::Escaped,
     };
     (next, true)
@@ -570,7 +601,8 @@ fn read_script_name(read: Option<usize>, byte: u8) -> Option<usize> {
     SCRIPT.get(read).filter(|next| byte.eq_ignore_ascii_case(next)).map(|_| read + 1)
 }
 
-/// A tag's name in escaped text has ended: `<script` enters doubly escaped text, `</script` leaves it.
+/// A tag's name in escaped text has ended: `<script` enters doubly escaped text, `</script` leaves
+/// it.
 fn after_script_name(read: Option<usize>, entering: bool) -> State {
     let is_script = read == Some(SCRIPT.len());
     if is_script == entering { State::DoubleEscaped } else { State::Escaped }

@@ -1,4 +1,5 @@
-//! A tag in, the chat widget or the tokens it carries out: both plugin lines, as `protocols` measured them.
+//! A tag in, the chat widget or the tokens it carries out: both plugin lines, as `protocols`
+//! measured them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -77,7 +78,8 @@ pub struct ChatWidget {
     pub name: Option<String>,
     /// `data-url`: the page's own address, on 1.x.
     pub url: Option<String>,
-    /// Where messages go: `ajaxUrl` on 2.x; on 1.x known only when it was asked for, from `wpaicgParams`.
+    /// Where messages go: `ajaxUrl` on 2.x; on 1.x known only when it was asked for, from
+    /// `wpaicgParams`.
     pub ajax_url: Option<String>,
     /// Whether the bot streams; `None` when the page does not say.
     pub streams: Option<bool>,
@@ -90,7 +92,10 @@ pub struct ChatWidget {
 impl ChatWidget {
     /// The tokens, when both are there and valid.
     pub fn tokens(&self) -> Option<PageTokens> {
-        Some(PageTokens { nonce: valid_nonce(&self.nonce)?, post_id: valid_post_id(&self.post_id)? })
+        Some(PageTokens {
+            nonce: valid_nonce(&self.nonce)?,
+            post_id: valid_post_id(&self.post_id)?,
+        })
     }
 }
 
@@ -132,11 +137,13 @@ const MAX_NONCE: usize = 256;
 /// The nonce without surrounding white space, if it is one: 1 to 256 visible ASCII characters.
 pub(super) fn valid_nonce(value: &str) -> Option<String> {
     let value = value.trim();
-    let valid = (1..=MAX_NONCE).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+    let valid =
+        (1..=MAX_NONCE).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
     valid.then(|| value.to_owned())
 }
 
-/// The post id without surrounding white space and the `<` that 1.9.16 to 2.2 put before it, if it is digits.
+/// The post id without surrounding white space and the `<` that 1.9.16 to 2.2 put before it, if it
+/// is digits.
 pub(super) fn valid_post_id(value: &str) -> Option<String> {
     let value = without_stray(value);
     let valid = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
@@ -200,7 +207,8 @@ impl<'page> Element<'page> {
         }
         let config = self.config?;
         let id = value(self.id).unwrap_or_default();
-        let placement = class.split_ascii_whitespace().chain([id.trim()]).find_map(aipkit_placement)?;
+        let placement =
+            class.split_ascii_whitespace().chain([id.trim()]).find_map(aipkit_placement)?;
         Some(self.aipkit(placement, &config.value()))
     }
 

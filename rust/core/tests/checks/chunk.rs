@@ -1,5 +1,6 @@
-//! The chunk decoder against readers of the whole tree that `serde_json` and `jiter` build (see `json` for what is put
-//! aside), as an event of several lines and as a body. The input is a chunk's text, or chooses what one is made of.
+//! The chunk decoder against readers of the whole tree that `serde_json` and `jiter` build (see
+//! `json` for what is put aside), as an event of several lines and as a body. The input is a
+//! chunk's text, or chooses what one is made of.
 
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value};
@@ -40,10 +41,22 @@ fn is_read_alike(text: &str) {
     }
 }
 
-const CHUNK: &[&str] =
-    &["choices", "choices", "usage", "error", "id", "model", "thread_id", "message_id", "x", "\\u0069d"];
-const CHOICE: &[&str] = &["delta", "delta", "index", "message", "text", "finish_reason", "x", "d\\u0065lta"];
-const CONTENT: &[&str] = &["content", "content", "role", "\\u0063ontent", "refusal", "tool_calls", "function_call"];
+const CHUNK: &[&str] = &[
+    "choices",
+    "choices",
+    "usage",
+    "error",
+    "id",
+    "model",
+    "thread_id",
+    "message_id",
+    "x",
+    "\\u0069d",
+];
+const CHOICE: &[&str] =
+    &["delta", "delta", "index", "message", "text", "finish_reason", "x", "d\\u0065lta"];
+const CONTENT: &[&str] =
+    &["content", "content", "role", "\\u0063ontent", "refusal", "tool_calls", "function_call"];
 const COUNTS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens", "total_tokens"];
 const ERROR: &[&str] = &["message", "code"];
 
@@ -71,7 +84,11 @@ fn write_object(choices: &mut Unstructured<'_>, keys: &[&str], json: &mut String
 /// Writes what usually stands behind a key, or anything else.
 fn write_value(choices: &mut Unstructured<'_>, key: &str, json: &mut String) -> Result<()> {
     let inner = match key {
-        "choices" | "delta" | "d\\u0065lta" | "message" | "usage" | "error" if choices.ratio(7, 8)? => key,
+        "choices" | "delta" | "d\\u0065lta" | "message" | "usage" | "error"
+            if choices.ratio(7, 8)? =>
+        {
+            key
+        }
         _ => {
             json.push_str(choices.choose(&LEAVES)?);
             return Ok(());
@@ -112,7 +129,9 @@ impl<'a> Plain<'a> {
         let choices = chunk.get("choices").unwrap_or(&Value::Null);
         let all = choices.as_array().map_or(&[][..], Vec::as_slice);
         let choice = all.iter().filter_map(Value::as_object).find(|choice| is_first(choice));
-        let text = |value: Option<&'a Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |value: Option<&'a Value>| {
+            value.and_then(Value::as_str).filter(|text| !text.is_empty())
+        };
         let content = choice.and_then(|choice| match choice.get("delta") {
             None | Some(Value::Null) => choice.get("text"),
             Some(delta) => delta.get("content"),
@@ -124,22 +143,29 @@ impl<'a> Plain<'a> {
             content: content.and_then(Value::as_str).filter(|text| !text.is_empty()),
             message: choice.and_then(|choice| choice.get("message")?.get("content")?.as_str()),
             is_wordless: choice
-                .and_then(|choice| choice.get("message").filter(|message| message.is_object()).or(choice.get("delta")))
+                .and_then(|choice| {
+                    choice
+                        .get("message")
+                        .filter(|message| message.is_object())
+                        .or(choice.get("delta"))
+                })
                 .is_some_and(answers_without_words),
             finish_reason: text(choice.and_then(|choice| choice.get("finish_reason"))),
-            usage: chunk
-                .get("usage")
-                .filter(|usage| usage.is_object())
-                .map(|usage| ["prompt_tokens", "completion_tokens", "total_tokens"].map(|key| count(usage, key))),
+            usage: chunk.get("usage").filter(|usage| usage.is_object()).map(|usage| {
+                ["prompt_tokens", "completion_tokens", "total_tokens"].map(|key| count(usage, key))
+            }),
             ids: tailrace_core::Ids::NAMES.map(|name| text(chunk.get(name))),
         }
     }
 }
 
 fn answers_without_words(message: &Value) -> bool {
-    let refuses = message.get("refusal").and_then(Value::as_str).is_some_and(|refusal| !refusal.is_empty());
-    let calls =
-        message.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| calls.iter().any(Value::is_object));
+    let refuses =
+        message.get("refusal").and_then(Value::as_str).is_some_and(|refusal| !refusal.is_empty());
+    let calls = message
+        .get("tool_calls")
+        .and_then(Value::as_array)
+        .is_some_and(|calls| calls.iter().any(Value::is_object));
     refuses || calls || message.get("function_call").is_some_and(Value::is_object)
 }
 
@@ -179,7 +205,9 @@ fn is_bad(text: &str) {
 }
 
 fn tells(decoder: &DeltaDecoder, plain: &Plain<'_>, text: &str) {
-    let usage = decoder.usage().map(|usage| [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]);
+    let usage = decoder
+        .usage()
+        .map(|usage| [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]);
     assert_eq!(usage, plain.usage, "{text:?}");
     let ids = tailrace_core::Ids::NAMES.map(|name| decoder.ids().get(name));
     assert_eq!(ids, plain.ids, "{text:?}");

@@ -6,7 +6,8 @@ pub fn sizes(data: &[u8]) -> (&[u8], &[u8]) {
     rest.split_at(usize::from(count % 8).min(rest.len()))
 }
 
-/// `data` in reads of these sizes, over and over, of which some may be 0; byte by byte when none is more.
+/// `data` in reads of these sizes, over and over, of which some may be 0; byte by byte when none is
+/// more.
 pub fn reads<'a>(mut data: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {
     let sizes = if sizes.iter().all(|&size| size == 0) { &[1] } else { sizes };
     let mut reads = Vec::new();

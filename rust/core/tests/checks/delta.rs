@@ -1,7 +1,9 @@
-//! The delta decoder of every dialect, with any limits: whole against cut, and text alone against everything.
+//! The delta decoder of every dialect, with any limits: whole against cut, and text alone against
+//! everything.
 
 use tailrace_core::{
-    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
+    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, MAX_BODY_BYTES, MAX_EVENT_BYTES,
+    ReplyError, ToolCall,
 };
 
 use super::cutting::{reads, sizes};
@@ -23,7 +25,12 @@ pub fn check(data: &[u8]) {
     let whole = decode(dialect, &options, &[reply], complete, Texts(Vec::new()));
     assert_eq!(decode(dialect, &options, &cut, complete, Texts(Vec::new())), whole, "{}", told());
     let of_everything = decode(dialect, &options, &[reply], complete, Everything::default());
-    assert_eq!(decode(dialect, &options, &cut, complete, Everything::default()), of_everything, "{}", told());
+    assert_eq!(
+        decode(dialect, &options, &cut, complete, Everything::default()),
+        of_everything,
+        "{}",
+        told()
+    );
     assert_eq!(Outcome { rest: Vec::new(), ..of_everything }, whole, "{}", told());
 }
 
@@ -115,7 +122,13 @@ struct Outcome {
     told: String,
 }
 
-fn decode(dialect: Dialect, options: &DeltaOptions, reads: &[&[u8]], complete: bool, mut sink: impl Taken) -> Outcome {
+fn decode(
+    dialect: Dialect,
+    options: &DeltaOptions,
+    reads: &[&[u8]],
+    complete: bool,
+    mut sink: impl Taken,
+) -> Outcome {
     let mut decoder = DeltaDecoder::new(dialect, options.clone());
     for read in reads {
         let counts = |sink: &dyn Taken| (sink.taken().0.len(), sink.taken().1.len());

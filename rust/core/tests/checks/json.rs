@@ -1,9 +1,10 @@
 //! The JSON reader against `serde_json` and `jiter`, their own limits put aside by name:
 //!
-//! - depth: `serde_json` stops before 128 when it builds, `jiter` at 200, so that neither is asked beyond; ours must
-//!   stop after 200, counted plainly;
+//! - depth: `serde_json` stops before 128 when it builds, `jiter` at 200, so that neither is asked
+//!   beyond; ours must stop after 200, counted plainly;
 //! - lone surrogates: both refuse them, so that they are asked with U+FFFD in their place;
-//! - numbers too large for a float: `serde_json` refuses to build them, its grammar check and `jiter` do not.
+//! - numbers too large for a float: `serde_json` refuses to build them, its grammar check and
+//!   `jiter` do not.
 
 use jiter::JsonValue;
 use serde_json::{Map, Value};
@@ -49,7 +50,10 @@ pub fn by_serde(json: &str) -> Option<Value> {
     match serde_json::from_str(json) {
         Ok(value) => Some(value),
         Err(error) => {
-            assert!(skip(json).is_err() || error.to_string().starts_with("number out of range"), "{error}: {json:?}");
+            assert!(
+                skip(json).is_err() || error.to_string().starts_with("number out of range"),
+                "{error}: {json:?}"
+            );
             None
         }
     }
@@ -73,9 +77,9 @@ fn from_jiter(value: &JsonValue<'_>) -> Value {
         JsonValue::Float(number) => Value::from(number.clamp(f64::MIN, f64::MAX)),
         JsonValue::Str(text) => Value::from(&**text),
         JsonValue::Array(elements) => elements.iter().map(from_jiter).collect(),
-        JsonValue::Object(members) => {
-            Value::Object(members.iter().map(|(key, value)| (key.to_string(), from_jiter(value))).collect())
-        }
+        JsonValue::Object(members) => Value::Object(
+            members.iter().map(|(key, value)| (key.to_string(), from_jiter(value))).collect(),
+        ),
     }
 }
 
@@ -167,5 +171,8 @@ pub fn without_lone_surrogates(text: &str) -> String {
 /// The code unit of the `\u` escape that the text begins with.
 fn escaped_unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).unwrap())
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).unwrap())
 }

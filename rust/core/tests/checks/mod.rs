@@ -1,14 +1,16 @@
-//! Comparisons that hold for any input, each a function of bytes: what `rust/fuzz` calls, and the ordinary tests replay.
+//! Comparisons that hold for any input, each a function of bytes: what `rust/fuzz` calls, and the
+//! ordinary tests replay.
 //!
-//! Every one panics where the crate differs from a plain implementation, or from itself cut otherwise.
+//! Every one panics where the crate differs from a plain implementation, or from itself cut
+//! otherwise.
 
 pub mod chunk;
 pub mod cutting;
 pub mod delta;
 pub mod json;
-pub mod memory;
 pub mod oracle;
 pub mod page;
+pub mod repeats;
 pub mod sign;
 pub mod sse;
 pub mod text;
@@ -23,7 +25,7 @@ pub const ALL: [Check; 9] = [
     ("chunk", chunk::check),
     ("sse", sse::check),
     ("delta", delta::check),
-    ("memory", memory::check),
+    ("repeats", repeats::check),
     ("text", text::check),
     ("tokens", tokens::check),
     ("page", page::check),

@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::{RawKind, State};
-use html5ever::tokenizer::{BufferQueue, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
+use html5ever::tokenizer::{
+    BufferQueue, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
+};
 
 /// What both tokenizers are asked for. Text is that of raw elements only, pieces joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +16,8 @@ pub enum Seen {
     Text(String),
 }
 
-/// html5ever's tokens, with the switches that its tree builder would make for HTML content with scripting on.
+/// html5ever's tokens, with the switches that its tree builder would make for HTML content with
+/// scripting on.
 #[derive(Default)]
 struct Oracle {
     seen: RefCell<Vec<Seen>>,
@@ -38,8 +41,9 @@ impl TokenSink for Oracle {
                 seen.push(Seen::End(tag.name.to_string()));
             }
             Token::TagToken(tag) => {
-                let pair =
-                    |attribute: &html5ever::Attribute| (attribute.name.local.to_string(), attribute.value.to_string());
+                let pair = |attribute: &html5ever::Attribute| {
+                    (attribute.name.local.to_string(), attribute.value.to_string())
+                };
                 seen.push(Seen::Start(tag.name.to_string(), tag.attrs.iter().map(pair).collect()));
                 let result = switch(&tag.name);
                 self.raw.set(!matches!(result, TokenSinkResult::Continue));
@@ -55,14 +59,20 @@ fn switch(name: &str) -> TokenSinkResult<()> {
     match name {
         "script" => TokenSinkResult::RawData(RawKind::ScriptData),
         "title" | "textarea" => TokenSinkResult::RawData(RawKind::Rcdata),
-        "style" | "noscript" | "iframe" | "noembed" | "noframes" | "xmp" => TokenSinkResult::RawData(RawKind::Rawtext),
+        "style" | "noscript" | "iframe" | "noembed" | "noframes" | "xmp" => {
+            TokenSinkResult::RawData(RawKind::Rawtext)
+        }
         "plaintext" => TokenSinkResult::Plaintext,
         _ => TokenSinkResult::Continue,
     }
 }
 
 pub fn oracle(page: &[u8]) -> Vec<Seen> {
-    let options = TokenizerOpts { initial_state: Some(State::Data), discard_bom: false, ..TokenizerOpts::default() };
+    let options = TokenizerOpts {
+        initial_state: Some(State::Data),
+        discard_bom: false,
+        ..TokenizerOpts::default()
+    };
     let tokenizer = Tokenizer::new(Oracle::default(), options);
     let input = BufferQueue::default();
     input.push_back(StrTendril::from_slice(&String::from_utf8_lossy(page)));

@@ -1,4 +1,5 @@
-//! The page scanner against the widgets that an HTML tokenizer finds, and against itself cut otherwise.
+//! The page scanner against the widgets that an HTML tokenizer finds, and against itself cut
+//! otherwise.
 
 use tailrace_core::{ChatWidget, MAX_PAGE_BYTES, Page, PageScanner, ScanOptions, WidgetKind};
 
@@ -16,7 +17,11 @@ pub fn check(data: &[u8]) {
     let (sizes, page) = sizes(data);
     let shown = String::from_utf8_lossy(page);
     let whole = scan(&options, &[page]);
-    assert_eq!(outcome(&scan(&options, &reads(page, sizes))), outcome(&whole), "{options:?} {sizes:?}: {shown:?}");
+    assert_eq!(
+        outcome(&scan(&options, &reads(page, sizes))),
+        outcome(&whole),
+        "{options:?} {sizes:?}: {shown:?}"
+    );
     // An element can be a widget of both kinds, which the oracle does not know.
     let of_both = whole.1.widgets().iter().any(|widget| widget.kind != WidgetKind::AiPower);
     if options.everything && page.len() <= options.max_page_bytes && !of_both {
@@ -38,11 +43,16 @@ fn outcome((stopped, page): &(bool, Page)) -> (bool, String, Vec<[String; 4]>) {
 }
 
 fn fields(widget: &ChatWidget) -> [String; 4] {
-    let placement = if widget.kind == WidgetKind::AiPower { widget.placement.as_str() } else { widget.kind.as_str() };
+    let placement = if widget.kind == WidgetKind::AiPower {
+        widget.placement.as_str()
+    } else {
+        widget.kind.as_str()
+    };
     [placement.to_owned(), widget.nonce.clone(), widget.post_id.clone(), widget.bot_id.clone()]
 }
 
-/// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no template.
+/// 1.x widgets by the oracle's tags: placement, nonce, post id and bot id of what is in no
+/// template.
 fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
     let (mut templates, mut widgets) = (0_usize, Vec::new());
     for seen in oracle(page) {
@@ -61,7 +71,8 @@ fn expected_widgets(page: &[u8]) -> Vec<[String; 4]> {
 }
 
 fn expected_widget(attributes: &[(String, String)]) -> Option<[String; 4]> {
-    let raw = |name: &str| attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
+    let raw =
+        |name: &str| attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
     let value = |name: &str| raw(name).trim().to_owned();
     let placement = raw("class").split_ascii_whitespace().find_map(|class| match class {
         "wpaicg-chat-shortcode" => Some("inline"),

@@ -1,4 +1,5 @@
-//! The event decoder against a reader of the whole stream, line by line as the specification tells it, and cut.
+//! The event decoder against a reader of the whole stream, line by line as the specification tells
+//! it, and cut.
 
 use std::ops::ControlFlow;
 
@@ -38,7 +39,8 @@ fn decode(reads: &[&[u8]], max_event_bytes: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for read in reads {
         let result = decoder.feed(read, |event| {
-            let (name, data, id) = (event.name.map(str::to_owned), event.data.to_owned(), event.id.to_owned());
+            let (name, data, id) =
+                (event.name.map(str::to_owned), event.data.to_owned(), event.id.to_owned());
             outcome.events.push(Seen { name, data, id, retry: event.retry });
             ControlFlow::Continue(())
         });
@@ -88,7 +90,8 @@ fn read_plainly(stream: &[u8], max_event_bytes: usize) -> Outcome {
         outcome.field(&mut block, field, value.strip_prefix(b" ").unwrap_or(value));
     }
     // Of an unfinished line it must be known at least what it is, before it counts.
-    let is_counted = rest.iter().position(|byte| *byte == b':').is_some_and(|colon| is_known(&rest[..colon]));
+    let is_counted =
+        rest.iter().position(|byte| *byte == b':').is_some_and(|colon| is_known(&rest[..colon]));
     outcome.over = is_counted && block.size + rest.len() > max_event_bytes;
     outcome
 }
@@ -123,7 +126,8 @@ impl Outcome {
             self.last_event_id = id;
         }
         if let Some(data) = block.data {
-            let (data, id) = (String::from_utf8_lossy(&data).into_owned(), self.last_event_id.clone());
+            let (data, id) =
+                (String::from_utf8_lossy(&data).into_owned(), self.last_event_id.clone());
             self.events.push(Seen { name: block.name, data, id, retry: block.retry });
         }
     }

@@ -1,4 +1,5 @@
-//! The tokenizer against html5ever's: the same tags, attributes and raw text, however the page is cut.
+//! The tokenizer against html5ever's: the same tags, attributes and raw text, however the page is
+//! cut.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -51,7 +52,8 @@ impl Sink for Tokens {
         self.rcdata = tag.is("title") || tag.is("textarea");
         let mut names = HashSet::new();
         let first = tag.attributes().filter(|attribute| names.insert(attribute.name()));
-        let attributes = first.map(|attribute| (attribute.name(), attribute.value().into_owned())).collect();
+        let attributes =
+            first.map(|attribute| (attribute.name(), attribute.value().into_owned())).collect();
         self.seen.push(Seen::Start(tag.name(), attributes));
         ControlFlow::Continue(())
     }

@@ -16,8 +16,8 @@ fn count(more: usize, less: usize) {
     MOST.set(MOST.get().max(HELD.get()));
 }
 
-// SAFETY: every call goes on to the system's allocator as it came; only numbers are kept, and keeping them allocates
-// nothing.
+// SAFETY: every call goes on to the system's allocator as it came; only numbers are kept, and
+// keeping them allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);

@@ -13,7 +13,8 @@ pub fn decoder(case: &Value) -> DeltaDecoder {
         content_type: text("content_type"),
         status: case["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap()),
         failure_tail: text("failure_tail"),
-        max_event_bytes: vectors::number(&case["max_event_bytes"]).unwrap_or(defaults.max_event_bytes),
+        max_event_bytes: vectors::number(&case["max_event_bytes"])
+            .unwrap_or(defaults.max_event_bytes),
         max_body_bytes: vectors::number(&case["max_body_bytes"]).unwrap_or(defaults.max_body_bytes),
     };
     DeltaDecoder::new(case["dialect"].as_str().unwrap().parse().unwrap(), options)
@@ -72,14 +73,16 @@ impl DeltaSink for Records {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         let ToolCall { index, id, name, arguments } = piece;
-        let record = json!({"kind": "tool_call", "text": arguments, "index": index, "id": id, "name": name});
+        let record =
+            json!({"kind": "tool_call", "text": arguments, "index": index, "id": id, "name": name});
         let is_there = |(_, value): &(&String, &Value)| !value.is_null();
         let there = record.as_object().unwrap().iter().filter(is_there);
         self.0.push(there.map(|(key, value)| (key.clone(), value.clone())).collect());
     }
 }
 
-/// Runs a case however its input is cut, and checks what it says; every fourth time with a sink that wants everything.
+/// Runs a case however its input is cut, and checks what it says; every fourth time with a sink
+/// that wants everything.
 pub fn run_and_check(name: &str, case: &Value, input: &[u8]) {
     let complete = case["complete"].as_bool().unwrap_or(true);
     for (number, chunks) in vectors::splits(input, 1 + input.len() / 400).into_iter().enumerate() {
@@ -99,7 +102,11 @@ pub fn run_and_check(name: &str, case: &Value, input: &[u8]) {
 }
 
 /// Feeds and closes it with a sink that wants everything.
-fn run_records(mut decoder: DeltaDecoder, chunks: &[&[u8]], complete: bool) -> (Records, DeltaDecoder) {
+fn run_records(
+    mut decoder: DeltaDecoder,
+    chunks: &[&[u8]],
+    complete: bool,
+) -> (Records, DeltaDecoder) {
     let mut records = Records::default();
     for chunk in chunks {
         decoder.feed(chunk, &mut records);
@@ -110,8 +117,9 @@ fn run_records(mut decoder: DeltaDecoder, chunks: &[&[u8]], complete: bool) -> (
 
 /// Checks what a case says of the end; what it does not say is nothing special.
 fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
-    let plain =
-        |value: &Value| if value.is_null() { None } else { Some(String::from_utf8(vectors::bytes(value)).unwrap()) };
+    let plain = |value: &Value| {
+        if value.is_null() { None } else { Some(String::from_utf8(vectors::bytes(value)).unwrap()) }
+    };
     assert_eq!(Some(deltas.concat()), plain(&case["text"]), "{name}: text");
     if let Some(expected) = case["deltas"].as_array() {
         assert_eq!(deltas, expected, "{name}: deltas");
@@ -125,10 +133,15 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
         json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens})
     });
     assert_eq!(usage, case["usage"], "{name}: usage");
-    let ids: Value = decoder.ids().iter().map(|(name, id)| (name.to_owned(), Value::from(id))).collect();
+    let ids: Value =
+        decoder.ids().iter().map(|(name, id)| (name.to_owned(), Value::from(id))).collect();
     assert_eq!(ids, case.get("ids").cloned().unwrap_or_else(|| json!({})), "{name}: ids");
     let expected = &case["error"];
-    assert_eq!(decoder.error().map(|error| error.kind.as_str()), expected["kind"].as_str(), "{name}: kind");
+    assert_eq!(
+        decoder.error().map(|error| error.kind.as_str()),
+        expected["kind"].as_str(),
+        "{name}: kind"
+    );
     if let Some(error) = decoder.error() {
         if let Some(message) = plain(&expected["message"]) {
             assert_eq!(error.message, message, "{name}: message");
@@ -141,12 +154,20 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
         if let Some(raw) = plain(&expected["raw"]) {
             assert_eq!(error.raw, raw, "{name}: raw");
         }
-        assert_eq!(u64::from(error.status), case["status"].as_u64().unwrap_or(200), "{name}: status");
+        assert_eq!(
+            u64::from(error.status),
+            case["status"].as_u64().unwrap_or(200),
+            "{name}: status"
+        );
     }
     if let Some(events) = case["events"].as_u64() {
         assert_eq!(decoder.events(), events, "{name}: events");
     }
-    assert_eq!(decoder.bad_events(), case["bad_events"].as_u64().unwrap_or(0), "{name}: bad_events");
+    assert_eq!(
+        decoder.bad_events(),
+        case["bad_events"].as_u64().unwrap_or(0),
+        "{name}: bad_events"
+    );
     if let Some(framing) = case["framing"].as_str() {
         assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
     }

@@ -13,7 +13,8 @@ pub fn folder() -> PathBuf {
 /// The cases of every file of a folder, named `file/case`.
 pub fn cases(kind: &str) -> Vec<(String, Value)> {
     let entries = fs::read_dir(folder().join(kind)).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
     paths.sort();
     let mut cases = Vec::new();
     for path in paths {
@@ -34,7 +35,11 @@ pub fn bytes(input: &Value) -> Vec<u8> {
         Value::Array(parts) => parts.iter().flat_map(bytes).collect(),
         part => match part["hex"].as_str() {
             Some(hex) => const_hex::decode(hex).unwrap(),
-            None => part["text"].as_str().unwrap().repeat(number(&part["times"]).unwrap_or(1)).into_bytes(),
+            None => part["text"]
+                .as_str()
+                .unwrap()
+                .repeat(number(&part["times"]).unwrap_or(1))
+                .into_bytes(),
         },
     }
 }

@@ -8,11 +8,12 @@ pub(crate) const BLOCK: usize = 64;
 /// Bytes of one vector.
 pub(crate) const HALF: usize = BLOCK / 2;
 
-/// A bit for each byte of a block, as told by what is asked of its halves; the first byte's is the lowest.
+/// A bit for each byte of a block, which `test` finds of its halves; the first byte's is the
+/// lowest.
 #[inline]
-pub(crate) fn places(block: &[u8; BLOCK], mut asked: impl FnMut(i8x32) -> i8x32) -> u64 {
+pub(crate) fn bitmask(block: &[u8; BLOCK], mut test: impl FnMut(i8x32) -> i8x32) -> u64 {
     let (halves, _) = block.as_chunks();
-    let [low, high] = [&halves[0], &halves[1]].map(|half| bits(asked(load(half))));
+    let [low, high] = [&halves[0], &halves[1]].map(|half| bits(test(load(half))));
     low | high << HALF
 }
 
@@ -29,10 +30,11 @@ pub(crate) fn load(bytes: &[u8; HALF]) -> i8x32 {
 
 /// Whether each byte is this one.
 #[inline]
-pub(crate) fn are(lanes: i8x32, byte: u8) -> i8x32 {
+pub(crate) fn equal(lanes: i8x32, byte: u8) -> i8x32 {
     lanes.cmp_eq(splat(byte))
 }
 
+/// A vector of this byte alone.
 #[inline]
 pub(crate) fn splat(byte: u8) -> i8x32 {
     i8x32::splat(byte.cast_signed())

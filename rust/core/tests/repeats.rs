@@ -1,4 +1,5 @@
-//! A decoder that remembers the layout of a stream's events against the reference, which reads each event in full.
+//! A decoder that remembers the layout of a stream's events against the reference, which reads each
+//! event in full.
 
 #![allow(clippy::unwrap_used)]
 
@@ -40,7 +41,10 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"m","ou
         Dialect::Gemini,
         r#"data: {"candidates":[{"content":{"parts":[{"text":"@"}],"role":"model"},"index":0}],"modelVersion":"m","responseId":"c1","pad":"x7Q"}"#,
     ),
-    (Dialect::Ollama, r#"{"model":"m","created_at":"x7Q","message":{"role":"assistant","content":"@"},"done":false}"#),
+    (
+        Dialect::Ollama,
+        r#"{"model":"m","created_at":"x7Q","message":{"role":"assistant","content":"@"},"done":false}"#,
+    ),
     (Dialect::Ollama, r#"{"model":"m","pad":"x7Q","response":"@","done":false}"#),
 ];
 
@@ -110,7 +114,10 @@ struct Outcome {
 }
 
 /// All that a decoder tells of a reply, and how many of its events needed no full reading.
-fn read<'a>(mut decoder: DeltaDecoder, reads: impl IntoIterator<Item = &'a [u8]>) -> (Outcome, u64) {
+fn read<'a>(
+    mut decoder: DeltaDecoder,
+    reads: impl IntoIterator<Item = &'a [u8]>,
+) -> (Outcome, u64) {
     let mut deltas = Vec::new();
     for read in reads {
         decoder.feed(read, &mut deltas);
@@ -141,7 +148,8 @@ fn remembering(dialect: Dialect) -> DeltaDecoder {
 }
 
 fn reference<'a>(dialect: Dialect, reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let (outcome, repeated) = read(DeltaDecoder::without_memory(dialect, DeltaOptions::default()), reads);
+    let (outcome, repeated) =
+        read(DeltaDecoder::without_repeats(dialect, DeltaOptions::default()), reads);
     assert_eq!(repeated, 0);
     outcome
 }
@@ -176,15 +184,22 @@ fn whatever_changes_in_an_api_of_its_own() {
     }
 }
 
-/// Reads a stream in which `event` changes, whole, byte by byte and cut in two at every `step`th place.
-fn is_read_as_by_the_reference(dialect: Dialect, event: &str, (from, to): (&str, &[u8]), step: usize) {
+/// Reads a stream in which `event` changes, whole, byte by byte and cut in two at every `step`th
+/// place.
+fn is_read_as_by_the_reference(
+    dialect: Dialect,
+    event: &str,
+    (from, to): (&str, &[u8]),
+    step: usize,
+) {
     let Some(mut changed) = change(event.as_bytes(), from, to) else { return };
     changed.extend(b"\n\n");
     // Learnt, repeated, changed, as before; then changed long enough to be learnt itself.
     let usual = [("a", ":9,"), ("b c", ":10,"), ("d", ":11,")];
     let usual = usual.map(|(content, number)| say(&event.replace(":7,", number), content)).concat();
     let end = b"data: [DONE]\n\n".to_vec();
-    let stream = [usual.clone(), changed.clone(), say(event, "e"), changed.repeat(4), usual, end].concat();
+    let stream =
+        [usual.clone(), changed.clone(), say(event, "e"), changed.repeat(4), usual, end].concat();
     let expected = reference(dialect, [&stream[..]]);
     let told = || format!("{dialect:?} {event} {:?}", String::from_utf8_lossy(to));
     assert_eq!(read(remembering(dialect), [&stream[..]]).0, expected, "{}", told());
@@ -207,7 +222,8 @@ fn whatever_changes_into_whatever_else() {
             for next in &changed {
                 let next = [next, &b"\n\n"[..]].concat();
                 for (again, back) in [(1, 1), (3, 0), (3, 2)] {
-                    let stream = [learnt.repeat(3), next.repeat(again), learnt.repeat(back)].concat();
+                    let stream =
+                        [learnt.repeat(3), next.repeat(again), learnt.repeat(back)].concat();
                     for &dialect in dialects {
                         let (outcome, _) = read(remembering(dialect), [&stream[..]]);
                         let told = || format!("{dialect:?} {:?}", String::from_utf8_lossy(&stream));
@@ -221,13 +237,15 @@ fn whatever_changes_into_whatever_else() {
 
 #[test]
 fn events_that_repeat_are_not_read_in_full() {
-    for (event, dialect) in [(EVENTS[0], Dialect::OpenAi), (EVENTS[0], Dialect::AiPower), (EVENTS[4], Dialect::AiPkit)]
+    for (event, dialect) in
+        [(EVENTS[0], Dialect::OpenAi), (EVENTS[0], Dialect::AiPower), (EVENTS[4], Dialect::AiPkit)]
     {
         let stream = say(event, "a\\n").repeat(100);
         for ends in ["\n\n", "\r\n\r\n", "\r\r"] {
             let stream = String::from_utf8(stream.clone()).unwrap().replace("\n\n", ends);
             for size in [1, 7, 100, 1400, stream.len()] {
-                let (outcome, repeated) = read(remembering(dialect), stream.as_bytes().chunks(size));
+                let (outcome, repeated) =
+                    read(remembering(dialect), stream.as_bytes().chunks(size));
                 assert_eq!(outcome.deltas, vec!["a\n"; 100]);
                 assert_eq!(repeated, 99, "{dialect:?}, reads of {size}, lines ended by {ends:?}");
             }
@@ -254,7 +272,9 @@ fn events_of_an_api_of_its_own_that_repeat_are_not_read_in_full() {
 #[test]
 fn strings_that_nobody_reads_may_differ_in_each_event() {
     let events = (0..200).map(|number| {
-        let event = EVENTS[0].replace("c1", &format!("c{number}")).replace("x7Q", &"\\\"".repeat(number % 17));
+        let event = EVENTS[0]
+            .replace("c1", &format!("c{number}"))
+            .replace("x7Q", &"\\\"".repeat(number % 17));
         say(&event, "a")
     });
     let stream = events.collect::<Vec<_>>().concat();
@@ -292,11 +312,16 @@ fn the_limit_holds_for_events_that_repeat() {
         let long = say(EVENTS[0], &"x".repeat(content));
         let stream = [say(EVENTS[0], "a").repeat(3), long.clone(), say(EVENTS[0], "a")].concat();
         let max = EVENTS[0].len() + 2;
-        let (expected, _) = read(DeltaDecoder::without_memory(Dialect::OpenAi, limited(max)), [&stream[..]]);
+        let (expected, _) =
+            read(DeltaDecoder::without_repeats(Dialect::OpenAi, limited(max)), [&stream[..]]);
         assert_eq!(expected.end == End::Failed, long.len() - 2 > max);
         for at in 0..stream.len() {
             let reads = [&stream[..at], &stream[at..]];
-            assert_eq!(read(DeltaDecoder::new(Dialect::OpenAi, limited(max)), reads).0, expected, "cut at {at}");
+            assert_eq!(
+                read(DeltaDecoder::new(Dialect::OpenAi, limited(max)), reads).0,
+                expected,
+                "cut at {at}"
+            );
         }
     }
 }
@@ -307,12 +332,20 @@ fn a_stream_that_ends_within_an_event_that_may_repeat() {
         let (usual, last) = (say(event, "a").repeat(3), say(event, "longer"));
         for at in 0..last.len() {
             let stream = [&usual, &last[..at]].concat();
-            for (dialect, max) in DIALECTS.map(|dialect| [(dialect, usize::MAX), (dialect, event.len() + 2)]).concat() {
-                let (expected, _) = read(DeltaDecoder::without_memory(dialect, limited(max)), [&stream[..]]);
-                for reads in [vec![&stream[..]], vec![&stream[..usual.len() + at / 2], &stream[usual.len() + at / 2..]]]
-                {
+            for (dialect, max) in
+                DIALECTS.map(|dialect| [(dialect, usize::MAX), (dialect, event.len() + 2)]).concat()
+            {
+                let (expected, _) =
+                    read(DeltaDecoder::without_repeats(dialect, limited(max)), [&stream[..]]);
+                for reads in [
+                    vec![&stream[..]],
+                    vec![&stream[..usual.len() + at / 2], &stream[usual.len() + at / 2..]],
+                ] {
                     let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
-                    assert_eq!(outcome, expected, "{dialect:?} {event} at {at}, of at most {max} bytes");
+                    assert_eq!(
+                        outcome, expected,
+                        "{dialect:?} {event} at {at}, of at most {max} bytes"
+                    );
                 }
             }
         }
@@ -321,15 +354,24 @@ fn a_stream_that_ends_within_an_event_that_may_repeat() {
 
 /// A stream whose events are each like one before, with a change or two or none.
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
-    let content =
-        prop::sample::select(vec!["a", "b c", "é", "\\n", "\\ud83c\\udf89", "\u{2028}", "", "longer than eight bytes"]);
+    let content = prop::sample::select(vec![
+        "a",
+        "b c",
+        "é",
+        "\\n",
+        "\\ud83c\\udf89",
+        "\u{2028}",
+        "",
+        "longer than eight bytes",
+    ]);
     let any_change = prop_oneof![
         4 => Just(None),
         2 => prop::sample::select(CHANGES.to_vec()).prop_map(|(from, to)| Some((from.to_owned(), to.to_vec()))),
         1 => (prop::sample::select(vec!["\"", ":", ",", "}", "c", "d", "e", "]", "0", "l"]), prop::collection::vec(any::<u8>(), 0..3))
             .prop_map(|(from, to)| Some((from.to_owned(), to))),
     ];
-    let ends = prop::sample::select(vec!["\n\n", "\n\n", "\n\n", "\r\n\r\n", "\r\r", "\n\r\n", "\n"]);
+    let ends =
+        prop::sample::select(vec!["\n\n", "\n\n", "\n\n", "\r\n\r\n", "\r\r", "\n\r\n", "\n"]);
     let event = (prop::sample::select(EVENTS.to_vec()), 1..6_usize, content, any_change, ends);
     prop::collection::vec(event, 1..8).prop_map(|events| {
         let mut stream = Vec::new();
@@ -354,7 +396,7 @@ proptest! {
         max in prop_oneof![Just(usize::MAX), 40..300_usize],
         places in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let (expected, _) = read(DeltaDecoder::without_memory(dialect, limited(max)), [&stream[..]]);
+        let (expected, _) = read(DeltaDecoder::without_repeats(dialect, limited(max)), [&stream[..]]);
         for reads in [vec![&stream[..]], cut(&stream, &places), stream.chunks(1).collect()] {
             let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
             prop_assert_eq!(&outcome, &expected);

@@ -1,20 +1,21 @@
-//! A piece of a call of a tool, as it stands in JSON.
+//! A tool call as JSON holds it in, pieces of it for the sink out.
 
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::fields::read_count;
 use super::{DeltaSink, ToolCall};
 
-/// What is wanted of it.
+/// What one event adds to a tool call, not decoded yet.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Call<'a> {
+pub(super) struct CallPiece<'a> {
     pub(super) index: Option<u64>,
     pub(super) id: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
     pub(super) arguments: Arguments<'a>,
 }
 
-/// Some APIs write arguments as a string that holds JSON, others as JSON.
+/// The arguments of a call. Some APIs write them as a string that holds JSON, others as JSON.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Arguments<'a> {
     #[default]
@@ -23,7 +24,8 @@ pub(super) enum Arguments<'a> {
     Raw(&'a str),
 }
 
-impl Call<'_> {
+impl CallPiece<'_> {
+    /// Hands the piece to the sink; an empty id or name is none.
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, sink: &mut S) {
         let [id, name] = [self.id, self.name].map(|text| text.map(Text::decode));
         let arguments = match self.arguments {
@@ -41,7 +43,7 @@ impl Call<'_> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Reads them in whichever form they come; null is none.
+    /// Reads the arguments in whichever form they come; null is none.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         match reader.peek()? {
             Kind::String => reader.string().map(Self::Text),
@@ -51,37 +53,21 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// A plain whole number; `None` for any other value.
-pub(super) fn read_whole(reader: &mut Reader<'_>) -> Result<Option<u64>, JsonError> {
-    match reader.peek()? {
-        Kind::Number => reader.number().map(|number| number.parse().ok()),
-        _ => reader.skip().map(|()| None),
-    }
-}
-
-/// A string that is not empty.
-pub(super) fn read_some<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
-    reader.string_or_skip().map(|text| text.filter(|text| !text.is_empty()))
-}
-
-/// Reads the calls of a list; what is no object is none.
-pub(super) fn read_calls<'a>(reader: &mut Reader<'a>) -> Result<Vec<Call<'a>>, JsonError> {
+/// Reads a list of calls as OpenAI writes them. An element that is no object is no call.
+pub(super) fn read_calls<'a>(reader: &mut Reader<'a>) -> Result<Vec<CallPiece<'a>>, JsonError> {
     let mut calls = Vec::new();
-    if reader.peek()? != Kind::Array {
-        return reader.skip().map(|()| calls);
-    }
-    reader.array(|reader| {
+    reader.array_or_skip(|reader| {
         calls.extend(read_call(reader)?);
         Ok(())
     })?;
     Ok(calls)
 }
 
-fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
+fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<CallPiece<'a>>, JsonError> {
     let (mut index, mut id, mut function) = (None, None, None);
     let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
-            "index" => index = read_whole(reader)?,
+            "index" => index = read_count(reader)?,
             "id" => id = reader.string_or_skip()?,
             "function" | "custom" => function = read_function(reader)?.or(function),
             _ => reader.skip()?,
@@ -89,20 +75,23 @@ fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError>
         Ok(())
     })?;
     let function = function.unwrap_or_default();
-    Ok(is_object.then_some(Call { index: index.or(function.index), id, ..function }))
+    Ok(is_object.then_some(CallPiece { index: index.or(function.index), id, ..function }))
 }
 
-/// A function's name and arguments; of a custom tool, name and input. Ollama has the call's index there.
-pub(super) fn read_function<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, JsonError> {
-    let mut call = Call::default();
+/// Reads a function's name and arguments; of a custom tool, name and input. One API has the call's
+/// index there.
+pub(super) fn read_function<'a>(
+    reader: &mut Reader<'a>,
+) -> Result<Option<CallPiece<'a>>, JsonError> {
+    let mut piece = CallPiece::default();
     let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
-            "index" => call.index = read_whole(reader)?,
-            "name" => call.name = reader.string_or_skip()?,
-            "arguments" | "input" => call.arguments = Arguments::read(reader)?,
+            "index" => piece.index = read_count(reader)?,
+            "name" => piece.name = reader.string_or_skip()?,
+            "arguments" | "input" => piece.arguments = Arguments::read(reader)?,
             _ => reader.skip()?,
         }
         Ok(())
     })?;
-    Ok(is_object.then_some(call))
+    Ok(is_object.then_some(piece))
 }

@@ -1,5 +1,5 @@
-//! What a decoder remembers of a stream against one that has seen nothing: a stream of events whose layout changes at
-//! any place, read by one decoder, and each of its events by a fresh one.
+//! What a decoder remembers of a stream against one that has seen nothing: a stream of events whose
+//! layout changes at any place, read by one decoder, and each of its events by a fresh one.
 
 use arbitrary::{Result, Unstructured};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, Ids, ReplyError, Usage};
@@ -64,10 +64,12 @@ pub const LINES: [&str; 16] = [
     "event: openai_response_id", "data:", "data: ", "data: ,", "unknown",
 ];
 
-/// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place or two, or not.
+/// Events: each begins as the one before, as an earlier one, or anew, and is changed at a place or
+/// two, or not.
 fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>>)> {
     let dialect = choices.int_in_range(0..=DIALECTS.len() - 1)?;
-    let sizes = if choices.ratio(1, 2)? { Vec::new() } else { choices.arbitrary::<[u8; 3]>()?.to_vec() };
+    let sizes =
+        if choices.ratio(1, 2)? { Vec::new() } else { choices.arbitrary::<[u8; 3]>()?.to_vec() };
     let mut form = PLAIN;
     let mut texts: Vec<Vec<u8>> = vec![choices.choose(&CHUNKS)?.as_bytes().to_vec()];
     let mut blocks = Vec::new();
@@ -77,7 +79,9 @@ fn stream(choices: &mut Unstructured<'_>) -> Result<(usize, Vec<u8>, Vec<Vec<u8>
             0..=39 => {}
             40..=69 => text.clone_from(choices.choose(&texts)?),
             70..=84 => text = choices.choose(&CHUNKS)?.as_bytes().to_vec(),
-            85..=99 => (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?),
+            85..=99 => {
+                (form.head, form.tail) = (*choices.choose(&LINES)?, *choices.choose(&LINES)?);
+            }
             100..=104 => form.lead = choices.choose(&["data:", "data: ", "data:  "])?,
             105..=109 => form.end = choices.choose(&["\n", "\r\n", "\r"])?,
             110..=169 => change_string(choices, &mut text)?,
@@ -114,7 +118,10 @@ fn change_string(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<(
     }
     let quote = *choices.choose(&quotes)?;
     let piece = choices.choose(&PIECES)?;
-    text.splice(quote + 1..quotes.into_iter().find(|&next| next > quote).unwrap_or(text.len()), piece.bytes());
+    text.splice(
+        quote + 1..quotes.into_iter().find(|&next| next > quote).unwrap_or(text.len()),
+        piece.bytes(),
+    );
     Ok(())
 }
 
@@ -130,7 +137,8 @@ impl Form {
         let data = [self.lead.as_bytes(), &data.iter().map(spaced).collect::<Vec<u8>>()].concat();
         let lines = [self.head.as_bytes(), &data, self.tail.as_bytes()];
         let lines = lines.into_iter().filter(|line| !line.is_empty());
-        let mut block = lines.flat_map(|line| [line, self.end.as_bytes()]).collect::<Vec<_>>().concat();
+        let mut block =
+            lines.flat_map(|line| [line, self.end.as_bytes()]).collect::<Vec<_>>().concat();
         block.extend_from_slice(self.end.as_bytes());
         block
     }
@@ -147,12 +155,13 @@ struct Outcome {
     usage: Option<Usage>,
     ids: [Option<String>; Ids::NAMES.len()],
     error: Option<ReplyError>,
-    /// The error that `ai-power` is being told word by word: what comes after its first word is read otherwise.
+    /// The error that `ai-power` is being told word by word: what comes after its first word is
+    /// read otherwise.
     words: Option<ReplyError>,
 }
 
-/// Panics unless one decoder reads the stream, in reads of these sizes or else whole and event by event, as fresh ones
-/// read its events.
+/// Panics unless one decoder reads the stream, in reads of these sizes or else whole and event by
+/// event, as fresh ones read its events.
 pub fn is_read_as_by_fresh_decoders(dialect: Dialect, blocks: &[Vec<u8>], sizes: &[u8]) {
     let mut expected = Outcome::default();
     let mut count = 0;
@@ -164,7 +173,11 @@ pub fn is_read_as_by_fresh_decoders(dialect: Dialect, blocks: &[Vec<u8>], sizes:
     let blocks = if expected.words.is_some() { &blocks[..count] } else { blocks };
     let stream = blocks.concat();
     let by_event: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
-    let cuts = if sizes.is_empty() { vec![vec![&stream[..]], by_event] } else { vec![reads(&stream, sizes)] };
+    let cuts = if sizes.is_empty() {
+        vec![vec![&stream[..]], by_event]
+    } else {
+        vec![reads(&stream, sizes)]
+    };
     for cut in cuts {
         assert_eq!(decode(dialect, &cut), expected, "{dialect:?} {:?}", Shown(&cut));
     }
@@ -189,7 +202,10 @@ fn decode(dialect: Dialect, reads: &[&[u8]]) -> Outcome {
     }
     let mut ended = decoder.clone();
     ended.close(true, &mut String::new());
-    let words = ended.error().filter(|error| decoder.error().is_none() && error.kind == ErrorKind::Upstream).cloned();
+    let words = ended
+        .error()
+        .filter(|error| decoder.error().is_none() && error.kind == ErrorKind::Upstream)
+        .cloned();
     Outcome {
         deltas,
         words,

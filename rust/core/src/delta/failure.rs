@@ -1,4 +1,5 @@
-//! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare status codes.
+//! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare
+//! status codes.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -6,9 +7,9 @@ use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
 
-use super::Dialect;
-use super::framing::Debris;
-use super::reply::{Reply, cut_chars};
+use super::dialects::DialectReader;
+use super::framing::{Debris, Framings};
+use super::reply::{ReplyState, cut_chars};
 
 /// Characters of an unexpected reply that a message shows.
 const GIST_CHARS: usize = 200;
@@ -16,37 +17,27 @@ const GIST_CHARS: usize = 200;
 /// Characters of an error page's visible text that a message shows.
 const ERROR_GIST_CHARS: usize = 300;
 
-/// What a site says of its error in JSON.
+/// An error as a site tells it in JSON.
 #[derive(Debug, Default)]
 pub(super) struct SiteError {
     pub(super) message: Option<String>,
     pub(super) code: Option<String>,
     /// The error object's `status`.
-    status: Option<String>,
+    pub(super) status: Option<String>,
     /// The error object's `type`.
-    kind: Option<String>,
-}
-
-impl SiteError {
-    /// The code that tells most: Anthropic's errors have none but their type, Gemini's repeat the HTTP status.
-    fn into_code(self, dialect: Dialect) -> Option<String> {
-        match dialect {
-            Dialect::Anthropic | Dialect::OpenAiResponses => self.code.or(self.kind),
-            Dialect::Gemini => self.status.or(self.code),
-            _ => self.code,
-        }
-    }
+    pub(super) kind: Option<String>,
 }
 
 /// Ends the reply with the error that an event or a body of one of the APIs reports.
-pub(super) fn fail_upstream(raw: &str, dialect: Dialect, reply: &mut Reply) {
+pub(super) fn fail_upstream(raw: &str, dialect: &impl DialectReader, reply: &mut ReplyState) {
     let mut error = read_site_error(raw).unwrap_or_default();
     let message = error.message.take().unwrap_or_default();
-    reply.fail(ErrorKind::Upstream, message, error.into_code(dialect), raw);
+    reply.fail(ErrorKind::Upstream, message, dialect.error_code(error), raw);
 }
 
-/// Judges an event whose data is not what its dialect promises: one whose name says that it is an error is one.
-pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut Reply) {
+/// Judges an event whose data is not what its dialect promises: one whose name says that it is an
+/// error is one.
+pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut ReplyState) {
     if event.kind() == "error" {
         reply.fail(ErrorKind::Upstream, event.data, None, event.data);
     } else {
@@ -54,33 +45,36 @@ pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut Reply) {
     }
 }
 
-/// Judges the body (as far as it was kept) of a reply with an error status.
-pub(super) fn judge_error_body(body: &[u8], dialect: Dialect, reply: &mut Reply) {
+/// Judges the body, as far as it was kept, of a reply with an error status.
+pub(super) fn judge_error_body(
+    body: &[u8],
+    dialect: &impl DialectReader,
+    framings: Framings,
+    reply: &mut ReplyState,
+) {
     let text = String::from_utf8_lossy(body);
     if is_challenge(body) {
         return reply.fail_whole(ErrorKind::Challenge, describe(&text), None, &text);
     }
     let trimmed = trim(&text);
-    if dialect != Dialect::Text
-        && let Some(code) = bare_code(trimmed)
-    {
+    // A text may well be a number.
+    let bare_code = bare_code(trimmed).filter(|_| framings != Framings::Text);
+    if let Some(code) = bare_code {
         return fail_bare(code, &text, reply);
     }
-    let mut site_error = match dialect {
-        Dialect::Gemini => read_site_error(first_element(trimmed)).unwrap_or_else(|| find_site_error(trimmed)),
-        _ => find_site_error(trimmed),
-    };
+    let mut site_error = find_site_error(trimmed, framings);
     let message = match site_error.message.take() {
-        Some(message) if dialect == Dialect::AiPower => decode_text(&message).into_owned(),
-        Some(message) => message,
+        Some(message) => dialect.error_message(message),
         None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
     };
-    let message = if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
-    reply.fail_whole(ErrorKind::Upstream, message, site_error.into_code(dialect), &text);
+    let message =
+        if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
+    let code = dialect.error_code(site_error);
+    reply.fail_whole(ErrorKind::Upstream, message, code, &text);
 }
 
 /// Judges a reply in which neither events nor a JSON body began.
-pub(super) fn judge_debris(debris: &Debris, reply: &mut Reply) {
+pub(super) fn judge_debris(debris: &Debris, reply: &mut ReplyState) {
     let text = String::from_utf8_lossy(debris.kept());
     if debris.is_blank() {
         return reply.fail(ErrorKind::Empty, "the body is empty", None, &text);
@@ -91,26 +85,49 @@ pub(super) fn judge_debris(debris: &Debris, reply: &mut Reply) {
     judge_page(debris.kept(), reply);
 }
 
-/// Judges what is shown instead of an answer, by its beginning: a challenge, or any other page or text.
-pub(super) fn judge_page(page: &[u8], reply: &mut Reply) {
+/// Judges a page where a text was due: an empty one is empty, any other is no answer.
+pub(super) fn judge_page_for_text(page: &Debris, reply: &mut ReplyState) {
+    if page.kept().trim_ascii().is_empty() && page.whole().is_some() {
+        reply.fail(ErrorKind::Empty, "the body is empty", None, "");
+    } else {
+        judge_page(page.kept(), reply);
+    }
+}
+
+/// Judges what is shown instead of an answer, by its beginning: a challenge, or any other page or
+/// text.
+pub(super) fn judge_page(page: &[u8], reply: &mut ReplyState) {
     let text = String::from_utf8_lossy(page);
     let kind = if is_challenge(page) { ErrorKind::Challenge } else { ErrorKind::NotAStream };
     reply.fail(kind, describe(&text), None, &text);
 }
 
-/// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual places.
-pub(super) fn judge_json(body: &str, reply: &mut Reply) {
+/// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual
+/// places.
+pub(super) fn judge_json(body: &str, reply: &mut ReplyState) {
     match read_site_error(body).unwrap_or_default() {
-        SiteError { message: Some(message), code, .. } => reply.fail(ErrorKind::Upstream, message, code, body),
-        SiteError { message: None, .. } => reply.fail(ErrorKind::NotAStream, describe(body), None, body),
+        SiteError { message: Some(message), code, .. } => {
+            reply.fail(ErrorKind::Upstream, message, code, body);
+        }
+        SiteError { message: None, .. } => {
+            reply.fail(ErrorKind::NotAStream, describe(body), None, body);
+        }
     }
+}
+
+/// Whether a Content-Type, parameters included, is that of a page.
+pub(super) fn is_html(content_type: &str) -> bool {
+    let kind = content_type.split(';').next();
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// Whether `debris` is the beginning of a page and not just output that got in front of an answer.
 pub(super) fn is_page(debris: &[u8]) -> bool {
     let text = String::from_utf8_lossy(debris);
     let mut page = trim(&text);
-    while let Some((_, rest)) = page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
+    while let Some((_, rest)) =
+        page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->"))
+    {
         page = trim(rest);
     }
     let start: String = page.chars().take(14).collect::<String>().to_ascii_lowercase();
@@ -143,8 +160,14 @@ fn first_element(text: &str) -> &str {
     first.filter(|_| read.is_ok()).unwrap_or(text)
 }
 
-/// Looks where an answer would begin: for one JSON object behind debris, or for the data of an event.
-fn find_site_error(body: &str) -> SiteError {
+/// Reads the error of a body. Where replies can be arrays, an error is the only element of one.
+fn find_site_error(body: &str, framings: Framings) -> SiteError {
+    let element = framings.has_arrays().then(|| first_element(body));
+    element.and_then(read_site_error).unwrap_or_else(|| search_site_error(body))
+}
+
+/// Looks where an answer would begin: for one JSON object behind debris, or for an event's data.
+fn search_site_error(body: &str) -> SiteError {
     let mut rest = body;
     for line in body.split_inclusive(['\n', '\r']) {
         let start = line.trim_start_matches([' ', '\t', '\u{feff}']);
@@ -159,7 +182,8 @@ fn find_site_error(body: &str) -> SiteError {
     SiteError::default()
 }
 
-/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON object.
+/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON
+/// object.
 pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
     let mut error = Part::default();
     let mut data = Part::default();
@@ -174,18 +198,17 @@ pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
             "msg" => msg = read_word(reader)?,
             "message" => top.message = read_word(reader)?,
             "code" => top.code = read_word(reader)?,
-            "success" => {
-                failed = reader.peek()? == Kind::False;
-                reader.skip()?;
-            }
+            "success" => failed = reader.bool_or_skip()? == Some(false),
             _ => reader.skip()?,
         }
         Ok(())
     });
     read.and_then(|()| reader.end()).ok()?;
-    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be anything.
+    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be
+    // anything.
     let data_text = data.text.filter(|_| failed);
-    let message = error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
+    let message =
+        error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
     let code = error.code.or(data.code).or(top.code);
     Some(SiteError { message, code, status: error.status, kind: error.kind })
 }
@@ -203,7 +226,10 @@ struct Part {
 fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
     let mut part = Part::default();
     if reader.peek()? != Kind::Object {
-        part.text = reader.string_or_skip()?.map(|text| text.decode().into_owned()).filter(|text| !text.is_empty());
+        part.text = reader
+            .string_or_skip()?
+            .map(|text| text.decode().into_owned())
+            .filter(|text| !text.is_empty());
         return Ok(part);
     }
     reader.object(|key, reader| {
@@ -228,12 +254,13 @@ fn read_word(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
     Ok(text.map(|text| text.decode().into_owned()))
 }
 
-/// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses itself with `-1`.
+/// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses
+/// itself with `-1`.
 fn bare_code(text: &str) -> Option<&str> {
     matches!(text, "0" | "-1").then_some(text)
 }
 
-fn fail_bare(code: &str, raw: &str, reply: &mut Reply) {
+fn fail_bare(code: &str, raw: &str, reply: &mut ReplyState) {
     let message = format!(
         "it answered only \"{code}\": it does not know this chat action; the chat plugin is switched off, or is of \
          another version"

@@ -1,0 +1,151 @@
+//! Ollama's own API: one JSON object a line, of `/api/chat` or `/api/generate`; not streamed, one
+//! line.
+//!
+//! Every line has the same form. The last one says `done`, why the model stopped, and what was
+//! counted.
+
+use crate::event::Event;
+use crate::json::{JsonError, Reader, Text};
+use crate::prelude::*;
+
+use super::super::failure::fail_upstream;
+use super::super::fields::{read_count, read_filled, read_truthy};
+use super::super::reply::Usage;
+use super::super::tool_call::{CallPiece, read_calls};
+use super::{DeltaSink, DialectReader, Output};
+
+/// Reads the lines of one reply.
+#[derive(Debug, Clone, Default)]
+pub(in crate::delta) struct Ollama {
+    /// Calls so far: older servers do not number them.
+    calls: u64,
+}
+
+impl DialectReader for Ollama {
+    fn read_event<'a, S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'a>,
+        output: &mut Output<'_, S>,
+    ) -> Option<Text<'a>> {
+        let Ok(line) = Line::read(event.data) else {
+            output.reply.bad_events += 1;
+            return None;
+        };
+        output.reply.note_ids(None, line.model);
+        if line.has_error {
+            fail_upstream(event.data, self, output.reply);
+            return None;
+        }
+        self.deliver(line.message(), output);
+        if line.done {
+            output.reply.note_finish(line.done_reason);
+            output.reply.note_usage(line.usage());
+            output.reply.mark_done();
+        }
+        line.only_content()
+    }
+
+    fn key_matters(&self, key: &str) -> bool {
+        matches!(key, "message" | "response" | "thinking" | "done" | "done_reason" | "error")
+    }
+
+    /// A line says itself what it is.
+    fn can_repeat(&self, _: Option<&str>) -> bool {
+        true
+    }
+}
+
+impl Ollama {
+    fn deliver<S: DeltaSink + ?Sized>(
+        &mut self,
+        message: &Message<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        if let Some(thinking) = message.thinking {
+            output.reasoning(thinking);
+        }
+        if let Some(text) = message.text {
+            output.text(text);
+        }
+        for call in &message.calls {
+            let index = call.index.or(Some(self.calls));
+            self.calls += 1;
+            output.tool_call(&CallPiece { index, ..*call });
+        }
+    }
+}
+
+/// The fields of a line that are read.
+#[derive(Default)]
+struct Line<'a> {
+    has_error: bool,
+    model: Option<Text<'a>>,
+    message: Option<Message<'a>>,
+    /// The fields that `/api/generate` has instead of a message.
+    generated: Message<'a>,
+    done: bool,
+    done_reason: Option<Text<'a>>,
+    prompt_count: Option<u64>,
+    answer_count: Option<u64>,
+}
+
+impl<'a> Line<'a> {
+    fn read(text: &'a str) -> Result<Self, JsonError> {
+        let mut line = Self::default();
+        Reader::new(text).whole_object(|key, reader| {
+            match &*key.decode() {
+                "error" => line.has_error = read_truthy(reader)?,
+                "model" => line.model = reader.string_or_skip()?,
+                "message" => line.message = Message::read(reader)?,
+                "response" => line.generated.text = read_filled(reader)?,
+                "thinking" => line.generated.thinking = read_filled(reader)?,
+                "done" => line.done = reader.bool_or_skip()? == Some(true),
+                "done_reason" => line.done_reason = reader.string_or_skip()?,
+                "prompt_eval_count" => line.prompt_count = read_count(reader)?,
+                "eval_count" => line.answer_count = read_count(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(line)
+    }
+
+    fn message(&self) -> &Message<'a> {
+        self.message.as_ref().unwrap_or(&self.generated)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let counted = self.prompt_count.is_some() || self.answer_count.is_some();
+        counted.then(|| Usage::of(self.prompt_count.unwrap_or(0), self.answer_count.unwrap_or(0)))
+    }
+
+    fn only_content(&self) -> Option<Text<'a>> {
+        let Message { text, thinking, calls } = self.message();
+        text.filter(|_| thinking.is_none() && calls.is_empty() && !self.done)
+    }
+}
+
+/// The message that a line adds to.
+#[derive(Default)]
+struct Message<'a> {
+    text: Option<Text<'a>>,
+    thinking: Option<Text<'a>>,
+    calls: Vec<CallPiece<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message; `None` when the value is no object.
+    fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
+        let mut message = Self::default();
+        let is_object = reader.object_or_skip(|key, reader| {
+            match &*key.decode() {
+                "content" => message.text = read_filled(reader)?,
+                "thinking" => message.thinking = read_filled(reader)?,
+                "tool_calls" => message.calls = read_calls(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(is_object.then_some(message))
+    }
+}

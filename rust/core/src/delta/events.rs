@@ -1,0 +1,311 @@
+//! Framed bytes in, what their events add out: server-sent events, or JSON texts that stand for
+//! them.
+//!
+//! An event that repeats the bytes of an earlier one around another content is not read in full.
+
+use alloc::borrow::Cow;
+use std::ops::ControlFlow;
+
+use crate::event::{Event, EventDecoder, RawEvent};
+use crate::json::{Kind, Reader, Scratch, Text};
+use crate::limits::LimitExceeded;
+use crate::prelude::*;
+use crate::utf8::decode;
+
+use super::DeltaSink;
+use super::dialects::{AnyReader, DialectReader};
+use super::output::Output;
+use super::records::RecordSplitter;
+use super::repeats::Repeats;
+use super::reply::{Ids, ReplyState};
+
+/// A reply of server-sent events.
+#[derive(Debug, Clone)]
+pub(super) struct Events {
+    decoder: EventDecoder,
+    reader: EventReader,
+}
+
+/// A reply of JSON texts, each of which is read like an event's data.
+#[derive(Debug, Clone)]
+pub(super) struct Records {
+    splitter: RecordSplitter,
+    reader: EventReader,
+}
+
+/// Reads events, in full or by what they repeat.
+#[derive(Debug, Clone)]
+pub(super) struct EventReader {
+    dialect: AnyReader,
+    /// What events repeat; `None` to read each in full.
+    repeats: Option<Repeats>,
+    /// Whether what they repeat was read for a sink that wants everything.
+    for_everything: bool,
+}
+
+impl Events {
+    /// A reply of which nothing was read yet; an event has at most `max_event_bytes`.
+    pub(super) fn new(reader: EventReader, max_event_bytes: usize) -> Self {
+        Self { decoder: EventDecoder::new(max_event_bytes), reader }
+    }
+
+    /// Events that were not read in full.
+    pub(super) fn repeated(&self) -> u64 {
+        self.reader.repeated()
+    }
+
+    /// Reads the events that end in `bytes`.
+    ///
+    /// # Errors
+    /// When an event is larger than the limit.
+    pub(super) fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut bytes: &[u8],
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
+        self.reader.read_for(sink.wants_everything());
+        let mut scratch = Scratch::default();
+        loop {
+            self.read_repeated(&mut bytes, reply, &mut scratch, sink);
+            let Self { decoder, reader } = self;
+            if bytes.is_empty() {
+                decoder.rest();
+                return Ok(());
+            }
+            decoder.next(&mut bytes, |event| {
+                reply.events += 1;
+                reader.read(&event, reply, &mut scratch, sink);
+                if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the events that repeat the layout, from where they lie, off the beginning of `bytes`:
+    /// neither are their line ends looked for, nor is their JSON read. An event that may be
+    /// another, and that the read has cut, is held as it came.
+    fn read_repeated<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &mut &[u8],
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) {
+        if !self.reader.dialect.can_repeat(None) || !self.read_held(bytes, reply, scratch, sink) {
+            return;
+        }
+        let Some(repeats) = &mut self.reader.repeats else { return };
+        while let Some(content) =
+            repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
+        {
+            reply.events += 1;
+            reply.deliver(content, sink);
+        }
+        if repeats.may_repeat(bytes) {
+            self.decoder.hold(bytes);
+        }
+    }
+
+    /// Takes the event whose beginning is held, if there is one and it repeats the layout. Returns
+    /// whether the next byte is the first of an event.
+    fn read_held<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &mut &[u8],
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) -> bool {
+        let Self { decoder, reader: EventReader { repeats: Some(repeats), .. } } = self else {
+            return false;
+        };
+        let max_bytes = decoder.max_event_bytes();
+        let Some(held) = decoder.held() else { return decoder.is_between_events(bytes) };
+        let before = held.len();
+        let Some(rest) = repeats.rest(before, bytes) else {
+            decoder.hold(bytes);
+            return false;
+        };
+        held.extend_from_slice(rest);
+        let mut joined = &held[..];
+        let Some(content) = repeats.next_content(&mut joined, max_bytes, scratch) else {
+            held.truncate(before);
+            return false;
+        };
+        let taken = held.len() - joined.len() - before;
+        *bytes = &bytes[taken..];
+        reply.events += 1;
+        reply.deliver(content, sink);
+        decoder.let_go();
+        true
+    }
+
+    /// Reads the event that the reply's end cut off, if it is all there, and takes the reply's end.
+    /// Returns the data of one that is not.
+    pub(super) fn close<S: DeltaSink + ?Sized>(
+        mut self,
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) -> String {
+        let mut cut = String::new();
+        let Self { decoder, reader } = &mut self;
+        decoder.unfinished(|event| {
+            if !reader.read_if_whole(&event, reply, sink) {
+                event.data.clone_into(&mut cut);
+            }
+        });
+        reader.finish(reply);
+        cut
+    }
+}
+
+impl Records {
+    /// A reply of which nothing was read yet.
+    pub(super) fn new(reader: EventReader, splitter: RecordSplitter) -> Self {
+        Self { splitter, reader }
+    }
+
+    /// Texts that were not read in full.
+    pub(super) fn repeated(&self) -> u64 {
+        self.reader.repeated()
+    }
+
+    /// Reads the texts that end in `bytes`.
+    ///
+    /// # Errors
+    /// When a text is larger than the limit.
+    pub(super) fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut bytes: &[u8],
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) -> Result<(), LimitExceeded> {
+        self.reader.read_for(sink.wants_everything());
+        let mut scratch = Scratch::default();
+        let Self { splitter, reader } = self;
+        while !bytes.is_empty() && reply.is_open() {
+            splitter.next(&mut bytes, |text| {
+                reply.events += 1;
+                reader.read(&RawEvent::of_data(text), reply, &mut scratch, sink);
+            })?;
+        }
+        // The array's end is an end marker where the model had stopped before it.
+        if splitter.is_closed() && reply.finish_reason.is_some() && reply.is_open() {
+            reply.mark_done();
+        }
+        Ok(())
+    }
+
+    /// Reads the text that the reply's end cut off, if it is all there, and takes the reply's end.
+    /// Returns one that is not.
+    pub(super) fn close<S: DeltaSink + ?Sized>(
+        mut self,
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) -> String {
+        let Self { splitter, reader } = &mut self;
+        let text = decode(splitter.unfinished());
+        let event = RawEvent::of_data(splitter.unfinished()).with_data(&text);
+        let is_whole = reader.read_if_whole(&event, reply, sink);
+        if splitter.is_closed() && reply.events == 0 {
+            reply.fail_without_answer("[]");
+        }
+        reader.finish(reply);
+        if is_whole { String::new() } else { text.into_owned() }
+    }
+}
+
+impl EventReader {
+    /// A reader for one reply; unless it `repeats`, each event is read in full.
+    pub(super) fn new(dialect: AnyReader, repeats: bool) -> Self {
+        Self { dialect, repeats: repeats.then(Repeats::new), for_everything: false }
+    }
+
+    fn repeated(&self) -> u64 {
+        self.repeats.as_ref().map_or(0, Repeats::count)
+    }
+
+    /// Forgets what events repeat when it was read for another kind of sink: an event that does
+    /// nothing but add text may hold more for a sink that wants more.
+    fn read_for(&mut self, everything: bool) {
+        if self.for_everything != everything {
+            self.for_everything = everything;
+            self.repeats = self.repeats.as_ref().map(|_| Repeats::new());
+        }
+    }
+
+    /// Reads one event, in full unless it repeats the layout.
+    fn read<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &RawEvent<'_>,
+        reply: &mut ReplyState,
+        scratch: &mut Scratch,
+        sink: &mut S,
+    ) {
+        let Self { dialect, repeats, .. } = self;
+        let mut repeats = repeats.as_mut().filter(|_| dialect.can_repeat(event.name));
+        let repeated = repeats.as_mut().and_then(|repeats| repeats.content(event.data, scratch));
+        if let Some(content) = repeated {
+            return reply.deliver(content, sink);
+        }
+        let data = decode(event.data);
+        let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
+        let content = read_in_full(dialect, &event.with_data(&data), &mut output);
+        // What had to be mended is not what the next event will be compared with.
+        if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
+            repeats
+                .learn(data, content, |key, kind| matters(dialect, key, kind, &output.reply.ids));
+        }
+    }
+
+    /// Reads an event that the reply's end cut off, if it is all there: an end marker, or complete
+    /// JSON. False when it is not.
+    fn read_if_whole<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'_>,
+        reply: &mut ReplyState,
+        sink: &mut S,
+    ) -> bool {
+        let is_whole = self.dialect.is_end(event) || is_object(event.data);
+        if is_whole {
+            reply.events += 1;
+            let mut output = Output { reply, sink, scratch: &mut Vec::new() };
+            read_in_full(&mut self.dialect, event, &mut output);
+        }
+        is_whole
+    }
+
+    fn finish(&mut self, reply: &mut ReplyState) {
+        if reply.is_open() {
+            self.dialect.finish(reply);
+        }
+    }
+}
+
+/// Reads one event in full. Returns its content when adding that was all it did.
+fn read_in_full<'a, S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'a>,
+    output: &mut Output<'_, S>,
+) -> Option<Text<'a>> {
+    if dialect.is_end(event) {
+        dialect.end(event, output.reply);
+        return None;
+    }
+    dialect.read_event(event, output)
+}
+
+/// Whether the value of a key of an event that can repeat can change what the event does.
+fn matters(dialect: &AnyReader, key: Text<'_>, kind: Kind, ids: &Ids) -> bool {
+    let key = key.decode();
+    (kind == Kind::Number && dialect.number_matters())
+        || dialect.key_matters(&key)
+        || Ids::index_of(&key).is_some_and(|index| !ids.is_known(index))
+}
+
+fn is_object(data: &str) -> bool {
+    let mut reader = Reader::new(data);
+    reader.peek() == Ok(Kind::Object) && reader.skip().is_ok() && reader.end().is_ok()
+}

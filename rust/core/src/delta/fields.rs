@@ -1,0 +1,74 @@
+//! A JSON value in, what chat APIs mean by it out: the fields that several dialects read alike.
+//!
+//! Nothing here fails because a value is of another kind than the APIs promise: such a value is
+//! skipped. An error means that the text is no JSON.
+
+use crate::event::Event;
+use crate::json::{JsonError, Kind, Reader, Text};
+
+/// The data of the event that ends a stream in OpenAI's API, and in those that took after it.
+pub(super) const DONE: &str = "[DONE]";
+
+/// Whether an event is the `[DONE]` sentinel.
+pub(super) fn is_done(event: &Event<'_>) -> bool {
+    event.data.trim_ascii() == DONE
+}
+
+/// Reads a whole number without sign, fraction and exponent that fits into 64 bits.
+pub(super) fn read_count(reader: &mut Reader<'_>) -> Result<Option<u64>, JsonError> {
+    match reader.peek()? {
+        Kind::Number => reader.number().map(|number| number.parse().ok()),
+        _ => reader.skip().map(|()| None),
+    }
+}
+
+/// Reads a string that is not empty.
+pub(super) fn read_filled<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
+    reader.string_or_skip().map(|text| text.filter(|text| !text.is_empty()))
+}
+
+/// Reads a value that says by its presence that something is so, e.g. `error`: see [`is_truthy`].
+pub(super) fn read_truthy(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    reader.raw().map(is_truthy)
+}
+
+/// Whether a value, as it is written, means something: null, false, zero, `""`, `[]` and `{}` do
+/// not.
+pub(super) fn is_truthy(raw: &str) -> bool {
+    match raw.as_bytes() {
+        [b'n' | b'f', ..] | [b'"', b'"'] => false,
+        [b't' | b'"', ..] => true,
+        [b'{' | b'[', inner @ .., _] => !inner.iter().all(u8::is_ascii_whitespace),
+        _ => !is_zero(raw),
+    }
+}
+
+/// Reads the `index` of a choice: whether it is 0, however that is written, or null.
+pub(super) fn read_is_first(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    match reader.peek()? {
+        Kind::Number => reader.number().map(is_zero),
+        kind => reader.skip().map(|()| kind == Kind::Null),
+    }
+}
+
+/// Reads a list of choices: the first one of which `read` says that its index is 0. Of a value that
+/// is no list, `None`.
+pub(super) fn first_choice<'a, T>(
+    reader: &mut Reader<'a>,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<Option<T>, JsonError>,
+) -> Result<Option<T>, JsonError> {
+    let mut first = None;
+    reader.array_or_skip(|reader| {
+        if first.is_some() || reader.peek()? != Kind::Object {
+            return reader.skip();
+        }
+        first = read(reader)?;
+        Ok(())
+    })?;
+    Ok(first)
+}
+
+/// Zero however it is written: `0`, `-0`, `0.0`, `0e3`.
+fn is_zero(number: &str) -> bool {
+    number.parse::<f64>() == Ok(0.0)
+}

@@ -1,0 +1,69 @@
+//! JSON text in, borrowed strings and numbers out: a strict reader (RFC 8259) that validates all
+//! and builds nothing.
+//!
+//! The caller walks the text once and takes what it wants; skipping the rest validates too.
+//! Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one
+//! win.
+
+mod reader;
+mod string;
+mod text;
+mod unescape;
+
+pub use reader::Reader;
+pub(crate) use string::{Scratch, string_content, string_end};
+pub use text::Text;
+pub(crate) use text::range_in;
+
+use crate::limits::MAX_JSON_DEPTH;
+
+/// The kind of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// A digit or `-`.
+    Number,
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    Null,
+}
+
+/// Why a text is not JSON, or not as expected. Offsets are in bytes from the start of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The byte at this offset cannot stand there, or another kind of value was asked for.
+    Syntax {
+        /// The offset of the byte.
+        offset: usize,
+    },
+    /// The text ended inside a value.
+    UnexpectedEnd,
+    /// More than [`MAX_JSON_DEPTH`] containers were open.
+    TooDeep {
+        /// The offset at which the container too many opens.
+        offset: usize,
+    },
+}
+
+impl std::fmt::Display for JsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Syntax { offset } => write!(f, "invalid JSON at byte {offset}"),
+            Self::UnexpectedEnd => f.write_str("the JSON text ends inside a value"),
+            Self::TooDeep { offset } => {
+                write!(f, "more than {MAX_JSON_DEPTH} containers are open at byte {offset}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}

@@ -1,0 +1,196 @@
+//! The inside of a JSON string in, its text out: escapes decoded, a block of bytes at a time.
+
+use crate::prelude::*;
+use crate::simd::{BLOCK, bitmask, equal, splat};
+
+/// Decodes the inside of a string, whose first `plain` bytes have no escape, into `scratch` alone.
+/// Returns what [`decode_run`] would for the whole.
+pub(super) fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
+    scratch.clear();
+    scratch.extend_from_slice(&bytes[..plain]);
+    plain + decode_run(&bytes[plain..], scratch)
+}
+
+/// The length of an escape behind its backslash; the error is the offset of the byte that cannot
+/// stand there.
+pub(super) fn escape_length(bytes: &[u8]) -> Result<usize, usize> {
+    match bytes {
+        [kind, ..] if UNESCAPED[usize::from(*kind)] > 0 => Ok(1),
+        [b'u', digits @ ..] => {
+            match digits.iter().take(4).take_while(|digit| digit.is_ascii_hexdigit()).count() {
+                4 => Ok(5),
+                count => Err(1 + count),
+            }
+        }
+        _ => Err(0),
+    }
+}
+
+/// Decodes the inside of a string and appends it to `target`, up to the first byte that does not
+/// belong there: the closing quote, a control character, a wrong escape. Returns how many bytes
+/// come before it.
+pub(super) fn decode_run(bytes: &[u8], target: &mut Vec<u8>) -> usize {
+    let mut decoding = Decoding::default();
+    let mut window = FIRST_WINDOW;
+    while !decoding.stopped {
+        let length = target.len();
+        target.resize(length + window, 0);
+        decoding.written = 0;
+        decoding.advance(bytes, &mut target[length..]);
+        target.truncate(length + decoding.written);
+        window = WINDOW;
+    }
+    decoding.read
+}
+
+/// Bytes of room that a text which is being decoded gets at a time.
+pub(super) const WINDOW: usize = 1024;
+
+/// Bytes of room that its beginning gets, as most texts are short.
+const FIRST_WINDOW: usize = 256;
+
+/// Bytes of a block, and of what an escape or a copy may take of the next one.
+const AHEAD: usize = 2 * BLOCK;
+
+/// How far the inside of a string has been decoded.
+#[derive(Default)]
+struct Decoding {
+    read: usize,
+    written: usize,
+    /// Whether a byte that does not belong to the string comes next.
+    stopped: bool,
+}
+
+impl Decoding {
+    /// Goes on while `room` has room for a block, and for what is copied too much.
+    fn advance(&mut self, bytes: &[u8], room: &mut [u8]) {
+        while !self.stopped
+            && let Some(target) = room.get_mut(self.written..).and_then(<[u8]>::first_chunk_mut)
+        {
+            let rest = &bytes[self.read..];
+            if let Some(ahead) = rest.first_chunk() {
+                self.block(ahead, target);
+            } else {
+                // The zeros behind are control characters, at which it stops.
+                let mut ahead = [0; AHEAD];
+                ahead[..rest.len()].copy_from_slice(rest);
+                self.block(&ahead, target);
+            }
+        }
+    }
+
+    /// Decodes a block into `target`. Its bytes are compared once, into a bit for each: from one
+    /// escape to the next it takes neither a load nor a branch that cannot be predicted.
+    #[inline]
+    fn block(&mut self, ahead: &[u8; AHEAD], target: &mut [u8; AHEAD]) {
+        let (mut from, mut to) = (0, 0);
+        let mut special = special_bytes(ahead);
+        while from < BLOCK {
+            special &= u64::MAX << from;
+            // More is copied than is wanted: the next bytes are written over it.
+            copy_block(&ahead[from..], &mut target[to..]);
+            let at = special.trailing_zeros() as usize;
+            to += at - from;
+            from = at;
+            if at == BLOCK {
+                break;
+            }
+            let Some((length, size)) = unescape(&ahead[at..], &mut target[to..]) else {
+                self.stopped = true;
+                break;
+            };
+            from += length;
+            to += size;
+        }
+        self.read += from;
+        self.written += to;
+    }
+}
+
+/// A bit for each byte of a block that is special.
+#[inline]
+fn special_bytes(ahead: &[u8; AHEAD]) -> u64 {
+    // Only control characters have none of the upper three bits.
+    let is_special =
+        |bytes| equal(bytes, b'"') | equal(bytes, b'\\') | equal(bytes & splat(0xE0), 0);
+    ahead.first_chunk().map_or(0, |block| bitmask(block, is_special))
+}
+
+#[inline]
+fn copy_block(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<BLOCK>(), to.first_chunk_mut::<BLOCK>()) {
+        *to = *from;
+    }
+}
+
+/// Writes what an escape stands for to the beginning of `target`. Returns the length of the escape
+/// and the size of what it stands for; `None` when it is no escape.
+#[inline]
+fn unescape(escape: &[u8], target: &mut [u8]) -> Option<(usize, usize)> {
+    let [b'\\', kind] = escape.first_chunk()? else { return None };
+    let target = target.first_chunk_mut::<4>()?;
+    target[0] = UNESCAPED[usize::from(*kind)];
+    if target[0] > 0 {
+        return Some((2, 1));
+    }
+    let (character, length) = unescape_unicode(escape)?;
+    Some((length, character.encode_utf8(target).len()))
+}
+
+/// The byte that an escape of two characters stands for, by its second one; 0 where there is no
+/// such escape. A table, as no branch can be predicted here: which escape comes next is anybody's
+/// guess.
+const UNESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0c;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
+
+/// The character that `\uXXXX`, or a pair of them, stands for, and the length of what it is written
+/// as.
+fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
+    const LONE: char = char::REPLACEMENT_CHARACTER;
+    let unit = code_unit(escape)?;
+    if !(0xD800..0xDC00).contains(&unit) {
+        return Some((char::from_u32(unit).unwrap_or(LONE), 6));
+    }
+    match escape.get(6..).and_then(code_unit) {
+        Some(low @ 0xDC00..0xE000) => {
+            let joined = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+            Some((char::from_u32(joined).unwrap_or(LONE), 12))
+        }
+        _ => Some((LONE, 6)),
+    }
+}
+
+/// The number in `\uXXXX`; `None` when that is not what is written.
+#[inline]
+fn code_unit(escape: &[u8]) -> Option<u32> {
+    let &[b'\\', b'u', a, b, c, d] = escape.first_chunk()? else { return None };
+    let [a, b, c, d] = [a, b, c, d].map(|digit| DIGITS[usize::from(digit)]);
+    let unit = a << 12 | b << 8 | c << 4 | d;
+    (unit < NO_DIGIT).then_some(unit)
+}
+
+/// The value of each hexadecimal digit.
+const DIGITS: [u32; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let (mut value, digits) = (0_u32, *b"0123456789abcdef");
+    while value < 16 {
+        let digit = digits[value as usize];
+        table[digit as usize] = value;
+        table[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    table
+};
+
+/// A value more than any code unit, whichever digit has it.
+const NO_DIGIT: u32 = 0x1_0000;
