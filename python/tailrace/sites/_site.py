@@ -137,13 +137,14 @@ class Site:
     top_p: float | None = None
     user: str | None = None
     _given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    _own: Any = field(default=None, compare=False)  # the software's own options, as its record
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)
         if not isinstance(url, str):
             raise _wrong("a site's URL", "text", url)
         origin = origin_of(url)
-        given = _checked(options)
+        given, own = _checked(options)
         _check_endpoint(origin, given.get("endpoint"))
         values = {
             "url": url,
@@ -153,6 +154,7 @@ class Site:
             "cookies": _NOTHING,
             **given,
             "_given": MappingProxyType(given),
+            "_own": own,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -215,8 +217,6 @@ class Site:
         """
         check_names("Site.conversation", options, CALL_OPTIONS)
         site = _with_options(self, options)
-        if site.environment is None:
-            site = site.replace(environment=Environment())
         return Conversation(
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
@@ -295,10 +295,14 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
-    environment = options.get("environment") or site.environment or Environment()
+    environment = options.get("environment") or site.environment or _PROCESS
     if not isinstance(environment, Environment):
         raise _wrong("environment", "an Environment", environment)
     return environment
+
+
+_PROCESS = Environment()
+"""What calls take from outside unless they are given another: the process's own."""
 
 
 def visitor_of(site: Site) -> Visitor | None:
@@ -308,7 +312,7 @@ def visitor_of(site: Site) -> Visitor | None:
     """
     if not _software(site).remembers_visitors:
         return None
-    environment = site.environment or Environment()
+    environment = site.environment or _PROCESS
     ids = {name: getattr(site, name) for name in Visitor.__slots__}
     return Visitor.of(ids, environment.random)
 
@@ -350,10 +354,9 @@ def _exchange(site: Site, request: Request) -> Exchange:
 
     Made anew for each attempt, and waiting for the next attempt takes no turn.
     """
-    own = {name: getattr(site, name) for name in _software(site).options}
 
     def make() -> Exchange:
-        call = _software(site).make_call(request, own)
+        call = _software(site).call(request, site._own)  # noqa: SLF001 - this module's own
         return call if site.throttle is None else Limited(call, site.throttle)
 
     if site.retry is None:
@@ -403,10 +406,11 @@ _SHOWN = (
 # -- what a site is made of ------------------------------------------------------------------------
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are given, each as a site keeps it.
+def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return the options that are given, each as a site keeps it, and the software's own record.
 
-    InvalidRequestError names a wrong one.
+    InvalidRequestError names a wrong one. In the record a `Secret` is the empty string: `for_call`
+    makes a site without secrets before a call is made of it.
     """
     software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
@@ -419,10 +423,10 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidRequestError(
                 f"a site of the software {software.name} has no option {name!r}"
             )
-    software.read_options(
+    own = software.read_options(
         {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
     )
-    return given
+    return given, own
 
 
 _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))

@@ -952,7 +952,7 @@ def test_nothing_shows_what_a_call_was_given() -> None:
         repr(environment),
         repr(signed),
         repr(protocol.read_options(options)),
-        repr(protocol.make_call(request, options)),
+        repr(protocol.call(request, protocol.read_options(options))),
         repr(sites.SOFTWARE["openai"].read_options({"api_key": KEY})),
     ):
         check_discreet_text(shown)
