@@ -53,14 +53,15 @@ class Site:
     """One chat site: its URL, its software, and the options of every call to it.
 
     A value: it never changes, `replace` makes another one, and equal sites compare equal. Nothing
-    is sent before a stream is read. The repr shows no secret. All options are keywords:
+    is sent before a stream is read. The repr shows no secret. `url`: the page that shows the chat,
+    the app's own address, or the API's base URL. All options are keywords:
 
     - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo`` or
       ``openai`` (any OpenAI-compatible server, by its base URL).
     - ``name``: the name in lists, logs and errors; the URL's origin unless given.
     - ``endpoint``: where messages are posted, on the URL's own origin; found from the URL or its
       page unless given.
-    - ``model``: the model that is asked for unless a call names another; ``models``: all there are
+    - ``model``: the model that is requested unless a call names another; ``models``: all there are
       (any name is taken where none are listed); ``aliases``: other names of models.
     - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
     - ``proxy``: URL of an http, https or socks proxy, for every request.
@@ -68,8 +69,9 @@ class Site:
       ``connect_timeout``: seconds to connect, 30; ``total_timeout``: seconds for a whole call, no
       clock. None turns a clock off. ``comments_restart_idle``: keep-alive comments end a silence.
     - ``limits``: `tailrace.transport.Limits`, the most a reply may hold.
-    - ``retry``: a `RetryPolicy`, to ask again before the first delta where a failure may pass;
-      nothing is asked twice without one. ``throttle``: a `Throttle` shared by all calls of a site.
+    - ``retry``: a `RetryPolicy`, to send a request again before the first delta where a failure may
+      pass; nothing is sent twice without one. ``throttle``: a `Throttle` shared by all calls of a
+      site.
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
     - ``environment``: clock, randomness and environment variables; the process's unless given.
@@ -178,8 +180,8 @@ class Site:
     def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
         """Return this site with other options, and at another `url` where one is given.
 
-        The endpoint follows the URL. An option that is None is what it is unless given; of the
-        clocks, None is no clock. Raises what the constructor raises.
+        The endpoint follows the URL. An option that is None has its default; of the clocks, None
+        is no clock. `options` and errors are those of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
         given: dict[str, Any] = {**self._given, **options}
@@ -190,9 +192,9 @@ class Site:
     def stream(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> ChatStream:
         """Begin a call and return its answer as a stream; nothing is sent before the first read.
 
-        `prompt`: the user's words, or a list of messages. `options` are for this call alone, in the
-        place of the site's own; None is the site's own, but no clock for a clock and no policy for
-        ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
+        `prompt`: the user's words, or a list of messages. `options` hold for this call alone,
+        instead of the site's own; None is the site's own, but no clock for a clock and no policy
+        for ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
         InvalidRequestError for a wrong one; every other failure is raised by the stream, as a
         TailraceError.
         """
@@ -200,7 +202,7 @@ class Site:
         return open_stream(self, _messages(prompt), options)
 
     async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
-        """Return the whole answer. Arguments and errors are those of `stream`."""
+        """Return the whole answer to `prompt`; `options` and errors are those of `stream`."""
         check_names("Site.ask", options, CALL_OPTIONS)
         parts: list[str] = []
         async with open_stream(self, _messages(prompt), options) as stream:
@@ -211,7 +213,7 @@ class Site:
     def conversation(
         self, system: str | None = None, **options: Unpack[CallOptions]
     ) -> Conversation:
-        """Begin a dialogue, whose turns know the earlier ones.
+        """Begin a dialogue, each turn of which is answered with the earlier ones in mind.
 
         `system`: a message that stands in front; `options` as for `stream`, for all its turns.
         """
