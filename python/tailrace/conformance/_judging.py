@@ -1,4 +1,4 @@
-"""The trial of a decoder: the rules it keeps, and each it breaks with its smallest failing split."""
+"""The trial of a decoder: rules that it keeps or breaks, and the smallest split that shows it."""
 
 from __future__ import annotations
 
