@@ -182,6 +182,17 @@ def test_last_model_is_each_class_s_own() -> None:
     assert (ChatGptt.last_model, ChatGptEs.last_model) == ("gpt-4", "gpt-4o")
 
 
+def test_an_instances_own_models_count() -> None:
+    instance: Any = ChatGptt()
+    instance.models, instance.default_model = ["mine"], "mine"
+    instance.model_aliases = {"m": "mine"}
+    assert instance.get_models() == ["mine"]
+    assert [instance.get_model(name) for name in ("", "m", "mine")] == ["mine"] * 3
+    with pytest.raises(errors.ModelNotSupportedError, match=r"^ChatGptt does not know"):
+        instance.get_model("gpt-4")
+    assert ChatGptt.get_model("gpt-4") == "gpt-4"
+
+
 # -- prompts ---------------------------------------------------------------------------------------
 
 TALK = Messages(
