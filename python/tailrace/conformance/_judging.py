@@ -1,4 +1,4 @@
-"""The trial of a decoder: the rules it keeps, and each it breaks with its smallest failing split."""
+"""The trial of a decoder by the rules: those it keeps, and of each other the smallest proof."""
 
 from __future__ import annotations
 
