@@ -16,7 +16,7 @@ __all__ = ["Environment"]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a call takes from outside: the wall clock in milliseconds, randomness, the environment."""
+    """The outside of a call: wall clock in milliseconds, randomness, environment variables."""
 
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     random: random.Random = field(default_factory=random.SystemRandom)

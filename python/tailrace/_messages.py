@@ -102,9 +102,10 @@ def format_prompt(
 ) -> str:
     """Join a whole conversation to one prompt, as gpt4free's providers send it.
 
-    A single message is its content alone, unless `add_special_tokens`. Otherwise one ``Role:
-    content`` line a message (blank ones skipped) and a last line ``Assistant:``, which
-    `do_continue` leaves out. Raises InvalidRequestError.
+    A single one of the `messages` is its content alone, unless `add_special_tokens`. Otherwise one
+    ``Role: content`` line a message (blank ones skipped) and a last line ``Assistant:``, which
+    `do_continue` leaves out. `include_system` false leaves out the messages of the roles ``system``
+    and ``developer``. Raises InvalidRequestError for messages that cannot be sent.
     """
     return turns_prompt(
         parse_messages(messages),

@@ -23,7 +23,7 @@
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
     └── ResponseError                         a reply came, and it is not an answer
         ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
-        ├── WidgetNotFoundError               the page does not show the bot asked for
+        ├── WidgetNotFoundError               the page does not show the requested bot
         ├── RedirectError                     a redirect this client does not follow
         ├── EndpointError                     the page names an endpoint on another host
         └── StreamError                       kind, message, status, code, raw
@@ -129,7 +129,7 @@ class ModelNotFoundError(InvalidRequestError):
 
 
 class ModelNotSupportedError(ModelNotFoundError):
-    """The provider lists its models, and the one asked for is not among them."""
+    """The provider lists its models, and the requested one is not among them."""
 
 
 class ArchiveError(InvalidRequestError):
@@ -139,8 +139,8 @@ class ArchiveError(InvalidRequestError):
 class ProfileError(InvalidRequestError):
     """A file of site profiles cannot be used.
 
-    `file` and `key` say where, and the message what was expected; `key` is empty for the file as a
-    whole.
+    `file`: its path; `key`: the TOML key with the wrong value, empty where the file as a whole is
+    wrong; `problem`: what was expected there. The message holds all three.
     """
 
     def __init__(self, file: str, key: str, problem: str) -> None:
@@ -175,7 +175,7 @@ class MissingRequirementsError(TailraceError):
 class RetryProviderError(TailraceError):
     """Every provider of a list failed.
 
-    `errors`: pairs of a provider's name and its error, in the order in which they were asked.
+    `errors`: pairs of a provider's name and its error, in the order in which they were called.
     """
 
     def __init__(self, errors: Iterable[tuple[str, TailraceError]]) -> None:
@@ -217,8 +217,8 @@ class ReplyBrokenError(NetworkError):
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
     """A clock ran out.
 
-    `phase` says which one: ``connect``, ``first byte``, ``idle`` or ``total``; `seconds` is its
-    length.
+    `phase`: which one, ``connect``, ``first byte``, ``idle`` or ``total``; `seconds`: its length.
+    `where`: the URL or the host that the message names, empty for none.
     """
 
     def __init__(self, phase: TimeoutPhase, seconds: float, where: str = "") -> None:
@@ -235,7 +235,8 @@ class TokenNotFoundError(ResponseError, RuntimeError):
     """The page holds no usable nonce or post id.
 
     `reason`: ``missing_nonce``, ``missing_post_id``, ``missing_both``, ``invalid_nonce`` or
-    ``invalid_post_id``. A RuntimeError too, for callers that catch one.
+    ``invalid_post_id``. `where`: the page's URL, which the message names, empty for none. A
+    RuntimeError too, for callers that catch one.
     """
 
     def __init__(self, reason: TokenProblem, where: str = "") -> None:
@@ -258,13 +259,14 @@ _TOKEN_PROBLEMS: dict[TokenProblem, str] = {
 
 
 class WidgetNotFoundError(ResponseError):
-    """The page does not show the bot asked for; the message names those it shows."""
+    """The page does not show the requested bot; the message names those it shows."""
 
 
 class RedirectError(ResponseError):
     """A redirect that this client does not follow.
 
-    `target` is the URL that it named, without query and credentials.
+    `target`: the URL that the redirect named, without query and credentials; `message`: the text of
+    the error.
     """
 
     def __init__(self, message: str, target: str) -> None:
@@ -330,7 +332,10 @@ _KINDS: dict[StreamErrorKind, str] = {
 
 
 class LimitExceeded(StreamError):  # noqa: N818 - the name outsiders rely on
-    """A peer sent more than a buffer's limit allows; the object that says so stays failed."""
+    """A peer sent more than a buffer's limit allows; the object that raises this stays failed.
+
+    `message`, `status`, `code` and `raw` are those of `StreamError`; `kind` is ``limit``.
+    """
 
     def __init__(
         self,
@@ -380,7 +385,10 @@ class CloudflareError(ResponseStatusError):
 
 
 class ChallengeError(CloudflareError):
-    """The site wants a browser to solve a challenge, which this client does not do."""
+    """The site wants a browser to solve a challenge, which this client does not do.
+
+    `message`, `status`, `code` and `raw` are those of `StreamError`; `kind` is ``challenge``.
+    """
 
     def __init__(
         self,
@@ -413,7 +421,8 @@ def reply_error(
 ) -> StreamError:
     """Make the most telling error for a fault that a decoder or a page scanner found.
 
-    The arguments are the attributes of `StreamError`. The bindings call this function by its name.
+    `kind`, `message`, `status`, `code` and `raw` are the attributes of `StreamError`. The bindings
+    call this function by its name.
     """
     if kind == "challenge":
         return ChallengeError(status=status, code=code, raw=raw)

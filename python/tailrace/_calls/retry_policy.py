@@ -1,4 +1,4 @@
-"""When the same site is asked again: which failures pass, and how long to wait after each."""
+"""The policy of repeated requests: which failures pass, and how long to wait after each."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MOST_DOUBLINGS = 30
 
 
 def passes(error: TailraceError) -> bool:
-    """Whether the same request may succeed a little later.
+    """Tell whether the same request may succeed a little later than the one that raised `error`.
 
-    So it is with a connection that failed or broke off, with every clock but the total one, with a
+    True for a connection that failed or broke off, with every clock but the total one, with a
     reply that was truncated or empty, and with the statuses 408, 425, 429, 500, 502, 503, 504 and
-    520 to 524. All else is lasting: an error the site puts into words, missing tokens, challenges,
+    520 to 524. False for all else: an error the site puts into words, missing tokens, challenges,
     limits, TLS and proxies.
     """
     if isinstance(error, _LASTING):
@@ -52,13 +52,15 @@ def passes(error: TailraceError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently one site is asked.
+    """A policy of how often and how patiently a call to one site is repeated.
 
     `attempts`: requests in all, the first one included. The wait doubles from `first_wait` up to
-    `longest_wait` seconds, and half of it is chance, so that many callers do not come back
-    together. A site's Retry-After is waited for in full, and a site that asks for more than
-    `longest_retry_after` seconds is not asked again. `repeats` decides which errors are worth
-    another attempt. Raises InvalidRequestError for a number out of range.
+    `longest_wait` seconds, and half of it is random, so that many callers do not come back
+    together. A site's Retry-After is waited for in full; more than `longest_retry_after` seconds
+    ends the call. `repeats` tells of an error whether it is worth another attempt; by default these
+    are: failed or broken connections, clocks but the total one, truncated or empty replies, and the
+    statuses 408, 425, 429, 500, 502, 503, 504 and 520 to 524. Raises InvalidRequestError for a
+    number out of range.
     """
 
     attempts: int = 3
@@ -84,7 +86,8 @@ class RetryPolicy:
     def wait(self, error: TailraceError, made: int, chance: random.Random) -> float | None:
         """Return the seconds to wait after `made` attempts, the last of which failed with `error`.
 
-        None: the failure stands. The decision is logged, and noted on the error.
+        None: the failure stands. `chance` draws the random half. The decision is logged, and noted
+        on the error (PEP 678).
         """
         seconds, reason = self._decide(error, made, chance)
         note = f"attempt {made} of {self.attempts} failed with {type(error).__name__}{reason}"

@@ -1,7 +1,7 @@
-"""What a decoder of event streams or of chat replies must do, and whether it does.
+"""Rules for decoders of event streams and of chat replies, and a test of any decoder by them.
 
-On the command line: ``python -m tailrace.conformance``. Nothing here decodes: the cases say what
-comes of which bytes, and any decoder can be asked, ours like any other.
+On the command line: ``python -m tailrace.conformance``. No decoder is part of this package: the
+cases hold bytes and the expected results, and any decoder can be tested, Tailrace's like others.
 """
 
 from __future__ import annotations

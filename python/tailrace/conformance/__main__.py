@@ -121,7 +121,7 @@ def _print(report: Report, name: str, *, machine: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; its exit code."""
+    """Run the command line and return its exit code."""
     try:
         code: int = command.main(
             arguments, prog_name="python -m tailrace.conformance", standalone_mode=False

@@ -1,4 +1,4 @@
-"""A decoder that is a Python callable, and what comes of asking it once."""
+"""A decoder that is a Python callable, and the result of one call of it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 MORE = 16
-"""Items beyond the number of bytes that are believed of a decoder; one that gives more is taken for
-one that never ends."""
+"""The most items that a decoder may return beyond the number of bytes; one that returns more is
+taken for one that never ends."""
 
 
 _Item = TypeVar("_Item")
@@ -49,7 +49,8 @@ Decoded = (
 class EventDecode(Protocol):
     """A decoder of event streams.
 
-    Those that claim limits are given the keyword `max_event_bytes` too, in the cases about them.
+    Decoders that claim ``limits`` are called with the keyword `max_event_bytes`, too, in the cases
+    about limits.
     """
 
     def __call__(self, chunks: Chunks, /) -> Decoded[Event]:
@@ -59,7 +60,8 @@ class EventDecode(Protocol):
 class TextDecode(Protocol):
     """A decoder of chat replies.
 
-    Those that claim limits are given the keyword `max_event_bytes` too, in the cases about them.
+    Decoders that claim ``limits`` are called with the keyword `max_event_bytes`, too, in the cases
+    about limits.
     """
 
     def __call__(self, chunks: Chunks, /) -> Decoded[str]:
@@ -68,9 +70,10 @@ class TextDecode(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """What a decoder made of one split.
+    """The answer of a decoder to one split.
 
-    `items` up to its end or its `failure`; or `lost`, why there is no answer at all.
+    `items`: the events or texts up to the end or the failure; `failure`: the error that decoding
+    ended with, None for none; `lost`: why there is no answer at all, None where there is one.
     """
 
     items: tuple[Any, ...] = ()
@@ -103,9 +106,11 @@ class Chunks:
 
 @contextmanager
 def calling(decode: Callable[..., Any], kind: Kind) -> Iterator[Ask]:
-    """Ask a callable, in this process.
+    """Make a function that calls `decode` in this process, for as long as the context lasts.
 
-    RuntimeError within a running event loop, where async decoders cannot be asked.
+    `kind`: ``sse`` or ``deltas``. The function takes the reads, and `max_event_bytes` or None, and
+    returns a `DecodeResult`. Raises RuntimeError within a running event loop, where async decoders
+    cannot be called.
     """
     if _within_a_loop():
         raise RuntimeError("decoders are asked from outside of a running event loop")
@@ -163,7 +168,7 @@ def _keep(decoded: Iterable[Any], keep: Callable[[Any], None]) -> None:
 
 
 def shaped(item: Any, kind: Kind) -> Any:
-    """Return the item if a decoder of this kind may give it; else raise WrongAnswerError."""
+    """Return `item` if a decoder of this kind may return it; else raise WrongAnswerError."""
     if kind == "deltas":
         if not isinstance(item, str):
             raise WrongAnswerError(f"{item!r:.200} is no text")

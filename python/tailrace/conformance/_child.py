@@ -1,7 +1,7 @@
 """A callable as a program of its own: ``python -m tailrace.conformance._child module:attribute``.
 
-The runner asks callables so, in order that one that hangs or brings its interpreter down takes
-nobody with it.
+The runner keeps callables out of its own process, so that one that hangs or crashes its interpreter
+ends nothing but itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NoDecoderError(Exception):
 
 
 def named(name: str) -> Callable[..., Any]:
-    """The callable that ``module:attribute`` names; NoDecoderError where there is none."""
+    """Return the callable that ``module:attribute`` names; NoDecoderError where there is none."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise NoDecoderError(f"{name!r} is not module:attribute")
@@ -39,7 +39,7 @@ def named(name: str) -> Callable[..., Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the callable of that name."""
+    """Serve the callable that the one argument names, and return the exit code."""
     try:
         [name] = arguments
         decode = named(name)

@@ -1,4 +1,4 @@
-"""Say which rules a decoder keeps, and show each that it breaks in the smallest split of a case."""
+"""The trial of a decoder: rules that it keeps or breaks, and the smallest split that shows it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,34 @@ State = Literal["kept", "broken", "not claimed", "not asked"]
 
 COLUMNS = ("types", None, "ids", "retry")
 """The claim that each part of an event needs to be compared; data needs none. The retry is compared
-in the rules about it alone: what a block without data does to it is seen in no event."""
+in the rules about retries alone: no event shows what a block without data does to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counterexample:
-    """A case that went wrong: how it was cut, what must come of it, and what came."""
+    """A case that a decoder got wrong.
+
+    `case`: the case; `split`: its bytes as they were cut into reads; `expected` and `got`: events
+    or text, those that had to come and those that came. `failure`: the error that decoding ended
+    with, and whether it had to, None for none; `lost`: why there is no answer, None where one came.
+    """
 
     case: Case
     split: Split
     expected: Any
     got: Any
-    failure: str | None  # what decoding failed with, and whether it had to
-    lost: str | None  # why there is no answer
+    failure: str | None
+    lost: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """Whether a decoder keeps one rule; `asked` counts the splits that were tried."""
+    """The result of one rule.
+
+    `state`: ``kept``, ``broken``, ``not claimed`` (the rule needs an ability that the decoder does
+    not claim) or ``not asked`` (the decoder was given up before). `asked`: how many splits were
+    tried; `counterexamples`: the cases that went wrong, each in its smallest failing split.
+    """
 
     rule: Rule
     state: State
@@ -50,7 +60,11 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of all rules that were chosen."""
+    """The results of all rules that were chosen.
+
+    `kind`: of the decoder, ``sse`` or ``deltas``; `claims`: the abilities it claims, of `CLAIMS`;
+    `seed`: of the random splits; `results`: one for each rule, in the order of the rules.
+    """
 
     kind: Kind
     claims: frozenset[str]
@@ -64,7 +78,7 @@ class Report:
 
     @property
     def kept(self) -> bool:
-        """Whether every rule that was to be asked was asked, and none is broken."""
+        """Whether every claimed rule was tried, and none is broken."""
         return not any(result.state in {"broken", "not asked"} for result in self.results)
 
 
@@ -94,10 +108,12 @@ def check(
     only: Callable[[Rule], bool] = lambda _: True,
     seed: int = 0,
 ) -> Report:
-    """Ask a callable about every rule of its kind that `only` lets through, in this process.
+    """Test the callable `decode` in this process, and report which rules it keeps.
 
-    `claims`: the abilities, of `CLAIMS`, that the decoder has; the usual ones unless given. `seed`:
-    of the random splits. RuntimeError within a running event loop.
+    `kind`: ``sse`` for an `EventDecode`, ``deltas`` for a `TextDecode`. `claims`: the abilities, of
+    `CLAIMS`, that the decoder has; by default types and ids for ``sse``, none for ``deltas``.
+    `only`: tells of a rule whether it is tried; all are by default. `seed`: of the random splits.
+    Raises RuntimeError within a running event loop.
     """
     claimed = DEFAULT_CLAIMS[kind] if claims is None else frozenset(claims)
     with calling(decode, kind) as ask:
@@ -112,7 +128,11 @@ def judge(
     only: Callable[[Rule], bool] = lambda _: True,
     seed: int = 0,
 ) -> Report:
-    """Ask about every rule of the kind that `only` lets through; as `check`, of any decoder."""
+    """Test the decoder behind `ask`, such as `Program.ask`, and report which rules it keeps.
+
+    `ask`: a function from the reads and `max_event_bytes` (None: no limit) to a `DecodeResult`;
+    `kind`, `claims`, `only` and `seed` are those of `check`.
+    """
     chosen = [rule for rule in rules() if rule.kind == kind and only(rule)]
     return Report(kind, claims, seed, tuple(_results(ask, chosen, claims, seed)))
 
@@ -155,9 +175,9 @@ class _Trial:
                     break
 
     def _smaller(self, broken: Counterexample) -> Counterexample:
-        """Find the same failure with as few reads as will do.
+        """Find a failure of the same case with as few reads as possible.
 
-        A decoder that was lost is not asked the same again.
+        A split that gave no answer stays as it is: the decoder would hang or end once more.
         """
         if broken.lost is not None:
             return broken
@@ -176,12 +196,12 @@ class _Trial:
         self.asked += 1
         answer = self._ask(split, case.max_event_bytes)
         expected, got = self._compared(case.expected), self._compared(_whole(answer, case))
-        if answer.lost is None and expected == got and self._may_end_so(answer):
+        if answer.lost is None and expected == got and self._ends_as_ruled(answer):
             return None
         return Counterexample(case, split, expected, got, self._failure(answer), answer.lost)
 
     def _compared(self, decoded: Any) -> Any:
-        """Return the text, or of each event the columns that are claimed."""
+        """Return the text, or of each event the parts that the decoder claims to know."""
         if isinstance(decoded, str):
             return decoded
         claimed = self._claims if "retry" in self._rule.needs else self._claims - {"retry"}
@@ -190,7 +210,7 @@ class _Trial:
         ]
         return [tuple(event[column] for column in columns) for event in decoded]
 
-    def _may_end_so(self, answer: DecodeResult) -> bool:
+    def _ends_as_ruled(self, answer: DecodeResult) -> bool:
         failed = answer.failure is not None
         return self._rule.failure == "any" or failed == (self._rule.failure == "must")
 

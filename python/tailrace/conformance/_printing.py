@@ -28,11 +28,11 @@ STYLES: Mapping[State, str] = {
     "not asked": "yellow",
 }
 LONG = 300
-"""So many characters of bytes, events and text are shown."""
+"""The most characters of bytes, events and text that are shown."""
 
 
 def listed(rules: Iterable[Rule], *, machine: bool) -> str:
-    """The rules and nothing about any decoder."""
+    """Return the list of `rules`, as text or, with `machine`, as JSON."""
     if machine:
         return json.dumps([_rule(rule) for rule in rules], indent=1) + "\n"
     return "".join(
@@ -41,7 +41,7 @@ def listed(rules: Iterable[Rule], *, machine: bool) -> str:
 
 
 def printed(report: Report, name: str) -> None:
-    """A table, and below it each rule that is broken with the split that shows it."""
+    """Print a table of all rules, and below it each broken one with the split that shows it."""
     console = Console(highlight=False)
     console.print(Text(f"{name} ({report.kind})", style="bold"))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -85,7 +85,7 @@ def _print_counterexamples(console: Console, result: RuleResult) -> None:
 
 
 def counted(report: Report) -> dict[str, dict[str, int]]:
-    """How many rules of each level are in which state; levels are not summed up."""
+    """Count the rules of each level by their state."""
     states = [(result.rule.level, result.state) for result in report.results]
     return {
         level: {state: states.count((level, state)) for state in STYLES if (level, state) in states}
@@ -94,7 +94,7 @@ def counted(report: Report) -> dict[str, dict[str, int]]:
 
 
 def as_json(report: Report, name: str) -> dict[str, Any]:
-    """All there is; bytes as hexadecimal."""
+    """Return the whole report as JSON values; bytes are hexadecimal. `name`: the decoder's."""
     return {
         "tailrace": __version__,
         "decoder": name,
@@ -139,8 +139,10 @@ def _source(rule: Rule) -> str:
     return f"{rule.source}, {rule.url}" if rule.url else rule.source
 
 
-def _shown(found: Any) -> str:
-    return ascii(found) if isinstance(found, str) else " ".join(map(ascii, found)) or "nothing"
+def _shown(decoded: Any) -> str:
+    if isinstance(decoded, str):
+        return ascii(decoded)
+    return " ".join(map(ascii, decoded)) or "nothing"
 
 
 def _short(text: str) -> str:

@@ -1,7 +1,7 @@
 """A decoder that is a program: one line of JSON in, one line out, for as long as it lives.
 
-A program that hangs is ended after the time it has for a case, one that ends or says what is no
-answer is started anew, and after `RESTARTS` times it is asked nothing more.
+A program that hangs is ended after its time for a case; one that ends, or writes a line that is no
+answer, is started anew, at most `RESTARTS` times.
 """
 
 from __future__ import annotations
@@ -32,29 +32,31 @@ MAX_LINE = 16 * 2**20
 """The longest answer that is read, in bytes."""
 
 STARTING, GOING = 60.0, 5.0
-"""Seconds to greet in, which may take long imports, and to end in, once its input has."""
+"""Seconds for the greeting, before which a program may import a lot, and for the end, once its
+input has ended."""
 
 
 class ProgramError(Exception):
-    """The program cannot be asked: it does not start, or does not speak the protocol."""
+    """The program is no decoder: it does not start, or does not speak the protocol."""
 
 
 class GivenUpError(Exception):
-    """The program was started so often that it is asked nothing more."""
+    """The program had to be started anew too often, and is given up."""
 
 
 class _LostError(Exception):
-    """There is no answer, and the program cannot be asked again."""
+    """There is no answer, and the program has to be started anew for the next one."""
 
 
 class Program:
     """A running decoder, as a context manager.
 
     `command`: the program and its arguments; `kind`: of decoder; `timeout`: seconds for an answer;
-    `starting`: seconds for the greeting. `name` and `claims` are those of the greeting.
+    `starting`: seconds for the greeting. The attributes `name` and `claims` are those of the
+    greeting.
 
-    ProgramError on entering, when the program does not start or speaks another version;
-    GivenUpError from `ask`.
+    Raises ProgramError on entering, when the program does not start or speaks another version of
+    the protocol.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Program:
         self._runner = asyncio.Runner()
         self._process: asyncio.subprocess.Process | None = None
         self._starts = 0
-        self._asked = 0
+        self._cases_sent = 0
 
     def __enter__(self) -> Self:
         try:
@@ -93,7 +95,11 @@ class Program:
             self._runner.close()
 
     def ask(self, chunks: Sequence[bytes], max_event_bytes: int | None = None) -> DecodeResult:
-        """Ask the program what it makes of the reads."""
+        """Send the program one case and return its answer.
+
+        `chunks`: the reads; `max_event_bytes`: the limit of an event, None for none. Raises
+        GivenUpError where the program would have to be started anew once too often.
+        """
         return self._runner.run(self._ask(chunks, max_event_bytes))
 
     async def _ask(self, chunks: Sequence[bytes], max_event_bytes: int | None) -> DecodeResult:
@@ -102,9 +108,9 @@ class Program:
                 await self._start()
             except ProgramError as error:
                 return DecodeResult(lost=str(error))
-        self._asked += 1
+        self._cases_sent += 1
         case: dict[str, Any] = {
-            "case": self._asked,
+            "case": self._cases_sent,
             "chunks": [base64.b64encode(chunk).decode() for chunk in chunks],
         }
         if max_event_bytes is not None:
@@ -116,9 +122,9 @@ class Program:
             return DecodeResult(lost=str(lost))
 
     def _answer(self, answer: dict[str, Any]) -> DecodeResult:
-        if answer.get("case") != self._asked:
+        if answer.get("case") != self._cases_sent:
             raise _LostError(
-                f"answered case {answer.get('case')!r:.50} when asked case {self._asked}"
+                f"answered case {answer.get('case')!r:.50} when asked case {self._cases_sent}"
             )
         items, failure, lost = (
             answer.get(ITEMS[self._kind]),
@@ -200,7 +206,7 @@ class Program:
             process.stdin.write(line.encode() + b"\n")
             await process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
-            pass  # what it said before it ended, and how it ended, is told below
+            pass  # its last line and its exit code are reported below
         answer = await process.stdout.readline()
         if not answer.endswith(b"\n"):
             code = await process.wait()
@@ -210,22 +216,22 @@ class Program:
         return answer
 
     async def _end(self, seconds: float) -> None:
-        """Close its input; after so many seconds end it and what it has started."""
+        """Close the program's input; after `seconds` kill it and the processes it has started."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
         try:
-            await asyncio.wait_for(_last_words(process), seconds)
+            await asyncio.wait_for(_drained(process), seconds)
         except TimeoutError:
             _kill(process)
             with suppress(TimeoutError):  # whoever else holds its output is not waited for
-                await asyncio.wait_for(_last_words(process), GOING)
+                await asyncio.wait_for(_drained(process), GOING)
 
 
-async def _last_words(process: asyncio.subprocess.Process) -> None:
-    """Read on, and keep nothing, until it has ended."""
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Discard the program's output until it has ended."""
     while process.stdout is not None and await process.stdout.read(2**16):
         pass
     await process.wait()

@@ -32,10 +32,14 @@ __all__ = [
 
 Event = tuple[Any, ...]
 """``(event, data, id)`` or ``(event, data, id, retry)``: type, data, last event id in force, the
-block's own retry in ms or None. What a decoder does not claim may be None."""
+block's own retry in ms or None. A part that the decoder does not claim may be None."""
 
 Kind = Literal["sse", "deltas"]
+"""The kind of a decoder: from bytes to events, or from the bytes of a chat reply to text."""
+
 Level = Literal["specification", "chunk", "robustness"]
+"""The authority behind a rule; `LEVELS` explains each."""
+
 Failure = Literal["never", "any", "must"]
 
 LEVELS: Mapping[Level, str] = {
@@ -72,18 +76,29 @@ _AROUND = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Bytes, and the events of the stream, or the text of the reply, that must come of them."""
+    """Bytes, and the events of the stream, or the text of the reply, that must come of them.
+
+    `name`: the case's name in `cases.json`; `data`: the bytes; `expected`: the events or the text;
+    `max_event_bytes`: the limit the decoder is called with, None for none; `brief`: whether the
+    case is one of so many that it is cut in two ways alone, whole and byte by byte.
+    """
 
     name: str
     data: bytes
     expected: tuple[Event, ...] | str
     max_event_bytes: int | None = None
-    brief: bool = False  # one of so many that it is cut in few ways
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule in one sentence, who says so, and the cases that show it."""
+    """A rule in one sentence, its source, and the cases that show it.
+
+    `id`: the rule's name; `kind`: of the decoders it is for; `level`: a key of `LEVELS`; `says`:
+    the rule; `source`: the document behind it, and `url` its address; `needs`: the claims without
+    which the rule is not tried; `failure`: whether decoding ``never``, ``must`` or may (``any``)
+    end with an error; `cases`: its cases.
+    """
 
     id: str
     kind: Kind
@@ -140,7 +155,7 @@ def _case(name: str, bundled: dict[str, Any]) -> Case:
 def _bytes(described: Any) -> bytes:
     """Read bytes as `tests/vectors` writes them.
 
-    As text, ``hex``, ``text`` so many ``times``, or a list of these.
+    They are text, an object with ``hex``, one with ``text`` and ``times``, or a list of these.
     """
     if isinstance(described, str):
         return described.encode()

@@ -1,6 +1,6 @@
 """The ways a reply may be cut into reads, the plainest first.
 
-No read is empty: there is none of no bytes.
+No read is empty; data without a byte has no read at all.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["splits", "with_fewer_reads"]
 Split = tuple[bytes, ...]
 
 SMALL = 500
-"""Up to so many bytes are cut in two at every offset, more of them at `DRAWN` offsets."""
+"""The most bytes that are cut in two at every offset; more are at `DRAWN` random offsets."""
 
 DRAWN = 40
 RANDOM = 10
-"""So many random splits, each into 3 to 8 reads."""
+"""The number of random splits, each into 3 to 8 reads."""
 
 
 def splits(data: bytes, *, brief: bool = False, seed: int = 0) -> Iterator[Split]:
@@ -45,9 +45,9 @@ def splits(data: bytes, *, brief: bool = False, seed: int = 0) -> Iterator[Split
 
 
 def with_fewer_reads(split: Split, still_fails: Callable[[Split], bool]) -> Split:
-    """Join neighbours as long as the failure stays: at most one question for each read."""
+    """Join neighbouring reads as long as the failure stays, in at most one trial for each read."""
     at = 0
-    while at + 1 < len(split) > 2:  # noqa: PLR2004 - whole and in two have been asked
+    while at + 1 < len(split) > 2:  # noqa: PLR2004 - whole and in two have been tried
         joined = (*split[:at], split[at] + split[at + 1], *split[at + 2 :])
         if still_fails(joined):
             split = joined

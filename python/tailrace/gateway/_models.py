@@ -40,8 +40,9 @@ A client may make up as many names as it likes.
 class Model:
     """One model that is served, by its id.
 
-    `site`: the id's first part; `name`: the model that `upstream` is asked for, empty for its
-    default; `counted_as`: the name in metrics. `fingerprint` changes when the gateway's version or
+    `id`: the model's id in requests, ``site/model``; `site`: its first part; `upstream`: the site
+    that answers; `name`: the model that `upstream` is requested to use, empty for its default;
+    `counted_as`: the name in metrics. `fingerprint` changes when the gateway's version or
     the site does, never with a call.
     """
 
@@ -101,7 +102,9 @@ class ModelRegistry:
         """Register the public sites, then the sites of the profile files.
 
         The files are found as `tailrace.site` finds them. `created`: now, in seconds since 1970.
-        Raises ProfileError for a file that is not as it should be.
+        `environ`: the environment variables, `folder`: the working folder, `user_folder`: the
+        folder of the user's file; the process's own unless given. Raises ProfileError for a file
+        that cannot be used.
         """
         profiles = load_profiles(
             profile_files(environ=environ, folder=folder, user_folder=user_folder)
@@ -110,7 +113,7 @@ class ModelRegistry:
         return cls([*site_providers(), *profiled], created=created)
 
     def find(self, model_id: str) -> Model:
-        """Return the model of that id. Raises ModelNotFoundError where there is none."""
+        """Return the model of the id `model_id`; raises ModelNotFoundError where there is none."""
         model = self._by_id.get(model_id)
         if model is not None:
             return model

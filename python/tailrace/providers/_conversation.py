@@ -1,7 +1,4 @@
-"""One dialogue with a site: each turn knows the earlier ones.
-
-It does so at sites that remember and at sites that do not.
-"""
+"""One dialogue with a site, whether the site remembers earlier turns or is sent them again."""
 
 from __future__ import annotations
 
@@ -40,7 +37,8 @@ class Conversation:
         """Begin a dialogue with the site called `name`.
 
         `begin` makes the call of one turn from messages and the ids of the visitor; `visitor`: the
-        ids to begin with, None at a site that knows none.
+        ids to begin with, None at a site that knows none; `system`: the text of a system message
+        that stands in front, None for none.
         """
         self.messages: Messages = [] if system is None else [{"role": "system", "content": system}]
         self._name = name
@@ -55,9 +53,9 @@ class Conversation:
         return f"<Conversation with {self._name}, {len(self.messages)} messages>"
 
     def send(self, text: str) -> ConversationStream:
-        """Say `text` and return the answer as a stream.
+        """Send `text` as the user's next turn and return the answer as a stream.
 
-        InvalidRequestError while an earlier answer is still read.
+        Raises InvalidRequestError while an earlier answer is still being read.
         """
         if self._waiting:
             raise InvalidRequestError(

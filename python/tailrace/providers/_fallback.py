@@ -38,11 +38,13 @@ log: logging.Logger = logging.getLogger("tailrace")
 
 
 class IterListProvider:
-    """A list of sites, provider classes and other lists, asked one after another until one answers.
+    """A list of sites, provider classes and other lists, called in turn until one answers.
 
-    `shuffle`: in another order at each call, drawn from `chance`. An instance has the methods of a
-    provider class, and may stand in another list. `last_provider` is the one asked last by any
-    call. InvalidRequestError for an item that is none of these.
+    `providers`: the members, in their order; `shuffle`: another order at each call, drawn from
+    `chance`, the system's random numbers unless given. An instance has the methods of a provider
+    class, and may stand in another list. `last_provider`: the one that any call tried last.
+
+    Raises InvalidRequestError for a member that is none of these.
     """
 
     url: str = ""
@@ -72,24 +74,24 @@ class IterListProvider:
 
     @property
     def working(self) -> bool:
-        """Whether any of them is marked as working."""
+        """Whether any of the providers is marked as working."""
         return any(provider.working for provider in self._faces)
 
     @property
     def needs_auth(self) -> bool:
-        """Whether all of them need a password or key."""
+        """Whether all providers need a password or key."""
         return bool(self.providers) and all(provider.needs_auth for provider in self._faces)
 
     @property
     def supports_system_message(self) -> bool:
-        """Whether every one of them does, since any may answer."""
+        """Whether every provider takes a system message, since any may answer."""
         return bool(self.providers) and all(
             provider.supports_system_message for provider in self._faces
         )
 
     @property
     def supports_message_history(self) -> bool:
-        """Whether every one of them does, since any may answer."""
+        """Whether every provider takes earlier messages, since any may answer."""
         return bool(self.providers) and all(
             provider.supports_message_history for provider in self._faces
         )
@@ -108,18 +110,19 @@ class IterListProvider:
         return {"name": self.__name__, "url": self.url, "label": self.label or None}
 
     def get_models(self) -> list[str]:
-        """Return the models that any of them lists, each once."""
+        """Return the models that any of the providers lists, each once."""
         lists = [getattr(provider, "get_models", list[str])() for provider in self._faces]
         return list(dict.fromkeys(model for models in lists for model in models))
 
     def create_async_generator(
         self, model: str, messages: Messages, **kwargs: Any
     ) -> FallbackStream[Provider]:
-        """Start a call and return its text as a stream; every argument goes to each provider asked.
+        """Start a call and return its text as a stream.
 
-        Nothing is sent before the first read. Raises `RetryNoProviderError` for an empty list; the
-        stream raises `RetryProviderError` with the failure of each when all have failed. Each
-        provider's call has its own clocks.
+        `model`, `messages` and all further arguments go to each provider that is tried, as to its
+        own `create_async_generator`. Nothing is sent before the first read. Raises
+        `RetryNoProviderError` for an empty list; the stream raises `RetryProviderError` with the
+        failure of each when all have failed. Each provider's call has its own clocks.
         """
         order = list(self.providers)
         if not order:
@@ -143,7 +146,10 @@ class IterListProvider:
         return Attempts(self.policy, chance=self.chance, sleep=self.sleep)
 
     async def create_async(self, model: str, messages: Messages, **kwargs: Any) -> str:
-        """Return the whole answer."""
+        """Return the whole answer to `messages` by `model`.
+
+        All arguments and errors are those of `create_async_generator`.
+        """
         parts: list[str] = []
         async with self.create_async_generator(model, messages, **kwargs) as stream:
             while deltas := await stream.read():
@@ -159,7 +165,9 @@ class IterListProvider:
     ) -> Iterator[str]:
         """Iterate over the text without asyncio, inside a running loop too.
 
-        `stream=False` gives one joined item.
+        `model`, `messages` and all further arguments are those of `create_async_generator`, as the
+        errors are. `stream` false: one item with the whole text. Raises InvalidRequestError for a
+        `transport=`, which belongs to the loop it is used in.
         """
         if kwargs.get("transport") is not None:
             raise InvalidRequestError(
@@ -197,16 +205,16 @@ class _SiteAsProvider:
     def create_async_generator(
         self, model: str, messages: Messages, *, url: str | None = None, **kwargs: Any
     ) -> ChatStream:
-        """Start a call, as a provider class does it."""
+        """Start a call, as a provider class does; `url`: another deployment of the software."""
         site = self._site if url is None else self._site.replace(url=url)
         options = taken_options(site.name, site.software, kwargs)
         return open_stream(site, messages, options, model=model)
 
 
 def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider:
-    """Return the provider, or for a site that which has a provider's members.
+    """Return `provider`; a site is wrapped, to have the members of a provider class.
 
-    InvalidRequestError for what is neither.
+    Raises InvalidRequestError for what is neither.
     """
     if isinstance(provider, Site):
         return _SiteAsProvider(provider)
@@ -225,12 +233,13 @@ def _name(face: object) -> str:
 
 
 class RetryProvider(IterListProvider):
-    """A list as `IterListProvider` is one.
+    """An `IterListProvider` that may call one provider several times before the next.
 
-    With `single_provider_retry` each provider is asked up to `max_retries` times.
-
-    A provider is asked again for a failure that passes (`tailrace._calls.retry_policy.passes`),
-    after a wait that grows; `policy`, a RetryPolicy, says how long, and `sleep` waits.
+    `providers`, `shuffle` and `chance` are those of `IterListProvider`. With
+    `single_provider_retry` each provider is called up to `max_retries` times, again after a
+    connection that failed, a clock that ran out, a reply that broke off or a status such as 429 or
+    503, as a `RetryPolicy` says by default. `sleep`: an async function that waits so many seconds;
+    the waits are those of the attribute `policy`.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class AsyncGeneratorProvider(ABC):
     use_stream_timeout: ClassVar[bool] = True
     """Whether gpt4free's `stream_timeout` is for streams, as its client asks of every provider."""
     live: ClassVar[int] = 0
-    """Count that gpt4free's client keeps of how a provider did. Nothing of ours reads it."""
+    """Count that gpt4free's client keeps of how a provider did; unused in this package."""
 
     @classmethod
     @abstractmethod
@@ -102,11 +102,21 @@ class AsyncGeneratorProvider(ABC):
         cookies: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> ChatStream:
-        """Start a call and return its text as a stream. Nothing is sent before the first read."""
+        """Start a call and return its text as a stream; nothing is sent before the first read.
+
+        `model`: the model's name, empty for the provider's default; `messages`: dicts with ``role``
+        and ``content``; `proxy`: URL of a proxy for every request; `timeout`: seconds for the first
+        byte and for each silence, None for no clock; `cookies`: sent with every request. A wrong
+        argument raises InvalidRequestError; the stream raises every other failure, as a
+        TailraceError.
+        """
 
     @_class_or_instance
     async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
-        """Return the whole answer. Arguments and errors are `create_async_generator`'s."""
+        """Return the whole answer to `messages` by `model`.
+
+        All arguments and errors are those of `create_async_generator`.
+        """
         parts: list[str] = []
         async with cls.create_async_generator(model, messages, **kwargs) as stream:
             while deltas := await stream.read():
@@ -123,9 +133,9 @@ class AsyncGeneratorProvider(ABC):
     ) -> Iterator[str]:
         """Iterate over the text without asyncio, inside a running loop too.
 
-        `stream=False` gives one joined item.
-
-        A `transport=` belongs to the loop it is used in, so none can be given here.
+        `model`, `messages` and all further arguments are those of `create_async_generator`, as the
+        errors are. `stream` false: one item with the whole text. Raises InvalidRequestError for a
+        `transport=`, which belongs to the loop it is used in.
         """
         if kwargs.get("transport") is not None:
             raise InvalidRequestError(
@@ -151,7 +161,7 @@ class AsyncGeneratorProvider(ABC):
 
     @_ClassProperty
     def params(cls: type[AsyncGeneratorProvider]) -> str:  # noqa: N805 - a property of the class
-        """Say which parameters `create_async_generator` accepts, one a line."""
+        """List the parameters that `create_async_generator` accepts, one a line."""
         parameters = inspect.signature(cls.create_async_generator).parameters.values()
         named = [str(each) for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
         return f"{cls.__name__} supports: (\n    " + ",\n    ".join(named) + "\n)"
@@ -173,7 +183,7 @@ class ProviderModelMixin:
     models: ClassVar[list[str]] = []
     model_aliases: ClassVar[dict[str, str]] = {}
     last_model: ClassVar[str | None] = None
-    """The model last resolved, for gpt4free's callers. Nothing of ours reads it."""
+    """The model last resolved, for gpt4free's callers; unused in this package."""
 
     @_class_or_instance
     def get_models(cls) -> list[str]:
@@ -184,9 +194,11 @@ class ProviderModelMixin:
 
     @_class_or_instance
     def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
-        """Resolve a name: empty is the default, an alias its target.
+        """Return the name of the model that `model` stands for.
 
-        ModelNotSupportedError for an unknown one.
+        An empty name is the default, an alias its target; further arguments are ignored, as
+        gpt4free does. Raises ModelNotSupportedError for a name that is not listed, and
+        ModelNotFoundError for one that is no text.
         """
         if model is not None and not isinstance(model, str):
             raise ModelNotFoundError(
@@ -253,16 +265,19 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> ChatStream:
         """Start a call and return its text as a stream. Nothing is sent before the first read.
 
-        `proxy`: URL of an http, https or socks proxy, used for every request of the call.
-        `timeout`: seconds for the first byte and for each silence (None: no clock);
-        `connect_timeout` and `total_timeout` likewise. `limits`: the most that one reply may hold,
-        and how many redirects a page may take. `cookies`, `headers`: sent with every request.
-        `url`: another deployment of the same software; the endpoint follows it. `transport`:
-        connections to share between calls. `retry`: ask again, before the first delta only, when a
-        failure may pass; every try costs the site an answer, so none is made unless asked for.
-        `throttle`: calls under way and calls begun in a time, one object for all calls of a site
-        (else the class's own). Options of the site's software are taken, too; all else is ignored,
-        as gpt4free's providers do, and logged once.
+        `model`: the model's name or an alias, empty for the provider's default; `messages`: dicts
+        with ``role`` and ``content``, as OpenAI's API has them. `proxy`: URL of an http, https or
+        socks proxy, used for every request of the call. `timeout`: seconds for the first byte and
+        for each silence (None: no clock); `connect_timeout` and `total_timeout` likewise.
+        `comments_restart_idle`: keep-alive comments end a silence, too. `limits`: the most that one
+        reply may hold, and how many redirects a page may take. `cookies`, `headers`: sent with
+        every request. `url`: another deployment of the same software; the endpoint follows it.
+        `transport`: connections to share between calls. `retry`: ask again, before the first delta
+        only, when a failure may pass; every attempt costs the site an answer, so the default is one
+        alone. `throttle`: calls under way and calls begun in a time, one object for all calls of a
+        site (else the class's own). `environment`: clock, randomness and environment variables; the
+        process's own unless given. Options of the site's software are taken, too; all else is
+        ignored, as gpt4free's providers do, and logged once.
 
         A wrong clock or URL, and an argument of a wrong type, raise InvalidRequestError at once;
         every other failure, wrong messages and models too, is raised by the stream as a
@@ -293,7 +308,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     def conversation(cls, **options: Any) -> Conversation:
         """Begin a dialogue.
 
-        `model`, `system` and any option of `create_async_generator` are for all its turns.
+        `options`: `model`, `system` (a message that stands in front) and any keyword of
+        `create_async_generator`, for all turns. Raises InvalidRequestError for a wrong option.
         """
         model, system = options.pop("model", ""), options.pop("system", None)
         environment = options.pop("environment", None) or Environment()
@@ -360,8 +376,8 @@ def _owner(provider: Any, attribute: str) -> Any:
 def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call that a site of this software takes, under the site's names.
 
-    All else is ignored, as gpt4free's providers do; a warning names it, once for each name and
-    `provider`.
+    All else in `given`, the call's keywords, is ignored, as gpt4free's providers do; a warning
+    names it, once for each name and `provider`.
     """
     known = _COMMON | SOFTWARE[software].options
     options: dict[str, Any] = {}
@@ -414,7 +430,7 @@ class WordPressChatProvider(ChatProvider):
     """Id of the page's bot that answers; None: the first one."""
 
     bot_name: ClassVar[str | None] = None
-    """Name its chat shows, where the page says it (AIPKit, early 1.x), in the id's place."""
+    """Name of the bot that answers, instead of its id; shown by pages of AIPKit and early 1.x."""
 
     native_history: ClassVar[bool] = False
     """1.x: send earlier turns in the plugin's own form instead of one prompt.
@@ -445,12 +461,17 @@ class WordPressChatProvider(ChatProvider):
 
     @classmethod
     def prompt(cls, turns: list[Turn]) -> str:
-        """Return the text sent as the message: the whole conversation, system message included."""
+        """Return the text that is sent as the message.
+
+        `turns`: the conversation, oldest first; all of it is sent, the system message included.
+        """
         return turns_prompt(turns)
 
 
 class SignedProvider(ChatProvider):
-    """What both signed apps have: set `url`, and `secret_key` if the site's owner set one.
+    """Base of the providers of both signed apps.
+
+    Set `url`, and `secret_key` if the site's owner set one.
 
     Beside the common parameters a call takes `secret_key` and `password`.
     """
@@ -475,8 +496,9 @@ class SignedProvider(ChatProvider):
     def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
         """Return the lower-case hex SHA-256 of ``{timestamp}:{message}:{secret}``.
 
-        `timestamp`: whole milliseconds since 1970. Without `secret` the class's key is used, the
-        environment's, or the empty string. InvalidRequestError for what makes no signature.
+        `timestamp`: whole milliseconds since 1970; `message`: the text that is signed. Without
+        `secret` the class's key is used, the environment's, or the empty string. Raises
+        InvalidRequestError for a timestamp that is no int, and for a secret that is no text.
         """
         if isinstance(timestamp, bool) or not isinstance(timestamp, int):
             raise InvalidRequestError(
@@ -578,7 +600,7 @@ class ChatGptEs(WordPressChatProvider):
 
     @classmethod
     def prompt(cls, turns: list[Turn]) -> str:
-        """Return the language prompt, then the conversation."""
+        """Return `SYSTEM_PROMPT`, then the conversation `turns`, oldest first."""
         return f"{cls.SYSTEM_PROMPT}\n\n{turns_prompt(turns)}"
 
 

@@ -32,8 +32,9 @@ HOWS: tuple[How, ...] = ("complete", "broken", "left", "failed")
 class RecordedRequest:
     """A request as it was sent, without its secrets.
 
-    `at`: seconds since the recording began. `body`: its text, redacted; None where there was none
-    or where it is of an unknown form.
+    `at`: seconds since the recording began. `method`: ``GET`` or ``POST``; `url`: the URL, secrets
+    of its query replaced; `headers`: pairs of name and value, of harmless ones alone; `body`: its
+    text, redacted, None where there was none or where it is neither a form nor JSON.
     """
 
     at: float
@@ -47,7 +48,8 @@ class RecordedRequest:
 class RecordedHead:
     """A response's status line and headers.
 
-    `at`: seconds since the recording began. `url`: the final one, after redirects.
+    `at`: seconds since the recording began. `status` and `reason`: of the status line; `url`: the
+    final one, after redirects; `headers`: pairs of name and value.
     """
 
     at: float
@@ -59,7 +61,7 @@ class RecordedHead:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRead:
-    """One read: decoded bytes as they came, `at` seconds after the recording began."""
+    """One read: `data`, decoded bytes as they came, `at` seconds after the recording began."""
 
     at: float
     data: bytes
@@ -67,12 +69,12 @@ class RecordedRead:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEnd:
-    """How an exchange ended, and when.
+    """The end of an exchange: how it ended, and when.
 
     `at`: seconds since the recording began. `how`: ``complete``; ``broken`` (the response broke
     off); ``left`` (the client had enough, or would not wait any longer); ``failed`` (no response
-    came: `error` is the name of the error's class, `status` and `target` what the error knows of
-    both).
+    came). `error`: the name of the error's class, `status` and `target`: the error's attributes of
+    these names; each None where there is none.
     """
 
     at: float
@@ -84,7 +86,10 @@ class RecordedEnd:
 
 @dataclass(frozen=True, slots=True)
 class RecordedExchange:
-    """One request and its response; `head` is None where none came."""
+    """One request and its response.
+
+    `head` is None where no response came; `reads`: its body, read by read; `end`: how it ended.
+    """
 
     request: RecordedRequest
     head: RecordedHead | None
@@ -94,10 +99,10 @@ class RecordedExchange:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A call.
+    """A recorded call.
 
-    `exchanges` in the order they began; `provider` is the provider's name, `path` that of its
-    site's URL.
+    `exchanges`: in the order they began; `provider`: the provider's name, None for a bare site;
+    `path`: the path of the site's URL.
     """
 
     exchanges: tuple[RecordedExchange, ...]

@@ -43,10 +43,11 @@ class RecordingWriter:
     """A recording in the making, as a context manager.
 
     The file is written when the writer is closed, since a secret may show late. `path` must not
-    exist: `OSError` at once if it does or cannot be made. `provider`: the provider's name;
-    `site_path`: the path of its site's URL. `keep_messages`: the prompt stays in the requests. A
-    response's text stays always, and with it what it repeats of the prompt. `clock` counts seconds.
-    Bytes beyond `max_bytes` raise `RecordingError` where they are taken down.
+    exist: the constructor raises OSError if it does or cannot be made. `provider`: the provider's
+    name; `site_path`: the path of its site's URL. `keep_messages`: the prompt stays in the
+    requests. A response's text stays always, and with it what it repeats of the prompt. `clock`
+    returns seconds that never go back. Bytes of bodies beyond `max_bytes` raise RecordingError
+    where they are recorded.
     """
 
     def __init__(
@@ -81,20 +82,24 @@ class RecordingWriter:
         self.close()
 
     def secret(self, value: str) -> None:
-        """Name a secret of the call, which a response may repeat."""
+        """Add `value` to the secrets of the call, which are replaced wherever they occur."""
         self._secrets.add(value)
 
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> ExchangeWriter:
-        """Begin an exchange with the request that is being sent; `headers` and `body` in full."""
+        """Begin an exchange with the request that is being sent.
+
+        `method`: ``GET`` or ``POST``; `url`, `headers` and `body` in full: their secrets are
+        replaced when the file is written. Raises RecordingError beyond the limit.
+        """
         self.spend(len(body or b""))
         written = ExchangeWriter(self, method, url, dict(headers), body)
         self._exchanges.append(written)
         return written
 
     def recording(self) -> Recording:
-        """Return what has been taken down so far, without its secrets."""
+        """Return the exchanges recorded so far, without their secrets."""
         for each in self._exchanges:
             each.look_for_secrets(self._secrets)
         exchanges = tuple(
@@ -116,14 +121,17 @@ class RecordingWriter:
         return round(self._clock() - self._began, 6)
 
     def spend(self, size: int) -> None:
-        """Count `size` bytes to be kept; `RecordingError` beyond the limit."""
+        """Count `size` bytes to be kept; raises RecordingError beyond the limit."""
         self._left -= size
         if self._left < 0:
             raise RecordingError("the recording is larger than its limit")
 
 
 class ExchangeWriter:
-    """An exchange being recorded. After its end nothing more is taken down."""
+    """An exchange being recorded, made by `RecordingWriter.exchange`; its end closes it.
+
+    `writer`: the recording it belongs to; `method`, `url`, `headers`, `body`: of the request.
+    """
 
     def __init__(
         self,
@@ -144,17 +152,24 @@ class ExchangeWriter:
         self._end: RecordedEnd | None = None
 
     def head(self, status: int, reason: str, url: str, headers: Iterable[tuple[str, str]]) -> None:
-        """Take down the response's status, reason, final URL and headers."""
+        """Record the head of the response.
+
+        `status` and `reason`: of its status line; `url`: the final one, after redirects; `headers`:
+        pairs of name and value.
+        """
         self._head = (self._writer.now(), status, reason, url, list(headers))
 
     def read(self, data: bytes) -> None:
-        """Take down one read."""
+        """Record one read: `data`, decoded bytes as they came."""
         self._writer.spend(len(data))
         if self._end is None:
             self._reads.append(RecordedRead(self._writer.now(), data))
 
     def end(self, how: How, error: BaseException | None = None) -> None:
-        """Take down how the exchange ended, and with which error; the first end counts."""
+        """Record how the exchange ended, and with which `error`; the first end counts.
+
+        `how`: ``complete``, ``broken``, ``left`` or ``failed``, as `RecordedEnd` explains them.
+        """
         if self._end is None:
             name = None if error is None else type(error).__name__
             status, target = getattr(error, "status", None), getattr(error, "target", None)
@@ -163,7 +178,7 @@ class ExchangeWriter:
             )
 
     def look_for_secrets(self, secrets: Secrets) -> None:
-        """Add the secrets of this exchange to those known."""
+        """Add the secrets of this exchange to `secrets`."""
         find_in_url(self._url, secrets)
         redacted_body(self._body, self._kind(self._headers.items()), secrets, keep_messages=True)
         if self._head is not None:
@@ -175,7 +190,7 @@ class ExchangeWriter:
                     secrets.add(nonce)
 
     def recorded(self, secrets: Secrets, *, keep_messages: bool) -> RecordedExchange:
-        """Return the exchange without its secrets."""
+        """Return the exchange without `secrets`; `keep_messages`: with the prompt in its body."""
         body = redacted_body(
             self._body, self._kind(self._headers.items()), secrets, keep_messages=keep_messages
         )

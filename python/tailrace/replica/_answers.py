@@ -19,7 +19,7 @@ QUOTED_CHARACTERS = 80
 class HistoryTurn:
     """An earlier turn of the conversation, as the site understood it.
 
-    `role` is ``system`` only where the site's software knows that role.
+    `role` is ``system`` only where the site's software knows that role; `text` is the turn's text.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -28,9 +28,10 @@ class HistoryTurn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to the model: the message, as the site's filters left it, and the turns before it.
+    """A question to the model.
 
-    `site` is the name of the site that asks; `history` is in order, oldest first.
+    `site`: the name of the site; `message`: the visitor's message, as the site's filters left it;
+    `history`: the turns before it, oldest first.
     """
 
     site: str
@@ -39,7 +40,7 @@ class Question:
 
 
 class AnswerError(Exception):
-    """The model has no answer: `Answers` raise it, and each site reports it as its software would.
+    """The model has no answer; each site reports the failure as its software would.
 
     `status` is the HTTP status of the refusal, 400 to 599; `message` is for the visitor.
     """
@@ -62,7 +63,7 @@ class Answers(Protocol):
 
 
 async def builtin_answer(question: Question) -> str:
-    """Return a few paragraphs that quote the message and say how many earlier turns arrived."""
+    """Return a few paragraphs that quote the message of `question` and count its earlier turns."""
     paragraphs = (_opening(question), *_middle(question.message), _WRITING_SYSTEMS, _CODE, _CLOSING)
     return "\n\n".join(paragraphs)
 

@@ -19,11 +19,12 @@ ExchangeState = Literal["open", "finished", "aborted", "failed"]
 class ServedExchange:
     """One request to a site of the replica, and how its response ended.
 
-    `form` is set where a form arrived, `json` where JSON did, `markers` where words in the message
-    made the site misbehave, `faults` where a fault was asked for. `status` is None until a status
-    line was sent. `ended` is ``open``, ``finished`` (the response was written to its end, or to
-    where a fault ends it), ``aborted`` (the client left, or the replica stopped) or ``failed`` (a
-    defect of the replica).
+    `site`: the site's name; `method`, `path` and `headers`: of the request. `form` is set where a
+    form arrived, `json` where JSON did, `markers` where words in the message made the site
+    misbehave, `faults` where a fault was requested. `status` is None until a status line was sent;
+    `bytes_sent` counts the response's body. `ended` is ``open``, ``finished`` (the response was
+    written to its end, or to where a fault ends it), ``aborted`` (the client left, or the replica
+    stopped) or ``failed`` (a defect of the replica).
     """
 
     site: str

@@ -50,9 +50,11 @@ class Effect:
 class FaultKind:
     """One kind of fault: a row of `FAULTS`.
 
-    `argument` is how its argument is written, where it takes one; `targets` are what it can hold
-    for, the first of them unless a fault names one. Several faults take effect in the order of
-    `FAULTS`, whatever order they are asked for in.
+    `name`: the word before a fault's colon; `argument`: how its argument is written, empty where it
+    takes none; `shows`: the kind in one sentence, for lists; `make`: a function from the argument
+    to the effect; `targets`: the responses it can hold for, the first of them unless a fault names
+    one; `needs_nonces`: whether only sites with nonces can have it. Several faults take effect in
+    the order of `FAULTS`, whatever order they are requested in.
     """
 
     name: str
@@ -74,7 +76,7 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault as it was written, and the exchanges it holds for."""
+    """A fault: its `text` as written, its `kind`, the responses it holds for, and its `effect`."""
 
     text: str
     kind: FaultKind
@@ -107,7 +109,7 @@ def parse_fault(text: str) -> Fault:
 def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
     """Read faults for `site` and sort them by the order of `FAULTS`.
 
-    One that `site` cannot have raises `InvalidRequestError`, as `parse_fault` does.
+    Raises `InvalidRequestError` for a fault that `site` cannot have, and as `parse_fault` does.
     """
     faults = [parse_fault(text) for text in texts]
     for fault in faults:
@@ -119,7 +121,7 @@ def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
 
 
 def fault_path(texts: Iterable[str]) -> str:
-    """Return the path prefix that asks for the faults written as `texts`."""
+    """Return the path prefix that requests the faults written as `texts`."""
     return "".join(f"/{_FAULT}/{quote(text, safe=_PLAIN)}" for text in texts)
 
 

@@ -19,7 +19,10 @@ INDEX_PATH = "/~replica"
 
 @dataclass(frozen=True, slots=True)
 class PageInfo:
-    """One page of a site: its short name, its full URL, and what it is there to show."""
+    """One page of a site.
+
+    `name`: its short name; `url`: its full URL; `shows`: its purpose, as one sentence.
+    """
 
     name: str
     url: str
@@ -28,10 +31,12 @@ class PageInfo:
 
 @dataclass(frozen=True, slots=True)
 class SiteInfo:
-    """One site: its name, its origin, the software it runs, and what it is there to show.
+    """One site of a replica.
 
-    `software` is ``wordpress``, ``geminiprochat``, ``chatgpt-demo`` or ``openai``. `markers` are
-    the words that make the site misbehave, `faults` those that hold for all of it at the moment.
+    `name`: its name; `url`: its origin; `software`: ``wordpress``, ``geminiprochat``,
+    ``chatgpt-demo`` or ``openai``; `shows`: its purpose, as one sentence; `pages`: its pages.
+    `markers`: the words that make the site misbehave; `faults`: those that hold for the whole site
+    at the moment, as they are written.
     """
 
     name: str

@@ -70,10 +70,12 @@ _FIRST_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step.
+    """One step of a diagnosis.
 
-    `skipped`: the site has no such thing, or it was not reached or not asked for. `seconds` it
-    took.
+    `name`: one of ``dns``, ``tcp``, ``tls``, ``page``, ``challenge``, ``widget``, ``nonce``,
+    ``post``, ``first delta`` and ``end``. `verdict`: ``skipped`` where the site has no such thing,
+    an earlier step failed, or the caller left the step out. `seconds`: how long the step took, None
+    where it took none. `detail`: the finding, in words; `advice`: what to do about a failure.
     """
 
     name: str
@@ -85,9 +87,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All steps, in order.
+    """The result of a diagnosis: all `steps`, in order.
 
-    `at`: when the first began, in seconds since 1970; `error`: the failure of the failed step.
+    `site`: the site's name; `url`: its URL, without a password; `software`: the software it runs.
+    `at`: when the first step began, in seconds since 1970; `error`: the failure of the failed step,
+    None where none failed.
     """
 
     site: str
@@ -99,7 +103,7 @@ class Diagnosis:
 
     @property
     def failed(self) -> Step | None:
-        """The step that failed."""
+        """The step that failed; None where none did."""
         return next((step for step in self.steps if step.verdict == "failed"), None)
 
     @property
@@ -123,13 +127,15 @@ async def doctor(
     clock: Callable[[], float] = time.monotonic,
     environment: Environment | None = None,
 ) -> Diagnosis:
-    """Test a site step by step. It sends one short real message.
+    """Test a site step by step; the site's model answers one short message.
 
     `site`: a `Site`, a provider class, or what `tailrace.site` takes, with `software` for a URL.
-    `post=False` stops before the message. `timeout`: seconds for each step; for the page and the
-    answer, for the first byte and each silence, and `PATIENCE` times that for the whole. `on_step`
-    is told each step as soon as it is known. A verdict on the site is kept in `state_folder` (None:
-    the user's) unless `keep` is false. `clock` gives seconds that never go back.
+    `post` false stops before the `message`; `model`: the model that answers, empty for the site's
+    default; `proxy`: URL of a proxy for every connection. `timeout`: seconds for each step; for the
+    page and the answer, for the first byte and each silence, and `PATIENCE` times that for the
+    whole. `on_step` is called with each step as soon as it is over. A verdict on the site is kept
+    in `state_folder` (None: the user's) unless `keep` is false. `clock` returns seconds that never
+    go back; `environment`: wall clock, randomness and variables, the process's own unless given.
 
     Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
     MissingRequirementsError; whatever the site does is in the result.
@@ -161,7 +167,7 @@ async def doctor(
 
 
 def _is_the_sites(error: TailraceError | None) -> bool:
-    """Whether a failure says something of the site: a wrong option or a broken proxy does not."""
+    """Tell whether the site caused a failure: it caused no wrong option and no broken proxy."""
     return error is not None and not isinstance(
         error, errors.InvalidRequestError | errors.ProxyError
     )
@@ -176,7 +182,7 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Fine:
-    """A step that went well; `seconds` where they are not those from its beginning to its end."""
+    """A step that went well; `seconds`: its length, None for the time from its begin to its end."""
 
     detail: str
     seconds: float | None = None
@@ -188,7 +194,7 @@ class _Skipped:
 
 
 class _Examination:
-    """The steps in order; what one finds, the next ones use.
+    """The steps of one diagnosis, in order: the findings of one are used by those after it.
 
     Everything opened is closed by `stack`.
     """

@@ -46,8 +46,8 @@ _FIRST_ERROR_STATUS = 400
 class Look:
     """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
-    `plugin`: whether it names the plugin's files at all; `version`: the number on them, where it is
-    one (newer releases put a time there).
+    `plugin`: whether the page names files of the plugin; `version`: the version number in their
+    URLs, None where there is none (newer releases put a time there).
     """
 
     url: str
@@ -61,7 +61,12 @@ class Look:
 class Bot:
     """One chat on a page.
 
-    `streams` None: the page does not say. `missing`: what of nonce and post id is not there.
+    `bot_id`: the id that calls name it by; `name`: the name it shows, None where the page has none;
+    `kind`: the dialect of its replies, ``ai-power`` or ``aipkit``; `placement`: where it stands,
+    as `ChatWidget.placement` says; `streams`: whether its replies are streams, None where the page
+    does not say; `assistant`: whether it is an OpenAI Assistant; `endpoint`: the URL that takes
+    messages, None where the page names one on another host; `missing`: which of ``nonce`` and
+    ``post id`` the page does not show.
     """
 
     bot_id: str
@@ -78,10 +83,13 @@ class Bot:
 class Discovery:
     """Contents of a page.
 
-    `software` None: none we know; `dialect`: that of its replies, as far as the page tells;
-    `release`: what its version means; `problems`: in words.
-
-    `usable`: a chat is there with all that a message needs.
+    `url`: the final one, without credentials; `status`: its HTTP status; `title`: its title, None
+    without one; `challenge`: whether the page is a challenge for browsers. `software`: the
+    software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
+    does not tell; `version`: the plugin's version number, None where the page has none; `release`:
+    what is particular to that version, as a sentence. `endpoint`: the URL that takes messages;
+    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
+    a message from being sent; `usable`: whether a chat is there and nothing does.
     """
 
     url: str
@@ -100,8 +108,9 @@ class Discovery:
     def settings(self, *, software: str | None = None, bot: str | None = None) -> Settings:
         """Return a profile's settings for this page, for the first bot unless `bot` names another.
 
-        `software` is needed where the page does not tell, and is not overruled by it. Raises
-        InvalidRequestError where neither is known, WidgetNotFoundError for a bot that is not there.
+        `software` is needed where the page does not tell, and wins over what the page tells. Raises
+        InvalidRequestError where no software is known, WidgetNotFoundError for a bot that the page
+        does not show.
         """
         runs = software or self.software
         if runs is None:
@@ -124,9 +133,11 @@ async def discover(
     headers: Mapping[str, str] | None = None,
     transport: Transport | None = None,
 ) -> Discovery:
-    """Fetch the page once and say what is there.
+    """Fetch the page at `url` once and describe the chats on it.
 
-    `timeout`: seconds for the first byte and for each silence.
+    `proxy`: URL of an http, https or socks proxy; `timeout`: seconds for the first byte and for
+    each silence, None for no clock; `cookies`, `headers`: sent with the request; `transport`: the
+    connections to use, else new ones over aiohttp.
 
     Raises InvalidRequestError for a malformed URL or a wrong clock, a NetworkError, TimeoutError or
     RedirectError where no page came, LimitExceeded for one beyond 4 MiB. A challenge and an error
@@ -226,7 +237,7 @@ def _bot(widget: ChatWidget, url: str) -> Bot:
 
 
 def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | None]:
-    """Return where messages go, as a call finds it; or None, and why not."""
+    """Return the URL that takes messages and None, or None and the reason why there is none."""
     try:
         return endpoint_of(url, None, widget.ajax_url if widget is not None else None), None
     except EndpointError as error:
@@ -234,7 +245,7 @@ def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | No
 
 
 def _problems(look: Look) -> Iterator[str]:
-    """Yield what keeps a message from being sent, in the order in which it would show."""
+    """Yield the reasons why no message can be sent, in the order in which a call meets them."""
     page = look.page
     if page.challenge:
         yield str(ChallengeError(status=look.status))
@@ -299,9 +310,9 @@ _LINES = {
 
 
 def release(dialect: str | None, version: str | None) -> str | None:
-    """Return the release a version belongs to and what differs there.
+    """Return, in words, the releases that `version` belongs to and how a client meets them.
 
-    Without a version, the line of the plugin that the widget shows.
+    Without a version, the line of the plugin that `dialect` shows; None where both are unknown.
     """
     if version is None:
         return _LINES.get(dialect or "")

@@ -85,7 +85,7 @@ SITE_OPTIONS = frozenset(SiteOptions.__annotations__)
 
 
 def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> None:
-    """TypeError for the first option that is not known, with the name that was meant.
+    """Raise TypeError for the first option that is not known, with the name that was meant.
 
     `where`: the function that was called.
     """

@@ -91,7 +91,7 @@ class Settings(
 
     `endpoint` is on the URL's own host. `proxy` and `url` hold no password: `proxy_env` is for a
     proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
-    `per` seconds (60 unless given). Without `retry` nothing is asked twice. A reply larger than
+    `per` seconds (60 unless given). Without `retry` nothing is sent twice. A reply larger than
     `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name` the name its chat shows;
     `native_history` as `tailrace.Site` says.
 
@@ -137,14 +137,14 @@ class Settings(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A site as `file` describes it."""
+    """A site as `file` describes it: its `name` there, and its table, the `settings`."""
 
     name: str
     settings: Settings
     file: Path
 
     def error(self, key: str, problem: str) -> ProfileError:
-        """Return the error that names one of its keys and its problem."""
+        """Make the error for a wrong value of `key`; `problem`: what was expected there."""
         return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
 
 
@@ -154,11 +154,11 @@ def profile_files(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> list[Path]:
-    """Return the files that profiles are read from, first wins.
+    """Return the files that profiles are read from; of one name the first file's profile counts.
 
-    Only the one of ``TAILRACE_CONFIG`` need not exist.
-
-    `folder` stands for the working folder, `user_folder` for the one that holds the user's file.
+    Where ``TAILRACE_CONFIG`` names a file, that file alone, whether it exists or not; else those
+    that exist of the project's and the user's. `environ`: the environment variables, `folder`: the
+    working folder, `user_folder`: the folder of the user's file; the process's own unless given.
     """
     named = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
     if named:
@@ -169,14 +169,15 @@ def profile_files(
 
 
 def user_file(user_folder: Path | None = None) -> Path:
-    """Return the user's file, whether it exists or not."""
+    """Return the path of the user's file, which may not exist; `user_folder`: its folder."""
     return (user_folder or platformdirs.user_config_path("tailrace", appauthor=False)) / FILE_NAME
 
 
 def _project_file(folder: Path) -> Path | None:
-    """Return the nearest file.
+    """Return the nearest profile file, None without one.
 
-    Above `folder` only inside a repository, so that no stranger's file in /tmp is ever read.
+    Folders above `folder` count only inside a repository, so that no stranger's file in /tmp is
+    ever read.
     """
     above = [folder, *folder.parents]
     root = next((depth for depth, each in enumerate(above) if (each / ".git").exists()), 0)
@@ -186,9 +187,9 @@ def _project_file(folder: Path) -> Path | None:
 
 
 def load_profiles(files: list[Path]) -> dict[str, Profile]:
-    """Return the profiles of all files by name in lower case; of one name the first file's.
+    """Return the profiles of all `files` by name in lower case; of one name the first file's.
 
-    ProfileError for a bad file.
+    Raises ProfileError for a file that cannot be read or is not as `Settings` describes it.
     """
     profiles: dict[str, Profile] = {}
     for file in files:
@@ -200,7 +201,7 @@ def load_profiles(files: list[Path]) -> dict[str, Profile]:
 def read_profiles(file: Path) -> list[Profile]:
     """Return the profiles of one file, in its order.
 
-    ProfileError for a file that cannot be read or is not as described.
+    Raises ProfileError for a file that cannot be read or is not as `Settings` describes it.
     """
     return parse_profiles(read_text(file), file)
 
@@ -208,7 +209,7 @@ def read_profiles(file: Path) -> list[Profile]:
 def read_text(file: Path) -> str:
     """Return the file as text.
 
-    ProfileError for one that cannot be read, or is larger than `MAX_FILE_BYTES`.
+    Raises ProfileError for one that cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
     try:
         with file.open("rb") as opened:
@@ -256,7 +257,7 @@ def parse_document(text: str, file: Path) -> dict[str, Any]:
 
 
 def check_name(name: str, file: Path) -> None:
-    """ProfileError unless a site may be called so."""
+    """Raise ProfileError unless a site may have this name; `file`: the file the error names."""
     key = f"sites.{name[:80]}"
     if not _NAME.fullmatch(name):
         raise ProfileError(
@@ -293,7 +294,7 @@ def _renamed(former: object) -> str:
 
 
 def _explained(message: str) -> tuple[str, str]:
-    """Take the words of msgspec apart: the key, with a dot in front, and the problem."""
+    """Split a message of msgspec into the key, with a dot in front, and the problem."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     if missing:

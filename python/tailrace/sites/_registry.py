@@ -33,13 +33,11 @@ def site(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Site:
-    """Return the site of a provider's name, of a profile's name, or of a URL.
+    """Return the site that `name` stands for: a provider's name, a profile's name, or a URL.
 
-    Upper and lower case of a name are the same.
-
-    A URL is the page of a WordPress site unless `software` says otherwise; `tailrace.discover`
-    finds out. `environ` stands for the environment, `folder` for the working folder, `user_folder`
-    for the one of the user's settings.
+    Upper and lower case of a name are the same. A URL is the page of a WordPress site unless
+    `software` says otherwise; `tailrace.discover` finds out. `environ` stands for the environment,
+    `folder` for the working folder, `user_folder` for the one of the user's settings.
 
     A profile's secrets are read from the environment when a call begins, and are sent to the
     profile's own origin only.
@@ -61,7 +59,7 @@ def site(
 
 
 def is_url(name: str) -> bool:
-    """Whether this is a URL rather than a name: it has a scheme."""
+    """Tell a URL, which has a scheme, from a name."""
     return "://" in name
 
 

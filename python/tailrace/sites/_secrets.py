@@ -17,7 +17,7 @@ __all__ = ["Secret"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """The value of an environment variable, in the place of a secret that is written down.
+    """The value of an environment variable, as an option instead of a secret in the source.
 
     `variable`: the variable's name; it is read anew for each call. `origin`: the one origin
     (``https://host``) the value may be sent to, at any other the option counts as not given; None:
@@ -34,9 +34,10 @@ class Secret:
     key: str | None = None
 
     def read(self, url: str, environ: Mapping[str, str]) -> str | None:
-        """Return the value for a call to the site at `url`; None where it must not go there.
+        """Return the value for a call to the site at `url`; None where it must not be sent there.
 
-        ProfileError, or InvalidRequestError for one of no profile, where the variable is not set.
+        `environ`: the variables of the call's environment. Where the variable is not set, raises
+        ProfileError for a secret that a profile names, InvalidRequestError for any other.
         """
         if self.origin is not None and self.origin != origin_of(url):
             return None

@@ -53,14 +53,15 @@ class Site:
     """One chat site: its URL, its software, and the options of every call to it.
 
     A value: it never changes, `replace` makes another one, and equal sites compare equal. Nothing
-    is sent before a stream is read. The repr shows no secret. All options are keywords:
+    is sent before a stream is read. The repr shows no secret. `url`: the page that shows the chat,
+    the app's own address, or the API's base URL. All options are keywords:
 
     - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo`` or
       ``openai`` (any OpenAI-compatible server, by its base URL).
     - ``name``: the name in lists, logs and errors; the URL's origin unless given.
     - ``endpoint``: where messages are posted, on the URL's own origin; found from the URL or its
       page unless given.
-    - ``model``: the model that is asked for unless a call names another; ``models``: all there are
+    - ``model``: the model that is requested unless a call names another; ``models``: all there are
       (any name is taken where none are listed); ``aliases``: other names of models.
     - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
     - ``proxy``: URL of an http, https or socks proxy, for every request.
@@ -68,8 +69,9 @@ class Site:
       ``connect_timeout``: seconds to connect, 30; ``total_timeout``: seconds for a whole call, no
       clock. None turns a clock off. ``comments_restart_idle``: keep-alive comments end a silence.
     - ``limits``: `tailrace.transport.Limits`, the most a reply may hold.
-    - ``retry``: a `RetryPolicy`, to ask again before the first delta where a failure may pass;
-      nothing is asked twice without one. ``throttle``: a `Throttle` shared by all calls of a site.
+    - ``retry``: a `RetryPolicy`, to send a request again before the first delta where a failure may
+      pass; nothing is sent twice without one. ``throttle``: a `Throttle` shared by all calls of a
+      site.
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
     - ``environment``: clock, randomness and environment variables; the process's unless given.
@@ -137,13 +139,14 @@ class Site:
     top_p: float | None = None
     user: str | None = None
     _given: Mapping[str, Any] = field(init=False, compare=False)
+    _own: Any = field(init=False, compare=False)  # the software's own options, as its record
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)
         if not isinstance(url, str):
             raise _wrong("a site's URL", "text", url)
         origin = origin_of(url)
-        given = _checked(options)
+        given, own = _checked(options)
         _check_endpoint(origin, given.get("endpoint"))
         values = {
             "url": url,
@@ -153,6 +156,7 @@ class Site:
             "cookies": _NOTHING,
             **given,
             "_given": MappingProxyType(given),
+            "_own": own,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -184,8 +188,8 @@ class Site:
     def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
         """Return this site with other options, and at another `url` where one is given.
 
-        The endpoint follows the URL. An option that is None is what it is unless given; of the
-        clocks, None is no clock. Raises what the constructor raises.
+        The endpoint follows the URL. An option that is None has its default; of the clocks, None
+        is no clock. `options` and errors are those of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
         given: dict[str, Any] = {**self._given, **options}
@@ -196,9 +200,9 @@ class Site:
     def stream(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> ChatStream:
         """Begin a call and return its answer as a stream; nothing is sent before the first read.
 
-        `prompt`: the user's words, or a list of messages. `options` are for this call alone, in the
-        place of the site's own; None is the site's own, but no clock for a clock and no policy for
-        ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
+        `prompt`: the user's words, or a list of messages. `options` hold for this call alone,
+        instead of the site's own; None is the site's own, but no clock for a clock and no policy
+        for ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
         InvalidRequestError for a wrong one; every other failure is raised by the stream, as a
         TailraceError.
         """
@@ -206,7 +210,7 @@ class Site:
         return open_stream(self, _messages(prompt), options)
 
     async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
-        """Return the whole answer. Arguments and errors are those of `stream`."""
+        """Return the whole answer to `prompt`; `options` and errors are those of `stream`."""
         check_names("Site.ask", options, CALL_OPTIONS)
         parts: list[str] = []
         async with open_stream(self, _messages(prompt), options) as stream:
@@ -217,14 +221,12 @@ class Site:
     def conversation(
         self, system: str | None = None, **options: Unpack[CallOptions]
     ) -> Conversation:
-        """Begin a dialogue, whose turns know the earlier ones.
+        """Begin a dialogue, each turn of which is answered with the earlier ones in mind.
 
         `system`: a message that stands in front; `options` as for `stream`, for all its turns.
         """
         check_names("Site.conversation", options, CALL_OPTIONS)
         site = _with_options(self, options)
-        if site.environment is None:
-            site = site.replace(environment=Environment())
         return Conversation(
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
@@ -303,10 +305,14 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
-    environment = options.get("environment") or site.environment or Environment()
+    environment = options.get("environment") or site.environment or _PROCESS
     if not isinstance(environment, Environment):
         raise _wrong("environment", "an Environment", environment)
     return environment
+
+
+_PROCESS = Environment()
+"""What calls take from outside unless they are given another: the process's own."""
 
 
 def visitor_of(site: Site) -> Visitor | None:
@@ -316,7 +322,7 @@ def visitor_of(site: Site) -> Visitor | None:
     """
     if not _software(site).remembers_visitors:
         return None
-    environment = site.environment or Environment()
+    environment = site.environment or _PROCESS
     ids = {name: getattr(site, name) for name in Visitor.__slots__}
     return Visitor.of(ids, environment.random)
 
@@ -358,10 +364,9 @@ def _exchange(site: Site, request: Request) -> Exchange:
 
     Made anew for each attempt, and waiting for the next attempt takes no turn.
     """
-    own = {name: getattr(site, name) for name in _software(site).options}
 
     def make() -> Exchange:
-        call = _software(site).make_call(request, own)
+        call = _software(site).call(request, site._own)  # noqa: SLF001 - this module's own
         return call if site.throttle is None else Limited(call, site.throttle)
 
     if site.retry is None:
@@ -411,10 +416,11 @@ _SHOWN = (
 # -- what a site is made of ------------------------------------------------------------------------
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are given, each as a site keeps it.
+def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return the options that are given, each as a site keeps it, and the software's own record.
 
-    InvalidRequestError names a wrong one.
+    InvalidRequestError names a wrong one. In the record a `Secret` is the empty string: `for_call`
+    makes a site without secrets before a call is made of it.
     """
     software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
@@ -429,10 +435,10 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             )
         if isinstance(value, Secret) and name not in _MAY_BE_SECRET:
             raise InvalidRequestError(f"{name} cannot be a Secret: no secret is expected there")
-    software.read_options(
+    own = software.read_options(
         {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
     )
-    return given
+    return given, own
 
 
 _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))

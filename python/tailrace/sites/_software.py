@@ -23,7 +23,7 @@ from tailrace.providers._wordpress import WordPressCall, WordPressOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.providers._base import Call, Request
+    from tailrace.providers._base import Call
 
 __all__ = ["DEFAULT_SOFTWARE", "SOFTWARE", "Software", "software_named"]
 
@@ -58,13 +58,6 @@ class Software:
     def remembers_visitors(self) -> bool:
         """Whether a site may know a dialogue by its visitor's ids."""
         return self.options.issuperset(Visitor.__slots__)
-
-    def make_call(self, request: Request, options: Mapping[str, Any]) -> Call[Any]:
-        """Make one call of this software; `options` are its own, by name, None for the default.
-
-        InvalidRequestError for an option of a wrong type.
-        """
-        return self.call(request, self.read_options(options))
 
     def read_options(self, options: Mapping[str, Any]) -> Any:
         """Return the protocol's own options as its record; InvalidRequestError for a wrong one."""

@@ -42,7 +42,7 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
-    """Keep it in place of the one before; False, and a log line, where it cannot be written."""
+    """Write a site's verdict over its last one; False, and a log line, where that fails."""
     file = _file(verdict.site, verdict.url, folder)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +59,9 @@ def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
 
 
 def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | None:
-    """Return the verdict last kept of this site at this URL.
+    """Return the verdict last kept of the site named `site` at `url`.
 
-    None where there is none that can be read.
+    `folder`: the state folder, the user's unless given. None where no verdict can be read.
     """
     try:
         with _file(site, url, folder).open("rb") as opened:

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 TransportKind = Literal["aiohttp", "impersonate"]
+"""Name of a kind of transport, as `make_transport` takes it."""
 
 _LATE = {
     "AiohttpTransport": "_over_aiohttp",

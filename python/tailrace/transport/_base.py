@@ -56,9 +56,9 @@ class Timeouts:
 class Limits:
     """Caps of one request.
 
-    `max_reply_bytes`: decoded bytes of one response, exactly so many are still returned (None: no
-    cap). `max_redirects`: redirects followed by one GET. Both are whole numbers of 0 or more;
-    `InvalidRequestError` for others.
+    `max_reply_bytes`: decoded bytes of one response (None: no cap); a response of exactly that size
+    is still whole. `max_redirects`: redirects followed by one GET. Raises `InvalidRequestError`
+    unless both are whole numbers of 0 or more.
     """
 
     max_reply_bytes: int | None = 256 * 2**20
@@ -119,7 +119,7 @@ class Transport(_Closing):
 
         `cookies` are sent with every request; `headers` override the default ones; `proxy` is a URL
         (``http``, ``https``, ``socks4``, ``socks5``, ``socks5h``) that may hold a user and
-        password.
+        password. `timeouts` and `limits` hold for each request of the call.
 
         Raises `InvalidRequestError` for a header or cookie that cannot be sent and for a closed
         transport, `ProxyError` for a proxy of an unknown kind, `MissingRequirementsError` where
@@ -141,7 +141,7 @@ class Session(_Closing):
     @property
     @abstractmethod
     def cookies(self) -> dict[str, str]:
-        """The jar as it stands: the cookies begun with, and those that responses have set."""
+        """The cookies by name: those begun with, and those that responses have set."""
 
     @abstractmethod
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
@@ -159,7 +159,11 @@ class Session(_Closing):
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send a POST; as `get`, but any redirect is a `RedirectError` naming the target."""
+        """Send a POST to `url` with `body`, and return when the response's head is in.
+
+        `headers` override the session's; a Content-Type is among them. Errors are those of `get`,
+        but any redirect is a `RedirectError` naming the target.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -167,7 +171,7 @@ class Session(_Closing):
 
     @abstractmethod
     def abort(self) -> None:
-        """As `aclose`, without waiting."""
+        """Close as `aclose` does, without waiting."""
 
 
 class Response(_Closing):
@@ -205,23 +209,24 @@ class Response(_Closing):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let the connection go.
+        """Release the connection.
 
-        Closed when this returns, or back in the pool when the response was read to its end.
+        The connection is closed when this returns, or back in the pool where the response was read
+        to its end.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """As `aclose`, without waiting: for finalizers.
+        """Close as `aclose` does, without waiting: for finalizers.
 
         The socket is gone a few turns of the loop later.
         """
 
 
 async def read_within(response: Response, seconds: float | None) -> bytes:
-    """Read as `Response.read` does, under an idle clock.
+    """Return the next bytes of `response`, as `Response.read` does, under an idle clock.
 
-    `TimeoutError` (phase ``idle``) when nothing came for `seconds` (None: no clock).
+    Raises `TimeoutError` (phase ``idle``) when nothing came for `seconds` (None: no clock).
     """
     try:
         async with asyncio.timeout(seconds) as clock:
@@ -234,9 +239,10 @@ async def read_within(response: Response, seconds: float | None) -> bytes:
 
 
 async def read_all(response: Response, *, max_bytes: int, idle: float | None = None) -> bytes:
-    """Read a response to its end.
+    """Read `response` to its end and return its decoded bytes.
 
-    `LimitExceeded` beyond `max_bytes` decoded bytes; `idle` seconds as in `read_within`.
+    Raises `LimitExceeded` beyond `max_bytes`, and `TimeoutError` when nothing came for `idle`
+    seconds (None: no clock).
     """
     parts = bytearray()
     while data := await read_within(response, idle):

@@ -42,7 +42,11 @@ class RecordingTransport(Transport):
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         limits: Limits = DEFAULT_LIMITS,
     ) -> Session:
-        """See `Transport.session`."""
+        """Begin one call, whose exchanges are recorded.
+
+        `cookies`, `headers`, `proxy`, `timeouts` and `limits` are those of `Transport.session`, as
+        the errors are; the values of cookies count as secrets of the recording.
+        """
         session = self._transport.session(
             cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits
         )

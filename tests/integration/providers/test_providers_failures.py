@@ -300,7 +300,8 @@ class AnyBot(WordPressChatProvider):
 
 
 def params(ajax_url: str) -> str:
-    return f"<script>var wpaicgParams = {json.dumps({'ajax_url': ajax_url, 'search_nonce': NONCE})};</script>"
+    settings = json.dumps({"ajax_url": ajax_url, "search_nonce": NONCE})
+    return f"<script>var wpaicgParams = {settings};</script>"
 
 
 @pytest.mark.parametrize(
@@ -952,12 +953,12 @@ def test_nothing_shows_what_a_call_was_given() -> None:
         repr(environment),
         repr(signed),
         repr(protocol.read_options(options)),
-        repr(protocol.make_call(request, options)),
+        repr(protocol.call(request, protocol.read_options(options))),
         repr(sites.SOFTWARE["openai"].read_options({"api_key": KEY})),
     ):
         check_discreet_text(shown)
 
 
 async def test_nothing_is_left_open() -> None:
-    """All of the above closed what it opened: this process has the loop's own sockets and no more."""
+    """Every test above closed what it opened: only the loop's own sockets are left."""
     assert open_sockets() <= 2

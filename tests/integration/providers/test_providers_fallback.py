@@ -216,7 +216,12 @@ async def test_one_provider_is_asked_again_where_its_failure_passes() -> None:
     naps = Naps()
     async with Site(busy(times=2, retry_after="Retry-After: 7\r\n")) as site:
         patient = RetryProvider(
-            [provider("Busy", site.url)], True, True, 3, chance=random.Random(1), sleep=naps
+            [provider("Busy", site.url)],
+            True,  # noqa: FBT003 - as gpt4free's callers write it
+            True,  # noqa: FBT003
+            3,
+            chance=random.Random(1),
+            sleep=naps,
         )
         assert await patient.create_async("", HI) == "late"
         assert site.methods["POST"] == 3

@@ -59,7 +59,10 @@ class ImpersonateTransport(RuledTransport):
     def transfer(
         self, request: Request, options: SessionOptions, cookies: dict[str, str]
     ) -> Transfer:
-        """Make a transfer of `request` on the running loop; nothing is sent before its `begin`."""
+        """Make a transfer of `request` on the running loop; nothing is sent before its `begin`.
+
+        `options`: those of the session; `cookies`: by name, sent with the request.
+        """
         multi = self._running_multi()
         handle = self.handle()
         fill_in(handle, request, options, cookies)
@@ -68,7 +71,7 @@ class ImpersonateTransport(RuledTransport):
         return transfer
 
     def handle(self) -> Curl:
-        """Make a handle that has everything but what it asks for."""
+        """Make a handle of curl with all settings but those of a request."""
         return new_handle(self._browser, self._ca_file, trust_env=self._trust_env)
 
     def _begun(self, options: SessionOptions) -> _CurlSession:
