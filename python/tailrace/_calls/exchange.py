@@ -1,8 +1,8 @@
-"""The protocols between a stream and whatever gives it a reply.
+"""The protocols between a stream and the call that opens its reply.
 
 A provider's call is an `Exchange`: opening it sends the request and gives an `Opening`, the reply's
-`ByteSource` and the decoder made for it. Streams, retries and throttles know these four shapes and
-no provider.
+`ByteSource` and the decoder made for it. Streams, retries and throttles know these protocols and no
+provider.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Decoder(Protocol):
 
     @property
     def framing(self) -> str:
-        """How the reply is divided; ``json`` and ``text`` are replies without events."""
+        """The framing of the reply; ``json`` and ``text`` are replies without events."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class Decoder(Protocol):
 
     @property
     def finish_reason(self) -> str | None:
-        """The model's own word on why it stopped."""
+        """The reason why the model stopped, as the reply states it; None where it states none."""
         ...
 
     @property
@@ -88,8 +88,8 @@ class OpeningOf(NamedTuple, Generic[D]):
 class ExchangeOf(Protocol[D]):
     """One call, from its first request to the closing of its connection.
 
-    Every failure is a TailraceError. A stream opens an exchange once, asks it `again` for each
-    reply that failed before its first delta, and closes it once.
+    Every failure is a TailraceError. A stream opens an exchange once, calls `again` for each reply
+    that failed before its first delta, and closes the exchange once.
     """
 
     async def open(self) -> OpeningOf[D]:
@@ -99,7 +99,7 @@ class ExchangeOf(Protocol[D]):
     async def again(self, opening: OpeningOf[D], error: TailraceError) -> OpeningOf[D] | None:
         """Return another reply in place of `opening`, which failed with `error` before any delta.
 
-        None: the failure stands. An error raised here takes its place.
+        None: the failure stands. An error raised here replaces it.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""The same site asked again: the one way to wait between attempts, and an exchange that does it.
+"""Repeated calls to one site: the wait between attempts, and an exchange that makes the attempts.
 
-Nothing is repeated after the first delta, and nothing unless a caller asks for it: a site goes on
-answering a client that has left, so every attempt is counted by it. This module sends nothing of
-its own.
+Nothing is repeated after the first delta, and nothing unless a caller gives a policy: a site goes
+on answering a client that has left, and counts every attempt against its quota. This module sends
+nothing of its own.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Attempts:
         """
         seconds = self._policy.wait(failure, len(self.failures) + 1, self._chance)
         if seconds is not None:
-            # Without its traceback, whose frames know whoever made the attempt.
+            # Without its traceback, whose frames would keep the objects of the attempt alive.
             self.failures += (failure.with_traceback(None),)
         return seconds
 
     async def wait(self, seconds: float) -> None:
-        """Wait so many seconds, or until `stop_waiting` is called."""
+        """Wait for `seconds`, or until `stop_waiting` is called."""
         self._waiting = asyncio.ensure_future(self._sleep(seconds))
         try:
             await asyncio.wait([self._waiting])
@@ -70,11 +70,11 @@ class Attempts:
 
 
 class Retrying:
-    """An exchange that makes another one when its last failed without a delta, as a policy says.
+    """An exchange that begins anew, as `policy` says, when it has failed without a delta.
 
-    `make` gives a new exchange for each attempt; the failed one is closed before the wait. An
-    exchange's own remedy (for a refused nonce) comes first, and is no attempt here. Of a stream's
-    clocks the total one alone runs during a wait.
+    `make` returns a new exchange for each attempt; the failed one is closed before the wait. An
+    exchange's own remedy (for a refused nonce) comes first, and is not counted as an attempt.
+    During a wait the stream's total clock alone runs. `chance` and `sleep` are those of `Attempts`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Retrying:
                 return await exchange.open()
             except TailraceError as error:
                 failure = error
-            if not await self._has_waited(failure):
+            if not await self._waits_for_next(failure):
                 raise failure
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
@@ -116,7 +116,7 @@ class Retrying:
             else:
                 if instead is not None:
                     return instead
-        if await self._has_waited(failure):
+        if await self._waits_for_next(failure):
             return await self.open()
         if failure is error:
             return None
@@ -138,8 +138,8 @@ class Retrying:
         if exchange is not None:
             exchange.abort()
 
-    async def _has_waited(self, failure: TailraceError) -> bool:
-        """Close the failed exchange and wait for the next attempt; False: there is none."""
+    async def _waits_for_next(self, failure: TailraceError) -> bool:
+        """Close the failed exchange and wait for the next attempt; return whether there is one."""
         seconds = self._attempts.seconds_after(failure)
         if seconds is None:
             return False

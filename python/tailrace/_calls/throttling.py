@@ -1,7 +1,7 @@
-"""How many calls a site gets at once, and how many in a time.
+"""A limit on the calls that a site gets at once, and in a time.
 
-Calls too many wait, and of their stream's clocks the total one alone runs. Each event loop counts
-for itself, since calls of two loops cannot wait for each other.
+Calls beyond the limit wait; meanwhile the total clock of their stream alone runs. Each event loop
+counts for itself, since calls of two loops cannot wait for each other.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["Limited", "Throttle"]
 class Throttle:
     """A limit on the calls to one site, shared by all of them.
 
-    At most `concurrency` calls are under way, and at most `rate` calls begin in `per` seconds; None
-    is no such limit. The rate is a leaky bucket: after a quiet time `rate` calls may begin
-    together, and the next ones `per` / `rate` seconds apart. Raises InvalidRequestError for a limit
-    that lets nobody in.
+    At most `concurrency` calls are under way, and at most `rate` calls begin in `per` seconds (60,
+    a minute, by default); None is no such limit. The rate is a leaky bucket: after a quiet time
+    `rate` calls may begin together, and the next ones `per` / `rate` seconds apart. Raises
+    InvalidRequestError for a limit out of range.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Throttle:
             return sum(gate.under_way for gate in self._gates.values())
 
     def gate(self) -> _Gate:
-        """Return the running loop's gate; those of closed loops are forgotten."""
+        """Return the running loop's gate, and drop the gates of closed loops."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if loop not in self._gates:
@@ -72,7 +72,7 @@ _MOST = 1e9
 
 
 class _Gate:
-    """The calls of one event loop."""
+    """The count of one event loop's calls, and the waiting for a slot."""
 
     def __init__(self, throttle: Throttle) -> None:
         self.under_way: int = 0
@@ -102,10 +102,7 @@ class _Gate:
 
 
 class Limited:
-    """An exchange that waits for its turn at a throttle before it is opened.
-
-    Its slot is free again when it has been closed.
-    """
+    """An exchange that waits for a slot of `throttle` first, and frees the slot when closed."""
 
     def __init__(self, exchange: Exchange, throttle: Throttle) -> None:
         self._exchange = exchange

@@ -1,9 +1,9 @@
 """A cache of page tokens: one fetch for any number of waiting callers.
 
 The cache does no HTTP of its own: the fetch is an argument. Values are shared by every thread under
-a lock; a fetch in flight is shared by the callers of one event loop. A caller that is cancelled,
-the one that started the fetch too, does not cancel the others; the fetch itself ends when nobody
-waits for it any more.
+a lock; a fetch in flight is shared by the callers of one event loop. The cancellation of one
+caller, even of the one that started the fetch, does not cancel the others; the fetch itself is
+cancelled when no caller waits for it any more.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ DEFAULT_LIFETIME = 12 * 3600.0
 """Seconds for which a value is served: a WordPress nonce lives 12 to 24 hours."""
 
 DEFAULT_CAPACITY = 1024
-"""How many values a cache keeps; past that the one stored first is forgotten."""
+"""The most values a cache keeps; the one stored first is dropped for one more."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
     """The site, bot and caller that tokens are for.
 
-    `identity` is a digest of cookies and proxy, so that no repr can show them.
+    `site`: the URL of the page and the endpoint; `bot`: the bot's id and name; `identity`: a digest
+    of cookies and proxy, so that no repr can show them.
     """
 
     site: str
@@ -54,7 +55,7 @@ def cache_key(
 
 @dataclass(frozen=True, slots=True)
 class Cached(Generic[T]):
-    """A value and whether it was fetched while the caller waited (`fresh`) or lay in the cache."""
+    """A value, and whether it was fetched for this caller (`fresh`) or came from the cache."""
 
     value: T
     fresh: bool
@@ -73,10 +74,11 @@ class _Flight(Generic[T]):
 
 
 class TokenCache(Generic[T]):
-    """Tokens by key.
+    """A cache of page tokens by site, bot and caller; calls that share it share the page fetch.
 
-    `lifetime`: seconds for which a value is served; `capacity`: how many values are kept; `clock`
-    gives seconds that never go back.
+    `lifetime`: seconds for which a value is served, 12 hours by default, the least that a WordPress
+    nonce lives; `capacity`: the most values that are kept, 1024 by default; `clock` returns seconds
+    that never go back.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class TokenCache(Generic[T]):
         return f"TokenCache({len(self._entries)} sites)"
 
     async def get(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> Cached[T]:
-        """Return the value in the cache, or the one that `fetch` brings.
+        """Return the value of `key` from the cache, or else the result of `fetch`.
 
         An error that `fetch` raises is raised to every waiting caller.
         """
@@ -107,7 +109,7 @@ class TokenCache(Generic[T]):
         return Cached(await self._join(key, fetch), fresh=True)
 
     async def refresh(self, key: CacheKey, stale: T, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Return a value other than `stale`: another caller's, or the one that `fetch` brings."""
+        """Return a value other than `stale`: one fetched for another caller, or by `fetch`."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry.value is stale:
@@ -117,17 +119,17 @@ class TokenCache(Generic[T]):
     def renew_early(
         self, key: CacheKey, fetch: Callable[[], Awaitable[T]]
     ) -> asyncio.Task[T] | None:
-        """Begin to replace a value that is past half its life, while it is still served.
+        """Begin to replace the value of `key` if it is past half its life and still served.
 
-        Returns the task, which its caller may cancel at any time and whose failure matters to
-        nobody; None for a younger value.
+        Returns the task of the fetch, which the caller may cancel at any time and whose failure is
+        ignored; None for a younger value.
         """
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or self._clock() - entry.stored_at < self._lifetime / 2:
                 return None
         task = asyncio.ensure_future(self._join(key, fetch))
-        task.add_done_callback(_look_at_failure)
+        task.add_done_callback(_retrieve_failure)
         return task
 
     def forget(self, key: CacheKey) -> None:
@@ -164,8 +166,8 @@ class TokenCache(Generic[T]):
         try:
             return await asyncio.shield(flight.task)
         except TailraceError as error:
-            # Each waiter has its own: what one notes on it (an attempt, a traceback) is no other
-            # call's.
+            # A copy for each waiter: the notes and the traceback that one call adds must not show
+            # in the error of another.
             raise copy.copy(error) from None
         finally:
             flight.waiting -= 1
@@ -180,7 +182,7 @@ class TokenCache(Generic[T]):
     async def _land(
         self, key_in_loop: tuple[CacheKey, asyncio.AbstractEventLoop], flight: _Flight[T]
     ) -> None:
-        """End a fetch that nobody waits for any more, and let its connection close first."""
+        """Cancel a fetch without waiting callers, and wait until its connection is closed."""
         with self._lock:
             if self._flights.get(key_in_loop) is flight:
                 del self._flights[key_in_loop]
@@ -188,14 +190,15 @@ class TokenCache(Generic[T]):
             flight.task.cancel()
             await asyncio.wait([flight.task])
             if not flight.task.cancelled():
-                # The fetch failed while it was ended: nobody is left to be told.
+                # The fetch failed while it was cancelled: retrieve the error, which has no caller
+                # left, or asyncio logs it.
                 flight.task.exception()
 
 
-def _look_at_failure(task: asyncio.Task[T]) -> None:
-    """Retrieve a failure that matters to nobody, or asyncio complains that nobody did.
+def _retrieve_failure(task: asyncio.Task[T]) -> None:
+    """Retrieve the failure of an early fetch, or asyncio logs it as never retrieved.
 
-    The old value still serves, and the next caller tries again.
+    The old value is still served, and the next caller tries again.
     """
     if not task.cancelled():
         task.exception()

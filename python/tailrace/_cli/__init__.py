@@ -65,9 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _prepare_streams() -> None:
-    """Let any bytes be read and any text be written, whatever the locale.
+    """Let stdin accept any bytes and stdout any text, whatever the locale.
 
-    A closed stdin is an empty one.
+    A closed stdin becomes an empty one.
     """
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
@@ -90,8 +90,8 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"tailrace: {error}", err=True)
         return exits.code_of(error)
     except SystemExit as leaving:
-        # Where the reader of stdout has gone, click and rich leave by themselves, with 1 and
-        # without a word.
+        # Where the reader of stdout has gone, click and rich exit by themselves, with code 1 and
+        # without a message.
         if leaving.code != 1:
             raise
         exits.silence_stdout()

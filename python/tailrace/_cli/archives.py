@@ -1,10 +1,9 @@
 """Files of kept replies in, decoded replies out, in the order of the files.
 
-A bounded number of bytes is held at a time.
-
-What a file is, its first bytes say, not its name: gzip (any number of members), zstd (any number of
-frames), or the reply itself. Files are read and unpacked by threads, ahead of the batch that is
-being decoded. What is wrong with a file stands in its place among the results, and the rest go on.
+A bounded number of bytes is in memory at a time. The first bytes of a file tell its form, not its
+name: gzip (any number of members), zstd (any number of frames), or the reply itself. Threads read
+and unpack files ahead of the batch that is being decoded. A file that cannot be read has a result
+with its problem, and the other files are decoded all the same.
 """
 
 from __future__ import annotations
@@ -40,20 +39,17 @@ __all__ = ["MAX_REPLY_BYTES", "Decoded", "File", "decode_files", "find", "pieces
 MAX_REPLY_BYTES = 64 * 2**20
 """The most bytes of one reply, unpacked, unless another limit is given."""
 
-_BATCH_BYTES = 8 * 2**20  # decoded together, for each thread
+# The size of a batch, which is decoded in one call: bytes for each thread, and replies in all.
+_BATCH_BYTES = 8 * 2**20
 _BATCH_REPLIES = 4096
-_GROUP_BYTES = (
-    2**20
-)  # of neighbouring files, as they lie on the disk, that one thread reads in one go
+# The size of a group of neighbouring files, which one thread reads as one job: bytes on the disk.
+_GROUP_BYTES = 2**20
 _GROUP_FILES = 16
 _GROUPS_AHEAD = 4  # for each thread
-_HELD_BYTES = (
-    8 * 2**20
-)  # of a group, unpacked: then the rest of it waits until these have been taken
+# Unpacked bytes of a group after which the rest of the group becomes another job.
+_HELD_BYTES = 8 * 2**20
 _PIECE = 256 * 2**10
-_ZSTD_WINDOW_LOG = (
-    27  # 128 MiB: what the zstd program unpacks without being asked to use more memory
-)
+_ZSTD_WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
 _GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: behind a first byte of 0x50 to 0x5F
@@ -61,9 +57,9 @@ _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: behind a first byte of 0x5
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that was found, its size on the disk in bytes.
+    """A file to decode, by its path `name`.
 
-    Or what is wrong with the place where one should be.
+    `size`: its bytes on the disk; `problem`: why there is no file that can be read, None if it can.
     """
 
     name: str
@@ -73,12 +69,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Result of one file: its reply and its error, one of which may be None.
+    """Result of one file.
 
-    There is no reply where nothing of the file could be read.
-
-    `size`: the bytes of the reply, unpacked. Of a file that breaks off, the reply is what came
-    before that.
+    `reply`: the decoded reply, None where no byte of the file could be read; of a file that breaks
+    off, the reply up to there. `size`: the reply's bytes, unpacked. `problem`: why the file was not
+    read to its end, None where it was.
     """
 
     file: File
@@ -97,32 +92,35 @@ class _Read:
 # -- finding ---------------------------------------------------------------------------------------
 
 
-def find(places: Iterable[str]) -> Iterator[File]:
-    """Files, and all files in folders: those of a folder by name, links to folders not followed."""
-    for place in places:
+def find(paths: Iterable[str]) -> Iterator[File]:
+    """Yield the files at `paths`, and all files in the folders among them.
+
+    The files of a folder come in the order of their names; links to folders are not followed.
+    """
+    for path in paths:
         try:
-            found = Path(place).stat()
+            status = Path(path).stat()
         except OSError as error:
-            yield File(place, problem=_reason(error))
+            yield File(path, problem=_reason(error))
             continue
-        if stat.S_ISDIR(found.st_mode):
-            yield from _in_folder(place)
-        elif stat.S_ISREG(found.st_mode):
-            yield File(place, found.st_size)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _in_folder(path)
+        elif stat.S_ISREG(status.st_mode):
+            yield File(path, status.st_size)
         else:
-            yield File(place, problem="it is neither a file nor a folder")
+            yield File(path, problem="it is neither a file nor a folder")
 
 
 def _in_folder(folder: str) -> Iterator[File]:
-    closed: list[OSError] = []
-    for parent, folders, names in os.walk(folder, onerror=closed.append):
+    errors: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=errors.append):
         folders.sort()
         for name in sorted(names):
-            place = Path(parent, name)
-            if place.is_file():
-                yield from find([str(place)])
-        while closed:
-            error = closed.pop()
+            path = Path(parent, name)
+            if path.is_file():
+                yield from find([str(path)])
+        while errors:
+            error = errors.pop()
             yield File(str(error.filename), problem=_reason(error))
 
 
@@ -130,10 +128,10 @@ def _in_folder(folder: str) -> Iterator[File]:
 
 
 def pieces(file: IO[bytes], most: int) -> Generator[bytes]:
-    """What is in `file` from where it stands, unpacked, as it comes: up to `most` bytes at a time.
+    """Yield the rest of `file`, unpacked, as it comes: up to `most` bytes at a time.
 
-    A stream that cannot go back is taken as it is. `OSError` as reading raises it, `ArchiveError`
-    for data that cannot be unpacked; what came before has been returned by then.
+    A stream that cannot seek, such as a pipe, is not unpacked. Raises OSError as reading does, and
+    ArchiveError for data that cannot be unpacked, both after all bytes before the fault.
     """
     stream, coding = _opened(file)
     read = getattr(stream, "read1", stream.read)
@@ -150,7 +148,7 @@ def pieces(file: IO[bytes], most: int) -> Generator[bytes]:
 
 
 def _opened(file: IO[bytes]) -> tuple[IO[bytes] | GzipFile | zstd.ZstdFile, str]:
-    if not _can_go_back(file):
+    if not _can_seek(file):
         return file, "plain"
     start = file.tell()
     head = file.read(4)
@@ -164,25 +162,25 @@ def _opened(file: IO[bytes]) -> tuple[IO[bytes] | GzipFile | zstd.ZstdFile, str]
     return file, "plain"
 
 
-def _can_go_back(file: IO[bytes]) -> bool:
-    """Whether it is a file.
+def _can_seek(file: IO[bytes]) -> bool:
+    """Tell whether `file` can seek: a regular file, or one in memory.
 
-    On Windows, up to Python 3.15, pipes say of themselves that they can, too.
+    `IOBase.seekable` is no help: on Windows, up to Python 3.15, it is true of pipes, too.
     """
     try:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except OSError:  # it lies in memory
+    except OSError:  # a file in memory has no descriptor
         return file.seekable()
 
 
 def _read(file: File, max_reply_bytes: int) -> _Read:
-    """A file's reply, as far as it came."""
+    """Read the reply in `file`, as far as it can be read."""
     if file.problem is not None:
         return _Read(file, b"", file.problem)
-    came: list[bytes] = []
+    read: list[bytes] = []
     size = 0
     try:
-        # One of known size comes in one piece, which nothing has to be joined with.
+        # A file of known size is read in one piece, so that no copy joins it to others.
         with Path(file.name).open("rb", buffering=0) as opened:
             for piece in pieces(opened, max(_PIECE, min(file.size, max_reply_bytes) + 1)):
                 size += len(piece)
@@ -192,10 +190,10 @@ def _read(file: File, max_reply_bytes: int) -> _Read:
                         b"",
                         f"it holds more than {max_reply_bytes} bytes, the limit of a reply",
                     )
-                came.append(piece)
+                read.append(piece)
     except (OSError, ArchiveError) as error:
-        return _Read(file, b"".join(came), _reason(error))
-    return _Read(file, b"".join(came))
+        return _Read(file, b"".join(read), _reason(error))
+    return _Read(file, b"".join(read))
 
 
 def _reason(error: Exception) -> str:
@@ -203,9 +201,9 @@ def _reason(error: Exception) -> str:
 
 
 def _read_ahead(files: Iterable[File], threads: int, max_reply_bytes: int) -> Generator[_Read]:
-    """The replies, in the order of their files.
+    """Yield the replies of `files`, in their order, as read by `threads` threads.
 
-    The threads are some groups of files ahead, and never more.
+    The threads are at most `_GROUPS_AHEAD` groups of files, each, ahead of the consumer.
     """
     groups = _groups(files)
     waiting: deque[tuple[Sequence[File], Future[list[_Read]]]] = deque()
@@ -239,7 +237,7 @@ def _groups(files: Iterable[File]) -> Iterator[Sequence[File]]:
 
 
 def _read_some(files: Sequence[File], max_reply_bytes: int) -> list[_Read]:
-    """The replies of the first of `files`: as many as may be held, and one at least."""
+    """Read the first of `files`: as many as may be in memory, and one at least."""
     read: list[_Read] = []
     held = 0
     for file in files:
@@ -260,19 +258,17 @@ def decode_files(
     max_reply_bytes: int = MAX_REPLY_BYTES,
     **options: Any,
 ) -> Generator[list[Decoded]]:
-    """What becomes of the files, in their order, a batch at a time.
-
-    `options` are those of `decode_many`.
+    """Yield the results of `files`, in their order, a batch at a time.
 
     `threads`: how many read and unpack, and how many decode; as many as there are processors unless
     given. The next files are read while a batch is decoded. A file that holds more than
-    `max_reply_bytes`, unpacked, gives no reply.
+    `max_reply_bytes`, unpacked, has no reply. `options` are those of `tailrace.decode_many`.
     """
     threads = threads or _processors()
     with closing(_read_ahead(files, threads, max_reply_bytes)) as read:
         for batch in _batches(read, threads * _BATCH_BYTES):
-            came = (each.data for each in batch if _has_reply(each))
-            replies = iter(decode_many(came, threads=threads, **options))
+            bodies = (each.data for each in batch if _has_reply(each))
+            replies = iter(decode_many(bodies, threads=threads, **options))
             yield [
                 Decoded(
                     each.file,
@@ -285,12 +281,12 @@ def decode_files(
 
 
 def _processors() -> int:
-    """How many this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_reply(read: _Read) -> bool:
-    """An empty file is an empty reply; one of which nothing could be read is none."""
+    """Tell whether a reply was read: an empty file is one, an unreadable file is none."""
     return bool(read.data) or read.problem is None
 
 

@@ -125,9 +125,9 @@ async def _print_text(stream: ChatStream) -> None:
 
 
 async def _print_json(stream: ChatStream) -> None:
-    """One line a delta, then one that says how it ended.
+    """Print a JSON line for each delta, and a last one that says how the stream ended.
 
-    A failure is on it, and is raised as well.
+    A failure is part of the last line, and is raised as well.
     """
     failure: TailraceError | None = None
     try:
@@ -156,7 +156,7 @@ async def _print_json(stream: ChatStream) -> None:
         raise failure
 
 
-# Of each software the replica's site, and where its chat is.
+# For each software: the replica's site that runs it, and the path of its chat.
 _REPLICAS = {
     "wordpress": ("ai-power", ""),
     "geminiprochat": ("geminiprochat", ""),

@@ -97,7 +97,7 @@ def decode(
     if len(files) <= 1 and not (recursive or as_json or output):
         return _decode_one(files[0] if files else "-", options)
     return _decode_many(
-        _found(files, recursive=recursive),
+        _files_at(files, recursive=recursive),
         _Folder(output) if output else _Lines(),
         {"threads": threads, "max_reply_bytes": max_reply_bytes, **options},
     )
@@ -140,18 +140,18 @@ def _print(text: str, last: str) -> str:
 # -- many ------------------------------------------------------------------------------------------
 
 
-def _found(places: Iterable[str], *, recursive: bool) -> list[File]:
-    for place in places:
-        if place == "-":
+def _files_at(paths: Iterable[str], *, recursive: bool) -> list[File]:
+    for path in paths:
+        if path == "-":
             raise click.UsageError("stdin (-) is one reply, and stands alone")
-        if not recursive and Path(place).is_dir():
-            raise click.UsageError(f"{printable(place)}: Is a directory; -r takes the files in it")
-    found = list(find(places))
-    if not found:
+        if not recursive and Path(path).is_dir():
+            raise click.UsageError(f"{printable(path)}: Is a directory; -r takes the files in it")
+    files = list(find(paths))
+    if not files:
         raise click.UsageError(
             "there are no files; stdin is decoded without -r, --json and --output"
         )
-    return found
+    return files
 
 
 def _decode_many(files: list[File], output: _Folder | _Lines, options: dict[str, Any]) -> int:
@@ -162,12 +162,12 @@ def _decode_many(files: list[File], output: _Folder | _Lines, options: dict[str,
         for batch in batches:
             output.write(batch, tally)
             advance(sum(each.file.size for each in batch))
-    click.echo(tally.told(), err=True)
+    click.echo(tally.summary(), err=True)
     return tally.code()
 
 
 class _Tally:
-    """What became of the files, and how long it took."""
+    """The counts of a run: replies by their end, files with problems, bytes and seconds."""
 
     def __init__(self) -> None:
         self._ends: Counter[str] = Counter()
@@ -176,17 +176,17 @@ class _Tally:
         self._start = time.perf_counter()
 
     def reply(self, decoded: Decoded, reply: DecodedReply) -> None:
-        """Count one."""
+        """Count one reply and the bytes of its file."""
         self._ends[reply.end] += 1
         self._bytes += decoded.size
 
     def problem(self, file: File, problem: str) -> None:
-        """Count and tell a file that cannot be read to its end, or not be written."""
+        """Count and report a file that cannot be read to its end, or cannot be written."""
         self._problems += 1
         _complain(file, problem)
 
-    def told(self) -> str:
-        """All of it in a line."""
+    def summary(self) -> str:
+        """Return all counts and the speed as one line."""
         seconds = time.perf_counter() - self._start
         count = self._ends.total()
         ends = ", ".join(
@@ -200,7 +200,7 @@ class _Tally:
         )
 
     def code(self) -> int:
-        """The exit code: a file's problem counts before a reply's."""
+        """Return the exit code; a problem with a file outranks one with a reply."""
         if self._problems:
             return exits.USAGE
         return exits.SITE if self._ends["truncated"] or self._ends["failed"] else exits.OK
@@ -211,7 +211,7 @@ def _complain(file: File, problem: object) -> None:
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """A bar on stderr, over the bytes of the files as they lie on the disk."""
+    """Show a progress bar on stderr, over the bytes of the files on the disk."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed on a terminal only
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -237,7 +237,7 @@ class _Lines:
     """Replies as JSON on stdout, one a line."""
 
     def write(self, batch: list[Decoded], tally: _Tally) -> None:
-        """All of a batch. What is wrong with a reply stands in its line."""
+        """Write a batch; the error of a reply is part of its line."""
         lines = []
         for decoded in batch:
             if decoded.reply is not None:
@@ -276,38 +276,39 @@ def _line(name: str, reply: DecodedReply) -> dict[str, Any]:
 
 
 class _Folder:
-    """Texts in files of their own below a folder, none of which existed."""
+    """Texts in files of their own below a folder; a file that exists is not overwritten."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def write(self, batch: list[Decoded], tally: _Tally) -> None:
-        """All of a batch. What is wrong with a reply is told, for its file has its text only."""
+        """Write a batch; errors of replies go to stderr, since a file holds the text alone."""
         for decoded in batch:
             problem = decoded.problem
             if decoded.reply is not None:
                 tally.reply(decoded, decoded.reply)
                 if decoded.reply.error is not None:
                     _complain(decoded.file, decoded.reply.error)
-                problem = self._written(decoded.file.name, decoded.reply.text) or problem
+                problem = self._write_text(decoded.file.name, decoded.reply.text) or problem
             if problem is not None:
                 tally.problem(decoded.file, problem)
 
-    def _written(self, name: str, text: str) -> str | None:
-        place = self._folder / below(name)
+    def _write_text(self, name: str, text: str) -> str | None:
+        """Write one text; return why it cannot be written, None where it was."""
+        path = self._folder / below(name)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("x", encoding="utf-8", newline="") as file:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)
         except OSError as error:
-            return f"{place}: {error.strerror or error}"
+            return f"{path}: {error.strerror or error}"
         return None
 
 
 def below(name: str) -> Path:
-    """Return a path for the text of the file `name`, below any folder.
+    """Return a relative path for the text of the file `name`, without ``..``.
 
-    Its characters are those that every system takes.
+    Characters that some system refuses in names become ``_``.
     """
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
     return Path(

@@ -53,8 +53,8 @@ def code_of(error: errors.TailraceError) -> int:
 
 
 def silence_stdout() -> None:
-    """Give the interpreter somewhere to flush to after a failed write.
+    """Send further writes to stdout to the null device.
 
-    It then leaves without a complaint.
+    After a failed write the interpreter flushes once more at its end, and would report the failure.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,4 @@
-"""The event loop of the command line.
-
-It is uvloop's where the extra ``fast`` is installed, else asyncio's own.
-"""
+"""The event loop of the command line: uvloop's with the extra ``fast``, else asyncio's own."""
 
 from __future__ import annotations
 

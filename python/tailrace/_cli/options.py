@@ -16,10 +16,10 @@ __all__ = ["software_option"]
 
 
 class _SoftwareName(click.Choice[str]):
-    """The name of a software; a former name is refused with the one it has now."""
+    """The name of a software; for a former name the usage error says the present one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name; a usage error names those there are."""
+        """Return the name, or fail with a usage error that lists the names."""
         if value in FORMER_NAMES:
             self.fail(f"{value!r} is now called {FORMER_NAMES[value]!r}.", param, ctx)
         return super().convert(value, param, ctx)

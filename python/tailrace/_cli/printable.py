@@ -1,4 +1,4 @@
-"""A peer's words for a terminal."""
+"""Text from a peer, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["printable"]
 
 
 def printable(text: str) -> str:
-    """One line of it: what would move the cursor, colour or ring is shown as U+FFFD."""
+    """Return `text` as one line, with U+FFFD for each control character."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

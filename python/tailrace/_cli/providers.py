@@ -71,12 +71,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['software']}\nover {_LIBRARIES[row['transport']]}",
         "\n".join(row["models"]),
         "\n".join(name for name, key in supported.items() if row[key]),
-        ("yes" if row["working"] else "no") + _found(row["doctor"]),
+        ("yes" if row["working"] else "no") + _last_visit(row["doctor"]),
     )
 
 
-def _found(verdict: dict[str, str | None] | None) -> str:
-    """Return the doctor's verdict and its day, below the static flag."""
+def _last_visit(verdict: dict[str, str | None] | None) -> str:
+    """Return two lines below the static flag: the doctor's verdict and its day, if there is one."""
     if verdict is None:
         return ""
     result = "answered" if verdict["failed"] is None else f"{verdict['failed']} failed"

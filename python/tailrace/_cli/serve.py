@@ -1,4 +1,4 @@
-"""``tailrace serve``: the gateway, until it is told to stop."""
+"""``tailrace serve``: the gateway, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["serve"]
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
-# Of each site of the replica: its software, its page or what follows its origin, and its models.
+# For each site of the replica: its software, its page or the path behind its origin, its models.
 _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
     "ai-power": ("wordpress", "stream", "", []),
     "aipkit": ("wordpress", "inline", "", []),
@@ -278,7 +278,7 @@ def _demo_sites(replica: Replica) -> list[Site]:
 def _introduce(
     settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
 ) -> None:
-    """Say where it is and how to use it."""
+    """Print the gateway's URLs, its models and keys, and two examples of a client."""
     urls = gateway.base_urls(sockets)
     example = next((model.id for model in registry.models), "SITE/MODEL")
     key = "YOUR KEY" if settings.keys else "unused"

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace._calls.exchange import D
-from tailrace._streams.clocks import Clocks, takes_back
+from tailrace._streams.clocks import Clocks, undo_cancel
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class AsyncDriver(Generic[T, D]):
-    """The tasks that read a reply, one at a time: `advance` opens, reads, asks again and closes.
+    """The asyncio side of a reading: `advance` opens, reads, repeats and closes an exchange.
 
-    `idle`, `total`: seconds, None for no clock. `closes_late`: deltas that came with the end are
-    delivered before the exchange is closed, because closing it may take a moment.
+    One task at a time reads. `idle`, `total`: seconds, None for no clock. `closes_late`: deltas
+    that came with the end are delivered before the exchange is closed, which may take a moment.
     """
 
     __slots__ = (
@@ -49,10 +49,10 @@ class AsyncDriver(Generic[T, D]):
         self._closes_late = closes_late
         self._source: ByteSource | None = None
         self._is_closing = False
-        self._gone: asyncio.Event | None = None  # made by who waits until the exchange is closed
+        self._gone: asyncio.Event | None = None  # made by a task that waits for the closing
 
     async def advance(self) -> bool:
-        """Wait until a delta is ready: True. At the end: False, or the failure is raised, once."""
+        """Wait for a delta and return True; at the end return False or raise the failure, once."""
         reading, clocks = self._reading, self._clocks
         if reading.ended:
             if self._closes_late:
@@ -77,7 +77,7 @@ class AsyncDriver(Generic[T, D]):
             else:
                 reading.expire(ran_out)
             await self._stop()
-            if ran_out is None and not (reading.left and takes_back(task, cancelling)):
+            if ran_out is None and not (reading.left and undo_cancel(task, cancelling)):
                 raise
         except BaseException:
             reading.stop()
@@ -145,7 +145,7 @@ class AsyncDriver(Generic[T, D]):
         return opening.source
 
     async def _after(self, source: ByteSource) -> ByteSource:
-        """Begin another reply in place of the one from `source`, or stop; return what to read."""
+        """Begin a reply that replaces the one from `source`, or stop; return the source to read."""
         reading = self._reading
         if reading.undecided is not None and reading.opening is not None:
             opening = await self._exchange.again(reading.opening, reading.undecided)

@@ -10,11 +10,11 @@ from tailrace import errors
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Clocks", "takes_back"]
+__all__ = ["Clocks", "undo_cancel"]
 
 
 class Clocks:
-    """The idle and the total clock of a stream, on one timer that looks again when it fires.
+    """The idle and the total clock of a stream, on one timer that is set anew when it fires.
 
     A timer for each read would cost a paced stream as much as the read. `idle`: seconds waited
     without progress, added up over reads; time the consumer takes for itself does not count.
@@ -67,12 +67,12 @@ class Clocks:
             self._set_timer(self._since)
 
     def restart(self) -> None:
-        """Forget what has been waited: the reply went on."""
+        """Set the idle clock back to zero: the reply went on."""
         self._waited = 0.0
         self._since = self._ran_out = None
 
     def stay(self) -> None:
-        """Stop waiting and keep what has been waited: the reply did not go on."""
+        """Stop the idle clock and keep its time: the reply did not go on."""
         if self._since is not None and self.loop is not None:
             self._waited += self.loop.time() - self._since
             self._since = None
@@ -84,11 +84,11 @@ class Clocks:
             self._timer = None
 
     def ran_out_of(self, phase: errors.TimeoutPhase, cancelling: int) -> errors.TimeoutError | None:
-        """Return the error of the clock `phase`, if it alone is why the reader was cancelled.
+        """Return the error of the clock `phase`, if that clock alone cancelled the reader.
 
-        `cancelling`: how many requests to cancel the reader there were before its step.
+        `cancelling`: `asyncio.Task.cancelling` of the reader, before its step.
         """
-        if self._ran_out != phase or not takes_back(self.reader, cancelling):
+        if self._ran_out != phase or not undo_cancel(self.reader, cancelling):
             return None
         self._ran_out = None
         return errors.TimeoutError(phase, (self._idle if phase == "idle" else self._total) or 0.0)
@@ -119,6 +119,6 @@ class Clocks:
         return inf if self._idle is None else since + self._idle - self._waited
 
 
-def takes_back(task: asyncio.Task[Any] | None, cancelling: int) -> bool:
-    """Take back one cancellation of ours; return whether nobody else's is left."""
+def undo_cancel(task: asyncio.Task[Any] | None, cancelling: int) -> bool:
+    """Undo one cancellation by a clock; return whether no other request to cancel is left."""
     return task is not None and task.uncancel() <= cancelling

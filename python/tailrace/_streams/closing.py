@@ -1,4 +1,4 @@
-"""The shape of every stream: read as it arrives, closed when left, and able to say how it went."""
+"""The base of every stream: read as it arrives, closed when left, with an outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClosingStream", "T", "TextStream"]
 
-T = TypeVar("T")  # what a stream yields
+T = TypeVar("T")  # the items of a stream
 
 
 class ClosingStream(HasOutcome, Generic[T]):

@@ -18,7 +18,7 @@ __all__ = ["ConversationStream"]
 class ConversationStream(ClosingStream[str]):
     """A stream of text whose answer joins its conversation once it has been read to its end.
 
-    `settle` is called once: with the whole answer and how it went, or with None for an answer that
+    `settle` is called once: with the whole answer and its outcome, or with None for an answer that
     failed or was not read to its end, which is not part of the conversation.
     """
 
@@ -32,7 +32,7 @@ class ConversationStream(ClosingStream[str]):
 
     @property
     def outcome(self) -> Outcome:
-        """How the answer went, or has gone so far, as one record."""
+        """The record of how the answer ended, or of how far it is."""
         return self._stream.outcome
 
     def __del__(self) -> None:

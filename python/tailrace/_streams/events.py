@@ -1,4 +1,4 @@
-"""A decoder of server-sent events with the state that a stream asks of its decoder."""
+"""A decoder of server-sent events with the state that a stream reads from its decoder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["EventDecoder"]
 class EventDecoder:
     """An `SSEDecoder` that ends as a `DeltaDecoder` does: with a state, not with an exception.
 
-    The body of a status of 400 or more is no events: an error is made of it. Events have neither
-    finish reason, token counts nor names.
+    The body of a status of 400 or more holds no events: it becomes an error. Events have no finish
+    reason, no token counts and no ids.
     """
 
     def __init__(self, *, content_type: str | None, status: int, max_event_bytes: int) -> None:
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
-        # Made for any status: it checks that there is such a status.
+        # Made for any status, because its constructor checks the status.
         refusal = DeltaDecoder(content_type=content_type, status=status)
         self._refusal = refusal if status >= FIRST_ERROR_STATUS else None
         self.end: str = "open"
@@ -60,7 +60,7 @@ class EventDecoder:
         return events
 
     def close(self, *, complete: bool) -> list[ServerSentEvent]:
-        """End the reply; an unfinished event is dropped. `complete=False`: the transport broke."""
+        """End the reply and drop an unfinished event; `complete` false: the transport broke."""
         if self.end != "open":
             return []
         if self._refusal is not None:

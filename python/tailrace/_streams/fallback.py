@@ -22,16 +22,16 @@ __all__ = ["FallbackStream"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
-P = TypeVar("P")  # what is asked: a provider, say
+P = TypeVar("P")  # the type of the candidates, such as a provider
 
 
 class FallbackStream(ClosingStream[str], Generic[P]):
     """The text of the first provider that answers; used as a `ChatStream` is.
 
-    Until a delta came, `ids`, `usage` and the like are those of the provider being asked, then of
-    the one that answers. A failure before the first delta has the next provider asked; an
-    InvalidRequestError, which is the caller's own fault, does not, unless a model was not found.
-    Raises RetryProviderError when all have failed.
+    `ids`, `usage` and the other properties are those of the provider that is being tried, and from
+    the first delta on of the one that answers. After a failure before the first delta the next
+    provider is tried; an InvalidRequestError, which is the caller's own fault, is raised at once,
+    unless a model was not found. Raises RetryProviderError when all have failed.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class FallbackStream(ClosingStream[str], Generic[P]):
         *,
         attempts: Callable[[], Attempts | None] = lambda: None,
     ) -> None:
-        """Ask the named `candidates` in their order; `start` begins one attempt at one of them.
+        """Try the named `candidates` in their order; `start` begins one attempt at one of them.
 
-        `attempts` is called for each candidate: how often it is asked, None for once.
+        `attempts` is called for each candidate: the attempts at it, None for a single one.
         """
         self._waiting = deque(candidates)
         self._start = start
@@ -58,7 +58,7 @@ class FallbackStream(ClosingStream[str], Generic[P]):
 
     @property
     def outcome(self) -> Outcome:
-        """How the answer went, or has gone so far, as one record."""
+        """The record of how the answer ended, or of how far it is."""
         before = () if self._attempts is None else self._attempts.failures
         if self._stream is None:
             end = "open" if self._error is None else "failed"
@@ -119,14 +119,14 @@ class FallbackStream(ClosingStream[str], Generic[P]):
         return []
 
     def _current(self) -> TextStream:
-        """Return the stream being read, or begin the next attempt's."""
+        """Return the stream of the present attempt, or begin the next attempt."""
         if self._stream is None:
             _, self.provider = self._waiting[0]
             self._stream = self._start(self.provider)
         return self._stream
 
     async def _goes_on(self, failure: TailraceError) -> bool:
-        """Whether another attempt follows: at the same provider after a wait, or at the next."""
+        """Tell whether another attempt follows: at the same provider, after a wait, or the next."""
         is_callers_fault = isinstance(failure, InvalidRequestError)
         if self._begun or (is_callers_fault and not isinstance(failure, ModelNotFoundError)):
             return False
@@ -159,7 +159,7 @@ class FallbackStream(ClosingStream[str], Generic[P]):
         return True
 
     def _concluded(self, failure: TailraceError) -> TailraceError:
-        """End the stream with this failure, or with that of all providers."""
+        """End the stream with `failure`, or with the error that lists those of all providers."""
         self._ended = True
         self._error = failure if self._waiting else errors.RetryProviderError(self._failures)
         return self._error

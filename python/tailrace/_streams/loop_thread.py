@@ -1,7 +1,4 @@
-"""An asyncio stream read by blocking code: its loop runs in a thread of its own.
-
-So it works inside a running event loop too.
-"""
+"""An asyncio stream read by blocking code, inside a running event loop too: in another thread."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ T = TypeVar("T")
 def iterate_blocking(start: Callable[[], TextStream]) -> Iterator[str]:
     """Yield the text of the stream that `start` makes.
 
-    Nothing is read ahead of the consumer; leaving closes it.
+    Nothing is read ahead of the consumer; leaving the iterator closes the stream.
     """
     with LoopThread() as loop:
         stream = start()
@@ -69,7 +66,7 @@ class LoopThread:
 
 
 async def _settle() -> None:
-    """Let what an interrupt cancelled close its connection before the loop goes."""
+    """Wait for tasks that an interrupt cancelled, which close their connections, to end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others)

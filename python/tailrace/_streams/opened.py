@@ -81,7 +81,7 @@ def stream_deltas(
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
 ) -> DeltaStream | RecordStream:
-    """Read the deltas of a reply that somebody else opened, as a stream.
+    """Return a stream of the deltas of a reply that somebody else opened.
 
     `source`: a response of aiohttp, httpx, httpx2, requests, urllib3, urllib.request or of the
     openai package's `with_streaming_response`; a binary file, an asyncio.StreamReader or a path;
@@ -114,10 +114,11 @@ def stream_events(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
 ) -> EventStream:
-    """Read the server-sent events (WHATWG HTML 9.2.6) of a reply that somebody else opened.
+    """Return a stream of the server-sent events (WHATWG HTML 9.2.6) of an opened reply.
 
-    `source`, `status`, `idle` and `max_event_bytes` are as for `stream_deltas`. A status of 400 or
-    more is a ResponseStatusError made of the body; `content_type` is looked at for that alone.
+    `source`, `status`, `idle` and `max_event_bytes` are those of `stream_deltas`. After a status of
+    400 or more the stream raises a ResponseStatusError made of the body; `content_type` is used for
+    that alone. Raises InvalidRequestError as `stream_deltas` does.
     """
     reader = reader_of(source)
     decoder = EventDecoder(

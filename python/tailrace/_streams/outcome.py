@@ -1,4 +1,4 @@
-"""How a reply went, as one record, and the properties by which every stream shows it."""
+"""The outcome of a reply as one record, and the properties by which every stream shows it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["HasOutcome", "Outcome"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a reply went, or has gone so far.
+    """The record of how a reply ended, or of how far it is.
 
     `end`: ``open`` until the end; then ``done`` (the reply's end marker came), ``stopped`` (a
-    finish reason came, and no end marker), ``truncated`` or ``failed``. `error`: what ended the
-    stream, if it was a failure; the iteration has raised the same. `finish_reason`: the model's own
-    word on why it stopped, where the site passes it on. `usage`: the token counts the reply
-    reported. `ids`: the names the reply gave itself: ``id``, ``model``, ``thread_id``, ….
-    `bad_events`: how many events were skipped because their data was not what the dialect promises.
-    `attempts`: the failures that were followed by another attempt at the same site; an `error` has
-    them too.
+    finish reason came, and no end marker), ``truncated`` or ``failed``. `error`: the failure that
+    ended the stream, which the iteration has raised; None without one. `finish_reason`: the reason
+    why the model stopped, as the reply states it; None where it states none. `usage`: the token
+    counts that the reply reported, None without them. `ids`: the names the reply gave itself:
+    ``id``, ``model``, ``thread_id``, …. `bad_events`: how many events were skipped because their
+    data was not what the dialect promises. `attempts`: the failures that were followed by another
+    attempt at the same site; `error.attempts` are the same.
     """
 
     end: str = "open"
@@ -42,7 +42,7 @@ class HasOutcome(ABC):
     @property
     @abstractmethod
     def outcome(self) -> Outcome:
-        """How the reply went, or has gone so far, as one record."""
+        """The record of how the reply ended, or of how far it is."""
 
     @property
     def end(self) -> str:
@@ -51,12 +51,12 @@ class HasOutcome(ABC):
 
     @property
     def error(self) -> TailraceError | None:
-        """What ended the stream, if it was a failure; the iteration has raised the same."""
+        """The failure that ended the stream, which the iteration has raised; None without one."""
         return self.outcome.error
 
     @property
     def finish_reason(self) -> str | None:
-        """The model's own word on why it stopped, where the site passes it on."""
+        """The reason why the model stopped, as the reply states it; None where it states none."""
         return self.outcome.finish_reason
 
     @property

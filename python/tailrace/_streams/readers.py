@@ -1,7 +1,7 @@
 """Chunks of one source in, reads out: in an event loop, in a thread, or in the caller's own.
 
-An exception of the source is raised as a `ReplyBrokenError`; the source is the caller's own, so its
-exception may stand behind ours.
+An exception of the source is raised as a `ReplyBrokenError` with the exception as its cause: the
+source is the caller's own, so its exception may be shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONGEST_ENDING = 0.1  # seconds that the end of a body may come after its end m
 
 @cache
 def _asyncio() -> Any:
-    """Import asyncio, for the methods that are awaited: reading without it never imports it."""
+    """Import asyncio on first use: a program that only blocks never pays for the import."""
     import asyncio  # noqa: PLC0415
 
     return asyncio
@@ -181,14 +181,14 @@ class BlockingReader(Reader):
                 self._is_over = True
                 return b""
             except InvalidRequestError:
-                raise  # by the reader of a path
+                raise  # a path that cannot be opened
             except Exception as error:
                 raise _broken(error) from error
             if data := self._first_piece(chunk):
                 return data
 
     def read_within(self, seconds: float) -> bytes | None:
-        """Return the next bytes as `read_now` does, or None when none came in so many seconds."""
+        """Return the next bytes as `read_now` does, or None when none came within `seconds`."""
         self._under_way = self._in_thread(self.read_now)
         try:
             return self._under_way.result(seconds)
@@ -226,7 +226,7 @@ class BlockingReader(Reader):
         self._begin_to_close()
 
     def wake(self) -> bool:
-        """End a read of another thread; return whether there was a way."""
+        """End a read under way in another thread; return whether that was possible."""
         number = _descriptor(self._source)
         if number is None:
             return False
@@ -238,7 +238,7 @@ class BlockingReader(Reader):
         return True
 
     def _begin_to_close(self) -> Future[None] | None:
-        """Close the source or have its thread do it; return what is to be waited for, if any."""
+        """Close the source or have its thread do so; return that future, None when closed."""
         if self._worker is None:
             self._close_source()
             return None
@@ -263,7 +263,7 @@ class BlockingReader(Reader):
 
 
 class MemoryReader(BlockingReader):
-    """A source with all its bytes at hand, read in the event loop, which has its turns."""
+    """A source with all its bytes in memory, read in the event loop, with turns for other tasks."""
 
     def __init__(self, chunks: Iterator[bytes], source: object) -> None:
         super().__init__(chunks, source)

@@ -1,7 +1,7 @@
 """The reading of one reply: bytes in, deltas and one `Outcome` out. No clock, no task, no thread.
 
-`tailrace._streams.aio` and `tailrace._streams.sync` drive a reading: they do the waiting and the
-closing, and tell it what happened. A new rule about replies belongs here, a new way to wait there.
+`tailrace._streams.aio` and `tailrace._streams.sync` drive a reading: they wait and close, and
+report each event to the reading. A new rule about replies belongs here, a new way to wait there.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _UNFRAMED = ("json", "text")  # replies without comments: every read brings a pi
 
 
 class Close(Protocol[D_contra, T]):
-    """A decoder's method that takes the end of a reply: `complete=False`, the transport broke."""
+    """A decoder's method for the end of a reply; `complete` is false where the transport broke."""
 
     def __call__(self, decoder: D_contra, /, *, complete: bool) -> list[T]:
-        """Return what was held back."""
+        """Return the deltas that the decoder held back."""
         ...
 
 
@@ -48,11 +48,11 @@ class Decoding(NamedTuple, Generic[T, D]):
 
 
 class ReplyReading(Generic[T, D]):
-    """One reply as it is read, or several in turn until one of them says something.
+    """One reply as it is read, or several in turn until one of them has a delta.
 
     The states are ``unopened`` (no reply yet), ``waiting`` (for the first delta), ``delivering``
-    (a delta came, so nothing is asked again), ``undecided`` (a reply failed before its first delta,
-    and another may take its place), ``ended`` and ``left``. An event has these consequences:
+    (a delta came, so no request is repeated), ``undecided`` (a reply failed before its first delta,
+    and another may replace it), ``ended`` and ``left``. An event has these consequences:
 
     ==========  ================================  ==========  =============
     state       event                             next state  delivered
@@ -89,12 +89,12 @@ class ReplyReading(Generic[T, D]):
     anywhere    leave                             left        nothing
     ==========  ================================  ==========  =============
 
-    An event is a method, and what comes with it. ``feed`` brings no delta unless it says
-    ``deltas``; it brings the ``end`` of a whole reply, or an ``early end``. ``break off`` and
-    ``expire`` come in the middle of a reply unless the bytes that the decoder holds make it
-    ``whole``. The ``rest`` is deltas that the decoder held back until the end. The ``verdict`` is
-    the decoder's own error, the ``error`` the one that came with the event. An error is raised
-    once, when everything before it has been delivered.
+    An event is a method and the bytes or the error it is called with. ``feed`` completes no delta
+    unless the row says ``deltas``; its bytes may hold the ``end`` of a whole reply, or be an
+    ``early end``. ``break off`` and ``expire`` come in the middle of a reply unless the bytes that
+    the decoder holds make it ``whole``. The ``rest`` is deltas that the decoder held back until the
+    end. The ``verdict`` is the decoder's own error, the ``error`` the one given with the event. An
+    error is raised once, when everything before it has been delivered.
     """
 
     __slots__ = (
@@ -123,9 +123,9 @@ class ReplyReading(Generic[T, D]):
         exchange: object = None,
         any_read_is_progress: bool = False,
     ) -> None:
-        """Read what `decoding` gives, of any decoder that a reply comes with.
+        """Read replies by the methods `decoding` of their decoders.
 
-        `exchange`: where the replies come from; its `attempts`, if it has any, are part of the
+        `exchange`: the call that opens the replies; its `attempts`, if it has any, are part of the
         outcome, and nothing else of it is used. `any_read_is_progress`: a keep-alive comment
         restarts the idle clock, too.
         """
@@ -138,8 +138,8 @@ class ReplyReading(Generic[T, D]):
         self.ended = False
         # A flag of its own: another thread may set it in the middle of any event.
         self.left = False
-        self.is_being_read = False  # noted by the driver at work, for the other one
-        self.released = False  # noted by whoever begins to close the source, which happens once
+        self.is_being_read = False  # set by the driver at work, for the other one
+        self.released = False  # set by the driver that begins to close the source, once
         self._decoder: D | None = None  # while its reply is open
         self._has_begun = False
         self._events = 0
@@ -148,7 +148,7 @@ class ReplyReading(Generic[T, D]):
 
     @property
     def state(self) -> State:
-        """The state by its name in the table."""
+        """Name of the state in the table of the class."""
         if self.left:
             return "left"
         if self.ended:
@@ -166,7 +166,7 @@ class ReplyReading(Generic[T, D]):
 
     @property
     def outcome(self) -> Outcome:
-        """How the reply went, or has gone so far."""
+        """The record of how the reply ended, or of how far it is."""
         attempts = self._attempts
         if self.opening is None or self.undecided is not None:
             return Outcome(
@@ -186,7 +186,7 @@ class ReplyReading(Generic[T, D]):
     # -- events ------------------------------------------------------------------------------------
 
     def begin(self, opening: OpeningOf[D]) -> None:
-        """Read this reply: the first, or one in place of another that failed."""
+        """Read the reply `opening`: the first, or one that replaces a failed one."""
         if self._decoder is None and not self.ended:
             self.opening = opening
             self.undecided = None
@@ -209,7 +209,7 @@ class ReplyReading(Generic[T, D]):
         return False
 
     def progressed(self) -> bool:
-        """Whether the read just fed brought anything that restarts the idle clock."""
+        """Tell whether the bytes just fed restart the idle clock."""
         decoder = self._decoder
         if decoder is None:
             return False
@@ -224,24 +224,24 @@ class ReplyReading(Generic[T, D]):
         return True
 
     def break_off(self, error: TailraceError) -> None:
-        """The source broke off, or the idle clock ran out."""
+        """Note that the source broke off, or that the idle clock ran out."""
         if self._decoder is not None:
             self._conclude(self._cut(self._decoder, error))
 
     def settle(self) -> None:
-        """No other reply takes the place of the one that failed."""
+        """Note that no other reply replaces the one that failed."""
         if self.undecided is not None:
             self._settle(self.undecided)
 
     def expire(self, error: TailraceError) -> None:
-        """The total clock ran out: as `break_off`, and nothing is asked again."""
+        """Note that the total clock ran out: as `break_off`, but the failure is final."""
         failure = error if self._decoder is None else self._cut(self._decoder, error)
         self.stop()
         if failure is not None:
             self.fail(failure)
 
     def fail(self, error: TailraceError) -> None:
-        """The call failed, for a reason that is not in the reply."""
+        """Note that the call failed, for a reason outside of the reply."""
         if self.left:
             return
         self.stop()
@@ -251,13 +251,13 @@ class ReplyReading(Generic[T, D]):
         self._failure = self._error = error
 
     def stop(self) -> None:
-        """Nothing more is read."""
+        """End the reading: no more bytes are taken."""
         self._decoder = None
         self.ended = True
         self.undecided = None
 
     def leave(self) -> None:
-        """The consumer has left: nothing more is delivered or raised."""
+        """Note that the consumer has left: nothing more is delivered or raised."""
         self.left = True
         self.stop()
         self._failure = None
@@ -266,7 +266,7 @@ class ReplyReading(Generic[T, D]):
     # -- delivery ----------------------------------------------------------------------------------
 
     def deliver(self) -> bool:
-        """Whether anything is `ready`; the failure is raised instead, once, when nothing is."""
+        """Tell whether anything is `ready`; raise the failure, once, when nothing is."""
         if self.left:
             self.ready.clear()
             return False
@@ -285,17 +285,17 @@ class ReplyReading(Generic[T, D]):
             self._has_begun = True
 
     def _verdict(self) -> TailraceError | None:
-        """Return what the decoder found wrong with a reply that has been read."""
+        """Return the decoder's error of a reply that has been read, None where it is whole."""
         if self.opening is None:
             return None
         failure = self.opening.decoder.error
         if isinstance(failure, ResponseStatusError):
-            # Bytes at hand have no header.
+            # A source that is no response, such as a list of bytes, has no header.
             failure.retry_after = getattr(self.opening.source, "retry_after", None)
         return failure
 
     def _cut(self, decoder: D, error: TailraceError) -> TailraceError | None:
-        """Return what became of `error`: a reply that turns out to be whole has no failure."""
+        """Return the failure of a reply cut by `error`; None where the reply proves to be whole."""
         self._take_rest(decoder, complete=False)
         verdict = self._verdict()
         if decoder.end == "truncated" and (

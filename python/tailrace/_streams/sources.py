@@ -77,8 +77,8 @@ def _reader_of_iterable(source: object) -> Reader:
 def _chunks_of_requests(response: Any) -> Iterator[bytes]:
     """Yield the chunks of a response of requests as they come.
 
-    Its own `iter_content` waits until a chunk is full or, without a size, for the end of a body
-    that is not chunked.
+    The `iter_content` of requests waits until a chunk is full or, without a size, for the end of a
+    body that is not chunked.
     """
     if getattr(response.raw, "closed", True) or not hasattr(response.raw, "read1"):
         # The body has been read, or urllib3 is too old for `read1`.
@@ -112,8 +112,8 @@ def _is_of_urllib3(file: object) -> bool:
 def _chunks_of_file(file: Any) -> Iterator[bytes]:
     """Yield the chunks of a binary file as they come.
 
-    `read1` gives the bytes that are there; `read`, of files without it, waits for as many as it was
-    asked for unless the file is raw.
+    `read1` returns the bytes that are there; `read`, of files without it, waits for the full size
+    unless the file is raw.
     """
     read = getattr(file, "read1", None) or file.read
     options = {"decode_content": True} if _is_of_urllib3(file) else {}
@@ -130,8 +130,8 @@ async def _chunks_of_async_file(read: Any) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _checked_path(given: str | os.PathLike[Any]) -> Path:
-    path = os.fsdecode(given)
+def _checked_path(source: str | os.PathLike[Any]) -> Path:
+    path = os.fsdecode(source)
     if not path or "\0" in path or "\n" in path:
         raise InvalidRequestError(
             "a str is the path of a file, and this is none: give a reply's bytes in a list"

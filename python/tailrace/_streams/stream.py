@@ -1,6 +1,6 @@
-"""The streams that calls return: what a `ReplyReading` has ready, handed out as it arrives.
+"""The streams that calls return: the deltas of a `ReplyReading`, delivered as they arrive.
 
-Nothing here imports asyncio: a stream gets its asyncio driver on its first asynchronous use.
+This module does not import asyncio: a stream gets its asyncio driver on its first asynchronous use.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["ChatStream", "ReplyStream"]
 class ReplyStream(ClosingStream[T], Generic[T, D]):
     """The contents of one reply as they arrive: ``async with`` it and ``async for`` over it.
 
-    A TailraceError ends the iteration once what came before it has been delivered. Leaving ``async
+    A TailraceError ends the iteration once everything before it has been delivered. Leaving ``async
     with``, `aclose` and cancellation close the connection before they return; after a bare
     ``break`` it closes when the last reference goes. One task reads a stream at a time.
     """
 
     _decoding: ClassVar[Decoding[Any, Any]]
-    """The decoder's methods that give what this stream yields."""
+    """The decoder's methods that return the items of this stream."""
 
     _closes_late: ClassVar[bool] = False
     """Whether deltas that came with the end are delivered before the exchange is closed."""
@@ -64,7 +64,7 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
 
     @property
     def outcome(self) -> Outcome:
-        """How the reply went, or has gone so far, as one record."""
+        """The record of how the reply ended, or of how far it is."""
         return self._reading.outcome
 
     async def __anext__(self) -> T:
@@ -75,7 +75,8 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
     async def read(self) -> list[T]:
         """Return everything that is ready, at least one item, or ``[]`` at the end.
 
-        Cheaper than a step of ``async for`` for each item.
+        One call costs less than a step of ``async for`` for each item. Raises the TailraceError
+        that ended the stream, once, when all before it has been delivered.
         """
         if not self._ready and not await self._driven().advance():
             return []
@@ -91,12 +92,12 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         await self._driven().aclose()
 
     def __del__(self) -> None:
-        # A bare `break` ends here. The exchange does not know this object, so nothing it does can
-        # bring it back.
+        # The end of a stream left by a bare `break`. The exchange holds no reference to the stream,
+        # so closing it cannot revive the stream.
         self._abandon()
 
     def _abandon(self) -> bool:
-        """Close from a finalizer; return whether an event loop does it."""
+        """Begin to close, from a finalizer; return whether an event loop will do the closing."""
         return self._driver is not None and self._driver.abandon()
 
     def _driven(self) -> AsyncDriver[T, D]:
@@ -116,6 +117,6 @@ def _async_driver() -> type[AsyncDriver[Any, Any]]:
 
 
 class ChatStream(ReplyStream[str, DeltaDecoder]):
-    """The text of one reply."""
+    """The text of one reply, delta by delta, as `Site.stream` and the providers return it."""
 
     _decoding = Decoding(DeltaDecoder.feed, DeltaDecoder.close)

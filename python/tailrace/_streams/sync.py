@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class BlockingDriver(Generic[T, D]):
-    """The threads that read a reply, one at a time.
+    """The blocking side of a reading: the caller's thread reads; one thread at a time.
 
-    A source that asyncio alone can read is an InvalidRequestError. `idle`: seconds without
+    Raises InvalidRequestError for a source that asyncio alone can read. `idle`: seconds without
     progress, None for no clock. Deltas that came with the end are delivered before the source is
     closed: the end of a response's body may take a moment.
     """
@@ -54,7 +54,7 @@ class BlockingDriver(Generic[T, D]):
         )
 
     def advance(self) -> bool:
-        """Wait until a delta is ready: True. At the end: False, or the failure is raised, once."""
+        """Wait for a delta and return True; at the end return False or raise the failure, once."""
         reading, reader = self._reading, self.blocking_reader()
         if not self._turn.acquire(blocking=False):
             if reading.left:
@@ -77,7 +77,7 @@ class BlockingDriver(Generic[T, D]):
             reading.is_being_read = False
             self._turn.release()
         if reading.left:
-            self.close()  # again: whoever left meanwhile could not
+            self.close()  # the thread that left meanwhile could not, while this one was reading
         return reading.deliver()
 
     def close(self) -> None:
@@ -112,17 +112,17 @@ class BlockingDriver(Generic[T, D]):
         while not reading.ready and not reading.ended:
             data = self._read(reader)
             if reading.left:
-                return  # another thread has closed it: what came of that is no failure
+                return  # another thread has closed the source, which is no failure of the reply
             if isinstance(data, TailraceError):
                 reading.break_off(data)
             elif reading.feed(data):
                 if self._idle is not None and reading.progressed():
                     self._waited = 0.0
                 continue
-            reading.settle()  # a reply that somebody else opened is not asked for again
+            reading.settle()  # a reply that somebody else opened cannot be requested again
 
     def _read(self, reader: BlockingReader) -> bytes | TailraceError:
-        """Return the next bytes, or why there are none."""
+        """Return the next bytes, or the error that explains why there are none."""
         try:
             if self._idle is None:
                 return reader.read_now()

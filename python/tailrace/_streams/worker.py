@@ -1,4 +1,4 @@
-"""A thread that waits in place of its caller, one job after the other."""
+"""A thread that runs blocking jobs for its caller, one after the other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Job: TypeAlias = tuple["Future[Any]", "Callable[[], Any]"]
 
 
 class Worker:
-    """A daemon thread, in the context of whoever made it."""
+    """A daemon thread that runs jobs in a copy of its creator's context (`contextvars`)."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -28,13 +28,13 @@ class Worker:
         Thread(target=work, name="tailrace source", daemon=True).start()
 
     def run(self, job: Callable[[], T]) -> Future[T]:
-        """Have the thread do `job` after those it was given before."""
+        """Run `job` in the thread, after the jobs before it; return the future of its result."""
         future: Future[T] = Future()
         self._jobs.put((future, job))
         return future
 
     def end(self) -> None:
-        """Let the thread end after the jobs it was given."""
+        """Let the thread end after the jobs so far."""
         self._jobs.put(None)
 
 

@@ -1,4 +1,4 @@
-"""The trial of a decoder: rules that it keeps or breaks, and the smallest split that shows it."""
+"""The trial of a decoder by the rules: those it keeps, and of each other the smallest proof."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def site_providers() -> list[type[ChatProvider]]:
 
 
 def provider_named(name: str) -> type[ChatProvider]:
-    """Return the provider of that name, whatever its case.
+    """Return the provider called `name`, in upper or lower case.
 
-    ProviderNotFoundError lists those there are.
+    Raises ProviderNotFoundError, which lists all names, for an unknown one.
     """
     for site in _SITES:
         if site.lower() == name.lower():

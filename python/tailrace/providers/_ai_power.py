@@ -1,4 +1,4 @@
-"""What is posted to the plugin's 1.x line (AI Power up to 2.2).
+"""The request to the plugin's 1.x line (AI Power up to 2.2).
 
 Source: the protocol notes, "The 1.x line".
 """
@@ -36,7 +36,7 @@ async def post(session: Session, tokens: SiteTokens, outgoing: Outgoing) -> Open
 
 
 def _fields(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:
-    """The form a browser posts, in its order."""
+    """Return the fields of the form that a browser posts, in the browser's order."""
     custom = tokens.bot_id not in ("", "0")
     visitor = outgoing.visitor
     return {
@@ -59,11 +59,11 @@ def _fields(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:
 
 
 def native_history(turns: list[Turn], limit: int | None = None) -> str:
-    """Earlier turns in the plugin's own form: the last `limit` of them.
+    """Write earlier turns in the plugin's own form: the last `limit` of them, None for all.
 
     The server deletes every backslash before it reads the JSON, a quote within a text wipes the
-    whole memory, and tags and ``%xx`` are filtered out. So what would need an escape is replaced by
-    what looks like it, and nothing is lost on the way.
+    whole memory, and tags and ``%xx`` are filtered out. So each character that would need an escape
+    is replaced by a lookalike, and no text is lost.
     """
     kept = turns if limit is None else turns[max(0, len(turns) - limit) :]
     entries = [

@@ -1,4 +1,4 @@
-"""What is sent to the plugin's 2.x line (AIPKit, since 2.3).
+"""The requests to the plugin's 2.x line (AIPKit, since 2.3).
 
 Source: the protocol notes, "The 2.x line".
 
@@ -38,9 +38,9 @@ _FIRST_ERROR_STATUS = 400
 async def post(
     session: Session, tokens: SiteTokens, outgoing: Outgoing, idle: float | None
 ) -> Opening:
-    """Send the message and return the reply. A StreamError tells why the first step was refused."""
+    """Send the message and return the reply; raises StreamError where the first step is refused."""
     if tokens.streams is False:
-        reply = await _ask(
+        reply = await _post_form(
             session, tokens, {**_ids(tokens, outgoing), **_message(tokens, outgoing)}
         )
     else:
@@ -61,12 +61,12 @@ async def post(
 
 
 async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) -> str | None:
-    """Ask for a new nonce, which needs none.
+    """Return a new nonce, from an action of the plugin that needs none.
 
-    None where the plugin (before 2.3.41) has no answer to that.
+    None where the plugin (before 2.3.41) has no such action.
     """
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
-    async with await _ask(session, tokens, fields) as reply:
+    async with await _post_form(session, tokens, fields) as reply:
         nonce = _data_of(await _body(reply, idle)).get("nonce")
     return nonce if isinstance(nonce, str) and nonce else None
 
@@ -81,7 +81,7 @@ async def _cache_key(
         "bot_id": tokens.bot_id,
         "user_client_message_id": _client_message_id(tokens, outgoing),
     }
-    async with await _ask(session, tokens, fields) as reply:
+    async with await _post_form(session, tokens, fields) as reply:
         body = await _body(reply, idle)
         key = _data_of(body).get("cache_key") if reply.status < _FIRST_ERROR_STATUS else None
         if isinstance(key, str) and key:
@@ -89,7 +89,7 @@ async def _cache_key(
         raise _refusal(reply, body)
 
 
-async def _ask(session: Session, tokens: SiteTokens, fields: dict[str, str]) -> Response:
+async def _post_form(session: Session, tokens: SiteTokens, fields: dict[str, str]) -> Response:
     return await session.post(tokens.endpoint, body=urlencode(fields).encode("ascii"), headers=FORM)
 
 
@@ -127,9 +127,9 @@ def _with_query(url: str, query: dict[str, str]) -> str:
 
 
 async def _body(reply: Response, idle: float | None) -> bytes:
-    """Return a small JSON reply, whole within `idle` seconds.
+    """Return the body of a small JSON reply, which must be whole within `idle` seconds.
 
-    One that drips for longer is silence with a drip in it.
+    Single bytes that arrive for longer than that do not count as progress.
     """
     try:
         async with asyncio.timeout(idle) as clock:
@@ -141,9 +141,9 @@ async def _body(reply: Response, idle: float | None) -> bytes:
 
 
 def _data_of(body: bytes) -> dict[str, Any]:
-    """The ``data`` of a successful reply, behind whatever other plugins printed before it.
+    """Return the ``data`` of a successful reply, empty for any other reply.
 
-    Empty for any other.
+    Text that other plugins printed in front of the JSON is skipped.
     """
     begin = _OBJECT.search(body)
     try:
@@ -160,9 +160,9 @@ _OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
 
 
 def _refusal(reply: Response, body: bytes) -> StreamError:
-    """Return the error of a first step that gave no key, in the site's words.
+    """Return the error of a first step that gave no key, with the site's own message.
 
-    The decoder finds them wherever they stand.
+    The decoder knows all forms in which the plugin sends messages.
     """
     decoder = DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
     decoder.feed(body)

@@ -1,8 +1,8 @@
 """One call to a site, from the caller's messages to the reply that is about to be read.
 
-A `Request` is what the caller wants of which site. A protocol is a subclass of `Call`, which says
-where messages go and what is sent. Transport, proxy, clocks, closing and errors are common and live
-here and below.
+A `Request` holds the caller's messages, the site and the common options. A protocol is a subclass
+of `Call`, which decides where messages go and what is sent. Transport, proxy, clocks, closing and
+errors are common to all protocols.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ O = TypeVar("O")  # noqa: E741 - a protocol's own options
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What one call wants of which site; the protocol's own options stand beside it.
+    """The messages, the site and the common options of one call; a protocol adds its own options.
 
     `model` is the name as the caller gave it, `get_model` resolves it. `endpoint`: where messages
     are posted, None to find it from `url`. `transport`: connections to use, or the kind of those
@@ -70,7 +70,7 @@ class Request:
 
 
 def checked_site(url: str) -> str:
-    """Return the URL as it is; InvalidRequestError unless it is an absolute http or https URL."""
+    """Return `url` unchanged; InvalidRequestError unless it is an absolute http or https URL."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"a site's URL must be text, not {type(url).__name__}")
     checked_url(url)
@@ -80,22 +80,22 @@ def checked_site(url: str) -> str:
 def at_origin(url: str, path: str) -> str:
     """Return the URL of `path` on the origin of `url`.
 
-    InvalidRequestError unless `url` is an http or https URL.
+    Raises InvalidRequestError unless `url` is an http or https URL.
     """
     parts = urlsplit(checked_site(url))
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 def checked_text(name: str, value: object) -> None:
-    """InvalidRequestError unless the option `name` is text, or not given at all."""
+    """Raise InvalidRequestError unless the value of the option `name` is text or None."""
     if value is not None and not isinstance(value, str):
         raise InvalidRequestError(f"{name} must be text, not {type(value).__name__}")
 
 
 class Call(ABC, Generic[O]):
-    """One call to a site, an `Exchange`; a subclass says what is sent.
+    """One call to a site, an `Exchange`; a subclass writes the request.
 
-    `options` are the protocol's own.
+    `options`: those of the protocol.
     """
 
     def __init__(self, request: Request, options: O) -> None:
@@ -108,13 +108,13 @@ class Call(ABC, Generic[O]):
     @staticmethod
     @abstractmethod
     def moved_endpoint(endpoint: str, url: str) -> str | None:
-        """Return where messages go at another `url` of a site whose endpoint is `endpoint`.
+        """Return the endpoint at another `url` of a site whose endpoint is `endpoint`.
 
-        None: it is found from the URL.
+        None: the endpoint is derived from the URL.
         """
 
     async def open(self) -> Opening:
-        """Check the input, then send it. InvalidRequestError for input that cannot be sent."""
+        """Check the input, then send it; raises InvalidRequestError for wrong input."""
         self.turns = parse_messages(self.request.messages)
         if not any(turn.text.strip() for turn in self.turns):
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
@@ -127,13 +127,13 @@ class Call(ABC, Generic[O]):
         """Send the conversation and return the reply."""
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
-        """Return None, since no failure is worth a second request, unless a subclass knows one."""
+        """Return None, for no second request; a subclass may know failures worth one."""
         return None
 
     async def begin_session(self, cookies: Mapping[str, str] | None) -> Session:
-        """Return the session the reply is read in, closed with the call.
+        """Return a new session for the reply, closed with the call.
 
-        One begun before is closed now.
+        A session begun before is closed now.
         """
         if self._session is not None:
             await self._session.aclose()
@@ -155,7 +155,7 @@ class Call(ABC, Generic[O]):
     async def aclose(self) -> None:
         """Close the call's session, then its connections.
 
-        They stay open while a page fetch still uses them for other callers.
+        The connections stay open while a page fetch still uses them for other callers.
         """
         if self._session is not None:
             await self._session.aclose()
@@ -171,12 +171,11 @@ class Call(ABC, Generic[O]):
 
 
 class Connections:
-    """A call's transport: the caller's, left open.
+    """The transport of a call: the caller's, left open, or one made for the call.
 
-    Or one of its own, closed when the last user leaves.
-
-    The call is the first user. A page fetch it leads for other callers, too, is a user, and may
-    outlive the call.
+    A transport made for the call is closed when its last user leaves. The call is the first user.
+    A page fetch that the call makes for other callers, too, is another one, and may outlive the
+    call.
     """
 
     def __init__(self, transport: Transport | TransportKind) -> None:
@@ -191,7 +190,7 @@ class Connections:
         self._users += 1
 
     async def leave(self) -> None:
-        """Count one user less; the last one closes what is ours."""
+        """Count one user less; the last one closes a transport made for the call."""
         self._users -= 1
         if self._owned and self._users <= 0:
             await self.transport.aclose()

@@ -43,8 +43,7 @@ class IterListProvider:
     `providers`: the members, in their order; `shuffle`: another order at each call, drawn from
     `chance`, the system's random numbers unless given. An instance has the methods of a provider
     class, and may stand in another list. `last_provider`: the one that any call tried last.
-
-    Raises InvalidRequestError for a member that is none of these.
+    InvalidRequestError for a member that is none of these.
     """
 
     url: str = ""
@@ -214,7 +213,7 @@ class _SiteAsProvider:
 def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider:
     """Return `provider`; a site is wrapped, to have the members of a provider class.
 
-    Raises InvalidRequestError for what is neither.
+    InvalidRequestError for what is neither.
     """
     if isinstance(provider, Site):
         return _SiteAsProvider(provider)

@@ -39,27 +39,27 @@ __all__ = [
 ]
 
 FAILURE_TAIL = "Internal server error"
-"""What the apps write behind the text when their upstream breaks off or blocks the answer; the
-status stays 200.
+"""The words that the apps write behind the text when their upstream breaks off or blocks the
+answer; the status stays 200.
 """
 
 MAX_MESSAGES = 99
 """The longest history the apps' own pages send."""
 
 MIN_CLOCK_OFFSET = 30_000
-"""Milliseconds between our clock and the site's from which on a refused signature is tried again by
-the site's.
+"""Milliseconds of difference between our clock and the site's from which on a message is signed
+again by the site's clock when its signature was refused.
 """
 
 
 class ClockOffsets:
-    """How far the clocks of sites are ahead of ours, in milliseconds, by endpoint.
+    """Milliseconds that the clocks of sites are ahead of ours, by endpoint.
 
-    Learnt where a signature was refused for it. Any thread may use one.
+    An offset is learnt when a signature was refused because of it. Any thread may use an object.
     """
 
     def __init__(self, capacity: int = 1024) -> None:
-        """Remember `capacity` sites at most; past that the one learnt first is forgotten."""
+        """Remember at most `capacity` sites; the one learnt first is dropped for one more."""
         self._capacity = capacity
         self._lock = threading.Lock()
         self._offsets: dict[str, int] = {}
@@ -114,13 +114,13 @@ class ChatgptDemoOptions(SignedOptions):
 
     def __post_init__(self) -> None:
         SignedOptions.__post_init__(self)  # super() knows the class without its slots
-        given = self.temperature
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float)):
-            raise InvalidRequestError(f"temperature must be a number, not {type(given).__name__}")
+        value = self.temperature
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InvalidRequestError(f"temperature must be a number, not {type(value).__name__}")
 
 
 def endpoint_below(url: str) -> str:
-    """Return where the app of this URL takes messages; query and fragment are the page's own."""
+    """Return the endpoint of the app at `url`, without the query and fragment of its page."""
     parts = urlsplit(url)
     return urlunsplit(
         (parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/api/generate", "", "")
@@ -128,9 +128,9 @@ def endpoint_below(url: str) -> str:
 
 
 class SignedCall(Call[SignedOptions]):
-    """Messages, time, signature, reply.
+    """One call to a signed app: messages, time and signature are posted, a reply is read.
 
-    And once more by the site's clock when that is why it refused.
+    The call is signed once more, by the site's clock, when the site refused our time.
     """
 
     def __init__(self, request: Request, options: SignedOptions) -> None:
@@ -140,15 +140,15 @@ class SignedCall(Call[SignedOptions]):
 
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> None:
-        """Return None: the endpoint is found below another URL."""
+        """Return None: the endpoint is derived from the other URL."""
         del endpoint, url
 
     @abstractmethod
     def messages(self, turns: list[Turn]) -> tuple[list[dict[str, Any]], str]:
-        """Return the conversation in the app's form, and the text that is signed: its last."""
+        """Return the conversation in the app's form, and the text to sign: its last."""
 
     def more(self) -> dict[str, Any]:
-        """Return all else that the app's body holds."""
+        """Return further fields of the request's body."""
         return {}
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
@@ -157,9 +157,9 @@ class SignedCall(Call[SignedOptions]):
         return await self._post()
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """Sign once more by the site's clock where that is why a signature was refused.
+        """Sign once more by the site's clock where its difference explains a refused signature.
 
-        An error that holds an upstream's real status is raised with that.
+        Raises an error whose message holds the upstream's real status anew, with that status.
         """
         del opening
         if not isinstance(error, StreamError):
@@ -190,9 +190,9 @@ class SignedCall(Call[SignedOptions]):
         return Opening(reply, decoder)
 
     def _body(self) -> bytes:
-        """Return the JSON the app's page sends.
+        """Return the JSON that the app's page sends.
 
-        One `time` for body and signature, a whole number in both.
+        The body and the signature hold the same `time`, as a whole number.
         """
         messages, signed = self.messages(self.turns)
         now = int(self.request.environment.now_ms())
@@ -208,9 +208,9 @@ class SignedCall(Call[SignedOptions]):
         return json.dumps(body, ensure_ascii=False).encode()
 
     def _learn_clock(self) -> bool:
-        """Learn the site's clock, since some forks take signatures of the last minutes only.
+        """Learn the site's clock, since some forks accept signatures of the last minutes only.
 
-        True: it differs from the time that was signed.
+        Return whether it differs from the clock that was signed with.
         """
         date = None if self._reply is None else self._reply.headers.get("date")
         if date is None:
@@ -232,7 +232,7 @@ _BRACKETED_STATUS = re.compile(r"\[(4\d\d|5\d\d) [^\]]*\]")
 
 
 def _upstream_status(error: StreamError) -> int | None:
-    """Return an upstream's real status, or None.
+    """Return the real status of an upstream, None where `error` has none.
 
     GeminiProChat answers 500 to each of its errors, with the real status in brackets in the
     text.
@@ -253,13 +253,12 @@ class GeminiProChatCall(SignedCall):
 
 
 def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
-    """Return the conversation as the app takes it.
+    """Return the conversation as pairs of role and text, in the form that the app accepts.
 
-    Its roles are ``user`` and ``model`` in turn; first and last is the user's.
-
-    There is no system role: system texts stand in front of the first user text, and so does what
-    the assistant said before the user said anything. A run of one role is one message; of a long
-    history the last turns are kept. InvalidRequestError when the last message is the assistant's.
+    The roles are ``user`` and ``model`` by turns; the first and the last one is ``user``. There is
+    no system role: system texts stand in front of the first user text, as do texts of the assistant
+    before it. A run of one role is one message; of a long history the last `MAX_MESSAGES` are kept.
+    Raises InvalidRequestError when the last message is the assistant's.
     """
     preface = [turn.text for turn in turns if turn.role in SYSTEM_ROLES and turn.text]
     contents = _merged(turn for turn in turns if turn.role not in SYSTEM_ROLES and turn.text)

@@ -47,7 +47,7 @@ class OpenAIOptions:
         checked_text("api_key", self.api_key)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of the request that are given."""
+        """Return the parameters of the request that are not None."""
         names = [name for name in self.__slots__ if name != "api_key"]
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
@@ -61,14 +61,11 @@ class OpenAICall(Call[OpenAIOptions]):
 
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> None:
-        """Return None: the endpoint is found below another base URL."""
+        """Return None: the endpoint is derived from the other base URL."""
         del endpoint, url
 
     async def send(self, model: str, turns: list[Turn]) -> Opening:
-        """Post the messages as they were given.
-
-        Parts that are no text are the server's to understand.
-        """
+        """Post the caller's messages unchanged: the server may know parts that are no text."""
         del turns
         if not model:
             raise InvalidRequestError("an OpenAI-compatible server wants a model's name: give one")

@@ -1,4 +1,4 @@
-"""A site's page in, all that posting a message needs out: nonce, post id, bot, endpoint."""
+"""A site's page in, the tokens for a message out: nonce, post id, bot, endpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FIRST_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class SiteTokens:
-    """Tokens of a site's page and where to send them. The repr does not show the nonce."""
+    """Tokens of a site's page, and the endpoint they are for. The repr does not show the nonce."""
 
     nonce: str = field(repr=False)
     post_id: str
@@ -54,10 +54,10 @@ async def fetch_tokens(
     """Fetch the page and read it as it arrives, no further than the tokens.
 
     `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read,
-    since the bot's id may stand anywhere on it. `endpoint`: the site's own as its owner states it,
-    None to take the page's. `idle`: seconds for each silence. Raises TokenNotFoundError,
-    WidgetNotFoundError, EndpointError, ChallengeError, LimitExceeded, a ResponseStatusError where
-    an error stands in the page's place, and all that the session raises.
+    since the bot's id may stand anywhere on it. `endpoint`: the endpoint that the site states, None
+    for the one that the page names. `idle`: seconds for each silence. Raises TokenNotFoundError,
+    WidgetNotFoundError, EndpointError, ChallengeError, LimitExceeded, ResponseStatusError for an
+    error page, and all that the session raises.
     """
     async with await session.get(url) as reply:
         if reply.status >= _FIRST_ERROR_STATUS:
@@ -79,7 +79,7 @@ def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -
     wanted = bot_id is not None and bool(page.widgets)
     widget = page.widget(bot_id=bot_id) if wanted else None
     tokens = page.tokens
-    widget = widget or _speaking(page, tokens)
+    widget = widget or _widget_with(page, tokens)
     if widget is None:
         return SiteTokens(
             tokens.nonce,
@@ -101,8 +101,8 @@ def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -
     )
 
 
-def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
-    """Return the widget that shows these tokens; None when they stand elsewhere on the page."""
+def _widget_with(page: Page, tokens: PageTokens) -> ChatWidget | None:
+    """Return the widget that shows `tokens`; None where they stand elsewhere on the page."""
     return next(
         (
             each
@@ -114,9 +114,11 @@ def _speaking(page: Page, tokens: PageTokens) -> ChatWidget | None:
 
 
 def endpoint_of(page_url: str, stated: str | None, named: str | None) -> str:
-    """Return the endpoint that a site states, moved to the page's final origin.
+    """Return the URL that takes messages: `stated`, else `named`, else WordPress's own.
 
-    Else the one the page names, if on its own host.
+    `page_url`: the page's final URL; `stated`: the endpoint that the site's owner states, moved to
+    the page's origin; `named`: the endpoint in the page, absolute or relative. Raises EndpointError
+    where the page names one on another host, or one without TLS on a page with it.
     """
     if stated is not None:
         return at_origin(page_url, urlsplit(stated).path)
@@ -143,7 +145,7 @@ def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
 
 
 async def _page_error(reply: Response, idle: float | None) -> StreamError:
-    """Return the meaning of a page's error status, whose body the decoder reads as a reply's."""
+    """Return the error of a page with an error status; its body is decoded as a reply's is."""
     decoder = DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
     received = 0
     while received < MAX_ERROR_PAGE_BYTES and (data := await read_within(reply, idle)):

@@ -1,4 +1,4 @@
-"""Who speaks, and what: the ids a visitor is known by at a site, and one message on its way."""
+"""A visitor of a site: the ids a dialogue is known by there, and one message to be sent."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["Outgoing", "Visitor", "check_visitor_id"]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """The ids of one dialogue. Random unless a caller gives them to go on with an earlier one."""
+    """The ids of one dialogue, random unless a caller gives those of an earlier one."""
 
     client_id: str
     """1.x: 10 letters and digits."""
     session_id: str
     """AIPKit: a guest's UUID."""
     conversation_uuid: str
-    """AIPKit: of the dialogue within the session; the server's memory hangs on it."""
+    """AIPKit: of the dialogue within the session; the server remembers a dialogue by it."""
     thread_id: str | None = None
-    """1.x, Assistants bots: as `ChatStream.ids` gave it."""
+    """1.x, Assistants bots: the ``thread_id`` of `ChatStream.ids`."""
     previous_openai_response_id: str | None = None
-    """AIPKit: as `ChatStream.ids` gave it, under the name openai_response_id."""
+    """AIPKit: the ``openai_response_id`` of `ChatStream.ids`."""
 
     @classmethod
     def of(cls, known: Mapping[str, str | None], chance: random.Random) -> Visitor:
         """Return a visitor with the ids that are known and random ones for the rest.
 
-        InvalidRequestError for an id that no site can have given.
+        Raises InvalidRequestError for an id that no site can have made.
         """
         ids = {name: known[name] for name in cls.__slots__ if known.get(name) is not None}
         for name, value in ids.items():
@@ -51,7 +51,7 @@ class Visitor:
 
 
 def check_visitor_id(name: str, value: object) -> None:
-    """InvalidRequestError unless the id `name` is text as a site gives it, or None."""
+    """Raise InvalidRequestError unless the value of the id `name` is visible ASCII, or None."""
     if value is None:
         return
     if not isinstance(value, str) or not value.isprintable() or not value.isascii():
@@ -64,7 +64,7 @@ def _uuid(chance: random.Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message about to be sent. Its repr does not show the text."""
+    """One message to be sent. The repr does not show its text."""
 
     message: str = field(repr=False)
     history: list[Turn] = field(repr=False)

@@ -1,8 +1,8 @@
 """Sites that run the WordPress chat plugin: AI Power up to 2.2, AIPKit since 2.3.
 
-The page holds the tokens and tells which line it is. A message is posted with them, and repeated
-once with new ones when a nonce from the cache was refused. Source: the protocol notes on AI Power
-and the captured replies.
+The page holds the tokens and shows which line of the plugin it is. A message is posted with the
+tokens, and once more with new ones when a nonce from the cache was refused. Source: the protocol
+notes on AI Power and the captured replies.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class WordPressOptions:
 
 
 class WordPressCall(Call[WordPressOptions]):
-    """Page, tokens, message, reply.
+    """One call to a site with the plugin: page, tokens, message, reply.
 
-    And once more with new tokens when a cached nonce was refused.
+    The message is posted once more, with new tokens, when a nonce from the cache was refused.
     """
 
     def __init__(self, request: Request, options: WordPressOptions) -> None:
@@ -106,7 +106,7 @@ class WordPressCall(Call[WordPressOptions]):
     async def aclose(self) -> None:
         """Close as `Call.aclose` does.
 
-        A renewal that still runs ends with the call it runs in the background of.
+        A renewal of tokens in the background ends with the call.
         """
         if self._renewal is not None:
             self._renewal.cancel()
@@ -146,10 +146,7 @@ class WordPressCall(Call[WordPressOptions]):
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """Renew a cached nonce that was refused, and repeat the message if it changed.
-
-        Once, never twice.
-        """
+        """Renew a cached nonce that was refused, and repeat the message, once, if it changed."""
         if not isinstance(error, StreamError):
             return None
         if not _is_refusal(error) and not self._may_be_refusal(opening.decoder, error):
@@ -169,7 +166,7 @@ class WordPressCall(Call[WordPressOptions]):
         session = await self.begin_session({**self._page_cookies, **(self.request.cookies or {})})
         if tokens.line == "ai-power":
             return await ai_power.post(session, tokens, outgoing)
-        if outgoing.history:  # the server's own memory knows nothing of turns it has not seen
+        if outgoing.history:  # the server remembers only the turns it has seen
             outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
         return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
 
@@ -186,13 +183,11 @@ class WordPressCall(Call[WordPressOptions]):
     # -- a refused nonce ---------------------------------------------------------------------------
 
     def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
-        """Whether a bare error may mean a refused nonce.
+        """Tell whether an error without a code may mean a refused nonce.
 
-        It may up to 1.8.90 and in AIPKit's second step, where only a translatable text
-        tells.
-
-        Bare is a JSON body for 1.x, an error event before ``message_start`` for AIPKit. Only a
-        nonce from the cache can be stale.
+        The plugin up to 1.8.90, and AIPKit in its second step, report a refused nonce by a text
+        alone, which may be translated: as a JSON body (1.x), or as an error event before
+        ``message_start`` (AIPKit). Only a nonce from the cache can be stale.
         """
         if self._fresh or error.kind != "upstream" or error.code is not None or error.status != _OK:
             return False
@@ -204,12 +199,10 @@ class WordPressCall(Call[WordPressOptions]):
         )
 
     async def _renew(self, error: StreamError) -> bool:
-        """Get other tokens; True: they differ, and the message is worth repeating.
+        """Fetch tokens anew, and return whether they differ: the message is then repeated.
 
-        NonceRefusedError: the page is old.
-
-        A nonce fetched within this call is not fetched again from the page that showed it; only
-        AIPKit's own endpoint can know a newer one.
+        Raises NonceRefusedError where the page still shows the refused nonce. After a nonce fetched
+        within this call the page is not fetched again: only AIPKit's endpoint can know a newer one.
         """
         stale = self._tokens
         if stale is None or self._fixed_tokens() is not None:
@@ -219,11 +212,12 @@ class WordPressCall(Call[WordPressOptions]):
         self._renewed = True
         try:
             self._tokens = await self.options.token_cache.refresh(
-                self._key, stale, self._led(self._newer)
+                self._key, stale, self._shared_fetch(self._newer)
             )
         except TailraceError:
             if not _is_refusal(error):
-                # a bare error is most likely what it says: a page that fails now must not hide it
+                # An error without a code most likely means its text, which a failing page must not
+                # hide.
                 return False
             raise
         if self._tokens.nonce == stale.nonce:
@@ -231,9 +225,9 @@ class WordPressCall(Call[WordPressOptions]):
         return True
 
     def _refuse_page(self, error: StreamError) -> bool:
-        """Raise NonceRefusedError where a nonce just fetched was refused.
+        """Raise NonceRefusedError where a nonce just fetched was refused, since the page is stale.
 
-        The page was stale then. Returns False for any other error.
+        Return False for any other error.
         """
         if not _is_refusal(error):
             return False
@@ -253,9 +247,11 @@ class WordPressCall(Call[WordPressOptions]):
         fixed = self._fixed_tokens()
         if fixed is not None:
             return fixed, True
-        cached = await self.options.token_cache.get(self._key, self._led(self._from_page))
+        cached = await self.options.token_cache.get(self._key, self._shared_fetch(self._from_page))
         if not cached.fresh:
-            self._renewal = self.options.token_cache.renew_early(self._key, self._led(self._newer))
+            self._renewal = self.options.token_cache.renew_early(
+                self._key, self._shared_fetch(self._newer)
+            )
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
@@ -271,23 +267,22 @@ class WordPressCall(Call[WordPressOptions]):
 
     @property
     def _key(self) -> CacheKey:
-        # The endpoint is kept with the tokens, and sites that state different ones may share a
-        # page.
+        # The cached tokens hold the endpoint, and two sites may share a page and state different
+        # endpoints.
         site = f"{self.request.url} {self.request.endpoint or ''}"
         bot = repr((self.options.bot, self.options.bot_name))
         return cache_key(site, bot, self.request.cookies, self.request.proxy)
 
-    def _led(
+    def _shared_fetch(
         self, fetch: Callable[[Session], Awaitable[SiteTokens]]
     ) -> Callable[[], Awaitable[SiteTokens]]:
-        """Return a fetch for every caller that waits.
+        """Return `fetch` in a form that other waiting callers can share.
 
-        This call may be cancelled meanwhile, so the fetch is a user of the connections of its own.
-
-        Cookies the site sets go to this call alone: a visitor's cookies are nobody else's.
+        The fetch counts as a user of the connections, since this call may be cancelled meanwhile.
+        Cookies that the site sets are used by this call alone: they belong to one visitor.
         """
 
-        async def led() -> SiteTokens:
+        async def shared_fetch() -> SiteTokens:
             connections = self.connections
             if connections is None:
                 raise StreamError("truncated", "the call has been closed")
@@ -300,7 +295,7 @@ class WordPressCall(Call[WordPressOptions]):
             finally:
                 await connections.leave()
 
-        return led
+        return shared_fetch
 
     async def _from_page(self, session: Session) -> SiteTokens:
         return await fetch_tokens(
@@ -313,9 +308,9 @@ class WordPressCall(Call[WordPressOptions]):
         )
 
     async def _newer(self, session: Session) -> SiteTokens:
-        """Ask AIPKit's endpoint for a new nonce, which no page cache stands before.
+        """Fetch a new nonce from AIPKit's endpoint, which no page cache can answer for.
 
-        Fetch the page again where there is no such endpoint.
+        Without such an endpoint, fetch the page again.
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":
@@ -330,8 +325,8 @@ _FORBIDDEN = 403
 
 
 def _is_refusal(error: StreamError) -> bool:
-    """Whether a reply refuses the nonce outright, as a 403 does since 1.8.91.
+    """Tell whether a reply refuses the nonce outright, as a 403 does since 1.8.91.
 
-    A challenge, whatever its status, is a guard's that has seen no nonce.
+    A challenge, whatever its status, comes from a guard in front of the site.
     """
     return error.status == _FORBIDDEN and error.kind != "challenge"

@@ -31,7 +31,7 @@ from tailrace.errors import (
 )
 from tailrace.providers._page import endpoint_of
 from tailrace.sites._advice import advice_for
-from tailrace.sites._discovery import described, look_at
+from tailrace.sites._discovery import described, fetch_page
 from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
 from tailrace.sites._site import Site, for_call, open_stream
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tailrace import ChatWidget, Page
     from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
-    from tailrace.sites._discovery import Look
+    from tailrace.sites._discovery import FetchedPage
     from tailrace.transport import Session, Transport
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ T = TypeVar("T")
 __all__ = ["MESSAGE", "PATIENCE", "STEPS", "Diagnosis", "Step", "doctor"]
 
 MESSAGE = "Say hello in one word."
-"""What the doctor asks unless told otherwise: short, so that it costs the site little."""
+"""The default message of the doctor: short, so that it costs the site little."""
 
 PATIENCE = 10
 """How many times a step's clock the page, and the answer, may take as a whole: a drip of bytes is
@@ -214,9 +214,9 @@ class _Examination:
         self._question = question
         self._seconds: float = site.timeout or 0.0
         self._connections = _transport(site, stack)
-        self._watched = ObservedTransport(self._connections, clock)
+        self._observed = ObservedTransport(self._connections, clock)
         self._writer: asyncio.StreamWriter | None = None
-        self._look: Look | None = None
+        self._fetched: FetchedPage | None = None
         self._challenge: ChallengeError | None = None
         self._stream: ChatStream | None = None
         self._failure: TailraceError | None = None
@@ -224,7 +224,7 @@ class _Examination:
         self._characters = 0
 
     async def steps(self, on_step: Callable[[Step], None] | None) -> AsyncIterator[Step]:
-        """Yield each step, telling `on_step` of it."""
+        """Yield each step, and call `on_step` with it."""
         examined: dict[str, Callable[[], Awaitable[_Fine | _Skipped]]] = {
             "dns": self._dns,
             "tcp": self._tcp,
@@ -269,9 +269,9 @@ class _Examination:
         return self._site.bot is not None or self._site.bot_name is not None
 
     def _peer(self) -> tuple[str, int, str]:
-        """Return host, port and whose they are.
+        """Return host, port, and ``the proxy `` or an empty string.
 
-        They are the proxy's where there is one, since the connection is to that.
+        Host and port are the proxy's where there is one, since the connection is to the proxy.
         """
         proxy = checked_proxy(self._proxy)
         if proxy is not None:
@@ -337,7 +337,7 @@ class _Examination:
         )
 
     async def _within(self, work: Awaitable[T], times: int = 1) -> T:
-        """Wait under the step's clock, or so many times it."""
+        """Wait for `work` under the step's clock, `times` as long as usual."""
         seconds = self._seconds * times
         try:
             async with asyncio.timeout(seconds) as running:
@@ -354,12 +354,12 @@ class _Examination:
             return _Skipped(f"{self._software.name} has none")
         async with self._session() as session:
             try:
-                looking = look_at(session, self._site.url, idle=self._seconds)
-                self._look = await self._within(looking, PATIENCE)
+                fetching = fetch_page(session, self._site.url, idle=self._seconds)
+                self._fetched = await self._within(fetching, PATIENCE)
             except ChallengeError as challenge:
                 self._challenge = challenge
                 return _Fine(f"HTTP {challenge.status}")
-        status, page = self._look.status, self._look.page
+        status, page = self._fetched.status, self._fetched.page
         if status >= _FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
             raise errors.reply_error("upstream", "there is an error in the page's place", status)
         return _Fine(f"HTTP {status}")
@@ -375,46 +375,46 @@ class _Examination:
     async def _no_challenge(self) -> _Fine | _Skipped:
         if self._challenge is not None:
             raise self._challenge
-        if self._look is None:
+        if self._fetched is None:
             return _Skipped("there is no page")
-        if self._look.page.challenge:
-            raise ChallengeError(status=self._look.status)
+        if self._fetched.page.challenge:
+            raise ChallengeError(status=self._fetched.status)
         return _Fine("none")
 
     async def _widget(self) -> _Fine | _Skipped:
-        look = self._look
-        if look is None or not self._software.has_tokens:
+        fetched = self._fetched
+        if fetched is None or not self._software.has_tokens:
             return _Skipped(f"{self._software.name} needs none")
-        found = described(look)
+        found = described(fetched)
         if found.software is None:
             raise WidgetNotFoundError("; ".join(found.problems))
         release = f"; {found.release}" if found.release else ""
-        if not look.page.widgets:
+        if not fetched.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
-        widget = self._widget_of(look.page)
-        endpoint_of(look.url, self._site.endpoint, widget.ajax_url)
+        widget = self._widget_of(fetched.page)
+        endpoint_of(fetched.url, self._site.endpoint, widget.ajax_url)
         return _Fine(
             f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}"
         )
 
     def _widget_of(self, page: Page) -> ChatWidget:
-        """Return the bot that the site's calls ask for; else the page's first."""
+        """Return the bot that the site's calls name, else the first of the page."""
         return page.widget(bot_id=self._site.bot, name=self._site.bot_name)
 
     # -- one real answer ---------------------------------------------------------------------------
 
     async def _nonce(self) -> _Fine | _Skipped:
-        """Check the nonce the page shows, and send the message.
+        """Check the nonce that the page shows, and send the message.
 
-        The message alone can tell whether the nonce is good.
+        Only the reply to a message shows whether the nonce is valid.
         """
         begun = self._clock()
-        wanted = self._look is not None and self._software.has_tokens
-        if wanted and self._look is not None:
-            self._check_nonce(self._look.page)
+        wanted = self._fetched is not None and self._software.has_tokens
+        if wanted and self._fetched is not None:
+            self._check_nonce(self._fetched.page)
         seconds = self._clock() - begun
         if self._question.post:
-            await self._ask()
+            await self._send_message()
         if isinstance(self._failure, errors.NonceRefusedError):
             raise self._failure
         if not wanted:
@@ -423,18 +423,15 @@ class _Examination:
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
 
     def _check_nonce(self, page: Page) -> None:
-        """Raise the problem with the tokens of the page, or of the bot that calls ask for."""
+        """Raise the problem with the tokens of the page, or of the bot that calls name."""
         _ = page.tokens
         if page.widgets and self._names_a_bot and not self._widget_of(page).nonce:
             raise errors.TokenNotFoundError("missing_nonce")
 
-    async def _ask(self) -> None:
-        """Send the message and wait for its first delta.
-
-        A failure is kept for the step it belongs to.
-        """
+    async def _send_message(self) -> None:
+        """Send the message and wait for its first delta; a failure is kept for a later step."""
         try:
-            options: dict[str, Any] = {"transport": self._watched}
+            options: dict[str, Any] = {"transport": self._observed}
             if self._software.has_tokens:
                 options["token_cache"] = TokenCache()
             self._stream = open_stream(
@@ -452,7 +449,7 @@ class _Examination:
     async def _post(self) -> _Fine | _Skipped:
         if not self._question.post:
             return _Skipped("not asked for")
-        sent = self._watched.sent
+        sent = self._observed.sent
         first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
         last = sent[-1] if first is not None else None
         if (
@@ -471,7 +468,7 @@ class _Examination:
             raise self._failure
         if not self._characters:
             raise StreamError("empty", "the reply ended without any text")
-        answered = self._watched.sent[-1].answered or self._first_delta_at
+        answered = self._observed.sent[-1].answered or self._first_delta_at
         return _Fine(f"{self._characters} characters", self._first_delta_at - answered)
 
     async def _end(self) -> _Fine | _Skipped:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tailrace._native import ChatWidget, Page
     from tailrace.transport import Session, Transport
 
-__all__ = ["Bot", "Discovery", "Look", "discover", "look_at"]
+__all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
 
 _PLUGIN = re.compile(rb"gpt3-ai-content-generator/([^\"'\s<>]{0,200})")
 _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
@@ -43,7 +43,7 @@ _FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FetchedPage:
     """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
     `plugin`: whether the page names files of the plugin; `version`: the version number in their
@@ -155,12 +155,12 @@ async def discover(
         )
         session = await stack.enter_async_context(begun)
         try:
-            return described(await look_at(session, url, idle=timeout))
+            return described(await fetch_page(session, url, idle=timeout))
         except ChallengeError as challenge:
             return _challenged(url, challenge)
 
 
-async def look_at(session: Session, url: str, *, idle: float | None) -> Look:
+async def fetch_page(session: Session, url: str, *, idle: float | None) -> FetchedPage:
     """Fetch one page and read it whole, whatever its status."""
     async with await session.get(url) as reply:
         html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
@@ -169,24 +169,24 @@ async def look_at(session: Session, url: str, *, idle: float | None) -> Look:
         files = [match[1] for match in _PLUGIN.finditer(html)]
         versions = (_VERSION.search(each) for each in files)
         version = next((match[1].decode("ascii") for match in versions if match), None)
-        return Look(reply.url, reply.status, scanner.close(), bool(files), version)
+        return FetchedPage(reply.url, reply.status, scanner.close(), bool(files), version)
 
 
-def described(look: Look) -> Discovery:
+def described(fetched: FetchedPage) -> Discovery:
     """Describe a page that was looked at."""
-    page, url = look.page, look.url
-    problems = list(_problems(look))
+    page, url = fetched.page, fetched.url
+    problems = list(_problems(fetched))
     bots = tuple(_bot(widget, url) for widget in page.widgets)
     dialect = _dialect(page)
     return Discovery(
         url=url,
-        status=look.status,
+        status=fetched.status,
         title=page.title,
         challenge=page.challenge,
         software=_software(dialect),
         dialect=dialect,
-        version=look.version,
-        release=release(dialect, look.version) if dialect or look.plugin else None,
+        version=fetched.version,
+        release=release(dialect, fetched.version) if dialect or fetched.plugin else None,
         endpoint=_endpoint(url, page.widgets[0] if page.widgets else None)[0] if dialect else None,
         bots=bots,
         problems=tuple(problems),
@@ -244,19 +244,19 @@ def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | No
         return None, str(error)
 
 
-def _problems(look: Look) -> Iterator[str]:
+def _problems(fetched: FetchedPage) -> Iterator[str]:
     """Yield the reasons why no message can be sent, in the order in which a call meets them."""
-    page = look.page
+    page = fetched.page
     if page.challenge:
-        yield str(ChallengeError(status=look.status))
+        yield str(ChallengeError(status=fetched.status))
         return
-    if look.status >= _FIRST_ERROR_STATUS:
-        yield f"the page answered {look.status}"
+    if fetched.status >= _FIRST_ERROR_STATUS:
+        yield f"the page answered {fetched.status}"
     problem = _token_problem(page)
     if page.widgets:
-        _, wrong = _endpoint(look.url, page.widgets[0])
+        _, wrong = _endpoint(fetched.url, page.widgets[0])
         yield from [each for each in (wrong, problem) if each]
-    elif problem is not None and look.plugin:
+    elif problem is not None and fetched.plugin:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:
         yield (

@@ -139,7 +139,8 @@ class Site:
     top_p: float | None = None
     user: str | None = None
     _given: Mapping[str, Any] = field(init=False, compare=False)
-    _own: Any = field(init=False, compare=False)  # the software's own options, as its record
+    # The software's own options, as its record.
+    _own: Any = field(init=False, compare=False)
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)
