@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from tailrace import errors
 from tailrace._calls.exchange import Opening
 from tailrace._native import DeltaDecoder
-from tailrace.errors import StreamError, reply_error
+from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
 from tailrace.transport import read_all
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["fresh_nonce", "post"]
 
 MAX_STEP_BYTES = 64 * 2**10
-
-_FIRST_ERROR_STATUS = 400
 
 
 async def post(
@@ -83,7 +81,7 @@ async def _cache_key(
     }
     async with await _post_form(session, tokens, fields) as reply:
         body = await _body(reply, idle)
-        key = _data_of(body).get("cache_key") if reply.status < _FIRST_ERROR_STATUS else None
+        key = _data_of(body).get("cache_key") if reply.status < FIRST_ERROR_STATUS else None
         if isinstance(key, str) and key:
             return key
         raise _refusal(reply, body)

@@ -22,6 +22,7 @@ from tailrace import errors
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
 from tailrace.errors import (
+    FIRST_ERROR_STATUS,
     ChallengeError,
     ConnectError,
     StreamError,
@@ -64,8 +65,6 @@ no silence.
 """
 
 STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
-
-_FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +359,7 @@ class _Examination:
                 self._challenge = challenge
                 return _Fine(f"HTTP {challenge.status}")
         status, page = self._fetched.status, self._fetched.page
-        if status >= _FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
+        if status >= FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
             raise errors.reply_error("upstream", "there is an error in the page's place", status)
         return _Fine(f"HTTP {status}")
 
@@ -456,7 +455,7 @@ class _Examination:
             first is None
             or last is None
             or last.answered is None
-            or (last.status or 0) >= _FIRST_ERROR_STATUS
+            or (last.status or 0) >= FIRST_ERROR_STATUS
         ):
             raise self._failure or StreamError("empty", "no message was sent")
         return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)

@@ -93,7 +93,7 @@ def _named(
 
 
 def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) -> Site:
-    """Return the site that a profile describes; `environ` stands for the environment of calls."""
+    """Return the site that a profile describes; `environ`: the variables of its secrets."""
     settings = profile.settings
     options: dict[str, Any] = {
         "software": settings.software,
@@ -119,7 +119,7 @@ def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) ->
 
 
 def _secrets(profile: Profile, environ: Mapping[str, str] | None) -> dict[str, Any]:
-    """Return the options whose values stay in the environment, and the headers beside them."""
+    """Return the options whose values stay in the environment, and all headers."""
     settings = profile.settings
     home = origin_of(settings.url)
 
@@ -137,7 +137,7 @@ def _secrets(profile: Profile, environ: Mapping[str, str] | None) -> dict[str, A
         for key in ("secret_key_env", "password_env", "api_key_env", "cookies_env")
         if (variable := getattr(settings, key)) is not None
     }
-    if settings.proxy_env is not None:  # of this machine's way out, whatever the site
+    if settings.proxy_env is not None:  # for any site: a proxy belongs to this machine
         options["proxy"] = secret("proxy_env", settings.proxy_env, None)
     options["headers"] = {
         **settings.headers,
@@ -161,6 +161,6 @@ def _throttle(profile: Profile) -> Throttle | None:
 def _shared_throttle(
     file: Path, name: str, concurrency: int | None, rate: float | None, per: float
 ) -> Throttle:
-    """Return the throttle of one profile, one object for all sites made of it."""
+    """Return the throttle of one profile: one object for all sites made of the profile."""
     del file, name
     return Throttle(concurrency=concurrency, rate=rate, per=per)

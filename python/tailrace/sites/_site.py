@@ -17,7 +17,7 @@ from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSup
 from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
-    Request,
+    CallRequest,
     checked_text,
 )
 from tailrace.providers._conversation import Conversation
@@ -258,8 +258,9 @@ def open_stream(
 ) -> ChatStream:
     """Begin a call to a site and return its stream.
 
-    `model` and `get_model`: a name that is not checked here, and what resolves it when the stream
-    is first read; None for those of `site` and `options`.
+    `messages`: as the caller gave them, checked when the stream is first read; `options`: those of
+    the call. `model`: a name that is not checked before, and `get_model`: the function that
+    resolves it then; None for those of `site` and `options`.
     """
     called = for_call(site, options)
     request = _request(
@@ -282,9 +283,9 @@ def _messages(prompt: str | Messages) -> Messages:
 
 
 def for_call(site: Site, options: Mapping[str, Any]) -> Site:
-    """Return a site as one call sees it: with the call's options, and every secret read.
+    """Return the site of one call: `site` with the call's options, and every secret read.
 
-    ProfileError or InvalidRequestError where a secret's variable is not set.
+    Raises ProfileError or InvalidRequestError where the variable of a secret is not set.
     """
     environ = _environment(site, options).environ
     called = _with_options(site, options)
@@ -304,7 +305,7 @@ def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
 
 
 _PROCESS = Environment()
-"""What calls take from outside unless they are given another: the process's own."""
+"""The environment of calls that are given none: clock, randomness and variables of the process."""
 
 
 def visitor_of(site: Site) -> Visitor | None:
@@ -329,8 +330,8 @@ def _request(
     model: str,
     get_model: Callable[[str], str],
     environment: Environment,
-) -> Request:
-    return Request(
+) -> CallRequest:
+    return CallRequest(
         url=site.url,
         messages=messages,
         model=model,
@@ -351,10 +352,11 @@ def _request(
     )
 
 
-def _exchange(site: Site, request: Request) -> Exchange:
-    """Return a call that waits its turn at the site.
+def _exchange(site: Site, request: CallRequest) -> Exchange:
+    """Return the call, throttled and repeated as the site says.
 
-    Made anew for each attempt, and waiting for the next attempt takes no turn.
+    Each attempt is a new call. A call that waits for its next attempt holds no slot of the
+    throttle.
     """
 
     def make() -> Exchange:
@@ -402,17 +404,17 @@ _SHOWN = (
     "bot_name",
     "native_history",
 )
-"""Options that the repr shows; every other may hold a secret or says little."""
+"""Options that the repr shows: of the others some may be secret, and some are of little use."""
 
 
-# -- what a site is made of ------------------------------------------------------------------------
+# -- options, checked ------------------------------------------------------------------------------
 
 
 def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return the options that are given, each as a site keeps it, and the software's own record.
+    """Return the options that are not None, as a site keeps them, and the software's record.
 
-    InvalidRequestError names a wrong one. In the record a `Secret` is the empty string: `for_call`
-    makes a site without secrets before a call is made of it.
+    Raises InvalidRequestError, which names a wrong option. In the record a `Secret` is the empty
+    string: a call is only ever made of a site without secrets, from `for_call`.
     """
     software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
