@@ -197,7 +197,8 @@ async def test_langchain_is_told_what_is_wrong(gateway: RunningGateway) -> None:
 async def test_llm(gateway: RunningGateway, tmp_path: Path) -> None:
     (tmp_path / "extra-openai-models.yaml").write_text(
         "".join(
-            f"- model_id: {model.replace('/', '-')}\n  model_name: {model}\n  api_base: {gateway.base_url}\n"
+            f"- model_id: {model.replace('/', '-')}\n  model_name: {model}\n"
+            f"  api_base: {gateway.base_url}\n"
             "  api_key_name: gateway\n"
             for model in ("shop/default", "open/mini", "nowhere/x")
         )

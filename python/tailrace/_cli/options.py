@@ -47,5 +47,5 @@ def software_option(text: str) -> Callable[[Any], Any]:
 def _refuse_former(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     del parameter
     if value is not None:
-        software = FORMER_NAMES.get(value, value)
+        software = FORMER_NAMES.get(value, value if value in SOFTWARE else "|".join(SOFTWARE))
         raise click.UsageError(f"--dialect is now --software: write --software {software}", context)

@@ -35,7 +35,7 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     type=click.FloatRange(min=0),
     default=0.03,
     show_default=True,
-    help="Seconds between two frames of an answer.",
+    help="Seconds between two chunks of an answer.",
 )
 @click.option(
     "--upstream",

@@ -43,6 +43,7 @@ class IterListProvider:
     `providers`: the members, in their order; `shuffle`: another order at each call, drawn from
     `chance`, the system's random numbers unless given. An instance has the methods of a provider
     class, and may stand in another list. `last_provider`: the one that any call tried last.
+    InvalidRequestError for a member that is none of these.
     """
 
     url: str = ""
@@ -58,6 +59,8 @@ class IterListProvider:
     ) -> None:
         self.__name__: str = type(self).__name__
         self.providers: list[Provider] = list(providers)
+        for provider in self.providers:
+            _face(provider)
         self.shuffle: bool = shuffle
         self.last_provider: Provider | None = None
         self.policy: RetryPolicy = RetryPolicy(attempts=1)
@@ -130,10 +133,10 @@ class IterListProvider:
             self.last_provider = provider
             face = _face(provider)
             if not face.working:
-                raise ProviderNotWorkingError(f"{face.__name__} is marked as not working")
+                raise ProviderNotWorkingError(f"{_name(face)} is marked as not working")
             return face.create_async_generator(model, messages, **kwargs)
 
-        named = [(_face(provider).__name__, provider) for provider in order]
+        named = [(_name(_face(provider)), provider) for provider in order]
         return FallbackStream(named, start, attempts=self._new_attempts)
 
     def _new_attempts(self) -> Attempts | None:
@@ -208,8 +211,24 @@ class _SiteAsProvider:
 
 
 def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider:
-    """Return `provider`; a site is wrapped, to have the members of a provider class."""
-    return _SiteAsProvider(provider) if isinstance(provider, Site) else provider
+    """Return `provider`; a site is wrapped, to have the members of a provider class.
+
+    InvalidRequestError for what is neither.
+    """
+    if isinstance(provider, Site):
+        return _SiteAsProvider(provider)
+    if callable(getattr(provider, "create_async_generator", None)):
+        return provider
+    raise InvalidRequestError(
+        "a list of providers holds sites, provider classes and other such lists, "
+        f"not {type(provider).__name__}"
+    )
+
+
+def _name(face: object) -> str:
+    """Return the name of a class, a list or a site; of an instance, that of its class."""
+    name: str = getattr(face, "__name__", type(face).__name__)
+    return name
 
 
 class RetryProvider(IterListProvider):

@@ -185,14 +185,14 @@ class ProviderModelMixin:
     last_model: ClassVar[str | None] = None
     """The model last resolved, for gpt4free's callers; unused in this package."""
 
-    @classmethod
+    @_class_or_instance
     def get_models(cls) -> list[str]:
         """Return the models by name; the default alone where none are listed."""
         if cls.models:
             return cls.models
         return [cls.default_model] if cls.default_model else []
 
-    @classmethod
+    @_class_or_instance
     def get_model(cls, model: str, **kwargs: Any) -> str:  # noqa: ARG003 - gpt4free's callers pass more
         """Return the name of the model that `model` stands for.
 
@@ -202,13 +202,13 @@ class ProviderModelMixin:
         """
         if model is not None and not isinstance(model, str):
             raise ModelNotFoundError(
-                f"a model of {cls.__name__} is a name, not {type(model).__name__}"
+                f"a model of {_name_of(cls)} is a name, not {type(model).__name__}"
             )
         name = cls.model_aliases.get(model, model) if model else cls.default_model
         if name and cls.models and name not in cls.models:
             known = ", ".join([*cls.models, *cls.model_aliases])
             raise ModelNotSupportedError(
-                f"{cls.__name__} does not know the model {name!r}; it knows {known}"
+                f"{_name_of(cls)} does not know the model {name!r}; it knows {known}"
             )
         cls.last_model = name
         return name

@@ -81,7 +81,7 @@ class Site:
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
       ``chatgpt-demo``: ``temperature``.
     - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
-      and the other parameters of the API.
+      and the other parameters of the API, whose values are the server's to judge.
 
     ``secret_key``, ``password``, ``api_key``, ``proxy``, ``cookies`` and the values of ``headers``
     may be a `Secret`, which is read from the environment when a call begins.
@@ -138,8 +138,9 @@ class Site:
     stop: str | list[str] | None = None
     top_p: float | None = None
     user: str | None = None
-    _given: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    _own: Any = field(default=None, compare=False)  # the software's own options, as its record
+    _given: Mapping[str, Any] = field(init=False, compare=False)
+    # The software's own options, as its record.
+    _own: Any = field(init=False, compare=False)
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
         check_names("Site", options, SITE_OPTIONS)
@@ -162,13 +163,15 @@ class Site:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        url = self.url if "@" not in urlsplit(self.url).netloc else checked_url(self.url).url
         shown = {
             name: self._given[name]
             for name in _SHOWN
             if name in self._given and (self._given[name] or name in _CLOCKS)
         }
+        if "endpoint" in shown:
+            shown["endpoint"] = _without_password(shown["endpoint"])
         words = [f"{name}={_plain(value)!r}" for name, value in shown.items()]
+        url = _without_password(self.url)
         return f"Site({', '.join([repr(url), f'software={self.software!r}', *words])})"
 
     def __hash__(self) -> int:
@@ -176,6 +179,12 @@ class Site:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (self.url, {name: _plain(each) for name, each in self._given.items()})
+
+    def __copy__(self) -> Site:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Site:
+        return self  # a throttle and connections are shared on purpose
 
     def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
         """Return this site with other options, and at another `url` where one is given.
@@ -422,11 +431,13 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         for name, value in options.items()
         if value is not None or name in _CLOCKS
     }
-    for name in given:
+    for name, value in given.items():
         if name in _OWN_OPTIONS and name not in software.options:
             raise InvalidRequestError(
                 f"a site of the software {software.name} has no option {name!r}"
             )
+        if isinstance(value, Secret) and name not in _MAY_BE_SECRET:
+            raise InvalidRequestError(f"{name} cannot be a Secret: no secret is expected there")
     own = software.read_options(
         {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
     )
@@ -441,6 +452,10 @@ def _check_endpoint(origin: str, endpoint: str | None) -> None:
         raise InvalidRequestError(
             f"endpoint must be at {origin}, where the site is, not at {origin_of(endpoint)}"
         )
+
+
+def _without_password(url: str) -> str:
+    return url if "@" not in urlsplit(url).netloc else checked_url(url).url
 
 
 def _wrong(name: str, expected: str, value: object) -> InvalidRequestError:
@@ -469,6 +484,9 @@ def _models(name: str, value: object) -> tuple[str, ...]:
 def _aliases(name: str, value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise _wrong(name, "a mapping of names to models", value)
+    for alias, model in value.items():
+        checked_text(f"each name in {name}", alias)
+        checked_text(f"each model in {name}", model)
     return MappingProxyType(dict(value))
 
 
@@ -489,6 +507,15 @@ def _proxy(name: str, value: object) -> object:
 def _flag(name: str, value: object) -> object:
     if not isinstance(value, bool):
         raise _wrong(name, "true or false", value)
+    return value
+
+
+def _json(name: str, value: object) -> object:
+    """Return a copy of what goes into a request as JSON: its maker may change it later."""
+    if isinstance(value, Mapping):
+        return {key: _json(name, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(name, each) for each in value]
     return value
 
 
@@ -523,6 +550,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "throttle": _of_type(Throttle, "a Throttle"),
     "transport": _transport,
     "environment": _of_type(Environment, "an Environment"),
+    **dict.fromkeys(("logit_bias", "response_format", "stop"), _json),
 }
 
 

@@ -153,7 +153,11 @@ async def test_a_software_is_for_a_url() -> None:
     "command", [["chat", "hello"], ["doctor", "ChatGptt"], ["record", "a", "b", "c"]]
 )
 async def test_the_former_name_of_the_option_names_the_new_one(command: list[str]) -> None:
-    for value, software in (("ai-power", "wordpress"), ("openai", "openai")):
+    for value, software in (
+        ("ai-power", "wordpress"),
+        ("openai", "openai"),
+        ("gopher", "wordpress|geminiprochat|"),
+    ):
         end = await run(*command, "--dialect", value)
         assert (end.code, end.stdout) == (2, "")
         assert f"--dialect is now --software: write --software {software}" in end.stderr

@@ -196,8 +196,10 @@ def chunk(data: bytes) -> bytes:
 def page(nonce: str = NONCE, post_id: str = POST_ID, *, rest: str = "") -> bytes:
     """A page with the plugin's inline bot."""
     return (
-        '<!doctype html>\n<html><head><title>Chat</title></head>\n<body>\n<div class="wpaicg-chat-shortcode"\n'
-        f'     data-nonce="{nonce}"\n     data-post-id="{post_id}"\n     data-bot-id="0"\n>\n</div>\n'
+        "<!doctype html>\n<html><head><title>Chat</title></head>\n<body>\n"
+        '<div class="wpaicg-chat-shortcode"\n'
+        f'     data-nonce="{nonce}"\n     data-post-id="{post_id}"\n'
+        '     data-bot-id="0"\n>\n</div>\n'
         f"{rest}</body></html>\n"
     ).encode()
 

@@ -35,7 +35,10 @@ CAPTURES = Path(__file__).parents[2] / "vectors" / "captures" / "ai-power"
 REFUSED = (CAPTURES / "2.4.71" / "cache_nonce_wrong.body").read_bytes()
 EMPTY = (CAPTURES / "2.4.71" / "cache_message_empty.body").read_bytes()
 OLD_NONCE, NEW_NONCE = "8512e107cd", "99aa88bb77"
-TEXT = 'Echo of 2-message prompt: **Hello bot, what is 2+2?** — café ☃ 😀 "quoted" <b>tag</b> a\\b\nline two & end.'
+TEXT = (
+    'Echo of 2-message prompt: **Hello bot, what is 2+2?** — café ☃ 😀 "quoted" '
+    "<b>tag</b> a\\b\nline two & end."
+)
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Hello bot, what is 2+2?"},
@@ -165,7 +168,8 @@ async def test_the_two_steps() -> None:
     assert list(first) == ["action", "message", "_ajax_nonce", "bot_id", "user_client_message_id"]
     assert first["message"] == "System: Be brief.\nUser: Hello bot, what is 2+2?\nAssistant:"
     assert list(second) == [
-        "action", "cache_key", "bot_id", "session_id", "conversation_uuid", "post_id", "_ts", "_ajax_nonce",
+        "action", "cache_key", "bot_id", "session_id", "conversation_uuid", "post_id", "_ts",
+        "_ajax_nonce",
     ]  # fmt: skip
     assert (second["bot_id"], second["post_id"], second["_ajax_nonce"]) == ("5", "12", OLD_NONCE)
 

@@ -46,7 +46,7 @@ SIZES = (1, 2, 3, 7, 37, 1 << 20)
 
 @dataclass(frozen=True)
 class Fails:
-    """How a reply fails: the error's class, its kind, status and code, and a piece of what it says."""
+    """How a reply fails: the error's class, kind, status and code, and a piece of its message."""
 
     error: type[TailraceError]
     kind: str

@@ -182,6 +182,17 @@ def test_last_model_is_each_class_s_own() -> None:
     assert (ChatGptt.last_model, ChatGptEs.last_model) == ("gpt-4", "gpt-4o")
 
 
+def test_an_instances_own_models_count() -> None:
+    instance: Any = ChatGptt()
+    instance.models, instance.default_model = ["mine"], "mine"
+    instance.model_aliases = {"m": "mine"}
+    assert instance.get_models() == ["mine"]
+    assert [instance.get_model(name) for name in ("", "m", "mine")] == ["mine"] * 3
+    with pytest.raises(errors.ModelNotSupportedError, match=r"^ChatGptt does not know"):
+        instance.get_model("gpt-4")
+    assert ChatGptt.get_model("gpt-4") == "gpt-4"
+
+
 # -- prompts ---------------------------------------------------------------------------------------
 
 TALK = Messages(
@@ -316,11 +327,16 @@ TOKEN_PLACES = {
     "attributes, other order": f"<div data-post-id='12' class=x data-nonce='{NONCE}'></div>",
     "unquoted": f"<div data-nonce={NONCE} data-post-id=12></div>",
     "on two elements": f'<i data-nonce="{NONCE}"></i><b data-post-id="12"></b>',
-    "hidden inputs": f'<input type="hidden" name="_wpnonce" value="{NONCE}"><input type=hidden name=post_id value=12>',
+    "hidden inputs": (
+        f'<input type="hidden" name="_wpnonce" value="{NONCE}">'
+        "<input type=hidden name=post_id value=12>"
+    ),
     "JSON": f'<script>var x = {{"_wpnonce":"{NONCE}","post_id":"12"}};</script>',
     "variables": f"<script>var wpaicg_nonce = '{NONCE}'; var post_id = 12;</script>",
     "keys": f"<script>chat({{wpaicg_nonce: '{NONCE}', post_id: 12}})</script>",
-    "JSON in an attribute": f'<div data-x="{{&quot;_wpnonce&quot;:&quot;{NONCE}&quot;,&quot;post_id&quot;:12}}"></div>',
+    "JSON in an attribute": (
+        f'<div data-x="{{&quot;_wpnonce&quot;:&quot;{NONCE}&quot;,&quot;post_id&quot;:12}}"></div>'
+    ),
 }
 
 
@@ -346,11 +362,12 @@ import asyncio, sys
 sys.modules["curl_cffi"] = None
 from tailrace import ChatGptEs, errors
 try:
-    asyncio.run(ChatGptEs.create_async("", [{"role": "user", "content": "x"}], url="http://127.0.0.1:1"))
+    messages = [{"role": "user", "content": "x"}]
+    asyncio.run(ChatGptEs.create_async("", messages, url="http://127.0.0.1:1"))
 except errors.MissingRequirementsError as error:
     print(error)
 """
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
     assert "tailrace[impersonate]" in done.stdout
@@ -358,8 +375,11 @@ except errors.MissingRequirementsError as error:
 
 
 def test_importing_the_package_imports_no_http_library() -> None:
-    script = "import sys, tailrace; print({'aiohttp', 'curl_cffi', 'tailrace.transport'} & set(sys.modules))"
-    done = subprocess.run(
+    script = (
+        "import sys, tailrace; "
+        "print({'aiohttp', 'curl_cffi', 'tailrace.transport'} & set(sys.modules))"
+    )
+    done = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"

@@ -300,7 +300,8 @@ class AnyBot(WordPressChatProvider):
 
 
 def params(ajax_url: str) -> str:
-    return f"<script>var wpaicgParams = {json.dumps({'ajax_url': ajax_url, 'search_nonce': NONCE})};</script>"
+    settings = json.dumps({"ajax_url": ajax_url, "search_nonce": NONCE})
+    return f"<script>var wpaicgParams = {settings};</script>"
 
 
 @pytest.mark.parametrize(
@@ -959,5 +960,5 @@ def test_nothing_shows_what_a_call_was_given() -> None:
 
 
 async def test_nothing_is_left_open() -> None:
-    """All of the above closed what it opened: this process has the loop's own sockets and no more."""
+    """Every test above closed what it opened: only the loop's own sockets are left."""
     assert open_sockets() <= 2

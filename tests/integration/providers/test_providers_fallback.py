@@ -196,11 +196,32 @@ async def test_a_list_may_stand_in_a_list() -> None:
         assert (name, type(error)) == ("IterListProvider", errors.RetryProviderError)
 
 
+async def test_an_instance_may_stand_in_a_list() -> None:
+    async with Site(bot(delta("Hi"), DONE)) as site:
+        good = provider("Good", site.url)()
+        both = IterListProvider([provider("Away", REFUSED)(), good], shuffle=False)
+        async with both.create_async_generator("", HI) as stream:
+            assert await stream.read() == ["Hi"]
+        assert [name for name, _ in stream.errors] == ["Away"]
+        assert stream.provider is good
+
+
+@pytest.mark.parametrize("item", [None, "ChatGptt", ["ChatGptt"], 5])
+def test_a_list_of_anything_else_is_refused_at_once(item: Any) -> None:
+    with pytest.raises(errors.InvalidRequestError, match=f"not {type(item).__name__}$"):
+        IterListProvider([provider("Away", REFUSED), item])
+
+
 async def test_one_provider_is_asked_again_where_its_failure_passes() -> None:
     naps = Naps()
     async with Site(busy(times=2, retry_after="Retry-After: 7\r\n")) as site:
         patient = RetryProvider(
-            [provider("Busy", site.url)], True, True, 3, chance=random.Random(1), sleep=naps
+            [provider("Busy", site.url)],
+            True,  # noqa: FBT003 - as gpt4free's callers write it
+            True,  # noqa: FBT003
+            3,
+            chance=random.Random(1),
+            sleep=naps,
         )
         assert await patient.create_async("", HI) == "late"
         assert site.methods["POST"] == 3

@@ -104,7 +104,10 @@ async def test_chatgpt_demo_takes_openai_messages_and_gives_raw_text() -> None:
 async def test_chatgpt_demo_passes_its_upstreams_status_on() -> None:
     async def answer(asked: Asked, line: Line) -> None:
         del asked
-        body = b'{"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED"}}'
+        body = (
+            b'{"error": {"code": 429, "message": "Quota exceeded.", '
+            b'"status": "RESOURCE_EXHAUSTED"}}'
+        )
         await line.reply(body, status="429 Too Many Requests")
 
     async with Site(answer) as site:
@@ -206,7 +209,8 @@ async def test_an_odd_date_is_no_clock() -> None:
 
 
 CHUNKS = (
-    b'data: {"id":"c1","model":"m1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+    b'data: {"id":"c1","model":"m1","choices":'
+    b'[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
     b'data: {"id":"c1","model":"m1","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
     b'data: {"id":"c1","model":"m1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}\n\n'
@@ -252,7 +256,10 @@ async def test_an_openai_compatible_server() -> None:
 async def test_an_openai_compatible_server_that_refuses() -> None:
     async def answer(asked: Asked, line: Line) -> None:
         assert "authorization" not in asked.headers
-        body = b'{"error":{"message":"no such model","type":"invalid_request_error","code":"model_not_found"}}'
+        body = (
+            b'{"error":{"message":"no such model","type":"invalid_request_error",'
+            b'"code":"model_not_found"}}'
+        )
         await line.reply(body, JSON, "404 Not Found")
 
     async with Site(answer) as site:
@@ -299,7 +306,10 @@ def test_native_history_survives_the_sites_filters() -> None:
 
 
 async def test_native_history_goes_beside_the_message() -> None:
-    tag = b'<div class="wpaicg-chat-shortcode" data-nonce="0a1b2c3d4e" data-post-id="12" data-memory-limit="2"></div>'
+    tag = (
+        b'<div class="wpaicg-chat-shortcode" data-nonce="0a1b2c3d4e" data-post-id="12" '
+        b'data-memory-limit="2"></div>'
+    )
 
     async def answer(asked: Asked, line: Line) -> None:
         if asked.method == "GET":

@@ -1,4 +1,4 @@
-"""Leaving a call at any point: its connections are gone when leaving returns, and no task is left."""
+"""Leaving a call at any point: afterwards no connection of it is left, and no task."""
 
 from __future__ import annotations
 

@@ -37,7 +37,10 @@ CONVERSATION = [
     {"role": "assistant", "content": "Past the buoy."},
     {"role": "user", "content": "And then?"},
 ]
-PROMPT = "System: Speak like a pilot.\nUser: Which way?\nAssistant: Past the buoy.\nUser: And then?\nAssistant:"
+PROMPT = (
+    "System: Speak like a pilot.\nUser: Which way?\nAssistant: Past the buoy.\n"
+    "User: And then?\nAssistant:"
+)
 
 
 @pytest.fixture
@@ -124,17 +127,16 @@ async def test_the_message_is_posted_as_the_page_would(  # noqa: PLR0917 - a tab
     assert (posted.method, posted.path, posted.status) == ("POST", "/wp-admin/admin-ajax.php", 200)
     form = posted.form or {}
     assert list(form) == [
-        "_wpnonce", "post_id", "url", "action", "message", "bot_id", "chatbot_identity", "wpaicg_chat_history",
-        "wpaicg_chat_client_id", "chat_id",
+        "_wpnonce", "post_id", "url", "action", "message", "bot_id", "chatbot_identity",
+        "wpaicg_chat_history", "wpaicg_chat_client_id", "chat_id",
     ]  # fmt: skip
     assert re.fullmatch("[0-9a-f]{10}", form["_wpnonce"])
     assert re.fullmatch("[0-9A-Za-z]{10}", form["wpaicg_chat_client_id"])
     assert 1 <= int(form["chat_id"]) <= 100_000
     assert form["url"].rstrip("/") == url.rstrip("/")
     assert form["message"] == prompt_of(provider)
-    assert [form[name] for name in ("action", "chatbot_identity", "bot_id", "post_id", "wpaicg_chat_history")] == [
-        action, identity, bot_id, post_id, "[]",
-    ]  # fmt: skip
+    names = ("action", "chatbot_identity", "bot_id", "post_id", "wpaicg_chat_history")
+    assert [form[name] for name in names] == [action, identity, bot_id, post_id, "[]"]
 
 
 def test_what_each_prompt_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pickle
 from typing import Any
@@ -66,6 +67,27 @@ def test_it_never_changes() -> None:
     assert (site.models, dict(site.aliases), dict(site.headers)) == (("a",), {"b": "a"}, {"X": "y"})
 
 
+def test_nothing_that_a_request_says_changes_with_what_it_was_made_of() -> None:
+    given: dict[str, Any] = {
+        "stop": ["a"],
+        "logit_bias": {"1": 1.0},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n"}},
+    }
+    site = Site(URL, software="openai", **given)
+    given["stop"].append("b")
+    given["logit_bias"]["2"] = 2.0
+    given["response_format"]["json_schema"]["name"] = "other"
+    assert (site.stop, site.logit_bias) == (["a"], {"1": 1.0})
+    assert site.response_format == {"type": "json_schema", "json_schema": {"name": "n"}}
+
+
+def test_a_copy_is_the_site_itself() -> None:
+    site = Site(URL, throttle=Throttle(concurrency=1))
+    assert copy.copy(site) is copy.deepcopy(site) is copy.deepcopy([site])[0] is site
+    other = dataclasses.replace(site, model="m")
+    assert (other.model, other.throttle) == ("m", site.throttle)
+
+
 def test_equal_sites_are_equal() -> None:
     assert Site(URL, bot="7") == Site(URL, bot="7") != Site(URL, bot="8")
     assert Site(URL, timeout=None) != Site(URL)
@@ -80,14 +102,15 @@ def test_its_repr_shows_no_secret() -> None:
             "https://me:hunter2@shop.example/help",
             software="geminiprochat",
             name="shop",
+            endpoint="https://me:hunter2@shop.example/post",
             model="m",
             timeout=None,
             **SECRETS,
         )
     )
     assert shown == (
-        "Site('https://shop.example/help', software='geminiprochat', name='shop', model='m', "
-        "timeout=None)"
+        "Site('https://shop.example/help', software='geminiprochat', name='shop', "
+        "endpoint='https://shop.example/post', model='m', timeout=None)"
     )
     key = repr(Site(URL, software="openai", api_key="sk-1", user="me", models=["m"]))
     assert key == "Site('https://shop.example/help', software='openai', models=('m',))"
@@ -161,6 +184,8 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
         ({"models": "gpt-4"}, "models must be a list of names, not str"),
         ({"models": [5]}, "each of models must be text, not int"),
         ({"aliases": ["a"]}, "aliases must be a mapping of names to models, not list"),
+        ({"aliases": {1: "a"}}, "each name in aliases must be text, not int"),
+        ({"aliases": {"a": 1}}, "each model in aliases must be text, not int"),
         ({"endpoint": "https://other.example/x"}, "endpoint must be at https://shop.example"),
         ({"endpoint": "/x"}, "the URL's scheme"),
         ({"headers": "a: b"}, "headers must be a mapping of names to values, not str"),
@@ -184,6 +209,8 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
         ({"software": "geminiprochat", "clock_offsets": {}}, "clock_offsets must be ClockOffsets"),
         ({"software": "chatgpt-demo", "temperature": "hot"}, "temperature must be a number"),
         ({"software": "openai", "api_key": 7}, "api_key must be text, not int"),
+        ({"bot": Secret(variable="BOT")}, "bot cannot be a Secret"),
+        ({"software": "openai", "user": Secret(variable="ME")}, "user cannot be a Secret"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(options: dict[str, Any], says: str) -> None:
