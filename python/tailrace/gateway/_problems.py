@@ -151,7 +151,7 @@ _NO_MODEL = "model_not_found"
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
 _BY_STATUS = {408: 504, 503: 503, 504: 504}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (
-    # about the client's own input
+    # A profile's error names a file and a variable of this machine, which no client may see.
     (
         errors.ProfileError,
         _Row(503, UPSTREAM, "site_not_set_up", message="the site is not set up on this gateway"),

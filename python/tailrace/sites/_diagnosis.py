@@ -158,11 +158,15 @@ async def doctor(
         at = options["environment"].now_ms() / 1000
         steps = [step async for step in examination.steps(on_step)]
     url = checked_url(examined.url).url  # without a password
-    found = Diagnosis(examined.name, url, examined.software, at, tuple(steps), examination.error)
-    if keep and (found.answered or _is_the_sites(found.error)):
-        failed = None if found.failed is None else found.failed.name
-        store_verdict(Verdict(site=found.site, url=found.url, failed=failed, at=at), state_folder)
-    return found
+    diagnosis = Diagnosis(
+        examined.name, url, examined.software, at, tuple(steps), examination.error
+    )
+    if keep and (diagnosis.answered or _is_the_sites(diagnosis.error)):
+        failed = None if diagnosis.failed is None else diagnosis.failed.name
+        store_verdict(
+            Verdict(site=diagnosis.site, url=diagnosis.url, failed=failed, at=at), state_folder
+        )
+    return diagnosis
 
 
 def _is_the_sites(error: TailraceError | None) -> bool:
@@ -282,12 +286,12 @@ class _Examination:
         host, port, whose = self._peer()
         look_up = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try:
-            found = await self._within(look_up)
+            entries = await self._within(look_up)
         except (OSError, UnicodeError):  # the latter for what can be no name at all
-            found = []
-        if not found:
+            entries = []
+        if not entries:
             raise ConnectError(f"{whose}{host} was not found: there is no such name")
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in entries))
         more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
         return _Fine(
             f"{whose}{host} is {addresses[0]}{more}" if host != addresses[0] else f"{whose}{host}"
@@ -384,16 +388,16 @@ class _Examination:
         fetched = self._fetched
         if fetched is None or not self._software.has_tokens:
             return _Skipped(f"{self._software.name} needs none")
-        found = described(fetched)
-        if found.software is None:
-            raise WidgetNotFoundError("; ".join(found.problems))
-        release = f"; {found.release}" if found.release else ""
+        discovery = described(fetched)
+        if discovery.software is None:
+            raise WidgetNotFoundError("; ".join(discovery.problems))
+        release = f"; {discovery.release}" if discovery.release else ""
         if not fetched.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
         widget = self._widget_of(fetched.page)
         endpoint_of(fetched.url, self._site.endpoint, widget.ajax_url)
         return _Fine(
-            f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}"
+            f"bot {widget.bot_id}, {widget.placement}, {len(discovery.bots)} on the page{release}"
         )
 
     def _widget_of(self, page: Page) -> ChatWidget:

@@ -50,12 +50,12 @@ def site(
         software_named(software)
     if is_url(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
-    found = _named(name, environ, folder, user_folder)
-    if software not in (None, found.software):
+    named = _named(name, environ, folder, user_folder)
+    if software not in (None, named.software):
         raise InvalidRequestError(
-            f"{name} runs {found.software}, not {software}: a software is for a bare URL"
+            f"{name} runs {named.software}, not {software}: a software is for a bare URL"
         )
-    return found
+    return named
 
 
 def is_url(name: str) -> bool:

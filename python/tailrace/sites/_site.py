@@ -138,7 +138,7 @@ class Site:
     stop: str | list[str] | None = None
     top_p: float | None = None
     user: str | None = None
-    _given: Mapping[str, Any] = field(init=False, compare=False)
+    _options: Mapping[str, Any] = field(init=False, compare=False)
     # The software's own options, as its record.
     _own: Any = field(init=False, compare=False)
 
@@ -156,7 +156,7 @@ class Site:
             "headers": _NOTHING,
             "cookies": _NOTHING,
             **given,
-            "_given": MappingProxyType(given),
+            "_options": MappingProxyType(given),
             "_own": own,
         }
         for name, value in values.items():
@@ -164,9 +164,9 @@ class Site:
 
     def __repr__(self) -> str:
         shown = {
-            name: self._given[name]
+            name: self._options[name]
             for name in _SHOWN
-            if name in self._given and (self._given[name] or name in _CLOCKS)
+            if name in self._options and (self._options[name] or name in _CLOCKS)
         }
         if "endpoint" in shown:
             shown["endpoint"] = _without_password(shown["endpoint"])
@@ -178,7 +178,7 @@ class Site:
         return hash((self.url, self.software, self.name))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._given.items()})
+        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._options.items()})
 
     def __copy__(self) -> Site:
         return self
@@ -193,7 +193,7 @@ class Site:
         is no clock. `options` and errors are those of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
-        given: dict[str, Any] = {**self._given, **options}
+        given: dict[str, Any] = {**self._options, **options}
         if url is not None and url != self.url and self.endpoint and "endpoint" not in options:
             given["endpoint"] = _software(self).call.moved_endpoint(self.endpoint, url)
         return Site(self.url if url is None else url, **given)
@@ -300,10 +300,10 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
     called = _with_options(site, options)
     secrets = {
         name: _reveal(name, value, called.url, environ)
-        for name, value in called._given.items()  # noqa: SLF001 - this module's own
+        for name, value in called._options.items()  # noqa: SLF001 - this module's own
         if name in _MAY_BE_SECRET and _holds_secret(value)
     }
-    return Site(called.url, **{**called._given, **secrets}) if secrets else called  # noqa: SLF001
+    return Site(called.url, **{**called._options, **secrets}) if secrets else called  # noqa: SLF001
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
