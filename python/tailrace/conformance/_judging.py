@@ -1,4 +1,4 @@
-"""The trial of a decoder by the rules: those it keeps, and of each other the smallest proof."""
+"""The trial of a decoder by the rules: each rule kept, or broken with its smallest proof."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The gateway put together: the app with its checks and routes, started and stopped.
 
 Stopping: the gateway no longer listens, ``/ready`` answers 503, and requests under way may finish
-within the grace time. Those left are cut then, and the last event of a stream reports it.
+within the grace time. The remaining ones are cut then, which the last event of a stream reports.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Source: the protocol notes, "The 2.x line".
 
-A message goes in two steps: it is posted for a cache key, and the answer is streamed for that key,
-which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
+A message takes two steps: the message is posted for a cache key, and the answer is streamed for the
+key, which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
 remembers a dialogue by its ids.
 """
 

@@ -1,7 +1,7 @@
 """Sites: any deployment of a known software, by its URL or by the name of a profile.
 
-Everything here is imported on first use: the classes of `tailrace.providers` stand on `Site`, and
-the names that `site` finds stand on those classes.
+All names are imported on first use: the classes of `tailrace.providers` use `Site`, and `site`
+looks names up among those classes.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ MESSAGE = "Say hello in one word."
 """The default message of the doctor: short, so that it costs the site little."""
 
 PATIENCE = 10
-"""How many times a step's clock the page, and the answer, may take as a whole: a drip of bytes is
-no silence.
+"""The time of the whole page and of the whole answer, in multiples of a step's clock: bytes that
+arrive one by one are no silence.
 """
 
 STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
@@ -74,7 +74,7 @@ class Step:
     `name`: one of ``dns``, ``tcp``, ``tls``, ``page``, ``challenge``, ``widget``, ``nonce``,
     ``post``, ``first delta`` and ``end``. `verdict`: ``skipped`` where the site has no such thing,
     an earlier step failed, or the caller left the step out. `seconds`: how long the step took, None
-    where it took none. `detail`: the finding, in words; `advice`: what to do about a failure.
+    where it took none. `detail`: the finding, in words; `advice`: a remedy for a failure.
     """
 
     name: str
@@ -149,7 +149,7 @@ async def doctor(
         "connect_timeout": timeout,
         "total_timeout": timeout * PATIENCE,
         "proxy": proxy,
-        "retry": None,  # the failure is what we are here for
+        "retry": None,  # the first failure is the result
         "environment": Environment() if environment is None else environment,
     }
     examined = for_call(named, options)
@@ -170,7 +170,7 @@ async def doctor(
 
 
 def _is_the_sites(error: TailraceError | None) -> bool:
-    """Tell whether the site caused a failure: it caused no wrong option and no broken proxy."""
+    """Tell whether the site caused a failure: not one by a wrong option or a broken proxy."""
     return error is not None and not isinstance(
         error, errors.InvalidRequestError | errors.ProxyError
     )
@@ -265,7 +265,7 @@ class _Examination:
     @property
     def _proxy(self) -> str | None:
         proxy = self._site.proxy
-        return proxy if isinstance(proxy, str) else None  # no Secret: the site is as for a call
+        return proxy if isinstance(proxy, str) else None  # `for_call` has read every Secret
 
     @property
     def _names_a_bot(self) -> bool:
@@ -287,7 +287,7 @@ class _Examination:
         look_up = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try:
             entries = await self._within(look_up)
-        except (OSError, UnicodeError):  # the latter for what can be no name at all
+        except (OSError, UnicodeError):  # UnicodeError for a malformed name
             entries = []
         if not entries:
             raise ConnectError(f"{whose}{host} was not found: there is no such name")

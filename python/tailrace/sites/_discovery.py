@@ -1,9 +1,9 @@
-"""A URL in, all that its page shows out: its software, its bots, what is missing.
+"""A URL in, the contents of its page out: its software, its bots, and the lack of tokens.
 
-One request, and no nonce is told.
+One request is sent, and no nonce is shown.
 
 Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
-pages. Whether a page without a chat widget is GeminiProChat's cannot be told from it, and is not
+pages. Whether a page without a chat widget is GeminiProChat's cannot be seen from it, and is not
 guessed.
 """
 
@@ -87,7 +87,7 @@ class Discovery:
     without one; `challenge`: whether the page is a challenge for browsers. `software`: the
     software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
     does not tell; `version`: the plugin's version number, None where the page has none; `release`:
-    what is particular to that version, as a sentence. `endpoint`: the URL that takes messages;
+    its particulars, as a sentence. `endpoint`: the URL that takes messages;
     `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
     a message from being sent; `usable`: whether a chat is there and nothing does.
     """
@@ -276,7 +276,7 @@ def _token_problem(page: Page) -> str | None:
 
 # -- what a version means --------------------------------------------------------------------------
 
-# The protocol notes' table of boundaries: from this version on, and what a client meets there.
+# The protocol notes' table of boundaries: the first version of a line, and its habits in words.
 _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((0,), "AI Power up to 1.8.79: a refused nonce is HTTP 200; its own page streams with GET"),
     (

@@ -144,7 +144,7 @@ class Profile:
     file: Path
 
     def error(self, key: str, problem: str) -> ProfileError:
-        """Make the error for a wrong value of `key`; `problem`: what was expected there."""
+        """Make the error for a wrong value of `key`; `problem`: the expected value, in words."""
         return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
 
 

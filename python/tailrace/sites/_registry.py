@@ -36,14 +36,15 @@ def site(
     """Return the site that `name` stands for: a provider's name, a profile's name, or a URL.
 
     Upper and lower case of a name are the same. A URL is the page of a WordPress site unless
-    `software` says otherwise; `tailrace.discover` finds out. `environ` stands for the environment,
-    `folder` for the working folder, `user_folder` for the one of the user's settings.
+    `software` names another one; `tailrace.discover` finds it out. `environ`: the environment
+    variables, `folder`: the working folder, `user_folder`: the folder of the user's file; the
+    process's own unless given.
 
     A profile's secrets are read from the environment when a call begins, and are sent to the
     profile's own origin only.
 
-    Raises ProviderNotFoundError for an unknown name, ProfileError for a file that is not as it
-    should be, InvalidRequestError for a malformed URL, an unknown software, and a software given
+    Raises ProviderNotFoundError for an unknown name, ProfileError for a file of profiles with
+    an error, InvalidRequestError for a malformed URL, an unknown software, and a software given
     for a site that has one of its own.
     """
     if software is not None:

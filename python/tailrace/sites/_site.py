@@ -564,7 +564,7 @@ def _holds_secret(value: object) -> bool:
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:
-    """Return an option with its secrets' values; those that must not go to `url` are left out."""
+    """Return an option with its secrets' values; secrets not for `url` are left out."""
     if isinstance(value, Secret):
         text = value.read(url, environ)
         return _parse_cookies(text or "") if name == "cookies" else text

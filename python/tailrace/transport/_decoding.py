@@ -198,9 +198,7 @@ class _Brotli(ContentDecoder):
         self._library = library
         self._inflater = library.Decompressor()
         self._started = False
-        self._full = (
-            False  # the library shows that it holds no more output by an empty result alone
-        )
+        self._full = False  # until an empty result, the only sign that no output is left
 
     @property
     def complete(self) -> bool:

@@ -61,9 +61,7 @@ _LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
-_COOKIE_END = re.compile(
-    r"[\x00-\x20\x7f;]"
-)  # the characters that end a cookie's value, or its header
+_COOKIE_END = re.compile(r"[\x00-\x20\x7f;]")  # ends a cookie's value, or its header
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 # Headers that the transport sets; a caller's value would contradict the framing, the cookie jar or

@@ -195,7 +195,7 @@ class _AiohttpSession(RuledSession):
     def _response(self, raw: aiohttp.ClientResponse) -> Response:
         try:
             return _AiohttpResponse(raw, self)
-        except ReplyBrokenError:  # of a Content-Encoding that cannot be decoded
+        except ReplyBrokenError:  # a Content-Encoding that cannot be decoded
             cut(raw)
             raise
 
