@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MESSAGES = [{"role": "user", "content": "What runs off below the mill? é"}]
 TRANSPORTS: tuple[TransportKind, ...] = ("aiohttp", "impersonate")
-PATIENCE = 30.0  # seconds, where nothing stands still
+PATIENCE = 600.0  # seconds, where no clock is meant to run out
 TIMEOUT = 0.5  # where it does
 TOTAL = 1.5
 KEPT = 2**17  # characters of an endless answer
