@@ -75,7 +75,7 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 
-# Not in `__all__`: a star import would hide Python's own behind it, which is wider.
+# Not in `__all__`: a star import would hide Python's own TimeoutError, which catches more.
 from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``python -m tailrace`` is ``tailrace``."""
+"""The command line: ``python -m tailrace`` is ``tailrace``."""
 
 from tailrace._cli import main
 

@@ -1,4 +1,4 @@
-"""What calls take from outside: clock, randomness, environment variables. Tests give their own."""
+"""The outside of calls: clock, randomness, environment variables. Tests give their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status and headers of a response, whichever library has read them."""
+"""The status and headers of a response of any HTTP library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Head:
 
 
 def head_of(source: object) -> Head:
-    """Read the status and the headers of `source`, any library's response or no response at all."""
+    """Read the status and the headers of `source`, any library's response or another object."""
     statuses = (getattr(source, name, None) for name in ("status", "status_code"))
     return Head(
         status=next((status for status in statuses if isinstance(status, int)), 200),
@@ -33,7 +33,7 @@ def head_of(source: object) -> Head:
 def header_of(source: object, name: str) -> str | None:
     """Return a header of `source`, None where it has none.
 
-    Libraries look names up whatever their case, a dictionary does not.
+    `name` is looked up as it is and in lower case, since a dictionary knows one case alone.
     """
     headers: Any = getattr(source, "headers", None)
     if not hasattr(headers, "get"):
@@ -45,9 +45,9 @@ def header_of(source: object, name: str) -> str | None:
 def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
     """Read a Retry-After header (RFC 9110, 10.2.3) as a number of seconds.
 
-    `retry_after` is such a number, or a date, which is held against `date`, the response's own
-    Date. None for any other text, and for a date in a response without Date: clocks of two machines
-    do not compare.
+    `retry_after`: a number, or a date, which is compared with `date`, the response's own Date.
+    None for any other text, and for a date in a response without Date, since the clocks of two
+    machines differ.
     """
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):

@@ -1,4 +1,4 @@
-"""A caller's messages in, turns or one prompt out.
+"""Messages of a caller, parsed into turns, and joined to one prompt.
 
 Messages are parsed once, here; past this module every text can be encoded.
 """
@@ -36,9 +36,10 @@ SYSTEM_ROLES = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, parsed: its role, and its text with all parts joined.
+    """One message, parsed.
 
-    Both can be encoded as UTF-8.
+    `role`: who speaks, such as ``user``; `text`: its text, all parts joined. Both can be encoded as
+    UTF-8.
     """
 
     role: str
@@ -88,7 +89,7 @@ def _content(position: int, content: object) -> str:
 
 
 def browser_text(text: str) -> str:
-    """Return the text as a browser sends it: surrogate pairs join, a lone one is one U+FFFD."""
+    """Return `text` as a browser sends it: surrogate pairs joined, U+FFFD for each lone one."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

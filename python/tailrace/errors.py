@@ -140,7 +140,7 @@ class ProfileError(InvalidRequestError):
     """A file of site profiles cannot be used.
 
     `file`: its path; `key`: the TOML key with the wrong value, empty where the file as a whole is
-    wrong; `problem`: what was expected there. The message holds all three.
+    wrong; `problem`: the expected value, in words. The message holds all three.
     """
 
     def __init__(self, file: str, key: str, problem: str) -> None:
@@ -351,7 +351,7 @@ class LimitExceeded(StreamError):  # noqa: N818 - the name outsiders rely on
 class NonceRefusedError(StreamError):
     """The site refused a nonce that had just been fetched from its page.
 
-    So a page cache serves an expired one.
+    The usual cause is a page cache that serves an expired page.
     """
 
 

@@ -31,12 +31,13 @@ __all__ = ["ServeRecording", "tailrace_replay"]
 
 
 class ServeRecording(Protocol):
-    """What the fixture is."""
+    """The type of the fixture `tailrace_replay`."""
 
     def __call__(self, path: str | Path, *, pace: float = 0.0) -> str:
-        """Serve the recording until the test ends; returns the URL for ``url=``.
+        """Serve the recording in the file `path` until the test ends; return the URL for ``url=``.
 
-        `pace` as `Replay` says.
+        `pace`: factor of the recorded waits, 0 (none) by default, 1 for the recorded pace. Raises
+        RecordingError for a file that is no recording, and OSError as `open` does.
         """
         ...
 

@@ -54,28 +54,30 @@ def discover(
     """
     if save is None and (force or bot is not None):
         raise click.UsageError("--force and --bot say what --save writes: give it, too")
-    found = run(discover_page(url, proxy=proxy, timeout=timeout))
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))
+    discovery = run(discover_page(url, proxy=proxy, timeout=timeout))
+    click.echo(json.dumps(asdict(discovery), indent=2) if as_json else _text(discovery))
     if save is not None:
         file = file_for_saving()
-        save_profile(save, found.settings(software=software, bot=bot), file, force=force)
+        save_profile(save, discovery.settings(software=software, bot=bot), file, force=force)
         click.echo(f"{save} is written to {file}.", err=True)
-    return exits.OK if found.usable or (save is not None and software is not None) else exits.SITE
+    return (
+        exits.OK if discovery.usable or (save is not None and software is not None) else exits.SITE
+    )
 
 
-def _text(found: Discovery) -> str:
+def _text(discovery: Discovery) -> str:
     facts = {
-        "page": f"{found.url} ({found.status})",
-        "title": found.title,
-        "software": found.software,
-        "dialect": found.dialect,
-        "version": found.version,
-        "release": found.release,
-        "endpoint": found.endpoint,
+        "page": f"{discovery.url} ({discovery.status})",
+        "title": discovery.title,
+        "software": discovery.software,
+        "dialect": discovery.dialect,
+        "version": discovery.version,
+        "release": discovery.release,
+        "endpoint": discovery.endpoint,
     }
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
-    lines += [f"{'bot':<9} {_bot(bot)}" for bot in found.bots]
-    lines += [f"{'problem':<9} {problem}" for problem in found.problems]
+    lines += [f"{'bot':<9} {_bot(bot)}" for bot in discovery.bots]
+    lines += [f"{'problem':<9} {problem}" for problem in discovery.problems]
     return "\n".join(map(printable, lines))
 
 

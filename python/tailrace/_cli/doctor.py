@@ -66,10 +66,10 @@ def doctor(
         timeout=timeout,
         on_step=None if as_json else _print,
     )
-    found = run(work)
+    diagnosis = run(work)
     if as_json:
-        click.echo(json.dumps(_row(found), indent=2))
-    return exits.OK if found.error is None else exits.code_of(found.error)
+        click.echo(json.dumps(_row(diagnosis), indent=2))
+    return exits.OK if diagnosis.error is None else exits.code_of(diagnosis.error)
 
 
 def _print(step: Step) -> None:
@@ -79,14 +79,15 @@ def _print(step: Step) -> None:
         click.echo(f"{'':<12}what to do: {step.advice}")
 
 
-def _row(found: Diagnosis) -> dict[str, object]:
+def _row(diagnosis: Diagnosis) -> dict[str, object]:
     return {
-        "site": found.site,
-        "url": found.url,
-        "software": found.software,
-        "at": found.at,
-        "answered": found.answered,
-        "failed": found.failed and found.failed.name,
-        "error": found.error and {"type": type(found.error).__name__, "message": str(found.error)},
-        "steps": [asdict(step) for step in found.steps],
+        "site": diagnosis.site,
+        "url": diagnosis.url,
+        "software": diagnosis.software,
+        "at": diagnosis.at,
+        "answered": diagnosis.answered,
+        "failed": diagnosis.failed and diagnosis.failed.name,
+        "error": diagnosis.error
+        and {"type": type(diagnosis.error).__name__, "message": str(diagnosis.error)},
+        "steps": [asdict(step) for step in diagnosis.steps],
     }

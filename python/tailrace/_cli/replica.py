@@ -105,7 +105,7 @@ def replica(
         upstream_model=upstream_model,
         faults=faults,
     )
-    # Ctrl-C is how it is meant to end: no failure.
+    # Ctrl-C is the way to end the command, and no failure.
     with suppress(KeyboardInterrupt):
         run(_serve(sites, host, port))
 

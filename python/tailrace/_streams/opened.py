@@ -1,8 +1,8 @@
 """A reply that somebody else opened: its text, its deltas as records, or its events.
 
 One object serves both ways of reading: ``async with`` and ``async for``, or ``with`` and ``for``.
-What came before a failure is delivered before the failure is raised, and leaving closes the source,
-whichever way.
+Everything before a failure is delivered before the failure is raised, and leaving closes the
+source, in both ways.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Outcome:
     ended the stream, which the iteration has raised; None without one. `finish_reason`: the reason
     why the model stopped, as the reply states it; None where it states none. `usage`: the token
     counts that the reply reported, None without them. `ids`: the names the reply gave itself:
-    ``id``, ``model``, ``thread_id``, …. `bad_events`: how many events were skipped because their
-    data was not what the dialect promises. `attempts`: the failures that were followed by another
+    ``id``, ``model``, ``thread_id``, …. `bad_events`: the number of events skipped because their
+    data was not of the dialect. `attempts`: the failures that were followed by another
     attempt at the same site; `error.attempts` are the same.
     """
 
@@ -71,7 +71,7 @@ class HasOutcome(ABC):
 
     @property
     def bad_events(self) -> int:
-        """How many events were skipped: their data was not what the dialect promises."""
+        """The number of events skipped because their data was not of the dialect."""
         return self.outcome.bad_events
 
     @property

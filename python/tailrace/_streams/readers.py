@@ -76,7 +76,7 @@ class Reader(ABC):
     async def aclose(self) -> None:
         """Close the source.
 
-        It is closed when this returns, unless a thread is held in a read that nothing can end.
+        The source is closed when this returns, unless a thread hangs in a read of the source.
         """
 
     @abstractmethod

@@ -39,7 +39,7 @@ def reader_of(source: Any) -> Reader:
     if hasattr(source, "iter_content") and hasattr(source, "raw"):
         return BlockingReader(_chunks_of_requests(source), source)
     body: Any = source if hasattr(source, "iter_any") else getattr(source, "content", None)
-    if hasattr(body, "iter_any"):  # aiohttp's, which gives lines when it is iterated over
+    if hasattr(body, "iter_any"):  # aiohttp's body, whose iteration yields lines
         return AsyncReader(body.iter_any(), source)
     return _reader_of_file(source) if hasattr(source, "read") else _reader_of_iterable(source)
 

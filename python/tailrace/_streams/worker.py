@@ -41,7 +41,7 @@ class Worker:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         _do(*job)
-        del job  # a thread that waits for the next job holds nothing of the last
+        del job  # free the objects of a job before the wait for the next
 
 
 def _do(future: Future[Any], job: Callable[[], Any]) -> None:

@@ -1,4 +1,4 @@
-"""The trial of a decoder by the rules: those it keeps, and of each other the smallest proof."""
+"""The trial of a decoder by the rules: each rule kept, or broken with its smallest proof."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class RuleResult:
     """The result of one rule.
 
     `state`: ``kept``, ``broken``, ``not claimed`` (the rule needs an ability that the decoder does
-    not claim) or ``not asked`` (the decoder was given up before). `asked`: how many splits were
-    tried; `counterexamples`: the cases that went wrong, each in its smallest failing split.
+    not claim) or ``not asked`` (the decoder was given up before). `splits_tried`: how many splits
+    were tried; `counterexamples`: the cases that went wrong, each in its smallest failing split.
     """
 
     rule: Rule
     state: State
-    asked: int = 0
+    splits_tried: int = 0
     counterexamples: tuple[Counterexample, ...] = ()
 
 
@@ -152,14 +152,14 @@ def _results(
         except GivenUpError:
             given_up = True
         state: State = "broken" if trial.counterexamples else "not asked" if given_up else "kept"
-        yield RuleResult(rule, state, trial.asked, tuple(trial.counterexamples))
+        yield RuleResult(rule, state, trial.splits_tried, tuple(trial.counterexamples))
 
 
 class _Trial:
     """One rule's cases, each cut in all ways until one goes wrong."""
 
     def __init__(self, ask: Ask, rule: Rule, claims: frozenset[str], seed: int) -> None:
-        self.asked = 0
+        self.splits_tried = 0
         self.counterexamples: list[Counterexample] = []
         self._ask = ask
         self._rule = rule
@@ -193,7 +193,7 @@ class _Trial:
         return failures[-1]
 
     def _try(self, case: Case, split: Split) -> Counterexample | None:
-        self.asked += 1
+        self.splits_tried += 1
         answer = self._ask(split, case.max_event_bytes)
         expected, got = self._compared(case.expected), self._compared(_whole(answer, case))
         if answer.lost is None and expected == got and self._ends_as_ruled(answer):

@@ -106,7 +106,7 @@ def as_json(report: Report, name: str) -> dict[str, Any]:
             {
                 **_rule(result.rule),
                 "state": result.state,
-                "asked": result.asked,
+                "asked": result.splits_tried,
                 "breaks": [_counterexample(broken) for broken in result.counterexamples],
             }
             for result in report.results

@@ -226,7 +226,7 @@ class Program:
             await asyncio.wait_for(_drained(process), seconds)
         except TimeoutError:
             _kill(process)
-            with suppress(TimeoutError):  # whoever else holds its output is not waited for
+            with suppress(TimeoutError):  # another process may keep the output open
                 await asyncio.wait_for(_drained(process), GOING)
 
 

@@ -1,4 +1,4 @@
-"""What every handler of the gateway is given; no module of the gateway has state of its own."""
+"""The state of one gateway, given to every handler; no module of the gateway has state itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CALLER", "CONTEXT", "Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One gateway's settings and state: the models it serves, what it counts, how far it is.
+    """One gateway's settings and state: its models, its figures, its shutdown.
 
     `environment`: clock, randomness and variables; `upstreams`: the connections to the sites, which
     the maker of the context closes in the end.
@@ -39,4 +39,4 @@ class Context:
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
-"""The name of the key that a request came with; missing where none was wanted."""
+"""The name of the key that a request came with; not set where the path needs none."""

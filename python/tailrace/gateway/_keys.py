@@ -1,4 +1,4 @@
-"""The keys that clients ask with, each with a name; compared by their digests, in constant time.
+"""The keys of clients, each with a name; compared by their digests, in constant time.
 
 A file of keys is text, one ``name:key`` a line; empty lines and lines that begin with ``#`` are
 skipped. The variable ``TAILRACE_KEYS`` of the environment holds the same, with commas or line ends
@@ -43,7 +43,7 @@ class Key:
     def of(cls, name: str, secret: str) -> Key:
         """Make a key of that name from its `secret`, the text that clients send.
 
-        Raises InvalidRequestError for a name or a secret that cannot be one.
+        Raises InvalidRequestError for a malformed name or secret.
         """
         if not _NAME.fullmatch(name):
             raise InvalidRequestError(
@@ -60,7 +60,10 @@ class Key:
 
 
 class KeyRing:
-    """The keys a gateway accepts; InvalidRequestError for a name or a key that is there twice."""
+    """The keys that a gateway accepts.
+
+    Raises InvalidRequestError for a name or a key that occurs twice.
+    """
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = tuple(keys)
@@ -74,9 +77,9 @@ class KeyRing:
         return len(self._keys)
 
     def name_of(self, secret: bytes) -> str | None:
-        """Find the name of the key whose secret this is; None where it is none of them.
+        """Return the name of the key with this `secret`; None where no key has it.
 
-        Takes the same time whichever it is.
+        All keys are compared, so that the time tells nothing about them.
         """
         digest = _digest(secret)
         name: str | None = None
@@ -93,7 +96,7 @@ def _digest(secret: bytes) -> bytes:
 def read_keys(file: Path) -> list[Key]:
     """Read the keys of a file, one ``name:key`` a line.
 
-    Raises InvalidRequestError, which names the file and the line, never what stands in it.
+    Raises InvalidRequestError, which names the file and the line, never their content.
     """
     try:
         with file.open("rb") as opened:
@@ -113,11 +116,11 @@ def read_keys(file: Path) -> list[Key]:
 
 
 def check_secrecy(file: Path) -> str | None:
-    """Warn, in one sentence, of a file of keys that others than its owner may use.
+    """Return a warning, one sentence, about a file of keys that others than its owner may read.
 
-    Returns None where nobody else may, or where no mode tells.
+    None where nobody else may, and on systems whose file modes do not show it.
     """
-    if sys.platform == "win32":  # where the mode says nothing of others
+    if sys.platform == "win32":  # file modes do not show the access of others there
         return None
     mode = file.stat().st_mode & 0o777
     if not mode & _OTHERS_MAY:
@@ -130,7 +133,7 @@ def check_secrecy(file: Path) -> str | None:
 def keys_of_environment(environ: Mapping[str, str]) -> list[Key]:
     """Read the keys of the variable ``TAILRACE_KEYS`` in `environ`; none where it is not set.
 
-    Raises InvalidRequestError, which names the variable and the line, never what stands in it.
+    Raises InvalidRequestError, which names the variable and the line, never their content.
     """
     return _parsed(environ.get(KEYS_VARIABLE, "").replace(",", "\n").splitlines(), KEYS_VARIABLE)
 

@@ -1,4 +1,4 @@
-"""The gateway's logs: warnings as text or, where that is set, everything as JSON, a line a record.
+"""The gateway's logs: warnings as text or, with ``json``, everything as JSON, a line a record.
 
 Everything goes through `logging`. A request's line holds its id, the name of the key, the gateway's
 own name for its path, the status, the model, how the stream ended and how long things took; no
@@ -28,7 +28,7 @@ requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRecord:
-    """How one request went. `seconds`: how long it took; `streams`: its calls to sites, 0 or 1."""
+    """The log record of one request; `seconds`: its duration, `streams`: its calls to sites."""
 
     id: str
     key: str | None
@@ -39,7 +39,7 @@ class AccessRecord:
     streams: list[OpenStream]
 
     def fields(self) -> dict[str, Any]:
-        """Name what the line says; times are in seconds."""
+        """Return the fields of the line by name; times are in seconds."""
         fields: dict[str, Any] = {
             "id": self.id,
             "key": self.key,
@@ -68,7 +68,7 @@ def _stream_fields(stream: OpenStream) -> dict[str, Any]:
 
 
 def log_access(record: AccessRecord) -> None:
-    """Log one request, where the level lets it through."""
+    """Log one request, where the level of the logger allows it."""
     if requests_log.isEnabledFor(logging.INFO):
         requests_log.info("request", extra={"tailrace": record.fields()})
 
@@ -81,7 +81,7 @@ class JsonFormatter(logging.Formatter):
         self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record; fields of its own stand in its attribute `tailrace`."""
+        """Return one record as JSON, with the fields in its attribute `tailrace`."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "at": f"{seconds}.{int(record.msecs):03d}Z",

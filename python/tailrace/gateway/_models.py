@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ANY", "DEFAULT", "Model", "ModelRegistry", "ServedSite"]
 
 DEFAULT = "default"
-"""The name of the one model of a site that names none, as it stands in the model's id."""
+"""The model's name in the id ``site/default``, the one model of a site that names none."""
 
 ANY = "*"
 """The name by which all models are counted that a site's profile does not list.
@@ -71,7 +71,7 @@ class ServedSite:
 class ModelRegistry:
     """The models of `sites`, in their order; a provider class stands for the site it describes.
 
-    `created`: the time of its making, in seconds since 1970, which clients are shown.
+    `created`: the time that clients are shown, in seconds since 1970.
     """
 
     def __init__(self, sites: Iterable[Site | type[ChatProvider]], *, created: int) -> None:
@@ -131,7 +131,7 @@ _LONGEST_SHOWN = 100
 
 
 def _listed(site: Site) -> list[str]:
-    """Return the names of the models that a site's ids are made of."""
+    """Return the names of the models of `site` that get an id."""
     default = [site.default_model] if site.default_model else []
     return list(site.models) or default or ([] if site.software == "openai" else [DEFAULT])
 

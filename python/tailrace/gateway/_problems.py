@@ -1,8 +1,8 @@
-"""Failures as replies: HTTP's status, OpenAI's error object, and whether asking again is of use.
+"""Failures as replies: HTTP's status, OpenAI's error object, and whether a retry is of use.
 
-OpenAI's clients choose their exception by the status, wait as long as Retry-After says, and ask
-again by themselves unless ``x-should-retry`` says false. A site counts every try, so it says false
-wherever the failure is a lasting one.
+OpenAI's clients choose their exception by the status, wait as long as Retry-After says, and repeat
+the request by themselves unless ``x-should-retry`` is false. A site counts every attempt, so the
+header is false for every lasting failure.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ QUOTA = "insufficient_quota"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One failure as a reply says it.
+    """One failure, as a reply reports it.
 
     `kind`: the error object's ``type``; `retry_after`: in seconds; `lasts`: the same request fails
     again, so a client should not repeat it; None leaves that to the client.
@@ -62,7 +62,7 @@ class Problem:
 
 
 class RefusedError(Exception):
-    """A request is answered with `problem`, before any site is called."""
+    """A request is refused before any site is called; `problem` is the reply."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -97,7 +97,7 @@ def problem_response(problem: Problem) -> web.Response:
 
 
 def problem_of(error: TailraceError) -> Problem:
-    """Choose what a client is told whose call failed with `error`."""
+    """Return the problem that a client gets for a call that failed with `error`."""
     if isinstance(error, errors.RetryProviderError) and error.errors:
         return problem_of(error.errors[-1][1])
     if getattr(error, "code", None) == QUOTA:
@@ -115,7 +115,7 @@ def problem_of(error: TailraceError) -> Problem:
     )
 
 
-_LONGEST_MESSAGE = 2000  # characters; a site's word may be a page
+_LONGEST_MESSAGE = 2000  # characters: the message of a site may be a whole page
 _LONGEST_CODE = 100
 
 
@@ -125,7 +125,7 @@ def _cut(text: str, longest: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of the table `_BY_CLASS`; a `message` stands in place of the error's own."""
+    """A row of the table `_BY_CLASS`; a `message` replaces that of the error."""
 
     status: int
     kind: str
@@ -148,11 +148,10 @@ def _row_of(error: TailraceError) -> _Row:
 
 
 _NO_MODEL = "model_not_found"
-_THE_CLIENTS_OWN = frozenset({400, 413, 422})  # of a site that was sent the client's own words
+_THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
 _BY_STATUS = {408: 504, 503: 503, 504: 504}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (
-    # A profile's error names a file and a variable of this machine: that is for the log, not for a
-    # caller.
+    # A profile's error names a file and a variable of this machine, which no client may see.
     (
         errors.ProfileError,
         _Row(503, UPSTREAM, "site_not_set_up", message="the site is not set up on this gateway"),

@@ -1,7 +1,7 @@
 """The gateway put together: the app with its checks and routes, started and stopped.
 
-Stopping: the gateway no longer listens, ``/ready`` says 503, and what is under way may finish
-within the grace time. What is then still there is cut: a stream's last event says so.
+Stopping: the gateway no longer listens, ``/ready`` answers 503, and requests under way may finish
+within the grace time. The remaining ones are cut then, which the last event of a stream reports.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ else:
 PUBLISH_SECONDS = 1.0
 
 CLOSING_SECONDS = 3.0
-"""How long replies that are cut may take to say so."""
+"""Seconds in which a reply that is cut may report it."""
 
 
 class Gateway:
     """One worker's server: `start` and `stop` once each, in one event loop.
 
-    `settings` and `registry`: how it is run, and the models it serves. `slot`: where it shares its
-    figures with other workers; alone unless given. `environment`: clock, randomness and variables;
-    the system's unless given. `tracer_provider`: OpenTelemetry's; the global one unless given.
-    `verdicts_in`: the folder of the doctor's verdicts, in place of the user's.
+    `settings`: how it is run; `registry`: the models it serves. `slot`: the memory in which it
+    shares its figures with other workers, None for a single one. `environment`: clock, randomness
+    and variables; the system's unless given. `tracer_provider`: OpenTelemetry's; the global one
+    unless given. `verdicts_in`: the folder of the doctor's verdicts, the user's unless given.
     """
 
     def __init__(
@@ -130,17 +130,17 @@ class Gateway:
         return app
 
     async def _health(self, _request: web.Request) -> web.Response:
-        """Answer, which shows that the process lives."""
+        """Answer 200, as a sign that the process lives."""
         return web.json_response({"status": "alive", "version": __version__})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        """Say whether the gateway takes requests."""
+        """Answer 200 while the gateway takes requests, 503 once it stops."""
         if self.context.shutdown.stopping.is_set():
             return web.json_response({"status": "stopping"}, status=503)
         return web.json_response({"status": "ready"})
 
     def _all_figures(self) -> list[WorkerFigures]:
-        """Collect the figures of all workers; this one's are those of just now."""
+        """Collect the figures of all workers, with fresh ones of this worker."""
         return self._slot.read_all(self._own_figures)
 
     def _own_figures(self) -> WorkerFigures:
@@ -189,7 +189,7 @@ class Gateway:
 
 
 def _with_deferred_expect(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
-    """Change a route so that a body is asked for only once its sender has been let in."""
+    """Change a route so that a client may send its body only after its admission."""
     if not isinstance(route, web.RouteDef):
         return route
     return web.RouteDef(
@@ -205,10 +205,10 @@ async def serve_until_signal(
     parent: int | None = None,
     started: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Run a gateway on `sockets` until one of `signals` comes; a second one ends the grace time.
+    """Run `gateway` on `sockets` until one of `signals` comes; a second one ends the grace time.
 
-    `parent`: a descriptor that ends when the process that forked this one does, which counts as
-    such a signal. `started` is called once the gateway listens.
+    `parent`: a descriptor that reaches its end when the forking process ends, which counts as such
+    a signal; None without one. `started` is called once the gateway listens.
     """
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -248,7 +248,7 @@ def _signal_handlers(
         try:
             loop.add_signal_handler(each, on_signal)
         except NotImplementedError:
-            # Windows, where asyncio's own answer to Ctrl-C would cancel what is to finish.
+            # Windows, where asyncio's own handling of Ctrl-C would cancel the requests under way.
             before[each] = signal.signal(each, lambda *_: loop.call_soon_threadsafe(on_signal))
     try:
         yield

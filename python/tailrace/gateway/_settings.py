@@ -1,4 +1,4 @@
-"""A gateway's settings, checked when they are made: what cannot be safe does not start."""
+"""A gateway's settings, checked when they are made: unsafe ones are refused at the start."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Settings:
     """A gateway's settings; every time is in seconds.
 
-    `host`, `port`: the address to listen on; port 0 takes a free one. `keys`: who may ask; without
-    one only loopback is served. `allowed_hosts`: names a request's Host may have beside the address
-    bound and, on loopback, localhost (``name`` for any port, ``name:port`` for one).
-    `cors_origins`: pages of other origins that may ask from a browser. `max_body_bytes`: of a
-    request, decompressed. `header_timeout`: for a request's head, from its first byte (or the
+    `host`, `port`: the address to listen on; port 0 takes a free one. `keys`: those of the clients;
+    without one only loopback is served. `allowed_hosts`: names a request's Host may have beside the
+    address bound and, on loopback, localhost (``name`` for any port, ``name:port`` for one).
+    `cors_origins`: other origins whose pages may send requests from a browser. `max_body_bytes`: of
+    a request, decompressed. `header_timeout`: for a request's head, from its first byte (or the
     connection's beginning); `body_timeout`: for its body; `idle_timeout`: between two requests of a
-    connection; `send_timeout`: for a client that takes nothing of what is sent to it.
-    `max_connections`: open at once, of each worker. `rate`: requests a minute and `concurrency`:
-    requests under way, of each key (those without a key count as one). `grace`: for streams to
-    finish when the gateway stops. `workers`: processes on the port. `log_format`: ``text`` for
-    warnings alone, ``json`` for a line of each request, too.
+    connection; `send_timeout`: for a client that does not read. `max_connections`: open at once, of
+    each worker. `rate`: requests a minute and `concurrency`: requests under way, of each key (those
+    without a key count as one). `grace`: for streams to finish when the gateway stops. `workers`:
+    processes on the port. `log_format`: ``text`` for warnings alone, ``json`` for a line of each
+    request, too.
 
     Raises InvalidRequestError for settings that cannot be used.
     """
@@ -61,7 +61,7 @@ class Settings:
     log_format: LogFormat = "text"
     ring: KeyRing = field(init=False, repr=False)
     hosts: frozenset[str] = field(init=False, repr=False)
-    """Every name that a request's Host may have, in lower case."""
+    """All names that a request's Host may have, in lower case."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ring", KeyRing(self.keys))
@@ -103,7 +103,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether this machine alone can reach that address."""
+    """Tell whether `host` is an address that this machine alone can reach."""
     if host.lower() == "localhost":
         return True
     try:
@@ -127,7 +127,7 @@ def _check_number(name: str, value: object, lowest: int, highest: int) -> None:
 
 
 def _check_origin(origin: str) -> None:
-    """Check that an origin is as browsers write it: scheme, host, and a port not the scheme's."""
+    """Check an origin, which browsers write as scheme, host and a port other than the default."""
     try:
         parts = urlsplit(origin)
         port = parts.port

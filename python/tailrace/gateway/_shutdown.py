@@ -15,7 +15,7 @@ __all__ = ["Shutdown"]
 class Shutdown:
     """The state of a gateway's shutdown, and the requests that are under way.
 
-    `stopping`: nothing new is to be begun, and endless replies end by themselves. `cutting`: the
+    `stopping`: no request is begun any more, and endless replies end by themselves. `cutting`: the
     grace time is over, and the tasks of the requests that are left are cancelled.
     """
 
@@ -29,12 +29,12 @@ class Shutdown:
 
     @property
     def under_way(self) -> int:
-        """How many requests are being answered."""
+        """The number of requests being answered."""
         return len(self._tasks)
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Hold the shutdown up while the current task answers a request within."""
+        """Delay the shutdown while the current task answers a request in the ``with`` block."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request is answered by a task")

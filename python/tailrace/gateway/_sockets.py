@@ -1,4 +1,4 @@
-"""The sockets a gateway listens on, the URLs they are reached at, and how many may be open."""
+"""The sockets a gateway listens on, their URLs, and the limit of open descriptors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ BACKLOG = 1024
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of `host`; port 0 takes a free one, the same for all of them.
+    """Listen on every address of `host` and return the sockets.
 
-    Raises OSError where an address cannot be had, and InvalidRequestError for a host that has none.
+    `port`: 0 takes a free one, the same for all addresses. Raises OSError where an address is not
+    available, and InvalidRequestError for a host without an address.
     """
     try:
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -25,7 +25,7 @@ __all__ = ["Tracing", "continue_trace"]
 
 @contextmanager
 def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
-    """Make spans begun within children of the one that the client's `headers` name, if any."""
+    """Make spans of the ``with`` block children of the span that the client's `headers` name."""
     if "traceparent" not in headers:
         yield
         return
@@ -37,7 +37,7 @@ def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
 
 
 class Tracing:
-    """A `StreamListener` that makes the spans, with `provider` or, unless given, the global one."""
+    """A `StreamListener` that makes spans; `provider`: OpenTelemetry's, else the global one."""
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("tailrace.gateway", __version__, tracer_provider=provider)

@@ -1,7 +1,7 @@
 """The connections to the sites, shared by all streams of one gateway.
 
-A transport of a kind is made when a site of that kind is first called, in the loop that calls. Each
-call has a session and cookies of its own.
+A transport of a kind is made with the first call to a site that needs it, in the loop of that call.
+Each call has a session and cookies of its own.
 """
 
 from __future__ import annotations

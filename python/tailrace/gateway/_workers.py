@@ -1,9 +1,9 @@
 """Several workers on one port, forked and replaced by a parent that holds the listening sockets.
 
-The parent runs no event loop and answers nothing. A worker that dies is replaced at once, or after
-`PAUSE_SECONDS` where it had only just begun; `MOST_FAILURES` of those in a row, and the gateway
-gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The parent
-passes a signal to stop on to all workers, and kills those that have not ended in time.
+The parent runs no event loop and answers no request. A worker that dies is replaced at once, or
+after `PAUSE_SECONDS` where it had only just begun; after `MOST_FAILURES` of the latter in a row the
+gateway gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The
+parent passes a signal to stop on to all workers, and kills those that have not ended in time.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["WORKER_SIGNALS", "Supervisor"]
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 
 WORKER_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM,)
-"""The signals that stop a worker. Ctrl-C goes to all processes of a terminal: the parent's job."""
+"""The signals that stop a worker; a terminal's Ctrl-C, which reaches all, is the parent's."""
 
 PAUSE_SECONDS = 0.5
 JUST_BEGUN_SECONDS = 1.0
 MOST_FAILURES = 5
 KILL_AFTER_SECONDS = 10.0
-"""How long beyond the grace time a worker may take to end."""
+"""Seconds beyond the grace time in which a worker may end."""
 
 
 class Supervisor:
@@ -68,7 +68,7 @@ class Supervisor:
         self._alive = (-1, -1)
 
     def run(self, started: Callable[[], object] = lambda: None) -> bool:
-        """Run until SIGTERM or SIGINT: True; False where the workers died again and again.
+        """Run until SIGTERM or SIGINT and return True; False where the workers die again and again.
 
         `started` is called once the workers run.
         """
@@ -117,7 +117,7 @@ class Supervisor:
             if process == 0:
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                # A terminal's Ctrl-C is the parent's to pass on.
+                # On a terminal's Ctrl-C the parent stops the workers.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
                 self._be_worker(number)
@@ -129,7 +129,7 @@ class Supervisor:
             os.kill(process, signal.SIGTERM)
 
     def _be_worker(self, number: int) -> None:
-        """Run the work, and leave the process without what the parent would do at its end."""
+        """Run the work, and end the process without the parent's exit handlers."""
         code = 1
         try:
             os.close(self._alive[1])
@@ -161,5 +161,5 @@ class Supervisor:
 
     def _send(self, number: signal.Signals) -> None:
         for process in list(self._running):
-            with suppress(ProcessLookupError):  # it has just been waited for
+            with suppress(ProcessLookupError):  # the worker has just ended
                 os.kill(process, number)

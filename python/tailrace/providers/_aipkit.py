@@ -2,8 +2,8 @@
 
 Source: the protocol notes, "The 2.x line".
 
-A message goes in two steps: it is posted for a cache key, and the answer is streamed for that key,
-which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
+A message takes two steps: the message is posted for a cache key, and the answer is streamed for the
+key, which works once. Bots that do not stream (2.3 to 2.4.0) answer the post itself. The server
 remembers a dialogue by its ids.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from tailrace import errors
 from tailrace._calls.exchange import Opening
 from tailrace._native import DeltaDecoder
-from tailrace.errors import StreamError, reply_error
+from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
 from tailrace.transport import read_all
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["fresh_nonce", "post"]
 
 MAX_STEP_BYTES = 64 * 2**10
-
-_FIRST_ERROR_STATUS = 400
 
 
 async def post(
@@ -83,7 +81,7 @@ async def _cache_key(
     }
     async with await _post_form(session, tokens, fields) as reply:
         body = await _body(reply, idle)
-        key = _data_of(body).get("cache_key") if reply.status < _FIRST_ERROR_STATUS else None
+        key = _data_of(body).get("cache_key") if reply.status < FIRST_ERROR_STATUS else None
         if isinstance(key, str) and key:
             return key
         raise _refusal(reply, body)

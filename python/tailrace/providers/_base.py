@@ -1,8 +1,8 @@
 """One call to a site, from the caller's messages to the reply that is about to be read.
 
-A `Request` holds the caller's messages, the site and the common options. A protocol is a subclass
-of `Call`, which decides where messages go and what is sent. Transport, proxy, clocks, closing and
-errors are common to all protocols.
+A `CallRequest` holds the caller's messages, the site and the common options. A protocol is a
+subclass of `Call`, which decides where messages go and what is sent. Transport, proxy, clocks,
+closing and errors are common to all protocols.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = [
     "DEFAULT_CONNECT_TIMEOUT",
     "DEFAULT_TIMEOUT",
     "Call",
+    "CallRequest",
     "Connections",
-    "Request",
     "at_origin",
     "checked_site",
     "checked_text",
@@ -47,7 +47,7 @@ O = TypeVar("O")  # noqa: E741 - a protocol's own options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class CallRequest:
     """The messages, the site and the common options of one call; a protocol adds its own options.
 
     `model` is the name as the caller gave it, `get_model` resolves it. `endpoint`: where messages
@@ -98,7 +98,7 @@ class Call(ABC, Generic[O]):
     `options`: those of the protocol.
     """
 
-    def __init__(self, request: Request, options: O) -> None:
+    def __init__(self, request: CallRequest, options: O) -> None:
         self.request = request
         self.options = options
         self.turns: list[Turn] = []

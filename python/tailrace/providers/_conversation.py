@@ -82,8 +82,8 @@ class Conversation:
                     self._ids[ours] = outcome.ids[theirs]
 
 
-# What a site that remembers gives, and the name under which it wants it back: AIPKit keeps a
-# dialogue by the ids it was sent, and its message ids are the sign of that.
+# Ids in the replies of sites that remember, and their names in the next request.
+# AIPKit remembers a dialogue by the ids of the request; its message ids are the sign of it.
 _REMEMBERED_BY = {
     "thread_id": "thread_id",
     "openai_response_id": "previous_openai_response_id",

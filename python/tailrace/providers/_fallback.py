@@ -1,8 +1,8 @@
-"""Several sites behind one face: the next one answers when one fails before its first delta.
+"""Lists of sites: when one fails before its first delta, the next one is called.
 
-gpt4free's two names for it are instances that are used like provider classes. What is the caller's
-own fault, an `InvalidRequestError`, is raised at once: it would fail everywhere. A model that one
-provider does not know may be known to the next.
+`IterListProvider` and `RetryProvider`, gpt4free's names, are used like provider classes. An
+`InvalidRequestError`, the caller's own fault, is raised at once: it would fail everywhere. A model
+that one provider does not know may be known to the next.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
     from tailrace.transport import TransportKind
 
-    # To a type checker, and to whoever looks for them on a class, these methods are class methods.
+    # To type checkers, and when looked up on a class, these methods are class methods.
     _class_or_instance = classmethod
 else:
 
@@ -221,13 +221,13 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     """The site's software, as `tailrace.Site` names it."""
 
     api_endpoint: ClassVar[str] = ""
-    """Where messages are posted; empty: found from the site. It follows `url`."""
+    """The URL that takes messages, moved with `url`; empty: derived from the site."""
 
     transport_kind: ClassVar[TransportKind] = "aiohttp"
     """The kind of connections that a call makes unless it is given some."""
 
     throttle: ClassVar[Throttle | None] = None
-    """How many calls the site gets at once, and how many in a time; None: no limit of ours."""
+    """The limit of calls under way and of calls begun in a time; None for no limit."""
 
     @_class_or_instance
     def as_site(cls, url: str | None = None) -> Site:

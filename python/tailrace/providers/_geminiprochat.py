@@ -20,7 +20,7 @@ from tailrace._calls.exchange import Opening
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
-from tailrace.providers._base import Call, Request, checked_text
+from tailrace.providers._base import Call, CallRequest, checked_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +133,7 @@ class SignedCall(Call[SignedOptions]):
     The call is signed once more, by the site's clock, when the site refused our time.
     """
 
-    def __init__(self, request: Request, options: SignedOptions) -> None:
+    def __init__(self, request: CallRequest, options: SignedOptions) -> None:
         super().__init__(request, options)
         self._reply: Response | None = None
         self._corrected = False
@@ -285,7 +285,7 @@ def _nothing_to_answer() -> InvalidRequestError:
 class ChatgptDemoCall(SignedCall):
     """One call to chatgpt-demo: messages of `content`, of OpenAI's roles."""
 
-    def __init__(self, request: Request, options: ChatgptDemoOptions) -> None:
+    def __init__(self, request: CallRequest, options: ChatgptDemoOptions) -> None:
         super().__init__(request, options)
         self._temperature = options.temperature
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from tailrace._native import DeltaDecoder, PageScanner, scan_page
-from tailrace.errors import EndpointError, ResponseStatusError, StreamError, reply_error
+from tailrace.errors import (
+    FIRST_ERROR_STATUS,
+    EndpointError,
+    ResponseStatusError,
+    StreamError,
+    reply_error,
+)
 from tailrace.providers._base import at_origin
 from tailrace.transport import read_all, read_within
 
@@ -23,8 +29,6 @@ Line = Literal["ai-power", "aipkit"]
 AJAX_PATH = "/wp-admin/admin-ajax.php"
 MAX_PAGE_BYTES = 4 * 2**20
 MAX_ERROR_PAGE_BYTES = 64 * 2**10
-
-_FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ async def fetch_tokens(
     error page, and all that the session raises.
     """
     async with await session.get(url) as reply:
-        if reply.status >= _FIRST_ERROR_STATUS:
+        if reply.status >= FIRST_ERROR_STATUS:
             raise await _page_error(reply, idle)
         html = b""
         if bot_name is not None:

@@ -17,7 +17,7 @@ from tailrace._messages import SYSTEM_ROLES, turns_prompt
 from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
-from tailrace.providers._base import Call, Request, at_origin, checked_text
+from tailrace.providers._base import Call, CallRequest, at_origin, checked_text
 from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
 
@@ -89,7 +89,7 @@ class WordPressCall(Call[WordPressOptions]):
     The message is posted once more, with new tokens, when a nonce from the cache was refused.
     """
 
-    def __init__(self, request: Request, options: WordPressOptions) -> None:
+    def __init__(self, request: CallRequest, options: WordPressOptions) -> None:
         super().__init__(request, options)
         self._page_cookies: Mapping[str, str] = {}
         self._tokens: SiteTokens | None = None

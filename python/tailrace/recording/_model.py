@@ -1,4 +1,4 @@
-"""What a recording holds, and the names and limits of its file's format."""
+"""The parts of a recording, and the names and limits of its file format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the file of a recording strictly: a wrong line is named, with what was expected."""
+"""A strict reader of recording files: its errors name the wrong line and the expected content."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ _PAIR = 2
 def read_recording(path: str | Path, *, max_bytes: int = MAX_BYTES * 2) -> Recording:
     """Read the recording in the file `path`.
 
-    `max_bytes`: of the file, whose base64 makes it larger than the bytes in it. `RecordingError`
-    names the line that is wrong and what was expected; `OSError` as `open` does.
+    `max_bytes`: the most bytes of the file, by default twice those of a recording, since its bodies
+    are base64. Raises RecordingError, which names the wrong line and the expected content, and
+    OSError as `open` does.
     """
     with Path(path).open("rb") as file:
         data = file.read(max_bytes + 1)
@@ -73,7 +74,7 @@ def _exchange(first: _Line, rest: Iterator[_Line]) -> RecordedExchange:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of a file, and a method for each thing that it may have to be."""
+    """One line of a file, with a method for each kind of content."""
 
     number: int
     text: bytes

@@ -1,4 +1,4 @@
-"""What is secret in a call, and what stays of it in a recording.
+"""The secrets of a call, and their redaction in a recording.
 
 Pure functions over URLs, headers and bodies, and the table of secret values with their stand-ins.
 """
@@ -73,13 +73,13 @@ _KEPT_HEADERS = frozenset(
 
 
 class Secrets:
-    """Secret values, and a stand-in for each: as long as the value, and the same everywhere."""
+    """Secret values, each with a stand-in of the same length, used wherever the value occurs."""
 
     def __init__(self) -> None:
         self._stand_ins: dict[str, str] = {}
 
     def add(self, value: str) -> str:
-        """Take a value for a secret; return its stand-in."""
+        """Add `value` to the secrets, and return its stand-in."""
         if value not in self._stand_ins:
             number = str(len(self._stand_ins) + 1)
             length = len(value.encode("utf-8", "surrogatepass"))
@@ -89,7 +89,7 @@ class Secrets:
         return self._stand_ins[value]
 
     def out_of(self, data: bytes) -> bytes:
-        """Replace every secret in a response; one of a few characters is no secret there."""
+        """Replace every secret in a response, but those too short to be told from other text."""
         for value in sorted(self._stand_ins, key=len, reverse=True):
             sought = value.encode("utf-8", "surrogatepass")
             if len(sought) >= _SHORTEST_SOUGHT:
@@ -104,7 +104,7 @@ def nonces_in(page: bytes) -> Iterator[str]:
 
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return headers with the values of those that are known to be harmless."""
+    """Return all headers, but only with the values of those known to be harmless."""
     return tuple((name, _kept_value(name.lower(), value)) for name, value in headers)
 
 
@@ -119,7 +119,7 @@ def _kept_value(name: str, value: str) -> str:
 
 
 def bare_url(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query, fragment."""
+    """Return a URL without the parts that may be secret: user, password, query, fragment."""
     try:
         parts = urlsplit(url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -151,7 +151,7 @@ def _redacted_form(text: str, secrets: Secrets, *, keep_messages: bool) -> str:
 def redacted_body(
     body: bytes | None, kind: str, secrets: Secrets, *, keep_messages: bool
 ) -> str | None:
-    """Return a request's body as text, without its secrets; None for neither a form nor JSON.
+    """Return a request's body as text, without its secrets; None unless it is a form or JSON.
 
     `kind` is the Content-Type; without `keep_messages` the prompt is redacted too.
     """

@@ -1,4 +1,4 @@
-"""Take a call down, and write its file when it is over."""
+"""The recording of a call under way, and its file, written when the call is over."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@
 
 A site such as ``ai-power-1.8.90`` is one deployment of a software (`SiteInfo.software`:
 ``wordpress``, ``geminiprochat``, ``chatgpt-demo`` or ``openai``) in one version. Its responses were
-held against captured ones of the real software (``tests/vectors/captures``). No provider, decoder
-or page scanner is imported, so that a mistake made there is not repeated here.
+compared with captured ones of the real software (``tests/vectors/captures``). No provider, decoder
+or page scanner is imported, so that a mistake in one of them is not repeated here.
 
-A word such as ``[[nodone]]`` in a message makes a site misbehave as the real one was seen to:
+A word such as ``[[nodone]]`` in a message makes a site misbehave as the captured one does:
 `Replica.sites` lists pages and words. Failures between a site and its visitors are faults
 (`FAULTS`)::
 

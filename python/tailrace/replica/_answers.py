@@ -1,8 +1,8 @@
 """The model behind the sites: a question in, text out, without HTTP and without framing.
 
 The built-in text depends on the question alone, so two runs can be compared byte by byte, and it
-holds what trips decoders up: CJK, emoji joined by ZWJ, accents, quotes, backslashes, markup and
-U+2028.
+holds characters that reveal faults of decoders: CJK, emoji joined by ZWJ, accents, quotes,
+backslashes, markup and U+2028.
 """
 
 from __future__ import annotations

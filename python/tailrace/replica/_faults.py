@@ -1,10 +1,10 @@
 """Faults on demand: failures between a site and its visitors, on the site's side and on the way.
 
 A fault is written ``NAME[:ARGUMENT][@page|@answer|@all]``, and holds for answers to messages unless
-its kind or its target says otherwise. There are two ways to ask for one: for a whole site
-(`Replica.fault`), or by URL, ``/~fault/FAULT/`` in front of any path. A page requested so links to
-itself with that prefix, and a message that names such a page, or is posted below the prefix, has
-the same fault; so a fault in a URL holds for one visitor's requests and nobody else's.
+its kind or its target says otherwise. A fault is set for a whole site (`Replica.fault`), or by URL,
+with ``/~fault/FAULT/`` in front of any path. The links of a page with such a URL have the prefix,
+too, and a message that names the page, or is posted below the prefix, has the same fault; so a
+fault in a URL holds for the requests of one visitor alone.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ Target = Literal["page", "answer", "all"]
 
 MAX_FAULTS_OF_A_URL = 16
 KEPT_URLS = 256
-"""The number of URLs whose faults keep their counts; beyond it, the oldest begins anew."""
+"""The most URLs whose faults keep their counts; one more, and the oldest count begins anew."""
 
 
 class Effect:
     """The effect of a fault on an exchange; one that counts exchanges is made anew for each URL."""
 
     def replacement(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - most let the site answer
-        """Return the response that is sent in the site's stead, or None to let the site answer."""
+        """Return a response that replaces the site's, or None to let the site answer."""
         return None
 
     def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - most need no site
-        """Return the response that goes out where `site` decided on `response`."""
+        """Return the response to send, made of the `response` of `site`."""
         return response
 
 
@@ -89,7 +89,7 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read a fault; an unknown one, or a wrong argument, raises `InvalidRequestError`."""
+    """Parse a fault; raises `InvalidRequestError` for an unknown one or a wrong argument."""
     written, _, target = text.partition("@")
     name, colon, argument = written.partition(":")
     kind = next((kind for kind in FAULTS if kind.name == name), None)
@@ -107,7 +107,7 @@ def parse_fault(text: str) -> Fault:
 
 
 def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
-    """Read faults for `site` and sort them by the order of `FAULTS`.
+    """Parse faults for `site` and sort them by the order of `FAULTS`.
 
     Raises `InvalidRequestError` for a fault that `site` cannot have, and as `parse_fault` does.
     """
@@ -163,7 +163,7 @@ class FaultySite:
         for fault in faults:
             response = fault.effect.replacement(request)
             if response is not None:
-                await request.read()  # a connection closed over unread bytes would be reset
+                await request.read()  # a connection closed with unread bytes would be reset
                 return response
         return None
 
@@ -195,7 +195,7 @@ class FaultySite:
 
 @dataclass(frozen=True, slots=True)
 class _FaultPath:
-    """A path, taken apart: its faults, its prefix as links show it, and the site's own path."""
+    """The parts of a path: its faults, its prefix as links show it, and the site's own path."""
 
     faults: tuple[str, ...] = ()
     prefix: str = ""
@@ -223,7 +223,7 @@ def _parse_path(path: str) -> _FaultPath:
 def _path_of(url: str) -> str:
     try:
         return urlsplit(url).path
-    except ValueError:  # an endless bracket: no URL of ours
+    except ValueError:  # an unclosed bracket: no URL of ours
         return ""
 
 
@@ -301,7 +301,7 @@ def _redirect(argument: str) -> Effect:
 
 @dataclass(slots=True)
 class _ExpiredNonce(Effect):
-    """Shows, on the next `pages` pages, a nonce that is too old, always the same."""
+    """An effect that shows, on the next `pages` pages, the same nonce, which is too old."""
 
     pages: float
 
@@ -317,7 +317,7 @@ class _ExpiredNonce(Effect):
 
 @dataclass(slots=True)
 class _ExpiringNonce(Effect):
-    """Expires, after each `answers` answers, the nonces shown so far."""
+    """An effect that expires, after each `answers` answers, the nonces shown so far."""
 
     answers: int
     sent: int = 0

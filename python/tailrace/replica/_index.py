@@ -1,4 +1,4 @@
-"""The sites as tables show them: as records, and as the page at `INDEX_PATH` of every site."""
+"""The list of the sites: as records, and as the page at `INDEX_PATH` of every site."""
 
 from __future__ import annotations
 

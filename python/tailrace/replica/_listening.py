@@ -20,8 +20,8 @@ async def listen(
 ) -> str:
     """Serve `app` until `stack` closes, and return its origin, without a slash at its end.
 
-    `port` 0 is a free one; one that is taken raises `OSError`. When `stack` closes, exchanges that
-    are still open have `shutdown_timeout` seconds.
+    `port`: 0 for a free one; raises OSError for one that is taken. When `stack` closes, exchanges
+    that are still open have `shutdown_timeout` seconds to end.
     """
     app.on_response_prepare.append(hide_framework)
     runner = web.AppRunner(

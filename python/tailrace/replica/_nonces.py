@@ -1,7 +1,7 @@
 """Nonces as WordPress makes them: ten hex digits, made from a tick of half their lifetime.
 
-A nonce is good in its tick and the next, so between half the lifetime and the whole of it: 12 to 24
-hours with WordPress's own lifetime.
+A nonce is valid in its tick and the next one, so for at least half the lifetime and at most the
+whole: 12 to 24 hours with WordPress's own lifetime.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORDPRESS_LIFETIME = 24 * 3600.0
 
 
 class Nonces:
-    """Makes and checks the nonces of one site; `lifetime` and `clock` are in seconds."""
+    """A maker and checker of the nonces of one site; `lifetime` and `clock` are in seconds."""
 
     def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
         if not lifetime > 0:
@@ -31,7 +31,7 @@ class Nonces:
         self._generation = 0
 
     def current(self, action: str = "chat") -> str:
-        """Return the nonce a page made now shows for `action`."""
+        """Return the nonce for `action` that a page shows now."""
         return self._nonce(action, self._tick())
 
     def accepts(self, nonce: str, action: str = "chat") -> bool:

@@ -1,4 +1,4 @@
-"""A recording, answered on loopback: each response in its recorded reads, at their pace."""
+"""A server that answers as a recording: each response in its recorded reads, at their pace."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NOT_SENT = frozenset(
 
 
 class Replay:
-    """Serves the exchanges of `recording` on `host` and `port` (0: a free one).
+    """A server of the exchanges of `recording` on `host` and `port` (0: a free one).
 
     A request is answered by method and path: the first time with the first such exchange, then with
     the next, and after the last with the first again; its body and headers do not count. Each read
-    leaves in a write of its own, after the recorded wait times `pace`: 1 is as recorded, 0 at once.
-    A response that broke off breaks off; one that the client left stays open until the client
-    leaves; where no response came, none does. A port that is taken raises `OSError`; a recording
-    without exchanges, or a wrong argument, raises `InvalidRequestError`.
+    is sent in a write of its own, after the recorded wait times `pace`: 1 is as recorded, 0 is at
+    once. A response that broke off breaks off again; one that the client left stays open until the
+    client leaves; a request that got no response gets none. Raises OSError for a port that is
+    taken, and InvalidRequestError for a recording without exchanges or a wrong argument.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Replay:
 
     @property
     def origin(self) -> str:
-        """The origin it listens on: scheme, host and port."""
+        """The origin of the server: scheme, host and port."""
         if not self._origin:
             raise InvalidRequestError("the replay is not running: enter it with `async with` first")
         return self._origin
 
     @property
     def url(self) -> str:
-        """The recorded page's URL on this server, to give a provider as ``url=``."""
+        """The recorded page's URL on this server, for the ``url=`` of a provider."""
         return self.origin + self._recording.path
 
     @property
@@ -136,9 +136,9 @@ class Replay:
         return response
 
     def _reads(self, exchange: RecordedExchange, head: RecordedHead) -> list[tuple[float, bytes]]:
-        """Return the reads, with this origin in a page where the recorded one was.
+        """Return the reads; in a page, with this origin instead of the recorded one.
 
-        Otherwise the page would send its visitors to the recorded site.
+        With the recorded origin, messages would be sent to the recorded site.
         """
         reads = [read.data for read in exchange.reads]
         kind = next((value for name, value in head.headers if name.lower() == "content-type"), "")
@@ -148,7 +148,7 @@ class Replay:
         return [(read.at, data) for read, data in zip(exchange.reads, reads, strict=True)]
 
     async def _fail(self, request: web.Request, exchange: RecordedExchange) -> web.StreamResponse:
-        """Fail as the recorded request did, as far as a server that was reached can."""
+        """Fail as the recorded request did, as far as a running server can."""
         end = exchange.end
         if end.error == "ChallengeError":
             return web.Response(status=end.status or 403, headers={"cf-mitigated": "challenge"})
@@ -169,11 +169,11 @@ class Replay:
         await self._cut(request)
 
     async def _cut(self, request: web.Request) -> web.StreamResponse:
-        """Close the connection after what has been written; its loss cancels this handler."""
+        """Close the connection after the bytes written; its loss cancels this handler."""
         if request.transport is not None:
             request.transport.close()
         await asyncio.Event().wait()
-        raise AssertionError  # an event that nobody sets
+        raise AssertionError  # the event above is never set
 
 
 def _replace_origin(reads: list[bytes], old: str, new: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The response that a site decides on, and the ways in which it may end too early or never.
+"""The response of a site, and the ways in which it may end too early or never.
 
 Data alone: `_transforms` changes a response, `_sending` sends it.
 """
@@ -24,12 +24,12 @@ BREAK_POSITIONS: Mapping[str, str] = {
     "chunk": "in an HTTP chunk that promised more",
     "end": "after the body, before the HTTP chunk that ends it",
 }
-"""The named positions at which a response can break off, and what each means."""
+"""The named positions at which a response can break off, each with its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """Where a response breaks off, and how: closed, reset (RST), or stalled while it is open.
+    """The end of a response that breaks off: closed, reset (RST), or stalled while it is open.
 
     `position` is one of `BREAK_POSITIONS`, or a number of body bytes, counted before compression.
     """
@@ -48,7 +48,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class SiteResponse:
-    """A response as it goes out: one HTTP chunk for each of `chunks`, `pace` seconds between them.
+    """A response to send: one HTTP chunk for each of `chunks`, `pace` seconds between them.
 
     `ending` is ``complete``, ``stall`` (after the chunks the connection stays open and silent) or
     ``no-response`` (not even a status line is sent). `content_type` None: there is no Content-Type.
@@ -70,4 +70,4 @@ class SiteResponse:
 
 
 NO_RESPONSE = SiteResponse([], None, ending="no-response")
-"""The request was read, and nothing ever comes back."""
+"""No response: the request is read, and the connection stays silent."""

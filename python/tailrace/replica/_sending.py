@@ -1,7 +1,7 @@
-"""Sending of a response: through the server, or by hand where the server would never send it so.
+"""The sending of a response: by aiohttp's server, or by hand where the server cannot send it.
 
-By hand go responses that break off, stall or come as HTTP/1.0. Whatever is still being sent when
-the replica stops or the client leaves ends there and then.
+Responses that break off, stall or are HTTP/1.0 are written by hand. A response that is still being
+sent when the replica stops or the client leaves ends at once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from tailrace.replica._response import SiteResponse
 
 NO_CONTENT_TYPE = "x-replica/none"
-"""A Content-Type that `hide_framework` takes out again, since aiohttp would add one of its own."""
+"""A Content-Type that `hide_framework` removes again; without it aiohttp would add its own."""
 
 _LINGER = struct.Struct("HH" if sys.platform == "win32" else "ii")
-_MAX_UNSENT_BYTES = 64 * 2**10  # written by hand, and not taken by the client yet
-_POLL_SECONDS = 0.005  # between two looks at them
+_MAX_UNSENT_BYTES = 64 * 2**10  # written by hand, and not yet read by the client
+_POLL_SECONDS = 0.005  # between two checks of their number
 
 
 async def send(
@@ -46,14 +46,14 @@ async def send(
             return await _send_by_hand(request, response, stopping)
         return await _send_through_server(request, response, stopping)
     except asyncio.CancelledError:
-        # Bytes that nobody takes would keep the connection.
+        # Unread bytes would keep the connection open.
         if request.transport is not None:
             request.transport.abort()
         raise
 
 
 async def hide_framework(_request: web.Request, sent: web.StreamResponse) -> None:
-    """Take out the headers that aiohttp adds and no site sends."""
+    """Remove the headers that aiohttp adds and no site sends."""
     if sent.headers.get("Content-Type") == NO_CONTENT_TYPE:
         del sent.headers["Content-Type"]
     if sent.headers.get("Server", "").startswith("Python/"):
@@ -84,7 +84,7 @@ async def _send_through_server(
 def _writes(response: SiteResponse) -> Iterator[tuple[float | None, bytes]]:
     """Yield each write of the body: seconds to wait before it, and its bytes.
 
-    None for the seconds: not even a turn of the loop.
+    None for the seconds: without a turn of the loop in between.
     """
     encoder = make_encoder(response.coding)
     for number, chunk in enumerate(response.chunks):
@@ -120,7 +120,7 @@ async def _send_by_hand(
     if response.ending == "stall" or (broken is not None and broken.how == "stall"):
         await _hold(request, stopping)
     _disconnect(request, reset=broken is not None and broken.how == "reset")
-    # The server takes this for a response that its client did not wait for.
+    # To the server this looks like a response whose client has left.
     return web.StreamResponse()
 
 
@@ -141,8 +141,8 @@ def _disconnect(request: web.Request, *, reset: bool) -> None:
     if not reset:
         transport.close()
         return
-    # SO_LINGER of 0 seconds makes of a close a reset. It holds for the connection, whichever
-    # descriptor sets it.
+    # With SO_LINGER of 0 seconds a close becomes a reset. The option belongs to the connection, so
+    # any descriptor of it will do.
     with socket.fromfd(
         transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
     ) as duplicate:
@@ -200,7 +200,7 @@ def _split_chunks(chunks: Sequence[bytes], offset: int) -> tuple[list[bytes], by
 
 
 def _body_offset(chunks: Sequence[bytes], position: str | int) -> int:
-    """Return how many bytes of the body come before `position`."""
+    """Return the number of the body's bytes before `position`."""
     if isinstance(position, int):
         return position
     body = b"".join(chunks)

@@ -27,22 +27,20 @@ if TYPE_CHECKING:
 
 
 class Replica:
-    """Serves every site on `host`, each on a port of its own, at the root of its origin.
+    """The replica: every site on `host`, each on a port of its own, at the root of its origin.
 
-    `port` 0 takes any free ports, another N takes N, N + 1 and so on. `pace` is seconds between two
-    chunks of an answer; `nonce_lifetime` is in seconds, of `clock`; `secret` and `password` are
-    those of the signed apps; `api_key` is the key that the OpenAI-compatible site wants.
+    `port`: 0 takes any free ports, another N takes N, N + 1 and so on. `pace`: seconds between two
+    chunks of an answer; `nonce_lifetime`: seconds of `clock`; `secret` and `password`: those of the
+    signed apps; `api_key`: the key that the OpenAI-compatible site wants.
 
-    `answers` is the model: the built-in text if left out, or the OpenAI-compatible server whose
-    base URL is `upstream`, asked with `upstream_key` for `upstream_model` (None: the first that
-    the server lists).
-
-    `faults` hold for every site that can have them, written as `FAULTS` lists them; `fault` sets
-    those of one site.
+    `answers`: the model, by default the built-in text, or the OpenAI-compatible server whose base
+    URL is `upstream`, called with `upstream_key` for `upstream_model` (None: the first that the
+    server lists). `faults`: those of every site that can have them, written as `FAULTS` lists them;
+    the method `fault` sets those of one site.
 
     Leaving the context breaks off exchanges that are still open after `shutdown_timeout` seconds.
-    A port that is taken raises the system's `OSError`, and nothing stays open; wrong arguments
-    raise `InvalidRequestError`.
+    Raises the system's OSError for a port that is taken, and then no port stays open;
+    InvalidRequestError for wrong arguments.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class Replica:
 
     @property
     def sites(self) -> tuple[SiteInfo, ...]:
-        """The sites: where each is, the software it runs, its pages, markers and faults."""
+        """The sites: the origin of each, the software it runs, its pages, markers and faults."""
         return tuple(self._info(site) for site in self._sites.values())
 
     def url(self, site: str) -> str:
@@ -201,7 +199,7 @@ class Replica:
                 self.exchanges.end(exchange, "aborted")
                 raise
             except ConnectionError:
-                # The client left between two writes, which aiohttp would log as a failure of ours.
+                # The client left between two writes, which aiohttp would log as a failure.
                 self.exchanges.end(exchange, "aborted")
                 raise asyncio.CancelledError from None
             except web.HTTPException as refusal:

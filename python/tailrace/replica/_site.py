@@ -1,6 +1,6 @@
-"""The base of every site of the replica: its pages, its markers, and the responses it decides on.
+"""The base of every site of the replica: its pages, its markers and its responses.
 
-No software, no framing and no fault is known here.
+This module depends on no software, no framing and no fault.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 EXCHANGE = web.RequestKey("exchange", ServedExchange)
 PREFIX = web.RequestKey("prefix", str)
-"""The part of a request's path that faults took off; the links a site shows begin with it again."""
+"""The prefix of a request's path that holds faults; the links of the site begin with it, too."""
 
 Behavior = TypeVar("Behavior")
 
 
 @dataclass(frozen=True, slots=True)
 class SitePage:
-    """A page of a site: its short name, its path, and what it is there to show."""
+    """A page of a site: its short name, its path, and its purpose as one sentence (`shows`)."""
 
     name: str
     path: str
@@ -41,9 +41,9 @@ class SitePage:
 
 @dataclass(frozen=True, slots=True)
 class Marker(Generic[Behavior]):
-    """A word that, written as ``[[name]]`` in a message, makes a site do what `shows` says.
+    """A word that, written as ``[[name]]`` in a message, makes a site behave as `shows` says.
 
-    `behavior` is the site's own value for that.
+    `behavior`: the site's own value for this behavior.
     """
 
     name: str
@@ -74,8 +74,8 @@ def find_behavior(
 class SiteSettings:
     """Settings that the sites of one replica share.
 
-    `pace` and `nonce_lifetime` are in seconds, as is what `clock` returns; `stopping` is set when
-    the replica shuts down. `Replica` documents each.
+    `pace`, `nonce_lifetime` and the result of `clock` are in seconds; `stopping` is set when the
+    replica shuts down. `Replica` documents each.
     """
 
     answers: Answers
@@ -98,7 +98,7 @@ class ReplicaSite(ABC):
     markers: ClassVar[tuple[Marker[Any], ...]]
 
     nonces: Nonces | None = None
-    """The nonces its pages show, where the software wants one with each message."""
+    """The nonces of the site's pages, where the software wants one with each message; else None."""
 
     def __init__(self, settings: SiteSettings) -> None:
         self.settings = settings

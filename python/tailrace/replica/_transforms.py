@@ -1,4 +1,4 @@
-"""Changes to a response on its way from a site to the network: debris, line ends, chunk borders.
+"""Changes to a response between a site and the network: debris, line ends, chunk boundaries.
 
 Each function takes a response and returns another, so that a marker in a message and a fault can
 mean the same change.
@@ -36,7 +36,7 @@ def with_crlf(response: SiteResponse) -> SiteResponse:
 
 
 def rechunk(response: SiteResponse, size: int) -> SiteResponse:
-    """Send the body in chunks of `size` bytes, wherever that cuts, in the same time altogether."""
+    """Send the body in chunks of `size` bytes, whatever they cut, in the same time altogether."""
     chunks = list(blocks(b"".join(response.chunks), size))
     pace = response.pace * len(response.chunks) / max(1, len(chunks))
     return replace(response, chunks=chunks, pace=pace)

@@ -1,6 +1,6 @@
-"""Answers for the replica from a real model: an OpenAI-compatible server, asked without streaming.
+"""Answers for the replica from a real model: an OpenAI-compatible server, without streaming.
 
-The replica frames the answers itself, so that nothing it is there to test has a part in them.
+The replica frames the answers itself, so that no code under test has a part in them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ TOTAL_SECONDS = 600.0
 
 
 class UpstreamAnswers:
-    """Asks the server at the base URL `url` (``http://localhost:8000/v1``), within ``async with``.
+    """The answers of the server at the base URL `url` (``http://localhost:8000/v1``).
 
-    `key` is sent as a bearer token. `model` None: the first that the server lists. Failures,
-    among them a response of more than `MAX_RESPONSE_BYTES`, raise `AnswerError`.
+    To be used within ``async with``. `key`: sent as a bearer token, None for none; `model`: None
+    for the first that the server lists. Raises `AnswerError` for every failure, a response of more
+    than `MAX_RESPONSE_BYTES` among them.
     """
 
     def __init__(self, url: str, *, key: str | None = None, model: str | None = None) -> None:

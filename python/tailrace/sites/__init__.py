@@ -1,7 +1,7 @@
 """Sites: any deployment of a known software, by its URL or by the name of a profile.
 
-Everything here is imported on first use: the classes of `tailrace.providers` stand on `Site`, and
-the names that `site` finds stand on those classes.
+All names are imported on first use: the classes of `tailrace.providers` use `Site`, and `site`
+looks names up among those classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tailrace.sites._diagnosis import Diagnosis, Step, doctor
     from tailrace.sites._discovery import Bot, Discovery, discover
     from tailrace.sites._options import CallOptions, SiteOptions
-    from tailrace.sites._profiles import Profile, Settings, load_profiles, profile_files
+    from tailrace.sites._profiles import Profile, ProfileSettings, load_profiles, profile_files
     from tailrace.sites._registry import site
     from tailrace.sites._secrets import Secret
     from tailrace.sites._site import Site
@@ -28,8 +28,8 @@ __all__ = [
     "Diagnosis",
     "Discovery",
     "Profile",
+    "ProfileSettings",
     "Secret",
-    "Settings",
     "Site",
     "SiteOptions",
     "Step",
@@ -51,7 +51,7 @@ _HOMES = {
     "Discovery": "discovery",
     "Profile": "profiles",
     "Secret": "secrets",
-    "Settings": "profiles",
+    "ProfileSettings": "profiles",
     "Site": "site",
     "SiteOptions": "options",
     "Step": "diagnosis",

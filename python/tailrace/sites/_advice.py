@@ -26,7 +26,7 @@ _BY_STEP = {
     "cuts long replies",
 }
 
-# The first that fits; before the step's own.
+# Advice by error, the first row that fits; it wins over the advice by step.
 _BY_ERROR: tuple[tuple[type[errors.TailraceError], str], ...] = (
     (errors.ProfileError, "set the variable, or change the profile"),
     (errors.InvalidRequestError, "change the site's settings as the message says"),

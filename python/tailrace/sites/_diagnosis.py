@@ -22,6 +22,7 @@ from tailrace import errors
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
 from tailrace.errors import (
+    FIRST_ERROR_STATUS,
     ChallengeError,
     ConnectError,
     StreamError,
@@ -59,13 +60,11 @@ MESSAGE = "Say hello in one word."
 """The default message of the doctor: short, so that it costs the site little."""
 
 PATIENCE = 10
-"""How many times a step's clock the page, and the answer, may take as a whole: a drip of bytes is
-no silence.
+"""The time of the whole page and of the whole answer, in multiples of a step's clock: bytes that
+arrive one by one are no silence.
 """
 
 STEPS = ("dns", "tcp", "tls", "page", "challenge", "widget", "nonce", "post", "first delta", "end")
-
-_FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Step:
     `name`: one of ``dns``, ``tcp``, ``tls``, ``page``, ``challenge``, ``widget``, ``nonce``,
     ``post``, ``first delta`` and ``end``. `verdict`: ``skipped`` where the site has no such thing,
     an earlier step failed, or the caller left the step out. `seconds`: how long the step took, None
-    where it took none. `detail`: the finding, in words; `advice`: what to do about a failure.
+    where it took none. `detail`: the finding, in words; `advice`: a remedy for a failure.
     """
 
     name: str
@@ -150,7 +149,7 @@ async def doctor(
         "connect_timeout": timeout,
         "total_timeout": timeout * PATIENCE,
         "proxy": proxy,
-        "retry": None,  # the failure is what we are here for
+        "retry": None,  # the first failure is the result
         "environment": Environment() if environment is None else environment,
     }
     examined = for_call(named, options)
@@ -159,15 +158,19 @@ async def doctor(
         at = options["environment"].now_ms() / 1000
         steps = [step async for step in examination.steps(on_step)]
     url = checked_url(examined.url).url  # without a password
-    found = Diagnosis(examined.name, url, examined.software, at, tuple(steps), examination.error)
-    if keep and (found.answered or _is_the_sites(found.error)):
-        failed = None if found.failed is None else found.failed.name
-        store_verdict(Verdict(site=found.site, url=found.url, failed=failed, at=at), state_folder)
-    return found
+    diagnosis = Diagnosis(
+        examined.name, url, examined.software, at, tuple(steps), examination.error
+    )
+    if keep and (diagnosis.answered or _is_the_sites(diagnosis.error)):
+        failed = None if diagnosis.failed is None else diagnosis.failed.name
+        store_verdict(
+            Verdict(site=diagnosis.site, url=diagnosis.url, failed=failed, at=at), state_folder
+        )
+    return diagnosis
 
 
 def _is_the_sites(error: TailraceError | None) -> bool:
-    """Tell whether the site caused a failure: it caused no wrong option and no broken proxy."""
+    """Tell whether the site caused a failure: not one by a wrong option or a broken proxy."""
     return error is not None and not isinstance(
         error, errors.InvalidRequestError | errors.ProxyError
     )
@@ -262,7 +265,7 @@ class _Examination:
     @property
     def _proxy(self) -> str | None:
         proxy = self._site.proxy
-        return proxy if isinstance(proxy, str) else None  # no Secret: the site is as for a call
+        return proxy if isinstance(proxy, str) else None  # `for_call` has read every Secret
 
     @property
     def _names_a_bot(self) -> bool:
@@ -283,12 +286,12 @@ class _Examination:
         host, port, whose = self._peer()
         look_up = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try:
-            found = await self._within(look_up)
-        except (OSError, UnicodeError):  # the latter for what can be no name at all
-            found = []
-        if not found:
+            entries = await self._within(look_up)
+        except (OSError, UnicodeError):  # UnicodeError for a malformed name
+            entries = []
+        if not entries:
             raise ConnectError(f"{whose}{host} was not found: there is no such name")
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in entries))
         more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
         return _Fine(
             f"{whose}{host} is {addresses[0]}{more}" if host != addresses[0] else f"{whose}{host}"
@@ -360,7 +363,7 @@ class _Examination:
                 self._challenge = challenge
                 return _Fine(f"HTTP {challenge.status}")
         status, page = self._fetched.status, self._fetched.page
-        if status >= _FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
+        if status >= FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
             raise errors.reply_error("upstream", "there is an error in the page's place", status)
         return _Fine(f"HTTP {status}")
 
@@ -385,16 +388,16 @@ class _Examination:
         fetched = self._fetched
         if fetched is None or not self._software.has_tokens:
             return _Skipped(f"{self._software.name} needs none")
-        found = described(fetched)
-        if found.software is None:
-            raise WidgetNotFoundError("; ".join(found.problems))
-        release = f"; {found.release}" if found.release else ""
+        discovery = described(fetched)
+        if discovery.software is None:
+            raise WidgetNotFoundError("; ".join(discovery.problems))
+        release = f"; {discovery.release}" if discovery.release else ""
         if not fetched.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
         widget = self._widget_of(fetched.page)
         endpoint_of(fetched.url, self._site.endpoint, widget.ajax_url)
         return _Fine(
-            f"bot {widget.bot_id}, {widget.placement}, {len(found.bots)} on the page{release}"
+            f"bot {widget.bot_id}, {widget.placement}, {len(discovery.bots)} on the page{release}"
         )
 
     def _widget_of(self, page: Page) -> ChatWidget:
@@ -456,7 +459,7 @@ class _Examination:
             first is None
             or last is None
             or last.answered is None
-            or (last.status or 0) >= _FIRST_ERROR_STATUS
+            or (last.status or 0) >= FIRST_ERROR_STATUS
         ):
             raise self._failure or StreamError("empty", "no message was sent")
         return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)

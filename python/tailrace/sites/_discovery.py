@@ -1,9 +1,9 @@
-"""A URL in, all that its page shows out: its software, its bots, what is missing.
+"""A URL in, the contents of its page out: its software, its bots, and the lack of tokens.
 
-One request, and no nonce is told.
+One request is sent, and no nonce is shown.
 
 Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
-pages. Whether a page without a chat widget is GeminiProChat's cannot be told from it, and is not
+pages. Whether a page without a chat widget is GeminiProChat's cannot be seen from it, and is not
 guessed.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tailrace._native import PageScanner
 from tailrace.errors import (
+    FIRST_ERROR_STATUS,
     ChallengeError,
     EndpointError,
     InvalidRequestError,
@@ -24,7 +25,7 @@ from tailrace.errors import (
 )
 from tailrace.providers._base import checked_site
 from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of
-from tailrace.sites._profiles import Settings
+from tailrace.sites._profiles import ProfileSettings
 from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
 from tailrace.transport._rules import checked_seconds, checked_url
@@ -39,7 +40,6 @@ __all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
 
 _PLUGIN = re.compile(rb"gpt3-ai-content-generator/([^\"'\s<>]{0,200})")
 _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
-_FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Discovery:
     without one; `challenge`: whether the page is a challenge for browsers. `software`: the
     software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
     does not tell; `version`: the plugin's version number, None where the page has none; `release`:
-    what is particular to that version, as a sentence. `endpoint`: the URL that takes messages;
+    its particulars, as a sentence. `endpoint`: the URL that takes messages;
     `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
     a message from being sent; `usable`: whether a chat is there and nothing does.
     """
@@ -105,7 +105,7 @@ class Discovery:
     problems: tuple[str, ...]
     usable: bool
 
-    def settings(self, *, software: str | None = None, bot: str | None = None) -> Settings:
+    def settings(self, *, software: str | None = None, bot: str | None = None) -> ProfileSettings:
         """Return a profile's settings for this page, for the first bot unless `bot` names another.
 
         `software` is needed where the page does not tell, and wins over what the page tells. Raises
@@ -121,7 +121,7 @@ class Discovery:
         if bot is not None and bot not in [each.bot_id for each in self.bots]:
             shown = ", ".join(each.bot_id for each in self.bots) or "none"
             raise WidgetNotFoundError(f"the page shows no bot {bot!r}; it shows {shown}")
-        return Settings(url=self.url, software=name, bot=bot)
+        return ProfileSettings(url=self.url, software=name, bot=bot)
 
 
 async def discover(
@@ -250,7 +250,7 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
     if page.challenge:
         yield str(ChallengeError(status=fetched.status))
         return
-    if fetched.status >= _FIRST_ERROR_STATUS:
+    if fetched.status >= FIRST_ERROR_STATUS:
         yield f"the page answered {fetched.status}"
     problem = _token_problem(page)
     if page.widgets:
@@ -276,7 +276,7 @@ def _token_problem(page: Page) -> str | None:
 
 # -- what a version means --------------------------------------------------------------------------
 
-# The protocol notes' table of boundaries: from this version on, and what a client meets there.
+# The protocol notes' table of boundaries: the first version of a line, and its habits in words.
 _BOUNDARIES: tuple[tuple[tuple[int, ...], str], ...] = (
     ((0,), "AI Power up to 1.8.79: a refused nonce is HTTP 200; its own page streams with GET"),
     (

@@ -1,4 +1,4 @@
-"""The options of sites and calls, as type checkers see them, and names that are none of them."""
+"""The options of sites and calls, as type checkers see them, and a check of their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CALL_OPTIONS", "SITE_OPTIONS", "CallOptions", "SiteOptions", "check_
 
 
 class CallOptions(TypedDict, total=False):
-    """Options of one call to a site; `tailrace.Site` says what each means."""
+    """Options of one call to a site; `tailrace.Site` explains each."""
 
     model: str | None
     headers: Mapping[str, str | Secret] | None
@@ -71,7 +71,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class SiteOptions(CallOptions, total=False):
-    """Options of a site: those of its calls, and what the site is."""
+    """Options of a site: those of its calls, and those that describe the site."""
 
     software: str
     name: str | None
@@ -100,7 +100,7 @@ def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> No
 
 
 def meant(name: str, known: frozenset[str]) -> str | None:
-    """Return the known name that this one stands for, or looks most like; None where none does."""
+    """Return the known name that `name` stands for or looks most like; None without one."""
     if _ELSEWHERE.get(name) in known:
         return _ELSEWHERE[name]
     return next(iter(get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.7)), None)

@@ -43,8 +43,8 @@ __all__ = [
     "FILE_NAME",
     "MAX_FILE_BYTES",
     "Profile",
-    "Retry",
-    "Settings",
+    "ProfileSettings",
+    "RetrySettings",
     "load_profiles",
     "profile_files",
     "read_profiles",
@@ -66,7 +66,7 @@ _Rate = Annotated[float, Meta(ge=1, le=1e6)]
 _Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class Retry(
+class RetrySettings(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
     """A `RetryPolicy` as data."""
@@ -82,7 +82,7 @@ class Retry(
         return RetryPolicy(**{name: value for name, value in given.items() if value is not None})
 
 
-class Settings(
+class ProfileSettings(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
     """The table of a site, key by key.
@@ -122,7 +122,7 @@ class Settings(
     concurrency: _Count | None = None
     rate: _Rate | None = None
     per: _Seconds | None = None
-    retry: Retry | None = None
+    retry: RetrySettings | None = None
     max_reply_bytes: _Bytes | None = None
 
     def variables(self) -> dict[str, str]:
@@ -140,11 +140,11 @@ class Profile:
     """A site as `file` describes it: its `name` there, and its table, the `settings`."""
 
     name: str
-    settings: Settings
+    settings: ProfileSettings
     file: Path
 
     def error(self, key: str, problem: str) -> ProfileError:
-        """Make the error for a wrong value of `key`; `problem`: what was expected there."""
+        """Make the error for a wrong value of `key`; `problem`: the expected value, in words."""
         return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
 
 
@@ -189,7 +189,7 @@ def _project_file(folder: Path) -> Path | None:
 def load_profiles(files: list[Path]) -> dict[str, Profile]:
     """Return the profiles of all `files` by name in lower case; of one name the first file's.
 
-    Raises ProfileError for a file that cannot be read or is not as `Settings` describes it.
+    Raises ProfileError for a file that cannot be read or is not as `ProfileSettings` describes it.
     """
     profiles: dict[str, Profile] = {}
     for file in files:
@@ -201,7 +201,7 @@ def load_profiles(files: list[Path]) -> dict[str, Profile]:
 def read_profiles(file: Path) -> list[Profile]:
     """Return the profiles of one file, in its order.
 
-    Raises ProfileError for a file that cannot be read or is not as `Settings` describes it.
+    Raises ProfileError for a file that cannot be read or is not as `ProfileSettings` describes it.
     """
     return parse_profiles(read_text(file), file)
 
@@ -276,7 +276,7 @@ def _profile(name: str, table: object, file: Path) -> Profile:
     if isinstance(table, dict) and "dialect" in table:
         raise ProfileError(str(file), f"sites.{name}.dialect", _renamed(table["dialect"]))
     try:
-        settings = msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, ProfileSettings)
     except msgspec.ValidationError as error:
         key, problem = _explained(str(error))
         raise ProfileError(str(file), f"sites.{name}{key}", problem) from None
@@ -301,12 +301,16 @@ def _explained(message: str) -> tuple[str, str]:
         return f".{missing[1]}", "expected str, and it is missing"
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
-        known = Retry.__struct_fields__ if path == ".retry" else Settings.__struct_fields__
+        known = (
+            RetrySettings.__struct_fields__
+            if path == ".retry"
+            else ProfileSettings.__struct_fields__
+        )
         return f"{path}.{unknown[1][:80]}", f"unknown key; expected one of {', '.join(known)}"
     return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
 
 
-def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def _problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
     """Yield the problems that types do not show, key by key."""
     yield from _software_problems(settings)
     yield from _url_problems(settings)
@@ -318,18 +322,18 @@ def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from _proxy_problems(settings.proxy, settings.proxy_env)
 
 
-def _software_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def _software_problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
     if settings.software not in SOFTWARE:
         yield "software", unknown_software(settings.software)
         return
     own = SOFTWARE[settings.software].options
     others = frozenset().union(*(each.options for each in SOFTWARE.values())) - own
-    for key in sorted(Settings.__struct_fields__):
+    for key in sorted(ProfileSettings.__struct_fields__):
         if key.removesuffix("_env") in others and getattr(settings, key) is not None:
             yield key, f"a site of the software {settings.software} has no such setting"
 
 
-def _url_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def _url_problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
     for key, url in (("url", settings.url), ("endpoint", settings.endpoint)):
         if url is None:
             continue
@@ -344,7 +348,7 @@ def _url_problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "endpoint", f"expected a URL at {origin(settings.url)}, where the site is"
 
 
-def _model_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def _model_problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
     named = {"default_model": settings.default_model}
     named.update({f"aliases.{alias}": target for alias, target in settings.aliases.items()})
     for key, model in named.items():
@@ -352,7 +356,7 @@ def _model_problems(settings: Settings) -> Iterator[tuple[str, str]]:
             yield key, f"expected one of models: {', '.join(settings.models)}"
 
 
-def _header_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def _header_problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
     for key, headers in (("headers", settings.headers), ("headers_env", settings.headers_env)):
         try:
             names = checked_headers(headers)

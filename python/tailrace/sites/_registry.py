@@ -35,14 +35,15 @@ def site(
     """Return the site that `name` stands for: a provider's name, a profile's name, or a URL.
 
     Upper and lower case of a name are the same. A URL is the page of a WordPress site unless
-    `software` says otherwise; `tailrace.discover` finds out. `environ` stands for the environment,
-    `folder` for the working folder, `user_folder` for the one of the user's settings.
+    `software` names another one; `tailrace.discover` finds it out. `environ`: the environment
+    variables, `folder`: the working folder, `user_folder`: the folder of the user's file; the
+    process's own unless given.
 
     A profile's secrets are read from the environment when a call begins, and are sent to the
     profile's own origin only.
 
-    Raises ProviderNotFoundError for an unknown name, ProfileError for a file that is not as it
-    should be, InvalidRequestError for a malformed URL, an unknown software, and a software given
+    Raises ProviderNotFoundError for an unknown name, ProfileError for a file of profiles with
+    an error, InvalidRequestError for a malformed URL, an unknown software, and a software given
     for a site that has one of its own.
     """
     if not isinstance(name, str):
@@ -51,12 +52,12 @@ def site(
         software_named(software)
     if is_url(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
-    found = _named(name, environ, folder, user_folder)
-    if software not in (None, found.software):
+    named = _named(name, environ, folder, user_folder)
+    if software not in (None, named.software):
         raise InvalidRequestError(
-            f"{name} runs {found.software}, not {software}: a software is for a bare URL"
+            f"{name} runs {named.software}, not {software}: a software is for a bare URL"
         )
-    return found
+    return named
 
 
 def is_url(name: str) -> bool:
@@ -109,7 +110,7 @@ def _named(
 
 
 def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) -> Site:
-    """Return the site that a profile describes; `environ` stands for the environment of calls."""
+    """Return the site that a profile describes; `environ`: the variables of its secrets."""
     settings = profile.settings
     options: dict[str, Any] = {
         "software": settings.software,
@@ -135,7 +136,7 @@ def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) ->
 
 
 def _secrets(profile: Profile, environ: Mapping[str, str] | None) -> dict[str, Any]:
-    """Return the options whose values stay in the environment, and the headers beside them."""
+    """Return the options whose values stay in the environment, and all headers."""
     settings = profile.settings
     home = origin_of(settings.url)
 
@@ -153,7 +154,7 @@ def _secrets(profile: Profile, environ: Mapping[str, str] | None) -> dict[str, A
         for key in ("secret_key_env", "password_env", "api_key_env", "cookies_env")
         if (variable := getattr(settings, key)) is not None
     }
-    if settings.proxy_env is not None:  # of this machine's way out, whatever the site
+    if settings.proxy_env is not None:  # for any site: a proxy belongs to this machine
         options["proxy"] = secret("proxy_env", settings.proxy_env, None)
     options["headers"] = {
         **settings.headers,
@@ -177,6 +178,6 @@ def _throttle(profile: Profile) -> Throttle | None:
 def _shared_throttle(
     file: Path, name: str, concurrency: int | None, rate: float | None, per: float
 ) -> Throttle:
-    """Return the throttle of one profile, one object for all sites made of it."""
+    """Return the throttle of one profile: one object for all sites made of the profile."""
     del file, name
     return Throttle(concurrency=concurrency, rate=rate, per=per)

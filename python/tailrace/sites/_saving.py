@@ -1,9 +1,7 @@
-"""A profile written into a file.
+"""A profile written into a file: one table is added or replaced, the rest stays as it is.
 
-One table is added or replaced, everything else in the file stays as it is.
-
-The result is read back before it is written. A file whose other content would change, because its
-sites are written in a form this cannot edit, is refused and left alone.
+The new text is parsed before it replaces the file. A file whose other content would change, because
+its sites are written in a form that cannot be edited, is refused and left alone.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from tailrace.sites._profiles import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.sites._profiles import Settings
+    from tailrace.sites._profiles import ProfileSettings
 
 __all__ = ["file_for_saving", "save_profile"]
 
@@ -42,10 +40,10 @@ def file_for_saving(
     folder: Path | None = None,
     user_folder: Path | None = None,
 ) -> Path:
-    """Return the file a new site goes into.
+    """Return the file for a new profile: the first one that profiles are read from.
 
-    It is the file that profiles are read from first, or the user's, to be made, if there is
-    none.
+    Without any, the user's file, which does not exist then. `environ`, `folder` and `user_folder`
+    are those of `profile_files`.
     """
     variables = os.environ if environ is None else environ
     if variables.get(CONFIG_VARIABLE):
@@ -54,13 +52,12 @@ def file_for_saving(
     return files[0] if files else user_file(user_folder)
 
 
-def save_profile(name: str, settings: Settings, file: Path, *, force: bool = False) -> None:
-    """Add a site to the file, which is made if need be.
+def save_profile(name: str, settings: ProfileSettings, file: Path, *, force: bool = False) -> None:
+    """Write a profile `name` with these `settings` into `file`, which is created if need be.
 
-    ProfileError for a name that is taken, unless `force`.
-
-    Raises ProfileError, too, for a file that is wrong already, cannot be edited, or cannot be
-    written.
+    Raises ProfileError for a name that the file has already, unless `force` replaces that profile;
+    for a name that no site may have; and for a file that has an error, cannot be edited, or cannot
+    be written.
     """
     check_name(name, file)
     original = read_text(file) if file.exists() else ""
@@ -85,7 +82,7 @@ def save_profile(name: str, settings: Settings, file: Path, *, force: bool = Fal
     _replace(file, edited.replace("\n", "\r\n") if "\r\n" in original else edited)
 
 
-def _table(settings: Settings) -> dict[str, Any]:
+def _table(settings: ProfileSettings) -> dict[str, Any]:
     given: dict[str, Any] = msgspec.to_builtins(settings)
     return {"url": settings.url, "software": settings.software, **given}
 
@@ -97,7 +94,7 @@ def _written(name: str, table: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Write a value as TOML does. A JSON string is one of TOML's but for DEL."""
+    """Write a value in TOML, whose strings may be JSON strings once DEL is escaped."""
     if isinstance(value, dict):
         return (
             "{ "
@@ -110,9 +107,9 @@ def _value(value: object) -> str:
 
 
 def _edited(text: str, replaced: list[str], table: str) -> str:
-    """Return the text with the new table in the place of those of `replaced`.
+    """Return `text` with the new `table` instead of the tables of the sites `replaced`.
 
-    With none to replace, the table stands at the end.
+    Where there are none to replace, the table is added at the end.
     """
     own = re.compile(
         rf"\s*\[\s*sites\s*\.\s*[\"']?({'|'.join(map(re.escape, replaced))})[\"']?\s*[].]"
@@ -155,7 +152,7 @@ def _reads_as(text: str, expected: Mapping[str, Any], file: Path) -> bool:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write the file whole or not at all; a link stays one, and the mode stays."""
+    """Write the file whole or not at all; a link stays a link, and the mode stays."""
     target = file.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

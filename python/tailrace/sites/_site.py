@@ -17,7 +17,7 @@ from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSup
 from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
-    Request,
+    CallRequest,
     checked_text,
 )
 from tailrace.providers._conversation import Conversation
@@ -138,7 +138,7 @@ class Site:
     stop: str | list[str] | None = None
     top_p: float | None = None
     user: str | None = None
-    _given: Mapping[str, Any] = field(init=False, compare=False)
+    _options: Mapping[str, Any] = field(init=False, compare=False)
     # The software's own options, as its record.
     _own: Any = field(init=False, compare=False)
 
@@ -156,7 +156,7 @@ class Site:
             "headers": _NOTHING,
             "cookies": _NOTHING,
             **given,
-            "_given": MappingProxyType(given),
+            "_options": MappingProxyType(given),
             "_own": own,
         }
         for name, value in values.items():
@@ -164,9 +164,9 @@ class Site:
 
     def __repr__(self) -> str:
         shown = {
-            name: self._given[name]
+            name: self._options[name]
             for name in _SHOWN
-            if name in self._given and (self._given[name] or name in _CLOCKS)
+            if name in self._options and (self._options[name] or name in _CLOCKS)
         }
         if "endpoint" in shown:
             shown["endpoint"] = _without_password(shown["endpoint"])
@@ -178,7 +178,7 @@ class Site:
         return hash((self.url, self.software, self.name))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._given.items()})
+        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._options.items()})
 
     def __copy__(self) -> Site:
         return self
@@ -193,7 +193,7 @@ class Site:
         is no clock. `options` and errors are those of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
-        given: dict[str, Any] = {**self._given, **options}
+        given: dict[str, Any] = {**self._options, **options}
         if url is not None and url != self.url and self.endpoint and "endpoint" not in options:
             given["endpoint"] = _software(self).call.moved_endpoint(self.endpoint, url)
         return Site(self.url if url is None else url, **given)
@@ -267,8 +267,9 @@ def open_stream(
 ) -> ChatStream:
     """Begin a call to a site and return its stream.
 
-    `model` and `get_model`: a name that is not checked here, and what resolves it when the stream
-    is first read; None for those of `site` and `options`.
+    `messages`: as the caller gave them, checked when the stream is first read; `options`: those of
+    the call. `model`: a name that is not checked before, and `get_model`: the function that
+    resolves it then; None for those of `site` and `options`.
     """
     called = for_call(site, options)
     request = _request(
@@ -291,18 +292,18 @@ def _messages(prompt: str | Messages) -> Messages:
 
 
 def for_call(site: Site, options: Mapping[str, Any]) -> Site:
-    """Return a site as one call sees it: with the call's options, and every secret read.
+    """Return the site of one call: `site` with the call's options, and every secret read.
 
-    ProfileError or InvalidRequestError where a secret's variable is not set.
+    Raises ProfileError or InvalidRequestError where the variable of a secret is not set.
     """
     environ = _environment(site, options).environ
     called = _with_options(site, options)
     secrets = {
         name: _reveal(name, value, called.url, environ)
-        for name, value in called._given.items()  # noqa: SLF001 - this module's own
+        for name, value in called._options.items()  # noqa: SLF001 - this module's own
         if name in _MAY_BE_SECRET and _holds_secret(value)
     }
-    return Site(called.url, **{**called._given, **secrets}) if secrets else called  # noqa: SLF001
+    return Site(called.url, **{**called._options, **secrets}) if secrets else called  # noqa: SLF001
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
@@ -313,7 +314,7 @@ def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
 
 
 _PROCESS = Environment()
-"""What calls take from outside unless they are given another: the process's own."""
+"""The environment of calls that are given none: clock, randomness and variables of the process."""
 
 
 def visitor_of(site: Site) -> Visitor | None:
@@ -338,8 +339,8 @@ def _request(
     model: str,
     get_model: Callable[[str], str],
     environment: Environment,
-) -> Request:
-    return Request(
+) -> CallRequest:
+    return CallRequest(
         url=site.url,
         messages=messages,
         model=model,
@@ -360,10 +361,11 @@ def _request(
     )
 
 
-def _exchange(site: Site, request: Request) -> Exchange:
-    """Return a call that waits its turn at the site.
+def _exchange(site: Site, request: CallRequest) -> Exchange:
+    """Return the call, throttled and repeated as the site says.
 
-    Made anew for each attempt, and waiting for the next attempt takes no turn.
+    Each attempt is a new call. A call that waits for its next attempt holds no slot of the
+    throttle.
     """
 
     def make() -> Exchange:
@@ -411,17 +413,17 @@ _SHOWN = (
     "bot_name",
     "native_history",
 )
-"""Options that the repr shows; every other may hold a secret or says little."""
+"""Options that the repr shows: of the others some may be secret, and some are of little use."""
 
 
-# -- what a site is made of ------------------------------------------------------------------------
+# -- options, checked ------------------------------------------------------------------------------
 
 
 def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return the options that are given, each as a site keeps it, and the software's own record.
+    """Return the options that are not None, as a site keeps them, and the software's record.
 
-    InvalidRequestError names a wrong one. In the record a `Secret` is the empty string: `for_call`
-    makes a site without secrets before a call is made of it.
+    Raises InvalidRequestError, which names a wrong option. In the record a `Secret` is the empty
+    string: a call is only ever made of a site without secrets, from `for_call`.
     """
     software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
@@ -562,7 +564,7 @@ def _holds_secret(value: object) -> bool:
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:
-    """Return an option with its secrets' values; those that must not go to `url` are left out."""
+    """Return an option with its secrets' values; secrets not for `url` are left out."""
     if isinstance(value, Secret):
         text = value.read(url, environ)
         return _parse_cookies(text or "") if name == "cookies" else text

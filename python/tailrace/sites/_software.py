@@ -1,4 +1,4 @@
-"""The softwares a site may run: the one table that a new software joins.
+"""The softwares that a site may run, as one table; a new software is a new row.
 
 A row names the protocol's call, the options that only its sites have, and the dialects of its
 replies.
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SOFTWARE", "SOFTWARE", "Software", "software_named"]
 
 DEFAULT_SOFTWARE = "wordpress"
-"""The software of a URL unless its profile or its user says otherwise: most chat pages are
-WordPress pages.
-"""
+"""The software of a URL unless another one is given: most chat pages are WordPress pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Software:
     """One software: its name, its protocol, and the dialects of its replies.
 
-    `has_page`: whether a site shows a page; `has_tokens`: whether messages need tokens from it.
+    `call`: the class of a call to such a site; `options_type`: the record of the options that only
+    such sites have. `has_page`: whether a site shows a page; `has_tokens`: whether messages need
+    tokens from the page.
     """
 
     name: str
@@ -56,11 +56,14 @@ class Software:
 
     @property
     def remembers_visitors(self) -> bool:
-        """Whether a site may know a dialogue by its visitor's ids."""
+        """Whether sites may remember a dialogue by the ids of its visitor."""
         return self.options.issuperset(Visitor.__slots__)
 
     def read_options(self, options: Mapping[str, Any]) -> Any:
-        """Return the protocol's own options as its record; InvalidRequestError for a wrong one."""
+        """Return those of `options` that only this software has, as its `options_type`.
+
+        Raises InvalidRequestError for a wrong value.
+        """
         known = self.options
         given = {name: value for name, value in options.items() if name in known}
         return self.options_type(
@@ -71,7 +74,7 @@ class Software:
 _ROWS = (
     Software(
         "wordpress",
-        ("ai-power", "aipkit"),  # which of the two, the page tells
+        ("ai-power", "aipkit"),  # the page shows which of the two
         WordPressCall,
         WordPressOptions,
         has_tokens=True,
@@ -89,14 +92,14 @@ FORMER_NAMES: Mapping[str, str] = {"ai-power": "wordpress", "aipkit": "wordpress
 
 
 def software_named(name: str) -> Software:
-    """Return the software of that name; InvalidRequestError lists those there are."""
+    """Return the software of that name; raises InvalidRequestError for an unknown one."""
     if isinstance(name, str) and name in SOFTWARE:
         return SOFTWARE[name]
     raise InvalidRequestError(unknown_software(name))
 
 
 def unknown_software(name: object) -> str:
-    """Return the words that say there is no software of this name, and what to write instead."""
+    """Return the message for an unknown software, with the names that may be meant."""
     if isinstance(name, str) and name in FORMER_NAMES:
         return (
             f'{name!r} is now called {FORMER_NAMES[name]}: write software = "{FORMER_NAMES[name]}"'

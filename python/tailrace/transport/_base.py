@@ -1,9 +1,9 @@
 """Bytes over HTTP, whatever the library.
 
 A `Transport` owns connections, a `Session` is one call, a `Response` is one answer being read.
-This file holds the shape that every transport has, and its clocks and caps. It does no I/O of its
-own and imports no HTTP library. The rules that all transports obey (redirects, headers, what an
-error may say) are in `_rules`.
+This module defines the interface of every transport, its clocks and caps, without I/O and without
+an HTTP library. The rules that all transports obey (redirects, headers, texts of errors) are in
+`_rules`.
 
 A response's bytes are returned decoded (gzip, deflate, br, zstd) and as they came: no read waits
 for more than it has. All bytes that came before a failure are returned before it is raised.

@@ -1,9 +1,8 @@
 """Compressed bytes in, decoded bytes out, about `PIECE` at a time.
 
-A small response cannot become a large one at once.
-
-Chunk boundaries never change the bytes. Done here rather than by the HTTP library because that
-reports a compressed body which was cut short as a clean end, and unpacks ahead of the reader.
+Even a small response that unpacks to a large one is delivered in pieces. Chunk boundaries never
+change the bytes. The HTTP libraries do not decode: they report a compressed body that was cut short
+as a clean end, and unpack ahead of the reader.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["ACCEPT_ENCODING", "PIECE", "ContentDecoder", "decoder_for"]
 
 PIECE = 64 * 2**10  # bytes of output at a time
-# Bytes given to a library at a time: what follows a member's end is copied at each end.
+# Bytes given to a library at a time: at each end of a member it copies the bytes behind that end.
 _INPUT = 4 * 2**10
-_MOST_EMPTY = 64  # members without a byte in them, until the caller is asked to come again
+_MOST_EMPTY = 64  # empty members that are read in one call of `take`
 _MOST_LAYERS = 5  # codings of one response; real ones have one
 _ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
 
@@ -51,16 +50,15 @@ class ContentDecoder(ABC):
         self._waiting = memoryview(b"")
 
     def feed(self, data: bytes) -> None:
-        """Give the decoder the next bytes; only when `take` has returned ``b""``."""
+        """Give the decoder the next bytes; allowed only when `take` has returned ``b""``."""
         self._waiting = memoryview(data)
 
     @abstractmethod
     def take(self) -> bytes | None:
         """Return about `PIECE` decoded bytes at most, ``b""`` when more must be fed.
 
-        None: there is more to be done, and nothing came of it so far. No call works on for long.
-
-        Raises `ReplyBrokenError` for bytes that make no sense.
+        None: no bytes so far, but there is more to decode; so no call takes long. Raises
+        `ReplyBrokenError` for data that is not of this coding.
         """
 
     @property
@@ -76,7 +74,8 @@ class ContentDecoder(ABC):
 class _Members(ContentDecoder):
     """Codings of which several may stand one behind the other: gzip's members, zstd's frames.
 
-    What follows an end and does not start with `_magic` is padding and is ignored, as browsers do.
+    Bytes behind an end that do not start with `_magic` are padding, which is ignored, as browsers
+    do.
     """
 
     _magic: bytes
@@ -105,9 +104,9 @@ class _Members(ContentDecoder):
         return None
 
     def _begins(self) -> bool:
-        """Begin a member if there is one.
+        """Begin the next member; return whether there is one.
 
-        Its first byte decides, so that it does not matter how reads were cut.
+        The first byte decides, so that the boundaries of reads do not matter.
         """
         if not self._waiting or self._padding:
             return False
@@ -138,8 +137,8 @@ class _Zlib(_Members):
     def _made(self, first: int) -> Any:
         if self._coding == "gzip":
             return zlib.decompressobj(16 + zlib.MAX_WBITS)
-        # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send the bare one, which
-        # never starts so.
+        # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send raw deflate,
+        # which never starts like this.
         return zlib.decompressobj(
             zlib.MAX_WBITS if first & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
         )
@@ -170,7 +169,7 @@ class _Zstd(_Members):
         super().__init__()
         self._library = library
 
-    def _made(self, first: int) -> Any:  # noqa: ARG002 - the base class asks for it
+    def _made(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
         parameter = self._library.DecompressionParameter.window_log_max
         return self._library.ZstdDecompressor(options={parameter: _ZSTD_WINDOW_LOG})
 
@@ -199,7 +198,7 @@ class _Brotli(ContentDecoder):
         self._library = library
         self._inflater = library.Decompressor()
         self._started = False
-        self._full = False  # the library does not say whether it holds output: an empty result does
+        self._full = False  # until an empty result, the only sign that no output is left
 
     @property
     def complete(self) -> bool:
@@ -269,11 +268,11 @@ ACCEPT_ENCODING = ", ".join(_MADE_BY)
 
 
 def decoder_for(content_encoding: str) -> ContentDecoder | None:
-    """Return what decodes a Content-Encoding, None where nothing is to be done.
+    """Return a decoder for a Content-Encoding, None where the body is not encoded.
 
-    A name nobody knows is taken for no coding at all, as browsers do: servers write ``utf-8`` or
-    ``none`` there. `ReplyBrokenError` for a known coding that cannot be decoded here, and for more
-    than five.
+    An unknown name counts as no coding, as in browsers: some servers write ``utf-8`` or ``none``.
+    Raises `ReplyBrokenError` for a coding whose library is not installed, and for more than five
+    codings.
     """
     names = [name.strip().lower().removeprefix("x-") for name in content_encoding.split(",")]
     for name in {"br", "zstd"}.difference(_MADE_BY).intersection(names):

@@ -1,4 +1,4 @@
-"""A transport that notes when each request was sent and answered, and changes nothing else."""
+"""A transport that records when each request was sent and answered, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class _ObservedSession(Session):
         return self._session.cookies
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        noted = self._noted("GET")
-        return self._answered(noted, await self._session.get(url, headers=headers))
+        record = self._record("GET")
+        return self._answered(record, await self._session.get(url, headers=headers))
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        noted = self._noted("POST")
-        return self._answered(noted, await self._session.post(url, body=body, headers=headers))
+        record = self._record("POST")
+        return self._answered(record, await self._session.post(url, body=body, headers=headers))
 
     async def aclose(self) -> None:
         await self._session.aclose()
@@ -81,11 +81,11 @@ class _ObservedSession(Session):
     def abort(self) -> None:
         self._session.abort()
 
-    def _noted(self, method: str) -> ObservedRequest:
-        noted = ObservedRequest(method, self._clock())
-        self._sent.append(noted)
-        return noted
+    def _record(self, method: str) -> ObservedRequest:
+        record = ObservedRequest(method, self._clock())
+        self._sent.append(record)
+        return record
 
-    def _answered(self, noted: ObservedRequest, response: Response) -> Response:
-        noted.answered, noted.status = self._clock(), response.status
+    def _answered(self, record: ObservedRequest, response: Response) -> Response:
+        record.answered, record.status = self._clock(), response.status
         return response

@@ -1,9 +1,7 @@
-"""What every transport obeys, as pure functions.
-
-URLs, redirects, headers, cookies, proxies, and what an error may say.
+"""The rules of every transport, as pure functions: URLs, redirects, headers, cookies, proxies.
 
 An error names a site or proxy as ``scheme://host:port`` and a redirect's target without query and
-credentials; no message built here or from here holds a password, a query, a cookie or a header's
+credentials; no message made by these functions holds a password, a query, a cookie or a header's
 value.
 """
 
@@ -63,11 +61,11 @@ _LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
-_COOKIE_END = re.compile(r"[\x00-\x20\x7f;]")  # what would end a cookie's value, or its header
+_COOKIE_END = re.compile(r"[\x00-\x20\x7f;]")  # ends a cookie's value, or its header
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
-# Set by the transport from what it is given; a caller's own would contradict the framing, the jar
-# or the proxy.
+# Headers that the transport sets; a caller's value would contradict the framing, the cookie jar or
+# the proxy.
 _TRANSPORT_HEADERS = frozenset(
     {
         "connection",
@@ -99,7 +97,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy. `name` is how messages call it; user and password stay out of its repr."""
+    """A proxy; the repr shows neither user nor password."""
 
     scheme: str
     host: str
@@ -109,17 +107,17 @@ class Proxy:
 
     @property
     def name(self) -> str:
-        """``scheme://host:port``."""
+        """Name of the proxy in messages: ``scheme://host:port``."""
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS rather than HTTP."""
+        """Whether the proxy speaks SOCKS rather than HTTP."""
         return self.scheme.startswith("socks")
 
 
 def checked_url(url: str) -> Target:
-    """Parse a URL; `InvalidRequestError` for what is no ``http`` or ``https`` URL with a host."""
+    """Parse a URL; raises `InvalidRequestError` unless it is http or https and has a host."""
     parts = _split(url)
     if parts is None or _CONTROL.search(url):
         raise InvalidRequestError("the URL is malformed")
@@ -133,32 +131,26 @@ def checked_url(url: str) -> Target:
 
 
 def origin(url: str) -> str:
-    """Return ``scheme://host:port`` of a URL, as messages name it.
-
-    The port only where it is not the scheme's own.
-    """
+    """Return ``scheme://host:port`` of a URL, without the port where it is the default one."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_netloc(parts)}"
 
 
 def is_redirect(status: int) -> bool:
-    """Whether a status is one of 3xx.
-
-    None of them is an answer to a request that asks for no ranges and no caches.
-    """
+    """Tell whether a status is a redirect: any 3xx, since no request is conditional (RFC 9110)."""
     return 300 <= status < 400  # noqa: PLR2004 - the class of statuses, RFC 9110, 15.4
 
 
 def is_challenge(headers: Mapping[str, str]) -> bool:
-    """Whether a guard says with the header ``cf-mitigated: challenge`` that it wants a browser."""
+    """Tell whether a guard wants a browser, by its header ``cf-mitigated: challenge``."""
     return headers.get("cf-mitigated", "").strip().lower() == "challenge"
 
 
 def checked_seconds(name: str, value: float | None) -> float | None:
     """Return a clock's seconds, or None for no clock.
 
-    `InvalidRequestError`, which calls the clock `name`, for anything but a number above 0 and at
-    most 1,000,000.
+    Raises `InvalidRequestError`, which calls the clock `name`, for anything but a number above 0
+    and at most 1,000,000.
     """
     if value is None:
         return None
@@ -174,10 +166,7 @@ def checked_seconds(name: str, value: float | None) -> float | None:
 
 
 def system_reason(number: int) -> str:
-    """Return the system's words for `number`, an `errno`.
-
-    Windows has none for those of sockets.
-    """
+    """Return a short reason for `number`, an `errno`; Windows has no texts for those of sockets."""
     return _REASONS.get(number) or os.strerror(number).lower()
 
 
@@ -191,7 +180,7 @@ _REASONS = {
 
 
 def redirect_target(url: str, status: int, location: str | None) -> str:
-    """Return where a GET of `url` goes on, or raise `RedirectError` naming where it was sent.
+    """Return the URL that a redirected GET of `url` goes on to, or raise `RedirectError` with it.
 
     Followed are 301, 302, 303, 307 and 308 to the same host or its ``www.`` twin, on the same port,
     or from http on port 80 to https on port 443; never from https to http.
@@ -311,9 +300,9 @@ def _is_host(host: str) -> bool:
 
 
 def _ascii_host(host: str) -> str:
-    """Return a host's name as it is looked up (RFC 3490).
+    """Return a host's name in ASCII, as it is looked up (RFC 3490).
 
-    UnicodeError, a ValueError, where there is no such form.
+    Raises UnicodeError, a ValueError, where there is no such form.
     """
     return host.lower() if host.isascii() else host.encode("idna").decode("ascii")
 

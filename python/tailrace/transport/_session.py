@@ -1,6 +1,6 @@
-"""What both transports do alike above their HTTP library.
+"""The common part of both transports, above their HTTP library.
 
-Know their sessions and their loop, follow redirects, meet challenges, decode and cap a response.
+Sessions and their event loop, redirects, challenges, decoding and the cap of a response.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ __all__ = [
     "cookies_in",
 ]
 
-# Bytes unpacked before the loop has its turn, as many as one read of a socket may bring.
+# Bytes unpacked between two turns of the event loop, as many as one read of a socket may bring.
 _BYTES_PER_TURN = 256 * 2**10
 _PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
-# RFC 9110, 15.5.8: of a request sent through the proxy as it is, without a tunnel.
+# RFC 9110, 15.5.8: the proxy's answer to a request that it forwards itself, without a tunnel.
 _PROXY_AUTHENTICATION = 407
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session was begun with, checked."""
+    """The options of a session, checked."""
 
     cookies: dict[str, str]
     headers: dict[str, str]
@@ -72,7 +72,7 @@ class SessionOptions:
         timeouts: Timeouts,
         limits: Limits,
     ) -> Self:
-        """Check what a caller gave; raises as `Transport.session` says."""
+        """Check the arguments of `Transport.session`, and raise as it says."""
         return cls(
             rules.checked_cookies(cookies),
             rules.checked_headers(headers),
@@ -100,18 +100,18 @@ def cookies_in(jar: Iterable[Morsel[str]]) -> dict[str, str]:
 def call_soon(
     loop: asyncio.AbstractEventLoop | None, call: Callable[..., None], *arguments: Any
 ) -> None:
-    """Call in the loop's next turn: finalizers run anywhere, in other threads too.
+    """Call `call` in the next turn of `loop`, for finalizers, which may run in any thread.
 
-    A closed loop has no next turn, and None is the loop of a transport that has sent nothing.
+    Nothing happens for a closed loop, nor for None, the loop of a transport that has sent nothing.
     """
     if loop is not None and not loop.is_closed():
         loop.call_soon_threadsafe(call, *arguments)
 
 
 class RuledTransport(Transport):
-    """A transport that knows its sessions and the one loop it serves.
+    """A transport with its sessions and the one event loop it serves.
 
-    A subclass knows the connections of its HTTP library.
+    A subclass holds the connections of its HTTP library.
     """
 
     def __init__(self) -> None:
@@ -180,9 +180,9 @@ class RuledTransport(Transport):
 
 
 class RuledSession(Session):
-    """A session that follows redirects and meets challenges.
+    """A session that follows redirects and raises challenges as errors.
 
-    A subclass's `_send` makes one request and knows nothing of either.
+    The `_send` of a subclass makes one request and handles neither.
     """
 
     def __init__(self, options: SessionOptions) -> None:
@@ -306,10 +306,10 @@ class DecodedResponse(Response):
         return data
 
     async def _decoded(self) -> bytes:
-        assert self._decoder is not None  # noqa: S101 - read asked
+        assert self._decoder is not None  # noqa: S101 - `read` has checked
         if self._unpacked >= _BYTES_PER_TURN:
             self._unpacked = 0
-            await asyncio.sleep(0)  # a few bytes unpack to many: others have their turn
+            await asyncio.sleep(0)  # a few bytes may unpack to many: let other tasks run
         while not (data := self._decoder.take()):
             if data is None:
                 await asyncio.sleep(0)

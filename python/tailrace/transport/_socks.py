@@ -1,4 +1,4 @@
-"""SOCKS proxies for the plain transport: the only file that needs the extra ``socks``."""
+"""SOCKS proxies for the transport over aiohttp; the only module that needs the extra ``socks``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def socks_connector(proxy: Proxy, **options: Any) -> aiohttp.BaseConnector:
 
 
 def socks_errors() -> tuple[type[Exception], ...]:
-    """Return what the connector raises of its own."""
+    """Return the exceptions that are the connector's own."""
     from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError  # noqa: PLC0415
 
     return ProxyConnectionError, ProxyError, ProxyTimeoutError

@@ -47,7 +47,7 @@ from tailrace import (
 )
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
-from tailrace.providers._base import Request
+from tailrace.providers._base import CallRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -928,7 +928,7 @@ def test_errors_cross_to_another_process(error: errors.TailraceError) -> None:
 def test_nothing_shows_what_a_call_was_given() -> None:
     environment = Environment(environ={"GPROCHAT_SECRET_KEY": KEY})
     url = f"https://user:{PASSWORD}@site.example"
-    request = Request(
+    request = CallRequest(
         model="gpt-4o",
         messages=[{"role": "user", "content": PROMPT}],
         url=url,

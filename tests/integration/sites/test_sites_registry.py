@@ -23,7 +23,7 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 from tailrace.replica import Question, Replica, builtin_answer
-from tailrace.sites import SOFTWARE, Secret, Settings, site
+from tailrace.sites import SOFTWARE, ProfileSettings, Secret, site
 from tailrace.sites._site import for_call
 from tailrace.transport import Limits
 
@@ -331,7 +331,7 @@ async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
 
 
 def test_every_software_has_its_keys() -> None:
-    settings = {key.removesuffix("_env") for key in Settings.__struct_fields__}
+    settings = {key.removesuffix("_env") for key in ProfileSettings.__struct_fields__}
     own = {name: sorted(row.options & settings) for name, row in SOFTWARE.items()}
     assert own == {
         "wordpress": ["bot", "bot_name", "native_history"],
@@ -343,7 +343,7 @@ def test_every_software_has_its_keys() -> None:
 
 def test_every_secret_of_a_software_reaches_its_call(tmp_path: Path) -> None:
     for name, row in SOFTWARE.items():
-        keys = [key for key in Settings.__struct_fields__ if key.endswith("_env")]
+        keys = [key for key in ProfileSettings.__struct_fields__ if key.endswith("_env")]
         keys = [key for key in keys if key.removesuffix("_env") in row.options]
         lines = "\n".join(
             [

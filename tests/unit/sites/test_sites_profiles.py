@@ -15,8 +15,8 @@ from tailrace.errors import InvalidRequestError, ProfileError
 from tailrace.sites._profiles import (
     MAX_FILE_BYTES,
     Profile,
-    Retry,
-    Settings,
+    ProfileSettings,
+    RetrySettings,
     load_profiles,
     parse_profiles,
     profile_files,
@@ -68,7 +68,7 @@ def test_everything_a_profile_may_say() -> None:
     shop, gem = parse_profiles(WHOLE, FILE)
     assert shop == Profile(
         "shop",
-        Settings(
+        ProfileSettings(
             url="https://shop.example/help",
             software="wordpress",
             endpoint="https://shop.example/sub/wp-admin/admin-ajax.php",
@@ -84,7 +84,7 @@ def test_everything_a_profile_may_say() -> None:
             max_reply_bytes=1_000_000,
             bot_name="Help",
             native_history=True,
-            retry=Retry(attempts=5, longest_wait=4.0),
+            retry=RetrySettings(attempts=5, longest_wait=4.0),
             headers={"Accept-Language": "de"},
             headers_env={"Authorization": "SHOP_TOKEN"},
         ),

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tailrace.errors import ProfileError
-from tailrace.sites._profiles import MAX_FILE_BYTES, Settings, read_profiles
+from tailrace.sites._profiles import MAX_FILE_BYTES, ProfileSettings, read_profiles
 from tailrace.sites._saving import file_for_saving, save_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SETTINGS = Settings(url="https://new.example/x", bot="7")
+SETTINGS = ProfileSettings(url="https://new.example/x", bot="7")
 TABLE = '[sites.new]\nurl = "https://new.example/x"\nsoftware = "wordpress"\nbot = "7"\n'
 
 BEFORE = """\
@@ -57,7 +57,7 @@ def test_a_file_is_made(file: Path) -> None:
 
 
 def test_everything_a_profile_may_say_is_read_back(file: Path) -> None:
-    settings = Settings(
+    settings = ProfileSettings(
         url="https://new.example/x",
         endpoint="https://new.example/e",
         models=['a "b"', "c\\d", "é\x7f\t\u2028"],

@@ -1,1 +1,1 @@
-"""The way in, before a request is handled: connections, middleware, admission, quotas."""
+"""The way of a request to its handler: connections, middleware, admission, quotas."""

@@ -1,9 +1,8 @@
 """The admission of requests: every one passes these checks, in this order, before its handler.
 
-Host (a page whose own name points here is no caller of ours), keys in the URL, Origin, the
-preflights of pages that may ask, the key, its quotas, the kind of body, and the body itself: read
-whole within its time and within its limit, which is counted while it is decompressed. A refusal
-never repeats what was sent.
+Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed pages, the key, its
+quotas, the kind of body, and the body itself: read whole within its time and within its limit,
+which is counted while it is decompressed. A refusal never repeats content of the request.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _MAX_PREFLIGHT_HEADERS = 64
 
 @web.middleware
 async def admission_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the request in, or raise RefusedError."""
+    """Check the request and hand it to `handler`, or raise RefusedError."""
     context = request.app[CONTEXT]
     settings = context.settings
     _check_host(request, settings)
@@ -90,7 +89,7 @@ _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Tell whether a path is open to all without a key: those of the page and of health checks."""
+    """Tell whether a path needs no key: the page and the health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
@@ -98,9 +97,9 @@ def is_public(path: str) -> bool:
 
 
 def _check_host(request: web.Request, settings: Settings) -> None:
-    """Check the name the client used: one of the settings, or the very address it reached.
+    """Check the Host header: a name of the settings, or the address of the connection.
 
-    A request line with a whole URL, as for a proxy, names the same host (RFC 9112, 3.2.2).
+    The host of a request line with a whole URL, as for a proxy, must be the same (RFC 9112, 3.2.2).
     """
     hosts = request.headers.getall("Host", [])
     host = hosts[0].lower() if len(hosts) == 1 else ""
@@ -125,9 +124,9 @@ def _check_host(request: web.Request, settings: Settings) -> None:
 
 
 def _own_address(request: web.Request) -> str | None:
-    """Name the address of our end of the connection, as a Host header has it.
+    """Return the address of our end of the connection, in the form of a Host header.
 
-    A page elsewhere cannot make it its own name, as it can with names that point here.
+    An address is safe against DNS rebinding: a foreign page can use it for no name of its own.
     """
     address = None if request.transport is None else request.transport.get_extra_info("sockname")
     if not isinstance(address, tuple):
@@ -136,7 +135,7 @@ def _own_address(request: web.Request) -> str | None:
 
 
 def _check_query(request: web.Request, settings: Settings) -> None:
-    """Refuse keys in a URL, which end up in histories and logs of others."""
+    """Refuse keys in a URL, which would end up in histories and logs."""
     fields = request.query
     if len(fields) > MAX_QUERY_FIELDS:
         raise RefusedError(
@@ -156,7 +155,7 @@ def _check_query(request: web.Request, settings: Settings) -> None:
 
 
 def _check_origin(request: web.Request, settings: Settings) -> None:
-    """Refuse pages in a browser but our own and those opened; other programs send no Origin."""
+    """Refuse pages of other origins than ours and the allowed ones; programs send no Origin."""
     origins = request.headers.getall("Origin", [])
     if not origins:
         if is_public(request.path) or request.headers.get("Sec-Fetch-Site", "none") in _SAME:
@@ -179,7 +178,7 @@ _SAME = frozenset({"none", "same-origin"})
 
 
 def _is_own_origin(request: web.Request, origin: str) -> bool:
-    """Tell whether the page came from here; a proxy in front may speak https."""
+    """Tell whether the page is the gateway's own; a proxy in front may speak https."""
     return origin.lower() in (
         f"http://{request.headers['Host']}".lower(),
         f"https://{request.headers['Host']}".lower(),
@@ -187,7 +186,7 @@ def _is_own_origin(request: web.Request, origin: str) -> bool:
 
 
 def allow_origin(request: web.Request, headers: MutableMapping[str, str]) -> None:
-    """Add the headers that let a page of an opened origin read the reply."""
+    """Add the CORS headers that let a page of an allowed origin read the reply."""
     settings = request.app[CONTEXT].settings
     if not settings.cors_origins:
         return
@@ -212,7 +211,7 @@ def _preflight(request: web.Request) -> web.Response:
     )
 
 
-# -- whose it is -----------------------------------------------------------------------------------
+# -- who sent the request --------------------------------------------------------------------------
 
 
 def _caller(request: web.Request, settings: Settings) -> str | None:
@@ -231,15 +230,15 @@ def _caller(request: web.Request, settings: Settings) -> str | None:
 
 
 def _bytes(text: str) -> bytes:
-    """Turn a header's or query's value back into the bytes it came as."""
+    """Return the bytes of a header's or query's value, as they came over the wire."""
     return text.encode("utf-8", "surrogateescape")
 
 
-# -- what it brings --------------------------------------------------------------------------------
+# -- the body of the request -----------------------------------------------------------------------
 
 
 async def defer_expect(request: web.Request) -> None:
-    """Leave an Expect header to `admission_middleware`, which answers it to those it lets in."""
+    """Leave an Expect header to `admission_middleware`, which answers it after the checks."""
 
 
 async def _take_body(request: web.Request, settings: Settings) -> None:
@@ -271,13 +270,13 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     except TimeoutError:
         message = "the request's body took too long"
         raise RefusedError(Problem(408, message, INVALID_REQUEST, code="body_timeout")) from None
-    except (web.RequestPayloadError, ValueError):  # of chunks or compressed data
+    except (web.RequestPayloadError, ValueError):  # malformed chunks or compressed data
         message = "the body cannot be decoded as its headers say"
         raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
 
 
 async def _continue(request: web.Request) -> None:
-    """Ask a client that waits for it to send its body (RFC 9110, 10.1.1)."""
+    """Send 100 Continue to a client that waits for it before its body (RFC 9110, 10.1.1)."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return
@@ -288,4 +287,4 @@ async def _continue(request: web.Request) -> None:
             )
         )
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the reply has not begun
+    request.writer.output_size = 0  # 100 Continue does not count as the beginning of the reply

@@ -1,9 +1,9 @@
 """The connections of clients: how many there may be, and how long a request's head may take.
 
-aiohttp's server closes a connection that is idle, and has no clock of its own for a head that only
-drips. Ours begins with the connection, and with the first byte of every later request, and ends
-when the request is handed to the gateway (`Connection.request_begins`). Replies that are sent
-before there is a request are written by hand.
+aiohttp's server closes an idle connection, but has no clock for a head that comes slowly, byte by
+byte. The clock of this module begins with the connection, and with the first byte of every later
+request, and ends when the request is handed to the gateway (`Connection.request_begins`). Replies
+sent before there is a request are written without aiohttp.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["Connection", "ProtocolFactory"]
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 
 REFUSALS_AT_ONCE = 256
-"""How many connections over the cap get a reply at the same time; others are closed without."""
+"""The number of connections over the cap that get a reply at a time; others are just closed."""
 
 REFUSAL_SECONDS = 1.0
-"""How long a connection over the cap may take to send its request."""
+"""Seconds in which a connection over the cap may send its request."""
 
 LINGERING_SECONDS = 1.0
-"""How long the rest of a refused body is read, so that its sender sees why it was refused."""
+"""Seconds in which the rest of a refused body is read, so that its sender reads the refusal."""
 
 _TOO_MANY = Problem(
     503,
@@ -49,7 +49,7 @@ _NOT_HTTP = Problem(
 
 
 class ProtocolFactory:
-    """A maker of protocols: a `Connection` or, where there are too many, a refusal of it."""
+    """A maker of asyncio protocols: a `Connection` or, beyond the cap, a refused one."""
 
     def __init__(
         self, server: web.Server, settings: Settings, request_figures: RequestFigures
@@ -60,14 +60,14 @@ class ProtocolFactory:
         self._refusing = 0
 
     def __call__(self) -> asyncio.Protocol:
-        """Make the protocol of one more connection."""
+        """Make the protocol of a new connection."""
         if self.request_figures.connections < self.settings.max_connections:
             return cast("asyncio.Protocol", Connection(self, self._server))
         self.request_figures.refused("too_many_connections")
         return _RefusedConnection(self._begin_refusal())
 
     def _begin_refusal(self) -> Callable[[], None] | None:
-        """Count one more refusal and return how to end it; None: there are enough of them."""
+        """Count one more refusal and return the function that ends it; None beyond the limit."""
         if self._refusing >= REFUSALS_AT_ONCE:
             return None
         self._refusing += 1
@@ -78,9 +78,9 @@ class ProtocolFactory:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, with clocks for a request's head and for a client that takes nothing.
+    """aiohttp's connection, with clocks for a request's head and for a client that does not read.
 
-    The reply to what is not HTTP is the gateway's own.
+    A request that is not HTTP gets a reply in the gateway's own form.
     """
 
     __slots__ = ("_answering", "_clock", "_counted", "_factory", "_send_clock")
@@ -91,7 +91,7 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             keepalive_timeout=factory.settings.idle_timeout,
             lingering_time=LINGERING_SECONDS,
-            access_log=None,  # type: ignore[arg-type] # as `AppRunner` itself hands it on
+            access_log=None,  # type: ignore[arg-type] # as `AppRunner` passes it
             logger=log,
         )
         self._factory = factory
@@ -122,23 +122,23 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        """Start the clock of a client that takes nothing: it may be slow, and it may be gone."""
+        """Start the clock of a client that does not read, because it is slow or gone."""
         super().pause_writing()
         timeout = self._factory.settings.send_timeout
         self._send_clock = asyncio.get_running_loop().call_later(timeout, self._end_untaken)
 
     def resume_writing(self) -> None:
-        """Stop the clock of a client that takes nothing: it reads again."""
+        """Stop that clock: the client reads again."""
         self._stop_send_clock()
         super().resume_writing()
 
     def request_begins(self) -> None:
-        """Stop the clock of the head: it was whole, and its request is being answered."""
+        """Stop the clock of the head, which is whole: its request is being answered."""
         self._answering = True
         self._stop_clock()
 
     def request_ends(self) -> None:
-        """Mark the request as answered: what comes next is another head."""
+        """Mark the request as answered: the next bytes are another head."""
         self._answering = False
 
     def handle_error(
@@ -148,7 +148,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what aiohttp cannot parse; no part of it, such as a key, is repeated or logged."""
+        """Answer a request that aiohttp cannot parse; no part of it is repeated or logged."""
         del message
         self._stop_clock()
         if request.writer.output_size > 0:
@@ -163,7 +163,7 @@ class Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *_args: Any, **details: Any) -> None:
-        """Log the class of an error that aiohttp did not expect, and none of its words."""
+        """Log the class of an error that aiohttp did not expect, without its message."""
         error = details.get("exc_info")
         level = logging.INFO if isinstance(error, web.RequestPayloadError) else logging.ERROR
         log.log(level, "a connection ended with %s", type(error).__name__)
@@ -194,7 +194,7 @@ class Connection(web.RequestHandler):
         if self.transport is None:
             return
         if self._answering or self._waiter is None or self._waiter.done():
-            self._start_clock()  # a reply is still being taken: what came meanwhile waits its turn
+            self._start_clock()  # the client still reads a reply: the next request waits
             return
         self._factory.request_figures.refused("header_timeout")
         self.transport.write(_written(_TOO_SLOW))
@@ -205,10 +205,9 @@ _KNOWN = frozenset({400})
 
 
 class _RefusedConnection(asyncio.Protocol):
-    """A connection too many, answered once it has sent something, and closed after a second.
+    """A connection beyond the cap, answered once it has sent something, and closed after a second.
 
-    Closing at once would reset the connection under the request that is on its way, and the reply
-    with it.
+    To close at once would reset the connection while the request is on its way, and lose the reply.
     """
 
     def __init__(self, end_refusal: Callable[[], None] | None) -> None:
@@ -241,7 +240,7 @@ class _RefusedConnection(asyncio.Protocol):
 
 
 def _written(problem: Problem) -> bytes:
-    """Write a reply as it goes over the wire."""
+    """Return the bytes of a whole reply, head and body."""
     response = problem_response(problem)
     body: Any = response.body
     lines = [f"HTTP/1.1 {problem.status} {response.reason}", "Connection: close"]

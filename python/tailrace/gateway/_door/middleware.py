@@ -1,7 +1,7 @@
 """The outermost middleware: every request gets an id, a line in the log, and an end.
 
-Whatever a handler raises becomes a reply here, or, in a stream that has begun, an error event and
-the end of the stream.
+Every exception of a handler becomes a reply or, in a stream that has begun, an error event and the
+end of the stream.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log: logging.Logger = logging.getLogger("tailrace.gateway")
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("tailrace.gateway.request_id", str)
 
 LAST_WORD_SECONDS = 2.0
-"""How long a client that does not read may hold up the last event of a stream that is cut."""
+"""Seconds for which a client that does not read may delay the last event of a cut stream."""
 
 _RESPONSE: web.RequestKey[web.StreamResponse] = web.RequestKey(
     "tailrace.gateway.response", web.StreamResponse
@@ -55,7 +55,7 @@ _FAILED = Problem(
 
 @web.middleware
 async def request_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer the request, count it, and log how it went."""
+    """Answer the request, count it, and log its outcome."""
     context = request.app[CONTEXT]
     figures = context.request_figures
     request[REQUEST_ID] = f"req_{context.environment.random.getrandbits(96):024x}"
@@ -93,13 +93,13 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
 
 
 def _route(request: web.Request) -> str:
-    """Name the path as the gateway does: a client's own goes into no log and no figure."""
+    """Return the gateway's own name of the path: no log and no figure holds a client's text."""
     resource = request.match_info.route.resource
     return "unknown" if resource is None else resource.canonical
 
 
 async def add_standard_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add what every reply's head says; aiohttp calls this just before it is sent."""
+    """Add the headers of every reply; aiohttp calls this just before a head is sent."""
     request[_RESPONSE] = response
     headers = response.headers
     headers["Server"] = "tailrace"
@@ -129,8 +129,8 @@ async def _answered(
         task.uncancel()
         problem = _STOPPING
     except ConnectionError:
-        # The client left between two writes. aiohttp would log that as a failure of ours; it is the
-        # same end.
+        # The client left between two writes, which ends a request as during a write; aiohttp would
+        # log it as a failure of the handler.
         raise asyncio.CancelledError from None
     except Exception as error:  # noqa: BLE001 - nothing may get past the outermost middleware
         log.error(  # noqa: TRY400 - the error's own words may hold a prompt
@@ -139,7 +139,7 @@ async def _answered(
             "".join(traceback.format_tb(error.__traceback__)),
         )
         problem = _FAILED
-    return await _last_word(request, problem)
+    return await _report(request, problem)
 
 
 def _problem_of_http(refusal: web.HTTPException) -> Problem:
@@ -156,7 +156,7 @@ _WORDS = {
 }
 
 
-async def _last_word(request: web.Request, problem: Problem) -> web.StreamResponse:
+async def _report(request: web.Request, problem: Problem) -> web.StreamResponse:
     """Answer with the problem; where a stream has begun, end it with the problem as an event."""
     response: web.StreamResponse | None = request.get(_RESPONSE)
     if response is None:
@@ -185,7 +185,7 @@ def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) ->
     if problem.status == _NO_KEY:
         response.headers["WWW-Authenticate"] = "Bearer"
     if request.can_read_body or problem.status in _CLOSING or problem.code == _STOPPING.code:
-        # A body that nobody reads, or a connection that is not to be used again.
+        # The body was not read, or the connection cannot be used again.
         response.force_close()
     return response
 

@@ -19,7 +19,7 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OverQuota:
-    """A refusal: which quota it was (`code`), and how many seconds to wait (`retry_after`)."""
+    """A refusal; `code`: the quota that is used up, `retry_after`: the seconds to wait."""
 
     code: str
     message: str
@@ -28,7 +28,7 @@ class OverQuota:
 
 @dataclass(slots=True)
 class _Bucket:
-    """One key's requests: those left to its rate, and those under way."""
+    """The token bucket of one key, and the number of its requests under way."""
 
     left: float
     filled_at: float
@@ -36,7 +36,7 @@ class _Bucket:
 
 
 class Quotas:
-    """The quotas of all keys; those who call without a key are one, whose name is None.
+    """The quotas of all keys; callers without a key share one, whose name is None.
 
     `rate`: requests a minute; `concurrency`: requests at once; None sets no limit. `clock` gives
     seconds that never go back.
@@ -51,7 +51,7 @@ class Quotas:
         self._buckets: dict[str | None, _Bucket] = {}
 
     def acquire(self, caller: str | None) -> OverQuota | None:
-        """Let one more request of that key begin: None, to be followed by `release`; or refuse."""
+        """Begin a request of the key `caller`, to be followed by `release`; or return a refusal."""
         now = self._clock()
         bucket = self._buckets.get(caller)
         if bucket is None:

@@ -1,1 +1,1 @@
-"""Figures counted while the gateway runs, shared by its workers, and shown by two routes."""
+"""Figures of a running gateway: counted, shared by its workers, and shown by two routes."""

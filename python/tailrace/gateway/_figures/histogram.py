@@ -64,7 +64,7 @@ BOUNDS: Final = tuple(
 
 
 def add_counts(*counts: Mapping[_Key, int]) -> dict[_Key, int]:
-    """Add up counts by their keys."""
+    """Add up `counts`, key by key."""
     total: dict[_Key, int] = {}
     for each in counts:
         for key, count in each.items():
@@ -83,7 +83,7 @@ class HistogramCounts(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return sum(self.buckets.values())
 
     def plus(self, other: HistogramCounts) -> HistogramCounts:
@@ -92,7 +92,7 @@ class HistogramCounts(msgspec.Struct, frozen=True):
         return HistogramCounts(buckets, self.total + other.total)
 
     def cumulative(self, bounds: tuple[float, ...]) -> list[int]:
-        """Count the values not above each of `bounds`, which are some of `BOUNDS`; then all."""
+        """Count the values up to each of `bounds`, some of `BOUNDS`, and at last all of them."""
         edges = [bisect_left(BOUNDS, bound) for bound in bounds]
         below = [
             sum(count for index, count in self.buckets.items() if index <= edge) for edge in edges
@@ -100,7 +100,7 @@ class HistogramCounts(msgspec.Struct, frozen=True):
         return [*below, self.count]
 
     def quantile(self, part: float) -> float | None:
-        """Estimate the value below which `part` (0 to 1) of all lie, in seconds; None of none."""
+        """Estimate the quantile `part` (0 to 1) in seconds; None where there are no values."""
         wanted = part * self.count
         seen = 0
         for index, count in sorted(self.buckets.items()):
@@ -126,7 +126,7 @@ class Histogram:
                 self._buckets[index] = count
 
     def add(self, seconds: float) -> int:
-        """Count one value; returns the bucket it fell into."""
+        """Count one value and return its bucket."""
         bucket = bisect_left(BOUNDS, seconds)
         self._buckets[bucket] += 1
         self._total += seconds
@@ -159,7 +159,7 @@ class Window:
         self._ring[self._slot % self.SLOTS][bucket] += 1
 
     def counts(self, now: float) -> HistogramCounts:
-        """Sum up the minute before `now`; `total` is left at 0, which no quantile needs."""
+        """Sum up the minute before `now`; `total`, which no quantile needs, is 0."""
         if now >= self._until:
             self._turn(now)
         sums = map(sum, zip(*self._ring, strict=True))

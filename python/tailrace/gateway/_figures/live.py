@@ -1,6 +1,6 @@
 """``GET /live``: one event a second with the figures of all workers together.
 
-However many clients read them, a second's event is made once.
+The event of a second is made once, for any number of clients.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ PERIOD = 1.0
 """Seconds between two events."""
 
 VERDICT_SECONDS = 10.0
-"""How long the doctor's verdicts are remembered before their files are read again."""
+"""Seconds after which the files of the doctor's verdicts are read again."""
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """Three quantiles of the last minute, in seconds; null where there was nothing."""
+    """Three quantiles of the last minute, in seconds; null where there were no values."""
 
     p50: float | None
     p95: float | None
@@ -43,7 +43,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, counts: HistogramCounts) -> Quantiles:
-        """Read the three from a histogram."""
+        """Estimate the quantiles of a histogram."""
         return cls(counts.quantile(0.5), counts.quantile(0.95), counts.quantile(0.99))
 
 
@@ -89,8 +89,8 @@ def routes(
 ) -> list[web.AbstractRouteDef]:
     """Make the route, whose replies end once `stopping` is set.
 
-    `figures` collects those of each worker; `environment` is the clock; `verdicts_in`: the folder
-    of the doctor's verdicts, in place of the user's.
+    `figures` collects the figures of each worker; `environment`: the clock; `verdicts_in`: the
+    folder of the doctor's verdicts, the user's unless given.
     """
     events = _EventSource(registry, figures, environment, _VerdictCache(registry, verdicts_in))
     live = _LiveRoute(events, stopping)
@@ -121,7 +121,7 @@ class _LiveRoute:
 
 
 class _EventSource:
-    """The events, each of which is made for the client that is the first to need it."""
+    """The events, each made when the first client needs it."""
 
     def __init__(
         self,
@@ -153,7 +153,9 @@ class _EventSource:
         return self._event
 
 
-_LONGEST_PASSED = 5 * PERIOD  # nobody looked meanwhile: a mean over it would say nothing of now
+_LONGEST_PASSED = (
+    5 * PERIOD
+)  # after a longer pause without clients a mean would not be a present rate
 
 
 def _event_of(

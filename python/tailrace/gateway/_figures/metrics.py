@@ -1,8 +1,8 @@
 """``GET /metrics``: the figures of all workers together, in Prometheus' text format or OpenMetrics.
 
-Names are those of OpenTelemetry's conventions for GenAI and HTTP as Prometheus writes them; what
-they have no name for begins with ``tailrace_``. prometheus-client does the writing; the counting is
-done by `StreamFigures` and `RequestFigures`.
+Names are those of OpenTelemetry's conventions for GenAI and HTTP in Prometheus' spelling; metrics
+without a name there begin with ``tailrace_``. prometheus-client writes them; `StreamFigures` and
+`RequestFigures` count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MODEL = ("gen_ai_provider_name", "gen_ai_request_model")
 
 
 def routes(figures: Callable[[], list[WorkerFigures]]) -> list[web.AbstractRouteDef]:
-    """Make the route; `figures` collects those of each worker."""
+    """Make the route; `figures` collects the figures of each worker."""
 
     async def metrics(request: web.Request) -> web.Response:
         registry = CollectorRegistry(auto_describe=False)
@@ -55,7 +55,7 @@ def routes(figures: Callable[[], list[WorkerFigures]]) -> list[web.AbstractRoute
 
 
 def _exposition(registry: CollectorRegistry, accepted: str) -> tuple[bytes, str]:
-    """Write the figures in the format that the scraper accepts; returns its Content-Type, too."""
+    """Return the figures in a format that the scraper accepts, and its Content-Type."""
     if "application/openmetrics-text" in accepted:
         body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # theirs has no types
         return body, openmetrics.CONTENT_TYPE_LATEST

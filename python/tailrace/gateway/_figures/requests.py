@@ -1,7 +1,7 @@
-"""The figures of requests and connections: how many are there, were answered, were refused.
+"""The figures of requests and connections: those open, answered and refused.
 
-Nothing here grows with the number of requests: methods and routes are the gateway's own, statuses
-those it gives.
+Their size does not grow with the number of requests: methods and routes are the gateway's own, and
+so are the statuses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 
 class AnsweredRequests(msgspec.Struct, frozen=True):
-    """The requests of one method and route that got one status; `seconds`: how long they took."""
+    """The requests of one method and route that got one status; `seconds`: their durations."""
 
     method: str
     route: str
@@ -36,9 +36,10 @@ class AnsweredRequests(msgspec.Struct, frozen=True):
 
 
 class RequestSnapshot(msgspec.Struct, frozen=True):
-    """What was counted up to one moment.
+    """The counts up to one moment.
 
-    `connections` and `requests`: those open just now; `refused`: how many, by reason.
+    `connections` and `requests`: the number open at that moment; `refused`: the number refused, by
+    reason.
     """
 
     connections: int = 0

@@ -1,8 +1,8 @@
 """The figures of all workers, in memory they share: one slot a worker.
 
-A worker writes its figures into its own slot every second; any of them can add up all slots, so
-that whichever worker is asked answers for the whole gateway. A worker that replaces a dead one goes
-on with its counts. A slot is written without a lock and read with a checksum: what is caught half
+A worker writes its figures into its own slot every second; each of them can add up all slots, so
+that the reply of any worker is for the whole gateway. A worker that replaces a dead one goes on
+with its counts. A slot is written without a lock and read with a checksum: a slot that is half
 written is read again.
 
 prometheus-client's multiprocess mode would do the same with a file for each process and kind of
@@ -40,7 +40,7 @@ log: logging.Logger = logging.getLogger("tailrace.gateway")
 SLOT_BYTES = 4 * 2**20
 """The size of one worker's slot: 700 models' figures at their largest.
 
-Memory is taken only as far as it is written.
+The kernel provides memory only for pages that are written.
 """
 
 _HEAD = struct.Struct("<II")  # the data's length and checksum
@@ -55,7 +55,7 @@ class WorkerFigures(msgspec.Struct, frozen=True):
 
 
 class SharedFigures:
-    """The memory with the slots of `workers`; made before these are forked."""
+    """The memory with the slots of `workers` processes; made before they are forked."""
 
     def __init__(self, workers: int) -> None:
         self._memory = mmap.mmap(-1, workers * SLOT_BYTES)
@@ -69,7 +69,7 @@ class SharedFigures:
         return WorkerSlot(self, worker)
 
     def write(self, worker: int, figures: WorkerFigures) -> None:
-        """Put a worker's figures into its slot; too large ones are left out, and logged once."""
+        """Write a worker's figures into its slot; figures too large are not written, and logged."""
         data = self._encoder.encode(figures)
         if len(data) > SLOT_BYTES - _HEAD.size:
             if not self._too_large:
@@ -83,7 +83,7 @@ class SharedFigures:
         self._memory[start + _HEAD.size : start + _HEAD.size + len(data)] = data
 
     def read(self, worker: int) -> WorkerFigures | None:
-        """Read the slot of a worker; None where nothing whole is in it."""
+        """Read the slot of a worker; None where it holds no whole figures."""
         start = worker * SLOT_BYTES
         for _ in range(_READS):
             length, checksum = _HEAD.unpack_from(self._memory, start)
@@ -93,30 +93,30 @@ class SharedFigures:
         return None
 
     def read_all(self, worker: int, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:
-        """Read the figures of all workers; those of `worker` are made by `now`, as of just now."""
+        """Read the figures of all workers; `now` makes fresh ones for `worker`."""
         read = [now() if each == worker else self.read(each) for each in range(self._workers)]
         return [figures for figures in read if figures is not None]
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._memory.close()
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """The slot of one worker, and the way from it to those of all others."""
+    """The slot of one worker, which can read the slots of all others, too."""
 
     _figures: SharedFigures
     _worker: int
 
     def write(self, figures: WorkerFigures) -> None:
-        """Put the worker's figures down."""
+        """Write the worker's figures."""
         self._figures.write(self._worker, figures)
 
     def read(self) -> WorkerFigures | None:
-        """Read the figures put down last, by this worker or by one that it replaces."""
+        """Read the figures written last, by this worker or by one that it replaces."""
         return self._figures.read(self._worker)
 
     def read_all(self, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:
-        """Read the figures of all workers; this one's are made by `now`, as of just now."""
+        """Read the figures of all workers; `now` makes fresh ones for this worker."""
         return self._figures.read_all(self._worker, now)

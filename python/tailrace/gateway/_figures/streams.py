@@ -1,10 +1,10 @@
 """The figures of streams: how many are open, how soon and evenly their deltas come, how they end.
 
-Counting sits on the path of every delta, so a read costs one look at the clock and a few additions,
-and nothing here grows with the number of streams or deltas: there is one `_ModelCounter` for each
-model of each site, which come from the registry, and every distribution is a `Histogram`. A
-`StreamSnapshot` is what one process knows at one moment; it can be sent to another process, and
-added to that one's.
+Every delta is counted, so a read costs one look at the clock and a few additions, and the figures
+do not grow with the number of streams or deltas: there is one `_ModelCounter` for each model of
+each site, which come from the registry, and every distribution is a `Histogram`. A `StreamSnapshot`
+holds the figures of one process at one moment; it can be sent to another process, and added to that
+one's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 CallOutcome = Literal["done", "stopped", "truncated", "failed", "left"]
-"""How a call to a site ended: as its stream's `end` says, or because the client `left`."""
+"""The end of a call to a site: its stream's `end`, or ``left`` where the client left."""
 
 REQUEST_STREAMS: ContextVar[list[OpenStream] | None] = ContextVar(
     "tailrace_request_streams", default=None
@@ -105,22 +105,22 @@ class StreamSnapshot(msgspec.Struct, frozen=True):
 
     @property
     def open_streams(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return sum(each.open for each in self.figures)
 
     @property
     def streams(self) -> int:
-        """How many streams have begun."""
+        """The number of streams begun so far."""
         return sum(each.streams for each in self.figures)
 
     @property
     def deltas(self) -> int:
-        """How many deltas have come."""
+        """The number of deltas so far."""
         return sum(each.deltas for each in self.figures)
 
     @property
     def errors(self) -> dict[str, int]:
-        """How many streams failed, by kind."""
+        """The number of failed streams, by kind of failure."""
         return add_counts(*(each.errors for each in self.figures))
 
 
@@ -138,10 +138,10 @@ def merge_stream_snapshots(snapshots: Iterable[StreamSnapshot]) -> StreamSnapsho
 
 
 class StreamFigures:
-    """The figures of one process's streams. `clock`: seconds that never go back.
+    """The figures of one process's streams; `clock` returns seconds that never go back.
 
-    `begun_with`: the counts of a process that this one replaces; its open streams and its last
-    minute are gone.
+    `begun_with`: the counts of a process that this one replaces, without its open streams and its
+    last minute.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class StreamFigures:
 
 
 class OpenStream:
-    """One call under way: `deltas` once for every read that brought some, `end` exactly once."""
+    """One call under way; call `deltas` for every read with deltas, and `end` exactly once."""
 
     __slots__ = (
         "_counter",
@@ -234,7 +234,7 @@ class OpenStream:
         return self._counter.model
 
     def deltas(self, count: int) -> None:
-        """Count a read that brought `count` deltas, one or more."""
+        """Count a read with `count` deltas, one or more."""
         figures, counter = self._figures, self._counter
         now = figures.clock()
         if self._last is None:
@@ -335,7 +335,7 @@ class _ModelCounter:
 
 
 def error_kind(error: TailraceError) -> str:
-    """Name the kind of a failure: one of a few, whatever a site says, so that it can be counted."""
+    """Return the kind of a failure, one of a few names that can be counted."""
     for family, kind in _KINDS:
         if isinstance(error, family):
             return kind

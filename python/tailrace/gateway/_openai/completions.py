@@ -1,7 +1,7 @@
 """Chat completions: a request in, a call to a site, its answer out, as a stream or whole.
 
-The head of the reply is sent when the first delta is here, so that a failure before it has a status
-of its own. After it a failure is an event of the stream, which then ends without [DONE]. A client
+The head of the reply is sent with the first delta, so that a failure before it has a status of its
+own. A later failure is an event of the stream, which then ends without [DONE]. A client
 that leaves cancels the handler, and leaving the provider's stream closes its connection.
 """
 
@@ -41,7 +41,7 @@ __all__ = ["Completions"]
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx gathers a reply otherwise
+    "X-Accel-Buffering": "no",  # or nginx buffers the reply
 }
 
 
@@ -108,9 +108,9 @@ class _StoppedText:
         return []
 
     async def _scanned(self) -> tuple[str, bool]:
-        """Read the next text that is certain, and whether it is the last.
+        """Read the next text that is in front of any stop sequence, and whether it is the last.
 
-        Text that was held back before a failure is text; the failure is raised by the next read.
+        After a failure the text held back comes first; the failure is raised by the next read.
         """
         try:
             deltas = await self._stream.read()
@@ -149,7 +149,7 @@ class _Answer:
         self._error: TailraceError | None = None
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Answer the request; a client that leaves is no failure: the middleware meets it."""
+        """Answer the request; a client that leaves is left to the middleware."""
         try:
             async with self._stream:
                 return await (
@@ -161,7 +161,7 @@ class _Answer:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"
             raise
-        except ConnectionError:  # of the client's connection, between two writes
+        except ConnectionError:  # the client left between two writes
             raise
         except Exception:
             self._outcome = "failed"
@@ -176,7 +176,7 @@ class _Answer:
             )
 
     def _counted(self, deltas: list[str]) -> list[str]:
-        """Count the deltas of one read; no coroutine, for every event of a site comes this way."""
+        """Count the deltas of one read; no coroutine, since every event of a site passes here."""
         if deltas:
             self._call.deltas(len(deltas))
             self._characters += sum(map(len, deltas))
@@ -241,10 +241,10 @@ class _Answer:
         )
         await response.write(event)
 
-    # -- how it ended ------------------------------------------------------------------------------
+    # -- the end of the answer ---------------------------------------------------------------------
 
     def _finish(self) -> str:
-        """Note that the answer is whole; returns its finish reason."""
+        """Note that the answer is whole, and return its finish reason."""
         if self._stopped is not None and self._stopped.found:
             self._outcome = "stopped"
             return "stop"
@@ -263,7 +263,7 @@ class _Answer:
         if own is not None:
             return UsageCounts(own.prompt_tokens, own.completion_tokens, own.total_tokens), False
         prompt = sum(estimated_tokens(message.content) for message in self._chat.messages)
-        # A model's stream has about a token in each delta, a site that answers whole has one delta.
+        # A model's stream has about one token in each delta; a whole answer is a single delta.
         completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
         return UsageCounts(prompt, completion, prompt + completion), True
 
@@ -273,7 +273,7 @@ _CHARACTERS_A_TOKEN = 4
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
-    """Estimate the tokens of a message: one for every 4 bytes of UTF-8, or part of them."""
+    """Estimate the tokens of a message: one for every 4 bytes of UTF-8, rounded up."""
     parts = [content] if isinstance(content, str) else content or []
     texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
     return sum(

@@ -30,7 +30,7 @@ def routes(context: Context) -> list[web.AbstractRouteDef]:
 
 
 class _ModelRoutes:
-    """The handlers of the models, which answer from memory: the registry never changes."""
+    """The handlers of the models; their replies are made once, since the registry never changes."""
 
     def __init__(self, context: Context) -> None:
         self._registry = context.registry

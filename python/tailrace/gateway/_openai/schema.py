@@ -1,8 +1,8 @@
 """The schema of OpenAI's chat completions, as this gateway speaks them: requests and replies.
 
-`FIELDS` says of each field of OpenAI's request what becomes of it here; ``docs/openai-api.md``
-shows the same table. A field that stands in no row is refused by name, as OpenAI refuses it, so
-that nothing a client says beside it (an address, say) can reach a provider.
+`FIELDS` has a row for each field of OpenAI's request, with its treatment; ``docs/openai-api.md``
+shows the same table. A field without a row is refused by name, as OpenAI refuses it, so that no
+other option of a provider (a URL, say) can be set by a client.
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ class Field:
     """One field of a request, and its `treatment`.
 
     ``honoured``: by the gateway, at every site. ``passed on``: to a site of the software `openai`;
-    without effect at any other. ``passed on or refused``: refused at any other, where leaving it
-    out would change what the answer is good for. ``ignored``: without effect on an answer's text.
-    ``refused``: with status 400. The two kinds that are refused take `harmless` values, which ask
-    for nothing, all the same.
+    without effect at any other. ``passed on or refused``: refused at any other, where leaving the
+    field out would make the answer useless. ``ignored``: without effect on an answer's text.
+    ``refused``: with status 400. `harmless` values have no effect, and are never refused.
     """
 
     name: str
@@ -106,7 +105,7 @@ FIELDS: tuple[Field, ...] = (
 )
 
 MOST_STOPS = 4
-LONGEST_STOP = 256  # characters; OpenAI names no limit, but what is held back must have one
+LONGEST_STOP = 256  # characters; OpenAI names no limit, but the text held back needs one
 
 _Number = float | int
 _Stop = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
@@ -114,7 +113,7 @@ _Roles = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
-    """Options of a stream; of those, `include_obfuscation` is ignored: no padding is added."""
+    """Options of a stream; `include_obfuscation` is ignored, since no padding is added."""
 
     include_usage: bool | None = None
 
@@ -179,7 +178,7 @@ class ChatRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with a usage chunk."""
+        """Whether a stream is to end with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
@@ -189,7 +188,7 @@ _decode = msgspec.json.Decoder(ChatRequest).decode
 def read_request(body: bytes) -> ChatRequest:
     """Read the request in a body.
 
-    Raises RefusedError, which names the field that cannot be understood, or that no site is sent.
+    Raises RefusedError, which names the field that is malformed or is never passed on.
     """
     try:
         request = _decode(body)
@@ -214,7 +213,7 @@ def _refused(message: str, param: str | None, code: str | None = None) -> Refuse
 
 
 def _explained(message: str) -> Problem:
-    """Turn msgspec's words into OpenAI's error: which parameter, and what was expected."""
+    """Turn a message of msgspec into OpenAI's error: the parameter, and the expected value."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
@@ -246,20 +245,20 @@ def _check_counts(request: ChatRequest) -> None:
 
 
 def _asks(request: ChatRequest, field: Field) -> bool:
-    """Tell whether the request asks for something by this field."""
+    """Tell whether the request sets this field to a value that has an effect."""
     value = getattr(request, field.name)
     return value is not None and not any(
         value == each and type(value) is type(each) for each in field.harmless
     )
 
 
-# -- what a site is asked --------------------------------------------------------------------------
+# -- the request to a site -------------------------------------------------------------------------
 
 
 def parameters_for(request: ChatRequest, model: Model) -> Mapping[str, Any]:
     """Choose the fields that are passed on to the model's site.
 
-    Raises RefusedError for one that the site does not take and that must not be left out.
+    Raises RefusedError for a field that the site does not take and that must not be left out.
     """
     passed_on = {
         field.name: getattr(request, field.name)
@@ -278,7 +277,7 @@ def parameters_for(request: ChatRequest, model: Model) -> Mapping[str, Any]:
 def messages_for(request: ChatRequest, model: Model) -> Messages:
     """Convert the messages for the model's site.
 
-    Raises RefusedError, which names the first that the site cannot take.
+    Raises RefusedError, which names the first message that the site cannot take.
     """
     for number, message in enumerate(request.messages):
         _check_message(message, f"messages[{number}]", model)
@@ -334,7 +333,7 @@ def _text(message: RequestMessage) -> str:
     )
 
 
-# -- what a client is answered ---------------------------------------------------------------------
+# -- the reply to a client -------------------------------------------------------------------------
 
 
 class UsageCounts(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """Stop sequences: text in, text out up to the first of them, however it was cut into deltas.
 
-The first is the one whose last character comes first, as it would be for a model that writes
-character by character; of several that end together the longest. Held back is the longest tail that
-may still become one.
+The first sequence is the one whose last character comes first, as for a model that writes character
+by character; of several that end together the longest one. The longest tail of the text that may be
+the beginning of a stop sequence is held back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["StopScanner"]
 class StopScanner:
     """A scanner for `stops`, none of them empty.
 
-    `found`: one was seen, and all text after its beginning is dropped.
+    `found`: whether a stop sequence was seen; all text from its beginning on is dropped.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class StopScanner:
         self.found: bool = False
 
     def feed(self, text: str) -> str:
-        """Take more text, and return what is certain to stand before any stop sequence."""
+        """Take more text, and return the text that is certainly in front of any stop sequence."""
         if self.found:
             return ""
         text = self._held + text
@@ -42,7 +42,7 @@ class StopScanner:
         return text[:certain]
 
     def close(self) -> str:
-        """End the text, and return what was held back and is text after all."""
+        """End the text, and return the text held back, which no stop sequence completed."""
         held, self._held = self._held, ""
         return held
 

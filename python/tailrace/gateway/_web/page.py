@@ -1,7 +1,7 @@
 """The page at ``/``: files of this package, sent with headers that let it load nothing else.
 
-The files are read once. Whoever may reach the gateway may have them, for they hold nothing of its
-settings; what the page then asks of ``/v1`` and ``/live`` needs a key where the gateway has keys.
+The files are read once. They need no key, for they hold nothing of the gateway's settings; the
+page's own requests to ``/v1`` and ``/live`` need one where the gateway has keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENT_SECURITY_POLICY", "HEADERS", "routes"]
 
-# An answer becomes markup in one place only, DOMPurify's: hence the last two.
+# Only DOMPurify may turn an answer into markup: hence the last two directives.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; "
@@ -33,10 +33,9 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # A link in an answer must not make the browser look its host up before anybody follows it.
+    # A link in an answer must not make the browser look up its host before it is followed.
     "X-DNS-Prefetch-Control": "off",
-    # A new release has a new page: the browser asks each time, and is told with 304 that nothing
-    # changed.
+    # A new release has a new page: the browser checks each time, and gets a 304 if nothing changed.
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
 }
@@ -70,7 +69,7 @@ def _files() -> Iterator[Path]:
 class _File:
     body: bytes
     content_type: str
-    # Weak: the same file, compressed or not.
+    # A weak ETag, since it is the same for the compressed and the plain file.
     etag: ETag
 
     @classmethod

@@ -59,7 +59,7 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedAnswer:
-    """An answer, split into its tokens, and what its chunks repeat; `created` is in seconds."""
+    """An answer, split into its tokens, with the fields of each chunk; `created`: in seconds."""
 
     request: CompletionRequest
     tokens: tuple[str, ...]
@@ -91,7 +91,7 @@ class TokenizedAnswer:
 
 
 class RequestRefusedError(Exception):
-    """The request is answered with the error `response`."""
+    """The request is refused; `response` is the error that answers it."""
 
     def __init__(self, response: SiteResponse) -> None:
         super().__init__(response.status)
@@ -194,7 +194,7 @@ def read_body(data: bytes) -> dict[str, Any]:
 
 
 def read_request(body: Mapping[str, Any]) -> CompletionRequest:
-    """Read the request for a completion; parameters that are not named here change nothing."""
+    """Read the request for a completion; other parameters than these have no effect."""
     model = known_model(body.get("model"))
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:

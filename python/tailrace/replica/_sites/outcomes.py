@@ -17,7 +17,7 @@ StreamEnd = Literal["done", "nodone", "midfail", "cut", "stall"]
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """The model answered with `text` (None: with what the replica's `Answers` say).
+    """The model answered with `text` (None: with the text of the replica's `Answers`).
 
     `slowness` is the factor by which the answer is slower than the replica's pace.
     """
@@ -34,7 +34,7 @@ class ModelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFailure:
-    """The model's API answered with an error; `code` is its own word for the case."""
+    """The model's API answered with an error; `code`: the API's name of the error."""
 
     message: str
     status: int = 500

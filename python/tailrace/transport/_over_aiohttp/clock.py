@@ -1,4 +1,4 @@
-"""The one clock of a request, and the trace signals of aiohttp that move it on."""
+"""The one clock of a request, and the trace signals of aiohttp that restart it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ __all__ = ["TRACE", "Clock"]
 
 
 class Clock:
-    """The one clock of a request.
-
-    First for connecting, then, from the last byte sent, for the first byte.
-    """
+    """The one clock of a request: for connecting and then, from its last byte on, for a reply."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -48,7 +45,7 @@ class Clock:
         self._restart("first byte", self._timeouts.first_byte)
 
     def error(self, where: str) -> errors.TimeoutError | None:
-        """Make the error of the phase whose time is over, if one's is."""
+        """Make the error of the phase whose time is over; None while neither is."""
         if not self._timer.expired():
             return None
         seconds = self._timeouts.connect if self._phase == "connect" else self._timeouts.first_byte
@@ -65,9 +62,9 @@ class Clock:
 
 
 def _trace() -> aiohttp.TraceConfig:
-    """Move a request's clock on.
+    """Make the hooks that restart the clock of a request.
 
-    A request is re-sent on a new connection if a pooled one turns out to be dead.
+    The clock may begin anew: aiohttp re-sends a request when a pooled connection proves to be dead.
     """
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_start.append(_on_connecting)
@@ -91,4 +88,4 @@ async def _on_sent(
 
 
 TRACE = _trace()
-"""The hooks that move the clock of each request, which is its `trace_request_ctx`."""
+"""The hooks that restart the clock of each request, which is its `trace_request_ctx`."""

@@ -1,7 +1,4 @@
-"""What aiohttp leaves to be done about a connection.
-
-Close it at once, and tell its reader that it is lost.
-"""
+"""Additions to aiohttp's connections: they close at once, and wake their reader when lost."""
 
 from __future__ import annotations
 
@@ -33,9 +30,9 @@ _LAST_TURNS = 3
 
 
 class QuickResponse(aiohttp.ClientResponse):
-    """A response of aiohttp that gives its connection up at once.
+    """A response of aiohttp that closes its connection at once.
 
-    Over TLS, closing would wait for the peer to say goodbye.
+    Over TLS, aiohttp's own closing would wait for the peer's close_notify.
     """
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -50,12 +47,11 @@ class QuickResponse(aiohttp.ClientResponse):
 def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
     """Wake the reader when the connection is lost.
 
-    After a chunk of no sense aiohttp closes it and tells nobody.
+    After a malformed chunk aiohttp closes the connection without waking the reader.
     """
     closed = protocol.closed
     if closed is not None:
-        # A connection that serves again may be reset before its next reply begins, and that was
-        # asked for by nobody.
+        # A pooled connection may be reset between two replies, when there is no reader to wake.
         closed.remove_done_callback(_take_note)
         closed.add_done_callback(_take_note)
         wake = partial(_wake, content)
@@ -78,7 +74,7 @@ def _wake(content: aiohttp.StreamReader, _lost: asyncio.Future[None]) -> None:
 
 
 def cut(response: aiohttp.ClientResponse) -> None:
-    """Close a response's connection without waiting for anyone."""
+    """Close a response's connection without waiting."""
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()
     response.close()
@@ -86,12 +82,12 @@ def cut(response: aiohttp.ClientResponse) -> None:
 
 @cache
 def keep_room_for_reads() -> None:
-    """Have the C library keep the memory that asyncio reads into, from one read to the next.
+    """Make the C library keep the memory that asyncio reads into, from one read to the next.
 
-    glibc fetches a block that large from the kernel and gives it back, three system calls and a
-    page fault a read: a third of what a read costs when little comes at a time. It takes such
-    blocks from its heap once a larger one has been freed (mallopt(3), M_MMAP_THRESHOLD). Other C
-    libraries take no notice.
+    glibc maps a block of that size and unmaps it again, which costs three system calls and a page
+    fault for each read: a third of the time of a small read. Once a larger block has been freed,
+    glibc takes such blocks from its heap (mallopt(3), M_MMAP_THRESHOLD). Other C libraries do not
+    change their behaviour.
     """
     bytes(2 * _LARGEST_READ)
 
@@ -99,10 +95,10 @@ def keep_room_for_reads() -> None:
 def drop_connector(connector: aiohttp.BaseConnector) -> None:
     """Close a connector from a plain function.
 
-    Its own `close` leaves a task that the loop may not live to see end.
+    The connector's own `close` starts a task, which a loop that ends soon would not finish.
     """
     for closed in connector._close(abort_ssl=True):  # noqa: SLF001
-        asyncio.ensure_future(closed).add_done_callback(_take_note)  # nobody waits for any of them
+        asyncio.ensure_future(closed).add_done_callback(_take_note)  # without a waiting caller
 
 
 async def last_turns() -> None:

@@ -1,4 +1,4 @@
-"""Say aiohttp's errors in ours, whose texts hold no URL and no header."""
+"""Errors of aiohttp, translated into ours, whose texts hold no URL and no header."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tailrace.transport._socks import socks_errors
 __all__ = ["LONGEST_FIELD", "failed_request"]
 
 LONGEST_FIELD = 64 * 2**10
-"""Bytes of one line of a response's head: policies of content and cookies grow long."""
+"""The most bytes of one line of a response's head: policies and cookies may be long."""
 
 
 def failed_request(error: Exception, url: str, proxy: rules.Proxy | None) -> errors.TailraceError:
     """Make the error of a request to `url` that failed with aiohttp's `error`.
 
-    Nothing of `error` is held on to: its text and links know passwords.
+    Our error does not refer to `error`, whose text and causes may hold passwords.
     """
     site, causes = rules.origin(url), _chain(error)
     return (
@@ -84,7 +84,7 @@ def _failed_reply(
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an error and what caused it, at most a few links of it."""
+    """Return an error and its causes, at most eight of them."""
     links: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and len(links) < 8:  # noqa: PLR2004 - longer than any library's

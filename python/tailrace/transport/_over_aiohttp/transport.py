@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport"]
 
-# Bytes held for a reader that is busy; twice this stops reading from the socket.
+# Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
 _READ_BUFFER = 64 * 2**10
 _MOST_FIELDS = 256
 
@@ -52,8 +52,8 @@ class AiohttpTransport(RuledTransport):
     """Connections of aiohttp.
 
     Sends `rules.DEFAULT_HEADERS` (an honest User-Agent, Accept, Accept-Language), overridden by the
-    session's and the request's headers, and Accept-Encoding with what can be decoded here. Cookies
-    of IP hosts are kept.
+    session's and the request's headers, and Accept-Encoding with the codings that can be
+    decoded. Cookies of IP hosts are kept.
 
     `tls`: how to verify servers (None: as the system does). `trust_env`: take proxies and passwords
     from environment and netrc. `resolver`: looks up the names of hosts and of proxies over HTTP,
@@ -160,7 +160,7 @@ class _AiohttpSession(RuledSession):
         except asyncio.CancelledError:
             await last_turns()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a library raises becomes one of ours
+        except Exception as error:  # noqa: BLE001 - any error of a library becomes one of ours
             failure = clock.error(rules.origin(request.url)) or failed_request(
                 error, request.url, self.options.proxy
             )
@@ -195,7 +195,7 @@ class _AiohttpSession(RuledSession):
     def _response(self, raw: aiohttp.ClientResponse) -> Response:
         try:
             return _AiohttpResponse(raw, self)
-        except ReplyBrokenError:  # of a Content-Encoding that cannot be decoded
+        except ReplyBrokenError:  # a Content-Encoding that cannot be decoded
             cut(raw)
             raise
 
@@ -205,15 +205,15 @@ class _AiohttpResponse(DecodedResponse):
         super().__init__(
             raw.status, raw.reason or "", str(raw.url), raw.headers, session.options.limits
         )
-        # The session lives, with its transport, as long as there is something to read.
+        # This reference keeps the session and its transport alive as long as the response is read.
         self._session = session
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
         if self._protocol is not None:
             wake_when_lost(raw.content, self._protocol)
         self._loop = asyncio.get_running_loop()
-        # The finalizer, not this object, keeps the response alive until it is closed: aiohttp
-        # complains of one that dies open, and within a cycle it might die first.
+        # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
+        # warns of a response deleted while open, and a cycle might be deleted in that order.
         self._dropped = weakref.finalize(self, call_soon, self._loop, cut, raw)
         self._dropped.atexit = False
 
@@ -230,7 +230,7 @@ class _AiohttpResponse(DecodedResponse):
         cut(self._raw)
         if closed is not None:
             done, _ = await asyncio.wait([closed])
-            done.pop().exception()  # of a connection that broke meanwhile: nobody asks any more
+            done.pop().exception()  # of a connection that broke meanwhile, which has no reader left
 
     def abort(self) -> None:
         """See `Response.abort`."""
@@ -254,9 +254,9 @@ class _AiohttpResponse(DecodedResponse):
         return data
 
     def _held(self, content: aiohttp.StreamReader) -> bytes:
-        """Return what came before the response broke.
+        """Return the bytes that came before the response broke.
 
-        Once it has, aiohttp gives no more of what it holds.
+        Once it has broken, aiohttp does not return the bytes it has buffered.
         """
         content.set_exception(None)  # type: ignore[arg-type]
         data = content.read_nowait()
@@ -266,9 +266,9 @@ class _AiohttpResponse(DecodedResponse):
         return data
 
     def _is_reset(self) -> bool:
-        """Whether a response that ends with its connection ended by a reset.
+        """Tell whether a response that ends with its connection was ended by a reset.
 
-        aiohttp takes that for its clean end.
+        aiohttp reports a reset as a clean end there.
         """
         error = self._protocol.exception() if self._protocol is not None else None
         return (
@@ -286,7 +286,7 @@ class _AiohttpResponse(DecodedResponse):
 
 
 def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
-    if proxy is None or proxy.is_socks:  # the connector itself goes through a SOCKS one
+    if proxy is None or proxy.is_socks:  # a SOCKS proxy is the connector's
         return None
     return URL.build(
         scheme=proxy.scheme,

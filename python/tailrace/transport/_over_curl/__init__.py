@@ -1,13 +1,14 @@
 """The transport over curl_cffi, which greets a server as a browser does.
 
-Needs the extra ``impersonate``. Built on curl_cffi's `Curl` and `AsyncCurl` rather than on its
-sessions: those queue a response without a limit, and can neither stop a response that has begun nor
-take back a request that has not been answered. Here a transfer that is let go is taken out of
-libcurl's hands at once, which closes its connection, and a reader that is busy stops the socket.
+The extra ``impersonate`` installs curl_cffi. The transport is built on its `Curl` and `AsyncCurl`
+rather than on its sessions, which queue a response without a limit, and can neither stop a response
+that has begun nor take back a request that has not been answered. A transfer of this package that
+is given up is removed from libcurl at once, which closes its connection, and a busy reader pauses
+the socket.
 
-`transport` holds the transport, its sessions and its responses; `options` says a request in
-libcurl's options; `transfer` is one request in libcurl's hands; `failures` says libcurl's error
-codes in our errors.
+`transport` holds the transport, its sessions and its responses; `options` translates a request into
+libcurl's options; `transfer` is one request under way in libcurl; `failures` translates libcurl's
+error codes into our errors.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Say libcurl's error codes in our errors. Its own texts name whole URLs and are not shown.
+"""Error codes of libcurl (libcurl-errors(3)), translated into our errors.
 
-The codes are those of libcurl-errors(3).
+The texts of libcurl are not shown, since they may hold whole URLs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _FIRST_REFUSAL = 300  # a status of CONNECT other than 2xx opens no tunnel, RFC 
 _BROKE = "the connection to {site} broke before a reply came (curl error {code})"
 _NO_HTTP = "{site} answered with what is no HTTP"
 _FAILURES: dict[int, tuple[type[errors.TailraceError], str]] = {
-    1: (errors.NetworkError, _NO_HTTP),  # what libcurl takes for HTTP/0.9
+    1: (
+        errors.NetworkError,
+        _NO_HTTP,
+    ),  # a reply without a status line, which is HTTP/0.9 to libcurl
     3: (errors.InvalidRequestError, "the URL is malformed"),
     6: (errors.ConnectError, "{site} could not be reached: its name was not found"),
     7: (errors.ConnectError, "{site} could not be reached: connection refused or host unreachable"),
@@ -70,6 +73,6 @@ def failed_request(
 def _is_of_the_proxy(code: int, proxy: Proxy | None, connect_status: int) -> bool:
     if code in {_NO_PROXY_HOST, _PROXY_HANDSHAKE}:
         return True
-    # With a proxy it is the proxy that refuses; and one that answers CONNECT with a refusal says so
-    # in a status.
+    # With a proxy, connections are refused by the proxy; one that refuses a tunnel answers CONNECT
+    # with a status.
     return proxy is not None and (code == _REFUSED or connect_status >= _FIRST_REFUSAL)

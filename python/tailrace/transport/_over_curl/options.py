@@ -1,7 +1,7 @@
-"""Say a request in libcurl's options (curl_easy_setopt(3)).
+"""A request, translated into libcurl's options (curl_easy_setopt(3)).
 
-`new_handle` sets what every request of a transport has in common, `fill_in` what one request asks
-for. Neither sends anything.
+`new_handle` sets the options common to all requests of a transport, `fill_in` those of one request.
+Neither sends anything.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def require_curl() -> None:
 def browser_named(name: str) -> str:
     """Return curl_cffi's name, with a version, of a browser.
 
-    `InvalidRequestError` for one that curl_cffi does not know.
+    Raises `InvalidRequestError` for a browser that curl_cffi does not know.
     """
     from curl_cffi import Curl  # noqa: PLC0415
     from curl_cffi.requests.impersonate import resolve_latest_browser_type  # noqa: PLC0415
@@ -54,7 +54,7 @@ def browser_named(name: str) -> str:
 
 
 def new_handle(browser: str, ca_file: str, *, trust_env: bool) -> Curl:
-    """Make a handle that greets as `browser` does and asks for nothing yet.
+    """Make a handle with the TLS and HTTP habits of `browser`, without a request.
 
     `ca_file` and `trust_env` as `ImpersonateTransport` has them; an empty `ca_file` means the
     system's.
@@ -67,7 +67,7 @@ def new_handle(browser: str, ca_file: str, *, trust_env: bool) -> Curl:
     handle.setopt(CurlOpt.HTTP_CONTENT_DECODING, 0)
     handle.setopt(CurlOpt.SUPPRESS_CONNECT_HEADERS, 1)
     handle.setopt(CurlOpt.FOLLOWLOCATION, 0)
-    # Letting a transfer go must not wait for a slow look-up of its host.
+    # Giving a transfer up must not wait for a slow look-up of its host.
     handle.setopt(CurlOpt.QUICK_EXIT, 1)
     if trust_env:
         handle.setopt(CurlOpt.NETRC, 1)
@@ -80,9 +80,9 @@ def new_handle(browser: str, ca_file: str, *, trust_env: bool) -> Curl:
 def fill_in(
     handle: Curl, request: Request, options: SessionOptions, cookies: dict[str, str]
 ) -> None:
-    """Have a handle ask for `request`, with the clocks and the proxy of `options`.
+    """Set `request`, and the clocks and the proxy of `options`, in a handle.
 
-    `InvalidRequestError` for what libcurl refuses; the handle is closed then.
+    Raises `InvalidRequestError` for a value that libcurl refuses, and closes the handle then.
     """
     from curl_cffi import CurlError  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ def _set_request(
 
 
 def _header_lines(request: Request, cookies: dict[str, str]) -> list[bytes]:
-    """Spell the headers as libcurl reads them.
+    """Write the headers in libcurl's form.
 
     "Name;" sends an empty value, "Name:" keeps libcurl from sending a header of its own.
     """

@@ -1,4 +1,4 @@
-"""One request in libcurl's hands: its head and bytes as they come, and the way to let it go."""
+"""One request under way in libcurl: the head and bytes of its response, and its cancellation."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Transfer"]
 
-_READ_BUFFER = 128 * 2**10  # bytes held for a reader that is busy before libcurl is paused
+_READ_BUFFER = 128 * 2**10  # bytes buffered for a busy reader before libcurl is paused
 _PAUSE = 0x10000001  # CURL_WRITEFUNC_PAUSE, which the package does not export
 _CONTINUE = 0  # CURLPAUSE_CONT
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3}) ?(.*)")
-_FIRST_FINAL_STATUS = 200  # what comes before is interim, RFC 9110, 15.2
+_FIRST_FINAL_STATUS = 200  # lower ones are interim, RFC 9110, 15.2
 
 
 class Transfer:
-    """One request in libcurl's hands, and the head of its response once `begin` has returned.
+    """One request under way in libcurl, with the head of its response once `begin` has returned.
 
-    `url` is where `handle` sends; `options` has its clocks and its proxy. The callbacks run within
-    libcurl and so only store and wake. Whether the transfer is over is asked of curl_cffi's future
-    alone, which knows at once, while its callbacks run a turn of the loop later.
+    `url`: the URL of the request in `handle`; `options`: its clocks and its proxy. The callbacks
+    run within libcurl, so they only store data and wake the reader. The future of curl_cffi alone
+    decides whether the transfer is over: it is done at once, while callbacks on it run a turn of
+    the loop later.
     """
 
     def __init__(self, multi: AsyncCurl, handle: Curl, url: str, options: SessionOptions) -> None:
@@ -57,12 +58,12 @@ class Transfer:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop whose turns the transfer uses."""
+        """The event loop of the transfer."""
         return self._multi.loop
 
     @property
     def code(self) -> int:
-        """Libcurl's code of a transfer that is over; 0: it came to a clean end."""
+        """Libcurl's code of a transfer that is over; 0 for a clean end."""
         if self._end is None or self._end.cancelled():
             return UNKNOWN_CODE
         error = self._end.exception()
@@ -71,7 +72,7 @@ class Transfer:
     async def begin(self) -> None:
         """Send the request and wait for the response's head.
 
-        Raises the error of what went wrong before that, `TimeoutError` (phase ``first byte``) where
+        Raises the error of a failure before that, and `TimeoutError` (phase ``first byte``) when
         the head does not come in time.
         """
         assert self._handle is not None  # noqa: S101 - begin is the first call
@@ -84,7 +85,7 @@ class Transfer:
             if await self._woken(deadline) or self._is_answered() or seconds is None:
                 continue
             sent = self._seconds_until_sent()
-            # Not sent by now: it cannot be late before another first_byte from now.
+            # Not sent yet: the deadline is at the earliest another first_byte away.
             deadline = (started + sent if sent else self.loop.time()) + seconds
             if deadline <= self.loop.time():
                 raise TimeoutError("first byte", seconds, origin(self._url))
@@ -92,7 +93,7 @@ class Transfer:
             raise self._failure()
 
     async def received(self) -> bytes:
-        """Return what has come, waiting for it if need be; ``b""`` when the transfer is over."""
+        """Return the bytes that have come, at least one; ``b""`` when the transfer is over."""
         while not self._held:
             if self._is_over():
                 return b""
@@ -105,10 +106,7 @@ class Transfer:
         return data
 
     def cut(self) -> None:
-        """Take the transfer out of libcurl's hands.
-
-        Its connection is closed when this returns, unless the transfer is over.
-        """
+        """Remove the transfer from libcurl, which closes its connection unless it is over."""
         handle, self._handle = self._handle, None
         if handle is None:
             return
@@ -145,9 +143,9 @@ class Transfer:
             self._waiter.set_result(None)
 
     def _seconds_until_sent(self) -> float:
-        """Return the seconds from start to the request's last byte.
+        """Return the seconds from the start until the request's last byte was sent.
 
-        To its first one while the request is being sent; 0 before.
+        While the request is being sent, until its first byte; 0 before.
         """
         from curl_cffi import CurlInfo  # noqa: PLC0415
 
@@ -197,7 +195,7 @@ class Transfer:
 
     def _on_end(self, end: asyncio.Future[None]) -> None:
         if not end.cancelled():
-            end.exception()  # of a transfer cut in the turn in which it failed, nobody else asks
+            end.exception()  # or asyncio logs the failure of a transfer that was cut
         self._wake()
 
 

@@ -90,7 +90,7 @@ class ImpersonateTransport(RuledTransport):
             call_soon(multi.loop, _close_multi, multi)
 
     def _running_multi(self) -> AsyncCurl:
-        """Return what runs all transfers, bound to the running loop."""
+        """Return curl_cffi's runner of all transfers, bound to the running loop."""
         from curl_cffi import AsyncCurl  # noqa: PLC0415
 
         loop = self._bound_loop()
@@ -101,7 +101,7 @@ class ImpersonateTransport(RuledTransport):
         return self._multi
 
     def _let_go(self) -> AsyncCurl | None:
-        """Return what is to be closed by the caller, once."""
+        """Give the runner up, and return it for the caller to close; None the second time."""
         multi, self._multi = self._multi, None
         return multi if self._dropped is not None and self._dropped.detach() else None
 
@@ -145,7 +145,7 @@ class _CurlResponse(DecodedResponse):
             CIMultiDictProxy(transfer.headers),
             session.options.limits,
         )
-        # The session lives, with its transport, as long as there is something to read.
+        # This reference keeps the session and its transport alive as long as the response is read.
         self._session = session
         self._transfer = transfer
         self._dropped = weakref.finalize(self, call_soon, transfer.loop, transfer.cut)

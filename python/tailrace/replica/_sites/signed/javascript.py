@@ -1,6 +1,6 @@
 """Operations of JavaScript on JSON values, as the captured errors show them.
 
-No site is known here.
+This module depends on no site.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Functions of PHP and WordPress that the plugin's replies depend on, under their own names.
 
-Each does what the captured responses show. No site is known here.
+Each behaves as the captured responses show. This module depends on no site.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def json_encode(value: object, *, raw_unicode: bool = False) -> str:
 def json_attribute(value: object) -> str:
     r"""Write JSON for an attribute: ``esc_attr(wp_json_encode(…))`` (capture ``page_inline``).
 
-    Characters that HTML gives a meaning are ``\u0022`` and the like within strings, and entities
+    Characters with a meaning in HTML become ``\u0022`` and the like within strings, and entities
     elsewhere.
     """
     escaped = _ESCAPED.sub(
@@ -50,12 +50,12 @@ def json_attribute(value: object) -> str:
 
 
 def esc_html(text: str) -> str:
-    """Escape what HTML gives a meaning; ``'`` becomes ``&#039;`` (capture ``page_stream``)."""
+    """Escape characters with a meaning in HTML; ``'`` becomes ``&#039;`` (``page_stream``)."""
     return html.escape(text, quote=True).replace("&#x27;", "&#039;")
 
 
 def sanitize_text_field(text: str, *, keep_newlines: bool = True) -> str:
-    """Take tags, %xx and outer white space out of a form's text.
+    """Remove tags, %xx and outer white space from a form's text.
 
     Without `keep_newlines` a run of white space becomes one space (capture ``1.8.79/json_ok``);
     with it, this is ``sanitize_textarea_field``.
@@ -79,7 +79,7 @@ def intval(text: str) -> int:
 
 
 def json_decode(text: str) -> Any:
-    """Read JSON; return None for invalid JSON, and NaN and Infinity are invalid."""
+    """Read JSON; return None for invalid JSON, such as NaN and Infinity."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

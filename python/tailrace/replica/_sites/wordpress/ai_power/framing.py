@@ -1,7 +1,7 @@
-"""Framing of AI Power 1.x: one class a mode, an `Outcome` in, a `SiteResponse` out.
+"""Framing of AI Power 1.x: one class a mode, an `AIPowerOutcome` in, a `SiteResponse` out.
 
-Layouts are those of the captured responses named beside them; wording is not, since sites translate
-it.
+Layouts are those of the captured responses named beside them; the wording is our own, since sites
+translate it.
 """
 
 from __future__ import annotations
@@ -51,20 +51,22 @@ class NullContent:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """There was no upstream to talk to."""
+    """The plugin could not reach its upstream."""
 
     message: str
 
 
-Outcome = ModelAnswer | UpstreamFailure | PluginException | ProxyPage | NullContent | Unreachable
+AIPowerOutcome = (
+    ModelAnswer | UpstreamFailure | PluginException | ProxyPage | NullContent | Unreachable
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The plugin's own refusal, before it asks its upstream; `flag` is its key in a stream.
+    """The plugin's own refusal, before it calls its upstream.
 
-    `status` is whether the JSON form has a ``status``. With `answer_follows` a stream goes on with
-    the real answer.
+    `flag`: its key in a stream; `status`: whether the JSON form has a ``status``;
+    `answer_follows`: whether a stream goes on with the real answer.
     """
 
     message: str
@@ -100,7 +102,7 @@ class Mode(Protocol):
         """Return the response that reports `notice`, and goes on with `answer` if there is one."""
         ...
 
-    def respond(self, facts: ChatFacts, outcome: Outcome) -> SiteResponse:
+    def respond(self, facts: ChatFacts, outcome: AIPowerOutcome) -> SiteResponse:
         """Return the response that reports `outcome`, in which a `ModelAnswer` has its text."""
         ...
 
@@ -118,7 +120,7 @@ class JsonMode:
             return error_json(notice.message)
         return _json({"msg": notice.message, notice.flag: True})
 
-    def respond(self, facts: ChatFacts, outcome: Outcome) -> SiteResponse:  # noqa: PLR0911 - one a case
+    def respond(self, facts: ChatFacts, outcome: AIPowerOutcome) -> SiteResponse:  # noqa: PLR0911 - one a case
         """Frame an outcome (`json_ok`, `json_upstream_{null,err401,unreachable}`)."""
         match outcome:
             case ModelAnswer(text) if outcome.is_whole:
@@ -157,7 +159,7 @@ class ChatMode:
         event = _data(json_encode({"msg": notice.message, notice.flag: True}))
         return _sse([event]) if answer is None else replace(answer, chunks=[event, *answer.chunks])
 
-    def respond(self, facts: ChatFacts, outcome: Outcome) -> SiteResponse:
+    def respond(self, facts: ChatFacts, outcome: AIPowerOutcome) -> SiteResponse:
         """Frame an outcome (`stream_ok`, `stream_upstream_{midfail,err401,unreachable}`)."""
         match outcome:
             case ModelAnswer(text, end):
@@ -166,8 +168,7 @@ class ChatMode:
             case NullContent():
                 return _sse([*self.opening(facts), self.closing(facts), _DONE])
             case UpstreamFailure(message):
-                # The plugin hands the error to two of its callbacks, so the whole of it comes
-                # twice.
+                # The plugin passes the error to two of its callbacks, so all of it comes twice.
                 return _sse([*_word_events(message), _STOPPED] * 2)
             case PluginException(message):
                 return _sse([*_word_events(message), b"event: message\ndata: [LIMITED]\n\n"])
@@ -219,7 +220,7 @@ class CompletionMode(ChatMode):
 class AssistantMode(ChatMode):
     """An Assistants bot: named events (captures ``assistant_*``)."""
 
-    def respond(self, facts: ChatFacts, outcome: Outcome) -> SiteResponse:
+    def respond(self, facts: ChatFacts, outcome: AIPowerOutcome) -> SiteResponse:
         """Frame an outcome (`assistant_stream_ok`, `assistant_stream_upstream_err401`)."""
         thread = _event("thread_id", f"thread_{facts.id[:24]}")
         done = _event("done", "[DONE]")
@@ -290,7 +291,7 @@ def _chunk(
         "service_tier": "default",
         "system_fingerprint": "fp_replica",
         "choices": [choice],
-        # The upstream pads its chunks so that their lengths give nothing away.
+        # The upstream pads its chunks so that their lengths tell nothing about the text.
         "obfuscation": facts.id[number % 19 : number % 19 + 3 + number % 7],
     }
     return _data(_upstream_json(record))

@@ -10,9 +10,9 @@ from tailrace.replica._response import NO_RESPONSE, SiteResponse
 from tailrace.replica._site import Marker
 from tailrace.replica._sites.outcomes import LONG_TEXT, ModelAnswer, UpstreamFailure
 from tailrace.replica._sites.wordpress.ai_power.framing import (
+    AIPowerOutcome,
     Notice,
     NullContent,
-    Outcome,
     PluginException,
     ProxyPage,
     Unreachable,
@@ -85,7 +85,7 @@ REFUSALS: tuple[Marker[Notice | SiteResponse], ...] = (
     ),
 )
 
-OUTCOMES: tuple[Marker[Outcome | SiteResponse], ...] = (
+OUTCOMES: tuple[Marker[AIPowerOutcome | SiteResponse], ...] = (
     Marker(
         "upstream-401",
         "the upstream refuses the site's key: words as events, twice; or JSON with status error",

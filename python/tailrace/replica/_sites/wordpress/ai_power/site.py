@@ -14,12 +14,12 @@ from tailrace.replica._response import SiteResponse
 from tailrace.replica._site import EXCHANGE, Marker, SitePage, SiteSettings, find_behavior
 from tailrace.replica._sites.outcomes import ModelAnswer, UpstreamFailure
 from tailrace.replica._sites.wordpress.ai_power.framing import (
+    AIPowerOutcome,
     ChatFacts,
     ChatMode,
     JsonMode,
     Mode,
     Notice,
-    Outcome,
     error_json,
 )
 from tailrace.replica._sites.wordpress.ai_power.markers import OUTCOMES, REFUSALS, TRANSFORMS
@@ -147,7 +147,7 @@ class AIPowerSite(WordPressSite):
         facts: ChatFacts,
         turns: Sequence[HistoryTurn],
         refusal: Notice | SiteResponse | None,
-        outcome: Outcome | SiteResponse,
+        outcome: AIPowerOutcome | SiteResponse,
     ) -> SiteResponse:
         if isinstance(refusal, SiteResponse):
             return refusal
@@ -161,7 +161,7 @@ class AIPowerSite(WordPressSite):
         mode: Mode,
         facts: ChatFacts,
         turns: Sequence[HistoryTurn],
-        outcome: Outcome | SiteResponse,
+        outcome: AIPowerOutcome | SiteResponse,
     ) -> SiteResponse:
         if isinstance(outcome, SiteResponse):
             return outcome
@@ -176,7 +176,7 @@ class AIPowerSite(WordPressSite):
 
     async def _ask(
         self, answer: ModelAnswer, message: str, turns: Sequence[HistoryTurn]
-    ) -> Outcome:
+    ) -> AIPowerOutcome:
         try:
             return replace(answer, text=await self.ask_model(message, turns))
         except AnswerError as failed:

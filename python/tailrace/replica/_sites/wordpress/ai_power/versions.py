@@ -1,6 +1,6 @@
 """Differences between versions of AI Power 1.x, as measured (captures ``ai-power/1.8.*``).
 
-No site is known here.
+This module depends on no site.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Version(NamedTuple):
-    """A version of the plugin, and its behavior where later ones differ."""
+    """A version of the plugin; the properties tell its behavior where later versions differ."""
 
     major: int
     minor: int

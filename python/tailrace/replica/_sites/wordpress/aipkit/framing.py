@@ -1,7 +1,7 @@
 """Framing of AIPKit: events (2.3 and later), or one JSON object (2.3 to 2.4.0).
 
-Layouts are those of the captured responses named beside them; wording is not, since sites translate
-it.
+Layouts are those of the captured responses named beside them; the wording is our own, since sites
+translate it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class PluginRefusal:
     quota: bool = False
 
 
-Outcome = PluginRefusal | UpstreamFailure | ModelAnswer | SiteResponse
-"""A `SiteResponse` goes out as it stands, whatever the form."""
+AIPKitOutcome = PluginRefusal | UpstreamFailure | ModelAnswer | SiteResponse
+"""An outcome; a `SiteResponse` is sent unchanged, as events and as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RequestStamp:
         return sha256(f"{self.now}|{self.number}".encode()).hexdigest()
 
 
-def as_events(stamp: RequestStamp, outcome: Outcome, pace: float = 0.0) -> SiteResponse:
+def as_events(stamp: RequestStamp, outcome: AIPKitOutcome, pace: float = 0.0) -> SiteResponse:
     """Return the response to the second step: always 200, a comment of 4 KiB first."""
     match outcome:
         case PluginRefusal(message, quota=quota):
@@ -77,7 +77,7 @@ def as_events(stamp: RequestStamp, outcome: Outcome, pace: float = 0.0) -> SiteR
             return outcome
 
 
-def as_json(stamp: RequestStamp, outcome: Outcome) -> SiteResponse:
+def as_json(stamp: RequestStamp, outcome: AIPKitOutcome) -> SiteResponse:
     """Return the response to the JSON action, whose errors have statuses (``2.4.0/json_*``)."""
     match outcome:
         case PluginRefusal(message, status):
@@ -161,7 +161,7 @@ def _json(status: int, body: dict[str, object]) -> SiteResponse:
     return SiteResponse([json_encode(body).encode()], JSON, status, headers=AJAX_HEADERS)
 
 
-# Fills the buffers of servers in between, so that the events get through at once.
+# Fills the buffers of servers on the way, so that the events pass at once.
 _COMMENT = b":" + b" " * 4096 + b"\n\n"
 _DONE = b'event: done\ndata: {"finished":true}\n\n'
 _EVENT_HEADERS = (

@@ -17,7 +17,7 @@ from tailrace.replica._response import NO_RESPONSE, SiteResponse
 from tailrace.replica._site import EXCHANGE, Marker, SitePage, SiteSettings, find_behavior
 from tailrace.replica._sites.outcomes import LONG_TEXT, ModelAnswer, UpstreamFailure
 from tailrace.replica._sites.wordpress.aipkit.framing import (
-    Outcome,
+    AIPKitOutcome,
     PluginRefusal,
     RequestStamp,
     as_events,
@@ -60,7 +60,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class AIPKitBot:
-    """A chat bot; `streams` None: its version has only streams, and its tag does not say so."""
+    """A chat bot; `streams`: None in versions that only stream, whose tags do not say so."""
 
     id: int
     name: str
@@ -76,14 +76,14 @@ class AIPKitPage(Post):
 
 
 class BoundedStore(Generic[Key, Value]):
-    """A mapping that keeps the `limit` entries written last, and forgets older ones."""
+    """A mapping that keeps the `limit` entries written last, and drops older ones."""
 
     def __init__(self, limit: int) -> None:
         self._entries: OrderedDict[Key, Value] = OrderedDict()
         self._limit = limit
 
     def put(self, key: Key, value: Value) -> None:
-        """Keep `value`, and forget the oldest entry when there are too many."""
+        """Keep `value`, and drop the oldest entry when there are too many."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
@@ -94,7 +94,7 @@ class BoundedStore(Generic[Key, Value]):
         return self._entries.get(key)
 
     def pop(self, key: Key) -> Value | None:
-        """Return the value kept under `key`, and forget it."""
+        """Remove the value kept under `key`, and return it."""
         return self._entries.pop(key, None)
 
 
@@ -110,7 +110,7 @@ class AIPKitSite(WordPressSite):
     version: ClassVar[str] = "2.4.71"
     shows: ClassVar[str] = "WordPress with the chat plugin AIPKit 2.4.71: a message in two steps"
     pages: ClassVar[tuple[SitePage, ...]]
-    markers: ClassVar[tuple[Marker[Outcome], ...]]
+    markers: ClassVar[tuple[Marker[AIPKitOutcome], ...]]
 
     def __init__(self, settings: SiteSettings) -> None:
         super().__init__(settings)
@@ -182,7 +182,7 @@ class AIPKitSite(WordPressSite):
         outcome = await self._spend(request)
         return as_events(self.stamp(), outcome, self.settings.pace)
 
-    async def _spend(self, request: web.Request) -> Outcome:
+    async def _spend(self, request: web.Request) -> AIPKitOutcome:
         fields = request.query
         if not self.nonces.accepts(fields.get("_ajax_nonce", "")):
             return PluginRefusal("The nonce was not accepted. Load the page again.")
@@ -197,13 +197,13 @@ class AIPKitSite(WordPressSite):
         return await self.outcome(request, bot, message, fields)
 
     def stamp(self) -> RequestStamp:
-        """Return the stamp of a request that came now."""
+        """Return the stamp of a request that comes now."""
         self._requests += 1
         return RequestStamp(self.settings.clock(), self._requests)
 
     async def outcome(
         self, request: web.Request, bot: AIPKitBot, message: str, ids: Mapping[str, str]
-    ) -> Outcome:
+    ) -> AIPKitOutcome:
         """Return the outcome for `message`, which is remembered with an answer that ends well."""
         outcome = find_behavior(self.markers, message, request[EXCHANGE]) or ModelAnswer()
         if not isinstance(outcome, ModelAnswer):
@@ -261,7 +261,7 @@ _STALE_KEY = PluginRefusal("The message for this key was not found. Send it agai
 _INLINE = AIPKitBot(5, 'Pilot "A" & <b>')
 _POPUP = AIPKitBot(6, "Popup pilot", popup=True)
 
-MARKERS: tuple[Marker[Outcome], ...] = (
+MARKERS: tuple[Marker[AIPKitOutcome], ...] = (
     Marker(
         "quota",
         "the visitor's quota is used up: an error with a quota_notice, then done",

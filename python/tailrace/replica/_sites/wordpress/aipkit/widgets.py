@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AIPKitWidget:
     """One chat bot as its tag shows it.
 
-    `streams` None: the plugin's version has only streams, and its tag does not say so.
+    `streams`: None in versions of the plugin that only stream, whose tags do not say so.
     """
 
     bot_id: int
@@ -63,7 +63,7 @@ class AIPKitWidget:
 
 
 def plugin_parts(origin: str, version: str, widgets: Sequence[AIPKitWidget]) -> PluginParts:
-    """Return what the plugin adds for `widgets`, in order."""
+    """Return the plugin's parts of a page for `widgets`, in order."""
     if not widgets:
         return PluginParts()
     dist = f"{origin}/wp-content/plugins/gpt3-ai-content-generator/dist"
