@@ -183,7 +183,7 @@ lint: $(VENV)/.built ## formatting, lints, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --exclude gateway/workers.py python
+	$(BIN)/mypy --platform win32 --exclude gateway/_workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
