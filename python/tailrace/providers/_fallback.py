@@ -73,7 +73,7 @@ class IterListProvider:
         self.sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     @property
-    def _faces(self) -> list[_SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider]:
+    def _faces(self) -> list[Face]:
         return [_face(provider) for provider in self.providers]
 
     @property
