@@ -79,6 +79,16 @@ from tailrace.errors import (
 from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
+    from tailrace import (
+        conformance as conformance,
+        gateway as gateway,
+        providers as providers,
+        pytest_plugin as pytest_plugin,
+        recording as recording,
+        replica as replica,
+        sites as sites,
+        transport as transport,
+    )
     from tailrace._calls.retry_policy import RetryPolicy
     from tailrace._calls.throttling import Throttle
     from tailrace._messages import Messages, format_prompt
@@ -231,10 +241,24 @@ _HOMES = {
     ),
 }
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = frozenset(
+    {
+        "conformance",
+        "gateway",
+        "providers",
+        "pytest_plugin",
+        "recording",
+        "replica",
+        "sites",
+        "transport",
+    }
+)
 
 
 def __getattr__(name: str) -> object:
-    """Import a name from its module when it is first used (PEP 562)."""
+    """Import a name or a public module when it is first used (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)

@@ -184,7 +184,16 @@ def test_type_checkers_are_told_what_is_imported_late() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert told == tailrace._LATE
+    modules = {name for name, home in told.items() if home == "tailrace"}
+    assert {f"tailrace.{name}" for name in (*modules, "errors")} | {"tailrace"} == set(PUBLIC)
+    assert modules == tailrace._MODULES
+    assert {name: home for name, home in told.items() if name not in modules} == tailrace._LATE
+
+
+@pytest.mark.parametrize("name", PUBLIC[1:])
+def test_a_public_module_needs_no_import_of_its_own(name: str) -> None:
+    code = f"import json, tailrace; print(json.dumps({name}.__name__))"
+    assert in_a_new_process(code) == name
 
 
 def test_every_error_is_in_the_package_itself() -> None:
