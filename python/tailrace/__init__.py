@@ -81,12 +81,26 @@ from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 if TYPE_CHECKING:
     from tailrace import (
         conformance as conformance,
+    )
+    from tailrace import (
         gateway as gateway,
+    )
+    from tailrace import (
         providers as providers,
+    )
+    from tailrace import (
         pytest_plugin as pytest_plugin,
+    )
+    from tailrace import (
         recording as recording,
+    )
+    from tailrace import (
         replica as replica,
+    )
+    from tailrace import (
         sites as sites,
+    )
+    from tailrace import (
         transport as transport,
     )
     from tailrace._calls.retry_policy import RetryPolicy
