@@ -51,7 +51,7 @@ def site(
         software_named(software)
     if is_url(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
-    named = _named(name, environ, folder, user_folder)
+    named = _site_named(name, environ, folder, user_folder)
     if software not in (None, named.software):
         raise InvalidRequestError(
             f"{name} runs {named.software}, not {software}: a software is for a bare URL"
@@ -71,7 +71,7 @@ def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
     return site_or_provider.as_site()
 
 
-def _named(
+def _site_named(
     name: str,
     environ: Mapping[str, str] | None,
     folder: Path | None,
