@@ -133,7 +133,7 @@ benchmarks/node_modules/.installed: benchmarks/package-lock.json
 
 # Time by the clock, by Criterion: compares with the run before.
 bench-rust: ## time the core's benches
-	cargo bench --locked --package tailrace-core-tests --features benches --bench time
+	cargo bench --locked --package tailrace-core-benches --bench time
 
 # Instructions, counted by Valgrind (which the machine must have) through Gungraun: compares with the committed counts.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun-runner"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
@@ -144,7 +144,7 @@ bench-instructions: target/instructions.json ## count the core's instructions; R
 	scripts/compare_instructions.py $(if $(RENEW),--renew) $(INSTRUCTIONS) < $<
 
 target/instructions.json: $(GUNGRAUN_RUNNER) $(RUST_SOURCES)
-	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core-tests --features benches --bench instructions -- --output-format=json > $@.part
+	GUNGRAUN_RUNNER=$< cargo bench --locked --package tailrace-core-benches --bench instructions -- --output-format=json > $@.part
 	mv $@.part $@
 
 $(GUNGRAUN_RUNNER):
@@ -164,7 +164,7 @@ fuzz: target/tools/bin/cargo-fuzz ## run the fuzz targets; KEEP=1 keeps what was
 SCALE_MIB ?= 10240
 
 scale: $(VENV)/.built ## read streams without end, 10 GiB each (SCALE_MIB)
-	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core-tests --test scale -- --nocapture --test-threads=1
+	SCALE_MIB=$(SCALE_MIB) cargo test --locked --release --package tailrace-core-tests --test heap -- scale --nocapture --test-threads=1
 	SCALE_MIB=$(SCALE_MIB) $(BIN)/python -m pytest --timeout=0 --durations=0 tests/unit/test_native_scale.py
 
 target/tools/bin/cargo-fuzz:
@@ -183,7 +183,7 @@ lint: $(VENV)/.built ## formatting, lints, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --exclude gateway/workers.py python
+	$(BIN)/mypy --platform win32 --exclude gateway/_workers.py python
 	$(BIN)/python -m mypy.stubtest tailrace._native
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports

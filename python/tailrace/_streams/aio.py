@@ -60,6 +60,9 @@ class AsyncDriver(Generic[T, D]):
             return reading.deliver()
         if clocks.reader is not None:
             raise InvalidRequestError("another task is reading this stream: one at a time")
+        if reading.is_being_read:
+            raise InvalidRequestError("a thread is reading this stream: one at a time")
+        reading.is_being_read = True
         clocks.reader = task = asyncio.current_task(clocks.loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
@@ -82,6 +85,7 @@ class AsyncDriver(Generic[T, D]):
             raise
         finally:
             clocks.reader = None
+            reading.is_being_read = False
         return (bool(reading.ready) and not reading.left) or reading.deliver()
 
     async def aclose(self) -> None:

@@ -108,6 +108,7 @@ class ReplyReading(Generic[T, D]):
         "_feed",
         "_has_begun",
         "ended",
+        "is_being_read",
         "left",
         "opening",
         "ready",
@@ -137,6 +138,7 @@ class ReplyReading(Generic[T, D]):
         self.ended = False
         # A flag of its own: another thread may set it in the middle of any event.
         self.left = False
+        self.is_being_read = False  # set by the driver at work, for the other one
         self.released = False  # set by the driver that begins to close the source, once
         self._decoder: D | None = None  # while its reply is open
         self._has_begun = False

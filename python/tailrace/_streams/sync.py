@@ -60,6 +60,10 @@ class BlockingDriver(Generic[T, D]):
             if reading.left:
                 return False  # another thread is closing it
             raise InvalidRequestError("another thread is reading this stream: one at a time")
+        if reading.is_being_read:
+            self._turn.release()
+            raise InvalidRequestError("a task is reading this stream: one at a time")
+        reading.is_being_read = True
         try:
             self._step(reader)
         except TailraceError as error:
@@ -70,6 +74,7 @@ class BlockingDriver(Generic[T, D]):
         finally:
             if reading.ended and not reading.ready:
                 self._release(reader)
+            reading.is_being_read = False
             self._turn.release()
         if reading.left:
             self.close()  # the thread that left meanwhile could not, while this one was reading

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
     from tailrace.providers._g4f import AsyncGeneratorProvider
 
-    Provider: TypeAlias = "Site | type[AsyncGeneratorProvider] | IterListProvider"
+    Face: TypeAlias = (
+        "_SiteAsProvider | type[AsyncGeneratorProvider] | AsyncGeneratorProvider | IterListProvider"
+    )
+    Provider: TypeAlias = (
+        "Site | type[AsyncGeneratorProvider] | AsyncGeneratorProvider | IterListProvider"
+    )
 
 __all__ = ["FallbackStream", "IterListProvider", "RetryProvider"]
 
@@ -68,7 +73,7 @@ class IterListProvider:
         self.sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     @property
-    def _faces(self) -> list[_SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider]:
+    def _faces(self) -> list[Face]:
         return [_face(provider) for provider in self.providers]
 
     @property
@@ -210,7 +215,7 @@ class _SiteAsProvider:
         return open_stream(site, messages, options, model=model)
 
 
-def _face(provider: Provider) -> _SiteAsProvider | type[AsyncGeneratorProvider] | IterListProvider:
+def _face(provider: Provider) -> Face:
     """Return `provider`; a site is wrapped, to have the members of a provider class.
 
     InvalidRequestError for what is neither.

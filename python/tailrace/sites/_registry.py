@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace._calls.throttling import Throttle
 from tailrace.errors import InvalidRequestError, ProviderNotFoundError
-from tailrace.providers import provider_named
+from tailrace.providers import ChatProvider, provider_named
 from tailrace.sites._profiles import load_profiles, profile_files
 from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailrace.providers import ChatProvider
     from tailrace.sites._profiles import Profile
 
 __all__ = ["as_site", "is_url", "profiled_site", "site"]
@@ -47,6 +46,8 @@ def site(
     an error, InvalidRequestError for a malformed URL, an unknown software, and a software given
     for a site that has one of its own.
     """
+    if not isinstance(name, str):
+        raise InvalidRequestError(f"a site is named by text, not {type(name).__name__}")
     if software is not None:
         software_named(software)
     if is_url(name):
@@ -65,10 +66,25 @@ def is_url(name: str) -> bool:
 
 
 def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
-    """Return the site itself, or the site that a provider class describes."""
+    """Return the site itself, or the site that a provider class describes.
+
+    Raises InvalidRequestError for what is neither, and for a class whose own
+    `create_async_generator` would be passed over.
+    """
     if isinstance(site_or_provider, Site):
         return site_or_provider
-    return site_or_provider.as_site()
+    describe = getattr(site_or_provider, "as_site", None)
+    if describe is None:
+        kind = getattr(site_or_provider, "__name__", type(site_or_provider).__name__)
+        raise InvalidRequestError(f"a site or a class of a known software is expected, not {kind}")
+    described: Site = describe()
+    call = site_or_provider.create_async_generator
+    if getattr(call, "__func__", call) is not ChatProvider.create_async_generator.__func__:  # type: ignore[attr-defined]
+        raise InvalidRequestError(
+            f"{described.name} has a create_async_generator of its own, which is not called here: "
+            "give the site that its as_site() returns"
+        )
+    return described
 
 
 def _site_named(

@@ -1,14 +1,11 @@
 //! Every captured reply in `tests/vectors/captures/`, replayed through the delta decoder.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod expect;
-mod vectors;
-
 use std::fs;
 
 use memchr::memmem;
 use serde_json::Value;
+
+use crate::{expect, vectors};
 
 fn body(case: &Value) -> Vec<u8> {
     let file =

@@ -1,17 +1,13 @@
 //! The delta decoder against the vectors in `tests/vectors/deltas/` and against plain readers.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod cuts;
-mod expect;
-mod vectors;
-
-use cuts::cut;
-use expect::{Records, run, run_and_check};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tailrace_core::json::Reader;
 use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, ReplyError};
+
+use crate::cuts::cut;
+use crate::expect::{Records, run, run_and_check};
+use crate::vectors;
 
 #[test]
 fn every_vector_however_it_is_cut() {

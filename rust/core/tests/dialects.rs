@@ -1,7 +1,5 @@
 //! The promise of `delta/dialects/`: a dialect is its file and one row of the table.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

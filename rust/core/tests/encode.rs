@@ -1,7 +1,5 @@
 //! Events against the vectors, `serde_json`, readers of lines, and our own decoder.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::{ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, Dialect, End};

@@ -1,14 +1,11 @@
 //! The JSON reader against the grammar of RFC 8259 and against `serde_json`.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "checks/json.rs"]
-mod checked;
-
-use checked::{build, skip as check};
 use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::json::{JsonError, Reader};
+
+use crate::checks::json as checked;
+use crate::checks::json::{build, skip as check};
 
 #[test]
 fn accepts_what_the_grammar_allows() {

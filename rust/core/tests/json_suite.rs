@@ -1,13 +1,11 @@
 //! `JSONTestSuite`, by the verdicts of `tests/vectors/json/`: the reader alone, and as the chunk
 //! decoder uses it.
 
-#![allow(clippy::unwrap_used)]
-
-mod vectors;
-
 use serde_json::Value;
 use tailrace_core::json::{JsonError, Reader};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+
+use crate::vectors;
 
 fn cases() -> impl Iterator<Item = (String, String, bool)> {
     vectors::cases("json").into_iter().map(|(name, case)| {

@@ -1,9 +1,8 @@
 //! What a decoder holds between reads and at most within one, by an allocator that counts.
 
-mod counting;
-
-use counting::held;
 use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, EventDecoder};
+
+use crate::counting::held;
 
 /// Takes deltas and keeps none.
 struct Nowhere;

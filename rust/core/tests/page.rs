@@ -1,18 +1,12 @@
 //! Pages as properties: any page and any splits, the widgets that an HTML tokenizer finds; and what
 //! none may cost.
 
-#[path = "checks/page.rs"]
-mod checked;
-#[path = "checks/cutting.rs"]
-mod cutting;
-mod fragments;
-#[path = "checks/oracle.rs"]
-mod oracle;
-
-use fragments::{page, sizes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tailrace_core::{MAX_PAGE_BYTES, PageScanner, ScanOptions, scan_page};
+
+use crate::checks::page as checked;
+use crate::fragments::{page, sizes};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]

@@ -1,22 +1,16 @@
 //! The tokenizer against html5ever's: any page, any splits, the same tags, attributes and raw text.
 
-#[path = "checks/cutting.rs"]
-mod cutting;
-mod fragments;
-#[path = "checks/oracle.rs"]
-mod oracle;
-#[path = "checks/tokens.rs"]
-mod tokens;
-
 use std::ops::ControlFlow;
 
-use fragments::{page, sizes};
-use oracle::{Seen, oracle};
 use proptest::prelude::*;
 use tailrace_core::entity::{decode_attribute, decode_text};
 use tailrace_core::page::attributes::Tag;
 use tailrace_core::page::challenge::is_challenge;
 use tailrace_core::page::tokenizer::{Sink, Tokenizer};
+
+use crate::checks::oracle::{Seen, oracle};
+use crate::checks::tokens;
+use crate::fragments::{page, sizes};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]

@@ -1,8 +1,6 @@
 //! The cases of `tests/vectors/pages`: each whole, byte by byte, at splits, and with other bytes
 //! after its end.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 

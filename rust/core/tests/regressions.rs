@@ -1,16 +1,16 @@
 //! Every input that fuzzing found worth keeping, through the comparison it was found by; and
 //! layouts that change at each place there is.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod checks;
-
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use checks::repeats::{CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes};
 use tailrace_core::Dialect;
+
+use crate::checks;
+use crate::checks::repeats::{
+    CHUNKS, Form, LINES, PIECES, PLAIN, is_read_as_by_fresh_decoders, quotes,
+};
 
 /// The inputs in a file of `rust/fuzz`: one a line, in hexadecimal; `#` begins a comment.
 fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {

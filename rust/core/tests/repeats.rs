@@ -1,13 +1,10 @@
 //! A decoder that remembers the layout of a stream's events against the reference, which reads each
 //! event in full.
 
-#![allow(clippy::unwrap_used)]
-
-mod cuts;
-
-use cuts::cut;
 use proptest::prelude::*;
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, Framing, Ids, ReplyError, Usage};
+
+use crate::cuts::cut;
 
 const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::AiPower, Dialect::AiPkit];
 

@@ -4,18 +4,15 @@
 //! Every read is the same buffer. `SCALE_MIB` says how much is read of each stream, in MiB; `make
 //! scale` reads 10 GiB.
 
-#![allow(clippy::unwrap_used)]
-
-mod counting;
-
 use std::env;
 use std::ops::ControlFlow;
 
-use counting::held;
 use tailrace_core::{
     DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, EventDecoder, MAX_BODY_BYTES,
     MAX_EVENT_BYTES, MAX_PAGE_BYTES, PageProblem, PageScanner, ScanOptions,
 };
+
+use crate::counting::held;
 
 const READ: usize = 64 * 1024;
 

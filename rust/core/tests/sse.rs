@@ -1,16 +1,13 @@
 //! The event decoder against the vectors in `tests/vectors/sse/`, and against any list of events.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod cuts;
-mod vectors;
-
 use std::ops::ControlFlow;
 
-use cuts::cut;
 use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::{Event, EventDecoder, Limit, LimitExceeded, MAX_EVENT_BYTES};
+
+use crate::cuts::cut;
+use crate::vectors;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {

@@ -83,6 +83,9 @@ def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
     for url in ("ftp://a.example", "http://", "http://[::1"):
         with pytest.raises(InvalidRequestError, match="the URL"):
             site(url)
+    for name in (None, b"http://a.example", 5):
+        with pytest.raises(InvalidRequestError, match=f"not {type(name).__name__}$"):
+            site(name)  # type: ignore[arg-type]
 
 
 def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:

@@ -311,6 +311,32 @@ def test_two_threads_cannot_read_one_stream() -> None:
     assert seen == ["Hel", "lo"]
 
 
+async def test_a_task_and_a_thread_cannot_read_one_stream() -> None:
+    def source() -> Iterator[bytes]:
+        begun.set()
+        go.wait()
+        yield from HELLO
+
+    begun, go = threading.Event(), threading.Event()
+    async with stream_deltas(source()) as deltas:
+        by_task = asyncio.ensure_future(anext(deltas))
+        await asyncio.to_thread(begun.wait)
+        with pytest.raises(InvalidRequestError, match="a task is reading"):
+            next(deltas)
+        go.set()
+        assert await by_task == "Hel"  # and the one who read first is not disturbed
+        assert next(deltas) == "lo"  # nor is anybody kept from taking turns
+
+    begun, go = threading.Event(), threading.Event()
+    async with stream_deltas(source()) as deltas:
+        by_thread = asyncio.ensure_future(asyncio.to_thread(list, deltas))
+        await asyncio.to_thread(begun.wait)
+        with pytest.raises(InvalidRequestError, match="a thread is reading"):
+            await anext(deltas)
+        go.set()
+        assert await by_thread == ["Hel", "lo"]
+
+
 def test_a_stream_that_one_thread_reads_and_another_closes_is_closed_whoever_is_first() -> None:
     def source() -> Iterator[bytes]:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tailrace
-from tailrace import ChatGptt, RetryPolicy, Site, Throttle, sites
+from tailrace import ChatGptt, IterListProvider, RetryPolicy, Site, Throttle, sites
 from tailrace.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -18,6 +18,7 @@ from tailrace.errors import (
     ProfileError,
 )
 from tailrace.sites import SOFTWARE, CallOptions, Secret, SiteOptions
+from tailrace.sites._registry import as_site
 from tailrace.sites._site import for_call
 from tailrace.transport import Limits
 
@@ -305,6 +306,21 @@ def test_a_class_describes_a_site() -> None:
     assert site.endpoint == "https://mine.example/wp-admin/admin-ajax.php"
     assert (site.models, site.default_model) == (("gpt-4", "gpt-4o", "gpt-4o-mini"), "gpt-4o")
     assert Mine.as_site("https://other.example").url == "https://other.example"
+
+
+def test_a_class_whose_own_call_would_be_passed_over_is_refused() -> None:
+    class Own(ChatGptt):
+        @classmethod
+        def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
+            return super().create_async_generator(*arguments, **options)
+
+    assert as_site(ChatGptt) == ChatGptt.as_site()
+    assert as_site(Own.as_site()) == Own.as_site()
+    with pytest.raises(InvalidRequestError, match="Own has a create_async_generator of its own"):
+        as_site(Own)
+    for other in (IterListProvider([Own]), "ChatGptt", None):
+        with pytest.raises(InvalidRequestError, match=f"not {type(other).__name__}$"):
+            as_site(other)  # type: ignore[arg-type]
 
 
 # -- a call's view of a site -----------------------------------------------------------------------

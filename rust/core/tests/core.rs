@@ -1,0 +1,23 @@
+//! The tests of `tailrace-core`, in one program: to build and to link one for each file took longer
+//! than to run them.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod captures;
+mod checks;
+mod cuts;
+mod deltas;
+mod dialects;
+mod encode;
+mod expect;
+mod fragments;
+mod json;
+mod json_suite;
+mod page;
+mod page_tokenizer;
+mod page_vectors;
+mod regressions;
+mod repeats;
+mod sign;
+mod sse;
+mod vectors;
