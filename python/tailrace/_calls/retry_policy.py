@@ -83,28 +83,32 @@ class RetryPolicy:
                     f"{name} must be a number of seconds of 0 or more, not {seconds!r}"
                 )
 
-    def wait(self, error: TailraceError, made: int, chance: random.Random) -> float | None:
-        """Return the seconds to wait after `made` attempts, the last of which failed with `error`.
+    def wait(self, error: TailraceError, attempts_made: int, chance: random.Random) -> float | None:
+        """Return the seconds to wait for the next attempt; None: the failure stands.
 
-        None: the failure stands. `chance` draws the random half. The decision is logged, and noted
-        on the error (PEP 678).
+        `error`: that of the last attempt; `attempts_made`: the number of attempts so far. `chance`
+        draws the random half. The decision is logged, and noted on the error (PEP 678).
         """
-        seconds, reason = self._decide(error, made, chance)
-        note = f"attempt {made} of {self.attempts} failed with {type(error).__name__}{reason}"
+        seconds, reason = self._decide(error, attempts_made, chance)
+        note = (
+            f"attempt {attempts_made} of {self.attempts} failed with {type(error).__name__}{reason}"
+        )
         log.log(logging.INFO if seconds is None else logging.WARNING, "%s: %s", note, error)
         error.add_note(note)
         return seconds
 
     def _decide(
-        self, error: TailraceError, made: int, chance: random.Random
+        self, error: TailraceError, attempts_made: int, chance: random.Random
     ) -> tuple[float | None, str]:
         if not self.repeats(error):
             return None, ", which is not worth another"
-        if made >= self.attempts:
+        if attempts_made >= self.attempts:
             return None, ", and it was the last"
         retry_after = error.retry_after if isinstance(error, errors.ResponseStatusError) else None
         if retry_after is not None and retry_after > self.longest_retry_after:
             return None, f", and the site asks for {retry_after:g} s"
-        longest = min(self.longest_wait, self.first_wait * 2.0 ** min(made - 1, _MOST_DOUBLINGS))
+        longest = min(
+            self.longest_wait, self.first_wait * 2.0 ** min(attempts_made - 1, _MOST_DOUBLINGS)
+        )
         seconds = (retry_after or 0.0) + longest * chance.uniform(0.5, 1.0)
         return seconds, f": again in {seconds:.2f} s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace import __version__
-from tailrace.conformance._child import NoDecoderError, named
+from tailrace.conformance._child import NoDecoderError, callable_named
 from tailrace.conformance._judging import judge
 from tailrace.conformance._printing import as_json, listed, printed
 from tailrace.conformance._program import Program, ProgramError
@@ -109,7 +109,7 @@ def _command(decoder: tuple[str, ...], *, program: bool) -> tuple[str, ...]:
         return decoder
     if len(decoder) > 1:
         raise click.UsageError("one module:attribute, or --program and a program's arguments")
-    named(decoder[0])  # its error is plainer here than in the other process
+    callable_named(decoder[0])  # its error is plainer here than in the other process
     return (sys.executable, "-m", "tailrace.conformance._child", decoder[0])
 
 

@@ -15,14 +15,14 @@ from tailrace.conformance._serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NoDecoderError", "named"]
+__all__ = ["NoDecoderError", "callable_named"]
 
 
 class NoDecoderError(Exception):
     """There is no decoder of that name."""
 
 
-def named(name: str) -> Callable[..., Any]:
+def callable_named(name: str) -> Callable[..., Any]:
     """Return the callable that ``module:attribute`` names; NoDecoderError where there is none."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     """Serve the callable that the one argument names, and return the exit code."""
     try:
         [name] = arguments
-        decode = named(name)
+        decode = callable_named(name)
     except (ValueError, NoDecoderError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -20,7 +20,7 @@ from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSup
 from tailrace.providers._base import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, checked_text
 from tailrace.providers._conversation import Conversation
 from tailrace.providers._wordpress import SHARED_TOKENS
-from tailrace.sites._options import CALL_OPTIONS, meant
+from tailrace.sites._options import CALL_OPTIONS, closest_name
 from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site, open_stream, visitor_of
 from tailrace.sites._software import SOFTWARE
@@ -407,7 +407,7 @@ def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     if (provider, argument) in _warned:
         return
     _warned.add((provider, argument))
-    close = meant(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
+    close = closest_name(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
     hint = "" if close is None else f": did you mean {close!r}?"
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from tailrace.sites._secrets import Secret
     from tailrace.transport import Limits, Transport, TransportKind
 
-__all__ = ["CALL_OPTIONS", "SITE_OPTIONS", "CallOptions", "SiteOptions", "check_names", "meant"]
+__all__ = [
+    "CALL_OPTIONS",
+    "SITE_OPTIONS",
+    "CallOptions",
+    "SiteOptions",
+    "check_names",
+    "closest_name",
+]
 
 
 class CallOptions(TypedDict, total=False):
@@ -92,14 +99,14 @@ def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> No
     for name in options:
         if name in known:
             continue
-        close = meant(name, known)
+        close = closest_name(name, known)
         hint = "." if close is None else f": did you mean {close!r}?"
         raise TypeError(
             f"{where} has no option {name!r}{hint} The options are {', '.join(sorted(known))}"
         )
 
 
-def meant(name: str, known: frozenset[str]) -> str | None:
+def closest_name(name: str, known: frozenset[str]) -> str | None:
     """Return the known name that `name` stands for or looks most like; None without one."""
     if _ELSEWHERE.get(name) in known:
         return _ELSEWHERE[name]

@@ -52,7 +52,7 @@ def site(
         software_named(software)
     if is_url(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
-    named = _named(name, environ, folder, user_folder)
+    named = _site_named(name, environ, folder, user_folder)
     if software not in (None, named.software):
         raise InvalidRequestError(
             f"{name} runs {named.software}, not {software}: a software is for a bare URL"
@@ -87,7 +87,7 @@ def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
     return described
 
 
-def _named(
+def _site_named(
     name: str,
     environ: Mapping[str, str] | None,
     folder: Path | None,

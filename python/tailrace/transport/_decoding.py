@@ -113,12 +113,12 @@ class _Members(ContentDecoder):
         if self._started and self._waiting[0] not in self._magic:
             self._padding = True
             return False
-        self._inflater = self._made(self._waiting[0])
+        self._inflater = self._make_inflater(self._waiting[0])
         self._started = True
         return True
 
     @abstractmethod
-    def _made(self, first: int) -> Any: ...
+    def _make_inflater(self, first: int) -> Any: ...
 
     @abstractmethod
     def _holds_output(self) -> bool: ...
@@ -134,7 +134,7 @@ class _Zlib(_Members):
         self._magic = b"\x1f" if coding == "gzip" else b""
         self._full = False
 
-    def _made(self, first: int) -> Any:
+    def _make_inflater(self, first: int) -> Any:
         if self._coding == "gzip":
             return zlib.decompressobj(16 + zlib.MAX_WBITS)
         # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send raw deflate,
@@ -169,7 +169,7 @@ class _Zstd(_Members):
         super().__init__()
         self._library = library
 
-    def _made(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
+    def _make_inflater(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
         parameter = self._library.DecompressionParameter.window_log_max
         return self._library.ZstdDecompressor(options={parameter: _ZSTD_WINDOW_LOG})
 

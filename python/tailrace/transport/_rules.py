@@ -123,7 +123,7 @@ def checked_url(url: str) -> Target:
         raise InvalidRequestError("the URL is malformed")
     if parts.scheme not in _DEFAULT_PORTS:
         raise InvalidRequestError(
-            f"the URL's scheme is {_named(parts.scheme)!r}: it must be http or https"
+            f"the URL's scheme is {_cut(parts.scheme)!r}: it must be http or https"
         )
     if not parts.hostname:
         raise InvalidRequestError("the URL names no host")
@@ -207,7 +207,7 @@ def refused_redirect(
     shown = (
         urlunsplit((parts.scheme, _netloc(parts), parts.path, "", "")) if parts and location else ""
     )
-    named = _named(shown) if shown else "nowhere"
+    named = _cut(shown) if shown else "nowhere"
     return RedirectError(f"{origin(url)} answered {status} and redirected to {named}: {why}", shown)
 
 
@@ -267,7 +267,7 @@ def checked_proxy(url: str | None) -> Proxy | None:
         )
     if parts.scheme not in _PROXY_PORTS:
         raise ProxyError(
-            f"a proxy of kind {_named(parts.scheme)!r} is unknown: use {', '.join(_PROXY_PORTS)}"
+            f"a proxy of kind {_cut(parts.scheme)!r} is unknown: use {', '.join(_PROXY_PORTS)}"
         )
     username = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
@@ -352,5 +352,5 @@ def _titled(name: str) -> str:
     return "-".join(word.capitalize() for word in name.split("-"))
 
 
-def _named(text: str) -> str:
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_NAMED else f"{text[:_LONGEST_NAMED]}..."
