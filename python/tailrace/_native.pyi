@@ -35,16 +35,18 @@ class ServerSentEvent:
 
     @property
     def event(self) -> str:
-        """Its type; ``message`` where the block named none."""
+        """The event's type; ``message`` where the block named none."""
     @property
     def data(self) -> str:
-        """Its data lines, joined by newlines."""
+        """The event's data lines, joined by newlines."""
     @property
     def id(self) -> str:
-        """The last event id in force when it was dispatched."""
+        """The last event id in force when the event was dispatched; empty where none was."""
     @property
     def retry(self) -> int | None:
-        """The reconnection time its own block set, in milliseconds."""
+        """The reconnection time that the event's own block set, in milliseconds; None where it set
+        none.
+        """
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -58,18 +60,19 @@ class SSEDecoder:
         above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
-        """The events that `data` completes.
-
-        After a limit has been passed: LimitExceeded from the next call on.
+        """Return the events that `data` completes. An event above the limit raises LimitExceeded
+        from the next call on.
         """
     def close(self) -> list[ServerSentEvent]:
-        """The end of the stream: an unfinished event is dropped, as the specification says."""
+        """End the stream and return an empty list: an unfinished event is dropped, as the
+        specification says.
+        """
     @property
     def last_event_id(self) -> str:
-        """The last event id in force."""
+        """The last event id in force; empty where none was set."""
     @property
     def retry(self) -> int | None:
-        """The reconnection time in force, in milliseconds."""
+        """The reconnection time in force, in milliseconds; None where none was set."""
 
 @final
 class Usage:
@@ -83,32 +86,33 @@ class Usage:
         """Tokens of the answer."""
     @property
     def total_tokens(self) -> int:
-        """Both."""
+        """Tokens of both."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Delta:
-    """One thing that a reply adds: text of the answer, or what else there is."""
+    """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
-        """What it adds to: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
+        """The kind of the piece: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
-        """What is added; for a tool call, to its arguments, and it may be empty.
-
-        Otherwise it never is.
+        """The text that is added, never empty; of a tool call the text that is added to the
+        arguments, which may be empty.
         """
     @property
     def index(self) -> int | None:
-        """Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0
-        on.
+        """The number of the tool call that the piece belongs to, as the API counts: not always from
+        0 on.
         """
     @property
     def id(self) -> str | None:
-        """What the tool call is to be answered by; most APIs say so with a call's first piece only."""
+        """The id by which the tool call is to be answered; most APIs give it with a call's first
+        piece only.
+        """
     @property
     def name(self) -> str | None:
         """The tool's name, with a call's first piece."""
@@ -121,8 +125,8 @@ class DeltaDecoder:
     """Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
     the end.
 
-    What a peer sends never raises: `end` and `error` say what was wrong, once the text before it
-    has been returned.
+    Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
+    been returned.
     """
 
     def __new__(
@@ -143,80 +147,86 @@ class DeltaDecoder:
         limit that is not above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
-        """The deltas that `data` completes, none of them empty."""
+        """Return the text deltas that `data` completes, none of them empty."""
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
-        """The same deltas, joined."""
+        """Return the text that `data` completes: the deltas of `feed`, joined."""
     def close(self, *, complete: bool = True) -> list[str]:
-        """The end of the reply; `complete=False`: the transport broke.
-
-        Returns what was held back.
+        """End the reply and return the text deltas that were held back. `complete` is False when
+        the transport broke.
         """
     def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
-        """The same deltas of text, and in their places reasoning, refusals and pieces of tool
-        calls.
+        """Return the deltas of every kind that `data` completes: text, reasoning, refusals and
+        pieces of tool calls, in order.
 
-        It can be mixed with the other two. What they passed over is gone.
+        Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
+        no text.
         """
     def close_events(self, *, complete: bool = True) -> list[Delta]:
-        """The end of the reply, as `close`, with deltas of every kind."""
+        """End the reply as `close` does, and return the deltas of every kind that were held back."""
     @property
     def done(self) -> bool:
-        """The dialect's end marker was seen."""
+        """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
     @property
     def end(self) -> Literal["open", "done", "stopped", "truncated", "failed"]:
-        """How the reply ended."""
+        """How the reply ended; ``open`` until it has."""
     @property
     def framing(self) -> Literal["open", "sse", "ndjson", "array", "json", "text"]:
-        """What the reply's first bytes made of it; ``open`` while that is undecided."""
+        """How the reply's bytes are put together, which the first of them decide; ``open`` until
+        they have.
+        """
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped, in its own word."""
+        """Why the model stopped, in the service's own word; None where that was not told."""
     @property
     def usage(self) -> Usage | None:
-        """The last token counts the stream reported."""
+        """The last token counts that the stream reported; None where it reported none."""
     @property
     def ids(self) -> dict[str, str]:
-        """What the stream says of itself: thread_id, message_id, openai_response_id, id, model."""
+        """The ids that the stream gave of itself: thread_id, message_id, openai_response_id, id,
+        model.
+        """
     @property
     def error(self) -> StreamError | None:
-        """What was wrong; the same object every time."""
+        """The error that the reply ended with, the same object every time; None where there is
+        none.
+        """
     @property
     def events(self) -> int:
-        """Events seen."""
+        """How many events were seen, end markers and bad ones included."""
     @property
     def bad_events(self) -> int:
-        """Events skipped because their data was not what the dialect promises."""
+        """How many events were skipped because their data was not what the dialect promises."""
 
 @final
 class DecodedReply:
-    """One whole reply, decoded: its text, and how it ended. Nothing in it changes any more."""
+    """One whole reply, decoded: its text, and how it ended. The record is frozen."""
 
     @property
     def text(self) -> str:
-        """All of its text; of a reply that failed or broke off, what came before that."""
+        """The reply's text; of one that failed or broke off, the text before that."""
     @property
     def end(self) -> Literal["done", "stopped", "truncated", "failed"]:
-        """How it ended."""
+        """How the reply ended."""
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped, in its own word."""
+        """Why the model stopped, in the service's own word; None where that was not told."""
     @property
     def usage(self) -> Usage | None:
-        """The last token counts it reported."""
+        """The last token counts that the reply reported; None where it reported none."""
     @property
     def ids(self) -> dict[str, str]:
-        """What it says of itself, as `DeltaDecoder.ids`."""
+        """The ids that the reply gave of itself, as `DeltaDecoder.ids`."""
     @property
     def error(self) -> StreamError | None:
-        """What was wrong, as `DeltaDecoder.error`: there when `end` is ``truncated`` or ``failed``,
-        and only then.
+        """The error that the reply ended with, as `DeltaDecoder.error`: there when `end` is
+        ``truncated`` or ``failed``, and only then.
         """
     @property
     def events(self) -> int:
-        """Events seen."""
+        """How many events were seen, end markers and bad ones included."""
     @property
     def bad_events(self) -> int:
-        """Events skipped because their data was not what the dialect promises."""
+        """How many events were skipped because their data was not what the dialect promises."""
 
 def decode_many(
     replies: Iterable[bytes | bytearray | memoryview],
@@ -229,13 +239,13 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Whole replies of one dialect, decoded by several threads; their records stand in the order of
-    the replies.
+    """Decode whole replies of one dialect in several threads, and return their records in the order
+    of the replies.
 
-    Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The
-    interpreter is free meanwhile. `threads`: how many decode at once, this one included; as many as
-    the process has cores unless given. An iterator is asked for about 64 MiB a thread at a time,
-    and those are let go before the next; signals are heard in between.
+    A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
+    interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:
+    as many as the process has cores unless given. An iterator is asked for about 64 MiB a thread at
+    a time, and those are let go before the next; signals are heard in between.
 
     InvalidRequestError for options as `DeltaDecoder`, for a number of threads that is not above 0,
     and for a reply that is not bytes, with its index.
@@ -247,19 +257,19 @@ class ChatWidget:
 
     @property
     def kind(self) -> Literal["ai-power", "aipkit"]:
-        """Which line of the plugin shows it: ``ai-power`` or ``aipkit``."""
+        """The line of the plugin that shows the bot: ``ai-power`` or ``aipkit``."""
     @property
     def placement(self) -> Literal["inline", "popup"]:
-        """Part of the page, or floating over it: ``inline`` or ``popup``."""
+        """Whether the bot is part of the page or floats over it: ``inline`` or ``popup``."""
     @property
     def nonce(self) -> str:
-        """Its nonce; empty where the tag has none that is valid. Not shown in the repr."""
+        """The bot's nonce; empty where the tag has none that is valid. Not shown in the repr."""
     @property
     def post_id(self) -> str:
         """The page's post id, digits; empty where the tag has none that is valid."""
     @property
     def bot_id(self) -> str:
-        """The bot; ``0`` is the site's default bot."""
+        """The bot's id; ``0`` is the site's default bot."""
     @property
     def name(self) -> str | None:
         """The bot's name, where the page shows one."""
@@ -268,64 +278,61 @@ class ChatWidget:
         """The page's URL as the bot reports it."""
     @property
     def ajax_url(self) -> str | None:
-        """Where messages are posted, where the page says so before the scan stopped."""
+        """The URL that messages are posted to, where the page says so before the scan stopped."""
     @property
     def streams(self) -> bool | None:
-        """Whether it streams; None: the page does not say."""
+        """Whether the bot streams; None where the page does not say."""
     @property
     def assistant(self) -> bool:
         """Whether an OpenAI assistant answers."""
     @property
     def memory_limit(self) -> int | None:
-        """How many earlier turns its own page sends."""
+        """How many earlier turns the bot's own page sends."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class PageTokens:
-    """What posting a message needs. The repr does not show the nonce."""
+    """The tokens that a message must carry. The repr does not show the nonce."""
 
     @property
     def nonce(self) -> str:
-        """1 to 256 visible ASCII characters."""
+        """The nonce: 1 to 256 visible ASCII characters."""
     @property
     def post_id(self) -> str:
-        """Digits."""
+        """The post id: digits."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Page:
-    """What a page shows of chat bots."""
+    """The chat bots that a page shows, and the tokens that a message must carry."""
 
     @property
     def widgets(self) -> list[ChatWidget]:
         """The bots up to where the scan stopped; never raises."""
     @property
     def tokens(self) -> PageTokens:
-        """The tokens of the most trusted place.
-
-        Raises TokenNotFoundError, ChallengeError or LimitExceeded.
+        """The tokens of the most trusted source. Raises TokenNotFoundError, ChallengeError or
+        LimitExceeded.
         """
     @property
     def challenge(self) -> bool:
-        """Whether this is a page meant for a browser, and no bot's."""
+        """Whether the page is a challenge, meant for a browser, that shows no bot."""
     @property
     def title(self) -> str | None:
-        """The page's title."""
+        """The page's title; None where it has none."""
     def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
-        """The bot of that id or name, or the first one.
-
-        Raises WidgetNotFoundError naming what was there.
+        """Return the bot of that id or name, or the first one. Raises WidgetNotFoundError, which
+        names the bots that are there.
         """
 
 @final
 class PageScanner:
-    """Chunks of an HTML page in, bots and tokens out; it can stop early.
-
-    Chunk boundaries never change the result.
+    """Chunks of an HTML page in, bots and tokens out; says when to stop reading. Chunk boundaries
+    never change the result.
     """
 
     def __new__(
@@ -342,22 +349,24 @@ class PageScanner:
         `max_page_bytes`: how many bytes are looked at; InvalidRequestError unless above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> bool:
-        """True: stop reading, the page has given what was asked for."""
+        """Take the next bytes. Returns True to stop reading: the page has given what was wanted, or
+        a limit was passed.
+        """
     def close(self) -> Page:
-        """What the page gave."""
+        """End the page, as far as it was read, and return what it shows."""
 
 def scan_page(html: bytes | bytearray | memoryview) -> Page:
-    """Everything on a page that is at hand."""
+    """Scan a whole page for every bot on it, and for its tokens."""
 
 def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
-    """The lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat checks
-    it.
+    """Return the lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat
+    checks it.
     """
 
 @final
 class ChunkEncoder:
-    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It
-    keeps no state.
+    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. Keeps
+    no state.
 
     Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
     and U+2029 are escaped, so is ``<``, and a lone surrogate is one U+FFFD.
@@ -372,26 +381,24 @@ class ChunkEncoder:
         system_fingerprint: str | None,
         include_usage: bool = False,
     ) -> ChunkEncoder:
-        """Prepare what all events share.
-
-        `created`: seconds since 1970; `include_usage`: a usage chunk will follow.
+        """Prepare what all events share. `created`: seconds since 1970; `include_usage`: a usage
+        chunk will follow.
         """
     def role(self) -> bytes:
-        """The first event: who speaks."""
+        """Return the first event, which says who speaks."""
     def deltas(self, deltas: list[str]) -> bytes:
-        """One event a delta."""
+        """Return one event for each delta."""
     def finish(self, reason: str) -> bytes:
-        """The event that says why the answer ends."""
+        """Return the event that says why the answer ends."""
     def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
-        """The event with token counts and no choices; `estimated` stands beside them as
+        """Return the event with token counts and no choices; `estimated` stands beside them as
         ``usage_estimated``.
         """
     def done(self) -> bytes:
-        """The last event of a stream that ended well: the [DONE] sentinel."""
+        """Return the last event of a stream that ended well: the [DONE] sentinel."""
     def error(
         self, message: str, *, kind: str, param: str | None = None, code: str | None = None
     ) -> bytes:
-        """The last event of a stream that failed:
-
-        OpenAI's error object, whose ``type`` is `kind`.
+        """Return the last event of a stream that failed: OpenAI's error object, whose ``type`` is
+        `kind`.
         """

@@ -18,7 +18,7 @@ pub struct Usage {
     prompt_tokens: u64,
     /// Tokens of the answer.
     completion_tokens: u64,
-    /// Both.
+    /// Tokens of both.
     total_tokens: u64,
 }
 
@@ -42,18 +42,19 @@ impl Usage {
     }
 }
 
-/// One thing that a reply adds: text of the answer, or what else there is.
+/// One piece that a reply adds: of its text, its reasoning, its refusal or a tool call.
 #[pyclass(frozen, get_all, module = "tailrace")]
 pub struct Delta {
-    /// What it adds to: `text`, `reasoning`, `refusal` or `tool_call`.
+    /// The kind of the piece: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
-    /// What is added; for a tool call, to its arguments, and it may be empty. Otherwise it never
-    /// is.
+    /// The text that is added, never empty; of a tool call the text that is added to the arguments,
+    /// which may be empty.
     text: Py<PyString>,
-    /// Which of the reply's tool calls it belongs to, as the API numbers them: not always from 0
+    /// The number of the tool call that the piece belongs to, as the API counts: not always from 0
     /// on.
     index: Option<u64>,
-    /// What the tool call is to be answered by; most APIs say so with a call's first piece only.
+    /// The id by which the tool call is to be answered; most APIs give it with a call's first piece
+    /// only.
     id: Option<Py<PyString>>,
     /// The tool's name, with a call's first piece.
     name: Option<Py<PyString>>,
@@ -257,8 +258,8 @@ fn append<'py>(
 /// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
 /// the end.
 ///
-/// What a peer sends never raises: `end` and `error` say what was wrong, once the text before it
-/// has been returned.
+/// Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
+/// been returned.
 #[pyclass(module = "tailrace")]
 pub struct DeltaDecoder {
     deltas: tailrace_core::DeltaDecoder,
@@ -299,7 +300,7 @@ impl DeltaDecoder {
         Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
     }
 
-    /// The deltas that `data` completes, none of them empty.
+    /// Return the text deltas that `data` completes, none of them empty.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
@@ -309,7 +310,7 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// The same deltas, joined.
+    /// Return the text that `data` completes: the deltas of `feed`, joined.
     fn feed_text<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
@@ -322,9 +323,11 @@ impl DeltaDecoder {
         sink.into_text()
     }
 
-    /// The same deltas of text, and in their places reasoning, refusals and pieces of tool calls.
+    /// Return the deltas of every kind that `data` completes: text, reasoning, refusals and pieces
+    /// of tool calls, in order.
     ///
-    /// It can be mixed with the other two. What they passed over is gone.
+    /// Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
+    /// no text.
     fn feed_events<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
@@ -337,7 +340,8 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// The end of the reply; `complete=False`: the transport broke. Returns what was held back.
+    /// End the reply and return the text deltas that were held back. `complete` is `False` when the
+    /// transport broke.
     #[pyo3(signature = (*, complete = true))]
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -347,7 +351,7 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// The end of the reply, as `close`, with deltas of every kind.
+    /// End the reply as `close` does, and return the deltas of every kind that were held back.
     #[pyo3(signature = (*, complete = true))]
     fn close_events<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -367,44 +371,45 @@ impl DeltaDecoder {
         self.shown = None;
     }
 
-    /// The dialect's end marker was seen.
+    /// Whether the dialect's end marker was seen: the `[DONE]` sentinel, or a named end event.
     #[getter]
     fn done(slf: &Bound<'_, Self>) -> PyResult<bool> {
         Ok(reading(slf)?.deltas.done())
     }
 
-    /// How the reply ended.
+    /// How the reply ended; `open` until it has.
     #[getter]
     fn end(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         Ok(reading(slf)?.deltas.end().as_str())
     }
 
-    /// What the reply's first bytes made of it; `open` while that is undecided.
+    /// How the reply's bytes are put together, which the first of them decide; `open` until they
+    /// have.
     #[getter]
     fn framing(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         Ok(reading(slf)?.deltas.framing().as_str())
     }
 
-    /// Why the model stopped, in its own word.
+    /// Why the model stopped, in the service's own word; `None` where that was not told.
     #[getter]
     fn finish_reason(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         Ok(reading(slf)?.deltas.finish_reason().map(str::to_owned))
     }
 
-    /// The last token counts the stream reported.
+    /// The last token counts that the stream reported; `None` where it reported none.
     #[getter]
     fn usage(slf: &Bound<'_, Self>) -> PyResult<Option<Usage>> {
         Ok(reading(slf)?.deltas.usage().map(Usage::from))
     }
 
-    /// What the stream says of itself: `thread_id`, `message_id`, `openai_response_id`, `id`,
-    /// `model`.
+    /// The ids that the stream gave of itself: `thread_id`, `message_id`, `openai_response_id`,
+    /// `id`, `model`.
     #[getter]
     fn ids<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
-    /// What was wrong; the same object every time.
+    /// The error that the reply ended with, the same object every time; `None` where there is none.
     #[getter]
     fn error(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
@@ -418,13 +423,13 @@ impl DeltaDecoder {
         Ok(decoder.shown.as_ref().map(|error| error.clone_ref(py)))
     }
 
-    /// Events seen.
+    /// How many events were seen, end markers and bad ones included.
     #[getter]
     fn events(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Ok(reading(slf)?.deltas.events())
     }
 
-    /// Events skipped because their data was not what the dialect promises.
+    /// How many events were skipped because their data was not what the dialect promises.
     #[getter]
     fn bad_events(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Ok(reading(slf)?.deltas.bad_events())
@@ -436,7 +441,7 @@ fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDeco
     slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
 }
 
-/// What a decoder is told about its reply, as Python says it.
+/// The dialect and the options of a decoder, from what Python says.
 pub fn settings(
     py: Python<'_>,
     dialect: Option<&Bound<'_, PyString>>,

@@ -6,8 +6,8 @@ use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
 
 use crate::input::{Whole, optional_text, text_of};
 
-/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. It keeps
-/// no state.
+/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. Keeps no
+/// state.
 ///
 /// Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
 /// and U+2029 are escaped, so is `<`, and a lone surrogate is one U+FFFD.
@@ -36,14 +36,14 @@ impl ChunkEncoder {
         Ok(Self(Encoder::new(&fields)))
     }
 
-    /// The first event: who speaks.
+    /// Return the first event, which says who speaks.
     fn role<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let mut out = Vec::new();
         self.0.role(&mut out);
         PyBytes::new(py, &out)
     }
 
-    /// One event a delta.
+    /// Return one event for each delta.
     fn deltas<'py>(&self, deltas: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::with_capacity(deltas.len() * (self.0.delta_bytes() + 16));
         for delta in deltas {
@@ -52,14 +52,14 @@ impl ChunkEncoder {
         Ok(PyBytes::new(deltas.py(), &out))
     }
 
-    /// The event that says why the answer ends.
+    /// Return the event that says why the answer ends.
     fn finish<'py>(&self, reason: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
         self.0.finish(&text_of(reason)?, &mut out);
         Ok(PyBytes::new(reason.py(), &out))
     }
 
-    /// The event with token counts and no choices; `estimated` stands beside them as
+    /// Return the event with token counts and no choices; `estimated` stands beside them as
     /// `usage_estimated`.
     #[pyo3(signature = (prompt, completion, *, estimated = true))]
     fn usage<'py>(
@@ -82,13 +82,14 @@ impl ChunkEncoder {
         Ok(PyBytes::new(py, &out))
     }
 
-    /// The last event of a stream that ended well: the `[DONE]` sentinel.
+    /// Return the last event of a stream that ended well: the `[DONE]` sentinel.
     #[allow(clippy::unused_self)] // one object writes the whole stream
     fn done<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, Encoder::DONE)
     }
 
-    /// The last event of a stream that failed: `OpenAI`'s error object, whose `type` is `kind`.
+    /// Return the last event of a stream that failed: `OpenAI`'s error object, whose `type` is
+    /// `kind`.
     #[allow(clippy::unused_self)]
     #[pyo3(signature = (message, *, kind, param = None, code = None))]
     fn error<'py>(

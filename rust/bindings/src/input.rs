@@ -1,4 +1,4 @@
-//! What Python gives, as the core takes it.
+//! Python's values in, the core's out.
 
 use std::borrow::Cow;
 

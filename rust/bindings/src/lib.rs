@@ -1,15 +1,15 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`many`], [`page`], [`sign`], [`encode`]; [`input`] takes
-//! what Python gives, [`output`] gives it text, [`raise`] makes the exceptions that
+//! One file an area: [`sse`], [`delta`], [`decode_many`], [`page`], [`sign`], [`encode`]; [`input`]
+//! takes Python's values, [`output`] makes Python's text, [`raise`] makes the exceptions that
 //! `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
+mod decode_many;
 mod delta;
 mod encode;
 mod input;
-mod many;
 mod output;
 mod page;
 mod raise;
@@ -24,11 +24,11 @@ mod _native {
     use tailrace_core::Dialect;
 
     #[pymodule_export]
+    use super::decode_many::{DecodedReply, decode_many};
+    #[pymodule_export]
     use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
     use super::encode::ChunkEncoder;
-    #[pymodule_export]
-    use super::many::{DecodedReply, decode_many};
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

@@ -90,12 +90,12 @@ const STEP: usize = 16;
 /// fewer, none.
 #[inline]
 fn widen_ascii(bytes: &[u8], units: &mut [u16]) -> usize {
-    let (Some(step), Some(place)) = (bytes.first_chunk::<STEP>(), units.first_chunk_mut::<STEP>())
+    let (Some(step), Some(target)) = (bytes.first_chunk::<STEP>(), units.first_chunk_mut::<STEP>())
     else {
         return 0;
     };
-    // What is not ASCII is written over.
-    for (unit, byte) in place.iter_mut().zip(step) {
+    // A byte that is not ASCII is written over.
+    for (unit, byte) in target.iter_mut().zip(step) {
         *unit = u16::from(*byte);
     }
     let beyond = u128::from_le_bytes(*step) & (u128::MAX / 0xff * 0x80);

@@ -11,27 +11,27 @@ use crate::raise::{in_use, no_tokens, widget_not_found};
 #[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
 #[derive(PartialEq, Eq, Hash)]
 pub struct ChatWidget {
-    /// Which line of the plugin shows it: `ai-power` or `aipkit`.
+    /// The line of the plugin that shows the bot: `ai-power` or `aipkit`.
     kind: &'static str,
-    /// Part of the page, or floating over it: `inline` or `popup`.
+    /// Whether the bot is part of the page or floats over it: `inline` or `popup`.
     placement: &'static str,
-    /// Its nonce; empty where the tag has none that is valid. Not shown in the repr.
+    /// The bot's nonce; empty where the tag has none that is valid. Not shown in the repr.
     nonce: String,
     /// The page's post id, digits; empty where the tag has none that is valid.
     post_id: String,
-    /// The bot; `0` is the site's default bot.
+    /// The bot's id; `0` is the site's default bot.
     bot_id: String,
     /// The bot's name, where the page shows one.
     name: Option<String>,
     /// The page's URL as the bot reports it.
     url: Option<String>,
-    /// Where messages are posted, where the page says so before the scan stopped.
+    /// The URL that messages are posted to, where the page says so before the scan stopped.
     ajax_url: Option<String>,
-    /// Whether it streams; `None`: the page does not say.
+    /// Whether the bot streams; `None` where the page does not say.
     streams: Option<bool>,
     /// Whether an `OpenAI` assistant answers.
     assistant: bool,
-    /// How many earlier turns its own page sends.
+    /// How many earlier turns the bot's own page sends.
     memory_limit: Option<u64>,
 }
 
@@ -63,13 +63,13 @@ impl ChatWidget {
     }
 }
 
-/// What posting a message needs. The repr does not show the nonce.
+/// The tokens that a message must carry. The repr does not show the nonce.
 #[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
 #[derive(PartialEq, Eq, Hash)]
 pub struct PageTokens {
-    /// 1 to 256 visible ASCII characters.
+    /// The nonce: 1 to 256 visible ASCII characters.
     nonce: String,
-    /// Digits.
+    /// The post id: digits.
     post_id: String,
 }
 
@@ -80,7 +80,7 @@ impl PageTokens {
     }
 }
 
-/// What a page shows of chat bots.
+/// The chat bots that a page shows, and the tokens that a message must carry.
 #[pyclass(frozen, module = "tailrace")]
 pub struct Page(tailrace_core::Page);
 
@@ -92,7 +92,7 @@ impl Page {
         self.0.widgets().iter().map(ChatWidget::from).collect()
     }
 
-    /// The tokens of the most trusted place. Raises `TokenNotFoundError`, `ChallengeError` or
+    /// The tokens of the most trusted source. Raises `TokenNotFoundError`, `ChallengeError` or
     /// `LimitExceeded`.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<PageTokens> {
@@ -104,20 +104,20 @@ impl Page {
         }
     }
 
-    /// Whether this is a page meant for a browser, and no bot's.
+    /// Whether the page is a challenge, meant for a browser, that shows no bot.
     #[getter]
     fn challenge(&self) -> bool {
         self.0.challenge()
     }
 
-    /// The page's title.
+    /// The page's title; `None` where it has none.
     #[getter]
     fn title(&self) -> Option<&str> {
         self.0.title()
     }
 
-    /// The bot of that id or name, or the first one. Raises `WidgetNotFoundError` naming what was
-    /// there.
+    /// Return the bot of that id or name, or the first one. Raises `WidgetNotFoundError`, which
+    /// names the bots that are there.
     #[pyo3(signature = (bot_id = None, name = None))]
     fn widget(
         &self,
@@ -135,8 +135,8 @@ impl Page {
     }
 }
 
-/// Chunks of an HTML page in, bots and tokens out; it can stop early. Chunk boundaries never change
-/// the result.
+/// Chunks of an HTML page in, bots and tokens out; says when to stop reading. Chunk boundaries
+/// never change the result.
 #[pyclass(module = "tailrace")]
 pub struct PageScanner {
     state: State,
@@ -152,7 +152,10 @@ impl PageScanner {
     /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
     /// endpoint, too.
     #[new]
-    #[pyo3(signature = (*, bot_id = None, everything = false, endpoint = false, max_page_bytes = Whole::from(4_194_304)))]
+    #[pyo3(signature = (
+        *, bot_id = None, everything = false, endpoint = false,
+        max_page_bytes = Whole::from(4_194_304),
+    ))]
     #[pyo3(
         text_signature = "(*, bot_id=None, everything=False, endpoint=False, max_page_bytes=4194304)"
     )]
@@ -172,7 +175,8 @@ impl PageScanner {
         Ok(Self { state: State::Reading(Box::new(tailrace_core::PageScanner::new(options))) })
     }
 
-    /// True: stop reading, the page has given what was asked for.
+    /// Take the next bytes. Returns `True` to stop reading: the page has given what was wanted, or
+    /// a limit was passed.
     fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
         let mut scanner = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "PageScanner"))?;
         let bytes = bytes_of(data)?;
@@ -182,7 +186,7 @@ impl PageScanner {
         }
     }
 
-    /// What the page gave.
+    /// End the page, as far as it was read, and return what it shows.
     fn close(slf: &Bound<'_, Self>) -> PyResult<Py<Page>> {
         let py = slf.py();
         let mut scanner = slf.try_borrow_mut().map_err(|_| in_use(py, "PageScanner"))?;
@@ -202,7 +206,7 @@ impl PageScanner {
     }
 }
 
-/// Everything on a page that is at hand.
+/// Scan a whole page for every bot on it, and for its tokens.
 #[pyfunction]
 pub fn scan_page(html: &Bound<'_, PyAny>) -> PyResult<Page> {
     Ok(Page(tailrace_core::scan_page(&bytes_of(html)?)))

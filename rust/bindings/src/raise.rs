@@ -13,7 +13,7 @@ fn errors(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     Ok(module.bind(py))
 }
 
-/// Make the exception of that name with one message.
+/// Makes the exception of that name with one message.
 fn named(py: Python<'_>, name: &str, message: &str) -> PyErr {
     match errors(py).and_then(|module| module.call_method1(name, (message,))) {
         Ok(error) => PyErr::from_value(error),
@@ -21,12 +21,12 @@ fn named(py: Python<'_>, name: &str, message: &str) -> PyErr {
     }
 }
 
-/// The caller's input cannot be used.
+/// An `InvalidRequestError`: the caller's input cannot be used.
 pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
     named(py, "InvalidRequestError", message)
 }
 
-/// Two threads, or a thread and a finalizer it runs, are in one object.
+/// An `InvalidRequestError`: two threads, or a thread and a finalizer it runs, are in one object.
 pub fn in_use(py: Python<'_>, what: &str) -> PyErr {
     invalid(
         py,
@@ -34,17 +34,17 @@ pub fn in_use(py: Python<'_>, what: &str) -> PyErr {
     )
 }
 
-/// A limit was passed.
+/// A `LimitExceeded`.
 pub fn limit_exceeded(py: Python<'_>, message: &str) -> PyErr {
     named(py, "LimitExceeded", message)
 }
 
-/// The page does not show the bot asked for.
+/// A `WidgetNotFoundError`: the page does not show the wanted bot.
 pub fn widget_not_found(py: Python<'_>, message: &str) -> PyErr {
     named(py, "WidgetNotFoundError", message)
 }
 
-/// Why a page gave no tokens.
+/// The exception for a page that gives no tokens.
 pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
     match problem {
         PageProblem::Challenge => {
@@ -60,7 +60,7 @@ pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
     }
 }
 
-/// What a decoder found wrong with a reply, as the `StreamError` that tells most.
+/// The error of a reply, as the `StreamError` that tells most.
 pub fn stream_error<'py>(py: Python<'py>, error: &ReplyError) -> PyResult<Bound<'py, PyAny>> {
     let fields = PyDict::new(py);
     fields.set_item("kind", error.kind.as_str())?;

@@ -5,7 +5,8 @@ use pyo3::types::PyString;
 
 use crate::input::{Whole, text_of};
 
-/// The lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}`, as GeminiProChat checks it.
+/// Return the lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}`, as GeminiProChat
+/// checks it.
 #[pyfunction]
 pub fn sign_request(
     timestamp_ms: Whole,

@@ -13,14 +13,15 @@ use crate::raise::{in_use, limit_exceeded};
 /// One dispatched server-sent event (WHATWG HTML 9.2.6).
 #[pyclass(frozen, get_all, module = "tailrace")]
 pub struct ServerSentEvent {
-    /// Its type; `message` where the block named none.
+    /// The event's type; `message` where the block named none.
     event: Py<PyString>,
-    /// Its data lines, joined by newlines.
+    /// The event's data lines, joined by newlines.
     data: Py<PyString>,
-    /// The last event id in force when it was dispatched.
+    /// The last event id in force when the event was dispatched; empty where none was.
     // Shared: an id stays in force, and as long as its event may be, so can it be.
     id: Py<PyString>,
-    /// The reconnection time its own block set, in milliseconds.
+    /// The reconnection time that the event's own block set, in milliseconds; `None` where it set
+    /// none.
     retry: Option<u64>,
 }
 
@@ -87,8 +88,8 @@ impl SSEDecoder {
         Ok(Self { events, id: (0, intern!(py, "").clone().unbind()) })
     }
 
-    /// The events that `data` completes. After a limit has been passed: `LimitExceeded` from the
-    /// next call on.
+    /// Return the events that `data` completes. An event above the limit raises `LimitExceeded`
+    /// from the next call on.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
@@ -111,7 +112,8 @@ impl SSEDecoder {
         failed.map(|()| found)
     }
 
-    /// The end of the stream: an unfinished event is dropped, as the specification says.
+    /// End the stream and return an empty list: an unfinished event is dropped, as the
+    /// specification says.
     fn close<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
@@ -121,14 +123,14 @@ impl SSEDecoder {
         }
     }
 
-    /// The last event id in force.
+    /// The last event id in force; empty where none was set.
     #[getter]
     fn last_event_id(slf: &Bound<'_, Self>) -> PyResult<String> {
         let decoder = slf.try_borrow().map_err(|_| in_use(slf.py(), "SSEDecoder"))?;
         Ok(decoder.events.last_event_id().to_owned())
     }
 
-    /// The reconnection time in force, in milliseconds.
+    /// The reconnection time in force, in milliseconds; `None` where none was set.
     #[getter]
     fn retry(slf: &Bound<'_, Self>) -> PyResult<Option<u64>> {
         let decoder = slf.try_borrow().map_err(|_| in_use(slf.py(), "SSEDecoder"))?;

@@ -1,7 +1,8 @@
 //! Text in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty
 //! line after each.
 //!
-//! What a stream repeats is prepared once; each delta is escaped straight into the caller's buffer.
+//! Bytes that a stream repeats are prepared once; each delta is escaped straight into the caller's
+//! buffer.
 //! The text is a stranger's: whatever it holds, it stays within its JSON string and its line.
 //! Escaped are, beside what JSON asks for (RFC 8259, section 7), every other character that some
 //! reader takes for a line's end or a terminal for a command (U+007F to U+009F, U+2028, U+2029),
@@ -119,14 +120,14 @@ impl ChunkEncoder {
         out.extend_from_slice(self.tail);
     }
 
-    /// Appends the event with token counts and no choices; `usage_estimated` beside them says whether
-    /// they are a guess.
+    /// Appends the event with token counts and no choices; `usage_estimated` beside them says
+    /// whether they are a guess.
     pub fn usage(&self, prompt: u64, completion: u64, estimated: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
         let total = prompt.saturating_add(completion);
         let counts = format!(
-            "],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}}},\
-             \"usage_estimated\":{estimated}}}\n\n"
+            "],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\
+             \"total_tokens\":{total}}},\"usage_estimated\":{estimated}}}\n\n"
         );
         out.extend_from_slice(counts.as_bytes());
     }

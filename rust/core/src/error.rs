@@ -1,5 +1,5 @@
-//! The errors of a reply. An error is a state of the decoder, so that text that came before it is not
-//! lost.
+//! The errors of a reply. An error is a state of the decoder, so that text that came before it is
+//! not lost.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Bytes in, server-sent events out (WHATWG HTML 9.2.5 and 9.2.6). Chunk boundaries never change
 //! the events.
 //!
-//! What is held is one event's known-field lines, at most as many bytes as the limit allows.
+//! Held are one event's known-field lines, at most as many bytes as the limit allows.
 //! Comments and unknown fields are dropped as they arrive, however long they are. No held byte is
 //! looked at again when more arrive.
 
@@ -125,7 +125,8 @@ struct Block {
 /// A line of which only a part has arrived.
 #[derive(Debug, Clone, Default)]
 struct PartialLine {
-    /// The bytes so far; of a `data` line only the beginning, as its value goes to the block at once.
+    /// The bytes so far; of a `data` line only the beginning, as its value goes to the block at
+    /// once.
     bytes: Vec<u8>,
     fate: Fate,
 }
@@ -212,8 +213,8 @@ impl EventDecoder {
         result
     }
 
-    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of the
-    /// line end before.
+    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of
+    /// the line end before.
     pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
         self.lines.end_line(input);
         self.lines.is_past_mark()
@@ -222,8 +223,9 @@ impl EventDecoder {
             && matches!(self.state, State::Open)
     }
 
-    /// Takes `beginning`, which ends no line, off the input and holds it as it is, so that its event
-    /// can be looked at whole once more has come. A beginning that is too long for that is left.
+    /// Takes `beginning`, which ends no line, off the input and holds it as it is, so that its
+    /// event can be looked at whole once more has come. A beginning that is too long for that is
+    /// left.
     pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
         let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
         if !beginning.is_empty() && beginning.len() <= room {
@@ -232,8 +234,8 @@ impl EventDecoder {
         }
     }
 
-    /// The beginning of an event that is held as it came. Unless the caller lets go of it, it is read
-    /// before the bytes that come next.
+    /// The beginning of an event that is held as it came. Unless the caller lets go of it, it is
+    /// read before the bytes that come next.
     pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
         (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
     }

@@ -1,5 +1,5 @@
-//! HTML that stands in a reply in, what the decoders ask of it out: is it a challenge, and what does
-//! its text say?
+//! HTML that stands in a reply in, what the decoders ask of it out: is it a challenge, and what
+//! does its text say?
 //!
 //! With the feature `sites` the standard's rules answer. Without it nothing of HTML is known: a
 //! challenge is a page like any other, and text stays as it is written.

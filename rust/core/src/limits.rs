@@ -52,7 +52,7 @@ impl Limit {
         }
     }
 
-    /// What is too large, for a sentence.
+    /// The thing that is too large, for a sentence.
     fn subject(self) -> &'static str {
         match self {
             Self::Event => "an event of the reply",

@@ -5,9 +5,6 @@ use wide::{CmpEq as _, i8x32};
 /// Bytes compared at once.
 pub(crate) const BLOCK: usize = 64;
 
-/// Bytes of one vector.
-pub(crate) const HALF: usize = BLOCK / 2;
-
 /// A bit for each byte of a block, which `test` finds of its halves; the first byte's is the
 /// lowest.
 #[inline]
@@ -17,15 +14,18 @@ pub(crate) fn bitmask(block: &[u8; BLOCK], mut test: impl FnMut(i8x32) -> i8x32)
     low | high << HALF
 }
 
-/// A bit for each byte of a vector of truth values.
-#[inline]
-pub(crate) fn bits(lanes: i8x32) -> u64 {
-    u64::from(lanes.move_mask().cast_unsigned())
-}
+/// Bytes of one vector.
+const HALF: usize = BLOCK / 2;
 
 #[inline]
-pub(crate) fn load(bytes: &[u8; HALF]) -> i8x32 {
+fn load(bytes: &[u8; HALF]) -> i8x32 {
     i8x32::from(bytes.map(u8::cast_signed))
+}
+
+/// A bit for each byte of a vector of truth values.
+#[inline]
+fn bits(lanes: i8x32) -> u64 {
+    u64::from(lanes.move_mask().cast_unsigned())
 }
 
 /// Whether each byte is this one.

@@ -75,16 +75,16 @@ impl Tree {
             }
             Self::List(elements) => {
                 json.push('[');
-                for (place, element) in elements.iter().enumerate() {
-                    json.push_str(if place > 0 { ", " } else { "" });
+                for (index, element) in elements.iter().enumerate() {
+                    json.push_str(if index > 0 { ", " } else { "" });
                     element.write(lossy, json);
                 }
                 json.push(']');
             }
             Self::Object(members) => {
                 json.push_str("{ ");
-                for (place, (key, value)) in members.iter().enumerate() {
-                    json.push_str(if place > 0 { "," } else { "" });
+                for (index, (key, value)) in members.iter().enumerate() {
+                    json.push_str(if index > 0 { "," } else { "" });
                     json.push_str(&serde_json::to_string(key).unwrap());
                     json.push_str(" :");
                     value.write(lossy, json);
@@ -355,10 +355,10 @@ proptest! {
         options in any_options(),
         dialect in prop::sample::select(Dialect::ALL.to_vec()),
         complete in any::<bool>(),
-        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let (deltas, whole) = run(DeltaDecoder::new(dialect, options.clone()), [&reply[..]], complete);
-        for chunks in [cut(&reply, &places), reply.chunks(1).collect()] {
+        for chunks in [cut(&reply, &offsets), reply.chunks(1).collect()] {
             let (cut_deltas, cut) = run(DeltaDecoder::new(dialect, options.clone()), chunks, complete);
             prop_assert_eq!(outcome(&cut_deltas, &cut), outcome(&deltas, &whole));
             if dialect != Dialect::Text {
@@ -374,13 +374,13 @@ proptest! {
         options in any_options(),
         dialect in prop::sample::select(Dialect::ALL.to_vec()),
         complete in any::<bool>(),
-        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let new = || DeltaDecoder::new(dialect, options.clone());
         let (deltas, whole) = run(new(), [&reply[..]], complete);
         let (records, ended) = run_with(new(), &[&reply[..]], complete, |_| true);
         prop_assert_eq!(outcome(&records.texts(), &ended), outcome(&deltas, &whole));
-        let reads = cut(&reply, &places);
+        let reads = cut(&reply, &offsets);
         for reads in [&reads, &reply.chunks(1).collect()] {
             let (of_cut, ended) = run_with(new(), reads, complete, |_| true);
             prop_assert_eq!(outcome(&of_cut.texts(), &ended), outcome(&deltas, &whole));

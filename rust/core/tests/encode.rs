@@ -53,15 +53,15 @@ fn events() {
     }
 }
 
-fn encode(encoder: &ChunkEncoder, asked: &[Value], out: &mut Vec<u8>) {
-    let text = |place: usize| asked[place].as_str();
+fn encode(encoder: &ChunkEncoder, call: &[Value], out: &mut Vec<u8>) {
+    let text = |index: usize| call[index].as_str();
     match text(0).unwrap() {
         "role" => encoder.role(out),
         "delta" => encoder.delta(text(1).unwrap(), out),
         "finish" => encoder.finish(text(1).unwrap(), out),
         "usage" => {
-            let count = |place: usize| asked[place].as_u64().unwrap();
-            encoder.usage(count(1), count(2), asked[3].as_bool().unwrap(), out);
+            let count = |index: usize| call[index].as_u64().unwrap();
+            encoder.usage(count(1), count(2), call[3].as_bool().unwrap(), out);
         }
         "done" => out.extend_from_slice(ChunkEncoder::DONE),
         "error" => ChunkEncoder::error(text(1).unwrap(), text(2).unwrap(), text(3), text(4), out),

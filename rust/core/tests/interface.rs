@@ -131,7 +131,7 @@ fn the_example_deltas_writes_the_text_of_every_vector() {
     }
 }
 
-/// Of the kit that asks it, every rule is asked by hand: `python -m tailrace.conformance`.
+/// The kit itself tries every rule, by hand: `python -m tailrace.conformance`.
 #[test]
 fn the_example_conformance_speaks_the_protocol() {
     for (kind, chunks, events) in [
@@ -146,12 +146,12 @@ fn the_example_conformance_speaks_the_protocol() {
             r#""text":["hi"]"#,
         ),
     ] {
-        let asked = format!(
+        let requests = format!(
             "{{\"tailrace-conformance\":1,\"kind\":\"{kind}\"}}\n{{\"case\":7,\"chunks\":{chunks}}}\n\
              {{\"case\":8,\"chunks\":[\"ZGF0YTogeAoK\"],\"max_event_bytes\":6}}\n"
         );
         let mut output = Vec::new();
-        conformance::run(asked.as_bytes(), &mut output).unwrap();
+        conformance::run(requests.as_bytes(), &mut output).unwrap();
         let output = String::from_utf8(output).unwrap();
         let lines: Vec<&str> = output.lines().collect();
         assert!(lines[0].contains(r#""tailrace-conformance":1"#), "{output}");

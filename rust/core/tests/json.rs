@@ -213,14 +213,14 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Texts near JSON: a valid one with one place changed.
+/// Texts near JSON: a valid one with one change.
 fn near_json() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "", ",", ":", "\"", "\\", "{", "}", "[", "]", "0", "-", ".", "e", "1", " ", "\n", "\u{0}",
         "\\u", "\\ud800", "null", "NaN",
     ]);
     (any_value(), any::<prop::sample::Index>(), 0_usize..3, piece, any::<bool>()).prop_map(
-        |(value, place, drop, piece, pretty)| {
+        |(value, position, drop, piece, pretty)| {
             let text = if pretty {
                 serde_json::to_string_pretty(&value)
             } else {
@@ -228,7 +228,7 @@ fn near_json() -> impl Strategy<Value = String> {
             }
             .unwrap();
             let mut characters: Vec<char> = text.chars().collect();
-            let at = place.index(characters.len() + 1);
+            let at = position.index(characters.len() + 1);
             let end = characters.len().min(at + drop);
             characters.splice(at..end, piece.chars());
             characters.into_iter().collect()

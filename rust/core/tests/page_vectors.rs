@@ -9,7 +9,7 @@ use tailrace_core::{ChatWidget, Page, PageProblem, PageScanner, ScanOptions};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors");
 
-/// Pages up to this size are split at every place, larger ones at places drawn with a fixed seed.
+/// Pages up to this size are split at every offset, larger ones at offsets drawn with a fixed seed.
 const SMALL: usize = 2000;
 
 struct Case {
@@ -106,8 +106,8 @@ fn widget(widget: &ChatWidget) -> Value {
     })
 }
 
-/// Places between 0 and `length`: all of them, or some drawn by a fixed linear congruence.
-fn places(length: usize) -> Vec<usize> {
+/// Offsets between 0 and `length`: all of them, or some drawn by a fixed linear congruence.
+fn offsets(length: usize) -> Vec<usize> {
     if length <= SMALL {
         return (0..=length).collect();
     }
@@ -122,21 +122,21 @@ fn places(length: usize) -> Vec<usize> {
 
 fn check(file: &str) {
     for Case { name, page, options, expected } in cases(file) {
-        let place = format!("{file}: {name}");
+        let case = format!("{file}: {name}");
         let (_, whole) = scan(&options, [&*page]);
-        assert_eq!(whole, expected, "{place}");
+        assert_eq!(whole, expected, "{case}");
         let (stop, bytewise) = scan(&options, page.chunks(1));
-        assert_eq!(bytewise, expected, "{place}, byte by byte");
-        for at in places(page.len()) {
+        assert_eq!(bytewise, expected, "{case}, byte by byte");
+        for at in offsets(page.len()) {
             let (before, after) = page.split_at(at);
-            assert_eq!(scan(&options, [before, after]).1, expected, "{place}, split at {at}");
+            assert_eq!(scan(&options, [before, after]).1, expected, "{case}, split at {at}");
         }
         if let Some(stop) = stop {
             let other = [
                 &page[..stop],
                 b" x='><div class=wpaicg-chatbox data-nonce=z data-post-id=9><title>z</title>",
             ];
-            assert_eq!(scan(&options, [&*other.concat()]).1, expected, "{place}, with another end");
+            assert_eq!(scan(&options, [&*other.concat()]).1, expected, "{case}, with another end");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Every input that fuzzing found worth keeping, through the comparison it was found by; and
-//! layouts that change at each place there is.
+//! layouts that change at every offset there is.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -28,12 +28,12 @@ fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
 fn every_kept_input_passes_its_check() {
     for (target, check) in checks::ALL {
         for folder in ["corpora", "regressions"] {
-            for (place, input) in inputs(folder, target).iter().enumerate() {
+            for (index, input) in inputs(folder, target).iter().enumerate() {
                 let result = catch_unwind(|| check(input));
                 assert!(
                     result.is_ok(),
                     "{folder}/{target}.hex, input {}: {}",
-                    place + 1,
+                    index + 1,
                     const_hex::encode(input)
                 );
             }

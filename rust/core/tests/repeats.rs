@@ -62,7 +62,7 @@ const API_CHANGES: &[(&str, &[u8])] = &[
     ("number\":7", b"number\":-7"), ("number\":7", b"number\":7.5"), ("number\":7", b"number\":7e1"), ("number\":7", b"number\":\"7\""), ("number\":7", b"number\": 7"), ("\"m\"", b"\"\""), ("\"pad\"", b"\"thinking\""), ("\"pad\":\"x7Q\"", b"\"message\":{}"), ("\"pad\":\"x7Q\"", b"\"pad\":[\"}\",\"]\"]"),
 ];
 
-/// What may change from one event to the next: a place in it, and what stands there then.
+/// What may change from one event to the next: a part of it, and what stands there then.
 #[rustfmt::skip]
 const CHANGES: &[(&str, &[u8])] = &[
     // The content, its type, and what only looks like its end.
@@ -182,7 +182,7 @@ fn whatever_changes_in_an_api_of_its_own() {
 }
 
 /// Reads a stream in which `event` changes, whole, byte by byte and cut in two at every `step`th
-/// place.
+/// offset.
 fn is_read_as_by_the_reference(
     dialect: Dialect,
     event: &str,
@@ -391,10 +391,10 @@ proptest! {
         stream in any_stream(),
         dialect in prop::sample::select(DIALECTS.to_vec()),
         max in prop_oneof![Just(usize::MAX), 40..300_usize],
-        places in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         let (expected, _) = read(DeltaDecoder::without_repeats(dialect, limited(max)), [&stream[..]]);
-        for reads in [vec![&stream[..]], cut(&stream, &places), stream.chunks(1).collect()] {
+        for reads in [vec![&stream[..]], cut(&stream, &offsets), stream.chunks(1).collect()] {
             let (outcome, _) = read(DeltaDecoder::new(dialect, limited(max)), reads);
             prop_assert_eq!(&outcome, &expected);
         }

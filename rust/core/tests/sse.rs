@@ -166,9 +166,9 @@ fn render(blocks: &[Sent], ends: &[&str], spaced: bool) -> Vec<u8> {
         if let Some(name) = &block.name {
             lines.push(format!("event{}{name}", colon(name)));
         }
-        for (place, value) in block.data.iter().enumerate() {
+        for (index, value) in block.data.iter().enumerate() {
             lines.push(format!("data{}{value}", colon(value)));
-            if place == 0 {
+            if index == 0 {
                 lines.extend(block.id.iter().map(|id| format!("id{}{id}", colon(id))));
                 lines.push("x-unknown: field".to_owned());
             }
@@ -216,11 +216,11 @@ proptest! {
         ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r", "\r\n"]), 1..8),
         spaced in any::<bool>(),
         mark in any::<bool>(),
-        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let mut stream = if mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() };
         stream.extend(render(&blocks, &ends, spaced));
-        let (events, result, _) = decode(cut(&stream, &places), MAX_EVENT_BYTES);
+        let (events, result, _) = decode(cut(&stream, &offsets), MAX_EVENT_BYTES);
         prop_assert_eq!(result, Ok(()));
         prop_assert_eq!(events, expected(&blocks));
     }
@@ -239,11 +239,11 @@ proptest! {
             0..40,
         )
         .prop_map(|parts| parts.concat()),
-        places in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        offsets in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
         max in 0_usize..40,
     ) {
         let (events, result, decoder) = decode([&stream[..]], max);
-        let (cut_events, cut_result, cut_decoder) = decode(cut(&stream, &places), max);
+        let (cut_events, cut_result, cut_decoder) = decode(cut(&stream, &offsets), max);
         prop_assert_eq!(events, cut_events);
         prop_assert_eq!(result, cut_result);
         prop_assert_eq!(decoder.last_event_id(), cut_decoder.last_event_id());

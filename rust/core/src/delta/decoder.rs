@@ -21,8 +21,8 @@ use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 
 /// Bytes of one chat reply in, text deltas out.
 ///
-/// Errors are a state: [`feed`](Self::feed) and [`close`](Self::close) take whatever a peer sends, and
-/// [`end`](Self::end) and [`error`](Self::error) tell what became of the reply.
+/// Errors are a state: [`feed`](Self::feed) and [`close`](Self::close) take whatever a peer sends,
+/// and [`end`](Self::end) and [`error`](Self::error) tell what became of the reply.
 ///
 /// ```
 /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
@@ -49,7 +49,7 @@ pub struct DeltaDecoder {
     repeats: bool,
 }
 
-/// What is being read. After the first bytes it changes once, and once more when the reply ends.
+/// The stage of a reply. The first bytes decide which comes next, the end brings the last one.
 #[derive(Debug, Clone)]
 enum Stage {
     /// The first bytes: neither events nor a JSON body have begun.

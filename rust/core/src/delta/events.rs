@@ -37,9 +37,9 @@ pub(super) struct Records {
 #[derive(Debug, Clone)]
 pub(super) struct EventReader {
     dialect: AnyReader,
-    /// What events repeat; `None` to read each in full.
+    /// The layout that events repeat; `None` to read each in full.
     repeats: Option<Repeats>,
-    /// Whether what they repeat was read for a sink that wants everything.
+    /// Whether that layout was learnt for a sink that wants everything.
     for_everything: bool,
 }
 
@@ -253,7 +253,7 @@ impl EventReader {
         let data = decode(event.data);
         let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
         let content = read_in_full(dialect, &event.with_data(&data), &mut output);
-        // What had to be mended is not what the next event will be compared with.
+        // Data that had to be mended is not what the next event will be compared with.
         if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
             repeats
                 .learn(data, content, |key, kind| matters(dialect, key, kind, &output.reply.ids));

@@ -134,7 +134,7 @@ pub(super) fn is_page(debris: &[u8]) -> bool {
     start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris)
 }
 
-/// What kind of thing a text is, for a message.
+/// A phrase for a message that says what kind of thing a text is.
 pub(super) fn describe(text: &str) -> String {
     let text = trim(text);
     if !text.starts_with('<') {
@@ -262,8 +262,8 @@ fn bare_code(text: &str) -> Option<&str> {
 
 fn fail_bare(code: &str, raw: &str, reply: &mut ReplyState) {
     let message = format!(
-        "it answered only \"{code}\": it does not know this chat action; the chat plugin is switched off, or is of \
-         another version"
+        "it answered only \"{code}\": it does not know this chat action; the chat plugin is switched \
+         off, or is of another version"
     );
     reply.fail_whole(ErrorKind::Upstream, message, Some(code.to_owned()), raw);
 }
@@ -304,7 +304,7 @@ fn visible_text(html: &str) -> String {
     collapse(&decode_text(&text))
 }
 
-/// What ends the part of a page that is not shown, from a tag on.
+/// The end of the part of a page that is not shown and begins with `tag`.
 fn hidden_until(tag: &str) -> &'static str {
     let name: String = tag.chars().skip(1).take(6).collect::<String>().to_ascii_lowercase();
     match name.as_str() {

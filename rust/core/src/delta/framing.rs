@@ -38,7 +38,7 @@ impl Framings {
     }
 }
 
-/// What is known after a read.
+/// The framing, as far as it is known after a read.
 pub(super) enum Sniffed<'a> {
     /// Nothing yet.
     Open,
@@ -170,7 +170,7 @@ impl Sniffer {
         }
     }
 
-    /// What came before the line that decided, or instead of one.
+    /// The debris before the line that decided, or instead of one.
     pub(super) fn into_debris(mut self) -> Result<Debris, LimitExceeded> {
         match self.state {
             State::Mark(seen) => self.enter_debris(&BYTE_ORDER_MARK[..seen])?,
@@ -180,7 +180,7 @@ impl Sniffer {
         Ok(self.debris)
     }
 
-    /// The beginning of what came before the line that has just decided, at most 4 KiB.
+    /// The beginning of the debris before the line that has just decided, at most 4 KiB.
     pub(super) fn take_debris(&mut self) -> Box<[u8]> {
         std::mem::take(&mut self.debris.kept).into()
     }

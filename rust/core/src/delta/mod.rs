@@ -44,8 +44,8 @@ pub use reply::{End, Ids, Usage};
 pub struct DeltaOptions {
     /// The reply's Content-Type, parameters included. Only `text` heeds it: HTML is no answer.
     pub content_type: Option<String>,
-    /// The reply's HTTP status; 200 unless given. From 400 on there are no deltas: the body tells the
-    /// error.
+    /// The reply's HTTP status; 200 unless given. From 400 on there are no deltas: the body tells
+    /// the error.
     pub status: u16,
     /// For `text`: a literal at the very end of the reply that means failure; none unless given.
     pub failure_tail: Option<String>,
@@ -96,8 +96,8 @@ pub trait DeltaSink {
     /// read adds.
     fn text(&mut self, delta: &str);
 
-    /// Whether the sink takes more than text. Deltas that are not wanted are not looked for, and the
-    /// methods below may not be called. The answer must be the same all the time.
+    /// Whether the sink takes more than text. Deltas that are not wanted are not looked for, and
+    /// the methods below may not be called. The answer must be the same all the time.
     fn wants_everything(&self) -> bool {
         false
     }
@@ -107,8 +107,8 @@ pub trait DeltaSink {
         let _ = delta;
     }
 
-    /// Takes text, never an empty one, by which the model refuses to answer, where the API keeps that
-    /// apart.
+    /// Takes text, never an empty one, by which the model refuses to answer, where the API keeps
+    /// that apart.
     fn refusal(&mut self, delta: &str) {
         let _ = delta;
     }
@@ -157,7 +157,8 @@ pub trait DeltaSink {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ToolCall<'a> {
-    /// The call that this is a piece of, as the API numbers the reply's calls: not always from 0 on.
+    /// The call that this is a piece of, as the API numbers the reply's calls: not always from 0
+    /// on.
     pub index: Option<u64>,
     /// The id by which the call is to be answered.
     pub id: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! What reading an event gives in, the caller's sink and the reply's state out.
+//! The fields of an event in, deltas for the caller's sink and the reply's state out.
 
 use crate::json::Text;
 use crate::prelude::*;
@@ -9,9 +9,9 @@ use super::tool_call::CallPiece;
 
 /// Where a dialect puts what an event or a body holds.
 ///
-/// What a sink does not want is not even decoded: see [`DeltaSink::wants_everything`].
+/// Deltas that a sink does not want are not even decoded: see [`DeltaSink::wants_everything`].
 pub(super) struct Output<'o, S: ?Sized> {
-    /// What the reply has told of itself.
+    /// The state that the reply is in.
     pub(super) reply: &'o mut ReplyState,
     /// Where deltas go.
     pub(super) sink: &'o mut S,

@@ -113,7 +113,7 @@ impl Ids {
     }
 }
 
-/// What a reply has told of itself so far.
+/// The state of a reply: what it has told of itself so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReplyState {
     pub(super) status: u16,

@@ -89,8 +89,8 @@ fn deliver<S: DeltaSink + ?Sized>(text: &str, reply: &mut ReplyState, sink: &mut
 #[derive(Debug, Clone)]
 struct FailureTail {
     literal: String,
-    /// For each length of a beginning of the literal: the length of the longest shorter beginning that
-    /// it ends with.
+    /// For each length of a beginning of the literal: the length of the longest shorter beginning
+    /// that it ends with.
     fallback: Vec<usize>,
     held: usize,
 }

@@ -6,7 +6,7 @@ use crate::prelude::*;
 use super::fields::read_count;
 use super::{DeltaSink, ToolCall};
 
-/// What one event adds to a tool call, not decoded yet.
+/// A piece of a tool call, not decoded yet.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct CallPiece<'a> {
     pub(super) index: Option<u64>,

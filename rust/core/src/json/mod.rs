@@ -40,7 +40,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// The byte at this offset cannot stand there, or another kind of value was asked for.
+    /// The byte at this offset cannot stand there, or another kind of value was expected.
     Syntax {
         /// The offset of the byte.
         offset: usize,

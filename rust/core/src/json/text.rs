@@ -1,4 +1,4 @@
-//! A string of a JSON text, decoded only where its text is asked for.
+//! A string of a JSON text, decoded only where its text is needed.
 
 use alloc::borrow::Cow;
 use std::ops::Range;

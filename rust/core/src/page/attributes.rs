@@ -1,18 +1,17 @@
 //! A whole tag in, its name and attributes out: WHATWG HTML 13.2.5.32 to 13.2.5.40 over bytes that
 //! lie together.
 //!
-//! Nothing is decoded until a value is asked for, since most attributes of a page are never read.
+//! Nothing is decoded before a value is needed, since most attributes of a page are never read.
 
 use std::borrow::Cow;
 
 use crate::entity::decode_attribute;
 
-/// A complete tag: what stood between `<` (or `</`) and `>`.
+/// A complete tag: the bytes between `<` (or `</`) and `>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Tag<'page> {
     name: &'page [u8],
     rest: &'page [u8],
-    dull: bool,
 }
 
 impl<'page> Tag<'page> {
@@ -21,21 +20,10 @@ impl<'page> Tag<'page> {
         let end =
             inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
         let (name, rest) = inside.split_at(end);
-        Self { name, rest, dull: false }
+        Self { name, rest }
     }
 
-    /// As [`new`](Self::new), for a tag of which it is known that no attribute can hold a token or
-    /// tell a widget.
-    pub(super) fn dull(inside: &'page [u8]) -> Self {
-        Self { dull: true, ..Self::new(inside) }
-    }
-
-    /// Whether no attribute can hold a token or tell a widget.
-    pub(super) fn is_dull(&self) -> bool {
-        self.dull
-    }
-
-    /// Whether the tag has this name, which is to be given in lower case.
+    /// Whether the tag has this name, given in lower case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
@@ -52,7 +40,7 @@ impl<'page> Tag<'page> {
         Attributes { rest: self.rest }
     }
 
-    /// The decoded value of the first attribute of this name, which is to be given in lower case.
+    /// The decoded value of the first attribute of this name, given in lower case.
     pub fn attribute(&self, name: &str) -> Option<Cow<'page, str>> {
         self.attributes().find(|attribute| attribute.is(name)).map(|attribute| attribute.value())
     }
@@ -66,7 +54,7 @@ pub struct Attribute<'page> {
 }
 
 impl<'page> Attribute<'page> {
-    /// Whether the attribute has this name, which is to be given in lower case.
+    /// Whether the attribute has this name, given in lower case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
@@ -120,7 +108,7 @@ impl<'page> Iterator for Attributes<'page> {
 }
 
 impl<'page> Attributes<'page> {
-    /// A name ends at a space, `/` or `=`, but may begin with `=`.
+    /// Takes a name, which ends at a space, `/` or `=`, but may begin with `=`.
     fn take_name(&mut self) -> &'page [u8] {
         let ends = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'=');
         let tail = self.rest.get(1..).unwrap_or_default();
@@ -152,7 +140,8 @@ impl<'page> Attributes<'page> {
     }
 }
 
-/// HTML's white space. CR is among it because line ends are LF before a page is tokenized.
+/// Whether a byte is HTML's white space. CR is, because line ends are LF before a page is
+/// tokenized.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\x0C' | b'\r' | b' ')
 }

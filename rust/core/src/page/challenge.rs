@@ -1,5 +1,5 @@
 //! A page in, whether it is a challenge out: a page meant for a browser, put in front of the one
-//! asked for.
+//! that was requested.
 //!
 //! Signs are a `<title>` or a form's `id` or `action`, facts of the products named beside them. A
 //! script's path is never a sign: sites load such scripts on pages that answer.
@@ -31,7 +31,7 @@ const TITLES: [&str; 16] = [
     "making sure you're not a bot!",           // Anubis
 ];
 
-/// What a title ends with, in lower case, after a host name of the site's own.
+/// Ends of titles, in lower case, behind a host name of the site's own.
 const TITLE_ENDS: [&str; 1] = ["used cloudflare to restrict access"];
 
 /// Whole form ids.
@@ -48,7 +48,7 @@ const FORM_ACTIONS: [&str; 4] = [
     "/.lsrecap/recaptcha",     // LiteSpeed
 ];
 
-/// Of a title no more than this is kept, in bytes of the page.
+/// Bytes of a title kept, as they stand in the page.
 const MAX_TITLE_BYTES: usize = 1024;
 
 /// Whether the page's title or one of its forms is a known challenge's. The title counts once its

@@ -1,16 +1,15 @@
 //! Bytes of an HTML page in, chat widgets and their tokens out.
 //!
-//! A page's bytes become tags and raw text (`tokenizer`, `attributes`), tags become widgets
-//! (`widget`), and what is found outside of them serves when no widget is complete (`fallback`,
+//! A page's bytes become tags and raw text (`tokenizer`, `fast_tag`, `attributes`), tags become
+//! widgets (`widget`), and tokens outside of them serve when no widget is complete (`loose_tokens`,
 //! `script`). Chunk boundaries never change the page. Only real markup counts: not comments, raw
-//! text, RCDATA, `<noscript>` or what is in a `<template>`. A tag or a script that the page's end
-//! cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
+//! text, RCDATA, `<noscript>` or the inside of a `<template>`. A tag or a script that the page's
+//! end cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
 
 pub mod attributes;
 pub mod challenge;
-mod fallback;
-mod near;
-mod outline;
+mod fast_tag;
+mod loose_tokens;
 mod script;
 pub mod tokenizer;
 mod widget;
@@ -22,23 +21,23 @@ use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES, MAX_WIDGETS};
 
 use attributes::Tag;
 use challenge::Signs;
-use fallback::Fallback;
+use loose_tokens::LooseTokens;
 use script::names_a_key;
 use tokenizer::{Sink, Templates, Tokenizer};
 use widget::Element;
 pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
 
-/// What to look for, and when to stop. A later version may have more of it: end a literal with
-/// `..ScanOptions::default()`.
+/// The options of a scan: what to look for, and when to stop. A later version may have more of
+/// them: end a literal with `..ScanOptions::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// The bot to look for; `None` takes the first one that is complete.
+    /// The bot to look for; `None`, the default, takes the first one that is complete.
     pub bot_id: Option<String>,
-    /// Read to the page's end and find all widgets.
+    /// Whether to read to the page's end and find all widgets.
     pub everything: bool,
-    /// On 1.x also wait for the endpoint, which stands in a script well after the widget.
+    /// Whether to wait on 1.x for the endpoint too, which stands in a script well after the widget.
     pub endpoint: bool,
-    /// Bytes of the page looked at.
+    /// Bytes of the page looked at, at most: 4 MiB unless given.
     pub max_page_bytes: usize,
 }
 
@@ -56,7 +55,7 @@ pub enum PageProblem {
     MissingNonce,
     /// There is a nonce and no post id.
     MissingPostId,
-    /// There is neither.
+    /// There is neither a nonce nor a post id.
     MissingBoth,
     /// The nonce is not 1 to 256 visible ASCII characters.
     InvalidNonce,
@@ -66,7 +65,7 @@ pub enum PageProblem {
     Challenge,
     /// The page goes on after the limit, and no widget before it was complete.
     Limit(LimitExceeded),
-    /// The page shows more than 1,024 widgets, and what was asked for is none of these.
+    /// The page shows more than 1,024 widgets, and the one that was looked for is none of these.
     TooManyWidgets,
 }
 
@@ -105,13 +104,13 @@ impl fmt::Display for PageProblem {
 
 impl std::error::Error for PageProblem {}
 
-/// No widget of the page is the one asked for.
+/// No widget of the page is the wanted one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoSuchWidget {
-    /// The bot id that was asked for.
+    /// The wanted bot id.
     pub bot_id: Option<String>,
-    /// The name that was asked for.
+    /// The wanted name.
     pub name: Option<String>,
     /// The widgets that are there, each as a phrase such as `aipkit bot 5 "Helper"`.
     pub present: Vec<String>,
@@ -135,7 +134,7 @@ impl fmt::Display for NoSuchWidget {
 
 impl std::error::Error for NoSuchWidget {}
 
-/// What a page says of its chats.
+/// A page's chats: its widgets, and the tokens that a message must carry.
 #[derive(Clone, Debug)]
 pub struct Page {
     widgets: Vec<ChatWidget>,
@@ -146,26 +145,25 @@ pub struct Page {
 }
 
 impl Page {
-    /// The widgets told by their class, complete or not, in the page's order, as far as it was
-    /// read.
+    /// The widgets, complete or not, in the page's order, as far as the page was read.
     pub fn widgets(&self) -> &[ChatWidget] {
         &self.widgets
     }
 
-    /// The tokens: of the first complete widget (of the bot asked for), else of the fallback
-    /// places.
+    /// The tokens of the first complete widget (of the wanted bot), else those that stand outside
+    /// of widgets.
     ///
-    /// When a bot was asked for and the page has widgets, only that bot's own tokens count: another
+    /// When a bot is wanted and the page has widgets, only that bot's own tokens count: another
     /// bot's are never given for it.
     ///
     /// # Errors
-    /// What keeps the page from giving tokens.
+    /// When the page gives no tokens: why.
     pub fn tokens(&self) -> Result<&PageTokens, PageProblem> {
         self.tokens.as_ref().map_err(|problem| *problem)
     }
 
-    /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens in the
-    /// other places.
+    /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens
+    /// outside of widgets.
     pub fn challenge(&self) -> bool {
         self.challenge
     }
@@ -184,7 +182,7 @@ impl Page {
     /// one that is not.
     ///
     /// # Errors
-    /// When there is none: an error that names what is there.
+    /// When there is none: an error that names the widgets that are there.
     pub fn widget(
         &self,
         bot_id: Option<&str>,
@@ -231,14 +229,18 @@ pub fn scan_page(html: &[u8]) -> Page {
     scanner.close()
 }
 
-/// Chunks of a page in, a [`Page`] out; says when it has seen enough. Its `Debug` form shows
-/// nothing of the page.
+/// Chunks of a page in, a [`Page`] out; says when to stop reading. The `Debug` form shows nothing
+/// of the page.
 ///
 /// ```
 /// use tailrace_core::PageScanner;
 ///
 /// let mut scanner = PageScanner::default();
-/// let reads = ["<p>Ask us!<div class=\"wpaicg-chat-short", "code\" data-nonce=c0ffee data-post-id=7>", "<p>never read"];
+/// let reads = [
+///     "<p>Ask us!<div class=\"wpaicg-chat-short",
+///     "code\" data-nonce=c0ffee data-post-id=7>",
+///     "<p>never read",
+/// ];
 /// let read = reads.iter().take_while(|read| !scanner.feed(read.as_bytes())).count();
 /// assert_eq!(read, 1); // the second one told it to stop
 ///
@@ -285,9 +287,10 @@ impl PageScanner {
         Self { tokenizer: Tokenizer::new(), reading: Reading::new(options), room, end: None }
     }
 
-    /// Takes the next bytes. True: stop reading, what was asked for is there or a limit was passed.
+    /// Takes the next bytes. Returns whether to stop reading: the wanted widgets are there, or a
+    /// limit was passed.
     ///
-    /// Nothing after the stopping point is looked at, neither in this read nor in later ones.
+    /// Nothing behind that point is looked at, neither in this read nor in later ones.
     pub fn feed(&mut self, data: &[u8]) -> bool {
         if self.end.is_some() {
             return true;
@@ -310,15 +313,15 @@ impl PageScanner {
     }
 }
 
-/// What has been gathered; the tokenizer's sink.
+/// The finds so far; the tokenizer's sink.
 struct Reading {
     options: ScanOptions,
     widgets: Vec<ChatWidget>,
-    /// There is one more than may be kept.
+    /// Whether there is one widget more than may be kept.
     too_many: bool,
-    /// The widget whose tokens are the page's.
+    /// The index of the widget whose tokens are the page's.
     chosen: Option<usize>,
-    fallback: Fallback,
+    loose: LooseTokens,
     signs: Signs,
     templates: Templates,
     ajax_url: Option<String>,
@@ -333,7 +336,7 @@ impl Reading {
             widgets: Vec::new(),
             too_many: false,
             chosen: None,
-            fallback: Fallback::default(),
+            loose: LooseTokens::default(),
             signs: Signs::default(),
             templates: Templates::default(),
             ajax_url: None,
@@ -344,15 +347,15 @@ impl Reading {
     fn element(&mut self, tag: &Tag<'_>) {
         let element = Element::new(tag);
         if let Some(widget) = element.widget() {
-            self.fallback.element(&widget.nonce, &widget.post_id);
+            self.loose.element(&widget.nonce, &widget.post_id);
             self.widget(widget);
         } else if self.speaks_for(element.bot_id().as_deref()) {
             let (nonce, post_id) = element.tokens();
-            self.fallback.element(&nonce.unwrap_or_default(), &post_id.unwrap_or_default());
+            self.loose.element(&nonce.unwrap_or_default(), &post_id.unwrap_or_default());
         }
     }
 
-    /// Whether an element of this bot, or of none, can speak for the bot asked for.
+    /// Whether an element of this bot, or of none, can speak for the wanted bot.
     fn speaks_for(&self, bot_id: Option<&str>) -> bool {
         match (&self.options.bot_id, bot_id) {
             (Some(wanted), Some(bot_id)) => wanted == bot_id,
@@ -374,7 +377,7 @@ impl Reading {
 
     fn script(&mut self, script: &[u8]) -> ControlFlow<()> {
         if names_a_key(script) {
-            let endpoint = self.fallback.script(&String::from_utf8_lossy(script));
+            let endpoint = self.loose.script(&String::from_utf8_lossy(script));
             self.ajax_url = self.ajax_url.take().or(endpoint);
         }
         self.flow()
@@ -402,10 +405,10 @@ impl Reading {
                 widget.ajax_url.clone_from(&self.ajax_url);
             }
         }
-        let fallback = self.fallback.tokens();
-        let challenge = self.widgets.is_empty() && fallback.is_err() && self.signs.challenge();
+        let loose = self.loose.tokens();
+        let challenge = self.widgets.is_empty() && loose.is_err() && self.signs.challenge();
         Page {
-            tokens: self.tokens(fallback, challenge, over_limit),
+            tokens: self.tokens(loose, challenge, over_limit),
             challenge,
             title: self.signs.title(),
             widgets: self.widgets,
@@ -415,7 +418,7 @@ impl Reading {
 
     fn tokens(
         &self,
-        fallback: Result<PageTokens, PageProblem>,
+        loose: Result<PageTokens, PageProblem>,
         challenge: bool,
         over_limit: bool,
     ) -> Result<PageTokens, PageProblem> {
@@ -436,13 +439,13 @@ impl Reading {
         }
         match &self.options.bot_id {
             Some(bot_id) if !self.widgets.is_empty() => Err(self.problem_of(bot_id)),
-            _ => fallback,
+            _ => loose,
         }
     }
 
-    /// What is wrong with the bot asked for, on a page with widgets and none of that bot complete.
+    /// The problem of the wanted bot, on a page with widgets and none of that bot complete.
     fn problem_of(&self, bot_id: &str) -> PageProblem {
-        let mut own = Fallback::default();
+        let mut own = LooseTokens::default();
         if let Some(widget) = self.widgets.iter().find(|widget| widget.bot_id == bot_id) {
             own.element(&widget.nonce, &widget.post_id);
         }
@@ -451,7 +454,7 @@ impl Reading {
 }
 
 impl Sink for Reading {
-    const ONLY_TELLING: bool = true;
+    const ONLY_MATTERING: bool = true;
 
     fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
         if !self.templates.start_tag(tag) {
@@ -461,11 +464,9 @@ impl Sink for Reading {
         if tag.is("script") {
             self.script = Some(Vec::new());
         }
-        self.fallback.input(tag);
-        if !tag.is_dull() {
-            self.fallback.json_attributes(tag);
-            self.element(tag);
-        }
+        self.loose.input(tag);
+        self.loose.json_attributes(tag);
+        self.element(tag);
         self.flow()
     }
 
@@ -483,14 +484,5 @@ impl Sink for Reading {
         if let Some(script) = &mut self.script {
             script.extend_from_slice(piece);
         }
-    }
-
-    fn text_end(&mut self, piece: &[u8], tag: &Tag<'_>) -> ControlFlow<()> {
-        if self.script.as_ref().is_some_and(Vec::is_empty) {
-            self.script = None;
-            return self.script(piece);
-        }
-        self.text(piece);
-        self.end_tag(tag)
     }
 }

@@ -1,10 +1,10 @@
 //! A script in, the named values that may be tokens out: `"_wpnonce":"…"`, `wpaicg_nonce: '…'`,
 //! `var post_id = 123`.
 //!
-//! JavaScript is read as lexemes, no deeper. Comments are skipped, and what a string holds is data,
-//! however much it looks like code or markup; a value is a whole string or a whole number, not a
-//! part of an expression. JSON is read the same way, so attribute values that hold JSON are read
-//! here too. The cost is linear: each byte is lexed a fixed number of times.
+//! JavaScript is read as lexemes, no deeper. Comments are skipped, and the inside of a string is
+//! data, however much it looks like code or markup; a value is a whole string or a whole number,
+//! not a part of an expression. JSON is read the same way, so attribute values that hold JSON are
+//! read here too. The cost is linear: each byte is lexed a fixed number of times.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -81,7 +81,7 @@ fn value_of<'a>(
     lexer.ends_value().then_some((key, value))
 }
 
-/// Which brackets are open, as far as it takes to know what stands directly in `wpaicgParams`.
+/// The brackets that are open, as far as it takes to know what stands directly in `wpaicgParams`.
 #[derive(Default)]
 struct Scope {
     depth: usize,
@@ -93,7 +93,8 @@ impl Scope {
         self.params == Some(self.depth)
     }
 
-    /// `wpaicgParams = {` and `wpaicgParams: {`: the object about to open is the one.
+    /// Notes that the object about to open is `wpaicgParams`, when `name` and the lexemes behind it
+    /// say so: `wpaicgParams = {`, `wpaicgParams: {`.
     fn enter_params(&mut self, name: &str, after: &Lexer<'_>) {
         let mut lexer = after.clone();
         if name == "wpaicgParams"
@@ -122,7 +123,7 @@ impl Scope {
 enum Lexeme<'a> {
     Name(&'a str),
     Number(&'a str),
-    /// What stood between the quotes, escapes not decoded.
+    /// The text between the quotes, escapes not decoded.
     String(&'a str),
     /// A template, a regular expression, `++` or `--`: something a division may follow.
     Operand,
@@ -178,7 +179,7 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     last: Lexeme<'a>,
-    /// Before this place no regular expression ends: so many bytes have been tried in vain.
+    /// The offset before which no regular expression ends: so many bytes have been tried in vain.
     no_regex_before: usize,
 }
 
@@ -229,7 +230,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A string; one that its line does not end is no string, and nothing on that line can be
+    /// Reads a string. One that its line does not end is no string, and nothing on that line can be
     /// trusted after it.
     fn string(&mut self, quote: u8) -> Lexeme<'a> {
         let start = self.at + 1;
@@ -269,8 +270,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// One byte, or the few operators that must not be taken apart. An escape outside of strings
-    /// hides its byte.
+    /// Reads one byte, or one of the few operators that must not be taken apart. An escape outside
+    /// of strings hides its byte.
     fn punctuation(&mut self, byte: u8) -> Lexeme<'a> {
         let (lexeme, length) = match self.rest() {
             [b'=', b'=', b'=', ..] => (Lexeme::Comparison, 3),
@@ -298,8 +299,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Bytes of names and numbers; every byte of a character beyond ASCII is one, so that no character
-/// is taken apart.
+/// Whether a byte is one of names and numbers. Every byte of a character beyond ASCII is, so that
+/// no character is taken apart.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
 }
@@ -328,8 +329,8 @@ fn closing(text: &[u8], quote: u8, one_line: bool) -> Result<usize, usize> {
     Err(text.len())
 }
 
-/// As [`closing`], for a regular expression, in whose classes a `/` stands for itself; includes the
-/// closing `/`.
+/// The length of a regular expression, in whose classes a `/` stands for itself, with its closing
+/// `/`; else the length that was tried, as of [`closing`].
 fn regex_length(text: &[u8]) -> Result<usize, usize> {
     let (mut at, mut class) = (0, false);
     while let Some(&byte) = text.get(at) {

@@ -1,5 +1,4 @@
-//! A tag in, the chat widget or the tokens it carries out: both plugin lines, as `protocols`
-//! measured them.
+//! A tag in, the chat widget or the tokens it carries out, of both lines of the plugin.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,7 +33,7 @@ impl fmt::Display for WidgetKind {
     }
 }
 
-/// Where a widget stands.
+/// A widget's placement on its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Placement {
@@ -45,7 +44,7 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// `inline` or `popup`.
+    /// The placement's name: `inline` or `popup`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Inline => "inline",
@@ -60,17 +59,18 @@ impl fmt::Display for Placement {
     }
 }
 
-/// One chat bot on a page, complete or not. Its `Debug` form does not show the nonce.
+/// One chat bot on a page, complete or not. The `Debug` form does not show the nonce.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatWidget {
     /// The plugin line.
     pub kind: WidgetKind,
-    /// Where it stands.
+    /// The widget's placement on the page.
     pub placement: Placement,
     /// The nonce, trimmed; empty when the tag has none, and as it stands when it is no valid one.
     pub nonce: String,
-    /// The page's post id, as the nonce.
+    /// The page's post id, trimmed; empty when the tag has none, and as it stands when it is no
+    /// valid one.
     pub post_id: String,
     /// The bot's id, `0` for the 1.x default bot; empty when the tag does not say.
     pub bot_id: String,
@@ -78,8 +78,8 @@ pub struct ChatWidget {
     pub name: Option<String>,
     /// `data-url`: the page's own address, on 1.x.
     pub url: Option<String>,
-    /// Where messages go: `ajaxUrl` on 2.x; on 1.x known only when it was asked for, from
-    /// `wpaicgParams`.
+    /// The address that messages go to: `ajaxUrl` on 2.x; on 1.x, from `wpaicgParams`, known only
+    /// when the scan waited for the endpoint.
     pub ajax_url: Option<String>,
     /// Whether the bot streams; `None` when the page does not say.
     pub streams: Option<bool>,
@@ -116,13 +116,13 @@ impl fmt::Debug for ChatWidget {
     }
 }
 
-/// What a message must carry. Its `Debug` form does not show the nonce.
+/// The tokens that a message must carry. The `Debug` form does not show the nonce.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PageTokens {
-    /// 1 to 256 visible ASCII characters.
+    /// The nonce: 1 to 256 visible ASCII characters.
     pub nonce: String,
-    /// Digits.
+    /// The post id: digits.
     pub post_id: String,
 }
 
@@ -134,7 +134,7 @@ impl fmt::Debug for PageTokens {
 
 const MAX_NONCE: usize = 256;
 
-/// The nonce without surrounding white space, if it is one: 1 to 256 visible ASCII characters.
+/// The nonce without surrounding white space, if it is valid: 1 to 256 visible ASCII characters.
 pub(super) fn valid_nonce(value: &str) -> Option<String> {
     let value = value.trim();
     let valid =
@@ -297,7 +297,8 @@ fn flag(value: &str) -> Option<bool> {
     }
 }
 
-/// What of a 2.x `data-config` matters. Numbers and booleans are kept as they are written.
+/// The keys of a 2.x `data-config` that are read. Numbers and booleans are kept as they are
+/// written.
 #[derive(Default)]
 struct Config {
     nonce: Option<String>,

@@ -1,5 +1,5 @@
 //! What a decoder remembers of a stream against one that has seen nothing: a stream of events whose
-//! layout changes at any place, read by one decoder, and each of its events by a fresh one.
+//! layout changes anywhere, read by one decoder, and each of its events by a fresh one.
 
 use arbitrary::{Result, Unstructured};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind, Ids, ReplyError, Usage};
@@ -125,9 +125,9 @@ fn change_string(choices: &mut Unstructured<'_>, text: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// The places of the quotes.
+/// The offsets of the quotes.
 pub fn quotes(text: &[u8]) -> Vec<usize> {
-    text.iter().enumerate().filter_map(|(place, &byte)| (byte == b'"').then_some(place)).collect()
+    text.iter().enumerate().filter_map(|(offset, &byte)| (byte == b'"').then_some(offset)).collect()
 }
 
 impl Form {

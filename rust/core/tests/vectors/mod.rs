@@ -49,7 +49,7 @@ pub fn number(value: &Value) -> Option<usize> {
     value.as_u64().map(|number| usize::try_from(number).unwrap())
 }
 
-/// The ways to cut an input: whole, byte by byte, and in two at every `step`th place.
+/// The ways to cut an input: whole, byte by byte, and in two at every `step`th offset.
 pub fn splits(input: &[u8], step: usize) -> Vec<Vec<&[u8]>> {
     let mut splits = vec![vec![input], input.chunks(1).collect()];
     splits.extend((0..=input.len()).step_by(step).map(|at| vec![&input[..at], &input[at..]]));

@@ -189,7 +189,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// One of the answers that were asked for.
+/// One of the answers.
 #[derive(Default)]
 struct Candidate<'a> {
     parts: Vec<Part<'a>>,

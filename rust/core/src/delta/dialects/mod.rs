@@ -90,7 +90,10 @@ pub(super) trait DialectReader {
 
 /// Makes of the table's rows the dialects' modules, [`Dialect`] and [`AnyReader`].
 macro_rules! dialects {
-    ($($(#[$doc:meta])+ $dialect:ident: $name:literal, $framings:ident, $module:ident::$reader:ident;)+) => {
+    ($(
+        $(#[$doc:meta])+
+        $dialect:ident: $name:literal, $framings:ident, $module:ident::$reader:ident;
+    )+) => {
         $(mod $module;)+
 
         /// The form of a reply.

@@ -1,6 +1,6 @@
 //! Reasoning, refusals and tool calls, which stand beside the text in OpenAI's chunks and bodies.
 //!
-//! They are read in a pass of their own over JSON that has been validated, and only where they are
+//! A pass of its own, over JSON that has been validated, reads them, and only where they are
 //! wanted, so that the pass that takes the text stays short. Reasoning is no part of OpenAI's own
 //! API: `DeepSeek` and vLLM call it `reasoning_content`, `OpenRouter` and Groq `reasoning`; a
 //! server that sends both sends the same text twice.

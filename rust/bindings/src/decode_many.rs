@@ -29,10 +29,10 @@ const SLICE_BYTES: usize = 64 * 1024 * 1024;
 /// beside it. A slice of fewer bytes is one thread's.
 const RUN_BYTES: usize = 256 * 1024;
 
-/// What a reply counts for beside its bytes, so that slices of empty ones end, too.
+/// Bytes that a reply counts for beside its own, so that slices of empty ones end, too.
 const REPLY_BYTES: usize = 256;
 
-/// One whole reply, decoded: its text, and how it ended. Nothing in it changes any more.
+/// One whole reply, decoded: its text, and how it ended. The record is frozen.
 #[pyclass(frozen, module = "tailrace")]
 pub struct DecodedReply {
     text: Py<PyString>,
@@ -43,50 +43,50 @@ pub struct DecodedReply {
 
 #[pymethods]
 impl DecodedReply {
-    /// All of its text; of a reply that failed or broke off, what came before that.
+    /// The reply's text; of one that failed or broke off, the text before that.
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         self.text.clone_ref(py)
     }
 
-    /// How it ended.
+    /// How the reply ended.
     #[getter]
     fn end(&self) -> &'static str {
         self.decoder.end().as_str()
     }
 
-    /// Why the model stopped, in its own word.
+    /// Why the model stopped, in the service's own word; `None` where that was not told.
     #[getter]
     fn finish_reason(&self) -> Option<&str> {
         self.decoder.finish_reason()
     }
 
-    /// The last token counts it reported.
+    /// The last token counts that the reply reported; `None` where it reported none.
     #[getter]
     fn usage(&self) -> Option<Usage> {
         self.decoder.usage().map(Usage::from)
     }
 
-    /// What it says of itself, as `DeltaDecoder.ids`.
+    /// The ids that the reply gave of itself, as `DeltaDecoder.ids`.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         dict_of_ids(py, self.decoder.ids())
     }
 
-    /// What was wrong, as `DeltaDecoder.error`: there when `end` is `truncated` or `failed`, and
-    /// only then.
+    /// The error that the reply ended with, as `DeltaDecoder.error`: there when `end` is
+    /// `truncated` or `failed`, and only then.
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.error.as_ref().map(|error| error.clone_ref(py))
     }
 
-    /// Events seen.
+    /// How many events were seen, end markers and bad ones included.
     #[getter]
     fn events(&self) -> u64 {
         self.decoder.events()
     }
 
-    /// Events skipped because their data was not what the dialect promises.
+    /// How many events were skipped because their data was not what the dialect promises.
     #[getter]
     fn bad_events(&self) -> u64 {
         self.decoder.bad_events()
@@ -112,20 +112,21 @@ impl DecodedReply {
     }
 }
 
-/// Whole replies of one dialect, decoded by several threads; their records stand in the order of
+/// Decode whole replies of one dialect in several threads, and return their records in the order of
 /// the replies.
 ///
-/// Each is what a `DeltaDecoder` with these options makes of the whole, fed at once. The
-/// interpreter is free meanwhile. `threads`: how many decode at once, this one included; as many as
-/// the process has cores unless given. An iterator is asked for about 64 MiB a thread at a time,
-/// and those are let go before the next; signals are heard in between.
+/// A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
+/// interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:
+/// as many as the process has cores unless given. An iterator is asked for about 64 MiB a thread at
+/// a time, and those are let go before the next; signals are heard in between.
 ///
 /// `InvalidRequestError` for options as `DeltaDecoder`, for a number of threads that is not above
 /// 0, and for a reply that is not bytes, with its index.
 #[pyfunction]
 #[pyo3(signature = (
     replies, dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
-    max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608), threads = None,
+    max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608),
+    threads = None,
 ))]
 #[pyo3(
     text_signature = "(replies, dialect='openai', *, content_type=None, status=200, failure_tail=None, \
@@ -229,8 +230,8 @@ fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
     Decoded { text, decoder }
 }
 
-/// What `work` makes of each of `items`, in their order. This thread works, too; where the system
-/// gives no more threads, those that there are do all of it.
+/// Does `work` with each of `items`, and returns the results in the items' order. This thread works,
+/// too; where the system gives no more threads, those that there are do all of it.
 fn in_threads<T: Send>(
     items: &[&[u8]],
     threads: usize,

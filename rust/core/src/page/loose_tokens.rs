@@ -1,4 +1,4 @@
-//! What a page says of its tokens outside of complete widgets in, the tokens to trust out.
+//! A page's tokens outside of complete widgets in, the tokens to trust out.
 //!
 //! Older themes and forks keep the tokens elsewhere. In order of trust: one element with both, then
 //! for nonce and post id each by itself the first of: elements, hidden inputs, `_wpnonce` and
@@ -12,26 +12,27 @@ use super::attributes::{Tag, is_space};
 use super::script::{Key, for_each_value};
 use super::widget::{PageTokens, valid_nonce, valid_post_id};
 
-/// The tokens found so far, by place.
+/// The tokens found so far, by source.
 #[derive(Default)]
-pub(super) struct Fallback {
+pub(super) struct LooseTokens {
     pair: Option<PageTokens>,
     nonce: Token,
     post_id: Token,
 }
 
-/// One of the two tokens: the first valid one of each place, and whether an invalid one was seen
+/// One of the two tokens: the first valid one of each source, and whether an invalid one was seen
 /// anywhere.
 #[derive(Default)]
 struct Token {
-    valid: [Option<String>; PLACES],
+    valid: [Option<String>; SOURCES],
     invalid: bool,
 }
 
-const PLACES: usize = 4;
+const SOURCES: usize = 4;
 
+/// Where a token can stand, in order of trust.
 #[derive(Clone, Copy)]
-enum Place {
+enum Source {
     Element,
     HiddenInput,
     Key,
@@ -45,13 +46,13 @@ enum Found<'a> {
 }
 
 impl Token {
-    fn add(&mut self, place: Place, value: &str, validate: fn(&str) -> Option<String>) {
+    fn add(&mut self, source: Source, value: &str, validate: fn(&str) -> Option<String>) {
         if value.trim().is_empty() {
             return;
         }
         match validate(value) {
             Some(valid) => {
-                self.valid[place as usize].get_or_insert(valid);
+                self.valid[source as usize].get_or_insert(valid);
             }
             None => self.invalid = true,
         }
@@ -66,7 +67,7 @@ impl Token {
     }
 }
 
-impl Fallback {
+impl LooseTokens {
     /// Takes the tokens of one element, valid or not; empty ones are no tokens.
     pub(super) fn element(&mut self, nonce: &str, post_id: &str) {
         if let (None, Some(nonce), Some(post_id)) =
@@ -74,8 +75,8 @@ impl Fallback {
         {
             self.pair = Some(PageTokens { nonce, post_id });
         }
-        self.nonce.add(Place::Element, nonce, valid_nonce);
-        self.post_id.add(Place::Element, post_id, valid_post_id);
+        self.nonce.add(Source::Element, nonce, valid_nonce);
+        self.post_id.add(Source::Element, post_id, valid_post_id);
     }
 
     /// Takes an `<input type=hidden>` by its name or its id.
@@ -88,9 +89,9 @@ impl Fallback {
         let is = |label: &str| labels.iter().flatten().any(|found| found == label);
         let value = tag.attribute("value").unwrap_or_default();
         if is("_wpnonce") {
-            self.nonce.add(Place::HiddenInput, &value, valid_nonce);
+            self.nonce.add(Source::HiddenInput, &value, valid_nonce);
         } else if is("post_id") {
-            self.post_id.add(Place::HiddenInput, &value, valid_post_id);
+            self.post_id.add(Source::HiddenInput, &value, valid_post_id);
         }
     }
 
@@ -115,10 +116,10 @@ impl Fallback {
     pub(super) fn script(&mut self, script: &str) -> Option<String> {
         let mut endpoint = None;
         for_each_value(script, |key, value| match key {
-            Key::WpNonce => self.nonce.add(Place::Key, &value, valid_nonce),
-            Key::WpaicgNonce => self.nonce.add(Place::Variable, &value, valid_nonce),
-            Key::PostId => self.post_id.add(Place::Key, &value, valid_post_id),
-            Key::PostIdVariable => self.post_id.add(Place::Variable, &value, valid_post_id),
+            Key::WpNonce => self.nonce.add(Source::Key, &value, valid_nonce),
+            Key::WpaicgNonce => self.nonce.add(Source::Variable, &value, valid_nonce),
+            Key::PostId => self.post_id.add(Source::Key, &value, valid_post_id),
+            Key::PostIdVariable => self.post_id.add(Source::Variable, &value, valid_post_id),
             Key::AjaxUrl if endpoint.is_none() && !value.trim().is_empty() => {
                 endpoint = Some(value.trim().to_owned());
             }
@@ -127,7 +128,7 @@ impl Fallback {
         endpoint
     }
 
-    /// The tokens to trust, or what is wrong.
+    /// The tokens to trust, or why there are none.
     pub(super) fn tokens(&self) -> Result<PageTokens, PageProblem> {
         if let Some(pair) = &self.pair {
             return Ok(pair.clone());
@@ -146,6 +147,6 @@ impl Fallback {
 }
 
 /// Whether a value, decoded, can begin as JSON: with a bracket, or with a reference to one.
-fn may_hold_json(raw: &[u8]) -> bool {
+pub(super) fn may_hold_json(raw: &[u8]) -> bool {
     raw.iter().find(|&&byte| !is_space(byte)).is_some_and(|byte| matches!(byte, b'{' | b'[' | b'&'))
 }
