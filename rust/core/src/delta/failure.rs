@@ -7,7 +7,6 @@ use crate::html::{decode_text, is_challenge};
 use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
 
-use super::dialects::DialectReader;
 use super::framing::{Debris, Framings};
 use super::reply::{ReplyState, cut_chars};
 
@@ -28,8 +27,21 @@ pub(super) struct SiteError {
     pub(super) kind: Option<String>,
 }
 
+/// Tells what of an API's error says most, which differs from one API to the next.
+pub(super) trait ReadSiteError {
+    /// The code that tells most of an error that the API reports.
+    fn error_code(&self, error: SiteError) -> Option<String> {
+        error.code
+    }
+
+    /// The message of an error, as a person is to read it.
+    fn error_message(&self, message: String) -> String {
+        message
+    }
+}
+
 /// Ends the reply with the error that an event or a body of one of the APIs reports.
-pub(super) fn fail_upstream(raw: &str, dialect: &impl DialectReader, reply: &mut ReplyState) {
+pub(super) fn fail_upstream(raw: &str, dialect: &impl ReadSiteError, reply: &mut ReplyState) {
     let mut error = read_site_error(raw).unwrap_or_default();
     let message = error.message.take().unwrap_or_default();
     reply.fail(ErrorKind::Upstream, message, dialect.error_code(error), raw);
@@ -48,7 +60,7 @@ pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut ReplyState) {
 /// Judges the body, as far as it was kept, of a reply with an error status.
 pub(super) fn judge_error_body(
     body: &[u8],
-    dialect: &impl DialectReader,
+    dialect: &impl ReadSiteError,
     framings: Framings,
     reply: &mut ReplyState,
 ) {

@@ -12,7 +12,7 @@ use crate::limits::ERROR_WORDS_BYTES;
 use crate::prelude::*;
 use crate::utf8::decode;
 
-use super::super::failure::judge_json;
+use super::super::failure::{ReadSiteError, judge_json};
 use super::super::fields::{DONE, is_done, read_truthy};
 use super::super::reply::{ReplyState, cut_bytes};
 use super::openai::{Chunk, OpenAi};
@@ -117,7 +117,9 @@ impl DialectReader for AiPower {
     fn can_repeat(&self, name: Option<&str>) -> bool {
         name.is_none() && self.words.is_none()
     }
+}
 
+impl ReadSiteError for AiPower {
     fn error_message(&self, message: String) -> String {
         decode_text(&message).into_owned()
     }

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{judge_json, read_site_error};
+use super::super::failure::{ReadSiteError, judge_json, read_site_error};
 use super::super::fields::{is_done, read_filled, read_truthy};
 use super::super::reply::ReplyState;
 use super::{DeltaSink, DialectReader, Output};
@@ -93,6 +93,8 @@ impl DialectReader for AiPkit {
         }
     }
 }
+
+impl ReadSiteError for AiPkit {}
 
 /// The fields of an event that are read.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
 use super::super::fields::{is_truthy, read_count, read_truthy};
 use super::super::reply::{ReplyState, Usage};
 use super::super::tool_call::{Arguments, CallPiece};
@@ -90,7 +90,9 @@ impl DialectReader for Anthropic {
     fn can_repeat(&self, _: Option<&str>) -> bool {
         true
     }
+}
 
+impl ReadSiteError for Anthropic {
     /// Errors have no code but their type.
     fn error_code(&self, error: SiteError) -> Option<String> {
         error.code.or(error.kind)

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{SiteError, fail_upstream, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{first_choice, read_count, read_filled, read_is_first, read_truthy};
 use super::super::reply::{ReplyState, Usage};
 use super::super::tool_call::{Arguments, CallPiece};
@@ -76,7 +76,9 @@ impl DialectReader for Gemini {
     fn can_repeat(&self, _: Option<&str>) -> bool {
         true
     }
+}
 
+impl ReadSiteError for Gemini {
     /// An error's code repeats the HTTP status; its status tells more.
     fn error_code(&self, error: SiteError) -> Option<String> {
         error.status.or(error.code)

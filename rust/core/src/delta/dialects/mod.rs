@@ -14,7 +14,7 @@ use crate::json::{JsonError, Text};
 use crate::prelude::*;
 
 use super::DeltaSink;
-use super::failure::{SiteError, judge_json};
+use super::failure::{ReadSiteError, SiteError, judge_json};
 use super::fields::is_done;
 use super::framing::Framings;
 use super::output::Output;
@@ -23,7 +23,7 @@ use super::reply::ReplyState;
 /// Reads what a reply of one dialect holds: its events, or its body. One value reads one reply.
 ///
 /// A JSON text that is a line, or an element of an array, is an event too: one without a name.
-pub(super) trait DialectReader {
+pub(super) trait DialectReader: ReadSiteError {
     /// Reads one event in full, unless [`is_end`](Self::is_end) says that it is an end marker.
     /// Returns the event's content when adding that was all the event did.
     fn read_event<'a, S: DeltaSink + ?Sized>(
@@ -75,16 +75,6 @@ pub(super) trait DialectReader {
     /// Whether numbers matter whatever their key. No API but one numbers its events.
     fn number_matters(&self) -> bool {
         true
-    }
-
-    /// The code that tells most of an error that the API reports.
-    fn error_code(&self, error: SiteError) -> Option<String> {
-        error.code
-    }
-
-    /// The message of an error, as a person is to read it.
-    fn error_message(&self, message: String) -> String {
-        message
     }
 }
 
@@ -193,7 +183,9 @@ macro_rules! dialects {
                     $(Self::$dialect(reader) => reader.number_matters(),)+
                 }
             }
+        }
 
+        impl ReadSiteError for AnyReader {
             fn error_code(&self, error: SiteError) -> Option<String> {
                 match self {
                     $(Self::$dialect(reader) => reader.error_code(error),)+

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::fail_upstream;
+use super::super::failure::{ReadSiteError, fail_upstream};
 use super::super::fields::{read_count, read_filled, read_truthy};
 use super::super::reply::Usage;
 use super::super::tool_call::{CallPiece, read_calls};
@@ -54,6 +54,8 @@ impl DialectReader for Ollama {
         true
     }
 }
+
+impl ReadSiteError for Ollama {}
 
 impl Ollama {
     fn deliver<S: DeltaSink + ?Sized>(

@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
-use super::super::failure::{judge_json, read_site_error};
+use super::super::failure::{ReadSiteError, judge_json, read_site_error};
 use super::super::fields::{first_choice, is_truthy, read_count, read_is_first};
 use super::super::reply::{End, Ids, ReplyState, Usage};
 use super::openai_extras::Extras;
@@ -54,6 +54,8 @@ impl DialectReader for OpenAi {
         Ok(())
     }
 }
+
+impl ReadSiteError for OpenAi {}
 
 /// The fields of a chunk that are read.
 #[derive(Debug, Default)]

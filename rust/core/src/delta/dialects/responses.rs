@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
 use super::super::fields::{read_count, read_filled, read_truthy};
 use super::super::reply::{ReplyState, Usage};
 use super::super::tool_call::{Arguments, CallPiece};
@@ -97,7 +97,9 @@ impl DialectReader for OpenAiResponses {
     fn number_matters(&self) -> bool {
         false
     }
+}
 
+impl ReadSiteError for OpenAiResponses {
     /// Some errors have no code but their type.
     fn error_code(&self, error: SiteError) -> Option<String> {
         error.code.or(error.kind)

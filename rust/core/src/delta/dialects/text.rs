@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::json::Text;
 
+use super::super::failure::ReadSiteError;
 use super::{DeltaSink, DialectReader, Output};
 
 /// Reads nothing: a reply of this dialect has neither events nor a JSON body.
@@ -22,3 +23,5 @@ impl DialectReader for PlainText {
         true
     }
 }
+
+impl ReadSiteError for PlainText {}
