@@ -44,9 +44,7 @@ class ServerSentEvent:
         """The last event id in force when the event was dispatched; empty where none was."""
     @property
     def retry(self) -> int | None:
-        """The reconnection time that the event's own block set, in milliseconds; None where it set
-        none.
-        """
+        """The reconnection time that the event's block set, in milliseconds, if it set one."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -56,16 +54,20 @@ class SSEDecoder:
     """Bytes of an event stream in, events out. Chunk boundaries never change the events."""
 
     def __new__(cls, *, max_event_bytes: int = 8388608) -> SSEDecoder:
-        """`max_event_bytes`: the most bytes one event's fields may take; InvalidRequestError unless
-        above 0.
+        """Make a decoder for one stream.
+
+        `max_event_bytes` is how many bytes one event's fields may have, 8 MiB unless given;
+        InvalidRequestError unless above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
-        """Return the events that `data` completes. An event above the limit raises LimitExceeded
-        from the next call on.
+        """Return the events that `data` completes.
+
+        An event above the limit raises LimitExceeded, from the next call on.
         """
     def close(self) -> list[ServerSentEvent]:
-        """End the stream and return an empty list: an unfinished event is dropped, as the
-        specification says.
+        """End the stream and return an empty list.
+
+        An unfinished event is dropped, as the specification says.
         """
     @property
     def last_event_id(self) -> str:
@@ -100,18 +102,21 @@ class Delta:
         """The kind of the piece: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
-        """The text that is added, never empty; of a tool call the text that is added to the
-        arguments, which may be empty.
+        """The text that is added, never empty; of a tool call, what is added to its arguments.
+
+        That may be empty, where a call begins.
         """
     @property
     def index(self) -> int | None:
-        """The number of the tool call that the piece belongs to, as the API counts: not always from
-        0 on.
+        """The number of the tool call that the piece belongs to, as the API counts its calls.
+
+        Not every API counts from 0 on. None for other kinds.
         """
     @property
     def id(self) -> str | None:
-        """The id by which the tool call is to be answered; most APIs give it with a call's first
-        piece only.
+        """The id by which the tool call is to be answered.
+
+        Most APIs give it with a call's first piece only.
         """
     @property
     def name(self) -> str | None:
@@ -122,8 +127,9 @@ class Delta:
 
 @final
 class DeltaDecoder:
-    """Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
-    the end.
+    """Bytes of one chat reply in, text deltas out.
+
+    Chunk boundaries never change the joined text or the end.
 
     Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
     been returned.
@@ -139,7 +145,7 @@ class DeltaDecoder:
         max_event_bytes: int = 8388608,
         max_body_bytes: int = 8388608,
     ) -> DeltaDecoder:
-        """A decoder for one HTTP reply.
+        """Make a decoder for one HTTP reply.
 
         `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's. `failure_tail`
         (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
@@ -151,18 +157,20 @@ class DeltaDecoder:
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
         """Return the text that `data` completes: the deltas of `feed`, joined."""
     def close(self, *, complete: bool = True) -> list[str]:
-        """End the reply and return the text deltas that were held back. `complete` is False when
-        the transport broke.
+        """End the reply and return the text deltas that were held back.
+
+        `complete` is False when the transport broke.
         """
     def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
-        """Return the deltas of every kind that `data` completes: text, reasoning, refusals and
-        pieces of tool calls, in order.
+        """Return the deltas of every kind that `data` completes, in order.
+
+        The kinds are text, reasoning, refusals and pieces of tool calls.
 
         Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
         no text.
         """
     def close_events(self, *, complete: bool = True) -> list[Delta]:
-        """End the reply as `close` does, and return the deltas of every kind that were held back."""
+        """End the reply as `close` does; return the deltas of every kind that were held back."""
     @property
     def done(self) -> bool:
         """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
@@ -171,9 +179,7 @@ class DeltaDecoder:
         """How the reply ended; ``open`` until it has."""
     @property
     def framing(self) -> Literal["open", "sse", "ndjson", "array", "json", "text"]:
-        """How the reply's bytes are put together, which the first of them decide; ``open`` until
-        they have.
-        """
+        """How the reply's bytes are put together; ``open`` until the first of them have decided."""
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped, in the service's own word; None where that was not told."""
@@ -182,13 +188,15 @@ class DeltaDecoder:
         """The last token counts that the stream reported; None where it reported none."""
     @property
     def ids(self) -> dict[str, str]:
-        """The ids that the stream gave of itself: thread_id, message_id, openai_response_id, id,
-        model.
+        """The ids that the stream gave of itself, by name.
+
+        The names are thread_id, message_id, openai_response_id, id and model.
         """
     @property
     def error(self) -> StreamError | None:
-        """The error that the reply ended with, the same object every time; None where there is
-        none.
+        """The error that the reply ended with; None where there is none.
+
+        The object is the same every time.
         """
     @property
     def events(self) -> int:
@@ -218,8 +226,9 @@ class DecodedReply:
         """The ids that the reply gave of itself, as `DeltaDecoder.ids`."""
     @property
     def error(self) -> StreamError | None:
-        """The error that the reply ended with, as `DeltaDecoder.error`: there when `end` is
-        ``truncated`` or ``failed``, and only then.
+        """The error that the reply ended with, as `DeltaDecoder.error`.
+
+        There is one when `end` is ``truncated`` or ``failed``, and only then.
         """
     @property
     def events(self) -> int:
@@ -239,8 +248,7 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Decode whole replies of one dialect in several threads, and return their records in the order
-    of the replies.
+    """Decode whole replies of one dialect in several threads; return their records in order.
 
     A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
     interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:
@@ -315,8 +323,9 @@ class Page:
         """The bots up to where the scan stopped; never raises."""
     @property
     def tokens(self) -> PageTokens:
-        """The tokens of the most trusted source. Raises TokenNotFoundError, ChallengeError or
-        LimitExceeded.
+        """The tokens of the most trusted source.
+
+        Raises TokenNotFoundError, ChallengeError or LimitExceeded.
         """
     @property
     def challenge(self) -> bool:
@@ -325,14 +334,16 @@ class Page:
     def title(self) -> str | None:
         """The page's title; None where it has none."""
     def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
-        """Return the bot of that id or name, or the first one. Raises WidgetNotFoundError, which
-        names the bots that are there.
+        """Return the bot of that id or name, or the first one.
+
+        Raises WidgetNotFoundError, which names the bots that are there.
         """
 
 @final
 class PageScanner:
-    """Chunks of an HTML page in, bots and tokens out; says when to stop reading. Chunk boundaries
-    never change the result.
+    """Chunks of an HTML page in, bots and tokens out; says when to stop reading.
+
+    Chunk boundaries never change the result.
     """
 
     def __new__(
@@ -343,14 +354,17 @@ class PageScanner:
         endpoint: bool = False,
         max_page_bytes: int = 4194304,
     ) -> PageScanner:
-        """`bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
+        """Make a scanner for one page.
+
+        `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
         endpoint, too.
 
         `max_page_bytes`: how many bytes are looked at; InvalidRequestError unless above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> bool:
-        """Take the next bytes. Returns True to stop reading: the page has given what was wanted, or
-        a limit was passed.
+        """Take the next bytes and return whether to stop reading.
+
+        True when the page has given what was wanted, or a limit was passed.
         """
     def close(self) -> Page:
         """End the page, as far as it was read, and return what it shows."""
@@ -359,14 +373,17 @@ def scan_page(html: bytes | bytearray | memoryview) -> Page:
     """Scan a whole page for every bot on it, and for its tokens."""
 
 def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
-    """Return the lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``, as GeminiProChat
-    checks it.
+    """Return the lower-case hex SHA-256 of ``{timestamp_ms}:{message}:{secret}``.
+
+    GeminiProChat checks it: `timestamp_ms` is the request's ``time``, in milliseconds, `message`
+    the last message, `secret` the deployment's key.
     """
 
 @final
 class ChunkEncoder:
-    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them. Keeps
-    no state.
+    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them.
+
+    Keeps no state.
 
     Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
     and U+2029 are escaped, so is ``<``, and a lone surrogate is one U+FFFD.
@@ -381,8 +398,9 @@ class ChunkEncoder:
         system_fingerprint: str | None,
         include_usage: bool = False,
     ) -> ChunkEncoder:
-        """Prepare what all events share. `created`: seconds since 1970; `include_usage`: a usage
-        chunk will follow.
+        """Prepare what all events of a stream share.
+
+        `created` is in seconds since 1970; `include_usage` says that a usage chunk will follow.
         """
     def role(self) -> bytes:
         """Return the first event, which says who speaks."""
@@ -391,14 +409,16 @@ class ChunkEncoder:
     def finish(self, reason: str) -> bytes:
         """Return the event that says why the answer ends."""
     def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
-        """Return the event with token counts and no choices; `estimated` stands beside them as
-        ``usage_estimated``.
+        """Return the event with token counts and no choices.
+
+        `estimated` stands beside the counts as ``usage_estimated``.
         """
     def done(self) -> bytes:
         """Return the last event of a stream that ended well: the [DONE] sentinel."""
     def error(
         self, message: str, *, kind: str, param: str | None = None, code: str | None = None
     ) -> bytes:
-        """Return the last event of a stream that failed: OpenAI's error object, whose ``type`` is
-        `kind`.
+        """Return the last event of a stream that failed: OpenAI's error object.
+
+        The object's ``type`` is `kind`.
         """

@@ -73,8 +73,9 @@ impl DecodedReply {
         dict_of_ids(py, self.decoder.ids())
     }
 
-    /// The error that the reply ended with, as `DeltaDecoder.error`: there when `end` is
-    /// `truncated` or `failed`, and only then.
+    /// The error that the reply ended with, as `DeltaDecoder.error`.
+    ///
+    /// There is one when `end` is `truncated` or `failed`, and only then.
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.error.as_ref().map(|error| error.clone_ref(py))
@@ -112,8 +113,7 @@ impl DecodedReply {
     }
 }
 
-/// Decode whole replies of one dialect in several threads, and return their records in the order of
-/// the replies.
+/// Decode whole replies of one dialect in several threads; return their records in order.
 ///
 /// A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
 /// interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:

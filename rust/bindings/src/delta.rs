@@ -47,14 +47,17 @@ impl Usage {
 pub struct Delta {
     /// The kind of the piece: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
-    /// The text that is added, never empty; of a tool call the text that is added to the arguments,
-    /// which may be empty.
+    /// The text that is added, never empty; of a tool call, what is added to its arguments.
+    ///
+    /// That may be empty, where a call begins.
     text: Py<PyString>,
-    /// The number of the tool call that the piece belongs to, as the API counts: not always from 0
-    /// on.
+    /// The number of the tool call that the piece belongs to, as the API counts its calls.
+    ///
+    /// Not every API counts from 0 on. `None` for other kinds.
     index: Option<u64>,
-    /// The id by which the tool call is to be answered; most APIs give it with a call's first piece
-    /// only.
+    /// The id by which the tool call is to be answered.
+    ///
+    /// Most APIs give it with a call's first piece only.
     id: Option<Py<PyString>>,
     /// The tool's name, with a call's first piece.
     name: Option<Py<PyString>>,
@@ -255,8 +258,9 @@ fn append<'py>(
     Ok(text.cast_into()?)
 }
 
-/// Bytes of one chat reply in, text deltas out. Chunk boundaries never change the joined text or
-/// the end.
+/// Bytes of one chat reply in, text deltas out.
+///
+/// Chunk boundaries never change the joined text or the end.
 ///
 /// Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
 /// been returned.
@@ -269,7 +273,7 @@ pub struct DeltaDecoder {
 
 #[pymethods]
 impl DeltaDecoder {
-    /// A decoder for one HTTP reply.
+    /// Make a decoder for one HTTP reply.
     #[new]
     #[pyo3(signature = (
         dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
@@ -323,8 +327,9 @@ impl DeltaDecoder {
         sink.into_text()
     }
 
-    /// Return the deltas of every kind that `data` completes: text, reasoning, refusals and pieces
-    /// of tool calls, in order.
+    /// Return the deltas of every kind that `data` completes, in order.
+    ///
+    /// The kinds are text, reasoning, refusals and pieces of tool calls.
     ///
     /// Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
     /// no text.
@@ -340,8 +345,9 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// End the reply and return the text deltas that were held back. `complete` is `False` when the
-    /// transport broke.
+    /// End the reply and return the text deltas that were held back.
+    ///
+    /// `complete` is `False` when the transport broke.
     #[pyo3(signature = (*, complete = true))]
     fn close<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -351,7 +357,7 @@ impl DeltaDecoder {
         sink.into_list()
     }
 
-    /// End the reply as `close` does, and return the deltas of every kind that were held back.
+    /// End the reply as `close` does; return the deltas of every kind that were held back.
     #[pyo3(signature = (*, complete = true))]
     fn close_events<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -383,8 +389,7 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.end().as_str())
     }
 
-    /// How the reply's bytes are put together, which the first of them decide; `open` until they
-    /// have.
+    /// How the reply's bytes are put together; `open` until the first of them have decided.
     #[getter]
     fn framing(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         Ok(reading(slf)?.deltas.framing().as_str())
@@ -402,14 +407,17 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.usage().map(Usage::from))
     }
 
-    /// The ids that the stream gave of itself: `thread_id`, `message_id`, `openai_response_id`,
-    /// `id`, `model`.
+    /// The ids that the stream gave of itself, by name.
+    ///
+    /// The names are `thread_id`, `message_id`, `openai_response_id`, id and model.
     #[getter]
     fn ids<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
-    /// The error that the reply ended with, the same object every time; `None` where there is none.
+    /// The error that the reply ended with; `None` where there is none.
+    ///
+    /// The object is the same every time.
     #[getter]
     fn error(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();

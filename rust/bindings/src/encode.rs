@@ -6,8 +6,9 @@ use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
 
 use crate::input::{Whole, optional_text, text_of};
 
-/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them. Keeps no
-/// state.
+/// Text in, the events of one streamed chat completion out, as OpenAI's clients read them.
+///
+/// Keeps no state.
 ///
 /// Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
 /// and U+2029 are escaped, so is `<`, and a lone surrogate is one U+FFFD.
@@ -59,8 +60,9 @@ impl ChunkEncoder {
         Ok(PyBytes::new(reason.py(), &out))
     }
 
-    /// Return the event with token counts and no choices; `estimated` stands beside them as
-    /// `usage_estimated`.
+    /// Return the event with token counts and no choices.
+    ///
+    /// `estimated` stands beside the counts as `usage_estimated`.
     #[pyo3(signature = (prompt, completion, *, estimated = true))]
     fn usage<'py>(
         &self,
@@ -88,8 +90,9 @@ impl ChunkEncoder {
         PyBytes::new(py, Encoder::DONE)
     }
 
-    /// Return the last event of a stream that failed: `OpenAI`'s error object, whose `type` is
-    /// `kind`.
+    /// Return the last event of a stream that failed: `OpenAI`'s error object.
+    ///
+    /// The object's `type` is `kind`.
     #[allow(clippy::unused_self)]
     #[pyo3(signature = (message, *, kind, param = None, code = None))]
     fn error<'py>(

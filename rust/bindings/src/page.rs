@@ -92,8 +92,9 @@ impl Page {
         self.0.widgets().iter().map(ChatWidget::from).collect()
     }
 
-    /// The tokens of the most trusted source. Raises `TokenNotFoundError`, `ChallengeError` or
-    /// `LimitExceeded`.
+    /// The tokens of the most trusted source.
+    ///
+    /// Raises `TokenNotFoundError`, `ChallengeError` or `LimitExceeded`.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<PageTokens> {
         match self.0.tokens() {
@@ -116,8 +117,9 @@ impl Page {
         self.0.title()
     }
 
-    /// Return the bot of that id or name, or the first one. Raises `WidgetNotFoundError`, which
-    /// names the bots that are there.
+    /// Return the bot of that id or name, or the first one.
+    ///
+    /// Raises `WidgetNotFoundError`, which names the bots that are there.
     #[pyo3(signature = (bot_id = None, name = None))]
     fn widget(
         &self,
@@ -135,8 +137,9 @@ impl Page {
     }
 }
 
-/// Chunks of an HTML page in, bots and tokens out; says when to stop reading. Chunk boundaries
-/// never change the result.
+/// Chunks of an HTML page in, bots and tokens out; says when to stop reading.
+///
+/// Chunk boundaries never change the result.
 #[pyclass(module = "tailrace")]
 pub struct PageScanner {
     state: State,
@@ -149,6 +152,8 @@ enum State {
 
 #[pymethods]
 impl PageScanner {
+    /// Make a scanner for one page.
+    ///
     /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
     /// endpoint, too.
     #[new]
@@ -175,8 +180,9 @@ impl PageScanner {
         Ok(Self { state: State::Reading(Box::new(tailrace_core::PageScanner::new(options))) })
     }
 
-    /// Take the next bytes. Returns `True` to stop reading: the page has given what was wanted, or
-    /// a limit was passed.
+    /// Take the next bytes and return whether to stop reading.
+    ///
+    /// `True` when the page has given what was wanted, or a limit was passed.
     fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
         let mut scanner = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "PageScanner"))?;
         let bytes = bytes_of(data)?;

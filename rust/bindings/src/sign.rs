@@ -5,8 +5,10 @@ use pyo3::types::PyString;
 
 use crate::input::{Whole, text_of};
 
-/// Return the lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}`, as GeminiProChat
-/// checks it.
+/// Return the lower-case hex SHA-256 of `{timestamp_ms}:{message}:{secret}`.
+///
+/// GeminiProChat checks it: `timestamp_ms` is the request's `time`, in milliseconds, `message` the
+/// last message, `secret` the deployment's key.
 #[pyfunction]
 pub fn sign_request(
     timestamp_ms: Whole,

@@ -20,8 +20,7 @@ pub struct ServerSentEvent {
     /// The last event id in force when the event was dispatched; empty where none was.
     // Shared: an id stays in force, and as long as its event may be, so can it be.
     id: Py<PyString>,
-    /// The reconnection time that the event's own block set, in milliseconds; `None` where it set
-    /// none.
+    /// The reconnection time that the event's block set, in milliseconds, if it set one.
     retry: Option<u64>,
 }
 
@@ -79,7 +78,7 @@ pub struct SSEDecoder {
 
 #[pymethods]
 impl SSEDecoder {
-    /// `max_event_bytes`: the most bytes one event's fields may take.
+    /// Make a decoder for one stream, of whose events the fields have at most so many bytes.
     #[new]
     #[pyo3(signature = (*, max_event_bytes = Whole::from(8_388_608)))]
     #[pyo3(text_signature = "(*, max_event_bytes=8388608)")]
@@ -88,8 +87,9 @@ impl SSEDecoder {
         Ok(Self { events, id: (0, intern!(py, "").clone().unbind()) })
     }
 
-    /// Return the events that `data` completes. An event above the limit raises `LimitExceeded`
-    /// from the next call on.
+    /// Return the events that `data` completes.
+    ///
+    /// An event above the limit raises `LimitExceeded`, from the next call on.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
@@ -112,8 +112,9 @@ impl SSEDecoder {
         failed.map(|()| found)
     }
 
-    /// End the stream and return an empty list: an unfinished event is dropped, as the
-    /// specification says.
+    /// End the stream and return an empty list.
+    ///
+    /// An unfinished event is dropped, as the specification says.
     fn close<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
