@@ -58,10 +58,9 @@ class AsyncDriver(Generic[T, D]):
             if self._closes_late:
                 await self._release()
             return reading.deliver()
-        if clocks.reader is not None:
-            raise InvalidRequestError("another task is reading this stream: one at a time")
-        if reading.is_being_read:
-            raise InvalidRequestError("a thread is reading this stream: one at a time")
+        if clocks.reader is not None or reading.is_being_read:
+            who = "a thread" if clocks.reader is None else "another task"
+            raise InvalidRequestError(f"{who} is reading this stream: one at a time")
         reading.is_being_read = True
         clocks.reader = task = asyncio.current_task(clocks.loop)
         cancelling = 0 if task is None else task.cancelling()
@@ -89,10 +88,7 @@ class AsyncDriver(Generic[T, D]):
         return (bool(reading.ready) and not reading.left) or reading.deliver()
 
     async def aclose(self) -> None:
-        """Leave the reading; the exchange is closed when this returns.
-
-        A task that is reading meanwhile sees the end.
-        """
+        """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
         reader = self._clocks.reader
         if reader is None or reader is asyncio.current_task():
