@@ -172,8 +172,12 @@ target/tools/bin/cargo-fuzz:
 
 ##@ Looking after the code
 
+# Modules that a macro declares, which cargo fmt does not find.
+MADE_BY_A_MACRO := $(wildcard rust/core/src/delta/dialects/*.rs)
+
 lint: $(VENV)/.built ## formatting, lints, types and layers
 	cargo fmt --all --check
+	rustfmt --check --edition 2024 $(MADE_BY_A_MACRO)
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 	cargo clippy --locked --package tailrace-core --all-targets -- --deny warnings
@@ -203,6 +207,7 @@ target/tools/bin/cargo-deny:
 
 format: $(VENV)/.dev ## format, and mend what can be mended
 	cargo fmt --all
+	rustfmt --edition 2024 $(MADE_BY_A_MACRO)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
