@@ -170,12 +170,12 @@ pub fn decode_many<'py>(
 }
 
 /// A reply whose bytes stay as they are while they are decoded.
-enum Reply {
+enum ReplyBytes {
     Borrowed(Py<PyBytes>),
     Copied(Vec<u8>),
 }
 
-impl Reply {
+impl ReplyBytes {
     fn new(reply: &Bound<'_, PyAny>) -> PyResult<Self> {
         match reply.cast::<PyBytes>() {
             Ok(bytes) => Ok(Self::Borrowed(bytes.clone().unbind())),
@@ -193,14 +193,18 @@ impl Reply {
 
 /// The next replies, until they have `most` bytes; `before` came before them. What can change is
 /// copied here and now: an iterator may give the same buffer again, filled anew.
-fn take(replies: &mut Bound<'_, PyIterator>, before: usize, most: usize) -> PyResult<Vec<Reply>> {
+fn take(
+    replies: &mut Bound<'_, PyIterator>,
+    before: usize,
+    most: usize,
+) -> PyResult<Vec<ReplyBytes>> {
     let py = replies.py();
     let (mut slice, mut size) = (Vec::new(), 0);
     while size < most
         && let Some(reply) = replies.next()
     {
         let reply =
-            Reply::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
+            ReplyBytes::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
         size += reply.bytes(py).len() + REPLY_BYTES;
         slice.push(reply);
     }
