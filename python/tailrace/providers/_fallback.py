@@ -17,9 +17,8 @@ from tailrace import errors
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Attempts
 from tailrace._streams.fallback import FallbackStream
-from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import InvalidRequestError, ProviderNotWorkingError
-from tailrace.providers._g4f import taken_options
+from tailrace.providers._g4f import iterate_completion, taken_options
 from tailrace.sites._site import Site, open_stream
 
 if TYPE_CHECKING:
@@ -173,12 +172,7 @@ class IterListProvider:
         errors are. `stream` false: one item with the whole text. Raises InvalidRequestError for a
         `transport=`, which belongs to the loop it is used in.
         """
-        if kwargs.get("transport") is not None:
-            raise InvalidRequestError(
-                "create_completion runs a loop of its own: a transport cannot be shared with it"
-            )
-        deltas = iterate_blocking(lambda: self.create_async_generator(model, messages, **kwargs))
-        return deltas if stream else ("".join(each) for each in (deltas,))
+        return iterate_completion(self, model, messages, kwargs, stream=stream)
 
     def get_create_function(self) -> Callable[..., Iterator[str]]:
         """Return `create_completion`."""

@@ -137,12 +137,7 @@ class AsyncGeneratorProvider(ABC):
         errors are. `stream` false: one item with the whole text. Raises InvalidRequestError for a
         `transport=`, which belongs to the loop it is used in.
         """
-        if kwargs.get("transport") is not None:
-            raise InvalidRequestError(
-                "create_completion runs a loop of its own: a transport cannot be shared with it"
-            )
-        deltas = iterate_blocking(lambda: cls.create_async_generator(model, messages, **kwargs))
-        return deltas if stream else _joined(deltas)
+        return iterate_completion(cls, model, messages, kwargs, stream=stream)
 
     @_class_or_instance
     def get_create_function(cls) -> Callable[..., Iterator[str]]:
@@ -165,6 +160,22 @@ class AsyncGeneratorProvider(ABC):
         parameters = inspect.signature(cls.create_async_generator).parameters.values()
         named = [str(each) for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
         return f"{cls.__name__} supports: (\n    " + ",\n    ".join(named) + "\n)"
+
+
+def iterate_completion(
+    provider: Any, model: str, messages: Messages, options: dict[str, Any], *, stream: bool
+) -> Iterator[str]:
+    """Iterate over the text of a call without asyncio; `stream` false: one item with all of it.
+
+    `provider`: whatever has `create_async_generator`. Raises InvalidRequestError for a transport
+    among the `options`.
+    """
+    if options.get("transport") is not None:
+        raise InvalidRequestError(
+            "create_completion runs a loop of its own: a transport cannot be shared with it"
+        )
+    deltas = iterate_blocking(lambda: provider.create_async_generator(model, messages, **options))
+    return deltas if stream else _joined(deltas)
 
 
 def _joined(deltas: Iterator[str]) -> Iterator[str]:
