@@ -9,10 +9,13 @@ mod events;
 mod failure;
 mod fields;
 mod framing;
+mod members;
 mod output;
 mod records;
 mod repeats;
 mod reply;
+mod scout;
+mod site_error;
 mod text;
 mod tool_call;
 

@@ -14,7 +14,7 @@ use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json}
 use super::super::fields::{first_choice, read_count, read_filled, read_is_first, read_truthy};
 use super::super::reply::{ReplyState, Usage};
 use super::super::tool_call::{Arguments, CallPiece};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the pieces of one reply.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +34,17 @@ impl DialectReader for Gemini {
             return None;
         };
         self.note(&content, event.data, output.reply);
+        output.reply.foreign = content.is_foreign();
         if !output.reply.is_open() {
             return None;
         }
         self.deliver(&content.candidate.parts, output);
         content.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("candidates", Kind::Array)
+            || ["usageMetadata", "promptFeedback"].iter().any(|key| members.has(key, Kind::Object))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -80,7 +86,7 @@ impl DialectReader for Gemini {
 
 impl ReadSiteError for Gemini {
     /// An error's code repeats the HTTP status; its status tells more.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.status.or(error.code)
     }
 }
@@ -179,6 +185,11 @@ impl<'a> Content<'a> {
                 Ok(())
             })
             .map(drop)
+    }
+
+    /// Whether nothing in it is a piece's.
+    fn is_foreign(&self) -> bool {
+        !self.has_candidates && self.usage.is_none() && self.id.is_none()
     }
 
     fn only_content(&self) -> Option<Text<'a>> {

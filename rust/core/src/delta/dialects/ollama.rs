@@ -5,14 +5,14 @@
 //! counted.
 
 use crate::event::Event;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::super::failure::{ReadSiteError, fail_upstream};
 use super::super::fields::{read_count, read_filled, read_truthy};
 use super::super::reply::Usage;
 use super::super::tool_call::{CallPiece, read_calls};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the lines of one reply.
 #[derive(Debug, Clone, Default)]
@@ -37,12 +37,18 @@ impl DialectReader for Ollama {
             return None;
         }
         self.deliver(line.message(), output);
+        output.reply.foreign = line.is_foreign();
         if line.done {
             output.reply.note_finish(line.done_reason);
             output.reply.note_usage(line.usage());
             output.reply.mark_done();
         }
         line.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has_flag("done")
+            && (members.has("message", Kind::Object) || members.has("response", Kind::String))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -119,6 +125,16 @@ impl<'a> Line<'a> {
     fn usage(&self) -> Option<Usage> {
         let counted = self.prompt_count.is_some() || self.answer_count.is_some();
         counted.then(|| Usage::of(self.prompt_count.unwrap_or(0), self.answer_count.unwrap_or(0)))
+    }
+
+    /// Whether nothing in it is a line's.
+    fn is_foreign(&self) -> bool {
+        let Message { text, thinking, calls } = &self.generated;
+        self.message.is_none()
+            && text.is_none()
+            && thinking.is_none()
+            && calls.is_empty()
+            && !self.done
     }
 
     fn only_content(&self) -> Option<Text<'a>> {

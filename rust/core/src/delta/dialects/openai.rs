@@ -7,11 +7,11 @@ use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
-use super::super::failure::{ReadSiteError, judge_json, read_site_error};
+use super::super::failure::{ReadSiteError, judge_json, read_error_value, read_site_error};
 use super::super::fields::{first_choice, is_truthy, read_count, read_is_first};
 use super::super::reply::{End, Ids, ReplyState, Usage};
 use super::openai_extras::Extras;
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the chunks of one reply; each stands for itself.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +28,16 @@ impl DialectReader for OpenAi {
             return None;
         };
         chunk.note(event.data, output.reply);
+        output.reply.foreign = chunk.is_foreign();
         if output.sink.wants_everything() && output.reply.is_open() {
             return chunk.deliver_all(event.data, output);
         }
         chunk.deliver(output);
         chunk.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("choices", Kind::Array)
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -77,6 +82,8 @@ struct Choice<'a> {
     text: Option<Text<'a>>,
     message_content: Option<Text<'a>>,
     finish_reason: Option<Text<'a>>,
+    /// The value of `error`, as written.
+    error: Option<&'a str>,
 }
 
 impl<'a> Chunk<'a> {
@@ -112,6 +119,11 @@ impl<'a> Chunk<'a> {
         self.error.is_some_and(is_truthy)
     }
 
+    /// Whether nothing in it is a chunk's.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.has_choices && self.usage.is_none() && !self.has_error()
+    }
+
     /// The content as a stream's chunk holds it.
     pub(super) fn content(&self) -> Option<Text<'a>> {
         if self.choice.has_delta { self.choice.delta_content } else { self.choice.text }
@@ -137,6 +149,11 @@ impl<'a> Chunk<'a> {
         reply.note_usage(self.usage);
         if self.has_error() {
             let error = read_site_error(raw).unwrap_or_default();
+            let message = error.message.unwrap_or_default();
+            reply.fail(ErrorKind::Upstream, message, error.code, raw);
+        } else if let Some(error) = self.choice.error.filter(|error| is_truthy(error)) {
+            reply.note_finish(self.choice.finish_reason);
+            let error = read_error_value(error);
             let message = error.message.unwrap_or_default();
             reply.fail(ErrorKind::Upstream, message, error.code, raw);
         }
@@ -211,6 +228,7 @@ impl<'a> Choice<'a> {
                 "message" => (_, choice.message_content) = read_content(reader)?,
                 "text" => choice.text = reader.string_or_skip()?,
                 "finish_reason" => choice.finish_reason = reader.string_or_skip()?,
+                "error" => choice.error = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
             Ok(())

@@ -9,11 +9,11 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{read_count, read_filled, read_truthy};
 use super::super::reply::{ReplyState, Usage};
 use super::super::tool_call::{Arguments, CallPiece};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply; each stands for itself.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ impl DialectReader for OpenAiResponses {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let Ok(data) = EventData::read(event.data) else {
-            judge_bad_event(event, output.reply);
+            output.reply.bad_events += 1;
             return None;
         };
         let kind = data.kind.map_or(event.kind().into(), Text::decode);
@@ -49,9 +49,17 @@ impl DialectReader for OpenAiResponses {
                 data.response.note(output.reply);
                 self.fail(&data.response, data.response_text, output.reply);
             }
-            _ => data.deliver_extras(&kind, output),
+            _ => {
+                output.reply.foreign = !kind.starts_with("response.");
+                data.deliver_extras(&kind, output);
+            }
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.text("type").starts_with("response.")
+            || (members.text("object") == "response" && members.has("output", Kind::Array))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -101,7 +109,7 @@ impl DialectReader for OpenAiResponses {
 
 impl ReadSiteError for OpenAiResponses {
     /// Some errors have no code but their type.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.code.or(error.kind)
     }
 }
