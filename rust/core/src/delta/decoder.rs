@@ -15,9 +15,9 @@ use super::failure::{
 use super::framing::{Debris, Framings, Sniffed, Sniffer};
 use super::output::Output;
 use super::records::RecordSplitter;
-use super::reply::{End, Ids, ReplyState, Usage};
+use super::reply::{End, Ids, ReplyState};
 use super::text::TextDecoder;
-use super::{DeltaOptions, DeltaSink, Dialect, Framing};
+use super::{DeltaOptions, DeltaSink, Dialect, Framing, Usage};
 
 /// Bytes of one chat reply in, text deltas out.
 ///
@@ -110,6 +110,7 @@ impl DeltaDecoder {
         }
         if !self.reply.is_open() {
             self.take_stage();
+            self.reply.release_halves(sink);
         }
     }
 
@@ -142,6 +143,7 @@ impl DeltaDecoder {
             }
             Stage::Over => {}
         }
+        self.reply.release_halves(sink);
     }
 
     /// Whether the dialect's end marker was seen: the `[DONE]` sentinel, or a named end event.

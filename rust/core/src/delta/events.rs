@@ -94,7 +94,10 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        if !self.reader.dialect.can_repeat(None) || !self.read_held(bytes, reply, scratch, sink) {
+        if reply.halves.text.is_held()
+            || !self.reader.dialect.can_repeat(None)
+            || !self.read_held(bytes, reply, scratch, sink)
+        {
             return;
         }
         let Some(repeats) = &mut self.reader.repeats else { return };
@@ -156,7 +159,7 @@ impl Events {
                 event.data.clone_into(&mut cut);
             }
         });
-        reader.finish(reply);
+        reader.finish(reply, sink);
         cut
     }
 }
@@ -212,7 +215,7 @@ impl Records {
         if splitter.is_closed() && reply.events == 0 {
             reply.fail_without_answer("[]");
         }
-        reader.finish(reply);
+        reader.finish(reply, sink);
         if is_whole { String::new() } else { text.into_owned() }
     }
 }
@@ -245,7 +248,9 @@ impl EventReader {
         sink: &mut S,
     ) {
         let Self { dialect, repeats, .. } = self;
-        let mut repeats = repeats.as_mut().filter(|_| dialect.can_repeat(event.name));
+        let mut repeats = repeats
+            .as_mut()
+            .filter(|_| dialect.can_repeat(event.name) && !reply.halves.text.is_held());
         let repeated = repeats.as_mut().and_then(|repeats| repeats.content(event.data, scratch));
         if let Some(content) = repeated {
             return reply.deliver(content, sink);
@@ -253,6 +258,10 @@ impl EventReader {
         let data = decode(event.data);
         let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
         let content = read_in_full(dialect, &event.with_data(&data), &mut output);
+        let is_another_part = std::mem::take(&mut output.reply.is_another_part);
+        if let Some(repeats) = repeats.as_mut().filter(|_| is_another_part) {
+            repeats.forget();
+        }
         // Data that had to be mended is not what the next event will be compared with.
         if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
             repeats
@@ -277,8 +286,9 @@ impl EventReader {
         is_whole
     }
 
-    fn finish(&mut self, reply: &mut ReplyState) {
+    fn finish<S: DeltaSink + ?Sized>(&mut self, reply: &mut ReplyState, sink: &mut S) {
         if reply.is_open() {
+            self.dialect.release(&mut Output { reply, sink, scratch: &mut Vec::new() });
             self.dialect.finish(reply);
         }
     }
@@ -291,6 +301,7 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     output: &mut Output<'_, S>,
 ) -> Option<Text<'a>> {
     if dialect.is_end(event) {
+        dialect.release(output);
         dialect.end(event, output.reply);
         return None;
     }

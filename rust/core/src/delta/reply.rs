@@ -8,6 +8,10 @@ use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::halves::{Half, LONE};
+use super::said::Said;
+use super::tool_call::Calls;
+use super::usage::{Usage, later_usage};
 
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
@@ -45,31 +49,6 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// Tokens as the reply counted them; 0 where it gave no plain whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Tokens of the request.
-    pub prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub completion_tokens: u64,
-    /// Tokens of both.
-    pub total_tokens: u64,
-}
-
-impl Usage {
-    /// The usage of two counts; the total is their sum.
-    pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-        Self { prompt_tokens, completion_tokens, total_tokens }
-    }
-
-    /// The same usage with the total that the API gives, if it gives one.
-    pub(super) fn with_total(self, total_tokens: Option<u64>) -> Self {
-        Self { total_tokens: total_tokens.unwrap_or(self.total_tokens), ..self }
     }
 }
 
@@ -125,7 +104,31 @@ pub(super) struct ReplyState {
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
+    /// Whether text was delivered.
     pub(super) delivered: bool,
+    pub(super) told: Told,
+    pub(super) halves: Halves,
+    pub(super) calls: Calls,
+    /// What was told of the part of the text that is coming, where a later event may tell it again.
+    pub(super) part: Option<Said>,
+    /// Whether another part has begun, so that no event repeats an earlier one.
+    pub(super) is_another_part: bool,
+}
+
+/// What a reply told beside text, also where nobody wanted it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    pub(super) reasoning: bool,
+    pub(super) refusal: bool,
+    pub(super) call: bool,
+}
+
+/// The halves of characters that texts of each kind end with, so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Halves {
+    pub(super) text: Half,
+    pub(super) reasoning: Half,
+    pub(super) refusal: Half,
 }
 
 impl ReplyState {
@@ -167,10 +170,10 @@ impl ReplyState {
         }
     }
 
-    /// Writes down the usage, if it is told.
+    /// Writes down the usage, if it is told: see [`Usage::updated`].
     pub(super) fn note_usage(&mut self, usage: Option<Usage>) {
         if usage.is_some() {
-            self.usage = usage;
+            self.usage = later_usage(self.usage, usage);
         }
     }
 
@@ -178,8 +181,28 @@ impl ReplyState {
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
             self.delivered = true;
+            if let Some(part) = &mut self.part {
+                part.add(text);
+            }
             sink.text(text);
         }
+    }
+
+    /// Hands to the sink, at the reply's end, the halves of characters that nothing goes on with.
+    pub(super) fn release_halves<S: DeltaSink + ?Sized>(&mut self, sink: &mut S) {
+        if self.halves.text.take() {
+            sink.text(LONE);
+        }
+        if !sink.wants_everything() {
+            return;
+        }
+        if self.halves.reasoning.take() {
+            sink.reasoning(LONE);
+        }
+        if self.halves.refusal.take() {
+            sink.refusal(LONE);
+        }
+        self.calls.release(sink);
     }
 
     /// Takes the end marker.
@@ -188,20 +211,6 @@ impl ReplyState {
         if self.is_open() {
             self.end = End::Done;
         }
-    }
-
-    /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
-    pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
-        &mut self,
-        answer: Option<&str>,
-        raw: &str,
-        sink: &mut S,
-    ) {
-        let answer = answer.filter(|answer| !answer.is_empty());
-        if let Some(answer) = answer {
-            self.deliver(answer, sink);
-        }
-        self.end_whole(answer.is_some(), raw);
     }
 
     /// Ends a reply that was read whole: as done when it `answered`, else with an error.

@@ -10,8 +10,9 @@ use crate::event::Event;
 use crate::json::{JsonError, Reader, Text};
 use crate::prelude::*;
 
+use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, judge_json, read_site_error};
-use super::super::fields::{is_done, read_filled, read_truthy};
+use super::super::fields::{is_done, read_truthy};
 use super::super::reply::ReplyState;
 use super::{DeltaSink, DialectReader, Output};
 
@@ -44,8 +45,8 @@ impl DialectReader for AiPkit {
         match kind {
             "message" if data.has_error => fail(event.data, data.has_quota_notice, output.reply),
             "message" => {
-                output.text(data.delta?);
-                return data.delta;
+                output.say(Spoken::Text, data.delta);
+                return data.delta.text();
             }
             "message_start" => output.reply.note_id("message_id", data.message_id),
             "openai_response_id" => output.reply.note_id("openai_response_id", data.id),
@@ -70,8 +71,8 @@ impl DialectReader for AiPkit {
         match success {
             _ if data.has_error => fail(body, data.has_quota_notice, output.reply),
             Some(true) => {
-                let text = answer.reply.map(|reply| reply.decode_with(output.scratch));
-                output.reply.end_with_answer(text, body, output.sink);
+                output.say(Spoken::Text, answer.reply);
+                output.reply.end_whole(output.reply.delivered, body);
             }
             Some(false) => fail(body, false, output.reply),
             None => judge_json(body, output.reply),
@@ -99,7 +100,7 @@ impl ReadSiteError for AiPkit {}
 /// The fields of an event that are read.
 #[derive(Default)]
 struct EventData<'a> {
-    delta: Option<Text<'a>>,
+    delta: Content<'a>,
     message_id: Option<Text<'a>>,
     id: Option<Text<'a>>,
     has_error: bool,
@@ -119,7 +120,7 @@ impl<'a> EventData<'a> {
         let mut data = Self::default();
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "delta" => data.delta = read_filled(reader)?,
+                "delta" => data.delta = Content::read(reader)?,
                 "message_id" => data.message_id = reader.string_or_skip()?,
                 "id" => data.id = reader.string_or_skip()?,
                 "error" => data.has_error = read_truthy(reader)?,
@@ -158,7 +159,7 @@ impl<'a> Body<'a> {
 /// The `data` of a body.
 #[derive(Default)]
 struct Answer<'a> {
-    reply: Option<Text<'a>>,
+    reply: Content<'a>,
     message_id: Option<Text<'a>>,
     openai_response_id: Option<Text<'a>>,
 }
@@ -168,7 +169,7 @@ impl<'a> Answer<'a> {
         let mut answer = Self::default();
         reader.object_or_skip(|key, reader| {
             match &*key.decode() {
-                "reply" => answer.reply = reader.string_or_skip()?,
+                "reply" => answer.reply = Content::read(reader)?,
                 "message_id" => answer.message_id = reader.string_or_skip()?,
                 "openai_response_id" => answer.openai_response_id = reader.string_or_skip()?,
                 _ => reader.skip()?,
