@@ -17,10 +17,10 @@ use super::framing::{Debris, Framings, Sniffed, Sniffer};
 use super::members::Members;
 use super::output::Output;
 use super::records::RecordSplitter;
-use super::reply::{End, Ids, ReplyState, Usage};
+use super::reply::{End, Ids, ReplyState};
 use super::scout::Scout;
 use super::text::TextDecoder;
-use super::{DeltaOptions, DeltaSink, Dialect, Framing};
+use super::{DeltaOptions, DeltaSink, Dialect, Framing, Usage};
 
 /// Bytes of one chat reply in, text deltas out.
 ///
@@ -143,6 +143,7 @@ impl DeltaDecoder {
         }
         if !self.reply.is_open() {
             self.take_stage();
+            self.reply.release_halves(sink);
         }
     }
 
@@ -184,6 +185,7 @@ impl DeltaDecoder {
             }
             Stage::Scouting(_) | Stage::Over => {}
         }
+        self.reply.release_halves(sink);
     }
 
     /// The reply's dialect; `None` while a [detecting](Self::detecting) decoder does not know it.
@@ -320,6 +322,7 @@ impl DeltaDecoder {
             _ => Stage::Events(Box::new(Events::new(reader(), self.max_event_bytes))),
         };
         self.framing = framing;
+        self.reply.is_stream = framing == Framing::Sse;
         if let Stage::Sniffing(mut sniffer) = std::mem::replace(&mut self.stage, stage) {
             self.debris = sniffer.take_debris();
         }
@@ -438,6 +441,7 @@ impl DeltaDecoder {
                     self.framing = framing;
                     return;
                 }
+                self.reply.events = 0;
             } else if self.close_records(framing, &held, complete, sink) {
                 return;
             }
@@ -478,10 +482,10 @@ impl DeltaDecoder {
         if !reply.is_open() {
             return;
         }
-        let (has_come, events) = (reply.has_come(), reply.events);
+        let (has_come, events) = (reply.has_come(), reply.events - reply.keep_alives);
         if reply.finish_reason.is_some() {
             reply.end = End::Stopped;
-        } else if complete && !has_come && events > 0 && is_page(debris.kept()) {
+        } else if complete && !has_come && is_page(debris.kept()) {
             judge_page(debris.kept(), reply);
         } else if judge_unread(&dialect, reply) {
             // It was an error.
@@ -491,7 +495,7 @@ impl DeltaDecoder {
         } else if let Some(likeness) = reply.likeness().filter(|_| complete) {
             let unread = reply.unread.shown();
             reply.fail(ErrorKind::NotAStream, likeness, None, &unread.text);
-        } else if complete && events > 0 && events == reply.bad_events {
+        } else if complete && reply.bad_events > 0 && events == reply.bad_events {
             let unread = reply.unread.shown();
             let message = format!("none of its events is one of this dialect{}", unread.clause);
             reply.fail(ErrorKind::NotAStream, message, None, &unread.text);

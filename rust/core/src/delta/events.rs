@@ -103,7 +103,8 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        if !self.reader.dialect.can_repeat(None)
+        if reply.halves.text.is_held()
+            || !self.reader.dialect.can_repeat(None)
             || self.decoder.is_by_lines()
             || !self.read_held(bytes, reply, scratch, sink)
         {
@@ -178,7 +179,7 @@ impl Events {
                 }
             }
         });
-        reader.finish(reply);
+        reader.finish(reply, sink);
         cut
     }
 }
@@ -234,7 +235,7 @@ impl Records {
         if splitter.is_closed() && reply.events == 0 {
             reply.fail_without_answer("[]");
         }
-        reader.finish(reply);
+        reader.finish(reply, sink);
         if is_whole { String::new() } else { text.into_owned() }
     }
 }
@@ -267,7 +268,9 @@ impl EventReader {
         sink: &mut S,
     ) {
         let Self { dialect, repeats, .. } = self;
-        let can_repeat = dialect.can_repeat(event.name) && event.name != Some(ERROR);
+        let can_repeat = dialect.can_repeat(event.name)
+            && event.name != Some(ERROR)
+            && !reply.halves.text.is_held();
         let mut repeats = repeats.as_mut().filter(|_| can_repeat);
         let repeated = repeats.as_mut().and_then(|repeats| repeats.content(event.data, scratch));
         if let Some(content) = repeated {
@@ -276,6 +279,10 @@ impl EventReader {
         let data = decode(event.data);
         let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
         let content = read_in_full(dialect, &event.with_data(&data), &mut output);
+        let is_another_part = std::mem::take(&mut output.reply.is_another_part);
+        if let Some(repeats) = repeats.as_mut().filter(|_| is_another_part) {
+            repeats.forget();
+        }
         // Data that had to be mended is not what the next event will be compared with.
         if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
             repeats
@@ -283,12 +290,12 @@ impl EventReader {
         }
     }
 
-    /// Reads a block that has a name and no data: it may be an end marker or an error.
+    /// Reads a block that has a name and no data: it may be an error.
     fn read_name(&mut self, event: &RawEvent<'_>, reply: &mut ReplyState) {
         let event = event.with_data("");
-        if event.kind() == ERROR || self.dialect.is_end(&event) {
+        if event.kind() == ERROR {
             reply.events += 1;
-            read_marker(&mut self.dialect, &event, reply);
+            judge_error_event(&event, &self.dialect, reply);
         }
     }
 
@@ -300,7 +307,9 @@ impl EventReader {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> bool {
-        let is_whole = event.kind() == ERROR || self.dialect.is_end(event) || is_object(event.data);
+        let is_whole = is_object(event.data)
+            || self.dialect.is_end(event)
+            || (event.kind() == ERROR && !event.data.trim_ascii_start().starts_with('{'));
         let mut output = Output { reply, sink, scratch: &mut Vec::new() };
         if is_whole {
             output.reply.events += 1;
@@ -316,8 +325,9 @@ impl EventReader {
         event.data.is_empty()
     }
 
-    fn finish(&mut self, reply: &mut ReplyState) {
+    fn finish<S: DeltaSink + ?Sized>(&mut self, reply: &mut ReplyState, sink: &mut S) {
         if reply.is_open() {
+            self.dialect.release(&mut Output { reply, sink, scratch: &mut Vec::new() });
             self.dialect.finish(reply);
         }
     }
@@ -329,16 +339,17 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     output: &mut Output<'_, S>,
 ) -> Option<Text<'a>> {
-    if !output.reply.is_open() || read_marker(dialect, event, output.reply) {
+    if !output.reply.is_open() || read_marker(dialect, event, output) {
         return None;
     }
     let bad_events = output.reply.bad_events;
     output.reply.foreign = false;
+    output.reply.has_unknown_name = false;
     let content = dialect.read_event(event, output);
     if output.reply.bad_events > bad_events {
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
-    } else if output.reply.foreign && output.reply.is_open() {
+    } else if output.reply.is_open() && (output.reply.foreign || output.reply.has_unknown_name) {
         read_foreign(dialect, event, output.reply);
     }
     content
@@ -352,20 +363,27 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
         return;
     }
     reply.looks_like = reply.looks_like.or(found.map(Dialect::as_str));
-    judge_foreign(event, dialect, reply);
+    if !reply.has_unknown_name {
+        judge_foreign(event, dialect, reply);
+    }
 }
 
 /// Reads an event that is an end marker or an error. False when it is neither.
-fn read_marker(dialect: &mut AnyReader, event: &Event<'_>, reply: &mut ReplyState) -> bool {
+fn read_marker<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) -> bool {
     if event.kind() == ERROR {
-        judge_error_event(event, dialect, reply);
+        judge_error_event(event, dialect, output.reply);
         return true;
     }
     if !dialect.is_end(event) {
         return false;
     }
-    dialect.end(event, reply);
-    judge_without_answer(dialect, reply);
+    dialect.release(output);
+    dialect.end(event, output.reply);
+    judge_without_answer(dialect, output.reply);
     true
 }
 

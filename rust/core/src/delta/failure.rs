@@ -66,8 +66,8 @@ pub(super) fn judge_error_event(
         Some(error) if error.message.is_some() => fail_with(error, data, dialect, reply),
         Some(error) => {
             let shown = data.trim();
-            let message = if is_truthy(shown) { shown } else { "" };
-            let message = cut_chars(message, ERROR_GIST_CHARS);
+            let says_nothing = error.has_error_key || !is_truthy(shown);
+            let message = cut_chars(if says_nothing { "" } else { shown }, ERROR_GIST_CHARS);
             fail_with(SiteError { message: Some(message), ..error }, data, dialect, reply);
         }
         None => {
@@ -119,10 +119,12 @@ pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: 
     if let Some(error) = first_told(data) {
         return fail_with(error, data, dialect, reply);
     }
-    if !is_keep_alive(data) {
-        reply.bad_events += 1;
-        reply.unread.push(data);
+    if is_keep_alive(data) && reply.is_stream {
+        reply.keep_alives += 1;
+        return;
     }
+    reply.bad_events += 1;
+    reply.unread.push(data);
 }
 
 /// Whether data is empty, or JSON but no object.

@@ -8,6 +8,10 @@ use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::halves::{Half, LONE};
+use super::said::Said;
+use super::tool_call::Calls;
+use super::usage::{Usage, later_usage};
 
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
@@ -51,31 +55,6 @@ impl fmt::Display for End {
     }
 }
 
-/// Tokens as the reply counted them; 0 where it gave no plain whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Tokens of the request.
-    pub prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub completion_tokens: u64,
-    /// Tokens of both.
-    pub total_tokens: u64,
-}
-
-impl Usage {
-    /// The usage of two counts; the total is their sum.
-    pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-        Self { prompt_tokens, completion_tokens, total_tokens }
-    }
-
-    /// The same usage with the total that the API gives, if it gives one.
-    pub(super) fn with_total(self, total_tokens: Option<u64>) -> Self {
-        Self { total_tokens: total_tokens.unwrap_or(self.total_tokens), ..self }
-    }
-}
-
 /// The ids that a reply gave of itself. Of each name the first value that is not empty stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ids([Option<Box<str>>; Ids::NAMES.len()]);
@@ -96,11 +75,6 @@ impl Ids {
             .into_iter()
             .zip(&self.0)
             .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
-
-    /// Whether the reply gave the id of that name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
     }
 
     /// Which of the ids a key names: its index in [`NAMES`](Self::NAMES).
@@ -133,12 +107,42 @@ pub(super) struct ReplyState {
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
+    /// Whether text was delivered.
     pub(super) delivered: bool,
     /// Whether the event, or the body, that was read last holds nothing that its dialect knows.
     pub(super) foreign: bool,
+    /// Whether it has a name that promises nothing, and was passed over.
+    pub(super) has_unknown_name: bool,
+    /// Events without data, or with JSON that is no object: they keep a connection alive.
+    pub(super) keep_alives: u64,
+    /// Whether it comes as server-sent events.
+    pub(super) is_stream: bool,
     /// The name of the dialect that the first such event is unmistakably of.
     pub(super) looks_like: Option<&'static str>,
     pub(super) unread: Unread,
+    pub(super) told: Told,
+    pub(super) halves: Halves,
+    pub(super) calls: Calls,
+    /// What was told of the part of the text that is coming, where a later event may tell it again.
+    pub(super) part: Option<Said>,
+    /// Whether another part has begun, so that no event repeats an earlier one.
+    pub(super) is_another_part: bool,
+}
+
+/// What a reply told beside text, also where nobody wanted it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    pub(super) reasoning: bool,
+    pub(super) refusal: bool,
+    pub(super) call: bool,
+}
+
+/// The halves of characters that texts of each kind end with, so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Halves {
+    pub(super) text: Half,
+    pub(super) reasoning: Half,
+    pub(super) refusal: Half,
 }
 
 /// The end of what was not understood: lines that belong to no event, and events that are none of
@@ -228,10 +232,10 @@ impl ReplyState {
         }
     }
 
-    /// Writes down the usage, if it is told.
+    /// Writes down the usage, if it is told: see [`Usage::updated`].
     pub(super) fn note_usage(&mut self, usage: Option<Usage>) {
         if usage.is_some() {
-            self.usage = usage;
+            self.usage = later_usage(self.usage, usage);
         }
     }
 
@@ -239,8 +243,28 @@ impl ReplyState {
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
             self.delivered = true;
+            if let Some(part) = &mut self.part {
+                part.add(text);
+            }
             sink.text(text);
         }
+    }
+
+    /// Hands to the sink, at the reply's end, the halves of characters that nothing goes on with.
+    pub(super) fn release_halves<S: DeltaSink + ?Sized>(&mut self, sink: &mut S) {
+        if self.halves.text.take() {
+            sink.text(LONE);
+        }
+        if !sink.wants_everything() {
+            return;
+        }
+        if self.halves.reasoning.take() {
+            sink.reasoning(LONE);
+        }
+        if self.halves.refusal.take() {
+            sink.refusal(LONE);
+        }
+        self.calls.release(sink);
     }
 
     /// Takes the end marker.
@@ -258,7 +282,8 @@ impl ReplyState {
 
     /// Whether anything of an answer came.
     pub(super) fn has_come(&self) -> bool {
-        self.delivered
+        let Told { reasoning, refusal, call } = self.told;
+        self.delivered || reasoning || refusal || call
     }
 
     /// Opens a reply again that ended without an answer. False when it did not.
@@ -275,20 +300,6 @@ impl ReplyState {
     pub(super) fn likeness(&self) -> Option<String> {
         let dialect = self.looks_like.filter(|_| !self.has_come())?;
         Some(format!("its events look like {dialect}'s"))
-    }
-
-    /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
-    pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
-        &mut self,
-        answer: Option<&str>,
-        raw: &str,
-        sink: &mut S,
-    ) {
-        let answer = answer.filter(|answer| !answer.is_empty());
-        if let Some(answer) = answer {
-            self.deliver(answer, sink);
-        }
-        self.end_whole(answer.is_some(), raw);
     }
 
     /// Ends a reply that was read whole: as done when it `answered`, else with an error.

@@ -23,6 +23,8 @@ pub(super) struct SiteError {
     pub(super) kind: Option<String>,
     /// Whether the text says that it is an error, and not just what could be one's message.
     pub(super) is_told: bool,
+    /// Whether there is a key for it, whatever its value.
+    pub(super) has_error_key: bool,
 }
 
 /// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON
@@ -45,6 +47,7 @@ pub(super) fn read_error_value(value: &str) -> SiteError {
 #[derive(Default)]
 struct Places {
     error: Part,
+    has_error_key: bool,
     /// A message under a name that only an error's has.
     named: Option<String>,
     data: Part,
@@ -61,6 +64,7 @@ impl Places {
     fn read(&mut self, key: &str, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         match key {
             "error" | "errors" => {
+                self.has_error_key = true;
                 let part = read_part(reader, DEPTH)?;
                 if part.is_truthy || key == "error" {
                     self.error = part;
@@ -94,7 +98,7 @@ impl Places {
     }
 
     fn error(self) -> SiteError {
-        let Self { error, named, data, detail, top, msg, title, failed } = self;
+        let Self { error, has_error_key, named, data, detail, top, msg, title, failed } = self;
         let has_code = top.code.as_deref().is_some_and(is_failure);
         let has_message = msg.is_some() || top.message.is_some();
         let is_told = error.is_truthy
@@ -120,7 +124,7 @@ impl Places {
             .or(error.shown)
             .or(detail.shown);
         let code = error.code.or(data.code).or(detail.code).or(top.code);
-        SiteError { message, code, status: error.status, kind: error.kind, is_told }
+        SiteError { message, code, status: error.status, kind: error.kind, is_told, has_error_key }
     }
 }
 

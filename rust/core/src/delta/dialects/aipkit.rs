@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{is_done, is_truthy, read_filled, read_truthy};
 use super::super::reply::ReplyState;
@@ -60,7 +61,7 @@ impl DialectReader for AiPkit {
             }
             "message" | "message_start" | "openai_response_id" | "status" => {}
             _ => {
-                output.reply.foreign = !output.reply.ids.has("message_id");
+                output.reply.has_unknown_name = true;
                 return None;
             }
         }
@@ -71,9 +72,9 @@ impl DialectReader for AiPkit {
         match kind {
             "message" if data.has_error => fail_upstream(event.data, self, output.reply),
             "message" => {
-                output.reply.foreign = data.delta.is_none();
-                output.text(data.delta?);
-                return data.delta;
+                output.reply.foreign = !data.delta.is_filled();
+                output.say(Spoken::Text, data.delta);
+                return data.delta.text();
             }
             "message_start" => {
                 output.reply.foreign = data.message_id.is_none();
@@ -121,8 +122,8 @@ impl DialectReader for AiPkit {
         match success {
             _ if data.has_error => fail_upstream(body, self, output.reply),
             Some(true) => {
-                let text = answer.reply.map(|reply| reply.decode_with(output.scratch));
-                output.reply.end_with_answer(text, body, output.sink);
+                output.say(Spoken::Text, answer.reply);
+                output.reply.end_whole(output.reply.delivered, body);
             }
             Some(false) => fail_upstream(body, self, output.reply),
             None => judge_json(body, output.reply),
@@ -180,7 +181,7 @@ impl AiPkit {
 /// The fields of an event that are read.
 #[derive(Default)]
 struct EventData<'a> {
-    delta: Option<Text<'a>>,
+    delta: Content<'a>,
     message_id: Option<Text<'a>>,
     id: Option<Text<'a>>,
     stop_reason: Option<Text<'a>>,
@@ -203,7 +204,7 @@ impl<'a> EventData<'a> {
         let mut data = Self::default();
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "delta" => data.delta = read_filled(reader)?,
+                "delta" => data.delta = Content::read(reader)?,
                 "message_id" => data.message_id = reader.string_or_skip()?,
                 "id" => data.id = reader.string_or_skip()?,
                 "stop_reason" => data.stop_reason = read_filled(reader)?,
@@ -247,7 +248,7 @@ impl<'a> Body<'a> {
 /// The `data` of a body.
 #[derive(Default)]
 struct Answer<'a> {
-    reply: Option<Text<'a>>,
+    reply: Content<'a>,
     message_id: Option<Text<'a>>,
     openai_response_id: Option<Text<'a>>,
 }
@@ -257,7 +258,7 @@ impl<'a> Answer<'a> {
         let mut answer = Self::default();
         reader.object_or_skip(|key, reader| {
             match &*key.decode() {
-                "reply" => answer.reply = reader.string_or_skip()?,
+                "reply" => answer.reply = Content::read(reader)?,
                 "message_id" => answer.message_id = reader.string_or_skip()?,
                 "openai_response_id" => answer.openai_response_id = reader.string_or_skip()?,
                 _ => reader.skip()?,

@@ -4,7 +4,9 @@
 //! A dialect's file implements [`DialectReader`]. Of the rows a macro makes the modules, the public
 //! [`Dialect`] and [`AnyReader`], which knows at compile time whom it calls.
 
+mod gemini_arguments;
 mod openai_extras;
+mod responses_told;
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +58,12 @@ pub(super) trait DialectReader: ReadSiteError {
     ) -> Result<(), JsonError> {
         judge_json(body, output.reply);
         Ok(())
+    }
+
+    /// Delivers what was held back until another event would say it or not: nothing more comes, or
+    /// an end marker does.
+    fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        let _ = output;
     }
 
     /// Whether the event is an end marker, whole or not.
@@ -176,6 +184,12 @@ macro_rules! dialects {
             ) -> Result<(), JsonError> {
                 match self {
                     $(Self::$dialect(reader) => reader.read_body(body, output),)+
+                }
+            }
+
+            fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+                match self {
+                    $(Self::$dialect(reader) => reader.release(output),)+
                 }
             }
 
