@@ -84,8 +84,13 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             }
             _ => {}
         }
-        reply.told.reasoning |= kind == Spoken::Reasoning;
-        reply.told.refusal |= kind == Spoken::Refusal;
+        self.note(kind);
+    }
+
+    /// Writes down that the reply told a text of this kind, also where nobody wants it.
+    pub(super) fn note(&mut self, kind: Spoken) {
+        self.reply.told.reasoning |= kind == Spoken::Reasoning;
+        self.reply.told.refusal |= kind == Spoken::Refusal;
     }
 
     /// Delivers a piece of a tool call, where it is wanted.

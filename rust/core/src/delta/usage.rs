@@ -78,39 +78,49 @@ impl Counts {
     }
 
     fn read_object(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonError> {
-        reader.object_or_skip(|key, reader| {
+        let (mut aliased, mut details) = (Self::default(), [Self::default(); 2]);
+        let is_object = reader.object_or_skip(|key, reader| {
             let count = match &*key.decode() {
-                "prompt_tokens" | "input_tokens" => &mut self.prompt,
-                "completion_tokens" | "output_tokens" => &mut self.completion,
+                "prompt_tokens" => &mut self.prompt,
+                "completion_tokens" => &mut self.completion,
                 "total_tokens" => &mut self.total,
-                "cached_tokens" | "prompt_cache_hit_tokens" | "cache_read_input_tokens" => {
-                    &mut self.cached
-                }
+                "cached_tokens" => &mut self.cached,
                 "reasoning_tokens" => &mut self.reasoning,
-                "prompt_tokens_details"
-                | "input_tokens_details"
-                | "completion_tokens_details"
-                | "output_tokens_details" => return self.read_details(reader),
+                "input_tokens" => &mut aliased.prompt,
+                "output_tokens" => &mut aliased.completion,
+                "prompt_cache_hit_tokens" | "cache_read_input_tokens" => &mut aliased.cached,
+                "prompt_tokens_details" | "input_tokens_details" => {
+                    return details[0].read_details(reader);
+                }
+                "completion_tokens_details" | "output_tokens_details" => {
+                    return details[1].read_details(reader);
+                }
                 _ => return reader.skip(),
             };
-            *count = later_count(*count, read_count(reader)?);
-            Ok(())
-        })
-    }
-
-    fn read_details(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
-        let mut details = Self::default();
-        reader.object_or_skip(|key, reader| {
-            match &*key.decode() {
-                "cached_tokens" => details.cached = read_count(reader)?,
-                "reasoning_tokens" => details.reasoning = read_count(reader)?,
-                _ => reader.skip()?,
-            }
+            *count = read_count(reader)?;
             Ok(())
         })?;
-        self.cached = later_count(self.cached, details.cached);
-        self.reasoning = later_count(self.reasoning, details.reasoning);
-        Ok(())
+        for others in [aliased, details[0], details[1]] {
+            self.prompt = later_count(self.prompt, others.prompt);
+            self.completion = later_count(self.completion, others.completion);
+            self.cached = later_count(self.cached, others.cached);
+            self.reasoning = later_count(self.reasoning, others.reasoning);
+        }
+        Ok(is_object)
+    }
+
+    /// Reads the counts that are parts of another.
+    fn read_details(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        reader
+            .object_or_skip(|key, reader| {
+                match &*key.decode() {
+                    "cached_tokens" => self.cached = read_count(reader)?,
+                    "reasoning_tokens" => self.reasoning = read_count(reader)?,
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })
+            .map(drop)
     }
 
     /// The usage of these counts; a total that is not told is the sum.

@@ -360,18 +360,22 @@ struct Counts {
 
 impl Counts {
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, JsonError> {
-        let mut counts = Self::default();
+        let (mut counts, mut aliased) = (Self::default(), Self::default());
         let is_object = reader.object_or_skip(|key, reader| {
             let count = match &*key.decode() {
-                "input_tokens" | "prompt_tokens" => &mut counts.input,
+                "input_tokens" => &mut counts.input,
                 "cache_creation_input_tokens" => &mut counts.cache_creation,
                 "cache_read_input_tokens" => &mut counts.cache_read,
-                "output_tokens" | "completion_tokens" => &mut counts.output,
+                "output_tokens" => &mut counts.output,
+                // OpenAI's names.
+                "prompt_tokens" => &mut aliased.input,
+                "completion_tokens" => &mut aliased.output,
                 _ => return reader.skip(),
             };
-            *count = later_count(*count, read_count(reader)?);
+            *count = read_count(reader)?;
             Ok(())
         })?;
+        counts.update(aliased);
         Ok(is_object.then_some(counts))
     }
 

@@ -50,7 +50,17 @@ impl DialectReader for Ollama {
     }
 
     fn key_matters(&self, key: &str) -> bool {
-        matches!(key, "message" | "response" | "thinking" | "done" | "done_reason" | "error")
+        matches!(
+            key,
+            "message"
+                | "response"
+                | "thinking"
+                | "done"
+                | "done_reason"
+                | "error"
+                | "prompt_eval_count"
+                | "eval_count"
+        )
     }
 
     /// A line says itself what it is.

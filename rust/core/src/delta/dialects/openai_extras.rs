@@ -93,12 +93,15 @@ impl<'a> Extras<'a> {
 
     /// Reads a choice; `None` when its index is not 0.
     fn of_choice(reader: &mut Reader<'a>, is_body: bool) -> Result<Option<Self>, JsonError> {
-        let (mut is_first, mut is_last) = (true, is_body);
+        let (mut is_first, mut is_last, mut has_delta) = (true, is_body, false);
         let (mut delta, mut message) = (None, None);
         reader.object(|key, reader| {
             match &*key.decode() {
                 "index" => is_first = read_is_first(reader)?,
-                "delta" => delta = Self::of_message(reader)?,
+                "delta" => {
+                    has_delta = reader.peek()? != Kind::Null;
+                    delta = Self::of_message(reader)?;
+                }
                 "message" => message = Self::of_message(reader)?,
                 "finish_reason" => {
                     is_last |= reader.peek()? == Kind::String;
@@ -109,8 +112,8 @@ impl<'a> Extras<'a> {
             Ok(())
         })?;
         let message = message.map(|message| Self { is_whole: !is_body, ..message });
-        let is_delta =
-            !is_body && delta.as_ref().is_some_and(|delta| !is_last || !delta.is_empty());
+        let tells = delta.as_ref().is_some_and(|delta| !delta.is_empty());
+        let is_delta = !is_body && has_delta && (tells || !is_last);
         let extras = if is_delta { delta } else { message.or(delta) };
         Ok(is_first.then(|| extras.unwrap_or_default()))
     }

@@ -113,8 +113,11 @@ impl Told {
         output: &mut Output<'_, S>,
     ) {
         self.settle(output);
-        if !whole.is_filled() || (place.kind != PartKind::Text && !output.sink.wants_everything()) {
+        if !whole.is_filled() {
             return;
+        }
+        if place.kind != PartKind::Text && !output.sink.wants_everything() {
+            return output.note(place.kind.spoken());
         }
         let Some(text) = whole.decode() else {
             if self.position(place).is_none() {
