@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
 
-use crate::delta::{BYTES_A_CHARACTER, Usage, dict_of_ids, settings};
+use crate::delta::{BYTES_A_CHARACTER, Usage, decoder_of, dict_of_ids, settings};
 use crate::input::{Whole, bytes_of};
 use crate::output::string;
 use crate::raise::{invalid, stream_error};
@@ -47,6 +47,12 @@ impl DecodedReply {
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         self.text.clone_ref(py)
+    }
+
+    /// The dialect that the reply was read as.
+    #[getter]
+    fn dialect(&self) -> &'static str {
+        self.decoder.dialect().map_or("openai", Dialect::as_str)
     }
 
     /// How the reply ended.
@@ -226,8 +232,8 @@ struct Decoded {
     decoder: DeltaDecoder,
 }
 
-fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
-    let mut decoder = DeltaDecoder::new(dialect, options.clone());
+fn decode(reply: &[u8], dialect: Option<Dialect>, options: &DeltaOptions) -> Decoded {
+    let mut decoder = decoder_of(dialect, options.clone());
     let mut text = String::with_capacity(reply.len() / BYTES_A_CHARACTER);
     decoder.feed(reply, &mut text);
     decoder.close(true, &mut text);

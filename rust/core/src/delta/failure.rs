@@ -177,18 +177,22 @@ pub(super) fn judge_unread(dialect: &impl ReadSiteError, reply: &mut ReplyState)
         reply.fail(ErrorKind::Upstream, message, None, &text);
     } else if is_page(trimmed.as_bytes()) {
         reply.fail(ErrorKind::NotAStream, describe(trimmed), None, &text);
-    } else if tells_of_error(trimmed) {
-        let message = cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS);
+    } else if let Some(words) = words_of_error(trimmed) {
+        let message = cut_chars(&title_or_text(&words), ERROR_GIST_CHARS);
         reply.fail(ErrorKind::Upstream, message, None, &text);
     }
     !reply.is_open()
 }
 
-/// Whether a text among events is the output of a program that failed: PHP says so in every
-/// version, and so do others.
-fn tells_of_error(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    !text.starts_with('{') && ["error", "exception"].iter().any(|word| text.contains(word))
+/// The lines among events that are no JSON, when they are the output of a program that failed: PHP
+/// says so in every version, and so do others.
+fn words_of_error(text: &str) -> Option<String> {
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with('{')).collect();
+    let words = lines.join("\n");
+    let lower = words.to_ascii_lowercase();
+    let is_error = ["error", "exception"].iter().any(|word| lower.contains(word));
+    is_error.then_some(words)
 }
 
 /// Judges the body, as far as it was kept, of a reply with an error status.
