@@ -7,7 +7,6 @@ other option of a provider (a URL, say) can be set by a client.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -215,18 +214,21 @@ def _refused(message: str, param: str | None, code: str | None = None) -> Refuse
 def _explained(message: str) -> Problem:
     """Turn a message of msgspec into OpenAI's error: the parameter, and the expected value."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
-    unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
-    if unknown:
-        name = unknown[1][:80]
+    if problem.startswith(_UNKNOWN_FIELD):
+        name = problem.removeprefix(_UNKNOWN_FIELD)[:80]
         return Problem(400, f"unknown parameter: {name!r}", param=name, code="unknown_parameter")
-    missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     param = path.removeprefix(".")
-    if missing:
-        param = f"{param}.{missing[1]}" if param else missing[1]
+    if problem.startswith(_MISSING_FIELD):
+        missing = problem.removeprefix(_MISSING_FIELD)
+        param = f"{param}.{missing}" if param else missing
         message = f"you must provide {param}"
         return Problem(400, message, param=param, code="missing_required_parameter")
     message = f"{param or 'the body'}: {problem[:1].lower()}{problem[1:]}"
     return Problem(400, message, param=param or None, code="invalid_type")
+
+
+_UNKNOWN_FIELD = "Object contains unknown field "
+_MISSING_FIELD = "Object missing required field "
 
 
 def _check_counts(request: ChatRequest) -> None:
