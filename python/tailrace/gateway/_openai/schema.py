@@ -105,6 +105,7 @@ FIELDS: tuple[Field, ...] = (
 
 MOST_STOPS = 4
 LONGEST_STOP = 256  # characters; OpenAI names no limit, but the text held back needs one
+MOST_NESTED = 200  # containers within one another, as many as a reply may have
 
 _Number = float | int
 _Stop = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
@@ -196,6 +197,7 @@ def read_request(body: bytes) -> ChatRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RefusedError(Problem(400, "the body is not JSON that can be read")) from None
     _check_counts(request)
+    _check_depth(request)
     for field in FIELDS:
         if field.treatment == "refused" and _asks(request, field):
             note = f": {field.note}" if field.note else ""
@@ -244,6 +246,23 @@ def _check_counts(request: ChatRequest) -> None:
         raise _refused(
             f"stop: expected at most {MOST_STOPS} sequences, got {len(request.stop)}", "stop"
         )
+
+
+def _check_depth(request: ChatRequest) -> None:
+    """Check what is passed on as it came: Python writes no JSON that is nested without end."""
+    level: list[Any] = [request.response_format]
+    for message in request.messages:
+        level += (message.content, message.tool_calls, message.function_call)
+    for _ in range(MOST_NESTED):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    raise _refused(f"the body is nested more than {MOST_NESTED} deep", None)
 
 
 def _asks(request: ChatRequest, field: Field) -> bool:
