@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+from typing import Any
 
 import pytest
 
@@ -13,14 +13,15 @@ from tailrace.gateway._logs import JsonFormatter, TextFormatter
 HOSTILE = "gem failed: \x1b[2J\x9b31m \u202e \ud800 end"
 
 
-def record(message: str, error: BaseException | None = None) -> logging.LogRecord:
-    try:
-        if error is not None:
-            raise error
-        exc_info = None
-    except BaseException:  # noqa: BLE001 - as a logger takes it down
-        exc_info = sys.exc_info()
+def record(message: str, error: Exception | None = None) -> logging.LogRecord:
+    exc_info = None if error is None else taken_down(error)
     return logging.LogRecord("tailrace", logging.WARNING, __file__, 1, message, (), exc_info)
+
+
+def taken_down(error: Exception) -> Any:
+    with pytest.raises(type(error)) as raised:
+        raise error
+    return raised._excinfo
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter(3)])
