@@ -7,6 +7,7 @@ from __future__ import annotations
 import builtins
 import copy
 import re
+from typing import Any
 
 import pytest
 
@@ -181,7 +182,7 @@ def made_of(text: str) -> list[errors.TailraceError]:
         errors.RetryProviderError([(f"P{number}", errors.TLSError(text)) for number in range(4)]),
     ]
     special = {type(each) for each in (*in_streams, *others)}
-    plain = [each(text) for each in exceptions().values() if each not in special]
+    plain: list[Any] = [each(text) for each in exceptions().values() if each not in special]
     return [*in_streams, *others, *plain]
 
 
