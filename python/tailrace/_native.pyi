@@ -147,7 +147,9 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """Make a decoder for one HTTP reply.
 
-        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's. `failure_tail`
+        `dialect`: one of `DIALECTS`, or ``auto``: the reply's first event, or its first JSON
+        object, that is unmistakably of one decides, nothing is delivered before, and a reply that
+        tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status` are the reply's. `failure_tail`
         (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
         are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
         limit that is not above 0.
@@ -171,6 +173,9 @@ class DeltaDecoder:
         """
     def close_events(self, *, complete: bool = True) -> list[Delta]:
         """End the reply as `close` does; return the deltas of every kind that were held back."""
+    @property
+    def dialect(self) -> str | None:
+        """The reply's dialect; of ``auto``, None until an event or an object has told it."""
     @property
     def done(self) -> bool:
         """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
@@ -248,7 +253,7 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Decode whole replies of one dialect in several threads; return their records in order.
+    """Decode whole replies in several threads; return their records in order.
 
     A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
     interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:

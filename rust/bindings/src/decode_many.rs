@@ -49,12 +49,6 @@ impl DecodedReply {
         self.text.clone_ref(py)
     }
 
-    /// The dialect that the reply was read as.
-    #[getter]
-    fn dialect(&self) -> &'static str {
-        self.decoder.dialect().map_or("openai", Dialect::as_str)
-    }
-
     /// How the reply ended.
     #[getter]
     fn end(&self) -> &'static str {
@@ -119,7 +113,7 @@ impl DecodedReply {
     }
 }
 
-/// Decode whole replies of one dialect in several threads; return their records in order.
+/// Decode whole replies in several threads; return their records in order.
 ///
 /// A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
 /// interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:
