@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 
@@ -33,7 +33,7 @@ DIALECTS: Final[tuple[str, ...]]
 class ServerSentEvent:
     """One dispatched server-sent event (WHATWG HTML 9.2.6)."""
 
-    __match_args__: ClassVar[tuple[str, ...]]
+    __match_args__ = ("event", "data", "id", "retry")
     def __new__(
         cls, event: str = "message", data: str = "", id: str = "", retry: int | None = None
     ) -> ServerSentEvent:
@@ -90,7 +90,13 @@ class SSEDecoder:
 class Usage:
     """The token counts a stream reported; 0 where it left one out."""
 
-    __match_args__: ClassVar[tuple[str, ...]]
+    __match_args__ = (
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+    )
     def __new__(
         cls,
         prompt_tokens: int = 0,
@@ -128,7 +134,7 @@ class Usage:
 class Delta:
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__: ClassVar[tuple[str, ...]]
+    __match_args__ = ("kind", "text", "index", "id", "name")
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -259,7 +265,17 @@ class DeltaDecoder:
 class DecodedReply:
     """One whole reply, decoded: its text, and how it ended. The record is frozen."""
 
-    __match_args__: ClassVar[tuple[str, ...]]
+    __match_args__ = (
+        "text",
+        "end",
+        "finish_reason",
+        "usage",
+        "ids",
+        "error",
+        "events",
+        "bad_events",
+        "dialect",
+    )
     def __new__(
         cls,
         text: str = "",
@@ -270,10 +286,11 @@ class DecodedReply:
         error: StreamError | None = None,
         events: int = 0,
         bad_events: int = 0,
+        dialect: _Dialect = "openai",
     ) -> DecodedReply:
         """Make the record of a reply, as `decode_many` would.
 
-        InvalidRequestError for another end, or a number below 0.
+        InvalidRequestError for another end or dialect, or a number below 0.
         """
     @property
     def text(self) -> str:

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
 use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
 
-use crate::delta::{BYTES_A_CHARACTER, Usage, settings};
+use crate::delta::{BYTES_A_CHARACTER, Usage, decoder_of, settings};
 use crate::input::{Whole, bytes_of, one_of, optional_text};
 use crate::output::string;
 use crate::raise::{invalid, stream_error};
@@ -45,6 +45,7 @@ pub struct DecodedReply {
     error: Option<Py<PyAny>>,
     events: u64,
     bad_events: u64,
+    dialect: &'static str,
 }
 
 const ENDS: [End; 4] = [End::Done, End::Stopped, End::Truncated, End::Failed];
@@ -62,6 +63,7 @@ impl DecodedReply {
             error: error.map(Bound::unbind),
             events: decoder.events(),
             bad_events: decoder.bad_events(),
+            dialect: decoder.dialect().map_or("openai", Dialect::as_str),
         })
     }
 
@@ -75,6 +77,7 @@ impl DecodedReply {
             &self.error,
             self.events,
             self.bad_events,
+            self.dialect,
         )
             .into_pyobject(py)
     }
@@ -83,17 +86,17 @@ impl DecodedReply {
 record! {
 impl DecodedReply {
     const FIELDS = [
-        "text", "end", "finish_reason", "usage", "ids", "error", "events", "bad_events",
+        "text", "end", "finish_reason", "usage", "ids", "error", "events", "bad_events", "dialect",
     ];
 
     /// Make the record of a reply, as `decode_many` would.
     #[new]
     #[pyo3(signature = (
         text = None, end = None, finish_reason = None, usage = None, ids = None, error = None,
-        events = Whole::from(0), bad_events = Whole::from(0),
+        events = Whole::from(0), bad_events = Whole::from(0), dialect = None,
     ))]
     #[pyo3(text_signature = "(text='', end='done', finish_reason=None, usage=None, ids={}, \
-                             error=None, events=0, bad_events=0)")]
+                             error=None, events=0, bad_events=0, dialect='openai')")]
     #[allow(clippy::too_many_arguments)] // each is a field
     fn new(
         py: Python<'_>,
@@ -105,8 +108,11 @@ impl DecodedReply {
         error: Option<Bound<'_, PyAny>>,
         events: Whole,
         bad_events: Whole,
+        dialect: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let end = end.map(|end| one_of(py, "end", end, &ENDS, End::as_str)).transpose()?;
+        let of_name = |name| one_of(py, "dialect", name, Dialect::ALL, Dialect::as_str);
+        let dialect = dialect.map(of_name).transpose()?;
         let count = |name, events: Whole| {
             events.within::<u64>(py, name, "a number of 0 or more", |_| true)
         };
@@ -119,6 +125,7 @@ impl DecodedReply {
             error: error.map(Bound::unbind),
             events: count("events", events)?,
             bad_events: count("bad_events", bad_events)?,
+            dialect: dialect.unwrap_or(Dialect::OpenAi).as_str(),
         })
     }
 
@@ -126,6 +133,12 @@ impl DecodedReply {
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         self.text.clone_ref(py)
+    }
+
+    /// The dialect that the reply was read as.
+    #[getter]
+    fn dialect(&self) -> &'static str {
+        self.dialect
     }
 
     /// How the reply ended.
@@ -299,8 +312,8 @@ struct Decoded {
     decoder: DeltaDecoder,
 }
 
-fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
-    let mut decoder = DeltaDecoder::new(dialect, options.clone());
+fn decode(reply: &[u8], dialect: Option<Dialect>, options: &DeltaOptions) -> Decoded {
+    let mut decoder = decoder_of(dialect, options.clone());
     let mut text = String::with_capacity(reply.len() / BYTES_A_CHARACTER);
     decoder.feed(reply, &mut text);
     decoder.close(true, &mut text);

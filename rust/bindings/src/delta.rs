@@ -3,7 +3,7 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall};
+use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall, UnknownDialect};
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
@@ -386,7 +386,7 @@ impl DeltaDecoder {
             max_event_bytes,
             max_body_bytes,
         )?;
-        Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
+        Ok(Self { deltas: decoder_of(dialect, options), shown: None })
     }
 
     /// Return the text deltas that `data` completes, none of them empty.
@@ -468,6 +468,12 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.done())
     }
 
+    /// The reply's dialect; of `auto`, `None` until an event or an object has told it.
+    #[getter]
+    fn dialect(slf: &Bound<'_, Self>) -> PyResult<Option<&'static str>> {
+        Ok(reading(slf)?.deltas.dialect().map(Dialect::as_str))
+    }
+
     /// How the reply ended; `open` until it has.
     #[getter]
     fn end(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
@@ -536,7 +542,19 @@ fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDeco
     slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
 }
 
-/// The dialect and the options of a decoder, from what Python says.
+/// The name that asks for the dialect which the reply itself tells.
+const AUTO: &str = "auto";
+
+/// A decoder of the dialect, or of the one that the reply tells.
+pub fn decoder_of(dialect: Option<Dialect>, options: DeltaOptions) -> tailrace_core::DeltaDecoder {
+    match dialect {
+        Some(dialect) => tailrace_core::DeltaDecoder::new(dialect, options),
+        None => tailrace_core::DeltaDecoder::detecting(options),
+    }
+}
+
+/// The dialect, `None` for the one that the reply tells, and the options of a decoder, from what
+/// Python says.
 pub fn settings(
     py: Python<'_>,
     dialect: Option<&Bound<'_, PyString>>,
@@ -545,9 +563,14 @@ pub fn settings(
     failure_tail: Option<&Bound<'_, PyString>>,
     max_event_bytes: Whole,
     max_body_bytes: Whole,
-) -> PyResult<(Dialect, DeltaOptions)> {
+) -> PyResult<(Option<Dialect>, DeltaOptions)> {
     let name = dialect.map_or(Ok("openai".into()), text_of)?;
-    let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
+    let unknown =
+        |unknown: UnknownDialect| invalid(py, &format!("{unknown}; {AUTO} finds out which it is"));
+    let dialect = match &*name {
+        AUTO => None,
+        name => Some(name.parse().map_err(unknown)?),
+    };
     let options = DeltaOptions {
         content_type: optional_text(content_type)?,
         status: status

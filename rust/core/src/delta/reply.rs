@@ -16,6 +16,9 @@ use super::usage::{Usage, later_usage};
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
 
+/// Characters of what was not understood that a message shows: the last ones.
+const UNREAD_CHARS: usize = 150;
+
 /// How a reply ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -106,6 +109,17 @@ pub(super) struct ReplyState {
     pub(super) bad_events: u64,
     /// Whether text was delivered.
     pub(super) delivered: bool,
+    /// Whether the event, or the body, that was read last holds nothing that its dialect knows.
+    pub(super) foreign: bool,
+    /// Whether it has a name that promises nothing, and was passed over.
+    pub(super) has_unknown_name: bool,
+    /// Events without data, or with JSON that is no object: they keep a connection alive.
+    pub(super) keep_alives: u64,
+    /// Whether it comes as server-sent events.
+    pub(super) is_stream: bool,
+    /// The name of the dialect that the first such event is unmistakably of.
+    pub(super) looks_like: Option<&'static str>,
+    pub(super) unread: Unread,
     pub(super) told: Told,
     pub(super) halves: Halves,
     pub(super) calls: Calls,
@@ -129,6 +143,54 @@ pub(super) struct Halves {
     pub(super) text: Half,
     pub(super) reasoning: Half,
     pub(super) refusal: Half,
+}
+
+/// The end of what was not understood: lines that belong to no event, and events that are none of
+/// the dialect. At most 4 KiB are kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unread(Vec<u8>);
+
+/// What was not understood, for an error.
+pub(super) struct Shown {
+    /// The end of a message that shows it; empty where there is nothing.
+    pub(super) clause: String,
+    pub(super) text: String,
+}
+
+impl Unread {
+    /// Adds a line, or some.
+    pub(super) fn push(&mut self, line: &str) {
+        let line = cut_bytes(line.trim_end(), RAW_KEPT_BYTES);
+        if line.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.0.push(b'\n');
+        }
+        self.0.extend_from_slice(line.as_bytes());
+        let excess = self.0.len().saturating_sub(RAW_KEPT_BYTES);
+        self.0.drain(..excess);
+    }
+
+    pub(super) fn text(&self) -> String {
+        // The first character may be cut.
+        let cut = self.0.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
+        String::from_utf8_lossy(&self.0[cut..]).into_owned()
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        let text = self.text();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let clause = match words.chars().count().saturating_sub(UNREAD_CHARS) {
+            _ if words.is_empty() => String::new(),
+            0 => format!("; what it holds besides: \"{words}\""),
+            excess => {
+                let end: String = words.chars().skip(excess).collect();
+                format!("; what it holds besides: \"…{end}\"")
+            }
+        };
+        Shown { clause, text }
+    }
 }
 
 impl ReplyState {
@@ -208,9 +270,36 @@ impl ReplyState {
     /// Takes the end marker.
     pub(super) fn mark_done(&mut self) {
         self.done = true;
-        if self.is_open() {
-            self.end = End::Done;
+        if !self.is_open() {
+            return;
         }
+        if self.has_come() || self.finish_reason.is_some() {
+            self.end = End::Done;
+        } else {
+            self.fail(ErrorKind::Empty, "it ended without an answer", None, "");
+        }
+    }
+
+    /// Whether anything of an answer came.
+    pub(super) fn has_come(&self) -> bool {
+        let Told { reasoning, refusal, call } = self.told;
+        self.delivered || reasoning || refusal || call
+    }
+
+    /// Opens a reply again that ended without an answer. False when it did not.
+    pub(super) fn reopen_empty(&mut self) -> bool {
+        let is_empty = self.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Empty);
+        if is_empty {
+            self.end = End::Open;
+            self.error = None;
+        }
+        is_empty
+    }
+
+    /// What the reply looks like instead, in words.
+    pub(super) fn likeness(&self) -> Option<String> {
+        let dialect = self.looks_like.filter(|_| !self.has_come())?;
+        Some(format!("its events look like {dialect}'s"))
     }
 
     /// Ends a reply that was read whole: as done when it `answered`, else with an error.
@@ -258,13 +347,16 @@ impl ReplyState {
 
     /// Ends a reply whose transport broke, or, when it is `complete`, that ended before its time.
     pub(super) fn truncate(&mut self, complete: bool, raw: &str) {
-        let message = if complete {
+        let cause = if complete {
             "it ended with neither an end marker nor a finish reason"
         } else {
             "the connection was lost before its end"
         };
-        let raw = cut_bytes(raw, RAW_KEPT_BYTES);
-        self.end_with(End::Truncated, ErrorKind::Truncated, message.to_owned(), None, raw);
+        let unread = self.unread.shown();
+        let likeness = self.likeness().map(|likeness| format!("; {likeness}")).unwrap_or_default();
+        let message = format!("{cause}{likeness}{}", unread.clause);
+        let raw = if raw.is_empty() { &unread.text } else { cut_bytes(raw, RAW_KEPT_BYTES) };
+        self.end_with(End::Truncated, ErrorKind::Truncated, message, None, raw);
     }
 
     fn end_with(

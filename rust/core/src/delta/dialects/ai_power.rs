@@ -16,7 +16,7 @@ use super::super::failure::{ReadSiteError, judge_json};
 use super::super::fields::{DONE, is_done, read_truthy};
 use super::super::reply::{ReplyState, cut_bytes};
 use super::openai::{Chunk, OpenAi};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Ends a reply that the plugin's own code broke off.
 const LIMITED: &str = "[LIMITED]";
@@ -62,6 +62,13 @@ impl DialectReader for AiPower {
             _ => return self.read_chunk(event.data, explicit, output),
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        let is_body = !members.text("status").is_empty() && !members.text("msg").is_empty();
+        is_body
+            || FLAGS.iter().any(|flag| members.has_flag(flag))
+            || matches!(members.event, Some("thread.message.delta" | "assistant_error"))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -167,6 +174,7 @@ impl AiPower {
         } else if explicit && has_choices && !chunk.chunk.has_id() {
             self.read_words(data, output.reply);
         } else {
+            output.reply.foreign = chunk.chunk.is_foreign();
             return self.chunks.deliver(&chunk.chunk, data, output);
         }
         None

@@ -10,12 +10,12 @@ use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{is_truthy, read_count, read_truthy};
 use super::super::reply::ReplyState;
 use super::super::tool_call::{Arguments, CallPiece, HeldCalls};
 use super::super::usage::{self, Usage, later_count};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ impl DialectReader for Anthropic {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let Ok(message) = Message::read(event.data) else {
-            judge_bad_event(event, output.reply);
+            output.reply.bad_events += 1;
             return None;
         };
         let kind = message.kind.map_or(event.kind().into(), Text::decode);
@@ -73,9 +73,21 @@ impl DialectReader for Anthropic {
                 output.reply.note_finish(message.metadata.stop_reason);
                 output.say(Spoken::Text, message.completion);
             }
-            _ => {}
+            "ping" => {}
+            _ => output.reply.foreign = true,
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        match &*members.text("type") {
+            "message_start" => members.has("message", Kind::Object),
+            "content_block_start" => members.has("content_block", Kind::Object),
+            "content_block_delta" | "message_delta" => members.has("delta", Kind::Object),
+            "content_block_stop" | "message_stop" => true,
+            "message" => members.has("content", Kind::Array),
+            _ => false,
+        }
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -118,7 +130,7 @@ impl DialectReader for Anthropic {
 
 impl ReadSiteError for Anthropic {
     /// Errors have no code but their type.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.code.or(error.kind)
     }
 }

@@ -18,7 +18,7 @@ use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{Counts, Usage};
 use super::gemini_arguments::{PartialArgument, PartialArguments};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the pieces of one reply.
 #[derive(Debug, Clone, Default)]
@@ -48,11 +48,17 @@ impl DialectReader for Gemini {
             return None;
         };
         self.note(&piece, event.data, output.reply);
+        output.reply.foreign = piece.is_foreign();
         if !output.reply.is_open() {
             return None;
         }
         self.deliver(&piece.candidate.parts, output);
         piece.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("candidates", Kind::Array)
+            || ["usageMetadata", "promptFeedback"].iter().any(|key| members.has(key, Kind::Object))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -108,7 +114,7 @@ impl DialectReader for Gemini {
 
 impl ReadSiteError for Gemini {
     /// An error's code repeats the HTTP status; its status tells more.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.status.or(error.code)
     }
 }
@@ -226,6 +232,11 @@ impl<'a> Piece<'a> {
                 Ok(())
             })
             .map(drop)
+    }
+
+    /// Whether nothing in it is a piece's.
+    fn is_foreign(&self) -> bool {
+        !self.has_candidates && self.usage.is_none() && self.id.is_none()
     }
 
     fn only_content(&self) -> Option<Text<'a>> {

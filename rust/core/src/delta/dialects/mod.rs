@@ -19,6 +19,7 @@ use super::DeltaSink;
 use super::failure::{ReadSiteError, SiteError, judge_json};
 use super::fields::is_done;
 use super::framing::Framings;
+use super::members::Members;
 use super::output::Output;
 use super::reply::ReplyState;
 
@@ -33,6 +34,15 @@ pub(super) trait DialectReader: ReadSiteError {
         event: &Event<'a>,
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>>;
+
+    /// Whether an event or a body with these members is unmistakably of this dialect.
+    fn owns(members: &Members<'_>) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = members;
+        false
+    }
 
     /// Whether another value of this key can change what an event does: the event has that key, and
     /// [did nothing but add text](Self::read_event). (Ids need not be among them: they count until
@@ -118,6 +128,14 @@ macro_rules! dialects {
                     $(Self::$dialect => Framings::$framings,)+
                 }
             }
+
+            /// The first dialect that an event or a body with these members is unmistakably of.
+            pub(super) fn of(members: &Members<'_>) -> Option<Self> {
+                $(if $module::$reader::owns(members) {
+                    return Some(Self::$dialect);
+                })+
+                None
+            }
         }
 
         /// The reader of whichever dialect. An enum, so that reading an event calls no pointer.
@@ -131,6 +149,13 @@ macro_rules! dialects {
             pub(super) fn new(dialect: Dialect) -> Self {
                 match dialect {
                     $(Dialect::$dialect => Self::$dialect($module::$reader::default()),)+
+                }
+            }
+
+            /// The dialect that it reads.
+            pub(super) fn dialect(&self) -> Dialect {
+                match self {
+                    $(Self::$dialect(_) => Dialect::$dialect,)+
                 }
             }
         }
@@ -200,9 +225,9 @@ macro_rules! dialects {
         }
 
         impl ReadSiteError for AnyReader {
-            fn error_code(&self, error: SiteError) -> Option<String> {
+            fn error_code(&self, error: SiteError, raw: &str) -> Option<String> {
                 match self {
-                    $(Self::$dialect(reader) => reader.error_code(error),)+
+                    $(Self::$dialect(reader) => reader.error_code(error, raw),)+
                 }
             }
 

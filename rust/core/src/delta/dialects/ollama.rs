@@ -5,7 +5,7 @@
 //! counted.
 
 use crate::event::Event;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
@@ -13,7 +13,7 @@ use super::super::failure::{ReadSiteError, fail_upstream};
 use super::super::fields::{read_count, read_truthy};
 use super::super::tool_call::{CallPiece, read_calls};
 use super::super::usage::{Counts, Usage};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the lines of one reply; each stands for itself.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +36,17 @@ impl DialectReader for Ollama {
         }
         line.message().deliver(output);
         output.reply.note_usage(line.usage());
+        output.reply.foreign = line.is_foreign();
         if line.done {
             output.reply.note_finish(line.done_reason);
             output.reply.mark_done();
         }
         line.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has_flag("done")
+            && (members.has("message", Kind::Object) || members.has("response", Kind::String))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -106,6 +112,16 @@ impl<'a> Line<'a> {
     fn usage(&self) -> Option<Usage> {
         let is_told = self.counts.prompt.is_some() || self.counts.completion.is_some();
         is_told.then(|| self.counts.usage())
+    }
+
+    /// Whether nothing in it is a line's.
+    fn is_foreign(&self) -> bool {
+        let Message { text, thinking, calls } = &self.generated;
+        self.message.is_none()
+            && !text.is_filled()
+            && !thinking.is_filled()
+            && calls.is_empty()
+            && !self.done
     }
 
     fn only_content(&self) -> Option<Text<'a>> {

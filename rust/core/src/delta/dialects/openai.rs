@@ -10,13 +10,13 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
 use super::super::content::{Content, Spoken};
-use super::super::failure::{ReadSiteError, judge_json, read_site_error};
+use super::super::failure::{ReadSiteError, judge_json, read_error_value, read_site_error};
 use super::super::fields::{first_choice, is_truthy, read_filled, read_is_first};
 use super::super::reply::{Ids, ReplyState};
 use super::super::said::Said;
 use super::super::usage::{Usage, later_usage, read_usage};
 use super::openai_extras::Extras;
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the chunks of one reply.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,12 @@ impl DialectReader for OpenAi {
             return None;
         };
         chunk.note(event.data, output.reply);
+        output.reply.foreign = chunk.is_foreign();
         self.deliver(&chunk, event.data, output)
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("choices", Kind::Array)
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -76,7 +81,9 @@ impl OpenAi {
             return None;
         }
         output.reply.note_finish(chunk.choice.finish_reason);
-        if !output.sink.wants_everything() {
+        let wants_everything = output.sink.wants_everything();
+        // Until something has come, it matters what there is beside text, wanted or not.
+        if !wants_everything && (chunk.content().is_filled() || output.reply.has_come()) {
             self.deliver_text(&chunk.choice, output);
             return chunk.only_content();
         }
@@ -84,7 +91,7 @@ impl OpenAi {
         extras.deliver_before(output);
         self.deliver_text(&chunk.choice, output);
         extras.deliver_behind(output);
-        chunk.only_content().filter(|_| extras.is_empty())
+        chunk.only_content().filter(|_| !wants_everything || extras.is_empty())
     }
 
     fn deliver_text<S: DeltaSink + ?Sized>(
@@ -151,6 +158,8 @@ struct Choice<'a> {
     text: Content<'a>,
     message: Message<'a>,
     finish_reason: Option<Text<'a>>,
+    /// The value of `error`, as written.
+    error: Option<&'a str>,
     usage: Option<Usage>,
 }
 
@@ -197,6 +206,11 @@ impl<'a> Chunk<'a> {
         self.error.is_some_and(is_truthy)
     }
 
+    /// Whether nothing in it is a chunk's.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.has_choices && self.usage.is_none() && !self.has_error()
+    }
+
     /// The content as a stream's chunk holds it.
     pub(super) fn content(&self) -> Content<'a> {
         self.choice.content()
@@ -222,6 +236,11 @@ impl<'a> Chunk<'a> {
         reply.note_usage(self.usage);
         if self.has_error() {
             let error = read_site_error(raw).unwrap_or_default();
+            let message = error.message.unwrap_or_default();
+            reply.fail(ErrorKind::Upstream, message, error.code, raw);
+        } else if let Some(error) = self.choice.error.filter(|error| is_truthy(error)) {
+            reply.note_finish(self.choice.finish_reason);
+            let error = read_error_value(error);
             let message = error.message.unwrap_or_default();
             reply.fail(ErrorKind::Upstream, message, error.code, raw);
         }
@@ -284,6 +303,7 @@ impl<'a> Choice<'a> {
                 "message" => choice.message = Message::read(reader)?,
                 "text" => choice.text = Content::read(reader)?,
                 "finish_reason" => choice.finish_reason = reader.string_or_skip()?,
+                "error" => choice.error = Some(reader.raw()?),
                 "usage" => choice.usage = read_usage(reader)?,
                 _ => reader.skip()?,
             }

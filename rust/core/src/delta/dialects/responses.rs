@@ -10,13 +10,13 @@ use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::super::content::Content;
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{read_count, read_truthy};
 use super::super::reply::ReplyState;
 use super::super::tool_call::{Arguments, CallPiece, HeldCalls};
 use super::super::usage::{Usage, read_usage};
 use super::responses_told::{PartKind, Place, Told};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +35,7 @@ impl DialectReader for OpenAiResponses {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let Ok(data) = EventData::read(event.data) else {
-            judge_bad_event(event, output.reply);
+            output.reply.bad_events += 1;
             return None;
         };
         let kind = data.kind.map_or(event.kind().into(), Text::decode);
@@ -65,9 +65,17 @@ impl DialectReader for OpenAiResponses {
                     self.end_response(&response, event.data, output);
                 }
             }
-            _ => self.deliver(&kind, &data, output),
+            _ => {
+                output.reply.foreign = !kind.starts_with("response.");
+                self.deliver(&kind, &data, output);
+            }
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.text("type").starts_with("response.")
+            || (members.text("object") == "response" && members.has("output", Kind::Array))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -116,7 +124,7 @@ impl DialectReader for OpenAiResponses {
 
 impl ReadSiteError for OpenAiResponses {
     /// Some errors have no code but their type.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.code.or(error.kind)
     }
 }
