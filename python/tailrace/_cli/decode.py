@@ -264,12 +264,7 @@ def _line(name: str, reply: DecodedReply) -> dict[str, Any]:
         "text": reply.text,
         "end": reply.end,
         "finish_reason": reply.finish_reason,
-        "usage": usage
-        and {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        },
+        "usage": usage and usage._asdict(),
         "ids": reply.ids,
         "error": error
         and {

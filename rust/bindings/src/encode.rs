@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
-use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
+use tailrace_core::{ChunkEncoder as Encoder, ChunkFields, Usage};
 
 use crate::input::{Whole, optional_text, text_of};
 
@@ -62,25 +62,26 @@ impl ChunkEncoder {
 
     /// Return the event with token counts and no choices.
     ///
-    /// `estimated` stands beside the counts as `usage_estimated`.
-    #[pyo3(signature = (prompt, completion, *, estimated = true))]
+    /// `estimated` stands beside the counts as `usage_estimated`. `cached` and `reasoning` are left
+    /// out where they are `None`.
+    #[pyo3(signature = (prompt, completion, *, cached = None, reasoning = None, estimated = true))]
     fn usage<'py>(
         &self,
         py: Python<'py>,
         prompt: Whole,
         completion: Whole,
+        cached: Option<Whole>,
+        reasoning: Option<Whole>,
         estimated: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let count = |name, tokens: Whole| {
             tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true)
         };
+        let mut usage = Usage::of(count("prompt", prompt)?, count("completion", completion)?);
+        usage.cached_tokens = cached.map(|tokens| count("cached", tokens)).transpose()?;
+        usage.reasoning_tokens = reasoning.map(|tokens| count("reasoning", tokens)).transpose()?;
         let mut out = Vec::new();
-        self.0.usage(
-            count("prompt", prompt)?,
-            count("completion", completion)?,
-            estimated,
-            &mut out,
-        );
+        self.0.usage(&usage, estimated, &mut out);
         Ok(PyBytes::new(py, &out))
     }
 

@@ -8,6 +8,7 @@
 //! reader takes for a line's end or a terminal for a command (U+007F to U+009F, U+2028, U+2029),
 //! and `<`, so that an event quoted in a page's script is no markup.
 
+use crate::delta::Usage;
 use crate::prelude::*;
 
 /// The fields that every chunk of one stream says of itself.
@@ -122,13 +123,21 @@ impl ChunkEncoder {
 
     /// Appends the event with token counts and no choices; `usage_estimated` beside them says
     /// whether they are a guess.
-    pub fn usage(&self, prompt: u64, completion: u64, estimated: bool, out: &mut Vec<u8>) {
+    pub fn usage(&self, usage: &Usage, estimated: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
-        let total = prompt.saturating_add(completion);
-        let counts = format!(
-            "],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\
-             \"total_tokens\":{total}}},\"usage_estimated\":{estimated}}}\n\n"
+        let mut counts = format!(
+            "],\"usage\":{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{}",
+            usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
         );
+        if let Some(count) = usage.cached_tokens {
+            counts.push_str(&format!(",\"prompt_tokens_details\":{{\"cached_tokens\":{count}}}"));
+        }
+        if let Some(count) = usage.reasoning_tokens {
+            counts.push_str(&format!(
+                ",\"completion_tokens_details\":{{\"reasoning_tokens\":{count}}}"
+            ));
+        }
+        counts.push_str(&format!("}},\"usage_estimated\":{estimated}}}\n\n"));
         out.extend_from_slice(counts.as_bytes());
     }
 

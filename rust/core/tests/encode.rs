@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tailrace_core::{ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, Dialect, End};
+use tailrace_core::{ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, Dialect, End, Usage};
 
 fn cases(file: &str) -> Vec<Value> {
     let mut document: Value = serde_json::from_str(file).unwrap();
@@ -61,7 +61,10 @@ fn encode(encoder: &ChunkEncoder, call: &[Value], out: &mut Vec<u8>) {
         "finish" => encoder.finish(text(1).unwrap(), out),
         "usage" => {
             let count = |index: usize| call[index].as_u64().unwrap();
-            encoder.usage(count(1), count(2), call[3].as_bool().unwrap(), out);
+            let mut usage = Usage::of(count(1), count(2));
+            usage.cached_tokens = call[4].as_u64();
+            usage.reasoning_tokens = call[5].as_u64();
+            encoder.usage(&usage, call[3].as_bool().unwrap(), out);
         }
         "done" => out.extend_from_slice(ChunkEncoder::DONE),
         "error" => ChunkEncoder::error(text(1).unwrap(), text(2).unwrap(), text(3), text(4), out),
@@ -150,7 +153,7 @@ proptest! {
     #[test]
     fn any_usage_is_read_back(prompt: u64, completion: u64, estimated: bool) {
         let mut out = Vec::new();
-        plain_encoder().usage(prompt, completion, estimated, &mut out);
+        plain_encoder().usage(&Usage::of(prompt, completion), estimated, &mut out);
         let read: Value = serde_json::from_str(json_of(&out)).unwrap();
         prop_assert_eq!(read["usage"]["prompt_tokens"].as_u64(), Some(prompt));
         prop_assert_eq!(read["usage"]["completion_tokens"].as_u64(), Some(completion));
@@ -181,7 +184,7 @@ proptest! {
             encoder.delta(text, &mut out);
         }
         encoder.finish("stop", &mut out);
-        encoder.usage(1, 2, true, &mut out);
+        encoder.usage(&Usage::of(1, 2), true, &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
         let mut read = String::new();

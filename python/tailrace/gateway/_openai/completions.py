@@ -229,7 +229,11 @@ class _Answer:
         if self._chat.include_usage:
             usage, estimated = self._usage()
             events += encoder.usage(
-                usage.prompt_tokens, usage.completion_tokens, estimated=estimated
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                cached=usage.cached_tokens,
+                reasoning=usage.reasoning_tokens,
+                estimated=estimated,
             )
         return events + encoder.done()
 
@@ -260,7 +264,7 @@ class _Answer:
         """Return the site's own counts, or an estimate, and whether it is one."""
         own = self._stream.usage
         if own is not None:
-            return UsageCounts(own.prompt_tokens, own.completion_tokens, own.total_tokens), False
+            return UsageCounts.of(own), False
         prompt = sum(estimated_tokens(message.content) for message in self._chat.messages)
         # A model's stream has about one token in each delta; a whole answer is a single delta.
         completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))

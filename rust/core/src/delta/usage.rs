@@ -21,6 +21,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The usage of so many tokens; the total is their sum.
+    pub fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens, ..Self::default() }
+    }
+
     /// What is known after `later` counts. A count of 0, or one that is missing, does not take back
     /// one that came before.
     pub(super) fn updated(self, later: Self) -> Self {
@@ -125,15 +131,12 @@ impl Counts {
 
     /// The usage of these counts; a total that is not told is the sum.
     pub(super) fn usage(self) -> Usage {
-        let [prompt_tokens, completion_tokens] =
-            [self.prompt, self.completion].map(|count| count.unwrap_or(0));
-        let sum = prompt_tokens.saturating_add(completion_tokens);
+        let sums = Usage::of(self.prompt.unwrap_or(0), self.completion.unwrap_or(0));
         Usage {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: self.total.filter(|total| *total > 0).unwrap_or(sum),
+            total_tokens: self.total.filter(|total| *total > 0).unwrap_or(sums.total_tokens),
             cached_tokens: self.cached,
             reasoning_tokens: self.reasoning,
+            ..sums
         }
     }
 }
