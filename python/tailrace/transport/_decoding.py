@@ -195,8 +195,9 @@ class _Zstd(_Members):
 
     def _may_begin(self, head: bytes) -> bool:
         """RFC 8878, 3.1: a frame, or one to be skipped."""
-        is_frame = b"\x28\xb5\x2f\xfd".startswith(head)
-        return is_frame or (head[0] & 0xF0 == 0x50 and b"\x2a\x4d\x18".startswith(head[1:]))
+        if head[0] in range(0x50, 0x60):
+            return b"\x2a\x4d\x18".startswith(head[1:])
+        return b"\x28\xb5\x2f\xfd".startswith(head)
 
     def _make_inflater(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
         parameter = self._library.DecompressionParameter.window_log_max

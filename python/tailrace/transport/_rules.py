@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_HEADERS",
+    "MOST_INTERIM_HEADS",
     "Proxy",
     "Target",
     "checked_cookies",
@@ -36,6 +37,7 @@ __all__ = [
     "redirect_target",
     "refused_redirect",
     "system_reason",
+    "too_many_interim_heads",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
@@ -45,6 +47,9 @@ DEFAULT_HEADERS: Mapping[str, str] = {
     ),
     "Accept-Language": "en-US,en;q=0.9",
 }
+
+MOST_INTERIM_HEADS = 64
+"""The most interim heads (1xx, RFC 9110, 15.2) in front of one response; real sites send a few."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PROXY_PORTS = {
@@ -134,6 +139,11 @@ def origin(url: str) -> str:
     """Return ``scheme://host:port`` of a URL, without the port where it is the default one."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_netloc(parts)}"
+
+
+def too_many_interim_heads(site: str) -> str:
+    """Return the words for a peer that sends more than `MOST_INTERIM_HEADS`."""
+    return f"{site} sent more than {MOST_INTERIM_HEADS} interim heads (1xx) in place of a reply"
 
 
 def is_redirect(status: int) -> bool:

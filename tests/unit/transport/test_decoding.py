@@ -79,12 +79,14 @@ def _text_until_it_breaks(coding: str, pieces: Iterable[bytes]) -> bytes:
     decoder = decoder_for(coding)
     assert decoder is not None
     parts = []
-    with pytest.raises(ReplyBrokenError):
+    try:
         for piece in pieces:
             decoder.feed(piece)
             while (part := decoder.take()) != b"":
                 parts.append(part or b"")
-    return b"".join(parts)
+    except ReplyBrokenError:
+        return b"".join(parts)
+    pytest.fail("it does not break")
 
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -132,7 +134,7 @@ _LOOK_ALIKE = [
     cuts=st.lists(st.integers(0, 10**6), max_size=8),
 )
 @settings(max_examples=40)
-def test_what_stands_behind_the_end_is_ignored(
+def test_what_stands_behind_the_end_is_ignored(  # noqa: PLR0917
     case: str, text: bytes, times: int, behind: bytes, like: bytes, cuts: list[int]
 ) -> None:
     coding, pack = CODINGS[case]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -15,6 +16,7 @@ from tailrace.transport import _rules as rules
 from tailrace.transport._decoding import ACCEPT_ENCODING
 from tailrace.transport._over_aiohttp.clock import TRACE, Clock
 from tailrace.transport._over_aiohttp.connections import (
+    PatientProtocol,
     QuickResponse,
     cut,
     drop_connector,
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport"]
 
-# Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
-_READ_BUFFER = 64 * 2**10
+# Bytes buffered for a busy reader; at twice this number, and at a sixteenth of it in HTTP chunks,
+# reading from the socket pauses. So a read is made of a thousand chunks at most.
+_READ_BUFFER = 16 * 2**10
 _MOST_FIELDS = 256
 
 
@@ -117,10 +120,14 @@ class AiohttpTransport(RuledTransport):
         return self._connectors[socks]
 
     def _made_connector(self, socks: rules.Proxy | None) -> aiohttp.BaseConnector:
+        connector: aiohttp.BaseConnector
         if socks is not None:
-            return socks_connector(socks, ssl=self._tls, limit=0)
-        resolver = self._resolver or aiohttp.ThreadedResolver()
-        return aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=resolver)
+            connector = socks_connector(socks, ssl=self._tls, limit=0)
+        else:
+            resolver = self._resolver or aiohttp.ThreadedResolver()
+            connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=resolver)
+        connector._factory = partial(PatientProtocol, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
+        return connector
 
 
 class _AiohttpSession(RuledSession):
@@ -212,6 +219,7 @@ class _AiohttpResponse(DecodedResponse):
         if self._protocol is not None:
             wake_when_lost(raw.content, self._protocol)
         self._loop = asyncio.get_running_loop()
+        self._owes_turn = False
         # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
         # warns of a response deleted while open, and a cycle might be deleted in that order.
         self._dropped = weakref.finalize(self, call_soon, self._loop, cut, raw)
@@ -241,10 +249,15 @@ class _AiohttpResponse(DecodedResponse):
         content = self._raw.content
         if content.exception() is not None:
             return self._held(content)
+        if self._owes_turn:
+            self._owes_turn = False
+            await asyncio.sleep(0)
         broken = False
         data = b""
         try:
-            data = await content.readany()
+            data = content.read_nowait()
+            self._owes_turn = bool(data)  # of the loop: a read that waits gives it one by itself
+            data = data or await content.readany()
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - aiohttp, TLS and sockets each break in their own way
