@@ -26,6 +26,7 @@ __all__ = [
     "drop_connector",
     "keep_room_for_reads",
     "last_turns",
+    "pause_at_many_chunks",
     "wake_when_lost",
 ]
 
@@ -34,6 +35,7 @@ _LARGEST_READ = 256 * 2**10  # bytes that asyncio makes room for whenever it rea
 _LAST_TURNS = 3
 # Bytes parsed at a time, before and within a body. One read may hold 16,000 heads.
 _SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
+_MOST_CHUNKS = 1024
 _FIRST_FINAL_STATUS, _SWITCHING = 200, 101  # lower statuses but 101 are interim, RFC 9110, 15.2
 
 
@@ -120,6 +122,15 @@ def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> 
         wake = partial(_wake, content)
         closed.add_done_callback(wake)
         content.on_eof(partial(_forget, closed, wake))
+
+
+def pause_at_many_chunks(content: aiohttp.StreamReader) -> None:
+    """Have reading from the socket pause at `_MOST_CHUNKS` HTTP chunks, however small they are.
+
+    aiohttp goes on to four times as many, and each costs a reader as much as a large one.
+    """
+    content._high_water_chunks = _MOST_CHUNKS  # noqa: SLF001
+    content._low_water_chunks = _MOST_CHUNKS // 2  # noqa: SLF001
 
 
 def _forget(closed: asyncio.Future[None], wake: Callable[[asyncio.Future[None]], None]) -> None:

@@ -22,6 +22,7 @@ from tailrace.transport._over_aiohttp.connections import (
     drop_connector,
     keep_room_for_reads,
     last_turns,
+    pause_at_many_chunks,
     wake_when_lost,
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
@@ -45,9 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport"]
 
-# Bytes buffered for a busy reader; at twice this number, and at a sixteenth of it in HTTP chunks,
-# reading from the socket pauses. So a read is made of a thousand chunks at most.
-_READ_BUFFER = 16 * 2**10
+# Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
+_READ_BUFFER = 64 * 2**10
 _MOST_FIELDS = 256
 
 
@@ -218,6 +218,7 @@ class _AiohttpResponse(DecodedResponse):
         self._protocol = raw.connection.protocol if raw.connection else None
         if self._protocol is not None:
             wake_when_lost(raw.content, self._protocol)
+        pause_at_many_chunks(raw.content)
         self._loop = asyncio.get_running_loop()
         self._owes_turn = False
         # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
