@@ -36,8 +36,8 @@ DEFAULT_CAPACITY = 1024
 class CacheKey:
     """The site, bot and caller that tokens are for.
 
-    `site`: the URL of the page and the endpoint; `bot`: the bot's id and name; `identity`: a digest
-    of cookies and proxy, so that no repr can show them.
+    `site`: the URL of the page and the endpoint, without credentials; `bot`: the bot's id and name;
+    `identity`: a digest of cookies, proxy and credentials, so that no repr can show them.
     """
 
     site: str
@@ -46,10 +46,15 @@ class CacheKey:
 
 
 def cache_key(
-    site: str, bot: str, cookies: Mapping[str, str] | None, proxy: str | None
+    site: str,
+    bot: str,
+    cookies: Mapping[str, str] | None,
+    proxy: str | None,
+    *credentials: str | None,
 ) -> CacheKey:
-    """Make the key of one site, bot, set of cookies and proxy."""
-    identity = repr((sorted((cookies or {}).items()), proxy)).encode("utf-8", "surrogatepass")
+    """Make the key of one site, bot, set of cookies, proxy and the credentials for the site."""
+    secrets = (sorted((cookies or {}).items()), proxy, credentials)
+    identity = repr(secrets).encode("utf-8", "surrogatepass")
     return CacheKey(site, bot, hashlib.sha256(identity).hexdigest())
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "at_origin",
     "checked_site",
     "checked_text",
+    "with_credentials",
 ]
 
 DEFAULT_TIMEOUT = 120.0
@@ -84,6 +85,19 @@ def at_origin(url: str, path: str) -> str:
     """
     parts = urlsplit(checked_site(url))
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def with_credentials(url: str, *owners: str | None) -> str:
+    """Return `url` with the user and password of the first of `owners`, URLs of the same site.
+
+    Unchanged where none has them, and where `url` has its own.
+    """
+    parts = urlsplit(url)
+    pairs = [urlsplit(owner).netloc.rpartition("@")[0] for owner in (url, *owners) if owner]
+    pair = next((pair for pair in pairs if pair), "")
+    if "@" in parts.netloc or not pair:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{pair}@{parts.netloc}"))
 
 
 def checked_text(name: str, value: object) -> None:

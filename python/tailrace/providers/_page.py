@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -12,16 +12,27 @@ from tailrace.errors import (
     EndpointError,
     ResponseStatusError,
     StreamError,
+    TokenNotFoundError,
+    WidgetNotFoundError,
     reply_error,
 )
 from tailrace.providers._base import at_origin
 from tailrace.transport import read_all, read_within
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailrace._native import ChatWidget, Page, PageTokens
     from tailrace.transport import Response, Session
 
-__all__ = ["Line", "SiteTokens", "endpoint_of", "fetch_tokens"]
+__all__ = [
+    "Line",
+    "SiteTokens",
+    "endpoint_of",
+    "fetch_tokens",
+    "other_than_html",
+    "with_cookies",
+]
 
 Line = Literal["ai-power", "aipkit"]
 """The plugin's two lines, as `ChatWidget.kind` names them."""
@@ -44,6 +55,10 @@ class SiteTokens:
     line: Line = "ai-power"
     streams: bool | None = None
     memory_limit: int | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Cookies that the site set with the tokens, for every message sent with them."""
+    good_until: float | None = None
+    """When the first of the cookies runs out, in seconds since 1970; None: none of them does."""
 
 
 async def fetch_tokens(
@@ -67,16 +82,51 @@ async def fetch_tokens(
         if reply.status >= FIRST_ERROR_STATUS:
             raise await _page_error(reply, idle)
         html = b""
-        if bot_name is not None:
-            html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
-            bot_id = scan_page(html).widget(bot_id=bot_id, name=bot_name).bot_id
-        scanner = PageScanner(
-            bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES
-        )
-        complete = scanner.feed(html)
-        while not complete and (data := await read_within(reply, idle)):
-            complete = scanner.feed(data)
-        return _read(scanner.close(), reply.url, bot_id, endpoint)
+        try:
+            if bot_name is not None:
+                html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
+                bot_id = scan_page(html).widget(bot_id=bot_id, name=bot_name).bot_id
+            scanner = PageScanner(
+                bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES
+            )
+            complete = scanner.feed(html)
+            while not complete and (data := await read_within(reply, idle)):
+                complete = scanner.feed(data)
+            return _read(scanner.close(), reply.url, bot_id, endpoint)
+        except (TokenNotFoundError, WidgetNotFoundError) as error:
+            other = other_than_html(reply.content_type)
+            if other is None:
+                raise
+            reason = error.reason if isinstance(error, TokenNotFoundError) else "missing_both"
+        raise TokenNotFoundError(reason, content_type=other)
+
+
+def other_than_html(content_type: str | None) -> str | None:
+    """Return the media type of a page that is not HTML by its `content_type`; None for HTML.
+
+    A page without a Content-Type may be anything, and counts as HTML.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    is_html = media_type in {"", "text/html", "application/xhtml+xml"}
+    return None if is_html else media_type[:_LONGEST_TYPE]
+
+
+_LONGEST_TYPE = 100  # characters shown of a peer's text
+
+
+def with_cookies(
+    tokens: SiteTokens, session: Session, own: Mapping[str, str], now: float
+) -> SiteTokens:
+    """Return `tokens` with the cookies that the site has set in `session`.
+
+    `own`: the caller's cookies, which are not the site's; `now`: seconds since 1970.
+    """
+    there = session.cookies_for(tokens.endpoint)
+    cookies = {name: value for name, value in there.values.items() if own.get(name) != value}
+    ends = [] if there.lifetime is None else [now + there.lifetime]
+    if tokens.good_until is not None:
+        ends.append(tokens.good_until)
+    return replace(tokens, cookies=cookies, good_until=min(ends, default=None))
 
 
 def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -> SiteTokens:

@@ -24,7 +24,7 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 from tailrace.providers._base import checked_site
-from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of
+from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of, other_than_html
 from tailrace.sites._profiles import ProfileSettings
 from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
@@ -46,12 +46,14 @@ _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
 class FetchedPage:
     """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
-    `plugin`: whether the page names files of the plugin; `version`: the version number in their
-    URLs, None where there is none (newer releases put a time there).
+    `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
+    names files of the plugin; `version`: the version number in their URLs, None where there is none
+    (newer releases put a time there).
     """
 
     url: str
     status: int
+    other_type: str | None
     page: Page
     plugin: bool
     version: str | None
@@ -169,7 +171,14 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
         files = [match[1] for match in _PLUGIN.finditer(html)]
         versions = (_VERSION.search(each) for each in files)
         version = next((match[1].decode("ascii") for match in versions if match), None)
-        return FetchedPage(reply.url, reply.status, scanner.close(), bool(files), version)
+        return FetchedPage(
+            url=reply.url,
+            status=reply.status,
+            other_type=other_than_html(reply.content_type),
+            page=scanner.close(),
+            plugin=bool(files),
+            version=version,
+        )
 
 
 def described(fetched: FetchedPage) -> Discovery:
@@ -256,6 +265,11 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
     if page.widgets:
         _, wrong = _endpoint(fetched.url, page.widgets[0])
         yield from [each for each in (wrong, problem) if each]
+    elif problem is not None and fetched.other_type is not None:
+        yield (
+            f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "
+            "the chat"
+        )
     elif problem is not None and fetched.plugin:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:

@@ -31,20 +31,21 @@ __all__ = [
     "checked_seconds",
     "checked_url",
     "is_challenge",
+    "is_encodable",
     "is_redirect",
     "merged_headers",
     "origin",
     "redirect_target",
     "refused_redirect",
+    "sendable_cookies",
     "system_reason",
     "too_many_interim_heads",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
     "User-Agent": "Mozilla/5.0 (compatible; Tailrace)",
-    "Accept": (
-        "text/html,application/xhtml+xml,application/json;q=0.9,text/event-stream;q=0.9,*/*;q=0.8"
-    ),
+    # As a browser navigates: some sites answer a type of JSON with JSON in the page's place.
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Language": "en-US,en;q=0.9",
 }
 
@@ -124,7 +125,7 @@ class Proxy:
 def checked_url(url: str) -> Target:
     """Parse a URL; raises `InvalidRequestError` unless it is http or https and has a host."""
     parts = _split(url)
-    if parts is None or _CONTROL.search(url):
+    if parts is None or _CONTROL.search(url) or not is_encodable(url):
         raise InvalidRequestError("the URL is malformed")
     if parts.scheme not in _DEFAULT_PORTS:
         raise InvalidRequestError(
@@ -215,7 +216,9 @@ def refused_redirect(
     """
     parts = _joined(url, location or "")
     shown = (
-        urlunsplit((parts.scheme, _netloc(parts), parts.path, "", "")) if parts and location else ""
+        urlunsplit((parts.scheme, _netloc(parts), _quoted(parts.path), "", ""))
+        if parts and location
+        else ""
     )
     named = _cut(shown) if shown else "nowhere"
     return RedirectError(f"{origin(url)} answered {status} and redirected to {named}: {why}", shown)
@@ -235,7 +238,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             )
         if name.lower() in _TRANSPORT_HEADERS:
             raise InvalidRequestError(f"the header {name} is the transport's to set")
-        if not isinstance(value, str) or _CONTROL.search(value) or not _is_encodable(value):
+        if not isinstance(value, str) or _CONTROL.search(value) or not is_encodable(value):
             raise InvalidRequestError(
                 f"the value of the header {name} is no text, or holds control characters"
             )
@@ -259,16 +262,29 @@ def checked_cookies(cookies: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidRequestError(
                 "a cookie's name is empty or holds a character that no name may hold"
             )
-        if not isinstance(value, str) or _COOKIE_END.search(value) or not value.isascii():
+        if not _is_cookie_value(value):
             raise InvalidRequestError(
                 f"the value of the cookie {name} is no text a cookie may hold"
             )
     return checked
 
 
+def sendable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
+    """Return those cookies of a site that can be sent as they are."""
+    return {
+        name: value
+        for name, value in cookies.items()
+        if _TOKEN.fullmatch(name) and _is_cookie_value(value)
+    }
+
+
+def _is_cookie_value(value: object) -> bool:
+    return isinstance(value, str) and not _COOKIE_END.search(value) and value.isascii()
+
+
 def checked_proxy(url: str | None) -> Proxy | None:
     """Parse a proxy's URL; `ProxyError` for an unknown kind and for what is no URL of a proxy."""
-    if not url:
+    if url is None or url == "":
         return None
     parts = _split(url)
     if parts is None or not parts.hostname or _CONTROL.search(url):
@@ -289,6 +305,8 @@ def checked_proxy(url: str | None) -> Proxy | None:
 
 def _split(url: str) -> SplitResult | None:
     """Split a URL, or return None where that, its port or its host cannot be read."""
+    if not isinstance(url, str):
+        return None
     try:
         parts = urlsplit(url)
         if parts.port == 0 or (parts.hostname and not _is_host(_ascii_host(parts.hostname))):
@@ -329,10 +347,13 @@ def _netloc(parts: SplitResult) -> str:
 
 
 def _rebuilt(parts: SplitResult) -> str:
-    path, query = (
-        quote(part, safe=_URL_SAFE, errors="surrogateescape") for part in (parts.path, parts.query)
-    )
+    path, query = _quoted(parts.path), _quoted(parts.query)
     return urlunsplit((parts.scheme, _netloc(parts), path or "/", query, ""))
+
+
+def _quoted(text: str) -> str:
+    """Quote a part of a URL; a byte that is no UTF-8 is one in a redirect's target alone."""
+    return quote(text, safe=_URL_SAFE, errors="surrogateescape")
 
 
 def _basic(parts: SplitResult) -> str | None:
@@ -350,8 +371,9 @@ def _is_same_site(here: SplitResult, there: SplitResult) -> bool:
     return ports[0] == ports[1] or (here.scheme != there.scheme and ports == [80, 443])
 
 
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def is_encodable(text: str) -> bool:
+    """Tell whether a text can be sent at all: UTF-8 has no lone surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_latin(text: str) -> bool:

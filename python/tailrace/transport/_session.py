@@ -6,6 +6,7 @@ Sessions and their event loop, redirects, challenges, decoding and the cap of a 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -26,14 +27,16 @@ from tailrace.transport._base import (
     Limits,
     Response,
     Session,
+    SiteCookies,
     Timeouts,
     Transport,
 )
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from http.cookies import Morsel
+    from collections.abc import Callable, Mapping
+
+    from tailrace.transport._cookies import Jar
 
 __all__ = [
     "DecodedResponse",
@@ -42,7 +45,6 @@ __all__ = [
     "RuledTransport",
     "SessionOptions",
     "call_soon",
-    "cookies_in",
 ]
 
 # Bytes unpacked between two turns of the event loop, as many as one read of a socket may bring.
@@ -90,11 +92,6 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-
-
-def cookies_in(jar: Iterable[Morsel[str]]) -> dict[str, str]:
-    """Return the names and values of a jar's cookies."""
-    return {morsel.key: morsel.value for morsel in jar}
 
 
 def call_soon(
@@ -188,7 +185,27 @@ class RuledSession(Session):
     def __init__(self, options: SessionOptions) -> None:
         self.options = options
         self._closed = False
+        self._jar: Jar | None = None
         self._responses: weakref.WeakSet[Response] = weakref.WeakSet()
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        return dict(self.options.cookies) if self._jar is None else self._jar.values
+
+    def cookies_for(self, url: str) -> SiteCookies:
+        """See `Session.cookies_for`."""
+        if self._jar is None:
+            return SiteCookies(self.options.cookies)
+        return self._jar.of_site(rules.checked_url(url).url, time.time())
+
+    def jar(self) -> Jar:
+        """Return the jar of the session, made on first use: within the event loop."""
+        if self._jar is None:
+            from tailrace.transport._cookies import Jar  # noqa: PLC0415 - it imports aiohttp
+
+            self._jar = Jar(self.options.cookies)
+        return self._jar
 
     async def aclose(self) -> None:
         """See `Session.aclose`."""

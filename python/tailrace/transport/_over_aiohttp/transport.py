@@ -31,7 +31,6 @@ from tailrace.transport._session import (
     RuledSession,
     RuledTransport,
     call_soon,
-    cookies_in,
 )
 from tailrace.transport._socks import require_socks, socks_connector
 
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from tailrace.errors import TailraceError
     from tailrace.transport._base import Response
+    from tailrace.transport._cookies import Jar
     from tailrace.transport._session import Request, SessionOptions
 
 __all__ = ["AiohttpTransport"]
@@ -77,13 +77,13 @@ class AiohttpTransport(RuledTransport):
         self._resolver = resolver
         self._connectors: dict[rules.Proxy | None, aiohttp.BaseConnector] = {}
 
-    def client(self, proxy: rules.Proxy | None) -> aiohttp.ClientSession:
-        """Make a client with a jar of its own over the connections through `proxy`."""
+    def client(self, proxy: rules.Proxy | None, jar: Jar) -> aiohttp.ClientSession:
+        """Make a client with `jar` over the connections through `proxy`."""
         return aiohttp.ClientSession(
             connector=self._connector(proxy),
             connector_owner=False,
             response_class=QuickResponse,
-            cookie_jar=aiohttp.CookieJar(unsafe=True, quote_cookie=False),
+            cookie_jar=jar,
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=None, sock_connect=None, sock_read=None
             ),
@@ -136,13 +136,6 @@ class _AiohttpSession(RuledSession):
         self._transport = transport
         self._client: aiohttp.ClientSession | None = None
 
-    @property
-    def cookies(self) -> dict[str, str]:
-        """See `Session.cookies`."""
-        if self._client is None:
-            return dict(self.options.cookies)
-        return cookies_in(self._client.cookie_jar)
-
     async def aclose(self) -> None:
         """See `Session.aclose`."""
         await super().aclose()
@@ -178,8 +171,7 @@ class _AiohttpSession(RuledSession):
 
     def _opened_client(self) -> aiohttp.ClientSession:
         if self._client is None:
-            self._client = self._transport.client(self.options.proxy)
-            self._client.cookie_jar.update_cookies(self.options.cookies)
+            self._client = self._transport.client(self.options.proxy, self.jar())
             weakref.finalize(self, self._client.detach).atexit = False
         return self._client
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -18,7 +17,6 @@ from tailrace.transport._session import (
     RuledSession,
     RuledTransport,
     call_soon,
-    cookies_in,
 )
 
 if TYPE_CHECKING:
@@ -110,15 +108,9 @@ class _CurlSession(RuledSession):
     def __init__(self, transport: ImpersonateTransport, options: SessionOptions) -> None:
         super().__init__(options)
         self._transport = transport
-        self._jar: aiohttp.CookieJar | None = None
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """See `Session.cookies`."""
-        return dict(self.options.cookies) if self._jar is None else cookies_in(self._jar)
 
     async def _send(self, request: Request) -> Response:
-        jar, url = self._opened_jar(), URL(request.url, encoded=True)
+        jar, url = self.jar(), URL(request.url, encoded=True)
         cookies = {name: morsel.value for name, morsel in jar.filter_cookies(url).items()}
         transfer = self._transport.transfer(request, self.options, cookies)
         try:
@@ -128,12 +120,6 @@ class _CurlSession(RuledSession):
         except BaseException:
             transfer.cut()
             raise
-
-    def _opened_jar(self) -> aiohttp.CookieJar:
-        if self._jar is None:
-            self._jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self._jar.update_cookies(self.options.cookies)
-        return self._jar
 
 
 class _CurlResponse(DecodedResponse):
