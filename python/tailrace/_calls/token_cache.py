@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tailrace._environment import running_loop
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def cache_key(
     *credentials: str | None,
 ) -> CacheKey:
     """Make the key of one site, bot, set of cookies, proxy and the credentials for the site."""
-    secrets = (sorted((cookies or {}).items()), proxy, credentials)
+    secrets = (sorted(map(repr, (cookies or {}).items())), proxy, credentials)
     identity = repr(secrets).encode("utf-8", "surrogatepass")
     return CacheKey(site, bot, hashlib.sha256(identity).hexdigest())
 
@@ -161,7 +162,7 @@ class TokenCache(Generic[T]):
 
     async def _join(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> T:
         """Wait for the fetch in flight, starting it if there is none."""
-        key_in_loop = (key, asyncio.get_running_loop())
+        key_in_loop = (key, running_loop())
         with self._lock:
             flight = self._flights.get(key_in_loop)
             if flight is None or flight.task.done():

@@ -10,14 +10,13 @@ remembers a dialogue by its ids.
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tailrace import errors
 from tailrace._calls.exchange import Opening
+from tailrace._json import objects_in
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
@@ -141,20 +140,10 @@ async def _body(reply: Response, idle: float | None) -> bytes:
 def _data_of(body: bytes) -> dict[str, Any]:
     """Return the ``data`` of a successful reply, empty for any other reply.
 
-    Text that other plugins printed in front of the JSON is skipped.
+    Text that other plugins printed in front of the JSON or behind it is skipped.
     """
-    begin = _OBJECT.search(body)
-    try:
-        reply = json.loads(body[begin.end() - 1 :]) if begin else None
-    except ValueError:
-        return {}
-    if not isinstance(reply, dict) or reply.get("success") is not True:
-        return {}
-    data = reply.get("data")
-    return data if isinstance(data, dict) else {}
-
-
-_OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
+    successes = (each.get("data") for each in objects_in(body) if each.get("success") is True)
+    return next((data for data in successes if isinstance(data, dict)), {})
 
 
 def _refusal(reply: Response, body: bytes) -> StreamError:

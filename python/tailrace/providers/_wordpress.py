@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
-from tailrace._messages import SYSTEM_ROLES, turns_prompt
+from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
 from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
@@ -21,7 +21,7 @@ from tailrace.providers._base import (
     Call,
     CallRequest,
     at_origin,
-    checked_text,
+    check_sendable,
     with_credentials,
 )
 from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens, with_cookies
@@ -69,7 +69,7 @@ class WordPressOptions:
 
     def __post_init__(self) -> None:
         for name in ("bot", "bot_name", "nonce", "post_id"):
-            checked_text(name, getattr(self, name))
+            check_sendable(name, getattr(self, name))
         if not isinstance(self.native_history, bool):
             raise InvalidRequestError("native_history must be true or false")
         if self.make_prompt is not None and not callable(self.make_prompt):
@@ -87,7 +87,13 @@ class WordPressOptions:
 
     def message(self, turns: list[Turn]) -> str:
         """Return the text sent as the message: the whole conversation, system message included."""
-        return turns_prompt(turns) if self.make_prompt is None else self.make_prompt(turns)
+        if self.make_prompt is None:
+            return turns_prompt(turns)
+        prompt = self.make_prompt(turns)
+        if not isinstance(prompt, str):
+            kind = type(prompt).__name__
+            raise InvalidRequestError(f"make_prompt must return the prompt's text, not {kind}")
+        return browser_text(prompt)
 
 
 class WordPressCall(Call[WordPressOptions]):

@@ -18,13 +18,16 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 __all__ = [
     "DEFAULT_HEADERS",
     "MOST_INTERIM_HEADS",
+    "TRUST_ADVICE",
     "Proxy",
     "Target",
+    "certificate_reason",
     "checked_cookies",
     "checked_headers",
     "checked_proxy",
@@ -174,6 +177,23 @@ def checked_seconds(name: str, value: float | None) -> float | None:
             f"{name} must be a number of seconds above 0, or None for no clock"
         )
     return float(value)
+
+
+TRUST_ADVICE = (
+    "; the environment variable SSL_CERT_FILE names a file of authorities to trust, as a company's "
+    "own proxy may need"
+)
+"""Words behind a failure of TLS for want of an authority."""
+
+
+def certificate_reason(error: ssl.SSLCertVerificationError) -> str:
+    """Return OpenSSL's reason, and a remedy where the issuer of the certificate is not trusted."""
+    is_distrusted = error.verify_code in _DISTRUSTED
+    return f"{error.verify_message}{TRUST_ADVICE if is_distrusted else ''}"
+
+
+# X509_V_ERR_* of OpenSSL: no issuer is found (2, 20, 21), or one is its own issuer (18, 19).
+_DISTRUSTED = frozenset({2, 18, 19, 20, 21})
 
 
 def system_reason(number: int) -> str:

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
+from tailrace._environment import current_loop, running_loop
 from tailrace.errors import (
     ChallengeError,
     InvalidRequestError,
@@ -138,6 +139,9 @@ class RuledTransport(Transport):
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
+        if self._loop not in {None, current_loop()}:
+            self.abort()  # what its loop left open can only be closed there
+            return
         self._closed = True
         for session in list(self._sessions):
             await session.aclose()
@@ -150,12 +154,12 @@ class RuledTransport(Transport):
             session.abort()
         self._abort_connections()
 
-    def _bound_loop(self) -> asyncio.AbstractEventLoop:
+    def bound_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop, to which the first request binds the transport.
 
         Raises `InvalidRequestError` for a closed transport and in another loop.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._closed:
             raise InvalidRequestError("the transport is closed")
         if self._loop not in (None, loop):
@@ -291,6 +295,7 @@ class DecodedResponse(Response):
         self._delivered = 0
         self._failure: TailraceError | None = None
         self._is_being_read = False
+        self._loop = running_loop()
         self._unpacked = 0
         self._decoder = (
             decoder_for(headers.get("content-encoding", ""))
@@ -302,6 +307,8 @@ class DecodedResponse(Response):
         """See `Response.read`."""
         if self._failure is not None:
             raise self._failure
+        if self._loop is not current_loop():
+            raise InvalidRequestError("the reply belongs to another event loop")
         if self._is_being_read:
             raise InvalidRequestError("the reply is being read by another task")
         self._is_being_read = True
@@ -339,6 +346,17 @@ class DecodedResponse(Response):
             self._decoder.feed(sent)
         self._unpacked += max(len(data), _PIECE_COST)
         return data
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        if self._loop is current_loop():
+            await self._close()
+        else:
+            self.abort()
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Release the connection, in its own loop."""
 
     def _fail(self, error: TailraceError) -> NoReturn:
         self._failure = error

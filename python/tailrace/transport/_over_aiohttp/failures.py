@@ -100,7 +100,7 @@ def _reason_of(causes: list[BaseException]) -> str:
     """Return the operating system's or OpenSSL's short reason; it names no URL and no header."""
     for cause in reversed(causes):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
+            return rules.certificate_reason(cause)
         if isinstance(cause, ssl.SSLError):
             return (cause.reason or "handshake failed").replace("_", " ").lower()
     for cause in reversed(causes):

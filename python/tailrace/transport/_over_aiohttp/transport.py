@@ -112,7 +112,7 @@ class AiohttpTransport(RuledTransport):
             call_soon(self._loop, drop_connector, connector)
 
     def _connector(self, proxy: rules.Proxy | None) -> aiohttp.BaseConnector:
-        loop = self._bound_loop()
+        loop = self.bound_loop()
         socks = proxy if proxy is not None and proxy.is_socks else None
         if socks not in self._connectors:
             connector = self._connectors[socks] = self._made_connector(socks)
@@ -151,6 +151,7 @@ class _AiohttpSession(RuledSession):
             self._client.detach()
 
     async def _send(self, request: Request) -> Response:
+        self._transport.bound_loop()
         client = self._opened_client()
         clock = Clock(self.options.timeouts)
         failure: TailraceError
@@ -211,15 +212,13 @@ class _AiohttpResponse(DecodedResponse):
         if self._protocol is not None:
             wake_when_lost(raw.content, self._protocol)
         pause_at_many_chunks(raw.content)
-        self._loop = asyncio.get_running_loop()
         self._owes_turn = False
         # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
         # warns of a response deleted while open, and a cycle might be deleted in that order.
         self._dropped = weakref.finalize(self, call_soon, self._loop, cut, raw)
         self._dropped.atexit = False
 
-    async def aclose(self) -> None:
-        """See `Response.aclose`."""
+    async def _close(self) -> None:
         self._dropped.detach()
         # Only a connection that is still this response's own: one that was read to its end is back
         # in the pool.

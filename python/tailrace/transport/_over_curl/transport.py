@@ -91,7 +91,7 @@ class ImpersonateTransport(RuledTransport):
         """Return curl_cffi's runner of all transfers, bound to the running loop."""
         from curl_cffi import AsyncCurl  # noqa: PLC0415
 
-        loop = self._bound_loop()
+        loop = self.bound_loop()
         if self._multi is None:
             self._multi = AsyncCurl(self._ca_file, loop=loop)
             self._dropped = weakref.finalize(self, call_soon, loop, _close_multi, self._multi)
@@ -137,8 +137,7 @@ class _CurlResponse(DecodedResponse):
         self._dropped = weakref.finalize(self, call_soon, transfer.loop, transfer.cut)
         self._dropped.atexit = False
 
-    async def aclose(self) -> None:
-        """See `Response.aclose`."""
+    async def _close(self) -> None:
         self._dropped.detach()
         self._transfer.cut()
 
