@@ -10,6 +10,7 @@ remembers a dialogue by its ids.
 from __future__ import annotations
 
 import asyncio
+import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 from tailrace import errors
 from tailrace._calls.exchange import Opening
 from tailrace._json import objects_in
+from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
@@ -65,7 +67,10 @@ async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) 
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _post_form(session, tokens, fields) as reply:
         nonce = _data_of(await _body(reply, idle)).get("nonce")
-    return nonce if isinstance(nonce, str) and nonce else None
+    return nonce if isinstance(nonce, str) and _NONCE.fullmatch(nonce) else None
+
+
+_NONCE = re.compile(r"[!-~]{1,256}")  # as a page's must be
 
 
 async def _cache_key(
@@ -82,7 +87,7 @@ async def _cache_key(
         body = await _body(reply, idle)
         key = _data_of(body).get("cache_key") if reply.status < FIRST_ERROR_STATUS else None
         if isinstance(key, str) and key:
-            return key
+            return browser_text(key)
         raise _refusal(reply, body)
 
 

@@ -328,6 +328,7 @@ def _split(url: str) -> SplitResult | None:
     if not isinstance(url, str):
         return None
     try:
+        url.encode("utf-8", "surrogateescape")
         parts = urlsplit(url)
         if parts.port == 0 or (parts.hostname and not _is_host(_ascii_host(parts.hostname))):
             return None

@@ -17,6 +17,7 @@ from tailrace.errors import (
     ChallengeError,
     InvalidRequestError,
     LimitExceeded,
+    NetworkError,
     ProxyError,
     ReplyBrokenError,
     TailraceError,
@@ -53,6 +54,7 @@ _BYTES_PER_TURN = 256 * 2**10
 _PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
 # RFC 9110, 15.5.8: the proxy's answer to a request that it forwards itself, without a tunnel.
 _PROXY_AUTHENTICATION = 407
+_FINAL_STATUSES = range(200, 1000)  # RFC 9110, 15; nobody asks to switch protocols
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +264,15 @@ class RuledSession(Session):
         return target, {**signed, **self.options.headers, **rules.checked_headers(headers)}
 
     async def _answered(self, request: Request) -> Response:
+        running_loop()
         if self._closed:
             raise InvalidRequestError("the session is closed")
         response = await self._send(request)
         self._responses.add(response)
+        if response.status not in _FINAL_STATUSES:
+            await response.aclose()
+            site = rules.origin(request.url)
+            raise NetworkError(f"{site} answered with what is no HTTP: status {response.status}")
         if rules.is_challenge(response.headers):
             await response.aclose()
             raise ChallengeError(status=response.status)

@@ -5,6 +5,7 @@ page set, and the user and password of the URL, with every request.
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -148,7 +149,7 @@ async def test_tokens_end_with_the_first_of_their_cookies() -> None:
     set_cookie = "Set-Cookie: a=1; Path=/; Max-Age=60\r\nSet-Cookie: b=2; Path=/\r\n"
     async with Site(guarded(set_cookie, "a")) as site:
         for later, pages in ((0, 1), (59_000, 1), (61_000, 2), (62_000, 2)):
-            environment = Environment(now_ms=lambda later=later: now + later)
+            environment = Environment(now_ms=partial(int, now + later))
             chat = tailrace.Site(site.url, token_cache=cache, environment=environment)
             assert await chat.ask("Hi") == "Hello"
             assert site.methods["GET"] == pages
