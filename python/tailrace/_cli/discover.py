@@ -66,6 +66,7 @@ def discover(
 
 
 def _text(discovery: Discovery) -> str:
+    guess = " (a guess: the page names none)" if discovery.endpoint_is_guess else ""
     facts = {
         "page": f"{discovery.url} ({discovery.status})",
         "title": discovery.title,
@@ -73,7 +74,7 @@ def _text(discovery: Discovery) -> str:
         "dialect": discovery.dialect,
         "version": discovery.version,
         "release": discovery.release,
-        "endpoint": discovery.endpoint,
+        "endpoint": discovery.endpoint and f"{discovery.endpoint}{guess}",
     }
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
     lines += [f"{'bot':<9} {_bot(bot)}" for bot in discovery.bots]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures" / "ai-power"
+CAPTURED_AT = re.compile(rb"127\.0\.0\.1:\d{4,5}")
 HTML = "text/html; charset=UTF-8"
 
 
@@ -56,9 +58,11 @@ def refused() -> Iterator[int]:
 async def serving(
     body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[str]:
-    async def page(_request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
         return web.Response(
-            body=body, status=status, headers={"Content-Type": HTML, **(headers or {})}
+            body=CAPTURED_AT.sub(request.host.encode(), body),
+            status=status,
+            headers={"Content-Type": HTML, **(headers or {})},
         )
 
     app = web.Application()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 import tailrace
@@ -270,8 +270,21 @@ async def test_a_page_cache_that_serves_an_expired_nonce(replica: Replica) -> No
     (nonce,) = {widget.nonce for widget in tailrace.scan_page(stale).widgets}
     replica.expire_nonces("ai-power")
 
-    async def cached(_request: web.Request) -> web.Response:
-        return web.Response(body=stale, content_type="text/html")
+    origin = replica.url("ai-power").removeprefix("http://").encode()
+
+    async def cached(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":  # the cache keeps pages alone
+            async with (
+                ClientSession() as site,
+                site.post(
+                    replica.url("ai-power") + request.path, data=await request.post()
+                ) as reply,
+            ):
+                return web.Response(
+                    body=await reply.read(), status=reply.status, content_type="text/html"
+                )
+        page = stale.replace(origin, request.host.encode())
+        return web.Response(body=page, content_type="text/html")
 
     async with serving(cached) as url:
         found = await examined(url)
