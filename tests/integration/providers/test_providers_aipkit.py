@@ -275,6 +275,7 @@ async def test_a_403_without_the_plugins_code_refuses_no_nonce(step: str, body: 
 async def test_the_plugins_own_words_of_a_403_stay() -> None:
     class Foreign(AIPKit):
         async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
             body = b'{"success":false,"data":{"message":"This page may not talk to this site."}}'
             await line.reply(body, JSON, "403 Forbidden")
 
@@ -297,6 +298,7 @@ async def test_the_plugins_own_words_of_a_403_stay() -> None:
 async def test_what_stands_around_the_first_steps_json(before: bytes, behind: bytes) -> None:
     class Noisy(AIPKit):
         async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
             key = b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}'
             await line.reply(before + key + behind, JSON)
 
@@ -319,6 +321,7 @@ async def test_what_stands_around_the_first_steps_json(before: bytes, behind: by
 async def test_a_first_step_that_gives_no_key(body: bytes) -> None:
     class Keyless(AIPKit):
         async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
             await line.reply(body, JSON)
 
     plugin = Keyless()

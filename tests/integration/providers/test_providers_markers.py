@@ -50,10 +50,15 @@ class Fails:
 
 @dataclass(frozen=True)
 class Says:
-    """The whole answer, or `text` where the site says something of its own."""
+    """The whole answer, or `text` where the site says something of its own, and what is added.
+
+    `reason`: the finish reason, where a case is about it.
+    """
 
     end: str = "done"
     text: str | None = None
+    adds: str = ""
+    reason: str | None = None
 
 
 WORDS = " ".join(f"word{number}" for number in range(400))
@@ -185,7 +190,29 @@ async def test_an_older_ai_power_site(site: str, page: str, replica: Replica) ->
 
 # What a marker means on a bot that streams, and on one that answers with JSON where that is another
 # thing.
+CUT = " (Incomplete: max_output_tokens)"
+CLAUDES = "Claude stopped because the maximum output token limit was reached."
+UNFINISHED = " (Unvollst\xe4ndig: max_output_tokens)"
 AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
+    "quota-0": (Fails("Guests may not write here."), refused("Guests may not write here.", 400)),
+    "no-key": (Fails("The API key of the model"), refused("The API key of the model", 400)),
+    "length": (Says(adds=CUT, reason="length"), Says(adds=CUT)),
+    "length-in-warning": (Says(adds=CUT, reason="length"), Says(adds=CUT)),
+    "filtered": (
+        Says(adds=" (Incomplete: content_filter)", reason="content_filter"),
+        Says(adds=" (Incomplete: content_filter)"),
+    ),
+    "refused": (
+        Says(text=" (Refusal: I can't ) (Refusal: help with ) (Refusal: that.)", reason="warning"),
+        Says(text=" (Refusal: I can't ) (Refusal: help with ) (Refusal: that.)"),
+    ),
+    "warned": (Says(adds=UNFINISHED, reason="warning"), Says(adds=UNFINISHED)),
+    "claude-length": (Says(adds=CLAUDES, reason="max_tokens"), Says(adds=CLAUDES)),
+    "claude-refusal": (
+        Says(text="I had rather not.", reason="refusal"),
+        Says(text="I had rather not."),
+    ),
+    "form": (Fails("form"), EMPTY),
     "quota": (
         Fails(QUOTA.says, error=ConversationLimitError, code="quota_notice"),
         Fails(QUOTA.says, error=RateLimitError, status=429),
@@ -324,7 +351,10 @@ async def check(stream: ChatStream, expected: Fails | Says, question: Question) 
     assert stream.end == expected.end
     if isinstance(expected, Says):
         assert failure is None
-        assert text == (await builtin_answer(question) if expected.text is None else expected.text)
+        own = await builtin_answer(question) if expected.text is None else expected.text
+        assert text == own + expected.adds
+        if expected.reason is not None:
+            assert stream.finish_reason == expected.reason
         return
     assert type(failure) is expected.error
     assert isinstance(failure, StreamError)
