@@ -48,7 +48,16 @@ class _OnDemand(MutableMapping[str, click.Command]):
 
 @click.group(
     commands=_OnDemand(
-        "chat", "decode", "discover", "doctor", "providers", "record", "replica", "serve", "sites"
+        "chat",
+        "decode",
+        "discover",
+        "doctor",
+        "providers",
+        "record",
+        "replica",
+        "serve",
+        "sites",
+        "trust",
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=exits.HELP,

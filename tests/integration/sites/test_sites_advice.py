@@ -195,7 +195,7 @@ CASES = {
     ),
     "a shortcode of another version": Case(
         "widget", "[wpaicg_chatgpt]", "another version of it",
-        Reply(b"<p>[wpaicg_chatgpt]</p><link href=/wp-content/plugins/gpt3-ai-content-generator/x>"),
+        Reply(b"<p>[wpaicg_chatgpt]</p><link href=/plugins/gpt3-ai-content-generator/x>"),
     ),
     "an app whose answer ends with its failure mark": Case(
         "end", "", "the model behind the site failed within its answer", APP,

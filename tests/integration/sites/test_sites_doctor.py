@@ -81,7 +81,7 @@ def signed(
         password_env = "GEM_PASSWORD"
         """
     )
-    return site("gem", environ=environ, folder=folder, user_folder=folder / "none")
+    return site("gem", environ=environ, folder=folder, user_folder=folder / "none", trust=True)
 
 
 @pytest.mark.parametrize(
