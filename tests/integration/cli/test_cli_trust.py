@@ -48,6 +48,10 @@ def change(file: Path) -> None:
     file.write_text(file.read_text().replace("HOME_KEY", "PATH"))
 
 
+def make_empty(file: Path) -> None:
+    file.touch()
+
+
 def remove(file: Path) -> None:
     file.unlink()
 
@@ -138,7 +142,7 @@ async def test_discover_says_where_it_saves(
     own = tmp_path / "config" / "tailrace" / "tailrace.toml"
     end = await run_in(user, "discover", page, "--save", "bot")
     assert (end.code, end.stderr) == (0, f"bot is written to {own}, your own file.\n")
-    file.touch()
+    make_empty(file)
     end = await run_in(user, "discover", page, "--save", "Bot")
     assert end.code == 2
     assert f"{own}: sites.bot: a site of this name is there" in end.stderr
