@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,9 +12,12 @@ from tailrace._cli.loop import run
 from tailrace._cli.options import software_option, trust_option
 from tailrace.recording import RecordingWriter
 from tailrace.sites import site
+from tailrace.sites._secrets import Secret
 from tailrace.transport import RecordingTransport, make_transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tailrace.sites import Site
 
 __all__ = ["record"]
@@ -73,6 +77,8 @@ def record(  # one parameter an option
     except OSError as error:
         raise click.UsageError(f"cannot write {file}: {error.strerror or error}") from None
     with writer:
+        for value in _variables(chosen):
+            writer.secret(value)
         try:
             run(_recorded(chosen, model, prompt, writer))
         finally:
@@ -80,6 +86,14 @@ def record(  # one parameter an option
             click.echo(
                 f"{file}: {exchanges} exchanges; look through it before you share it", err=True
             )
+
+
+def _variables(site: Site) -> Iterator[str]:
+    """Yield the values of the environment variables that the options of `site` name."""
+    options = (site.secret_key, site.password, site.api_key, site.cookies, *site.headers.values())
+    for option in options:
+        if isinstance(option, Secret) and (value := os.environ.get(option.variable)):
+            yield value
 
 
 async def _recorded(site: Site, model: str, prompt: str, writer: RecordingWriter) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tailrace._cli.printable import printable
+from tailrace._printable import visible_line
 from tailrace.sites import _trust
 from tailrace.sites._profiles import FILE_NAME, parse_profiles, project_file, read_bytes
 
@@ -43,7 +43,7 @@ def trust(file: Path | None, revoke: bool) -> None:
     profiles = parse_profiles(data.decode("utf-8", "replace"), chosen)
     _trust.trust(chosen, data)
     for profile in profiles:
-        click.echo(printable(_line(profile)))
+        click.echo(visible_line(_line(profile)))
     click.echo(f"{chosen} is trusted until it changes.")
 
 
