@@ -312,17 +312,16 @@ class TokenNotFoundError(ResponseError, RuntimeError):
     """The page holds no usable nonce or post id.
 
     `reason`: ``missing_nonce``, ``missing_post_id``, ``missing_both``, ``invalid_nonce`` or
-    ``invalid_post_id``. `where`: the page's URL, and `content_type`: the type of a page that is no
-    HTML; the message names both, each empty for none. A RuntimeError too, for callers that catch
-    one.
+    ``invalid_post_id``. `where`: the page's URL, which the message names, empty for none;
+    `content_type`: of a page that is not HTML, and so named in the message, empty for others. A
+    RuntimeError too, for callers that catch one.
     """
 
-    def __init__(self, reason: TokenProblem, where: str = "", *, content_type: str = "") -> None:
+    def __init__(self, reason: TokenProblem, where: str = "", content_type: str = "") -> None:
         self.reason: TokenProblem = reason
-        self.where = where
         self.content_type = content_type
-        kind = f": it is no HTML but {content_type}" if content_type else ""
-        super().__init__(f"{_TOKEN_PROBLEMS[reason]}{f' at {where}' if where else ''}{kind}")
+        is_other = f"the page is {content_type}, not HTML: " if content_type else ""
+        super().__init__(f"{is_other}{_TOKEN_PROBLEMS[reason]}{f' at {where}' if where else ''}")
 
 
 _TOKEN_PROBLEMS: dict[TokenProblem, str] = {

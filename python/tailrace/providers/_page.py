@@ -11,7 +11,6 @@ from tailrace._native import DeltaDecoder, PageScanner, scan_page
 from tailrace.errors import (
     FIRST_ERROR_STATUS,
     EndpointError,
-    ResponseError,
     ResponseStatusError,
     StreamError,
     TokenNotFoundError,
@@ -34,7 +33,7 @@ __all__ = [
     "SiteTokens",
     "endpoint_of",
     "fetch_tokens",
-    "type_of_no_html",
+    "other_than_html",
     "upgrades_insecure",
 ]
 
@@ -88,7 +87,11 @@ async def fetch_tokens(
         try:
             return await _read_page(reply, _Wanted(url, bot_id, bot_name, endpoint), idle)
         except (TokenNotFoundError, WidgetNotFoundError) as error:
-            raise with_type(error, reply.content_type) from None
+            other = other_than_html(reply.content_type)
+            if other is None:
+                raise
+            reason = error.reason if isinstance(error, TokenNotFoundError) else "missing_both"
+        raise TokenNotFoundError(reason, content_type=other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +146,17 @@ def _read(
     )
 
 
-def with_type(
-    error: TokenNotFoundError | WidgetNotFoundError, content_type: str | None
-) -> ResponseError:
-    """Return the error of a page without a chat, with the page's type where that is no HTML."""
-    kind = type_of_no_html(content_type)
-    if not kind:
-        return error
-    if isinstance(error, TokenNotFoundError):
-        return TokenNotFoundError(error.reason, error.where, content_type=kind)
-    return WidgetNotFoundError(f"{error}: the page is no HTML but {kind}")
+def other_than_html(content_type: str | None) -> str | None:
+    """Return the media type of a page that is not HTML by its `content_type`; None for HTML.
+
+    A page without a Content-Type may be anything, and counts as HTML.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    is_html = media_type in {"", "text/html", "application/xhtml+xml"}
+    return None if is_html else media_type[:_LONGEST_TYPE]
 
 
-def type_of_no_html(content_type: str | None) -> str:
-    """Return the media type of a page that is no HTML, empty for HTML and for no type."""
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    return "" if kind in ("text/html", "application/xhtml+xml") else kind
+_LONGEST_TYPE = 100  # characters shown of a peer's text
 
 
 def _widget_with(page: Page, tokens: PageTokens) -> ChatWidget | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tailrace import errors
-from tailrace.providers._page import type_of_no_html
+from tailrace.providers._page import other_than_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,7 +123,7 @@ def _is_no_html(failure: _Failure) -> bool:
         return bool(failure.error.content_type)
     if not isinstance(failure.error, errors.WidgetNotFoundError):
         return False
-    return bool(type_of_no_html(failure.seen.type))
+    return other_than_html(failure.seen.type) is not None
 
 
 def _lacks_key(failure: _Failure) -> bool:

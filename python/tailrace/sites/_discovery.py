@@ -27,7 +27,7 @@ from tailrace.providers._base import checked_site
 from tailrace.providers._page import (
     MAX_PAGE_BYTES,
     endpoint_of,
-    type_of_no_html,
+    other_than_html,
     upgrades_insecure,
 )
 from tailrace.sites._profiles import ProfileSettings
@@ -53,14 +53,16 @@ _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
 class FetchedPage:
     """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
-    `plugin`: whether the page names files of the plugin; `version`: the version number in their
-    URLs, None where there is none (newer releases put a time there). `shortcode`: a shortcode of
+    `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
+    names files of the plugin; `version`: the version number in their URLs, None where there is none
+    (newer releases put a time there). `shortcode`: a shortcode of
     the plugin that the page shows as text, None without one. `headers`: those of the reply;
     `upgrades`: whether browsers send the page's http requests over https.
     """
 
     url: str
     status: int
+    other_type: str | None
     page: Page
     plugin: bool
     version: str | None
@@ -185,14 +187,15 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
         version = next((match[1].decode("ascii") for match in versions if match), None)
         shortcode = _SHORTCODE.search(html)
         return FetchedPage(
-            reply.url,
-            reply.status,
-            scanner.close(),
-            bool(files),
-            version,
-            shortcode and shortcode[0].decode("ascii", "replace"),
-            reply.headers,
-            upgrades_insecure(url, reply, html),
+            url=reply.url,
+            status=reply.status,
+            other_type=other_than_html(reply.content_type),
+            page=scanner.close(),
+            plugin=bool(files),
+            version=version,
+            shortcode=shortcode and shortcode[0].decode("ascii", "replace"),
+            headers=reply.headers,
+            upgrades=upgrades_insecure(url, reply, html),
         )
 
 
@@ -303,8 +306,11 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
             f"no chat widget found: the page shows the plugin's shortcode as text, "
             f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
         )
-    elif problem is not None and (kind := type_of_no_html(fetched.headers.get("content-type"))):
-        yield f"no chat widget found: the page is no HTML but {kind}"
+    elif problem is not None and fetched.other_type is not None:
+        yield (
+            f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "
+            "the chat"
+        )
     elif problem is not None and fetched.plugin:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:

@@ -629,8 +629,8 @@ async def test_a_page_that_is_no_html_is_named_with_its_type(
 
     async with Site(answer) as site:
         _, error = await failing(call(ChatGptt, site.url, bot_name=bot_name))
-    assert isinstance(error, errors.TokenNotFoundError | errors.WidgetNotFoundError)
-    assert f"is no HTML but {content_type.partition(';')[0].lower()}" in str(error)
+    assert type(error) is errors.TokenNotFoundError
+    assert f"the page is {content_type.partition(';')[0].lower()}, not HTML" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ CASES = {
         Reply(b"", status=302, headers={"Location": "/404/"}), never="use the",
     ),
     "ActivityPub's page": Case(
-        "widget", "the page is no HTML but application/activity+json", "is answered with data",
+        "widget", "the page is application/activity+json, not HTML", "is answered with data",
         Reply(
             (CAPTURES / "wordpress" / "activitypub_page.body").read_bytes(),
             "application/activity+json",
@@ -147,7 +147,7 @@ CASES = {
     ),
     # Others of these kinds.
     "JSON in the page's place": Case(
-        "widget", "no HTML but application/json", "is answered with data",
+        "widget", "the page is application/json, not HTML", "is answered with data",
         Reply(b'{"content":"<p>Ask us.</p>"}', JSON),
     ),
     "maintenance": Case("page", "HTTP 503", "wait and try again", CLOSED),
