@@ -82,10 +82,8 @@ def record(  # one parameter an option
         try:
             run(_recorded(chosen, model, prompt, writer))
         finally:
-            exchanges = len(writer.recording().exchanges)
-            click.echo(
-                f"{file}: {exchanges} exchanges; look through it before you share it", err=True
-            )
+            count = f"{writer.exchange_count} exchanges"
+            click.echo(f"{file}: {count}; look through it before you share it", err=True)
 
 
 def _variables(site: Site) -> Iterator[str]:
