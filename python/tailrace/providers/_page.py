@@ -129,7 +129,7 @@ def _read(
     tokens = page.tokens
     widget = widget or _widget_with(page, tokens)
     named = None if widget is None else widget.ajax_url
-    posted_to = endpoint_of(page_url, endpoint, named, upgrades=upgrades)
+    posted_to = endpoint_of(page_url, endpoint, named, page.roots, upgrades=upgrades)
     if widget is None:
         return SiteTokens(tokens.nonce, tokens.post_id, page_url, *posted_to, bot_id=bot_id or "0")
     return SiteTokens(

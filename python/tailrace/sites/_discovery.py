@@ -286,7 +286,7 @@ def endpoint_on(
     `stated`: the one that the site's owner states. Raises EndpointError as `endpoint_of` does.
     """
     named = None if widget is None else widget.ajax_url
-    return endpoint_of(fetched.url, stated, named, upgrades=fetched.upgrades)
+    return endpoint_of(fetched.url, stated, named, fetched.page.roots, upgrades=fetched.upgrades)
 
 
 def _problems(fetched: FetchedPage) -> Iterator[str]:

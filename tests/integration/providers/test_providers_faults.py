@@ -492,7 +492,6 @@ async def test_a_message_in_two_steps(faults: str, kind: TransportKind, replica:
     assert (replica.exchanges.failed, sockets_to(urlsplit(url).port or 0)) == (0, 0)
 
 
-@AWAITED
 @pytest.mark.parametrize("kind", TRANSPORTS)
 @pytest.mark.parametrize("whole_site", [False, True])
 async def test_a_site_in_a_subfolder(

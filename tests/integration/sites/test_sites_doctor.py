@@ -247,6 +247,19 @@ async def test_a_bot_by_its_name(replica: Replica) -> None:
     assert "Nobody" in failed(await examined(page.replace(bot_name="Nobody")), "widget").detail
 
 
+async def test_an_endpoint_that_nobody_names_is_called_a_guess() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        text = "<div class=wpaicg-chat-shortcode data-nonce=abcdef0123 data-post-id=7></div>"
+        return web.Response(text=text, content_type="text/html")
+
+    async with serving(page) as url:
+        found = await examined(url)
+    (widget,) = (step for step in found.steps if step.name == "widget")
+    guess = f"{url}wp-admin/admin-ajax.php is a guess, since the page names no endpoint"
+    assert guess in widget.detail
+    assert guess in failed(found, "first delta").detail
+
+
 @pytest.mark.parametrize(
     "attributes", ["data-post-id=7", "data-nonce='' data-post-id=7", "data-nonce=abcdef0123"]
 )
