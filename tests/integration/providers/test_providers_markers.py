@@ -64,7 +64,7 @@ class Says:
 WORDS = " ".join(f"word{number}" for number in range(400))
 KEY = Fails("The key sk-xxxx was not accepted. Keys are made at https://keys.example/account/keys.")
 RATE = Fails("Too many requests: try again in 20 s (limit 3/min).")
-QUOTES = 'Not a valid value: "foo". Known values are: \'system\', "user" & others.\nSee the manual.'
+QUOTES = 'Not a valid value: "foo". Known values are: \'system\', "user" & others. See the manual.'
 QUOTA = Fails(
     'Your share is used up — "come back tomorrow".',
     error=ConversationLimitError,
@@ -113,7 +113,7 @@ AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "upstream-401": (KEY,),
     "upstream-429": (RATE,),
     # In a stream the plugin's own line break takes the word after it out of the frame.
-    "quote": (Fails(QUOTES.replace("\nSee", "")), Fails(QUOTES)),
+    "quote": (Fails(QUOTES.replace(" See", "")), Fails(QUOTES)),
     "midfail": (Fails(BEHIND.says, after=True), BEHIND, Fails(BEHIND.says, after=True)),
     "cut": (BROKEN, BEHIND, BROKEN),
     "nodone": (Says("stopped"), Says(), BROKEN, Says("stopped")),

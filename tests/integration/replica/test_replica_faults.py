@@ -247,7 +247,7 @@ async def test_what_guards_and_neighbours_answer(
 
     refused = await reply("basic-auth:me:let-me-in")
     assert (refused.status, "Basic" in refused.headers["WWW-Authenticate"]) == (401, True)
-    known = {"Authorization": aiohttp.BasicAuth("me", "let-me-in").encode()}
+    known = {"Authorization": f"Basic {base64.b64encode(b'me:let-me-in').decode()}"}
     assert (await reply("basic-auth:me:let-me-in", **known)).status == 200
 
     assert (await reply("cookie-guard", ENDPOINT, post=True)).status == 403
