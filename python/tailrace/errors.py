@@ -25,7 +25,7 @@
         ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
         ├── WidgetNotFoundError               the page does not show the requested bot
         ├── RedirectError                     a redirect this client does not follow
-        ├── EndpointError                     the page names an endpoint on another host
+        ├── EndpointError                     the page names an endpoint on another server
         └── StreamError                       kind, message, status, code, raw
             ├── LimitExceeded                 kind "limit"
             ├── NonceRefusedError             the site refused a nonce it had just issued
@@ -355,7 +355,10 @@ class RedirectError(ResponseError):
 
 
 class EndpointError(ResponseError):
-    """The page names an endpoint on another host than its own; the message names both."""
+    """The page names an endpoint that is not on its own server; the message names both.
+
+    It is on another host, port or scheme, or has a user name, or is no http or https URL.
+    """
 
 
 class StreamError(ResponseError):

@@ -18,7 +18,6 @@ from urllib.parse import urlencode
 from tailrace import errors
 from tailrace._calls.exchange import Opening
 from tailrace._json import objects_in
-from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from tailrace.providers._visitor import Outgoing
     from tailrace.transport import Response, Session
 
-__all__ = ["fresh_nonce", "post"]
+__all__ = ["fresh_nonce", "is_the_plugins", "post", "refuses_nonce"]
 
 MAX_STEP_BYTES = 64 * 2**10
 
@@ -66,11 +65,27 @@ async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) 
     """
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _post_form(session, tokens, fields) as reply:
-        nonce = _data_of(await _body(reply, idle)).get("nonce")
-    return nonce if isinstance(nonce, str) and _NONCE.fullmatch(nonce) else None
+        return _token_of(await _body(reply, idle), "nonce")
 
 
-_NONCE = re.compile(r"[!-~]{1,256}")  # as a page's must be
+def refuses_nonce(error: StreamError, *, whole: bool) -> bool:
+    """Tell whether an error reply refuses the nonce outright.
+
+    The first step says so by a code. The JSON action (`whole`) has none, and no other 403 of its
+    own. The second step answers with HTTP 200 and a text.
+    """
+    if error.code == "nonce_failure_cache_sse":
+        return True
+    return whole and error.status == _FORBIDDEN and is_the_plugins(error)
+
+
+def is_the_plugins(error: StreamError) -> bool:
+    """Tell whether an error reply is one of ``wp_send_json_error``, not of a guard in front."""
+    return bool(_FAILURE.search(error.raw))
+
+
+_FORBIDDEN = 403
+_FAILURE = re.compile(r'\{\s{0,9}"success"\s{0,9}:\s{0,9}false')
 
 
 async def _cache_key(
@@ -85,10 +100,10 @@ async def _cache_key(
     }
     async with await _post_form(session, tokens, fields) as reply:
         body = await _body(reply, idle)
-        key = _data_of(body).get("cache_key") if reply.status < FIRST_ERROR_STATUS else None
-        if isinstance(key, str) and key:
-            return browser_text(key)
-        raise _refusal(reply, body)
+        key = _token_of(body, "cache_key") if reply.status < FIRST_ERROR_STATUS else None
+        if key is None:
+            raise _refusal(reply, body)
+        return key
 
 
 async def _post_form(session: Session, tokens: SiteTokens, fields: dict[str, str]) -> Response:
@@ -151,6 +166,15 @@ def _data_of(body: bytes) -> dict[str, Any]:
     return next((data for data in successes if isinstance(data, dict)), {})
 
 
+def _token_of(body: bytes, name: str) -> str | None:
+    """Return a token of a successful reply; None unless it is at most 256 visible characters."""
+    token = _data_of(body).get(name)
+    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+
+
+_TOKEN = re.compile(r"[!-~]{1,256}")
+
+
 def _refusal(reply: Response, body: bytes) -> StreamError:
     """Return the error of a first step that gave no key, with the site's own message.
 
@@ -159,4 +183,8 @@ def _refusal(reply: Response, body: bytes) -> StreamError:
     decoder = DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
     decoder.feed(body)
     decoder.close()
-    return decoder.error or reply_error("not_a_stream", "the site gave no cache key", reply.status)
+    error = decoder.error or reply_error("not_a_stream", "there is no cache key", reply.status)
+    if error.kind not in ("empty", "not_a_stream"):
+        return error
+    message = f"the message was not taken: {error.message}"
+    return reply_error(error.kind, message, error.status, error.code, error.raw)
