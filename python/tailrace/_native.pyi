@@ -26,7 +26,11 @@ __all__ = [
 
 __version__: str
 
-DIALECTS: Final[tuple[str, ...]]
+_Dialect: TypeAlias = Literal[
+    "openai", "openai-responses", "anthropic", "gemini", "ollama", "ai-power", "aipkit", "text"
+]
+
+DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
 @final
@@ -190,7 +194,7 @@ class DeltaDecoder:
 
     def __new__(
         cls,
-        dialect: str = "openai",
+        dialect: _Dialect | Literal["auto"] = "openai",
         *,
         content_type: str | None = None,
         status: int = 200,
@@ -224,6 +228,9 @@ class DeltaDecoder:
         """
     def close_events(self, *, complete: bool = True) -> list[Delta]:
         """End the reply as `close` does; return the deltas of every kind that were held back."""
+    @property
+    def dialect(self) -> _Dialect | None:
+        """The reply's dialect; of ``auto``, None until an event or an object has told it."""
     @property
     def done(self) -> bool:
         """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
@@ -296,6 +303,9 @@ class DecodedReply:
     def text(self) -> str:
         """The reply's text; of one that failed or broke off, the text before that."""
     @property
+    def dialect(self) -> _Dialect:
+        """The dialect that the reply was read as."""
+    @property
     def end(self) -> Literal["done", "stopped", "truncated", "failed"]:
         """How the reply ended."""
     @property
@@ -330,7 +340,7 @@ class DecodedReply:
 
 def decode_many(
     replies: Iterable[bytes | bytearray | memoryview],
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     *,
     content_type: str | None = None,
     status: int = 200,

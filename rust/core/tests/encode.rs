@@ -62,8 +62,8 @@ fn encode(encoder: &ChunkEncoder, call: &[Value], out: &mut Vec<u8>) {
         "usage" => {
             let count = |index: usize| call[index].as_u64().unwrap();
             let mut usage = Usage::of(count(1), count(2));
-            usage.cached_tokens = call[4].as_u64();
-            usage.reasoning_tokens = call[5].as_u64();
+            usage.cached_tokens = call.get(4).and_then(Value::as_u64);
+            usage.reasoning_tokens = call.get(5).and_then(Value::as_u64);
             encoder.usage(&usage, call[3].as_bool().unwrap(), out);
         }
         "done" => out.extend_from_slice(ChunkEncoder::DONE),
