@@ -204,7 +204,9 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """Make a decoder for one HTTP reply.
 
-        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's. `failure_tail`
+        `dialect`: one of `DIALECTS`, or ``auto``: the reply's first event, or its first JSON
+        object, that is unmistakably of one decides, nothing is delivered before, and a reply that
+        tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status` are the reply's. `failure_tail`
         (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
         are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
         limit that is not above 0.
@@ -349,7 +351,7 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Decode whole replies of one dialect in several threads; return their records in order.
+    """Decode whole replies in several threads; return their records in order.
 
     A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
     interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["expected_of", "joined", "outcome_of", "says_as_expected"]
 
+
 def joined(records: Iterable[Delta]) -> list[dict[str, Any]]:
     """The deltas as `expect` has them: neighbours of one kind, or of one tool call, joined."""
     found: list[dict[str, Any]] = []

@@ -36,10 +36,10 @@ READ_SIZE = 64 * 2**10
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=click.Choice((*DIALECTS, "auto")),
     default="openai",
     show_default=True,
-    help="The replies' form.",
+    help="The replies' form; auto finds it out from each one's first event or object.",
 )
 @click.option(
     "--content-type",

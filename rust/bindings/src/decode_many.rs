@@ -199,7 +199,7 @@ impl DecodedReply {
 }
 }
 
-/// Decode whole replies of one dialect in several threads; return their records in order.
+/// Decode whole replies in several threads; return their records in order.
 ///
 /// A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
 /// interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:

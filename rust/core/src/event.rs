@@ -338,10 +338,11 @@ impl EventDecoder {
     ) -> Result<(), LimitExceeded> {
         if self.line.fate == Fate::Held && !input.is_empty() {
             let held = std::mem::take(&mut self.line);
-            self.extend_line(&Piece { bytes: &held.bytes, ended: false })?;
+            let read = self.extend_line(&Piece { bytes: &held.bytes, ended: false });
             if self.hands_out(input, &mut sink) {
                 return Ok(());
             }
+            read?;
         }
         // The block's data when it is one line that lies whole in `input`: dispatched from there,
         // without a copy.
@@ -349,13 +350,15 @@ impl EventDecoder {
         while let Some(piece) = self.lines.next(input) {
             if !piece.ended || self.line.started() {
                 self.block.keep(whole.take());
-                self.extend_line(&piece)?;
-                if piece.ended {
-                    self.end_line()?;
+                let mut read = self.extend_line(&piece);
+                if piece.ended && read.is_ok() {
+                    read = self.end_line();
                 }
+                // What came before a limit was passed is handed out all the same.
                 if self.hands_out(input, &mut sink) {
                     return Ok(());
                 }
+                read?;
             } else if piece.bytes.is_empty() {
                 if self.block.size > 0 {
                     self.dispatch(whole, input, sink);
@@ -372,17 +375,19 @@ impl EventDecoder {
                     whole = Some(value);
                 } else {
                     self.block.keep(whole.take());
-                    self.add_field(field, value, piece.bytes.len())?;
+                    let read = self.add_field(field, value, piece.bytes.len());
                     if self.hands_out(input, &mut sink) {
                         return Ok(());
                     }
+                    read?;
                 }
             } else if self.forgiving.is_some() {
                 self.block.keep(whole.take());
-                self.forgive(piece.bytes)?;
+                let read = self.forgive(piece.bytes);
                 if self.hands_out(input, &mut sink) {
                     return Ok(());
                 }
+                read?;
             }
         }
         self.block.keep(whole);

@@ -323,6 +323,7 @@ impl DeltaDecoder {
         };
         self.framing = framing;
         self.reply.is_stream = framing == Framing::Sse;
+        self.reply.is_lines = framing == Framing::Lines;
         if let Stage::Sniffing(mut sniffer) = std::mem::replace(&mut self.stage, stage) {
             self.debris = sniffer.take_debris();
         }

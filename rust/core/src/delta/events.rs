@@ -14,7 +14,7 @@ use crate::utf8::decode;
 
 use super::DeltaSink;
 use super::dialects::{AnyReader, Dialect, DialectReader};
-use super::failure::{judge_bad, judge_error_event, judge_foreign, judge_without_answer};
+use super::failure::{judge_bad, judge_error_event, judge_foreign, judge_without_answer, objects};
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
@@ -316,6 +316,9 @@ impl EventReader {
             read_in_full(&mut self.dialect, event, &mut output);
             return true;
         }
+        if output.reply.is_lines {
+            return read_texts(&mut self.dialect, event, &mut output);
+        }
         let lines = event.data.lines().filter(|line| is_event_line(line));
         for (line, number) in lines.zip(0..) {
             let name = event.name.filter(|_| number == 0);
@@ -394,6 +397,14 @@ fn read_bad<S: DeltaSink + ?Sized>(
     event: &Event<'_>,
     output: &mut Output<'_, S>,
 ) {
+    if output.reply.is_lines {
+        output.reply.events -= 1;
+        if !read_texts(dialect, event, output) {
+            output.reply.events += 1;
+            judge_bad(event, dialect, output.reply);
+        }
+        return;
+    }
     if !event.data.contains('\n') || !event.data.lines().any(is_event_line) {
         return judge_bad(event, dialect, output.reply);
     }
@@ -409,6 +420,23 @@ fn read_bad<S: DeltaSink + ?Sized>(
             judge_bad(&line, dialect, output.reply);
         }
     }
+}
+
+/// Reads the JSON texts on a line on which something else stands, too. False when there are none.
+fn read_texts<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) -> bool {
+    let mut is_any = event.data.is_empty();
+    for text in objects(event.data) {
+        is_any = true;
+        if output.reply.is_open() {
+            output.reply.events += 1;
+            read_in_full(dialect, &Event { data: text, ..*event }, output);
+        }
+    }
+    is_any
 }
 
 /// Whether a line of data is an event of its own.

@@ -265,7 +265,10 @@ impl Sniffer {
     fn decide_by_first(&self, byte: u8) -> Option<(Framing, &'static [u8])> {
         match byte {
             b'{' => Some((self.framings.of_object(), b"{")),
-            b'[' if self.framings.has_arrays() => Some((Framing::Array, b"")),
+            // Behind what may have been a body, a bracket begins no other.
+            b'[' if self.framings.has_arrays() && self.debris.held.is_empty() => {
+                Some((Framing::Array, b""))
+            }
             b':' => Some((Framing::Sse, b":")),
             _ => None,
         }

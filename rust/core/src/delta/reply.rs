@@ -117,6 +117,8 @@ pub(super) struct ReplyState {
     pub(super) keep_alives: u64,
     /// Whether it comes as server-sent events.
     pub(super) is_stream: bool,
+    /// Whether it comes as one JSON text a line.
+    pub(super) is_lines: bool,
     /// The name of the dialect that the first such event is unmistakably of.
     pub(super) looks_like: Option<&'static str>,
     pub(super) unread: Unread,

@@ -68,7 +68,7 @@ impl DialectReader for Anthropic {
                 self.release(output);
                 output.reply.mark_done();
             }
-            "message" => self.read_whole(&message, output),
+            "message" if message.kind.is_some() => self.read_whole(&message, output),
             "completion" => {
                 output.reply.note_finish(message.metadata.stop_reason);
                 output.say(Spoken::Text, message.completion);
