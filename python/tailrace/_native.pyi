@@ -408,10 +408,21 @@ class ChunkEncoder:
         """Return one event for each delta."""
     def finish(self, reason: str) -> bytes:
         """Return the event that says why the answer ends."""
-    def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
+    def usage(
+        self,
+        prompt: int,
+        completion: int,
+        *,
+        total: int | None = None,
+        cached: int | None = None,
+        reasoning: int | None = None,
+        estimated: bool = True,
+    ) -> bytes:
         """Return the event with token counts and no choices.
 
-        `estimated` stands beside the counts as ``usage_estimated``.
+        `total`: by the site's own count, their sum unless given; `cached` tokens of the prompt and
+        `reasoning` tokens of the answer are told where they are given. `estimated` stands beside
+        the counts as ``usage_estimated``.
         """
     def done(self) -> bytes:
         """Return the last event of a stream that ended well: the [DONE] sentinel."""
