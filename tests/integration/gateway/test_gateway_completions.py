@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta
-from gateway_app import RunningGateway, asking, content, events, posting, replicas_sites, serving
+from gateway_app import (
+    RunningGateway,
+    asking,
+    content,
+    events,
+    made,
+    posting,
+    replicas_sites,
+    serving,
+)
 
 from tailrace.gateway._openai.completions import finish_reason_of
 from tailrace.providers import OpenAIProvider
