@@ -220,8 +220,18 @@ PAGES: dict[str, Outcome] = {
 
 @pytest.fixture
 async def replica() -> AsyncIterator[Replica]:
-    async with Replica(shutdown_timeout=0.1) as running:
+    async with Replica(answers=short_answer, shutdown_timeout=0.1) as running:
         yield running
+
+
+async def short_answer(question: Question) -> str:
+    """Answer with the paragraphs of the built-in answer that hold every writing system, escapes and
+    markup alone, so that a write for each byte of it is quick; long characters in the second half,
+    where the breaks are.
+    """
+    paragraphs = (await builtin_answer(question)).split("\n\n")
+    code = next(each for each in paragraphs if "```" in each)
+    return code + "\n\n" + next(each for each in paragraphs if "שלום" in each)
 
 
 def test_no_fault_and_no_place_is_left_out() -> None:
@@ -338,7 +348,7 @@ async def answer_to(column: Column) -> str:
         if provider is GPROChat
         else provider.prompt(parse_messages(MESSAGES))
     )
-    return await builtin_answer(Question(column.site, asked))
+    return await short_answer(Question(column.site, asked))
 
 
 # -- nonces ----------------------------------------------------------------------------------------
