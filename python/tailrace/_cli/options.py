@@ -12,10 +12,37 @@ from tailrace.sites._software import FORMER_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SECONDS", "listen_options", "setting", "software_option"]
+__all__ = [
+    "SECONDS",
+    "listen_options",
+    "proxy_option",
+    "setting",
+    "software_option",
+    "timeout_option",
+    "trust_option",
+]
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a time, in seconds above 0."""
+
+proxy_option = click.option(
+    "--proxy", help="URL of an http, https or socks5 proxy, used for every request."
+)
+"""The option of the commands that ask a site."""
+
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
+)
+"""The option of the commands that wait for an answer."""
+
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Read the environment variables that the tailrace.toml of this folder names, this time.",
+)
+"""The option that takes the place of ``tailrace trust`` for one command."""
 
 
 def setting(name: str, kind: Any, default: object, text: str) -> Callable[[Any], Any]:
