@@ -5,8 +5,10 @@ what is refused.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 from calls_site import SSE, Asked, Line, Site, delta
 from gateway_app import (
@@ -21,11 +23,14 @@ from gateway_app import (
 )
 
 from tailrace.gateway._openai.completions import finish_reason_of
+from tailrace.gateway._openai.schema import UsageCounts
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tailrace import Usage
 
 MODELS = [
     "shop/default",
@@ -153,7 +158,20 @@ async def test_what_a_site_counts_by_kind_is_passed_on(*, stream: bool) -> None:
     ):
         *_, finish, told, _ = await events(reply) if stream else [await reply.json()] * 3
     assert finish["choices"][0]["finish_reason"] == "length"
-    assert (told["usage"], told["usage_estimated"]) == (counts, False)
+    assert told["usage_estimated"] is False
+    assert {"prompt_tokens", "completion_tokens", "total_tokens"} <= told["usage"].keys()
+    assert told["usage"].items() <= counts.items()
+
+
+def test_counts_by_kind_have_openais_names_and_are_left_out_where_nobody_told_them() -> None:
+    plain = SimpleNamespace(prompt_tokens=30, completion_tokens=20, total_tokens=55)
+    by_kind = SimpleNamespace(**vars(plain), cached_tokens=7, reasoning_tokens=0)
+    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", plain))) == vars(plain)
+    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", by_kind))) == {
+        **vars(plain),
+        "prompt_tokens_details": {"cached_tokens": 7},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
 
 
 @pytest.mark.parametrize(
