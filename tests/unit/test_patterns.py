@@ -47,7 +47,6 @@ UNBOUNDED = {
     r"Object missing required field (\w+)": WHOLE,
     r"Object contains unknown field (.*)": WHOLE,
     r"\s*\d{1,18}": WHOLE,
-    rb"<script((?:\s+id='[\w-]+')?)>\n(.*?)</script>": "on the replica's own pages",
     r"<[^>]*?(?:(?=<)|>|$)": "ends at the next place where it could begin",
     r"<(?!\s)[^>]*>": "the text it is used on ends with >: each search for one finds it",
 }

@@ -276,9 +276,7 @@ def upgrades_insecure(asked: str, reply: Response, html: bytes | bytearray) -> b
 
 
 _UPGRADES = re.compile(r"(?:^|[;,\s])upgrade-insecure-requests(?=$|[;,\s])", re.IGNORECASE)
-_META_UPGRADES = re.compile(
-    rb"<meta\s[^<>]{0,2000}upgrade-insecure-requests[^<>]{0,2000}>", re.IGNORECASE
-)
+_META_UPGRADES = re.compile(rb"<meta\s[^<>]{0,2000}upgrade-insecure-requests", re.IGNORECASE)
 
 
 def _is_this_machine(host: str) -> bool:
