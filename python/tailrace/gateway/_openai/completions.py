@@ -237,8 +237,8 @@ class _Answer:
             usage.prompt_tokens,
             usage.completion_tokens,
             total=usage.total_tokens,
-            cached=prompt and prompt.cached_tokens,
-            reasoning=completion and completion.reasoning_tokens,
+            cached=None if prompt is None else prompt.cached_tokens,
+            reasoning=None if completion is None else completion.reasoning_tokens,
             estimated=estimated,
         )
 
