@@ -22,6 +22,7 @@ from tailrace.errors import InvalidRequestError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tailrace._native import _Dialect
     from tailrace._streams.readers import Reader
     from tailrace.errors import TailraceError
 
@@ -35,7 +36,7 @@ def stream_deltas(
     source: object,
     *,
     records: Literal[False] = False,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -48,7 +49,7 @@ def stream_deltas(
     source: object,
     *,
     records: Literal[True],
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -61,7 +62,7 @@ def stream_deltas(
     source: object,
     *,
     records: bool,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -73,7 +74,7 @@ def stream_deltas(
     source: object,
     *,
     records: bool = False,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,

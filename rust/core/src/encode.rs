@@ -8,7 +8,6 @@
 //! reader takes for a line's end or a terminal for a command (U+007F to U+009F, U+2028, U+2029),
 //! and `<`, so that an event quoted in a page's script is no markup.
 
-use crate::delta::Usage;
 use crate::prelude::*;
 
 /// The fields that every chunk of one stream says of itself.
@@ -32,6 +31,32 @@ impl<'a> ChunkFields<'a> {
     /// The fields of a stream without a fingerprint and without a usage chunk.
     pub fn new(id: &'a str, created: i64, model: &'a str) -> Self {
         Self { id, created, model, system_fingerprint: None, include_usage: false }
+    }
+}
+
+/// The token counts that a usage chunk tells.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ChunkUsage {
+    /// Tokens of the prompt.
+    pub prompt: u64,
+    /// Tokens of the answer.
+    pub completion: u64,
+    /// Tokens of both, by the site's own count; their sum where it is `None`.
+    pub total: Option<u64>,
+    /// Tokens of the prompt that came from a cache; left out where it is `None`.
+    pub cached: Option<u64>,
+    /// Tokens of the answer that are reasoning; left out where it is `None`.
+    pub reasoning: Option<u64>,
+    /// Whether the counts are a guess, which `usage_estimated` says beside them.
+    pub estimated: bool,
+}
+
+impl ChunkUsage {
+    /// Counts that are no guess, with nothing known beside them.
+    pub fn new(prompt: u64, completion: u64) -> Self {
+        let (total, cached, reasoning) = (None, None, None);
+        Self { prompt, completion, total, cached, reasoning, estimated: false }
     }
 }
 
@@ -121,23 +146,17 @@ impl ChunkEncoder {
         out.extend_from_slice(self.tail);
     }
 
-    /// Appends the event with token counts and no choices; `usage_estimated` beside them says
-    /// whether they are a guess.
-    pub fn usage(&self, usage: &Usage, estimated: bool, out: &mut Vec<u8>) {
+    /// Appends the event with token counts and no choices.
+    pub fn usage(&self, usage: &ChunkUsage, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
-        let mut counts = format!(
-            "],\"usage\":{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{}",
-            usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+        let ChunkUsage { prompt, completion, estimated, .. } = usage;
+        let total = usage.total.unwrap_or_else(|| prompt.saturating_add(*completion));
+        let cached = detail("prompt", "cached", usage.cached);
+        let reasoning = detail("completion", "reasoning", usage.reasoning);
+        let counts = format!(
+            "],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\
+             \"total_tokens\":{total}{cached}{reasoning}}},\"usage_estimated\":{estimated}}}\n\n"
         );
-        if let Some(count) = usage.cached_tokens {
-            counts.push_str(&format!(",\"prompt_tokens_details\":{{\"cached_tokens\":{count}}}"));
-        }
-        if let Some(count) = usage.reasoning_tokens {
-            counts.push_str(&format!(
-                ",\"completion_tokens_details\":{{\"reasoning_tokens\":{count}}}"
-            ));
-        }
-        counts.push_str(&format!("}},\"usage_estimated\":{estimated}}}\n\n"));
         out.extend_from_slice(counts.as_bytes());
     }
 
@@ -160,6 +179,13 @@ impl ChunkEncoder {
         nullable(code, out);
         out.extend_from_slice(b"}}\n\n");
     }
+}
+
+/// The member that says how many of the tokens are of a kind; empty where that is not known.
+fn detail(of: &str, kind: &str, count: Option<u64>) -> String {
+    count.map_or_else(String::new, |count| {
+        format!(",\"{of}_tokens_details\":{{\"{kind}_tokens\":{count}}}")
+    })
 }
 
 fn nullable(text: Option<&str>, out: &mut Vec<u8>) {

@@ -18,8 +18,7 @@ from tailrace.gateway._problems import Problem, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace._native import Usage
-
+    from tailrace import Usage
     from tailrace._messages import Messages
     from tailrace.gateway._models import Model
 
@@ -359,50 +358,38 @@ def _text(message: RequestMessage) -> str:
 # -- the reply to a client -------------------------------------------------------------------------
 
 
-class CachedTokens(msgspec.Struct, frozen=True):
-    """What is told of a prompt's tokens."""
+class PromptDetails(msgspec.Struct, frozen=True):
+    """Tokens of a prompt, by kind."""
 
     cached_tokens: int
 
 
-class ReasoningTokens(msgspec.Struct, frozen=True):
-    """What is told of an answer's tokens."""
+class CompletionDetails(msgspec.Struct, frozen=True):
+    """Tokens of an answer, by kind."""
 
     reasoning_tokens: int
 
 
 class UsageCounts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Token counts: the site's own, or estimated ones."""
+    """Token counts: the site's own, or estimated ones; by kind where the site tells it."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-    prompt_tokens_details: CachedTokens | None = None
-    completion_tokens_details: ReasoningTokens | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
 
     @classmethod
     def of(cls, usage: Usage) -> UsageCounts:
-        """Return a site's own counts."""
+        """Return the counts that a site gave, under OpenAI's names."""
         cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
         return cls(
             usage.prompt_tokens,
             usage.completion_tokens,
             usage.total_tokens,
-            None if cached is None else CachedTokens(cached),
-            None if reasoning is None else ReasoningTokens(reasoning),
+            None if cached is None else PromptDetails(cached),
+            None if reasoning is None else CompletionDetails(reasoning),
         )
-
-    @property
-    def cached_tokens(self) -> int | None:
-        """The prompt's tokens that came from a cache; None where that was not told."""
-        details = self.prompt_tokens_details
-        return None if details is None else details.cached_tokens
-
-    @property
-    def reasoning_tokens(self) -> int | None:
-        """The answer's tokens that are reasoning; None where that was not told."""
-        details = self.completion_tokens_details
-        return None if details is None else details.reasoning_tokens
 
 
 class AssistantMessage(msgspec.Struct, frozen=True):

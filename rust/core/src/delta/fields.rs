@@ -29,7 +29,12 @@ fn count_of(number: &str) -> Option<u64> {
 }
 
 /// The whole number that a float is; no float of 2^64 or more is a count.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp
+)]
 fn whole_of(number: f64) -> Option<u64> {
     let whole = number as u64;
     (whole < u64::MAX && whole as f64 == number).then_some(whole)

@@ -22,7 +22,7 @@ pub struct Usage {
 
 impl Usage {
     /// The usage of so many tokens; the total is their sum.
-    pub fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
+    fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
         let total_tokens = prompt_tokens.saturating_add(completion_tokens);
         Self { prompt_tokens, completion_tokens, total_tokens, ..Self::default() }
     }

@@ -21,12 +21,18 @@ use super::{DeltaSink, DialectReader, Members, Output};
 #[derive(Debug, Clone, Default)]
 pub(in crate::delta) struct Anthropic {
     counts: Counts,
-    /// The index of the open block, when it is a call of a tool that runs at the service.
-    passed_over: Option<Option<u64>>,
+    /// The open block, when it is a call of a tool that runs at the service.
+    passed_over: Option<PassedOver>,
     /// Calls that began with an input: it is empty where deltas bring it.
     held: HeldCalls,
     /// The blocks, as written, that the message began with, while no block has come otherwise.
     began_with: Option<Box<str>>,
+}
+
+/// A block of which nothing is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PassedOver {
+    index: Option<u64>,
 }
 
 impl DialectReader for Anthropic {
@@ -137,7 +143,8 @@ impl ReadSiteError for Anthropic {
 
 impl Anthropic {
     fn passes_over(&self, message: &Message<'_>) -> bool {
-        self.passed_over == Some(message.index) && message.block.is(&["input_json_delta"])
+        self.passed_over == Some(PassedOver { index: message.index })
+            && message.block.is(&["input_json_delta"])
     }
 
     fn begin_block<S: DeltaSink + ?Sized>(
@@ -146,7 +153,8 @@ impl Anthropic {
         output: &mut Output<'_, S>,
     ) {
         let runs_at_the_service = message.block.is(&["server_tool_use", "mcp_tool_use"]);
-        self.passed_over = runs_at_the_service.then_some(message.index);
+        let index = message.index;
+        self.passed_over = runs_at_the_service.then_some(PassedOver { index });
         // A block of this index that nothing has ended ends here.
         self.held.deliver(message.index, true, output);
         match message.block.whole_call(message.index) {

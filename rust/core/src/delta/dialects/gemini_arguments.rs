@@ -160,13 +160,12 @@ fn segments(path: &str) -> Vec<Segment> {
     let mut segments = Vec::new();
     let mut rest = path.strip_prefix('$').unwrap_or(path);
     while !rest.is_empty() {
-        let (segment, after) = match rest.strip_prefix('[') {
-            Some(inside) => in_brackets(inside),
-            None => {
-                let name = rest.strip_prefix('.').unwrap_or(rest);
-                let end = name.find(['.', '[']).unwrap_or(name.len());
-                (Segment::Key(name[..end].to_owned()), &name[end..])
-            }
+        let (segment, after) = if let Some(inside) = rest.strip_prefix('[') {
+            in_brackets(inside)
+        } else {
+            let name = rest.strip_prefix('.').unwrap_or(rest);
+            let end = name.find(['.', '[']).unwrap_or(name.len());
+            (Segment::Key(name[..end].to_owned()), &name[end..])
         };
         segments.push(segment);
         rest = after;
