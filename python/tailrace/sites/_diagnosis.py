@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tailrace import errors
 from tailrace._calls.token_cache import TokenCache
-from tailrace._environment import Environment
+from tailrace._environment import Environment, running_loop
 from tailrace.errors import (
     FIRST_ERROR_STATUS,
     ChallengeError,
@@ -39,7 +39,13 @@ from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
 from tailrace.transport._observed import ObservedTransport
-from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
+from tailrace.transport._rules import (
+    certificate_reason,
+    checked_proxy,
+    checked_seconds,
+    checked_url,
+    system_reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -138,6 +144,7 @@ async def doctor(
     Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
     MissingRequirementsError; whatever the site does is in the result.
     """
+    running_loop()
     if checked_seconds("timeout", timeout) is None:
         raise errors.InvalidRequestError(
             "timeout must be a number of seconds above 0: a diagnosis has to end"
@@ -367,7 +374,7 @@ class _Examination:
                 self._writer.start_tls(ssl.create_default_context(), server_hostname=parts.hostname)
             )
         except ssl.SSLCertVerificationError as error:
-            why = error.verify_message
+            why = certificate_reason(error)
         except ssl.SSLError as error:
             why = (error.reason or "the handshake failed").replace("_", " ").lower()
         except OSError as error:
