@@ -156,8 +156,7 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         _is_tls,
         (
             "open the URL in a browser: if it warns too, the owner must renew the certificate; "
-            "else look at this machine's clock and certificates (the variable SSL_CERT_FILE names"
-            " a file with those of an authority of your own)"
+            "else look at this machine's clock and certificates"
         ),
     ),
     (_is(errors.TimeoutError), "it is slow or silent: try again, or with a longer --timeout"),
