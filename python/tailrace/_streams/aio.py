@@ -58,14 +58,15 @@ class AsyncDriver(Generic[T, D]):
             if self._closes_late:
                 await self._release()
             return reading.deliver()
+        loop = self._checked_loop()
         if clocks.reader is not None or reading.is_being_read:
             who = "a thread" if clocks.reader is None else "another task"
             raise InvalidRequestError(f"{who} is reading this stream: one at a time")
         reading.is_being_read = True
-        clocks.reader = task = asyncio.current_task(clocks.loop)
+        clocks.reader = task = asyncio.current_task(loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
-            await self._step(cancelling)
+            await self._step(loop, cancelling)
         except TailraceError as error:
             reading.fail(error)
             await self._stop()
@@ -90,6 +91,10 @@ class AsyncDriver(Generic[T, D]):
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
+        if self._clocks.loop not in (None, _running_loop()):
+            self.abandon()  # the loop it was begun in must close it, unless that is closed itself
+            self._reading.released = True
+            return
         reader = self._clocks.reader
         if reader is None or reader is asyncio.current_task():
             await self._release()
@@ -99,6 +104,20 @@ class AsyncDriver(Generic[T, D]):
             await self._until_gone()
         elif self._is_closing:
             await self._until_gone()
+
+    def _checked_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop; InvalidRequestError for another one than the reading's own."""
+        loop = _running_loop()
+        if loop is None:
+            raise InvalidRequestError(
+                "no event loop of asyncio is running: under trio and the like use blocking code "
+                "in a thread, which runs a loop of its own"
+            )
+        if self._clocks.loop not in (None, loop):
+            raise InvalidRequestError(
+                "this stream was begun in another event loop: a stream is read in one loop only"
+            )
+        return loop
 
     def abandon(self) -> bool:
         """Close without waiting, from a finalizer; return whether the reading loop still lives."""
@@ -110,11 +129,11 @@ class AsyncDriver(Generic[T, D]):
             loop.call_soon_threadsafe(self._exchange.abort)
         return True
 
-    async def _step(self, cancelling: int) -> None:
+    async def _step(self, loop: asyncio.AbstractEventLoop, cancelling: int) -> None:
         """Read until a delta is ready or the reading has ended."""
         reading, clocks = self._reading, self._clocks
         if clocks.loop is None:
-            clocks.begin(asyncio.get_running_loop())
+            clocks.begin(loop)
         source = self._source or self._begin(reading.opening or await self._exchange.open())
         while not reading.ready and not reading.ended:
             clocks.wait()
@@ -177,3 +196,10 @@ class AsyncDriver(Generic[T, D]):
         if self._gone is None:
             self._gone = asyncio.Event()
         await self._gone.wait()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
