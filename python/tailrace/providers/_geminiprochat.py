@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._calls.exchange import Opening
-from tailrace._messages import SYSTEM_ROLES, browser_text
+from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
 from tailrace._native import DeltaDecoder, sign_request
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
 from tailrace.providers._base import Call, CallRequest, checked_text
@@ -258,12 +258,12 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
     The roles are ``user`` and ``model`` by turns; the first and the last one is ``user``. There is
     no system role: system texts stand in front of the first user text, as do texts of the assistant
     before it. A run of one role is one message; of a long history the last `MAX_MESSAGES` are kept.
-    Raises InvalidRequestError when the last message is the assistant's.
+    A conversation that ends with the assistant is one prompt, as `format_prompt` makes it.
     """
+    if _ends_with_assistant(turns):
+        return [("user", turns_prompt(turns))]
     preface = [turn.text for turn in turns if turn.role in SYSTEM_ROLES and turn.text]
     contents = _merged(turn for turn in turns if turn.role not in SYSTEM_ROLES and turn.text)
-    if contents and contents[-1][0] == "model":
-        raise _nothing_to_answer()
     kept = contents[-MAX_MESSAGES:]
     if kept and kept[0][0] == "model":
         if len(kept) == len(contents):
@@ -278,8 +278,9 @@ def _merged(turns: Iterable[Turn]) -> list[tuple[str, str]]:
     return [(role, "\n\n".join(turn.text for turn in run)) for role, run in runs]
 
 
-def _nothing_to_answer() -> InvalidRequestError:
-    return InvalidRequestError("the last message must be the user's: there is nothing to answer")
+def _ends_with_assistant(turns: list[Turn]) -> bool:
+    spoken = [turn.role for turn in turns if turn.role not in SYSTEM_ROLES and turn.text]
+    return spoken[-1:] == ["assistant"]
 
 
 class ChatgptDemoCall(SignedCall):
@@ -293,7 +294,9 @@ class ChatgptDemoCall(SignedCall):
         """Return the messages as `SignedCall.messages` says."""
         kept = [(_DEMO_ROLES.get(turn.role, "user"), turn.text) for turn in turns if turn.text]
         if kept[-1][0] != "user":
-            raise _nothing_to_answer()
+            raise InvalidRequestError(
+                "the last message must be the user's: there is nothing to answer"
+            )
         system = [each for each in kept if each[0] == "system"]
         spoken = [each for each in kept if each[0] != "system"][-MAX_MESSAGES:]
         return [{"role": role, "content": text} for role, text in (*system, *spoken)], kept[-1][1]
