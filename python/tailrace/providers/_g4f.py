@@ -93,9 +93,12 @@ class AsyncGeneratorProvider(ABC):
     live: ClassVar[int] = 0
     """Count that gpt4free's client keeps of how a provider did; unused in this package."""
 
-    @property
-    def __name__(self) -> str:  # noqa: PLW3201 - a class has one, and an instance is used as one
-        return type(self).__name__
+    if not TYPE_CHECKING:  # which takes it for the name of the class
+
+        @property
+        def __name__(self) -> str:
+            """The name of the instance's class, since instances are used as classes are."""
+            return type(self).__name__
 
     @classmethod
     @abstractmethod
