@@ -478,7 +478,8 @@ def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     if (provider, argument) in _warned:
         return
     _warned.add((provider, argument))
-    hint = did_you_mean(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
+    other_names = (name for name, meant in _SITES_NAMES.items() if meant in known)
+    hint = did_you_mean(argument, known.union(other_names, _NOTHING_TO_SAY))
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
 
 

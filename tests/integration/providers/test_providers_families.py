@@ -7,15 +7,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import UserDict
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls_site import JSON, SSE, TEXT, Asked, Line, Site
+from calls_site import JSON, SSE, TEXT, Asked, Line, Site, bot
 
 from tailrace import (
     ChatgptDemoProvider,
     GeminiProChatProvider,
+    GPROChat,
     OpenAIProvider,
     WordPressChatProvider,
 )
@@ -136,6 +138,36 @@ async def test_chatgpt_demo_wants_the_users_word_last(messages: Any) -> None:
         )
 
 
+# -- GeminiProChat's turns ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        ([("user", "Hi"), ("assistant", "Ho")], "User: Hi\nAssistant: Ho\nAssistant:"),
+        (
+            [("system", "S"), ("user", "Hi"), ("assistant", "Ho"), ("assistant", " ")],
+            "System: S\nUser: Hi\nAssistant: Ho\nAssistant:",
+        ),
+        (
+            [("user", "Hi"), ("assistant", "Ho"), ("system", "S")],
+            "User: Hi\nAssistant: Ho\nSystem: S\nAssistant:",
+        ),
+        ([("assistant", "Ho")], "Ho"),
+    ],
+)
+async def test_a_history_that_ends_with_the_assistant_is_one_prompt(
+    messages: list[tuple[str, str]], sent: str
+) -> None:
+    said = [{"role": role, "content": text} for role, text in messages]
+    async with Site(bot(b"hi", content_type=TEXT)) as site:
+        environment = Environment(now_ms=lambda: NOW, environ={})
+        assert await ask(GPROChat, site.url, said, environment=environment) == "hi"
+    body = json.loads(site.asked[0].body)
+    assert body["messages"] == [{"role": "user", "parts": [{"text": sent}]}]
+    assert body["sign"] == signed(NOW, sent, "")
+
+
 # -- a clock that is off ---------------------------------------------------------------------------
 
 
@@ -251,6 +283,49 @@ async def test_an_openai_compatible_server() -> None:
         "temperature": 0,
         "stop": ["\n"],
     }
+
+
+@pytest.mark.parametrize(
+    ("below", "asked_for"),
+    [
+        ("", "/chat/completions"),
+        ("/", "/chat/completions"),
+        ("/v1", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1?api-version=1&x=%2F", "/v1/chat/completions?api-version=1&x=%2F"),
+        ("/v1/#top", "/v1/chat/completions"),
+        ("/own/chat/completions", "/own/chat/completions"),
+        ("/own/chat/completions/", "/own/chat/completions/"),
+        ("/own/chat/completions?a=b", "/own/chat/completions?a=b"),
+    ],
+)
+async def test_the_place_of_chat_completions(below: str, asked_for: str) -> None:
+    async with Site(bot(CHUNKS)) as site:
+        assert await ask(OpenAIProvider, site.url + below, model="m1") == "Hi"
+    assert [each.path for each in site.asked] == [asked_for]
+
+
+async def test_what_the_request_of_an_openai_compatible_server_holds() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    called = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+    cases: list[tuple[list[Any], dict[str, Any], dict[str, Any]]] = [
+        (QUESTION, {"stream_options": None}, {"stream_options": None}),
+        (QUESTION, {"stream_options": {"x": 1}}, {"stream_options": {"x": 1}}),
+        (QUESTION, {"extra_body": {"top_k": 3}}, {"top_k": 3}),
+        ([{"role": "user", "content": [image]}], {}, {}),
+        ([called, {"role": "tool", "content": ""}], {}, {}),
+        ([UserDict(QUESTION[0])], {}, {}),
+    ]
+    async with Site(bot(CHUNKS)) as site:
+        for messages, options, held in cases:
+            site.asked.clear()
+            assert await ask(OpenAIProvider, site.url, messages, model="m", **options) == "Hi"
+            body = json.loads(site.asked[0].body)
+            expected = {"stream_options": {"include_usage": True}, **held}
+            for name, value in expected.items():
+                assert body.get(name) == value
+            assert ("stream_options" in body) == (expected["stream_options"] is not None)
+            assert body["messages"] == [dict(each) for each in messages]
 
 
 async def test_an_openai_compatible_server_that_refuses() -> None:
