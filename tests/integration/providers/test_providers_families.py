@@ -138,7 +138,7 @@ async def test_chatgpt_demo_wants_the_users_word_last(messages: Any) -> None:
         )
 
 
-# -- GeminiProChat's turns ---------------------------------------------------------------------------
+# -- GeminiProChat's turns -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -228,25 +228,10 @@ async def test_a_url_means_the_same_wherever_it_is_said(
     elif base.software != "openai":
         options |= {"secret_key": "pepper", "password": PASSWORD}
 
-    class Mine(base):  # type: ignore[valid-type,misc]
-        pass
-
-    provider: Any = Mine
-    if where == "base":
-        monkeypatch.setattr(base, "url", url)
-        provider = base
-    elif where == "subclass":
-        provider = type("Own", (Mine,), {"url": url})
-    elif where == "instance":
-        provider = Mine()
-        provider.url = url
-    elif where == "call":
+    provider = said_to(base, where, url, monkeypatch)
+    if where == "call":
         options["url"] = url
-    else:
-        Mine.url = url
     model = "gpt-4o-mini" if base.software == "openai" else ""
-    if where == "list":
-        provider = IterListProvider([provider])
     if where == "turn":
         assert await provider.conversation(model=model, **options).send("hello").read()
     elif where == "gateway":
@@ -262,6 +247,21 @@ async def test_a_url_means_the_same_wherever_it_is_said(
         assert await provider.create_async(model, HI, **options)
     (sent,) = posts(replica)
     assert sent.path == replica_path(url, base.software)
+
+
+def said_to(base: Any, where: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The provider, told its URL: itself, by a class of its own, by that of an instance."""
+    mine: Any = type("Mine", (base,), {})
+    if where == "base":
+        monkeypatch.setattr(base, "url", url)
+        return base
+    if where == "subclass":
+        return type("Own", (mine,), {"url": url})
+    if where == "instance":
+        mine = mine()
+    if where != "call":
+        mine.url = url
+    return IterListProvider([mine]) if where == "list" else mine
 
 
 def replica_path(url: str, software: str) -> str:
