@@ -89,7 +89,8 @@ test-clients: $(PEERS)/.clients $(PEERS)/.wheel ## other people's clients over o
 	$(PEERS)/bin/python -m pytest tests/clients
 
 programs: ## Debian's chromium and nginx, where they are not there yet
-	command -v chromium || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium)
+	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \
+		&& apt-get install -qq --yes --no-install-recommends chromium-headless-shell)
 	test -x /usr/sbin/nginx || (apt-get update -qq && apt-get install -qq --yes --no-install-recommends nginx-light)
 
 ##@ Page and documents

@@ -10,6 +10,7 @@ mod deltas;
 mod dialects;
 mod encode;
 mod expect;
+mod field;
 mod fragments;
 mod json;
 mod json_suite;

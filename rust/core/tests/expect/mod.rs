@@ -48,6 +48,26 @@ impl Records {
         texts.map(|record| record["text"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Neighbours of one kind joined, and pieces of one tool call that have the same index and id.
+    pub fn joined(&self) -> Vec<Value> {
+        let mut joined: Vec<Value> = Vec::new();
+        for record in &self.0 {
+            let text = record["text"].as_str().unwrap();
+            let same = |last: &&mut Value| {
+                ["kind", "index", "id"].iter().all(|key| last[key] == record[key])
+            };
+            if let Some(last) = joined.last_mut().filter(same) {
+                last["text"] = json!(format!("{}{text}", last["text"].as_str().unwrap()));
+            } else if record["kind"] == "tool_call" {
+                let [index, id, name] = ["index", "id", "name"].map(|key| &record[key]);
+                joined.push(json!({"kind": "tool_call", "text": text, "index": index, "id": id, "name": name}));
+            } else {
+                joined.push(record.clone());
+            }
+        }
+        joined
+    }
+
     fn push(&mut self, kind: &str, text: &str) {
         assert!(!text.is_empty(), "{kind}");
         self.0.push(json!({"kind": kind, "text": text}));
