@@ -59,7 +59,7 @@ EXAMPLES: dict[str, list[tuple[list[str], int]]] = {
     "gprochat": [([format_prompt(TALK)], 0), ([], 0), *[([format_prompt(TALK)], 0)] * 2],
 }
 CASES = [
-    pytest.param(document, number, expected, id=f"{document}-{number}")
+    pytest.param((document, number), expected, id=f"{document}-{number}")
     for document, blocks in EXAMPLES.items()
     for number, expected in enumerate(blocks)
 ]
@@ -108,16 +108,15 @@ def test_all_examples_are_here() -> None:
     }
 
 
-@pytest.mark.parametrize(("document", "number", "expected"), CASES)
+@pytest.mark.parametrize(("example", "expected"), CASES)
 def test_an_example_runs_as_it_is_written(
-    document: str,
-    number: int,
+    example: tuple[str, int],
     expected: tuple[list[str], int],
     names: dict[str, Any],
     replica: Replica,
     proxy: Proxy,
 ) -> None:
-    questions, by_proxy = expected
+    (document, number), (questions, by_proxy) = example, expected
     before = len(replica.exchanges)
     proxy.seen.clear()
     printed = run(blocks_of(document)[number], names, proxy.url())
