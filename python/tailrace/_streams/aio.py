@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace._calls.exchange import D
+from tailrace._environment import running_loop
 from tailrace._streams.clocks import Clocks, undo_cancel
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
@@ -91,7 +92,7 @@ class AsyncDriver(Generic[T, D]):
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
-        if self._clocks.loop not in (None, _running_loop()):
+        if self._clocks.loop is not None and self._clocks.loop is not running_loop():
             self.abandon()  # the loop it was begun in must close it, unless that is closed itself
             self._reading.released = True
             return
@@ -107,12 +108,7 @@ class AsyncDriver(Generic[T, D]):
 
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop; InvalidRequestError for another one than the reading's own."""
-        loop = _running_loop()
-        if loop is None:
-            raise InvalidRequestError(
-                "no event loop of asyncio is running: under trio and the like use blocking code "
-                "in a thread, which runs a loop of its own"
-            )
+        loop = running_loop()
         if self._clocks.loop not in (None, loop):
             raise InvalidRequestError(
                 "this stream was begun in another event loop: a stream is read in one loop only"
@@ -196,10 +192,3 @@ class AsyncDriver(Generic[T, D]):
         if self._gone is None:
             self._gone = asyncio.Event()
         await self._gone.wait()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any
 
+from tailrace._environment import running_loop
 from tailrace._streams.clocks import undo_cancel
 from tailrace._streams.closing import ClosingStream, TextStream
 from tailrace._streams.outcome import Outcome
@@ -62,7 +63,7 @@ class _IteratedStream(ClosingStream[str]):
             raise InvalidRequestError("another task is reading this stream: one at a time")
         if self._is_over:
             return []
-        self._reader = task = asyncio.current_task()
+        self._reader = task = asyncio.current_task(running_loop())
         cancelling = 0 if task is None else task.cancelling()
         try:
             return await self._next()

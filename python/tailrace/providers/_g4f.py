@@ -576,29 +576,39 @@ class SignedProvider(ChatProvider):
 
     @_class_or_instance
     def own_attributes(cls) -> dict[str, Any]:
-        """Return the secret key, or the variable that may hold it."""
-        return {"secret_key": cls.secret_key if cls.secret_key is not None else _variable(cls)}
+        """Return the secret key, or the variable that may hold it, and a signature of its own."""
+        has_own_signature = _owner(cls, "generate_signature") is not SignedProvider
+        return {
+            "secret_key": _secret_key(cls),
+            "make_signature": cls.generate_signature if has_own_signature else None,
+        }
 
     @_class_or_instance
     def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
         """Return the lower-case hex SHA-256 of ``{timestamp}:{message}:{secret}``.
 
         `timestamp`: whole milliseconds since 1970; `message`: the text that is signed. Without
-        `secret` the class's key is used, the environment's, or the empty string. Raises
-        InvalidRequestError for a timestamp that is no int, and for a secret that is no text.
+        `secret` the class's key is used, the environment's, or the empty string. Calls use what a
+        subclass makes of this method. Raises InvalidRequestError for a timestamp that is no int,
+        and for a message or a secret that is no text.
         """
         if isinstance(timestamp, bool) or not isinstance(timestamp, int):
             raise InvalidRequestError(
                 "timestamp must be an int of milliseconds: a float signs another text"
             )
-        key = cls.own_attributes()["secret_key"] if secret is None else secret
+        if not isinstance(message, str):
+            raise InvalidRequestError(f"message must be text, not {type(message).__name__}")
+        key = _secret_key(cls) if secret is None else secret
         if isinstance(key, Secret):
             key = Environment().environ.get(key.variable)
         checked_text("secret_key", key)
         return sign_request(timestamp, message, key or "")
 
 
-def _variable(provider: type[SignedProvider]) -> Secret | None:
+def _secret_key(provider: Any) -> str | Secret | None:
+    """Return the key of a class, or the variable that may hold it; None for neither."""
+    if provider.secret_key is not None:
+        return provider.secret_key  # type: ignore[no-any-return]
     variable = provider.secret_variable
     return Secret(variable=variable, default="") if variable else None
 

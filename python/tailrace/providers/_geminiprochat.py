@@ -23,7 +23,7 @@ from tailrace.errors import InvalidRequestError, StreamError, TailraceError, rep
 from tailrace.providers._base import Call, CallRequest, checked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tailrace._messages import Turn
     from tailrace.transport import Response
@@ -91,12 +91,14 @@ class SignedOptions:
 
     `secret_key`: the deployment's PUBLIC_SECRET_KEY; None: the app's own default, the empty string.
     `password`: the site's, where its owner set one. `clock_offsets`: where learnt offsets are kept
-    between calls. InvalidRequestError names an option of a wrong type.
+    between calls. `make_signature`: makes the signature of a time in milliseconds and a text, in
+    the place of the app's own rule. InvalidRequestError names an option of a wrong type.
     """
 
     secret_key: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     clock_offsets: ClockOffsets = SHARED_CLOCK_OFFSETS
+    make_signature: Callable[[int, str], str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("secret_key", "password"):
@@ -104,6 +106,20 @@ class SignedOptions:
         if not isinstance(self.clock_offsets, ClockOffsets):
             kind = type(self.clock_offsets).__name__
             raise InvalidRequestError(f"clock_offsets must be ClockOffsets, not {kind}")
+        if self.make_signature is not None and not callable(self.make_signature):
+            raise InvalidRequestError("make_signature must be a function of a time and a text")
+
+    def signature(self, timestamp_ms: int, text: str) -> str:
+        """Return the signature of a text at a time.
+
+        Raises InvalidRequestError where `make_signature` makes no text.
+        """
+        if self.make_signature is None:
+            return sign_request(timestamp_ms, text, self.secret_key or "")
+        made = self.make_signature(timestamp_ms, text)
+        if not isinstance(made, str):
+            raise InvalidRequestError(f"make_signature must return text, not {type(made).__name__}")
+        return browser_text(made)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +218,7 @@ class SignedCall(Call[SignedOptions]):
             "messages": messages,
             "time": now,
             "pass": None if password is None else browser_text(password),
-            "sign": sign_request(now, signed, self.options.secret_key or ""),
+            "sign": self.options.signature(now, signed),
             **self.more(),
         }
         return json.dumps(body, ensure_ascii=False).encode()

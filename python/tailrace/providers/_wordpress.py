@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
-from tailrace._messages import SYSTEM_ROLES, turns_prompt
+from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
 from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
@@ -63,6 +63,9 @@ class WordPressOptions:
     def __post_init__(self) -> None:
         for name in ("bot", "bot_name", "nonce", "post_id"):
             checked_text(name, getattr(self, name))
+        for name in ("nonce", "post_id"):
+            if not (getattr(self, name) or "").isascii():
+                raise InvalidRequestError(f"{name} must be ASCII text")
         if not isinstance(self.native_history, bool):
             raise InvalidRequestError("native_history must be true or false")
         if self.make_prompt is not None and not callable(self.make_prompt):
@@ -79,8 +82,16 @@ class WordPressOptions:
         return {name: getattr(self, name) for name in Visitor.__slots__}
 
     def message(self, turns: list[Turn]) -> str:
-        """Return the text sent as the message: the whole conversation, system message included."""
-        return turns_prompt(turns) if self.make_prompt is None else self.make_prompt(turns)
+        """Return the text sent as the message: the whole conversation, system message included.
+
+        Raises InvalidRequestError where `make_prompt` makes no text.
+        """
+        if self.make_prompt is None:
+            return turns_prompt(turns)
+        prompt = self.make_prompt(turns)
+        if not isinstance(prompt, str):
+            raise InvalidRequestError(f"make_prompt must return text, not {type(prompt).__name__}")
+        return browser_text(prompt)
 
 
 class WordPressCall(Call[WordPressOptions]):

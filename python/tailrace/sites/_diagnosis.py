@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tailrace import errors
 from tailrace._calls.token_cache import TokenCache
-from tailrace._environment import Environment
+from tailrace._environment import Environment, running_loop
 from tailrace.errors import (
     FIRST_ERROR_STATUS,
     ChallengeError,
@@ -136,9 +136,10 @@ async def doctor(
     in `state_folder` (None: the user's) unless `keep` is false. `clock` returns seconds that never
     go back; `environment`: wall clock, randomness and variables, the process's own unless given.
 
-    Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
-    MissingRequirementsError; whatever the site does is in the result.
+    Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and outside of
+    asyncio, and MissingRequirementsError; whatever the site does is in the result.
     """
+    running_loop()
     if checked_seconds("timeout", timeout) is None:
         raise errors.InvalidRequestError(
             "timeout must be a number of seconds above 0: a diagnosis has to end"

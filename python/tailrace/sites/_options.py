@@ -61,6 +61,7 @@ class CallOptions(TypedDict, total=False):
     secret_key: str | Secret | None
     password: str | Secret | None
     clock_offsets: ClockOffsets | None
+    make_signature: Callable[[int, str], str] | None
     # chatgpt-demo and openai
     temperature: float | None
     # openai

@@ -84,8 +84,8 @@ class Site:
     - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
       ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
       ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
-    - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
-      ``chatgpt-demo``: ``temperature``.
+    - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``,
+      ``make_signature``; ``chatgpt-demo``: ``temperature``.
     - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
       and the other parameters of the API, whose values are the server's to judge;
       ``stream_options``, which ask for the usage (None: are not sent), and ``extra_body``, fields
@@ -133,6 +133,7 @@ class Site:
     secret_key: str | Secret | None = None
     password: str | Secret | None = None
     clock_offsets: ClockOffsets | None = None
+    make_signature: Callable[[int, str], str] | None = None
     temperature: float | None = None
     api_key: str | Secret | None = None
     extra_body: Mapping[str, Any] | None = None

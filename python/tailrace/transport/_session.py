@@ -11,6 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
+from tailrace._environment import running_loop
 from tailrace.errors import (
     ChallengeError,
     InvalidRequestError,
@@ -158,7 +159,7 @@ class RuledTransport(Transport):
 
         Raises `InvalidRequestError` for a closed transport and in another loop.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._closed:
             raise InvalidRequestError("the transport is closed")
         if self._loop not in (None, loop):

@@ -168,6 +168,38 @@ async def test_a_history_that_ends_with_the_assistant_is_one_prompt(
     assert body["sign"] == signed(NOW, sent, "")
 
 
+async def test_a_signature_of_a_classes_own_is_the_one_that_is_sent() -> None:
+    class Stamped(GPROChat):
+        @staticmethod
+        def generate_signature(timestamp: int, message: str) -> str:  # type: ignore[override]
+            return f"{timestamp} {message}"
+
+    class Wrong(GPROChat):
+        @classmethod
+        def generate_signature(cls, timestamp: int, message: str) -> Any:  # type: ignore[override]
+            return timestamp, message
+
+    environment = Environment(now_ms=lambda: NOW, environ={})
+    async with Site(bot(b"hi", content_type=TEXT)) as site:
+        assert await ask(Stamped, site.url, environment=environment) == "hi"
+        assert json.loads(site.asked[0].body)["sign"] == f"{NOW} hello"
+        wrong = await failure(Wrong, site.url, environment=environment)
+    assert str(wrong) == "make_signature must return text, not tuple"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((1.5, "x"), "timestamp must be an int"),
+        ((1, 7), "message must be text, not int"),
+        ((1, "x", 7), "secret_key must be text, not int"),
+    ],
+)
+def test_what_cannot_be_signed(arguments: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        GPROChat.generate_signature(*arguments)
+
+
 # -- a clock that is off ---------------------------------------------------------------------------
 
 

@@ -138,6 +138,16 @@ async def test_a_prompt_of_ones_own(replica: Replica) -> None:
     assert (posts(replica)[0].form or {})["message"] == "2 turns"
 
 
+async def test_a_prompt_of_ones_own_is_text(replica: Replica) -> None:
+    def ask(made: Any) -> Any:
+        options: dict[str, Any] = {"make_prompt": lambda _: made, "token_cache": TokenCache()}
+        return Site(replica.page("ai-power", "stream"), **options).ask("hello")
+
+    assert "a\ufffdb" in await ask("a\ud800b")
+    with pytest.raises(errors.InvalidRequestError, match="make_prompt must return text, not int"):
+        await ask(7)
+
+
 async def test_wrong_messages_are_the_streams_to_refuse(site: Site) -> None:
     wrong: Any
     for wrong in ("", "  ", [], [7], None):

@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace import GPROChat, RetryProvider, Site, Throttle, errors, stream_deltas
+from tailrace import (
+    GPROChat,
+    RetryProvider,
+    Site,
+    Throttle,
+    discover,
+    doctor,
+    errors,
+    stream_deltas,
+)
 from tailrace._streams.loop_thread import LoopThread
 from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -160,6 +170,11 @@ def test_without_asyncio_a_call_says_so(site: Site) -> None:
         site.ask("Hi"),
         GPROChat.create_async("", HI),
         RetryProvider([site]).create_async("", HI),
+        site.conversation().send("Hi").read(),
+        stream_deltas([b""]).read(),
+        doctor(site),
+        discover(site.url),
+        make_transport().session().get(site.url),
     ):
         with pytest.raises(errors.InvalidRequestError, match="no event loop of asyncio is running"):
             stepped(work)
