@@ -38,13 +38,17 @@
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
 The names gpt4free's callers know are kept. This module imports nothing of ours, so that every other
-module, the Rust bindings included, can import it. No message built here holds a nonce, a key, a
-cookie, a password or a prompt.
+module, the Rust bindings included, can import it.
+
+A message is one line of at most 300 characters, whoever wrote it; `TailraceError.raw` keeps what
+did not fit. No message built here holds a nonce, a key, a cookie, a password or a prompt, and what
+a message quotes loses the user and password of its URLs and the values of their secret fields.
 """
 
 from __future__ import annotations
 
 import builtins
+import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -94,14 +98,37 @@ TokenProblem = Literal[
 ]
 
 
+LONGEST_MESSAGE = 300
+"""The most characters of an error's message, and of its `str`."""
+
+MAX_RAW_BYTES = 64 * 2**10
+"""The most bytes that an error's `raw` takes as UTF-8."""
+
+SECRET_FIELD: re.Pattern[str] = re.compile(
+    r"nonce|pass|pwd|sign|token(?!s)|secret|key|cookie|auth|session|client_id|uuid|credential"
+    r"|bearer|jwt|csrf|xsrf|email",
+    re.IGNORECASE,
+)
+"""What the name of a query's or form's field says where its value is nobody else's business."""
+
+
 class TailraceError(Exception):
     """The root of the tree: the errors that this package raises on purpose are all subclasses.
 
-    All can be copied and pickled. `attempts`: the failures that came before this one and were
-    followed by another try, in their order.
+    All can be copied and pickled. The message is one line of at most 300 characters. `raw`: the
+    whole of a message that had to be cut, and of a `StreamError` what was received; at most 64 KiB
+    as UTF-8. `attempts`: the failures that came before this one and were followed by another try,
+    in their order.
     """
 
+    raw: str = ""
     attempts: tuple[TailraceError, ...] = ()
+
+    def __init__(self, *arguments: object) -> None:
+        shown = [one_line(each) if isinstance(each, str) else each for each in arguments]
+        if not self.raw and shown and _is_cut(shown[0], arguments[0]):
+            self.raw = _first_bytes(str(arguments[0]))
+        super().__init__(*shown)
 
     def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:
         return _restored, (type(self), self.args, vars(self))
@@ -115,6 +142,53 @@ def _restored(
     error.args = arguments  # which an OSError sets in its `__init__` alone
     vars(error).update(state)
     return error
+
+
+def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return `text` as one line of at most `longest` characters, as a message shows it.
+
+    Lines are joined by a space, a lone surrogate is U+FFFD. The user and password of a URL and the
+    values of secret fields in a query are replaced by ``***``. A text that is too long ends with
+    an ellipsis.
+    """
+    # More of a text cannot be shown, and what looks at a stranger's text has a limit.
+    start = _encodable(text[: longest + _MOST_LOOKED_AT])
+    line = " ".join(filter(None, map(str.strip, start.splitlines())))
+    for pattern in _CREDENTIALS:
+        line = pattern.sub("***@", line)
+    line = _QUERY_FIELD.sub(_without_secret, line)
+    if len(line) <= longest and len(text) <= longest + _MOST_LOOKED_AT:
+        return line
+    return line[: longest - 1].rstrip() + _ELLIPSIS
+
+
+_MOST_LOOKED_AT = 4096  # characters
+_ELLIPSIS = "…"
+# The user and password of a URL; and without its scheme, where there is a password.
+_CREDENTIALS = (
+    re.compile(r"(?<=://)[^\s/?#\"'<>]{1,512}@"),
+    re.compile(r"(?<![^\s\"'<>(=])[^\s/?#@:\"'<>]{1,128}:[^\s/?#@\"'<>]{1,256}@(?=[\w\[])"),
+)
+_QUERY_FIELD = re.compile(r"([?&;])([\w.%\[\]-]{1,64})=([^\s&;#\"'<>]{1,4096})")
+
+
+def _without_secret(field: re.Match[str]) -> str:
+    return f"{field[1]}{field[2]}=***" if SECRET_FIELD.search(field[2]) else field[0]
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with each pair of surrogates joined and each lone one as U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _is_cut(shown: object, text: object) -> bool:
+    return isinstance(shown, str) and shown.endswith(_ELLIPSIS) and shown != text
+
+
+def _first_bytes(text: str) -> str:
+    """Return as much of `text`, from its beginning, as `MAX_RAW_BYTES` hold."""
+    start = _encodable(text[:MAX_RAW_BYTES]).encode()
+    return start[:MAX_RAW_BYTES].decode("utf-8", "ignore")
 
 
 class InvalidRequestError(TailraceError, ValueError):
@@ -180,10 +254,13 @@ class RetryProviderError(TailraceError):
 
     def __init__(self, errors: Iterable[tuple[str, TailraceError]]) -> None:
         self.errors: tuple[tuple[str, TailraceError], ...] = tuple(errors)
-        failures = "; ".join(
-            f"{name}: {type(error).__name__}: {error}" for name, error in self.errors
-        )
-        super().__init__(f"every provider failed: {failures}")
+        start = "every provider failed: "
+        failures = [f"{name}: {type(error).__name__}: {error}" for name, error in self.errors]
+        if len("; ".join([start, *failures])) > LONGEST_MESSAGE:
+            # Each gets its share, so that no provider is missing in the message.
+            share = (LONGEST_MESSAGE - len(start)) // len(failures) - len("; ")
+            failures = [one_line(each, max(share, 1)) for each in failures]
+        super().__init__(start + "; ".join(failures))
 
 
 class RetryNoProviderError(TailraceError):
@@ -284,8 +361,9 @@ class StreamError(ResponseError):
     `kind`: ``upstream`` (the site or the model behind it reported an error), ``truncated`` (the
     reply broke off), ``not_a_stream`` (not a reply of this dialect), ``challenge`` (a page meant
     for a browser), ``empty`` (no answer in it), ``limit`` (a buffer's limit was passed). `message`
-    is the site's own text where it gave one; `status` the reply's HTTP status; `code` the site's
-    error code; `raw` what was received and not delivered, cut to a limit.
+    is the site's own text where it gave one, as one line of at most 300 characters; `status` the
+    reply's HTTP status; `code` the site's error code, at most 100 characters; `raw` what was
+    received and not delivered, at most 64 KiB.
     """
 
     def __init__(
@@ -298,11 +376,11 @@ class StreamError(ResponseError):
         raw: str = "",
     ) -> None:
         self.kind: StreamErrorKind = kind
-        self.message = message
         self.status = status
-        self.code = code
-        self.raw = raw
+        self.code = None if code is None else one_line(code, _LONGEST_CODE)
+        self.raw = _first_bytes(raw)
         super().__init__(message)
+        self.message = str(self.args[0])
 
     def __str__(self) -> str:
         status = (
@@ -310,7 +388,7 @@ class StreamError(ResponseError):
             if self.status is not None and self.status >= FIRST_ERROR_STATUS
             else ""
         )
-        return f"{_KINDS[self.kind]}{status}: {self.message}"
+        return one_line(f"{_KINDS[self.kind]}{status}: {self.message}")
 
     def __repr__(self) -> str:
         return (
@@ -318,6 +396,7 @@ class StreamError(ResponseError):
         )
 
 
+_LONGEST_CODE = 100  # characters
 FIRST_ERROR_STATUS = 400
 """The lowest HTTP status that is an error (RFC 9110, 15.5)."""
 

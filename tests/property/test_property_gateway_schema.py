@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,24 @@ def test_any_json(body: Any) -> None:
 @given(st.binary())
 def test_any_bytes(body: bytes) -> None:
     answered(body)
+
+
+@pytest.mark.parametrize("depth", [100, 250, 900, 950, 980, 990, 1000, 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","a":%s}]}]}',
+        '{"model":"m","messages":[{"role":"user","content":"a","tool_calls":[{"a":%s}]}]}',
+        '{"model":"m","messages":[{"role":"user","content":"a"}],"response_format":{"a":%s}}',
+        '{"model":"m","messages":[{"role":"user","content":"a"}],"metadata":%s}',
+    ],
+)
+def test_no_depth_is_too_much(body: str, depth: int) -> None:
+    answered((body % ("[" * depth + "]" * depth)).encode())
+
+
+def test_what_is_passed_on_is_nested_so_deep_that_it_can_be_written() -> None:
+    deep = "[" * 250 + "]" * 250
+    body = f'{{"model":"m","messages":[{{"role":"user","content":[{{"type":"x","a":{deep}}}]}}]}}'
+    with pytest.raises(RefusedError, match="nested more than 200 deep"):
+        read_request(body.encode())

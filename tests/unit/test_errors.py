@@ -5,7 +5,9 @@ happened.
 from __future__ import annotations
 
 import builtins
+import copy
 import re
+from typing import Any
 
 import pytest
 
@@ -161,3 +163,91 @@ def test_callers_catch_them_by_what_they_know() -> None:
     ):
         with pytest.raises(kind):
             raise raised
+
+
+def made_of(text: str) -> list[errors.TailraceError]:
+    """One error of each class, with a message of, or around, `text`."""
+    in_streams = [
+        each(text)
+        if each in (errors.LimitExceeded, errors.ChallengeError)
+        else each("upstream", text)
+        for each in exceptions().values()
+        if issubclass(each, errors.StreamError)
+    ]
+    others = [
+        errors.TimeoutError("idle", 1, text),
+        errors.TokenNotFoundError("missing_nonce", text),
+        errors.RedirectError(text, "https://b.example/"),
+        errors.ProfileError(text, "sites.x", "expected text"),
+        errors.RetryProviderError([(f"P{number}", errors.TLSError(text)) for number in range(4)]),
+    ]
+    special = {type(each) for each in (*in_streams, *others)}
+    plain: list[Any] = [each(text) for each in exceptions().values() if each not in special]
+    return [*in_streams, *others, *plain]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 5000,
+        "words " * 5000,
+        "a\r\n\r\nb\x85c\u2028d " * 500,
+        "x\ud800" * 400,
+        "\n" * 5000 + "end",
+    ],
+    ids=["letters", "words", "lines", "surrogates", "late"],
+)
+def test_a_message_is_one_line_of_bounded_length_and_raw_keeps_the_rest(text: str) -> None:
+    made = made_of(text)
+    assert len(made) == len(exceptions())
+    for error in made:
+        message = getattr(error, "message", str(error))
+        for shown in (str(error), message):
+            assert len(shown) <= 300
+            assert len(shown.splitlines()) <= 1
+            shown.encode()
+        assert message.endswith("…")
+        if not isinstance(error, errors.RetryProviderError):
+            assert text.replace("\ud800", "\ufffd")[:1000] in error.raw
+        copied = copy.copy(error)
+        assert (str(copied), copied.raw) == (str(error), error.raw)
+
+
+def test_every_provider_that_failed_is_in_the_message() -> None:
+    error = errors.RetryProviderError(
+        [(f"Provider{number}", errors.TLSError("x" * 200)) for number in range(8)]
+    )
+    assert [f"Provider{number}: " in str(error) for number in range(8)] == [True] * 8
+    assert len(str(error)) <= 300
+    many = errors.RetryProviderError([("P", errors.TLSError("x"))] * 500)
+    assert len(str(many)) <= 300
+
+
+def test_raw_has_a_limit_and_code_too() -> None:
+    error = reply_error("upstream", "words", 500, "c" * 5000, "é\ud800" * 100_000)
+    assert len(error.raw.encode()) <= 64 * 2**10
+    assert error.raw.startswith("é\ufffdé")
+    assert error.code is not None
+    assert len(error.code) == 100
+    assert reply_error("upstream", "short", 500).raw == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://me:pass-word@a.example/x", "at https://***@a.example/x"),
+        ("at https://me:p@ss@a.example", "at https://***@a.example"),
+        ("at socks5h://only-user@[::1]:80", "at socks5h://***@[::1]:80"),
+        ("no site me:pass-word@a.example is known", "no site ***@a.example is known"),
+        ("'me:pass-word@a.example'", "'***@a.example'"),
+        ("/x?a=1&api_key=abc&b=2#f", "/x?a=1&api_key=***&b=2#f"),
+        ("/x?access_token=abc def", "/x?access_token=*** def"),
+        ("write to help@a.example: 12:30", "write to help@a.example: 12:30"),
+        ("max_tokens=5 is too much", "max_tokens=5 is too much"),
+    ],
+)
+def test_no_message_shows_credentials_of_a_url(text: str, shown: str) -> None:
+    for error in (errors.ConnectError(text), errors.StreamError("upstream", text, raw=text)):
+        assert shown in str(error)
+        assert "pass-word" not in f"{error}{error!r}"
+    assert errors.StreamError("upstream", text).message == shown

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tailrace.errors import InvalidRequestError, RecordingError, RedirectError
+from tailrace.errors import InvalidRequestError, RecordingError, RedirectError, TailraceError
 from tailrace.recording import REDACTED, RecordedEnd, RecordedRead, RecordingWriter, read_recording
-from tailrace.replica._replay import _replace_origin
+from tailrace.replica._replay import Replay, _replace_origin, _sent_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -222,6 +223,20 @@ END = '{"end":{"at":0,"how":"complete","error":null,"status":null,"target":null}
             "status must be a whole number of three digits",
         ),
         ([HEAD, REQUEST, REPLY.replace('"b"', '"b\\r\\nC: d"'), END], "headers must be pairs"),
+        ([HEAD, REQUEST, REPLY.replace('"b"', '"\\ud800"'), END], "headers must be pairs"),
+        (
+            [HEAD, REQUEST, REPLY.replace("OK", "OK\\r\\nX: y"), END],
+            "reason must be text without control characters",
+        ),
+        (
+            [HEAD, REQUEST, REPLY.replace("OK", "\\u001b[31m"), END],
+            "reason must be text without control characters",
+        ),
+        ([HEAD, REQUEST, REPLY.replace("OK", "\\udc80"), END], "reason must be text without lone"),
+        ([HEAD, REQUEST.replace("null", '"\\ud800"'), END], "body must be text without lone"),
+        ([HEAD, REQUEST.replace("GET", "GE T"), END], "method must be a name such as GET or POST"),
+        ([HEAD.replace("null", '"a\\u0007"')], "provider must be text without control"),
+        ([HEAD, REQUEST.replace("example/", "example/\\u0000"), END], "url must be text without"),
         ([HEAD, REQUEST, REPLY.replace('"A"', '"A b"'), END], "headers must be pairs"),
         ([HEAD, REQUEST, REPLY, READ.replace("YQ==", "YQ="), END], "data must be base64"),
         ([HEAD, REQUEST, REPLY, READ.replace("YQ==", "Y é="), END], "data must be base64"),
@@ -236,6 +251,40 @@ def test_a_wrong_file_is_refused_by_line(tmp_path: Path, lines: list[str], says:
     with pytest.raises(RecordingError, match=says.replace("[", r"\[")) as raised:
         read_recording(tmp_path / "a")
     assert isinstance(raised.value, InvalidRequestError)
+
+
+def test_a_path_that_no_system_has_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="the path of the recording"):
+        read_recording(f"{tmp_path}/\0")
+
+
+HOSTILE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    line=st.integers(0, 4),
+    name=st.sampled_from(
+        ["at", "method", "url", "headers", "body", "status", "reason", "data", "how", "error"]
+    ),
+    value=HOSTILE,
+)
+def test_a_hostile_file_is_read_or_refused_and_played_or_refused(
+    tmp_path: Path, line: int, name: str, value: Any
+) -> None:
+    lines = [json.loads(each) for each in (HEAD, REQUEST, REPLY, READ, END)]
+    fields = lines[line] if line == 0 else next(iter(lines[line].values()))
+    fields[name if name in fields else "path"] = value
+    (tmp_path / "a").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    with suppress(TailraceError):
+        recording = read_recording(tmp_path / "a")
+        assert Replay(recording).paths
+        for each in recording.exchanges:
+            assert each.head is None or _sent_headers(each.head)
 
 
 def test_a_right_file_is_read(tmp_path: Path) -> None:

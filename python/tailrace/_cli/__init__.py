@@ -13,7 +13,8 @@ import click
 
 from tailrace import __version__
 from tailrace._cli import exits
-from tailrace.errors import TailraceError
+from tailrace._cli.screen import guard_terminals
+from tailrace.errors import TailraceError, one_line
 
 __all__ = ["cli", "main"]
 
@@ -50,7 +51,13 @@ class _OnDemand(MutableMapping[str, click.Command]):
     commands=_OnDemand(
         "chat", "decode", "discover", "doctor", "providers", "record", "replica", "serve", "sites"
     ),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    # With `color`, click leaves a text's own sequences in it, wherever it goes: what a terminal
+    # must not get, `guard_terminals` shows.
+    context_settings={
+        "color": True,
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
     epilog=exits.HELP,
 )
 @click.version_option(__version__, prog_name="tailrace")
@@ -67,13 +74,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _prepare_streams() -> None:
     """Let stdin accept any bytes and stdout any text, whatever the locale.
 
-    A closed stdin becomes an empty one.
+    A closed stdin becomes an empty one, and a terminal gets visible text.
     """
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
+    guard_terminals()
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -87,7 +95,7 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return exits.INTERRUPTED
     except TailraceError as error:
-        click.echo(f"tailrace: {error}", err=True)
+        click.echo(f"tailrace: {error}", err=True, color=True)
         return exits.code_of(error)
     except SystemExit as leaving:
         # Where the reader of stdout has gone, click and rich exit by themselves, with code 1 and
@@ -98,6 +106,6 @@ def run(arguments: list[str] | None = None) -> int:
         return exits.BROKEN_PIPE
     except OSError as error:
         exits.silence_stdout()
-        click.echo(f"tailrace: {error.strerror or error}", err=True)
+        click.echo(f"tailrace: {one_line(error.strerror or str(error))}", err=True, color=True)
         return exits.USAGE
     return code if isinstance(code, int) else exits.OK

@@ -16,7 +16,8 @@ import msgspec
 from tailrace import DIALECTS, DeltaDecoder
 from tailrace._cli import exits
 from tailrace._cli.archives import MAX_REPLY_BYTES, Decoded, decode_files, find, pieces
-from tailrace._cli.printable import printable
+from tailrace._cli.screen import console
+from tailrace._printable import visible_line
 from tailrace.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _decode_one(name: str, options: dict[str, Any]) -> int:
             f"tailrace: {decoder.bad_events} of {decoder.events} events skipped: bad data", err=True
         )
     if broken is not None:
-        raise ArchiveError(f"{printable(name)}: {broken}")
+        raise ArchiveError(f"{visible_line(name)}: {broken}")
     if decoder.error is not None:
         click.echo(f"tailrace: {decoder.error}", err=True)
         return exits.SITE
@@ -145,7 +146,9 @@ def _files_at(paths: Iterable[str], *, recursive: bool) -> list[File]:
         if path == "-":
             raise click.UsageError("stdin (-) is one reply, and stands alone")
         if not recursive and Path(path).is_dir():
-            raise click.UsageError(f"{printable(path)}: Is a directory; -r takes the files in it")
+            raise click.UsageError(
+                f"{visible_line(path)}: Is a directory; -r takes the files in it"
+            )
     files = list(find(paths))
     if not files:
         raise click.UsageError(
@@ -207,13 +210,12 @@ class _Tally:
 
 
 def _complain(file: File, problem: object) -> None:
-    click.echo(f"tailrace: {printable(file.name)}: {printable(str(problem))}", err=True)
+    click.echo(f"tailrace: {visible_line(file.name)}: {visible_line(str(problem))}", err=True)
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
     """Show a progress bar on stderr, over the bytes of the files on the disk."""
-    from rich.console import Console  # noqa: PLC0415 - slow to import, needed on a terminal only
-    from rich.progress import (  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415 - slow to import, needed on a terminal only
         BarColumn,
         DownloadColumn,
         Progress,
@@ -225,7 +227,11 @@ def _progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
     def bar() -> Iterator[Callable[[int], None]]:
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(
-            *columns, console=Console(stderr=True), redirect_stdout=False, transient=True
+            *columns,
+            console=console(stderr=True),
+            redirect_stdout=False,
+            redirect_stderr=False,
+            transient=True,
         ) as progress:
             task = progress.add_task("", total=total)
             yield lambda size: progress.advance(task, size)
@@ -245,7 +251,9 @@ class _Lines:
                 tally.reply(decoded, decoded.reply)
             if decoded.problem is not None:
                 tally.problem(decoded.file, decoded.problem)
-        click.echo(msgspec.json.Encoder().encode_lines(lines), nl=False)
+        data = msgspec.json.Encoder().encode_lines(lines)
+        # A file's JSON is UTF-8, whatever the locale; a terminal is written text.
+        click.echo(data.decode() if sys.stdout.isatty() else data, nl=False)
 
 
 def _line(name: str, reply: DecodedReply) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import software_option
-from tailrace._cli.printable import printable
+from tailrace._printable import visible_line
 from tailrace.sites import discover as discover_page
 from tailrace.sites._saving import file_for_saving, save_profile
 
@@ -78,7 +78,7 @@ def _text(discovery: Discovery) -> str:
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
     lines += [f"{'bot':<9} {_bot(bot)}" for bot in discovery.bots]
     lines += [f"{'problem':<9} {problem}" for problem in discovery.problems]
-    return "\n".join(map(printable, lines))
+    return "\n".join(map(visible_line, lines))
 
 
 def _bot(bot: Bot) -> str:

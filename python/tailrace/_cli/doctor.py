@@ -11,7 +11,7 @@ import click
 from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import software_option
-from tailrace._cli.printable import printable
+from tailrace._printable import visible_line
 from tailrace.sites import doctor as examine
 from tailrace.sites import site
 
@@ -74,7 +74,7 @@ def doctor(
 
 def _print(step: Step) -> None:
     seconds = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
-    click.echo(f"{step.name:<12}{step.verdict:<8}{seconds:>10}  {printable(step.detail)}")
+    click.echo(f"{step.name:<12}{step.verdict:<8}{seconds:>10}  {visible_line(step.detail)}")
     if step.advice is not None:
         click.echo(f"{'':<12}what to do: {step.advice}")
 

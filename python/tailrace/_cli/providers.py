@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tailrace._cli.screen import console
 from tailrace.providers import site_providers
 from tailrace.sites import last_verdict
 
@@ -27,8 +28,7 @@ def providers(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
-    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for the table only
 
     table = Table(
         "provider",
@@ -40,7 +40,7 @@ def providers(as_json: bool) -> None:
     )
     for row in rows:
         table.add_row(*_cells(row))
-    Console().print(table)
+    console().print(table)
 
 
 def _row(provider: type[ChatProvider]) -> dict[str, Any]:

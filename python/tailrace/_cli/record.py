@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,9 +12,12 @@ from tailrace._cli.loop import run
 from tailrace._cli.options import software_option
 from tailrace.recording import RecordingWriter
 from tailrace.sites import site
+from tailrace.sites._secrets import Secret
 from tailrace.transport import RecordingTransport, make_transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tailrace.sites import Site
 
 __all__ = ["record"]
@@ -71,13 +75,21 @@ def record(  # one parameter an option
     except OSError as error:
         raise click.UsageError(f"cannot write {file}: {error.strerror or error}") from None
     with writer:
+        for value in _variables(chosen):
+            writer.secret(value)
         try:
             run(_recorded(chosen, model, prompt, writer))
         finally:
-            exchanges = len(writer.recording().exchanges)
-            click.echo(
-                f"{file}: {exchanges} exchanges; look through it before you share it", err=True
-            )
+            count = f"{writer.exchange_count} exchanges"
+            click.echo(f"{file}: {count}; look through it before you share it", err=True)
+
+
+def _variables(site: Site) -> Iterator[str]:
+    """Yield the values of the environment variables that the options of `site` name."""
+    options = (site.secret_key, site.password, site.api_key, site.cookies, *site.headers.values())
+    for option in options:
+        if isinstance(option, Secret) and (value := os.environ.get(option.variable)):
+            yield value
 
 
 async def _recorded(site: Site, model: str, prompt: str, writer: RecordingWriter) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace._cli.loop import run
+from tailrace._cli.screen import console
 from tailrace.recording import read_recording
 from tailrace.replica import FAULTS, Replay, Replica
 
@@ -167,15 +168,14 @@ def _print_faults(url: str) -> None:
 
 
 def _print(title: str, about: str, first: str, rows: list[tuple[str, str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - slow to import
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console()
-    console.print(Text(title, style="bold"))
-    console.print(Text(about))
+    screen = console()
+    screen.print(Text(title, style="bold"))
+    screen.print(Text(about))
     table = Table(first, "what it shows", show_edge=False, pad_edge=False)
     for what, shows in rows:
         table.add_row(Text(what), Text(shows))
-    console.print(table)
-    console.print()
+    screen.print(table)
+    screen.print()

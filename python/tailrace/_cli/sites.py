@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tailrace._cli.screen import console
+from tailrace._printable import visible
 from tailrace.sites import last_verdict
 from tailrace.sites._profiles import load_profiles, profile_files, user_file
 
@@ -34,17 +36,15 @@ def sites(as_json: bool) -> None:
     if not rows:
         click.echo(f"No site is described in {files[0] if files else user_file()}.", err=True)
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, needed for the table only
-    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for the table only
 
     fold = [Column(name, overflow="fold") for name in ("site", "software", "models", "needs")]
     table = Table(*fold, show_lines=True)
     for row in rows:
-        table.add_row(*_cells(row))
-    console = Console(markup=False, highlight=False)
-    console.print(table)
+        table.add_row(*map(visible, _cells(row)))
+    console().print(table)
     for file in files:
-        console.print(str(file), soft_wrap=True)
+        click.echo(str(file))
 
 
 def _row(profile: Profile) -> dict[str, Any]:

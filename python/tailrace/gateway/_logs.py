@@ -11,10 +11,12 @@ import logging
 import sys
 import time
 from dataclasses import dataclass
+from traceback import format_tb
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace._printable import visible
 from tailrace.gateway._figures.streams import error_kind
 
 if TYPE_CHECKING:
@@ -73,6 +75,30 @@ def log_access(record: AccessRecord) -> None:
         requests_log.info("request", extra={"tailrace": record.fields()})
 
 
+class TextFormatter(logging.Formatter):
+    """A formatter for people, who read a log on a terminal sooner or later.
+
+    Of an exception only its class and where it was raised is shown: its words may hold a prompt.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("tailrace: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as text, control characters made visible."""
+        return visible(super().format(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in `logging`
+        """Return an exception without its words."""
+        return _without_words(ei)
+
+
+def _without_words(exception: Any) -> str:
+    kind, _, traceback = exception
+    place = "".join(format_tb(traceback))
+    return f"{place}{kind.__name__ if kind else 'no exception'}"
+
+
 class JsonFormatter(logging.Formatter):
     """A formatter that writes a log record as one line of JSON, with the number of the worker."""
 
@@ -87,14 +113,14 @@ class JsonFormatter(logging.Formatter):
             "at": f"{seconds}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": record.getMessage().encode("utf-8", "replace").decode(),
         }
         if self._worker is not None:
             line["worker"] = self._worker
         line |= getattr(record, "tailrace", {})
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+            line["traceback"] = _without_words(record.exc_info)
+        return visible(msgspec.json.encode(line, enc_hook=str).decode())
 
 
 def configure_logging(log_format: LogFormat, worker: int | None = None) -> None:
@@ -103,11 +129,7 @@ def configure_logging(log_format: LogFormat, worker: int | None = None) -> None:
     `worker`: the number to write into each line of JSON.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter(worker)
-        if log_format == "json"
-        else logging.Formatter("tailrace: %(message)s")
-    )
+    handler.setFormatter(JsonFormatter(worker) if log_format == "json" else TextFormatter())
     for name in ("tailrace", "aiohttp", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -54,7 +54,7 @@ class Problem:
     def headers(self) -> dict[str, str]:
         """The reply's headers ``Retry-After`` and ``x-should-retry``, where they are known."""
         headers: dict[str, str] = {}
-        if self.retry_after is not None:
+        if self.retry_after is not None and math.isfinite(self.retry_after):
             headers["Retry-After"] = str(math.ceil(self.retry_after))
         if self.lasts is not None:
             headers["x-should-retry"] = "false" if self.lasts else "true"
@@ -106,21 +106,13 @@ def problem_of(error: TailraceError) -> Problem:
         row, lasts = _row_of(error), not passes(error)
     return Problem(
         row.status,
-        _cut(row.message or str(error), _LONGEST_MESSAGE),
+        row.message or str(error),
         row.kind,
         param=row.param,
-        code=None if row.code is None else _cut(row.code, _LONGEST_CODE),
+        code=row.code,
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
-
-
-_LONGEST_MESSAGE = 2000  # characters: the message of a site may be a whole page
-_LONGEST_CODE = 100
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[:longest] + "…"
 
 
 @dataclass(frozen=True, slots=True)

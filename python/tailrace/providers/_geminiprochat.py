@@ -244,7 +244,7 @@ class SignedCall(Call[SignedOptions]):
 
 _UNAUTHORIZED = 401
 _SERVER_ERROR = 500
-_BRACKETED_STATUS = re.compile(r"\[(4\d\d|5\d\d) [^\]]*\]")
+_BRACKETED_STATUS = re.compile(r"\[(4\d\d|5\d\d) [^\]]{0,200}\]")
 
 
 def _upstream_status(error: StreamError) -> int | None:

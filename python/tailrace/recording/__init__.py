@@ -5,10 +5,14 @@ line: a head that names the format, then for each exchange its ``request``, the 
 one ``read`` for each piece that came off the network (seconds since the start, decoded bytes in
 base64), and its ``end``.
 
-Secrets never reach the file. Of a request stays what is known to be harmless: headers by a list of
-names, fields of forms, queries and JSON bodies unless their name or what they hold is secret. A
-secret value that a response repeats (a nonce in a page) is replaced by a stand-in of the same
-length, the same one everywhere, so that read boundaries hold.
+Secrets never reach the file. Of a request stays what is known to be harmless: headers and fields
+of a query by lists of names, fields of forms and JSON bodies unless their name or what they hold is
+secret. A secret value that stands elsewhere (a nonce in a page, a key that the site says again,
+also percent-encoded, escaped as in HTML or JSON, or in base64) is replaced by a stand-in of the
+same length, the same one everywhere, so that read boundaries hold. Secret are nonces, cookies, the
+values of unknown headers, credentials and unknown query fields of URLs, ids of visitors and
+conversations, and environment variables with names that say so. A value of less than 6 bytes is
+replaced in requests alone: in a response it is a word like others.
 """
 
 from __future__ import annotations

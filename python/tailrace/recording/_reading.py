@@ -41,8 +41,11 @@ def read_recording(path: str | Path, *, max_bytes: int = MAX_BYTES * 2) -> Recor
     are base64. Raises RecordingError, which names the wrong line and the expected content, and
     OSError as `open` does.
     """
-    with Path(path).open("rb") as file:
-        data = file.read(max_bytes + 1)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except ValueError:  # of a path that no system has
+        raise RecordingError("the path of the recording holds a character no path can") from None
     if len(data) > max_bytes:
         raise RecordingError(f"the recording is larger than {max_bytes} bytes")
     lines = [
@@ -98,10 +101,10 @@ class _Line:
         if self.value.get("version") != VERSION:
             raise self.error(f"its version is not {VERSION}, the one this release reads")
         self._expect(self.value, ("format", "version", "provider", "path"))
-        path = self._text(self.value, "path")
+        path = self._line(self.value, "path")
         if not path.startswith("/"):
             raise self.error("path must begin with a slash")
-        return self._text_or_none(self.value, "provider"), path
+        return self._line_or_none(self.value, "provider"), path
 
     def kind(self) -> str:
         if len(self.value) != 1:
@@ -112,10 +115,10 @@ class _Line:
         fields = self._fields("request", ("at", "method", "url", "headers", "body"))
         return RecordedRequest(
             self._at(fields),
-            self._text(fields, "method"),
+            self._method(fields),
             self._url(fields),
             self._headers(fields),
-            self._text_or_none(fields, "body"),
+            None if fields["body"] is None else self._text(fields, "body"),
         )
 
     def head(self) -> RecordedHead:
@@ -123,7 +126,7 @@ class _Line:
         return RecordedHead(
             self._at(fields),
             self._status(fields),
-            self._text(fields, "reason"),
+            self._line(fields, "reason"),
             self._url(fields),
             self._headers(fields),
         )
@@ -145,9 +148,9 @@ class _Line:
         return RecordedEnd(
             self._at(fields),
             how,
-            self._text_or_none(fields, "error"),
+            self._line_or_none(fields, "error"),
             None if fields["status"] is None else self._status(fields),
-            self._text_or_none(fields, "target"),
+            self._line_or_none(fields, "target"),
         )
 
     def _fields(self, kind: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -167,10 +170,24 @@ class _Line:
         value = fields[name]
         if not isinstance(value, str):
             raise self.error(f"{name} must be text")
+        if _SURROGATE.search(value):
+            raise self.error(f"{name} must be text without lone surrogates")
         return value
 
-    def _text_or_none(self, fields: dict[str, Any], name: str) -> str | None:
-        return None if fields[name] is None else self._text(fields, name)
+    def _line(self, fields: dict[str, Any], name: str) -> str:
+        value = self._text(fields, name)
+        if _CONTROL.search(value):
+            raise self.error(f"{name} must be text without control characters")
+        return value
+
+    def _line_or_none(self, fields: dict[str, Any], name: str) -> str | None:
+        return None if fields[name] is None else self._line(fields, name)
+
+    def _method(self, fields: dict[str, Any]) -> str:
+        method = self._text(fields, "method")
+        if not _TOKEN.fullmatch(method):
+            raise self.error("method must be a name such as GET or POST")
+        return method
 
     def _at(self, fields: dict[str, Any]) -> float:
         value = fields["at"]
@@ -189,7 +206,7 @@ class _Line:
         return value
 
     def _url(self, fields: dict[str, Any]) -> str:
-        url = self._text(fields, "url")
+        url = self._line(fields, "url")
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -201,14 +218,23 @@ class _Line:
     def _headers(self, fields: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         headers = fields["headers"]
         if not isinstance(headers, list) or not all(_is_header(each) for each in headers):
-            raise self.error("headers must be pairs of a name and a value, without line ends")
+            raise self.error(
+                "headers must be pairs of a name and a value, without control characters"
+            )
         return tuple((name, value) for name, value in headers)
+
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110, 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def _is_header(pair: object) -> bool:
     return (
         isinstance(pair, list)
         and len(pair) == _PAIR
-        and all(isinstance(each, str) and not re.search(r"[\r\n\0]", each) for each in pair)
-        and re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", pair[0]) is not None
+        and all(isinstance(each, str) for each in pair)
+        and _TOKEN.fullmatch(pair[0]) is not None
+        and not _CONTROL.search(pair[1])
+        and not _SURROGATE.search(pair[1])
     )

@@ -1,50 +1,142 @@
-"""The secrets of a call, and their redaction in a recording.
+"""The secrets of a call, where they stand, and their redaction in a recording.
 
-Pure functions over URLs, headers and bodies, and the table of secret values with their stand-ins.
+Pure functions over URLs, headers, bodies and environment variables, and the table of secret values
+with their stand-ins.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from tailrace.errors import SECRET_FIELD
+from tailrace.recording._spellings import readings_of, spellings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "REDACTED",
     "Secrets",
     "bare_url",
+    "find_in_environment",
+    "find_in_headers",
     "find_in_url",
     "kept_headers",
-    "nonces_in",
+    "one_line_of_http",
     "redacted_body",
     "redacted_url",
+    "secrets_in",
 ]
 
 REDACTED = "[redacted]"
 """Stands for a value that does not reach the file, unless its length must be kept."""
 
 _SHORTEST_SOUGHT = 6  # bytes: a shorter value is no secret in a response but a word
-_SECRET_FIELD = re.compile(
-    r"nonce|pass|sign|token|secret|key|cookie|auth|session|client_id|email", re.IGNORECASE
-)
-_MESSAGE_FIELD = re.compile(r"(?:.*_)?(?:message|text|content|prompt|input|history)", re.IGNORECASE)
-_QUOTE = rb"""(?:["']|&quot;|&#0?3[49];)"""
+_SHORTEST_FIELD = 4  # characters of a whole field that is a secret found elsewhere
+_SHORTEST_VARIABLE = 8  # characters
+
+
+class Secrets:
+    """Secret values, each with a stand-in that is used wherever the value occurs."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def __contains__(self, value: str) -> bool:
+        return value in self._numbers
+
+    def add(self, value: str) -> str:
+        """Add `value` to the secrets, and return its stand-in, as long as the value in UTF-8."""
+        number = self._numbers.setdefault(value, len(self._numbers) + 1)
+        length = len(_bytes(value))
+        return _stand_in(number, length) if length >= _SHORTEST_SOUGHT else REDACTED
+
+    def out_of(self, data: bytes) -> bytes:
+        """Replace every secret in `data`, but those too short to be told from other text.
+
+        A secret is found as it is, percent-encoded, escaped as in HTML or JSON, within base64, and
+        in up to four of these at once. The length stays, and with it the boundaries of reads.
+        """
+        pieces: list[bytes] = []
+        done = 0
+        for begin, end, number in self._places(data):
+            if end > done:
+                start = max(begin, done)
+                pieces += (data[done:start], _stand_in(number, end - start).encode())
+                done = end
+        return b"".join([*pieces, data[done:]])
+
+    def out_of_text(self, text: str) -> str:
+        """Replace every secret in a text, as `out_of` does."""
+        return self.out_of(_bytes(text)).decode("utf-8", "replace")
+
+    def _places(self, data: bytes) -> list[tuple[int, int, int]]:
+        """Find where secrets stand in `data`, from its beginning, each with its number."""
+        sought = [
+            (spelling, number)
+            for value, number in self._numbers.items()
+            if len(_bytes(value)) >= _SHORTEST_SOUGHT
+            for spelling in spellings_of(_bytes(value))
+        ]
+        if not sought:
+            return []
+        places = [
+            (*place, number)
+            for reading in readings_of(data)
+            for spelling, number in sought
+            for place in reading.places(spelling)
+        ]
+        # Of two that begin together the longer one stands first.
+        return sorted(places, key=lambda place: (place[0], -place[1]))
+
+
+def _stand_in(number: int, length: int) -> str:
+    """Return a number that JSON takes as well as HTML, and that stands for no other secret."""
+    return "1" + str(number).rjust(length - 1, "0") if length > len(str(number)) else "0" * length
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+# -- responses -------------------------------------------------------------------------------------
+
+_QUOTE = rb"""(?:\\{0,2}["']|&quot;|&#0?3[49];|&#[xX]2[27];)"""
+_IS = rb"(?:\s{0,16}+[=:]|\s{1,16}+value=)\s{0,16}+"
 _NONCES = re.compile(
-    rb"nonce[\w-]*"
+    rb"nonce[\w-]{0,64}+" + _QUOTE + rb"?" + _IS + _QUOTE + rb"([A-Za-z0-9]{6,256}+)" + _QUOTE,
+    re.IGNORECASE,
+)
+_IDS = re.compile(
+    rb"(?:conversation_uuid|client_id|session_id|(?:access|csrf|auth)_token)"
     + _QUOTE
-    + rb"?\s*(?:[=:]|\svalue=)\s*"
+    + rb"?"
+    + _IS
     + _QUOTE
-    + rb"([A-Za-z0-9]{6,256})"
+    + rb"([\w.~-]{6,256}+)"
     + _QUOTE,
     re.IGNORECASE,
 )
+
+
+def secrets_in(response: bytes) -> Iterator[str]:
+    """Find the nonces, and the ids of visitors and conversations, that a response holds."""
+    for pattern in (_NONCES, _IDS):
+        for match in pattern.finditer(response):
+            yield match[1].decode("ascii", "replace")
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
 _KEPT_HEADERS = frozenset(
     {
         "accept",
+        "accept-encoding",
         "accept-language",
         "cache-control",
         "cf-mitigated",
@@ -54,13 +146,22 @@ _KEPT_HEADERS = frozenset(
         "content-length",
         "content-type",
         "date",
+        "dnt",
         "expires",
+        "host",
         "location",
+        "origin",
         "pragma",
+        "priority",
         "referer",
         "retry-after",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "sec-fetch-user",
         "server",
         "transfer-encoding",
+        "upgrade-insecure-requests",
         "user-agent",
         "vary",
         "via",
@@ -70,82 +171,212 @@ _KEPT_HEADERS = frozenset(
         "x-requested-with",
     }
 )
+_URL_HEADERS = frozenset({"location", "origin", "referer"})
+_HTTP_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: all but the tab
 
 
-class Secrets:
-    """Secret values, each with a stand-in of the same length, used wherever the value occurs."""
+def find_in_headers(headers: Iterable[tuple[str, str]], secrets: Secrets) -> None:
+    """Add the values of a request's headers to `secrets`, but those known to be harmless.
 
-    def __init__(self) -> None:
-        self._stand_ins: dict[str, str] = {}
-
-    def add(self, value: str) -> str:
-        """Add `value` to the secrets, and return its stand-in."""
-        if value not in self._stand_ins:
-            number = str(len(self._stand_ins) + 1)
-            length = len(value.encode("utf-8", "surrogatepass"))
-            self._stand_ins[value] = (
-                number.rjust(length, "0") if length >= _SHORTEST_SOUGHT else REDACTED
-            )
-        return self._stand_ins[value]
-
-    def out_of(self, data: bytes) -> bytes:
-        """Replace every secret in a response, but those too short to be told from other text."""
-        for value in sorted(self._stand_ins, key=len, reverse=True):
-            sought = value.encode("utf-8", "surrogatepass")
-            if len(sought) >= _SHORTEST_SOUGHT:
-                data = data.replace(sought, self._stand_ins[value].encode())
-        return data
+    Of credentials and cookies the parts are added, too.
+    """
+    for name, value in headers:
+        if name.lower() not in _KEPT_HEADERS:
+            _add_sought(value, secrets)
+            if SECRET_FIELD.search(name):
+                for part in _parts(value):
+                    _add_sought(part, secrets)
 
 
-def nonces_in(page: bytes) -> Iterator[str]:
-    """Find the nonces that a page or a JSON text holds."""
-    for match in _NONCES.finditer(page):
-        yield match[1].decode("ascii")
+def _parts(value: str) -> Iterator[str]:
+    """Split credentials (RFC 9110, 11.4) or cookies into what is secret in them."""
+    scheme, _, credentials = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(credentials).decode().partition(":")
+        except (binascii.Error, ValueError):
+            user = password = ""
+        yield from (user, password)
+    for part in value.replace(",", ";").replace(" ", ";").split(";"):
+        if part != scheme:
+            yield part
+        yield part.partition("=")[2].strip("\"'")
 
 
-def kept_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _add_sought(value: str, secrets: Secrets) -> None:
+    """Add a value to the secrets, unless it is too short to be sought."""
+    if len(_bytes(value)) >= _SHORTEST_SOUGHT:
+        secrets.add(value)
+
+
+def kept_headers(
+    headers: Iterable[tuple[str, str]], secrets: Secrets
+) -> tuple[tuple[str, str], ...]:
     """Return all headers, but only with the values of those known to be harmless."""
-    return tuple((name, _kept_value(name.lower(), value)) for name, value in headers)
+    return tuple((name, _kept_value(name.lower(), value, secrets)) for name, value in headers)
 
 
-def _kept_value(name: str, value: str) -> str:
+def _kept_value(name: str, value: str, secrets: Secrets) -> str:
     if name not in _KEPT_HEADERS:
         return REDACTED
-    return (
-        bare_url(value)
-        if name in ("location", "referer")
-        else value.encode("utf-8", "replace").decode()
-    )
+    kept = bare_url(value) if name in _URL_HEADERS else value
+    return one_line_of_http(kept, secrets)
+
+
+def one_line_of_http(text: str, secrets: Secrets) -> str:
+    """Return a status line's or header's text as UTF-8 can say it, without secrets.
+
+    Control characters, which no sender may send there, become spaces.
+    """
+    return _HTTP_CONTROL.sub(" ", secrets.out_of_text(text.encode("utf-8", "replace").decode()))
+
+
+# -- environment variables -------------------------------------------------------------------------
+
+_SECRET_WORDS = frozenset(
+    [
+        "APIKEY",
+        "AUTH",
+        "BEARER",
+        "COOKIE",
+        "COOKIES",
+        "CREDENTIAL",
+        "CREDENTIALS",
+        "JWT",
+        "KEY",
+        "KEYS",
+        "NONCE",
+        "PASS",
+        "PASSPHRASE",
+        "PASSWD",
+        "PASSWORD",
+        "PAT",
+        "SECRET",
+        "SECRETS",
+        "TOKEN",
+        "TOKENS",
+    ]
+)
+
+
+def find_in_environment(environ: Mapping[str, str], secrets: Secrets) -> None:
+    """Add the values of environment variables whose names say that they are secret.
+
+    Of a list, as in ``TAILRACE_KEYS``, each part is added; of any variable that holds a URL, the
+    URL's user and password.
+    """
+    for name, value in environ.items():
+        words = name.upper().split("_")
+        if not _SECRET_WORDS.isdisjoint(words) or (words[-1] == "PWD" and len(words) > 1):
+            parts = [value, *value.replace("\n", ",").split(",")]
+            parts += [part.partition(":")[2] for part in parts]
+            for part in parts:
+                if len(part.strip()) >= _SHORTEST_VARIABLE:
+                    secrets.add(part.strip())
+        if "://" in value and "@" in value:
+            _find_credentials(value, secrets)
+
+
+# -- URLs ------------------------------------------------------------------------------------------
+
+# Fields of a query whose values say what is asked for, not by whom.
+_KEPT_FIELDS = frozenset(
+    [
+        "action",
+        "alt",
+        "bot",
+        "bot_id",
+        "lang",
+        "locale",
+        "model",
+        "p",
+        "page",
+        "page_id",
+        "post",
+        "post_id",
+        "stream",
+        "type",
+        "v",
+        "ver",
+        "version",
+    ]
+)
+_LONGEST_NUMBER = 9  # digits of a number that names a page or a post
+_MESSAGE_WORDS = frozenset({"message", "text", "content", "prompt", "input", "history"})
 
 
 def bare_url(url: str) -> str:
     """Return a URL without the parts that may be secret: user, password, query, fragment."""
-    try:
-        parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    except ValueError:
+    parts = _split(url)
+    if parts is None:
         return REDACTED
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def find_in_url(url: str, secrets: Secrets) -> None:
-    """Add a URL's password and the secret fields of its query to `secrets`."""
+    """Add a URL's user and password and the secret fields of its query to `secrets`."""
     redacted_url(url, secrets)
-    if password := urlsplit(url).password:
-        secrets.add(password)
+    _find_credentials(url, secrets)
+
+
+def _find_credentials(url: str, secrets: Secrets) -> None:
+    parts = _split(url)
+    if parts is not None and "@" in parts.netloc:
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        for part in (user, password, unquote(user), unquote(password)):
+            _add_sought(part, secrets)
+        _add_sought(_basic(unquote(user), unquote(password)), secrets)
+
+
+def _basic(user: str, password: str) -> str:
+    """Return the credentials of the Authorization header made of a user and a password."""
+    return base64.b64encode(_bytes(f"{user}:{password}")).decode("ascii")
 
 
 def redacted_url(url: str, secrets: Secrets) -> str:
     """Return a URL without credentials and fragment, with stand-ins in its query."""
-    query = _redacted_form(urlsplit(url).query, secrets, keep_messages=False)
-    return bare_url(url) + (f"?{query}" if query else "")
+    parts = _split(url)
+    if parts is None:
+        return REDACTED
+    fields = [_query_field(*field, secrets) for field in _fields(parts.query)]
+    return bare_url(url) + (f"?{_encoded(fields)}" if fields else "")
 
 
-def _redacted_form(text: str, secrets: Secrets, *, keep_messages: bool) -> str:
-    fields = parse_qsl(text, keep_blank_values=True)
-    kept = [
-        (name, _field(name, value, secrets, keep_messages=keep_messages)) for name, value in fields
-    ]
-    return urlencode(kept, quote_via=quote, safe="[]")
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _fields(text: str) -> list[tuple[str, str]]:
+    return parse_qsl(text, keep_blank_values=True, errors="replace")
+
+
+def _encoded(fields: list[tuple[str, str]]) -> str:
+    return urlencode(fields, quote_via=quote, safe="[]", errors="replace")
+
+
+def _query_field(name: str, value: str, secrets: Secrets) -> tuple[str, str]:
+    """Return a field of a query as it is kept: its value only where it is known to be harmless.
+
+    A word alone may be a secret itself.
+    """
+    if not value:
+        return (name if len(name) < _SHORTEST_SOUGHT else secrets.add(name)), value
+    if _is_message(name):
+        return name, REDACTED
+    is_number = len(value) <= _LONGEST_NUMBER and value.isdecimal()
+    if not SECRET_FIELD.search(name) and (is_number or name.lower() in _KEPT_FIELDS):
+        return name, value
+    return name, secrets.add(value)
+
+
+def _is_message(name: str) -> bool:
+    return name.lower().rpartition("_")[2] in _MESSAGE_WORDS
+
+
+# -- bodies of requests ----------------------------------------------------------------------------
 
 
 def redacted_body(
@@ -160,11 +391,15 @@ def redacted_body(
     text = body.decode("utf-8", "replace")
     try:
         value = json.loads(text)
+        return json.dumps(_redacted_json("", value, secrets, keep_messages=keep_messages))
     except (ValueError, RecursionError):
         if "form-urlencoded" not in kind:
             return None
-        return _redacted_form(text, secrets, keep_messages=keep_messages)
-    return json.dumps(_redacted_json("", value, secrets, keep_messages=keep_messages))
+    fields = [
+        (name, _field(name, value, secrets, keep_messages=keep_messages))
+        for name, value in _fields(text)
+    ]
+    return _encoded(fields)
 
 
 def _redacted_json(name: str, value: Any, secrets: Secrets, *, keep_messages: bool) -> Any:
@@ -175,6 +410,8 @@ def _redacted_json(name: str, value: Any, secrets: Secrets, *, keep_messages: bo
         }
     if isinstance(value, list):
         return [_redacted_json(name, each, secrets, keep_messages=keep_messages) for each in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return secrets.add(str(value)) if SECRET_FIELD.search(name) else value
     return (
         _field(name, value, secrets, keep_messages=keep_messages)
         if isinstance(value, str)
@@ -183,8 +420,10 @@ def _redacted_json(name: str, value: Any, secrets: Secrets, *, keep_messages: bo
 
 
 def _field(name: str, value: str, secrets: Secrets, *, keep_messages: bool) -> str:
-    if value and _SECRET_FIELD.search(name):
+    if value and SECRET_FIELD.search(name):
         return secrets.add(value)
-    if value and not keep_messages and _MESSAGE_FIELD.fullmatch(name):
+    if len(value) >= _SHORTEST_FIELD and value in secrets:
+        return secrets.add(value)
+    if value and not keep_messages and _is_message(name):
         return REDACTED
     return value

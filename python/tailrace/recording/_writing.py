@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote_to_bytes
 
 from tailrace.errors import RecordingError
 from tailrace.recording._model import (
@@ -23,11 +26,14 @@ from tailrace.recording._model import (
 from tailrace.recording._secrets import (
     Secrets,
     bare_url,
+    find_in_environment,
+    find_in_headers,
     find_in_url,
     kept_headers,
-    nonces_in,
+    one_line_of_http,
     redacted_body,
     redacted_url,
+    secrets_in,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +52,9 @@ class RecordingWriter:
     exist: the constructor raises OSError if it does or cannot be made. `provider`: the provider's
     name; `site_path`: the path of its site's URL. `keep_messages`: the prompt stays in the
     requests. A response's text stays always, and with it what it repeats of the prompt. `clock`
-    returns seconds that never go back. Bytes of bodies beyond `max_bytes` raise RecordingError
-    where they are recorded.
+    returns seconds that never go back. `environ`: the environment variables whose secrets are kept
+    out of the file, the process's own unless given. Bytes of bodies beyond `max_bytes` raise
+    RecordingError where they are recorded.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class RecordingWriter:
         site_path: str = "/",
         keep_messages: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        environ: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._provider = provider
@@ -67,6 +75,7 @@ class RecordingWriter:
         self._began: float = clock()
         self._left = max_bytes
         self._secrets = Secrets()
+        self._environ = os.environ if environ is None else environ
         self._exchanges: list[ExchangeWriter] = []
         self._file = Path(path).open("x", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by `close`
 
@@ -85,6 +94,10 @@ class RecordingWriter:
         """Add `value` to the secrets of the call, which are replaced wherever they occur."""
         self._secrets.add(value)
 
+    def secret_url(self, url: str) -> None:
+        """Add the user and password of `url`, such as a proxy's, and its query's secret fields."""
+        find_in_url(url, self._secrets)
+
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> ExchangeWriter:
@@ -98,15 +111,24 @@ class RecordingWriter:
         self._exchanges.append(written)
         return written
 
+    @property
+    def exchange_count(self) -> int:
+        """The number of exchanges begun so far."""
+        return len(self._exchanges)
+
     def recording(self) -> Recording:
         """Return the exchanges recorded so far, without their secrets."""
+        find_in_environment(self._environ, self._secrets)
         for each in self._exchanges:
             each.look_for_secrets(self._secrets)
         exchanges = tuple(
             each.recorded(self._secrets, keep_messages=self._keep_messages)
             for each in self._exchanges
         )
-        return Recording(exchanges, self._provider, self._site_path)
+        provider, path = (
+            text and self._secrets.out_of_text(text) for text in (self._provider, self._site_path)
+        )
+        return Recording(exchanges, provider, path or "/")
 
     def close(self) -> None:
         """Write the file. Closing twice is allowed."""
@@ -180,35 +202,49 @@ class ExchangeWriter:
     def look_for_secrets(self, secrets: Secrets) -> None:
         """Add the secrets of this exchange to `secrets`."""
         find_in_url(self._url, secrets)
-        redacted_body(self._body, self._kind(self._headers.items()), secrets, keep_messages=True)
-        if self._head is not None:
-            for name, value in self._head[4]:
-                if name.lower() == "set-cookie":
-                    secrets.add(value.partition(";")[0].partition("=")[2].strip())
-            if any(each in self._kind(self._head[4]) for each in ("html", "json")):
-                for nonce in nonces_in(self._received()):
-                    secrets.add(nonce)
+        find_in_headers(self._headers.items(), secrets)
+        redacted_body(self._body, _kind(self._headers.items()), secrets, keep_messages=True)
+        for secret in secrets_in(unquote_to_bytes((self._body or b"").replace(b"+", b" "))):
+            secrets.add(secret)
+        if self._head is None:
+            return
+        *_, url, headers = self._head
+        find_in_url(url, secrets)
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                cookie = value.partition(";")[0].partition("=")[2]
+                secrets.add(cookie.strip().strip('"'))
+        if not _kind(headers).startswith("text/plain"):  # an answer, which may show code
+            for secret in secrets_in(self._received()):
+                secrets.add(secret)
 
     def recorded(self, secrets: Secrets, *, keep_messages: bool) -> RecordedExchange:
         """Return the exchange without `secrets`; `keep_messages`: with the prompt in its body."""
         body = redacted_body(
-            self._body, self._kind(self._headers.items()), secrets, keep_messages=keep_messages
+            self._body, _kind(self._headers.items()), secrets, keep_messages=keep_messages
         )
         request = RecordedRequest(
             self._at,
             self._method,
-            redacted_url(self._url, secrets),
-            kept_headers(self._headers.items()),
-            body,
+            secrets.out_of_text(redacted_url(self._url, secrets)),
+            kept_headers(self._headers.items(), secrets),
+            body and secrets.out_of_text(body),
         )
         head = None
         if self._head is not None:
             at, status, reason, url, headers = self._head
             head = RecordedHead(
-                at, status, reason, redacted_url(url, secrets), kept_headers(headers)
+                at,
+                status,
+                one_line_of_http(reason, secrets),
+                secrets.out_of_text(redacted_url(url, secrets)),
+                kept_headers(headers, secrets),
             )
+        return RecordedExchange(request, head, self._redacted_reads(secrets), self._ended(secrets))
+
+    def _ended(self, secrets: Secrets) -> RecordedEnd:
         end = self._end or RecordedEnd(self._writer.now(), "left")
-        return RecordedExchange(request, head, self._redacted_reads(secrets), end)
+        return replace(end, target=end.target and secrets.out_of_text(end.target))
 
     def _redacted_reads(self, secrets: Secrets) -> tuple[RecordedRead, ...]:
         body, reads, start = secrets.out_of(self._received()), [], 0
@@ -220,11 +256,9 @@ class ExchangeWriter:
     def _received(self) -> bytes:
         return b"".join(each.data for each in self._reads)
 
-    @staticmethod
-    def _kind(headers: Iterable[tuple[str, str]]) -> str:
-        return next(
-            (value.lower() for name, value in headers if name.lower() == "content-type"), ""
-        )
+
+def _kind(headers: Iterable[tuple[str, str]]) -> str:
+    return next((value.lower() for name, value in headers if name.lower() == "content-type"), "")
 
 
 def _lines(recording: Recording) -> Iterable[dict[str, Any]]:

@@ -220,7 +220,7 @@ def _body_offset(chunks: Sequence[bytes], position: str | int) -> int:
     return before + (len(chunks[middle]) // 2 if chunks else 0)
 
 
-_SHOWN_NONCE = re.compile(rb"""data-(?:nonce|config)\s*=\s*["'].{0,3}""")
+_SHOWN_NONCE = re.compile(rb"""data-(?:nonce|config)=["'].{0,3}""")
 _LONG_CHARACTER = re.compile(rb"[\xc2-\xf4](?=[\x80-\xbf])")
 
 

@@ -45,13 +45,16 @@ class RecordingTransport(Transport):
         """Begin one call, whose exchanges are recorded.
 
         `cookies`, `headers`, `proxy`, `timeouts` and `limits` are those of `Transport.session`, as
-        the errors are; the values of cookies count as secrets of the recording.
+        the errors are; the values of cookies and the proxy's password count as secrets of the
+        recording.
         """
         session = self._transport.session(
             cookies=cookies, headers=headers, proxy=proxy, timeouts=timeouts, limits=limits
         )
         for value in (cookies or {}).values():
             self._writer.secret(value)
+        if proxy is not None:
+            self._writer.secret_url(proxy)
         return _RecordingSession(session, self._writer, dict(headers or {}))
 
     async def aclose(self) -> None:

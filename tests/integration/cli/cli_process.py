@@ -112,19 +112,50 @@ async def run_in(environment: Mapping[str, str], *arguments: str, stdin: bytes =
     return await asyncio.to_thread(_run_here, arguments, stdin, environment)
 
 
+async def run_on_terminal(*arguments: str, **environment: str) -> str:
+    """Run it in this process with stdout and stderr on a terminal.
+
+    Returns what the terminal got, lines ending in LF.
+    """
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        got = asyncio.create_task(asyncio.to_thread(_all_of, terminal))
+        with os.fdopen(theirs, "wb", buffering=0) as output:
+            await asyncio.to_thread(_run_writing, arguments, b"", environment, output, output)
+        return (await got).decode().replace("\r\n", "\n")
+
+
+def _all_of(terminal: BinaryIO) -> bytes:
+    got = b""
+    try:
+        while data := terminal.read(65_536):
+            got += data
+    except OSError:  # how Linux tells that the other end is closed
+        pass
+    return got
+
+
 def _run_here(arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str, str]) -> Ended:
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        code = _run_writing(arguments, stdin, environment, output, errors)
+        return ended(code, _content(output), _content(errors))
+
+
+def _run_writing(
+    arguments: tuple[str, ...],
+    stdin: bytes,
+    environment: Mapping[str, str],
+    output: BinaryIO,
+    errors: BinaryIO,
+) -> int:
     with ExitStack() as stack:
-        output, errors = (stack.enter_context(TemporaryFile()) for _ in range(2))
         given = stack.enter_context(io.TextIOWrapper(_pipe_of(stdin), encoding="utf-8"))
         stdout = stack.enter_context(_writer(output, "strict"))
         stderr = stack.enter_context(_writer(errors, "backslashreplace", line_buffering=True))
         for name, stream in (("stdin", given), ("stdout", stdout), ("stderr", stderr)):
             stack.enter_context(patch.object(sys, name, stream))
         stack.enter_context(patch.dict(os.environ, {**_ENVIRONMENT, **environment}, clear=True))
-        code = _exit_code(list(arguments))
-        stdout.flush()
-        stderr.flush()
-        return ended(code, _content(output), _content(errors))
+        return _exit_code(list(arguments))
 
 
 def _exit_code(arguments: list[str]) -> int:

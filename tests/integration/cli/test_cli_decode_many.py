@@ -149,7 +149,7 @@ def test_a_folder_of_texts(decode: Run, folder: Path) -> None:
     }
     assert stderr.splitlines()[:-1] == [
         "tailrace: ../../x/../whole: No such file or directory",
-        "tailrace: refused: the site reported an error: no \ufffd[31m",
+        "tailrace: refused: the site reported an error: no \\u001b[31m",
     ]
 
 
@@ -234,7 +234,7 @@ def test_a_name_that_is_no_text(decode: Run, folder: Path) -> None:
     assert json.loads(stdout)["file"] == r"\xff"
     code, _, stderr = decode("--output", "out", name, name)
     assert code == 2
-    assert stderr.startswith("tailrace: \ufffd: out/\ufffd.txt: File exists\n")
+    assert stderr.startswith(r"tailrace: \udcff: out/\udcff.txt: File exists")
 
 
 async def test_the_command_as_its_users_start_it(folder: Path) -> None:

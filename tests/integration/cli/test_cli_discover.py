@@ -89,7 +89,7 @@ async def test_a_pages_words_do_not_move_the_terminals_cursor() -> None:
     async with TestServer(app) as server:
         end = await run("discover", str(server.make_url("/")))
     assert end.code == 3
-    assert "title     a\ufffd[2Jb & \xe9\n" in end.stdout
+    assert "title     a\\u001b[2Jb & \xe9\n" in end.stdout
 
 
 async def test_where_no_page_comes_it_is_4() -> None:

@@ -183,6 +183,7 @@ async def test_a_site_that_breaks_off(how: str) -> None:
 
 
 HOSTILE = '"}]}\n\ndata: [DONE]\n\n</script>\u2028\x85\x1b[31m \\"\r\nevent: error'
+ONE_LINE = '"}]} data: [DONE] </script> \x1b[31m \\" event: error'  # as an error's message is
 
 
 async def test_what_a_site_says_stays_in_its_string() -> None:
@@ -205,8 +206,8 @@ async def test_what_a_site_says_stays_in_its_string() -> None:
     assert lines[1::2] == [""] * (len(lines) // 2)
     first, second, failure = [json.loads(line.removeprefix("data: ")) for line in lines[::2]][-3:]
     assert (content([first]), content([second])) == (HOSTILE, HOSTILE)
-    assert HOSTILE in failure["error"]["message"]
-    assert failure["error"]["code"] == HOSTILE
+    assert failure["error"]["message"].endswith(f": {ONE_LINE}")
+    assert failure["error"]["code"] == ONE_LINE
     assert "<" not in text
 
 

@@ -103,7 +103,7 @@ def _check_host(request: web.Request, settings: Settings) -> None:
     """
     hosts = request.headers.getall("Host", [])
     host = hosts[0].lower() if len(hosts) == 1 else ""
-    name = re.sub(r":[0-9]*\Z", "", host)
+    name = re.sub(r":[0-9]{0,5}\Z", "", host)
     target = request.raw_path
     agrees = target.startswith("/") or urlsplit(target).netloc.lower() in {"", host}
     if (

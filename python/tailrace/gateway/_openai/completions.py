@@ -249,8 +249,7 @@ class _Answer:
             self._outcome = "stopped"
             return "stop"
         self._outcome = "stopped" if self._stream.end == "stopped" else "done"
-        reason = self._stream.finish_reason
-        return reason if reason in _FINISH_REASONS else "stop"
+        return finish_reason_of(self._stream.finish_reason)
 
     def _fail(self, error: TailraceError) -> Problem:
         self._error = error
@@ -268,8 +267,34 @@ class _Answer:
         return UsageCounts(prompt, completion, prompt + completion), True
 
 
-_FINISH_REASONS = ("stop", "length", "content_filter")
+_CUT = (
+    "length",
+    "max_output_tokens",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "model_length",
+)
+_FILTERED = (
+    "blocklist",
+    "content_filter",
+    "content-filter",
+    "image_safety",
+    "prohibited_content",
+    "recitation",
+    "refusal",
+    "safety",
+    "spii",
+)
+_FINISH_REASONS = dict.fromkeys(_CUT, "length") | dict.fromkeys(_FILTERED, "content_filter")
 _CHARACTERS_A_TOKEN = 4
+
+
+def finish_reason_of(reason: str | None) -> str:
+    """Return OpenAI's name of a site's finish `reason`; ``stop`` where it has no other.
+
+    OpenAI's ``tool_calls`` would promise calls, which this gateway does not pass on.
+    """
+    return _FINISH_REASONS.get((reason or "").lower(), "stop")
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:

@@ -7,7 +7,6 @@ other option of a provider (a URL, say) can be set by a client.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -106,6 +105,7 @@ FIELDS: tuple[Field, ...] = (
 
 MOST_STOPS = 4
 LONGEST_STOP = 256  # characters; OpenAI names no limit, but the text held back needs one
+MOST_NESTED = 200  # containers within one another, as many as a reply may have
 
 _Number = float | int
 _Stop = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
@@ -197,6 +197,7 @@ def read_request(body: bytes) -> ChatRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RefusedError(Problem(400, "the body is not JSON that can be read")) from None
     _check_counts(request)
+    _check_depth(request)
     for field in FIELDS:
         if field.treatment == "refused" and _asks(request, field):
             note = f": {field.note}" if field.note else ""
@@ -215,18 +216,21 @@ def _refused(message: str, param: str | None, code: str | None = None) -> Refuse
 def _explained(message: str) -> Problem:
     """Turn a message of msgspec into OpenAI's error: the parameter, and the expected value."""
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
-    unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
-    if unknown:
-        name = unknown[1][:80]
+    if problem.startswith(_UNKNOWN_FIELD):
+        name = problem.removeprefix(_UNKNOWN_FIELD)[:80]
         return Problem(400, f"unknown parameter: {name!r}", param=name, code="unknown_parameter")
-    missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     param = path.removeprefix(".")
-    if missing:
-        param = f"{param}.{missing[1]}" if param else missing[1]
+    if problem.startswith(_MISSING_FIELD):
+        missing = problem.removeprefix(_MISSING_FIELD)
+        param = f"{param}.{missing}" if param else missing
         message = f"you must provide {param}"
         return Problem(400, message, param=param, code="missing_required_parameter")
     message = f"{param or 'the body'}: {problem[:1].lower()}{problem[1:]}"
     return Problem(400, message, param=param or None, code="invalid_type")
+
+
+_UNKNOWN_FIELD = "Object contains unknown field "
+_MISSING_FIELD = "Object missing required field "
 
 
 def _check_counts(request: ChatRequest) -> None:
@@ -242,6 +246,23 @@ def _check_counts(request: ChatRequest) -> None:
         raise _refused(
             f"stop: expected at most {MOST_STOPS} sequences, got {len(request.stop)}", "stop"
         )
+
+
+def _check_depth(request: ChatRequest) -> None:
+    """Check what is passed on as it came: Python writes no JSON that is nested without end."""
+    level: list[Any] = [request.response_format]
+    for message in request.messages:
+        level += (message.content, message.tool_calls, message.function_call)
+    for _ in range(MOST_NESTED):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    raise _refused(f"the body is nested more than {MOST_NESTED} deep", None)
 
 
 def _asks(request: ChatRequest, field: Field) -> bool:

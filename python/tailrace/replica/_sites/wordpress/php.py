@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _UNFINISHED_TAG = re.compile(r"<[^>]*?(?:(?=<)|>|$)")
-_RAW_TEXT_ELEMENT = re.compile(r"<(script|style)[^>]*?>.*?</\1>", re.IGNORECASE | re.DOTALL)
+_RAW_TEXT_START = re.compile(r"<(script|style)", re.IGNORECASE | re.ASCII)
+_RAW_TEXT_END = {
+    name: re.compile(f"</{name}>", re.IGNORECASE | re.ASCII) for name in ("script", "style")
+}
 _TAG = re.compile(r"<(?!\s)[^>]*>")
 _ESCAPED = re.compile(r"\\.|[&<>']")
 _HEX_ESCAPES = {'\\"': "\\u0022", "&": "\\u0026", "<": "\\u003C", ">": "\\u003E", "'": "\\u0027"}
 _WHITE_SPACE = re.compile(r"[\r\n\t ]+")
-_OCTET = re.compile(r"%[a-f0-9]{2}", re.IGNORECASE)
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 def json_encode(value: object, *, raw_unicode: bool = False) -> str:
@@ -64,12 +67,42 @@ def sanitize_text_field(text: str, *, keep_newlines: bool = True) -> str:
         text = _UNFINISHED_TAG.sub(
             lambda tag: tag[0] if tag[0].endswith(">") else esc_html(tag[0]), text
         )
-        text = _TAG.sub("", _RAW_TEXT_ELEMENT.sub("", text))
+        text = _without_raw_text(text)
+        # Behind the last ">" no tag ends, and to look for its end from each "<" would take long.
+        end = text.rfind(">") + 1
+        text = _TAG.sub("", text[:end]) + text[end:]
     if not keep_newlines:
         text = _WHITE_SPACE.sub(" ", text)
-    while _OCTET.search(text):
-        text = _OCTET.sub("", text)
-    return text.strip()
+    return (_without_octets(text) if "%" in text else text).strip()
+
+
+def _without_raw_text(text: str) -> str:
+    """Remove the elements ``script`` and ``style`` that are closed, in one pass over `text`."""
+    kept: list[str] = []
+    done = 0
+    unclosed: set[str] = set()
+    for start in _RAW_TEXT_START.finditer(text):
+        name = start[1].lower()
+        if start.start() < done or name in unclosed:
+            continue
+        tag_end = text.find(">", start.end())
+        end = _RAW_TEXT_END[name].search(text, tag_end) if tag_end >= 0 else None
+        if end is None:
+            unclosed.add(name)
+        else:
+            kept.append(text[done : start.start()])
+            done = end.end()
+    return "".join([*kept, text[done:]])
+
+
+def _without_octets(text: str) -> str:
+    """Remove each %xx, and each that is made by that, in one pass over `text`."""
+    kept: list[str] = []
+    for letter in text:
+        kept.append(letter)
+        if letter in _HEX_DIGITS and kept[-3:-2] == ["%"] and kept[-2] in _HEX_DIGITS:
+            del kept[-3:]
+    return "".join(kept)
 
 
 def intval(text: str) -> int:

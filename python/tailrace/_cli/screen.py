@@ -1,0 +1,71 @@
+"""What the commands write to: a file or pipe gets text as it is, a terminal gets no orders.
+
+`guard_terminals` stands in front of everything that a run writes, warnings, logs and tracebacks
+included: no command needs to know which of its texts are a stranger's.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from tailrace._printable import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["console", "guard_terminals"]
+
+
+def guard_terminals() -> None:
+    """Make what is written to stdout and stderr visible text, where they are terminals."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream.isatty():
+            setattr(sys, name, _Screen(stream))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return rich's console, for tables and bars, whose own sequences reach a terminal.
+
+    A stranger's text in them is to go through `tailrace._printable` first.
+    """
+    from rich.console import Console  # noqa: PLC0415 - slow to import, needed for tables only
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream.terminal if isinstance(stream, _Screen) else stream,
+        markup=False,
+        highlight=False,
+    )
+
+
+class _Screen(io.TextIOBase):
+    """A terminal's stream that shows control characters instead of sending them."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # typeshed has a plain attribute
+        return self.terminal.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.terminal.errors
+
+    def write(self, text: str, /) -> int:
+        return self.terminal.write(visible(text))
+
+    def flush(self) -> None:
+        self.terminal.flush()
+
+    def fileno(self) -> int:
+        return self.terminal.fileno()
+
+    def isatty(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True

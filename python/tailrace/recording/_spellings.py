@@ -1,0 +1,155 @@
+"""The spellings that a value may have in a page, a form, a JSON text or a header.
+
+Pure functions over bytes. A text is read as it is, then with its escapes decoded, then with the
+escapes of that decoded: a JSON text in an attribute of a page has two layers of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html.entities import html5
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Reading", "readings_of", "spellings_of"]
+
+_LAYERS = 4
+_SHORTEST_SPELLING = 6  # bytes
+_ESCAPE = re.compile(
+    rb"%[0-9A-Fa-f]{2}"
+    rb"|\\u[dD][89aAbB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
+    rb"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
+    rb"|\\[\"'\\/bfnrt]"
+    rb"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+)
+# A form's plus is a space, and nothing tells a form's value from another text.
+_PLUS_AS_SPACE = bytes.maketrans(b"+", b" ")
+
+
+def spellings_of(value: bytes) -> list[bytes]:
+    """Return `value`, what it means where it is escaped itself, and what base64 makes of these.
+
+    A value may stand anywhere in encoded bytes. At its ends base64 mixes it with its neighbours;
+    these characters are left out.
+    """
+    spellings = [reading.text for reading in readings_of(value)]
+    for plain in tuple(spellings):
+        for before in range(3):
+            encoded = base64.b64encode(b"\0" * before + plain)
+            inner = encoded[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
+            spellings += (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
+    return [each for each in dict.fromkeys(spellings) if len(each) >= _SHORTEST_SPELLING]
+
+
+def readings_of(data: bytes) -> Iterator[Reading]:
+    """Yield `data` as it is, and as it reads with its escapes decoded, layer by layer."""
+    reading = Reading(data)
+    yield reading
+    for layer in range(_LAYERS):
+        decoded = _decoded(reading)
+        if layer > 0 and not decoded.starts:
+            return
+        yield decoded
+        reading = decoded
+
+
+@dataclass(slots=True)
+class Reading:
+    """A text, and where each of its bytes comes from in the text `below` it, of which it is made.
+
+    For each decoded escape `starts` and `ends` say where its bytes are here, `sources` and `stops`
+    where the escape is in the text below.
+    """
+
+    text: bytes
+    below: Reading | None = None
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+
+    def places(self, sought: bytes) -> Iterator[tuple[int, int]]:
+        """Yield where `sought` begins and ends in the lowest text."""
+        if self.below is not None:
+            sought = sought.translate(_PLUS_AS_SPACE)
+        at = self.text.find(sought)
+        while at >= 0:
+            yield self._first(at), self._last(at + len(sought) - 1) + 1
+            at = self.text.find(sought, at + len(sought))
+
+    def _first(self, at: int) -> int:
+        """Return where the byte `at` comes from in the lowest text: the first byte there."""
+        if self.below is None:
+            return at
+        escape = bisect_right(self.starts, at) - 1
+        if escape < 0:
+            return self.below._first(at)  # noqa: SLF001 - of the same class
+        inside = at < self.ends[escape]
+        source = self.sources[escape] if inside else self.stops[escape] + at - self.ends[escape]
+        return self.below._first(source)  # noqa: SLF001
+
+    def _last(self, at: int) -> int:
+        """Return where the byte `at` comes from in the lowest text: the last byte there."""
+        if self.below is None:
+            return at
+        escape = bisect_right(self.starts, at) - 1
+        if escape < 0:
+            return self.below._last(at)  # noqa: SLF001
+        inside = at < self.ends[escape]
+        source = self.stops[escape] - 1 if inside else self.stops[escape] + at - self.ends[escape]
+        return self.below._last(source)  # noqa: SLF001
+
+
+def _decoded(below: Reading) -> Reading:
+    reading = Reading(b"", below)
+    pieces: list[bytes] = []
+    done = size = 0
+    for match in _ESCAPE.finditer(below.text):
+        meant = _meaning(match[0])
+        if meant is None:
+            continue
+        plain = below.text[done : match.start()]
+        size += len(plain)
+        reading.starts.append(size)
+        size += len(meant)
+        reading.ends.append(size)
+        reading.sources.append(match.start())
+        reading.stops.append(match.end())
+        pieces += (plain, meant)
+        done = match.end()
+    reading.text = b"".join([*pieces, below.text[done:]]).translate(_PLUS_AS_SPACE)
+    return reading
+
+
+@lru_cache(maxsize=4096)
+def _meaning(escape: bytes) -> bytes | None:
+    """Return the bytes that an escape stands for, None for what is no escape after all."""
+    match escape[:2]:
+        case b"\\u":
+            units = bytes.fromhex(escape.replace(b"\\u", b"").decode())
+            return units.decode("utf-16-be", "replace").encode()
+        case b"\\x":
+            return chr(int(escape[2:].decode(), 16)).encode()
+        case b"&#":
+            digits = escape[2:-1].decode()
+            return _character(int(digits[1:], 16) if digits[0] in "xX" else int(digits))
+        case _ if escape.startswith(b"%"):
+            return bytes.fromhex(escape[1:].decode())
+        case _ if escape.startswith(b"\\"):
+            return _LETTERS.get(escape[1:], escape[1:])
+    meant = html5.get(escape[1:].decode())
+    return None if meant is None else meant.encode()
+
+
+def _character(number: int) -> bytes | None:
+    return chr(number).encode("utf-8", "replace") if number <= sys.maxunicode else None
+
+
+_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
