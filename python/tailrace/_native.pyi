@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
-from collections.abc import Iterable
-from typing import Final, Literal, final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 
@@ -259,10 +259,52 @@ def decode_many(
     and for a reply that is not bytes, with its index.
     """
 
+_PageProblem: TypeAlias = Literal[
+    "missing_nonce",
+    "missing_post_id",
+    "missing_both",
+    "invalid_nonce",
+    "invalid_post_id",
+    "challenge",
+    "limit",
+    "too_many_widgets",
+]
+
 @final
 class ChatWidget:
     """One chat bot on a page."""
 
+    __match_args__ = (
+        "kind",
+        "placement",
+        "nonce",
+        "post_id",
+        "bot_id",
+        "name",
+        "url",
+        "ajax_url",
+        "streams",
+        "assistant",
+        "memory_limit",
+    )
+    def __new__(
+        cls,
+        kind: Literal["ai-power", "aipkit"],
+        placement: Literal["inline", "popup"],
+        nonce: str = "",
+        post_id: str = "",
+        bot_id: str = "",
+        name: str | None = None,
+        url: str | None = None,
+        ajax_url: str | None = None,
+        streams: bool | None = None,
+        assistant: bool = False,
+        memory_limit: int | None = None,
+    ) -> ChatWidget:
+        """Make the record of a bot, as a page would show it.
+
+        InvalidRequestError for a kind, a placement or a `memory_limit` that there is not.
+        """
     @property
     def kind(self) -> Literal["ai-power", "aipkit"]:
         """The line of the plugin that shows the bot: ``ai-power`` or ``aipkit``."""
@@ -299,11 +341,17 @@ class ChatWidget:
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[ChatWidget], tuple[Any, ...]]: ...
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
 
 @final
 class PageTokens:
     """The tokens that a message must carry. The repr does not show the nonce."""
 
+    __match_args__ = ("nonce", "post_id")
+    def __new__(cls, nonce: str, post_id: str) -> PageTokens:
+        """Make the record of a page's tokens."""
     @property
     def nonce(self) -> str:
         """The nonce: 1 to 256 visible ASCII characters."""
@@ -313,11 +361,41 @@ class PageTokens:
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[PageTokens], tuple[Any, ...]]: ...
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
 
 @final
 class Page:
     """The chat bots that a page shows, and the tokens that a message must carry."""
 
+    __match_args__ = (
+        "widgets",
+        "tokens",
+        "problem",
+        "challenge",
+        "title",
+        "ajax_url",
+        "roots",
+        "max_page_bytes",
+    )
+    def __new__(
+        cls,
+        widgets: Sequence[ChatWidget] = [],
+        tokens: PageTokens | None = None,
+        problem: _PageProblem | None = None,
+        challenge: bool = False,
+        title: str | None = None,
+        ajax_url: str | None = None,
+        roots: Sequence[str] = [],
+        max_page_bytes: int | None = None,
+    ) -> Page:
+        """Make the record of a page, as a scan would.
+
+        `tokens` and `problem` exclude each other (InvalidRequestError); with neither the problem is
+        ``missing_both``. `max_page_bytes` is told by the error of the problem ``limit``, 4 MiB
+        unless given.
+        """
     @property
     def widgets(self) -> list[ChatWidget]:
         """The bots up to where the scan stopped; never raises."""
@@ -328,16 +406,41 @@ class Page:
         Raises TokenNotFoundError, ChallengeError or LimitExceeded.
         """
     @property
+    def problem(self) -> _PageProblem | None:
+        """Why there are no tokens, in a word; None where there are some."""
+    @property
     def challenge(self) -> bool:
         """Whether the page is a challenge, meant for a browser, that shows no bot."""
     @property
     def title(self) -> str | None:
         """The page's title; None where it has none."""
+    @property
+    def ajax_url(self) -> str | None:
+        """The URL that messages are posted to, where a script of the page says so.
+
+        None where none did before the scan stopped; a bot's own `ajax_url` goes before it.
+        """
+    @property
+    def roots(self) -> list[str]:
+        """Where the page's WordPress may lie: URLs of folders, with their last slash.
+
+        The likeliest comes first: they follow from the URLs of WordPress's own scripts, of its
+        plugins and themes, and of its REST API. They may be relative, or of other hosts.
+        """
+    @property
+    def max_page_bytes(self) -> int | None:
+        """The limit that the page is larger than, in bytes; None for any other `problem`."""
     def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
         """Return the bot of that id or name, or the first one.
 
         Raises WidgetNotFoundError, which names the bots that are there.
         """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Page], tuple[Any, ...]]: ...
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
 
 @final
 class PageScanner:

@@ -90,3 +90,18 @@ impl Whole {
 pub fn limit(py: Python<'_>, name: &str, value: Whole) -> PyResult<usize> {
     value.within(py, name, "a number of bytes above 0", |bytes| *bytes > 0)
 }
+
+/// The one of `all` that has this name.
+pub fn one_of<T: Copy>(
+    py: Python<'_>,
+    argument: &str,
+    given: &Bound<'_, PyString>,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> PyResult<T> {
+    let given = text_of(given)?;
+    all.iter().copied().find(|one| name(*one) == given).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|one| name(*one)).collect();
+        invalid(py, &format!("{argument} must be one of {}, not {given:?}", names.join(", ")))
+    })
+}

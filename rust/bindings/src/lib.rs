@@ -1,8 +1,8 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
 //! One file an area: [`sse`], [`delta`], [`decode_many`], [`page`], [`sign`], [`encode`]; [`input`]
-//! takes Python's values, [`output`] makes Python's text, [`raise`] makes the exceptions that
-//! `tailrace.errors` defines.
+//! takes Python's values, [`output`] makes Python's text, [`record`] makes what Python expects of
+//! records, [`raise`] makes the exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
@@ -13,6 +13,7 @@ mod input;
 mod output;
 mod page;
 mod raise;
+mod record;
 mod sign;
 mod sse;
 

@@ -1,15 +1,19 @@
 //! Chunks of an HTML page in, bots and tokens out.
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
-use tailrace_core::ScanOptions;
+use pyo3::types::{PyString, PyTuple};
+use tailrace_core::{
+    Limit, LimitExceeded, MAX_PAGE_BYTES, PageFacts, PageProblem, Placement, ScanOptions,
+    WidgetKind,
+};
 
-use crate::input::{Whole, bytes_of, limit, optional_text};
-use crate::raise::{in_use, no_tokens, widget_not_found};
+use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
+use crate::raise::{in_use, invalid, no_tokens, widget_not_found};
+use crate::record::record;
 
 /// One chat bot on a page.
-#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq, Hash)]
+#[pyclass(frozen, weakref, get_all, module = "tailrace")]
+#[derive(Clone)]
 pub struct ChatWidget {
     /// The line of the plugin that shows the bot: `ai-power` or `aipkit`.
     kind: &'static str,
@@ -35,6 +39,9 @@ pub struct ChatWidget {
     memory_limit: Option<u64>,
 }
 
+const KINDS: [WidgetKind; 2] = [WidgetKind::AiPower, WidgetKind::AiPkit];
+const PLACEMENTS: [Placement; 2] = [Placement::Inline, Placement::Popup];
+
 impl From<&tailrace_core::ChatWidget> for ChatWidget {
     fn from(widget: &tailrace_core::ChatWidget) -> Self {
         Self {
@@ -53,8 +60,92 @@ impl From<&tailrace_core::ChatWidget> for ChatWidget {
     }
 }
 
-#[pymethods]
 impl ChatWidget {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (
+            self.kind,
+            self.placement,
+            &self.nonce,
+            &self.post_id,
+            &self.bot_id,
+            &self.name,
+            &self.url,
+            &self.ajax_url,
+            self.streams,
+            self.assistant,
+            self.memory_limit,
+        )
+            .into_pyobject(py)
+    }
+
+    fn to_core(&self) -> tailrace_core::ChatWidget {
+        let kind = KINDS.into_iter().find(|kind| kind.as_str() == self.kind);
+        let placement = PLACEMENTS.into_iter().find(|place| place.as_str() == self.placement);
+        let mut widget = tailrace_core::ChatWidget::new(
+            kind.unwrap_or(WidgetKind::AiPower),
+            placement.unwrap_or(Placement::Inline),
+        );
+        widget.nonce.clone_from(&self.nonce);
+        widget.post_id.clone_from(&self.post_id);
+        widget.bot_id.clone_from(&self.bot_id);
+        widget.name.clone_from(&self.name);
+        widget.url.clone_from(&self.url);
+        widget.ajax_url.clone_from(&self.ajax_url);
+        widget.streams = self.streams;
+        widget.assistant = self.assistant;
+        widget.memory_limit = self.memory_limit;
+        widget
+    }
+}
+
+record! {
+impl ChatWidget {
+    const FIELDS = [
+        "kind", "placement", "nonce", "post_id", "bot_id", "name", "url", "ajax_url", "streams",
+        "assistant", "memory_limit",
+    ];
+
+    /// Make the record of a bot, as a page would show it.
+    #[new]
+    #[pyo3(signature = (
+        kind, placement, nonce = None, post_id = None, bot_id = None, name = None, url = None,
+        ajax_url = None, streams = None, assistant = false, memory_limit = None,
+    ))]
+    #[pyo3(text_signature = "(kind, placement, nonce='', post_id='', bot_id='', name=None, \
+                             url=None, ajax_url=None, streams=None, assistant=False, \
+                             memory_limit=None)")]
+    #[allow(clippy::too_many_arguments)] // each is a field
+    fn new(
+        py: Python<'_>,
+        kind: &Bound<'_, PyString>,
+        placement: &Bound<'_, PyString>,
+        nonce: Option<&Bound<'_, PyString>>,
+        post_id: Option<&Bound<'_, PyString>>,
+        bot_id: Option<&Bound<'_, PyString>>,
+        name: Option<&Bound<'_, PyString>>,
+        url: Option<&Bound<'_, PyString>>,
+        ajax_url: Option<&Bound<'_, PyString>>,
+        streams: Option<bool>,
+        assistant: bool,
+        memory_limit: Option<Whole>,
+    ) -> PyResult<Self> {
+        let memory_limit = memory_limit
+            .map(|limit| limit.within(py, "memory_limit", "a number of turns", |_| true));
+        Ok(Self {
+            kind: one_of(py, "kind", kind, &KINDS, WidgetKind::as_str)?.as_str(),
+            placement: one_of(py, "placement", placement, &PLACEMENTS, Placement::as_str)?.as_str(),
+            nonce: optional_text(nonce)?.unwrap_or_default(),
+            post_id: optional_text(post_id)?.unwrap_or_default(),
+            bot_id: optional_text(bot_id)?.unwrap_or_default(),
+            name: optional_text(name)?,
+            url: optional_text(url)?,
+            ajax_url: optional_text(ajax_url)?,
+            streams,
+            assistant,
+            memory_limit: memory_limit.transpose()?,
+        })
+    }
+
     fn __repr__(&self) -> String {
         let Self { kind, placement, post_id, bot_id, .. } = self;
         format!(
@@ -62,10 +153,10 @@ impl ChatWidget {
         )
     }
 }
+}
 
 /// The tokens that a message must carry. The repr does not show the nonce.
-#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq, Hash)]
+#[pyclass(frozen, weakref, get_all, module = "tailrace")]
 pub struct PageTokens {
     /// The nonce: 1 to 256 visible ASCII characters.
     nonce: String,
@@ -73,19 +164,129 @@ pub struct PageTokens {
     post_id: String,
 }
 
-#[pymethods]
+impl From<&tailrace_core::PageTokens> for PageTokens {
+    fn from(tokens: &tailrace_core::PageTokens) -> Self {
+        Self { nonce: tokens.nonce.clone(), post_id: tokens.post_id.clone() }
+    }
+}
+
 impl PageTokens {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (&self.nonce, &self.post_id).into_pyobject(py)
+    }
+}
+
+record! {
+impl PageTokens {
+    const FIELDS = ["nonce", "post_id"];
+
+    /// Make the record of a page's tokens.
+    #[new]
+    fn new(nonce: &Bound<'_, PyString>, post_id: &Bound<'_, PyString>) -> PyResult<Self> {
+        Ok(Self { nonce: text_of(nonce)?.into_owned(), post_id: text_of(post_id)?.into_owned() })
+    }
+
     fn __repr__(&self) -> String {
         format!("PageTokens(post_id={:?})", self.post_id)
     }
 }
+}
 
 /// The chat bots that a page shows, and the tokens that a message must carry.
-#[pyclass(frozen, module = "tailrace")]
+#[pyclass(frozen, weakref, module = "tailrace")]
 pub struct Page(tailrace_core::Page);
 
-#[pymethods]
 impl Page {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let tokens = self.0.tokens().ok().map(PageTokens::from);
+        (
+            self.widgets(),
+            tokens,
+            self.problem(),
+            self.0.challenge(),
+            self.0.title(),
+            self.0.ajax_url(),
+            self.0.roots(),
+            self.max_page_bytes(),
+        )
+            .into_pyobject(py)
+    }
+}
+
+const PROBLEMS: [PageProblem; 8] = [
+    PageProblem::MissingNonce,
+    PageProblem::MissingPostId,
+    PageProblem::MissingBoth,
+    PageProblem::InvalidNonce,
+    PageProblem::InvalidPostId,
+    PageProblem::Challenge,
+    PageProblem::Limit(LimitExceeded { limit: Limit::Page, bytes: MAX_PAGE_BYTES }),
+    PageProblem::TooManyWidgets,
+];
+
+/// The problem of that name: the limit's with its bytes, `missing_both` where none is named.
+fn problem_named(
+    py: Python<'_>,
+    name: Option<&Bound<'_, PyString>>,
+    max_page_bytes: Option<Whole>,
+) -> PyResult<PageProblem> {
+    let named = name.map(|name| one_of(py, "problem", name, &PROBLEMS, PageProblem::as_str));
+    match (named.transpose()?.unwrap_or(PageProblem::MissingBoth), max_page_bytes) {
+        (PageProblem::Limit(exceeded), Some(bytes)) => {
+            let bytes = limit(py, "max_page_bytes", bytes)?;
+            Ok(PageProblem::Limit(LimitExceeded { bytes, ..exceeded }))
+        }
+        (problem, _) => Ok(problem),
+    }
+}
+
+record! {
+impl Page {
+    const FIELDS = [
+        "widgets", "tokens", "problem", "challenge", "title", "ajax_url", "roots",
+        "max_page_bytes",
+    ];
+
+    /// Make the record of a page, as a scan would.
+    ///
+    /// `tokens` and `problem` exclude each other; with neither the problem is `missing_both`.
+    #[new]
+    #[pyo3(signature = (
+        widgets = Vec::new(), tokens = None, problem = None, challenge = false, title = None,
+        ajax_url = None, roots = Vec::new(), max_page_bytes = None,
+    ))]
+    #[pyo3(text_signature = "(widgets=[], tokens=None, problem=None, challenge=False, title=None, \
+                             ajax_url=None, roots=[], max_page_bytes=None)")]
+    #[allow(clippy::too_many_arguments)] // each is a field
+    fn new(
+        py: Python<'_>,
+        widgets: Vec<PyRef<'_, ChatWidget>>,
+        tokens: Option<PyRef<'_, PageTokens>>,
+        problem: Option<&Bound<'_, PyString>>,
+        challenge: bool,
+        title: Option<&Bound<'_, PyString>>,
+        ajax_url: Option<&Bound<'_, PyString>>,
+        roots: Vec<Bound<'_, PyString>>,
+        max_page_bytes: Option<Whole>,
+    ) -> PyResult<Self> {
+        let tokens = match (tokens, problem) {
+            (Some(_), Some(_)) => return Err(invalid(py, "tokens and problem exclude each other")),
+            (Some(tokens), None) => {
+                Ok(tailrace_core::PageTokens::new(tokens.nonce.clone(), tokens.post_id.clone()))
+            }
+            (None, problem) => Err(problem_named(py, problem, max_page_bytes)?),
+        };
+        let roots = roots.into_iter().map(|root| Ok(text_of(&root)?.into_owned()));
+        let facts = PageFacts {
+            challenge,
+            title: optional_text(title)?,
+            ajax_url: optional_text(ajax_url)?,
+            roots: roots.collect::<PyResult<_>>()?,
+        };
+        let widgets = widgets.into_iter().map(|widget| widget.to_core()).collect();
+        Ok(Self(tailrace_core::Page::new(widgets, tokens, facts)))
+    }
+
     /// The bots up to where the scan stopped; never raises.
     #[getter]
     fn widgets(&self) -> Vec<ChatWidget> {
@@ -97,12 +298,13 @@ impl Page {
     /// Raises `TokenNotFoundError`, `ChallengeError` or `LimitExceeded`.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<PageTokens> {
-        match self.0.tokens() {
-            Ok(tokens) => {
-                Ok(PageTokens { nonce: tokens.nonce.clone(), post_id: tokens.post_id.clone() })
-            }
-            Err(problem) => Err(no_tokens(py, problem)),
-        }
+        self.0.tokens().map(PageTokens::from).map_err(|problem| no_tokens(py, problem))
+    }
+
+    /// Why there are no tokens, in a word; `None` where there are some.
+    #[getter]
+    fn problem(&self) -> Option<&'static str> {
+        self.0.tokens().err().map(PageProblem::as_str)
     }
 
     /// Whether the page is a challenge, meant for a browser, that shows no bot.
@@ -115,6 +317,32 @@ impl Page {
     #[getter]
     fn title(&self) -> Option<&str> {
         self.0.title()
+    }
+
+    /// The URL that messages are posted to, where a script of the page says so.
+    ///
+    /// `None` where none did before the scan stopped; a bot's own `ajax_url` goes before it.
+    #[getter]
+    fn ajax_url(&self) -> Option<&str> {
+        self.0.ajax_url()
+    }
+
+    /// Where the page's WordPress may lie: URLs of folders, with their last slash.
+    ///
+    /// The likeliest comes first: they follow from the URLs of WordPress's own scripts, of its
+    /// plugins and themes, and of its REST API. They may be relative, or of other hosts.
+    #[getter]
+    fn roots(&self) -> Vec<String> {
+        self.0.roots().to_vec()
+    }
+
+    /// The limit that the page is larger than, in bytes; `None` for any other `problem`.
+    #[getter]
+    fn max_page_bytes(&self) -> Option<usize> {
+        match self.0.tokens() {
+            Err(PageProblem::Limit(exceeded)) => Some(exceeded.bytes),
+            _ => None,
+        }
     }
 
     /// Return the bot of that id or name, or the first one.
@@ -135,6 +363,7 @@ impl Page {
     fn __repr__(&self) -> String {
         format!("<Page with {} chat widgets>", self.0.widgets().len())
     }
+}
 }
 
 /// Chunks of an HTML page in, bots and tokens out; says when to stop reading.

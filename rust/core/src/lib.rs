@@ -44,8 +44,8 @@ pub use limits::{
 };
 #[cfg(feature = "sites")]
 pub use page::{
-    ChatWidget, NoSuchWidget, Page, PageProblem, PageScanner, PageTokens, Placement, ScanOptions,
-    WidgetKind, scan_page,
+    ChatWidget, NoSuchWidget, Page, PageFacts, PageProblem, PageScanner, PageTokens, Placement,
+    ScanOptions, WidgetKind, scan_page,
 };
 #[cfg(feature = "sites")]
 pub use sign::sign_request;

@@ -1,14 +1,19 @@
 //! A page in, whether it is a challenge out: a page meant for a browser, put in front of the one
 //! that was requested.
 //!
-//! Signs are a `<title>` or a form's `id` or `action`, facts of the products named beside them. A
-//! script's path is never a sign: sites load such scripts on pages that answer.
+//! Signs are a `<title>`, a form's `id` or `action`, the target of a refresh, and what an inline
+//! script sets or uses: facts of the products named beside them. Only the title depends on the
+//! page's language. A script's path is never a sign: sites load such scripts on pages that answer.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::entity::decode_text;
 
 use super::attributes::{Tag, normalized_text};
+use super::script::{Mention, for_each_mention, holds};
 use super::tokenizer::{Sink, Templates, Tokenizer};
 
 /// Whole titles, in lower case, without the dots that end some of them.
@@ -35,24 +40,57 @@ const TITLES: [&str; 16] = [
 const TITLE_ENDS: [&str; 1] = ["used cloudflare to restrict access"];
 
 /// Whole form ids.
-const FORM_IDS: [&str; 2] = [
+const FORM_IDS: [&str; 3] = [
     "challenge-form",   // Cloudflare
     "lsrecaptcha-form", // LiteSpeed
+    "wsidchk-form",     // Imunify360
 ];
 
-/// Parts of a form's action.
-const FORM_ACTIONS: [&str; 4] = [
+/// Parts of a form's action, and of the address that a refresh leads to.
+const TARGETS: [&str; 5] = [
     "__cf_chl_",               // Cloudflare
     "/cdn-cgi/l/chk_",         // Cloudflare
     "/.well-known/sgcaptcha/", // SiteGround
+    "/.well-known/captcha/",   // SiteGround
     "/.lsrecap/recaptcha",     // LiteSpeed
+];
+
+/// Variables that an inline script sets.
+const SET_BY_SCRIPTS: [&str; 3] = [
+    "_cf_chl_opt",          // Cloudflare
+    "gokuProps",            // AWS WAF
+    "sucuri_cloudproxy_js", // Sucuri
+];
+
+/// Objects that an inline script uses.
+const USED_BY_SCRIPTS: [&str; 1] = [
+    "slowAES", // hosts that test for JavaScript: aes.js, testcookie
+];
+
+/// Beginnings of strings that an inline script holds: cookies that it sets.
+const COOKIES_OF_SCRIPTS: [&str; 2] = [
+    "__test=",       // hosts that test for JavaScript
+    "humans_21909=", // hosts that test for JavaScript
+];
+
+static WORDS_OF_SCRIPTS: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
+    let names = SET_BY_SCRIPTS.iter().chain(&USED_BY_SCRIPTS).chain(&COOKIES_OF_SCRIPTS);
+    names.map(|name| Finder::new(*name)).collect()
+});
+
+/// Whole ids of scripts that hold data.
+const SCRIPT_IDS: [&str; 1] = [
+    "anubis_challenge", // Anubis
 ];
 
 /// Bytes of a title kept, as they stand in the page.
 const MAX_TITLE_BYTES: usize = 1024;
 
-/// Whether the page's title or one of its forms is a known challenge's. The title counts once its
-/// end tag was seen.
+/// Inline scripts looked at, from the first one on: a challenge has few, any other page has many.
+const MAX_SCRIPTS: usize = 8;
+
+/// Whether a sign of the page is a known challenge's. The title and a script count once their end
+/// tags were seen.
 pub fn is_challenge(html: &[u8]) -> bool {
     let mut judge = Judge::default();
     let _ = Tokenizer::new().feed(html, &mut judge);
@@ -64,7 +102,10 @@ pub fn is_challenge(html: &[u8]) -> bool {
 pub(super) struct Signs {
     title: Option<Vec<u8>>,
     title_open: bool,
-    form: bool,
+    /// Whether a sign other than the title was seen.
+    seen: bool,
+    /// Inline scripts looked at so far.
+    scripts: usize,
 }
 
 impl Signs {
@@ -73,7 +114,20 @@ impl Signs {
             self.title_open = true;
             self.title = Some(Vec::new());
         } else if tag.is("form") {
-            self.form |= is_challenge_form(tag);
+            self.seen |= is_challenge_form(tag);
+        } else if tag.is("meta") {
+            self.seen |= is_challenge_refresh(tag);
+        } else if tag.is("script") {
+            self.seen |= has_id(tag, &SCRIPT_IDS);
+        }
+    }
+
+    /// Takes the whole text of an inline script.
+    pub(super) fn script(&mut self, script: &[u8]) {
+        if self.scripts < MAX_SCRIPTS && !self.seen && !script.is_empty() {
+            self.scripts += 1;
+            self.seen = holds(script, &WORDS_OF_SCRIPTS)
+                && is_challenge_script(&String::from_utf8_lossy(script));
         }
     }
 
@@ -100,7 +154,7 @@ impl Signs {
     }
 
     pub(super) fn challenge(&self) -> bool {
-        self.form || self.title().is_some_and(|title| is_challenge_title(&title))
+        self.seen || self.title().is_some_and(|title| is_challenge_title(&title))
     }
 }
 
@@ -111,10 +165,33 @@ fn is_challenge_title(title: &str) -> bool {
 }
 
 fn is_challenge_form(tag: &Tag<'_>) -> bool {
-    tag.attribute("id").is_some_and(|id| FORM_IDS.contains(&&*id))
-        || tag
-            .attribute("action")
-            .is_some_and(|action| FORM_ACTIONS.iter().any(|part| action.contains(part)))
+    has_id(tag, &FORM_IDS) || tag.attribute("action").is_some_and(|action| leads_away(&action))
+}
+
+fn has_id(tag: &Tag<'_>, ids: &[&str]) -> bool {
+    tag.attribute("id").is_some_and(|id| ids.contains(&&*id))
+}
+
+fn leads_away(target: &str) -> bool {
+    TARGETS.iter().any(|part| target.contains(part))
+}
+
+fn is_challenge_refresh(tag: &Tag<'_>) -> bool {
+    let is_refresh = |pragma: &str| pragma.trim().eq_ignore_ascii_case("refresh");
+    tag.attribute("http-equiv").is_some_and(|pragma| is_refresh(&pragma))
+        && tag.attribute("content").is_some_and(|content| leads_away(&content))
+}
+
+fn is_challenge_script(script: &str) -> bool {
+    let mut found = false;
+    for_each_mention(script, |mention| {
+        found |= match mention {
+            Mention::Set(name) => SET_BY_SCRIPTS.contains(&name) || USED_BY_SCRIPTS.contains(&name),
+            Mention::Used(name) => USED_BY_SCRIPTS.contains(&name),
+            Mention::Text(text) => COOKIES_OF_SCRIPTS.iter().any(|start| text.starts_with(start)),
+        };
+    });
+    found
 }
 
 /// Reads a page for its signs alone.
@@ -122,12 +199,15 @@ fn is_challenge_form(tag: &Tag<'_>) -> bool {
 struct Judge {
     signs: Signs,
     templates: Templates,
+    /// The text of the script that is open.
+    script: Option<Vec<u8>>,
 }
 
 impl Sink for Judge {
     fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
         if self.templates.start_tag(tag) {
             self.signs.start_tag(tag);
+            self.script = tag.is("script").then(Vec::new);
         }
         ControlFlow::Continue(())
     }
@@ -135,10 +215,16 @@ impl Sink for Judge {
     fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
         self.templates.end_tag(tag);
         self.signs.end_tag(tag);
+        if let Some(script) = self.script.take() {
+            self.signs.script(&script);
+        }
         ControlFlow::Continue(())
     }
 
     fn text(&mut self, piece: &[u8]) {
         self.signs.text(piece);
+        if let Some(script) = &mut self.script {
+            script.extend_from_slice(piece);
+        }
     }
 }

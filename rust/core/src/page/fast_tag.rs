@@ -82,15 +82,22 @@ fn ends_name(byte: u8) -> bool {
     is_space(byte) || byte == b'/'
 }
 
-/// Whether a tag's name can be a raw element's, a template's, a form's or an input's, by its first
-/// two letters. Few others begin so, and those are read in vain.
+/// Whether a tag's name can be a raw element's, a template's, a form's, or an input's, by its
+/// first two letters, or a link's or a meta's, by three. Few others begin so, and those are read in vain.
 fn may_name(name: &[u8]) -> bool {
-    name.first_chunk().is_none_or(|letters: &[u8; 2]| {
-        let letters = letters.map(|letter| letter.to_ascii_lowercase());
-        matches!(
-            &letters,
-            b"sc" | b"st" | b"ti" | b"te" | b"no" | b"if" | b"xm" | b"pl" | b"fo" | b"in"
-        )
+    name.first_chunk().is_none_or(|&[first, second, third]: &[u8; 3]| {
+        let [first, second, third] = [first, second, third].map(|byte| byte.to_ascii_lowercase());
+        match [first, second] {
+            [b's', b'c' | b't']
+            | [b't', b'i' | b'e']
+            | [b'i', b'f' | b'n']
+            | [b'n' | b'f', b'o']
+            | [b'x', b'm']
+            | [b'p', b'l'] => true,
+            [b'l', b'i'] => third == b'n',
+            [b'm', b'e'] => third == b't',
+            _ => false,
+        }
     })
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::PageProblem;
 use super::attributes::{Tag, is_space};
 use super::script::{Key, for_each_value};
-use super::widget::{PageTokens, valid_nonce, valid_post_id};
+use super::widget::{PageTokens, RawTokens, valid_nonce, valid_post_id};
 
 /// The tokens found so far, by source.
 #[derive(Default)]
@@ -69,29 +69,27 @@ impl Token {
 
 impl LooseTokens {
     /// Takes the tokens of one element, valid or not; empty ones are no tokens.
-    pub(super) fn element(&mut self, nonce: &str, post_id: &str) {
+    pub(super) fn element(&mut self, RawTokens { nonce, post_id }: &RawTokens) {
         if let (None, Some(nonce), Some(post_id)) =
             (&self.pair, valid_nonce(nonce), valid_post_id(post_id))
         {
-            self.pair = Some(PageTokens { nonce, post_id });
+            self.pair = Some(PageTokens::new(nonce, post_id));
         }
         self.nonce.add(Source::Element, nonce, valid_nonce);
         self.post_id.add(Source::Element, post_id, valid_post_id);
     }
 
-    /// Takes an `<input type=hidden>` by its name or its id.
+    /// Takes an `<input type=hidden>` by its name.
     pub(super) fn input(&mut self, tag: &Tag<'_>) {
         let hidden = |kind: &str| kind.trim().eq_ignore_ascii_case("hidden");
         if !tag.is("input") || !tag.attribute("type").is_some_and(|kind| hidden(&kind)) {
             return;
         }
-        let labels = [tag.attribute("name"), tag.attribute("id")];
-        let is = |label: &str| labels.iter().flatten().any(|found| found == label);
         let value = tag.attribute("value").unwrap_or_default();
-        if is("_wpnonce") {
-            self.nonce.add(Source::HiddenInput, &value, valid_nonce);
-        } else if is("post_id") {
-            self.post_id.add(Source::HiddenInput, &value, valid_post_id);
+        match tag.attribute("name").as_deref() {
+            Some("_wpnonce") => self.nonce.add(Source::HiddenInput, &value, valid_nonce),
+            Some("post_id") => self.post_id.add(Source::HiddenInput, &value, valid_post_id),
+            _ => {}
         }
     }
 
@@ -135,7 +133,7 @@ impl LooseTokens {
         }
         match (self.nonce.found(), self.post_id.found()) {
             (Found::Valid(nonce), Found::Valid(post_id)) => {
-                Ok(PageTokens { nonce: nonce.clone(), post_id: post_id.clone() })
+                Ok(PageTokens::new(nonce.clone(), post_id.clone()))
             }
             (Found::Missing, Found::Missing) => Err(PageProblem::MissingBoth),
             (Found::Invalid, _) => Err(PageProblem::InvalidNonce),

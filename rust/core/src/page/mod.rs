@@ -2,7 +2,7 @@
 //!
 //! A page's bytes become tags and raw text (`tokenizer`, `fast_tag`, `attributes`), tags become
 //! widgets (`widget`), and tokens outside of them serve when no widget is complete (`loose_tokens`,
-//! `script`). Chunk boundaries never change the page. Only real markup counts: not comments, raw
+//! `script`); `roots` are where the page's WordPress may lie. Chunk boundaries never change the page. Only real markup counts: not comments, raw
 //! text, RCDATA, `<noscript>` or the inside of a `<template>`. A tag or a script that the page's
 //! end cuts is none. Pages are UTF-8, or another encoding that keeps ASCII as it is.
 
@@ -10,6 +10,7 @@ pub mod attributes;
 pub mod challenge;
 mod fast_tag;
 mod loose_tokens;
+mod roots;
 mod script;
 pub mod tokenizer;
 mod widget;
@@ -22,10 +23,11 @@ use crate::limits::{Limit, LimitExceeded, MAX_PAGE_BYTES, MAX_WIDGETS};
 use attributes::Tag;
 use challenge::Signs;
 use loose_tokens::LooseTokens;
-use script::names_a_key;
+use roots::Roots;
+use script::{names_a_key, script_of_url};
 use tokenizer::{Sink, Templates, Tokenizer};
-use widget::Element;
 pub use widget::{ChatWidget, PageTokens, Placement, WidgetKind};
+use widget::{Element, RawTokens};
 
 /// The options of a scan: what to look for, and when to stop. A later version may have more of
 /// them: end a literal with `..ScanOptions::default()`.
@@ -63,7 +65,7 @@ pub enum PageProblem {
     InvalidPostId,
     /// The page is a challenge, meant for a browser.
     Challenge,
-    /// The page goes on after the limit, and no widget before it was complete.
+    /// The page goes on after the limit, and there were no tokens before it.
     Limit(LimitExceeded),
     /// The page shows more than 1,024 widgets, and the one that was looked for is none of these.
     TooManyWidgets,
@@ -134,17 +136,38 @@ impl fmt::Display for NoSuchWidget {
 
 impl std::error::Error for NoSuchWidget {}
 
+/// What a page says beside its widgets and tokens. A later version may have more of it: end a
+/// literal with `..PageFacts::default()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageFacts {
+    /// As [`Page::challenge`].
+    pub challenge: bool,
+    /// As [`Page::title`].
+    pub title: Option<String>,
+    /// As [`Page::ajax_url`].
+    pub ajax_url: Option<String>,
+    /// As [`Page::roots`].
+    pub roots: Vec<String>,
+}
+
 /// A page's chats: its widgets, and the tokens that a message must carry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     widgets: Vec<ChatWidget>,
     tokens: Result<PageTokens, PageProblem>,
-    challenge: bool,
-    title: Option<String>,
-    ajax_url: Option<String>,
+    facts: PageFacts,
 }
 
 impl Page {
+    /// A page that says this.
+    pub fn new(
+        widgets: Vec<ChatWidget>,
+        tokens: Result<PageTokens, PageProblem>,
+        facts: PageFacts,
+    ) -> Self {
+        Self { widgets, tokens, facts }
+    }
+
     /// The widgets, complete or not, in the page's order, as far as the page was read.
     pub fn widgets(&self) -> &[ChatWidget] {
         &self.widgets
@@ -165,17 +188,24 @@ impl Page {
     /// Whether the page is a known challenge: it has a sign of one, no widget, and no tokens
     /// outside of widgets.
     pub fn challenge(&self) -> bool {
-        self.challenge
+        self.facts.challenge
     }
 
     /// The page's title, for messages.
     pub fn title(&self) -> Option<&str> {
-        self.title.as_deref()
+        self.facts.title.as_deref()
     }
 
     /// The endpoint that `wpaicgParams` names, if the page was read that far.
     pub fn ajax_url(&self) -> Option<&str> {
-        self.ajax_url.as_deref()
+        self.facts.ajax_url.as_deref()
+    }
+
+    /// Addresses of folders, with their last `/`, where the page's WordPress may lie, the likeliest
+    /// first: by the URLs of WordPress's own scripts, of its plugins and themes, and of its REST
+    /// API, as far as the page was read. They can be relative, and can be of other hosts.
+    pub fn roots(&self) -> &[String] {
+        &self.facts.roots
     }
 
     /// The first widget of this bot and of this name, whichever are given; a complete one before
@@ -317,6 +347,8 @@ impl PageScanner {
 struct Reading {
     options: ScanOptions,
     widgets: Vec<ChatWidget>,
+    /// Why the first widget of the wanted bot gives no tokens.
+    problem: Option<PageProblem>,
     /// Whether there is one widget more than may be kept.
     too_many: bool,
     /// The index of the widget whose tokens are the page's.
@@ -325,6 +357,7 @@ struct Reading {
     signs: Signs,
     templates: Templates,
     ajax_url: Option<String>,
+    roots: Roots,
     /// The text of the script that is open.
     script: Option<Vec<u8>>,
 }
@@ -334,24 +367,25 @@ impl Reading {
         Self {
             options,
             widgets: Vec::new(),
+            problem: None,
             too_many: false,
             chosen: None,
             loose: LooseTokens::default(),
             signs: Signs::default(),
             templates: Templates::default(),
             ajax_url: None,
+            roots: Roots::default(),
             script: None,
         }
     }
 
     fn element(&mut self, tag: &Tag<'_>) {
         let element = Element::new(tag);
-        if let Some(widget) = element.widget() {
-            self.loose.element(&widget.nonce, &widget.post_id);
-            self.widget(widget);
+        if let Some((widget, tokens)) = element.widget() {
+            self.loose.element(&tokens);
+            self.widget(widget, &tokens);
         } else if self.speaks_for(element.bot_id().as_deref()) {
-            let (nonce, post_id) = element.tokens();
-            self.loose.element(&nonce.unwrap_or_default(), &post_id.unwrap_or_default());
+            self.loose.element(&element.tokens());
         }
     }
 
@@ -363,19 +397,24 @@ impl Reading {
         }
     }
 
-    fn widget(&mut self, widget: ChatWidget) {
+    fn widget(&mut self, widget: ChatWidget, tokens: &RawTokens) {
         self.too_many = self.widgets.len() == MAX_WIDGETS;
         if self.too_many {
             return;
         }
-        let wanted = self.options.bot_id.as_ref().is_none_or(|bot_id| *bot_id == widget.bot_id);
-        if self.chosen.is_none() && wanted && widget.tokens().is_some() {
-            self.chosen = Some(self.widgets.len());
+        if self.options.bot_id.as_ref().is_none_or(|bot_id| *bot_id == widget.bot_id) {
+            if self.chosen.is_none() && widget.tokens().is_some() {
+                self.chosen = Some(self.widgets.len());
+            }
+            self.problem = self.problem.or_else(|| problem_of(tokens));
         }
         self.widgets.push(widget);
     }
 
-    fn script(&mut self, script: &[u8]) -> ControlFlow<()> {
+    fn inline_script(&mut self, script: &[u8]) -> ControlFlow<()> {
+        if self.widgets.is_empty() {
+            self.signs.script(script);
+        }
         if names_a_key(script) {
             let endpoint = self.loose.script(&String::from_utf8_lossy(script));
             self.ajax_url = self.ajax_url.take().or(endpoint);
@@ -407,13 +446,14 @@ impl Reading {
         }
         let loose = self.loose.tokens();
         let challenge = self.widgets.is_empty() && loose.is_err() && self.signs.challenge();
-        Page {
-            tokens: self.tokens(loose, challenge, over_limit),
+        let tokens = self.tokens(loose, challenge, over_limit);
+        let facts = PageFacts {
             challenge,
             title: self.signs.title(),
-            widgets: self.widgets,
             ajax_url: self.ajax_url,
-        }
+            roots: self.roots.into_list(),
+        };
+        Page::new(self.widgets, tokens, facts)
     }
 
     fn tokens(
@@ -427,30 +467,31 @@ impl Reading {
         {
             return Ok(tokens);
         }
-        if over_limit {
-            let bytes = self.options.max_page_bytes;
-            return Err(PageProblem::Limit(LimitExceeded { limit: Limit::Page, bytes }));
-        }
-        if self.too_many {
-            return Err(PageProblem::TooManyWidgets);
-        }
-        if challenge {
-            return Err(PageProblem::Challenge);
-        }
-        match &self.options.bot_id {
-            Some(bot_id) if !self.widgets.is_empty() => Err(self.problem_of(bot_id)),
-            _ => loose,
-        }
+        let found = if self.options.bot_id.is_some() && !self.widgets.is_empty() {
+            Err(self.problem.unwrap_or(PageProblem::MissingBoth))
+        } else {
+            loose
+        };
+        found.map_err(|problem| {
+            if over_limit {
+                let bytes = self.options.max_page_bytes;
+                PageProblem::Limit(LimitExceeded { limit: Limit::Page, bytes })
+            } else if self.too_many {
+                PageProblem::TooManyWidgets
+            } else if challenge {
+                PageProblem::Challenge
+            } else {
+                problem
+            }
+        })
     }
+}
 
-    /// The problem of the wanted bot, on a page with widgets and none of that bot complete.
-    fn problem_of(&self, bot_id: &str) -> PageProblem {
-        let mut own = LooseTokens::default();
-        if let Some(widget) = self.widgets.iter().find(|widget| widget.bot_id == bot_id) {
-            own.element(&widget.nonce, &widget.post_id);
-        }
-        own.tokens().err().unwrap_or(PageProblem::MissingBoth)
-    }
+/// Why these tokens of one element are none.
+fn problem_of(tokens: &RawTokens) -> Option<PageProblem> {
+    let mut own = LooseTokens::default();
+    own.element(tokens);
+    own.tokens().err()
 }
 
 impl Sink for Reading {
@@ -463,6 +504,12 @@ impl Sink for Reading {
         self.signs.start_tag(tag);
         if tag.is("script") {
             self.script = Some(Vec::new());
+            self.roots.tag(tag);
+            if let Some(script) = script_of_url(tag) {
+                self.inline_script(&script)?;
+            }
+        } else if tag.is("link") {
+            self.roots.tag(tag);
         }
         self.loose.input(tag);
         self.loose.json_attributes(tag);
@@ -474,7 +521,7 @@ impl Sink for Reading {
         self.templates.end_tag(tag);
         self.signs.end_tag(tag);
         match self.script.take() {
-            Some(script) => self.script(&script),
+            Some(script) => self.inline_script(&script),
             None => ControlFlow::Continue(()),
         }
     }

@@ -9,7 +9,10 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use data_url::DataUrl;
 use memchr::memmem::Finder;
+
+use super::attributes::Tag;
 
 /// A name whose values are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,47 @@ pub(super) fn for_each_value<'a>(script: &'a str, mut found: impl FnMut(Key, Cow
 pub(super) fn names_a_key(script: &[u8]) -> bool {
     static NAMES: LazyLock<[Finder<'static>; 3]> =
         LazyLock::new(|| ["wpaicg", "_wpnonce", "post_id"].map(Finder::new));
-    NAMES.iter().any(|name| name.find(script).is_some())
+    holds(script, &*NAMES)
+}
+
+/// Whether one of the words stands in a script.
+pub(super) fn holds(script: &[u8], words: &[Finder<'_>]) -> bool {
+    words.iter().any(|word| word.find(script).is_some())
+}
+
+/// The text of a script that stands in a `data:` URL of its tag, where optimizers put inline scripts
+/// that are to run later: in `src` or in an attribute of their own.
+pub(super) fn script_of_url(tag: &Tag<'_>) -> Option<Vec<u8>> {
+    let is_data =
+        |url: &[u8]| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
+    let attribute = tag.attributes().find(|attribute| is_data(attribute.raw_value()))?;
+    Some(DataUrl::process(&attribute.value()).ok()?.decode_to_vec().ok()?.0)
+}
+
+/// What a script mentions, outside of comments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mention<'a> {
+    /// A name that a `=` follows.
+    Set(&'a str),
+    /// Any other name.
+    Used(&'a str),
+    /// The text of a string, escapes not decoded.
+    Text(&'a str),
+}
+
+/// Calls `found` for each name and each string of a script, in order.
+pub(super) fn for_each_mention<'a>(script: &'a str, mut found: impl FnMut(Mention<'a>)) {
+    let mut lexer = Lexer::new(script);
+    let mut next = lexer.next();
+    while let Some(lexeme) = next {
+        next = lexer.next();
+        match (lexeme, next) {
+            (Lexeme::Name(name), Some(Lexeme::Other(b'='))) => found(Mention::Set(name)),
+            (Lexeme::Name(name), _) => found(Mention::Used(name)),
+            (Lexeme::String(text), _) => found(Mention::Text(text)),
+            _ => {}
+        }
+    }
 }
 
 /// The value that follows a name, when the name is a key's.

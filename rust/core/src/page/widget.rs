@@ -67,10 +67,9 @@ pub struct ChatWidget {
     pub kind: WidgetKind,
     /// The widget's placement on the page.
     pub placement: Placement,
-    /// The nonce, trimmed; empty when the tag has none, and as it stands when it is no valid one.
+    /// The nonce: 1 to 256 visible ASCII characters; empty when the tag has none that is valid.
     pub nonce: String,
-    /// The page's post id, trimmed; empty when the tag has none, and as it stands when it is no
-    /// valid one.
+    /// The page's post id: digits; empty when the tag has none that is valid.
     pub post_id: String,
     /// The bot's id, `0` for the 1.x default bot; empty when the tag does not say.
     pub bot_id: String,
@@ -90,12 +89,34 @@ pub struct ChatWidget {
 }
 
 impl ChatWidget {
-    /// The tokens, when both are there and valid.
+    /// A widget of which nothing more is known.
+    pub fn new(kind: WidgetKind, placement: Placement) -> Self {
+        Self {
+            kind,
+            placement,
+            nonce: String::new(),
+            post_id: String::new(),
+            bot_id: String::new(),
+            name: None,
+            url: None,
+            ajax_url: None,
+            streams: None,
+            assistant: false,
+            memory_limit: None,
+        }
+    }
+
+    /// The tokens, when both are there.
     pub fn tokens(&self) -> Option<PageTokens> {
-        Some(PageTokens {
-            nonce: valid_nonce(&self.nonce)?,
-            post_id: valid_post_id(&self.post_id)?,
-        })
+        let complete = !self.nonce.is_empty() && !self.post_id.is_empty();
+        complete.then(|| PageTokens::new(self.nonce.clone(), self.post_id.clone()))
+    }
+
+    /// The widget with the tokens of its tag, as they stand there.
+    fn with(mut self, tokens: &RawTokens) -> Self {
+        self.nonce = valid_nonce(&tokens.nonce).unwrap_or_default();
+        self.post_id = valid_post_id(&tokens.post_id).unwrap_or_default();
+        self
     }
 }
 
@@ -126,6 +147,13 @@ pub struct PageTokens {
     pub post_id: String,
 }
 
+impl PageTokens {
+    /// These tokens.
+    pub fn new(nonce: String, post_id: String) -> Self {
+        Self { nonce, post_id }
+    }
+}
+
 impl fmt::Debug for PageTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PageTokens").field("post_id", &self.post_id).finish_non_exhaustive()
@@ -145,14 +173,17 @@ pub(super) fn valid_nonce(value: &str) -> Option<String> {
 /// The post id without surrounding white space and the `<` that 1.9.16 to 2.2 put before it, if it
 /// is digits.
 pub(super) fn valid_post_id(value: &str) -> Option<String> {
-    let value = without_stray(value);
+    let value = value.trim();
+    let value = value.strip_prefix('<').map_or(value, str::trim_start);
     let valid = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| value.to_owned())
 }
 
-fn without_stray(value: &str) -> &str {
-    let value = value.trim();
-    value.strip_prefix('<').map_or(value, str::trim_start)
+/// The tokens of an element as they stand there, trimmed; empty when there are none.
+#[derive(Default)]
+pub(super) struct RawTokens {
+    pub(super) nonce: String,
+    pub(super) post_id: String,
 }
 
 /// The attributes of one element that can matter, the first of each name, not decoded yet.
@@ -199,8 +230,8 @@ impl<'page> Element<'page> {
         slots.into_iter().find(|(name, _)| attribute.is(name)).map(|(_, slot)| slot)
     }
 
-    /// The widget that this element is by its class (2.x: or its id).
-    pub(super) fn widget(&self) -> Option<ChatWidget> {
+    /// The widget that this element is by its class (2.x: or its id), and its tokens.
+    pub(super) fn widget(&self) -> Option<(ChatWidget, RawTokens)> {
         let class = value(self.class).unwrap_or_default();
         if let Some(placement) = class.split_ascii_whitespace().find_map(ai_power_placement) {
             return Some(self.ai_power(placement));
@@ -212,9 +243,12 @@ impl<'page> Element<'page> {
         Some(self.aipkit(placement, &config.value()))
     }
 
-    /// Non-empty tokens of the element's own attributes.
-    pub(super) fn tokens(&self) -> (Option<String>, Option<String>) {
-        (text(self.nonce), text(self.post_id))
+    /// The tokens of the element's own attributes.
+    pub(super) fn tokens(&self) -> RawTokens {
+        RawTokens {
+            nonce: text(self.nonce).unwrap_or_default(),
+            post_id: text(self.post_id).unwrap_or_default(),
+        }
     }
 
     /// The bot the element speaks for, if it says so.
@@ -222,38 +256,35 @@ impl<'page> Element<'page> {
         text(self.bot_id)
     }
 
-    fn ai_power(&self, placement: Placement) -> ChatWidget {
-        let post_id = text(self.post_id).unwrap_or_default();
-        ChatWidget {
-            kind: WidgetKind::AiPower,
-            placement,
-            nonce: text(self.nonce).unwrap_or_default(),
-            post_id: without_stray(&post_id).to_owned(),
+    fn ai_power(&self, placement: Placement) -> (ChatWidget, RawTokens) {
+        let tokens = self.tokens();
+        let widget = ChatWidget {
             bot_id: self.bot_id().unwrap_or_default(),
             name: text(self.name),
             url: text(self.url),
-            ajax_url: None,
             streams: value(self.stream).and_then(|value| flag(value.trim())),
             assistant: text(self.assistant).is_some_and(|value| flag(&value) == Some(true)),
             memory_limit: text(self.memory_limit).and_then(|value| value.parse().ok()),
-        }
+            ..ChatWidget::new(WidgetKind::AiPower, placement)
+        };
+        (widget.with(&tokens), tokens)
     }
 
-    fn aipkit(&self, placement: Placement, config: &str) -> ChatWidget {
+    fn aipkit(&self, placement: Placement, config: &str) -> (ChatWidget, RawTokens) {
         let config = Config::read(config).unwrap_or_default();
-        ChatWidget {
-            kind: WidgetKind::AiPkit,
-            placement,
-            nonce: config.nonce.or_else(|| text(self.nonce)).unwrap_or_default(),
-            post_id: config.post_id.or_else(|| text(self.post_id)).unwrap_or_default(),
+        let own = self.tokens();
+        let tokens = RawTokens {
+            nonce: config.nonce.unwrap_or(own.nonce),
+            post_id: config.post_id.unwrap_or(own.post_id),
+        };
+        let widget = ChatWidget {
             bot_id: config.bot_id.or_else(|| self.bot_id()).unwrap_or_default(),
             name: config.name,
-            url: None,
             ajax_url: config.ajax_url,
             streams: config.streams.and_then(|value| flag(&value)),
-            assistant: false,
-            memory_limit: None,
-        }
+            ..ChatWidget::new(WidgetKind::AiPkit, placement)
+        };
+        (widget.with(&tokens), tokens)
     }
 }
 

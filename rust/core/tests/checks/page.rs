@@ -80,6 +80,10 @@ fn expected_widget(attributes: &[(String, String)]) -> Option<[String; 4]> {
         _ => None,
     })?;
     let post_id = value("data-post-id");
-    let post_id = post_id.strip_prefix('<').unwrap_or(&post_id).trim().to_owned();
-    Some([placement.to_owned(), value("data-nonce"), post_id, value("data-bot-id")])
+    let post_id = post_id.strip_prefix('<').unwrap_or(&post_id).trim();
+    let is_nonce = |nonce: &String| nonce.bytes().all(|byte| byte.is_ascii_graphic());
+    let nonce = Some(value("data-nonce")).filter(is_nonce).unwrap_or_default();
+    let is_post_id = post_id.bytes().all(|byte| byte.is_ascii_digit());
+    let post_id = if is_post_id { post_id.to_owned() } else { String::new() };
+    Some([placement.to_owned(), nonce, post_id, value("data-bot-id")])
 }
