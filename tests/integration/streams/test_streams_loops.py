@@ -182,6 +182,10 @@ def test_without_asyncio_a_call_says_so(site: Site) -> None:
 
 # -- the end of the program ------------------------------------------------------------------------
 
+by_a_signal = pytest.mark.skipif(
+    sys.platform == "win32", reason="no process there can send another the signal of Ctrl-C"
+)
+
 ALIVE = """
 import sys, urllib.request
 from tailrace import GPROChat, RetryProvider, Site, stream_deltas
@@ -236,8 +240,10 @@ async def begins(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @pytest.mark.parametrize(
     ("script", "code", "says"),
-    [(RAISES, 1, "KeyError: 'mine'"), (INTERRUPTED, -2, "KeyboardInterrupt")],
-    ids=["raise", "interrupt"],
+    [
+        pytest.param(RAISES, 1, "KeyError: 'mine'", id="raise"),
+        pytest.param(INTERRUPTED, -2, "KeyboardInterrupt", id="interrupt", marks=by_a_signal),
+    ],
 )
 async def test_a_program_ends_with_iterators_that_are_alive(
     script: str, code: int, says: str
