@@ -10,7 +10,7 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import software_option, trust_option
 from tailrace._printable import visible_line
 from tailrace.sites import doctor as examine
 from tailrace.sites import site
@@ -36,6 +36,7 @@ __all__ = ["doctor"]
     show_default=True,
     help="Seconds.",
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 def doctor(
     name: str,
@@ -44,6 +45,7 @@ def doctor(
     model: str,
     proxy: str | None,
     timeout: float,
+    trust: bool,
     as_json: bool,
 ) -> int:
     """Test SITE step by step, and say what to do where it fails.
@@ -52,7 +54,7 @@ def doctor(
 
     One short real message is sent, and counts against the site's quota; --no-post leaves it out.
     """
-    chosen = site(name, software)
+    chosen = site(name, software, trust=trust)
     if not no_post and not as_json:
         click.echo(
             f"If all goes well, {chosen.name} is sent one short message; --no-post leaves it out.",

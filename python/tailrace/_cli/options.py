@@ -12,7 +12,15 @@ from tailrace.sites._software import FORMER_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["software_option"]
+__all__ = ["software_option", "trust_option"]
+
+
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Read the environment variables that the tailrace.toml of this folder names, this time.",
+)
+"""The option that takes the place of ``tailrace trust`` for one command."""
 
 
 class _SoftwareName(click.Choice[str]):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import software_option, trust_option
 from tailrace.recording import RecordingWriter
 from tailrace.sites import site
 from tailrace.sites._secrets import Secret
@@ -38,6 +38,7 @@ __all__ = ["record"]
     type=float,
     help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
 )
+@trust_option
 @click.option("--keep-messages", is_flag=True, help="Leave the prompt in the recorded requests.")
 def record(  # one parameter an option
     provider: str,
@@ -48,6 +49,7 @@ def record(  # one parameter an option
     url: str | None,
     proxy: str | None,
     timeout: float | None,
+    trust: bool,
     keep_messages: bool,
 ) -> None:
     """Ask PROVIDER the PROMPT, print the answer, and keep the whole call in FILE.
@@ -60,7 +62,7 @@ def record(  # one parameter an option
     """
     if not prompt.strip():
         raise click.UsageError("there is no prompt")
-    chosen = site(provider, software)
+    chosen = site(provider, software, trust=trust)
     if url is not None:
         chosen = chosen.replace(url=url)
     if proxy is not None:

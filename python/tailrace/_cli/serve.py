@@ -13,6 +13,7 @@ import click
 from tailrace import gateway
 from tailrace._cli import exits
 from tailrace._cli.loop import run
+from tailrace._cli.options import trust_option
 from tailrace.errors import InvalidRequestError
 from tailrace.sites import Site, site
 
@@ -70,6 +71,7 @@ _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
     is_flag=True,
     help="Serve sites on loopback, started for it: a demo.",
 )
+@trust_option
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -154,6 +156,7 @@ def serve(
     *,
     keys_file: Path | None,
     with_replica: bool,
+    trust: bool,
     allowed_host: tuple[str, ...],
     cors_origin: tuple[str, ...],
     max_body: int,
@@ -184,7 +187,7 @@ def serve(
     warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
-    registry = None if with_replica else _registry(sites)
+    registry = None if with_replica else _registry(sites, trust=trust)
     try:
         sockets = gateway.open_sockets(settings.host, settings.port)
     except OSError as error:
@@ -217,13 +220,13 @@ def _settings(keys_file: Path | None, **options: Any) -> Settings:
     return gateway.Settings(keys=tuple(keys), **options)
 
 
-def _registry(names: tuple[str, ...]) -> ModelRegistry:
+def _registry(names: tuple[str, ...], *, trust: bool) -> ModelRegistry:
     created = int(time.time())
     if not names:
-        return gateway.ModelRegistry.load(created=created)
+        return gateway.ModelRegistry.load(created=created, trust=trust)
     if any("/" in name for name in names):
         raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
-    return gateway.ModelRegistry([site(name) for name in names], created=created)
+    return gateway.ModelRegistry([site(name, trust=trust) for name in names], created=created)
 
 
 async def _serve(

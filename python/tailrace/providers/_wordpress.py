@@ -14,12 +14,21 @@ from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
 from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
-from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
+from tailrace.errors import (
+    InvalidRequestError,
+    NonceRefusedError,
+    RedirectError,
+    ResponseStatusError,
+    StreamError,
+    TailraceError,
+    reply_error,
+)
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
 from tailrace.providers._base import Call, CallRequest, at_origin, checked_text
 from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
+from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -152,17 +161,23 @@ class WordPressCall(Call[WordPressOptions]):
             return await self._post(self._tokens, self._outgoing)
         except StreamError as error:  # of AIPKit's first step: there is no reply to decode yet
             refusal = error
-        if not _is_refusal(refusal) or not await self._renew(refusal):
-            raise refusal
+        certain = self._is_refusal(refusal)
+        if not certain or not await self._renew(refusal, certain=True):
+            raise refusal if certain else self._explained(refusal)
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
         """Renew a cached nonce that was refused, and repeat the message, once, if it changed."""
         if not isinstance(error, StreamError):
             return None
-        if not _is_refusal(error) and not self._may_be_refusal(opening.decoder, error):
+        certain = self._is_refusal(error, opening.source)
+        if certain or self._may_be_refusal(opening.decoder, error):
+            renewed = await self._renew(error, certain=certain)
+            return await self._post_again(error) if renewed else None
+        explained = self._explained(error)
+        if explained is error:
             return None
-        return await self._post_again(error) if await self._renew(error) else None
+        raise explained
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
@@ -175,11 +190,16 @@ class WordPressCall(Call[WordPressOptions]):
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
         session = await self.begin_session({**self._page_cookies, **(self.request.cookies or {})})
-        if tokens.line == "ai-power":
-            return await ai_power.post(session, tokens, outgoing)
-        if outgoing.history:  # the server remembers only the turns it has seen
-            outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
-        return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
+        try:
+            if tokens.line == "ai-power":
+                return await ai_power.post(session, tokens, outgoing)
+            if outgoing.history:  # the server remembers only the turns it has seen
+                outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
+            return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
+        except RedirectError as error:
+            if not tokens.guessed:
+                raise
+            raise RedirectError(f"{error}; {_guess(tokens)}", error.target) from None
 
     async def _post_again(self, error: StreamError) -> Opening:
         if self._tokens is None or self._outgoing is None:
@@ -187,11 +207,37 @@ class WordPressCall(Call[WordPressOptions]):
         try:
             return await self._post(self._tokens, self._outgoing)
         except StreamError as second:
-            if _is_refusal(second):
-                self._refuse_page(second)
-            raise
+            certain = self._is_refusal(second)
+            self._refuse_page(second, certain=certain)
+            raise self._explained(second) from None
 
     # -- a refused nonce ---------------------------------------------------------------------------
+
+    def _is_refusal(self, error: StreamError, reply: object = None) -> bool:
+        """Tell whether the plugin refuses the nonce outright, as each of its lines says it.
+
+        `reply`: what was answered, None for AIPKit's first step, whose reply has been read.
+        """
+        if self._tokens is None or error.kind != "upstream":
+            return False
+        if self._tokens.line == "ai-power":
+            return ai_power.refuses_nonce(error, getattr(reply, "headers", {}))
+        return aipkit.refuses_nonce(error, whole=self._tokens.streams is False)
+
+    def _explained(self, error: StreamError) -> StreamError:
+        """Return the error with what is known of the way to the plugin; else the error itself."""
+        tokens = self._tokens
+        if tokens is None or error.kind == "challenge":
+            return error
+        if error.status == _FORBIDDEN and not aipkit.is_the_plugins(error):
+            return _told(
+                error,
+                "something in front of the site forbids admin-ajax.php to this client: "
+                f"{error.message}",
+            )
+        if tokens.guessed and (error.kind == "not_a_stream" or error.status in _NOBODY_THERE):
+            return _told(error, f"{error.message}; {_guess(tokens)}")
+        return error
 
     def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
         """Tell whether an error without a code may mean a refused nonce.
@@ -209,38 +255,39 @@ class WordPressCall(Call[WordPressOptions]):
             and "message_id" not in decoder.ids
         )
 
-    async def _renew(self, error: StreamError) -> bool:
+    async def _renew(self, error: StreamError, *, certain: bool) -> bool:
         """Fetch tokens anew, and return whether they differ: the message is then repeated.
 
-        Raises NonceRefusedError where the page still shows the refused nonce. After a nonce fetched
-        within this call the page is not fetched again: only AIPKit's endpoint can know a newer one.
+        `certain`: whether the error refuses the nonce, or only may. Raises NonceRefusedError where
+        the page still shows the refused nonce. After a nonce fetched within this call the page is
+        not fetched again: only AIPKit's endpoint can know a newer one.
         """
         stale = self._tokens
         if stale is None or self._fixed_tokens() is not None:
             return False
         if self._renewed or (self._fresh and stale.line != "aipkit"):
-            return self._refuse_page(error)
+            return self._refuse_page(error, certain=certain)
         self._renewed = True
         try:
             self._tokens = await self.options.token_cache.refresh(
                 self._key, stale, self._shared_fetch(self._newer)
             )
         except TailraceError:
-            if not _is_refusal(error):
+            if not certain:
                 # An error without a code most likely means its text, which a failing page must not
                 # hide.
                 return False
             raise
         if self._tokens.nonce == stale.nonce:
-            return self._refuse_page(error)
+            return self._refuse_page(error, certain=certain)
         return True
 
-    def _refuse_page(self, error: StreamError) -> bool:
+    def _refuse_page(self, error: StreamError, *, certain: bool) -> bool:
         """Raise NonceRefusedError where a nonce just fetched was refused, since the page is stale.
 
-        Return False for any other error.
+        Return False for an error that only may be about the nonce.
         """
-        if not _is_refusal(error):
+        if not certain:
             return False
         raise NonceRefusedError(
             "upstream",
@@ -273,7 +320,7 @@ class WordPressCall(Call[WordPressOptions]):
             nonce,
             post_id,
             self.request.url,
-            endpoint_of(self.request.url, self.request.endpoint, None),
+            *endpoint_of(self.request.url, self.request.endpoint, None),
         )
 
     @property
@@ -333,11 +380,17 @@ class WordPressCall(Call[WordPressOptions]):
 
 _OK = 200
 _FORBIDDEN = 403
+_NOBODY_THERE = frozenset({400, 404, 405, 410})
+"""Statuses by which a server says that nothing it knows is at this address."""
 
 
-def _is_refusal(error: StreamError) -> bool:
-    """Tell whether a reply refuses the nonce outright, as a 403 does since 1.8.91.
+def _told(error: StreamError, message: str) -> StreamError:
+    """Return the error with another message."""
+    told = reply_error(error.kind, message, error.status, error.code, error.raw)
+    if isinstance(told, ResponseStatusError) and isinstance(error, ResponseStatusError):
+        told.retry_after = error.retry_after
+    return told
 
-    A challenge, whatever its status, comes from a guard in front of the site.
-    """
-    return error.status == _FORBIDDEN and error.kind != "challenge"
+
+def _guess(tokens: SiteTokens) -> str:
+    return f"{checked_url(tokens.endpoint).url} is a guess, since the page names no endpoint"

@@ -6,6 +6,8 @@ mean the same change.
 
 from __future__ import annotations
 
+import base64
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +26,34 @@ NOTICES = b"".join(
 )
 
 
+HTML_ON_THE_LINE = b'<input type="hidden" name="helper" value="1" />'
+CACHE_COMMENT = b"\n<!-- Page cached by a helper on 2026-11-29 20:03:11 -->"
+
+_INLINE_SCRIPT = re.compile(rb"<script((?:\s+id='[\w-]+')?)>\n(.*?)</script>", re.DOTALL)
+
+
 def prepend(response: SiteResponse, debris: bytes) -> SiteResponse:
     """Put `debris` in front of the body."""
     return replace(response, chunks=[debris, *response.chunks])
+
+
+def append(response: SiteResponse, debris: bytes) -> SiteResponse:
+    """Put `debris` behind the body."""
+    return replace(response, chunks=[*response.chunks, debris])
+
+
+def defer_scripts(response: SiteResponse) -> SiteResponse:
+    """Turn a page's inline scripts into deferred ones whose URLs hold them as base64."""
+
+    def deferred(script: re.Match[bytes]) -> bytes:
+        source = base64.b64encode(script[2])
+        return b'<script%b src="data:text/javascript;base64,%b" defer></script>' % (
+            script[1],
+            source,
+        )
+
+    page = _INLINE_SCRIPT.sub(deferred, b"".join(response.chunks))
+    return replace(response, chunks=list(blocks(page)))
 
 
 def with_crlf(response: SiteResponse) -> SiteResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tailrace.transport import Session, Transport
@@ -20,13 +20,14 @@ class ObservedRequest:
     """One request that was sent.
 
     `begun` and `answered` are seconds of the observing transport's clock; `answered` and `status`
-    are None until the response's head is in.
+    are None, and `headers` empty, until the response's head is in.
     """
 
     method: str
     begun: float
     answered: float | None = None
     status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ObservedTransport(Transport):
@@ -88,4 +89,5 @@ class _ObservedSession(Session):
 
     def _answered(self, record: ObservedRequest, response: Response) -> Response:
         record.answered, record.status = self._clock(), response.status
+        record.headers = response.headers
         return response

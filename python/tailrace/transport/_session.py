@@ -231,7 +231,7 @@ class RuledSession(Session):
             target.url,
             response.status,
             response.headers.get("location"),
-            "a message is not sent on; use the site's final address",
+            "a message is not sent on",
         )
 
     def _prepared(
