@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace._calls.exchange import D
-from tailrace._environment import running_loop
+from tailrace._environment import current_loop, running_loop
 from tailrace._streams.clocks import Clocks, undo_cancel
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
@@ -59,10 +59,12 @@ class AsyncDriver(Generic[T, D]):
             if self._closes_late:
                 await self._release()
             return reading.deliver()
-        loop = self._checked_loop()
         if clocks.reader is not None or reading.is_being_read:
             who = "a thread" if clocks.reader is None else "another task"
             raise InvalidRequestError(f"{who} is reading this stream: one at a time")
+        loop = running_loop()
+        if clocks.loop is not loop and clocks.loop is not None:
+            raise InvalidRequestError("the stream belongs to another event loop")
         reading.is_being_read = True
         clocks.reader = task = asyncio.current_task(loop)
         cancelling = 0 if task is None else task.cancelling()
@@ -92,8 +94,8 @@ class AsyncDriver(Generic[T, D]):
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
-        if self._clocks.loop is not None and self._clocks.loop is not running_loop():
-            self.abandon()  # the loop it was begun in must close it, unless that is closed itself
+        if self._clocks.loop is not None and self._clocks.loop is not current_loop():
+            self.abandon()  # what its loop left open can only be closed there
             self._reading.released = True
             return
         reader = self._clocks.reader
@@ -105,15 +107,6 @@ class AsyncDriver(Generic[T, D]):
             await self._until_gone()
         elif self._is_closing:
             await self._until_gone()
-
-    def _checked_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop; InvalidRequestError for another one than the reading's own."""
-        loop = running_loop()
-        if self._clocks.loop not in (None, loop):
-            raise InvalidRequestError(
-                "this stream was begun in another event loop: a stream is read in one loop only"
-            )
-        return loop
 
     def abandon(self) -> bool:
         """Close without waiting, from a finalizer; return whether the reading loop still lives."""

@@ -10,7 +10,6 @@ remembers a dialogue by its ids.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import string
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from urllib.parse import urlencode
 
 from tailrace import errors
 from tailrace._calls.exchange import Opening
+from tailrace._json import objects_in
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
@@ -160,22 +160,10 @@ async def _body(reply: Response, idle: float | None) -> bytes:
 def _data_of(body: bytes) -> dict[str, Any]:
     """Return the ``data`` of a successful reply, empty for any other reply.
 
-    Whatever caches and other plugins printed around the JSON is skipped.
+    Text that other plugins printed in front of the JSON or behind it is skipped.
     """
-    text = body.decode("utf-8", "replace")
-    begin = _REPLY.search(text)
-    try:
-        reply = _JSON.raw_decode(text, begin.start())[0] if begin else None
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(reply, dict) or reply.get("success") is not True:
-        return {}
-    data = reply.get("data")
-    return data if isinstance(data, dict) else {}
-
-
-_REPLY = re.compile(r'\{\s{0,9}"success"\s{0,9}:')
-_JSON = json.JSONDecoder(strict=False)
+    successes = (each.get("data") for each in objects_in(body) if each.get("success") is True)
+    return next((data for data in successes if isinstance(data, dict)), {})
 
 
 def _token_of(body: bytes, name: str) -> str | None:

@@ -13,7 +13,7 @@ from tailrace._calls.exchange import Opening
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import InvalidRequestError
-from tailrace.providers._base import Call, checked_text
+from tailrace.providers._base import Call, checked_text, with_credentials
 
 if TYPE_CHECKING:
     from tailrace._messages import Turn
@@ -108,6 +108,7 @@ class OpenAICall(Call[OpenAIOptions]):
         body = self._body(model)
         session = await self.begin_session(self.request.cookies)
         endpoint = self.request.endpoint or completions_url(self.request.url)
+        endpoint = with_credentials(endpoint, self.request.url)
         reply = await session.post(endpoint, body=body, headers=self._headers())
         return Opening(
             reply, DeltaDecoder("openai", content_type=reply.content_type, status=reply.status)

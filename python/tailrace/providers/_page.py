@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -22,7 +22,7 @@ from tailrace.transport import read_all, read_within
 from tailrace.transport._rules import checked_url, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tailrace._native import ChatWidget, Page, PageTokens
     from tailrace.transport import Response, Session
@@ -35,6 +35,7 @@ __all__ = [
     "fetch_tokens",
     "other_than_html",
     "upgrades_insecure",
+    "with_cookies",
 ]
 
 Line = Literal["ai-power", "aipkit"]
@@ -62,6 +63,10 @@ class SiteTokens:
     line: Line = "ai-power"
     streams: bool | None = None
     memory_limit: int | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Cookies that the site set with the tokens, for every message sent with them."""
+    good_until: float | None = None
+    """When the first of the cookies runs out, in seconds since 1970; None: none of them does."""
 
 
 async def fetch_tokens(
@@ -92,6 +97,21 @@ async def fetch_tokens(
                 raise
             reason = error.reason if isinstance(error, TokenNotFoundError) else "missing_both"
         raise TokenNotFoundError(reason, content_type=other)
+
+
+def with_cookies(
+    tokens: SiteTokens, session: Session, own: Mapping[str, str], now: float
+) -> SiteTokens:
+    """Return `tokens` with the cookies that the site has set in `session`.
+
+    `own`: the caller's cookies, which are not the site's; `now`: seconds since 1970.
+    """
+    there = session.cookies_for(tokens.endpoint)
+    cookies = {name: value for name, value in there.values.items() if own.get(name) != value}
+    ends = [] if there.lifetime is None else [now + there.lifetime]
+    if tokens.good_until is not None:
+        ends.append(tokens.good_until)
+    return replace(tokens, cookies=cookies, good_until=min(ends, default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +296,7 @@ def upgrades_insecure(asked: str, reply: Response, html: bytes | bytearray) -> b
 
 
 _UPGRADES = re.compile(r"(?:^|[;,\s])upgrade-insecure-requests(?=$|[;,\s])", re.IGNORECASE)
-_META_UPGRADES = re.compile(
-    rb"<meta\s[^<>]{0,2000}upgrade-insecure-requests[^<>]{0,2000}>", re.IGNORECASE
-)
+_META_UPGRADES = re.compile(rb"<meta\s[^<>]{0,2000}upgrade-insecure-requests", re.IGNORECASE)
 
 
 def _is_this_machine(host: str) -> bool:

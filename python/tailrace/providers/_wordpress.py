@@ -25,8 +25,14 @@ from tailrace.errors import (
 )
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
-from tailrace.providers._base import Call, CallRequest, at_origin, checked_text
-from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens
+from tailrace.providers._base import (
+    Call,
+    CallRequest,
+    at_origin,
+    check_sendable,
+    with_credentials,
+)
+from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens, with_cookies
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
 from tailrace.transport._rules import checked_url
 
@@ -71,10 +77,7 @@ class WordPressOptions:
 
     def __post_init__(self) -> None:
         for name in ("bot", "bot_name", "nonce", "post_id"):
-            checked_text(name, getattr(self, name))
-        for name in ("nonce", "post_id"):
-            if not (getattr(self, name) or "").isascii():
-                raise InvalidRequestError(f"{name} must be ASCII text")
+            check_sendable(name, getattr(self, name))
         if not isinstance(self.native_history, bool):
             raise InvalidRequestError("native_history must be true or false")
         if self.make_prompt is not None and not callable(self.make_prompt):
@@ -99,7 +102,8 @@ class WordPressOptions:
             return turns_prompt(turns)
         prompt = self.make_prompt(turns)
         if not isinstance(prompt, str):
-            raise InvalidRequestError(f"make_prompt must return text, not {type(prompt).__name__}")
+            kind = type(prompt).__name__
+            raise InvalidRequestError(f"make_prompt must return the prompt's text, not {kind}")
         return browser_text(prompt)
 
 
@@ -111,7 +115,6 @@ class WordPressCall(Call[WordPressOptions]):
 
     def __init__(self, request: CallRequest, options: WordPressOptions) -> None:
         super().__init__(request, options)
-        self._page_cookies: Mapping[str, str] = {}
         self._tokens: SiteTokens | None = None
         self._outgoing: Outgoing | None = None
         self._fresh = False
@@ -189,7 +192,8 @@ class WordPressCall(Call[WordPressOptions]):
         return "\n\n".join(turn.text for turn in (*system, turns[-1]) if turn.text), earlier
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
-        session = await self.begin_session({**self._page_cookies, **(self.request.cookies or {})})
+        session = await self.begin_session(self._cookies_with(tokens))
+        tokens = self._signed(tokens)
         try:
             if tokens.line == "ai-power":
                 return await ai_power.post(session, tokens, outgoing)
@@ -200,6 +204,15 @@ class WordPressCall(Call[WordPressOptions]):
             if not tokens.guessed:
                 raise
             raise RedirectError(f"{error}; {_guess(tokens)}", error.target) from None
+
+    def _cookies_with(self, tokens: SiteTokens | None) -> Mapping[str, str]:
+        """Return the cookies that the site set with `tokens`, and the caller's, which win."""
+        return {**(tokens.cookies if tokens else {}), **(self.request.cookies or {})}
+
+    def _signed(self, tokens: SiteTokens) -> SiteTokens:
+        """Return tokens whose endpoint has the user and password that the site's URL has."""
+        owners = (self.request.endpoint, self.request.url)
+        return replace(tokens, endpoint=with_credentials(tokens.endpoint, *owners))
 
     async def _post_again(self, error: StreamError) -> Opening:
         if self._tokens is None or self._outgoing is None:
@@ -305,31 +318,40 @@ class WordPressCall(Call[WordPressOptions]):
         fixed = self._fixed_tokens()
         if fixed is not None:
             return fixed, True
-        cached = await self.options.token_cache.get(self._key, self._shared_fetch(self._from_page))
+        cache, key = self.options.token_cache, self._key
+        cached = await cache.get(key, self._shared_fetch(self._from_page))
+        until = cached.value.good_until
+        if not cached.fresh and until is not None and until <= self._now:
+            fetch = self._shared_fetch(self._from_page)
+            return await cache.refresh(key, cached.value, fetch), True
         if not cached.fresh:
-            self._renewal = self.options.token_cache.renew_early(
-                self._key, self._shared_fetch(self._newer)
-            )
+            self._tokens = cached.value
+            self._renewal = cache.renew_early(key, self._shared_fetch(self._newer))
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
         nonce, post_id = self.options.nonce, self.options.post_id
         if nonce is None or post_id is None:
             return None
-        return SiteTokens(
-            nonce,
-            post_id,
-            self.request.url,
-            *endpoint_of(self.request.url, self.request.endpoint, None),
-        )
+        url = checked_url(self.request.url).url  # without a password
+        return SiteTokens(nonce, post_id, url, *endpoint_of(url, self.request.endpoint, None))
+
+    @property
+    def _now(self) -> float:
+        return self.request.environment.now_ms() / 1000
 
     @property
     def _key(self) -> CacheKey:
         # The cached tokens hold the endpoint, and two sites may share a page and state different
         # endpoints.
-        site = f"{self.request.url} {self.request.endpoint or ''}"
-        bot = repr((self.options.bot, self.options.bot_name))
-        return cache_key(site, bot, self.request.cookies, self.request.proxy)
+        urls = [checked_url(url) for url in (self.request.url, self.request.endpoint) if url]
+        return cache_key(
+            " ".join(each.url for each in urls),
+            repr((self.options.bot, self.options.bot_name)),
+            self.request.cookies,
+            self.request.proxy,
+            *[each.authorization for each in urls],
+        )
 
     def _shared_fetch(
         self, fetch: Callable[[Session], Awaitable[SiteTokens]]
@@ -337,7 +359,7 @@ class WordPressCall(Call[WordPressOptions]):
         """Return `fetch` in a form that other waiting callers can share.
 
         The fetch counts as a user of the connections, since this call may be cancelled meanwhile.
-        Cookies that the site sets are used by this call alone: they belong to one visitor.
+        Cookies that the site sets are kept with the tokens: a guard may want them with any message.
         """
 
         async def shared_fetch() -> SiteTokens:
@@ -346,10 +368,9 @@ class WordPressCall(Call[WordPressOptions]):
                 raise StreamError("truncated", "the call has been closed")
             connections.enter()
             try:
-                async with self.new_session(self.request.cookies) as session:
+                async with self.new_session(self._cookies_with(self._tokens)) as session:
                     tokens = await fetch(session)
-                    self._page_cookies = session.cookies
-                    return tokens
+                    return with_cookies(tokens, session, self.request.cookies or {}, self._now)
             finally:
                 await connections.leave()
 
@@ -372,7 +393,8 @@ class WordPressCall(Call[WordPressOptions]):
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":
-            nonce = await aipkit.fresh_nonce(session, stale, self.request.timeouts.idle)
+            idle = self.request.timeouts.idle
+            nonce = await aipkit.fresh_nonce(session, self._signed(stale), idle)
             if nonce is not None:
                 return replace(stale, nonce=nonce)
         return await self._from_page(session)

@@ -39,7 +39,13 @@ from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
 from tailrace.transport._observed import ObservedTransport
-from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
+from tailrace.transport._rules import (
+    certificate_reason,
+    checked_proxy,
+    checked_seconds,
+    checked_url,
+    system_reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -367,7 +373,7 @@ class _Examination:
                 self._writer.start_tls(ssl.create_default_context(), server_hostname=parts.hostname)
             )
         except ssl.SSLCertVerificationError as error:
-            why = error.verify_message
+            why = certificate_reason(error)
         except ssl.SSLError as error:
             why = (error.reason or "the handshake failed").replace("_", " ").lower()
         except OSError as error:

@@ -79,7 +79,7 @@ class Bot:
     `kind`: the dialect of its replies, ``ai-power`` or ``aipkit``; `placement`: where it stands,
     as `ChatWidget.placement` says; `streams`: whether its replies are streams, None where the page
     does not say; `assistant`: whether it is an OpenAI Assistant; `endpoint`: the URL that takes
-    messages, None where the page names one on another host; `missing`: which of ``nonce`` and
+    messages, None where the page names one on another server; `missing`: which of ``nonce`` and
     ``post id`` the page does not show.
     """
 

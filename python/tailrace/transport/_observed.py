@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailrace.transport import Response
+    from tailrace.transport._base import SiteCookies
 
 __all__ = ["ObservedRequest", "ObservedTransport"]
 
@@ -65,6 +66,9 @@ class _ObservedSession(Session):
     @property
     def cookies(self) -> dict[str, str]:
         return self._session.cookies
+
+    def cookies_for(self, url: str) -> SiteCookies:
+        return self._session.cookies_for(url)
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         record = self._record("GET")

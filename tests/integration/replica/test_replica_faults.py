@@ -228,7 +228,7 @@ async def test_what_guards_and_neighbours_answer(
     replica: Replica, session: aiohttp.ClientSession
 ) -> None:
     async def reply(
-        fault: str, path: str = PAGE, *, post: bool = False, **headers: str
+        fault: str, path: str = PAGE, headers: dict[str, str] | None = None, *, post: bool = False
     ) -> aiohttp.ClientResponse:
         replica.fault("ai-power", *fault.split())
         method = "POST" if post else "GET"
@@ -248,20 +248,20 @@ async def test_what_guards_and_neighbours_answer(
     refused = await reply("basic-auth:me:let-me-in")
     assert (refused.status, "Basic" in refused.headers["WWW-Authenticate"]) == (401, True)
     known = {"Authorization": f"Basic {base64.b64encode(b'me:let-me-in').decode()}"}
-    assert (await reply("basic-auth:me:let-me-in", **known)).status == 200
+    assert (await reply("basic-auth:me:let-me-in", headers=known)).status == 200
 
     assert (await reply("cookie-guard", ENDPOINT, post=True)).status == 403
     page = await reply("cookie-guard")
     assert page.headers["Set-Cookie"] == "visitor_ok=1; Path=/"
     knows = {"Cookie": "visitor_ok=1"}
-    assert (await reply("cookie-guard", ENDPOINT, post=True, **knows)).status == 400
+    assert (await reply("cookie-guard", ENDPOINT, knows, post=True)).status == 400
 
     for fault, accept, content_type in (
         ("json-page", "text/html", "text/html"),
         ("json-page", "text/html, application/json", "application/activity+json"),
         ("json-page:always", "text/html", "application/activity+json"),
     ):
-        assert (await reply(fault, Accept=accept)).content_type == content_type
+        assert (await reply(fault, headers={"Accept": accept})).content_type == content_type
 
     page = await reply("plugin-off")
     assert "<p>[wpaicg_chatgpt]</p>" in await page.text()

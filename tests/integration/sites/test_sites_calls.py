@@ -144,7 +144,9 @@ async def test_a_prompt_of_ones_own_is_text(replica: Replica) -> None:
         return Site(replica.page("ai-power", "stream"), **options).ask("hello")
 
     assert "a\ufffdb" in await ask("a\ud800b")
-    with pytest.raises(errors.InvalidRequestError, match="make_prompt must return text, not int"):
+    with pytest.raises(
+        errors.InvalidRequestError, match="make_prompt must return the prompt's text, not int"
+    ):
         await ask(7)
 
 

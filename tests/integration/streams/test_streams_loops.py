@@ -130,7 +130,7 @@ def test_a_stream_is_read_in_one_loop() -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         stream = stream_deltas(frames())
         assert first.run(stream.read()) == ["a"]
-        with pytest.raises(errors.InvalidRequestError, match="begun in another event loop"):
+        with pytest.raises(errors.InvalidRequestError, match="belongs to another event loop"):
             second.run(stream.read())
         assert first.run(stream.read()) == ["b"]
         second.run(stream.aclose())
@@ -140,7 +140,7 @@ def test_a_stream_is_read_in_one_loop() -> None:
 def test_a_stream_whose_loop_is_closed() -> None:
     stream = stream_deltas(frames())
     assert asyncio.run(stream.read()) == ["a"]
-    with pytest.raises(errors.InvalidRequestError, match="begun in another event loop"):
+    with pytest.raises(errors.InvalidRequestError, match="belongs to another event loop"):
         asyncio.run(stream.read())
     asyncio.run(stream.aclose())
 
@@ -176,7 +176,7 @@ def test_without_asyncio_a_call_says_so(site: Site) -> None:
         discover(site.url),
         make_transport().session().get(site.url),
     ):
-        with pytest.raises(errors.InvalidRequestError, match="no event loop of asyncio is running"):
+        with pytest.raises(errors.InvalidRequestError, match="event loop of asyncio, and none"):
             stepped(work)
 
 
