@@ -126,8 +126,10 @@ class TailraceError(Exception):
 
     def __init__(self, *arguments: object) -> None:
         shown = [one_line(each) if isinstance(each, str) else each for each in arguments]
-        if not self.raw and shown and _is_cut(shown[0], arguments[0]):
-            self.raw = _first_bytes(str(arguments[0]))
+        if shown and _is_cut(shown[0], arguments[0]):
+            whole = str(arguments[0])
+            # What was received may have been cut before its message was.
+            self.raw = _first_bytes(whole) if len(self.raw) < len(whole) else self.raw
         super().__init__(*shown)
 
     def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option, trust_option
+from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.errors import ProfileError, TailraceError
 from tailrace.providers import site_providers
 from tailrace.sites import DEFAULT_SOFTWARE, Site, site
@@ -37,12 +37,8 @@ __all__ = ["chat"]
     help="Another deployment of the provider's software: the page that shows the bot. Without a "
     "provider, as --provider.",
 )
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=float,
-    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
-)
+@proxy_option
+@timeout_option
 @click.option(
     "--replica",
     is_flag=True,

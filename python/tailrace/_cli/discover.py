@@ -10,7 +10,7 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import SECONDS, proxy_option, setting, software_option
 from tailrace._printable import visible_line
 from tailrace.sites import discover as discover_page
 from tailrace.sites._profiles import user_file
@@ -35,14 +35,8 @@ __all__ = ["discover"]
     "--bot", metavar="ID", help="The bot that --save writes down; the page's first unless given."
 )
 @software_option("The site's software, where its page does not tell.")
-@click.option("--proxy", help="URL of an http, https or socks5 proxy.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30,
-    show_default=True,
-    help="Seconds.",
-)
+@proxy_option
+@setting("--timeout", SECONDS, 30, "Seconds.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
 def discover(
     url: str,

@@ -10,7 +10,7 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option, trust_option
+from tailrace._cli.options import SECONDS, proxy_option, setting, software_option, trust_option
 from tailrace._printable import visible_line
 from tailrace.sites import doctor as examine
 from tailrace.sites import site
@@ -28,14 +28,8 @@ __all__ = ["doctor"]
     "--no-post", is_flag=True, help="Stop before the message: nothing is asked of the site's model."
 )
 @click.option("--model", default="", help="Model name; the site's default unless given.")
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30,
-    show_default=True,
-    help="Seconds.",
-)
+@proxy_option
+@setting("--timeout", SECONDS, 30, "Seconds.")
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 def doctor(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option, trust_option
+from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.recording import RecordingWriter
 from tailrace.sites import site
 from tailrace.sites._secrets import Secret
@@ -32,12 +32,8 @@ __all__ = ["record"]
 @click.option(
     "--url", help="Another deployment of the provider's software: the page that shows the bot."
 )
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=float,
-    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
-)
+@proxy_option
+@timeout_option
 @trust_option
 @click.option("--keep-messages", is_flag=True, help="Leave the prompt in the recorded requests.")
 def record(  # one parameter an option

@@ -253,7 +253,10 @@ def _upstream_status(error: StreamError) -> int | None:
     GeminiProChat answers 500 to each of its errors, with the real status in brackets in the
     text.
     """
-    match = _BRACKETED_STATUS.search(error.message) if error.status == _SERVER_ERROR else None
+    if error.status != _SERVER_ERROR:
+        return None
+    # A long message, which quotes the URL that was asked, is whole in `raw` alone.
+    match = _BRACKETED_STATUS.search(error.message) or _BRACKETED_STATUS.search(error.raw)
     return int(match[1]) if match else None
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tailrace import errors
 from tailrace.providers._page import other_than_html
+from tailrace.sites._discovery import is_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,13 +21,15 @@ __all__ = ["Seen", "advice_for"]
 class Seen:
     """What the doctor had seen of a site when a step failed.
 
-    `software`: what the site runs; `headers`: those of the reply that failed, looked up in lower
+    `software`: what the site runs; `page_url`: the final URL of its page, empty before that was
+    read; `headers`: those of the reply that failed, looked up in lower
     case; `shortcode`: the plugin's shortcode where the page shows it as text. `first_step`: whether
     the first of AIPKit's two steps failed; `model_asked`: whether the model behind the site was
     asked, None where that cannot be told.
     """
 
     software: str = ""
+    page_url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     shortcode: str | None = None
     first_step: bool = False
@@ -88,7 +91,9 @@ def _is_challenge(failure: _Failure) -> bool:
 
 def _leads_to_login(failure: _Failure) -> bool:
     error = failure.error
-    return isinstance(error, errors.RedirectError) and "login" in urlsplit(error.target).path
+    if isinstance(error, errors.RedirectError):
+        return is_login(error.target)
+    return failure.at_page and is_login(failure.seen.page_url)
 
 
 def _hides_admin(failure: _Failure) -> bool:
@@ -151,8 +156,7 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         _is_tls,
         (
             "open the URL in a browser: if it warns too, the owner must renew the certificate; "
-            "else look at this machine's clock and certificates (the variable SSL_CERT_FILE names"
-            " a file with those of an authority of your own)"
+            "else look at this machine's clock and certificates"
         ),
     ),
     (_is(errors.TimeoutError), "it is slow or silent: try again, or with a longer --timeout"),

@@ -273,6 +273,7 @@ class _Examination:
         sent, fetched = self._observed.sent, self._fetched
         return Seen(
             self._site.software,
+            page_url="" if fetched is None else fetched.url,
             headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
             shortcode=None if fetched is None else fetched.shortcode,
             first_step=self._failed_first_step,

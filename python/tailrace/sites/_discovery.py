@@ -13,6 +13,7 @@ import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tailrace._native import PageScanner
 from tailrace.errors import (
@@ -268,6 +269,12 @@ def _bot(widget: ChatWidget, fetched: FetchedPage) -> Bot:
     )
 
 
+def is_login(url: str) -> bool:
+    """Tell whether a URL is that of a login, as WordPress and others call it."""
+    last = urlsplit(url).path.rstrip("/").rpartition("/")[2].lower()
+    return last in ("wp-login.php", "login", "signin", "sign-in")
+
+
 def _endpoint(
     fetched: FetchedPage, widget: ChatWidget | None
 ) -> tuple[Endpoint | None, str | None]:
@@ -306,6 +313,9 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
             f"no chat widget found: the page shows the plugin's shortcode as text, "
             f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
         )
+    elif problem is not None and is_login(fetched.url):
+        where = fetched.url.partition("?")[0]
+        yield f"the page leads to a login, {where}: visitors must be logged in"
     elif problem is not None and fetched.other_type is not None:
         yield (
             f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "

@@ -267,8 +267,8 @@ def test_no_fault_and_no_place_is_left_out() -> None:
     assert set(BREAKS["cut"]) == {*BREAK_POSITIONS, "0"}
 
 
-NOT_YET = {"html-before", "comment-behind", "json-page"}
-AWAITED = pytest.mark.xfail(strict=False, reason="the decoder or the transport is not there yet")
+NOT_YET = {"html-before", "comment-behind"}
+AWAITED = pytest.mark.xfail(strict=False, reason="the decoder does not read around it yet")
 
 
 def awaited(rows: Iterable[str]) -> list[Any]:

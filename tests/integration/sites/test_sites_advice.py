@@ -189,6 +189,10 @@ CASES = {
         "page", "wp-login.php", "must be logged in",
         Reply(b"", status=302, headers={"Location": "https://other.example/wp-login.php"}),
     ),
+    "a page that leads to a login": Case(
+        "widget", "the page leads to a login, http://127.0.0.1", "must be logged in",
+        Reply(b"<title>Log in</title>", headers={"Location": "/wp-login.php"}, status=302),
+    ),
     "a shortcode that is shown": Case(
         "widget", '[aipkit_chatbot id="5"]', "its owner must activate it",
         Reply(b'<title>Help</title><p>[aipkit_chatbot id="5"]</p>'),
@@ -245,6 +249,8 @@ async def serving(case: Case) -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         await request.read()
         asked = request.path.endswith(("/admin-ajax.php", "/api/generate"))
+        if request.path == "/wp-login.php":
+            return web.Response(text="<title>Log in</title>", content_type="text/html")
         reply = case.page if not asked else case.post if request.method == "POST" else case.get
         home = request.host.encode()
         body = CAPTURED_AT.sub(home, reply.body) if reply is case.page else reply.body

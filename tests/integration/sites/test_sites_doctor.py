@@ -351,6 +351,54 @@ async def test_every_fault_has_its_step(
 
 
 @pytest.mark.parametrize(
+    ("fault", "step", "advises"),
+    [
+        ("guard:post", "post", "admin-ajax.php to this client"),
+        ("guard:get@answer", "post", "admin-ajax.php to this client"),
+        ("guard@page", "page", "the page to this client"),
+        ("redirect:login", "post", "hides wp-admin"),
+        ("redirect:login@page", "page", "visitors must be logged in"),
+        ("503@page", "page", "wait and try again"),
+        ("basic-auth", "page", "https://user:password@"),
+        ("basic-auth@answer", "post", "https://user:password@"),
+        ("json-page:always", "widget", "is answered with data"),
+        ("plugin-off", "widget", "the chat plugin is off"),
+        ("empty:post", "post", "did not take the message"),
+        ("empty:get@answer", "first delta", "look at the model"),
+    ],
+)
+async def test_what_guards_and_neighbours_do_to_a_message_in_two_steps(
+    replica: Replica, fault: str, step: str, advises: str
+) -> None:
+    replica.fault("aipkit", fault)
+    found = await examined(replica.page("aipkit", "inline"))
+    assert advises in (failed(found, step).advice or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "advises"),
+    [
+        ("no-key", "the site's own key or settings"),
+        ("quota-0", "this visitor (banned, over a limit)"),
+        ("ip-banned", "this visitor (banned, over a limit)"),
+        ("banned", "the message, or the bot's settings"),
+        ("upstream-401", "look at the model behind it"),
+    ],
+)
+async def test_who_refuses_before_the_first_delta(
+    replica: Replica, word: str, advises: str
+) -> None:
+    found = await examined(replica.page("aipkit", "inline"), message=f"[[{word}]]")
+    assert advises in (failed(found, "first delta").advice or "")
+
+
+@pytest.mark.parametrize("fault", ["cookie-guard", "subfolder"])
+async def test_a_site_that_wants_its_visitors_way_is_healthy(replica: Replica, fault: str) -> None:
+    for name, page in (("ai-power", "stream"), ("aipkit", "inline")):
+        assert (await examined(replica.page(name, page, fault))).answered
+
+
+@pytest.mark.parametrize(
     "fault", ["stale-nonce", "notices", "bom", "crlf", "content-type", "gzip", "br", "http-1.0"]
 )
 async def test_what_a_provider_recovers_from_is_no_failure(replica: Replica, fault: str) -> None:
