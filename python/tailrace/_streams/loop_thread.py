@@ -28,7 +28,7 @@ __all__ = ["LoopThread", "iterate_blocking", "iterate_stream"]
 
 T = TypeVar("T")
 
-_LONGEST_ENDING = 2.0  # seconds that the end of a program waits for connections to be closed
+_LONGEST_ENDING = 5.0  # seconds that the end of a program waits at most for connections to close
 
 
 def iterate_blocking(start: Callable[[], ClosingStream[T]]) -> Iterator[T]:

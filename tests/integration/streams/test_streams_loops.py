@@ -212,12 +212,18 @@ iterators = [
 for each in iterators:
     next(each)
 print("begun")
+"""
+RAISES = (
+    ALIVE
+    + """
 circle = [Mine.create_completion("", hi)]
 next(circle[0])
 circle.append(circle)
 del circle
+for text in Mine.create_completion("", hi):
+    raise KeyError("mine")
 """
-RAISES = ALIVE + "for text in Mine.create_completion('', hi):\n    raise KeyError('mine')\n"
+)
 INTERRUPTED = (
     ALIVE
     + """
