@@ -133,6 +133,21 @@ async def test_a_coding_cut_short_breaks_after_what_came(transport: Transport, c
     assert isinstance(error, errors.ReplyBrokenError)
 
 
+@pytest.mark.parametrize("coding", _FLUSHED)
+async def test_a_coding_breaks_after_what_came_with_its_fault(
+    transport: Transport, coding: str
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(
+            _FLUSHED[coding](b"what came") + b"\xff" * 20, f"Content-Encoding: {coding}"
+        )
+
+    async with serve(answer) as server, transport.session() as session:
+        data, error = await _rest(await session.get(server.url))
+    assert data == b"what came"
+    assert isinstance(error, errors.ReplyBrokenError)
+
+
 @pytest.mark.parametrize("coding", PACKED)
 async def test_a_coding_of_no_sense_breaks(transport: Transport, coding: str) -> None:
     async def answer(exchange: Exchange) -> None:
