@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from tailrace.errors import SECRET_FIELD
-from tailrace.recording._spellings import readings_of, spellings_of
+from tailrace.recording._spellings import Spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,15 +46,21 @@ class Secrets:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._sought = Spellings()
 
     def __contains__(self, value: str) -> bool:
         return value in self._numbers
 
     def add(self, value: str) -> str:
         """Add `value` to the secrets, and return its stand-in, as long as the value in UTF-8."""
+        data = _bytes(value)
+        is_new = value not in self._numbers
         number = self._numbers.setdefault(value, len(self._numbers) + 1)
-        length = len(_bytes(value))
-        return _stand_in(number, length) if length >= _SHORTEST_SOUGHT else REDACTED
+        if len(data) < _SHORTEST_SOUGHT:
+            return REDACTED
+        if is_new:
+            self._sought.add(data, number)
+        return _stand_in(number, len(data))
 
     def out_of(self, data: bytes) -> bytes:
         """Replace every secret in `data`, but those too short to be told from other text.
@@ -77,22 +83,8 @@ class Secrets:
 
     def _places(self, data: bytes) -> list[tuple[int, int, int]]:
         """Find where secrets stand in `data`, from its beginning, each with its number."""
-        sought = [
-            (spelling, number)
-            for value, number in self._numbers.items()
-            if len(_bytes(value)) >= _SHORTEST_SOUGHT
-            for spelling in spellings_of(_bytes(value))
-        ]
-        if not sought:
-            return []
-        places = [
-            (*place, number)
-            for reading in readings_of(data)
-            for spelling, number in sought
-            for place in reading.places(spelling)
-        ]
         # Of two that begin together the longer one stands first.
-        return sorted(places, key=lambda place: (place[0], -place[1]))
+        return sorted(self._sought.places(data), key=lambda place: (place[0], -place[1]))
 
 
 def _stand_in(number: int, length: int) -> str:
