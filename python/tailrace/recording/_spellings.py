@@ -26,22 +26,23 @@ _MOST_SOUGHT_SINGLY = 1000  # spellings, each of which costs a look at the whole
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}"
     rb"|\\u[dD][89aAbB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
-    rb"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
+    rb"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%u[0-9A-Fa-f]{4}"
     rb"|\\[\"'\\/bfnrt]"
-    rb"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+    rb"|&(?:#[0-9]{1,16}|#[xX][0-9A-Fa-f]{1,16}|[A-Za-z][A-Za-z0-9]{1,31});"
 )
 # A form's plus is a space, and nothing tells a form's value from another text.
 _PLUS_AS_SPACE = bytes.maketrans(b"+", b" ")
 
 
 def spellings_of(value: bytes) -> list[bytes]:
-    """Return `value`, what it means where it is escaped itself, and what base64 makes of these.
+    """Return `value`, what it means where it is escaped itself, and the two encoded.
 
-    A value may stand anywhere in encoded bytes. At its ends base64 mixes it with its neighbours;
-    these characters are left out.
+    That is in hexadecimal digits and in base64. A value may stand anywhere in encoded bytes. At its
+    ends base64 mixes it with its neighbours; these characters are left out.
     """
     spellings = [reading.text for reading in readings_of(value)]
     for plain in tuple(spellings):
+        spellings += (plain.hex().encode(), plain.hex().upper().encode())
         for before in range(3):
             encoded = base64.b64encode(b"\0" * before + plain)
             inner = encoded[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
@@ -186,8 +187,8 @@ def _meaning(escape: bytes) -> bytes | None:
         case b"\\u":
             units = bytes.fromhex(escape.replace(b"\\u", b"").decode())
             return units.decode("utf-16-be", "replace").encode()
-        case b"\\x":
-            return chr(int(escape[2:].decode(), 16)).encode()
+        case b"\\x" | b"%u":
+            return chr(int(escape[2:].decode(), 16)).encode("utf-8", "replace")
         case b"&#":
             digits = escape[2:-1].decode()
             return _character(int(digits[1:], 16) if digits[0] in "xX" else int(digits))
