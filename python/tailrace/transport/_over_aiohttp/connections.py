@@ -70,8 +70,9 @@ class PatientProtocol(ResponseHandler):
             super().data_received(data)
 
     def _slice(self, data: bytes) -> int:
-        """Return how much of `data` is parsed next: a head alone, so that it is there if a body's
-        first bytes make no sense.
+        """Return how much of `data` is parsed next.
+
+        A head is parsed alone, so that it is there if a body's first bytes make no sense.
         """
         if self._payload is not None and not self._payload.is_eof():
             return _SLICE_OF_BODY
