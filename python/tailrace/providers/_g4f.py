@@ -356,8 +356,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         site = cls.as_site(options.get("url")).replace(**taken)
         return Conversation(
             _name_of(cls),
-            lambda messages, ids: cls.create_async_generator(
-                model, messages, **{**options, **ids, "environment": environment}
+            lambda messages, ids: as_text_stream(
+                cls.create_async_generator(
+                    model, messages, **{**options, **ids, "environment": environment}
+                )
             ),
             visitor=visitor_of(site),
             system=system,
@@ -405,7 +407,7 @@ def _endpoint(provider: Any, url: str) -> str | None:
     first, home = vars(owner).get("_first_endpoint", (None, None))
     if stated != first:  # set later, for the URL of today
         home = getattr(owner, "url", "")
-    if url != home:
+    if url.rstrip("/") != home.rstrip("/") and not _is_stated_for(stated, url, home):
         return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
     if origin_of(stated) != origin_of(url):
         raise InvalidRequestError(
@@ -413,6 +415,14 @@ def _endpoint(provider: Any, url: str) -> str | None:
             f"{origin_of(url)}: set url to the site that the endpoint belongs to"
         )
     return stated
+
+
+def _is_stated_for(endpoint: str, url: str, home: str) -> bool:
+    """Tell whether an endpoint is on the server of `url` and not on that of `home`, the first URL.
+
+    `home` is empty for a class that stated an endpoint alone.
+    """
+    return origin_of(endpoint) == origin_of(url) and (not home or origin_of(home) != origin_of(url))
 
 
 def _owner(provider: Any, attribute: str) -> Any:
