@@ -94,6 +94,8 @@ fn may_name(name: &[u8]) -> bool {
             | [b'n' | b'f', b'o']
             | [b'x', b'm']
             | [b'p', b'l'] => true,
+            [b's', b'v'] => third == b'g',
+            [b'm', b'a'] => third == b't',
             [b'l', b'i'] => third == b'n',
             [b'm', b'e'] => third == b't',
             _ => false,

@@ -13,6 +13,7 @@ mod loose_tokens;
 mod roots;
 mod script;
 pub mod tokenizer;
+mod tree;
 mod widget;
 
 use std::fmt;
