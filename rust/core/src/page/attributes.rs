@@ -13,6 +13,7 @@ pub struct Tag<'page> {
     name: &'page [u8],
     rest: &'page [u8],
     is_foreign: bool,
+    is_plain: bool,
 }
 
 impl<'page> Tag<'page> {
@@ -21,7 +22,7 @@ impl<'page> Tag<'page> {
         let end =
             inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
         let (name, rest) = inside.split_at(end);
-        Self { name, rest, is_foreign: false }
+        Self { name, rest, is_foreign: false, is_plain: false }
     }
 
     /// The same tag in foreign content.
@@ -29,22 +30,39 @@ impl<'page> Tag<'page> {
         Self { is_foreign: true, ..self }
     }
 
-    /// Whether this is a tag of HTML, and not of SVG or MathML, and has this name, given in lower
+    /// The same tag, of which is known that no attribute can hold a token or tell a widget.
+    pub(super) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
+    }
+
+    /// Whether it is known that no attribute can hold a token or tell a widget.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// All attributes, as they stand in the page.
+    pub(super) fn raw_attributes(&self) -> &'page [u8] {
+        self.rest
+    }
+
+    /// Whether this is a tag of HTML, and not of foreign content, and has this name, given in lower
     /// case.
     pub fn is(&self, name: &str) -> bool {
         !self.is_foreign && self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// Whether the tag belongs to SVG or MathML.
+    /// Whether the tag belongs to foreign content, which is SVG or `MathML`.
     pub fn is_foreign(&self) -> bool {
         self.is_foreign
     }
 
     /// Whether the tag ends with a slash that is no part of a value.
     pub(super) fn is_self_closing(&self) -> bool {
-        let last = self.attributes().last().map_or(&[][..], |attribute| attribute.value);
         self.rest.ends_with(b"/")
-            && (last.is_empty() || last.as_ptr_range().end != self.rest.as_ptr_range().end)
+            && self.attributes().last().is_none_or(|last| {
+                last.value.is_empty()
+                    || last.value.as_ptr_range().end != self.rest.as_ptr_range().end
+            })
     }
 
     /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and

@@ -513,8 +513,10 @@ impl Sink for Reading {
             self.roots.tag(tag);
         }
         self.loose.input(tag);
-        self.loose.json_attributes(tag);
-        self.element(tag);
+        if !tag.is_plain() {
+            self.loose.json_attributes(tag);
+            self.element(tag);
+        }
         self.flow()
     }
 

@@ -129,15 +129,20 @@ impl Tokenizer {
             return ControlFlow::Continue(false);
         }
         let rest = &chunk.data[chunk.at..];
-        let Some(FastTag { length, matters }) = FastTag::read(rest) else {
+        let Some(tag) = FastTag::read(rest) else {
             return ControlFlow::Continue(false);
         };
+        let FastTag { length, is_named, matters, is_self_closing } = tag;
         chunk.at += length + 1;
         chunk.text_start = chunk.at;
         if matters || !S::ONLY_MATTERING {
-            self.give_tag(&rest[..length], sink)?;
+            self.give_tag(&rest[..length], false, sink)?;
+        } else if is_named {
+            self.give_tag(&rest[..length], true, sink)?;
         } else if self.tree.has_foreign() {
-            self.build(&rest[..length]);
+            if !self.tree.fits(&rest[1..], is_self_closing) {
+                self.build(&rest[..length]);
+            }
         } else {
             self.tree.html(&rest[1..]);
         }
@@ -243,16 +248,17 @@ impl Tokenizer {
             carried.extend_from_slice(here);
             &carried
         };
-        let flow = self.give_tag(whole, sink);
+        let flow = self.give_tag(whole, false, sink);
         carried.clear();
         self.carried = carried;
         flow
     }
 
     /// Gives a tag, without its `>`, and enters the state that follows it.
-    fn give_tag(&mut self, tag: &[u8], sink: &mut impl Sink) -> ControlFlow<()> {
+    fn give_tag(&mut self, tag: &[u8], is_plain: bool, sink: &mut impl Sink) -> ControlFlow<()> {
         let is_end = tag.get(1) == Some(&b'/');
         let tag = self.build(tag);
+        let tag = if is_plain { tag.plain() } else { tag };
         if is_end { sink.end_tag(&tag) } else { sink.start_tag(&tag) }
     }
 

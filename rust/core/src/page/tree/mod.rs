@@ -1,5 +1,5 @@
 //! A page's tags in, out whether each is HTML's or stands in foreign content, that is in SVG or
-//! MathML (HTML 13.2.6.5): there `<title/>`, `<style/>` and `<script/>` are elements like any other
+//! `MathML` (HTML 13.2.6.5): there `<title/>`, `<style/>` and `<script/>` are elements like any other
 //! and switch nothing, and CDATA is text.
 //!
 //! An end tag can end foreign content by an element that was open before. So the elements that are
@@ -11,7 +11,7 @@ mod rules;
 mod stack;
 
 use super::attributes::Tag;
-use names::{BREAKOUT, Name, START_BYTES, TagStart};
+use names::{BREAKOUT, LOOKED_AT, Name, START_BYTES, TagStart};
 use stack::{Element, Space, Stack};
 
 /// Tags kept unread at most.
@@ -63,14 +63,35 @@ impl Tree {
         self.unread.push(start);
     }
 
+    /// Takes a tag inside of a foreign element where it can be told from its bytes alone, those from
+    /// behind its `<` on and maybe more, what to do with it. False: it is not taken.
+    pub(super) fn fits(&mut self, bytes: &[u8], is_self_closing: bool) -> bool {
+        let Some(current) = self.foreign.last().copied() else { return false };
+        if let [b'/', name @ ..] = bytes {
+            let is_own = Name::at(name) == current.name;
+            if is_own {
+                self.foreign.pop();
+                self.has_foreign = !self.foreign.is_empty();
+            }
+            return is_own;
+        }
+        let name = Name::at(bytes);
+        let is_plain = current.takes_start(name) && !name.is_in_table(&LOOKED_AT);
+        if is_plain && !is_self_closing {
+            self.foreign.push(Element::plain(name, current.space));
+        }
+        is_plain
+    }
+
     /// Takes a start tag, whose `bytes` are those behind its `<`.
     pub(super) fn start(&mut self, tag: &Tag<'_>, bytes: &[u8]) -> Content {
-        let name = Name::read(bytes);
-        let content = if self.has_foreign {
-            self.start_in_foreign(tag, name, bytes)
-        } else {
-            self.start_in_html(tag, name, bytes)
-        };
+        let name = Name::at(bytes);
+        if !self.has_foreign {
+            let content = self.start_in_html(tag, name, bytes);
+            self.has_foreign = !self.foreign.is_empty();
+            return content;
+        }
+        let content = self.start_in_foreign(tag, name, bytes);
         self.has_foreign = !self.foreign.is_empty() || self.stack.has_foreign();
         content
     }
@@ -97,7 +118,7 @@ impl Tree {
             self.html(bytes);
             return Content::Html;
         }
-        let content = self.end_in_foreign(Name::read(&bytes[1..]), bytes);
+        let content = self.end_in_foreign(Name::at(&bytes[1..]), bytes);
         self.has_foreign = !self.foreign.is_empty() || self.stack.has_foreign();
         content
     }
@@ -145,9 +166,9 @@ impl Tree {
     fn read(&mut self) {
         for tag in self.unread.drain(..) {
             match tag {
-                [b'/', name @ ..] => self.stack.end_html(Name::read(&name)),
+                [b'/', name @ ..] => self.stack.end_html(Name::at(&name)),
                 [b'>', ..] => self.stack.open_formatting(),
-                name => self.stack.start_html(Name::read(&name)),
+                name => self.stack.start_html(Name::at(&name)),
             }
         }
     }

@@ -5,28 +5,47 @@ use super::super::attributes::is_space;
 
 /// Bytes of a tag, from behind its `<`: a slash in an end tag, then the name and what follows it.
 pub(super) type TagStart = [u8; START_BYTES];
-pub(super) const START_BYTES: usize = Name::LENGTH + 1;
+pub(super) const START_BYTES: usize = 16;
 
-/// A name in lower case, or its first 16 bytes: no two names of the standard begin so.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+const fn ends_name(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b'/' | b'>')
+}
+
+/// A name in lower case, or its first 15 bytes, in which no two names are the same that matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Name(u128);
 
 impl Name {
-    const LENGTH: usize = 16;
+    /// What an end tag's start has room for.
+    const LENGTH: usize = START_BYTES - 1;
 
     pub(super) const fn of(name: &str) -> Self {
         Self::read(name.as_bytes())
     }
 
-    /// Reads a name up to what ends it in a tag.
-    pub(super) const fn read(bytes: &[u8]) -> Self {
+    /// The name that a tag's bytes begin with.
+    #[inline]
+    pub(super) fn at(bytes: &[u8]) -> Self {
+        let Some(start) = bytes.first_chunk() else { return Self::read(bytes) };
+        // Eight bytes at once: the lowest of those that can end a name is found exactly.
+        let word = u64::from_le_bytes(*start);
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+        let blank = word.wrapping_sub(ONES * 0x21) & !word & (ONES << 7);
+        let ends = blank | zero(word ^ (ONES * 0x2F)) | zero(word ^ (ONES * 0x3E));
+        let bits = ends.trailing_zeros() & !7;
+        if bits == 64 || !ends_name((word >> bits).to_le_bytes()[0]) {
+            return Self::read(bytes);
+        }
+        Self(u128::from((word | (ONES * 0x20)) & ((1 << bits) - 1)))
+    }
+
+    /// Reads a name byte by byte.
+    const fn read(bytes: &[u8]) -> Self {
         let (mut name, mut at) = (0, 0);
-        while at < bytes.len() && at < Self::LENGTH {
-            let byte = bytes[at].to_ascii_lowercase();
-            if is_space(byte) || matches!(byte, b'/' | b'>') {
-                break;
-            }
-            name |= (byte as u128) << (8 * at);
+        while at < bytes.len() && at < Self::LENGTH && !ends_name(bytes[at]) {
+            name |= ((bytes[at] | 0x20) as u128) << (8 * at);
             at += 1;
         }
         Self(name)
@@ -34,6 +53,24 @@ impl Name {
 
     pub(super) fn is(self, name: &str) -> bool {
         self == Self::of(name)
+    }
+
+    /// A place in a [`Table`], by all of the name's bytes.
+    #[allow(clippy::cast_possible_truncation)] // its halves, and few bits
+    const fn slot(self) -> usize {
+        let folded = (self.0 as u64) ^ (self.0 >> 64) as u64;
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOT_BITS)) as usize
+    }
+
+    pub(super) fn is_in_table(self, table: &Table) -> bool {
+        let mut slot = self.slot();
+        while table.0[slot] != Self(0) {
+            if table.0[slot] == self {
+                return true;
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        false
     }
 
     pub(super) fn is_in<const N: usize>(self, names: &Names<N>) -> bool {
@@ -54,11 +91,35 @@ const fn names<const N: usize>(list: [&str; N]) -> Names<N> {
     Names(names)
 }
 
+const SLOT_BITS: u32 = 8;
+const SLOTS: usize = 1 << SLOT_BITS;
+
+/// A set of names in which one is found at once.
+pub(super) struct Table([Name; SLOTS]);
+
+const fn table<const N: usize>(names: &Names<N>, more: [&str; 2]) -> Table {
+    let mut table = [Name(0); SLOTS];
+    let mut at = 0;
+    while at < N + more.len() {
+        let name = if at < N { names.0[at] } else { Name::of(more[at - N]) };
+        let mut slot = name.slot();
+        while table[slot].0 != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        table[slot] = name;
+        at += 1;
+    }
+    Table(table)
+}
+
+/// Start tags in foreign content of which the name does not tell all, or tells that it ends.
+pub(super) static LOOKED_AT: Table = table(&BREAKOUT, ["font", "annotation-xml"]);
+
 macro_rules! sets {
     ($($(#[$doc:meta])* $set:ident = $($name:literal)+;)+) => {
         $(
             $(#[$doc])*
-            pub(super) static $set: Names<{ [$($name),+].len() }> = names([$($name),+]);
+            pub(super) const $set: Names<{ [$($name),+].len() }> = names([$($name),+]);
         )+
     };
 }

@@ -46,7 +46,12 @@ impl Element {
         let holds_html = space == Space::MathMl
             && name.is("annotation-xml")
             && tag.attribute("encoding").is_some_and(|encoding| is_html_encoding(&encoding));
-        Self { name, space, id: 0, holds_html }
+        Self { holds_html, ..Self::plain(name, space) }
+    }
+
+    /// A foreign element of which the name tells all.
+    pub(super) fn plain(name: Name, space: Space) -> Self {
+        Self { name, space, id: 0, holds_html: false }
     }
 
     pub(super) fn is_html(&self, name: Name) -> bool {
