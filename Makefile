@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-# How many processes share the tests of Python: a number, or auto for one a core.
-TEST_PROCESSES ?= auto
+# How many processes share the tests of Python: one more than there are cores, as many tests wait for a socket.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 NPM := $(shell command -v npm)
 
@@ -176,7 +176,7 @@ target/tools/bin/cargo-fuzz:
 # Modules that a macro declares, which cargo fmt does not find.
 MADE_BY_A_MACRO := $(wildcard rust/core/src/delta/dialects/*.rs)
 
-lint: $(VENV)/.built ## formatting, lints, types and layers
+lint: $(VENV)/.built $(VENV)/.lint ## formatting, lints, types and layers
 	cargo fmt --all --check
 	rustfmt --check --edition 2024 $(MADE_BY_A_MACRO)
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
@@ -198,7 +198,7 @@ lint: $(VENV)/.built ## formatting, lints, types and layers
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 CARGO_DENY_VERSION := 0.20.2
 
-audit: $(VENV)/.dev target/tools/bin/cargo-deny ## the workflows, and the crates' licences and known faults; needs Go
+audit: $(VENV)/.lint target/tools/bin/cargo-deny ## the workflows, and the crates' licences and known faults; needs Go
 	$(BIN)/zizmor --offline .github
 	go run $(ACTIONLINT)
 	target/tools/bin/cargo-deny --all-features --locked check
@@ -206,7 +206,7 @@ audit: $(VENV)/.dev target/tools/bin/cargo-deny ## the workflows, and the crates
 target/tools/bin/cargo-deny:
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
 
-format: $(VENV)/.dev ## format, and mend what can be mended
+format: $(VENV)/.lint ## format, and mend what can be mended
 	cargo fmt --all
 	rustfmt --edition 2024 $(MADE_BY_A_MACRO)
 	$(BIN)/ruff check --fix

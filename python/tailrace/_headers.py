@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-__all__ = ["Head", "head_of", "header_of", "seconds_to_wait"]
+__all__ = ["Head", "encodable", "head_of", "header_of", "moment_of", "seconds_to_wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,16 @@ def header_of(source: object, name: str) -> str | None:
     if not hasattr(headers, "get"):
         return None
     value = headers.get(name, headers.get(name.lower()))
-    return value if isinstance(value, str) else None
+    return encodable(value) if isinstance(value, str) else None
+
+
+def encodable(value: str) -> str:
+    """Return a header's value as text that any output can show.
+
+    Libraries write a byte that is no UTF-8 as a lone surrogate; here it is a question
+    mark.
+    """
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
@@ -52,16 +61,19 @@ def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    until, sent = _moment(text), _moment(date or "")
+    until, sent = moment_of(text), moment_of(date or "")
     return None if until is None or sent is None else max(0.0, (until - sent).total_seconds())
 
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """Read a date of HTTP (RFC 9110, 5.6.7), without a zone as UTC; None for any other text."""
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError, IndexError, TypeError):  # whatever the parser stumbles over
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -54,7 +54,11 @@ def parse_messages(messages: object) -> list[Turn]:
         )
     if not messages:
         raise InvalidRequestError("the message list is empty: give at least one message")
-    return [_turn(position, message) for position, message in enumerate(messages)]
+    try:
+        return [_turn(position, message) for position, message in enumerate(messages)]
+    except RecursionError:
+        pass
+    raise InvalidRequestError("the content of a message is nested too deep")
 
 
 def _turn(position: int, message: object) -> Turn:

@@ -129,7 +129,15 @@ class Delta:
 class DeltaDecoder:
     """Bytes of one chat reply in, text deltas out.
 
-    Chunk boundaries never change the joined text or the end.
+    Feed it the reply's bytes as they come, then close it; what each call returns is text that is
+    certain by then. Chunk boundaries never change the joined text or the end.
+
+    `dialect`: the form of the reply, one of `DIALECTS`. `content_type` and `status`: the reply's
+    own, which tell an error page from an answer. `failure_tail` (dialect ``text``): a literal that,
+    at the very end, means that the answer failed. `max_event_bytes`: of one event;
+    `max_body_bytes`: of a reply that is no stream; beyond them the reply is ``failed``. Raises
+    InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a limit that is not
+    above 0.
 
     Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
     been returned.
@@ -176,10 +184,18 @@ class DeltaDecoder:
         """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
     @property
     def end(self) -> Literal["open", "done", "stopped", "truncated", "failed"]:
-        """How the reply ended; ``open`` until it has."""
+        """How the reply ended; ``open`` until it has.
+
+        ``done``: with its end marker, or a whole body. ``stopped``: with a finish reason and no
+        marker. ``truncated``: with neither. ``failed``: with an error, or without an answer.
+        """
     @property
     def framing(self) -> Literal["open", "sse", "ndjson", "array", "json", "text"]:
-        """How the reply's bytes are put together; ``open`` until the first of them have decided."""
+        """How the reply's bytes are put together; ``open`` until the first of them have decided.
+
+        ``sse``: server-sent events; ``ndjson``: a JSON object a line; ``array``: a JSON array of
+        objects; ``json``: one JSON body; ``text``: plain text.
+        """
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped, in the service's own word; None where that was not told."""
@@ -196,7 +212,8 @@ class DeltaDecoder:
     def error(self) -> StreamError | None:
         """The error that the reply ended with; None where there is none.
 
-        The object is the same every time.
+        Its `kind` says what was wrong, its `message` how; `raw` is what was received and not
+        delivered. The object is the same every time.
         """
     @property
     def events(self) -> int:
@@ -511,10 +528,21 @@ class ChunkEncoder:
         """Return one event for each delta."""
     def finish(self, reason: str) -> bytes:
         """Return the event that says why the answer ends."""
-    def usage(self, prompt: int, completion: int, *, estimated: bool = True) -> bytes:
+    def usage(
+        self,
+        prompt: int,
+        completion: int,
+        *,
+        total: int | None = None,
+        cached: int | None = None,
+        reasoning: int | None = None,
+        estimated: bool = True,
+    ) -> bytes:
         """Return the event with token counts and no choices.
 
-        `estimated` stands beside the counts as ``usage_estimated``.
+        `total`: by the site's own count, their sum unless given; `cached` tokens of the prompt and
+        `reasoning` tokens of the answer are told where they are given. `estimated` stands beside
+        the counts as ``usage_estimated``.
         """
     def done(self) -> bytes:
         """Return the last event of a stream that ended well: the [DONE] sentinel."""

@@ -25,7 +25,7 @@
         ├── TokenNotFoundError (RuntimeError) the page holds no usable nonce or post id
         ├── WidgetNotFoundError               the page does not show the requested bot
         ├── RedirectError                     a redirect this client does not follow
-        ├── EndpointError                     the page names an endpoint on another host
+        ├── EndpointError                     the page names an endpoint on another server
         └── StreamError                       kind, message, status, code, raw
             ├── LimitExceeded                 kind "limit"
             ├── NonceRefusedError             the site refused a nonce it had just issued
@@ -126,8 +126,10 @@ class TailraceError(Exception):
 
     def __init__(self, *arguments: object) -> None:
         shown = [one_line(each) if isinstance(each, str) else each for each in arguments]
-        if not self.raw and shown and _is_cut(shown[0], arguments[0]):
-            self.raw = _first_bytes(str(arguments[0]))
+        if shown and _is_cut(shown[0], arguments[0]):
+            whole = str(arguments[0])
+            # What was received may have been cut before its message was.
+            self.raw = _first_bytes(whole) if len(self.raw) < len(whole) else self.raw
         super().__init__(*shown)
 
     def __reduce__(self) -> tuple[Callable[..., TailraceError], tuple[object, ...]]:
@@ -312,13 +314,16 @@ class TokenNotFoundError(ResponseError, RuntimeError):
     """The page holds no usable nonce or post id.
 
     `reason`: ``missing_nonce``, ``missing_post_id``, ``missing_both``, ``invalid_nonce`` or
-    ``invalid_post_id``. `where`: the page's URL, which the message names, empty for none. A
+    ``invalid_post_id``. `where`: the page's URL, which the message names, empty for none;
+    `content_type`: of a page that is not HTML, and so named in the message, empty for others. A
     RuntimeError too, for callers that catch one.
     """
 
-    def __init__(self, reason: TokenProblem, where: str = "") -> None:
+    def __init__(self, reason: TokenProblem, where: str = "", content_type: str = "") -> None:
         self.reason: TokenProblem = reason
-        super().__init__(f"{_TOKEN_PROBLEMS[reason]}{f' at {where}' if where else ''}")
+        self.content_type = content_type
+        is_other = f"the page is {content_type}, not HTML: " if content_type else ""
+        super().__init__(f"{is_other}{_TOKEN_PROBLEMS[reason]}{f' at {where}' if where else ''}")
 
 
 _TOKEN_PROBLEMS: dict[TokenProblem, str] = {
@@ -352,7 +357,10 @@ class RedirectError(ResponseError):
 
 
 class EndpointError(ResponseError):
-    """The page names an endpoint on another host than its own; the message names both."""
+    """The page names an endpoint that is not on its own server; the message names both.
+
+    It is on another host, port or scheme, or has a user name, or is no http or https URL.
+    """
 
 
 class StreamError(ResponseError):

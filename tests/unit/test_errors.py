@@ -230,6 +230,8 @@ def test_raw_has_a_limit_and_code_too() -> None:
     assert error.code is not None
     assert len(error.code) == 100
     assert reply_error("upstream", "short", 500).raw == ""
+    assert reply_error("upstream", "x" * 5000, 500, None, "x" * 400).raw == "x" * 5000
+    assert reply_error("upstream", "x" * 500, 500, None, "{" * 5000).raw == "{" * 5000
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
-from tailrace._headers import seconds_to_wait
+from tailrace._headers import head_of, seconds_to_wait
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,10 @@ from tailrace._headers import seconds_to_wait
         ("-1", None, None),
         ("1.5", None, None),
         ("9999999999", None, None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 20 Nov 2026 10:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", "Fri, 20 Nov 2026 10:00:00 GMT", None),
+        ("Fri, 20 Nov 2026 10:00:30 +99999999999999999999", None, None),
+        ("Fri, 20 Nov 2026 10:00:30", "Fri, 20 Nov 2026 10:00:00 GMT", 30.0),
         ("\u0663", None, None),
         ("", None, None),
         (None, None, None),
@@ -30,3 +36,10 @@ def test_how_long_a_site_asks_to_wait(
     retry_after: str | None, date: str | None, expected: float | None
 ) -> None:
     assert seconds_to_wait(retry_after, date) == expected
+
+
+def test_a_header_that_is_no_utf_8_can_be_shown() -> None:
+    class Reply:
+        headers: ClassVar = {"Content-Type": "text/\udcff"}
+
+    assert head_of(Reply()).content_type == "text/?"

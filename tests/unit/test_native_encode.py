@@ -25,8 +25,8 @@ def encoded(encoder: ChunkEncoder, kind: str, given: list[Any]) -> bytes:
         message, type_, param, code = given
         return encoder.error(message, kind=type_, param=param, code=code)
     if kind == "usage":
-        prompt, completion, estimated = given
-        return encoder.usage(prompt, completion, estimated=estimated)
+        prompt, completion, estimated, *more = given
+        return encoder.usage(prompt, completion, estimated=estimated, **dict(*more))
     if kind == "delta":
         return encoder.deltas(given)
     event: bytes = getattr(encoder, kind)(*given)

@@ -47,7 +47,6 @@ UNBOUNDED = {
     r"Object missing required field (\w+)": WHOLE,
     r"Object contains unknown field (.*)": WHOLE,
     r"\s*\d{1,18}": WHOLE,
-    rb"^(?:\xef\xbb\xbf|[ \t])*\{": "begins at a line's start, and stays in the line",
     r"<[^>]*?(?:(?=<)|>|$)": "ends at the next place where it could begin",
     r"<(?!\s)[^>]*>": "the text it is used on ends with >: each search for one finds it",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -167,6 +168,19 @@ def test_ids_of_a_conversation_go_wherever_they_come_from(tmp_path: Path) -> Non
     for left in (ours, theirs, theirs[:20]):
         assert left not in (tmp_path / "a").read_text() + reads
     assert "post_id=12" in (tmp_path / "a").read_text()
+
+
+def test_a_secret_that_is_escaped_itself_is_found_as_it_is_meant(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "a", environ={}) as writer:
+        writer.secret("user%7Csess%2Bion")  # a cookie, which the page shows decoded
+        config = quote('{"nonce":"0a1b2c3d4e"}')
+        get = writer.exchange("POST", "https://a.example/", FORM, f"config={config}".encode())
+        get.head(200, "OK", "https://a.example/", HTML)
+        get.read(b"user|sess+ion user%7csess%2bion 0a1b2c3d4e")
+    text = (tmp_path / "a").read_text()
+    (read,) = read_recording(tmp_path / "a").exchanges[0].reads
+    assert re.fullmatch(rb"1\d{12} 1\d{16} 1\d{9}", read.data)
+    assert "0a1b2c3d4e" not in text
 
 
 def test_heads_of_responses_keep_no_secret_either(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiolimiter import AsyncLimiter
 
+from tailrace._environment import running_loop
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Throttle:
     def __repr__(self) -> str:
         return f"Throttle(concurrency={self.concurrency!r}, rate={self.rate!r}, per={self.per!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the limit alone: another process counts for itself, as each event loop does."""
+        return _throttle, (self.concurrency, self.rate, self.per)
+
     @property
     def under_way(self) -> int:
         """The number of calls under way, in all event loops."""
@@ -58,7 +63,7 @@ class Throttle:
 
     def gate(self) -> _Gate:
         """Return the running loop's gate, and drop the gates of closed loops."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         with self._lock:
             if loop not in self._gates:
                 self._gates = {
@@ -66,6 +71,10 @@ class Throttle:
                 }
                 self._gates[loop] = _Gate(self)
             return self._gates[loop]
+
+
+def _throttle(concurrency: int | None, rate: float | None, per: float) -> Throttle:
+    return Throttle(concurrency=concurrency, rate=rate, per=per)
 
 
 _MOST = 1e9

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tailrace._environment import running_loop
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ DEFAULT_CAPACITY = 1024
 class CacheKey:
     """The site, bot and caller that tokens are for.
 
-    `site`: the URL of the page and the endpoint; `bot`: the bot's id and name; `identity`: a digest
-    of cookies and proxy, so that no repr can show them.
+    `site`: the URL of the page and the endpoint, without credentials; `bot`: the bot's id and name;
+    `identity`: a digest of cookies, proxy and credentials, so that no repr can show them.
     """
 
     site: str
@@ -46,10 +47,15 @@ class CacheKey:
 
 
 def cache_key(
-    site: str, bot: str, cookies: Mapping[str, str] | None, proxy: str | None
+    site: str,
+    bot: str,
+    cookies: Mapping[str, str] | None,
+    proxy: str | None,
+    *credentials: str | None,
 ) -> CacheKey:
-    """Make the key of one site, bot, set of cookies and proxy."""
-    identity = repr((sorted((cookies or {}).items()), proxy)).encode("utf-8", "surrogatepass")
+    """Make the key of one site, bot, set of cookies, proxy and the credentials for the site."""
+    secrets = (sorted(map(repr, (cookies or {}).items())), proxy, credentials)
+    identity = repr(secrets).encode("utf-8", "surrogatepass")
     return CacheKey(site, bot, hashlib.sha256(identity).hexdigest())
 
 
@@ -156,7 +162,7 @@ class TokenCache(Generic[T]):
 
     async def _join(self, key: CacheKey, fetch: Callable[[], Awaitable[T]]) -> T:
         """Wait for the fetch in flight, starting it if there is none."""
-        key_in_loop = (key, asyncio.get_running_loop())
+        key_in_loop = (key, running_loop())
         with self._lock:
             flight = self._flights.get(key_in_loop)
             if flight is None or flight.task.done():

@@ -49,7 +49,16 @@ class _OnDemand(MutableMapping[str, click.Command]):
 
 @click.group(
     commands=_OnDemand(
-        "chat", "decode", "discover", "doctor", "providers", "record", "replica", "serve", "sites"
+        "chat",
+        "decode",
+        "discover",
+        "doctor",
+        "providers",
+        "record",
+        "replica",
+        "serve",
+        "sites",
+        "trust",
     ),
     # With `color`, click leaves a text's own sequences in it, wherever it goes: what a terminal
     # must not get, `guard_terminals` shows.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
-from tailrace.errors import TailraceError
-from tailrace.sites import site
+from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
+from tailrace.errors import ProfileError, TailraceError
+from tailrace.providers import site_providers
+from tailrace.sites import DEFAULT_SOFTWARE, Site, site
+from tailrace.sites._profiles import find_profiles
 
 if TYPE_CHECKING:
     from tailrace._messages import Messages
     from tailrace._streams.stream import ChatStream
-    from tailrace.sites import Site
 
 __all__ = ["chat"]
 
@@ -26,33 +27,30 @@ __all__ = ["chat"]
 @click.argument("prompt", required=False)
 @click.option(
     "--provider",
-    default="ChatGptt",
-    show_default=True,
-    help="Who answers: a provider, a site of tailrace.toml, or the URL of a page.",
+    help="Who answers: a site of tailrace.toml, the URL of a page, or a provider.",
 )
 @software_option("Software of a URL; WordPress unless given.")
 @click.option("--model", default="", help="Model name; the provider's default unless given.")
 @click.option("--system", help="A system message in front of the prompt.")
 @click.option(
-    "--url", help="Another deployment of the provider's software: the page that shows the bot."
+    "--url",
+    help="Another deployment of the provider's software: the page that shows the bot. Without a "
+    "provider, as --provider.",
 )
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=float,
-    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
-)
+@proxy_option
+@timeout_option
 @click.option(
     "--replica",
     is_flag=True,
     help="Ask a replica of the site, started on this machine for this call.",
 )
+@trust_option
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line: deltas, then how it ended."
 )
 def chat(  # one parameter an option
     prompt: str | None,
-    provider: str,
+    provider: str | None,
     software: str | None,
     model: str,
     system: str | None,
@@ -60,6 +58,7 @@ def chat(  # one parameter an option
     proxy: str | None,
     timeout: float | None,
     replica: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Send PROMPT and print the answer as it arrives.
@@ -68,17 +67,38 @@ def chat(  # one parameter an option
     """
     if replica and url is not None:
         raise click.UsageError("--replica has a URL of its own: leave out --url")
-    chosen = site(provider, software)
+    chosen = _chosen(provider, software, url, replica=replica, trust=trust)
     messages = [{"role": "user", "content": _text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    if url is not None:
-        chosen = chosen.replace(url=url)
     if proxy is not None:
         chosen = chosen.replace(proxy=proxy)
     if timeout is not None:
         chosen = chosen.replace(timeout=timeout)
     run(_chat(chosen, model, messages, replica=replica, as_json=as_json))
+
+
+def _chosen(
+    provider: str | None, software: str | None, url: str | None, *, replica: bool, trust: bool
+) -> Site:
+    """Return the site that answers; a usage error without one says what can be given."""
+    if provider is not None:
+        chosen = site(provider, software, trust=trust)
+        return chosen if url is None else chosen.replace(url=url)
+    if url is not None:
+        return Site(url, software=software or DEFAULT_SOFTWARE)
+    if replica:
+        return site("ChatGptt") if software is None else Site("http://a.invalid", software=software)
+    described: list[str] = []
+    with suppress(ProfileError):  # a file that is wrong is told when one of its sites is named
+        described = [profile.name for profile in find_profiles().values()]
+    sites = f" ({', '.join(described)})" if described else ""
+    providers = ", ".join(each.__name__ for each in site_providers())
+    raise click.UsageError(
+        f"say who answers, with --provider: a site of tailrace.toml{sites}, the URL of a page that "
+        f"shows a chat, or a provider ({providers}), whose public site then gets the prompt; "
+        "--replica asks a replica on this machine"
+    )
 
 
 def _text(prompt: str | None) -> str:

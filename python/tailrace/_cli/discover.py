@@ -10,10 +10,11 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import SECONDS, proxy_option, setting, software_option
 from tailrace._printable import visible_line
 from tailrace.sites import discover as discover_page
-from tailrace.sites._saving import file_for_saving, save_profile
+from tailrace.sites._profiles import user_file
+from tailrace.sites._saving import file_for_saving, save_found
 
 if TYPE_CHECKING:
     from tailrace.sites import Bot, Discovery
@@ -23,20 +24,19 @@ __all__ = ["discover"]
 
 @click.command()
 @click.argument("url")
-@click.option("--save", metavar="NAME", help="Write a profile of this name into tailrace.toml.")
+@click.option(
+    "--save",
+    metavar="NAME",
+    help="Write a profile of this name into the tailrace.toml of this folder; where there is none, "
+    "into your own.",
+)
 @click.option("--force", is_flag=True, help="Let --save replace a profile of the same name.")
 @click.option(
     "--bot", metavar="ID", help="The bot that --save writes down; the page's first unless given."
 )
 @software_option("The site's software, where its page does not tell.")
-@click.option("--proxy", help="URL of an http, https or socks5 proxy.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30,
-    show_default=True,
-    help="Seconds.",
-)
+@proxy_option
+@setting("--timeout", SECONDS, 30, "Seconds.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
 def discover(
     url: str,
@@ -58,14 +58,16 @@ def discover(
     click.echo(json.dumps(asdict(discovery), indent=2) if as_json else _text(discovery))
     if save is not None:
         file = file_for_saving()
-        save_profile(save, discovery.settings(software=software, bot=bot), file, force=force)
-        click.echo(f"{save} is written to {file}.", err=True)
+        save_found(save, discovery.settings(software=software, bot=bot), file, force=force)
+        whose = ", your own file" if file == user_file() else ""
+        click.echo(f"{save} is written to {file}{whose}.", err=True)
     return (
         exits.OK if discovery.usable or (save is not None and software is not None) else exits.SITE
     )
 
 
 def _text(discovery: Discovery) -> str:
+    guess = " (a guess: the page names none)" if discovery.endpoint_is_guess else ""
     facts = {
         "page": f"{discovery.url} ({discovery.status})",
         "title": discovery.title,
@@ -73,7 +75,7 @@ def _text(discovery: Discovery) -> str:
         "dialect": discovery.dialect,
         "version": discovery.version,
         "release": discovery.release,
-        "endpoint": discovery.endpoint,
+        "endpoint": discovery.endpoint and f"{discovery.endpoint}{guess}",
     }
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value]
     lines += [f"{'bot':<9} {_bot(bot)}" for bot in discovery.bots]

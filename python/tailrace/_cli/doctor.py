@@ -10,7 +10,7 @@ import click
 
 from tailrace._cli import exits
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import SECONDS, proxy_option, setting, software_option, trust_option
 from tailrace._printable import visible_line
 from tailrace.sites import doctor as examine
 from tailrace.sites import site
@@ -28,14 +28,9 @@ __all__ = ["doctor"]
     "--no-post", is_flag=True, help="Stop before the message: nothing is asked of the site's model."
 )
 @click.option("--model", default="", help="Model name; the site's default unless given.")
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30,
-    show_default=True,
-    help="Seconds.",
-)
+@proxy_option
+@setting("--timeout", SECONDS, 30, "Seconds.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 def doctor(
     name: str,
@@ -44,6 +39,7 @@ def doctor(
     model: str,
     proxy: str | None,
     timeout: float,
+    trust: bool,
     as_json: bool,
 ) -> int:
     """Test SITE step by step, and say what to do where it fails.
@@ -52,7 +48,7 @@ def doctor(
 
     One short real message is sent, and counts against the site's quota; --no-post leaves it out.
     """
-    chosen = site(name, software)
+    chosen = site(name, software, trust=trust)
     if not no_post and not as_json:
         click.echo(
             f"If all goes well, {chosen.name} is sent one short message; --no-post leaves it out.",

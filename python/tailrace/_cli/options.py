@@ -12,7 +12,58 @@ from tailrace.sites._software import FORMER_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["software_option"]
+__all__ = [
+    "SECONDS",
+    "listen_options",
+    "proxy_option",
+    "setting",
+    "software_option",
+    "timeout_option",
+    "trust_option",
+]
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+"""The type of an option that is a time, in seconds above 0."""
+
+proxy_option = click.option(
+    "--proxy", help="URL of an http, https or socks5 proxy, used for every request."
+)
+"""The option of the commands that ask a site."""
+
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
+)
+"""The option of the commands that wait for an answer."""
+
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Read the environment variables that the tailrace.toml of this folder names, this time.",
+)
+"""The option that takes the place of ``tailrace trust`` for one command."""
+
+
+def setting(name: str, kind: Any, default: object, text: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the option `name` of that type to a command.
+
+    `text` is its help, which ends with the `default`.
+    """
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
+
+
+def listen_options(host: str, port: int, port_text: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds ``--host`` and ``--port`` to a command that serves.
+
+    `host`: the help of ``--host``; `port`: the default of ``--port``, and `port_text` its help.
+    """
+
+    def add(command: Any) -> Any:
+        with_port = setting("--port", click.IntRange(0, 65_535), port, port_text)(command)
+        return setting("--host", str, "127.0.0.1", host)(with_port)
+
+    return add
 
 
 class _SoftwareName(click.Choice[str]):

@@ -20,9 +20,9 @@ __all__ = ["providers"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 def providers(as_json: bool) -> None:
-    """List the providers.
+    """List the providers, and what "tailrace doctor" last found of their sites.
 
-    "works" speaks of the client, and of the site as the doctor last found it, if it did.
+    Nothing is asked now: a site that the doctor was never sent to is "never asked".
     """
     rows = [_row(provider) for provider in site_providers()]
     if as_json:
@@ -31,11 +31,10 @@ def providers(as_json: bool) -> None:
     from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for the table only
 
     table = Table(
-        "provider",
-        "software",
+        *(Column(name, no_wrap=True) for name in ("provider", "software")),
         Column("models", overflow="fold"),
-        "supports",
-        "works",
+        Column("supports", no_wrap=True),
+        Column("last verdict", width=len("never asked")),
         show_lines=True,
     )
     for row in rows:
@@ -54,7 +53,7 @@ def _row(provider: type[ChatProvider]) -> dict[str, Any]:
         "system_message": provider.supports_system_message,
         "message_history": provider.supports_message_history,
         "transport": provider.transport_kind,
-        "working": provider.working,
+        "working": provider.working,  # of the class: whether the client is kept up
         "doctor": verdict and {"failed": verdict.failed, "at": verdict.when},
     }
 
@@ -71,16 +70,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['software']}\nover {_LIBRARIES[row['transport']]}",
         "\n".join(row["models"]),
         "\n".join(name for name, key in supported.items() if row[key]),
-        ("yes" if row["working"] else "no") + _last_visit(row["doctor"]),
+        _last_verdict(row["doctor"]),
     )
 
 
-def _last_visit(verdict: dict[str, str | None] | None) -> str:
-    """Return two lines below the static flag: the doctor's verdict and its day, if there is one."""
+def _last_verdict(verdict: dict[str, str | None] | None) -> str:
+    """Return the doctor's verdict and its day, on two lines."""
     if verdict is None:
-        return ""
+        return "never asked"
     result = "answered" if verdict["failed"] is None else f"{verdict['failed']} failed"
-    return f"\n{result}\n{(verdict['at'] or '')[:10]}"
+    return f"{result}\n{(verdict['at'] or '')[:10]}"
 
 
 _LIBRARIES = {"aiohttp": "aiohttp", "impersonate": "curl_cffi"}

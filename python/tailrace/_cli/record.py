@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from tailrace._cli.loop import run
-from tailrace._cli.options import software_option
+from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.recording import RecordingWriter
 from tailrace.sites import site
 from tailrace.sites._secrets import Secret
@@ -32,12 +32,9 @@ __all__ = ["record"]
 @click.option(
     "--url", help="Another deployment of the provider's software: the page that shows the bot."
 )
-@click.option("--proxy", help="URL of an http, https or socks5 proxy, used for every request.")
-@click.option(
-    "--timeout",
-    type=float,
-    help="Seconds: first byte, and each silence; 120 or the site's own unless given.",
-)
+@proxy_option
+@timeout_option
+@trust_option
 @click.option("--keep-messages", is_flag=True, help="Leave the prompt in the recorded requests.")
 def record(  # one parameter an option
     provider: str,
@@ -48,6 +45,7 @@ def record(  # one parameter an option
     url: str | None,
     proxy: str | None,
     timeout: float | None,
+    trust: bool,
     keep_messages: bool,
 ) -> None:
     """Ask PROVIDER the PROMPT, print the answer, and keep the whole call in FILE.
@@ -60,7 +58,7 @@ def record(  # one parameter an option
     """
     if not prompt.strip():
         raise click.UsageError("there is no prompt")
-    chosen = site(provider, software)
+    chosen = site(provider, software, trust=trust)
     if url is not None:
         chosen = chosen.replace(url=url)
     if proxy is not None:
@@ -80,10 +78,8 @@ def record(  # one parameter an option
         try:
             run(_recorded(chosen, model, prompt, writer))
         finally:
-            exchanges = len(writer.recording().exchanges)
-            click.echo(
-                f"{file}: {exchanges} exchanges; look through it before you share it", err=True
-            )
+            count = f"{writer.exchange_count} exchanges"
+            click.echo(f"{file}: {count}; look through it before you share it", err=True)
 
 
 def _variables(site: Site) -> Iterator[str]:

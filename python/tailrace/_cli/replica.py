@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace._cli.loop import run
+from tailrace._cli.options import listen_options, setting
 from tailrace._cli.screen import console
 from tailrace.recording import read_recording
 from tailrace.replica import FAULTS, Replay, Replica
@@ -23,21 +24,8 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8800,
-    show_default=True,
-    help="The first of the sites' ports; 0 takes free ones.",
-)
-@click.option(
-    "--pace",
-    type=click.FloatRange(min=0),
-    default=0.03,
-    show_default=True,
-    help="Seconds between two chunks of an answer.",
-)
+@listen_options("Where to listen.", 8800, "The first of the sites' ports; 0 takes free ones.")
+@setting("--pace", click.FloatRange(min=0), 0.03, "Seconds between two chunks of an answer.")
 @click.option(
     "--upstream",
     metavar="URL",
@@ -62,12 +50,11 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     type=click.Path(exists=True, dir_okay=False),
     help='Answer with a recording of "tailrace record" instead.',
 )
-@click.option(
+@setting(
     "--replay-pace",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="With --replay: how its waits are stretched; 1 as recorded, 0 none.",
+    click.FloatRange(min=0),
+    1.0,
+    "With --replay: how its waits are stretched; 1 as recorded, 0 none.",
 )
 def replica(
     host: str,

@@ -13,6 +13,7 @@ import click
 from tailrace import gateway
 from tailrace._cli import exits
 from tailrace._cli.loop import run
+from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
 from tailrace.sites import Site, site
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
-
 # For each site of the replica: its software, its page or the path behind its origin, its models.
 _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
     "ai-power": ("wordpress", "stream", "", []),
@@ -38,19 +37,7 @@ _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
 
 
 @click.command()
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where to listen; elsewhere than here takes a key.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8780,
-    show_default=True,
-    help="0 takes a free one.",
-)
+@listen_options("Where to listen; elsewhere than here takes a key.", 8780, "0 takes a free one.")
 @click.option(
     "--keys",
     "keys_file",
@@ -70,6 +57,7 @@ _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
     is_flag=True,
     help="Serve sites on loopback, started for it: a demo.",
 )
+@trust_option
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -104,56 +92,24 @@ _DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
 @click.option(
     "--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key and worker."
 )
-@click.option(
-    "--max-connections",
-    type=click.IntRange(min=1),
-    default=4096,
-    show_default=True,
-    help="Of each worker.",
-)
-@click.option(
-    "--max-body",
-    type=click.IntRange(min=1),
-    default=4 * 2**20,
-    show_default=True,
-    help="Bytes, decompressed.",
-)
-@click.option(
-    "--header-timeout",
-    type=_SECONDS,
-    default=10,
-    show_default=True,
-    help="Seconds for a request's head.",
-)
-@click.option(
-    "--body-timeout", type=_SECONDS, default=30, show_default=True, help="Seconds for its body."
-)
-@click.option(
-    "--idle-timeout",
-    type=_SECONDS,
-    default=75,
-    show_default=True,
-    help="Seconds between two requests.",
-)
-@click.option(
-    "--send-timeout",
-    type=_SECONDS,
-    default=60,
-    show_default=True,
-    help="Seconds a client may take nothing.",
-)
-@click.option(
+@setting("--max-connections", click.IntRange(min=1), 4096, "Of each worker.")
+@setting("--max-body", click.IntRange(min=1), 4 * 2**20, "Bytes, decompressed.")
+@setting("--header-timeout", SECONDS, 10, "Seconds for a request's head.")
+@setting("--body-timeout", SECONDS, 30, "Seconds for its body.")
+@setting("--idle-timeout", SECONDS, 75, "Seconds between two requests.")
+@setting("--send-timeout", SECONDS, 60, "Seconds a client may take nothing.")
+@setting(
     "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="On stderr: text for what goes wrong, json for a line of each request, too.",
+    click.Choice(["text", "json"]),
+    "text",
+    "On stderr: text for what goes wrong, json for a line of each request, too.",
 )
 def serve(
     sites: tuple[str, ...],
     *,
     keys_file: Path | None,
     with_replica: bool,
+    trust: bool,
     allowed_host: tuple[str, ...],
     cors_origin: tuple[str, ...],
     max_body: int,
@@ -184,7 +140,7 @@ def serve(
     warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
-    registry = None if with_replica else _registry(sites)
+    registry = None if with_replica else _registry(sites, trust=trust)
     try:
         sockets = gateway.open_sockets(settings.host, settings.port)
     except OSError as error:
@@ -217,13 +173,13 @@ def _settings(keys_file: Path | None, **options: Any) -> Settings:
     return gateway.Settings(keys=tuple(keys), **options)
 
 
-def _registry(names: tuple[str, ...]) -> ModelRegistry:
+def _registry(names: tuple[str, ...], *, trust: bool) -> ModelRegistry:
     created = int(time.time())
     if not names:
-        return gateway.ModelRegistry.load(created=created)
+        return gateway.ModelRegistry.load(created=created, trust=trust)
     if any("/" in name for name in names):
         raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
-    return gateway.ModelRegistry([site(name) for name in names], created=created)
+    return gateway.ModelRegistry([site(name, trust=trust) for name in names], created=created)
 
 
 async def _serve(

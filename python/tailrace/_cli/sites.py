@@ -11,9 +11,11 @@ import click
 from tailrace._cli.screen import console
 from tailrace._printable import visible
 from tailrace.sites import last_verdict
-from tailrace.sites._profiles import load_profiles, profile_files, user_file
+from tailrace.sites._profiles import find_profiles, profile_files, user_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tailrace.sites import Profile
 
 __all__ = ["sites"]
@@ -29,7 +31,7 @@ def sites(as_json: bool) -> None:
     A site's name stands wherever a provider's name does, and so does a bare URL.
     """
     files = profile_files()
-    rows = [_row(profile) for profile in load_profiles(files).values()]
+    rows = [_row(profile) for profile in find_profiles().values()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -62,6 +64,8 @@ def _row(profile: Profile) -> dict[str, Any]:
         "variables": {variable: variable in os.environ for variable in settings.variables()},
         "doctor": verdict and {"failed": verdict.failed, "at": verdict.when},
         "file": str(profile.file),
+        "trusted": profile.trusted,
+        "hides": profile.hides and str(profile.hides),
     }
 
 
@@ -70,8 +74,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['name']}\n{row['url'].removeprefix('https://')}",
         row["software"] + (f"\nbot {row['bot']}" if row["bot"] else ""),
         "\n".join(row["models"]) or row["default_model"] or "",
-        "\n".join(
-            f"{name} ({'set' if is_set else 'not set'})"
-            for name, is_set in row["variables"].items()
-        ),
+        "\n".join(_needs(row)),
     )
+
+
+def _needs(row: dict[str, Any]) -> Iterator[str]:
+    for name, is_set in row["variables"].items():
+        yield f"{name} ({'set' if is_set else 'not set'})"
+    if row["variables"] and not row["trusted"]:
+        yield "trust: run tailrace trust"
+    if row["hides"]:
+        yield "another name: your own file has this one"

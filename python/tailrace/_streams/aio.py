@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace._calls.exchange import D
+from tailrace._environment import current_loop, running_loop
 from tailrace._streams.clocks import Clocks, undo_cancel
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
@@ -61,8 +62,11 @@ class AsyncDriver(Generic[T, D]):
         if clocks.reader is not None or reading.is_being_read:
             who = "a thread" if clocks.reader is None else "another task"
             raise InvalidRequestError(f"{who} is reading this stream: one at a time")
+        loop = running_loop()
+        if clocks.loop is not loop and clocks.loop is not None:
+            raise InvalidRequestError("the stream belongs to another event loop")
         reading.is_being_read = True
-        clocks.reader = task = asyncio.current_task(clocks.loop)
+        clocks.reader = task = asyncio.current_task(loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
             await self._step(cancelling)
@@ -90,6 +94,9 @@ class AsyncDriver(Generic[T, D]):
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
+        if self._clocks.loop not in {None, current_loop()}:
+            self.abandon()  # what its loop left open can only be closed there
+            return
         reader = self._clocks.reader
         if reader is None or reader is asyncio.current_task():
             await self._release()
@@ -114,7 +121,7 @@ class AsyncDriver(Generic[T, D]):
         """Read until a delta is ready or the reading has ended."""
         reading, clocks = self._reading, self._clocks
         if clocks.loop is None:
-            clocks.begin(asyncio.get_running_loop())
+            clocks.begin(running_loop())
         source = self._source or self._begin(reading.opening or await self._exchange.open())
         while not reading.ready and not reading.ended:
             clocks.wait()

@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from tailrace._json import read_json
 from tailrace.conformance._callables import DecodeResult, WrongAnswerError, shaped
 from tailrace.conformance._rulebook import CLAIMS, DEFAULT_CLAIMS
 from tailrace.conformance._serving import ITEMS, PROTOCOL, VERSION
@@ -191,8 +192,8 @@ class Program:
         except ValueError:
             raise _LostError(f"an answer longer than {MAX_LINE} bytes") from None
         try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
+            answer = read_json(line)
+        except ValueError:
             raise _LostError(f"said {line[:200]!r}, which is no JSON") from None
         if not isinstance(answer, dict):
             raise _LostError(f"said {line[:200]!r}, which is no JSON object")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from tailrace import __version__
 from tailrace.errors import ModelNotFoundError
 from tailrace.providers import site_providers
-from tailrace.sites import load_profiles, profile_files
+from tailrace.sites._profiles import find_profiles
 from tailrace.sites._registry import as_site, profiled_site
 from tailrace.transport._rules import checked_url
 
@@ -98,16 +98,17 @@ class ModelRegistry:
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
         user_folder: Path | None = None,
+        trust: bool = False,
     ) -> Self:
         """Register the public sites, then the sites of the profile files.
 
         The files are found as `tailrace.site` finds them. `created`: now, in seconds since 1970.
         `environ`: the environment variables, `folder`: the working folder, `user_folder`: the
-        folder of the user's file; the process's own unless given. Raises ProfileError for a file
-        that cannot be used.
+        folder of the user's file; the process's own unless given. `trust`: as for `tailrace.site`.
+        Raises ProfileError for a file that cannot be used, and for a site that cannot.
         """
-        profiles = load_profiles(
-            profile_files(environ=environ, folder=folder, user_folder=user_folder)
+        profiles = find_profiles(
+            environ=environ, folder=folder, user_folder=user_folder, trust=trust
         )
         profiled = [profiled_site(profile, environ) for profile in profiles.values()]
         return cls([*site_providers(), *profiled], created=created)

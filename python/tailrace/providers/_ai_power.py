@@ -14,12 +14,15 @@ from tailrace._calls.exchange import Opening
 from tailrace._native import DeltaDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailrace._messages import Turn
+    from tailrace.errors import StreamError
     from tailrace.providers._page import SiteTokens
     from tailrace.providers._visitor import Outgoing
     from tailrace.transport import Session
 
-__all__ = ["FORM", "native_history", "post"]
+__all__ = ["FORM", "native_history", "post", "refuses_nonce"]
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8", "Accept": "*/*"}
 
@@ -33,6 +36,29 @@ async def post(session: Session, tokens: SiteTokens, outgoing: Outgoing) -> Open
     return Opening(
         reply, DeltaDecoder("ai-power", content_type=reply.content_type, status=reply.status)
     )
+
+
+def refuses_nonce(error: StreamError, headers: Mapping[str, str]) -> bool:
+    """Tell whether an error reply refuses the nonce (1.8.91 and later): 403 and a bare sentence.
+
+    The sentence is translated, so its form counts: WordPress prints it without a page around it.
+    A page, an object, plain text, or the bare name of the status is from something in front of the
+    site. `headers` are those of the reply: where no body came, those of WordPress alone tell.
+    """
+    if error.status != _FORBIDDEN or headers.get("content-type", "").startswith("text/plain"):
+        return False
+    body = error.raw.strip()
+    if not body:
+        return "noindex" in headers.get("x-robots-tag", "")
+    return not (body.startswith("{") or _DOCUMENT.search(body) or _STATUS_ALONE.fullmatch(body))
+
+
+_FORBIDDEN = 403
+_DOCUMENT = re.compile(r"<(?:!doctype|html|head|title|body|center|h1)\b", re.IGNORECASE)
+_STATUS_ALONE = re.compile(
+    r"(?:error )?(?:code:? ?)?(?:403|10\d\d)?\W{0,3}(?:forbidden|access denied|blocked)?\W{0,3}",
+    re.IGNORECASE,
+)
 
 
 def _fields(tokens: SiteTokens, outgoing: Outgoing) -> dict[str, str]:

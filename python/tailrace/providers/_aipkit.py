@@ -10,7 +10,6 @@ remembers a dialogue by its ids.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import string
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from urllib.parse import urlencode
 
 from tailrace import errors
 from tailrace._calls.exchange import Opening
+from tailrace._json import objects_in
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tailrace.providers._visitor import Outgoing
     from tailrace.transport import Response, Session
 
-__all__ = ["fresh_nonce", "post"]
+__all__ = ["fresh_nonce", "is_the_plugins", "post", "refuses_nonce"]
 
 MAX_STEP_BYTES = 64 * 2**10
 
@@ -65,8 +65,27 @@ async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) 
     """
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _post_form(session, tokens, fields) as reply:
-        nonce = _data_of(await _body(reply, idle)).get("nonce")
-    return nonce if isinstance(nonce, str) and nonce else None
+        return _token_of(await _body(reply, idle), "nonce")
+
+
+def refuses_nonce(error: StreamError, *, whole: bool) -> bool:
+    """Tell whether an error reply refuses the nonce outright.
+
+    The first step says so by a code. The JSON action (`whole`) has none, and no other 403 of its
+    own. The second step answers with HTTP 200 and a text.
+    """
+    if error.code == "nonce_failure_cache_sse":
+        return True
+    return whole and error.status == _FORBIDDEN and is_the_plugins(error)
+
+
+def is_the_plugins(error: StreamError) -> bool:
+    """Tell whether an error reply is one of ``wp_send_json_error``, not of a guard in front."""
+    return bool(_FAILURE.search(error.raw))
+
+
+_FORBIDDEN = 403
+_FAILURE = re.compile(r'\{\s{0,9}"success"\s{0,9}:\s{0,9}false')
 
 
 async def _cache_key(
@@ -81,10 +100,10 @@ async def _cache_key(
     }
     async with await _post_form(session, tokens, fields) as reply:
         body = await _body(reply, idle)
-        key = _data_of(body).get("cache_key") if reply.status < FIRST_ERROR_STATUS else None
-        if isinstance(key, str) and key:
-            return key
-        raise _refusal(reply, body)
+        key = _token_of(body, "cache_key") if reply.status < FIRST_ERROR_STATUS else None
+        if key is None:
+            raise _refusal(reply, body)
+        return key
 
 
 async def _post_form(session: Session, tokens: SiteTokens, fields: dict[str, str]) -> Response:
@@ -141,20 +160,19 @@ async def _body(reply: Response, idle: float | None) -> bytes:
 def _data_of(body: bytes) -> dict[str, Any]:
     """Return the ``data`` of a successful reply, empty for any other reply.
 
-    Text that other plugins printed in front of the JSON is skipped.
+    Text that other plugins printed in front of the JSON or behind it is skipped.
     """
-    begin = _OBJECT.search(body)
-    try:
-        reply = json.loads(body[begin.end() - 1 :]) if begin else None
-    except ValueError:
-        return {}
-    if not isinstance(reply, dict) or reply.get("success") is not True:
-        return {}
-    data = reply.get("data")
-    return data if isinstance(data, dict) else {}
+    successes = (each.get("data") for each in objects_in(body) if each.get("success") is True)
+    return next((data for data in successes if isinstance(data, dict)), {})
 
 
-_OBJECT = re.compile(rb"^(?:\xef\xbb\xbf|[ \t])*\{", re.MULTILINE)
+def _token_of(body: bytes, name: str) -> str | None:
+    """Return a token of a successful reply; None unless it is at most 256 visible characters."""
+    token = _data_of(body).get(name)
+    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+
+
+_TOKEN = re.compile(r"[!-~]{1,256}")
 
 
 def _refusal(reply: Response, body: bytes) -> StreamError:
@@ -165,4 +183,8 @@ def _refusal(reply: Response, body: bytes) -> StreamError:
     decoder = DeltaDecoder("aipkit", content_type=reply.content_type, status=reply.status)
     decoder.feed(body)
     decoder.close()
-    return decoder.error or reply_error("not_a_stream", "the site gave no cache key", reply.status)
+    error = decoder.error or reply_error("not_a_stream", "there is no cache key", reply.status)
+    if error.kind not in ("empty", "not_a_stream"):
+        return error
+    message = f"the message was not taken: {error.message}"
+    return reply_error(error.kind, message, error.status, error.code, error.raw)

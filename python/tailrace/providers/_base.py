@@ -16,7 +16,7 @@ from tailrace._messages import Turn, parse_messages
 from tailrace.errors import InvalidRequestError
 from tailrace.transport import DEFAULT_LIMITS, Limits, Session, Timeouts, Transport, make_transport
 from tailrace.transport._base import DEFAULT_TIMEOUTS
-from tailrace.transport._rules import checked_url
+from tailrace.transport._rules import checked_url, is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,8 +33,10 @@ __all__ = [
     "CallRequest",
     "Connections",
     "at_origin",
+    "check_sendable",
     "checked_site",
     "checked_text",
+    "with_credentials",
 ]
 
 DEFAULT_TIMEOUT = 120.0
@@ -86,10 +88,30 @@ def at_origin(url: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
+def with_credentials(url: str, *owners: str | None) -> str:
+    """Return `url` with the user and password of the first of `owners`, URLs of the same site.
+
+    Unchanged where none has them, and where `url` has its own.
+    """
+    parts = urlsplit(url)
+    pairs = [urlsplit(owner).netloc.rpartition("@")[0] for owner in (url, *owners) if owner]
+    pair = next((pair for pair in pairs if pair), "")
+    if "@" in parts.netloc or not pair:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{pair}@{parts.netloc}"))
+
+
 def checked_text(name: str, value: object) -> None:
     """Raise InvalidRequestError unless the value of the option `name` is text or None."""
     if value is not None and not isinstance(value, str):
         raise InvalidRequestError(f"{name} must be text, not {type(value).__name__}")
+
+
+def check_sendable(name: str, value: object) -> None:
+    """Raise InvalidRequestError unless the option `name` is text that can be sent, or None."""
+    checked_text(name, value)
+    if isinstance(value, str) and not is_encodable(value):
+        raise InvalidRequestError(f"{name} holds half a surrogate pair, which cannot be sent")
 
 
 class Call(ABC, Generic[O]):

@@ -11,16 +11,16 @@ import re
 import threading
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._calls.exchange import Opening
+from tailrace._headers import moment_of
 from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace._native import DeltaDecoder, sign_request
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
-from tailrace.providers._base import Call, CallRequest, checked_text
+from tailrace.providers._base import Call, CallRequest, checked_text, with_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,7 +174,8 @@ class SignedCall(Call[SignedOptions]):
 
     @property
     def _endpoint(self) -> str:
-        return self.request.endpoint or endpoint_below(self.request.url)
+        endpoint = self.request.endpoint or endpoint_below(self.request.url)
+        return with_credentials(endpoint, self.request.url)
 
     async def _post(self) -> Opening:
         body = self._body()
@@ -215,11 +216,10 @@ class SignedCall(Call[SignedOptions]):
         date = None if self._reply is None else self._reply.headers.get("date")
         if date is None:
             return False
-        try:
-            theirs = int(parsedate_to_datetime(date).timestamp() * 1000)
-        except ValueError:
+        moment = moment_of(date)
+        if moment is None:
             return False
-        offset = theirs - int(self.request.environment.now_ms())
+        offset = int(moment.timestamp() * 1000) - int(self.request.environment.now_ms())
         if abs(offset - self.options.clock_offsets.get(self._endpoint)) < MIN_CLOCK_OFFSET:
             return False
         self.options.clock_offsets.learn(self._endpoint, offset)
@@ -237,7 +237,10 @@ def _upstream_status(error: StreamError) -> int | None:
     GeminiProChat answers 500 to each of its errors, with the real status in brackets in the
     text.
     """
-    match = _BRACKETED_STATUS.search(error.message) if error.status == _SERVER_ERROR else None
+    if error.status != _SERVER_ERROR:
+        return None
+    # A long message, which quotes the URL that was asked, is whole in `raw` alone.
+    match = _BRACKETED_STATUS.search(error.message) or _BRACKETED_STATUS.search(error.raw)
     return int(match[1]) if match else None
 
 

@@ -10,7 +10,7 @@ from tailrace._calls.exchange import Opening
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import InvalidRequestError
-from tailrace.providers._base import Call, checked_text
+from tailrace.providers._base import Call, checked_text, with_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +72,7 @@ class OpenAICall(Call[OpenAIOptions]):
         body = self._body(model)
         session = await self.begin_session(self.request.cookies)
         endpoint = self.request.endpoint or f"{self.request.url.rstrip('/')}/chat/completions"
+        endpoint = with_credentials(endpoint, self.request.url)
         reply = await session.post(endpoint, body=body, headers=self._headers())
         return Opening(
             reply, DeltaDecoder("openai", content_type=reply.content_type, status=reply.status)
@@ -92,7 +93,7 @@ class OpenAICall(Call[OpenAIOptions]):
         }
         try:
             text = json.dumps(body, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             text = ""
         if not text:
             raise InvalidRequestError("a message or parameter holds what JSON cannot say")

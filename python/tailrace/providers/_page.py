@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from tailrace._native import DeltaDecoder, PageScanner, scan_page
@@ -12,16 +13,30 @@ from tailrace.errors import (
     EndpointError,
     ResponseStatusError,
     StreamError,
+    TokenNotFoundError,
+    WidgetNotFoundError,
     reply_error,
 )
 from tailrace.providers._base import at_origin
 from tailrace.transport import read_all, read_within
+from tailrace.transport._rules import checked_url, origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from tailrace._native import ChatWidget, Page, PageTokens
     from tailrace.transport import Response, Session
 
-__all__ = ["Line", "SiteTokens", "endpoint_of", "fetch_tokens"]
+__all__ = [
+    "Endpoint",
+    "Line",
+    "SiteTokens",
+    "endpoint_of",
+    "fetch_tokens",
+    "other_than_html",
+    "upgrades_insecure",
+    "with_cookies",
+]
 
 Line = Literal["ai-power", "aipkit"]
 """The plugin's two lines, as `ChatWidget.kind` names them."""
@@ -33,17 +48,25 @@ MAX_ERROR_PAGE_BYTES = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class SiteTokens:
-    """Tokens of a site's page, and the endpoint they are for. The repr does not show the nonce."""
+    """Tokens of a site's page, and the endpoint they are for. The repr does not show the nonce.
+
+    `guessed`: whether nobody names the endpoint, neither the site's owner nor the page.
+    """
 
     nonce: str = field(repr=False)
     post_id: str
     url: str
     endpoint: str
+    guessed: bool = False
     bot_id: str = "0"
     popup: bool = False
     line: Line = "ai-power"
     streams: bool | None = None
     memory_limit: int | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Cookies that the site set with the tokens, for every message sent with them."""
+    good_until: float | None = None
+    """When the first of the cookies runs out, in seconds since 1970; None: none of them does."""
 
 
 async def fetch_tokens(
@@ -66,43 +89,94 @@ async def fetch_tokens(
     async with await session.get(url) as reply:
         if reply.status >= FIRST_ERROR_STATUS:
             raise await _page_error(reply, idle)
-        html = b""
-        if bot_name is not None:
-            html = await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
-            bot_id = scan_page(html).widget(bot_id=bot_id, name=bot_name).bot_id
-        scanner = PageScanner(
-            bot_id=bot_id, endpoint=endpoint is None, max_page_bytes=MAX_PAGE_BYTES
-        )
-        complete = scanner.feed(html)
-        while not complete and (data := await read_within(reply, idle)):
-            complete = scanner.feed(data)
-        return _read(scanner.close(), reply.url, bot_id, endpoint)
+        try:
+            return await _read_page(reply, _Wanted(url, bot_id, bot_name, endpoint), idle)
+        except (TokenNotFoundError, WidgetNotFoundError) as error:
+            other = other_than_html(reply.content_type)
+            if other is None:
+                raise
+            reason = error.reason if isinstance(error, TokenNotFoundError) else "missing_both"
+        raise TokenNotFoundError(reason, content_type=other)
 
 
-def _read(page: Page, page_url: str, bot_id: str | None, endpoint: str | None) -> SiteTokens:
+def with_cookies(
+    tokens: SiteTokens, session: Session, own: Mapping[str, str], now: float
+) -> SiteTokens:
+    """Return `tokens` with the cookies that the site has set in `session`.
+
+    `own`: the caller's cookies, which are not the site's; `now`: seconds since 1970.
+    """
+    there = session.cookies_for(tokens.endpoint)
+    cookies = {name: value for name, value in there.values.items() if own.get(name) != value}
+    ends = [] if there.lifetime is None else [now + there.lifetime]
+    if tokens.good_until is not None:
+        ends.append(tokens.good_until)
+    return replace(tokens, cookies=cookies, good_until=min(ends, default=None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A page's URL before redirects, and what is looked for on it, as `fetch_tokens` says."""
+
+    url: str
+    bot_id: str | None
+    bot_name: str | None
+    endpoint: str | None
+
+
+async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> SiteTokens:
+    html = bytearray()
+    bot_id = wanted.bot_id
+    if wanted.bot_name is not None:
+        html += await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
+        bot_id = scan_page(html).widget(bot_id=bot_id, name=wanted.bot_name).bot_id
+    scanner = PageScanner(
+        bot_id=bot_id, endpoint=wanted.endpoint is None, max_page_bytes=MAX_PAGE_BYTES
+    )
+    complete = scanner.feed(html)
+    while not complete and (data := await read_within(reply, idle)):
+        html += data
+        complete = scanner.feed(data)
+    upgrades = upgrades_insecure(wanted.url, reply, html)
+    return _read(scanner.close(), reply.url, bot_id, wanted.endpoint, upgrades=upgrades)
+
+
+def _read(
+    page: Page, page_url: str, bot_id: str | None, endpoint: str | None, *, upgrades: bool
+) -> SiteTokens:
     wanted = bot_id is not None and bool(page.widgets)
     widget = page.widget(bot_id=bot_id) if wanted else None
     tokens = page.tokens
     widget = widget or _widget_with(page, tokens)
+    named = None if widget is None else widget.ajax_url
+    posted_to = endpoint_of(page_url, endpoint, named, page.roots, upgrades=upgrades)
     if widget is None:
-        return SiteTokens(
-            tokens.nonce,
-            tokens.post_id,
-            page_url,
-            endpoint_of(page_url, endpoint, None),
-            bot_id=bot_id or "0",
-        )
+        return SiteTokens(tokens.nonce, tokens.post_id, page_url, *posted_to, bot_id=bot_id or "0")
     return SiteTokens(
         nonce=tokens.nonce,
         post_id=tokens.post_id,
         url=widget.url or page_url,
-        endpoint=endpoint_of(page_url, endpoint, widget.ajax_url),
+        endpoint=posted_to.url,
+        guessed=posted_to.is_guess,
         bot_id=widget.bot_id or "0",
         popup=widget.placement == "popup",
         line=widget.kind,
         streams=widget.streams,
         memory_limit=widget.memory_limit,
     )
+
+
+def other_than_html(content_type: str | None) -> str | None:
+    """Return the media type of a page that is not HTML by its `content_type`; None for HTML.
+
+    A page without a Content-Type may be anything, and counts as HTML.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    is_html = media_type in {"", "text/html", "application/xhtml+xml"}
+    return None if is_html else media_type[:_LONGEST_TYPE]
+
+
+_LONGEST_TYPE = 100  # characters shown of a peer's text
 
 
 def _widget_with(page: Page, tokens: PageTokens) -> ChatWidget | None:
@@ -117,35 +191,116 @@ def _widget_with(page: Page, tokens: PageTokens) -> ChatWidget | None:
     )
 
 
-def endpoint_of(page_url: str, stated: str | None, named: str | None) -> str:
-    """Return the URL that takes messages: `stated`, else `named`, else WordPress's own.
+class Endpoint(NamedTuple):
+    """The URL that takes messages, and whether neither the site's owner nor the page names it."""
+
+    url: str
+    is_guess: bool
+
+
+def endpoint_of(
+    page_url: str,
+    stated: str | None,
+    named: str | None,
+    roots: Iterable[str] = (),
+    *,
+    upgrades: bool = False,
+) -> Endpoint:
+    """Return the endpoint: `stated`, else `named`, else the usual one of the page's WordPress.
 
     `page_url`: the page's final URL; `stated`: the endpoint that the site's owner states, moved to
-    the page's origin; `named`: the endpoint in the page, absolute or relative. Raises EndpointError
-    where the page names one on another host, or one without TLS on a page with it.
+    the page's origin; `named`: the endpoint in the page, absolute or relative; `roots`: the folders
+    where its WordPress may lie, the best first. `upgrades`: whether the page's policy sends
+    insecure requests over https, as `upgrades_insecure` says. Raises EndpointError where the page
+    names one with a user name, or on another scheme, host or port than its own; https is allowed
+    for the http of a page.
     """
     if stated is not None:
-        return at_origin(page_url, urlsplit(stated).path)
-    if named is None:
-        return at_origin(page_url, AJAX_PATH)
-    here, there = urlsplit(page_url), _joined(page_url, named)
-    if there is None or here.hostname != there.hostname:
-        host = "no host" if there is None else there.hostname
+        return Endpoint(at_origin(page_url, urlsplit(stated).path), is_guess=False)
+    if named is not None:
+        return Endpoint(_named_endpoint(page_url, named, upgrades=upgrades), is_guess=False)
+    for root in roots:
+        try:
+            url = _named_endpoint(page_url, f"{root}{AJAX_PATH[1:]}", upgrades=upgrades)
+        except EndpointError:  # of a file from elsewhere
+            continue
+        return Endpoint(url, is_guess=False)
+    return Endpoint(at_origin(page_url, AJAX_PATH), is_guess=True)
+
+
+def _named_endpoint(page_url: str, named: str, *, upgrades: bool) -> str:
+    """Return the URL of an endpoint that a page names; EndpointError unless it is its server's."""
+    here = origin(checked_url(page_url).url)
+    joined = _joined(page_url, named)
+    if joined is None:
         raise EndpointError(
-            f"the page at {here.hostname} names an endpoint at {host}: not followed"
+            f"the page at {here} names an endpoint that is no http or https URL: not followed"
         )
-    if here.scheme == "https" and there.scheme != "https":
+    there = urlsplit(checked_url(joined.geturl()).url)
+    if upgrades and there.scheme == "http":
+        there = there._replace(scheme="https")  # its port is not written where it is 80
+    at = origin(there.geturl())
+    if "@" in joined.netloc:
         raise EndpointError(
-            f"the page at https://{here.hostname} names an endpoint without TLS: not followed"
+            f"the page at {here} names an endpoint with a user name, at {at}: not followed"
         )
+    own = urlsplit(here)
+    if own.hostname != there.hostname:
+        raise EndpointError(
+            f"the page at {own.hostname} names an endpoint at {there.hostname}: not followed"
+        )
+    if not _is_same_server(own, there):
+        raise EndpointError(f"the page at {here} names an endpoint at {at}: not followed")
     return there.geturl()
 
 
 def _joined(page_url: str, ajax_url: str) -> SplitResult | None:
+    """Return the endpoint that a page names, None for what is no URL of a request."""
     try:
-        return urlsplit(urljoin(page_url, ajax_url))
-    except ValueError:  # an endless bracket
+        joined = urlsplit(urljoin(page_url, ajax_url.strip()))
+        checked_url(joined.geturl())
+    except ValueError:  # ours is one, and so is that of an endless bracket
         return None
+    return joined
+
+
+def _is_same_server(here: SplitResult, there: SplitResult) -> bool:
+    """Tell whether both have one port, and one scheme or https for the http of `here`."""
+    if (here.scheme, there.scheme) == ("https", "http"):
+        return False
+    ports = [parts.port or _DEFAULT_PORTS[parts.scheme] for parts in (here, there)]
+    return ports[0] == ports[1] or ports == [80, 443]
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+# -- insecure requests -----------------------------------------------------------------------------
+
+
+def upgrades_insecure(asked: str, reply: Response, html: bytes | bytearray) -> bool:
+    """Tell whether a browser sends the page's http requests to its own host over https.
+
+    It does so where a policy of the page says ``upgrade-insecure-requests`` (in its
+    Content-Security-Policy or a ``meta`` of its `html`), and on an https page whose server asks for
+    https (Strict-Transport-Security) or redirected the http URL `asked` to it. Browsers except
+    hosts of this machine (W3C Upgrade Insecure Requests, 3.3) from pages without TLS.
+    """
+    here = urlsplit(reply.url)
+    policy = reply.headers.get("content-security-policy", "")
+    if _UPGRADES.search(policy) or _META_UPGRADES.search(html):
+        return here.scheme == "https" or not _is_this_machine(here.hostname or "")
+    if here.scheme != "https":
+        return False
+    return urlsplit(asked).scheme == "http" or "strict-transport-security" in reply.headers
+
+
+_UPGRADES = re.compile(r"(?:^|[;,\s])upgrade-insecure-requests(?=$|[;,\s])", re.IGNORECASE)
+_META_UPGRADES = re.compile(rb"<meta\s[^<>]{0,2000}upgrade-insecure-requests", re.IGNORECASE)
+
+
+def _is_this_machine(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
 
 
 async def _page_error(reply: Response, idle: float | None) -> StreamError:

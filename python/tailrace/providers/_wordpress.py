@@ -13,13 +13,28 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
-from tailrace._messages import SYSTEM_ROLES, turns_prompt
-from tailrace.errors import InvalidRequestError, NonceRefusedError, StreamError, TailraceError
+from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
+from tailrace.errors import (
+    InvalidRequestError,
+    NonceRefusedError,
+    RedirectError,
+    ResponseStatusError,
+    StreamError,
+    TailraceError,
+    reply_error,
+)
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
-from tailrace.providers._base import Call, CallRequest, at_origin, checked_text
-from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens
+from tailrace.providers._base import (
+    Call,
+    CallRequest,
+    at_origin,
+    check_sendable,
+    with_credentials,
+)
+from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens, with_cookies
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
+from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -62,7 +77,7 @@ class WordPressOptions:
 
     def __post_init__(self) -> None:
         for name in ("bot", "bot_name", "nonce", "post_id"):
-            checked_text(name, getattr(self, name))
+            check_sendable(name, getattr(self, name))
         if not isinstance(self.native_history, bool):
             raise InvalidRequestError("native_history must be true or false")
         if self.make_prompt is not None and not callable(self.make_prompt):
@@ -80,7 +95,13 @@ class WordPressOptions:
 
     def message(self, turns: list[Turn]) -> str:
         """Return the text sent as the message: the whole conversation, system message included."""
-        return turns_prompt(turns) if self.make_prompt is None else self.make_prompt(turns)
+        if self.make_prompt is None:
+            return turns_prompt(turns)
+        prompt = self.make_prompt(turns)
+        if not isinstance(prompt, str):
+            kind = type(prompt).__name__
+            raise InvalidRequestError(f"make_prompt must return the prompt's text, not {kind}")
+        return browser_text(prompt)
 
 
 class WordPressCall(Call[WordPressOptions]):
@@ -91,7 +112,6 @@ class WordPressCall(Call[WordPressOptions]):
 
     def __init__(self, request: CallRequest, options: WordPressOptions) -> None:
         super().__init__(request, options)
-        self._page_cookies: Mapping[str, str] = {}
         self._tokens: SiteTokens | None = None
         self._outgoing: Outgoing | None = None
         self._fresh = False
@@ -141,17 +161,23 @@ class WordPressCall(Call[WordPressOptions]):
             return await self._post(self._tokens, self._outgoing)
         except StreamError as error:  # of AIPKit's first step: there is no reply to decode yet
             refusal = error
-        if not _is_refusal(refusal) or not await self._renew(refusal):
-            raise refusal
+        certain = self._is_refusal(refusal)
+        if not certain or not await self._renew(refusal, certain=True):
+            raise refusal if certain else self._explained(refusal)
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
         """Renew a cached nonce that was refused, and repeat the message, once, if it changed."""
         if not isinstance(error, StreamError):
             return None
-        if not _is_refusal(error) and not self._may_be_refusal(opening.decoder, error):
+        certain = self._is_refusal(error, opening.source)
+        if certain or self._may_be_refusal(opening.decoder, error):
+            renewed = await self._renew(error, certain=certain)
+            return await self._post_again(error) if renewed else None
+        explained = self._explained(error)
+        if explained is error:
             return None
-        return await self._post_again(error) if await self._renew(error) else None
+        raise explained
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
@@ -163,12 +189,27 @@ class WordPressCall(Call[WordPressOptions]):
         return "\n\n".join(turn.text for turn in (*system, turns[-1]) if turn.text), earlier
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
-        session = await self.begin_session({**self._page_cookies, **(self.request.cookies or {})})
-        if tokens.line == "ai-power":
-            return await ai_power.post(session, tokens, outgoing)
-        if outgoing.history:  # the server remembers only the turns it has seen
-            outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
-        return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
+        session = await self.begin_session(self._cookies_with(tokens))
+        tokens = self._signed(tokens)
+        try:
+            if tokens.line == "ai-power":
+                return await ai_power.post(session, tokens, outgoing)
+            if outgoing.history:  # the server remembers only the turns it has seen
+                outgoing = replace(outgoing, message=self.options.message(self.turns), history=[])
+            return await aipkit.post(session, tokens, outgoing, self.request.timeouts.idle)
+        except RedirectError as error:
+            if not tokens.guessed:
+                raise
+            raise RedirectError(f"{error}; {_guess(tokens)}", error.target) from None
+
+    def _cookies_with(self, tokens: SiteTokens | None) -> Mapping[str, str]:
+        """Return the cookies that the site set with `tokens`, and the caller's, which win."""
+        return {**(tokens.cookies if tokens else {}), **(self.request.cookies or {})}
+
+    def _signed(self, tokens: SiteTokens) -> SiteTokens:
+        """Return tokens whose endpoint has the user and password that the site's URL has."""
+        owners = (self.request.endpoint, self.request.url)
+        return replace(tokens, endpoint=with_credentials(tokens.endpoint, *owners))
 
     async def _post_again(self, error: StreamError) -> Opening:
         if self._tokens is None or self._outgoing is None:
@@ -176,11 +217,37 @@ class WordPressCall(Call[WordPressOptions]):
         try:
             return await self._post(self._tokens, self._outgoing)
         except StreamError as second:
-            if _is_refusal(second):
-                self._refuse_page(second)
-            raise
+            certain = self._is_refusal(second)
+            self._refuse_page(second, certain=certain)
+            raise self._explained(second) from None
 
     # -- a refused nonce ---------------------------------------------------------------------------
+
+    def _is_refusal(self, error: StreamError, reply: object = None) -> bool:
+        """Tell whether the plugin refuses the nonce outright, as each of its lines says it.
+
+        `reply`: what was answered, None for AIPKit's first step, whose reply has been read.
+        """
+        if self._tokens is None or error.kind != "upstream":
+            return False
+        if self._tokens.line == "ai-power":
+            return ai_power.refuses_nonce(error, getattr(reply, "headers", {}))
+        return aipkit.refuses_nonce(error, whole=self._tokens.streams is False)
+
+    def _explained(self, error: StreamError) -> StreamError:
+        """Return the error with what is known of the way to the plugin; else the error itself."""
+        tokens = self._tokens
+        if tokens is None or error.kind == "challenge":
+            return error
+        if error.status == _FORBIDDEN and not aipkit.is_the_plugins(error):
+            return _told(
+                error,
+                "something in front of the site forbids admin-ajax.php to this client: "
+                f"{error.message}",
+            )
+        if tokens.guessed and (error.kind == "not_a_stream" or error.status in _NOBODY_THERE):
+            return _told(error, f"{error.message}; {_guess(tokens)}")
+        return error
 
     def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
         """Tell whether an error without a code may mean a refused nonce.
@@ -198,38 +265,39 @@ class WordPressCall(Call[WordPressOptions]):
             and "message_id" not in decoder.ids
         )
 
-    async def _renew(self, error: StreamError) -> bool:
+    async def _renew(self, error: StreamError, *, certain: bool) -> bool:
         """Fetch tokens anew, and return whether they differ: the message is then repeated.
 
-        Raises NonceRefusedError where the page still shows the refused nonce. After a nonce fetched
-        within this call the page is not fetched again: only AIPKit's endpoint can know a newer one.
+        `certain`: whether the error refuses the nonce, or only may. Raises NonceRefusedError where
+        the page still shows the refused nonce. After a nonce fetched within this call the page is
+        not fetched again: only AIPKit's endpoint can know a newer one.
         """
         stale = self._tokens
         if stale is None or self._fixed_tokens() is not None:
             return False
         if self._renewed or (self._fresh and stale.line != "aipkit"):
-            return self._refuse_page(error)
+            return self._refuse_page(error, certain=certain)
         self._renewed = True
         try:
             self._tokens = await self.options.token_cache.refresh(
                 self._key, stale, self._shared_fetch(self._newer)
             )
         except TailraceError:
-            if not _is_refusal(error):
+            if not certain:
                 # An error without a code most likely means its text, which a failing page must not
                 # hide.
                 return False
             raise
         if self._tokens.nonce == stale.nonce:
-            return self._refuse_page(error)
+            return self._refuse_page(error, certain=certain)
         return True
 
-    def _refuse_page(self, error: StreamError) -> bool:
+    def _refuse_page(self, error: StreamError, *, certain: bool) -> bool:
         """Raise NonceRefusedError where a nonce just fetched was refused, since the page is stale.
 
-        Return False for any other error.
+        Return False for an error that only may be about the nonce.
         """
-        if not _is_refusal(error):
+        if not certain:
             return False
         raise NonceRefusedError(
             "upstream",
@@ -247,31 +315,40 @@ class WordPressCall(Call[WordPressOptions]):
         fixed = self._fixed_tokens()
         if fixed is not None:
             return fixed, True
-        cached = await self.options.token_cache.get(self._key, self._shared_fetch(self._from_page))
+        cache, key = self.options.token_cache, self._key
+        cached = await cache.get(key, self._shared_fetch(self._from_page))
+        until = cached.value.good_until
+        if not cached.fresh and until is not None and until <= self._now:
+            fetch = self._shared_fetch(self._from_page)
+            return await cache.refresh(key, cached.value, fetch), True
         if not cached.fresh:
-            self._renewal = self.options.token_cache.renew_early(
-                self._key, self._shared_fetch(self._newer)
-            )
+            self._tokens = cached.value
+            self._renewal = cache.renew_early(key, self._shared_fetch(self._newer))
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
         nonce, post_id = self.options.nonce, self.options.post_id
         if nonce is None or post_id is None:
             return None
-        return SiteTokens(
-            nonce,
-            post_id,
-            self.request.url,
-            endpoint_of(self.request.url, self.request.endpoint, None),
-        )
+        url = checked_url(self.request.url).url  # without a password
+        return SiteTokens(nonce, post_id, url, *endpoint_of(url, self.request.endpoint, None))
+
+    @property
+    def _now(self) -> float:
+        return self.request.environment.now_ms() / 1000
 
     @property
     def _key(self) -> CacheKey:
         # The cached tokens hold the endpoint, and two sites may share a page and state different
         # endpoints.
-        site = f"{self.request.url} {self.request.endpoint or ''}"
-        bot = repr((self.options.bot, self.options.bot_name))
-        return cache_key(site, bot, self.request.cookies, self.request.proxy)
+        urls = [checked_url(url) for url in (self.request.url, self.request.endpoint) if url]
+        return cache_key(
+            " ".join(each.url for each in urls),
+            repr((self.options.bot, self.options.bot_name)),
+            self.request.cookies,
+            self.request.proxy,
+            *[each.authorization for each in urls],
+        )
 
     def _shared_fetch(
         self, fetch: Callable[[Session], Awaitable[SiteTokens]]
@@ -279,7 +356,7 @@ class WordPressCall(Call[WordPressOptions]):
         """Return `fetch` in a form that other waiting callers can share.
 
         The fetch counts as a user of the connections, since this call may be cancelled meanwhile.
-        Cookies that the site sets are used by this call alone: they belong to one visitor.
+        Cookies that the site sets are kept with the tokens: a guard may want them with any message.
         """
 
         async def shared_fetch() -> SiteTokens:
@@ -288,10 +365,9 @@ class WordPressCall(Call[WordPressOptions]):
                 raise StreamError("truncated", "the call has been closed")
             connections.enter()
             try:
-                async with self.new_session(self.request.cookies) as session:
+                async with self.new_session(self._cookies_with(self._tokens)) as session:
                     tokens = await fetch(session)
-                    self._page_cookies = session.cookies
-                    return tokens
+                    return with_cookies(tokens, session, self.request.cookies or {}, self._now)
             finally:
                 await connections.leave()
 
@@ -314,7 +390,8 @@ class WordPressCall(Call[WordPressOptions]):
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":
-            nonce = await aipkit.fresh_nonce(session, stale, self.request.timeouts.idle)
+            idle = self.request.timeouts.idle
+            nonce = await aipkit.fresh_nonce(session, self._signed(stale), idle)
             if nonce is not None:
                 return replace(stale, nonce=nonce)
         return await self._from_page(session)
@@ -322,11 +399,17 @@ class WordPressCall(Call[WordPressOptions]):
 
 _OK = 200
 _FORBIDDEN = 403
+_NOBODY_THERE = frozenset({400, 404, 405, 410})
+"""Statuses by which a server says that nothing it knows is at this address."""
 
 
-def _is_refusal(error: StreamError) -> bool:
-    """Tell whether a reply refuses the nonce outright, as a 403 does since 1.8.91.
+def _told(error: StreamError, message: str) -> StreamError:
+    """Return the error with another message."""
+    told = reply_error(error.kind, message, error.status, error.code, error.raw)
+    if isinstance(told, ResponseStatusError) and isinstance(error, ResponseStatusError):
+        told.retry_after = error.retry_after
+    return told
 
-    A challenge, whatever its status, comes from a guard in front of the site.
-    """
-    return error.status == _FORBIDDEN and error.kind != "challenge"
+
+def _guess(tokens: SiteTokens) -> str:
+    return f"{checked_url(tokens.endpoint).url} is a guess, since the page names no endpoint"

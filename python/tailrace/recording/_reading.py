@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tailrace._json import read_json
 from tailrace.errors import RecordingError
 from tailrace.recording._model import (
     FORMAT,
@@ -85,8 +85,8 @@ class _Line:
 
     def __post_init__(self) -> None:
         try:
-            value = json.loads(self.text)
-        except (ValueError, RecursionError):
+            value = read_json(self.text)
+        except ValueError:
             value = None
         if not isinstance(value, dict):
             raise self.error("it is no JSON object")

@@ -11,6 +11,7 @@ import re
 import sys
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,17 @@ _PLUS_AS_SPACE = bytes.maketrans(b"+", b" ")
 
 
 def spellings_of(value: bytes) -> list[bytes]:
-    """Return `value`, and what base64 makes of it wherever it stands in the encoded bytes.
+    """Return `value`, what it means where it is escaped itself, and what base64 makes of these.
 
-    At its ends base64 mixes a value with its neighbours; these characters are left out.
+    A value may stand anywhere in encoded bytes. At its ends base64 mixes it with its neighbours;
+    these characters are left out.
     """
-    spellings = [value]
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + value)
-        inner = encoded[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
-        spellings += (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
+    spellings = [reading.text for reading in readings_of(value)]
+    for plain in tuple(spellings):
+        for before in range(3):
+            encoded = base64.b64encode(b"\0" * before + plain)
+            inner = encoded[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
+            spellings += (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
     return [each for each in dict.fromkeys(spellings) if len(each) >= _SHORTEST_SPELLING]
 
 
@@ -125,6 +128,7 @@ def _decoded(below: Reading) -> Reading:
     return reading
 
 
+@lru_cache(maxsize=4096)
 def _meaning(escape: bytes) -> bytes | None:
     """Return the bytes that an escape stands for, None for what is no escape after all."""
     match escape[:2]:

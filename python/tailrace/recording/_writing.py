@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote_to_bytes
 
 from tailrace.errors import RecordingError
 from tailrace.recording._model import (
@@ -110,6 +111,11 @@ class RecordingWriter:
         self._exchanges.append(written)
         return written
 
+    @property
+    def exchange_count(self) -> int:
+        """The number of exchanges begun so far."""
+        return len(self._exchanges)
+
     def recording(self) -> Recording:
         """Return the exchanges recorded so far, without their secrets."""
         find_in_environment(self._environ, self._secrets)
@@ -198,6 +204,8 @@ class ExchangeWriter:
         find_in_url(self._url, secrets)
         find_in_headers(self._headers.items(), secrets)
         redacted_body(self._body, _kind(self._headers.items()), secrets, keep_messages=True)
+        for secret in secrets_in(unquote_to_bytes((self._body or b"").replace(b"+", b" "))):
+            secrets.add(secret)
         if self._head is None:
             return
         *_, url, headers = self._head

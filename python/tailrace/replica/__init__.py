@@ -18,6 +18,8 @@ A word such as ``[[nodone]]`` in a message makes a site misbehave as the capture
     replica.fault("ai-power", "gzip", "cut:character")  # for every visitor, from now on
     replica.page("ai-power", "stream", "503@page")      # for the visitors of this URL:
     # http://127.0.0.1:40123/~fault/503@page/chat-stream/
+
+Each site stands in the subfolder ``/blog`` as well; with the fault ``subfolder`` nowhere else.
 """
 
 from tailrace.replica._answers import AnswerError, Answers, HistoryTurn, Question, builtin_answer

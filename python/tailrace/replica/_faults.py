@@ -9,6 +9,7 @@ fault in a URL holds for the requests of one visitor alone.
 
 from __future__ import annotations
 
+import base64
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -37,7 +38,7 @@ KEPT_URLS = 256
 class Effect:
     """The effect of a fault on an exchange; one that counts exchanges is made anew for each URL."""
 
-    def replacement(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - most let the site answer
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - most let the site answer
         """Return a response that replaces the site's, or None to let the site answer."""
         return None
 
@@ -149,7 +150,7 @@ class FaultySite:
         except InvalidRequestError as error:
             return web.Response(status=400, text=f"{error}\n")
         faults = _ordered((*self._faults, *faults))
-        target: Target = "page" if self._is_page(request.path) else "answer"
+        target: Target = "page" if self.site.is_page(request.path) else "answer"
         faults = tuple(fault for fault in faults if fault.holds_for(target))
         request[EXCHANGE].faults = tuple(fault.text for fault in faults)
         response = await self._replacement(request, faults) or await self.site.answer(request)
@@ -161,7 +162,7 @@ class FaultySite:
         self, request: web.Request, faults: Iterable[Fault]
     ) -> SiteResponse | None:
         for fault in faults:
-            response = fault.effect.replacement(request)
+            response = fault.effect.replacement(self.site, request)
             if response is not None:
                 await request.read()  # a connection closed with unread bytes would be reset
                 return response
@@ -189,9 +190,6 @@ class FaultySite:
             self._of_urls[texts] = faults
         return self._of_urls[texts]
 
-    def _is_page(self, path: str) -> bool:
-        return any(page.path in (path, f"{path}/") for page in self.site.pages)
-
 
 @dataclass(frozen=True, slots=True)
 class _FaultPath:
@@ -211,8 +209,8 @@ def _parse_path(path: str) -> _FaultPath:
             faults.append(unquote(rest[0]))
             prefix += fault_path(faults[-1:])
             path = f"/{rest[1] if len(rest) > 1 else ''}"
-        elif first == _MOVED:
-            prefix += f"/{_MOVED}"
+        elif first in (_MOVED, SUBFOLDER):
+            prefix += f"/{first}"
             path = f"/{'/'.join(rest)}"
         else:
             return _FaultPath(tuple(faults), prefix, path)
@@ -231,6 +229,9 @@ def _ordered(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(sorted(faults, key=lambda fault: FAULTS.index(fault.kind)))
 
 
+SUBFOLDER = "blog"
+"""The folder in which every site stands as well, as a second name of its root."""
+
 _FAULT = "~fault"
 _MOVED = "~moved"
 _PLAIN = ":@"
@@ -243,8 +244,19 @@ _PLAIN = ":@"
 class _Replacement(Effect):
     response: SiteResponse
 
-    def replacement(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same for all
-        return self.response
+    method: str = ""
+    """The method whose requests alone are answered so; empty for all."""
+
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same at every site
+        return None if self.method not in ("", request.method) else self.response
+
+
+def _for_method(name: str, response: SiteResponse) -> Callable[[str], Effect]:
+    def make(argument: str) -> Effect:
+        method = _one_of(name, argument, "all", ("all", "get", "post"))
+        return _Replacement(response, "" if method == "all" else method.upper())
+
+    return make
 
 
 def _challenge(argument: str) -> Effect:
@@ -274,7 +286,7 @@ def _refusal(status: int, reason: str) -> Callable[[str], Effect]:
 class _Redirect(Effect):
     target: str
 
-    def replacement(self, request: web.Request) -> SiteResponse | None:
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same at every site
         prefix = request.get(PREFIX, "")
         if prefix.endswith(f"/{_MOVED}"):
             return None
@@ -285,6 +297,7 @@ class _Redirect(Effect):
             "https": f"https://{host}{path}",
             "host": f"http://other.invalid{path}",
             "loop": f"{request.scheme}://{host}{path}",
+            "login": f"{request.scheme}://{host}{prefix}/wp-login.php?redirect_to=x",
         }
         headers = [("Location", targets[self.target])] if self.target in targets else []
         return SiteResponse([], _HTML, 302, "Found", headers)
@@ -292,8 +305,83 @@ class _Redirect(Effect):
 
 def _redirect(argument: str) -> Effect:
     return _Redirect(
-        _one_of("redirect", argument, "path", ("path", "www", "https", "host", "loop", "nowhere"))
+        _one_of(
+            "redirect",
+            argument,
+            "path",
+            ("path", "www", "https", "host", "loop", "login", "nowhere"),
+        )
     )
+
+
+# -- guards and neighbours -------------------------------------------------------------------------
+
+
+class _CookieGuard(Effect):
+    """A guard that sets a cookie with each page and wants it with each message."""
+
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:
+        knows = request.cookies.get("visitor_ok") == "1"
+        return None if knows or site.is_page(request.path) else _FORBIDDEN
+
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - the same at every site
+        cookie = ("Set-Cookie", "visitor_ok=1; Path=/")
+        if not _shows_page(response):
+            return response
+        return replace(response, headers=[*response.headers, cookie])
+
+
+@dataclass(frozen=True, slots=True)
+class _BasicAuth(Effect):
+    authorization: str
+
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same at every site
+        given = request.headers.get("Authorization", "")
+        return None if given == self.authorization else _UNAUTHORIZED
+
+
+def _basic_auth(argument: str) -> Effect:
+    pair = argument or "visitor:tailrace"
+    if ":" not in pair or not pair.isprintable():
+        raise InvalidRequestError("the fault basic-auth takes USER:PASSWORD")
+    return _BasicAuth(f"Basic {base64.b64encode(pair.encode()).decode('ascii')}")
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonPage(Effect):
+    """A plugin that answers pages as JSON, to those who accept it or (`always`) to all."""
+
+    always: bool
+
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same at every site
+        wanted = self.always or "json" in request.headers.get("Accept", "")
+        return _ACTIVITY if wanted else None
+
+
+def _json_page(argument: str) -> Effect:
+    return _JsonPage(_one_of("json-page", argument, "accepted", ("accepted", "always")) == "always")
+
+
+class _PluginOff(Effect):
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:
+        return site.without_plugin(request)
+
+
+class _Subfolder(Effect):
+    """WordPress in a subfolder only, on pages that name no endpoint in clear.
+
+    The folder is `SUBFOLDER`, or that of the URL's faults; elsewhere there is another program.
+    """
+
+    def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - the same at every site
+        return None if request.get(PREFIX) else _ELSEWHERE
+
+    def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - the same at every site
+        return transforms.defer_scripts(response) if _shows_page(response) else response
+
+
+def _shows_page(response: SiteResponse) -> bool:
+    return response.status == _OK and response.content_type == _HTML
 
 
 # -- nonces ----------------------------------------------------------------------------------------
@@ -339,6 +427,10 @@ class _Transform(Effect):
 
     def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - the same at every site
         return self.function(response)
+
+
+def _append(debris: bytes) -> Callable[[str], Effect]:
+    return lambda _: _Transform(lambda response: transforms.append(response, debris))
 
 
 def _prepend(debris: bytes) -> Callable[[str], Effect]:
@@ -446,6 +538,34 @@ _CHALLENGE_PAGE = (
     b"<noscript>This page wants JavaScript and cookies.</noscript></body></html>"
 )
 _POSITION = "[:POSITION]"
+_METHOD = "[:get|post]"
+
+
+def _server_page(status: str) -> list[bytes]:
+    title = f"<head><title>{status}</title></head>\r\n"
+    body = f"<body>\r\n<center><h1>{status}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>"
+    return [f"<html>\r\n{title}{body}\r\n</html>\r\n".encode()]
+
+
+_FORBIDDEN = SiteResponse(_server_page("403 Forbidden"), "text/html", 403, "Forbidden")
+_UNAUTHORIZED = SiteResponse(
+    _server_page("401 Authorization Required"),
+    "text/html",
+    401,
+    "Unauthorized",
+    (("WWW-Authenticate", 'Basic realm="Staging"'),),
+)
+_ELSEWHERE = SiteResponse(_server_page("404 Not Found"), "text/html", 404, "Not Found")
+_NOTHING = SiteResponse([], _HTML)
+_ACTIVITY = SiteResponse(
+    [
+        (
+            b'{"@context":["https:\\/\\/www.w3.org\\/ns\\/activitystreams"],"type":"Note",'
+            b'"content":"\\u003Cp\\u003EWrite below; somebody reads it.\\u003C\\/p\\u003E"}'
+        )
+    ],
+    "application/activity+json",
+)
 
 FAULTS: tuple[FaultKind, ...] = (
     FaultKind(
@@ -484,8 +604,61 @@ FAULTS: tuple[FaultKind, ...] = (
         "redirect",
         "[:WHERE]",
         "302 to another path (path), the www. twin (www), https, another host (host), itself "
-        "(loop), or nowhere",
+        "(loop), WordPress's login, or nowhere",
         _redirect,
+    ),
+    FaultKind(
+        "guard",
+        _METHOD,
+        "403 and a page of something in front of the site; for that method alone, which is one of "
+        "AIPKit's two steps",
+        _for_method("guard", _FORBIDDEN),
+    ),
+    FaultKind(
+        "empty",
+        _METHOD,
+        "200 and nothing at all; for that method alone, likewise",
+        _for_method("empty", _NOTHING),
+    ),
+    FaultKind(
+        "basic-auth",
+        "[:USER:PASSWORD]",
+        "401 without this user and password, visitor:tailrace unless given",
+        _basic_auth,
+        ("all", "page", "answer"),
+    ),
+    FaultKind(
+        "cookie-guard",
+        "",
+        "pages set a cookie, and messages without it are 403",
+        lambda _: _CookieGuard(),
+        ("all",),
+        needs_nonces=True,
+    ),
+    FaultKind(
+        "json-page",
+        "[:always]",
+        "the plugin ActivityPub: the page as JSON for those who accept it, or always",
+        _json_page,
+        ("page",),
+        needs_nonces=True,
+    ),
+    FaultKind(
+        "plugin-off",
+        "",
+        "the chat plugin is off: the page shows its shortcode as text, and messages are 400",
+        lambda _: _PluginOff(),
+        ("all",),
+        needs_nonces=True,
+    ),
+    FaultKind(
+        "subfolder",
+        "",
+        f"WordPress is in the folder of the URL's faults, or in /{SUBFOLDER}, and nowhere else; "
+        "the page's inline scripts are deferred, as base64",
+        lambda _: _Subfolder(),
+        ("all",),
+        needs_nonces=True,
     ),
     FaultKind("crlf", "", "lines end with CRLF", lambda _: _Transform(transforms.with_crlf)),
     FaultKind(
@@ -493,6 +666,18 @@ FAULTS: tuple[FaultKind, ...] = (
     ),
     FaultKind("blank", "", "blank lines before the reply", _prepend(transforms.BLANK_LINES)),
     FaultKind("bom", "", "a byte order mark before the reply", _prepend(transforms.BOM)),
+    FaultKind(
+        "html-before",
+        "",
+        "HTML of another plugin on the reply's first line",
+        _prepend(transforms.HTML_ON_THE_LINE),
+    ),
+    FaultKind(
+        "comment-behind",
+        "",
+        "a cache's comment behind the reply",
+        _append(transforms.CACHE_COMMENT),
+    ),
     FaultKind(
         "content-type",
         "[:TYPE]",

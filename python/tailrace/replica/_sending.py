@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -231,10 +232,21 @@ def _head(response: SiteResponse) -> bytes:
     content_type = [("Content-Type", response.content_type)] if response.content_type else []
     fields = [*content_type, *_headers(response), *framing, ("Connection", "close")]
     lines = [
-        f"HTTP/{version} {response.status} {response.reason or 'OK'}",
+        f"HTTP/{version} {response.status} {_reason(response)}",
         *(f"{name}: {value}" for name, value in fields),
     ]
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+def _reason(response: SiteResponse) -> str:
+    """Return the reason of a status line: the status's own (RFC 9110, 15) unless a site says more.
+
+    Empty for a status that has none.
+    """
+    if response.reason is not None:
+        return response.reason
+    known = {each.value: each.phrase for each in HTTPStatus}
+    return known.get(response.status, "")
 
 
 def _chunk(data: bytes) -> bytes:

@@ -107,6 +107,14 @@ class ReplicaSite(ABC):
     async def answer(self, request: web.Request) -> SiteResponse:
         """Return the response to `request`, whatever its path."""
 
+    def without_plugin(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - few have one
+        """Return the response while the site's chat plugin is off; None where that is the same."""
+        return None
+
+    def is_page(self, path: str) -> bool:
+        """Tell whether `path` is that of a page, with or without the slash at its end."""
+        return any(page.path in (path, f"{path}/") for page in self.pages)
+
     def expire_nonces(self) -> None:
         """Refuse the nonces of pages served so far."""
         if self.nonces is None:

@@ -6,6 +6,7 @@ mean the same change.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,37 @@ NOTICES = b"".join(
 )
 
 
+HTML_ON_THE_LINE = b'<input type="hidden" name="helper" value="1" />'
+CACHE_COMMENT = b"\n<!-- Page cached by a helper on 2026-11-29 20:03:11 -->"
+
+_SCRIPT_END = b"</script>"
+
+
 def prepend(response: SiteResponse, debris: bytes) -> SiteResponse:
     """Put `debris` in front of the body."""
     return replace(response, chunks=[debris, *response.chunks])
+
+
+def append(response: SiteResponse, debris: bytes) -> SiteResponse:
+    """Put `debris` behind the body."""
+    return replace(response, chunks=[*response.chunks, debris])
+
+
+def defer_scripts(response: SiteResponse) -> SiteResponse:
+    """Turn a page's inline scripts into deferred ones whose URLs hold them as base64."""
+    *scripts, rest = b"".join(response.chunks).split(_SCRIPT_END)
+    page = _SCRIPT_END.join([*map(_deferred, scripts), rest])
+    return replace(response, chunks=list(blocks(page)))
+
+
+def _deferred(part: bytes) -> bytes:
+    """Return a part of a page that ends with a script's text, with the script deferred."""
+    before, tag, script = part.rpartition(b"<script")
+    attributes, opened, source = script.partition(b">\n")
+    if not tag or not opened or b"src=" in attributes:
+        return part
+    url = b"data:text/javascript;base64," + base64.b64encode(source)
+    return b'%b<script%b src="%b" defer>' % (before, attributes, url)
 
 
 def with_crlf(response: SiteResponse) -> SiteResponse:

@@ -6,7 +6,6 @@ The replica frames the answers itself, so that no code under test has a part in 
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from tailrace._json import read_json
 from tailrace.errors import InvalidRequestError
 from tailrace.replica._answers import AnswerError
 
@@ -118,8 +118,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _parse_body(status: int, data: bytes) -> object:
     try:
-        body: object = json.loads(data)
-    except (ValueError, RecursionError):
+        body: object = read_json(data)
+    except ValueError:
         body = None
     if status >= HTTPStatus.BAD_REQUEST:
         raise AnswerError(

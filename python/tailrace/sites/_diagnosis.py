@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tailrace import errors
 from tailrace._calls.token_cache import TokenCache
-from tailrace._environment import Environment
+from tailrace._environment import Environment, running_loop
 from tailrace.errors import (
     FIRST_ERROR_STATUS,
     ChallengeError,
@@ -30,9 +30,8 @@ from tailrace.errors import (
     TLSError,
     WidgetNotFoundError,
 )
-from tailrace.providers._page import endpoint_of
-from tailrace.sites._advice import advice_for
-from tailrace.sites._discovery import described, fetch_page
+from tailrace.sites._advice import Seen, advice_for
+from tailrace.sites._discovery import described, endpoint_on, fetch_page
 from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
 from tailrace.sites._site import Site, for_call, open_stream
@@ -40,7 +39,13 @@ from tailrace.sites._software import SOFTWARE, Software
 from tailrace.sites._verdicts import Verdict, store_verdict
 from tailrace.transport import Timeouts, make_transport
 from tailrace.transport._observed import ObservedTransport
-from tailrace.transport._rules import checked_proxy, checked_seconds, checked_url, system_reason
+from tailrace.transport._rules import (
+    certificate_reason,
+    checked_proxy,
+    checked_seconds,
+    checked_url,
+    system_reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -139,6 +144,7 @@ async def doctor(
     Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
     MissingRequirementsError; whatever the site does is in the result.
     """
+    running_loop()
     if checked_seconds("timeout", timeout) is None:
         raise errors.InvalidRequestError(
             "timeout must be a number of seconds above 0: a diagnosis has to end"
@@ -220,6 +226,7 @@ class _Examination:
         self._observed = ObservedTransport(self._connections, clock)
         self._writer: asyncio.StreamWriter | None = None
         self._fetched: FetchedPage | None = None
+        self._widget_found: ChatWidget | None = None
         self._challenge: ChallengeError | None = None
         self._stream: ChatStream | None = None
         self._failure: TailraceError | None = None
@@ -254,11 +261,51 @@ class _Examination:
             outcome = await examine()
         except TailraceError as error:
             self.error = error
-            return Step(name, "failed", self._clock() - begun, str(error), advice_for(name, error))
+            advice = advice_for(name, error, self._seen(error))
+            return Step(name, "failed", self._clock() - begun, str(error), advice)
         if isinstance(outcome, _Skipped):
             return Step(name, "skipped", None, outcome.why)
         seconds = self._clock() - begun if outcome.seconds is None else outcome.seconds
         return Step(name, "ok", seconds, outcome.detail)
+
+    def _seen(self, error: TailraceError) -> Seen:
+        """Return what is known of the site when a step fails with `error`."""
+        sent, fetched = self._observed.sent, self._fetched
+        return Seen(
+            self._site.software,
+            page_url="" if fetched is None else fetched.url,
+            headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
+            shortcode=None if fetched is None else fetched.shortcode,
+            first_step=self._failed_first_step,
+            model_asked=self._model_asked(error),
+        )
+
+    @property
+    def _failed_first_step(self) -> bool:
+        """Whether the first of AIPKit's two steps failed: nothing but a message was sent."""
+        widget, sent = self._widget_found, self._observed.sent
+        if widget is None or widget.kind != "aipkit" or widget.streams is False or not sent:
+            return False
+        return self._failure is not None and sent[-1].method == "POST"
+
+    def _model_asked(self, error: TailraceError) -> bool | None:
+        """Tell whether the plugin asked its model before `error`; None where that is unknown.
+
+        AIPKit begins the stream of an answer with its id once it asks. Up to 2.2 a bot that streams
+        refuses with JSON, and both kinds of bot with a flag.
+        """
+        widget, stream = self._widget_found, self._stream
+        if widget is None or not isinstance(error, StreamError) or error.kind != "upstream":
+            return None
+        if widget.kind == "aipkit":
+            if widget.streams is False or self._failed_first_step:
+                return None
+            return stream is not None and "message_id" in stream.ids
+        if error.code in _REFUSALS:
+            return False
+        sent = self._observed.sent
+        kind = sent[-1].headers.get("content-type", "") if sent else ""
+        return False if widget.streams and kind.startswith("application/json") else None
 
     # -- the way to the site -----------------------------------------------------------------------
 
@@ -327,7 +374,7 @@ class _Examination:
                 self._writer.start_tls(ssl.create_default_context(), server_hostname=parts.hostname)
             )
         except ssl.SSLCertVerificationError as error:
-            why = error.verify_message
+            why = certificate_reason(error)
         except ssl.SSLError as error:
             why = (error.reason or "the handshake failed").replace("_", " ").lower()
         except OSError as error:
@@ -364,7 +411,9 @@ class _Examination:
                 return _Fine(f"HTTP {challenge.status}")
         status, page = self._fetched.status, self._fetched.page
         if status >= FIRST_ERROR_STATUS and not page.challenge and self._software.has_tokens:
-            raise errors.reply_error("upstream", "there is an error in the page's place", status)
+            title = f", {page.title!r}" if page.title else ""
+            message = f"there is an error in the page's place{title}"
+            raise errors.reply_error("upstream", message, status)
         return _Fine(f"HTTP {status}")
 
     def _session(self) -> Session:
@@ -394,10 +443,12 @@ class _Examination:
         release = f"; {discovery.release}" if discovery.release else ""
         if not fetched.page.widgets:
             return _Fine(f"none, but tokens of an older theme{release}")
-        widget = self._widget_of(fetched.page)
-        endpoint_of(fetched.url, self._site.endpoint, widget.ajax_url)
+        widget = self._widget_found = self._widget_of(fetched.page)
+        endpoint = endpoint_on(fetched, widget, self._site.endpoint)
+        guess = f"; {endpoint.url} is a guess, since the page names no endpoint"
         return _Fine(
-            f"bot {widget.bot_id}, {widget.placement}, {len(discovery.bots)} on the page{release}"
+            f"bot {widget.bot_id}, {widget.placement}, {len(discovery.bots)} on the page"
+            f"{release}{guess if endpoint.is_guess else ''}"
         )
 
     def _widget_of(self, page: Page) -> ChatWidget:
@@ -460,6 +511,7 @@ class _Examination:
             or last is None
             or last.answered is None
             or (last.status or 0) >= FIRST_ERROR_STATUS
+            or self._failed_first_step
         ):
             raise self._failure or StreamError("empty", "no message was sent")
         return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)
@@ -479,7 +531,13 @@ class _Examination:
             return _Skipped("not asked for")
         while deltas := await self._stream.read():
             self._characters += len("".join(deltas))
-        return _Fine(f"{self._stream.end}, {self._characters} characters")
+        reason = self._stream.finish_reason
+        why = "" if reason in (None, "stop") else f", finish reason {reason}"
+        return _Fine(f"{self._stream.end}, {self._characters} characters{why}")
+
+
+_REFUSALS = frozenset({"messageFlagged", "ipBanned", "modflag"})
+"""The flags by which the plugin up to 2.2 refuses a message or a visitor."""
 
 
 def _transport(site: Site, stack: AsyncExitStack) -> Transport:

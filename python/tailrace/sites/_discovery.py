@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tailrace._native import PageScanner
 from tailrace.errors import (
@@ -24,7 +25,12 @@ from tailrace.errors import (
     WidgetNotFoundError,
 )
 from tailrace.providers._base import checked_site
-from tailrace.providers._page import MAX_PAGE_BYTES, endpoint_of
+from tailrace.providers._page import (
+    MAX_PAGE_BYTES,
+    endpoint_of,
+    other_than_html,
+    upgrades_insecure,
+)
 from tailrace.sites._profiles import ProfileSettings
 from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
@@ -34,11 +40,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tailrace._native import ChatWidget, Page
+    from tailrace.providers._page import Endpoint
     from tailrace.transport import Session, Transport
 
 __all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
 
 _PLUGIN = re.compile(rb"gpt3-ai-content-generator/([^\"'\s<>]{0,200})")
+_SHORTCODE = re.compile(rb"\[(?:wpaicg_chat|aipkit_chat)[a-z_]{0,30}(?=[\s\]])[^\]\[<>]{0,200}\]")
 _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
 
 
@@ -46,15 +54,22 @@ _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
 class FetchedPage:
     """A page that was fetched: its final URL without credentials, its HTTP status, its chats.
 
-    `plugin`: whether the page names files of the plugin; `version`: the version number in their
-    URLs, None where there is none (newer releases put a time there).
+    `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
+    names files of the plugin; `version`: the version number in their URLs, None where there is none
+    (newer releases put a time there). `shortcode`: a shortcode of
+    the plugin that the page shows as text, None without one. `headers`: those of the reply;
+    `upgrades`: whether browsers send the page's http requests over https.
     """
 
     url: str
     status: int
+    other_type: str | None
     page: Page
     plugin: bool
     version: str | None
+    shortcode: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    upgrades: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,7 @@ class Bot:
     `kind`: the dialect of its replies, ``ai-power`` or ``aipkit``; `placement`: where it stands,
     as `ChatWidget.placement` says; `streams`: whether its replies are streams, None where the page
     does not say; `assistant`: whether it is an OpenAI Assistant; `endpoint`: the URL that takes
-    messages, None where the page names one on another host; `missing`: which of ``nonce`` and
+    messages, None where the page names one on another server; `missing`: which of ``nonce`` and
     ``post id`` the page does not show.
     """
 
@@ -87,9 +102,10 @@ class Discovery:
     without one; `challenge`: whether the page is a challenge for browsers. `software`: the
     software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
     does not tell; `version`: the plugin's version number, None where the page has none; `release`:
-    its particulars, as a sentence. `endpoint`: the URL that takes messages;
-    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
-    a message from being sent; `usable`: whether a chat is there and nothing does.
+    its particulars, as a sentence. `endpoint`: the URL that takes messages; `endpoint_is_guess`:
+    whether the page names none, so that WordPress's usual one is shown. `bots`: the chats, in the
+    order of the page. `problems`: one sentence for each thing that keeps a message from being sent;
+    `usable`: whether a chat is there and nothing does.
     """
 
     url: str
@@ -101,6 +117,7 @@ class Discovery:
     version: str | None
     release: str | None
     endpoint: str | None
+    endpoint_is_guess: bool
     bots: tuple[Bot, ...]
     problems: tuple[str, ...]
     usable: bool
@@ -169,17 +186,30 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
         files = [match[1] for match in _PLUGIN.finditer(html)]
         versions = (_VERSION.search(each) for each in files)
         version = next((match[1].decode("ascii") for match in versions if match), None)
-        return FetchedPage(reply.url, reply.status, scanner.close(), bool(files), version)
+        shortcode = _SHORTCODE.search(html)
+        return FetchedPage(
+            url=reply.url,
+            status=reply.status,
+            other_type=other_than_html(reply.content_type),
+            page=scanner.close(),
+            plugin=bool(files),
+            version=version,
+            shortcode=shortcode and shortcode[0].decode("ascii", "replace"),
+            headers=reply.headers,
+            upgrades=upgrades_insecure(url, reply, html),
+        )
 
 
 def described(fetched: FetchedPage) -> Discovery:
     """Describe a page that was looked at."""
-    page, url = fetched.page, fetched.url
+    page = fetched.page
     problems = list(_problems(fetched))
-    bots = tuple(_bot(widget, url) for widget in page.widgets)
+    bots = tuple(_bot(widget, fetched) for widget in page.widgets)
     dialect = _dialect(page)
+    first = page.widgets[0] if page.widgets else None
+    endpoint = _endpoint(fetched, first)[0] if dialect else None
     return Discovery(
-        url=url,
+        url=fetched.url,
         status=fetched.status,
         title=page.title,
         challenge=page.challenge,
@@ -187,7 +217,8 @@ def described(fetched: FetchedPage) -> Discovery:
         dialect=dialect,
         version=fetched.version,
         release=release(dialect, fetched.version) if dialect or fetched.plugin else None,
-        endpoint=_endpoint(url, page.widgets[0] if page.widgets else None)[0] if dialect else None,
+        endpoint=endpoint and endpoint.url,
+        endpoint_is_guess=endpoint is not None and endpoint.is_guess,
         bots=bots,
         problems=tuple(problems),
         usable=not problems and dialect is not None,
@@ -205,6 +236,7 @@ def _challenged(url: str, challenge: ChallengeError) -> Discovery:
         version=None,
         release=None,
         endpoint=None,
+        endpoint_is_guess=False,
         bots=(),
         problems=(str(challenge),),
         usable=False,
@@ -222,7 +254,8 @@ def _software(dialect: str | None) -> str | None:
     return next((row.name for row in SOFTWARE.values() if dialect in row.dialects), None)
 
 
-def _bot(widget: ChatWidget, url: str) -> Bot:
+def _bot(widget: ChatWidget, fetched: FetchedPage) -> Bot:
+    endpoint = _endpoint(fetched, widget)[0]
     needed = {"nonce": widget.nonce, "post id": widget.post_id}
     return Bot(
         bot_id=widget.bot_id,
@@ -231,17 +264,36 @@ def _bot(widget: ChatWidget, url: str) -> Bot:
         placement=widget.placement,
         streams=widget.streams,
         assistant=widget.assistant,
-        endpoint=_endpoint(url, widget)[0],
+        endpoint=endpoint and endpoint.url,
         missing=tuple(name for name, value in needed.items() if not value),
     )
 
 
-def _endpoint(url: str, widget: ChatWidget | None) -> tuple[str | None, str | None]:
-    """Return the URL that takes messages and None, or None and the reason why there is none."""
+def is_login(url: str) -> bool:
+    """Tell whether a URL is that of a login, as WordPress and others call it."""
+    last = urlsplit(url).path.rstrip("/").rpartition("/")[2].lower()
+    return last in ("wp-login.php", "login", "signin", "sign-in")
+
+
+def _endpoint(
+    fetched: FetchedPage, widget: ChatWidget | None
+) -> tuple[Endpoint | None, str | None]:
+    """Return the endpoint and None, or None and the reason why there is none."""
     try:
-        return endpoint_of(url, None, widget.ajax_url if widget is not None else None), None
+        return endpoint_on(fetched, widget), None
     except EndpointError as error:
         return None, str(error)
+
+
+def endpoint_on(
+    fetched: FetchedPage, widget: ChatWidget | None, stated: str | None = None
+) -> Endpoint:
+    """Return the endpoint for messages to `widget`, or to a chat that has none.
+
+    `stated`: the one that the site's owner states. Raises EndpointError as `endpoint_of` does.
+    """
+    named = None if widget is None else widget.ajax_url
+    return endpoint_of(fetched.url, stated, named, fetched.page.roots, upgrades=fetched.upgrades)
 
 
 def _problems(fetched: FetchedPage) -> Iterator[str]:
@@ -254,8 +306,21 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
         yield f"the page answered {fetched.status}"
     problem = _token_problem(page)
     if page.widgets:
-        _, wrong = _endpoint(fetched.url, page.widgets[0])
+        _, wrong = _endpoint(fetched, page.widgets[0])
         yield from [each for each in (wrong, problem) if each]
+    elif problem is not None and fetched.shortcode is not None:
+        yield (
+            f"no chat widget found: the page shows the plugin's shortcode as text, "
+            f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
+        )
+    elif problem is not None and is_login(fetched.url):
+        where = fetched.url.partition("?")[0]
+        yield f"the page leads to a login, {where}: visitors must be logged in"
+    elif problem is not None and fetched.other_type is not None:
+        yield (
+            f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "
+            "the chat"
+        )
     elif problem is not None and fetched.plugin:
         yield "the site has the chat plugin, but this page shows no chat: give the page that does"
     elif problem is not None:

@@ -3,7 +3,10 @@
 Where they are looked for: with ``TAILRACE_CONFIG`` set, in that file alone. Else in the project's
 file, which is the nearest ``tailrace.toml`` in the working folder or, inside a repository, in a
 folder above it up to the repository's root; and in the user's file, ``tailrace.toml`` in the user's
-configuration folder. A site of the project's file hides one of the same name in the user's.
+configuration folder.
+
+The project's file may be somebody else's: environment variables are read for its sites only where
+the user trusts the file (`_trust`), and it cannot hide a site of the user's.
 
 Nothing is guessed: an unknown key, a wrong type and a key that the site's software does not have
 are refused with file, key and what was expected. A secret is never in a file, only the name of the
@@ -15,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -33,6 +36,7 @@ from tailrace.sites._software import (
     SOFTWARE,
     unknown_software,
 )
+from tailrace.sites._trust import is_trusted
 from tailrace.transport._rules import checked_headers, checked_proxy, checked_url, origin
 
 if TYPE_CHECKING:
@@ -137,15 +141,38 @@ class ProfileSettings(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A site as `file` describes it: its `name` there, and its table, the `settings`."""
+    """A site as `file` describes it: its `name` there, and its table, the `settings`.
+
+    `trusted`: whether the environment variables that it names may be read; `hides`: the user's file
+    where that describes a site of the same name, too, else None.
+    """
 
     name: str
     settings: ProfileSettings
     file: Path
+    trusted: bool = True
+    hides: Path | None = None
 
     def error(self, key: str, problem: str) -> ProfileError:
         """Make the error for a wrong value of `key`; `problem`: the expected value, in words."""
         return ProfileError(str(self.file), f"sites.{self.name}.{key}", problem)
+
+    def check_usable(self) -> None:
+        """Raise ProfileError where the profile hides another, or names variables without trust."""
+        if self.hides is not None:
+            raise ProfileError(
+                str(self.file),
+                f"sites.{self.name}",
+                f"it would hide the site of this name in {self.hides}: rename one of them",
+            )
+        for variable, key in self.settings.variables().items():
+            if not self.trusted:
+                raise self.error(
+                    key,
+                    f"the environment variable {variable} is not read: the file came with this "
+                    "folder and is not trusted; look through it, then run `tailrace trust`, or "
+                    "give --trust this time",
+                )
 
 
 def profile_files(
@@ -160,12 +187,50 @@ def profile_files(
     that exist of the project's and the user's. `environ`: the environment variables, `folder`: the
     working folder, `user_folder`: the folder of the user's file; the process's own unless given.
     """
-    named = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
-    if named:
-        return [Path(named)]
-    project = _project_file(Path.cwd() if folder is None else folder.absolute())
-    user = user_file(user_folder)
+    named = _named_file(environ)
+    if named is not None:
+        return [named]
+    project, user = project_file(folder), user_file(user_folder)
     return [each for each in (project, user) if each is not None and each.is_file()]
+
+
+def find_profiles(
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+    trust: bool = False,
+    state_folder: Path | None = None,
+) -> dict[str, Profile]:
+    """Return the profiles of the files of `profile_files`, by name in lower case.
+
+    A profile of the project's file says whether it is trusted, which `trust` claims for this time,
+    and whether it hides one of the user's. `state_folder`: the folder that keeps trust, the user's
+    unless given; the others are those of `profile_files`. Errors are those of `load_profiles`.
+    """
+    files = profile_files(environ=environ, folder=folder, user_folder=user_folder)
+    own = user_file(user_folder)
+    if _named_file(environ) is not None or not files or _is_same(files[0], own):
+        return load_profiles(files[:1])
+    data = read_bytes(files[0])
+    trusted = trust or is_trusted(files[0], data, state_folder)
+    users = load_profiles(files[1:])
+    projects = {
+        profile.name.lower(): replace(
+            profile, trusted=trusted, hides=own if profile.name.lower() in users else None
+        )
+        for profile in parse_profiles(_decoded(data, files[0]), files[0])
+    }
+    return {**projects, **{name: users[name] for name in users if name not in projects}}
+
+
+def _named_file(environ: Mapping[str, str] | None) -> Path | None:
+    named = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
+    return Path(named) if named else None
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    return other.exists() and file.samefile(other)
 
 
 def user_file(user_folder: Path | None = None) -> Path:
@@ -173,12 +238,13 @@ def user_file(user_folder: Path | None = None) -> Path:
     return (user_folder or platformdirs.user_config_path("tailrace", appauthor=False)) / FILE_NAME
 
 
-def _project_file(folder: Path) -> Path | None:
-    """Return the nearest profile file, None without one.
+def project_file(folder: Path | None = None) -> Path | None:
+    """Return the nearest profile file, None without one; `folder`: the working folder.
 
-    Folders above `folder` count only inside a repository, so that no stranger's file in /tmp is
-    ever read.
+    Folders above it count only inside a repository, so that no stranger's file in /tmp is ever
+    read.
     """
+    folder = Path.cwd() if folder is None else folder.absolute()
     above = [folder, *folder.parents]
     root = next((depth for depth, each in enumerate(above) if (each / ".git").exists()), 0)
     return next(
@@ -211,6 +277,11 @@ def read_text(file: Path) -> str:
 
     Raises ProfileError for one that cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
+    return _decoded(read_bytes(file), file)
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the file's bytes; errors are those of `read_text`."""
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
@@ -218,6 +289,10 @@ def read_text(file: Path) -> str:
         raise ProfileError(str(file), "", f"it cannot be read: {error.strerror or error}") from None
     if len(data) > MAX_FILE_BYTES:
         raise ProfileError(str(file), "", f"it is larger than {MAX_FILE_BYTES} bytes")
+    return data
+
+
+def _decoded(data: bytes, file: Path) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:

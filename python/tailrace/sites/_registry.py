@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tailrace._calls.throttling import Throttle
 from tailrace.errors import InvalidRequestError, ProviderNotFoundError
 from tailrace.providers import ChatProvider, provider_named
-from tailrace.sites._profiles import load_profiles, profile_files
+from tailrace.sites._profiles import find_profiles
 from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site
 from tailrace.sites._software import DEFAULT_SOFTWARE, software_named
 from tailrace.transport import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tailrace.sites._profiles import Profile
@@ -31,20 +30,25 @@ def site(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     user_folder: Path | None = None,
+    trust: bool = False,
+    state_folder: Path | None = None,
 ) -> Site:
     """Return the site that `name` stands for: a provider's name, a profile's name, or a URL.
 
     Upper and lower case of a name are the same. A URL is the page of a WordPress site unless
     `software` names another one; `tailrace.discover` finds it out. `environ`: the environment
-    variables, `folder`: the working folder, `user_folder`: the folder of the user's file; the
-    process's own unless given.
+    variables, `folder`: the working folder, `user_folder`: the folder of the user's file,
+    `state_folder`: the one that keeps which files are trusted; the process's own unless given.
+    `trust`: whether the working folder's file may name environment variables though ``tailrace
+    trust`` has not been run on it.
 
     A profile's secrets are read from the environment when a call begins, and are sent to the
     profile's own origin only.
 
-    Raises ProviderNotFoundError for an unknown name, ProfileError for a file of profiles with
-    an error, InvalidRequestError for a malformed URL, an unknown software, and a software given
-    for a site that has one of its own.
+    Raises ProviderNotFoundError for an unknown name; ProfileError for a file of profiles with an
+    error, for a site that hides one of the user's file, and for one that names a variable in a file
+    that is not trusted; InvalidRequestError for a malformed URL, an unknown software, and a
+    software given for a site that has one of its own.
     """
     if not isinstance(name, str):
         raise InvalidRequestError(f"a site is named by text, not {type(name).__name__}")
@@ -52,7 +56,17 @@ def site(
         software_named(software)
     if is_url(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
-    named = _site_named(name, environ, folder, user_folder)
+    named = _site_named(
+        name,
+        environ,
+        lambda: find_profiles(
+            environ=environ,
+            folder=folder,
+            user_folder=user_folder,
+            trust=trust,
+            state_folder=state_folder,
+        ),
+    )
     if software not in (None, named.software):
         raise InvalidRequestError(
             f"{name} runs {named.software}, not {software}: a software is for a bare URL"
@@ -88,29 +102,28 @@ def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
 
 
 def _site_named(
-    name: str,
-    environ: Mapping[str, str] | None,
-    folder: Path | None,
-    user_folder: Path | None,
+    name: str, environ: Mapping[str, str] | None, find: Callable[[], Mapping[str, Profile]]
 ) -> Site:
     try:
         return provider_named(name).as_site()
     except ProviderNotFoundError as error:
         unknown = str(error)
-    variables = os.environ if environ is None else environ
-    files = profile_files(environ=variables, folder=folder, user_folder=user_folder)
-    profiles = load_profiles(files)
+    profiles = find()
     profile = profiles.get(name.lower())
-    if profile is None:
-        sites = ", ".join(each.name for each in profiles.values())
-        raise ProviderNotFoundError(
-            f"{unknown}; {f'sites: {sites}' if sites else 'no profile names a site'}; or a URL"
-        )
-    return profiled_site(profile, environ)
+    if profile is not None:
+        return profiled_site(profile, environ)
+    sites = ", ".join(each.name for each in profiles.values())
+    raise ProviderNotFoundError(
+        f"{unknown}; {f'sites: {sites}' if sites else 'no profile names a site'}; or a URL"
+    )
 
 
 def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) -> Site:
-    """Return the site that a profile describes; `environ`: the variables of its secrets."""
+    """Return the site that a profile describes; `environ`: the variables of its secrets.
+
+    Raises ProfileError for a profile that cannot be used, as `Profile.check_usable` says.
+    """
+    profile.check_usable()
     settings = profile.settings
     options: dict[str, Any] = {
         "software": settings.software,

@@ -19,19 +19,22 @@ from tailrace.errors import ProfileError
 from tailrace.sites._profiles import (
     CONFIG_VARIABLE,
     check_name,
+    load_profiles,
     parse_document,
     parse_profiles,
     profile_files,
+    read_bytes,
     read_text,
     user_file,
 )
+from tailrace.sites._trust import is_trusted, trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tailrace.sites._profiles import ProfileSettings
 
-__all__ = ["file_for_saving", "save_profile"]
+__all__ = ["file_for_saving", "save_found", "save_profile"]
 
 
 def file_for_saving(
@@ -50,6 +53,37 @@ def file_for_saving(
         return Path(variables[CONFIG_VARIABLE])
     files = profile_files(environ=variables, folder=folder, user_folder=user_folder)
     return files[0] if files else user_file(user_folder)
+
+
+def save_found(
+    name: str,
+    settings: ProfileSettings,
+    file: Path,
+    *,
+    force: bool = False,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+    state_folder: Path | None = None,
+) -> None:
+    """Write a profile as `save_profile` does, into the file of `file_for_saving`.
+
+    A file that the user trusts is trusted with the new site in it. Raises ProfileError also for a
+    name that another file has: one of the two would hide the other. `state_folder`: the folder that
+    keeps trust; the others are those of `profile_files`.
+    """
+    files = profile_files(environ=environ, folder=folder, user_folder=user_folder)
+    taken = load_profiles([each for each in files if each != file]).get(name.lower())
+    if taken is not None:
+        raise ProfileError(
+            str(taken.file),
+            f"sites.{taken.name}",
+            f"a site of this name is there: another one in {file} would hide it",
+        )
+    was_trusted = file.exists() and is_trusted(file, read_bytes(file), state_folder)
+    save_profile(name, settings, file, force=force)
+    if was_trusted:
+        trust(file, read_bytes(file), state_folder)
 
 
 def save_profile(name: str, settings: ProfileSettings, file: Path, *, force: bool = False) -> None:

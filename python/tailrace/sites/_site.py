@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -178,7 +179,10 @@ class Site:
         return hash((self.url, self.software, self.name))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.url, {name: _plain(each) for name, each in self._options.items()})
+        return _rebuilt, (
+            self.url,
+            {name: _picklable(name, each) for name, each in self._options.items()},
+        )
 
     def __copy__(self) -> Site:
         return self
@@ -585,6 +589,23 @@ def _parse_cookies(text: str) -> dict[str, str]:
 
 def _plain(value: object) -> object:
     return dict(value) if isinstance(value, MappingProxyType) else value
+
+
+def _picklable(name: str, value: object) -> object:
+    """Return an option as it is pickled, or raise InvalidRequestError with its name."""
+    plain = _plain(value)
+    try:
+        pickle.dumps(plain)
+    except Exception:  # noqa: BLE001 - a lock, a function or a socket fails in its own way each
+        failed = True
+    else:
+        failed = False
+    if failed:
+        kind = type(value).__name__
+        raise InvalidRequestError(
+            f"a site with {name} cannot be pickled: {kind} belongs to this process"
+        )
+    return plain
 
 
 def _rebuilt(url: str, given: dict[str, Any]) -> Site:

@@ -5,23 +5,21 @@ There is one small file a site, so that writers never meet.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import platformdirs
 
+from tailrace.sites._state import MAX_FILE_BYTES, state_file, write_state
 from tailrace.transport._rules import checked_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Verdict", "last_verdict", "store_verdict"]
 
 log: logging.Logger = logging.getLogger("tailrace")
-
-MAX_FILE_BYTES = 64 * 2**10
 
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,11 +43,7 @@ def store_verdict(verdict: Verdict, folder: Path | None = None) -> bool:
     """Write a site's verdict over its last one; False, and a log line, where that fails."""
     file = _file(verdict.site, verdict.url, folder)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(msgspec.json.encode(verdict))
-        Path(name).replace(file)
+        write_state(file, msgspec.json.encode(verdict))
     except OSError as error:
         log.warning(
             "the doctor's verdict cannot be kept in %s: %s", file.parent, error.strerror or error
@@ -71,10 +65,5 @@ def last_verdict(site: str, url: str, folder: Path | None = None) -> Verdict | N
 
 
 def _file(site: str, url: str, folder: Path | None) -> Path:
-    """Return the file of a site, named by a digest, since a URL is no file's name.
-
-    A URL with a password in it has the file of the one without.
-    """
-    key = f"{site.lower()} {checked_url(url).url}"
-    state = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
-    return state / "verdicts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    """Return the file of a site; a URL with a password in it has that of the one without."""
+    return state_file("verdicts", f"{site.lower()} {checked_url(url).url}", folder)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tailrace import errors
-from tailrace._headers import seconds_to_wait
+from tailrace._headers import encodable, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ __all__ = [
     "Limits",
     "Response",
     "Session",
+    "SiteCookies",
     "Timeouts",
     "Transport",
     "read_all",
@@ -79,6 +80,18 @@ class Limits:
 
 DEFAULT_TIMEOUTS = Timeouts()
 DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCookies:
+    """Cookies to be sent to one site.
+
+    `values`: by name, which the repr does not show; `lifetime`: the seconds after which the first
+    of them has run out, None where none of them does.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lifetime: float | None = None
 
 
 class _Closing(ABC):
@@ -143,6 +156,10 @@ class Session(_Closing):
     def cookies(self) -> dict[str, str]:
         """The cookies by name: those begun with, and those that responses have set."""
 
+    def cookies_for(self, url: str) -> SiteCookies:  # noqa: ARG002 - a transport may know more
+        """Return the cookies to be sent to the site of `url`, on whatever path of it."""
+        return SiteCookies(self.cookies)
+
     @abstractmethod
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """Send a GET and return when the response's head is in.
@@ -188,8 +205,9 @@ class Response(_Closing):
 
     @property
     def content_type(self) -> str | None:
-        """The Content-Type header as sent, or None."""
-        return self.headers.get("content-type")
+        """The Content-Type header as sent, or None; bytes that are no UTF-8 are question marks."""
+        value = self.headers.get("content-type")
+        return None if value is None else encodable(value)
 
     @property
     def retry_after(self) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from collections import deque
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ PIECE = 64 * 2**10  # bytes of output at a time
 _INPUT = 4 * 2**10
 _MOST_EMPTY = 64  # empty members that are read in one call of `take`
 _MOST_LAYERS = 5  # codings of one response; real ones have one
+_RESERVED_FLAGS = 0xE0  # of a gzip member, RFC 1952, 2.3.1
+_DISTANCE = 64  # pieces, 256 KiB: most bodies are shorter, and are read once
 _ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
 
 
@@ -74,17 +77,18 @@ class ContentDecoder(ABC):
 class _Members(ContentDecoder):
     """Codings of which several may stand one behind the other: gzip's members, zstd's frames.
 
-    Bytes behind an end that do not start with `_magic` are padding, which is ignored, as browsers
+    Bytes behind an end that do not begin another member are padding, which is ignored, as browsers
     do.
     """
 
-    _magic: bytes
+    _HEAD = 4  # bytes that tell whether another member begins
 
     def __init__(self) -> None:
         super().__init__()
         self._inflater: Any = None
         self._started = False
         self._padding = False
+        self._head = b""  # the bytes behind an end, while they may still begin a member
 
     @property
     def complete(self) -> bool:
@@ -106,16 +110,32 @@ class _Members(ContentDecoder):
     def _begins(self) -> bool:
         """Begin the next member; return whether there is one.
 
-        The first byte decides, so that the boundaries of reads do not matter.
+        A further one begins when its head is whole, so that the boundaries of reads do not matter.
         """
         if not self._waiting or self._padding:
             return False
-        if self._started and self._waiting[0] not in self._magic:
-            self._padding = True
+        if self._started and not self._has_head():
             return False
         self._inflater = self._make_inflater(self._waiting[0])
         self._started = True
         return True
+
+    def _has_head(self) -> bool:
+        head = self._head + bytes(self._waiting[: self._HEAD - len(self._head)])
+        if not self._may_begin(head):
+            self._padding = True
+            return False
+        if len(head) < self._HEAD:
+            self._head, self._waiting = head, memoryview(b"")
+            return False
+        if self._head:
+            self._waiting = memoryview(self._head + bytes(self._waiting))
+            self._head = b""
+        return True
+
+    @abstractmethod
+    def _may_begin(self, head: bytes) -> bool:
+        """Tell whether a further member may begin with `head`, of up to `_HEAD` bytes."""
 
     @abstractmethod
     def _make_inflater(self, first: int) -> Any: ...
@@ -131,8 +151,14 @@ class _Zlib(_Members):
     def __init__(self, coding: str) -> None:
         super().__init__()
         self._coding = coding
-        self._magic = b"\x1f" if coding == "gzip" else b""
         self._full = False
+
+    def _may_begin(self, head: bytes) -> bool:
+        """RFC 1952, 2.3: two magic bytes, the only method there is, and flags."""
+        if self._coding != "gzip":
+            return False
+        is_magic = b"\x1f\x8b\x08".startswith(head[:3])
+        return is_magic and not (len(head) == self._HEAD and head[3] & _RESERVED_FLAGS)
 
     def _make_inflater(self, first: int) -> Any:
         if self._coding == "gzip":
@@ -163,11 +189,15 @@ class _Zlib(_Members):
 
 
 class _Zstd(_Members):
-    _magic = bytes([0x28, *range(0x50, 0x60)])  # a frame, or one to be skipped (RFC 8878, 3.1)
-
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._library = library
+
+    def _may_begin(self, head: bytes) -> bool:
+        """RFC 8878, 3.1: a frame, or one to be skipped."""
+        if head[0] in range(0x50, 0x60):
+            return b"\x2a\x4d\x18".startswith(head[1:])
+        return b"\x28\xb5\x2f\xfd".startswith(head)
 
     def _make_inflater(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
         parameter = self._library.DecompressionParameter.window_log_max
@@ -193,39 +223,97 @@ class _Zstd(_Members):
 
 
 class _Brotli(ContentDecoder):
+    """Brotli, by a library that loses the output of a call that fails.
+
+    A call fails when it is given bytes behind the end, and does not tell where the end was. So a
+    second decompressor follows the first at a distance; after a failure it takes over, and is given
+    the piece in question byte by byte.
+    """
+
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._library = library
-        self._inflater = library.Decompressor()
         self._started = False
-        self._full = False  # until an empty result, the only sign that no output is left
+        self._ahead = _BrotliReader(library)
+        self._behind: _BrotliReader | None = _BrotliReader(library)
+        self._between: deque[bytes] = deque()  # pieces that only the first one was given
+        self._again: deque[bytes] = deque()  # pieces to be given to the second one, as the only one
 
     @property
     def complete(self) -> bool:
-        return not self._started or bool(self._inflater.is_finished())
+        return not self._started or self._ahead.is_finished
 
-    def take(self) -> bytes:
-        while not self._inflater.is_finished():
-            wants_input = not self._full and self._inflater.can_accept_more_data()
-            if wants_input and not self._waiting:
+    def take(self) -> bytes | None:
+        for _ in range(_MOST_EMPTY):
+            if self._ahead.is_finished:
                 return b""
-            data = self._decoded(self._next_piece() if wants_input else memoryview(b""))
-            self._full = bool(data)
-            if data:
+            piece = self._next_of_all() if self._ahead.wants_input else b""
+            if self._ahead.wants_input and not piece:
+                return b""
+            if data := self._read(piece):
                 return data
-        return b""
+        return None
 
-    def _decoded(self, piece: memoryview) -> bytes:
-        self._started = self._started or bool(piece)
-        broken = False
+    def _next_of_all(self) -> bytes:
+        return self._again.popleft() if self._again else bytes(self._next_piece())
+
+    def _read(self, piece: bytes) -> bytes:
+        self._started = True
+        if self._behind is not None and piece:
+            self._between.append(piece)
+        failed = False
         data = b""
         try:
-            data = self._inflater.process(bytes(piece), output_buffer_limit=PIECE)
+            data = self._ahead.read(piece)
         except self._library.error:
-            broken = True
-        if broken:
-            raise _nonsense("br")
+            failed = True
+        if failed:
+            self._fall_back()
+        elif self._behind is not None:
+            self._follow(self._behind)
         return data
+
+    def _follow(self, behind: _BrotliReader) -> None:
+        """Let the second one make a call, at most as many as the first one made."""
+        if not behind.wants_input:
+            behind.read(b"")
+        elif len(self._between) > _DISTANCE:
+            behind.read(self._between.popleft())
+
+    def _fall_back(self) -> None:
+        if self._behind is None:
+            raise _nonsense("br")
+        self._behind.skip = self._ahead.given - self._behind.given
+        self._ahead, self._behind = self._behind, None
+        last = self._between.pop()
+        self._again = deque([*self._between, *(last[at : at + 1] for at in range(len(last)))])
+        self._between.clear()
+
+
+class _BrotliReader:
+    """A decompressor, and how many bytes it has given; the first `skip` more are dropped."""
+
+    def __init__(self, library: Any) -> None:
+        self.given = 0
+        self.skip = 0
+        self._inflater = library.Decompressor()
+        self._full = False  # until an empty result, the only sign that no output is left
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self._inflater.is_finished())
+
+    @property
+    def wants_input(self) -> bool:
+        return not self._full and bool(self._inflater.can_accept_more_data())
+
+    def read(self, piece: bytes) -> bytes:
+        data: bytes = self._inflater.process(piece, output_buffer_limit=PIECE)
+        self._full = bool(data)
+        self.given += len(data)
+        dropped = min(self.skip, len(data))
+        self.skip -= dropped
+        return data[dropped:]
 
 
 class _Layers(ContentDecoder):

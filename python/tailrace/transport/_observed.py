@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tailrace.transport import Session, Transport
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailrace.transport import Response
+    from tailrace.transport._base import SiteCookies
 
 __all__ = ["ObservedRequest", "ObservedTransport"]
 
@@ -20,13 +21,14 @@ class ObservedRequest:
     """One request that was sent.
 
     `begun` and `answered` are seconds of the observing transport's clock; `answered` and `status`
-    are None until the response's head is in.
+    are None, and `headers` empty, until the response's head is in.
     """
 
     method: str
     begun: float
     answered: float | None = None
     status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ObservedTransport(Transport):
@@ -65,6 +67,9 @@ class _ObservedSession(Session):
     def cookies(self) -> dict[str, str]:
         return self._session.cookies
 
+    def cookies_for(self, url: str) -> SiteCookies:
+        return self._session.cookies_for(url)
+
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         record = self._record("GET")
         return self._answered(record, await self._session.get(url, headers=headers))
@@ -88,4 +93,5 @@ class _ObservedSession(Session):
 
     def _answered(self, record: ObservedRequest, response: Response) -> Response:
         record.answered, record.status = self._clock(), response.status
+        record.headers = response.headers
         return response

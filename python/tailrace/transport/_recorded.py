@@ -11,6 +11,7 @@ from tailrace.transport._base import (
     Limits,
     Response,
     Session,
+    SiteCookies,
     Timeouts,
     Transport,
 )
@@ -76,6 +77,10 @@ class _RecordingSession(Session):
     def cookies(self) -> dict[str, str]:
         """See `Session.cookies`."""
         return self._session.cookies
+
+    def cookies_for(self, url: str) -> SiteCookies:
+        """See `Session.cookies_for`."""
+        return self._session.cookies_for(url)
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """See `Session.get`."""

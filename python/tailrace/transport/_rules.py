@@ -18,33 +18,42 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 __all__ = [
     "DEFAULT_HEADERS",
+    "MOST_INTERIM_HEADS",
+    "TRUST_ADVICE",
     "Proxy",
     "Target",
+    "certificate_reason",
     "checked_cookies",
     "checked_headers",
     "checked_proxy",
     "checked_seconds",
     "checked_url",
     "is_challenge",
+    "is_encodable",
     "is_redirect",
     "merged_headers",
     "origin",
     "redirect_target",
     "refused_redirect",
+    "sendable_cookies",
     "system_reason",
+    "too_many_interim_heads",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
     "User-Agent": "Mozilla/5.0 (compatible; Tailrace)",
-    "Accept": (
-        "text/html,application/xhtml+xml,application/json;q=0.9,text/event-stream;q=0.9,*/*;q=0.8"
-    ),
+    # As a browser navigates: some sites answer a type of JSON with JSON in the page's place.
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Language": "en-US,en;q=0.9",
 }
+
+MOST_INTERIM_HEADS = 64
+"""The most interim heads (1xx, RFC 9110, 15.2) in front of one response; real sites send a few."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PROXY_PORTS = {
@@ -119,7 +128,7 @@ class Proxy:
 def checked_url(url: str) -> Target:
     """Parse a URL; raises `InvalidRequestError` unless it is http or https and has a host."""
     parts = _split(url)
-    if parts is None or _CONTROL.search(url):
+    if parts is None or _CONTROL.search(url) or not is_encodable(url):
         raise InvalidRequestError("the URL is malformed")
     if parts.scheme not in _DEFAULT_PORTS:
         raise InvalidRequestError(
@@ -134,6 +143,11 @@ def origin(url: str) -> str:
     """Return ``scheme://host:port`` of a URL, without the port where it is the default one."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_netloc(parts)}"
+
+
+def too_many_interim_heads(site: str) -> str:
+    """Return the words for a peer that sends more than `MOST_INTERIM_HEADS`."""
+    return f"{site} sent more than {MOST_INTERIM_HEADS} interim heads (1xx) in place of a reply"
 
 
 def is_redirect(status: int) -> bool:
@@ -163,6 +177,23 @@ def checked_seconds(name: str, value: float | None) -> float | None:
             f"{name} must be a number of seconds above 0, or None for no clock"
         )
     return float(value)
+
+
+TRUST_ADVICE = (
+    "; the environment variable SSL_CERT_FILE names a file of authorities to trust, as a company's "
+    "own proxy may need"
+)
+"""Words behind a failure of TLS for want of an authority."""
+
+
+def certificate_reason(error: ssl.SSLCertVerificationError) -> str:
+    """Return OpenSSL's reason, and a remedy where the issuer of the certificate is not trusted."""
+    is_distrusted = error.verify_code in _DISTRUSTED
+    return f"{error.verify_message}{TRUST_ADVICE if is_distrusted else ''}"
+
+
+# X509_V_ERR_* of OpenSSL: no issuer is found (2, 20, 21), or one is its own issuer (18, 19).
+_DISTRUSTED = frozenset({2, 18, 19, 20, 21})
 
 
 def system_reason(number: int) -> str:
@@ -205,7 +236,9 @@ def refused_redirect(
     """
     parts = _joined(url, location or "")
     shown = (
-        urlunsplit((parts.scheme, _netloc(parts), parts.path, "", "")) if parts and location else ""
+        urlunsplit((parts.scheme, _netloc(parts), _quoted(parts.path), "", ""))
+        if parts and location
+        else ""
     )
     named = _cut(shown) if shown else "nowhere"
     return RedirectError(f"{origin(url)} answered {status} and redirected to {named}: {why}", shown)
@@ -225,7 +258,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             )
         if name.lower() in _TRANSPORT_HEADERS:
             raise InvalidRequestError(f"the header {name} is the transport's to set")
-        if not isinstance(value, str) or _CONTROL.search(value) or not _is_encodable(value):
+        if not isinstance(value, str) or _CONTROL.search(value) or not is_encodable(value):
             raise InvalidRequestError(
                 f"the value of the header {name} is no text, or holds control characters"
             )
@@ -249,16 +282,29 @@ def checked_cookies(cookies: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidRequestError(
                 "a cookie's name is empty or holds a character that no name may hold"
             )
-        if not isinstance(value, str) or _COOKIE_END.search(value) or not value.isascii():
+        if not _is_cookie_value(value):
             raise InvalidRequestError(
                 f"the value of the cookie {name} is no text a cookie may hold"
             )
     return checked
 
 
+def sendable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
+    """Return those cookies of a site that can be sent as they are."""
+    return {
+        name: value
+        for name, value in cookies.items()
+        if _TOKEN.fullmatch(name) and _is_cookie_value(value)
+    }
+
+
+def _is_cookie_value(value: object) -> bool:
+    return isinstance(value, str) and not _COOKIE_END.search(value) and value.isascii()
+
+
 def checked_proxy(url: str | None) -> Proxy | None:
     """Parse a proxy's URL; `ProxyError` for an unknown kind and for what is no URL of a proxy."""
-    if not url:
+    if url is None or url == "":
         return None
     parts = _split(url)
     if parts is None or not parts.hostname or _CONTROL.search(url):
@@ -279,7 +325,10 @@ def checked_proxy(url: str | None) -> Proxy | None:
 
 def _split(url: str) -> SplitResult | None:
     """Split a URL, or return None where that, its port or its host cannot be read."""
+    if not isinstance(url, str):
+        return None
     try:
+        url.encode("utf-8", "surrogateescape")
         parts = urlsplit(url)
         if parts.port == 0 or (parts.hostname and not _is_host(_ascii_host(parts.hostname))):
             return None
@@ -319,10 +368,13 @@ def _netloc(parts: SplitResult) -> str:
 
 
 def _rebuilt(parts: SplitResult) -> str:
-    path, query = (
-        quote(part, safe=_URL_SAFE, errors="surrogateescape") for part in (parts.path, parts.query)
-    )
+    path, query = _quoted(parts.path), _quoted(parts.query)
     return urlunsplit((parts.scheme, _netloc(parts), path or "/", query, ""))
+
+
+def _quoted(text: str) -> str:
+    """Quote a part of a URL; a byte that is no UTF-8 is one in a redirect's target alone."""
+    return quote(text, safe=_URL_SAFE, errors="surrogateescape")
 
 
 def _basic(parts: SplitResult) -> str | None:
@@ -340,8 +392,9 @@ def _is_same_site(here: SplitResult, there: SplitResult) -> bool:
     return ports[0] == ports[1] or (here.scheme != there.scheme and ports == [80, 443])
 
 
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def is_encodable(text: str) -> bool:
+    """Tell whether a text can be sent at all: UTF-8 has no lone surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_latin(text: str) -> bool:

@@ -6,15 +6,18 @@ Sessions and their event loop, redirects, challenges, decoding and the cap of a 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
+from tailrace._environment import current_loop, running_loop
 from tailrace.errors import (
     ChallengeError,
     InvalidRequestError,
     LimitExceeded,
+    NetworkError,
     ProxyError,
     ReplyBrokenError,
     TailraceError,
@@ -26,14 +29,16 @@ from tailrace.transport._base import (
     Limits,
     Response,
     Session,
+    SiteCookies,
     Timeouts,
     Transport,
 )
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from http.cookies import Morsel
+    from collections.abc import Callable, Mapping
+
+    from tailrace.transport._cookies import Jar
 
 __all__ = [
     "DecodedResponse",
@@ -42,7 +47,6 @@ __all__ = [
     "RuledTransport",
     "SessionOptions",
     "call_soon",
-    "cookies_in",
 ]
 
 # Bytes unpacked between two turns of the event loop, as many as one read of a socket may bring.
@@ -50,6 +54,7 @@ _BYTES_PER_TURN = 256 * 2**10
 _PIECE_COST = 16 * 2**10  # bytes that a piece counts for at least
 # RFC 9110, 15.5.8: the proxy's answer to a request that it forwards itself, without a tunnel.
 _PROXY_AUTHENTICATION = 407
+_FINAL_STATUSES = range(200, 1000)  # RFC 9110, 15; nobody asks to switch protocols
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,6 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-
-
-def cookies_in(jar: Iterable[Morsel[str]]) -> dict[str, str]:
-    """Return the names and values of a jar's cookies."""
-    return {morsel.key: morsel.value for morsel in jar}
 
 
 def call_soon(
@@ -141,6 +141,9 @@ class RuledTransport(Transport):
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
+        if self._loop not in {None, current_loop()}:
+            self.abort()  # what its loop left open can only be closed there
+            return
         self._closed = True
         for session in list(self._sessions):
             await session.aclose()
@@ -153,12 +156,12 @@ class RuledTransport(Transport):
             session.abort()
         self._abort_connections()
 
-    def _bound_loop(self) -> asyncio.AbstractEventLoop:
+    def bound_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop, to which the first request binds the transport.
 
         Raises `InvalidRequestError` for a closed transport and in another loop.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._closed:
             raise InvalidRequestError("the transport is closed")
         if self._loop not in (None, loop):
@@ -188,7 +191,27 @@ class RuledSession(Session):
     def __init__(self, options: SessionOptions) -> None:
         self.options = options
         self._closed = False
+        self._jar: Jar | None = None
         self._responses: weakref.WeakSet[Response] = weakref.WeakSet()
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """See `Session.cookies`."""
+        return dict(self.options.cookies) if self._jar is None else self._jar.values
+
+    def cookies_for(self, url: str) -> SiteCookies:
+        """See `Session.cookies_for`."""
+        if self._jar is None:
+            return SiteCookies(self.options.cookies)
+        return self._jar.of_site(rules.checked_url(url).url, time.time())
+
+    def jar(self) -> Jar:
+        """Return the jar of the session, made on first use: within the event loop."""
+        if self._jar is None:
+            from tailrace.transport._cookies import Jar  # noqa: PLC0415 - it imports aiohttp
+
+            self._jar = Jar(self.options.cookies)
+        return self._jar
 
     async def aclose(self) -> None:
         """See `Session.aclose`."""
@@ -230,7 +253,7 @@ class RuledSession(Session):
             target.url,
             response.status,
             response.headers.get("location"),
-            "a message is not sent on; use the site's final address",
+            "a message is not sent on",
         )
 
     def _prepared(
@@ -241,10 +264,15 @@ class RuledSession(Session):
         return target, {**signed, **self.options.headers, **rules.checked_headers(headers)}
 
     async def _answered(self, request: Request) -> Response:
+        running_loop()
         if self._closed:
             raise InvalidRequestError("the session is closed")
         response = await self._send(request)
         self._responses.add(response)
+        if response.status not in _FINAL_STATUSES:
+            await response.aclose()
+            site = rules.origin(request.url)
+            raise NetworkError(f"{site} answered with what is no HTTP: status {response.status}")
         if rules.is_challenge(response.headers):
             await response.aclose()
             raise ChallengeError(status=response.status)
@@ -274,6 +302,7 @@ class DecodedResponse(Response):
         self._delivered = 0
         self._failure: TailraceError | None = None
         self._is_being_read = False
+        self._loop = running_loop()
         self._unpacked = 0
         self._decoder = (
             decoder_for(headers.get("content-encoding", ""))
@@ -285,6 +314,8 @@ class DecodedResponse(Response):
         """See `Response.read`."""
         if self._failure is not None:
             raise self._failure
+        if self._loop is not current_loop():
+            raise InvalidRequestError("the reply belongs to another event loop")
         if self._is_being_read:
             raise InvalidRequestError("the reply is being read by another task")
         self._is_being_read = True
@@ -322,6 +353,17 @@ class DecodedResponse(Response):
             self._decoder.feed(sent)
         self._unpacked += max(len(data), _PIECE_COST)
         return data
+
+    async def aclose(self) -> None:
+        """See `Response.aclose`."""
+        if self._loop is current_loop():
+            await self._close()
+        else:
+            self.abort()
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Release the connection, in its own loop."""
 
     def _fail(self, error: TailraceError) -> NoReturn:
         self._failure = error

@@ -260,7 +260,15 @@ fn append<'py>(
 
 /// Bytes of one chat reply in, text deltas out.
 ///
-/// Chunk boundaries never change the joined text or the end.
+/// Feed it the reply's bytes as they come, then close it; what each call returns is text that is
+/// certain by then. Chunk boundaries never change the joined text or the end.
+///
+/// `dialect`: the form of the reply, one of `DIALECTS`. `content_type` and `status`: the reply's
+/// own, which tell an error page from an answer. `failure_tail` (dialect `text`): a literal that,
+/// at the very end, means that the answer failed. `max_event_bytes`: of one event;
+/// `max_body_bytes`: of a reply that is no stream; beyond them the reply is `failed`. Raises
+/// `InvalidRequestError` for an unknown dialect, a status outside 100 to 999, or a limit that is
+/// not above 0.
 ///
 /// Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
 /// been returned.
@@ -384,12 +392,18 @@ impl DeltaDecoder {
     }
 
     /// How the reply ended; `open` until it has.
+    ///
+    /// `done`: with its end marker, or a whole body. `stopped`: with a finish reason and no marker.
+    /// `truncated`: with neither. `failed`: with an error, or without an answer.
     #[getter]
     fn end(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         Ok(reading(slf)?.deltas.end().as_str())
     }
 
     /// How the reply's bytes are put together; `open` until the first of them have decided.
+    ///
+    /// `sse`: server-sent events; `ndjson`: a JSON object a line; `array`: a JSON array of objects;
+    /// `json`: one JSON body; `text`: plain text.
     #[getter]
     fn framing(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         Ok(reading(slf)?.deltas.framing().as_str())
@@ -417,7 +431,8 @@ impl DeltaDecoder {
 
     /// The error that the reply ended with; `None` where there is none.
     ///
-    /// The object is the same every time.
+    /// Its `kind` says what was wrong, its `message` how; `raw` is what was received and not
+    /// delivered. The object is the same every time.
     #[getter]
     fn error(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();

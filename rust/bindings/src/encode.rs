@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
-use tailrace_core::{ChunkEncoder as Encoder, ChunkFields};
+use tailrace_core::{ChunkEncoder as Encoder, ChunkFields, ChunkUsage};
 
 use crate::input::{Whole, optional_text, text_of};
 
@@ -62,25 +62,35 @@ impl ChunkEncoder {
 
     /// Return the event with token counts and no choices.
     ///
-    /// `estimated` stands beside the counts as `usage_estimated`.
-    #[pyo3(signature = (prompt, completion, *, estimated = true))]
+    /// `total`: by the site's own count, their sum unless given; `cached` tokens of the prompt and
+    /// `reasoning` tokens of the answer are told where they are given. `estimated` stands beside
+    /// the counts as `usage_estimated`.
+    #[pyo3(signature = (
+        prompt, completion, *, total = None, cached = None, reasoning = None, estimated = true
+    ))]
+    #[allow(clippy::too_many_arguments)] // as many as there are counts
     fn usage<'py>(
         &self,
         py: Python<'py>,
         prompt: Whole,
         completion: Whole,
+        total: Option<Whole>,
+        cached: Option<Whole>,
+        reasoning: Option<Whole>,
         estimated: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let count = |name, tokens: Whole| {
             tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true)
         };
+        let known =
+            |name, tokens: Option<Whole>| tokens.map(|tokens| count(name, tokens)).transpose();
+        let mut usage = ChunkUsage::new(count("prompt", prompt)?, count("completion", completion)?);
+        usage.total = known("total", total)?;
+        usage.cached = known("cached", cached)?;
+        usage.reasoning = known("reasoning", reasoning)?;
+        usage.estimated = estimated;
         let mut out = Vec::new();
-        self.0.usage(
-            count("prompt", prompt)?,
-            count("completion", completion)?,
-            estimated,
-            &mut out,
-        );
+        self.0.usage(&usage, &mut out);
         Ok(PyBytes::new(py, &out))
     }
 

@@ -34,6 +34,32 @@ impl<'a> ChunkFields<'a> {
     }
 }
 
+/// The token counts that a usage chunk tells.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ChunkUsage {
+    /// Tokens of the prompt.
+    pub prompt: u64,
+    /// Tokens of the answer.
+    pub completion: u64,
+    /// Tokens of both, by the site's own count; their sum where it is `None`.
+    pub total: Option<u64>,
+    /// Tokens of the prompt that came from a cache; left out where it is `None`.
+    pub cached: Option<u64>,
+    /// Tokens of the answer that are reasoning; left out where it is `None`.
+    pub reasoning: Option<u64>,
+    /// Whether the counts are a guess, which `usage_estimated` says beside them.
+    pub estimated: bool,
+}
+
+impl ChunkUsage {
+    /// Counts that are no guess, with nothing known beside them.
+    pub fn new(prompt: u64, completion: u64) -> Self {
+        let (total, cached, reasoning) = (None, None, None);
+        Self { prompt, completion, total, cached, reasoning, estimated: false }
+    }
+}
+
 /// The events of one stream. Every method appends whole events to `out` and keeps no state.
 ///
 /// ```
@@ -120,14 +146,16 @@ impl ChunkEncoder {
         out.extend_from_slice(self.tail);
     }
 
-    /// Appends the event with token counts and no choices; `usage_estimated` beside them says
-    /// whether they are a guess.
-    pub fn usage(&self, prompt: u64, completion: u64, estimated: bool, out: &mut Vec<u8>) {
+    /// Appends the event with token counts and no choices.
+    pub fn usage(&self, usage: &ChunkUsage, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
-        let total = prompt.saturating_add(completion);
+        let ChunkUsage { prompt, completion, estimated, .. } = usage;
+        let total = usage.total.unwrap_or_else(|| prompt.saturating_add(*completion));
+        let cached = detail("prompt", "cached", usage.cached);
+        let reasoning = detail("completion", "reasoning", usage.reasoning);
         let counts = format!(
             "],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\
-             \"total_tokens\":{total}}},\"usage_estimated\":{estimated}}}\n\n"
+             \"total_tokens\":{total}{cached}{reasoning}}},\"usage_estimated\":{estimated}}}\n\n"
         );
         out.extend_from_slice(counts.as_bytes());
     }
@@ -151,6 +179,13 @@ impl ChunkEncoder {
         nullable(code, out);
         out.extend_from_slice(b"}}\n\n");
     }
+}
+
+/// The member that says how many of the tokens are of a kind; empty where that is not known.
+fn detail(of: &str, kind: &str, count: Option<u64>) -> String {
+    count.map_or_else(String::new, |count| {
+        format!(",\"{of}_tokens_details\":{{\"{kind}_tokens\":{count}}}")
+    })
 }
 
 fn nullable(text: Option<&str>, out: &mut Vec<u8>) {

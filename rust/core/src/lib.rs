@@ -36,7 +36,7 @@ pub use delta::{
     DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect,
     Usage,
 };
-pub use encode::{ChunkEncoder, ChunkFields};
+pub use encode::{ChunkEncoder, ChunkFields, ChunkUsage};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
 pub use limits::{

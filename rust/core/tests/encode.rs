@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tailrace_core::{ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, Dialect, End};
+use tailrace_core::{
+    ChunkEncoder, ChunkFields, ChunkUsage, DeltaDecoder, DeltaOptions, Dialect, End,
+};
 
 fn cases(file: &str) -> Vec<Value> {
     let mut document: Value = serde_json::from_str(file).unwrap();
@@ -61,7 +63,14 @@ fn encode(encoder: &ChunkEncoder, call: &[Value], out: &mut Vec<u8>) {
         "finish" => encoder.finish(text(1).unwrap(), out),
         "usage" => {
             let count = |index: usize| call[index].as_u64().unwrap();
-            encoder.usage(count(1), count(2), call[3].as_bool().unwrap(), out);
+            let mut usage = ChunkUsage::new(count(1), count(2));
+            usage.estimated = call[3].as_bool().unwrap();
+            if let Some(more) = call.get(4) {
+                usage.total = more["total"].as_u64();
+                usage.cached = more["cached"].as_u64();
+                usage.reasoning = more["reasoning"].as_u64();
+            }
+            encoder.usage(&usage, out);
         }
         "done" => out.extend_from_slice(ChunkEncoder::DONE),
         "error" => ChunkEncoder::error(text(1).unwrap(), text(2).unwrap(), text(3), text(4), out),
@@ -148,13 +157,22 @@ proptest! {
     }
 
     #[test]
-    fn any_usage_is_read_back(prompt: u64, completion: u64, estimated: bool) {
+    fn any_usage_is_read_back(prompt: u64, completion: u64, estimated: bool,
+                              total: Option<u64>, cached: Option<u64>, reasoning: Option<u64>) {
         let mut out = Vec::new();
-        plain_encoder().usage(prompt, completion, estimated, &mut out);
+        let mut usage = ChunkUsage::new(prompt, completion);
+        (usage.total, usage.cached, usage.reasoning) = (total, cached, reasoning);
+        usage.estimated = estimated;
+        plain_encoder().usage(&usage, &mut out);
         let read: Value = serde_json::from_str(json_of(&out)).unwrap();
         prop_assert_eq!(read["usage"]["prompt_tokens"].as_u64(), Some(prompt));
         prop_assert_eq!(read["usage"]["completion_tokens"].as_u64(), Some(completion));
-        prop_assert_eq!(read["usage"]["total_tokens"].as_u64(), Some(prompt.saturating_add(completion)));
+        let sum = prompt.saturating_add(completion);
+        prop_assert_eq!(read["usage"]["total_tokens"].as_u64(), Some(total.unwrap_or(sum)));
+        let details = &read["usage"]["prompt_tokens_details"];
+        prop_assert_eq!(details["cached_tokens"].as_u64(), cached);
+        let details = &read["usage"]["completion_tokens_details"];
+        prop_assert_eq!(details["reasoning_tokens"].as_u64(), reasoning);
         prop_assert_eq!(&read["choices"], &Value::Array(vec![]));
         prop_assert_eq!(read["usage_estimated"].as_bool(), Some(estimated));
     }
@@ -181,7 +199,7 @@ proptest! {
             encoder.delta(text, &mut out);
         }
         encoder.finish("stop", &mut out);
-        encoder.usage(1, 2, true, &mut out);
+        encoder.usage(&ChunkUsage::new(1, 2), &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
         let mut read = String::new();

@@ -21,9 +21,9 @@ use std::fs;
 use std::path::Path;
 
 use tailrace_core::{
-    ChunkEncoder, ChunkFields, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind,
-    Event, EventDecoder, Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall, UnknownDialect,
-    Usage,
+    ChunkEncoder, ChunkFields, ChunkUsage, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End,
+    ErrorKind, Event, EventDecoder, Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall,
+    UnknownDialect, Usage,
 };
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
@@ -35,7 +35,16 @@ fn is_error<T: Error + Clone + Eq + Send + Sync + 'static>() {}
 #[test]
 fn types_have_the_traits_that_users_expect() {
     is_value::<(EventDecoder, DeltaDecoder, ChunkEncoder)>();
-    is_value::<(Event<'_>, ToolCall<'_>, ChunkFields<'_>, DeltaOptions, Ids, Usage, Limit)>();
+    is_value::<(
+        Event<'_>,
+        ToolCall<'_>,
+        ChunkFields<'_>,
+        ChunkUsage,
+        DeltaOptions,
+        Ids,
+        Usage,
+        Limit,
+    )>();
     is_name::<Dialect>();
     is_name::<End>();
     is_name::<ErrorKind>();

@@ -24,6 +24,7 @@ from tailrace.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cli_process import Ended
 
@@ -216,12 +217,29 @@ async def test_silence_is_4() -> None:
         (["--url", "http://127.0.0.1:99999/", "hi"], "the URL is malformed"),
         (["--provider", "GPROChat", "--url", "http://[::1", "hi"], "the URL is malformed"),
         (["--nothing", "hi"], "No such option"),
+        (["hi"], "Error: say who answers, with --provider: a site of tailrace.toml, the URL"),
+        (["hi"], "or a provider (ChatGptt, ChatgptFree, ChatGptEs, GPROChat)"),
     ],
 )
 async def test_wrong_usage_is_2_and_says_what_is_wrong(arguments: list[str], says: str) -> None:
     end = await run("chat", *arguments)
     assert (end.code, end.stdout) == (2, "")
     assert says in end.stderr
+
+
+async def test_without_a_site_those_of_the_file_are_named_and_nothing_is_read(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        "[sites.shop]\nurl = 'http://shop.example'\n[sites.B]\nurl = 'http://b.example'"
+    )
+    end = await run("chat", TAILRACE_CONFIG=str(file))
+    assert (end.code, end.stdout) == (2, "")
+    assert "a site of tailrace.toml (shop, B), the URL of a page" in end.stderr
+    file.write_text("[")
+    end = await run("chat", "hi", TAILRACE_CONFIG=str(file))
+    assert "a site of tailrace.toml, the URL of a page" in end.stderr
 
 
 async def test_a_reader_that_is_not_there_is_141() -> None:

@@ -92,6 +92,19 @@ async def test_a_pages_words_do_not_move_the_terminals_cursor() -> None:
     assert "title     a\\u001b[2Jb & \xe9\n" in end.stdout
 
 
+async def test_a_guessed_endpoint_is_shown_as_one() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        text = "<div class=wpaicg-chat-shortcode data-nonce=abcdef0123 data-post-id=7></div>"
+        return web.Response(text=text, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with TestServer(app) as server:
+        end = await run("discover", str(server.make_url("/")))
+    assert end.code == 0
+    assert "/wp-admin/admin-ajax.php (a guess: the page names none)\n" in end.stdout
+
+
 async def test_where_no_page_comes_it_is_4() -> None:
     end = await run("discover", "http://127.0.0.1:1/")
     assert (end.code, end.stdout) == (4, "")

@@ -142,7 +142,7 @@ async def test_a_certificate_that_is_known_is_good(tmp_path: Path) -> None:
     assert steps["end"]["detail"] == "done, 5 characters"
 
 
-async def test_providers_show_the_last_verdict_beside_the_flag(tmp_path: Path) -> None:
+async def test_providers_show_the_last_verdict_and_no_other(tmp_path: Path) -> None:
     environment = {"XDG_STATE_HOME": str(tmp_path), "COLUMNS": "80"}
     verdict = Verdict(site="ChatGptt", url=ChatGptt.url, failed="challenge", at=1_800_000_000)
     assert store_verdict(verdict, tmp_path / "tailrace")
@@ -159,3 +159,5 @@ async def test_providers_show_the_last_verdict_beside_the_flag(tmp_path: Path) -
     assert max(map(len, end.stdout.splitlines())) <= 80
     for word in ("challenge", "2027-01-15"):
         assert word in end.stdout
+    assert end.stdout.count("never asked") == 3
+    assert " yes " not in end.stdout

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from gateway_app import made
 from gateway_sockets import (
     KEYS,
+    MODEL,
     OTHER_SECRET,
     SECRET,
     HeldSite,
@@ -589,3 +590,56 @@ async def test_two_callers_share_page_tokens_and_no_cookie() -> None:
                     await ask(served.port, post(body, f"Authorization: Bearer {secret}"))
                 ).status == 200
     assert cookies == ["visitor=/help", None, None]
+
+
+def deep(depth: int) -> bytes:
+    parts = '[{"type":"image_url","a":' + "[" * depth + "]" * depth + "}]"
+    body = f'{{"model":"{MODEL}","messages":[{{"role":"user","content":{parts}}}]}}'
+    return body.encode()
+
+
+STRANGE = b"\xff\xed\xa0\x80"
+HOSTILE_REQUESTS = [
+    *(
+        b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        for target in (
+            b"/v1/models/%ED%A0%80",
+            b"/v1/models/%ff%00",
+            b"/?k=%ED%A0%80&%ED%A0%81=1",
+            b"/?" + STRANGE,
+            b"http://[bad/",
+            b"http://127.0.0.1:99999999/",
+            b"//evil/x",
+            b"*",
+            b"/static/%2e%2e/x",
+        )
+    ),
+    *(
+        method + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + name + STRANGE + b"\r\n\r\n"
+        for method in (b"GET /v1/chat/completions", b"GET /metrics", b"OPTIONS /live", b"GET /")
+        for host in (b"127.0.0.1", b"[::1", STRANGE)
+        for name in (
+            b"Authorization: Bearer ",
+            b"Origin: http://[",
+            b"Expect: ",
+            b"traceparent: 00-",
+            b"Access-Control-Request-Method: ",
+            b"If-None-Match: ",
+            b"X: ",
+        )
+    ),
+    *map(post, (deep(depth) for depth in (150, 900, 950, 970, 990, 100_000))),
+    post(b'{"model":"\\ud800","messages":[{"role":"user","content":"\\ud800"}]}'),
+    post(b'{"model":"' + STRANGE + b'"}'),
+    post(b'{"seed":' + b"9" * 5000 + b"}"),
+    post(b'{"temperature":1e999}'),
+]
+
+
+async def test_no_request_makes_the_gateway_fail(
+    local: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for request in HOSTILE_REQUESTS:
+        answer = await ask(local.port, request)
+        assert answer.status < 500, request[:200]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -4,15 +4,33 @@ what is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
-from gateway_app import RunningGateway, asking, content, events, posting, replicas_sites, serving
+from calls_site import SSE, Asked, Line, Site, delta
+from gateway_app import (
+    RunningGateway,
+    asking,
+    content,
+    events,
+    made,
+    posting,
+    replicas_sites,
+    serving,
+)
 
+from tailrace.gateway._openai.completions import finish_reason_of
+from tailrace.gateway._openai.schema import UsageCounts
+from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tailrace import Usage
 
 MODELS = [
     "shop/default",
@@ -113,6 +131,69 @@ async def test_without_being_asked_no_chunk_speaks_of_usage(gateway: RunningGate
     async with posting(gateway, asking("Hello", stream=True)) as reply:
         *chunks, _ = await events(reply)
     assert not any("usage" in chunk for chunk in chunks)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_site_counts_by_kind_is_passed_on(*, stream: bool) -> None:
+    counts = {
+        "prompt_tokens": 30,
+        "completion_tokens": 20,
+        "total_tokens": 55,
+        "prompt_tokens_details": {"cached_tokens": 7},
+        "completion_tokens_details": {"reasoning_tokens": 11},
+    }
+
+    async def count(_: Asked, line: Line) -> None:
+        await line.begin(SSE)
+        end = {"choices": [{"delta": {}, "finish_reason": "max_tokens"}], "usage": counts}
+        last = f"data: {json.dumps(end)}\n\ndata: [DONE]\n\n"
+        await line.chunks([delta("Hello"), last.encode()])
+        await line.end()
+
+    more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    async with (
+        Site(count) as site,
+        serving([made("site", OpenAIProvider, f"{site.url}/v1")]) as gateway,
+        posting(gateway, asking("x", "site/m", **more)) as reply,
+    ):
+        *_, finish, told, _ = await events(reply) if stream else [await reply.json()] * 3
+    assert finish["choices"][0]["finish_reason"] == "length"
+    assert told["usage_estimated"] is False
+    assert {"prompt_tokens", "completion_tokens", "total_tokens"} <= told["usage"].keys()
+    assert told["usage"].items() <= counts.items()
+
+
+def test_counts_by_kind_have_openais_names_and_are_left_out_where_nobody_told_them() -> None:
+    plain = SimpleNamespace(prompt_tokens=30, completion_tokens=20, total_tokens=55)
+    by_kind = SimpleNamespace(**vars(plain), cached_tokens=7, reasoning_tokens=0)
+    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", plain))) == vars(plain)
+    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", by_kind))) == {
+        **vars(plain),
+        "prompt_tokens_details": {"cached_tokens": 7},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("content_filter", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("refusal", "content_filter"),
+        ("end_turn", "stop"),
+        ("tool_calls", "stop"),
+        ("warning", "stop"),
+        ("", "stop"),
+        (None, "stop"),
+    ],
+)
+def test_a_finish_reason_has_openais_name(reason: str | None, told: str) -> None:
+    assert finish_reason_of(reason) == told
 
 
 # -- what is asked ---------------------------------------------------------------------------------

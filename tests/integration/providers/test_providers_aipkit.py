@@ -251,6 +251,86 @@ async def test_without_the_refresh_endpoint_the_page_is_asked() -> None:
     assert plugin.names() == ["page", CACHE, NONCE, "page"]
 
 
+WALL = b"<html><head><title>403 Forbidden</title></head><body>nginx</body></html>"
+
+
+@pytest.mark.parametrize("step", [CACHE, STREAM])
+@pytest.mark.parametrize("body", [WALL, b"The link you followed has expired.", b"", b"{}"])
+async def test_a_403_without_the_plugins_code_refuses_no_nonce(step: str, body: bytes) -> None:
+    class Guarded(AIPKit):
+        async def answer(self, asked: Asked, line: Line) -> None:
+            if f"aipkit_{step}" in asked.path or f"aipkit_{step}".encode() in asked.body:
+                self.steps.append((f"aipkit_{step}", {}))
+                await line.reply(body, "text/html", "403 Forbidden")
+            else:
+                await super().answer(asked, line)
+
+    plugin = Guarded()
+    _, error, _ = await ask(plugin)
+    assert type(error) is ResponseStatusError
+    assert "something in front of the site forbids admin-ajax.php to this client" in str(error)
+    assert plugin.names() == ["page", CACHE, STREAM][: 2 if step == CACHE else 3]
+
+
+async def test_the_plugins_own_words_of_a_403_stay() -> None:
+    class Foreign(AIPKit):
+        async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
+            body = b'{"success":false,"data":{"message":"This page may not talk to this site."}}'
+            await line.reply(body, JSON, "403 Forbidden")
+
+    _, error, _ = await ask(Foreign())
+    assert type(error) is ResponseStatusError
+    assert error.message == "This page may not talk to this site."
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        (b"<br />\nNotice: x in y\n", b""),
+        (b"<input type=hidden>", b""),
+        (b"0", b"\n<!-- cached by nobody -->"),
+        (b"", b"0"),
+        (b"\xef\xbb\xbf", b'{"success":false}'),
+        (b"{not json} ", b"\x00[DONE]"),
+    ],
+)
+async def test_what_stands_around_the_first_steps_json(before: bytes, behind: bytes) -> None:
+    class Noisy(AIPKit):
+        async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
+            key = b'{"success":true,"data":{"cache_key":"aipkit_sse_key"}}'
+            await line.reply(before + key + behind, JSON)
+
+    text, error, _ = await ask(Noisy())
+    assert (text, error) == (TEXT, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"success":true,"data":{}}',
+        b'{"success":true,"data":{"cache_key":""}}',
+        b'{"success":true,"data":{"cache_key":"\\ud800"}}',
+        b'{"success":true,"data":' + b'{"a":' * 9000,
+        b'{"success":true,"data":{"cache_key":"' + b"k" * 300 + b'"}}',
+        b"<title>Welcome</title>",
+    ],
+)
+async def test_a_first_step_that_gives_no_key(body: bytes) -> None:
+    class Keyless(AIPKit):
+        async def aipkit_cache_sse_message(self, form: dict[str, str], line: Line) -> None:
+            del form
+            await line.reply(body, JSON)
+
+    plugin = Keyless()
+    _, error, _ = await ask(plugin)
+    assert isinstance(error, StreamError)
+    assert error.message.startswith("the message was not taken: ")
+    assert plugin.names() == ["page", CACHE]
+
+
 async def test_the_second_step_refuses_a_cached_nonce_in_words_only() -> None:
     plugin = AIPKit(replies=[stream("ok"), stream("stream_nonce_wrong"), stream("ok")])
     cache: TokenCache[SiteTokens] = TokenCache()

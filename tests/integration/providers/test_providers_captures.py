@@ -100,7 +100,7 @@ AI_POWER_REPLIES: dict[str, Expected] = {
         Fails(
             StreamError,
             "upstream",
-            'Invalid value: "foo". Supported values are: \'system\', "user".\nSee docs.',
+            'Invalid value: "foo". Supported values are: \'system\', "user". See docs.',
         )
     ),
     "1.9.18/assistant_stream_ok": Expected(echo("hello assistant", 1)),

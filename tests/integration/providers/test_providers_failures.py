@@ -41,6 +41,7 @@ from tailrace import (
     ChatgptFree,
     ChatGptt,
     GPROChat,
+    IterListProvider,
     WordPressChatProvider,
     errors,
     sites,
@@ -48,9 +49,11 @@ from tailrace import (
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
 from tailrace.providers._base import CallRequest
+from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from calls_site import Answer
 
@@ -332,14 +335,86 @@ async def test_the_page_names_the_endpoint(ajax_url: str | None, posted_to: str)
 
 
 @pytest.mark.parametrize(
-    "ajax_url",
-    ["https://evil.invalid/ajax", "//evil.invalid/ajax", "http://127.0.0.1.evil.invalid/"],
+    ("ajax_url", "named"),
+    [
+        ("https://evil.invalid/ajax", "127.0.0.1 names an endpoint at evil.invalid:"),
+        ("//evil.invalid/ajax", "127.0.0.1 names an endpoint at evil.invalid:"),
+        ("http://127.0.0.1.evil.invalid/", "names an endpoint at 127.0.0.1.evil.invalid:"),
+        ("http://127.0.0.1:1/ajax", "{here} names an endpoint at http://127.0.0.1:1:"),
+        ("https://127.0.0.1:1/ajax", "{here} names an endpoint at https://127.0.0.1:1:"),
+        ("http://me:pw@{host}/ajax", "{here} names an endpoint with a user name, at {here}:"),
+        ("http://@{host}/ajax", "{here} names an endpoint with a user name, at {here}:"),
+        ("ftp://{host}/ajax", "{here} names an endpoint that is no http or https URL:"),
+        ("http://{host}:99999/ajax", "{here} names an endpoint that is no http or https URL:"),
+        ("http://[::1/ajax", "{here} names an endpoint that is no http or https URL:"),
+        ("\\ud800://x\u0000", "{here} names an endpoint that is no http or https URL:"),
+    ],
 )
-async def test_an_endpoint_elsewhere_is_not_followed(ajax_url: str) -> None:
-    async with Site(bot(pages=lambda: page(rest=params(ajax_url)))) as site:
+async def test_an_endpoint_elsewhere_is_not_followed(ajax_url: str, named: str) -> None:
+    """It is the site's fault and not the caller's, so that a list of sites goes on to the next."""
+
+    async def answer(asked: Asked, line: Line) -> None:
+        shown = params(ajax_url.replace("{host}", asked.headers["host"]))
+        await line.reply(page(rest=shown))
+
+    async with Site(answer) as site, Site(bot(delta("hi"), DONE)) as other:
         _, error = await failing(call(AnyBot, site.url))
         assert site.methods == {"GET": 1}
-    Told(errors.EndpointError, ("127.0.0.1", "evil.invalid")).check(error)
+        Told(errors.EndpointError, (named.replace("{here}", site.url), "not followed")).check(error)
+        assert "pw" not in str(error)
+        both = IterListProvider(
+            [sites.Site(url, token_cache=TokenCache()) for url in (site.url, other.url)],
+            shuffle=False,
+        )
+        assert await both.create_async("", [{"role": "user", "content": PROMPT}]) == "hi"
+
+
+def names_http(policy: str = "", meta: bytes = b"") -> Answer:
+    """A site over TLS whose page names its endpoint with http, and has a policy of that kind."""
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            html = meta + page(rest=params(f"http://{asked.headers['host']}{AJAX}"))
+            await line.reply(html, headers=policy)
+        else:
+            await line.reply(delta("hi") + DONE, SSE)
+
+    return answer
+
+
+UPGRADES = "Content-Security-Policy: default-src 'self'; Upgrade-Insecure-Requests\r\n"
+META = b'<meta http-equiv="Content-Security-Policy" content="upgrade-insecure-requests">'
+
+
+@pytest.mark.parametrize("kind", ["aiohttp", "impersonate"])
+async def test_https_is_tried_where_the_page_upgrades_insecure_requests(
+    kind: str, tmp_path: Path
+) -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    file = str(tmp_path / "authority.pem")
+    authority.cert_pem.write_to_path(file)
+    trusting: dict[str, Any] = (
+        {"tls": ssl.create_default_context(cafile=file)} if kind == "aiohttp" else {"ca_file": file}
+    )
+    for policy, meta, follows in (
+        (UPGRADES, b"", True),
+        ("", META, True),
+        ("Strict-Transport-Security: max-age=600\r\n", b"", True),
+        ("Content-Security-Policy: default-src 'self'\r\n", b"", False),
+    ):
+        async with (
+            Site(names_http(policy, meta), tls=tls) as site,
+            make_transport(kind, **trusting) as transport,  # type: ignore[arg-type]
+        ):
+            stream = call(AnyBot, site.url, transport=transport)
+            if follows:
+                assert "".join([each async for each in stream]) == "hi"
+                await stream.aclose()
+            else:
+                _, error = await failing(stream)
+                named = (site.url, site.url.replace("https", "http"))
+                Told(errors.EndpointError, named).check(error)
 
 
 async def test_providers_with_endpoints_of_their_own_do_not_share_them() -> None:
@@ -447,6 +522,115 @@ async def test_a_refreshed_nonce_that_is_refused_too() -> None:
         _, error = await failing(call(ChatGptt, site.url, token_cache=cache))
         assert site.methods == {"GET": 2, "POST": 3}
     Told(errors.NonceRefusedError, ("page cache",), {"status": 403}).check(error)
+
+
+FORBIDS = "something in front of the site forbids admin-ajax.php to this client"
+NGINX = b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>no</body></html>"
+
+
+@pytest.mark.parametrize("provider", BOTH)
+@pytest.mark.parametrize(
+    ("body", "content_type", "headers"),
+    [
+        (NGINX, HTML, ""),
+        (NGINX, HTML, "X-Robots-Tag: noindex\r\n"),
+        (b"<!DOCTYPE html><p>Blocked by the wall</p>", HTML, ""),
+        (b"<h1>Access Denied</h1>", HTML, ""),
+        (b"Forbidden", HTML, ""),
+        (b"403 Forbidden\n", HTML, ""),
+        (b"Access denied.", HTML, ""),
+        (b"error code: 1020", HTML, ""),
+        (b"You may not do this.", TEXT, ""),
+        (b'{"error":"forbidden"}', JSON, ""),
+        (b"", HTML, ""),
+    ],
+)
+async def test_a_guards_403_refuses_no_nonce(
+    provider: type[ChatProvider], body: bytes, content_type: str, headers: str
+) -> None:
+    """Neither one of the page's nonces nor one of the cache's: the page is not asked again."""
+    guarded = False
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page())
+        elif guarded:
+            await line.reply(body, content_type, "403 Forbidden", headers)
+        else:
+            await line.reply(delta("hi") + DONE, SSE)
+
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(answer) as site:
+        async with call(provider, site.url, token_cache=cache) as stream:
+            assert [each async for each in stream] == ["hi"]
+        guarded = True
+        for tokens in (cache, TokenCache[Any]()):
+            _, error = await failing(call(provider, site.url, token_cache=tokens))
+            Told(errors.ResponseStatusError, (FORBIDS,), {"status": 403}).check(error)
+        assert site.methods == {"GET": 2, "POST": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ("Le lien que vous avez suivi est expir\xe9.".encode(), ""),
+        (b"The link you followed has expired.</p><p><a href=/help>Try again</a>", ""),
+        (b"-1", ""),
+        (b"", "X-Robots-Tag: noindex\r\n"),
+    ],
+)
+async def test_a_sentence_is_the_plugins_refusal(body: bytes, headers: str) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page())
+        else:
+            await line.reply(body, HTML, "403 Forbidden", headers)
+
+    async with Site(answer) as site:
+        _, error = await failing(call(ChatGptt, site.url))
+    Told(errors.NonceRefusedError, ("page cache",), {"status": 403}).check(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "told"),
+    [
+        ("404 Not Found", b"<title>Nothing</title>", errors.ResponseStatusError),
+        ("405 Not Allowed", b"", errors.ResponseStatusError),
+        ("400 Bad Request", b"0", errors.ResponseStatusError),
+        ("200 OK", b"<title>Another program</title>", errors.StreamError),
+        ("302 Found", b"", errors.RedirectError),
+    ],
+)
+async def test_a_guessed_endpoint_is_called_a_guess(
+    status: str, reply: bytes, told: type[errors.TailraceError]
+) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page(rest=params(AJAX) if named else ""))
+        else:
+            await line.reply(reply, HTML, status, "Location: /elsewhere\r\n")
+
+    for named in (False, True):
+        async with Site(answer) as site:
+            _, error = await failing(call(AnyBot, site.url))
+        assert type(error) is told
+        guess = f"{site.url}{AJAX} is a guess, since the page names no endpoint"
+        assert (guess in str(error)) != named
+
+
+@pytest.mark.parametrize("content_type", ["application/activity+json", "Application/JSON; x=y"])
+@pytest.mark.parametrize("bot_name", [None, "Pilot"])
+async def test_a_page_that_is_no_html_is_named_with_its_type(
+    content_type: str, bot_name: str | None
+) -> None:
+    async def answer(asked: Asked, line: Line) -> None:
+        del asked
+        await line.reply(b'{"content":"<p>Ask us.</p>"}', content_type)
+
+    async with Site(answer) as site:
+        _, error = await failing(call(ChatGptt, site.url, bot_name=bot_name))
+    assert type(error) is errors.TokenNotFoundError
+    assert f"the page is {content_type.partition(';')[0].lower()}, not HTML" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ over either transport, with every delta that arrived before the fault, and leave
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,17 @@ from tailrace._calls.token_cache import TokenCache
 from tailrace._messages import parse_messages
 from tailrace.replica import FAULTS, Question, Replica, builtin_answer
 from tailrace.replica._response import BREAK_POSITIONS
-from tailrace.replica._transforms import BLANK_LINES, BOM, NOTICES
+from tailrace.replica._transforms import (
+    BLANK_LINES,
+    BOM,
+    CACHE_COMMENT,
+    HTML_ON_THE_LINE,
+    NOTICES,
+)
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from tailrace.providers import ChatProvider
     from tailrace.transport import TransportKind
@@ -88,6 +95,9 @@ CHALLENGED = Outcome("failed", "none", errors.ChallengeError, "challenge", statu
 RATE_LIMITED = Outcome("failed", "none", errors.RateLimitError, "upstream", status=429)
 CLOSED = Outcome("failed", "none", errors.ResponseStatusError, "upstream", status=503)
 REDIRECTED = Outcome("failed", "none", errors.RedirectError)
+FORBIDDEN = Outcome("failed", "none", errors.ResponseStatusError, "upstream", status=403)
+UNKNOWN = Outcome("failed", "none", errors.MissingAuthError, "upstream", status=401)
+EMPTY = Outcome("failed", "none", errors.StreamError, "empty")
 
 Row = tuple[Outcome, Outcome, Outcome]
 
@@ -158,8 +168,19 @@ ANSWERS: dict[str, Row] = {
     "503:5": everywhere(CLOSED),
     **{
         f"redirect:{where}": everywhere(REDIRECTED)
-        for where in ("path", "www", "https", "host", "loop", "nowhere")
+        for where in ("path", "www", "https", "host", "loop", "login", "nowhere")
     },
+    "html-before": whole_behind(HTML_ON_THE_LINE),
+    "comment-behind": (
+        WHOLE,
+        WHOLE,
+        replace(WHOLE, text=lambda answer: answer + CACHE_COMMENT.decode()),
+    ),
+    "guard": everywhere(FORBIDDEN),
+    "guard:post": everywhere(FORBIDDEN),
+    "guard:get": everywhere(WHOLE),
+    "empty": everywhere(EMPTY),
+    "basic-auth@answer": everywhere(UNKNOWN),
     **{f"{how}:{place}": row for how, rows in BREAKS.items() for place, row in rows.items()},
     "gzip cut:character": (BROKEN, NOTHING_OF_IT, BROKEN),
     "br reset:chunk": (BROKEN, NOTHING_OF_IT, BROKEN),
@@ -184,6 +205,11 @@ PAGES: dict[str, Outcome] = {
     **dict.fromkeys(
         ("crlf", "notices", "blank", "bom", "split:7", "gzip", "br", "zstd", "http-1.0"), WHOLE
     ),
+    **dict.fromkeys(("html-before", "comment-behind"), WHOLE),
+    "guard:get": FORBIDDEN,
+    "basic-auth": UNKNOWN,
+    "json-page": WHOLE,
+    "json-page:always": Outcome("failed", "none", errors.TokenNotFoundError),
     "content-type:text/plain": WHOLE,
     "bom notices crlf gzip http-1.0": WHOLE,
     # The widget stands in the first half: what comes after it is not read.
@@ -220,18 +246,36 @@ PAGES: dict[str, Outcome] = {
 
 @pytest.fixture
 async def replica() -> AsyncIterator[Replica]:
-    async with Replica(shutdown_timeout=0.1) as running:
+    async with Replica(answers=short_answer, shutdown_timeout=0.1) as running:
         yield running
 
 
+async def short_answer(question: Question) -> str:
+    """Answer with the paragraphs of the built-in answer that hold every writing system, escapes and
+    markup alone, so that a write for each byte of it is quick; long characters in the second half,
+    where the breaks are.
+    """
+    paragraphs = (await builtin_answer(question)).split("\n\n")
+    code = next(each for each in paragraphs if "```" in each)
+    return code + "\n\n" + next(each for each in paragraphs if "שלום" in each)
+
+
 def test_no_fault_and_no_place_is_left_out() -> None:
-    tried = {text.partition(":")[0] for row in (*ANSWERS, *PAGES) for text in row.split()}
+    tried = {re.split("[:@]", text)[0] for row in (*ANSWERS, *PAGES) for text in row.split()}
     with_nonces = {kind.name for kind in FAULTS if kind.needs_nonces}
     assert tried | with_nonces == {kind.name for kind in FAULTS}
     assert set(BREAKS["cut"]) == {*BREAK_POSITIONS, "0"}
 
 
-@pytest.mark.parametrize("faults", ANSWERS)
+NOT_YET = {"html-before", "comment-behind"}
+AWAITED = pytest.mark.xfail(strict=False, reason="the decoder does not read around it yet")
+
+
+def awaited(rows: Iterable[str]) -> list[Any]:
+    return [pytest.param(row, marks=AWAITED) if row in NOT_YET else row for row in rows]
+
+
+@pytest.mark.parametrize("faults", awaited(ANSWERS))
 async def test_an_answer(faults: str, replica: Replica) -> None:
     row = dict(zip(("sse", "json", "text"), ANSWERS[faults], strict=True))
     for site in ("ai-power", "geminiprochat"):
@@ -242,7 +286,7 @@ async def test_an_answer(faults: str, replica: Replica) -> None:
     }
 
 
-@pytest.mark.parametrize("faults", PAGES)
+@pytest.mark.parametrize("faults", awaited(PAGES))
 async def test_a_page(faults: str, replica: Replica) -> None:
     replica.fault("ai-power", *(f"{fault}@page" for fault in faults.split()))
     await check_all(replica, [(column, PAGES[faults]) for column in WORDPRESS])
@@ -338,7 +382,7 @@ async def answer_to(column: Column) -> str:
         if provider is GPROChat
         else provider.prompt(parse_messages(MESSAGES))
     )
-    return await builtin_answer(Question(column.site, asked))
+    return await short_answer(Question(column.site, asked))
 
 
 # -- nonces ----------------------------------------------------------------------------------------
@@ -429,6 +473,16 @@ TWO_STEPS: dict[str, Outcome] = {
     "503": CLOSED,
     "challenge": CHALLENGED,
     "redirect": REDIRECTED,
+    "guard:post": FORBIDDEN,
+    "guard:get": FORBIDDEN,
+    "empty:post": EMPTY,
+    "empty:get": EMPTY,
+    "basic-auth@answer": UNKNOWN,
+    "cookie-guard": WHOLE,
+    "json-page": WHOLE,
+    "json-page:always": Outcome("failed", "none", errors.TokenNotFoundError),
+    "plugin-off": Outcome("failed", "none", errors.TokenNotFoundError),
+    **dict.fromkeys(("html-before", "comment-behind"), WHOLE),
     # It also gives a new nonce to whoever asks.
     "stale-nonce": WHOLE,
     "cached-page": WHOLE,
@@ -436,7 +490,7 @@ TWO_STEPS: dict[str, Outcome] = {
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
-@pytest.mark.parametrize("faults", TWO_STEPS)
+@pytest.mark.parametrize("faults", awaited(TWO_STEPS))
 async def test_a_message_in_two_steps(faults: str, kind: TransportKind, replica: Replica) -> None:
     column = Column(AnyBot, "sse", "aipkit", "inline")
     asked = faults.split()
@@ -446,6 +500,23 @@ async def test_a_message_in_two_steps(faults: str, kind: TransportKind, replica:
     assert text == (await answer_to(column) if TWO_STEPS[faults] is WHOLE else "")
     await replica.exchanges.settled()
     assert (replica.exchanges.failed, sockets_to(urlsplit(url).port or 0)) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("whole_site", [False, True])
+async def test_a_site_in_a_subfolder(
+    kind: TransportKind, *, whole_site: bool, replica: Replica
+) -> None:
+    """Its page names no endpoint in clear, and another program answers at the usual place."""
+    column = Column(AnyBot, "sse", "ai-power", "stream")
+    url = replica.page("ai-power", "stream", "subfolder")
+    if whole_site:
+        replica.fault("ai-power", "subfolder")
+        url = f"{replica.url('ai-power')}/blog/chat-stream/"
+    seen, text = await ending(replica, column, kind, url=url)
+    assert (seen.end, text) == ("done", await answer_to(column))
+    folder = "/blog" if whole_site else "/~fault/subfolder"
+    assert replica.exchanges[-1].path == f"{folder}/wp-admin/admin-ajax.php"
 
 
 async def test_a_redirected_page_keeps_its_faults(replica: Replica) -> None:

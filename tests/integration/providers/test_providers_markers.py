@@ -50,16 +50,21 @@ class Fails:
 
 @dataclass(frozen=True)
 class Says:
-    """The whole answer, or `text` where the site says something of its own."""
+    """The whole answer, or `text` where the site says something of its own, and what is added.
+
+    `reason`: the finish reason, where a case is about it.
+    """
 
     end: str = "done"
     text: str | None = None
+    adds: str = ""
+    reason: str | None = None
 
 
 WORDS = " ".join(f"word{number}" for number in range(400))
 KEY = Fails("The key sk-xxxx was not accepted. Keys are made at https://keys.example/account/keys.")
 RATE = Fails("Too many requests: try again in 20 s (limit 3/min).")
-QUOTES = 'Not a valid value: "foo". Known values are: \'system\', "user" & others.\nSee the manual.'
+QUOTES = 'Not a valid value: "foo". Known values are: \'system\', "user" & others. See the manual.'
 QUOTA = Fails(
     'Your share is used up — "come back tomorrow".',
     error=ConversationLimitError,
@@ -108,7 +113,7 @@ AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "upstream-401": (KEY,),
     "upstream-429": (RATE,),
     # In a stream the plugin's own line break takes the word after it out of the frame.
-    "quote": (Fails(QUOTES.replace("\nSee", "")), Fails(QUOTES)),
+    "quote": (Fails(QUOTES.replace(" See", "")), Fails(QUOTES)),
     "midfail": (Fails(BEHIND.says, after=True), BEHIND, Fails(BEHIND.says, after=True)),
     "cut": (BROKEN, BEHIND, BROKEN),
     "nodone": (Says("stopped"), Says(), BROKEN, Says("stopped")),
@@ -185,7 +190,29 @@ async def test_an_older_ai_power_site(site: str, page: str, replica: Replica) ->
 
 # What a marker means on a bot that streams, and on one that answers with JSON where that is another
 # thing.
+CUT = " (Incomplete: max_output_tokens)"
+CLAUDES = "Claude stopped because the maximum output token limit was reached."
+UNFINISHED = " (Unvollst\xe4ndig: max_output_tokens)"
 AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
+    "quota-0": (Fails("Guests may not write here."), refused("Guests may not write here.", 400)),
+    "no-key": (Fails("The API key of the model"), refused("The API key of the model", 400)),
+    "length": (Says(adds=CUT, reason="length"), Says(adds=CUT)),
+    "length-in-warning": (Says(adds=CUT, reason="length"), Says(adds=CUT)),
+    "filtered": (
+        Says(adds=" (Incomplete: content_filter)", reason="content_filter"),
+        Says(adds=" (Incomplete: content_filter)"),
+    ),
+    "refused": (
+        Says(text=" (Refusal: I can't ) (Refusal: help with ) (Refusal: that.)", reason="warning"),
+        Says(text=" (Refusal: I can't ) (Refusal: help with ) (Refusal: that.)"),
+    ),
+    "warned": (Says(adds=UNFINISHED, reason="warning"), Says(adds=UNFINISHED)),
+    "claude-length": (Says(adds=CLAUDES, reason="max_tokens"), Says(adds=CLAUDES)),
+    "claude-refusal": (
+        Says(text="I had rather not.", reason="refusal"),
+        Says(text="I had rather not."),
+    ),
+    "form": (Fails("form"), EMPTY),
     "quota": (
         Fails(QUOTA.says, error=ConversationLimitError, code="quota_notice"),
         Fails(QUOTA.says, error=RateLimitError, status=429),
@@ -215,6 +242,14 @@ AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
 }
 
 
+NOT_READ_YET = pytest.mark.xfail(strict=False, reason="the decoder does not read warnings yet")
+WARNED = {
+    name
+    for name in AIPKIT
+    if name.startswith(("length", "filter", "refused", "warned", "claude", "form"))
+}
+
+
 class AnySite(WordPressChatProvider):
     """A site of either plugin line, known by its page alone."""
 
@@ -222,7 +257,10 @@ class AnySite(WordPressChatProvider):
 @pytest.mark.parametrize(
     ("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")]
 )
-@pytest.mark.parametrize("marker", AIPKIT)
+@pytest.mark.parametrize(
+    "marker",
+    [pytest.param(name, marks=NOT_READ_YET) if name in WARNED else name for name in AIPKIT],
+)
 async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replica) -> None:
     options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
     stream = AnySite.create_async_generator(
@@ -324,7 +362,10 @@ async def check(stream: ChatStream, expected: Fails | Says, question: Question) 
     assert stream.end == expected.end
     if isinstance(expected, Says):
         assert failure is None
-        assert text == (await builtin_answer(question) if expected.text is None else expected.text)
+        own = await builtin_answer(question) if expected.text is None else expected.text
+        assert text == own + expected.adds
+        if expected.reason is not None:
+            assert stream.finish_reason == expected.reason
         return
     assert type(failure) is expected.error
     assert isinstance(failure, StreamError)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 from replica_captures import (
+    PLUGIN,
     Captured,
     ai_power_capture,
     comparable_headers,
@@ -198,6 +199,34 @@ async def test_captured_midcut() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "marker"),
+    [
+        ("resp_lenbulk", "length-in-warning"),
+        ("resp_refuse", "refused"),
+        ("resp_filter", "filtered"),
+        ("claude_len", "claude-length"),
+        ("bannedip", "ip-banned"),
+        ("quota0", "quota-0"),
+        ("nokey", "no-key"),
+    ],
+)
+async def test_captured_on_a_live_site(name: str, marker: str) -> None:
+    """Warnings, statuses and refusals: the same events with the same keys in the same order."""
+    captured = (PLUGIN / "2.4.71" / f"{name}.2stream.body").read_bytes()
+    async with Replica() as replica, aiohttp.ClientSession() as session:
+        answered = await Visitor(session, replica).ask(f"tell [[{marker}]]")
+    assert events(answered.body) == events(captured)
+    assert keys_of_events(answered.body) == keys_of_events(captured)
+
+
+def keys_of_events(body: bytes) -> list[tuple[str, ...]]:
+    """Return the keys of each event's data, a run of equal ones once."""
+    lines = re.findall(r"^data: (.*)$", body.decode(), re.MULTILINE)
+    keys = [tuple(json.loads(line)) for line in lines]
+    return [each for number, each in enumerate(keys) if not number or each != keys[number - 1]]
+
+
 async def test_second_turn_knows_the_first() -> None:
     # Captured: a second prompt is two messages longer (`ok_second_turn_same_conversation`).
     questions: list[Question] = []
@@ -300,8 +329,20 @@ async def test_nothing_to_say(message: str) -> None:
     assert (refused.status, refused.json["data"]["code"]) == (400, "empty_data_to_cache")
 
 
+BEGUN = ["message_start", "status", ""]
+CLAUDES = [*BEGUN, "status"]
 ENDS = {
     "quota": ["error", "done"],
+    "quota-0": ["error", "done"],
+    "no-key": ["error", "done"],
+    "length": [*BEGUN, "openai_response_id", "warning", "done"],
+    "length-in-warning": ["message_start", "openai_response_id", "status", "warning", "done"],
+    "filtered": [*BEGUN, "openai_response_id", "warning", "done"],
+    "refused": ["message_start", "status", "warning", "openai_response_id", "done"],
+    "warned": [*BEGUN, "openai_response_id", "warning", "done"],
+    "claude-length": [*CLAUDES, "warning", "status", "done"],
+    "claude-refusal": [*CLAUDES, "done"],
+    "form": ["message_start", "display_form_event", "done"],
     "banned": ["error", "done"],
     "ip-banned": ["error", "done"],
     "moderated": ["error", "done"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import re
@@ -213,6 +214,7 @@ async def test_where_redirects_lead(replica: Replica, session: aiohttp.ClientSes
         "https": f"https://{host}{PAGE}",
         "host": f"http://other.invalid{PAGE}",
         "loop": f"{origin}{PAGE}",
+        "login": f"{origin}/wp-login.php?redirect_to=x",
         "nowhere": None,
     }.items():
         replica.fault("ai-power", f"redirect:{where}@page")
@@ -220,6 +222,67 @@ async def test_where_redirects_lead(replica: Replica, session: aiohttp.ClientSes
             assert (reply.status, reply.headers.get("Location")) == (302, target)
     async with session.get(f"{origin}/~moved{PAGE}") as reply:
         assert reply.status == 200
+
+
+async def test_what_guards_and_neighbours_answer(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
+    async def reply(
+        fault: str, path: str = PAGE, headers: dict[str, str] | None = None, *, post: bool = False
+    ) -> aiohttp.ClientResponse:
+        replica.fault("ai-power", *fault.split())
+        method = "POST" if post else "GET"
+        async with session.request(
+            method, replica.url("ai-power") + path, headers=headers
+        ) as found:
+            await found.read()
+            return found
+
+    guarded = await reply("guard", ENDPOINT, post=True)
+    assert (guarded.status, guarded.content_type) == (403, "text/html")
+    assert "<h1>403 Forbidden</h1>" in await guarded.text()
+    assert (await reply("guard:get", ENDPOINT, post=True)).status == 400
+    assert (await reply("guard:get", ENDPOINT)).status == 403
+    assert await (await reply("empty", ENDPOINT, post=True)).text() == ""
+
+    refused = await reply("basic-auth:me:let-me-in")
+    assert (refused.status, "Basic" in refused.headers["WWW-Authenticate"]) == (401, True)
+    known = {"Authorization": f"Basic {base64.b64encode(b'me:let-me-in').decode()}"}
+    assert (await reply("basic-auth:me:let-me-in", headers=known)).status == 200
+
+    assert (await reply("cookie-guard", ENDPOINT, post=True)).status == 403
+    page = await reply("cookie-guard")
+    assert page.headers["Set-Cookie"] == "visitor_ok=1; Path=/"
+    knows = {"Cookie": "visitor_ok=1"}
+    assert (await reply("cookie-guard", ENDPOINT, knows, post=True)).status == 400
+
+    for fault, accept, content_type in (
+        ("json-page", "text/html", "text/html"),
+        ("json-page", "text/html, application/json", "application/activity+json"),
+        ("json-page:always", "text/html", "application/activity+json"),
+    ):
+        assert (await reply(fault, headers={"Accept": accept})).content_type == content_type
+
+    page = await reply("plugin-off")
+    assert "<p>[wpaicg_chatgpt]</p>" in await page.text()
+    assert "data-nonce" not in await page.text()
+    assert (await reply("plugin-off", ENDPOINT, post=True)).status == 400
+
+
+async def test_a_subfolder_is_the_only_place_of_its_site(
+    replica: Replica, session: aiohttp.ClientSession
+) -> None:
+    origin = replica.url("ai-power")
+    replica.fault("ai-power", "subfolder")
+    for path, status in ((PAGE, 404), (ENDPOINT, 404), (f"/blog{PAGE}", 200)):
+        async with session.get(origin + path) as reply:
+            assert reply.status == status
+            page = await reply.text()
+    assert "admin-ajax" not in page
+    assert f'<link rel="https://api.w.org/" href="{origin}/blog/wp-json/" />' in page
+    scripts = re.findall(r'src="data:text/javascript;base64,([^"]+)" defer', page)
+    sources = [base64.b64decode(each).decode() for each in scripts]
+    assert any(f"{origin}/blog{ENDPOINT}".replace("/", "\\/") in each for each in sources)
 
 
 # -- whom a fault holds for ------------------------------------------------------------------------
@@ -310,7 +373,7 @@ BAD = {
     "split:0": "from 1",
     "cut:nowhere": "takes before-head, head, body",
     "cut:٣": "whole number",
-    "redirect:up": "takes path, www, https, host, loop, nowhere, not 'up'",
+    "redirect:up": "takes path, www, https, host, loop, login, nowhere, not 'up'",
     "challenge:maybe": "takes both, body, header",
     "content-type:a\r\nb": "visible ASCII",
     "content-type:é": "visible ASCII",

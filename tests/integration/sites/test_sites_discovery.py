@@ -5,7 +5,9 @@ should be.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures" / "ai-power"
+CAPTURED_AT = re.compile(rb"127\.0\.0\.1:\d{4,5}")
+SCRIPT = re.compile(rb"base64,([A-Za-z0-9+/=]+)")
 HTML = "text/html; charset=UTF-8"
 
 
@@ -52,13 +56,25 @@ def refused() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+def at_home(html: bytes, host: bytes) -> bytes:
+    """A captured page, with the host that serves it now, in scripts that are base64 too."""
+
+    def script(data: re.Match[bytes]) -> bytes:
+        source = CAPTURED_AT.sub(host, base64.b64decode(data[1]))
+        return b"base64," + base64.b64encode(source)
+
+    return SCRIPT.sub(script, CAPTURED_AT.sub(host, html))
+
+
 @asynccontextmanager
 async def serving(
     body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[str]:
-    async def page(_request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
         return web.Response(
-            body=body, status=status, headers={"Content-Type": HTML, **(headers or {})}
+            body=at_home(body, request.host.encode()),
+            status=status,
+            headers={"Content-Type": HTML, **(headers or {})},
         )
 
     app = web.Application()
@@ -191,6 +207,17 @@ async def test_captured_pages(
         assert found.settings().software == "wordpress"
 
 
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_captured_page_in_a_subfolder_whose_scripts_are_deferred(*, readable: bool) -> None:
+    """Its endpoint stands in base64 alone; it also follows from where the page's files are."""
+    html = (CAPTURES / "2.2" / "page_subfolder_deferred.body").read_bytes()
+    async with serving(html if readable else SCRIPT.sub(b"", html)) as url:
+        found = await discover(url)
+    endpoint = f"{url.removesuffix('/chat')}/blog/wp-admin/admin-ajax.php"
+    assert (found.endpoint, found.endpoint_is_guess, found.problems) == (endpoint, False, ())
+    assert (found.version, found.usable) == ("2.2", True)
+
+
 @pytest.mark.parametrize(
     ("version", "says"),
     [
@@ -264,6 +291,14 @@ async def test_a_password_in_the_url_is_not_shown(headers: dict[str, str]) -> No
     assert found.challenge == bool(headers)
     assert "hunter2" not in repr(found)
     assert found.url == url
+
+
+async def test_an_endpoint_that_nobody_names_is_a_guess() -> None:
+    for rest, is_guess in ((b"", True), (b"<script src=/wp-includes/js/x.js></script>", False)):
+        async with serving(rest + WIDGET % (b"abcdef0123", b"7")) as url:
+            found = await discover(url)
+        assert found.endpoint == f"{url.removesuffix('/chat')}/wp-admin/admin-ajax.php"
+        assert (found.endpoint_is_guess, found.usable) == (is_guess, True)
 
 
 async def test_tokens_outside_a_widget_are_an_older_themes() -> None:

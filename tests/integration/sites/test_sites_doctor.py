@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 import tailrace
@@ -81,7 +81,7 @@ def signed(
         password_env = "GEM_PASSWORD"
         """
     )
-    return site("gem", environ=environ, folder=folder, user_folder=folder / "none")
+    return site("gem", environ=environ, folder=folder, user_folder=folder / "none", trust=True)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,19 @@ async def test_a_bot_by_its_name(replica: Replica) -> None:
     assert "Nobody" in failed(await examined(page.replace(bot_name="Nobody")), "widget").detail
 
 
+async def test_an_endpoint_that_nobody_names_is_called_a_guess() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        text = "<div class=wpaicg-chat-shortcode data-nonce=abcdef0123 data-post-id=7></div>"
+        return web.Response(text=text, content_type="text/html")
+
+    async with serving(page) as url:
+        found = await examined(url)
+    (widget,) = (step for step in found.steps if step.name == "widget")
+    guess = f"{url}wp-admin/admin-ajax.php is a guess, since the page names no endpoint"
+    assert guess in widget.detail
+    assert guess in failed(found, "first delta").detail
+
+
 @pytest.mark.parametrize(
     "attributes", ["data-post-id=7", "data-nonce='' data-post-id=7", "data-nonce=abcdef0123"]
 )
@@ -270,8 +283,21 @@ async def test_a_page_cache_that_serves_an_expired_nonce(replica: Replica) -> No
     (nonce,) = {widget.nonce for widget in tailrace.scan_page(stale).widgets}
     replica.expire_nonces("ai-power")
 
-    async def cached(_request: web.Request) -> web.Response:
-        return web.Response(body=stale, content_type="text/html")
+    origin = replica.url("ai-power").removeprefix("http://").encode()
+
+    async def cached(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":  # the cache keeps pages alone
+            async with (
+                ClientSession() as site,
+                site.post(
+                    replica.url("ai-power") + request.path, data=await request.post()
+                ) as reply,
+            ):
+                return web.Response(
+                    body=await reply.read(), status=reply.status, content_type="text/html"
+                )
+        page = stale.replace(origin, request.host.encode())
+        return web.Response(body=page, content_type="text/html")
 
     async with serving(cached) as url:
         found = await examined(url)
@@ -322,6 +348,54 @@ async def test_every_fault_has_its_step(
     found = await examined(replica.page("ai-power", "stream"))
     failed(found, step)
     assert isinstance(found.error, kind)
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "advises"),
+    [
+        ("guard:post", "post", "admin-ajax.php to this client"),
+        ("guard:get@answer", "post", "admin-ajax.php to this client"),
+        ("guard@page", "page", "the page to this client"),
+        ("redirect:login", "post", "hides wp-admin"),
+        ("redirect:login@page", "page", "visitors must be logged in"),
+        ("503@page", "page", "wait and try again"),
+        ("basic-auth", "page", "https://user:password@"),
+        ("basic-auth@answer", "post", "https://user:password@"),
+        ("json-page:always", "widget", "is answered with data"),
+        ("plugin-off", "widget", "the chat plugin is off"),
+        ("empty:post", "post", "did not take the message"),
+        ("empty:get@answer", "first delta", "look at the model"),
+    ],
+)
+async def test_what_guards_and_neighbours_do_to_a_message_in_two_steps(
+    replica: Replica, fault: str, step: str, advises: str
+) -> None:
+    replica.fault("aipkit", fault)
+    found = await examined(replica.page("aipkit", "inline"))
+    assert advises in (failed(found, step).advice or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "advises"),
+    [
+        ("no-key", "the site's own key or settings"),
+        ("quota-0", "this visitor (banned, over a limit)"),
+        ("ip-banned", "this visitor (banned, over a limit)"),
+        ("banned", "the message, or the bot's settings"),
+        ("upstream-401", "look at the model behind it"),
+    ],
+)
+async def test_who_refuses_before_the_first_delta(
+    replica: Replica, word: str, advises: str
+) -> None:
+    found = await examined(replica.page("aipkit", "inline"), message=f"[[{word}]]")
+    assert advises in (failed(found, "first delta").advice or "")
+
+
+@pytest.mark.parametrize("fault", ["cookie-guard", "subfolder"])
+async def test_a_site_that_wants_its_visitors_way_is_healthy(replica: Replica, fault: str) -> None:
+    for name, page in (("ai-power", "stream"), ("aipkit", "inline")):
+        assert (await examined(replica.page(name, page, fault))).answered
 
 
 @pytest.mark.parametrize(

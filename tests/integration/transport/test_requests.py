@@ -299,7 +299,8 @@ async def test_an_untrusted_certificate(make: Make, authority: Authority) -> Non
         make(trusting=False) as transport,
         transport.session() as session,
     ):
-        await _fails(session.get(f"{server.url}/x?q=private"), errors.TLSError)
+        error = await _fails(session.get(f"{server.url}/x?q=private"), errors.TLSError)
+    assert "SSL_CERT_FILE" in str(error)
 
 
 async def test_a_certificate_of_another_host(transport: Transport, authority: Authority) -> None:

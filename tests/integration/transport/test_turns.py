@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
@@ -20,7 +21,8 @@ from backports import zstd
 from loopback import serve
 
 from tailrace import stream_deltas
-from tailrace.transport import read_all
+from tailrace.errors import LimitExceeded
+from tailrace.transport import Timeouts, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,6 +89,61 @@ async def test_a_turn_of_the_loop_brings_a_bounded_number_of_bytes(
         total, most = await most_in_a_turn(read)
     assert total == len(BODY)
     assert most <= LARGEST_READ + HELD
+
+
+async def test_a_turn_of_the_loop_brings_a_bounded_number_of_http_chunks(
+    transport: Transport,
+) -> None:
+    """As many as one read of a socket may hold, of a byte each: a byte here is a chunk's work."""
+    chunks = b"1\r\nx\r\n" * 43_000 + b"0\r\n\r\n"
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+
+    async with serve(answer) as server, transport.session() as session:
+        response = await session.get(server.url)
+
+        async def read() -> int:
+            return len(await response.read())
+
+        total, most = await most_in_a_turn(read)
+    assert total == 43_000
+    assert most < 8_000  # libcurl gives what it has read in one piece
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_interim_heads_without_end_are_counted(transport: Transport, method: str) -> None:
+    async def answer(exchange: Exchange) -> None:
+        with suppress(ConnectionError):
+            while not exchange.writer.transport.is_closing():
+                await exchange.send(b"HTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n" * 1000)
+
+    never = Timeouts(None, None, None, None)
+    async with serve(answer) as server, transport.session(timeouts=never) as session:
+        asked = session.get(server.url) if method == "GET" else session.post(server.url, body=b"")
+        with pytest.raises(LimitExceeded, match=r"more than 64 interim heads \(1xx\)"):
+            await asked
+
+
+async def test_interim_heads_up_to_the_limit_are_passed_over(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 64)
+        await exchange.send_reply(b"here")
+
+    async with serve(answer) as server, transport.session() as session:
+        for _ in range(2):  # each request on a connection counts anew
+            assert await read_all(await session.get(server.url), max_bytes=4) == b"here"
+        assert server.accepted == 1
+
+
+async def test_responses_that_nobody_asked_for_end_the_connection(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" * 3000)
+
+    async with serve(answer) as server, transport.session() as session:
+        for _ in range(2):
+            assert await read_all(await session.get(server.url), max_bytes=2) == b"hi"
+        assert server.accepted == 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 
 import tailrace
 from tailrace import ChatGptt, IterListProvider, RetryPolicy, Site, Throttle, sites
+from tailrace._calls.token_cache import TokenCache
+from tailrace._environment import Environment
 from tailrace.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -20,7 +22,7 @@ from tailrace.errors import (
 from tailrace.sites import SOFTWARE, CallOptions, Secret, SiteOptions
 from tailrace.sites._registry import as_site
 from tailrace.sites._site import for_call
-from tailrace.transport import Limits
+from tailrace.transport import Limits, make_transport
 
 URL = "https://shop.example/help"
 SECRETS: dict[str, Any] = {
@@ -374,3 +376,34 @@ def test_a_profiles_secret_names_its_file() -> None:
         ProfileError, match=r"tailrace\.toml: sites\.shop\.key_env: the environment"
     ):
         Site(URL, software="geminiprochat", secret_key=secret).stream("hello")
+
+
+def test_a_site_with_a_throttle_is_pickled_and_counts_for_itself() -> None:
+    throttle = Throttle(concurrency=2, rate=30, per=10)
+    copied = pickle.loads(pickle.dumps(Site("https://a.example", throttle=throttle)))  # noqa: S301
+    assert copied.throttle is not throttle
+    assert repr(copied.throttle) == repr(throttle)
+    assert copy.deepcopy(Site("https://a.example", throttle=throttle)).throttle is throttle
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("transport", make_transport()),
+        ("token_cache", TokenCache()),
+        ("environment", Environment()),
+        ("make_prompt", lambda _turns: ""),
+    ],
+)
+def test_what_cannot_be_pickled_is_named(name: str, value: Any) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(InvalidRequestError, match=f"a site with {name} cannot be pickled") as error:
+        pickle.dumps(Site("https://a.example", **options))
+    assert error.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["bot", "bot_name", "nonce", "post_id"])
+def test_half_a_surrogate_pair_in_an_option_is_refused(name: str) -> None:
+    options: dict[str, Any] = {name: "\ud800"}
+    with pytest.raises(InvalidRequestError, match=f"{name} holds half a surrogate pair"):
+        Site("https://a.example", **options)

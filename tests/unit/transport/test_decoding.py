@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import ReplyBrokenError
@@ -74,6 +75,20 @@ def _decoded(coding: str, pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     return b"".join(parts), decoder.complete
 
 
+def _text_until_it_breaks(coding: str, pieces: Iterable[bytes]) -> bytes:
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    parts = []
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+            while (part := decoder.take()) != b"":
+                parts.append(part or b"")
+    except ReplyBrokenError:
+        return b"".join(parts)
+    pytest.fail("it does not break")
+
+
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return [data[start:end] for start, end in pairwise(edges)]
@@ -89,6 +104,71 @@ def test_cuts_do_not_matter(case: str, text: bytes, times: int, cuts: list[int])
     coding, pack = CODINGS[case]
     text *= times
     assert _decoded(coding, _cut(pack(text), cuts)) == (text, True)
+
+
+# Bytes behind the end that look like the begin of another member, and are not.
+_LOOK_ALIKE = [
+    b"",
+    b"\x1f",
+    b"\x1f\x8b",
+    b"\x1f\x8b\x08",
+    b"\x1f\x8b\x08\xff",
+    b"\x28",
+    b"\x28\xb5\x2f",
+    b"\x28\xb5\x2f\xfe",
+    b"\x50",
+    b"\x5f\x2a\x4d",
+    b"\x50\x2a\x4d\x19",
+    b"\0",
+    b"\r\n",
+    b"<!-- cached -->",
+]
+
+
+@pytest.mark.parametrize("case", [case for case in CODINGS if "thousand" not in case])
+@given(
+    text=st.binary(max_size=300),
+    times=st.integers(1, 20),
+    behind=st.binary(min_size=1, max_size=40),
+    like=st.sampled_from(_LOOK_ALIKE),
+    cuts=st.lists(st.integers(0, 10**6), max_size=8),
+)
+@settings(max_examples=40)
+def test_what_stands_behind_the_end_is_ignored(  # noqa: PLR0917
+    case: str, text: bytes, times: int, behind: bytes, like: bytes, cuts: list[int]
+) -> None:
+    coding, pack = CODINGS[case]
+    packed = pack(text * times)
+    behind = like or behind
+    if behind.startswith((b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")) and not like:
+        behind = b"\0" + behind
+    assert _decoded(coding, _cut(packed + behind, cuts)) == (text * times, True)
+
+
+@pytest.mark.parametrize("case", [case for case in CODINGS if "thousand" not in case])
+def test_what_stands_behind_the_end_is_ignored_at_every_cut(case: str) -> None:
+    coding, pack = CODINGS[case]
+    packed = pack(b"Hello") + b"\x1f\x8bX"
+    for at in range(len(packed)):
+        assert _decoded(coding, [packed[:at], packed[at:]]) == (b"Hello", True)
+    assert _decoded(coding, [packed[at : at + 1] for at in range(len(packed))]) == (b"Hello", True)
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 600_000])
+def test_the_end_of_a_long_brotli_body_is_found(size: int) -> None:
+    """However much came before it: what is kept for another look is bounded."""
+    text = Random(size).randbytes(size)
+    packed = brotli.compress(text, quality=1) + b"cached"
+    assert _decoded("br", [packed]) == (text, True)
+
+
+def test_brotli_gives_what_stands_in_front_of_nonsense() -> None:
+    packed = bytearray(brotli.compress(b"a" * 10 + bytes(range(256)) * 50, quality=1))
+    packed[-20:] = b"\xff" * 20
+    given = [
+        _text_until_it_breaks("br", _cut(bytes(packed), cuts)) for cuts in ([], [9], [*range(99)])
+    ]
+    assert given[0] == given[1] == given[2]
 
 
 @pytest.mark.parametrize("case", [case for case in CODINGS if "two" not in case])

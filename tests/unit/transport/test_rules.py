@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
 from tailrace.transport import _rules as rules
@@ -232,3 +237,65 @@ def test_proxies_that_are_refused(url: str) -> None:
 )
 def test_the_reason_of_an_error_is_the_same_on_every_system(number: int, reason: str) -> None:
     assert rules.system_reason(number) == reason
+
+
+# What a caller or a peer may write in the place of a URL, with halves of surrogate pairs.
+_ANY_URL = st.builds(
+    "".join,
+    st.lists(
+        st.sampled_from(
+            ["http://", "https://", "socks5://", "//", "a.test", "@", ":", "/", "[", "]", "?", "#"]
+        )
+        | st.text(st.characters(categories=["Cs", "Cc", "Lu", "Nd", "Zs", "Po"]), max_size=3),
+        max_size=8,
+    ),
+)
+
+
+@given(_ANY_URL)
+def test_any_url_is_read_or_refused(url: str) -> None:
+    with suppress(InvalidRequestError):
+        target = rules.checked_url(url)
+        assert target.url.isascii()
+        assert rules.checked_url(target.url).url == target.url
+    with suppress(ProxyError):
+        rules.checked_proxy(url)
+    with suppress(RedirectError):
+        rules.redirect_target("http://site.test/a", 302, url)
+    error = rules.refused_redirect("http://site.test/a", 302, url)
+    f"{error}{error.target}".encode()
+
+
+@pytest.mark.parametrize("value", [1, b"http://a.test/", ["http://a.test/"], 0, False])
+def test_what_is_no_text_is_no_url(value: Any) -> None:
+    with pytest.raises(InvalidRequestError):
+        rules.checked_url(value)
+    with pytest.raises(ProxyError):
+        rules.checked_proxy(value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a.test/\ud800",
+        "http://\udcff:x@a.test/",
+        "http://a.test/?q=\udfff",
+        "http://a\ud800.test/",
+        "http://me:\ud800@a.test/",
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequestError, match="malformed"):
+        rules.checked_url(url)
+
+
+def test_an_untrusted_issuer_has_a_remedy_and_an_old_certificate_none() -> None:
+    def failure(code: int, message: str) -> ssl.SSLCertVerificationError:
+        error = ssl.SSLCertVerificationError()
+        error.verify_code, error.verify_message = code, message
+        return error
+
+    distrusted = rules.certificate_reason(failure(20, "unable to get local issuer certificate"))
+    assert distrusted.startswith("unable to get local issuer certificate; ")
+    assert "SSL_CERT_FILE" in distrusted
+    assert rules.certificate_reason(failure(10, "certificate has expired")).endswith("expired")

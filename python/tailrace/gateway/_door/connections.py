@@ -155,7 +155,8 @@ class Connection(web.RequestHandler):
             raise ConnectionError("the reply has begun")
         log.info("a request could not be read: %s", type(exc).__name__)
         self._factory.request_figures.refused("bad_request")
-        known = status in _KNOWN
+        # What cannot be encoded in a reply can only be the request's own text.
+        known = status in _KNOWN or isinstance(exc, UnicodeError)
         response = problem_response(
             _NOT_HTTP if known else Problem(500, "the gateway failed", "server_error")
         )

@@ -227,11 +227,20 @@ class _Answer:
     def _ending(self, encoder: ChunkEncoder) -> bytes:
         events = encoder.finish(self._finish())
         if self._chat.include_usage:
-            usage, estimated = self._usage()
-            events += encoder.usage(
-                usage.prompt_tokens, usage.completion_tokens, estimated=estimated
-            )
+            events += self._usage_event(encoder)
         return events + encoder.done()
+
+    def _usage_event(self, encoder: ChunkEncoder) -> bytes:
+        usage, estimated = self._usage()
+        prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+        return encoder.usage(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            total=usage.total_tokens,
+            cached=None if prompt is None else prompt.cached_tokens,
+            reasoning=None if completion is None else completion.reasoning_tokens,
+            estimated=estimated,
+        )
 
     async def _write_failure(self, response: web.StreamResponse, problem: Problem) -> None:
         """Write the stream's last event, after which the connection closes."""
@@ -260,7 +269,7 @@ class _Answer:
         """Return the site's own counts, or an estimate, and whether it is one."""
         own = self._stream.usage
         if own is not None:
-            return UsageCounts(own.prompt_tokens, own.completion_tokens, own.total_tokens), False
+            return UsageCounts.of(own), False
         prompt = sum(estimated_tokens(message.content) for message in self._chat.messages)
         # A model's stream has about one token in each delta; a whole answer is a single delta.
         completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))

@@ -18,6 +18,7 @@ from tailrace.gateway._problems import Problem, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tailrace import Usage
     from tailrace._messages import Messages
     from tailrace.gateway._models import Model
 
@@ -357,12 +358,40 @@ def _text(message: RequestMessage) -> str:
 # -- the reply to a client -------------------------------------------------------------------------
 
 
-class UsageCounts(msgspec.Struct, frozen=True):
-    """Token counts: the site's own, or estimated ones."""
+class PromptDetails(msgspec.Struct, frozen=True):
+    """Tokens of a prompt, by kind."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(msgspec.Struct, frozen=True):
+    """Tokens of an answer, by kind."""
+
+    reasoning_tokens: int
+
+
+class UsageCounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Token counts: the site's own, or estimated ones; by kind where the site tells it."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+    @classmethod
+    def of(cls, usage: Usage) -> UsageCounts:
+        """Return the counts that a site gave, under OpenAI's names."""
+        cached, reasoning = (
+            getattr(usage, f"{kind}_tokens", None) for kind in ("cached", "reasoning")
+        )
+        return cls(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.total_tokens,
+            None if cached is None else PromptDetails(cached),
+            None if reasoning is None else CompletionDetails(reasoning),
+        )
 
 
 class AssistantMessage(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tailrace._json import read_json
 from tailrace.replica._answers import AnswerError, HistoryTurn, tokenize
 from tailrace.replica._response import NO_RESPONSE, Ending, SiteResponse
 from tailrace.replica._site import (
@@ -185,8 +186,8 @@ class OpenAISite(ReplicaSite):
 def read_body(data: bytes) -> dict[str, Any]:
     """Read a request's body, which is a JSON object."""
     try:
-        body: object = json.loads(data)
-    except (ValueError, RecursionError):
+        body: object = read_json(data)
+    except ValueError:
         raise RequestRefusedError(error(400, "The body is not JSON.")) from None
     if not isinstance(body, dict):
         raise RequestRefusedError(error(400, "The body is not a JSON object."))

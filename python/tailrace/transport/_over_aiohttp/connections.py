@@ -1,4 +1,7 @@
-"""Additions to aiohttp's connections: they close at once, and wake their reader when lost."""
+"""Additions to aiohttp's connections.
+
+They close at once, wake their reader when lost, and read no more in one go than a head is worth.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,88 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from tailrace.errors import ReplyBrokenError
+from tailrace.transport._rules import MOST_INTERIM_HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.client_proto import ResponseHandler
-
 __all__ = [
+    "InterimHeadsError",
+    "PatientProtocol",
     "QuickResponse",
     "cut",
     "drop_connector",
     "keep_room_for_reads",
     "last_turns",
+    "pause_at_many_chunks",
     "wake_when_lost",
 ]
 
 _LARGEST_READ = 256 * 2**10  # bytes that asyncio makes room for whenever it reads from a socket
 # Turns of the loop until a connection given up in the middle of being made has closed its socket.
 _LAST_TURNS = 3
+# Bytes parsed at a time, before and within a body. One read may hold 16,000 heads.
+_SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
+_MOST_CHUNKS = 1024
+_FIRST_FINAL_STATUS, _SWITCHING = 200, 101  # lower statuses but 101 are interim, RFC 9110, 15.2
+
+
+class InterimHeadsError(Exception):
+    """A peer sends interim heads in place of a response."""
+
+
+class PatientProtocol(ResponseHandler):
+    """A connection of aiohttp that ends after too many interim heads, and after a second response.
+
+    aiohttp waits for ever for what follows interim heads, and keeps all responses that were sent
+    without a request.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._interim_heads = 0
+        self._has_final_head = False
+
+    def set_response_params(self, **options: Any) -> None:
+        self._interim_heads = 0
+        self._has_final_head = False
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        while len(data) > (size := self._slice) and self.is_connected():
+            super().data_received(data[:size])
+            data = data[size:]
+        if self.is_connected():
+            super().data_received(data)
+
+    @property
+    def _slice(self) -> int:
+        is_within = self._payload is not None and not self._payload.is_eof()
+        return _SLICE_OF_BODY if is_within else _SLICE
+
+    def feed_data(self, data: tuple[Any, aiohttp.StreamReader], size: int = 0) -> None:
+        status = data[0].code
+        if self._has_final_head:
+            self._end_of_use()
+        elif status >= _FIRST_FINAL_STATUS or status == _SWITCHING:
+            self._has_final_head = True
+            super().feed_data(data, size)
+        else:
+            self._interim_heads += 1
+            if self._interim_heads > MOST_INTERIM_HEADS:
+                self._end_of_use(InterimHeadsError())
+            else:
+                super().feed_data(data, size)
+
+    def _end_of_use(self, error: Exception | None = None) -> None:
+        self.force_close()
+        if error is not None and self.exception() is None:
+            self.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class QuickResponse(aiohttp.ClientResponse):
@@ -57,6 +122,15 @@ def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> 
         wake = partial(_wake, content)
         closed.add_done_callback(wake)
         content.on_eof(partial(_forget, closed, wake))
+
+
+def pause_at_many_chunks(content: aiohttp.StreamReader) -> None:
+    """Have reading from the socket pause at `_MOST_CHUNKS` HTTP chunks, however small they are.
+
+    aiohttp goes on to four times as many, and each costs a reader as much as a large one.
+    """
+    content._high_water_chunks = _MOST_CHUNKS  # noqa: SLF001
+    content._low_water_chunks = _MOST_CHUNKS // 2  # noqa: SLF001
 
 
 def _forget(closed: asyncio.Future[None], wake: Callable[[asyncio.Future[None]], None]) -> None:

@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from tailrace import errors
 from tailrace.transport import _rules as rules
+from tailrace.transport._over_aiohttp.connections import InterimHeadsError
 from tailrace.transport._socks import socks_errors
 
 __all__ = ["LONGEST_FIELD", "failed_request"]
@@ -72,6 +73,8 @@ def _failed_connection(
 def _failed_reply(
     error: Exception, causes: list[BaseException], site: str
 ) -> errors.TailraceError | None:
+    if any(isinstance(cause, InterimHeadsError) for cause in causes):
+        return errors.LimitExceeded(rules.too_many_interim_heads(site))
     if any(isinstance(cause, LineTooLong) for cause in causes):
         return errors.LimitExceeded(f"{site} sent a header longer than {LONGEST_FIELD} bytes")
     if isinstance(error, aiohttp.ClientResponseError):
@@ -97,7 +100,7 @@ def _reason_of(causes: list[BaseException]) -> str:
     """Return the operating system's or OpenSSL's short reason; it names no URL and no header."""
     for cause in reversed(causes):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
+            return rules.certificate_reason(cause)
         if isinstance(cause, ssl.SSLError):
             return (cause.reason or "handshake failed").replace("_", " ").lower()
     for cause in reversed(causes):

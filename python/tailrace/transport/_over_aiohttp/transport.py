@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -15,11 +16,13 @@ from tailrace.transport import _rules as rules
 from tailrace.transport._decoding import ACCEPT_ENCODING
 from tailrace.transport._over_aiohttp.clock import TRACE, Clock
 from tailrace.transport._over_aiohttp.connections import (
+    PatientProtocol,
     QuickResponse,
     cut,
     drop_connector,
     keep_room_for_reads,
     last_turns,
+    pause_at_many_chunks,
     wake_when_lost,
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
@@ -28,7 +31,6 @@ from tailrace.transport._session import (
     RuledSession,
     RuledTransport,
     call_soon,
-    cookies_in,
 )
 from tailrace.transport._socks import require_socks, socks_connector
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from tailrace.errors import TailraceError
     from tailrace.transport._base import Response
+    from tailrace.transport._cookies import Jar
     from tailrace.transport._session import Request, SessionOptions
 
 __all__ = ["AiohttpTransport"]
@@ -74,13 +77,13 @@ class AiohttpTransport(RuledTransport):
         self._resolver = resolver
         self._connectors: dict[rules.Proxy | None, aiohttp.BaseConnector] = {}
 
-    def client(self, proxy: rules.Proxy | None) -> aiohttp.ClientSession:
-        """Make a client with a jar of its own over the connections through `proxy`."""
+    def client(self, proxy: rules.Proxy | None, jar: Jar) -> aiohttp.ClientSession:
+        """Make a client with `jar` over the connections through `proxy`."""
         return aiohttp.ClientSession(
             connector=self._connector(proxy),
             connector_owner=False,
             response_class=QuickResponse,
-            cookie_jar=aiohttp.CookieJar(unsafe=True, quote_cookie=False),
+            cookie_jar=jar,
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=None, sock_connect=None, sock_read=None
             ),
@@ -109,7 +112,7 @@ class AiohttpTransport(RuledTransport):
             call_soon(self._loop, drop_connector, connector)
 
     def _connector(self, proxy: rules.Proxy | None) -> aiohttp.BaseConnector:
-        loop = self._bound_loop()
+        loop = self.bound_loop()
         socks = proxy if proxy is not None and proxy.is_socks else None
         if socks not in self._connectors:
             connector = self._connectors[socks] = self._made_connector(socks)
@@ -117,10 +120,14 @@ class AiohttpTransport(RuledTransport):
         return self._connectors[socks]
 
     def _made_connector(self, socks: rules.Proxy | None) -> aiohttp.BaseConnector:
+        connector: aiohttp.BaseConnector
         if socks is not None:
-            return socks_connector(socks, ssl=self._tls, limit=0)
-        resolver = self._resolver or aiohttp.ThreadedResolver()
-        return aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=resolver)
+            connector = socks_connector(socks, ssl=self._tls, limit=0)
+        else:
+            resolver = self._resolver or aiohttp.ThreadedResolver()
+            connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, resolver=resolver)
+        connector._factory = partial(PatientProtocol, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
+        return connector
 
 
 class _AiohttpSession(RuledSession):
@@ -128,13 +135,6 @@ class _AiohttpSession(RuledSession):
         super().__init__(options)
         self._transport = transport
         self._client: aiohttp.ClientSession | None = None
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """See `Session.cookies`."""
-        if self._client is None:
-            return dict(self.options.cookies)
-        return cookies_in(self._client.cookie_jar)
 
     async def aclose(self) -> None:
         """See `Session.aclose`."""
@@ -151,6 +151,7 @@ class _AiohttpSession(RuledSession):
             self._client.detach()
 
     async def _send(self, request: Request) -> Response:
+        self._transport.bound_loop()
         client = self._opened_client()
         clock = Clock(self.options.timeouts)
         failure: TailraceError
@@ -171,8 +172,7 @@ class _AiohttpSession(RuledSession):
 
     def _opened_client(self) -> aiohttp.ClientSession:
         if self._client is None:
-            self._client = self._transport.client(self.options.proxy)
-            self._client.cookie_jar.update_cookies(self.options.cookies)
+            self._client = self._transport.client(self.options.proxy, self.jar())
             weakref.finalize(self, self._client.detach).atexit = False
         return self._client
 
@@ -211,14 +211,14 @@ class _AiohttpResponse(DecodedResponse):
         self._protocol = raw.connection.protocol if raw.connection else None
         if self._protocol is not None:
             wake_when_lost(raw.content, self._protocol)
-        self._loop = asyncio.get_running_loop()
+        pause_at_many_chunks(raw.content)
+        self._owes_turn = False
         # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
         # warns of a response deleted while open, and a cycle might be deleted in that order.
         self._dropped = weakref.finalize(self, call_soon, self._loop, cut, raw)
         self._dropped.atexit = False
 
-    async def aclose(self) -> None:
-        """See `Response.aclose`."""
+    async def _close(self) -> None:
         self._dropped.detach()
         # Only a connection that is still this response's own: one that was read to its end is back
         # in the pool.
@@ -241,10 +241,15 @@ class _AiohttpResponse(DecodedResponse):
         content = self._raw.content
         if content.exception() is not None:
             return self._held(content)
+        if self._owes_turn:
+            self._owes_turn = False
+            await asyncio.sleep(0)
         broken = False
         data = b""
         try:
-            data = await content.readany()
+            data = content.read_nowait()
+            self._owes_turn = bool(data)  # of the loop: a read that waits gives it one by itself
+            data = data or await content.readany()
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - aiohttp, TLS and sockets each break in their own way

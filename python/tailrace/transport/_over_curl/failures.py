@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace import errors
+from tailrace.transport._rules import TRUST_ADVICE
 
 if TYPE_CHECKING:
     from tailrace.transport._rules import Proxy
@@ -36,10 +37,17 @@ _FAILURES: dict[int, tuple[type[errors.TailraceError], str]] = {
     59: (errors.TLSError, "TLS with {site} failed: no cipher in common"),
     60: (
         errors.TLSError,
-        "TLS with {site} failed: the certificate is not valid for this host, or not trusted",
+        "TLS with {site} failed: the certificate is not valid for this host, or not trusted"
+        + TRUST_ADVICE,
     ),
-    77: (errors.TLSError, "TLS with {site} failed: the file of trusted authorities cannot be read"),
-    83: (errors.TLSError, "TLS with {site} failed: the issuer of the certificate is not trusted"),
+    77: (
+        errors.TLSError,
+        f"TLS with {{site}} failed: the file of trusted authorities cannot be read{TRUST_ADVICE}",
+    ),
+    83: (
+        errors.TLSError,
+        f"TLS with {{site}} failed: the issuer of the certificate is not trusted{TRUST_ADVICE}",
+    ),
     91: (errors.TLSError, "TLS with {site} failed: the certificate's status is invalid"),
     92: (errors.NetworkError, "{site} broke off an HTTP/2 reply"),
     100: (errors.LimitExceeded, "{site} sent a longer head than libcurl allows"),

@@ -129,7 +129,8 @@ def _header_lines(request: Request, cookies: dict[str, str]) -> list[bytes]:
     lines.append("Expect:")
     if request.body is not None and "Content-Type" not in headers:
         lines.append("Content-Type:")
-    return [line.encode() for line in lines]
+    # A cookie's byte that is no UTF-8 goes back as it came.
+    return [line.encode("utf-8", "surrogateescape") for line in lines]
 
 
 def _set_proxy(handle: Curl, proxy: rules.Proxy, *, is_tls: bool) -> None:

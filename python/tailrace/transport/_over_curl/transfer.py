@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
-from tailrace.errors import TimeoutError  # noqa: A004 - ours is the one that names its phase
+from tailrace.errors import (
+    LimitExceeded,
+    TimeoutError,  # noqa: A004 - ours is the one that names its phase
+)
 from tailrace.transport._over_curl.failures import UNKNOWN_CODE, failed_request
-from tailrace.transport._rules import origin
+from tailrace.transport._rules import MOST_INTERIM_HEADS, origin, too_many_interim_heads
 
 if TYPE_CHECKING:
     from curl_cffi import AsyncCurl, Curl
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Transfer"]
 
-_READ_BUFFER = 128 * 2**10  # bytes buffered for a busy reader before libcurl is paused
+# Bytes, and chunks, buffered for a busy reader before libcurl is paused. What libcurl has read by
+# then it keeps in one piece.
+_READ_BUFFER, _MOST_CHUNKS = 128 * 2**10, 512
 _PAUSE = 0x10000001  # CURL_WRITEFUNC_PAUSE, which the package does not export
 _CONTINUE = 0  # CURLPAUSE_CONT
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3}) ?(.*)")
@@ -49,6 +54,7 @@ class Transfer:
         self._options = options
         self._end: asyncio.Future[None] | None = None
         self._head_is_in = False
+        self._interim_heads = 0
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._is_paused = False
@@ -119,7 +125,10 @@ class Transfer:
         return self._handle is None or (self._end is not None and self._end.done())
 
     def _is_answered(self) -> bool:
-        return self._head_is_in or self._is_over()
+        return self._head_is_in or self._has_too_many_heads() or self._is_over()
+
+    def _has_too_many_heads(self) -> bool:
+        return self._interim_heads > MOST_INTERIM_HEADS
 
     def _resume(self) -> None:
         if self._is_paused and self._handle is not None:
@@ -159,6 +168,8 @@ class Transfer:
     def _failure(self) -> TailraceError:
         from curl_cffi import CurlInfo  # noqa: PLC0415
 
+        if self._has_too_many_heads():
+            return LimitExceeded(too_many_interim_heads(origin(self._url)))
         status = 0 if self._handle is None else self._handle.getinfo(CurlInfo.HTTP_CONNECTCODE)
         return failed_request(
             self.code,
@@ -182,10 +193,15 @@ class Transfer:
         elif self.status >= _FIRST_FINAL_STATUS:
             self._head_is_in = True
             self._wake()
+        else:
+            self._interim_heads += 1
+        if self._has_too_many_heads():
+            self._wake()
+            return _PAUSE  # an error would not keep libcurl from going on with what it has read
         return len(line)
 
     def _on_data(self, data: bytes) -> int:
-        if self._held_bytes >= _READ_BUFFER:
+        if self._held_bytes >= _READ_BUFFER or len(self._held) >= _MOST_CHUNKS:
             self._is_paused = True
             return _PAUSE
         self._held.append(data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -18,7 +17,6 @@ from tailrace.transport._session import (
     RuledSession,
     RuledTransport,
     call_soon,
-    cookies_in,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ class ImpersonateTransport(RuledTransport):
         """Return curl_cffi's runner of all transfers, bound to the running loop."""
         from curl_cffi import AsyncCurl  # noqa: PLC0415
 
-        loop = self._bound_loop()
+        loop = self.bound_loop()
         if self._multi is None:
             self._multi = AsyncCurl(self._ca_file, loop=loop)
             self._dropped = weakref.finalize(self, call_soon, loop, _close_multi, self._multi)
@@ -110,15 +108,9 @@ class _CurlSession(RuledSession):
     def __init__(self, transport: ImpersonateTransport, options: SessionOptions) -> None:
         super().__init__(options)
         self._transport = transport
-        self._jar: aiohttp.CookieJar | None = None
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """See `Session.cookies`."""
-        return dict(self.options.cookies) if self._jar is None else cookies_in(self._jar)
 
     async def _send(self, request: Request) -> Response:
-        jar, url = self._opened_jar(), URL(request.url, encoded=True)
+        jar, url = self.jar(), URL(request.url, encoded=True)
         cookies = {name: morsel.value for name, morsel in jar.filter_cookies(url).items()}
         transfer = self._transport.transfer(request, self.options, cookies)
         try:
@@ -128,12 +120,6 @@ class _CurlSession(RuledSession):
         except BaseException:
             transfer.cut()
             raise
-
-    def _opened_jar(self) -> aiohttp.CookieJar:
-        if self._jar is None:
-            self._jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self._jar.update_cookies(self.options.cookies)
-        return self._jar
 
 
 class _CurlResponse(DecodedResponse):
@@ -151,8 +137,7 @@ class _CurlResponse(DecodedResponse):
         self._dropped = weakref.finalize(self, call_soon, transfer.loop, transfer.cut)
         self._dropped.atexit = False
 
-    async def aclose(self) -> None:
-        """See `Response.aclose`."""
+    async def _close(self) -> None:
         self._dropped.detach()
         self._transfer.cut()
 

@@ -5,11 +5,12 @@ This module depends on no site.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from decimal import Decimal
 from typing import Any
+
+from tailrace import _json
 
 UNDEFINED = object()
 
@@ -24,8 +25,8 @@ def read_json(text: str) -> Any:
     The last of equal keys wins, NaN is invalid, a lone surrogate is valid.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=float)
-    except (ValueError, RecursionError):
+        return _json.read_json(text, parse_constant=_refuse_constant, parse_int=float)
+    except ValueError:
         raise JavaScriptError from None
 
 

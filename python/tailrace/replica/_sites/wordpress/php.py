@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp.http import HttpProcessingError
 
+from tailrace._json import read_json
+
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -114,8 +116,8 @@ def intval(text: str) -> int:
 def json_decode(text: str) -> Any:
     """Read JSON; return None for invalid JSON, such as NaN and Infinity."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return read_json(text, parse_constant=_refuse_constant)
+    except ValueError:
         return None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tailrace.replica._nonces import Nonces
 from tailrace.replica._response import SiteResponse
 from tailrace.replica._site import PREFIX, ReplicaSite, SitePage, SiteSettings
+from tailrace.replica._sites.wordpress.php import esc_html
 from tailrace.replica._sites.wordpress.theme import PluginParts, WordPressPage
 from tailrace.replica._transforms import blocks
 
@@ -57,6 +58,8 @@ class WordPressSite(ReplicaSite):
     """A WordPress site with a chat plugin; its `pages` are `Post`s."""
 
     software: ClassVar[str] = "wordpress"
+    shortcode: ClassVar[str] = "[wpaicg_chatgpt]"
+    """The shortcode that a page holds, which visitors see where the plugin is off."""
 
     nonces: Nonces
 
@@ -88,9 +91,21 @@ class WordPressSite(ReplicaSite):
                 )
         return self._not_found(request)
 
-    def _page(self, request: web.Request, page: Post) -> SiteResponse:
+    def without_plugin(self, request: web.Request) -> SiteResponse | None:
+        """Return the response while the plugin is off: shortcodes as text, and no such action."""
+        if request.path == ENDPOINT:
+            return NO_SUCH_ACTION
+        page = next((each for each in self.pages if each.path == request.path), None)
+        if not isinstance(page, Post):
+            return None
+        text = f"<p>{esc_html(self.shortcode)}</p>\n"
+        return self._page(request, page, PluginParts(content=text))
+
+    def _page(
+        self, request: web.Request, page: Post, plugin: PluginParts | None = None
+    ) -> SiteResponse:
         origin = origin_of(request)
-        plugin = self.plugin_parts(origin, page)
+        plugin = self.plugin_parts(origin, page) if plugin is None else plugin
         html = WordPressPage(
             origin, page.path, page.post_id, page.shows, plugin, page.introduction
         ).html()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from tailrace.replica._answers import tokenize
 from tailrace.replica._response import NO_RESPONSE, Ending, SiteResponse
@@ -19,6 +20,9 @@ from tailrace.replica._sites.outcomes import (
 )
 from tailrace.replica._sites.wordpress.php import json_encode
 from tailrace.replica._sites.wordpress.site import ADMIN_HEADERS, AJAX_HEADERS, JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SSE = "text/event-stream; charset=utf-8"
 
@@ -34,7 +38,31 @@ class PluginRefusal:
     quota: bool = False
 
 
-AIPKitOutcome = PluginRefusal | UpstreamFailure | ModelAnswer | SiteResponse
+@dataclass(frozen=True, slots=True)
+class WarnedAnswer:
+    """The model's answer (`text` None: that of the replica's `Answers`) with the plugin's warnings.
+
+    `warnings`: their texts, which the site's page shows in the answer. `in_warning`: whether the
+    text stands in the first of them, as when it came with the news in one read of the upstream.
+    `stop_reason`: Claude's, told in a status; None for an upstream of OpenAI's kind.
+    """
+
+    warnings: tuple[str, ...] = ()
+    text: str | None = None
+    in_warning: bool = False
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormShown:
+    """The site shows a form of this title in an answer's place."""
+
+    title: str
+
+
+AIPKitOutcome = (
+    PluginRefusal | UpstreamFailure | ModelAnswer | WarnedAnswer | FormShown | SiteResponse
+)
 """An outcome; a `SiteResponse` is sent unchanged, as events and as JSON."""
 
 
@@ -67,35 +95,58 @@ class RequestStamp:
 def as_events(stamp: RequestStamp, outcome: AIPKitOutcome, pace: float = 0.0) -> SiteResponse:
     """Return the response to the second step: always 200, a comment of 4 KiB first."""
     match outcome:
-        case PluginRefusal(message, quota=quota):
-            return _sse([_error(stamp, message, quota=quota), _DONE])
-        case UpstreamFailure(message, code=code):
-            return _sse([_start(stamp), _error(stamp, f"API Error: {message} (Code: {code})")])
-        case ModelAnswer(text, end, slowness):
-            return _answer(stamp, text or "", end, pace * slowness)
         case SiteResponse():
             return outcome
+        case ModelAnswer(text, end, slowness):
+            return _answer(stamp, text or "", end, pace * slowness)
+        case WarnedAnswer():
+            return _sse(list(_warned(stamp, outcome)), pace)
+        case _:
+            return _sse(_without_answer(stamp, outcome))
+
+
+def _without_answer(
+    stamp: RequestStamp, outcome: PluginRefusal | UpstreamFailure | FormShown
+) -> list[bytes]:
+    match outcome:
+        case PluginRefusal(message, quota=quota):
+            return [_error(stamp, message, quota=quota), _DONE]
+        case UpstreamFailure(message, code=code):
+            return [_start(stamp), _error(stamp, f"API Error: {message} (Code: {code})")]
+        case FormShown(title):
+            form = _event("display_form_event", {"form_id": 7, "title": title})
+            return [_start(stamp), form, _DONE]
 
 
 def as_json(stamp: RequestStamp, outcome: AIPKitOutcome) -> SiteResponse:
     """Return the response to the JSON action, whose errors have statuses (``2.4.0/json_*``)."""
     match outcome:
+        case SiteResponse():
+            return outcome
         case PluginRefusal(message, status):
             return failure(status, message)
         case UpstreamFailure(message, status, code):
             return failure(status, f"OpenAI API Error (HTTP {status}): {message} (Code: {code})")
-        case ModelAnswer(text) if outcome.is_whole:
-            ids = {
-                "message_id": stamp.message_id.replace(".", ""),
-                "openai_response_id": stamp.response_id,
-            }
-            return success({"reply": text, **ids})
         case ModelAnswer(end="stall"):
             return NO_RESPONSE
-        case ModelAnswer():
+        case ModelAnswer() if not outcome.is_whole:
             return failure(500, _BROKEN)
-        case SiteResponse():
-            return outcome
+        case _:
+            return success(_whole(stamp, outcome))
+
+
+def _whole(
+    stamp: RequestStamp, outcome: ModelAnswer | WarnedAnswer | FormShown
+) -> dict[str, object]:
+    message_id = stamp.message_id.replace(".", "")
+    match outcome:
+        case ModelAnswer(text):
+            ids = {"message_id": message_id, "openai_response_id": stamp.response_id}
+            return {"reply": text, **ids}
+        case WarnedAnswer(warnings, text):
+            return {"reply": "".join((text or "", *warnings)), "message_id": message_id}
+        case FormShown(title):
+            return {"reply": "", "display_form": {"form_id": 7, "title": title}}
 
 
 def success(data: dict[str, object]) -> SiteResponse:
@@ -125,6 +176,38 @@ def _answer(stamp: RequestStamp, text: str, end: StreamEnd, pace: float) -> Site
             closing = [_event("openai_response_id", {"id": stamp.response_id}), _DONE]
             events = [_start(stamp), created, progress, *deltas]
             return _sse(events if end == "nodone" else [*events, *closing], pace)
+
+
+def _warned(stamp: RequestStamp, answer: WarnedAnswer) -> Iterator[bytes]:
+    """Yield the events of an answer with warnings, in the captured orders (``2.4.71/resp_*``)."""
+    text, warnings = answer.text or "", list(answer.warnings)
+    response_id = _event("openai_response_id", {"id": stamp.response_id})
+    yield _start(stamp)
+    if answer.in_warning:
+        warnings[0] = text + warnings[0]
+        yield response_id
+        yield _status(stamp, "response.in_progress")
+        yield from (_warning(stamp, warning) for warning in warnings)
+    elif answer.stop_reason is not None:
+        yield _event("status", {"type": "message_start", "message_id": "msg_1", "model": "m"})
+        yield from (_data({"delta": token}) for token in tokenize(text))
+        yield _event("status", {"type": "message_delta", "stop_reason": answer.stop_reason})
+        yield from (_warning(stamp, warning) for warning in warnings)
+        yield _event("status", {"type": "message_stop"})
+    else:
+        yield _status(stamp, "response.created")
+        yield _status(stamp, "response.in_progress")
+        yield from (_data({"delta": token}) for token in tokenize(text))
+        if text:
+            yield response_id
+        yield from (_warning(stamp, warning) for warning in warnings)
+        if not text:
+            yield response_id
+    yield _DONE
+
+
+def _warning(stamp: RequestStamp, text: str) -> bytes:
+    return f"event: warning\nid: err-{int(stamp.now)}\n".encode() + _data({"error": text})
 
 
 def _start(stamp: RequestStamp) -> bytes:

@@ -18,8 +18,10 @@ from tailrace.replica._site import EXCHANGE, Marker, SitePage, SiteSettings, fin
 from tailrace.replica._sites.outcomes import LONG_TEXT, ModelAnswer, UpstreamFailure
 from tailrace.replica._sites.wordpress.aipkit.framing import (
     AIPKitOutcome,
+    FormShown,
     PluginRefusal,
     RequestStamp,
+    WarnedAnswer,
     as_events,
     as_json,
     failure,
@@ -111,6 +113,7 @@ class AIPKitSite(WordPressSite):
     shows: ClassVar[str] = "WordPress with the chat plugin AIPKit 2.4.71: a message in two steps"
     pages: ClassVar[tuple[SitePage, ...]]
     markers: ClassVar[tuple[Marker[AIPKitOutcome], ...]]
+    shortcode: ClassVar[str] = '[aipkit_chatbot id="5"]'
 
     def __init__(self, settings: SiteSettings) -> None:
         super().__init__(settings)
@@ -206,7 +209,7 @@ class AIPKitSite(WordPressSite):
     ) -> AIPKitOutcome:
         """Return the outcome for `message`, which is remembered with an answer that ends well."""
         outcome = find_behavior(self.markers, message, request[EXCHANGE]) or ModelAnswer()
-        if not isinstance(outcome, ModelAnswer):
+        if not isinstance(outcome, ModelAnswer | WarnedAnswer):
             return outcome
         conversation = (ids.get("session_id", ""), bot.id, ids.get("conversation_uuid", ""))
         turns = self._remembered.get(conversation) or ()
@@ -214,7 +217,7 @@ class AIPKitSite(WordPressSite):
             text = await self.ask_model(message, turns) if outcome.text is None else outcome.text
         except AnswerError as failed:
             return UpstreamFailure(failed.message, failed.status)
-        if outcome.end == "done":
+        if not isinstance(outcome, ModelAnswer) or outcome.end == "done":
             turns = (*turns, HistoryTurn("user", message), HistoryTurn("assistant", text))
             self._remembered.put(conversation, turns[-KEPT_TURNS:])
         return replace(outcome, text=text)
@@ -261,6 +264,8 @@ _STALE_KEY = PluginRefusal("The message for this key was not found. Send it agai
 _INLINE = AIPKitBot(5, 'Pilot "A" & <b>')
 _POPUP = AIPKitBot(6, "Popup pilot", popup=True)
 
+_CUT = " (Incomplete: max_output_tokens)"
+
 MARKERS: tuple[Marker[AIPKitOutcome], ...] = (
     Marker(
         "quota",
@@ -281,6 +286,59 @@ MARKERS: tuple[Marker[AIPKitOutcome], ...] = (
         "moderated",
         "moderation refused the message: an error, then done",
         PluginRefusal("Your message was refused."),
+    ),
+    Marker(
+        "quota-0",
+        "guests have no quota at all: an error without a notice, then done",
+        PluginRefusal("Guests may not write here."),
+    ),
+    Marker(
+        "no-key",
+        "the site's owner has set no API key: an error, then done",
+        PluginRefusal("The API key of the model is missing."),
+    ),
+    Marker(
+        "length",
+        "the answer was cut at its length: the whole of it, then a warning that says so",
+        WarnedAnswer((_CUT,)),
+    ),
+    Marker(
+        "length-in-warning",
+        "likewise, but the answer and the news came together: all of it in one warning",
+        WarnedAnswer((_CUT,), in_warning=True),
+    ),
+    Marker(
+        "filtered",
+        "the upstream's filter stopped the answer: the text so far, then a warning",
+        WarnedAnswer((" (Incomplete: content_filter)",)),
+    ),
+    Marker(
+        "refused",
+        "the model refuses: its words in several warnings",
+        WarnedAnswer((" (Refusal: I can't )", " (Refusal: help with )", " (Refusal: that.)"), ""),
+    ),
+    Marker(
+        "warned",
+        "the answer, then a warning in the site's own language",
+        WarnedAnswer((" (Unvollst\u00e4ndig: max_output_tokens)",)),
+    ),
+    Marker(
+        "claude-length",
+        "Claude's answer was cut: a status with max_tokens, then a warning",
+        WarnedAnswer(
+            ("Claude stopped because the maximum output token limit was reached.",),
+            stop_reason="max_tokens",
+        ),
+    ),
+    Marker(
+        "claude-refusal",
+        "Claude stops and refuses: a status with refusal",
+        WarnedAnswer(text="I had rather not.", stop_reason="refusal"),
+    ),
+    Marker(
+        "form",
+        "the site shows a form in the answer's place: an event for its own page",
+        FormShown("Tell us who you are"),
     ),
     Marker("no-session", "the session is missing: an error, then done", _NO_SESSION),
     Marker("stale-key", "the key of the first step is spent: an error, then done", _STALE_KEY),

@@ -1,0 +1,74 @@
+"""The cookies of one call: the jar of both transports, and what a site has set in it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from tailrace._headers import moment_of
+from tailrace.transport import _rules as rules
+from tailrace.transport._base import SiteCookies
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from http.cookies import Morsel
+
+__all__ = ["Jar"]
+
+
+class Jar(aiohttp.CookieJar):
+    """A jar that begins with the `cookies` of a caller, and keeps those of IP hosts.
+
+    A cookie that cannot be sent, whatever a site writes, is left out.
+    """
+
+    def __init__(self, cookies: Mapping[str, str]) -> None:
+        super().__init__(unsafe=True, quote_cookie=False)
+        self.update_cookies(cookies)
+
+    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
+        """Take in the Set-Cookie `headers` of a response."""
+        for header in headers:
+            if rules.is_encodable(header):
+                try:
+                    super().update_cookies_from_headers(
+                        [_EPOCH.sub(r"\g<1>1", header)], response_url
+                    )
+                except Exception:  # noqa: BLE001, S112 - http.cookies raises what it likes
+                    continue
+
+    @property
+    def values(self) -> dict[str, str]:
+        """All cookies by name."""
+        return {morsel.key: morsel.value for morsel in self}
+
+    def of_site(self, url: str, now: float) -> SiteCookies:
+        """Return the cookies for `url`, whatever its path; `now`: seconds since 1970."""
+        there = URL(url, encoded=True)
+        lifetimes = [(each, _seconds_left(each, now)) for each in self if _is_for(each, there)]
+        kept = [(each, left) for each, left in lifetimes if left is None or left > 0]
+        values = rules.sendable_cookies({each.key: each.value for each, _ in kept})
+        ends = [left for each, left in kept if left is not None and each.key in values]
+        return SiteCookies(values, min(ends, default=None))
+
+
+# aiohttp takes the first second of 1970, which sites write to delete a cookie, for no date at all.
+_EPOCH = re.compile(r"(01[ -]Jan[ -]1970 00:00:0)0", re.IGNORECASE)
+
+
+def _is_for(morsel: Morsel[str], url: URL) -> bool:
+    domain, host = morsel["domain"].lstrip(".").lower(), (url.raw_host or "").lower()
+    is_of_host = not domain or host == domain or host.endswith(f".{domain}")
+    return is_of_host and (url.scheme == "https" or not morsel["secure"])
+
+
+def _seconds_left(morsel: Morsel[str], now: float) -> float | None:
+    """Return the seconds for which a cookie is good, None for as long as the browser runs."""
+    try:
+        return float(int(morsel["max-age"]))
+    except ValueError:
+        until = moment_of(morsel["expires"])
+    return None if until is None else until.timestamp() - now

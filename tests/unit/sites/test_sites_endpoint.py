@@ -1,0 +1,38 @@
+"""Where a page's messages are posted: what it names, where its WordPress lies, or a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace import errors
+from tailrace.providers._page import endpoint_of
+
+
+def test_the_endpoint_of_a_page() -> None:
+    """Where a page's server and what it names agree, and where its policy asks for https."""
+    path = "/wp-admin/admin-ajax.php"
+    for page_url, named, upgrades, url in (
+        ("http://a.example/help", "https://a.example/x", False, "https://a.example/x"),
+        ("http://a.example:8080/help", "https://a.example:8080/x", False, None),
+        ("https://a.example/help", "http://a.example/x", True, "https://a.example/x"),
+        ("https://a.example/help", "http://a.example:80/x", True, "https://a.example/x"),
+        ("https://a.example:8443/help", "http://a.example:8443/x", True, None),
+        ("https://A.example/help", "//a.EXAMPLE/x?lang=de", False, "https://a.example/x?lang=de"),
+        ("http://b\xfccher.example/", "http://xn--bcher-kva.example/x", False, None),
+    ):
+        found = endpoint_of(page_url, None, named, upgrades=upgrades)
+        expected = url or named.replace("http:", "https:" if upgrades else "http:")
+        assert (found.url, found.is_guess) == (expected, False)
+    for page_url, named in (
+        ("https://a.example/help", "http://a.example/x"),
+        ("https://a.example:8443/help", "https://a.example/x"),
+        ("http://a.example/help", "https://a.example:8443/x"),
+        ("http://a.example/help", "http://www.a.example/x"),
+    ):
+        with pytest.raises(errors.EndpointError):
+            endpoint_of(page_url, None, named)
+    assert endpoint_of("http://a.example/b/c", None, None) == (f"http://a.example{path}", True)
+    elsewhere, here = "https://cdn.example/", "//a.example/blog/"
+    found = endpoint_of("https://a.example/blog/help", None, None, [elsewhere, here])
+    assert found == (f"https://a.example/blog{path}", False)
+    assert endpoint_of("https://a.example/", None, None, ["mailto:a", elsewhere]).is_guess
