@@ -31,8 +31,8 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Whether there may be templates of SVG or MathML, whose insides are markup: the oracle's tags do
-/// not tell them from HTML's.
+/// Whether there may be templates of foreign content, whose insides are markup: the oracle's tags
+/// do not tell them from HTML's.
 fn may_hold_foreign_templates(page: &str) -> bool {
     let page = page.to_ascii_lowercase();
     page.contains("<template") && (page.contains("<svg") || page.contains("<math"))
