@@ -242,14 +242,6 @@ AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
 }
 
 
-NOT_READ_YET = pytest.mark.xfail(strict=False, reason="the decoder does not read warnings yet")
-WARNED = {
-    name
-    for name in AIPKIT
-    if name.startswith(("length", "filter", "refused", "warned", "claude", "form"))
-}
-
-
 class AnySite(WordPressChatProvider):
     """A site of either plugin line, known by its page alone."""
 
@@ -257,10 +249,7 @@ class AnySite(WordPressChatProvider):
 @pytest.mark.parametrize(
     ("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")]
 )
-@pytest.mark.parametrize(
-    "marker",
-    [pytest.param(name, marks=NOT_READ_YET) if name in WARNED else name for name in AIPKIT],
-)
+@pytest.mark.parametrize("marker", AIPKIT)
 async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replica) -> None:
     options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
     stream = AnySite.create_async_generator(
