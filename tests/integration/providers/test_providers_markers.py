@@ -237,7 +237,7 @@ AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
     "nodone": (BROKEN, Says()),
     "cut": (BROKEN, refused("Connection Error", 500)),
     "long": (Says(text=WORDS),),
-    "empty": (Says(text=""), EMPTY),
+    "empty": (EMPTY,),  # an end mark, and neither a delta nor a finish reason
     "slow": (Says(),),
 }
 
