@@ -117,10 +117,10 @@ AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "midfail": (Fails(BEHIND.says, after=True), BEHIND, Fails(BEHIND.says, after=True)),
     "cut": (BROKEN, BEHIND, BROKEN),
     "nodone": (Says("stopped"), Says(), BROKEN, Says("stopped")),
-    "null": (Says(text=""), EMPTY, Says(text="")),
+    "null": (Says(text=""), EMPTY, EMPTY),
     "unreachable": (EMPTY, UNREACHED, UNREACHED, EMPTY),
     "long": (Says(text=WORDS),),
-    "empty": (Says(text=""), EMPTY, Says(text="")),
+    "empty": (Says(text=""), EMPTY, EMPTY),
     "limited": (Fails("The plugin gave up."),),
     "html502": (
         Fails("502 Bad Gateway", kind="not_a_stream"),
