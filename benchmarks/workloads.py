@@ -13,7 +13,7 @@ import random
 import string
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +57,7 @@ class Reply:
     shows: str
     events: tuple[bytes, ...]
     text: str
-    dialect: str = "openai"
+    dialect: Literal["openai", "ai-power", "aipkit", "text"] = "openai"
     content_type: str = "text/event-stream"
 
     @property

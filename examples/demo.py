@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, ChatStream, DeltaDecoder, GPROChat
 from tailrace.replica import Replica
@@ -74,7 +74,7 @@ async def show(stream: ChatStream) -> None:
     print(f"\n\n    [{deltas} deltas, end: {stream.end}]\n")
 
 
-def decode(shows: str, dialect: str, name: str) -> None:
+def decode(shows: str, dialect: Literal["ai-power", "aipkit"], name: str) -> None:
     """Decode one recorded reply in reads of 1400 bytes, as a network hands it over."""
     reply = (CAPTURES / name).read_bytes()
     decoder = DeltaDecoder(dialect)

@@ -26,13 +26,25 @@ __all__ = [
 
 __version__: str
 
-DIALECTS: Final[tuple[str, ...]]
+_Dialect: TypeAlias = Literal[
+    "openai", "openai-responses", "anthropic", "gemini", "ollama", "ai-power", "aipkit", "text"
+]
+
+DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
 @final
 class ServerSentEvent:
     """One dispatched server-sent event (WHATWG HTML 9.2.6)."""
 
+    __match_args__ = ("event", "data", "id", "retry")
+    def __new__(
+        cls, event: str = "message", data: str = "", id: str = "", retry: int | None = None
+    ) -> ServerSentEvent:
+        """Make the record of an event, as `SSEDecoder.feed` would.
+
+        `retry` is in milliseconds, of 0 or more. InvalidRequestError for another.
+        """
     @property
     def event(self) -> str:
         """The event's type; ``message`` where the block named none."""
@@ -45,6 +57,8 @@ class ServerSentEvent:
     @property
     def retry(self) -> int | None:
         """The reconnection time that the event's block set, in milliseconds, if it set one."""
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -80,6 +94,25 @@ class SSEDecoder:
 class Usage:
     """The token counts a stream reported; 0 where it left one out."""
 
+    __match_args__ = (
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+    )
+    def __new__(
+        cls,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        total_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> Usage:
+        """Make the record of some counts; the total is the sum unless given.
+
+        InvalidRequestError for a count below 0.
+        """
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt."""
@@ -89,6 +122,14 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         """Tokens of both."""
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that came from a cache; None where that was not told."""
+    @property
+    def reasoning_tokens(self) -> int | None:
+        """Tokens of the answer that are reasoning; None where that was not told."""
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -97,6 +138,19 @@ class Usage:
 class Delta:
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
+    __match_args__ = ("kind", "text", "index", "id", "name")
+    def __new__(
+        cls,
+        kind: Literal["text", "reasoning", "refusal", "tool_call"],
+        text: str = "",
+        index: int | None = None,
+        id: str | None = None,
+        name: str | None = None,
+    ) -> Delta:
+        """Make the record of a piece, as `DeltaDecoder.feed_events` would.
+
+        InvalidRequestError for another kind, or an index below 0.
+        """
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
         """The kind of the piece: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
@@ -110,7 +164,8 @@ class Delta:
     def index(self) -> int | None:
         """The number of the tool call that the piece belongs to, as the API counts its calls.
 
-        Not every API counts from 0 on. None for other kinds.
+        Not every API counts from 0 on. Where a server's numbers cannot be right, calls are numbered
+        as they came. None for other kinds.
         """
     @property
     def id(self) -> str | None:
@@ -121,6 +176,8 @@ class Delta:
     @property
     def name(self) -> str | None:
         """The tool's name, with a call's first piece."""
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -145,7 +202,7 @@ class DeltaDecoder:
 
     def __new__(
         cls,
-        dialect: str = "openai",
+        dialect: _Dialect | Literal["auto"] = "openai",
         *,
         content_type: str | None = None,
         status: int = 200,
@@ -155,7 +212,9 @@ class DeltaDecoder:
     ) -> DeltaDecoder:
         """Make a decoder for one HTTP reply.
 
-        `dialect`: one of `DIALECTS`. `content_type` and `status` are the reply's. `failure_tail`
+        `dialect`: one of `DIALECTS`, or ``auto``: the reply's first event, or its first JSON
+        object, that is unmistakably of one decides, nothing is delivered before, and a reply that
+        tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status` are the reply's. `failure_tail`
         (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
         are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
         limit that is not above 0.
@@ -180,6 +239,9 @@ class DeltaDecoder:
     def close_events(self, *, complete: bool = True) -> list[Delta]:
         """End the reply as `close` does; return the deltas of every kind that were held back."""
     @property
+    def dialect(self) -> _Dialect | None:
+        """The reply's dialect; of ``auto``, None until an event or an object has told it."""
+    @property
     def done(self) -> bool:
         """Whether the dialect's end marker was seen: the [DONE] sentinel, or a named end event."""
     @property
@@ -201,7 +263,10 @@ class DeltaDecoder:
         """Why the model stopped, in the service's own word; None where that was not told."""
     @property
     def usage(self) -> Usage | None:
-        """The last token counts that the stream reported; None where it reported none."""
+        """The token counts that the stream reported, later ones for earlier ones.
+
+        None where it reported none.
+        """
     @property
     def ids(self) -> dict[str, str]:
         """The ids that the stream gave of itself, by name.
@@ -226,9 +291,39 @@ class DeltaDecoder:
 class DecodedReply:
     """One whole reply, decoded: its text, and how it ended. The record is frozen."""
 
+    __match_args__ = (
+        "text",
+        "end",
+        "finish_reason",
+        "usage",
+        "ids",
+        "error",
+        "events",
+        "bad_events",
+        "dialect",
+    )
+    def __new__(
+        cls,
+        text: str = "",
+        end: Literal["done", "stopped", "truncated", "failed"] = "done",
+        finish_reason: str | None = None,
+        usage: Usage | None = None,
+        ids: dict[str, str] = {},
+        error: StreamError | None = None,
+        events: int = 0,
+        bad_events: int = 0,
+        dialect: _Dialect = "openai",
+    ) -> DecodedReply:
+        """Make the record of a reply, as `decode_many` would.
+
+        InvalidRequestError for another end or dialect, or a number below 0.
+        """
     @property
     def text(self) -> str:
         """The reply's text; of one that failed or broke off, the text before that."""
+    @property
+    def dialect(self) -> _Dialect:
+        """The dialect that the reply was read as."""
     @property
     def end(self) -> Literal["done", "stopped", "truncated", "failed"]:
         """How the reply ended."""
@@ -237,7 +332,10 @@ class DecodedReply:
         """Why the model stopped, in the service's own word; None where that was not told."""
     @property
     def usage(self) -> Usage | None:
-        """The last token counts that the reply reported; None where it reported none."""
+        """The token counts that the reply reported, later ones for earlier ones.
+
+        None where it reported none.
+        """
     @property
     def ids(self) -> dict[str, str]:
         """The ids that the reply gave of itself, as `DeltaDecoder.ids`."""
@@ -253,10 +351,15 @@ class DecodedReply:
     @property
     def bad_events(self) -> int:
         """How many events were skipped because their data was not what the dialect promises."""
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 def decode_many(
     replies: Iterable[bytes | bytearray | memoryview],
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     *,
     content_type: str | None = None,
     status: int = 200,
@@ -265,7 +368,7 @@ def decode_many(
     max_body_bytes: int = 8388608,
     threads: int | None = None,
 ) -> list[DecodedReply]:
-    """Decode whole replies of one dialect in several threads; return their records in order.
+    """Decode whole replies in several threads; return their records in order.
 
     A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
     interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from vector_files import VECTORS, Case, cases
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from _pytest.mark.structures import ParameterSet
+    from vector_files import Case
 
     from tailrace import Delta, Usage
     from tailrace.errors import StreamError
 
-__all__ = ["expected_of", "field_cases", "joined", "outcome_of", "says_as_expected"]
-
-_FAILURES = VECTORS / "field" / "expected_failures.txt"
-
-
-def field_cases(*, strict: bool = False) -> list[ParameterSet]:
-    """All cases; those that are known to be read wrongly are expected to fail.
-
-    `strict`: it is a failure, too, when they do not.
-    """
-    known = _FAILURES.read_text().split() if _FAILURES.exists() else []
-    found = []
-    for case in cases("field"):
-        name = case.values[0]["name"]  # type: ignore[index, call-overload]
-        marks = [pytest.mark.xfail(strict=strict)] if name in known else []
-        found.append(pytest.param(case.values[0], id=str(name), marks=marks))
-    return found
+__all__ = ["expected_of", "joined", "outcome_of", "says_as_expected"]
 
 
 def joined(records: Iterable[Delta]) -> list[dict[str, Any]]:

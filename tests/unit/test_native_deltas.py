@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
-from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, errors
+from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, decode_many, errors
 from tailrace.errors import InvalidRequestError, StreamError
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ def with_feed_events(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bo
 def state(decoder: DeltaDecoder) -> dict[str, Any]:
     """Everything a case may say of the end."""
     usage, error = decoder.usage, decoder.error
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
     return {
         "end": decoder.end,
         "done": decoder.done,
         "finish_reason": decoder.finish_reason,
-        "usage": usage and {name: getattr(usage, name) for name in names},
+        "usage": usage
+        and {name: count for name, count in usage._asdict().items() if count is not None},
         "ids": decoder.ids,
         "events": decoder.events,
         "bad_events": decoder.bad_events,
@@ -93,7 +93,8 @@ def check_error(case: Case, error: StreamError | None) -> None:
     if error is None:
         return
     assert error.message
-    assert str(error).endswith(error.message) or error.kind == "challenge"
+    told = str(error)  # one line, of 300 characters at most
+    assert told.endswith((error.message, "…")) or error.kind == "challenge"
     if "message" in expected and error.kind != "challenge":
         assert error.message == input_bytes(expected["message"]).decode()
     if error.kind != "challenge":
@@ -295,7 +296,28 @@ def test_options_that_cannot_be() -> None:
             InvalidRequestError,
             match=f"the decoder dialects are {', '.join(DIALECTS[:-1])} and text",
         ):
-            DeltaDecoder(dialect)
+            DeltaDecoder(dialect)  # type: ignore[arg-type]
+
+
+BODY = b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}'
+
+
+def test_a_reply_tells_its_dialect() -> None:
+    decoder = DeltaDecoder("auto")
+    assert decoder.dialect is None
+    for data in (b": ping\n\n", b"data: " + BODY + b"\n"):
+        assert decoder.feed(data) == []
+        assert (decoder.dialect, decoder.end) == (None, "open")
+    assert decoder.feed(b"\ndata: ") == ["a"]
+    assert decoder.dialect == "gemini"
+    assert DeltaDecoder("gemini").dialect == "gemini"
+    replies = [BODY, CHUNK, b"", b"data: [DONE]\n\n"]
+    assert [(each.text, each.dialect) for each in decode_many(replies, "auto")] == [
+        ("a", "gemini"),
+        ("a", "openai"),
+        ("", "openai"),
+        ("", "openai"),
+    ]
 
 
 def test_a_failure_tail_may_hold_anything() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from field_cases import expected_of, field_cases, joined, outcome_of, says_as_expected
-from vector_files import Case, input_bytes, told
+from field_cases import expected_of, joined, outcome_of, says_as_expected
+from vector_files import Case, cases, input_bytes, told
 
 from tailrace import DeltaDecoder, decode_many
 
@@ -32,7 +32,7 @@ def check(case: Case, text: str, ended: DeltaDecoder, how: str) -> None:
     assert says_as_expected(case, ended.error), (how, ended.error)
 
 
-@pytest.mark.parametrize("case", field_cases(strict=True))
+@pytest.mark.parametrize("case", cases("field"))
 def test_a_reply_however_it_is_cut_and_fed(case: Case) -> None:
     options = {key: case[key] for key in OPTIONS}
     read: Callable[[DeltaDecoder, bytes], str | list[str]]
@@ -52,7 +52,7 @@ def test_a_reply_however_it_is_cut_and_fed(case: Case) -> None:
         assert joined(records) == case["expect"]["events"], told(chunks)
 
 
-@pytest.mark.parametrize("case", field_cases())
+@pytest.mark.parametrize("case", cases("field"))
 def test_a_reply_among_many(case: Case) -> None:
     options = {key: case[key] for key in OPTIONS}
     for reply in decode_many([input_bytes(case["input"])] * 2, case["dialect"], **options):

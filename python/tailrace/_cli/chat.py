@@ -161,12 +161,7 @@ async def _print_json(stream: ChatStream) -> None:
             {
                 "end": stream.end,
                 "finish_reason": stream.finish_reason,
-                "usage": usage
-                and {
-                    "prompt_tokens": usage.prompt_tokens,
-                    "completion_tokens": usage.completion_tokens,
-                    "total_tokens": usage.total_tokens,
-                },
+                "usage": usage and usage._asdict(),
                 "ids": stream.ids,
                 "error": failure and {"type": type(failure).__name__, "message": str(failure)},
             }

@@ -36,10 +36,10 @@ READ_SIZE = 64 * 2**10
 @click.argument("files", metavar="[FILE]...", nargs=-1)
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=click.Choice((*DIALECTS, "auto")),
     default="openai",
     show_default=True,
-    help="The replies' form.",
+    help="The replies' form; auto finds it out from each one's first event or object.",
 )
 @click.option(
     "--content-type",
@@ -264,12 +264,7 @@ def _line(name: str, reply: DecodedReply) -> dict[str, Any]:
         "text": reply.text,
         "end": reply.end,
         "finish_reason": reply.finish_reason,
-        "usage": usage
-        and {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        },
+        "usage": usage and usage._asdict(),
         "ids": reply.ids,
         "error": error
         and {

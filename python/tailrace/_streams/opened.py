@@ -22,6 +22,7 @@ from tailrace.errors import InvalidRequestError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tailrace._native import _Dialect
     from tailrace._streams.readers import Reader
     from tailrace.errors import TailraceError
 
@@ -35,7 +36,7 @@ def stream_deltas(
     source: object,
     *,
     records: Literal[False] = False,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -48,7 +49,7 @@ def stream_deltas(
     source: object,
     *,
     records: Literal[True],
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -61,7 +62,7 @@ def stream_deltas(
     source: object,
     *,
     records: bool,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -73,7 +74,7 @@ def stream_deltas(
     source: object,
     *,
     records: bool = False,
-    dialect: str = "openai",
+    dialect: _Dialect | Literal["auto"] = "openai",
     content_type: str | None = None,
     status: int | None = None,
     failure_tail: str | None = None,
@@ -87,7 +88,8 @@ def stream_deltas(
     openai package's `with_streaming_response`; a binary file, an asyncio.StreamReader or a path;
     any iterable or async iterable of bytes. A list, a tuple and the like are read in the event
     loop, a source that may block is read in a thread. `records`: yield a `Delta` for everything the
-    reply adds, not its text alone. `dialect`: the form of the reply, one of `DIALECTS`.
+    reply adds, not its text alone. `dialect`: the form of the reply, one of `DIALECTS`, or ``auto``:
+    the reply's first event, or its first JSON object, that is unmistakably of one decides.
     `content_type`, `status`: the response's own unless given, as its Retry-After always is.
     `failure_tail`: of the dialect ``text``, a literal at the very end that means failure. `idle`:
     seconds without an event, None for no clock. `max_event_bytes`, `max_body_bytes`: the most that

@@ -6,7 +6,9 @@ source is the caller's own, so its exception may be shown.
 
 from __future__ import annotations
 
+import json
 import socket
+import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import cache
@@ -32,6 +34,28 @@ _LARGEST_READ = 256 * 2**10  # bytes, as many as one read of a socket may bring
 _LONGEST_ENDING = 0.1  # seconds that the end of a body may come after its end marker
 
 
+_AS_THEY_COME = "give the bytes as they come, not iter_lines() but iter_bytes() or the like"
+
+
+def _is_line(chunk: bytes) -> bool:
+    """Tell whether a chunk is one whole line of a stream, without its end.
+
+    No chunk that goes on begins as a line does behind one: the first would not have ended there.
+    """
+    if b"\n" in chunk or b"\r" in chunk:
+        return False
+    field, _, value = chunk.partition(b":")
+    if field in (b"event", b"id", b"retry", b""):
+        return chunk.startswith((b"event:", b"id:", b"retry:", b":"))
+    text = value if field == b"data" else chunk
+    if text.strip() == b"[DONE]":
+        return True
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 @cache
 def _asyncio() -> Any:
     """Import asyncio on first use: a program that only blocks never pays for the import."""
@@ -51,6 +75,8 @@ class Reader(ABC):
         self._source = source
         self._rest = memoryview(b"")
         self._is_over = False
+        self._first: bytes | None = None
+        self._may_be_lines = True
 
     @property
     def retry_after(self) -> float | None:
@@ -88,12 +114,24 @@ class Reader(ABC):
 
     def _first_piece(self, chunk: object) -> bytes:
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise InvalidRequestError(f"a chunk of the source is {type(chunk).__name__}, not bytes")
+            how = f": {_AS_THEY_COME}" if isinstance(chunk, str) else ""
+            raise InvalidRequestError(
+                f"a chunk of the source is {type(chunk).__name__}, not bytes{how}"
+            )
         data = bytes(chunk)
+        if self._may_be_lines and data:
+            self._refuse_lines(data)
         if len(data) <= _LARGEST_READ:
             return data
         self._rest = memoryview(data)
         return self._piece()
+
+    def _refuse_lines(self, data: bytes) -> None:
+        """Raise InvalidRequestError where the first two chunks are lines without their ends."""
+        first, self._first = self._first, data
+        self._may_be_lines = first is None and _is_line(data)
+        if first is not None and _is_line(first) and _is_line(data):
+            raise InvalidRequestError(f"the source gives lines without their ends: {_AS_THEY_COME}")
 
     def _piece(self) -> bytes:
         piece, self._rest = bytes(self._rest[:_LARGEST_READ]), self._rest[_LARGEST_READ:]
@@ -203,7 +241,7 @@ class BlockingReader(Reader):
 
     def finish_now(self) -> None:
         """Read a response to its end if that comes soon, in this thread."""
-        if self._may_be_kept():
+        if self._may_be_kept() and not sys.is_finalizing():
             latest = monotonic() + _LONGEST_ENDING
             with suppress(TailraceError):
                 while self.read_within(max(0.0, latest - monotonic())):
@@ -212,8 +250,8 @@ class BlockingReader(Reader):
     def close(self) -> None:
         """Close the iterator, then the source, and wait for it in this thread."""
         closing = self._begin_to_close()
-        if closing is not None:
-            closing.result()
+        if closing is not None and self._worker is not None:
+            self._worker.wait_for(closing)
 
     async def aclose(self) -> None:
         """Close the iterator, then the source."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import AsyncIterable, Collection, Iterable
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ def reader_of(source: Any) -> Reader:
     """
     if isinstance(source, str | os.PathLike):
         return BlockingReader(_chunks_at(_checked_path(source)), source)
+    if isawaitable(source):
+        how = "enter it with async with" if hasattr(source, "__aenter__") else "await it"
+        raise _no_source(source, f"{how}, and give the response")
     if hasattr(source, "iter_bytes"):
         return _reader_of_httpx(source)
     if hasattr(source, "iter_content") and hasattr(source, "raw"):
@@ -70,8 +73,14 @@ def _reader_of_iterable(source: object) -> Reader:
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
         kind = MemoryReader if isinstance(source, Collection) else BlockingReader
         return kind(iter(source), source)
-    what = "give a response, a binary file, a path or an iterable of bytes"
-    raise InvalidRequestError(f"cannot read a reply from {type(source).__name__}: {what}")
+    for enter, how in (("__aenter__", "async with"), ("__enter__", "with")):
+        if hasattr(source, enter):
+            raise _no_source(source, f"enter it with {how}, and give the response")
+    raise _no_source(source, "give a response, a binary file, a path or an iterable of bytes")
+
+
+def _no_source(source: object, wanted: str) -> InvalidRequestError:
+    return InvalidRequestError(f"cannot read a reply from {type(source).__name__}: {wanted}")
 
 
 def _chunks_of_requests(response: Any) -> Iterator[bytes]:

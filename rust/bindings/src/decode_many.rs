@@ -13,13 +13,14 @@ use std::thread::{self, Builder};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString};
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
+use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
 
-use crate::delta::{BYTES_A_CHARACTER, Usage, dict_of_ids, settings};
-use crate::input::{Whole, bytes_of};
+use crate::delta::{BYTES_A_CHARACTER, Usage, decoder_of, settings};
+use crate::input::{Whole, bytes_of, one_of, optional_text};
 use crate::output::string;
 use crate::raise::{invalid, stream_error};
+use crate::record::record;
 
 /// Bytes that a slice has for each thread: a few hundredths of a second of work, after which
 /// signals are heard.
@@ -33,44 +34,137 @@ const RUN_BYTES: usize = 256 * 1024;
 const REPLY_BYTES: usize = 256;
 
 /// One whole reply, decoded: its text, and how it ended. The record is frozen.
-#[pyclass(frozen, module = "tailrace")]
+#[pyclass(frozen, weakref, module = "tailrace")]
 pub struct DecodedReply {
     text: Py<PyString>,
+    end: End,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    /// Names and values.
+    ids: Vec<(String, String)>,
     error: Option<Py<PyAny>>,
-    /// Closed: it holds nothing any more but what it knows of the reply.
-    decoder: DeltaDecoder,
+    events: u64,
+    bad_events: u64,
+    dialect: &'static str,
 }
 
-#[pymethods]
+const ENDS: [End; 4] = [End::Done, End::Stopped, End::Truncated, End::Failed];
+
 impl DecodedReply {
+    fn decoded(py: Python<'_>, Decoded { text, decoder }: &Decoded) -> PyResult<Self> {
+        let error = decoder.error().map(|error| stream_error(py, error)).transpose()?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Ok(Self {
+            text: string(py, text)?.unbind(),
+            end: decoder.end(),
+            finish_reason: decoder.finish_reason().map(str::to_owned),
+            usage: decoder.usage().map(Usage::from),
+            ids: decoder.ids().iter().map(owned).collect(),
+            error: error.map(Bound::unbind),
+            events: decoder.events(),
+            bad_events: decoder.bad_events(),
+            dialect: decoder.dialect().map_or("openai", Dialect::as_str),
+        })
+    }
+
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (
+            &self.text,
+            self.end(),
+            &self.finish_reason,
+            self.usage.clone(),
+            self.ids(py)?,
+            &self.error,
+            self.events,
+            self.bad_events,
+            self.dialect,
+        )
+            .into_pyobject(py)
+    }
+}
+
+record! {
+impl DecodedReply {
+    const FIELDS = [
+        "text", "end", "finish_reason", "usage", "ids", "error", "events", "bad_events", "dialect",
+    ];
+
+    /// Make the record of a reply, as `decode_many` would.
+    #[new]
+    #[pyo3(signature = (
+        text = None, end = None, finish_reason = None, usage = None, ids = None, error = None,
+        events = Whole::from(0), bad_events = Whole::from(0), dialect = None,
+    ))]
+    #[pyo3(text_signature = "(text='', end='done', finish_reason=None, usage=None, ids={}, \
+                             error=None, events=0, bad_events=0, dialect='openai')")]
+    #[allow(clippy::too_many_arguments)] // each is a field
+    fn new(
+        py: Python<'_>,
+        text: Option<&Bound<'_, PyString>>,
+        end: Option<&Bound<'_, PyString>>,
+        finish_reason: Option<&Bound<'_, PyString>>,
+        usage: Option<PyRef<'_, Usage>>,
+        ids: Option<&Bound<'_, PyDict>>,
+        error: Option<Bound<'_, PyAny>>,
+        events: Whole,
+        bad_events: Whole,
+        dialect: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<Self> {
+        let end = end.map(|end| one_of(py, "end", end, &ENDS, End::as_str)).transpose()?;
+        let of_name = |name| one_of(py, "dialect", name, Dialect::ALL, Dialect::as_str);
+        let dialect = dialect.map(of_name).transpose()?;
+        let count = |name, events: Whole| {
+            events.within::<u64>(py, name, "a number of 0 or more", |_| true)
+        };
+        Ok(Self {
+            text: text.map_or_else(|| PyString::new(py, "").unbind(), |text| text.clone().unbind()),
+            end: end.unwrap_or(End::Done),
+            finish_reason: optional_text(finish_reason)?,
+            usage: usage.map(|usage| Usage::clone(&usage)),
+            ids: ids.map_or(Ok(Vec::new()), |ids| ids.items().extract())?,
+            error: error.map(Bound::unbind),
+            events: count("events", events)?,
+            bad_events: count("bad_events", bad_events)?,
+            dialect: dialect.unwrap_or(Dialect::OpenAi).as_str(),
+        })
+    }
+
     /// The reply's text; of one that failed or broke off, the text before that.
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         self.text.clone_ref(py)
     }
 
+    /// The dialect that the reply was read as.
+    #[getter]
+    fn dialect(&self) -> &'static str {
+        self.dialect
+    }
+
     /// How the reply ended.
     #[getter]
     fn end(&self) -> &'static str {
-        self.decoder.end().as_str()
+        self.end.as_str()
     }
 
     /// Why the model stopped, in the service's own word; `None` where that was not told.
     #[getter]
     fn finish_reason(&self) -> Option<&str> {
-        self.decoder.finish_reason()
+        self.finish_reason.as_deref()
     }
 
-    /// The last token counts that the reply reported; `None` where it reported none.
+    /// The token counts that the reply reported, later ones for earlier ones.
+    ///
+    /// `None` where it reported none.
     #[getter]
     fn usage(&self) -> Option<Usage> {
-        self.decoder.usage().map(Usage::from)
+        self.usage.clone()
     }
 
     /// The ids that the reply gave of itself, as `DeltaDecoder.ids`.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        dict_of_ids(py, self.decoder.ids())
+        self.ids.iter().map(|(name, value)| (name, value)).into_py_dict(py)
     }
 
     /// The error that the reply ended with, as `DeltaDecoder.error`.
@@ -84,13 +178,13 @@ impl DecodedReply {
     /// How many events were seen, end markers and bad ones included.
     #[getter]
     fn events(&self) -> u64 {
-        self.decoder.events()
+        self.events
     }
 
     /// How many events were skipped because their data was not what the dialect promises.
     #[getter]
     fn bad_events(&self) -> u64 {
-        self.decoder.bad_events()
+        self.bad_events
     }
 
     fn __repr__(&self) -> String {
@@ -103,17 +197,9 @@ impl DecodedReply {
         visit.call(&self.error)
     }
 }
-
-impl DecodedReply {
-    fn new(py: Python<'_>, Decoded { text, decoder }: Decoded) -> PyResult<Self> {
-        let text = string(py, &text)?.unbind();
-        let error =
-            decoder.error().map(|error| stream_error(py, error)).transpose()?.map(Bound::unbind);
-        Ok(Self { text, error, decoder })
-    }
 }
 
-/// Decode whole replies of one dialect in several threads; return their records in order.
+/// Decode whole replies in several threads; return their records in order.
 ///
 /// A record is what a `DeltaDecoder` with these options makes of the whole reply, fed at once. The
 /// interpreter is free meanwhile. `threads` is how many threads decode at once, this one included:
@@ -163,7 +249,7 @@ pub fn decode_many<'py>(
         let decoded =
             py.detach(|| in_threads(&bytes, threads, |reply| decode(reply, dialect, &options)));
         for reply in decoded {
-            records.append(DecodedReply::new(py, reply)?)?;
+            records.append(DecodedReply::decoded(py, &reply)?)?;
         }
         py.check_signals()?;
     }
@@ -226,8 +312,8 @@ struct Decoded {
     decoder: DeltaDecoder,
 }
 
-fn decode(reply: &[u8], dialect: Dialect, options: &DeltaOptions) -> Decoded {
-    let mut decoder = DeltaDecoder::new(dialect, options.clone());
+fn decode(reply: &[u8], dialect: Option<Dialect>, options: &DeltaOptions) -> Decoded {
+    let mut decoder = decoder_of(dialect, options.clone());
     let mut text = String::with_capacity(reply.len() / BYTES_A_CHARACTER);
     decoder.feed(reply, &mut text);
     decoder.close(true, &mut text);

@@ -3,15 +3,16 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall};
+use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall, UnknownDialect};
 
-use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
+use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
 use crate::raise::{in_use, invalid, stream_error};
+use crate::record::record;
 
 /// The token counts a stream reported; 0 where it left one out.
-#[pyclass(frozen, eq, hash, get_all, module = "tailrace")]
-#[derive(PartialEq, Eq, Hash)]
+#[pyclass(frozen, weakref, get_all, module = "tailrace")]
+#[derive(Clone)]
 #[allow(clippy::struct_field_names)] // the wire's own names
 pub struct Usage {
     /// Tokens of the prompt.
@@ -20,6 +21,10 @@ pub struct Usage {
     completion_tokens: u64,
     /// Tokens of both.
     total_tokens: u64,
+    /// Tokens of the prompt that came from a cache; `None` where that was not told.
+    cached_tokens: Option<u64>,
+    /// Tokens of the answer that are reasoning; `None` where that was not told.
+    reasoning_tokens: Option<u64>,
 }
 
 impl From<&tailrace_core::Usage> for Usage {
@@ -28,22 +33,85 @@ impl From<&tailrace_core::Usage> for Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens,
+            cached_tokens: usage.cached_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
         }
     }
 }
 
-#[pymethods]
 impl Usage {
-    fn __repr__(&self) -> String {
-        format!(
-            "Usage(prompt_tokens={}, completion_tokens={}, total_tokens={})",
-            self.prompt_tokens, self.completion_tokens, self.total_tokens
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.total_tokens,
+            self.cached_tokens,
+            self.reasoning_tokens,
         )
+            .into_pyobject(py)
     }
 }
 
+record! {
+impl Usage {
+    const FIELDS = [
+        "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens",
+    ];
+
+    /// Make the record of some counts; the total is the sum unless given.
+    #[new]
+    #[pyo3(signature = (
+        prompt_tokens = Whole::from(0), completion_tokens = Whole::from(0), total_tokens = None,
+        cached_tokens = None, reasoning_tokens = None,
+    ))]
+    #[pyo3(text_signature = "(prompt_tokens=0, completion_tokens=0, total_tokens=None, \
+                             cached_tokens=None, reasoning_tokens=None)")]
+    fn new(
+        py: Python<'_>,
+        prompt_tokens: Whole,
+        completion_tokens: Whole,
+        total_tokens: Option<Whole>,
+        cached_tokens: Option<Whole>,
+        reasoning_tokens: Option<Whole>,
+    ) -> PyResult<Self> {
+        let count = |name, tokens: Whole| {
+            tokens.within::<u64>(py, name, "a number of tokens of 0 or more", |_| true)
+        };
+        let [total_tokens, cached_tokens, reasoning_tokens] = [
+            ("total_tokens", total_tokens),
+            ("cached_tokens", cached_tokens),
+            ("reasoning_tokens", reasoning_tokens),
+        ]
+        .map(|(name, tokens)| tokens.map(|tokens| count(name, tokens)).transpose());
+        let prompt_tokens = count("prompt_tokens", prompt_tokens)?;
+        let completion_tokens = count("completion_tokens", completion_tokens)?;
+        let sum = prompt_tokens.saturating_add(completion_tokens);
+        Ok(Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: total_tokens?.unwrap_or(sum),
+            cached_tokens: cached_tokens?,
+            reasoning_tokens: reasoning_tokens?,
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        let mut fields = format!(
+            "prompt_tokens={}, completion_tokens={}, total_tokens={}",
+            self.prompt_tokens, self.completion_tokens, self.total_tokens
+        );
+        for (name, count) in
+            [("cached_tokens", self.cached_tokens), ("reasoning_tokens", self.reasoning_tokens)]
+        {
+            fields.extend(count.map(|count| format!(", {name}={count}")));
+        }
+        format!("Usage({fields})")
+    }
+}
+}
+
 /// One piece that a reply adds: of its text, its reasoning, its refusal or a tool call.
-#[pyclass(frozen, get_all, module = "tailrace")]
+#[pyclass(frozen, weakref, get_all, module = "tailrace")]
 pub struct Delta {
     /// The kind of the piece: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
@@ -53,7 +121,8 @@ pub struct Delta {
     text: Py<PyString>,
     /// The number of the tool call that the piece belongs to, as the API counts its calls.
     ///
-    /// Not every API counts from 0 on. `None` for other kinds.
+    /// Not every API counts from 0 on. Where a server's numbers cannot be right, calls are numbered
+    /// as they came. `None` for other kinds.
     index: Option<u64>,
     /// The id by which the tool call is to be answered.
     ///
@@ -63,24 +132,39 @@ pub struct Delta {
     name: Option<Py<PyString>>,
 }
 
+const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
+
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         (self.kind, &self.text, self.index, &self.id, &self.name).into_pyobject(py)
     }
 }
 
-#[pymethods]
+record! {
 impl Delta {
-    fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        self.fields(py)?.eq(other.fields(py)?)
-    }
+    const FIELDS = ["kind", "text", "index", "id", "name"];
 
-    fn __ne__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        self.fields(py)?.ne(other.fields(py)?)
-    }
-
-    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.fields(py)?.hash()
+    /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
+    #[new]
+    #[pyo3(signature = (kind, text = None, index = None, id = None, name = None))]
+    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None)")]
+    fn new(
+        py: Python<'_>,
+        kind: &Bound<'_, PyString>,
+        text: Option<&Bound<'_, PyString>>,
+        index: Option<Whole>,
+        id: Option<&Bound<'_, PyString>>,
+        name: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<Self> {
+        let index = index.map(|index| index.within(py, "index", "a number of 0 or more", |_| true));
+        let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
+        Ok(Self {
+            kind: one_of(py, "kind", kind, &KINDS, |kind| kind)?,
+            text: text.map_or_else(|| PyString::new(py, "").unbind(), owned),
+            index: index.transpose()?,
+            id: id.map(owned),
+            name: name.map(owned),
+        })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -93,6 +177,7 @@ impl Delta {
         }
         Ok(format!("Delta({})", fields.join(", ")))
     }
+}
 }
 
 /// Each delta of every kind becomes a `Delta` in the list that is returned.
@@ -309,7 +394,7 @@ impl DeltaDecoder {
             max_event_bytes,
             max_body_bytes,
         )?;
-        Ok(Self { deltas: tailrace_core::DeltaDecoder::new(dialect, options), shown: None })
+        Ok(Self { deltas: decoder_of(dialect, options), shown: None })
     }
 
     /// Return the text deltas that `data` completes, none of them empty.
@@ -391,6 +476,12 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.done())
     }
 
+    /// The reply's dialect; of `auto`, `None` until an event or an object has told it.
+    #[getter]
+    fn dialect(slf: &Bound<'_, Self>) -> PyResult<Option<&'static str>> {
+        Ok(reading(slf)?.deltas.dialect().map(Dialect::as_str))
+    }
+
     /// How the reply ended; `open` until it has.
     ///
     /// `done`: with its end marker, or a whole body. `stopped`: with a finish reason and no marker.
@@ -415,7 +506,9 @@ impl DeltaDecoder {
         Ok(reading(slf)?.deltas.finish_reason().map(str::to_owned))
     }
 
-    /// The last token counts that the stream reported; `None` where it reported none.
+    /// The token counts that the stream reported, later ones for earlier ones.
+    ///
+    /// `None` where it reported none.
     #[getter]
     fn usage(slf: &Bound<'_, Self>) -> PyResult<Option<Usage>> {
         Ok(reading(slf)?.deltas.usage().map(Usage::from))
@@ -464,7 +557,19 @@ fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDeco
     slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
 }
 
-/// The dialect and the options of a decoder, from what Python says.
+/// The name that asks for the dialect which the reply itself tells.
+const AUTO: &str = "auto";
+
+/// A decoder of the dialect, or of the one that the reply tells.
+pub fn decoder_of(dialect: Option<Dialect>, options: DeltaOptions) -> tailrace_core::DeltaDecoder {
+    match dialect {
+        Some(dialect) => tailrace_core::DeltaDecoder::new(dialect, options),
+        None => tailrace_core::DeltaDecoder::detecting(options),
+    }
+}
+
+/// The dialect, `None` for the one that the reply tells, and the options of a decoder, from what
+/// Python says.
 pub fn settings(
     py: Python<'_>,
     dialect: Option<&Bound<'_, PyString>>,
@@ -473,9 +578,14 @@ pub fn settings(
     failure_tail: Option<&Bound<'_, PyString>>,
     max_event_bytes: Whole,
     max_body_bytes: Whole,
-) -> PyResult<(Dialect, DeltaOptions)> {
+) -> PyResult<(Option<Dialect>, DeltaOptions)> {
     let name = dialect.map_or(Ok("openai".into()), text_of)?;
-    let dialect: Dialect = name.parse().map_err(|unknown| invalid(py, &format!("{unknown}")))?;
+    let unknown =
+        |unknown: UnknownDialect| invalid(py, &format!("{unknown}; {AUTO} finds out which it is"));
+    let dialect = match &*name {
+        AUTO => None,
+        name => Some(name.parse().map_err(unknown)?),
+    };
     let options = DeltaOptions {
         content_type: optional_text(content_type)?,
         status: status
@@ -488,7 +598,7 @@ pub fn settings(
 }
 
 /// Names and values.
-pub fn dict_of_ids<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyDict>> {
+fn dict_of_ids<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in ids.iter() {
         dict.set_item(name, value)?;

@@ -9,9 +9,10 @@ use tailrace_core::{Event, EventDecoder};
 
 use crate::input::{Whole, bytes_of, limit};
 use crate::raise::{in_use, limit_exceeded};
+use crate::record::record;
 
 /// One dispatched server-sent event (WHATWG HTML 9.2.6).
-#[pyclass(frozen, get_all, module = "tailrace")]
+#[pyclass(frozen, weakref, get_all, module = "tailrace")]
 pub struct ServerSentEvent {
     /// The event's type; `message` where the block named none.
     event: Py<PyString>,
@@ -25,7 +26,7 @@ pub struct ServerSentEvent {
 }
 
 impl ServerSentEvent {
-    fn new<'py>(
+    fn dispatched<'py>(
         py: Python<'py>,
         event: &Event<'_>,
         id: &Py<PyString>,
@@ -46,18 +47,31 @@ impl ServerSentEvent {
     }
 }
 
-#[pymethods]
+record! {
 impl ServerSentEvent {
-    fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        self.fields(py)?.eq(other.fields(py)?)
-    }
+    const FIELDS = ["event", "data", "id", "retry"];
 
-    fn __ne__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        self.fields(py)?.ne(other.fields(py)?)
-    }
-
-    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.fields(py)?.hash()
+    /// Make the record of an event, as `SSEDecoder.feed` would.
+    #[new]
+    #[pyo3(signature = (event = None, data = None, id = None, retry = None))]
+    #[pyo3(text_signature = "(event='message', data='', id='', retry=None)")]
+    fn new(
+        py: Python<'_>,
+        event: Option<&Bound<'_, PyString>>,
+        data: Option<&Bound<'_, PyString>>,
+        id: Option<&Bound<'_, PyString>>,
+        retry: Option<Whole>,
+    ) -> PyResult<Self> {
+        let retry = retry.map(|retry| retry.within(py, "retry", "a number of milliseconds", |_| true));
+        let text = |given: Option<&Bound<'_, PyString>>, usual| {
+            given.map_or_else(|| PyString::new(py, usual).unbind(), |text| text.clone().unbind())
+        };
+        Ok(Self {
+            event: text(event, "message"),
+            data: text(data, ""),
+            id: text(id, ""),
+            retry: retry.transpose()?,
+        })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -66,6 +80,7 @@ impl ServerSentEvent {
         let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
         Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
     }
+}
 }
 
 /// Bytes of an event stream in, events out. Chunk boundaries never change the events.
@@ -106,7 +121,8 @@ impl SSEDecoder {
             if event.id_number != id.0 {
                 *id = (event.id_number, PyString::new(py, event.id).unbind());
             }
-            failed = ServerSentEvent::new(py, &event, &id.1).and_then(|event| found.append(event));
+            failed = ServerSentEvent::dispatched(py, &event, &id.1)
+                .and_then(|event| found.append(event));
             if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         failed.map(|()| found)

@@ -195,7 +195,7 @@ fn nullable(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-fn quoted(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     escape(text, out);
     out.push(b'"');

@@ -4,6 +4,11 @@
 //! Held are one event's known-field lines, at most as many bytes as the limit allows.
 //! Comments and unknown fields are dropped as they arrive, however long they are. No held byte is
 //! looked at again when more arrive.
+//!
+//! A [forgiving](EventDecoder::forgiving) decoder reads what servers get wrong, too; the rules of
+//! that are in `forgiving`.
+
+mod forgiving;
 
 use std::ops::ControlFlow;
 
@@ -11,6 +16,9 @@ use crate::limits::{KEPT_BYTES, Limit, LimitExceeded, MAX_EVENT_BYTES};
 use crate::line::{LineSplitter, Piece};
 use crate::prelude::*;
 use crate::utf8::decode;
+
+pub(crate) use forgiving::ERROR;
+use forgiving::{Forgiving, without_blanks};
 
 /// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +48,7 @@ impl<'a> Event<'a> {
 /// An event whose data is as it came: not yet decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawEvent<'a> {
+    pub(crate) kind: RawKind,
     pub(crate) name: Option<&'a str>,
     pub(crate) data: &'a [u8],
     id: &'a str,
@@ -47,10 +56,20 @@ pub(crate) struct RawEvent<'a> {
     retry: Option<u64>,
 }
 
+/// What was found. Anything but an event comes from a forgiving decoder alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RawKind {
+    Event,
+    /// A block with a name and without data.
+    Name,
+    /// A line that belongs to no event, as data.
+    Line,
+}
+
 impl<'a> RawEvent<'a> {
     /// A JSON text that came without a server-sent event around it.
     pub(crate) fn of_data(data: &'a [u8]) -> Self {
-        Self { name: None, data, id: "", id_number: 0, retry: None }
+        Self { kind: RawKind::Event, name: None, data, id: "", id_number: 0, retry: None }
     }
 
     /// The event with its data decoded.
@@ -66,6 +85,8 @@ enum Field {
     Event,
     Id,
     Retry,
+    /// An error, in a field of its own, which only a forgiving decoder knows.
+    Error,
 }
 
 /// Decodes one stream of server-sent events.
@@ -97,6 +118,8 @@ pub struct EventDecoder {
     id_number: u64,
     retry: Option<u64>,
     state: State,
+    /// What servers get wrong is read, too; unless it is, `None`.
+    forgiving: Option<Box<Forgiving>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +143,8 @@ struct Block {
     id: String,
     has_id: bool,
     retry: Option<u64>,
+    /// Whether the data has several lines.
+    has_lines: bool,
 }
 
 /// A line of which only a part has arrived.
@@ -144,6 +169,8 @@ enum Fate {
     Known,
     /// Any line, held as it came without a look at it.
     Held,
+    /// A line that a forgiving decoder does not know; its beginning is kept.
+    Stray,
     /// A comment or an unknown field.
     Dropped,
 }
@@ -168,6 +195,7 @@ impl EventDecoder {
             id_number: 0,
             retry: None,
             state: State::Open,
+            forgiving: None,
         }
     }
 
@@ -282,17 +310,23 @@ impl EventDecoder {
         self.retry
     }
 
-    /// Ends the stream, and hands the block that the end cut off to `sink`, if it has data. The
-    /// block's last line may be cut, too.
-    pub(crate) fn unfinished(&mut self, sink: impl FnOnce(Event<'_>)) {
+    /// Ends the stream, and hands the block that the end cut off to `sink`, if it has data or a
+    /// name. The block's last line may be cut, too.
+    pub(crate) fn unfinished(&mut self, mut sink: impl FnMut(RawEvent<'_>)) {
         if !matches!(self.state, State::Open) {
             return;
         }
-        self.end_line();
-        if self.block.has_data {
+        if matches!(self.line.fate, Fate::Data | Fate::DataColon) {
+            self.line = PartialLine::default();
+        } else {
+            // A limit that the last line passes no longer matters.
+            let _ = self.end_line();
+        }
+        self.hand_out(&mut sink);
+        self.settle_name();
+        if self.block.has_data || self.block.has_name {
             self.set_last_event_id();
-            let event = self.block.event(&self.block.data, &self.last_event_id, self.id_number);
-            sink(event.with_data(&decode(event.data)));
+            sink(self.block.event(&self.block.data, &self.last_event_id, self.id_number));
         }
         self.release(State::Ended);
     }
@@ -300,11 +334,15 @@ impl EventDecoder {
     fn read(
         &mut self,
         input: &mut &[u8],
-        sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
+        mut sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
         if self.line.fate == Fate::Held && !input.is_empty() {
             let held = std::mem::take(&mut self.line);
-            self.extend_line(&Piece { bytes: &held.bytes, ended: false })?;
+            let read = self.extend_line(&Piece { bytes: &held.bytes, ended: false });
+            if self.hands_out(input, &mut sink) {
+                return Ok(());
+            }
+            read?;
         }
         // The block's data when it is one line that lies whole in `input`: dispatched from there,
         // without a copy.
@@ -312,9 +350,15 @@ impl EventDecoder {
         while let Some(piece) = self.lines.next(input) {
             if !piece.ended || self.line.started() {
                 self.block.keep(whole.take());
-                if self.extend_line(&piece)? {
-                    self.end_line();
+                let mut read = self.extend_line(&piece);
+                if piece.ended && read.is_ok() {
+                    read = self.end_line();
                 }
+                // What came before a limit was passed is handed out all the same.
+                if self.hands_out(input, &mut sink) {
+                    return Ok(());
+                }
+                read?;
             } else if piece.bytes.is_empty() {
                 if self.block.size > 0 {
                     self.dispatch(whole, input, sink);
@@ -323,15 +367,27 @@ impl EventDecoder {
                     }
                     return Ok(());
                 }
+                self.leave_lines();
             } else if let Some((field, value)) = split_field(piece.bytes) {
-                self.count(piece.bytes.len())?;
-                if field == Field::Data && !self.block.has_data {
+                if field == Field::Data && !self.block.has_data && !self.is_by_lines() {
+                    self.count(piece.bytes.len())?;
                     self.block.has_data = true;
                     whole = Some(value);
                 } else {
                     self.block.keep(whole.take());
-                    self.apply(field, value);
+                    let read = self.add_field(field, value, piece.bytes.len());
+                    if self.hands_out(input, &mut sink) {
+                        return Ok(());
+                    }
+                    read?;
                 }
+            } else if self.forgiving.is_some() {
+                self.block.keep(whole.take());
+                let read = self.forgive(piece.bytes);
+                if self.hands_out(input, &mut sink) {
+                    return Ok(());
+                }
+                read?;
             }
         }
         self.block.keep(whole);
@@ -339,11 +395,13 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Adds a piece to the unfinished line, as far as it is worth keeping. True when the line
-    /// ended.
-    fn extend_line(&mut self, piece: &Piece<'_>) -> Result<bool, LimitExceeded> {
+    /// Adds a piece to the unfinished line, as far as it is worth keeping.
+    fn extend_line(&mut self, piece: &Piece<'_>) -> Result<(), LimitExceeded> {
         let mut rest = piece.bytes;
         if self.line.fate == Fate::Open {
+            if self.forgiving.is_some() && self.line.bytes.is_empty() {
+                rest = without_blanks(rest);
+            }
             let (head, tail) = rest.split_at(rest.len().min(LONGEST_HEAD - self.line.bytes.len()));
             self.line.bytes.extend_from_slice(head);
             rest = tail;
@@ -362,16 +420,23 @@ impl EventDecoder {
             Fate::Open if piece.ended && split_field(&self.line.bytes).is_some() => {
                 self.count(self.line.bytes.len())?;
             }
+            Fate::Stray => self.extend_stray(rest)?,
             Fate::Open | Fate::Held | Fate::Dropped => {}
         }
-        Ok(piece.ended)
+        Ok(())
     }
 
     /// Finds out what the unfinished line is, as far as its beginning tells.
     fn decide_line(&mut self) -> Result<(), LimitExceeded> {
         self.line.fate = fate(&self.line.bytes);
-        if matches!(self.line.fate, Fate::Open | Fate::Dropped) {
+        if self.forgiving.is_some() {
+            self.line.fate = forgiving::fate(&self.line.bytes, self.line.fate);
+        }
+        if matches!(self.line.fate, Fate::Open | Fate::Dropped | Fate::Stray) {
             return Ok(());
+        }
+        if matches!(self.line.fate, Fate::Data | Fate::DataColon) {
+            self.begin_data();
         }
         self.count(self.line.bytes.len())?;
         if let Some((Field::Data, value)) = split_field(&self.line.bytes) {
@@ -389,16 +454,21 @@ impl EventDecoder {
         self.block.data.extend_from_slice(piece);
     }
 
-    fn end_line(&mut self) {
+    fn end_line(&mut self) -> Result<(), LimitExceeded> {
         let fate = std::mem::take(&mut self.line.fate);
         let mut line = std::mem::take(&mut self.line.bytes);
-        if matches!(fate, Fate::Open | Fate::Known | Fate::Held)
-            && let Some((field, value)) = split_field(&line)
-        {
-            self.apply(field, value);
+        match (fate, split_field(&line)) {
+            (Fate::Data | Fate::DataColon, _) => self.end_data(),
+            (Fate::Dropped, _) => {}
+            (Fate::Open | Fate::Known | Fate::Held, Some((field, value))) => {
+                self.apply_whole(field, value);
+            }
+            _ if self.forgiving.is_some() => self.forgive_end(&line, fate == Fate::Stray)?,
+            _ => {}
         }
         line.clear();
         self.line.bytes = line;
+        Ok(())
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), LimitExceeded> {
@@ -416,7 +486,11 @@ impl EventDecoder {
     fn apply(&mut self, field: Field, value: &[u8]) {
         match field {
             Field::Data => self.block.push_data(value),
-            Field::Event => self.block.set_name(&decode(value)),
+            Field::Event => self.set_name(value),
+            Field::Error => {
+                self.block.set_name(forgiving::ERROR);
+                self.block.push_data(value);
+            }
             Field::Id => self.block.set_id(value),
             Field::Retry => {
                 if let Some(milliseconds) = parse_retry(value) {
@@ -435,8 +509,10 @@ impl EventDecoder {
         mut sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) {
         self.set_last_event_id();
+        self.settle_name();
+        self.leave_lines();
         let mut flow = ControlFlow::Continue(());
-        if self.block.has_data {
+        if self.block.has_data || (self.block.has_name && self.forgiving.is_some()) {
             let data = whole.unwrap_or(&self.block.data);
             flow = sink(self.block.event(data, &self.last_event_id, self.id_number));
         }
@@ -479,6 +555,7 @@ impl PartialLine {
 impl Block {
     fn event<'a>(&'a self, data: &'a [u8], id: &'a str, id_number: u64) -> RawEvent<'a> {
         RawEvent {
+            kind: if self.has_data { RawKind::Event } else { RawKind::Name },
             name: self.has_name.then_some(self.name.as_str()),
             data,
             id,
@@ -497,6 +574,7 @@ impl Block {
     fn push_data(&mut self, value: &[u8]) {
         if self.has_data {
             self.data.push(b'\n');
+            self.has_lines = true;
         }
         self.has_data = true;
         self.data.extend_from_slice(value);
@@ -526,6 +604,7 @@ impl Block {
         self.has_name = false;
         self.has_id = false;
         self.retry = None;
+        self.has_lines = false;
     }
 }
 

@@ -12,6 +12,7 @@ mod encode;
 mod expect;
 mod field;
 mod fragments;
+mod frames;
 mod json;
 mod json_suite;
 mod page;

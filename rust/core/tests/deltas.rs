@@ -1,10 +1,11 @@
 //! The delta decoder against the vectors in `tests/vectors/deltas/` and against plain readers.
 
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tailrace_core::json::Reader;
 use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind, ReplyError};
 
+use crate::checks::chunk::Plain;
 use crate::cuts::cut;
 use crate::expect::{Records, run, run_and_check};
 use crate::vectors;
@@ -162,34 +163,6 @@ fn any_chunk() -> impl Strategy<Value = Tree> {
     )
 }
 
-/// What a plain reader takes from a chunk: an error, or content and finish reason.
-fn read_plainly(chunk: &Map<String, Value>) -> Result<(Option<&str>, Option<&str>), ()> {
-    let truthy = match chunk.get("error").unwrap_or(&Value::Null) {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(elements) => !elements.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-    };
-    if truthy {
-        return Err(());
-    }
-    let is_first = |choice: &&Map<String, Value>| match choice.get("index") {
-        None | Some(Value::Null) => true,
-        Some(index) => index.as_f64() == Some(0.0),
-    };
-    let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let Some(choice) = choices.iter().filter_map(Value::as_object).find(is_first) else {
-        return Ok((None, None));
-    };
-    let content = match choice.get("delta") {
-        None | Some(Value::Null) => choice.get("text"),
-        Some(delta) => delta.get("content"),
-    };
-    Ok((content.and_then(Value::as_str), choice.get("finish_reason").and_then(Value::as_str)))
-}
-
 /// Parts of replies, put together in any order.
 fn any_reply() -> impl Strategy<Value = Vec<u8>> {
     let part = prop::sample::select(vec![
@@ -211,6 +184,18 @@ fn any_reply() -> impl Strategy<Value = Vec<u8>> {
         b"data: [DONE]\n\n",
         b"data: [DONE]",
         b"data: [LIMITED]\n\n",
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"l\"}}]}\n",
+        b" data: {\"delta\":\"d\"}\n\n",
+        b"<p>data: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n",
+        b"event: x\ndata: {\"a\":1}\nevent: y\n",
+        b"error: {\"code\":1,\"message\":\"e\"}\n",
+        b"data: error: e\n\n",
+        b"event: error\n\n",
+        b"event: warning\ndata: {\"error\":\"w\"}\n\n",
+        b"{\"error\":\"e\"}\n",
+        b"data: {\"detail\":\"e\"}\n\n",
+        b"<b>Fatal error</b>: e\n",
+        b"other: {\n",
         b"data: bad\n\n",
         b": ping\n\n",
         b"{\"status\":\"success\",\"data\":\"answer\"}",
@@ -332,20 +317,20 @@ proptest! {
     #[test]
     fn a_chunk_gives_what_a_plain_reader_takes(chunk in any_chunk()) {
         let plain: Value = serde_json::from_str(&chunk.json(true)).unwrap();
+        let plain = Plain::read(plain.as_object().unwrap());
         let stream = format!("data: {}\n\ndata: [DONE]\n\n", chunk.json(false));
         let (deltas, decoder) = run(DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default()), [stream.as_bytes()], true);
         prop_assert_eq!(decoder.bad_events(), 0);
-        match read_plainly(plain.as_object().unwrap()) {
-            Err(()) => {
-                prop_assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Upstream));
-                prop_assert_eq!(deltas.len(), 0);
+        if plain.has_error {
+            prop_assert_eq!(decoder.error().map(|error| error.kind), Some(ErrorKind::Upstream));
+            prop_assert_eq!(deltas.len(), 0);
+        } else {
+            let has_come = !deltas.is_empty() || decoder.finish_reason().is_some();
+            prop_assert_eq!(decoder.end(), if has_come { End::Done } else { End::Failed });
+            if let Ok(content) = plain.content {
+                prop_assert_eq!(deltas.concat(), content);
             }
-            Ok((content, finish_reason)) => {
-                prop_assert_eq!(decoder.end(), End::Done);
-                let content: Vec<&str> = content.into_iter().filter(|content| !content.is_empty()).collect();
-                prop_assert_eq!(deltas, content);
-                prop_assert_eq!(decoder.finish_reason(), finish_reason.filter(|reason| !reason.is_empty()));
-            }
+            prop_assert_eq!(decoder.finish_reason(), plain.finish_reason);
         }
     }
 

@@ -1,8 +1,6 @@
 //! Replies as servers really send them, `tests/vectors/field/`: however they are cut, and whichever
 //! way they are fed.
 
-use std::fs;
-
 use serde_json::{Value, json};
 use tailrace_core::DeltaDecoder;
 
@@ -11,27 +9,13 @@ use crate::vectors;
 
 #[test]
 fn every_reply_of_the_field_however_it_is_cut_and_fed() {
-    let expected_failures = expected_failures();
-    let mut wrong = Vec::new();
-    for (_, case) in vectors::cases("field") {
-        let name = case["name"].as_str().unwrap().to_owned();
-        match check(&case) {
-            Ok(()) if expected_failures.contains(&name) => {
-                wrong.push(format!("{name} is right now: no longer a failure to be expected"));
-            }
-            Err(problem) if !expected_failures.contains(&name) => {
-                wrong.push(format!("{name}: {problem}"));
-            }
-            _ => {}
-        }
-    }
+    let cases = vectors::cases("field");
+    let wrong = cases.iter().filter_map(|(name, case)| {
+        let problem = check(case).err()?;
+        Some(format!("{name}: {problem}"))
+    });
+    let wrong: Vec<String> = wrong.collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The cases that are known to be read wrongly, a name a line.
-fn expected_failures() -> Vec<String> {
-    let path = vectors::folder().join("field/expected_failures.txt");
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 fn check(case: &Value) -> Result<(), String> {

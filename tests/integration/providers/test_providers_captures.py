@@ -248,7 +248,7 @@ class Reply:
         """The body with its content coding taken off, as far as it came."""
         return unzipped(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
 
-    def decoder(self, dialect: str) -> DeltaDecoder:
+    def decoder(self, dialect: Any) -> DeltaDecoder:
         return DeltaDecoder(
             dialect,
             content_type=self.headers.get("content-type"),

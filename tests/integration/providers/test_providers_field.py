@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from calls_site import JSON, Asked, Line, Site, page
-from field_cases import expected_of, field_cases, outcome_of, says_as_expected
-from vector_files import Case, input_bytes
+from field_cases import expected_of, outcome_of, says_as_expected
+from vector_files import Case, cases, input_bytes
 
 from tailrace import OpenAIProvider, WordPressChatProvider, stream_deltas
 from tailrace._calls.token_cache import TokenCache
@@ -61,7 +61,7 @@ async def check(case: Case, stream: ChatStream) -> None:
     assert says_as_expected(case, error)
 
 
-@pytest.mark.parametrize("case", field_cases())
+@pytest.mark.parametrize("case", cases("field"))
 async def test_a_reply_from_a_server(case: Case) -> None:
     async with site_of(case) as site:
         if case["dialect"] == "openai":

@@ -54,7 +54,7 @@ class Paced:
         self,
         reads: Iterable[tuple[float, bytes]],
         opens_after: float = 0.0,
-        dialect: str = "openai",
+        dialect: Any = "openai",
     ) -> None:
         self.reads = iter(reads)
         self.opens_after = opens_after

@@ -382,9 +382,7 @@ class UsageCounts(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of(cls, usage: Usage) -> UsageCounts:
         """Return the counts that a site gave, under OpenAI's names."""
-        cached, reasoning = (
-            getattr(usage, f"{kind}_tokens", None) for kind in ("cached", "reasoning")
-        )
+        cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
         return cls(
             usage.prompt_tokens,
             usage.completion_tokens,

@@ -11,13 +11,16 @@ use super::dialects::{AnyReader, DialectReader};
 use super::events::{EventReader, Events, Records};
 use super::failure::{
     describe, is_html, is_page, judge_debris, judge_error_body, judge_page, judge_page_for_text,
+    judge_unread, objects,
 };
 use super::framing::{Debris, Framings, Sniffed, Sniffer};
+use super::members::Members;
 use super::output::Output;
 use super::records::RecordSplitter;
-use super::reply::{End, Ids, ReplyState, Usage};
+use super::reply::{End, Ids, ReplyState};
+use super::scout::Scout;
 use super::text::TextDecoder;
-use super::{DeltaOptions, DeltaSink, Dialect, Framing};
+use super::{DeltaOptions, DeltaSink, Dialect, Framing, Usage};
 
 /// Bytes of one chat reply in, text deltas out.
 ///
@@ -38,13 +41,15 @@ use super::{DeltaOptions, DeltaSink, Dialect, Framing};
 #[derive(Debug, Clone)]
 pub struct DeltaDecoder {
     dialect: Dialect,
+    /// Whether the dialect is that of the reply's own bytes, and not yet known.
+    is_scouting: bool,
     max_event_bytes: usize,
     max_body_bytes: usize,
     framing: Framing,
     stage: Stage,
     reply: ReplyState,
-    /// The beginning of what came in front of the answer.
-    debris: Box<[u8]>,
+    /// What came in front of the answer.
+    debris: Debris,
     /// Whether events that repeat an earlier one need not be read in full.
     repeats: bool,
 }
@@ -52,6 +57,8 @@ pub struct DeltaDecoder {
 /// The stage of a reply. The first bytes decide which comes next, the end brings the last one.
 #[derive(Debug, Clone)]
 enum Stage {
+    /// The first bytes of a reply whose dialect they are to tell.
+    Scouting(Box<Scout>),
     /// The first bytes: neither events nor a JSON body have begun.
     Sniffing(Box<Sniffer>),
     Events(Box<Events>),
@@ -84,14 +91,40 @@ impl DeltaDecoder {
         let is_undecided = matches!(stage, Stage::Sniffing(_));
         Self {
             dialect,
+            is_scouting: false,
             max_event_bytes,
             max_body_bytes,
             framing: if is_undecided { Framing::Open } else { Framing::Text },
             stage,
             reply: ReplyState::new(status),
-            debris: Box::default(),
+            debris: Debris::new(0),
             repeats: true,
         }
+    }
+
+    /// A decoder for one reply whose dialect is not known: its first event, or its first JSON
+    /// object, that is unmistakably of one decides, and nothing is delivered before. Where none is,
+    /// the reply is read as OpenAI's. No reply is found to be plain text.
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+    ///
+    /// let mut decoder = DeltaDecoder::detecting(DeltaOptions::default());
+    /// let mut answer = String::new();
+    /// let event = br#"data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#;
+    /// decoder.feed(event, &mut answer);
+    /// assert_eq!(decoder.dialect(), None);
+    /// decoder.feed(b"\n\n", &mut answer);
+    /// assert_eq!((answer.as_str(), decoder.dialect()), ("Hi", Some(Dialect::Gemini)));
+    /// ```
+    pub fn detecting(options: DeltaOptions) -> Self {
+        let limit = options.max_body_bytes;
+        let mut decoder = Self::new(Dialect::OpenAi, options);
+        if matches!(decoder.stage, Stage::Sniffing(_)) {
+            decoder.stage = Stage::Scouting(Box::new(Scout::new(limit)));
+            decoder.is_scouting = true;
+        }
+        decoder
     }
 
     /// A decoder that reads each event in full, whatever came before it: the reference for
@@ -110,38 +143,54 @@ impl DeltaDecoder {
         }
         if !self.reply.is_open() {
             self.take_stage();
+            self.reply.release_halves(sink);
         }
     }
 
     /// Ends the reply: delivers to `sink` what was held, and settles how the reply ended.
     /// `complete` is false when the transport broke.
     pub fn close<S: DeltaSink + ?Sized>(&mut self, complete: bool, sink: &mut S) {
-        let (stage, debris) = self.take_stage();
+        if let Stage::Scouting(scout) = &mut self.stage {
+            let held = scout.take();
+            self.found(self.dialect, &held, sink);
+        }
+        let (stage, mut debris) = self.take_stage();
         let reply = &mut self.reply;
         if !reply.is_open() {
             return;
         }
         match stage {
-            Stage::Sniffing(sniffer) => {
-                close_debris(sniffer.into_debris(), complete, reply, judge_debris);
-            }
-            Stage::Page(page) => close_debris(Ok(*page), complete, reply, judge_page_for_text),
+            Stage::Sniffing(sniffer) => match sniffer.into_debris() {
+                Ok(debris) => self.close_debris(debris, complete, sink),
+                Err(limit) => reply.fail_limit(limit),
+            },
+            Stage::Page(page) if complete => judge_page_for_text(&page, reply),
+            Stage::Page(page) => reply.truncate(complete, &decode(page.kept())),
             Stage::Events(events) => {
                 let cut = events.close(reply, sink);
-                settle_end(reply, complete, &debris, &cut);
+                self.settle_end(complete, &debris, &cut);
             }
             Stage::Records(records) => {
                 let cut = records.close(reply, sink);
-                settle_end(reply, complete, &debris, &cut);
+                self.settle_end(complete, &debris, &cut);
             }
-            Stage::Json(body) => self.close_json(&body, complete, &debris, sink),
+            Stage::Json(body) => {
+                let before = debris.take_held();
+                self.close_json(&before, &body, complete, &debris, sink);
+            }
             Stage::Text(text) => text.close(complete, reply, sink),
             Stage::ErrorBody(body) => {
                 let dialect = AnyReader::new(self.dialect);
                 judge_error_body(&body, &dialect, self.dialect.framings(), reply);
             }
-            Stage::Over => {}
+            Stage::Scouting(_) | Stage::Over => {}
         }
+        self.reply.release_halves(sink);
+    }
+
+    /// The reply's dialect; `None` while a [detecting](Self::detecting) decoder does not know it.
+    pub fn dialect(&self) -> Option<Dialect> {
+        (!self.is_scouting).then_some(self.dialect)
     }
 
     /// Whether the dialect's end marker was seen: the `[DONE]` sentinel, or a named end event.
@@ -207,6 +256,12 @@ impl DeltaDecoder {
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
         match &mut self.stage {
+            Stage::Scouting(scout) => {
+                if let Some(found) = scout.feed(bytes) {
+                    let held = scout.take();
+                    self.found(found.unwrap_or(self.dialect), &held, sink);
+                }
+            }
             Stage::Sniffing(sniffer) => {
                 let found = sniffer.feed(bytes)?;
                 return self.read_sniffed(&found, bytes, sink);
@@ -237,8 +292,8 @@ impl DeltaDecoder {
         bytes: &[u8],
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        let Sniffed::Decided { framing, head, rest } = *found else { return Ok(()) };
-        self.enter(framing);
+        let Sniffed::Decided { framing, head, rest } = found else { return Ok(()) };
+        self.enter(*framing);
         // A line that lies whole in the read is read from there.
         let (before, _) = bytes.split_at(bytes.len() - rest.len());
         if before.ends_with(head) {
@@ -246,6 +301,15 @@ impl DeltaDecoder {
         }
         self.read(head, sink)?;
         self.read(rest, sink)
+    }
+
+    /// Reads what has been held, now that the reply's dialect is known.
+    fn found<S: DeltaSink + ?Sized>(&mut self, dialect: Dialect, held: &[u8], sink: &mut S) {
+        self.dialect = dialect;
+        self.is_scouting = false;
+        let sniffer = Sniffer::new(self.max_body_bytes, dialect.framings());
+        self.stage = Stage::Sniffing(Box::new(sniffer));
+        self.feed(held, sink);
     }
 
     fn enter(&mut self, framing: Framing) {
@@ -258,74 +322,196 @@ impl DeltaDecoder {
             _ => Stage::Events(Box::new(Events::new(reader(), self.max_event_bytes))),
         };
         self.framing = framing;
+        self.reply.is_stream = framing == Framing::Sse;
+        self.reply.is_lines = framing == Framing::Lines;
         if let Stage::Sniffing(mut sniffer) = std::mem::replace(&mut self.stage, stage) {
             self.debris = sniffer.take_debris();
         }
     }
 
     /// Leaves the stage and the debris to the caller, after which nothing is read any more.
-    fn take_stage(&mut self) -> (Stage, Box<[u8]>) {
-        (std::mem::replace(&mut self.stage, Stage::Over), std::mem::take(&mut self.debris))
+    fn take_stage(&mut self) -> (Stage, Debris) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        (stage, std::mem::replace(&mut self.debris, Debris::new(0)))
     }
 
-    /// Reads a JSON body. It shows its own end: one that is whole is read, also when the transport
-    /// broke after it.
+    /// Reads a JSON body, `before` of which debris came that may have begun one. It shows its own
+    /// end: one that is whole is read, also when the transport broke after it.
     fn close_json<S: DeltaSink + ?Sized>(
         &mut self,
+        before: &[u8],
         body: &[u8],
         complete: bool,
-        debris: &[u8],
+        debris: &Debris,
         sink: &mut S,
     ) {
+        let is_page = is_page(debris.kept());
+        if !before.is_empty() && !is_page {
+            let whole = [before, body].concat();
+            if self.read_objects(&decode(&whole), sink) {
+                return;
+            }
+        }
         let text = decode(body);
-        let reply = &mut self.reply;
-        let mut output = Output { reply, sink, scratch: &mut Vec::new() };
-        let read = AnyReader::new(self.dialect).read_body(&text, &mut output);
+        let read = self.read_body(&text, sink);
+        if !self.reply.is_open() {
+            return;
+        }
         // One that breaks off is no event, as in a stream.
-        reply.events += u64::from(read != Err(JsonError::UnexpectedEnd));
-        let Err(error) = read else { return };
-        reply.bad_events = reply.events;
-        if !complete {
+        self.reply.events = u64::from(read != Err(JsonError::UnexpectedEnd));
+        if let Some(start) = begins_events(&text)
+            && !is_page
+        {
+            return self.close_events_behind(&body[start..], complete, debris, sink);
+        }
+        if !is_page && read.is_err() && self.read_objects(&text, sink) {
+            return;
+        }
+        let Self { reply, .. } = self;
+        reply.bad_events = if read.is_err() { reply.events } else { 0 };
+        if !complete && read.is_err() {
             reply.truncate(complete, &text);
-        } else if is_page(debris) {
-            judge_page(debris, reply);
-        } else if error == JsonError::UnexpectedEnd {
+        } else if is_page {
+            judge_page(debris.kept(), reply);
+        } else if read == Err(JsonError::UnexpectedEnd) {
             reply.truncate(complete, &text);
         } else {
-            reply.fail(ErrorKind::NotAStream, describe(&text), None, &text);
+            let message = reply.likeness().unwrap_or_else(|| describe(&text));
+            reply.fail(ErrorKind::NotAStream, message, None, &text);
+        }
+    }
+
+    /// Reads a text as one body. Where it is one and says nothing of the dialect, the reply stays
+    /// open.
+    fn read_body<S: DeltaSink + ?Sized>(
+        &mut self,
+        text: &str,
+        sink: &mut S,
+    ) -> Result<(), JsonError> {
+        let Self { reply, dialect, .. } = self;
+        reply.foreign = false;
+        let mut output = Output { reply, sink, scratch: &mut Vec::new() };
+        let read = AnyReader::new(*dialect).read_body(text, &mut output);
+        reply.events = u64::from(read.is_ok());
+        if reply.is_open() && reply.looks_like.is_none() {
+            let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
+            reply.looks_like = found.filter(|found| found != dialect).map(Dialect::as_str);
+        }
+        read
+    }
+
+    /// Reads the first object in a text that is an answer or an error, whatever else stands there.
+    /// False when there is none.
+    fn read_objects<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) -> bool {
+        objects(text).any(|object| {
+            let _ = self.read_body(object, sink);
+            !self.reply.is_open() && !self.reply.reopen_empty()
+        })
+    }
+
+    /// Reads the events that came behind a JSON object which is no body.
+    fn close_events_behind<S: DeltaSink + ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        complete: bool,
+        debris: &Debris,
+        sink: &mut S,
+    ) {
+        self.enter(Framing::Sse);
+        self.feed(bytes, sink);
+        self.debris = debris.clone();
+        self.close(complete, sink);
+    }
+
+    /// Names the end of a reply of which nothing but debris came, unless an answer is in it.
+    fn close_debris<S: DeltaSink + ?Sized>(
+        &mut self,
+        mut debris: Debris,
+        complete: bool,
+        sink: &mut S,
+    ) {
+        let held = debris.take_held();
+        if !held.is_empty() && !is_page(debris.kept()) {
+            let framing = match self.dialect.framings() {
+                Framings::EventsOrLines => Framing::Lines,
+                Framings::EventsOrArrayOrBody if debris.is_list() => Framing::Array,
+                _ => Framing::Json,
+            };
+            if framing == Framing::Json {
+                if self.read_objects(&decode(&held), sink) {
+                    self.framing = framing;
+                    return;
+                }
+                self.reply.events = 0;
+            } else if self.close_records(framing, &held, complete, sink) {
+                return;
+            }
+        }
+        let Self { reply, .. } = self;
+        if !complete {
+            reply.truncate(complete, &decode(debris.kept()));
+        } else if let Some(likeness) = reply.likeness() {
+            reply.fail(ErrorKind::NotAStream, likeness, None, &decode(debris.kept()));
+        } else {
+            judge_debris(&debris, reply);
+        }
+    }
+
+    /// Reads JSON texts that came behind other output on the same line. False when none of them is
+    /// one of the dialect.
+    fn close_records<S: DeltaSink + ?Sized>(
+        &mut self,
+        framing: Framing,
+        bytes: &[u8],
+        complete: bool,
+        sink: &mut S,
+    ) -> bool {
+        if objects(&decode(bytes)).next().is_none() {
+            return false;
+        }
+        self.enter(framing);
+        self.feed(bytes, sink);
+        self.close(complete, sink);
+        true
+    }
+
+    /// Names the end of events that ended without an end marker; `debris` came before them, and
+    /// `cut` is the beginning of the next one.
+    fn settle_end(&mut self, complete: bool, debris: &Debris, cut: &str) {
+        let dialect = AnyReader::new(self.dialect);
+        let reply = &mut self.reply;
+        if !reply.is_open() {
+            return;
+        }
+        let (has_come, events) = (reply.has_come(), reply.events - reply.keep_alives);
+        if reply.finish_reason.is_some() {
+            reply.end = End::Stopped;
+        } else if complete && !has_come && is_page(debris.kept()) {
+            judge_page(debris.kept(), reply);
+        } else if judge_unread(&dialect, reply) {
+            // It was an error.
+        } else if complete && !has_come && are_lines_without_ends(cut) {
+            let message = "its lines have no ends: give the bytes as they came, not line by line";
+            reply.fail(ErrorKind::NotAStream, message, None, cut);
+        } else if let Some(likeness) = reply.likeness().filter(|_| complete) {
+            let unread = reply.unread.shown();
+            reply.fail(ErrorKind::NotAStream, likeness, None, &unread.text);
+        } else if complete && reply.bad_events > 0 && events == reply.bad_events {
+            let unread = reply.unread.shown();
+            let message = format!("none of its events is one of this dialect{}", unread.clause);
+            reply.fail(ErrorKind::NotAStream, message, None, &unread.text);
+        } else {
+            reply.truncate(complete, cut);
         }
     }
 }
 
-/// Names the end of a reply of which nothing but debris came: `judge` does, if it is complete.
-fn close_debris(
-    debris: Result<Debris, LimitExceeded>,
-    complete: bool,
-    reply: &mut ReplyState,
-    judge: impl FnOnce(&Debris, &mut ReplyState),
-) {
-    match debris {
-        Err(limit) => reply.fail_limit(limit),
-        Ok(debris) if complete => judge(&debris, reply),
-        Ok(debris) => reply.truncate(complete, &String::from_utf8_lossy(debris.kept())),
-    }
+/// Where in a JSON text a line begins that is a server-sent event's data.
+fn begins_events(text: &str) -> Option<usize> {
+    text.find("\ndata:").map(|end| end + 1)
 }
 
-/// Names the end of events that ended without an end marker; `debris` came before them, and `cut`
-/// is the beginning of the next one.
-fn settle_end(reply: &mut ReplyState, complete: bool, debris: &[u8], cut: &str) {
-    if !reply.is_open() {
-        return;
-    }
-    let only_bad = reply.events == reply.bad_events;
-    if complete && only_bad && is_page(debris) {
-        judge_page(debris, reply);
-    } else if complete && only_bad && reply.events > 0 {
-        let message = "none of its events is one of this dialect";
-        reply.fail(ErrorKind::NotAStream, message, None, cut);
-    } else if complete && reply.finish_reason.is_some() {
-        reply.end = End::Stopped;
-    } else {
-        reply.truncate(complete, cut);
-    }
+/// Whether an event that was cut is several, one behind the other on one line.
+fn are_lines_without_ends(cut: &str) -> bool {
+    cut.contains("}data:") || cut.contains("}event:") || cut.contains("[DONE]")
 }

@@ -6,14 +6,17 @@
 use alloc::borrow::Cow;
 use std::ops::ControlFlow;
 
-use crate::event::{Event, EventDecoder, RawEvent};
+use crate::event::{ERROR, Event, EventDecoder, RawEvent, RawKind};
 use crate::json::{Kind, Reader, Scratch, Text};
 use crate::limits::LimitExceeded;
 use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::DeltaSink;
-use super::dialects::{AnyReader, DialectReader};
+use super::dialects::{AnyReader, Dialect, DialectReader};
+use super::failure::{judge_bad, judge_error_event, judge_foreign, judge_without_answer, objects};
+use super::fields::DONE;
+use super::members::Members;
 use super::output::Output;
 use super::records::RecordSplitter;
 use super::repeats::Repeats;
@@ -46,7 +49,7 @@ pub(super) struct EventReader {
 impl Events {
     /// A reply of which nothing was read yet; an event has at most `max_event_bytes`.
     pub(super) fn new(reader: EventReader, max_event_bytes: usize) -> Self {
-        Self { decoder: EventDecoder::new(max_event_bytes), reader }
+        Self { decoder: EventDecoder::forgiving(max_event_bytes, is_event), reader }
     }
 
     /// Events that were not read in full.
@@ -74,8 +77,14 @@ impl Events {
                 return Ok(());
             }
             decoder.next(&mut bytes, |event| {
-                reply.events += 1;
-                reader.read(&event, reply, &mut scratch, sink);
+                match event.kind {
+                    RawKind::Event => {
+                        reply.events += 1;
+                        reader.read(&event, reply, &mut scratch, sink);
+                    }
+                    RawKind::Name => reader.read_name(&event, reply),
+                    RawKind::Line => reply.unread.push(&decode(event.data)),
+                }
                 if reply.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             if bytes.is_empty() {
@@ -94,7 +103,11 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        if !self.reader.dialect.can_repeat(None) || !self.read_held(bytes, reply, scratch, sink) {
+        if reply.halves.text.is_held()
+            || !self.reader.dialect.can_repeat(None)
+            || self.decoder.is_by_lines()
+            || !self.read_held(bytes, reply, scratch, sink)
+        {
             return;
         }
         let Some(repeats) = &mut self.reader.repeats else { return };
@@ -152,11 +165,21 @@ impl Events {
         let mut cut = String::new();
         let Self { decoder, reader } = &mut self;
         decoder.unfinished(|event| {
-            if !reader.read_if_whole(&event, reply, sink) {
-                event.data.clone_into(&mut cut);
+            if !reply.is_open() {
+                return;
+            }
+            let data = decode(event.data);
+            match event.kind {
+                RawKind::Name => reader.read_name(&event, reply),
+                RawKind::Line => reply.unread.push(&data),
+                RawKind::Event => {
+                    if !reader.read_if_whole(&event.with_data(&data), reply, sink) {
+                        cut.push_str(&data);
+                    }
+                }
             }
         });
-        reader.finish(reply);
+        reader.finish(reply, sink);
         cut
     }
 }
@@ -212,7 +235,7 @@ impl Records {
         if splitter.is_closed() && reply.events == 0 {
             reply.fail_without_answer("[]");
         }
-        reader.finish(reply);
+        reader.finish(reply, sink);
         if is_whole { String::new() } else { text.into_owned() }
     }
 }
@@ -245,7 +268,10 @@ impl EventReader {
         sink: &mut S,
     ) {
         let Self { dialect, repeats, .. } = self;
-        let mut repeats = repeats.as_mut().filter(|_| dialect.can_repeat(event.name));
+        let can_repeat = dialect.can_repeat(event.name)
+            && event.name != Some(ERROR)
+            && !reply.halves.text.is_held();
+        let mut repeats = repeats.as_mut().filter(|_| can_repeat);
         let repeated = repeats.as_mut().and_then(|repeats| repeats.content(event.data, scratch));
         if let Some(content) = repeated {
             return reply.deliver(content, sink);
@@ -253,6 +279,10 @@ impl EventReader {
         let data = decode(event.data);
         let mut output = Output { reply, sink, scratch: &mut scratch.escaped };
         let content = read_in_full(dialect, &event.with_data(&data), &mut output);
+        let is_another_part = std::mem::take(&mut output.reply.is_another_part);
+        if let Some(repeats) = repeats.as_mut().filter(|_| is_another_part) {
+            repeats.forget();
+        }
         // Data that had to be mended is not what the next event will be compared with.
         if let (Some(repeats), Some(content), Cow::Borrowed(data)) = (repeats, content, &data) {
             repeats
@@ -260,25 +290,47 @@ impl EventReader {
         }
     }
 
-    /// Reads an event that the reply's end cut off, if it is all there: an end marker, or complete
-    /// JSON. False when it is not.
+    /// Reads a block that has a name and no data: it may be an error.
+    fn read_name(&mut self, event: &RawEvent<'_>, reply: &mut ReplyState) {
+        let event = event.with_data("");
+        if event.kind() == ERROR {
+            reply.events += 1;
+            judge_error_event(&event, &self.dialect, reply);
+        }
+    }
+
+    /// Reads an event that the reply's end cut off, as far as it is all there: an end marker, an
+    /// error or complete JSON, in all or some of its lines. False when it is not.
     fn read_if_whole<S: DeltaSink + ?Sized>(
         &mut self,
         event: &Event<'_>,
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> bool {
-        let is_whole = self.dialect.is_end(event) || is_object(event.data);
+        let is_whole = is_object(event.data)
+            || self.dialect.is_end(event)
+            || (event.kind() == ERROR && !event.data.trim_ascii_start().starts_with('{'));
+        let mut output = Output { reply, sink, scratch: &mut Vec::new() };
         if is_whole {
-            reply.events += 1;
-            let mut output = Output { reply, sink, scratch: &mut Vec::new() };
+            output.reply.events += 1;
             read_in_full(&mut self.dialect, event, &mut output);
+            return true;
         }
-        is_whole
+        if output.reply.is_lines {
+            return read_texts(&mut self.dialect, event, &mut output);
+        }
+        let lines = event.data.lines().filter(|line| is_event_line(line));
+        for (line, number) in lines.zip(0..) {
+            let name = event.name.filter(|_| number == 0);
+            output.reply.events += 1;
+            read_in_full(&mut self.dialect, &Event { name, data: line, ..*event }, &mut output);
+        }
+        event.data.is_empty()
     }
 
-    fn finish(&mut self, reply: &mut ReplyState) {
+    fn finish<S: DeltaSink + ?Sized>(&mut self, reply: &mut ReplyState, sink: &mut S) {
         if reply.is_open() {
+            self.dialect.release(&mut Output { reply, sink, scratch: &mut Vec::new() });
             self.dialect.finish(reply);
         }
     }
@@ -290,11 +342,110 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     output: &mut Output<'_, S>,
 ) -> Option<Text<'a>> {
-    if dialect.is_end(event) {
-        dialect.end(event, output.reply);
+    if !output.reply.is_open() || read_marker(dialect, event, output) {
         return None;
     }
-    dialect.read_event(event, output)
+    let bad_events = output.reply.bad_events;
+    output.reply.foreign = false;
+    output.reply.has_unknown_name = false;
+    let content = dialect.read_event(event, output);
+    if output.reply.bad_events > bad_events {
+        output.reply.bad_events = bad_events;
+        read_bad(dialect, event, output);
+    } else if output.reply.is_open() && (output.reply.foreign || output.reply.has_unknown_name) {
+        read_foreign(dialect, event, output.reply);
+    }
+    content
+}
+
+/// Reads an event in which the dialect found nothing of its own.
+fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) {
+    let members = Members::read(event.data, event.name);
+    let found = members.and_then(|members| Dialect::of(&members));
+    if found == Some(dialect.dialect()) {
+        return;
+    }
+    reply.looks_like = reply.looks_like.or(found.map(Dialect::as_str));
+    if !reply.has_unknown_name {
+        judge_foreign(event, dialect, reply);
+    }
+}
+
+/// Reads an event that is an end marker or an error. False when it is neither.
+fn read_marker<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) -> bool {
+    if event.kind() == ERROR {
+        judge_error_event(event, dialect, output.reply);
+        return true;
+    }
+    if !dialect.is_end(event) {
+        return false;
+    }
+    dialect.release(output);
+    dialect.end(event, output.reply);
+    judge_without_answer(dialect, output.reply);
+    true
+}
+
+/// Reads an event whose data is no JSON object. Where some of its lines are, those are events, and
+/// the others are bad.
+fn read_bad<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) {
+    if output.reply.is_lines {
+        output.reply.events -= 1;
+        if !read_texts(dialect, event, output) {
+            output.reply.events += 1;
+            judge_bad(event, dialect, output.reply);
+        }
+        return;
+    }
+    if !event.data.contains('\n') || !event.data.lines().any(is_event_line) {
+        return judge_bad(event, dialect, output.reply);
+    }
+    for (line, number) in event.data.lines().zip(0..) {
+        if !output.reply.is_open() {
+            return;
+        }
+        output.reply.events += u64::from(number > 0);
+        let line = Event { name: event.name.filter(|_| number == 0), data: line, ..*event };
+        if is_event_line(line.data) {
+            read_in_full(dialect, &line, output);
+        } else {
+            judge_bad(&line, dialect, output.reply);
+        }
+    }
+}
+
+/// Reads the JSON texts on a line on which something else stands, too. False when there are none.
+fn read_texts<S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) -> bool {
+    let mut is_any = event.data.is_empty();
+    for text in objects(event.data) {
+        is_any = true;
+        if output.reply.is_open() {
+            output.reply.events += 1;
+            read_in_full(dialect, &Event { data: text, ..*event }, output);
+        }
+    }
+    is_any
+}
+
+/// Whether a line of data is an event of its own.
+pub(super) fn is_event(line: &[u8]) -> bool {
+    matches!(line.trim_ascii(), [b'{', .., b'}'] | b"[DONE]") && is_event_line(&decode(line))
+}
+
+fn is_event_line(line: &str) -> bool {
+    line.trim_ascii() == DONE || is_object(line)
 }
 
 /// Whether the value of a key of an event that can repeat can change what the event does.

@@ -1,14 +1,18 @@
 //! A reply that is no answer in, an error that says what it is out: error bodies, web pages, bare
-//! status codes.
+//! status codes, and what stands among events that none of them is.
+
+use alloc::borrow::Cow;
 
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::html::{decode_text, is_challenge};
-use crate::json::{JsonError, Kind, Reader};
+use crate::json::{JsonError, Reader};
 use crate::prelude::*;
 
+use super::fields::{DONE, is_truthy};
 use super::framing::{Debris, Framings};
 use super::reply::{ReplyState, cut_chars};
+pub(super) use super::site_error::{SiteError, read_error_value, read_site_error};
 
 /// Characters of an unexpected reply that a message shows.
 const GIST_CHARS: usize = 200;
@@ -16,21 +20,11 @@ const GIST_CHARS: usize = 200;
 /// Characters of an error page's visible text that a message shows.
 const ERROR_GIST_CHARS: usize = 300;
 
-/// An error as a site tells it in JSON.
-#[derive(Debug, Default)]
-pub(super) struct SiteError {
-    pub(super) message: Option<String>,
-    pub(super) code: Option<String>,
-    /// The error object's `status`.
-    pub(super) status: Option<String>,
-    /// The error object's `type`.
-    pub(super) kind: Option<String>,
-}
-
 /// Tells what of an API's error says most, which differs from one API to the next.
 pub(super) trait ReadSiteError {
-    /// The code that tells most of an error that the API reports.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    /// The code that tells most of an error that the API reports; `raw` is the error as it came.
+    fn error_code(&self, error: SiteError, raw: &str) -> Option<String> {
+        let _ = raw;
         error.code
     }
 
@@ -42,19 +36,163 @@ pub(super) trait ReadSiteError {
 
 /// Ends the reply with the error that an event or a body of one of the APIs reports.
 pub(super) fn fail_upstream(raw: &str, dialect: &impl ReadSiteError, reply: &mut ReplyState) {
-    let mut error = read_site_error(raw).unwrap_or_default();
-    let message = error.message.take().unwrap_or_default();
-    reply.fail(ErrorKind::Upstream, message, dialect.error_code(error), raw);
+    fail_with(read_site_error(raw).unwrap_or_default(), raw, dialect, reply);
 }
 
-/// Judges an event whose data is not what its dialect promises: one whose name says that it is an
-/// error is one.
-pub(super) fn judge_bad_event(event: &Event<'_>, reply: &mut ReplyState) {
-    if event.kind() == "error" {
-        reply.fail(ErrorKind::Upstream, event.data, None, event.data);
-    } else {
-        reply.bad_events += 1;
+/// Ends the reply with an error as its site tells it.
+fn fail_with(
+    mut error: SiteError,
+    raw: &str,
+    dialect: &impl ReadSiteError,
+    reply: &mut ReplyState,
+) {
+    let message = dialect.error_message(error.message.take().unwrap_or_default());
+    reply.fail(ErrorKind::Upstream, message, dialect.error_code(error, raw), raw);
+}
+
+/// Judges an event whose name says that it is an error: whatever its data, it ends the reply.
+pub(super) fn judge_error_event(
+    event: &Event<'_>,
+    dialect: &impl ReadSiteError,
+    reply: &mut ReplyState,
+) {
+    let data = event.data;
+    let mut lines = data.lines().rev();
+    // Behind an event that broke off, the error's own data is the last line.
+    let told = read_site_error(data)
+        .or_else(|| lines.find_map(read_site_error))
+        .or_else(|| first_told(data));
+    match told {
+        Some(error) if error.message.is_some() => fail_with(error, data, dialect, reply),
+        Some(error) => {
+            let shown = data.trim();
+            let says_nothing = error.has_error_key || !is_truthy(shown);
+            let message = cut_chars(if says_nothing { "" } else { shown }, ERROR_GIST_CHARS);
+            fail_with(SiteError { message: Some(message), ..error }, data, dialect, reply);
+        }
+        None => {
+            let lines: Vec<&str> = data.lines().filter(|line| line.trim() != DONE).collect();
+            let text = lines.join("\n");
+            let text = if text.trim().is_empty() { data } else { &text };
+            let message = dialect.error_message(plain_error(text).into_owned());
+            reply.fail(ErrorKind::Upstream, message, None, data);
+        }
     }
+}
+
+/// The text of an error that is no object: of a JSON string its own, and what stands behind the
+/// word that says that it is one.
+fn plain_error(text: &str) -> Cow<'_, str> {
+    let trimmed = text.trim();
+    let string = Reader::new(trimmed).string().ok().filter(|_| trimmed.ends_with('"'));
+    match string {
+        Some(string) => string.decode(),
+        None => Cow::Borrowed(behind_error_word(trimmed).unwrap_or(text)),
+    }
+}
+
+/// What stands behind `error:` or `[error]`, in any case, at the beginning of a text.
+fn behind_error_word(text: &str) -> Option<&str> {
+    ["error:", "[error]"].into_iter().find_map(|word| {
+        let (start, rest) = text.split_at_checked(word.len())?;
+        start.eq_ignore_ascii_case(word).then(|| rest.trim_start_matches([':', ' ', '\t']))
+    })
+}
+
+/// The error of the first object in a text that says of itself that it is one.
+fn first_told(text: &str) -> Option<SiteError> {
+    objects(text).filter_map(read_site_error).find(|error| error.is_told)
+}
+
+/// Judges an event whose data is no JSON object: it may be an error, or a keep-alive.
+pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: &mut ReplyState) {
+    let data = event.data.trim();
+    if let Some(text) = behind_error_word(data) {
+        match read_site_error(text) {
+            Some(error) => fail_with(error, data, dialect, reply),
+            None => {
+                reply.fail(ErrorKind::Upstream, dialect.error_message(text.to_owned()), None, data)
+            }
+        }
+        return;
+    }
+    if let Some(error) = first_told(data) {
+        return fail_with(error, data, dialect, reply);
+    }
+    if is_keep_alive(data) && reply.is_stream {
+        reply.keep_alives += 1;
+        return;
+    }
+    reply.bad_events += 1;
+    reply.unread.push(data);
+}
+
+/// Whether data is empty, or JSON but no object.
+fn is_keep_alive(data: &str) -> bool {
+    let mut reader = Reader::new(data);
+    data.is_empty() || (reader.skip().is_ok() && reader.end().is_ok())
+}
+
+/// Judges an event that holds nothing of its dialect: it may be an error, or another dialect's.
+pub(super) fn judge_foreign(
+    event: &Event<'_>,
+    dialect: &impl ReadSiteError,
+    reply: &mut ReplyState,
+) {
+    match read_site_error(event.data) {
+        Some(error) if error.is_told => fail_with(error, event.data, dialect, reply),
+        _ => {
+            reply.unread.push(event.data);
+        }
+    }
+}
+
+/// Judges a stream that has its end marker and nothing else: what was not understood may say why.
+pub(super) fn judge_without_answer(dialect: &impl ReadSiteError, reply: &mut ReplyState) {
+    if reply.reopen_empty() && !judge_unread(dialect, reply) {
+        let unread = reply.unread.shown();
+        if let Some(likeness) = reply.likeness() {
+            reply.fail(ErrorKind::NotAStream, likeness, None, &unread.text);
+        } else {
+            let message = format!("it ended without an answer{}", unread.clause);
+            reply.fail(ErrorKind::Empty, message, None, &unread.text);
+        }
+    }
+}
+
+/// Judges what a stream without an end holds that was not understood: it may be an error. False
+/// when it is none.
+pub(super) fn judge_unread(dialect: &impl ReadSiteError, reply: &mut ReplyState) -> bool {
+    let text = reply.unread.text();
+    let trimmed = trim(&text);
+    if trimmed.is_empty() {
+        return false;
+    }
+    if is_challenge(trimmed.as_bytes()) {
+        reply.fail(ErrorKind::Challenge, describe(trimmed), None, &text);
+    } else if let Some(error) = first_told(trimmed) {
+        fail_with(error, &text, dialect, reply);
+    } else if is_page(trimmed.as_bytes()) && reply.has_come() {
+        let message = cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS);
+        reply.fail(ErrorKind::Upstream, message, None, &text);
+    } else if is_page(trimmed.as_bytes()) {
+        reply.fail(ErrorKind::NotAStream, describe(trimmed), None, &text);
+    } else if let Some(words) = words_of_error(trimmed) {
+        let message = cut_chars(&title_or_text(&words), ERROR_GIST_CHARS);
+        reply.fail(ErrorKind::Upstream, message, None, &text);
+    }
+    !reply.is_open()
+}
+
+/// The lines among events that are no JSON, when they are the output of a program that failed: PHP
+/// says so in every version, and so do others.
+fn words_of_error(text: &str) -> Option<String> {
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with('{')).collect();
+    let words = lines.join("\n");
+    let lower = words.to_ascii_lowercase();
+    let is_error = ["error", "exception"].iter().any(|word| lower.contains(word));
+    is_error.then_some(words)
 }
 
 /// Judges the body, as far as it was kept, of a reply with an error status.
@@ -74,15 +212,47 @@ pub(super) fn judge_error_body(
     if let Some(code) = bare_code {
         return fail_bare(code, &text, reply);
     }
-    let mut site_error = find_site_error(trimmed, framings);
+    let mut site_error = find_site_error(body, trimmed);
     let message = match site_error.message.take() {
         Some(message) => dialect.error_message(message),
-        None => cut_chars(&title_or_text(trimmed), ERROR_GIST_CHARS),
+        None => cut_chars(&title_or_text(field_value(trimmed)), ERROR_GIST_CHARS),
     };
     let message =
         if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
-    let code = dialect.error_code(site_error);
+    let code = dialect.error_code(site_error, &text);
     reply.fail_whole(ErrorKind::Upstream, message, code, &text);
+}
+
+/// The value of the last field of server-sent events in which an error's text can stand, where
+/// there is one; of a JSON string its text.
+fn field_value(text: &str) -> &str {
+    let value = |line: &'_ str| -> Option<usize> {
+        ["data:", "error:"].iter().find_map(|field| line.starts_with(field).then(|| field.len()))
+    };
+    let is_events = text.lines().all(|line| {
+        line.is_empty()
+            || line.starts_with(':')
+            || ["data:", "event:", "id:", "retry:", "error:"]
+                .iter()
+                .any(|field| line.starts_with(field))
+    });
+    let last = text.lines().rev().find(|line| value(line).is_some() && !line.contains(DONE));
+    match last {
+        Some(line) if is_events => line[value(line).unwrap_or(0)..].trim(),
+        _ => text,
+    }
+}
+
+/// Reads the error of a body: of the first JSON object in it that tells one.
+fn find_site_error(body: &[u8], text: &str) -> SiteError {
+    if let Some(error) = read_site_error(text) {
+        return error;
+    }
+    if is_page(body) {
+        return SiteError::default();
+    }
+    let mut objects = objects(text).filter_map(read_site_error);
+    objects.find(|error| error.message.is_some()).unwrap_or_default()
 }
 
 /// Judges a reply in which neither events nor a JSON body began.
@@ -93,6 +263,10 @@ pub(super) fn judge_debris(debris: &Debris, reply: &mut ReplyState) {
     }
     if let Some(code) = debris.whole().and_then(|_| bare_code(trim(&text))) {
         return fail_bare(code, &text, reply);
+    }
+    if let Some(message) = behind_error_word(trim(&text)) {
+        let message = cut_chars(message, ERROR_GIST_CHARS);
+        return reply.fail(ErrorKind::Upstream, message, None, &text);
     }
     judge_page(debris.kept(), reply);
 }
@@ -115,15 +289,14 @@ pub(super) fn judge_page(page: &[u8], reply: &mut ReplyState) {
 }
 
 /// Judges a JSON object that holds no answer: it may hold an error's message in one of the usual
-/// places.
+/// places. Where it does not, the reply stays open, and the object is of no dialect that was asked
+/// for.
 pub(super) fn judge_json(body: &str, reply: &mut ReplyState) {
-    match read_site_error(body).unwrap_or_default() {
-        SiteError { message: Some(message), code, .. } => {
-            reply.fail(ErrorKind::Upstream, message, code, body);
-        }
-        SiteError { message: None, .. } => {
-            reply.fail(ErrorKind::NotAStream, describe(body), None, body);
-        }
+    let error = read_site_error(body).unwrap_or_default();
+    match error.message {
+        Some(message) => reply.fail(ErrorKind::Upstream, message, error.code, body),
+        None if error.is_told => reply.fail(ErrorKind::Upstream, "", error.code, body),
+        None => reply.foreign = true,
     }
 }
 
@@ -161,109 +334,51 @@ pub(super) fn describe(text: &str) -> String {
     }
 }
 
-/// The first element of a JSON array; any other text as it is.
-fn first_element(text: &str) -> &str {
-    let mut first = None;
-    let read = Reader::new(text).array(|reader| {
-        let element = reader.raw()?;
-        first.get_or_insert(element);
-        Ok(())
-    });
-    first.filter(|_| read.is_ok()).unwrap_or(text)
+/// The whole JSON objects in a text, in their order, but for those in its HTML tags and scripts.
+pub(super) fn objects(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    // A tag without an end is none, nor is one behind it: to look for the end again would be in
+    // vain.
+    let mut has_tags = true;
+    std::iter::from_fn(move || {
+        loop {
+            let start = rest.find(if has_tags { &['{', '<'][..] } else { &['{'] })?;
+            rest = &rest[start..];
+            if rest.starts_with('<') {
+                let length = tag_length(rest);
+                has_tags = length.is_some();
+                rest = &rest[length.unwrap_or(1)..];
+                continue;
+            }
+            match Reader::new(rest).raw() {
+                Ok(object) => {
+                    rest = &rest[object.len()..];
+                    return Some(object);
+                }
+                Err(JsonError::UnexpectedEnd) => return None,
+                Err(JsonError::Syntax { offset } | JsonError::TooDeep { offset }) => {
+                    rest = from_boundary(rest, offset.max(1));
+                }
+            }
+        }
+    })
 }
 
-/// Reads the error of a body. Where replies can be arrays, an error is the only element of one.
-fn find_site_error(body: &str, framings: Framings) -> SiteError {
-    let element = framings.has_arrays().then(|| first_element(body));
-    element.and_then(read_site_error).unwrap_or_else(|| search_site_error(body))
-}
-
-/// Looks where an answer would begin: for one JSON object behind debris, or for an event's data.
-fn search_site_error(body: &str) -> SiteError {
-    let mut rest = body;
-    for line in body.split_inclusive(['\n', '\r']) {
-        let start = line.trim_start_matches([' ', '\t', '\u{feff}']);
-        if start.starts_with('{') {
-            return read_site_error(&rest[line.len() - start.len()..]).unwrap_or_default();
-        }
-        if let Some(data) = start.strip_prefix("data:") {
-            return read_site_error(data).unwrap_or_default();
-        }
-        rest = &rest[line.len()..];
+/// The bytes of an HTML tag, a comment or a whole script that `text` begins with; 1 when it is none
+/// of these, `None` when it has no end.
+fn tag_length(text: &str) -> Option<usize> {
+    if !text[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c)) {
+        return Some(1);
     }
-    SiteError::default()
+    let closer = hidden_until(text);
+    text.find(closer).map(|end| end + closer.len())
 }
 
-/// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON
-/// object.
-pub(super) fn read_site_error(text: &str) -> Option<SiteError> {
-    let mut error = Part::default();
-    let mut data = Part::default();
-    let mut top = Part::default();
-    let mut msg = None;
-    let mut failed = false;
-    let mut reader = Reader::new(text);
-    let read = reader.object(|key, reader| {
-        match &*key.decode() {
-            "error" => error = read_part(reader)?,
-            "data" => data = read_part(reader)?,
-            "msg" => msg = read_word(reader)?,
-            "message" => top.message = read_word(reader)?,
-            "code" => top.code = read_word(reader)?,
-            "success" => failed = reader.bool_or_skip()? == Some(false),
-            _ => reader.skip()?,
-        }
-        Ok(())
-    });
-    read.and_then(|()| reader.end()).ok()?;
-    // WordPress puts a plugin's bare message into `data`; without `success: false` it can be
-    // anything.
-    let data_text = data.text.filter(|_| failed);
-    let message =
-        error.message.or(error.text).or(data.message).or(data_text).or(msg).or(top.message);
-    let code = error.code.or(data.code).or(top.code);
-    Some(SiteError { message, code, status: error.status, kind: error.kind })
-}
-
-/// The value of `error` or `data`: an object, or the message itself.
-#[derive(Default)]
-struct Part {
-    message: Option<String>,
-    code: Option<String>,
-    status: Option<String>,
-    kind: Option<String>,
-    text: Option<String>,
-}
-
-fn read_part(reader: &mut Reader<'_>) -> Result<Part, JsonError> {
-    let mut part = Part::default();
-    if reader.peek()? != Kind::Object {
-        part.text = reader
-            .string_or_skip()?
-            .map(|text| text.decode().into_owned())
-            .filter(|text| !text.is_empty());
-        return Ok(part);
+fn from_boundary(text: &str, mut offset: usize) -> &str {
+    while !text.is_char_boundary(offset) {
+        offset += 1;
     }
-    reader.object(|key, reader| {
-        match &*key.decode() {
-            "message" => part.message = read_word(reader)?,
-            "code" => part.code = read_word(reader)?,
-            "status" => part.status = read_word(reader)?,
-            "type" => part.kind = read_word(reader)?,
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    Ok(part)
-}
-
-/// A string that is not empty, or a number as it is written.
-fn read_word(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
-    if reader.peek()? == Kind::Number {
-        return reader.number().map(|number| Some(number.to_owned()));
-    }
-    let text = reader.string_or_skip()?.filter(|text| !text.is_empty());
-    Ok(text.map(|text| text.decode().into_owned()))
+    &text[offset..]
 }
 
 /// WordPress answers a request that no plugin handles with `0`, and one whose nonce it refuses

@@ -14,12 +14,30 @@ pub(super) fn is_done(event: &Event<'_>) -> bool {
     event.data.trim_ascii() == DONE
 }
 
-/// Reads a whole number without sign, fraction and exponent that fits into 64 bits.
+/// Reads a whole number that is not negative and fits into 64 bits, also when it is written with a
+/// fraction that is zero, or as a string.
 pub(super) fn read_count(reader: &mut Reader<'_>) -> Result<Option<u64>, JsonError> {
     match reader.peek()? {
-        Kind::Number => reader.number().map(|number| number.parse().ok()),
+        Kind::Number => reader.number().map(count_of),
+        Kind::String => reader.string().map(|digits| count_of(digits.decode().trim_ascii())),
         _ => reader.skip().map(|()| None),
     }
+}
+
+fn count_of(number: &str) -> Option<u64> {
+    number.parse().ok().or_else(|| whole_of(number.parse().ok()?))
+}
+
+/// The whole number that a float is; no float of 2^64 or more is a count.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp
+)]
+fn whole_of(number: f64) -> Option<u64> {
+    let whole = number as u64;
+    (whole < u64::MAX && whole as f64 == number).then_some(whole)
 }
 
 /// Reads a string that is not empty.
@@ -47,6 +65,7 @@ pub(super) fn is_truthy(raw: &str) -> bool {
 pub(super) fn read_is_first(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
     match reader.peek()? {
         Kind::Number => reader.number().map(is_zero),
+        Kind::String => reader.string().map(|number| is_zero(&number.decode())),
         kind => reader.skip().map(|()| kind == Kind::Null),
     }
 }

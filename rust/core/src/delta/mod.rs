@@ -3,18 +3,25 @@
 //! `framing` finds out how a reply is put together, `events` and `records` take it apart, a
 //! dialect's file in `dialects` reads the parts; `decoder` leads from one to the next.
 
+mod content;
 mod decoder;
 mod dialects;
 mod events;
 mod failure;
 mod fields;
 mod framing;
+mod halves;
+mod members;
 mod output;
 mod records;
 mod repeats;
 mod reply;
+mod said;
+mod scout;
+mod site_error;
 mod text;
 mod tool_call;
+mod usage;
 
 use std::fmt;
 
@@ -23,7 +30,8 @@ use crate::prelude::*;
 
 pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
-pub use reply::{End, Ids, Usage};
+pub use reply::{End, Ids};
+pub use usage::Usage;
 
 /// The options of a decoder: what it is told about its reply, and its limits. A later version may
 /// have more of them: end a literal with `..DeltaOptions::default()`.

@@ -4,6 +4,7 @@ use crate::json::Text;
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::content::{Content, Spoken, deliver_parts};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
 
@@ -23,27 +24,85 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
     /// Delivers text of the answer; an empty one is none.
     #[inline]
     pub(super) fn text(&mut self, text: Text<'_>) {
-        self.reply.deliver(text.decode_with(self.scratch), self.sink);
+        let joined = self.reply.halves.text.join(text, self.scratch);
+        self.reply.deliver(joined, self.sink);
+        self.reply.delivered |= !text.is_empty();
     }
 
-    /// Delivers reasoning, where it is wanted. `text` must not be empty.
+    /// Delivers reasoning, where it is wanted; an empty one is none.
     pub(super) fn reasoning(&mut self, text: Text<'_>) {
+        self.reply.told.reasoning |= !text.is_empty();
         if self.sink.wants_everything() {
-            self.sink.reasoning(text.decode_with(self.scratch));
+            let joined = self.reply.halves.reasoning.join(text, self.scratch);
+            if !joined.is_empty() {
+                self.sink.reasoning(joined);
+            }
         }
     }
 
-    /// Delivers a refusal, where it is wanted. `text` must not be empty.
+    /// Delivers a refusal, where it is wanted; an empty one is none.
     pub(super) fn refusal(&mut self, text: Text<'_>) {
+        self.reply.told.refusal |= !text.is_empty();
         if self.sink.wants_everything() {
-            self.sink.refusal(text.decode_with(self.scratch));
+            let joined = self.reply.halves.refusal.join(text, self.scratch);
+            if !joined.is_empty() {
+                self.sink.refusal(joined);
+            }
         }
+    }
+
+    /// Delivers what stands where a text of this kind is due.
+    pub(super) fn say(&mut self, kind: Spoken, content: Content<'_>) {
+        let text = match content {
+            Content::None => return,
+            Content::Text(text) => text,
+            Content::Bare(raw) => Text::of_raw(raw),
+            Content::Parts(raw) => return deliver_parts(raw, kind, self),
+        };
+        match kind {
+            Spoken::Text => self.text(text),
+            Spoken::Reasoning => self.reasoning(text),
+            Spoken::Refusal => self.refusal(text),
+        }
+    }
+
+    /// Delivers a text of this kind that is decoded and says what a half that is held begins.
+    pub(super) fn say_decoded(&mut self, kind: Spoken, text: &str) {
+        let Self { reply, sink, .. } = self;
+        match kind {
+            Spoken::Text => {
+                reply.halves.text.take();
+                reply.deliver(text, *sink);
+            }
+            Spoken::Reasoning if sink.wants_everything() => {
+                reply.halves.reasoning.take();
+                sink.reasoning(text);
+            }
+            Spoken::Refusal if sink.wants_everything() => {
+                reply.halves.refusal.take();
+                sink.refusal(text);
+            }
+            _ => {}
+        }
+        self.note(kind);
+    }
+
+    /// Writes down that the reply told a text of this kind, also where nobody wants it.
+    pub(super) fn note(&mut self, kind: Spoken) {
+        self.reply.told.reasoning |= kind == Spoken::Reasoning;
+        self.reply.told.refusal |= kind == Spoken::Refusal;
     }
 
     /// Delivers a piece of a tool call, where it is wanted.
     pub(super) fn tool_call(&mut self, piece: &CallPiece<'_>) {
+        self.reply.told.call = true;
         if self.sink.wants_everything() {
-            piece.deliver(self.sink);
+            piece.deliver(&mut self.reply.calls, self.scratch, self.sink);
         }
+    }
+
+    /// Whether the reply has answered: with text, a refusal or a call. Reasoning alone does not.
+    pub(super) fn has_answered(&self) -> bool {
+        self.reply.delivered || self.reply.told.refusal || self.reply.told.call
     }
 }

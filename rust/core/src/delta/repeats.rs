@@ -55,6 +55,11 @@ impl Repeats {
         Self { layout: None, credit: MAX_CREDIT, missed: false, length: 0, count: 0 }
     }
 
+    /// Forgets the layout: what events did is no longer all that they would do.
+    pub(super) fn forget(&mut self) {
+        self.layout = None;
+    }
+
     /// How many events repeated the layout.
     pub(super) fn count(&self) -> u64 {
         self.count

@@ -8,9 +8,16 @@ use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::halves::{Half, LONE};
+use super::said::Said;
+use super::tool_call::Calls;
+use super::usage::{Usage, later_usage};
 
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
+
+/// Characters of what was not understood that a message shows: the last ones.
+const UNREAD_CHARS: usize = 150;
 
 /// How a reply ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -45,31 +52,6 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// Tokens as the reply counted them; 0 where it gave no plain whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Tokens of the request.
-    pub prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub completion_tokens: u64,
-    /// Tokens of both.
-    pub total_tokens: u64,
-}
-
-impl Usage {
-    /// The usage of two counts; the total is their sum.
-    pub(super) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-        Self { prompt_tokens, completion_tokens, total_tokens }
-    }
-
-    /// The same usage with the total that the API gives, if it gives one.
-    pub(super) fn with_total(self, total_tokens: Option<u64>) -> Self {
-        Self { total_tokens: total_tokens.unwrap_or(self.total_tokens), ..self }
     }
 }
 
@@ -125,7 +107,92 @@ pub(super) struct ReplyState {
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
+    /// Whether text was delivered.
     pub(super) delivered: bool,
+    /// Whether the event, or the body, that was read last holds nothing that its dialect knows.
+    pub(super) foreign: bool,
+    /// Whether it has a name that promises nothing, and was passed over.
+    pub(super) has_unknown_name: bool,
+    /// Events without data, or with JSON that is no object: they keep a connection alive.
+    pub(super) keep_alives: u64,
+    /// Whether it comes as server-sent events.
+    pub(super) is_stream: bool,
+    /// Whether it comes as one JSON text a line.
+    pub(super) is_lines: bool,
+    /// The name of the dialect that the first such event is unmistakably of.
+    pub(super) looks_like: Option<&'static str>,
+    pub(super) unread: Unread,
+    pub(super) told: Told,
+    pub(super) halves: Halves,
+    pub(super) calls: Calls,
+    /// What was told of the part of the text that is coming, where a later event may tell it again.
+    pub(super) part: Option<Said>,
+    /// Whether another part has begun, so that no event repeats an earlier one.
+    pub(super) is_another_part: bool,
+}
+
+/// What a reply told beside text, also where nobody wanted it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    pub(super) reasoning: bool,
+    pub(super) refusal: bool,
+    pub(super) call: bool,
+}
+
+/// The halves of characters that texts of each kind end with, so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Halves {
+    pub(super) text: Half,
+    pub(super) reasoning: Half,
+    pub(super) refusal: Half,
+}
+
+/// The end of what was not understood: lines that belong to no event, and events that are none of
+/// the dialect. At most 4 KiB are kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unread(Vec<u8>);
+
+/// What was not understood, for an error.
+pub(super) struct Shown {
+    /// The end of a message that shows it; empty where there is nothing.
+    pub(super) clause: String,
+    pub(super) text: String,
+}
+
+impl Unread {
+    /// Adds a line, or some.
+    pub(super) fn push(&mut self, line: &str) {
+        let line = cut_bytes(line.trim_end(), RAW_KEPT_BYTES);
+        if line.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.0.push(b'\n');
+        }
+        self.0.extend_from_slice(line.as_bytes());
+        let excess = self.0.len().saturating_sub(RAW_KEPT_BYTES);
+        self.0.drain(..excess);
+    }
+
+    pub(super) fn text(&self) -> String {
+        // The first character may be cut.
+        let cut = self.0.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
+        String::from_utf8_lossy(&self.0[cut..]).into_owned()
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        let text = self.text();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let clause = match words.chars().count().saturating_sub(UNREAD_CHARS) {
+            _ if words.is_empty() => String::new(),
+            0 => format!("; what it holds besides: \"{words}\""),
+            excess => {
+                let end: String = words.chars().skip(excess).collect();
+                format!("; what it holds besides: \"…{end}\"")
+            }
+        };
+        Shown { clause, text }
+    }
 }
 
 impl ReplyState {
@@ -167,10 +234,10 @@ impl ReplyState {
         }
     }
 
-    /// Writes down the usage, if it is told.
+    /// Writes down the usage, if it is told: see [`Usage::updated`].
     pub(super) fn note_usage(&mut self, usage: Option<Usage>) {
         if usage.is_some() {
-            self.usage = usage;
+            self.usage = later_usage(self.usage, usage);
         }
     }
 
@@ -178,30 +245,63 @@ impl ReplyState {
     pub(super) fn deliver<S: DeltaSink + ?Sized>(&mut self, text: &str, sink: &mut S) {
         if !text.is_empty() {
             self.delivered = true;
+            if let Some(part) = &mut self.part {
+                part.add(text);
+            }
             sink.text(text);
         }
+    }
+
+    /// Hands to the sink, at the reply's end, the halves of characters that nothing goes on with.
+    pub(super) fn release_halves<S: DeltaSink + ?Sized>(&mut self, sink: &mut S) {
+        if self.halves.text.take() {
+            sink.text(LONE);
+        }
+        if !sink.wants_everything() {
+            return;
+        }
+        if self.halves.reasoning.take() {
+            sink.reasoning(LONE);
+        }
+        if self.halves.refusal.take() {
+            sink.refusal(LONE);
+        }
+        self.calls.release(sink);
     }
 
     /// Takes the end marker.
     pub(super) fn mark_done(&mut self) {
         self.done = true;
-        if self.is_open() {
+        if !self.is_open() {
+            return;
+        }
+        if self.has_come() || self.finish_reason.is_some() {
             self.end = End::Done;
+        } else {
+            self.fail(ErrorKind::Empty, "it ended without an answer", None, "");
         }
     }
 
-    /// Ends a reply that was read whole with its answer; one that is missing or empty is an error.
-    pub(super) fn end_with_answer<S: DeltaSink + ?Sized>(
-        &mut self,
-        answer: Option<&str>,
-        raw: &str,
-        sink: &mut S,
-    ) {
-        let answer = answer.filter(|answer| !answer.is_empty());
-        if let Some(answer) = answer {
-            self.deliver(answer, sink);
+    /// Whether anything of an answer came.
+    pub(super) fn has_come(&self) -> bool {
+        let Told { reasoning, refusal, call } = self.told;
+        self.delivered || reasoning || refusal || call
+    }
+
+    /// Opens a reply again that ended without an answer. False when it did not.
+    pub(super) fn reopen_empty(&mut self) -> bool {
+        let is_empty = self.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Empty);
+        if is_empty {
+            self.end = End::Open;
+            self.error = None;
         }
-        self.end_whole(answer.is_some(), raw);
+        is_empty
+    }
+
+    /// What the reply looks like instead, in words.
+    pub(super) fn likeness(&self) -> Option<String> {
+        let dialect = self.looks_like.filter(|_| !self.has_come())?;
+        Some(format!("its events look like {dialect}'s"))
     }
 
     /// Ends a reply that was read whole: as done when it `answered`, else with an error.
@@ -249,13 +349,16 @@ impl ReplyState {
 
     /// Ends a reply whose transport broke, or, when it is `complete`, that ended before its time.
     pub(super) fn truncate(&mut self, complete: bool, raw: &str) {
-        let message = if complete {
+        let cause = if complete {
             "it ended with neither an end marker nor a finish reason"
         } else {
             "the connection was lost before its end"
         };
-        let raw = cut_bytes(raw, RAW_KEPT_BYTES);
-        self.end_with(End::Truncated, ErrorKind::Truncated, message.to_owned(), None, raw);
+        let unread = self.unread.shown();
+        let likeness = self.likeness().map(|likeness| format!("; {likeness}")).unwrap_or_default();
+        let message = format!("{cause}{likeness}{}", unread.clause);
+        let raw = if raw.is_empty() { &unread.text } else { cut_bytes(raw, RAW_KEPT_BYTES) };
+        self.end_with(End::Truncated, ErrorKind::Truncated, message, None, raw);
     }
 
     fn end_with(

@@ -1,10 +1,24 @@
-//! A tool call as JSON holds it in, pieces of it for the sink out.
+//! A tool call as JSON holds it in, pieces of it for the sink out, each with the number of its
+//! call.
+
+use alloc::borrow::Cow;
 
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::limits::MAX_EVENT_BYTES;
 use crate::prelude::*;
 
-use super::fields::read_count;
+use super::fields::{is_truthy, read_count};
+use super::halves::{Half, LONE};
+use super::output::Output;
+use super::records::Nesting;
+use super::said::Fingerprint;
 use super::{DeltaSink, ToolCall};
+
+/// Calls of one reply that are remembered: as many as may be open at a time.
+const KNOWN_CALLS: usize = 128;
+
+/// Bytes of arguments that are held at most, of all calls together.
+const HELD_BYTES: usize = MAX_EVENT_BYTES;
 
 /// A piece of a tool call, not decoded yet.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,6 +27,8 @@ pub(super) struct CallPiece<'a> {
     pub(super) id: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
     pub(super) arguments: Arguments<'a>,
+    /// Whether the API has one call only, and so no numbers for calls.
+    pub(super) is_only: bool,
 }
 
 /// The arguments of a call. Some APIs write them as a string that holds JSON, others as JSON.
@@ -24,21 +40,158 @@ pub(super) enum Arguments<'a> {
     Raw(&'a str),
 }
 
-impl CallPiece<'_> {
-    /// Hands the piece to the sink; an empty id or name is none.
-    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, sink: &mut S) {
-        let [id, name] = [self.id, self.name].map(|text| text.map(Text::decode));
-        let arguments = match self.arguments {
-            Arguments::None => "".into(),
-            Arguments::Text(text) => text.decode(),
-            Arguments::Raw(raw) => raw.into(),
+/// The calls of one reply: which of them a piece belongs to.
+///
+/// An API may number its calls, and servers get that wrong: all of them are 0, or none has a
+/// number. Of an id and a name each call has but one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls {
+    known: Vec<Call>,
+    /// A number above all that were given.
+    next: u64,
+    /// The half that the arguments of a call without a number end with.
+    half: Half,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Call {
+    number: u64,
+    /// The number that the server gives it.
+    index: Option<u64>,
+    /// Fingerprints of what its pieces said.
+    id: Option<Fingerprint>,
+    name: Option<Fingerprint>,
+    nesting: Nesting,
+    /// Whether the arguments are whole.
+    is_whole: bool,
+    half: Half,
+}
+
+/// Calls that began with arguments, while it is not known whether the pieces that follow say them
+/// again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HeldCalls {
+    calls: Vec<HeldCall>,
+    bytes: usize,
+}
+
+/// A call as it began; its texts are as they were written.
+#[derive(Debug, Clone)]
+struct HeldCall {
+    index: Option<u64>,
+    id: Option<Box<str>>,
+    name: Option<Box<str>>,
+    arguments: Box<str>,
+    /// Whether the arguments are the inside of a string.
+    is_text: bool,
+}
+
+impl HeldCalls {
+    /// Holds the call that a piece begins; delivered is one that has no arguments.
+    pub(super) fn hold<S: DeltaSink + ?Sized>(
+        &mut self,
+        piece: &CallPiece<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let (arguments, is_text) = match piece.arguments {
+            Arguments::Text(text) if !text.is_empty() => (text.raw(), true),
+            Arguments::Raw(raw) if is_truthy(raw) => (raw, false),
+            _ => {
+                let arguments = Arguments::None;
+                return output.tool_call(&CallPiece { arguments, ..*piece });
+            }
         };
-        sink.tool_call(ToolCall {
+        if self.calls.len() == KNOWN_CALLS || arguments.len() > HELD_BYTES - self.bytes {
+            self.release(output);
+        }
+        self.bytes = (self.bytes + arguments.len()).min(HELD_BYTES);
+        self.calls.push(HeldCall {
+            index: piece.index,
+            id: piece.id.map(|id| id.raw().into()),
+            name: piece.name.map(|name| name.raw().into()),
+            arguments: arguments.into(),
+            is_text,
+        });
+    }
+
+    /// Delivers the call of this index, if it is held: with its arguments when it `is_whole`, else
+    /// without, as they come again.
+    pub(super) fn deliver<S: DeltaSink + ?Sized>(
+        &mut self,
+        index: Option<u64>,
+        is_whole: bool,
+        output: &mut Output<'_, S>,
+    ) {
+        if let Some(at) = self.calls.iter().position(|call| call.index == index) {
+            let call = self.calls.remove(at);
+            self.bytes = self.bytes.saturating_sub(call.arguments.len());
+            call.deliver(is_whole, output);
+        }
+    }
+
+    /// Delivers all that are held, with their arguments.
+    pub(super) fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        self.bytes = 0;
+        for call in std::mem::take(&mut self.calls) {
+            call.deliver(true, output);
+        }
+    }
+}
+
+impl HeldCall {
+    fn deliver<S: DeltaSink + ?Sized>(&self, is_whole: bool, output: &mut Output<'_, S>) {
+        let [id, name] = [&self.id, &self.name].map(|raw| raw.as_deref().map(Text::of_raw));
+        let arguments = match (is_whole, self.is_text) {
+            (false, _) => Arguments::None,
+            (true, true) => Arguments::Text(Text::of_raw(&self.arguments)),
+            (true, false) => Arguments::Raw(&self.arguments),
+        };
+        output.tool_call(&CallPiece { index: self.index, id, name, arguments, is_only: false });
+    }
+}
+
+impl CallPiece<'_> {
+    /// Whether it names the tool.
+    pub(super) fn has_name(&self) -> bool {
+        self.name.is_some_and(|name| !name.is_empty())
+    }
+
+    /// Hands the piece to the sink; an empty id or name is none.
+    pub(super) fn deliver<S: DeltaSink + ?Sized>(
+        &self,
+        calls: &mut Calls,
+        scratch: &mut Vec<u8>,
+        sink: &mut S,
+    ) {
+        let [id, name] = [self.id, self.name].map(|text| text.map(Text::decode));
+        let mut piece = ToolCall {
             index: self.index,
             id: id.as_deref().filter(|id| !id.is_empty()),
             name: name.as_deref().filter(|name| !name.is_empty()),
-            arguments: &arguments,
-        });
+            arguments: "",
+        };
+        let call = if self.is_only {
+            None
+        } else {
+            let call = calls.call_of(&piece, self.arguments.begin());
+            piece.index = Some(call.number);
+            Some(call)
+        };
+        match (self.arguments, call) {
+            (Arguments::None, _) => {}
+            (Arguments::Raw(raw), call) => {
+                piece.arguments = raw;
+                if let Some(call) = call {
+                    call.is_whole = true;
+                }
+            }
+            (Arguments::Text(text), Some(call)) => {
+                piece.arguments = call.half.join(text, scratch);
+                call.is_whole |= call.nesting.end(piece.arguments.as_bytes()).is_some();
+            }
+            (Arguments::Text(text), None) => piece.arguments = calls.half.join(text, scratch),
+        }
+        sink.tool_call(piece);
     }
 }
 
@@ -51,11 +204,115 @@ impl<'a> Arguments<'a> {
             _ => reader.raw().map(Self::Raw),
         }
     }
+
+    /// The arguments, decoded.
+    pub(super) fn decode(self) -> Cow<'a, str> {
+        match self {
+            Self::None => "".into(),
+            Self::Text(text) => text.decode(),
+            Self::Raw(raw) => raw.into(),
+        }
+    }
+
+    /// Whether arguments begin here: no piece of JSON that goes on does with a brace, but within a
+    /// string or behind one that is open.
+    fn begin(self) -> bool {
+        let raw = match self {
+            Self::None => return false,
+            Self::Text(text) => text.raw(),
+            Self::Raw(raw) => raw,
+        };
+        raw.trim_ascii_start().starts_with('{')
+    }
 }
 
-/// Reads a list of calls as OpenAI writes them. An element that is no object is no call.
+impl Calls {
+    /// The call that a piece belongs to; a new one, unless the piece goes on with one that is
+    /// known.
+    fn call_of(&mut self, piece: &ToolCall<'_>, begins: bool) -> &mut Call {
+        let [id, name] = [piece.id, piece.name].map(|text| text.map(Fingerprint::of));
+        let found = self.position(piece.index, id, name);
+        let found = found.filter(|&at| !self.known[at].is_another_than(id, name, begins));
+        let position = found.unwrap_or_else(|| self.begin(piece.index));
+        let call = &mut self.known[position];
+        call.index = piece.index.or(call.index);
+        call.id = call.id.or(id);
+        call.name = call.name.or(name);
+        call
+    }
+
+    /// The call that a piece goes on with, unless it says that it is another's: the last one of its
+    /// index, or else of its id, or else of all.
+    fn position(
+        &self,
+        index: Option<u64>,
+        id: Option<Fingerprint>,
+        name: Option<Fingerprint>,
+    ) -> Option<usize> {
+        let last_of = |is_it: &dyn Fn(&Call) -> bool| self.known.iter().rposition(is_it);
+        let of_id = || last_of(&|call| call.id == id);
+        match index {
+            Some(_) => last_of(&|call| call.index == index)
+                .or_else(|| of_id().filter(|_| id.is_some() && name.is_none())),
+            None if id.is_some() => of_id(),
+            None => self.known.len().checked_sub(1),
+        }
+    }
+
+    /// A new call, with the server's number where no other has it.
+    fn begin(&mut self, index: Option<u64>) -> usize {
+        let is_free = |index: &u64| self.known.iter().all(|call| call.number != *index);
+        let number = index.filter(is_free).unwrap_or(self.next);
+        self.next = self.next.max(number.saturating_add(1));
+        if self.known.len() == KNOWN_CALLS {
+            self.known.remove(0);
+        }
+        self.known.push(Call { number, index, ..Call::default() });
+        self.known.len() - 1
+    }
+
+    /// Hands to the sink what was held, at the reply's end.
+    pub(super) fn release<S: DeltaSink + ?Sized>(&mut self, sink: &mut S) {
+        let only = self.half.take().then_some(None);
+        let numbered = self.known.iter_mut().filter_map(|call| {
+            let number = Some(call.number);
+            call.half.take().then_some(number)
+        });
+        for index in only.into_iter().chain(numbered) {
+            sink.tool_call(ToolCall { index, arguments: LONE, ..ToolCall::default() });
+        }
+    }
+}
+
+impl Call {
+    /// Whether a piece with this id and this name belongs to another call: one of the two is
+    /// another, or the name comes again where the arguments are whole and others begin.
+    fn is_another_than(
+        &self,
+        id: Option<Fingerprint>,
+        name: Option<Fingerprint>,
+        begins: bool,
+    ) -> bool {
+        let differ = |known: Option<Fingerprint>, said: Option<Fingerprint>| {
+            known.zip(said).map(|(known, said)| known != said)
+        };
+        match (differ(self.id, id), differ(self.name, name)) {
+            (Some(is_another), _) => is_another,
+            (None, Some(true)) => true,
+            (None, Some(false)) => self.is_whole && begins,
+            (None, None) => false,
+        }
+    }
+}
+
+/// Reads a list of calls as OpenAI writes them, or one call alone. An element that is no object is
+/// no call.
 pub(super) fn read_calls<'a>(reader: &mut Reader<'a>) -> Result<Vec<CallPiece<'a>>, JsonError> {
     let mut calls = Vec::new();
+    if reader.peek()? == Kind::Object {
+        calls.extend(read_call(reader)?);
+        return Ok(calls);
+    }
     reader.array_or_skip(|reader| {
         calls.extend(read_call(reader)?);
         Ok(())

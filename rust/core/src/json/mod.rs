@@ -1,5 +1,7 @@
-//! JSON text in, borrowed strings and numbers out: a strict reader (RFC 8259) that validates all
-//! and builds nothing.
+//! JSON text in, borrowed strings and numbers out: a reader that validates all and builds nothing.
+//!
+//! It reads RFC 8259, and what Python's `json` with `strict=False` reads beyond it, as servers send
+//! both: control characters in strings as they are, and `NaN`, `Infinity`, `-Infinity`.
 //!
 //! The caller walks the text once and takes what it wants; skipping the rest validates too.
 //! Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one
@@ -26,7 +28,7 @@ pub enum Kind {
     Array,
     /// `"`
     String,
-    /// A digit or `-`.
+    /// A digit or `-`, or the first letter of `NaN` or `Infinity`.
     Number,
     /// `true`
     True,

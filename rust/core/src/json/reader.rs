@@ -5,7 +5,7 @@ use crate::prelude::*;
 
 use super::string::{plain_run, string_end_from};
 use super::text::Text;
-use super::unescape::{WINDOW, decode_from};
+use super::unescape::{WINDOW, decode_all_from};
 use super::{JsonError, Kind};
 
 /// A cursor over one JSON text. After an error its position is undefined: drop it.
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
             Some(b'{') => Ok(Kind::Object),
             Some(b'[') => Ok(Kind::Array),
             Some(b'"') => Ok(Kind::String),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b'-' | b'0'..=b'9' | b'N' | b'I') => Ok(Kind::Number),
             Some(b't') => Ok(Kind::True),
             Some(b'f') => Ok(Kind::False),
             Some(b'n') => Ok(Kind::Null),
@@ -166,25 +166,18 @@ impl<'a> Reader<'a> {
         self.close_string(plain, string_end_from(plain, inside))
     }
 
-    /// Reads a number and returns it as it is written.
+    /// Reads a number and returns it as it is written, `NaN` and the infinities among them.
     ///
     /// # Errors
     /// When the next value is not a valid number.
     pub fn number(&mut self) -> Result<&'a str, JsonError> {
         self.whitespace();
         let start = self.position;
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            if !self.take(b'+') {
-                self.take(b'-');
-            }
-            self.digits()?;
+        let is_negative = self.take(b'-');
+        match self.byte() {
+            Some(b'I') => self.word(b"Infinity")?,
+            Some(b'N') if !is_negative => self.word(b"NaN")?,
+            _ => self.finite()?,
         }
         Ok(&self.text[start..self.position])
     }
@@ -260,7 +253,7 @@ impl<'a> Reader<'a> {
             // A decoded string is no longer than it was written, so that it is not moved while it
             // grows.
             scratch.reserve(inside.len() + WINDOW);
-            decode_from(plain, inside, scratch)
+            decode_all_from(plain, inside, scratch)
         } else {
             plain
         };
@@ -302,6 +295,23 @@ impl<'a> Reader<'a> {
             Kind::False => self.word(b"false"),
             _ => self.word(b"null"),
         }
+    }
+
+    /// Reads a number behind its sign.
+    fn finite(&mut self) -> Result<(), JsonError> {
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Ok(())
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {

@@ -6,17 +6,23 @@ use crate::prelude::*;
 use crate::simd::BLOCK;
 use crate::utf8::{SHORT, Short, validate, validate_short};
 
-use super::unescape::{decode_from, escape_length};
+use super::unescape::{CONTROL_END, decode_from, ends_in_half, escape_length};
 
-/// Reads a string from behind its opening quote. Returns the offset of the closing one; the error
-/// is the offset of the byte that cannot stand there, or the length of `bytes` when the string does
-/// not end in them. Bytes of characters beyond ASCII pass, valid or not.
+/// Reads a string without control characters from behind its opening quote. Returns the offset of
+/// the closing one; the error is the offset of the byte that cannot stand there, or the length of
+/// `bytes` when the string does not end in them. Bytes of characters beyond ASCII pass, valid or
+/// not.
 pub(crate) fn string_end(bytes: &[u8]) -> Result<usize, usize> {
-    string_end_from(plain_run(bytes), bytes)
+    end_from::<false>(plain_run(bytes), bytes)
 }
 
-/// Reads a string as [`string_end`] does, behind a [`plain_run`] of so many bytes.
+/// Reads a string as [`string_end`] does, with control characters or not, behind a [`plain_run`] of
+/// so many bytes.
 pub(super) fn string_end_from(plain: usize, bytes: &[u8]) -> Result<usize, usize> {
+    end_from::<true>(plain, bytes)
+}
+
+fn end_from<const CONTROLS: bool>(plain: usize, bytes: &[u8]) -> Result<usize, usize> {
     let mut at = plain;
     loop {
         match bytes.get(at) {
@@ -24,6 +30,7 @@ pub(super) fn string_end_from(plain: usize, bytes: &[u8]) -> Result<usize, usize
             Some(b'\\') => {
                 at += 1 + escape_length(&bytes[at + 1..]).map_err(|offset| at + 1 + offset)?;
             }
+            Some(_) if CONTROLS => at += 1,
             _ => return Err(at),
         }
         at += plain_run(&bytes[at..]);
@@ -39,7 +46,8 @@ pub(crate) struct Scratch {
 }
 
 /// Reads a string as [`string_end`] does. Returns its text, decoded into `scratch` where it has
-/// escapes, and the offset of the closing quote; `None` when it is no valid string, or not UTF-8.
+/// escapes, and the offset of the closing quote; `None` when it is no valid string, not UTF-8, or
+/// ends in half a character.
 pub(crate) fn string_content<'a>(
     bytes: &'a [u8],
     scratch: &'a mut Scratch,
@@ -55,7 +63,8 @@ pub(crate) fn string_content<'a>(
         return Some((text?, plain));
     }
     let length = decode_from(plain, bytes, &mut scratch.escaped);
-    (bytes.get(length) == Some(&b'"')).then_some((validate(&scratch.escaped)?, length))
+    let is_whole = bytes.get(length) == Some(&b'"') && !ends_in_half(&bytes[..length]);
+    is_whole.then_some((validate(&scratch.escaped)?, length))
 }
 
 /// How many bytes come before the first that ends or interrupts a string: a quote, a backslash or a
@@ -78,9 +87,6 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
 
 /// Bytes looked at together in a long string.
 const LONG: usize = 4 * BLOCK;
-
-/// The first byte that is no control character.
-const CONTROL_END: u8 = 0x20;
 
 fn plain_words(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<WORD>();

@@ -3,10 +3,12 @@
 use alloc::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::prelude::*;
 use crate::utf8::validate;
 
-use super::unescape::decode_run;
+use super::unescape::{ESCAPE_LENGTH, decode_all, ends_in_half};
 
 /// A string of a JSON text, as written: validated, its escapes not yet decoded.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,26 @@ impl<'a> Text<'a> {
 
     /// Appends to `target` the UTF-8 of what [`decode`](Self::decode) returns.
     pub fn decode_into(self, target: &mut Vec<u8>) {
-        decode_run(self.raw.as_bytes(), target);
+        decode_all(self.raw.as_bytes(), target);
+    }
+
+    /// The string that is written `raw`, which must be the inside of a valid one.
+    pub(crate) fn of_raw(raw: &'a str) -> Self {
+        Self { raw, plain: memchr(b'\\', raw.as_bytes()).unwrap_or(raw.len()) }
+    }
+
+    /// The inside of the string, as written.
+    pub(crate) fn raw(self) -> &'a str {
+        self.raw
+    }
+
+    /// Parts the string before half a character (a high surrogate) that it ends with.
+    pub(crate) fn split_half(self) -> (Self, Option<&'a str>) {
+        if !self.is_escaped() || !ends_in_half(self.raw.as_bytes()) {
+            return (self, None);
+        }
+        let (raw, half) = self.raw.split_at(self.raw.len() - ESCAPE_LENGTH);
+        (Self { raw, plain: self.plain }, Some(half))
     }
 
     /// True when the string is `""`.

@@ -11,6 +11,31 @@ pub(super) fn decode_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> 
     plain + decode_run(&bytes[plain..], scratch)
 }
 
+/// Decodes the inside of a string as [`decode_from`] does, control characters too. Returns what
+/// [`decode_all`] would for the whole.
+pub(super) fn decode_all_from(plain: usize, bytes: &[u8], scratch: &mut Vec<u8>) -> usize {
+    scratch.clear();
+    scratch.extend_from_slice(&bytes[..plain]);
+    plain + decode_all(&bytes[plain..], scratch)
+}
+
+/// Decodes the inside of a string as [`decode_run`] does, and does not stop at control characters.
+pub(super) fn decode_all(bytes: &[u8], target: &mut Vec<u8>) -> usize {
+    let mut read = decode_run(bytes, target);
+    loop {
+        let rest = &bytes[read..];
+        let controls = rest.iter().take_while(|&&byte| byte < CONTROL_END).count();
+        if controls == 0 {
+            return read;
+        }
+        target.extend_from_slice(&rest[..controls]);
+        read += controls + decode_run(&rest[controls..], target);
+    }
+}
+
+/// The first byte that is no control character.
+pub(super) const CONTROL_END: u8 = 0x20;
+
 /// The length of an escape behind its backslash; the error is the offset of the byte that cannot
 /// stand there.
 pub(super) fn escape_length(bytes: &[u8]) -> Result<usize, usize> {
@@ -168,6 +193,19 @@ fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
         }
         _ => Some((LONE, 6)),
     }
+}
+
+/// The length of `\uXXXX`.
+pub(super) const ESCAPE_LENGTH: usize = 6;
+
+/// Whether the inside of a string ends with the escape of half a character, whose other half
+/// another string may begin with.
+pub(super) fn ends_in_half(raw: &[u8]) -> bool {
+    let Some((before, escape)) = raw.split_last_chunk::<ESCAPE_LENGTH>() else { return false };
+    // Of an odd number of backslashes the last one begins an escape.
+    escape[0] == b'\\'
+        && code_unit(escape).is_some_and(|unit| (0xD800..0xDC00).contains(&unit))
+        && before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
 }
 
 /// The number in `\uXXXX`; `None` when that is not what is written.

@@ -21,6 +21,8 @@ pub fn check(data: &[u8]) {
     let (sizes, reply) = sizes(data);
     let complete = kind & 32 == 0;
     let cut = reads(reply, sizes);
+    // Of the dialect, or of whichever the reply tells.
+    let dialect = Some(dialect).filter(|_| kind & 128 == 0);
     let told = || format!("{dialect:?} {options:?} complete: {complete}: {cut:?}");
     let whole = decode(dialect, &options, &[reply], complete, Texts(Vec::new()));
     assert_eq!(decode(dialect, &options, &cut, complete, Texts(Vec::new())), whole, "{}", told());
@@ -123,13 +125,16 @@ struct Outcome {
 }
 
 fn decode(
-    dialect: Dialect,
+    dialect: Option<Dialect>,
     options: &DeltaOptions,
     reads: &[&[u8]],
     complete: bool,
     mut sink: impl Taken,
 ) -> Outcome {
-    let mut decoder = DeltaDecoder::new(dialect, options.clone());
+    let mut decoder = match dialect {
+        Some(dialect) => DeltaDecoder::new(dialect, options.clone()),
+        None => DeltaDecoder::detecting(options.clone()),
+    };
     for read in reads {
         let counts = |sink: &dyn Taken| (sink.taken().0.len(), sink.taken().1.len());
         let (count, was_open) = (counts(&sink), decoder.end() == End::Open);
@@ -141,7 +146,7 @@ fn decode(
     assert_ne!(decoder.end(), End::Open);
     assert_eq!(decoder.error().is_some(), matches!(decoder.end(), End::Truncated | End::Failed));
     assert!(decoder.error().is_none_or(|error| !error.message.trim().is_empty()));
-    let is_text = dialect == Dialect::Text;
+    let is_text = dialect == Some(Dialect::Text);
     Outcome {
         events: if is_text { 0 } else { decoder.events() },
         bad_events: decoder.bad_events(),

@@ -150,7 +150,15 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     }
     assert_eq!(decoder.finish_reason(), case["finish_reason"].as_str(), "{name}: finish_reason");
     let usage = decoder.usage().map_or(Value::Null, |usage| {
-        json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens})
+        let mut counts = json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens});
+        for (name, count) in
+            [("cached_tokens", usage.cached_tokens), ("reasoning_tokens", usage.reasoning_tokens)]
+        {
+            if let Some(count) = count {
+                counts[name] = json!(count);
+            }
+        }
+        counts
     });
     assert_eq!(usage, case["usage"], "{name}: usage");
     let ids: Value =

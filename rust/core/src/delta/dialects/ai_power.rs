@@ -7,22 +7,25 @@
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::html::decode_text;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::limits::ERROR_WORDS_BYTES;
 use crate::prelude::*;
-use crate::utf8::decode;
 
+use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, judge_json};
 use super::super::fields::{DONE, is_done, read_truthy};
 use super::super::reply::{ReplyState, cut_bytes};
 use super::openai::{Chunk, OpenAi};
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Ends a reply that the plugin's own code broke off.
 const LIMITED: &str = "[LIMITED]";
 
 /// The name of the event that ends an Assistants reply.
 const DONE_EVENT: &str = "done";
+
+/// The name of the event that holds a message of an assistant once it is whole.
+const WHOLE_MESSAGE_EVENT: &str = "thread.message.completed";
 
 /// Keys that say why a message of the plugin's own is shown instead of an answer.
 const FLAGS: [&str; 5] =
@@ -33,6 +36,10 @@ const FLAGS: [&str; 5] =
 pub(in crate::delta) struct AiPower {
     /// The error text that is coming word by word; once it has begun, nothing else counts.
     words: Option<String>,
+    /// Reads what the chunks tell.
+    chunks: OpenAi,
+    /// Whether deltas told text of the assistant's message.
+    has_deltas: bool,
 }
 
 impl DialectReader for AiPower {
@@ -51,14 +58,23 @@ impl DialectReader for AiPower {
         match event.kind() {
             "thread_id" => output.reply.set_id("thread_id", event.data.trim_ascii()),
             "assistant_error" => fail_assistant(event.data, output.reply),
-            "thread.message.delta" => read_assistant_delta(event.data, output),
+            "thread.message.delta" | WHOLE_MESSAGE_EVENT => self.read_assistant(event, output),
             _ => return self.read_chunk(event.data, explicit, output),
         }
         None
     }
 
+    fn owns(members: &Members<'_>) -> bool {
+        let is_body = !members.text("status").is_empty() && !members.text("msg").is_empty();
+        is_body
+            || FLAGS.iter().any(|flag| members.has_flag(flag))
+            || matches!(members.event, Some("thread.message.delta" | "assistant_error"))
+    }
+
     fn key_matters(&self, key: &str) -> bool {
-        OpenAi.key_matters(key) || matches!(key, "status" | "msg" | "data") || FLAGS.contains(&key)
+        self.chunks.key_matters(key)
+            || matches!(key, "status" | "msg" | "data")
+            || FLAGS.contains(&key)
     }
 
     fn read_body<S: DeltaSink + ?Sized>(
@@ -68,8 +84,13 @@ impl DialectReader for AiPower {
     ) -> Result<(), JsonError> {
         // The answer is most of such a body: to read it once and decode it later would take twice
         // as long.
-        let chunk =
-            PluginChunk::read_with(body, |reader| reader.decode_string_or_skip(output.scratch))?;
+        let chunk = PluginChunk::read_with(body, |reader| {
+            if reader.peek()? != Kind::String {
+                return Content::read(reader);
+            }
+            let text = reader.decode_string_or_skip(output.scratch)?;
+            Ok(text.map_or(Content::None, Content::Text))
+        })?;
         chunk.note(body, output.reply);
         if !output.reply.is_open() {
             return Ok(());
@@ -77,8 +98,13 @@ impl DialectReader for AiPower {
         if chunk.chunk.has_choices {
             chunk.chunk.deliver_whole(body, output);
         } else if chunk.status.is_some_and(|status| status == *"success") {
-            let answer = chunk.data.map(|data| data.decoded_in(output.scratch));
-            output.reply.end_with_answer(answer, body, output.sink);
+            match chunk.data {
+                Content::Text(data) => {
+                    output.reply.deliver(data.decoded_in(output.scratch), output.sink);
+                }
+                data => output.say(Spoken::Text, data),
+            }
+            output.reply.end_whole(output.reply.delivered, body);
         } else if let Some(msg) = chunk.msg {
             chunk.fail(msg, body, output.reply);
         } else {
@@ -148,10 +174,36 @@ impl AiPower {
         } else if explicit && has_choices && !chunk.chunk.has_id() {
             self.read_words(data, output.reply);
         } else {
-            chunk.chunk.deliver(output);
-            return chunk.chunk.only_content();
+            output.reply.foreign = chunk.chunk.is_foreign();
+            return self.chunks.deliver(&chunk.chunk, data, output);
         }
         None
+    }
+
+    /// Reads what a delta adds to the assistant's message, or a whole message: its text where no
+    /// delta told it.
+    fn read_assistant<S: DeltaSink + ?Sized>(
+        &mut self,
+        event: &Event<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let is_whole = event.kind() == WHOLE_MESSAGE_EVENT;
+        let mut text = AssistantText::default();
+        let chunk = Chunk::read(event.data, |key, reader| match &*key.decode() {
+            "delta" if !is_whole => visit(reader, "content", |reader| text.read_content(reader)),
+            "content" if is_whole => text.read_content(reader),
+            _ => reader.skip(),
+        });
+        let Ok(chunk) = chunk else {
+            output.reply.bad_events += 1;
+            return;
+        };
+        chunk.note(event.data, output.reply);
+        decode_message(output.reply);
+        if output.reply.is_open() && !(is_whole && self.has_deltas) {
+            text.deliver(output);
+        }
+        self.has_deltas = !is_whole && (self.has_deltas || text.first.is_some());
     }
 
     /// Adds the words of one chunk. False when it is no chunk of an error text.
@@ -163,7 +215,7 @@ impl AiPower {
             }
             Ok(chunk) if chunk.chunk.has_id() => {}
             Ok(chunk) => {
-                let content = chunk.chunk.content().map(Text::decode);
+                let content = chunk.chunk.content().text().map(Text::decode);
                 self.push_words(content.as_deref().unwrap_or(""));
             }
             Err(_) => match raw_content(data) {
@@ -186,19 +238,19 @@ struct PluginChunk<'a> {
     chunk: Chunk<'a>,
     status: Option<Text<'a>>,
     msg: Option<Text<'a>>,
-    data: Option<Text<'a>>,
+    data: Content<'a>,
     flags: [bool; FLAGS.len()],
 }
 
 impl<'a> PluginChunk<'a> {
     fn read(text: &'a str) -> Result<Self, JsonError> {
-        Self::read_with(text, Reader::string_or_skip)
+        Self::read_with(text, Content::read)
     }
 
     /// Reads the chunk, with a way to read `data`.
     fn read_with(
         text: &'a str,
-        mut read_data: impl FnMut(&mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError>,
+        mut read_data: impl FnMut(&mut Reader<'a>) -> Result<Content<'a>, JsonError>,
     ) -> Result<Self, JsonError> {
         let mut chunk = Self::default();
         chunk.chunk = Chunk::read(text, |key, reader| {
@@ -242,41 +294,60 @@ fn fail_assistant(data: &str, reply: &mut ReplyState) {
     }
 }
 
-fn read_assistant_delta<S: DeltaSink + ?Sized>(data: &str, output: &mut Output<'_, S>) {
-    output.scratch.clear();
-    let chunk = Chunk::read(data, |key, reader| match &*key.decode() {
-        "delta" => read_assistant_content(reader, output.scratch),
-        _ => reader.skip(),
-    });
-    let Ok(chunk) = chunk else {
-        output.reply.bad_events += 1;
-        return;
-    };
-    chunk.note(data, output.reply);
-    decode_message(output.reply);
-    if output.reply.is_open() {
-        output.reply.deliver(&decode(output.scratch), output.sink);
-    }
+/// The text of an assistant's message: mostly one string.
+#[derive(Default)]
+struct AssistantText<'a> {
+    first: Option<Text<'a>>,
+    others: Vec<Text<'a>>,
 }
 
-/// Joins `content[*].text.value` in `text`.
-fn read_assistant_content(reader: &mut Reader<'_>, text: &mut Vec<u8>) -> Result<(), JsonError> {
-    text.clear();
-    visit(reader, "content", |reader| {
-        text.clear();
+impl<'a> AssistantText<'a> {
+    /// Reads `content[*].text.value`, also where it is a number, or `text` itself the string.
+    fn read_content(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        *self = Self::default();
         reader.array_or_skip(|reader| {
-            let mut value = None;
+            let mut value = Content::None;
             visit(reader, "text", |reader| {
-                value = None;
-                visit(reader, "value", |reader| reader.string_or_skip().map(|found| value = found))
+                if reader.peek()? != Kind::Object {
+                    value = Content::read_texts(reader)?;
+                    return Ok(());
+                }
+                value = Content::None;
+                visit(reader, "value", |reader| {
+                    value = Content::read_texts(reader)?;
+                    Ok(())
+                })
             })?;
-            if let Some(value) = value {
-                value.decode_into(text);
+            match value {
+                Content::Text(text) => self.push(text),
+                Content::Bare(raw) => self.push(Text::of_raw(raw)),
+                _ => {}
             }
             Ok(())
         })?;
         Ok(())
-    })
+    }
+
+    fn push(&mut self, text: Text<'a>) {
+        if self.first.is_none() {
+            self.first = Some(text);
+        } else {
+            self.others.push(text);
+        }
+    }
+
+    fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
+        match self.first {
+            None => {}
+            Some(text) if self.others.is_empty() => output.text(text),
+            Some(text) => {
+                let others = self.others.iter().map(|text| text.raw());
+                output.text(Text::of_raw(
+                    &core::iter::once(text.raw()).chain(others).collect::<String>(),
+                ));
+            }
+        }
+    }
 }
 
 /// Hands the values of one key of an object to `found`; anything else than an object is skipped.

@@ -1,27 +1,47 @@
 //! The WordPress plugin AI Power from 2.3 on (`AIPKit`): deltas in unnamed events among named ones,
 //! or one JSON body.
 //!
-//! Only unnamed events add text. Unlike the 1.x line's, its messages are plain text. Named events
-//! that are not known here (sources, notices, whatever a later version adds) promise nothing and
-//! are passed over.
+//! Unnamed events add text, and so do those named `warning`: the plugin reads its upstream piece by
+//! piece, and a piece that holds text and the news that the answer was cut, filtered or refused
+//! becomes a warning as a whole, which the site's page shows in the answer. Unlike the 1.x line's,
+//! its messages are plain text. Named events that are not known here (sources, notices, whatever a
+//! later version adds) promise nothing and are passed over.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{ReadSiteError, judge_json, read_site_error};
-use super::super::fields::{is_done, read_filled, read_truthy};
+use super::super::content::{Content, Spoken};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
+use super::super::fields::{is_done, is_truthy, read_filled, read_truthy};
 use super::super::reply::ReplyState;
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// The key beside an error that says that the visitor's quota is used up; serves as the error's
 /// code.
 const QUOTA_NOTICE: &str = "quota_notice";
 
-/// Reads the events of one reply; each stands for itself.
+/// The plugin's own sentences at the end of a warning, untranslated, and what they mean as a finish
+/// reason.
+const NEWS: [(&str, &str); 4] = [
+    ("(Incomplete: max_output_tokens)", "length"),
+    ("Claude stopped because the maximum output token limit was reached.", "length"),
+    ("(Incomplete: content_filter)", "content_filter"),
+    ("(Warning: Content Filtered)", "content_filter"),
+];
+
+/// The finish reason of an answer with a warning that tells none.
+const WARNING: &str = "warning";
+
+/// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
-pub(in crate::delta) struct AiPkit;
+pub(in crate::delta) struct AiPkit {
+    /// Whether the model said itself why it stopped.
+    stop_told: bool,
+    /// Whether the site shows a form in place of an answer.
+    shows_form: bool,
+}
 
 impl DialectReader for AiPkit {
     fn read_event<'a, S: DeltaSink + ?Sized>(
@@ -30,29 +50,61 @@ impl DialectReader for AiPkit {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let kind = event.kind();
-        if kind == "error" {
-            fail_event(event.data, output.reply);
-            return None;
-        }
-        if !matches!(kind, "message" | "message_start" | "openai_response_id" | "status") {
-            return None;
+        match kind {
+            "warning" => {
+                self.read_warning(event.data, output);
+                return None;
+            }
+            "display_form_event" => {
+                self.shows_form = true;
+                return None;
+            }
+            "message" | "message_start" | "openai_response_id" | "status" => {}
+            _ => {
+                output.reply.has_unknown_name = true;
+                return None;
+            }
         }
         let Ok(data) = EventData::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
         };
         match kind {
-            "message" if data.has_error => fail(event.data, data.has_quota_notice, output.reply),
+            "message" if data.has_error => fail_upstream(event.data, self, output.reply),
             "message" => {
-                output.text(data.delta?);
-                return data.delta;
+                output.reply.foreign = !data.delta.is_filled();
+                output.say(Spoken::Text, data.delta);
+                return data.delta.text();
             }
-            "message_start" => output.reply.note_id("message_id", data.message_id),
+            "message_start" => {
+                output.reply.foreign = data.message_id.is_none();
+                output.reply.note_id("message_id", data.message_id);
+            }
             "openai_response_id" => output.reply.note_id("openai_response_id", data.id),
-            // A status tells of progress only.
-            _ => {}
+            // Beside that, a status tells of progress only.
+            _ => {
+                self.stop_told |= data.stop_reason.is_some();
+                output.reply.note_finish(data.stop_reason);
+            }
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        match members.event.filter(|name| *name != "message") {
+            Some("message_start") => members.has("message_id", Kind::String),
+            Some("openai_response_id") => members.has("id", Kind::String),
+            Some(WARNING) => members.has("error", Kind::String),
+            Some("done") => members.has_flag("finished"),
+            Some(_) => false,
+            None if members.has_flag("success") => {
+                let data = members.object("data");
+                data.is_some_and(|data| {
+                    data.has("reply", Kind::String) || data.has("cache_key", Kind::String)
+                })
+            }
+            None => members.has("delta", Kind::String) && members.text("type").is_empty(),
+        }
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -68,12 +120,12 @@ impl DialectReader for AiPkit {
         output.reply.note_id("message_id", answer.message_id);
         output.reply.note_id("openai_response_id", answer.openai_response_id);
         match success {
-            _ if data.has_error => fail(body, data.has_quota_notice, output.reply),
+            _ if data.has_error => fail_upstream(body, self, output.reply),
             Some(true) => {
-                let text = answer.reply.map(|reply| reply.decode_with(output.scratch));
-                output.reply.end_with_answer(text, body, output.sink);
+                output.say(Spoken::Text, answer.reply);
+                output.reply.end_whole(output.reply.delivered, body);
             }
-            Some(false) => fail(body, false, output.reply),
+            Some(false) => fail_upstream(body, self, output.reply),
             None => judge_json(body, output.reply),
         }
         Ok(())
@@ -84,24 +136,57 @@ impl DialectReader for AiPkit {
         event.kind() == "done" || is_done(event)
     }
 
-    fn end(&mut self, event: &Event<'_>, reply: &mut ReplyState) {
-        // An error is one, also when its message is the sentinel.
-        if event.kind() == "error" {
-            fail_event(event.data, reply);
-        } else {
+    fn end(&mut self, _: &Event<'_>, reply: &mut ReplyState) {
+        if !self.finish(reply) {
             reply.mark_done();
+        }
+    }
+
+    /// A form without text is no answer.
+    fn finish(&mut self, reply: &mut ReplyState) -> bool {
+        let is_form = self.shows_form && !reply.has_come();
+        if is_form {
+            let message = "the site shows a form in place of an answer";
+            reply.fail(ErrorKind::Upstream, message, None, "");
+        }
+        is_form
+    }
+}
+
+impl ReadSiteError for AiPkit {
+    fn error_code(&self, error: SiteError, raw: &str) -> Option<String> {
+        let has_notice = EventData::read(raw).is_ok_and(|data| data.has_quota_notice);
+        if has_notice { Some(QUOTA_NOTICE.to_owned()) } else { error.code }
+    }
+}
+
+impl AiPkit {
+    /// Delivers the text of a warning as it stands.
+    fn read_warning<S: DeltaSink + ?Sized>(&self, data: &str, output: &mut Output<'_, S>) {
+        let text = EventData::read(data).ok().and_then(|data| data.error);
+        match text {
+            Some(text) => output.text(text),
+            None => output.reply.deliver(data, output.sink),
+        }
+        let text = text.map_or(data.into(), Text::decode);
+        let news = NEWS.iter().find(|(sentence, _)| text.trim_end().ends_with(sentence));
+        if let Some((_, reason)) = news.filter(|_| !self.stop_told) {
+            output.reply.finish_reason = Some((*reason).into());
+        } else if output.reply.finish_reason.is_none() {
+            output.reply.finish_reason = Some(WARNING.into());
         }
     }
 }
 
-impl ReadSiteError for AiPkit {}
-
 /// The fields of an event that are read.
 #[derive(Default)]
 struct EventData<'a> {
-    delta: Option<Text<'a>>,
+    delta: Content<'a>,
     message_id: Option<Text<'a>>,
     id: Option<Text<'a>>,
+    stop_reason: Option<Text<'a>>,
+    /// The error, when it is a text.
+    error: Option<Text<'a>>,
     has_error: bool,
     has_quota_notice: bool,
 }
@@ -119,10 +204,15 @@ impl<'a> EventData<'a> {
         let mut data = Self::default();
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "delta" => data.delta = read_filled(reader)?,
+                "delta" => data.delta = Content::read(reader)?,
                 "message_id" => data.message_id = reader.string_or_skip()?,
                 "id" => data.id = reader.string_or_skip()?,
-                "error" => data.has_error = read_truthy(reader)?,
+                "stop_reason" => data.stop_reason = read_filled(reader)?,
+                "error" => {
+                    let raw = reader.raw()?;
+                    data.has_error = is_truthy(raw);
+                    data.error = Reader::new(raw).string().ok();
+                }
                 QUOTA_NOTICE => data.has_quota_notice = read_truthy(reader)?,
                 _ => other(key, reader)?,
             }
@@ -158,7 +248,7 @@ impl<'a> Body<'a> {
 /// The `data` of a body.
 #[derive(Default)]
 struct Answer<'a> {
-    reply: Option<Text<'a>>,
+    reply: Content<'a>,
     message_id: Option<Text<'a>>,
     openai_response_id: Option<Text<'a>>,
 }
@@ -168,7 +258,7 @@ impl<'a> Answer<'a> {
         let mut answer = Self::default();
         reader.object_or_skip(|key, reader| {
             match &*key.decode() {
-                "reply" => answer.reply = reader.string_or_skip()?,
+                "reply" => answer.reply = Content::read(reader)?,
                 "message_id" => answer.message_id = reader.string_or_skip()?,
                 "openai_response_id" => answer.openai_response_id = reader.string_or_skip()?,
                 _ => reader.skip()?,
@@ -177,19 +267,4 @@ impl<'a> Answer<'a> {
         })?;
         Ok(answer)
     }
-}
-
-/// Takes an error event, which ends the stream whatever its data; data that is no JSON object is
-/// the message.
-fn fail_event(data: &str, reply: &mut ReplyState) {
-    match EventData::read(data) {
-        Ok(fields) => fail(data, fields.has_quota_notice, reply),
-        Err(_) => reply.fail(ErrorKind::Upstream, data, None, data),
-    }
-}
-
-fn fail(raw: &str, has_quota_notice: bool, reply: &mut ReplyState) {
-    let error = read_site_error(raw).unwrap_or_default();
-    let code = if has_quota_notice { Some(QUOTA_NOTICE.to_owned()) } else { error.code };
-    reply.fail(ErrorKind::Upstream, error.message.unwrap_or_default(), code, raw);
 }

@@ -6,21 +6,33 @@
 //! run at the service) are passed over, and so are events of types that are not known here.
 
 use crate::event::Event;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
+use super::super::content::{Content, Spoken};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{is_truthy, read_count, read_truthy};
-use super::super::reply::{ReplyState, Usage};
-use super::super::tool_call::{Arguments, CallPiece};
-use super::{DeltaSink, DialectReader, Output};
+use super::super::reply::ReplyState;
+use super::super::tool_call::{Arguments, CallPiece, HeldCalls};
+use super::super::usage::{self, Usage, later_count};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
 pub(in crate::delta) struct Anthropic {
     counts: Counts,
     /// The open block, when it is a call of a tool that runs at the service.
-    passed_over: Option<u64>,
+    passed_over: Option<PassedOver>,
+    /// Calls that began with an input: it is empty where deltas bring it.
+    held: HeldCalls,
+    /// The blocks, as written, that the message began with, while no block has come otherwise.
+    began_with: Option<Box<str>>,
+}
+
+/// A block of which nothing is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PassedOver {
+    index: Option<u64>,
 }
 
 impl DialectReader for Anthropic {
@@ -30,33 +42,58 @@ impl DialectReader for Anthropic {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let Ok(message) = Message::read(event.data) else {
-            judge_bad_event(event, output.reply);
+            output.reply.bad_events += 1;
             return None;
         };
         let kind = message.kind.map_or(event.kind().into(), Text::decode);
         match &*kind {
             _ if message.has_error || kind == "error" => {
+                self.release(output);
                 fail_upstream(event.data, self, output.reply);
             }
             "content_block_delta" if self.passes_over(&message) => {}
             "content_block_delta" => {
-                message.block.deliver(message.index, output);
+                self.began_with = None;
+                message.block.deliver(message.index, &mut self.held, output);
                 // An event that says itself what it is means the same under any name.
-                return message.block.text().filter(|_| message.kind.is_some());
+                return message.block.text().text().filter(|_| message.kind.is_some());
             }
             "content_block_start" => {
-                let runs_at_the_service = message.block.runs_at_the_service();
-                self.passed_over = message.index.filter(|_| runs_at_the_service);
-                message.block.deliver(message.index, output);
+                self.began_with = None;
+                self.begin_block(&message, output);
             }
+            "content_block_stop" => self.held.deliver(message.index, true, output),
             "message_start" | "message_delta" => {
                 message.metadata.note(&mut self.counts, output.reply);
                 output.reply.note_finish(message.block.stop_reason);
+                if let Some(content) = message.metadata.content.filter(|raw| is_truthy(raw)) {
+                    self.began_with = Some(content.into());
+                }
             }
-            "message_stop" => output.reply.mark_done(),
-            _ => {}
+            "message_stop" => {
+                self.release(output);
+                output.reply.mark_done();
+            }
+            "message" if message.kind.is_some() => self.read_whole(&message, output),
+            "completion" => {
+                output.reply.note_finish(message.metadata.stop_reason);
+                output.say(Spoken::Text, message.completion);
+            }
+            "ping" => {}
+            _ => output.reply.foreign = true,
         }
         None
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        match &*members.text("type") {
+            "message_start" => members.has("message", Kind::Object),
+            "content_block_start" => members.has("content_block", Kind::Object),
+            "content_block_delta" | "message_delta" => members.has("delta", Kind::Object),
+            "content_block_stop" | "message_stop" => true,
+            "message" => members.has("content", Kind::Array),
+            _ => false,
+        }
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -73,17 +110,22 @@ impl DialectReader for Anthropic {
             fail_upstream(body, self, output.reply);
             return Ok(());
         }
-        let Some(blocks) = message.content else {
+        if message.metadata.content.is_none() && !message.completion.is_filled() {
             judge_json(body, output.reply);
             return Ok(());
-        };
-        message.metadata.note(&mut self.counts, output.reply);
-        let mut answered = false;
-        for (block, index) in blocks.iter().zip(0..) {
-            answered |= block.deliver(Some(index), output);
         }
+        output.say(Spoken::Text, message.completion);
+        self.read_whole(&message, output);
+        let answered = output.has_answered();
         output.reply.end_whole(answered, body);
         Ok(())
+    }
+
+    fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        self.held.release(output);
+        if let Some(content) = self.began_with.take() {
+            deliver_blocks(&content, output);
+        }
     }
 
     /// An event says itself what it is.
@@ -94,17 +136,72 @@ impl DialectReader for Anthropic {
 
 impl ReadSiteError for Anthropic {
     /// Errors have no code but their type.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.code.or(error.kind)
     }
 }
 
 impl Anthropic {
     fn passes_over(&self, message: &Message<'_>) -> bool {
-        self.passed_over.is_some()
-            && self.passed_over == message.index
+        self.passed_over == Some(PassedOver { index: message.index })
             && message.block.is(&["input_json_delta"])
     }
+
+    fn begin_block<S: DeltaSink + ?Sized>(
+        &mut self,
+        message: &Message<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let runs_at_the_service = message.block.is(&["server_tool_use", "mcp_tool_use"]);
+        let index = message.index;
+        self.passed_over = runs_at_the_service.then_some(PassedOver { index });
+        // A block of this index that nothing has ended ends here.
+        self.held.deliver(message.index, true, output);
+        match message.block.whole_call(message.index) {
+            Some(call) => self.held.hold(&call, output),
+            None => message.block.deliver(message.index, &mut self.held, output),
+        }
+    }
+
+    /// Takes a message that comes at once, whose blocks count where none came before.
+    fn read_whole<S: DeltaSink + ?Sized>(
+        &mut self,
+        message: &Message<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        message.metadata.note(&mut self.counts, output.reply);
+        if let Some(content) = message.metadata.content
+            && !output.has_answered()
+            && !output.reply.told.reasoning
+        {
+            deliver_blocks(content, output);
+        }
+    }
+}
+
+/// Delivers the blocks of a message, or the text that stands in their place.
+fn deliver_blocks<S: DeltaSink + ?Sized>(content: &str, output: &mut Output<'_, S>) {
+    // The list is valid: it was read before.
+    let _ = read_blocks(&mut Reader::new(content), output);
+}
+
+fn read_blocks<S: DeltaSink + ?Sized>(
+    reader: &mut Reader<'_>,
+    output: &mut Output<'_, S>,
+) -> Result<(), JsonError> {
+    if reader.peek()? != Kind::Array {
+        return Content::read(reader).map(|content| output.say(Spoken::Text, content));
+    }
+    let mut index = 0;
+    reader.array(|reader| {
+        let block = Block::read(reader)?;
+        match block.whole_call(Some(index)) {
+            Some(call) => output.tool_call(&call),
+            None => block.deliver(Some(index), &mut HeldCalls::default(), output),
+        }
+        index += 1;
+        Ok(())
+    })
 }
 
 /// The fields of an event or a body that are read.
@@ -116,7 +213,8 @@ struct Message<'a> {
     /// The block that begins, or what is added to it, or to the message.
     block: Block<'a>,
     metadata: Metadata<'a>,
-    content: Option<Vec<Block<'a>>>,
+    /// The text of the API's older way.
+    completion: Content<'a>,
 }
 
 impl<'a> Message<'a> {
@@ -129,7 +227,7 @@ impl<'a> Message<'a> {
                 "index" => message.index = read_count(reader)?,
                 "delta" | "content_block" => message.block = Block::read(reader)?,
                 "message" => message.metadata.read_message(reader)?,
-                "content" => message.content = reader.list_or_skip(Block::read)?,
+                "completion" => message.completion = Content::read(reader)?,
                 name => message.metadata.read_key(name, reader)?,
             }
             Ok(())
@@ -142,25 +240,30 @@ impl<'a> Message<'a> {
 #[derive(Default)]
 struct Block<'a> {
     kind: Option<Text<'a>>,
-    text: Option<Text<'a>>,
-    thinking: Option<Text<'a>>,
+    text: Content<'a>,
+    thinking: Content<'a>,
     json: Option<Text<'a>>,
-    input: Option<&'a str>,
+    input: Arguments<'a>,
     id: Option<Text<'a>>,
     name: Option<Text<'a>>,
     stop_reason: Option<Text<'a>>,
 }
 
 impl<'a> Block<'a> {
+    /// Reads a block. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut block = Self::default();
-        reader.object_or_skip(|key, reader| {
+        if reader.peek()? != Kind::Object {
+            block.text = Content::read(reader)?;
+            return Ok(block);
+        }
+        reader.object(|key, reader| {
             match &*key.decode() {
                 "type" => block.kind = reader.string_or_skip()?,
-                "text" => block.text = reader.string_or_skip()?,
-                "thinking" => block.thinking = reader.string_or_skip()?,
+                "text" => block.text = Content::read(reader)?,
+                "thinking" => block.thinking = Content::read_texts(reader)?,
                 "partial_json" => block.json = reader.string_or_skip()?,
-                "input" => block.input = Some(reader.raw()?),
+                "input" => block.input = Arguments::read(reader)?,
                 "id" => block.id = reader.string_or_skip()?,
                 "name" => block.name = reader.string_or_skip()?,
                 "stop_reason" => block.stop_reason = reader.string_or_skip()?,
@@ -175,60 +278,55 @@ impl<'a> Block<'a> {
         self.kind.is_some_and(|kind| kinds.contains(&&*kind.decode()))
     }
 
-    fn runs_at_the_service(&self) -> bool {
-        self.is(&["server_tool_use", "mcp_tool_use"])
+    fn text(&self) -> Content<'a> {
+        let is_text = self.kind.is_none() || self.is(&["text_delta", "text"]);
+        if is_text { self.text } else { Content::None }
     }
 
-    fn text(&self) -> Option<Text<'a>> {
-        self.text.filter(|text| !text.is_empty() && self.is(&["text_delta", "text"]))
-    }
-
-    fn thinking(&self) -> Option<Text<'a>> {
-        self.thinking.filter(|text| !text.is_empty() && self.is(&["thinking_delta", "thinking"]))
-    }
-
-    /// Delivers the block. False when it does not answer: reasoning alone does not.
+    /// Delivers the block, or the piece of one, unless it begins a call.
     fn deliver<S: DeltaSink + ?Sized>(
         &self,
         index: Option<u64>,
+        held: &mut HeldCalls,
         output: &mut Output<'_, S>,
-    ) -> bool {
-        if let Some(text) = self.text() {
-            output.text(text);
-            return true;
+    ) {
+        let text = self.text();
+        if text.is_filled() {
+            return output.say(Spoken::Text, text);
         }
-        if let Some(thinking) = self.thinking() {
-            output.reasoning(thinking);
+        if self.is(&["thinking_delta", "thinking"]) {
+            output.say(Spoken::Reasoning, self.thinking);
+        } else if self.is(&["input_json_delta"])
+            && let Some(json) = self.json.filter(|json| !json.is_empty())
+        {
+            held.deliver(index, false, output);
+            let arguments = Arguments::Text(json);
+            output.tool_call(&CallPiece { index, arguments, ..CallPiece::default() });
         }
-        self.call(index).inspect(|call| output.tool_call(call)).is_some()
     }
 
-    /// The call, or the piece of one, that the block is. A stream's call begins with an empty
-    /// input.
-    fn call(&self, index: Option<u64>) -> Option<CallPiece<'a>> {
-        if self.is(&["input_json_delta"]) {
-            let json = self.json.filter(|json| !json.is_empty())?;
-            let arguments = Arguments::Text(json);
-            return Some(CallPiece { index, arguments, ..CallPiece::default() });
-        }
-        let input = self.input.filter(|input| is_truthy(input));
-        let arguments = input.map_or(Arguments::None, Arguments::Raw);
-        self.is(&["tool_use"]).then_some(CallPiece {
-            index,
-            id: self.id,
-            name: self.name,
-            arguments,
-        })
+    /// The call that the block is or begins. A stream's call begins with an empty input, and so
+    /// does one without arguments.
+    fn whole_call(&self, index: Option<u64>) -> Option<CallPiece<'a>> {
+        let arguments = match self.input {
+            Arguments::Raw(raw) if !is_truthy(raw) => Arguments::None,
+            arguments => arguments,
+        };
+        let Self { id, name, .. } = *self;
+        let call = CallPiece { index, id, name, arguments, is_only: false };
+        self.is(&["tool_use"]).then_some(call)
     }
 }
 
-/// A message's fields but its content.
+/// A message's fields.
 #[derive(Default)]
 struct Metadata<'a> {
     id: Option<Text<'a>>,
     model: Option<Text<'a>>,
     stop_reason: Option<Text<'a>>,
     counts: Option<Counts>,
+    /// The message's blocks, as written.
+    content: Option<&'a str>,
 }
 
 impl<'a> Metadata<'a> {
@@ -242,6 +340,7 @@ impl<'a> Metadata<'a> {
             "model" => self.model = reader.string_or_skip()?,
             "stop_reason" => self.stop_reason = reader.string_or_skip()?,
             "usage" => self.counts = Counts::read(reader)?,
+            "content" => self.content = Some(reader.raw()?),
             _ => reader.skip()?,
         }
         Ok(())
@@ -269,32 +368,43 @@ struct Counts {
 
 impl Counts {
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, JsonError> {
-        let mut counts = Self::default();
+        let (mut counts, mut aliased) = (Self::default(), Self::default());
         let is_object = reader.object_or_skip(|key, reader| {
-            match &*key.decode() {
-                "input_tokens" => counts.input = read_count(reader)?,
-                "cache_creation_input_tokens" => counts.cache_creation = read_count(reader)?,
-                "cache_read_input_tokens" => counts.cache_read = read_count(reader)?,
-                "output_tokens" => counts.output = read_count(reader)?,
-                _ => reader.skip()?,
-            }
+            let count = match &*key.decode() {
+                "input_tokens" => &mut counts.input,
+                "cache_creation_input_tokens" => &mut counts.cache_creation,
+                "cache_read_input_tokens" => &mut counts.cache_read,
+                "output_tokens" => &mut counts.output,
+                // OpenAI's names.
+                "prompt_tokens" => &mut aliased.input,
+                "completion_tokens" => &mut aliased.output,
+                _ => return reader.skip(),
+            };
+            *count = read_count(reader)?;
             Ok(())
         })?;
+        counts.update(aliased);
         Ok(is_object.then_some(counts))
     }
 
     fn update(&mut self, newer: Self) {
-        self.input = newer.input.or(self.input);
-        self.cache_creation = newer.cache_creation.or(self.cache_creation);
-        self.cache_read = newer.cache_read.or(self.cache_read);
-        self.output = newer.output.or(self.output);
+        self.input = later_count(self.input, newer.input);
+        self.cache_creation = later_count(self.cache_creation, newer.cache_creation);
+        self.cache_read = later_count(self.cache_read, newer.cache_read);
+        self.output = later_count(self.output, newer.output);
     }
 
     /// The usage as other APIs count it: here the request's tokens are counted apart by what became
     /// of them in the cache.
     fn usage(self) -> Usage {
         let parts = [self.input, self.cache_creation, self.cache_read];
-        let input = parts.into_iter().flatten().fold(0, u64::saturating_add);
-        Usage::of(input, self.output.unwrap_or(0))
+        let prompt = parts.into_iter().flatten().fold(0, u64::saturating_add);
+        usage::Counts {
+            prompt: Some(prompt),
+            completion: self.output,
+            cached: self.cache_read,
+            ..usage::Counts::default()
+        }
+        .usage()
     }
 }

@@ -2,25 +2,39 @@
 //! by bit, or one body.
 //!
 //! Every piece has the same form. Of the candidates the first one with index 0 counts; its parts
-//! are text, thoughts (reasoning) and calls of functions, which come whole. No event marks the end
-//! but a finish reason.
+//! are text, thoughts (reasoning) and calls of functions. A call comes whole, or, when asked for,
+//! its arguments come value by value. No event marks the end but a finish reason.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{first_choice, read_count, read_filled, read_is_first, read_truthy};
-use super::super::reply::{ReplyState, Usage};
+use super::super::reply::ReplyState;
+use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
-use super::{DeltaSink, DialectReader, Output};
+use super::super::usage::{Counts, Usage};
+use super::gemini_arguments::{PartialArgument, PartialArguments};
+use super::{DeltaSink, DialectReader, Members, Output};
 
 /// Reads the pieces of one reply.
 #[derive(Debug, Clone, Default)]
 pub(in crate::delta) struct Gemini {
     /// Calls so far: the API does not number them.
     calls: u64,
+    /// The last call, while it goes on.
+    open: Option<OpenCall>,
+}
+
+/// A call whose arguments come value by value.
+#[derive(Debug, Clone)]
+struct OpenCall {
+    number: u64,
+    id: Option<Fingerprint>,
+    arguments: PartialArguments,
 }
 
 impl DialectReader for Gemini {
@@ -29,16 +43,22 @@ impl DialectReader for Gemini {
         event: &Event<'a>,
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
-        let Ok(content) = Content::read(event.data) else {
+        let Ok(piece) = Piece::read(event.data) else {
             output.reply.bad_events += 1;
             return None;
         };
-        self.note(&content, event.data, output.reply);
+        self.note(&piece, event.data, output.reply);
+        output.reply.foreign = piece.is_foreign();
         if !output.reply.is_open() {
             return None;
         }
-        self.deliver(&content.candidate.parts, output);
-        content.only_content()
+        self.deliver(&piece.candidate.parts, output);
+        piece.only_content()
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("candidates", Kind::Array)
+            || ["usageMetadata", "promptFeedback"].iter().any(|key| members.has(key, Kind::Object))
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -58,18 +78,32 @@ impl DialectReader for Gemini {
         body: &str,
         output: &mut Output<'_, S>,
     ) -> Result<(), JsonError> {
-        let content = Content::read(body)?;
-        self.note(&content, body, output.reply);
+        let piece = Piece::read(body)?;
+        self.note(&piece, body, output.reply);
         if !output.reply.is_open() {
             return Ok(());
         }
-        if content.has_candidates || content.usage.is_some() {
-            let answered = self.deliver(&content.candidate.parts, output);
+        if piece.has_candidates || piece.usage.is_some() {
+            self.deliver(&piece.candidate.parts, output);
+            self.release(output);
+            let answered = output.has_answered();
             output.reply.end_whole(answered, body);
         } else {
             judge_json(body, output.reply);
         }
         Ok(())
+    }
+
+    fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        if let Some(mut open) = self.open.take() {
+            let mut arguments = String::new();
+            open.arguments.end(&mut arguments);
+            if !arguments.is_empty() {
+                let arguments = Arguments::Raw(&arguments);
+                let index = Some(open.number);
+                output.tool_call(&CallPiece { index, arguments, ..CallPiece::default() });
+            }
+        }
     }
 
     /// Events have no names, and lines and elements neither.
@@ -80,7 +114,7 @@ impl DialectReader for Gemini {
 
 impl ReadSiteError for Gemini {
     /// An error's code repeats the HTTP status; its status tells more.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.status.or(error.code)
     }
 }
@@ -88,52 +122,71 @@ impl ReadSiteError for Gemini {
 impl Gemini {
     /// Writes down ids, usage and finish reason, and an error or a blocked prompt, which ends the
     /// reply. `raw` is the piece as it came.
-    fn note(&self, content: &Content<'_>, raw: &str, reply: &mut ReplyState) {
-        reply.note_ids(content.id, content.model);
-        reply.note_usage(content.usage);
-        if content.has_error {
+    fn note(&self, piece: &Piece<'_>, raw: &str, reply: &mut ReplyState) {
+        reply.note_ids(piece.id, piece.model);
+        reply.note_usage(piece.usage);
+        if piece.has_error {
             return fail_upstream(raw, self, reply);
         }
-        if let Some(reason) = content.block_reason {
+        if let Some(reason) = piece.block_reason {
             let reason = reason.decode().into_owned();
-            let message = match content.block_message {
+            let message = match piece.block_message {
                 Some(message) => message.decode().into_owned(),
                 None => format!("the prompt was blocked: {reason}"),
             };
             return reply.fail(ErrorKind::Upstream, message, Some(reason), raw);
         }
-        reply.note_finish(content.candidate.finish_reason);
+        reply.note_finish(piece.candidate.finish_reason);
     }
 
-    /// Delivers the parts. False when none of them answers: thoughts alone do not.
-    fn deliver<S: DeltaSink + ?Sized>(
-        &mut self,
-        parts: &[Part<'_>],
-        output: &mut Output<'_, S>,
-    ) -> bool {
-        let mut answered = false;
+    fn deliver<S: DeltaSink + ?Sized>(&mut self, parts: &[Part<'_>], output: &mut Output<'_, S>) {
         for part in parts {
-            if let Some(call) = part.call {
-                output.tool_call(&CallPiece { index: Some(self.calls), ..call });
-                self.calls += 1;
-                answered = true;
+            if let Some(call) = &part.call {
+                self.deliver_call(call, output);
             }
-            match part.text {
-                Some(text) if part.is_thought => output.reasoning(text),
-                Some(text) => {
-                    output.text(text);
-                    answered = true;
-                }
-                None => {}
-            }
+            let kind = if part.is_thought { Spoken::Reasoning } else { Spoken::Text };
+            output.say(kind, part.text);
         }
-        answered
+    }
+
+    /// Delivers a call, or a piece of the one that goes on.
+    fn deliver_call<S: DeltaSink + ?Sized>(&mut self, call: &Call<'_>, output: &mut Output<'_, S>) {
+        let id = call.piece.id.map(|id| Fingerprint::of(&id.decode()));
+        if !self.goes_on(call, id) {
+            self.release(output);
+            self.open =
+                Some(OpenCall { number: self.calls, id, arguments: PartialArguments::default() });
+            self.calls += 1;
+        }
+        let Some(open) = &mut self.open else { return };
+        let mut text = String::new();
+        for argument in &call.partial {
+            open.arguments.add(argument, &mut text);
+        }
+        if !call.goes_on {
+            open.arguments.end(&mut text);
+        }
+        let index = Some(open.number);
+        let arguments = if text.is_empty() { call.piece.arguments } else { Arguments::Raw(&text) };
+        output.tool_call(&CallPiece { index, arguments, ..call.piece });
+        if !call.goes_on {
+            self.open = None;
+        }
+    }
+
+    /// Whether a piece belongs to the call that is open: it has that one's id, or no name.
+    fn goes_on(&self, call: &Call<'_>, id: Option<Fingerprint>) -> bool {
+        let Some(open) = &self.open else { return false };
+        match open.id.zip(id) {
+            Some((open, id)) => open == id,
+            None => call.piece.name.is_none_or(Text::is_empty),
+        }
     }
 }
 
 /// The fields of a piece of the reply that are read.
 #[derive(Default)]
-struct Content<'a> {
+struct Piece<'a> {
     has_error: bool,
     id: Option<Text<'a>>,
     model: Option<Text<'a>>,
@@ -144,22 +197,22 @@ struct Content<'a> {
     candidate: Candidate<'a>,
 }
 
-impl<'a> Content<'a> {
+impl<'a> Piece<'a> {
     fn read(text: &'a str) -> Result<Self, JsonError> {
-        let mut content = Self::default();
+        let mut piece = Self::default();
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "candidates" => content.read_candidates(reader)?,
-                "error" => content.has_error = read_truthy(reader)?,
-                "responseId" => content.id = reader.string_or_skip()?,
-                "modelVersion" => content.model = reader.string_or_skip()?,
-                "usageMetadata" => content.usage = read_usage(reader)?,
-                "promptFeedback" => content.read_feedback(reader)?,
+                "candidates" => piece.read_candidates(reader)?,
+                "error" => piece.has_error = read_truthy(reader)?,
+                "responseId" => piece.id = reader.string_or_skip()?,
+                "modelVersion" => piece.model = reader.string_or_skip()?,
+                "usageMetadata" => piece.usage = read_usage(reader)?,
+                "promptFeedback" => piece.read_feedback(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
-        Ok(content)
+        Ok(piece)
     }
 
     fn read_candidates(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
@@ -181,13 +234,18 @@ impl<'a> Content<'a> {
             .map(drop)
     }
 
+    /// Whether nothing in it is a piece's.
+    fn is_foreign(&self) -> bool {
+        !self.has_candidates && self.usage.is_none() && self.id.is_none()
+    }
+
     fn only_content(&self) -> Option<Text<'a>> {
         let [part] = &self.candidate.parts[..] else { return None };
         let adds_content_only = !part.is_thought
             && part.call.is_none()
             && self.usage.is_none()
             && self.candidate.finish_reason.is_none();
-        part.text.filter(|_| adds_content_only)
+        part.text.text().filter(|_| adds_content_only)
     }
 }
 
@@ -216,37 +274,52 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Reads the parts of a candidate's content.
+/// Reads the parts of a candidate's content, or the text in their place.
 fn read_parts<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
+    if reader.peek()? != Kind::Object {
+        return read_list(reader);
+    }
     let mut parts = Vec::new();
-    reader.object_or_skip(|key, reader| {
+    reader.object(|key, reader| {
         if key != *"parts" {
             return reader.skip();
         }
-        if let Some(list) = reader.list_or_skip(Part::read)? {
-            parts = list;
-        }
+        parts = read_list(reader)?;
         Ok(())
     })?;
     Ok(parts)
 }
 
+/// Reads a list of parts, or one part alone.
+fn read_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
+    match reader.peek()? {
+        Kind::Array => Ok(reader.list_or_skip(Part::read)?.unwrap_or_default()),
+        Kind::Null => reader.skip().map(|()| Vec::new()),
+        _ => Part::read(reader).map(|part| vec![part]),
+    }
+}
+
 /// A part of the answer; of other kinds (data, files, code that was run) nothing is kept.
 #[derive(Default)]
 struct Part<'a> {
-    text: Option<Text<'a>>,
+    text: Content<'a>,
     is_thought: bool,
-    call: Option<CallPiece<'a>>,
+    call: Option<Call<'a>>,
 }
 
 impl<'a> Part<'a> {
+    /// Reads a part. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut part = Self::default();
-        reader.object_or_skip(|key, reader| {
+        if reader.peek()? != Kind::Object {
+            part.text = Content::read(reader)?;
+            return Ok(part);
+        }
+        reader.object(|key, reader| {
             match &*key.decode() {
-                "text" => part.text = read_filled(reader)?,
+                "text" => part.text = Content::read(reader)?,
                 "thought" => part.is_thought = reader.bool_or_skip()? == Some(true),
-                "functionCall" => part.call = read_call(reader)?,
+                "functionCall" => part.call = Call::read(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -255,36 +328,54 @@ impl<'a> Part<'a> {
     }
 }
 
-fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<CallPiece<'a>>, JsonError> {
-    let mut call = CallPiece::default();
-    let is_object = reader.object_or_skip(|key, reader| {
-        match &*key.decode() {
-            "id" => call.id = reader.string_or_skip()?,
-            "name" => call.name = reader.string_or_skip()?,
-            "args" => call.arguments = Arguments::read(reader)?,
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    Ok(is_object.then_some(call))
+/// A call, or a piece of one.
+#[derive(Default)]
+struct Call<'a> {
+    piece: CallPiece<'a>,
+    partial: Vec<PartialArgument<'a>>,
+    goes_on: bool,
+}
+
+impl<'a> Call<'a> {
+    /// Reads a call; `None` when the value is no object.
+    fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
+        let mut call = Self::default();
+        let is_object = reader.object_or_skip(|key, reader| {
+            match &*key.decode() {
+                "id" => call.piece.id = reader.string_or_skip()?,
+                "name" => call.piece.name = reader.string_or_skip()?,
+                "args" => call.piece.arguments = Arguments::read(reader)?,
+                "partialArgs" => {
+                    call.partial = reader.list_or_skip(PartialArgument::read)?.unwrap_or_default();
+                }
+                "willContinue" => call.goes_on = reader.bool_or_skip()? == Some(true),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(is_object.then_some(call))
+    }
 }
 
 /// Reads the counts. The tokens of thoughts are counted apart from the candidates', those of a
 /// tool's results apart from the prompt's.
 fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    let [mut prompt, mut tool_prompt, mut candidates, mut thoughts, mut total] = [None; 5];
+    let [mut tool_prompt, mut candidates] = [None; 2];
+    let mut counts = Counts::default();
     let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
-            "promptTokenCount" => prompt = read_count(reader)?,
+            "promptTokenCount" => counts.prompt = read_count(reader)?,
             "toolUsePromptTokenCount" => tool_prompt = read_count(reader)?,
+            "cachedContentTokenCount" => counts.cached = read_count(reader)?,
             "candidatesTokenCount" => candidates = read_count(reader)?,
-            "thoughtsTokenCount" => thoughts = read_count(reader)?,
-            "totalTokenCount" => total = read_count(reader)?,
+            "thoughtsTokenCount" => counts.reasoning = read_count(reader)?,
+            "totalTokenCount" => counts.total = read_count(reader)?,
             _ => reader.skip()?,
         }
         Ok(())
     })?;
-    let sum = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
-    let usage = Usage::of(sum(prompt, tool_prompt), sum(candidates, thoughts));
-    Ok(is_object.then_some(usage.with_total(total)))
+    let sum = |a: Option<u64>, b: Option<u64>| Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0)));
+    counts.prompt = sum(counts.prompt, tool_prompt);
+    counts.completion = sum(candidates, counts.reasoning);
+    Ok(is_object.then(|| counts.usage()))
 }

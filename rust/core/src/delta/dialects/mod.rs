@@ -4,7 +4,9 @@
 //! A dialect's file implements [`DialectReader`]. Of the rows a macro makes the modules, the public
 //! [`Dialect`] and [`AnyReader`], which knows at compile time whom it calls.
 
+mod gemini_arguments;
 mod openai_extras;
+mod responses_told;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +19,7 @@ use super::DeltaSink;
 use super::failure::{ReadSiteError, SiteError, judge_json};
 use super::fields::is_done;
 use super::framing::Framings;
+use super::members::Members;
 use super::output::Output;
 use super::reply::ReplyState;
 
@@ -32,6 +35,15 @@ pub(super) trait DialectReader: ReadSiteError {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>>;
 
+    /// Whether an event or a body with these members is unmistakably of this dialect.
+    fn owns(members: &Members<'_>) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = members;
+        false
+    }
+
     /// Whether another value of this key can change what an event does: the event has that key, and
     /// [did nothing but add text](Self::read_event). (Ids need not be among them: they count until
     /// each is known.)
@@ -46,6 +58,12 @@ pub(super) trait DialectReader: ReadSiteError {
     ) -> Result<(), JsonError> {
         judge_json(body, output.reply);
         Ok(())
+    }
+
+    /// Delivers what was held back until another event would say it or not: nothing more comes, or
+    /// an end marker does.
+    fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        let _ = output;
     }
 
     /// Whether the event is an end marker, whole or not.
@@ -110,6 +128,14 @@ macro_rules! dialects {
                     $(Self::$dialect => Framings::$framings,)+
                 }
             }
+
+            /// The first dialect that an event or a body with these members is unmistakably of.
+            pub(super) fn of(members: &Members<'_>) -> Option<Self> {
+                $(if $module::$reader::owns(members) {
+                    return Some(Self::$dialect);
+                })+
+                None
+            }
         }
 
         /// The reader of whichever dialect. An enum, so that reading an event calls no pointer.
@@ -123,6 +149,13 @@ macro_rules! dialects {
             pub(super) fn new(dialect: Dialect) -> Self {
                 match dialect {
                     $(Dialect::$dialect => Self::$dialect($module::$reader::default()),)+
+                }
+            }
+
+            /// The dialect that it reads.
+            pub(super) fn dialect(&self) -> Dialect {
+                match self {
+                    $(Self::$dialect(_) => Dialect::$dialect,)+
                 }
             }
         }
@@ -151,6 +184,12 @@ macro_rules! dialects {
             ) -> Result<(), JsonError> {
                 match self {
                     $(Self::$dialect(reader) => reader.read_body(body, output),)+
+                }
+            }
+
+            fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+                match self {
+                    $(Self::$dialect(reader) => reader.release(output),)+
                 }
             }
 
@@ -186,9 +225,9 @@ macro_rules! dialects {
         }
 
         impl ReadSiteError for AnyReader {
-            fn error_code(&self, error: SiteError) -> Option<String> {
+            fn error_code(&self, error: SiteError, raw: &str) -> Option<String> {
                 match self {
-                    $(Self::$dialect(reader) => reader.error_code(error),)+
+                    $(Self::$dialect(reader) => reader.error_code(error, raw),)+
                 }
             }
 

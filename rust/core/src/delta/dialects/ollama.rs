@@ -1,25 +1,23 @@
 //! Ollama's own API: one JSON object a line, of `/api/chat` or `/api/generate`; not streamed, one
 //! line.
 //!
-//! Every line has the same form. The last one says `done`, why the model stopped, and what was
+//! Every line has the same form, and calls come whole. The last one says `done`, why the model stopped, and what was
 //! counted.
 
 use crate::event::Event;
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, fail_upstream};
-use super::super::fields::{read_count, read_filled, read_truthy};
-use super::super::reply::Usage;
+use super::super::fields::{read_count, read_truthy};
 use super::super::tool_call::{CallPiece, read_calls};
-use super::{DeltaSink, DialectReader, Output};
+use super::super::usage::{Counts, Usage};
+use super::{DeltaSink, DialectReader, Members, Output};
 
-/// Reads the lines of one reply.
+/// Reads the lines of one reply; each stands for itself.
 #[derive(Debug, Clone, Default)]
-pub(in crate::delta) struct Ollama {
-    /// Calls so far: older servers do not number them.
-    calls: u64,
-}
+pub(in crate::delta) struct Ollama;
 
 impl DialectReader for Ollama {
     fn read_event<'a, S: DeltaSink + ?Sized>(
@@ -36,17 +34,33 @@ impl DialectReader for Ollama {
             fail_upstream(event.data, self, output.reply);
             return None;
         }
-        self.deliver(line.message(), output);
+        line.message().deliver(output);
+        output.reply.note_usage(line.usage());
+        output.reply.foreign = line.is_foreign();
         if line.done {
             output.reply.note_finish(line.done_reason);
-            output.reply.note_usage(line.usage());
             output.reply.mark_done();
         }
         line.only_content()
     }
 
+    fn owns(members: &Members<'_>) -> bool {
+        members.has_flag("done")
+            && (members.has("message", Kind::Object) || members.has("response", Kind::String))
+    }
+
     fn key_matters(&self, key: &str) -> bool {
-        matches!(key, "message" | "response" | "thinking" | "done" | "done_reason" | "error")
+        matches!(
+            key,
+            "message"
+                | "response"
+                | "thinking"
+                | "done"
+                | "done_reason"
+                | "error"
+                | "prompt_eval_count"
+                | "eval_count"
+        )
     }
 
     /// A line says itself what it is.
@@ -56,26 +70,6 @@ impl DialectReader for Ollama {
 }
 
 impl ReadSiteError for Ollama {}
-
-impl Ollama {
-    fn deliver<S: DeltaSink + ?Sized>(
-        &mut self,
-        message: &Message<'_>,
-        output: &mut Output<'_, S>,
-    ) {
-        if let Some(thinking) = message.thinking {
-            output.reasoning(thinking);
-        }
-        if let Some(text) = message.text {
-            output.text(text);
-        }
-        for call in &message.calls {
-            let index = call.index.or(Some(self.calls));
-            self.calls += 1;
-            output.tool_call(&CallPiece { index, ..*call });
-        }
-    }
-}
 
 /// The fields of a line that are read.
 #[derive(Default)]
@@ -87,8 +81,7 @@ struct Line<'a> {
     generated: Message<'a>,
     done: bool,
     done_reason: Option<Text<'a>>,
-    prompt_count: Option<u64>,
-    answer_count: Option<u64>,
+    counts: Counts,
 }
 
 impl<'a> Line<'a> {
@@ -99,12 +92,12 @@ impl<'a> Line<'a> {
                 "error" => line.has_error = read_truthy(reader)?,
                 "model" => line.model = reader.string_or_skip()?,
                 "message" => line.message = Message::read(reader)?,
-                "response" => line.generated.text = read_filled(reader)?,
-                "thinking" => line.generated.thinking = read_filled(reader)?,
+                "response" => line.generated.text = Content::read(reader)?,
+                "thinking" => line.generated.thinking = Content::read_texts(reader)?,
                 "done" => line.done = reader.bool_or_skip()? == Some(true),
                 "done_reason" => line.done_reason = reader.string_or_skip()?,
-                "prompt_eval_count" => line.prompt_count = read_count(reader)?,
-                "eval_count" => line.answer_count = read_count(reader)?,
+                "prompt_eval_count" => line.counts.prompt = read_count(reader)?,
+                "eval_count" => line.counts.completion = read_count(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -117,21 +110,32 @@ impl<'a> Line<'a> {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let counted = self.prompt_count.is_some() || self.answer_count.is_some();
-        counted.then(|| Usage::of(self.prompt_count.unwrap_or(0), self.answer_count.unwrap_or(0)))
+        let is_told = self.counts.prompt.is_some() || self.counts.completion.is_some();
+        is_told.then(|| self.counts.usage())
+    }
+
+    /// Whether nothing in it is a line's.
+    fn is_foreign(&self) -> bool {
+        let Message { text, thinking, calls } = &self.generated;
+        self.message.is_none()
+            && !text.is_filled()
+            && !thinking.is_filled()
+            && calls.is_empty()
+            && !self.done
     }
 
     fn only_content(&self) -> Option<Text<'a>> {
         let Message { text, thinking, calls } = self.message();
-        text.filter(|_| thinking.is_none() && calls.is_empty() && !self.done)
+        let is_more = thinking.is_filled() || !calls.is_empty() || self.usage().is_some();
+        text.text().filter(|_| !is_more && !self.done)
     }
 }
 
 /// The message that a line adds to.
 #[derive(Default)]
 struct Message<'a> {
-    text: Option<Text<'a>>,
-    thinking: Option<Text<'a>>,
+    text: Content<'a>,
+    thinking: Content<'a>,
     calls: Vec<CallPiece<'a>>,
 }
 
@@ -141,13 +145,21 @@ impl<'a> Message<'a> {
         let mut message = Self::default();
         let is_object = reader.object_or_skip(|key, reader| {
             match &*key.decode() {
-                "content" => message.text = read_filled(reader)?,
-                "thinking" => message.thinking = read_filled(reader)?,
+                "content" => message.text = Content::read(reader)?,
+                "thinking" | "reasoning" | "reasoning_content" => {
+                    message.thinking = message.thinking.or(Content::read_texts(reader)?);
+                }
                 "tool_calls" => message.calls = read_calls(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(is_object.then_some(message))
+    }
+
+    fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
+        output.say(Spoken::Reasoning, self.thinking);
+        output.say(Spoken::Text, self.text);
+        self.calls.iter().for_each(|call| output.tool_call(call));
     }
 }

@@ -3,19 +3,29 @@
 //! One pass over a chunk's JSON takes what is wanted and validates the rest; nothing is copied that
 //! has no escapes.
 
+use alloc::borrow::Cow;
+
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 
-use super::super::failure::{ReadSiteError, judge_json, read_site_error};
-use super::super::fields::{first_choice, is_truthy, read_count, read_is_first};
-use super::super::reply::{End, Ids, ReplyState, Usage};
+use super::super::content::{Content, Spoken};
+use super::super::failure::{ReadSiteError, judge_json, read_error_value, read_site_error};
+use super::super::fields::{first_choice, is_truthy, read_filled, read_is_first};
+use super::super::reply::{Ids, ReplyState};
+use super::super::said::Said;
+use super::super::usage::{Usage, later_usage, read_usage};
 use super::openai_extras::Extras;
-use super::{DeltaSink, DialectReader, Output};
+use super::{DeltaSink, DialectReader, Members, Output};
 
-/// Reads the chunks of one reply; each stands for itself.
+/// Reads the chunks of one reply.
 #[derive(Debug, Clone, Default)]
-pub(in crate::delta) struct OpenAi;
+pub(in crate::delta) struct OpenAi {
+    /// Whether the text is the transcript of audio.
+    transcribes: bool,
+    /// What whole messages told, once one has come: where there are deltas, they are the text.
+    messages: Option<Said>,
+}
 
 impl DialectReader for OpenAi {
     fn read_event<'a, S: DeltaSink + ?Sized>(
@@ -28,11 +38,12 @@ impl DialectReader for OpenAi {
             return None;
         };
         chunk.note(event.data, output.reply);
-        if output.sink.wants_everything() && output.reply.is_open() {
-            return chunk.deliver_all(event.data, output);
-        }
-        chunk.deliver(output);
-        chunk.only_content()
+        output.reply.foreign = chunk.is_foreign();
+        self.deliver(&chunk, event.data, output)
+    }
+
+    fn owns(members: &Members<'_>) -> bool {
+        members.has("choices", Kind::Array)
     }
 
     fn key_matters(&self, key: &str) -> bool {
@@ -57,6 +68,76 @@ impl DialectReader for OpenAi {
 
 impl ReadSiteError for OpenAi {}
 
+impl OpenAi {
+    /// Delivers what a chunk of a stream holds, unless the reply has ended. Returns the content
+    /// when there is nothing else.
+    pub(super) fn deliver<'a, S: DeltaSink + ?Sized>(
+        &mut self,
+        chunk: &Chunk<'a>,
+        raw: &str,
+        output: &mut Output<'_, S>,
+    ) -> Option<Text<'a>> {
+        if !output.reply.is_open() {
+            return None;
+        }
+        output.reply.note_finish(chunk.choice.finish_reason);
+        let wants_everything = output.sink.wants_everything();
+        // Until something has come, it matters what there is beside text, wanted or not.
+        if !wants_everything && (chunk.content().is_filled() || output.reply.has_come()) {
+            self.deliver_text(&chunk.choice, output);
+            return chunk.only_content();
+        }
+        let extras = Extras::of_chunk(raw);
+        extras.deliver_before(output);
+        self.deliver_text(&chunk.choice, output);
+        extras.deliver_behind(output);
+        chunk.only_content().filter(|_| !wants_everything || extras.is_empty())
+    }
+
+    fn deliver_text<S: DeltaSink + ?Sized>(
+        &mut self,
+        choice: &Choice<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let content = choice.content();
+        if content.is_filled() {
+            return output.say(Spoken::Text, content);
+        }
+        if let Some(transcript) = choice.delta.transcript {
+            if self.transcribes || !output.reply.delivered {
+                self.transcribes = true;
+                output.text(transcript);
+            }
+        } else if choice.is_whole() && (self.messages.is_some() || !output.reply.delivered) {
+            self.deliver_message(&choice.message, output);
+        }
+    }
+
+    /// Delivers what a whole message tells that none before it told.
+    fn deliver_message<S: DeltaSink + ?Sized>(
+        &mut self,
+        message: &Message<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let whole: Cow<'_, str> = match message.answer() {
+            Content::None => return,
+            Content::Text(text) => text.decode(),
+            Content::Bare(raw) => raw.into(),
+            content @ Content::Parts(_) => {
+                if self.messages.is_none() {
+                    output.say(Spoken::Text, content);
+                }
+                self.messages.get_or_insert_default();
+                return;
+            }
+        };
+        let said = self.messages.get_or_insert_default();
+        let rest = said.rest(&whole).unwrap_or(&whole);
+        said.add(rest);
+        output.reply.deliver(rest, output.sink);
+    }
+}
+
 /// The fields of a chunk that are read.
 #[derive(Debug, Default)]
 pub(super) struct Chunk<'a> {
@@ -73,10 +154,21 @@ pub(super) struct Chunk<'a> {
 #[derive(Debug, Default)]
 struct Choice<'a> {
     has_delta: bool,
-    delta_content: Option<Text<'a>>,
-    text: Option<Text<'a>>,
-    message_content: Option<Text<'a>>,
+    delta: Message<'a>,
+    text: Content<'a>,
+    message: Message<'a>,
     finish_reason: Option<Text<'a>>,
+    /// The value of `error`, as written.
+    error: Option<&'a str>,
+    usage: Option<Usage>,
+}
+
+/// The text of a delta or of a message.
+#[derive(Debug, Clone, Copy, Default)]
+struct Message<'a> {
+    content: Content<'a>,
+    /// What the audio says.
+    transcript: Option<Text<'a>>,
 }
 
 impl<'a> Chunk<'a> {
@@ -91,6 +183,7 @@ impl<'a> Chunk<'a> {
                 "choices" => chunk.read_choices(reader)?,
                 "error" => chunk.error = Some(reader.raw()?),
                 "usage" => chunk.usage = read_usage(reader)?,
+                "x_groq" => chunk.read_groq(reader)?,
                 name => match Ids::index_of(name) {
                     Some(index) => chunk.ids[index] = reader.string_or_skip()?,
                     None => other(key, reader)?,
@@ -98,6 +191,7 @@ impl<'a> Chunk<'a> {
             }
             Ok(())
         })?;
+        chunk.usage = later_usage(chunk.choice.usage, chunk.usage);
         Ok(chunk)
     }
 
@@ -112,16 +206,21 @@ impl<'a> Chunk<'a> {
         self.error.is_some_and(is_truthy)
     }
 
+    /// Whether nothing in it is a chunk's.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.has_choices && self.usage.is_none() && !self.has_error()
+    }
+
     /// The content as a stream's chunk holds it.
-    pub(super) fn content(&self) -> Option<Text<'a>> {
-        if self.choice.has_delta { self.choice.delta_content } else { self.choice.text }
+    pub(super) fn content(&self) -> Content<'a> {
+        self.choice.content()
     }
 
     /// The content of a chunk that does nothing but add it, once its ids are known.
     pub(super) fn only_content(&self) -> Option<Text<'a>> {
         let adds_content_only =
             self.usage.is_none() && !self.has_error() && self.finish_reason().is_none();
-        self.content().filter(|content| adds_content_only && !content.is_empty())
+        self.content().text().filter(|_| adds_content_only)
     }
 
     /// Writes down ids and usage, and an error, which ends the reply. `raw` is the chunk as it
@@ -139,31 +238,12 @@ impl<'a> Chunk<'a> {
             let error = read_site_error(raw).unwrap_or_default();
             let message = error.message.unwrap_or_default();
             reply.fail(ErrorKind::Upstream, message, error.code, raw);
+        } else if let Some(error) = self.choice.error.filter(|error| is_truthy(error)) {
+            reply.note_finish(self.choice.finish_reason);
+            let error = read_error_value(error);
+            let message = error.message.unwrap_or_default();
+            reply.fail(ErrorKind::Upstream, message, error.code, raw);
         }
-    }
-
-    /// Delivers the content and writes down the finish reason, unless the reply has ended.
-    pub(super) fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
-        if output.reply.is_open() {
-            output.reply.note_finish(self.choice.finish_reason);
-            if let Some(content) = self.content() {
-                output.text(content);
-            }
-        }
-    }
-
-    /// Delivers the content and what stands beside it. Returns the content when there is nothing
-    /// else.
-    fn deliver_all<S: DeltaSink + ?Sized>(
-        &self,
-        raw: &str,
-        output: &mut Output<'_, S>,
-    ) -> Option<Text<'a>> {
-        let extras = Extras::of_chunk(raw);
-        extras.deliver_before(output);
-        self.deliver(output);
-        extras.deliver_behind(output);
-        self.only_content().filter(|_| extras.is_empty())
     }
 
     /// Delivers the answer of a body that is one chunk, which ends the reply.
@@ -173,23 +253,32 @@ impl<'a> Chunk<'a> {
         output: &mut Output<'_, S>,
     ) {
         if output.reply.is_open() {
+            let Choice { message, delta, .. } = self.choice;
             output.reply.note_finish(self.choice.finish_reason);
-            let answer = self.choice.message_content.or_else(|| self.content());
-            let answer = answer.filter(|answer| !answer.is_empty());
             let extras = Extras::of_body(raw);
             extras.deliver_before(output);
-            if answer.is_none() && extras.is_answer() {
-                output.reply.end = End::Done;
-            } else {
-                let answer = answer.map(|answer| answer.decode_with(output.scratch));
-                output.reply.end_with_answer(answer, raw, output.sink);
-            }
+            let answer = message.answer().or(self.content()).or(delta.answer());
+            output.say(Spoken::Text, answer);
             extras.deliver_behind(output);
+            output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
         }
     }
 
     fn finish_reason(&self) -> Option<Text<'a>> {
         self.choice.finish_reason.filter(|reason| !reason.is_empty())
+    }
+
+    /// Reads what one service has beside the choices.
+    fn read_groq(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        reader
+            .object_or_skip(|key, reader| {
+                if key == *"usage" {
+                    self.usage = later_usage(self.usage, read_usage(reader)?);
+                    return Ok(());
+                }
+                reader.skip()
+            })
+            .map(drop)
     }
 
     fn read_choices(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
@@ -207,42 +296,68 @@ impl<'a> Choice<'a> {
         reader.object(|key, reader| {
             match &*key.decode() {
                 "index" => is_first = read_is_first(reader)?,
-                "delta" => (choice.has_delta, choice.delta_content) = read_content(reader)?,
-                "message" => (_, choice.message_content) = read_content(reader)?,
-                "text" => choice.text = reader.string_or_skip()?,
+                "delta" => {
+                    choice.has_delta = reader.peek()? != Kind::Null;
+                    choice.delta = Message::read(reader)?;
+                }
+                "message" => choice.message = Message::read(reader)?,
+                "text" => choice.text = Content::read(reader)?,
                 "finish_reason" => choice.finish_reason = reader.string_or_skip()?,
+                "error" => choice.error = Some(reader.raw()?),
+                "usage" => choice.usage = read_usage(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(is_first.then_some(choice))
     }
+
+    /// The content as a stream's chunk holds it.
+    fn content(&self) -> Content<'a> {
+        if self.has_delta { self.delta.content } else { self.text }
+    }
+
+    /// Whether a message of the chunk may be all of the answer: it stands in a delta's place, or in
+    /// the last chunk.
+    fn is_whole(&self) -> bool {
+        !self.has_delta || self.finish_reason.is_some()
+    }
 }
 
-/// The `content` of a delta or a message, and whether there is such a thing at all.
-fn read_content<'a>(reader: &mut Reader<'a>) -> Result<(bool, Option<Text<'a>>), JsonError> {
-    let kind = reader.peek()?;
-    let mut content = None;
+impl<'a> Message<'a> {
+    /// Reads a delta or a message. What is no object is the content itself.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        if reader.peek()? != Kind::Object {
+            return Ok(Self { content: Content::read(reader)?, transcript: None });
+        }
+        let mut message = Self::default();
+        reader.object(|key, reader| {
+            if key == *"content" {
+                message.content = Content::read(reader)?;
+            } else if key == *"audio" {
+                message.transcript = read_transcript(reader)?;
+            } else {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(message)
+    }
+
+    /// The content, or what the audio says where there is none.
+    fn answer(&self) -> Content<'a> {
+        self.content.or(self.transcript.map_or(Content::None, Content::Text))
+    }
+}
+
+fn read_transcript<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
+    let mut transcript = None;
     reader.object_or_skip(|key, reader| {
-        if key == *"content" {
-            content = reader.string_or_skip()?;
+        if key == *"transcript" {
+            transcript = read_filled(reader)?;
             return Ok(());
         }
         reader.skip()
     })?;
-    Ok((kind != Kind::Null, content))
-}
-
-fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    let mut usage = Usage::default();
-    let is_object = reader.object_or_skip(|key, reader| {
-        match &*key.decode() {
-            "prompt_tokens" => usage.prompt_tokens = read_count(reader)?.unwrap_or(0),
-            "completion_tokens" => usage.completion_tokens = read_count(reader)?.unwrap_or(0),
-            "total_tokens" => usage.total_tokens = read_count(reader)?.unwrap_or(0),
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    Ok(is_object.then_some(usage))
+    Ok(transcript)
 }

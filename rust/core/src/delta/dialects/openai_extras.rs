@@ -1,24 +1,40 @@
 //! Reasoning, refusals and tool calls, which stand beside the text in OpenAI's chunks and bodies.
 //!
 //! A pass of its own, over JSON that has been validated, reads them, and only where they are
-//! wanted, so that the pass that takes the text stays short. Reasoning is no part of OpenAI's own
-//! API: `DeepSeek` and vLLM call it `reasoning_content`, `OpenRouter` and Groq `reasoning`; a
-//! server that sends both sends the same text twice.
+//! wanted, so that the pass that takes the text stays short.
 
-use crate::json::{JsonError, Reader, Text};
+use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
 
-use super::super::fields::{first_choice, read_filled, read_is_first};
+use super::super::content::{Content, Spoken};
+use super::super::fields::{first_choice, read_is_first};
 use super::super::tool_call::{CallPiece, read_calls, read_function};
 use super::{DeltaSink, Output};
+
+/// The names that reasoning has. It is no part of OpenAI's own API, and a server that sends two of
+/// them sends the same text twice: the first one counts.
+const REASONING: [&str; 11] = [
+    "reasoning_content",
+    "reasoning",
+    "reasoning_text",
+    "thinking",
+    "thinking_content",
+    "thinking_text",
+    "thought",
+    "reasoning_summary",
+    "cot_summary",
+    "thinking_blocks",
+    "reasoning_details",
+];
 
 /// Of the first choice with index 0, everything but text.
 #[derive(Debug, Default)]
 pub(super) struct Extras<'a> {
-    reasoning_content: Option<Text<'a>>,
-    reasoning: Option<Text<'a>>,
-    refusal: Option<Text<'a>>,
+    reasoning: [Content<'a>; REASONING.len()],
+    refusal: Content<'a>,
     calls: Vec<CallPiece<'a>>,
+    /// Whether they are a whole message's: of each kind they count where none came before.
+    is_whole: bool,
 }
 
 impl<'a> Extras<'a> {
@@ -34,30 +50,32 @@ impl<'a> Extras<'a> {
 
     /// Whether they answer without text.
     pub(super) fn is_answer(&self) -> bool {
-        self.refusal.is_some() || !self.calls.is_empty()
+        self.refusal.is_filled() || !self.calls.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.reasoning().is_none() && !self.is_answer()
+        !self.reasoning().is_filled() && !self.is_answer()
     }
 
     /// Delivers the extras that come before the text.
     pub(super) fn deliver_before<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
-        if let Some(reasoning) = self.reasoning() {
-            output.reasoning(reasoning);
+        if !(self.is_whole && output.reply.told.reasoning) {
+            output.say(Spoken::Reasoning, self.reasoning());
         }
     }
 
     /// Delivers the extras that come behind the text.
     pub(super) fn deliver_behind<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
-        if let Some(refusal) = self.refusal {
-            output.refusal(refusal);
+        if !(self.is_whole && output.reply.told.refusal) {
+            output.say(Spoken::Refusal, self.refusal);
         }
-        self.calls.iter().for_each(|call| output.tool_call(call));
+        if !(self.is_whole && output.reply.told.call) {
+            self.calls.iter().for_each(|call| output.tool_call(call));
+        }
     }
 
-    fn reasoning(&self) -> Option<Text<'a>> {
-        self.reasoning_content.or(self.reasoning)
+    fn reasoning(&self) -> Content<'a> {
+        self.reasoning.into_iter().find(|content| content.is_filled()).unwrap_or_default()
     }
 
     fn read(text: &'a str, is_body: bool) -> Result<Self, JsonError> {
@@ -75,18 +93,29 @@ impl<'a> Extras<'a> {
 
     /// Reads a choice; `None` when its index is not 0.
     fn of_choice(reader: &mut Reader<'a>, is_body: bool) -> Result<Option<Self>, JsonError> {
-        let mut is_first = true;
-        let (mut delta, mut message) = (Self::default(), None);
+        let (mut is_first, mut is_last, mut has_delta) = (true, is_body, false);
+        let (mut delta, mut message) = (None, None);
         reader.object(|key, reader| {
             match &*key.decode() {
                 "index" => is_first = read_is_first(reader)?,
-                "delta" => delta = Self::of_message(reader)?.unwrap_or_default(),
-                "message" if is_body => message = Self::of_message(reader)?,
+                "delta" => {
+                    has_delta = reader.peek()? != Kind::Null;
+                    delta = Self::of_message(reader)?;
+                }
+                "message" => message = Self::of_message(reader)?,
+                "finish_reason" => {
+                    is_last |= reader.peek()? == Kind::String;
+                    reader.skip()?;
+                }
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
-        Ok(is_first.then(|| message.unwrap_or(delta)))
+        let message = message.map(|message| Self { is_whole: !is_body, ..message });
+        let tells = delta.as_ref().is_some_and(|delta| !delta.is_empty());
+        let is_delta = !is_body && has_delta && (tells || !is_last);
+        let extras = if is_delta { delta } else { message.or(delta) };
+        Ok(is_first.then(|| extras.unwrap_or_default()))
     }
 
     /// Reads a delta or a message; `None` when the value is no object.
@@ -95,25 +124,18 @@ impl<'a> Extras<'a> {
         let mut function = None;
         let is_object = reader.object_or_skip(|key, reader| {
             match &*key.decode() {
-                "reasoning_content" => extras.reasoning_content = read_filled(reader)?,
-                "reasoning" => extras.reasoning = read_filled(reader)?,
-                "refusal" => extras.refusal = read_filled(reader)?,
-                "tool_calls" => extras.calls = numbered(read_calls(reader)?),
+                "refusal" => extras.refusal = Content::read_texts(reader)?,
+                "tool_calls" => extras.calls = read_calls(reader)?,
                 "function_call" => function = read_function(reader)?,
-                _ => reader.skip()?,
+                name => match REASONING.iter().position(|known| *known == name) {
+                    Some(index) => extras.reasoning[index] = Content::read_texts(reader)?,
+                    None => reader.skip()?,
+                },
             }
             Ok(())
         })?;
         // The API's older way: one call, without index and id.
-        extras.calls.extend(function);
+        extras.calls.extend(function.map(|call| CallPiece { is_only: true, ..call }));
         Ok(is_object.then_some(extras))
     }
-}
-
-/// Numbers calls without an index, as bodies have them, in the order in which they stand.
-fn numbered(mut calls: Vec<CallPiece<'_>>) -> Vec<CallPiece<'_>> {
-    for (call, position) in calls.iter_mut().zip(0..) {
-        call.index = call.index.or(Some(position));
-    }
-    calls
 }

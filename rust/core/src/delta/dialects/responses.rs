@@ -9,15 +9,24 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_bad_event, judge_json};
-use super::super::fields::{read_count, read_filled, read_truthy};
-use super::super::reply::{ReplyState, Usage};
-use super::super::tool_call::{Arguments, CallPiece};
-use super::{DeltaSink, DialectReader, Output};
+use super::super::content::Content;
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
+use super::super::fields::{read_count, read_truthy};
+use super::super::reply::ReplyState;
+use super::super::tool_call::{Arguments, CallPiece, HeldCalls};
+use super::super::usage::{Usage, read_usage};
+use super::responses_told::{PartKind, Place, Told};
+use super::{DeltaSink, DialectReader, Members, Output};
 
-/// Reads the events of one reply; each stands for itself.
+/// Reads the events of one reply.
 #[derive(Debug, Clone, Default)]
-pub(in crate::delta) struct OpenAiResponses;
+pub(in crate::delta) struct OpenAiResponses {
+    told: Told,
+    /// Calls that began with arguments.
+    held: HeldCalls,
+    /// Whether the text is the transcript of audio.
+    transcribes: bool,
+}
 
 impl DialectReader for OpenAiResponses {
     fn read_event<'a, S: DeltaSink + ?Sized>(
@@ -26,36 +35,54 @@ impl DialectReader for OpenAiResponses {
         output: &mut Output<'_, S>,
     ) -> Option<Text<'a>> {
         let Ok(data) = EventData::read(event.data) else {
-            judge_bad_event(event, output.reply);
+            output.reply.bad_events += 1;
             return None;
         };
         let kind = data.kind.map_or(event.kind().into(), Text::decode);
         match &*kind {
             _ if data.has_error || kind == "error" => {
+                self.release(output);
                 fail_upstream(event.data, self, output.reply);
             }
             "response.output_text.delta" => {
-                output.text(data.delta?);
+                self.told.add(data.place(PartKind::Text), data.delta, output);
                 // An event that says itself what it is means the same under any name.
-                return data.delta.filter(|_| data.kind.is_some());
+                return data.delta.text().filter(|_| data.kind.is_some());
             }
-            "response.created" => data.response.note(output.reply),
-            "response.completed" | "response.incomplete" => {
+            "response.created" | "response.queued" | "response.in_progress" => {
                 data.response.note(output.reply);
-                output.reply.note_finish(data.response.finish_reason());
-                output.reply.mark_done();
+            }
+            "response.completed" | "response.incomplete" | "response.done" => {
+                self.end_response(&data.response, data.response_text, output);
             }
             "response.failed" | "response.cancelled" => {
+                self.deliver_output(&data.response, output);
                 data.response.note(output.reply);
                 self.fail(&data.response, data.response_text, output.reply);
             }
-            _ => data.deliver_extras(&kind, output),
+            _ if data.kind.is_none() && data.output.is_some() => {
+                if let Ok(response) = Response::read(&mut Reader::new(event.data)) {
+                    self.end_response(&response, event.data, output);
+                }
+            }
+            _ => {
+                output.reply.foreign = !kind.starts_with("response.");
+                self.deliver(&kind, &data, output);
+            }
         }
         None
     }
 
+    fn owns(members: &Members<'_>) -> bool {
+        members.text("type").starts_with("response.")
+            || (members.text("object") == "response" && members.has("output", Kind::Array))
+    }
+
     fn key_matters(&self, key: &str) -> bool {
-        matches!(key, "type" | "delta" | "error" | "response" | "item")
+        matches!(
+            key,
+            "type" | "delta" | "error" | "response" | "item" | "output_index" | "content_index"
+        )
     }
 
     fn read_body<S: DeltaSink + ?Sized>(
@@ -64,28 +91,24 @@ impl DialectReader for OpenAiResponses {
         output: &mut Output<'_, S>,
     ) -> Result<(), JsonError> {
         let mut reader = Reader::new(body);
-        let mut items = None;
-        let response = Response::read(&mut reader, |reader| {
-            items = reader.list_or_skip(Item::read)?;
-            Ok(())
-        })?;
+        let response = Response::read(&mut reader)?;
         reader.end()?;
         response.note(output.reply);
         if response.has_error || response.has_failed() {
             self.fail(&response, body, output.reply);
-            return Ok(());
-        }
-        let Some(items) = items else {
+        } else if response.output.is_none() {
             judge_json(body, output.reply);
-            return Ok(());
-        };
-        output.reply.note_finish(response.finish_reason());
-        let mut answered = false;
-        for (item, index) in items.iter().zip(0..) {
-            answered |= item.deliver(index, output);
+        } else {
+            output.reply.note_finish(response.finish_reason());
+            self.deliver_output(&response, output);
+            let answered = output.has_answered();
+            output.reply.end_whole(answered, body);
         }
-        output.reply.end_whole(answered, body);
         Ok(())
+    }
+
+    fn release<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
+        self.held.release(output);
     }
 
     /// An event says itself what it is.
@@ -101,12 +124,179 @@ impl DialectReader for OpenAiResponses {
 
 impl ReadSiteError for OpenAiResponses {
     /// Some errors have no code but their type.
-    fn error_code(&self, error: SiteError) -> Option<String> {
+    fn error_code(&self, error: SiteError, _: &str) -> Option<String> {
         error.code.or(error.kind)
     }
 }
 
 impl OpenAiResponses {
+    /// Delivers what an event of this type tells, if it is one that is known here.
+    fn deliver<S: DeltaSink + ?Sized>(
+        &mut self,
+        kind: &str,
+        data: &EventData<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let item = data.output_index;
+        let Some((name, step)) =
+            kind.strip_prefix("response.").and_then(|name| name.rsplit_once('.'))
+        else {
+            return;
+        };
+        match (name, step) {
+            ("output_item", "added") => {
+                if let Some(call) = data.item.call(item) {
+                    self.begin_call(&call, output);
+                }
+            }
+            ("output_item", "done") => self.deliver_item(&data.item, item, output),
+            ("content_part" | "reasoning_summary_part", "done") => {
+                if let Some(kind) = data.part.kind() {
+                    self.add_whole(data.place(kind), &data.part, output);
+                }
+            }
+            (name, "delta") => self.add(About::of(name), data, output),
+            (name, "done") => match About::of(name) {
+                Some(About::Part(kind)) => {
+                    self.told.add_whole(data.place(kind), data.whole, output);
+                }
+                Some(About::Transcript) if self.may_transcribe(output) => {
+                    self.told.add_whole(data.place(PartKind::Text), data.whole, output);
+                }
+                Some(About::Arguments) => self.add_whole_call(&data.call(data.whole), output),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn add<S: DeltaSink + ?Sized>(
+        &mut self,
+        about: Option<About>,
+        data: &EventData<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        match (about, data.delta) {
+            (Some(About::Part(kind)), delta) => self.told.add(data.place(kind), delta, output),
+            (Some(About::Transcript), delta) if self.may_transcribe(output) => {
+                self.told.add(data.place(PartKind::Text), delta, output);
+            }
+            (Some(About::Arguments), Content::Text(delta)) if !delta.is_empty() => {
+                self.held.deliver(data.output_index, false, output);
+                if output.sink.wants_everything() {
+                    self.told.add_arguments(data.output_index, delta);
+                }
+                output.tool_call(&CallPiece {
+                    index: data.output_index,
+                    arguments: Arguments::Text(delta),
+                    ..CallPiece::default()
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether what audio says is the text: where there is no other.
+    fn may_transcribe<S: DeltaSink + ?Sized>(&mut self, output: &Output<'_, S>) -> bool {
+        self.transcribes |= !output.reply.delivered;
+        self.transcribes
+    }
+
+    /// Delivers the beginning of a call. Its arguments mostly come with the events that follow.
+    fn begin_call<S: DeltaSink + ?Sized>(
+        &mut self,
+        call: &CallPiece<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        self.held.deliver(call.index, true, output);
+        self.told.begin_call(call);
+        self.held.hold(call, output);
+    }
+
+    fn add_whole_call<S: DeltaSink + ?Sized>(
+        &mut self,
+        call: &CallPiece<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        self.held.deliver(call.index, false, output);
+        self.told.add_whole_call(call, output);
+    }
+
+    fn add_whole<S: DeltaSink + ?Sized>(
+        &mut self,
+        place: Place,
+        part: &Part<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        if part.is_text() || self.may_transcribe(output) {
+            self.told.add_whole(place, part.content(place.kind), output);
+        }
+    }
+
+    fn deliver_item<S: DeltaSink + ?Sized>(
+        &mut self,
+        item: &Item<'_>,
+        index: Option<u64>,
+        output: &mut Output<'_, S>,
+    ) {
+        if let Some(call) = item.call(index) {
+            self.add_whole_call(&call, output);
+        }
+        for (place, part) in item.parts(index) {
+            self.add_whole(place, part, output);
+        }
+    }
+
+    /// Delivers of a response's output what no event before told.
+    fn deliver_output<S: DeltaSink + ?Sized>(
+        &mut self,
+        response: &Response<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let items = response.items();
+        let parts = || items.iter().zip(0..).flat_map(|(item, index)| item.parts(Some(index)));
+        let texts = parts().filter(|(place, _)| place.kind == PartKind::Text);
+        let length: usize = texts
+            .filter_map(|(place, part)| part.content(place.kind).decode())
+            .map(|text| text.len())
+            .sum();
+        // Items may be counted otherwise here, and texts be joined.
+        let is_told = self.told.text_length(output) == length || self.told.has_forgotten();
+        let before = self.told.count();
+        for (item, index) in items.iter().zip(0..) {
+            if let Some(call) = item.call(Some(index)) {
+                self.add_whole_call(&call, output);
+            }
+            for (place, part) in item.parts(Some(index)) {
+                let is_known = place.kind == PartKind::Text && is_told
+                    || part
+                        .content(place.kind)
+                        .decode()
+                        .is_some_and(|text| self.told.knows(place.kind, &text, before));
+                if !is_known {
+                    self.add_whole(place, part, output);
+                }
+            }
+        }
+        self.release(output);
+    }
+
+    /// Takes a response that is over.
+    fn end_response<S: DeltaSink + ?Sized>(
+        &mut self,
+        response: &Response<'_>,
+        raw: &str,
+        output: &mut Output<'_, S>,
+    ) {
+        self.deliver_output(response, output);
+        response.note(output.reply);
+        if response.has_failed() {
+            return self.fail(response, raw, output.reply);
+        }
+        output.reply.note_finish(response.finish_reason());
+        output.reply.mark_done();
+    }
+
     fn fail(&self, response: &Response<'_>, raw: &str, reply: &mut ReplyState) {
         match response.status {
             Some(status) if !response.has_error => {
@@ -124,12 +314,19 @@ impl OpenAiResponses {
 struct EventData<'a> {
     kind: Option<Text<'a>>,
     has_error: bool,
-    delta: Option<Text<'a>>,
+    delta: Content<'a>,
+    /// What an event that ends a part tells, under the name that texts of its kind have.
+    whole: Content<'a>,
     output_index: Option<u64>,
+    /// The index of content, or of a summary, within its item.
+    part_index: Option<u64>,
     item: Item<'a>,
+    part: Part<'a>,
     response: Response<'a>,
     /// The response, as written.
     response_text: &'a str,
+    /// The output, where the event is itself a response.
+    output: Option<&'a str>,
 }
 
 impl<'a> EventData<'a> {
@@ -139,12 +336,20 @@ impl<'a> EventData<'a> {
             match &*key.decode() {
                 "type" => data.kind = reader.string_or_skip()?,
                 "error" => data.has_error = read_truthy(reader)?,
-                "delta" => data.delta = read_filled(reader)?,
+                "delta" => data.delta = Content::read(reader)?,
+                "text" | "refusal" | "arguments" | "input" | "transcript" => {
+                    data.whole = data.whole.or(Content::read_texts(reader)?);
+                }
+                "call_id" => data.item.call.id = reader.string_or_skip()?,
+                "name" => data.item.call.name = reader.string_or_skip()?,
                 "output_index" => data.output_index = read_count(reader)?,
+                "content_index" | "summary_index" => data.part_index = read_count(reader)?,
                 "item" => data.item = Item::read(reader)?,
+                "part" => data.part = Part::read(reader)?,
+                "output" => data.output = Some(reader.raw()?),
                 "response" if reader.peek()? == Kind::Object => {
                     let mut ahead = reader.clone();
-                    data.response = Response::read(reader, Reader::skip)?;
+                    data.response = Response::read(reader)?;
                     data.response_text = ahead.raw()?;
                 }
                 _ => reader.skip()?,
@@ -154,34 +359,45 @@ impl<'a> EventData<'a> {
         Ok(data)
     }
 
-    /// Delivers what an event of this type adds beside text.
-    fn deliver_extras<S: DeltaSink + ?Sized>(&self, kind: &str, output: &mut Output<'_, S>) {
-        let index = self.output_index;
-        match (kind, self.delta) {
-            ("response.output_item.added", _) => {
-                if let Some(call) = self.item.call(index) {
-                    // Its arguments come with the events that follow.
-                    output.tool_call(&CallPiece { arguments: Arguments::None, ..call });
-                }
-            }
-            ("response.refusal.delta", Some(delta)) => output.refusal(delta),
-            (
-                "response.reasoning_text.delta" | "response.reasoning_summary_text.delta",
-                Some(delta),
-            ) => output.reasoning(delta),
-            (
-                "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta",
-                Some(delta),
-            ) => {
-                let arguments = Arguments::Text(delta);
-                output.tool_call(&CallPiece { index, arguments, ..CallPiece::default() });
-            }
-            _ => {}
-        }
+    fn place(&self, kind: PartKind) -> Place {
+        Place { kind, item: self.output_index, part: self.part_index.unwrap_or(0) }
+    }
+
+    /// The piece of a call that holds these arguments.
+    fn call(&self, arguments: Content<'a>) -> CallPiece<'a> {
+        let arguments = match arguments {
+            Content::Text(text) => Arguments::Text(text),
+            Content::Parts(raw) => Arguments::Raw(raw),
+            Content::None | Content::Bare(_) => Arguments::None,
+        };
+        CallPiece { index: self.output_index, arguments, ..self.item.call }
     }
 }
 
-/// A response's fields but its output.
+/// What an event is about, and how much of it it tells.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Part(PartKind),
+    Transcript,
+    Arguments,
+}
+
+impl About {
+    /// What the events with this beginning of their name are about.
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "output_text" => Self::Part(PartKind::Text),
+            "refusal" => Self::Part(PartKind::Refusal),
+            "reasoning_text" | "reasoning" => Self::Part(PartKind::Reasoning),
+            "reasoning_summary_text" | "reasoning_summary" => Self::Part(PartKind::Summary),
+            "output_audio_transcript" | "audio_transcript" | "audio.transcript" => Self::Transcript,
+            "function_call_arguments" | "custom_tool_call_input" => Self::Arguments,
+            _ => return None,
+        })
+    }
+}
+
+/// A response's fields.
 #[derive(Default)]
 struct Response<'a> {
     id: Option<Text<'a>>,
@@ -190,14 +406,12 @@ struct Response<'a> {
     incomplete_reason: Option<Text<'a>>,
     usage: Option<Usage>,
     has_error: bool,
+    /// The list of items, as written.
+    output: Option<&'a str>,
 }
 
 impl<'a> Response<'a> {
-    /// Reads the response, and leaves its output to `output`.
-    fn read(
-        reader: &mut Reader<'a>,
-        mut output: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
-    ) -> Result<Self, JsonError> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut response = Self::default();
         reader.object(|key, reader| {
             match &*key.decode() {
@@ -207,7 +421,7 @@ impl<'a> Response<'a> {
                 "incomplete_details" => response.incomplete_reason = read_reason(reader)?,
                 "usage" => response.usage = read_usage(reader)?,
                 "error" => response.has_error = read_truthy(reader)?,
-                "output" => output(reader)?,
+                "output" if reader.peek()? == Kind::Array => response.output = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
             Ok(())
@@ -227,6 +441,12 @@ impl<'a> Response<'a> {
 
     fn has_failed(&self) -> bool {
         self.status.is_some_and(|status| status == *"failed" || status == *"cancelled")
+    }
+
+    fn items(&self) -> Vec<Item<'a>> {
+        let items = self.output.map(|output| Reader::new(output).list_or_skip(Item::read));
+        // The list is valid: it was read before.
+        items.and_then(Result::ok).flatten().unwrap_or_default()
     }
 }
 
@@ -263,36 +483,38 @@ impl<'a> Item<'a> {
         is_call.then_some(CallPiece { index, ..self.call })
     }
 
-    /// Delivers the item. False when it does not answer: reasoning alone does not.
-    fn deliver<S: DeltaSink + ?Sized>(&self, index: u64, output: &mut Output<'_, S>) -> bool {
-        let call = self.call(Some(index));
-        if let Some(call) = &call {
-            output.tool_call(call);
-        }
-        let mut answered = call.is_some();
-        for part in self.summary.iter().chain(&self.content) {
-            answered |= part.deliver(output);
-        }
-        answered
+    /// The parts, each with its place in an item of this index.
+    fn parts(&self, item: Option<u64>) -> impl Iterator<Item = (Place, &Part<'a>)> {
+        let parts = self.summary.iter().zip(0..).chain(self.content.iter().zip(0..));
+        parts.filter_map(move |(part, index)| {
+            Some((Place { kind: part.kind()?, item, part: index }, part))
+        })
     }
 }
 
 /// A part of a message, of reasoning or of its summary.
 #[derive(Default)]
 struct Part<'a> {
-    kind: Option<Text<'a>>,
-    text: Option<Text<'a>>,
-    refusal: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    text: Content<'a>,
+    refusal: Content<'a>,
+    transcript: Content<'a>,
 }
 
 impl<'a> Part<'a> {
+    /// Reads a part. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut part = Self::default();
-        reader.object_or_skip(|key, reader| {
+        if reader.peek()? != Kind::Object {
+            part.text = Content::read(reader)?;
+            return Ok(part);
+        }
+        reader.object(|key, reader| {
             match &*key.decode() {
-                "type" => part.kind = reader.string_or_skip()?,
-                "text" => part.text = read_filled(reader)?,
-                "refusal" => part.refusal = read_filled(reader)?,
+                "type" => part.name = reader.string_or_skip()?,
+                "text" => part.text = Content::read(reader)?,
+                "refusal" => part.refusal = Content::read(reader)?,
+                "transcript" => part.transcript = Content::read(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -300,29 +522,35 @@ impl<'a> Part<'a> {
         Ok(part)
     }
 
-    /// Delivers the part. False when it does not answer: reasoning alone does not.
-    fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) -> bool {
-        let kind = self.kind.map(Text::decode);
-        match (kind.as_deref(), self.text, self.refusal) {
-            (Some("output_text"), Some(text), _) => {
-                output.text(text);
-                true
-            }
-            (Some("refusal"), _, Some(refusal)) => {
-                output.refusal(refusal);
-                true
-            }
-            (Some("reasoning_text" | "summary_text"), Some(text), _) => {
-                output.reasoning(text);
-                false
-            }
-            _ => false,
-        }
+    fn kind(&self) -> Option<PartKind> {
+        let Some(name) = self.name else { return Some(PartKind::Text) };
+        Some(match &*name.decode() {
+            "output_text" | "text" | "output_audio" => PartKind::Text,
+            "refusal" => PartKind::Refusal,
+            "reasoning_text" => PartKind::Reasoning,
+            "summary_text" => PartKind::Summary,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is no audio.
+    fn is_text(&self) -> bool {
+        !self.transcript.is_filled()
+    }
+
+    /// The text of a part of this kind.
+    fn content(&self, kind: PartKind) -> Content<'a> {
+        if kind == PartKind::Refusal { self.refusal } else { self.text.or(self.transcript) }
     }
 }
 
+/// Reads a list of parts, or the text in its place.
 fn read_parts<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
-    reader.list_or_skip(Part::read).map(Option::unwrap_or_default)
+    match reader.peek()? {
+        Kind::Array => Ok(reader.list_or_skip(Part::read)?.unwrap_or_default()),
+        Kind::Null => reader.skip().map(|()| Vec::new()),
+        _ => Part::read(reader).map(|part| vec![part]),
+    }
 }
 
 fn read_reason<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
@@ -335,19 +563,4 @@ fn read_reason<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonErro
         reader.skip()
     })?;
     Ok(reason)
-}
-
-fn read_usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, JsonError> {
-    let [mut input, mut output, mut total] = [None; 3];
-    let is_object = reader.object_or_skip(|key, reader| {
-        match &*key.decode() {
-            "input_tokens" => input = read_count(reader)?,
-            "output_tokens" => output = read_count(reader)?,
-            "total_tokens" => total = read_count(reader)?,
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    let usage = Usage::of(input.unwrap_or(0), output.unwrap_or(0));
-    Ok(is_object.then_some(usage.with_total(total)))
 }

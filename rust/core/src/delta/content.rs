@@ -1,0 +1,170 @@
+//! What a server puts where an API has the text of a delta in, texts of each kind out.
+//!
+//! By the reference pages that is a string or null. Servers also send numbers, lists of parts, and
+//! a part alone; a part may be text, reasoning or a refusal.
+
+use alloc::borrow::Cow;
+
+use crate::json::{JsonError, Kind, Reader, Text};
+
+use super::DeltaSink;
+use super::fields::is_truthy;
+use super::output::Output;
+
+/// The value of a key under which a text is due.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Content<'a> {
+    #[default]
+    None,
+    Text(Text<'a>),
+    /// A number or a truth value, as it is written.
+    Bare(&'a str),
+    /// A list of parts, or one part, as it is written.
+    Parts(&'a str),
+}
+
+/// The kinds of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Text,
+    Reasoning,
+    Refusal,
+}
+
+impl<'a> Content<'a> {
+    /// Reads any value.
+    #[inline]
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        match reader.peek()? {
+            Kind::String => reader.string().map(Self::Text),
+            Kind::Null => reader.skip().map(|()| Self::None),
+            Kind::Object | Kind::Array => reader.raw().map(Self::Parts),
+            _ => reader.raw().map(Self::Bare),
+        }
+    }
+
+    /// Reads any value, of which a truth value is no text.
+    pub(super) fn read_texts(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let kind = reader.peek()?;
+        let content = Self::read(reader)?;
+        Ok(if matches!(kind, Kind::True | Kind::False) { Self::None } else { content })
+    }
+
+    /// Whether it may hold a text.
+    pub(super) fn is_filled(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Text(text) => !text.is_empty(),
+            Self::Bare(_) => true,
+            Self::Parts(raw) => is_truthy(raw),
+        }
+    }
+
+    /// This content where it is filled, else the other one.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self.is_filled() { self } else { other }
+    }
+
+    /// The text decoded, when it is one and not a list of parts.
+    pub(super) fn decode(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text.decode()),
+            Self::Bare(raw) => Some(raw.into()),
+            Self::None | Self::Parts(_) => None,
+        }
+    }
+
+    /// The text, when it is a string that is not empty.
+    #[inline]
+    pub(super) fn text(self) -> Option<Text<'a>> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Delivers the parts of a value that was read before; what no part says otherwise is of `kind`.
+pub(super) fn deliver_parts<S: DeltaSink + ?Sized>(
+    raw: &str,
+    kind: Spoken,
+    output: &mut Output<'_, S>,
+) {
+    // The value is valid: it was read before.
+    let _ = deliver_value(&mut Reader::new(raw), kind, output);
+}
+
+fn deliver_value<S: DeltaSink + ?Sized>(
+    reader: &mut Reader<'_>,
+    kind: Spoken,
+    output: &mut Output<'_, S>,
+) -> Result<(), JsonError> {
+    match reader.peek()? {
+        Kind::Array => reader.array(|reader| deliver_value(reader, kind, output)),
+        Kind::Object => Part::read(reader).map(|part| part.deliver(kind, output)),
+        _ => Content::read(reader).map(|content| output.say(kind, content)),
+    }
+}
+
+/// A part of a list. Nothing is kept of parts of other kinds: pictures, sources, calls.
+#[derive(Default)]
+struct Part<'a> {
+    kind: Option<Text<'a>>,
+    is_thought: bool,
+    text: Content<'a>,
+    content: Content<'a>,
+    thinking: Content<'a>,
+    summary: Content<'a>,
+    refusal: Content<'a>,
+}
+
+impl<'a> Part<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let mut part = Self::default();
+        reader.object(|key, reader| {
+            match &*key.decode() {
+                "type" => part.kind = reader.string_or_skip()?,
+                "thought" => part.is_thought = reader.bool_or_skip()? == Some(true),
+                "text" | "value" => part.text = Content::read_texts(reader)?,
+                "content" => part.content = Content::read_texts(reader)?,
+                "thinking" | "reasoning" => part.thinking = Content::read_texts(reader)?,
+                "summary" => part.summary = Content::read_texts(reader)?,
+                "refusal" => part.refusal = Content::read_texts(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(part)
+    }
+
+    fn deliver<S: DeltaSink + ?Sized>(&self, kind: Spoken, output: &mut Output<'_, S>) {
+        let name = self.kind.map(Text::decode);
+        let is_reasoning = self.is_thought || name.as_deref().is_some_and(is_reasoning);
+        let kind = if is_reasoning { Spoken::Reasoning } else { kind };
+        output.say(Spoken::Reasoning, self.thinking);
+        if kind == Spoken::Reasoning {
+            output.say(kind, self.summary);
+        }
+        output.say(kind, self.text);
+        // Of a part that runs a tool it is what the tool said.
+        if kind == Spoken::Reasoning || name.is_none() {
+            output.say(kind, self.content);
+        }
+        output.say(Spoken::Refusal, self.refusal);
+    }
+}
+
+/// Whether parts of this type are reasoning.
+fn is_reasoning(kind: &str) -> bool {
+    const KINDS: [&str; 8] = [
+        "thinking",
+        "thinking_delta",
+        "reasoning",
+        "reasoning_text",
+        "reasoning.text",
+        "reasoning.summary",
+        "summary_text",
+        "thought",
+    ];
+    KINDS.contains(&kind)
+}
