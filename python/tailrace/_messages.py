@@ -18,6 +18,7 @@ __all__ = [
     "Turn",
     "browser_text",
     "format_prompt",
+    "holds_more_than_text",
     "parse_messages",
 ]
 
@@ -46,19 +47,33 @@ class Turn:
     text: str
 
 
-def parse_messages(messages: object) -> list[Turn]:
-    """Parse a caller's messages; InvalidRequestError names the first one that cannot be sent."""
+def parse_messages(messages: object, *, text_only: bool = False) -> list[Turn]:
+    """Parse a caller's messages; InvalidRequestError names the first one that cannot be sent.
+
+    `text_only`: what is no text, such as an image or a tool call, cannot be sent either. Else it is
+    no part of the turns.
+    """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
         raise InvalidRequestError(
             f"messages must be a list of messages, not {type(messages).__name__}"
         )
     if not messages:
         raise InvalidRequestError("the message list is empty: give at least one message")
+    turns = [_turn(position, message) for position, message in enumerate(messages)]
+    if text_only:
+        for position, message in enumerate(messages):
+            _check_text_only(position, message)
+    return turns
+
+
+def holds_more_than_text(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether any of the messages, which have been parsed, holds what is no text."""
     try:
-        return [_turn(position, message) for position, message in enumerate(messages)]
-    except RecursionError:
-        pass
-    raise InvalidRequestError("the content of a message is nested too deep")
+        for position, message in enumerate(messages):
+            _check_text_only(position, message)
+    except InvalidRequestError:
+        return True
+    return False
 
 
 def _turn(position: int, message: object) -> Turn:
@@ -71,24 +86,65 @@ def _turn(position: int, message: object) -> Turn:
         raise InvalidRequestError(
             f"message {position} has no role: 'system', 'user' or 'assistant' is expected"
         )
-    if "content" not in message:
+    if "content" not in message and not any(message.get(each) for each in _BESIDE_CONTENT):
         raise InvalidRequestError(f"message {position} has no content")
-    return Turn(browser_text(role), browser_text(_content(position, message["content"])))
+    text = "".join(_text_of(part) for part in _parts(position, message.get("content")))
+    if not text and isinstance(message.get("refusal"), str):
+        text = message["refusal"]
+    return Turn(browser_text(role), browser_text(text))
 
 
-def _content(position: int, content: object) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Mapping):
-        text = content.get("text")
-        return text if isinstance(text, str) else ""
-    if isinstance(content, Sequence) and not isinstance(content, bytes):
-        return "".join(_content(position, part) for part in content)
-    kind = type(content).__name__
-    raise InvalidRequestError(
-        f"the content of message {position} must be text or a list of parts, not {kind}"
+_BESIDE_CONTENT = ("refusal", "tool_calls", "function_call", "audio", "images")
+"""Keys of a message that may stand in the place of its content, or beside it."""
+
+_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+"""Types of parts that are text, and the key of it."""
+
+
+def _parts(position: int, content: object) -> Sequence[str | Mapping[str, Any] | None]:
+    """Return the parts of a content; InvalidRequestError for what is none."""
+    if content is None or isinstance(content, str | Mapping):
+        return [content]
+    parts = content if isinstance(content, Sequence) and not isinstance(content, bytes) else None
+    for part in [content] if parts is None else parts:
+        if part is not None and not isinstance(part, str | Mapping):
+            kind = type(part).__name__
+            raise InvalidRequestError(
+                f"the content of message {position} must be text or a list of parts, not {kind}"
+            )
+    return parts or []
+
+
+def _text_of(part: str | Mapping[str, Any] | None) -> str:
+    """Return the text of a part; empty for a part that holds none."""
+    if isinstance(part, str):
+        return part
+    text = None if part is None else part.get(_TEXT_PARTS.get(_kind(part), "text"))
+    return text if isinstance(text, str) else ""
+
+
+def _kind(part: Mapping[str, Any]) -> str:
+    return str(part.get("type") or "text")[:80]
+
+
+def _check_text_only(position: int, message: Mapping[str, Any]) -> None:
+    """Raise InvalidRequestError for what a message holds beside text."""
+    for key in _BESIDE_CONTENT:
+        if key != "refusal" and message.get(key):
+            raise _no_text(position, key)
+    for part in _parts(position, message.get("content")):
+        if not isinstance(part, Mapping):
+            continue
+        kind = _kind(part)
+        if kind not in _TEXT_PARTS:
+            raise _no_text(position, f"a part of the type {kind!r}")
+        if not isinstance(part.get(_TEXT_PARTS[kind]), str):
+            raise _no_text(position, f"a part of the type {kind!r} without text")
+
+
+def _no_text(position: int, what: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"message {position} holds {what}, which cannot be sent: the site takes text alone"
     )
 
 

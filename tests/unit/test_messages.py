@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tailrace import Messages, format_prompt
-from tailrace._messages import Turn, browser_text, parse_messages
+from tailrace._messages import Turn, browser_text, holds_more_than_text, parse_messages
 from tailrace.errors import InvalidRequestError
 
 USER = {"role": "user", "content": "What is a weir?"}
@@ -92,6 +92,48 @@ def test_contents(content: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "type 'image_url'"),
+        ({"content": ["look", {"type": "input_audio"}]}, "a part of the type 'input_audio'"),
+        ({"content": {"type": "file", "text": "x"}}, "a part of the type 'file'"),
+        ({"content": [{"type": ["text"], "text": "x"}]}, "a part of the type"),
+        ({"content": [{"type": "text", "text": 7}]}, "a part of the type 'text' without text"),
+        ({"content": [{}]}, "a part of the type 'text' without text"),
+        ({"content": None, "tool_calls": [{"id": "1"}]}, "holds tool_calls, which cannot be sent"),
+        ({"tool_calls": [{"id": "1"}]}, "holds tool_calls"),
+        ({"content": "", "function_call": {"name": "f"}}, "holds function_call"),
+        ({"content": "look", "images": ["aGk="]}, "holds images"),
+        ({"audio": {"id": "a"}}, "holds audio"),
+    ],
+)
+def test_a_site_of_text_takes_nothing_else(more: dict[str, Any], says: str) -> None:
+    messages: Any = [USER, {"role": "assistant", **more}]
+    with pytest.raises(InvalidRequestError, match=f"^message 1 holds .*{says}|{says}"):
+        parse_messages(messages, text_only=True)
+    assert len(parse_messages(messages)) == 2
+    assert holds_more_than_text(messages)
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, "b", {"text": "c"}, None]}, "abc"),
+        ({"content": [{"type": None, "text": "a"}]}, "a"),
+        ({"content": [{"type": "input_text", "text": "a"}]}, "a"),
+        ({"content": [{"type": "refusal", "refusal": "no"}]}, "no"),
+        ({"content": None, "refusal": "no"}, "no"),
+        ({"refusal": "no"}, "no"),
+        ({"content": "a", "tool_calls": [], "function_call": None, "name": "me"}, "a"),
+    ],
+)
+def test_text_in_every_dress(more: dict[str, Any], text: str) -> None:
+    messages: Any = [{"role": "assistant", **more}]
+    assert parse_messages(messages, text_only=True) == [Turn("assistant", text)]
+    assert not holds_more_than_text(messages)
+
+
+@pytest.mark.parametrize(
     ("messages", "says"),
     [
         ([], "the message list is empty"),
@@ -119,6 +161,10 @@ def test_contents(content: Any, text: str) -> None:
         (
             [USER, {"role": "user", "content": ["x", 7]}],
             "the content of message 1 must be .*, not int",
+        ),
+        (
+            [{"role": "user", "content": [["nested"]]}],
+            "the content of message 0 must be text or a list of parts, not list",
         ),
     ],
 )

@@ -69,7 +69,7 @@ class AsyncDriver(Generic[T, D]):
         clocks.reader = task = asyncio.current_task(loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
-            await self._step(cancelling)
+            await self._step(loop, cancelling)
         except TailraceError as error:
             reading.fail(error)
             await self._stop()
@@ -94,8 +94,9 @@ class AsyncDriver(Generic[T, D]):
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
         self._reading.leave()
-        if self._clocks.loop not in {None, current_loop()}:
+        if self._clocks.loop is not None and self._clocks.loop is not current_loop():
             self.abandon()  # what its loop left open can only be closed there
+            self._reading.released = True
             return
         reader = self._clocks.reader
         if reader is None or reader is asyncio.current_task():
@@ -117,11 +118,11 @@ class AsyncDriver(Generic[T, D]):
             loop.call_soon_threadsafe(self._exchange.abort)
         return True
 
-    async def _step(self, cancelling: int) -> None:
+    async def _step(self, loop: asyncio.AbstractEventLoop, cancelling: int) -> None:
         """Read until a delta is ready or the reading has ended."""
         reading, clocks = self._reading, self._clocks
         if clocks.loop is None:
-            clocks.begin(running_loop())
+            clocks.begin(loop)
         source = self._source or self._begin(reading.opening or await self._exchange.open())
         while not reading.ready and not reading.ended:
             clocks.wait()

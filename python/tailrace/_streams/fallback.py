@@ -31,7 +31,8 @@ class FallbackStream(ClosingStream[str], Generic[P]):
     `ids`, `usage` and the other properties are those of the provider that is being tried, and from
     the first delta on of the one that answers. After a failure before the first delta the next
     provider is tried; an InvalidRequestError, which is the caller's own fault, is raised at once,
-    unless a model was not found. Raises RetryProviderError when all have failed.
+    unless a model was not found. An exception of a provider that is not of this package is the
+    cause of a TailraceError. Raises RetryProviderError when all have failed.
     """
 
     def __init__(
@@ -110,6 +111,9 @@ class FallbackStream(ClosingStream[str], Generic[P]):
                 deltas = await self._current().read()
             except TailraceError as error:
                 failure = error
+            except Exception as error:  # noqa: BLE001 - of a provider of the caller's own
+                failure = TailraceError(f"{type(error).__name__}: {error}")
+                failure.__cause__ = error
             else:
                 self._begun = self._begun or bool(deltas)
                 self._ended = self._ended or not deltas

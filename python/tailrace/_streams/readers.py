@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import cache
@@ -240,7 +241,7 @@ class BlockingReader(Reader):
 
     def finish_now(self) -> None:
         """Read a response to its end if that comes soon, in this thread."""
-        if self._may_be_kept():
+        if self._may_be_kept() and not sys.is_finalizing():
             latest = monotonic() + _LONGEST_ENDING
             with suppress(TailraceError):
                 while self.read_within(max(0.0, latest - monotonic())):
@@ -249,8 +250,8 @@ class BlockingReader(Reader):
     def close(self) -> None:
         """Close the iterator, then the source, and wait for it in this thread."""
         closing = self._begin_to_close()
-        if closing is not None:
-            closing.result()
+        if closing is not None and self._worker is not None:
+            self._worker.wait_for(closing)
 
     async def aclose(self) -> None:
         """Close the iterator, then the source."""

@@ -29,6 +29,9 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
     A TailraceError ends the iteration once everything before it has been delivered. Leaving ``async
     with``, `aclose` and cancellation close the connection before they return; after a bare
     ``break`` it closes when the last reference goes. One task reads a stream at a time.
+
+    Blocking code uses a plain ``for``. Inside an event loop that is an InvalidRequestError, unless
+    the stream is awaited: ``for text in await stream`` reads the reply to its end first.
     """
 
     _decoding: ClassVar[Decoding[Any, Any]]

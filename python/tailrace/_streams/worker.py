@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -25,13 +26,23 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         work = partial(copy_context().run, _work, self._jobs)
-        Thread(target=work, name="tailrace source", daemon=True).start()
+        self._thread = Thread(target=work, name="tailrace source", daemon=True)
+        self._thread.start()
 
     def run(self, job: Callable[[], T]) -> Future[T]:
         """Run `job` in the thread, after the jobs before it; return the future of its result."""
         future: Future[T] = Future()
         self._jobs.put((future, job))
         return future
+
+    def wait_for(self, future: Future[T]) -> None:
+        """Wait for a job, and raise its error; return at once where the thread cannot do it now.
+
+        When Python is torn down the thread stands still, and a finalizer that waited for it would
+        wait for ever; in the thread itself the job comes later.
+        """
+        if not sys.is_finalizing() and current_thread() is not self._thread:
+            future.result()
 
     def end(self) -> None:
         """Let the thread end after the jobs so far."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from tailrace._messages import Turn, parse_messages
+from tailrace._messages import Turn, holds_more_than_text, parse_messages
 from tailrace.errors import InvalidRequestError
 from tailrace.transport import DEFAULT_LIMITS, Limits, Session, Timeouts, Transport, make_transport
 from tailrace.transport._base import DEFAULT_TIMEOUTS
@@ -127,6 +127,9 @@ class Call(ABC, Generic[O]):
         self.connections: Connections | None = None
         self._session: Session | None = None
 
+    takes_parts: ClassVar[bool] = False
+    """Whether messages may hold more than text, such as images and tool calls."""
+
     @staticmethod
     @abstractmethod
     def moved_endpoint(endpoint: str, url: str) -> str | None:
@@ -137,12 +140,16 @@ class Call(ABC, Generic[O]):
 
     async def open(self) -> Opening:
         """Check the input, then send it; raises InvalidRequestError for wrong input."""
-        self.turns = parse_messages(self.request.messages)
-        if not any(turn.text.strip() for turn in self.turns):
+        self.turns = parse_messages(self.request.messages, text_only=not self.takes_parts)
+        if not any(turn.text.strip() for turn in self.turns) and not self._holds_other_parts():
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.request.get_model(self.request.model)
         self.connections = Connections(self.request.transport)
         return await self.send(model, self.turns)
+
+    def _holds_other_parts(self) -> bool:
+        messages: Any = self.request.messages
+        return self.takes_parts and holds_more_than_text(messages)
 
     @abstractmethod
     async def send(self, model: str, turns: list[Turn]) -> Opening:

@@ -17,8 +17,9 @@ from tailrace import errors
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Attempts
 from tailrace._streams.fallback import FallbackStream
+from tailrace._streams.iterated import as_text_stream
 from tailrace.errors import InvalidRequestError, ProviderNotWorkingError
-from tailrace.providers._g4f import iterate_completion, taken_options
+from tailrace.providers._g4f import iterate_completion, joined_text, taken_options
 from tailrace.sites._site import Site, open_stream
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class IterListProvider:
     url: str = ""
     label: str = ""
     supports_stream: bool = True
+    use_stream_timeout: bool = True
+    live: int = 0
+    """As `AsyncGeneratorProvider` has both, for gpt4free's client."""
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class IterListProvider:
             face = _face(provider)
             if not face.working:
                 raise ProviderNotWorkingError(f"{_name(face)} is marked as not working")
-            return face.create_async_generator(model, messages, **kwargs)
+            return as_text_stream(face.create_async_generator(model, messages, **kwargs))
 
         named = [(_name(_face(provider)), provider) for provider in order]
         return FallbackStream(named, start, attempts=self._new_attempts)
@@ -153,11 +157,7 @@ class IterListProvider:
 
         All arguments and errors are those of `create_async_generator`.
         """
-        parts: list[str] = []
-        async with self.create_async_generator(model, messages, **kwargs) as stream:
-            while deltas := await stream.read():
-                parts += deltas
-        return "".join(parts)
+        return await joined_text(self.create_async_generator(model, messages, **kwargs))
 
     def create_completion(
         self,

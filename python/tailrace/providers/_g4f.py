@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tailrace._environment import Environment
 from tailrace._messages import Messages, turns_prompt
 from tailrace._native import sign_request
+from tailrace._streams.iterated import as_text_stream
 from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
 from tailrace.providers._base import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, checked_text
 from tailrace.providers._conversation import Conversation
 from tailrace.providers._wordpress import SHARED_TOKENS
-from tailrace.sites._options import CALL_OPTIONS, closest_name
+from tailrace.sites._options import CALL_OPTIONS, did_you_mean
 from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site, open_stream, visitor_of
-from tailrace.sites._software import SOFTWARE
+from tailrace.sites._software import NONE_IS_SAID, SOFTWARE
 from tailrace.transport import DEFAULT_LIMITS, Limits, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from tailrace._calls.retry_policy import RetryPolicy
     from tailrace._calls.throttling import Throttle
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Turn
+    from tailrace._streams.closing import TextStream
     from tailrace._streams.stream import ChatStream
     from tailrace.transport import TransportKind
 
@@ -91,6 +93,13 @@ class AsyncGeneratorProvider(ABC):
     live: ClassVar[int] = 0
     """Count that gpt4free's client keeps of how a provider did; unused in this package."""
 
+    if not TYPE_CHECKING:  # which takes it for the name of the class
+
+        @property
+        def __name__(self) -> str:
+            """The name of the instance's class, since instances are used as classes are."""
+            return type(self).__name__
+
     @classmethod
     @abstractmethod
     def create_async_generator(
@@ -101,14 +110,14 @@ class AsyncGeneratorProvider(ABC):
         timeout: float | None = DEFAULT_TIMEOUT,
         cookies: Mapping[str, str] | None = None,
         **kwargs: Any,
-    ) -> ChatStream:
+    ) -> AsyncIterator[str]:
         """Start a call and return its text as a stream; nothing is sent before the first read.
 
         `model`: the model's name, empty for the provider's default; `messages`: dicts with ``role``
         and ``content``; `proxy`: URL of a proxy for every request; `timeout`: seconds for the first
-        byte and for each silence, None for no clock; `cookies`: sent with every request. A wrong
-        argument raises InvalidRequestError; the stream raises every other failure, as a
-        TailraceError.
+        byte and for each silence, None for no clock; `cookies`: sent with every request. A subclass
+        may make it an async generator function. Of the providers of this package a wrong argument
+        raises InvalidRequestError; the stream raises every other failure, as a TailraceError.
         """
 
     @_class_or_instance
@@ -117,11 +126,7 @@ class AsyncGeneratorProvider(ABC):
 
         All arguments and errors are those of `create_async_generator`.
         """
-        parts: list[str] = []
-        async with cls.create_async_generator(model, messages, **kwargs) as stream:
-            while deltas := await stream.read():
-                parts += deltas
-        return "".join(parts)
+        return await joined_text(cls.create_async_generator(model, messages, **kwargs))
 
     @_class_or_instance
     def create_completion(
@@ -145,7 +150,7 @@ class AsyncGeneratorProvider(ABC):
         return cls.create_completion
 
     @_class_or_instance
-    def get_async_create_function(cls) -> Callable[..., ChatStream]:
+    def get_async_create_function(cls) -> Callable[..., AsyncIterator[str]]:
         """Return `create_async_generator`."""
         return cls.create_async_generator
 
@@ -174,8 +179,21 @@ def iterate_completion(
         raise InvalidRequestError(
             "create_completion runs a loop of its own: a transport cannot be shared with it"
         )
-    deltas = iterate_blocking(lambda: provider.create_async_generator(model, messages, **options))
+
+    def start() -> TextStream:
+        return as_text_stream(provider.create_async_generator(model, messages, **options))
+
+    deltas = iterate_blocking(start)
     return deltas if stream else _joined(deltas)
+
+
+async def joined_text(made: object) -> str:
+    """Return the whole text of what a `create_async_generator` made."""
+    parts: list[str] = []
+    async with as_text_stream(made) as stream:
+        while deltas := await stream.read():
+            parts += deltas
+    return "".join(parts)
 
 
 def _joined(deltas: Iterator[str]) -> Iterator[str]:
@@ -239,6 +257,14 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
 
     throttle: ClassVar[Throttle | None] = None
     """The limit of calls under way and of calls begun in a time; None for no limit."""
+
+    _first_endpoint: ClassVar[tuple[str, str]] = ("", "")
+    """The endpoint that a class was made with, and the URL of it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "api_endpoint" in vars(cls):
+            cls._first_endpoint = (cls.api_endpoint, cls.url)
 
     @_class_or_instance
     def as_site(cls, url: str | None = None) -> Site:
@@ -310,9 +336,11 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         }
         options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
         described = _described(cls, url)
+        for name in ("model", "models", "aliases"):  # get_model knows them
+            del described[name]
         given = {name: value for name, value in options.items() if value is not None}
-        clocks = {name: options[name] for name in ("timeout", "connect_timeout", "total_timeout")}
-        site = Site(**{**described, **given, **clocks})
+        said = (*_CLOCKS, *NONE_IS_SAID & options.keys())
+        site = Site(**{**described, **given, **{name: options[name] for name in said}})
         return open_stream(site, messages, {}, model=model, get_model=cls.get_model)
 
     @_class_or_instance
@@ -334,6 +362,9 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             visitor=visitor_of(site),
             system=system,
         )
+
+
+_CLOCKS = ("timeout", "connect_timeout", "total_timeout")
 
 
 def _limits(limits: Limits) -> Limits:
@@ -363,16 +394,25 @@ def _described(provider: Any, url: str | None) -> dict[str, Any]:
 def _endpoint(provider: Any, url: str) -> str | None:
     """Return the endpoint a provider states, moved to where its site is; None where it states none.
 
-    The endpoint belongs to the URL of the class that states it: a subclass, an instance or a call
-    that has another URL has another endpoint.
+    The endpoint belongs to the URL that the class had when it stated the endpoint: a class,
+    subclass, instance or call with another URL has another endpoint. Raises InvalidRequestError for
+    an endpoint stated at another place than the site's.
     """
     stated: str = provider.api_endpoint
     if not stated:
         return None
-    home = getattr(_owner(provider, "api_endpoint"), "url", "")
-    if url == home and origin_of(stated) == origin_of(url):
-        return stated
-    return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
+    owner = _owner(provider, "api_endpoint")
+    first, home = vars(owner).get("_first_endpoint", (None, None))
+    if stated != first:  # set later, for the URL of today
+        home = getattr(owner, "url", "")
+    if url != home:
+        return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
+    if origin_of(stated) != origin_of(url):
+        raise InvalidRequestError(
+            f"{_name_of(owner)}.api_endpoint is at {origin_of(stated)}, and its url at "
+            f"{origin_of(url)}: set url to the site that the endpoint belongs to"
+        )
+    return stated
 
 
 def _owner(provider: Any, attribute: str) -> Any:
@@ -388,7 +428,8 @@ def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dic
     """Return the arguments of a call that a site of this software takes, under the site's names.
 
     All else in `given`, the call's keywords, is ignored, as gpt4free's providers do; a warning
-    names it, once for each name and `provider`.
+    names it, once for each name and `provider`. Raises InvalidRequestError for an image and the
+    like, which would be missing from the question, and for two names of a bot.
     """
     known = _COMMON | SOFTWARE[software].options
     options: dict[str, Any] = {}
@@ -396,7 +437,15 @@ def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dic
         name = _SITES_NAMES.get(argument, argument)
         if name in known:
             is_bot = name in ("bot", "bot_name") and value is not None
-            options[name] = str(value) if is_bot else value
+            taken = str(value) if is_bot else value
+            if options.get(name) is None:
+                options[name] = taken
+            elif taken not in (None, options[name]):
+                raise InvalidRequestError(f"{argument} and {name} are one, and name two bots")
+        elif argument in _CONTENT and value:
+            raise InvalidRequestError(
+                f"{argument} cannot be sent: {provider} takes what the messages hold"
+            )
         elif value is not None and name not in _NOTHING_TO_SAY:
             _warn_once(provider, argument, known)
     return options
@@ -408,8 +457,19 @@ _COMMON = CALL_OPTIONS.difference(*(each.options for each in SOFTWARE.values()))
 _SITES_NAMES = {"bot_id": "bot"}
 """Arguments of the class API that a site calls otherwise."""
 
-_NOTHING_TO_SAY = frozenset({"stream", "url"})
-"""Arguments that are known and are no options: gpt4free's `stream`, and the site's URL."""
+_CONTENT = frozenset({"audio", "image", "images", "media"})
+"""Arguments by which gpt4free's callers give a part of the question."""
+
+_NOTHING_TO_SAY = frozenset(
+    {
+        "url",
+        *("api_key", "conversation", "ignore_stream", "provider", "stream", "stream_timeout"),
+        *("max_tokens", "stop"),  # it cuts the answer itself
+    }
+)
+"""Arguments that are known and are no options: the site's URL, and what gpt4free's own client
+passes to every provider.
+"""
 
 _warned: set[tuple[str, str]] = set()
 
@@ -418,8 +478,8 @@ def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     if (provider, argument) in _warned:
         return
     _warned.add((provider, argument))
-    close = closest_name(argument, known.union(_SITES_NAMES, _NOTHING_TO_SAY))
-    hint = "" if close is None else f": did you mean {close!r}?"
+    other_names = (name for name, meant in _SITES_NAMES.items() if meant in known)
+    hint = did_you_mean(argument, known.union(other_names, _NOTHING_TO_SAY))
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
 
 
@@ -439,6 +499,9 @@ class WordPressChatProvider(ChatProvider):
 
     bot_id: ClassVar[str | None] = None
     """Id of the page's bot that answers; None: the first one."""
+
+    bot: ClassVar[str | None] = None
+    """Another name of `bot_id`."""
 
     bot_name: ClassVar[str | None] = None
     """Name of the bot that answers, instead of its id; shown by pages of AIPKit and early 1.x."""
@@ -461,7 +524,7 @@ class WordPressChatProvider(ChatProvider):
         """Return the bot, the form of the history, fixed tokens, and the cache of tokens."""
         has_own_prompt = _owner(cls, "prompt") is not WordPressChatProvider
         return {
-            "bot": None if cls.bot_id is None else str(cls.bot_id),
+            "bot": _bot(cls),
             "bot_name": cls.bot_name,
             "native_history": cls.native_history,
             "make_prompt": cls.prompt if has_own_prompt else None,
@@ -477,6 +540,19 @@ class WordPressChatProvider(ChatProvider):
         `turns`: the conversation, oldest first; all of it is sent, the system message included.
         """
         return turns_prompt(turns)
+
+
+def _bot(provider: Any) -> str | None:
+    """Return the bot's id, from the attribute stated last: `bot` and `bot_id` are one."""
+    places = [] if isinstance(provider, type) else [provider]
+    for place in (*places, *(provider if isinstance(provider, type) else type(provider)).__mro__):
+        stated = {vars(place)[name] for name in ("bot", "bot_id") if name in vars(place)}
+        named = {str(bot) for bot in stated if bot is not None}
+        if len(named) > 1:
+            raise InvalidRequestError(f"{_name_of(place)}: bot and bot_id are one, and name two")
+        if stated:
+            return next(iter(named), None)
+    return None
 
 
 class SignedProvider(ChatProvider):
@@ -500,29 +576,39 @@ class SignedProvider(ChatProvider):
 
     @_class_or_instance
     def own_attributes(cls) -> dict[str, Any]:
-        """Return the secret key, or the variable that may hold it."""
-        return {"secret_key": cls.secret_key if cls.secret_key is not None else _variable(cls)}
+        """Return the secret key, or the variable that may hold it, and a signature of its own."""
+        has_own_signature = _owner(cls, "generate_signature") is not SignedProvider
+        return {
+            "secret_key": _secret_key(cls),
+            "make_signature": cls.generate_signature if has_own_signature else None,
+        }
 
     @_class_or_instance
     def generate_signature(cls, timestamp: int, message: str, secret: str | None = None) -> str:
         """Return the lower-case hex SHA-256 of ``{timestamp}:{message}:{secret}``.
 
         `timestamp`: whole milliseconds since 1970; `message`: the text that is signed. Without
-        `secret` the class's key is used, the environment's, or the empty string. Raises
-        InvalidRequestError for a timestamp that is no int, and for a secret that is no text.
+        `secret` the class's key is used, the environment's, or the empty string. Calls use what a
+        subclass makes of this method. Raises InvalidRequestError for a timestamp that is no int,
+        and for a message or a secret that is no text.
         """
         if isinstance(timestamp, bool) or not isinstance(timestamp, int):
             raise InvalidRequestError(
                 "timestamp must be an int of milliseconds: a float signs another text"
             )
-        key = cls.own_attributes()["secret_key"] if secret is None else secret
+        if not isinstance(message, str):
+            raise InvalidRequestError(f"message must be text, not {type(message).__name__}")
+        key = _secret_key(cls) if secret is None else secret
         if isinstance(key, Secret):
             key = Environment().environ.get(key.variable)
         checked_text("secret_key", key)
         return sign_request(timestamp, message, key or "")
 
 
-def _variable(provider: type[SignedProvider]) -> Secret | None:
+def _secret_key(provider: Any) -> str | Secret | None:
+    """Return the key of a class, or the variable that may hold it; None for neither."""
+    if provider.secret_key is not None:
+        return provider.secret_key  # type: ignore[no-any-return]
     variable = provider.secret_variable
     return Secret(variable=variable, default="") if variable else None
 

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tailrace._calls.exchange import Opening
 from tailrace._headers import moment_of
-from tailrace._messages import SYSTEM_ROLES, browser_text
+from tailrace._messages import SYSTEM_ROLES, browser_text, turns_prompt
 from tailrace._native import DeltaDecoder, sign_request
 from tailrace.errors import InvalidRequestError, StreamError, TailraceError, reply_error
 from tailrace.providers._base import Call, CallRequest, checked_text, with_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tailrace._messages import Turn
     from tailrace.transport import Response
@@ -91,12 +91,14 @@ class SignedOptions:
 
     `secret_key`: the deployment's PUBLIC_SECRET_KEY; None: the app's own default, the empty string.
     `password`: the site's, where its owner set one. `clock_offsets`: where learnt offsets are kept
-    between calls. InvalidRequestError names an option of a wrong type.
+    between calls. `make_signature`: makes the signature of a time in milliseconds and a text, in
+    the place of the app's own rule. InvalidRequestError names an option of a wrong type.
     """
 
     secret_key: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     clock_offsets: ClockOffsets = SHARED_CLOCK_OFFSETS
+    make_signature: Callable[[int, str], str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("secret_key", "password"):
@@ -104,6 +106,20 @@ class SignedOptions:
         if not isinstance(self.clock_offsets, ClockOffsets):
             kind = type(self.clock_offsets).__name__
             raise InvalidRequestError(f"clock_offsets must be ClockOffsets, not {kind}")
+        if self.make_signature is not None and not callable(self.make_signature):
+            raise InvalidRequestError("make_signature must be a function of a time and a text")
+
+    def signature(self, timestamp_ms: int, text: str) -> str:
+        """Return the signature of a text at a time.
+
+        Raises InvalidRequestError where `make_signature` makes no text.
+        """
+        if self.make_signature is None:
+            return sign_request(timestamp_ms, text, self.secret_key or "")
+        made = self.make_signature(timestamp_ms, text)
+        if not isinstance(made, str):
+            raise InvalidRequestError(f"make_signature must return text, not {type(made).__name__}")
+        return browser_text(made)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +219,7 @@ class SignedCall(Call[SignedOptions]):
             "messages": messages,
             "time": now,
             "pass": None if password is None else browser_text(password),
-            "sign": sign_request(now, signed, self.options.secret_key or ""),
+            "sign": self.options.signature(now, signed),
             **self.more(),
         }
         return json.dumps(body, ensure_ascii=False).encode()
@@ -261,12 +277,12 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
     The roles are ``user`` and ``model`` by turns; the first and the last one is ``user``. There is
     no system role: system texts stand in front of the first user text, as do texts of the assistant
     before it. A run of one role is one message; of a long history the last `MAX_MESSAGES` are kept.
-    Raises InvalidRequestError when the last message is the assistant's.
+    A conversation that ends with the assistant is one prompt, as `format_prompt` makes it.
     """
+    if _ends_with_assistant(turns):
+        return [("user", turns_prompt(turns))]
     preface = [turn.text for turn in turns if turn.role in SYSTEM_ROLES and turn.text]
     contents = _merged(turn for turn in turns if turn.role not in SYSTEM_ROLES and turn.text)
-    if contents and contents[-1][0] == "model":
-        raise _nothing_to_answer()
     kept = contents[-MAX_MESSAGES:]
     if kept and kept[0][0] == "model":
         if len(kept) == len(contents):
@@ -281,8 +297,9 @@ def _merged(turns: Iterable[Turn]) -> list[tuple[str, str]]:
     return [(role, "\n\n".join(turn.text for turn in run)) for role, run in runs]
 
 
-def _nothing_to_answer() -> InvalidRequestError:
-    return InvalidRequestError("the last message must be the user's: there is nothing to answer")
+def _ends_with_assistant(turns: list[Turn]) -> bool:
+    spoken = [turn.role for turn in turns if turn.role not in SYSTEM_ROLES and turn.text]
+    return spoken[-1:] == ["assistant"]
 
 
 class ChatgptDemoCall(SignedCall):
@@ -296,7 +313,9 @@ class ChatgptDemoCall(SignedCall):
         """Return the messages as `SignedCall.messages` says."""
         kept = [(_DEMO_ROLES.get(turn.role, "user"), turn.text) for turn in turns if turn.text]
         if kept[-1][0] != "user":
-            raise _nothing_to_answer()
+            raise InvalidRequestError(
+                "the last message must be the user's: there is nothing to answer"
+            )
         system = [each for each in kept if each[0] == "system"]
         spoken = [each for each in kept if each[0] != "system"][-MAX_MESSAGES:]
         return [{"role": role, "content": text} for role, text in (*system, *spoken)], kept[-1][1]

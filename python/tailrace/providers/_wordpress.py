@@ -94,7 +94,10 @@ class WordPressOptions:
         return {name: getattr(self, name) for name in Visitor.__slots__}
 
     def message(self, turns: list[Turn]) -> str:
-        """Return the text sent as the message: the whole conversation, system message included."""
+        """Return the text sent as the message: the whole conversation, system message included.
+
+        Raises InvalidRequestError where `make_prompt` makes no text.
+        """
         if self.make_prompt is None:
             return turns_prompt(turns)
         prompt = self.make_prompt(turns)

@@ -141,8 +141,8 @@ async def doctor(
     in `state_folder` (None: the user's) unless `keep` is false. `clock` returns seconds that never
     go back; `environment`: wall clock, randomness and variables, the process's own unless given.
 
-    Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and
-    MissingRequirementsError; whatever the site does is in the result.
+    Raises all that `tailrace.site` raises, InvalidRequestError for a wrong `timeout` and outside of
+    asyncio, and MissingRequirementsError; whatever the site does is in the result.
     """
     running_loop()
     if checked_seconds("timeout", timeout) is None:

@@ -24,6 +24,7 @@ __all__ = [
     "SiteOptions",
     "check_names",
     "closest_name",
+    "did_you_mean",
 ]
 
 
@@ -60,10 +61,12 @@ class CallOptions(TypedDict, total=False):
     secret_key: str | Secret | None
     password: str | Secret | None
     clock_offsets: ClockOffsets | None
+    make_signature: Callable[[int, str], str] | None
     # chatgpt-demo and openai
     temperature: float | None
     # openai
     api_key: str | Secret | None
+    extra_body: Mapping[str, Any] | None
     frequency_penalty: float | None
     logit_bias: Mapping[str, float] | None
     max_completion_tokens: int | None
@@ -73,6 +76,7 @@ class CallOptions(TypedDict, total=False):
     response_format: Mapping[str, Any] | None
     seed: int | None
     stop: str | list[str] | None
+    stream_options: Mapping[str, Any] | None
     top_p: float | None
     user: str | None
 
@@ -99,11 +103,16 @@ def check_names(where: str, options: Iterable[str], known: frozenset[str]) -> No
     for name in options:
         if name in known:
             continue
-        close = closest_name(name, known)
-        hint = "." if close is None else f": did you mean {close!r}?"
+        hint = did_you_mean(name, known | {"url"}) or "."
         raise TypeError(
             f"{where} has no option {name!r}{hint} The options are {', '.join(sorted(known))}"
         )
+
+
+def did_you_mean(name: str, known: frozenset[str]) -> str:
+    """Return the end of a message about an unknown `name`; empty where no known one is like it."""
+    close = closest_name(name, known)
+    return "" if close is None else f": did you mean {close!r}?"
 
 
 def closest_name(name: str, known: frozenset[str]) -> str | None:
@@ -114,11 +123,13 @@ def closest_name(name: str, known: frozenset[str]) -> str | None:
 
 
 _ELSEWHERE = {
+    "api_base": "url",
     "api_endpoint": "endpoint",
+    "base_url": "url",
     "bot_id": "bot",
     "default_model": "model",
     "dialect": "software",
     "model_aliases": "aliases",
     "transport_kind": "transport",
 }
-"""Names that provider classes and profiles have for options."""
+"""Names that provider classes, profiles and other libraries have for options."""

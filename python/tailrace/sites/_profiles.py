@@ -30,6 +30,7 @@ from msgspec import Meta
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace.errors import InvalidRequestError, ProfileError, ProviderNotFoundError, ProxyError
 from tailrace.providers import provider_named
+from tailrace.sites._options import closest_name
 from tailrace.sites._software import (
     DEFAULT_SOFTWARE,
     FORMER_NAMES,
@@ -381,7 +382,10 @@ def _explained(message: str) -> tuple[str, str]:
             if path == ".retry"
             else ProfileSettings.__struct_fields__
         )
-        return f"{path}.{unknown[1][:80]}", f"unknown key; expected one of {', '.join(known)}"
+        close = closest_name(unknown[1], frozenset(known))
+        hint = "" if close is None else f"did you mean {close!r}? "
+        problem = f"{hint}unknown key; expected one of {', '.join(known)}"
+        return f"{path}.{unknown[1][:80]}", problem
     return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
 
 

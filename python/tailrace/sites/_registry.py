@@ -83,7 +83,7 @@ def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
     """Return the site itself, or the site that a provider class describes.
 
     Raises InvalidRequestError for what is neither, and for a class whose own
-    `create_async_generator` would be passed over.
+    `create_async_generator` or `get_model` would be passed over.
     """
     if isinstance(site_or_provider, Site):
         return site_or_provider
@@ -92,12 +92,13 @@ def as_site(site_or_provider: Site | type[ChatProvider]) -> Site:
         kind = getattr(site_or_provider, "__name__", type(site_or_provider).__name__)
         raise InvalidRequestError(f"a site or a class of a known software is expected, not {kind}")
     described: Site = describe()
-    call = site_or_provider.create_async_generator
-    if getattr(call, "__func__", call) is not ChatProvider.create_async_generator.__func__:  # type: ignore[attr-defined]
-        raise InvalidRequestError(
-            f"{described.name} has a create_async_generator of its own, which is not called here: "
-            "give the site that its as_site() returns"
-        )
+    for name in ("create_async_generator", "get_model"):
+        own, ours = getattr(site_or_provider, name), getattr(ChatProvider, name)
+        if getattr(own, "__func__", own) is not ours.__func__:
+            raise InvalidRequestError(
+                f"{described.name} has a {name} of its own, which is not called here: "
+                "give the site that its as_site() returns"
+            )
     return described
 
 

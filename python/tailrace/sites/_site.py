@@ -31,7 +31,13 @@ from tailrace.sites._options import (
     check_names,
 )
 from tailrace.sites._secrets import Secret, origin_of
-from tailrace.sites._software import DEFAULT_SOFTWARE, SOFTWARE, Software, software_named
+from tailrace.sites._software import (
+    DEFAULT_SOFTWARE,
+    NONE_IS_SAID,
+    SOFTWARE,
+    Software,
+    software_named,
+)
 from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
 from tailrace.transport._rules import checked_seconds, checked_url
 
@@ -79,17 +85,19 @@ class Site:
     - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
       ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
       ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
-    - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``;
-      ``chatgpt-demo``: ``temperature``.
+    - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``,
+      ``make_signature``; ``chatgpt-demo``: ``temperature``.
     - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
-      and the other parameters of the API, whose values are the server's to judge.
+      and the other parameters of the API, whose values are the server's to judge;
+      ``stream_options``, which ask for the usage (None: are not sent), and ``extra_body``, fields
+      of the request that the server knows beside them.
 
     ``secret_key``, ``password``, ``api_key``, ``proxy``, ``cookies`` and the values of ``headers``
     may be a `Secret`, which is read from the environment when a call begins.
 
     Raises TypeError for an unknown option, with the name that was meant; InvalidRequestError for a
-    malformed URL, an unknown software, an option that the software does not have, and a value of a
-    wrong type.
+    malformed URL, an unknown software, an option that the software does not have, a value of a
+    wrong type, and as a ModelNotSupportedError for a default or an alias that is none of `models`.
     """
 
     url: str
@@ -126,8 +134,10 @@ class Site:
     secret_key: str | Secret | None = None
     password: str | Secret | None = None
     clock_offsets: ClockOffsets | None = None
+    make_signature: Callable[[int, str], str] | None = None
     temperature: float | None = None
     api_key: str | Secret | None = None
+    extra_body: Mapping[str, Any] | None = None
     frequency_penalty: float | None = None
     logit_bias: Mapping[str, float] | None = None
     max_completion_tokens: int | None = None
@@ -137,6 +147,7 @@ class Site:
     response_format: Mapping[str, Any] | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
+    stream_options: Mapping[str, Any] | None = None
     top_p: float | None = None
     user: str | None = None
     _options: Mapping[str, Any] = field(init=False, compare=False)
@@ -156,12 +167,19 @@ class Site:
             "aliases": _NOTHING,
             "headers": _NOTHING,
             "cookies": _NOTHING,
+            "stream_options": getattr(own, "stream_options", None),
             **given,
             "_options": MappingProxyType(given),
             "_own": own,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        self._check_models()
+
+    def _check_models(self) -> None:
+        """Raise ModelNotSupportedError for a default or an alias that no call could use."""
+        for name in ("", *self.aliases):
+            self.resolve_model(name)
 
     def __repr__(self) -> str:
         shown = {
@@ -194,7 +212,8 @@ class Site:
         """Return this site with other options, and at another `url` where one is given.
 
         The endpoint follows the URL. An option that is None has its default; of the clocks, None
-        is no clock. `options` and errors are those of the constructor.
+        is no clock, and of ``stream_options``, that none are sent. `options` and errors are those
+        of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
         given: dict[str, Any] = {**self._options, **options}
@@ -206,10 +225,10 @@ class Site:
         """Begin a call and return its answer as a stream; nothing is sent before the first read.
 
         `prompt`: the user's words, or a list of messages. `options` hold for this call alone,
-        instead of the site's own; None is the site's own, but no clock for a clock and no policy
-        for ``retry``. Raises TypeError for an unknown option, with the name that was meant, and
-        InvalidRequestError for a wrong one; every other failure is raised by the stream, as a
-        TailraceError.
+        instead of the site's own; None is the site's own, but no clock for a clock, no policy for
+        ``retry`` and no ``stream_options``. Raises TypeError for an unknown option, with the name
+        that was meant, and InvalidRequestError for a wrong one; every other failure is raised by
+        the stream, as a TailraceError.
         """
         check_names("Site.stream", options, CALL_OPTIONS)
         return open_stream(self, _messages(prompt), options)
@@ -398,7 +417,7 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
 
 
 _MAY_BE_SECRET = frozenset({"secret_key", "password", "api_key", "proxy", "cookies", "headers"})
-_NONE_IS_OFF = frozenset({"timeout", "connect_timeout", "total_timeout", "retry"})
+_NONE_IS_OFF = NONE_IS_SAID | {"timeout", "connect_timeout", "total_timeout", "retry"}
 _CLOCKS = ("timeout", "connect_timeout", "total_timeout")
 
 _SHOWN = (
@@ -433,7 +452,7 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     given = {
         name: _CHECKS[name](name, value) if name in _CHECKS else value
         for name, value in options.items()
-        if value is not None or name in _CLOCKS
+        if value is not None or name in _CLOCKS or name in NONE_IS_SAID & software.options
     }
     for name, value in given.items():
         if name in _OWN_OPTIONS and name not in software.options:
@@ -554,7 +573,9 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "throttle": _of_type(Throttle, "a Throttle"),
     "transport": _transport,
     "environment": _of_type(Environment, "an Environment"),
-    **dict.fromkeys(("logit_bias", "response_format", "stop"), _json),
+    **dict.fromkeys(
+        ("extra_body", "logit_bias", "response_format", "stop", "stream_options"), _json
+    ),
 }
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from tailrace.providers._base import Call
 
-__all__ = ["DEFAULT_SOFTWARE", "SOFTWARE", "Software", "software_named"]
+__all__ = ["DEFAULT_SOFTWARE", "NONE_IS_SAID", "SOFTWARE", "Software", "software_named"]
+
+NONE_IS_SAID = frozenset({"stream_options"})
+"""Options of a software for which None is a value of its own, and not the default."""
 
 DEFAULT_SOFTWARE = "wordpress"
 """The software of a URL unless another one is given: most chat pages are WordPress pages."""
@@ -67,7 +70,11 @@ class Software:
         known = self.options
         given = {name: value for name, value in options.items() if name in known}
         return self.options_type(
-            **{name: value for name, value in given.items() if value is not None}
+            **{
+                name: value
+                for name, value in given.items()
+                if value is not None or name in NONE_IS_SAID
+            }
         )
 
 

@@ -978,7 +978,7 @@ async def test_a_handshake_that_never_ends(provider: type[ChatProvider]) -> None
         ([{"role": "user", "content": None}], "no text"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
-            "no text",
+            "a part of the type 'image_url', which cannot be sent",
         ),
     ],
 )

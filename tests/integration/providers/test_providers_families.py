@@ -7,15 +7,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import UserDict
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls_site import JSON, SSE, TEXT, Asked, Line, Site
+from calls_site import JSON, SSE, TEXT, Asked, Line, Site, bot
 
 from tailrace import (
     ChatgptDemoProvider,
     GeminiProChatProvider,
+    GPROChat,
     OpenAIProvider,
     WordPressChatProvider,
 )
@@ -136,6 +138,68 @@ async def test_chatgpt_demo_wants_the_users_word_last(messages: Any) -> None:
         )
 
 
+# -- GeminiProChat's turns -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        ([("user", "Hi"), ("assistant", "Ho")], "User: Hi\nAssistant: Ho\nAssistant:"),
+        (
+            [("system", "S"), ("user", "Hi"), ("assistant", "Ho"), ("assistant", " ")],
+            "System: S\nUser: Hi\nAssistant: Ho\nAssistant:",
+        ),
+        (
+            [("user", "Hi"), ("assistant", "Ho"), ("system", "S")],
+            "User: Hi\nAssistant: Ho\nSystem: S\nAssistant:",
+        ),
+        ([("assistant", "Ho")], "Ho"),
+    ],
+)
+async def test_a_history_that_ends_with_the_assistant_is_one_prompt(
+    messages: list[tuple[str, str]], sent: str
+) -> None:
+    said = [{"role": role, "content": text} for role, text in messages]
+    async with Site(bot(b"hi", content_type=TEXT)) as site:
+        environment = Environment(now_ms=lambda: NOW, environ={})
+        assert await ask(GPROChat, site.url, said, environment=environment) == "hi"
+    body = json.loads(site.asked[0].body)
+    assert body["messages"] == [{"role": "user", "parts": [{"text": sent}]}]
+    assert body["sign"] == signed(NOW, sent, "")
+
+
+async def test_a_signature_of_a_classes_own_is_the_one_that_is_sent() -> None:
+    class Stamped(GPROChat):
+        @staticmethod
+        def generate_signature(timestamp: int, message: str) -> str:  # type: ignore[override]
+            return f"{timestamp} {message}"
+
+    class Wrong(GPROChat):
+        @classmethod
+        def generate_signature(cls, timestamp: int, message: str) -> Any:  # type: ignore[override]
+            return timestamp, message
+
+    environment = Environment(now_ms=lambda: NOW, environ={})
+    async with Site(bot(b"hi", content_type=TEXT)) as site:
+        assert await ask(Stamped, site.url, environment=environment) == "hi"
+        assert json.loads(site.asked[0].body)["sign"] == f"{NOW} hello"
+        wrong = await failure(Wrong, site.url, environment=environment)
+    assert str(wrong) == "make_signature must return text, not tuple"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((1.5, "x"), "timestamp must be an int"),
+        ((1, 7), "message must be text, not int"),
+        ((1, "x", 7), "secret_key must be text, not int"),
+    ],
+)
+def test_what_cannot_be_signed(arguments: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        GPROChat.generate_signature(*arguments)
+
+
 # -- a clock that is off ---------------------------------------------------------------------------
 
 
@@ -251,6 +315,49 @@ async def test_an_openai_compatible_server() -> None:
         "temperature": 0,
         "stop": ["\n"],
     }
+
+
+@pytest.mark.parametrize(
+    ("below", "asked_for"),
+    [
+        ("", "/chat/completions"),
+        ("/", "/chat/completions"),
+        ("/v1", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1?api-version=1&x=%2F", "/v1/chat/completions?api-version=1&x=%2F"),
+        ("/v1/#top", "/v1/chat/completions"),
+        ("/own/chat/completions", "/own/chat/completions"),
+        ("/own/chat/completions/", "/own/chat/completions/"),
+        ("/own/chat/completions?a=b", "/own/chat/completions?a=b"),
+    ],
+)
+async def test_the_place_of_chat_completions(below: str, asked_for: str) -> None:
+    async with Site(bot(CHUNKS)) as site:
+        assert await ask(OpenAIProvider, site.url + below, model="m1") == "Hi"
+    assert [each.path for each in site.asked] == [asked_for]
+
+
+async def test_what_the_request_of_an_openai_compatible_server_holds() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    called = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+    cases: list[tuple[list[Any], dict[str, Any], dict[str, Any]]] = [
+        (QUESTION, {"stream_options": None}, {"stream_options": None}),
+        (QUESTION, {"stream_options": {"x": 1}}, {"stream_options": {"x": 1}}),
+        (QUESTION, {"extra_body": {"top_k": 3}}, {"top_k": 3}),
+        ([{"role": "user", "content": [image]}], {}, {}),
+        ([called, {"role": "tool", "content": ""}], {}, {}),
+        ([UserDict(QUESTION[0])], {}, {}),
+    ]
+    async with Site(bot(CHUNKS)) as site:
+        for messages, options, held in cases:
+            site.asked.clear()
+            assert await ask(OpenAIProvider, site.url, messages, model="m", **options) == "Hi"
+            body = json.loads(site.asked[0].body)
+            expected = {"stream_options": {"include_usage": True}, **held}
+            for name, value in expected.items():
+                assert body.get(name) == value
+            assert ("stream_options" in body) == (expected["stream_options"] is not None)
+            assert body["messages"] == [dict(each) for each in messages]
 
 
 async def test_an_openai_compatible_server_that_refuses() -> None:

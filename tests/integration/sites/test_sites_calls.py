@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace import ChatStream, IterListProvider, Site, WordPressChatProvider, errors, providers
+from tailrace import (
+    ChatStream,
+    IterListProvider,
+    Site,
+    WordPressChatProvider,
+    doctor,
+    errors,
+    providers,
+)
 from tailrace._calls.token_cache import TokenCache
 from tailrace._environment import Environment
+from tailrace.gateway._models import ModelRegistry
 from tailrace.providers import ChatProvider
+from tailrace.providers._g4f import taken_options
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -128,6 +138,18 @@ async def test_a_prompt_of_ones_own(replica: Replica) -> None:
     assert (posts(replica)[0].form or {})["message"] == "2 turns"
 
 
+async def test_a_prompt_of_ones_own_is_text(replica: Replica) -> None:
+    def ask(made: Any) -> Any:
+        options: dict[str, Any] = {"make_prompt": lambda _: made, "token_cache": TokenCache()}
+        return Site(replica.page("ai-power", "stream"), **options).ask("hello")
+
+    assert "a\ufffdb" in await ask("a\ud800b")
+    with pytest.raises(
+        errors.InvalidRequestError, match="make_prompt must return the prompt's text, not int"
+    ):
+        await ask(7)
+
+
 async def test_wrong_messages_are_the_streams_to_refuse(site: Site) -> None:
     wrong: Any
     for wrong in ("", "  ", [], [7], None):
@@ -200,9 +222,15 @@ REPLICAS = {"wordpress": "ai-power", "openai": "openai"}
 
 
 @pytest.mark.parametrize("base", seeds_and_bases(), ids=lambda base: base.__name__)
-@pytest.mark.parametrize("where", ["class", "subclass", "instance", "call"])
+@pytest.mark.parametrize(
+    "where",
+    ["class", "base", "subclass", "instance", "call", "list", "turn", "gateway", "doctor"],
+)
 async def test_a_url_means_the_same_wherever_it_is_said(
-    replica: Replica, base: type[ChatProvider], where: str
+    replica: Replica,
+    base: type[ChatProvider],
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = REPLICAS.get(base.software, base.software)
     url = replica.url(name) + ("/v1" if base.software == "openai" else "")
@@ -212,23 +240,40 @@ async def test_a_url_means_the_same_wherever_it_is_said(
     elif base.software != "openai":
         options |= {"secret_key": "pepper", "password": PASSWORD}
 
-    class Mine(base):  # type: ignore[valid-type,misc]
-        pass
-
-    provider: Any = Mine
-    if where == "class":
-        Mine.url = url
-    elif where == "subclass":
-        provider = type("Own", (Mine,), {"url": url})
-    elif where == "instance":
-        provider = Mine()
-        provider.url = url
-    else:
+    provider = said_to(base, where, url, monkeypatch)
+    if where == "call":
         options["url"] = url
     model = "gpt-4o-mini" if base.software == "openai" else ""
-    assert await provider.create_async(model, HI, **options)
+    if where == "turn":
+        assert await provider.conversation(model=model, **options).send("hello").read()
+    elif where == "gateway":
+        served = ModelRegistry([provider], created=0).find(
+            f"Mine/{provider.default_model or model or 'default'}"
+        )
+        assert await served.upstream.replace(**options).ask("hello", model=model or None)
+    elif where == "doctor":
+        site = provider.as_site().replace(**{k: v for k, v in options.items() if k != "url"})
+        found = await doctor(site, post=True, model=model, keep=False, timeout=5)
+        assert found.answered
+    else:
+        assert await provider.create_async(model, HI, **options)
     (sent,) = posts(replica)
     assert sent.path == replica_path(url, base.software)
+
+
+def said_to(base: Any, where: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The provider, told its URL: itself, by a class of its own, by that of an instance."""
+    mine: Any = type("Mine", (base,), {})
+    if where == "base":
+        monkeypatch.setattr(base, "url", url)
+        return base
+    if where == "subclass":
+        return type("Own", (mine,), {"url": url})
+    if where == "instance":
+        mine = mine()
+    if where != "call":
+        mine.url = url
+    return IterListProvider([mine]) if where == "list" else mine
 
 
 def replica_path(url: str, software: str) -> str:
@@ -238,6 +283,40 @@ def replica_path(url: str, software: str) -> str:
     if software == "openai":
         return path
     return f"/{below}{path}" if below else path
+
+
+@pytest.mark.parametrize("base", seeds_and_bases(), ids=lambda base: base.__name__)
+@pytest.mark.parametrize("path", ["", "/", "/sub", "/sub/?a=b"])
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_moved_url_makes_the_same_site_wherever_it_is_said(
+    base: type[ChatProvider], path: str, monkeypatch: pytest.MonkeyPatch, *, elsewhere: bool
+) -> None:
+    """At the same origin and at another one, with an endpoint of the class and without."""
+    home = "http://mine.example" if elsewhere or not base.url else base.url
+    url = home + path
+    called = base.as_site(url)
+    subclass: type[ChatProvider] = type(base.__name__, (base,), {"url": url})
+    instance = base()
+    instance.url = url  # type: ignore[misc]
+    deeper: type[ChatProvider] = type(base.__name__, (subclass,), {})
+    monkeypatch.setattr(base, "url", url)
+    for provider in (base, subclass, instance, deeper):
+        made = provider.as_site()
+        assert (made.url, made.endpoint) == (url, called.endpoint)
+    assert called.endpoint is None or called.endpoint.startswith(home)
+    assert "sub" not in url or called.endpoint is None or base.software == "wordpress"
+
+
+def test_an_endpoint_at_another_place_than_the_url_is_refused_by_name() -> None:
+    class Mine(providers.GPROChat):
+        api_endpoint = "http://mine.example/api/generate"
+
+    with pytest.raises(errors.InvalidRequestError, match=r"Mine.api_endpoint is at http://mine"):
+        Mine.create_async_generator("", HI)
+    Mine.url = "http://mine.example/chat"
+    assert Mine.as_site().endpoint is None  # the endpoint was stated for another URL
+    Mine.api_endpoint = "http://mine.example/own"
+    assert Mine.as_site().endpoint == "http://mine.example/own"
 
 
 async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replica) -> None:
@@ -264,8 +343,72 @@ async def test_an_unknown_argument_is_ignored_and_said_once(
     for _ in range(2):
         given: dict[str, Any] = {"timout": 1, "web_search": True, "stream": True, "api_key": None}
         assert await Mine.create_async("", HI, **given)
-    warnings = [each.message for each in caplog.records if each.levelname == "WARNING"]
-    assert warnings == [
+    assert warnings_of(caplog) == [
         "Mine ignores the argument 'timout': did you mean 'timeout'?",
         "Mine ignores the argument 'web_search'",
     ]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.message for each in caplog.records if each.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("base", seeds_and_bases(), ids=lambda base: base.__name__)
+def test_every_argument_is_taken_or_named_once(
+    base: type[ChatProvider], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of them at a class of its own, twice: what it takes, what is said of the rest."""
+    taken = {"api_key", "max_tokens", "stop", "extra_body"} if base.software == "openai" else set()
+    taken |= {"bot", "bot_id"} if base.software == "wordpress" else set()
+    taken |= {"temperature"} if base.software in ("openai", "chatgpt-demo") else set()
+    quiet = {"api_key", "max_tokens", "stop", "stream", "provider", "conversation"}
+    hints = {"timeuot": "timeout", "base_url": "url", "Headers": "headers"}
+    given: dict[str, Any] = dict.fromkeys(("bot", "bot_id", "api_key", "stop"), "x")
+    given |= dict.fromkeys(("timeuot", "max_tokens", "temperature", "tools"), 1)
+    given |= {"base_url": "http://x.example", "extra_body": {"a": 1}, "Headers": {}, "seed_": None}
+    given |= {"provider": base, "conversation": {"id": "1"}, "stream": True}
+    for name, value in given.items():
+        called = f"{base.__name__}Of{name}"
+        mine: Any = type(called, (base,), {"url": "http://mine.example"})
+        for each in (mine, IterListProvider([mine])):
+            each.create_async_generator("m", HI, **{name: value})
+        said = [line for line in warnings_of(caplog) if line.startswith(f"{called} ")]
+        hint = f": did you mean {hints[name]!r}?" if name in hints else ""
+        expected = f"{called} ignores the argument {name!r}{hint}"
+        silent = name in taken | quiet or value is None
+        assert said == ([] if silent else [expected])
+
+
+@pytest.mark.parametrize("base", seeds_and_bases(), ids=lambda base: base.__name__)
+async def test_what_cannot_be_sent_is_refused(replica: Replica, base: type[ChatProvider]) -> None:
+    class Mine(base):  # type: ignore[valid-type,misc]
+        url = replica.url(REPLICAS.get(base.software, base.software))
+
+    image: Any = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+    given: dict[str, Any]
+    for given in ({"media": [("x", "x.png")]}, {"image": b"x"}, {"images": ["x"]}):
+        with pytest.raises(
+            errors.InvalidRequestError, match=f"^{next(iter(given))} cannot be sent"
+        ):
+            Mine.create_async_generator("m", HI, **given)
+        assert Mine.create_async_generator("m", HI, **dict.fromkeys(given)) is not None
+    if base.software != "openai":
+        with pytest.raises(
+            errors.InvalidRequestError, match="holds a part of the type 'image_url'"
+        ):
+            await Mine.create_async("", [{"role": "user", "content": image}])
+    assert not list(replica.exchanges)
+
+
+def test_two_names_of_a_bot_are_one() -> None:
+    given: dict[str, Any]
+    for given in (
+        {"bot": 7},
+        {"bot_id": "7"},
+        {"bot": "7", "bot_id": 7},
+        {"bot": None, "bot_id": 7},
+    ):
+        options = taken_options("Mine", "wordpress", given)
+        assert options == {"bot": "7"}
+    with pytest.raises(errors.InvalidRequestError, match="bot_id and bot are one, and name two"):
+        taken_options("Mine", "wordpress", {"bot": "7", "bot_id": "8"})

@@ -134,6 +134,10 @@ def test_its_repr_shows_no_secret() -> None:
         ("apikey", "api_key"),
         ("default_model", "model"),
         ("transport_kind", "transport"),
+        ("timeuot", "timeout"),
+        ("temprature", "temperature"),
+        ("base_url", "url"),
+        ("api_base", "url"),
     ],
 )
 async def test_a_misspelt_option_is_refused_with_the_name_that_was_meant(
@@ -158,6 +162,10 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
     given: dict[str, Any] = {"zzz": 1}
     with pytest.raises(TypeError, match=r"has no option 'zzz'\. The options are aliases, api_key"):
         Site(URL, **given)
+    for name in ("tools", "messages", "media"):
+        given = {name: 1}
+        with pytest.raises(TypeError, match=f"has no option '{name}'"):
+            Site(URL, software="openai", **given)
     given = {"software": "openai"}
     with pytest.raises(TypeError, match=r"Site\.stream has no option 'software'"):
         Site(URL).stream("hello", **given)
@@ -206,12 +214,26 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
         ({"bot": 7}, "bot must be text, not int"),
         ({"native_history": "yes"}, "native_history must be true or false"),
         ({"make_prompt": "x"}, "make_prompt must be a function"),
+        ({"nonce": "\ud800", "post_id": "1"}, "nonce holds half a surrogate pair"),
+        ({"software": "geminiprochat", "make_signature": 7}, "make_signature must be a function"),
         ({"token_cache": {}}, "token_cache must be a TokenCache, not dict"),
         ({"thread_id": "two\nlines"}, "thread_id must be visible ASCII text"),
         ({"software": "geminiprochat", "secret_key": 5}, "secret_key must be text, not int"),
         ({"software": "geminiprochat", "clock_offsets": {}}, "clock_offsets must be ClockOffsets"),
         ({"software": "chatgpt-demo", "temperature": "hot"}, "temperature must be a number"),
         ({"software": "openai", "api_key": 7}, "api_key must be text, not int"),
+        (
+            {"software": "openai", "extra_body": 7},
+            "extra_body must be a mapping of names to values",
+        ),
+        ({"software": "openai", "extra_body": {"stream": 0}}, "extra_body must not hold stream"),
+        ({"software": "openai", "extra_body": {"seed": 1}}, "extra_body must not hold seed"),
+        ({"software": "openai", "stream_options": [1]}, "stream_options must be a mapping"),
+        ({"extra_body": {}}, "a site of the software wordpress has no option 'extra_body'"),
+        ({"stream_options": {}}, "the software wordpress has no option 'stream_options'"),
+        ({"model": "q", "models": ["m"]}, "does not know the model 'q'; it knows m"),
+        ({"models": ["m"], "aliases": {"a": "q"}}, "does not know the model 'q'; it knows m, a"),
+        ({"model": "a", "models": ["m"], "aliases": {"a": "q"}}, "does not know the model 'q'"),
         ({"bot": Secret(variable="BOT")}, "bot cannot be a Secret"),
         ({"software": "openai", "user": Secret(variable="ME")}, "user cannot be a Secret"),
     ],
@@ -274,6 +296,19 @@ def test_the_endpoint_follows_the_url(software: str, endpoint: str, moved: str |
     assert site.replace(url="https://other.example/", endpoint=own).endpoint == own
 
 
+def test_no_stream_options_are_an_option() -> None:
+    site = Site(URL, software="openai")
+    assert site.stream_options == {"include_usage": True}
+    without = site.replace(stream_options=None)
+    assert (without.stream_options, site.stream_options) == (None, {"include_usage": True})
+    assert without != site
+    assert without.replace(model="m").stream_options is None
+    assert for_call(site, {"stream_options": None}).stream_options is None
+    assert pickle.loads(pickle.dumps(without)) == without  # noqa: S301 - made here
+    assert dataclasses.replace(without, model="m").stream_options is None
+    assert Site(URL, stream_options=None) == Site(URL)
+
+
 def test_an_unnamed_site_is_called_after_its_origin() -> None:
     assert Site(URL).replace(url="https://other.example/x").name == "https://other.example"
     assert Site(URL, name="shop").replace(url="https://other.example/x").name == "shop"
@@ -291,6 +326,10 @@ def test_a_model_is_resolved() -> None:
     with pytest.raises(ModelNotFoundError, match="is a name, not int"):
         site.resolve_model(5)  # type: ignore[arg-type]
     assert site.replace(model="best").default_model == "large"
+    with pytest.raises(ModelNotSupportedError, match="does not know the model 'x'"):
+        site.replace(model="x")
+    with pytest.raises(ModelNotSupportedError, match="does not know the model 'x'"):
+        site.stream("hello", model="x")
     assert Site(URL).resolve_model("anything") == "anything"
     assert Site(URL).resolve_model() == ""
 
@@ -310,6 +349,21 @@ def test_a_class_describes_a_site() -> None:
     assert Mine.as_site("https://other.example").url == "https://other.example"
 
 
+@pytest.mark.parametrize("first", ["bot", "bot_id"])
+def test_bot_and_bot_id_of_a_class_are_one(first: str) -> None:
+    second = "bot_id" if first == "bot" else "bot"
+    base: Any = type("Base", (ChatGptt,), {first: 7})
+    assert base.as_site().bot == "7"
+    assert type("Next", (base,), {second: "8"}).as_site().bot == "8"  # type: ignore[attr-defined]
+    assert type("None_", (base,), {second: None}).as_site().bot is None  # type: ignore[attr-defined]
+    instance = base()
+    setattr(instance, second, "9")
+    assert instance.as_site().bot == "9"
+    with pytest.raises(InvalidRequestError, match="Two: bot and bot_id are one"):
+        type("Two", (base,), {first: "1", second: "2"}).as_site()  # type: ignore[attr-defined]
+    assert type("Same", (base,), {first: "1", second: 1}).as_site().bot == "1"  # type: ignore[attr-defined]
+
+
 def test_a_class_whose_own_call_would_be_passed_over_is_refused() -> None:
     class Own(ChatGptt):
         @classmethod
@@ -320,6 +374,14 @@ def test_a_class_whose_own_call_would_be_passed_over_is_refused() -> None:
     assert as_site(Own.as_site()) == Own.as_site()
     with pytest.raises(InvalidRequestError, match="Own has a create_async_generator of its own"):
         as_site(Own)
+
+    class Picky(ChatGptt):
+        @classmethod
+        def get_model(cls, model: str, **options: Any) -> str:
+            return super().get_model(model, **options)
+
+    with pytest.raises(InvalidRequestError, match="Picky has a get_model of its own"):
+        as_site(Picky)
     for other in (IterListProvider([Own]), "ChatGptt", None):
         with pytest.raises(InvalidRequestError, match=f"not {type(other).__name__}$"):
             as_site(other)  # type: ignore[arg-type]
