@@ -21,8 +21,7 @@ RECORDS = [
     DecodedReply("a", "stopped", "stop", Usage(1, 2), {"id": "r"}, None, 3, 1, "gemini"),
     *decode_many(
         [
-            b'data: {"id":"c","choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":3}}\n\n'
-            b"data: [DONE]\n\n"
+            b'data: {"choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":3}}\n\n'
         ]
     ),
 ]
