@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
-from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, errors
+from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, decode_many, errors
 from tailrace.errors import InvalidRequestError, StreamError
 
 if TYPE_CHECKING:
@@ -297,6 +297,27 @@ def test_options_that_cannot_be() -> None:
             match=f"the decoder dialects are {', '.join(DIALECTS[:-1])} and text",
         ):
             DeltaDecoder(dialect)  # type: ignore[arg-type]
+
+
+BODY = b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}'
+
+
+def test_a_reply_tells_its_dialect() -> None:
+    decoder = DeltaDecoder("auto")
+    assert decoder.dialect is None
+    for data in (b": ping\n\n", b"data: " + BODY + b"\n"):
+        assert decoder.feed(data) == []
+        assert (decoder.dialect, decoder.end) == (None, "open")
+    assert decoder.feed(b"\ndata: ") == ["a"]
+    assert decoder.dialect == "gemini"
+    assert DeltaDecoder("gemini").dialect == "gemini"
+    replies = [BODY, CHUNK, b"", b"data: [DONE]\n\n"]
+    assert [(each.text, each.dialect) for each in decode_many(replies, "auto")] == [
+        ("a", "gemini"),
+        ("a", "openai"),
+        ("", "openai"),
+        ("", "openai"),
+    ]
 
 
 def test_a_failure_tail_may_hold_anything() -> None:

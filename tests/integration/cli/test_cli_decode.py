@@ -79,6 +79,7 @@ async def test_it_leaves_at_the_end_marker_and_does_not_wait_for_the_pipe() -> N
         ("ai-power", ASSISTANT, "v\n"),
         ("aipkit", b'{"success":true,"data":{"reply":"one body"}}', "one body\n"),
         ("aipkit", AIPKIT, "events\n"),
+        ("auto", AIPKIT, "events\n"),
         ("text", "whatever {it} is: é".encode(), "whatever {it} is: é\n"),
     ],
 )

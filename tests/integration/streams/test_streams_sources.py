@@ -437,3 +437,67 @@ async def test_a_failure_chains_nothing_of_a_reply() -> None:
             await anext(stream)
     assert not isinstance(caught.value, ReplyBrokenError)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+EVENTS = [each.removesuffix(b"\n\n") for each in HELLO]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        EVENTS,
+        [b": ping", *EVENTS],
+        [b"event: message", *EVENTS],
+        [b'{"message":{"content":"Hel"},"done":false}'] * 2,
+    ],
+)
+async def test_lines_without_their_ends_are_named_as_that(lines: list[bytes]) -> None:
+    for source in (lines, [each for line in lines for each in (line, b"")], iter(lines)):
+        stream = stream_deltas(source, dialect="auto")
+        with pytest.raises(InvalidRequestError, match="lines without their ends"):
+            async for _ in stream:
+                pass
+        await stream.aclose()
+
+
+def test_lines_as_text_are_named_as_that() -> None:
+    with (
+        stream_deltas(["data: {}"]) as stream,
+        pytest.raises(InvalidRequestError, match=r"str, not bytes: .* not iter_lines\(\)"),
+    ):
+        next(stream)
+
+
+def test_chunks_that_end_where_an_event_does_are_no_lines() -> None:
+    for cut in (b"\n\n", b"\n", b""):
+        parts = [each for event in EVENTS for each in (event + cut, b"\n\n".removeprefix(cut))]
+        with stream_deltas(parts) as stream:
+            assert "".join(stream) == "Hello"
+
+
+async def test_a_response_that_was_not_entered_or_awaited_is_named() -> None:
+    async with aiohttp.ClientSession() as session, httpx.AsyncClient() as client:
+        request = session.get("http://127.0.0.1:9/")
+        with pytest.raises(InvalidRequestError, match="enter it with async with"):
+            stream_deltas(request)
+        request.close()
+        coroutine = client.get("http://127.0.0.1:9/")
+        with pytest.raises(InvalidRequestError, match="coroutine: await it, and give"):
+            stream_deltas(coroutine)
+        coroutine.close()
+        with pytest.raises(InvalidRequestError, match="enter it with async with"):
+            stream_deltas(client.stream("GET", "http://127.0.0.1:9/"))
+    with (
+        httpx.Client() as blocking,
+        pytest.raises(InvalidRequestError, match="enter it with with"),
+    ):
+        stream_deltas(blocking.stream("GET", "http://127.0.0.1:9/"))
+
+
+async def test_the_reply_itself_tells_its_dialect() -> None:
+    line = b'{"message":{"content":"Hello"},"done":true}\n'
+    async with stream_deltas([line], dialect="auto") as stream:
+        assert [each async for each in stream] == ["Hello"]
+    with stream_deltas([line], dialect="openai") as other:
+        with pytest.raises(StreamError, match="look like ollama's"):
+            list(other)
