@@ -220,8 +220,8 @@ class DeltaDecoder:
         object, that is unmistakably of one decides, nothing is delivered before, and a reply that
         tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status`
         are the reply's. `failure_tail` (dialect ``text``): a literal that, at the very end, means
-        that the answer failed. Limits are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
-        limit that is not above 0.
+        that the answer failed. Limits are in bytes. InvalidRequestError for an unknown dialect, a
+        status outside 100 to 999, or a limit that is not above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """Return the text deltas that `data` completes, none of them empty."""
