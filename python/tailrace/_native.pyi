@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, final
 
 from tailrace.errors import StreamError
 
@@ -383,17 +383,6 @@ def decode_many(
     and for a reply that is not bytes, with its index.
     """
 
-_PageProblem: TypeAlias = Literal[
-    "missing_nonce",
-    "missing_post_id",
-    "missing_both",
-    "invalid_nonce",
-    "invalid_post_id",
-    "challenge",
-    "limit",
-    "too_many_widgets",
-]
-
 @final
 class ChatWidget:
     """One chat bot on a page."""
@@ -507,7 +496,17 @@ class Page:
         cls,
         widgets: Sequence[ChatWidget] = [],
         tokens: PageTokens | None = None,
-        problem: _PageProblem | None = None,
+        problem: Literal[
+            "missing_nonce",
+            "missing_post_id",
+            "missing_both",
+            "invalid_nonce",
+            "invalid_post_id",
+            "challenge",
+            "limit",
+            "too_many_widgets",
+        ]
+        | None = None,
         challenge: bool = False,
         title: str | None = None,
         ajax_url: str | None = None,
@@ -530,7 +529,21 @@ class Page:
         Raises TokenNotFoundError, ChallengeError or LimitExceeded.
         """
     @property
-    def problem(self) -> _PageProblem | None:
+    def problem(
+        self,
+    ) -> (
+        Literal[
+            "missing_nonce",
+            "missing_post_id",
+            "missing_both",
+            "invalid_nonce",
+            "invalid_post_id",
+            "challenge",
+            "limit",
+            "too_many_widgets",
+        ]
+        | None
+    ):
         """Why there are no tokens, in a word; None where there are some."""
     @property
     def challenge(self) -> bool:
