@@ -12,7 +12,7 @@ mod stack;
 
 use super::attributes::Tag;
 use names::{BREAKOUT, LOOKED_AT, Name, START_BYTES, TagStart};
-use stack::{Element, Space, Stack};
+use stack::{Element, MAX_OPEN, Space, Stack};
 
 /// Tags kept unread at most.
 const MAX_UNREAD: usize = 16 * 1024;
@@ -77,7 +77,7 @@ impl Tree {
         }
         let name = Name::at(bytes);
         let is_plain = current.takes_start(name) && !name.is_in_table(&LOOKED_AT);
-        if is_plain && !is_self_closing {
+        if is_plain && !is_self_closing && self.foreign.len() < MAX_OPEN {
             self.foreign.push(Element::plain(name, current.space));
         }
         is_plain
@@ -152,7 +152,7 @@ impl Tree {
     }
 
     fn push_foreign(&mut self, tag: &Tag<'_>, name: Name, space: Space) {
-        if !tag.is_self_closing() {
+        if !tag.is_self_closing() && self.foreign.len() < MAX_OPEN {
             self.foreign.push(Element::foreign(tag, name, space));
         }
     }

@@ -6,7 +6,7 @@ use super::{Content, breaks_out};
 use crate::page::attributes::Tag;
 
 /// Elements open at once at most: what is opened inside of more is not kept.
-const MAX_OPEN: usize = 256;
+pub(super) const MAX_OPEN: usize = 256;
 
 /// Formatting elements kept at most.
 const MAX_FORMATTING: usize = 32;
