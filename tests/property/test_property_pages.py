@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import Page, PageScanner, scan_page
-from tailrace.errors import ChallengeError, LimitExceeded, TokenNotFoundError
+from tailrace.errors import (
+    ChallengeError,
+    LimitExceeded,
+    TokenNotFoundError,
+    WidgetNotFoundError,
+)
 
 Widget = tuple[str, str, str, str]
 
@@ -199,3 +204,46 @@ def test_a_page_has_the_widgets_it_was_made_of(
     assert widgets_of(first) == expected[:1]
     if expected:
         assert tokens_of(first) == expected[0][1:3]
+
+
+hostile = st.sampled_from(
+    [
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"\0",
+        b"&#xD83E;",
+        b"<div class=wpaicg-chatbox data-nonce=",
+        b"<div id=aipkit_chat_container_1 data-config='",
+        b"{" * 300,
+        b'{"a":' * 300,
+        b"9" * 30,
+        b"<script src='data:text/javascript;base64,",
+        b"<script src=data:,",
+        b"<link rel='https://api.w.org/' href='",
+        b"https://[",
+        b"//user:word@a.example:99999/wp-includes/",
+        b"<svg>",
+        b"<math><mi>",
+        b"<![CDATA[",
+        b"<template>",
+        b"<meta http-equiv=refresh content='",
+        b" data-memory-limit=99999999999999999999 ",
+        b"'>",
+        b">",
+    ]
+)
+
+
+@given(st.lists(st.one_of(hostile, tokens, markup, st.binary(max_size=6)), max_size=12))
+def test_a_hostile_page_raises_errors_of_ours_alone(fragments: list[bytes]) -> None:
+    page = scan_page(b"".join(fragments))
+    for ask in (lambda: page.tokens, page.widget, lambda: page.widget("\ud83e", "\0")):
+        try:
+            ask()
+        except (TokenNotFoundError, ChallengeError, LimitExceeded, WidgetNotFoundError) as error:
+            str(error).encode()
+    for widget in page.widgets:
+        repr(widget).encode()
+    assert Page(**page._asdict()) == page
+    for text in (page.title, page.ajax_url, *page.roots):
+        (text or "").encode()

@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tailrace._cli.archives import MAX_REPLY_BYTES, Decoded, File, decode_files, find, pieces
+from tailrace._cli import archives
+from tailrace._cli.archives import Decoded, File, decode_files, find, pieces
 from tailrace.errors import ArchiveError, InvalidRequestError
 
 if sys.version_info >= (3, 14):
@@ -23,7 +24,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REPLY = b'data: {"choices":[{"delta":{"content":"a mill"}}]}\n\ndata: [DONE]\n\n'
@@ -254,11 +255,11 @@ def test_options_are_those_of_decode_many(tmp_path: Path) -> None:
 # -- bounds ----------------------------------------------------------------------------------------
 
 
-def peak_of(folder: Path, max_reply_bytes: int = MAX_REPLY_BYTES) -> int:
+def peak_of(folder: Path, **options: object) -> int:
     """The most bytes that Python held at once beyond what it held before."""
     tracemalloc.start()
     try:
-        for _ in decode_files(find([str(folder)]), threads=2, max_reply_bytes=max_reply_bytes):
+        for _ in decode_files(find([str(folder)]), threads=2, **options):  # type: ignore[arg-type]
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -275,12 +276,71 @@ def test_a_bomb_takes_no_more_than_its_limit(tmp_path: Path) -> None:
     assert peak_of(tmp_path, max_reply_bytes=2**22) < 2**24
 
 
+MAX_HELD = 2 * 40 * 2**20
+"""What two threads may hold."""
+
+
 def test_files_are_not_held_all_at_once(tmp_path: Path) -> None:
     """256 MiB of replies, of which the readers and the batch hold the less part."""
     data = zstd.compress(b":" + b"x" * 2**22)
     for number in range(64):
         (tmp_path / str(number)).write_bytes(data)
-    assert peak_of(tmp_path) < 128 * 2**20
+    assert peak_of(tmp_path) < MAX_HELD
+
+
+def test_texts_count_among_what_is_held(tmp_path: Path) -> None:
+    """Replies that are all text, and less than a batch each: two of them are more than one."""
+    data = zstd.compress(b"x" * 7 * 2**20)
+    for number in range(14):
+        (tmp_path / str(number)).write_bytes(data)
+    assert peak_of(tmp_path, dialect="text") < MAX_HELD
+
+
+@pytest.mark.parametrize("pack", [zstd.compress, bytes])
+def test_of_large_replies_the_one_that_is_waited_for_is_held(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    size = 36 * 2**20
+    data = pack(b":" + b"x" * size)
+    for number in range(4):
+        (tmp_path / str(number)).write_bytes(data)
+    assert peak_of(tmp_path) < MAX_HELD + size
+
+
+def test_a_failure_while_reading_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        (tmp_path / str(number)).write_bytes(REPLY)
+
+    def fail(*_: object) -> Iterator[bytes]:
+        raise MemoryError
+
+    monkeypatch.setattr(archives, "pieces", fail)
+    with pytest.raises(MemoryError):
+        decoded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        zstd.compress(b""),
+        zstd.compress(b"", options={zstd.CompressionParameter.checksum_flag: 1}),
+        zstd.ZstdCompressor().flush(),
+        zstd.ZstdCompressor(options={zstd.CompressionParameter.checksum_flag: 1}).flush(),
+        b"\x50\x2a\x4d\x18\0\0\0\0",
+    ],
+    ids=["known size", "known size, sum", "stream", "stream, sum", "to be skipped"],
+)
+def test_frames_of_nothing_are_passed_over(frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    make = archives._zstd_frame
+    monkeypatch.setattr(archives, "_zstd_frame", lambda: made.append(1) or make())
+    count = 2**20 // len(frame)
+    data = frame * count + zstd.compress(REPLY) + frame * count
+    assert unpacked(io.BytesIO(data), 2**20) == REPLY
+    # One for the reply, and one for each frame that the end of a read has cut.
+    assert len(made) <= 1 + len(data) // archives._PIECE
 
 
 def test_leaving_early_stops_the_readers(tmp_path: Path) -> None:

@@ -9,15 +9,19 @@ with its problem, and the other files are decoded all the same.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from gzip import BadGzipFile, GzipFile
+from io import BytesIO
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Condition
 from typing import IO, TYPE_CHECKING, Any
 
 from tailrace import decode_many
@@ -29,8 +33,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Generator, Iterable, Iterator
 
     from tailrace import DecodedReply
 
@@ -40,19 +43,28 @@ MAX_REPLY_BYTES = 64 * 2**20
 """The most bytes of one reply, unpacked, unless another limit is given."""
 
 # The size of a batch, which is decoded in one call: bytes for each thread, and replies in all.
-_BATCH_BYTES = 8 * 2**20
+_BATCH_BYTES = 4 * 2**20
 _BATCH_REPLIES = 4096
 # The size of a group of neighbouring files, which one thread reads as one job: bytes on the disk.
 _GROUP_BYTES = 2**20
 _GROUP_FILES = 16
 _GROUPS_AHEAD = 4  # for each thread
-# Unpacked bytes of a group after which the rest of the group becomes another job.
-_HELD_BYTES = 8 * 2**20
+# Bytes held for each thread, from when they are read until they are decoded. Beside them there are
+# those of the file that is waited for, and the texts of a batch.
+_HELD_BYTES = 12 * 2**20
 _PIECE = 256 * 2**10
+_UNPACKED_PIECE = 2**20
 _ZSTD_WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
 _GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: behind a first byte of 0x50 to 0x5F
+# Frames that hold nothing, as encoders write them, with and without their sum: to make a decoder
+# for each would take a thousand times as long as to pass over it.
+_ZSTD_NOTHING = re.compile(
+    rb"(?:\x28\xb5\x2f\xfd(?:(?:\x20\0|\0[\0-\x88])\x01\0\0|(?:\x24\0|\x04[\0-\x88])\x01\0\0\x99\xe9\xd8\x51)"
+    rb"|[\x50-\x5f]\x2a\x4d\x18\0{4}){1,4096}"
+)
+_ZSTD_FIRST = 4 * 2**10  # packed bytes that a new frame's decoder is given: it hands back the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +145,71 @@ def pieces(file: IO[bytes], most: int) -> Generator[bytes]:
     A stream that cannot seek, such as a pipe, is not unpacked. Raises OSError as reading does, and
     ArchiveError for data that cannot be unpacked, both after all bytes before the fault.
     """
-    stream, coding = _opened(file)
-    read = getattr(stream, "read1", stream.read)
-    while True:
-        try:
-            data = read(most)
-        except EOFError:
-            raise ArchiveError(f"its {coding} data breaks off") from None
-        except (BadGzipFile, zlib.error, zstd.ZstdError) as error:
-            raise ArchiveError(f"its {coding} data makes no sense: {error}") from None
-        if not data:
-            return
-        yield data
+    coding = _coding(file)
+    if coding != "plain":
+        most = min(most, _UNPACKED_PIECE)
+    try:
+        yield from _UNPACKED[coding](file, most)
+    except EOFError:
+        raise ArchiveError(f"its {coding} data breaks off") from None
+    except (BadGzipFile, zlib.error, zstd.ZstdError) as error:
+        raise ArchiveError(f"its {coding} data makes no sense: {error}") from None
 
 
-def _opened(file: IO[bytes]) -> tuple[IO[bytes] | GzipFile | zstd.ZstdFile, str]:
+def _coding(file: IO[bytes]) -> str:
     if not _can_seek(file):
-        return file, "plain"
+        return "plain"
     start = file.tell()
     head = file.read(4)
     file.seek(start)
     if head.startswith(_GZIP):
-        return GzipFile(fileobj=file), "gzip"
+        return "gzip"
     if head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 0x5):  # noqa: PLR2004 - as above
-        return zstd.ZstdFile(
-            file, options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-        ), "zstd"
-    return file, "plain"
+        return "zstd"
+    return "plain"
+
+
+def _as_they_are(file: IO[bytes] | GzipFile, most: int) -> Iterator[bytes]:
+    read = getattr(file, "read1", file.read)
+    while data := read(most):
+        yield data
+
+
+def _gunzipped(file: IO[bytes], most: int) -> Iterator[bytes]:
+    return _as_they_are(GzipFile(fileobj=file), most)
+
+
+def _from_zstd(file: IO[bytes], most: int) -> Iterator[bytes]:
+    frame: zstd.ZstdDecompressor | None = None
+    packed, at, step = memoryview(b""), 0, 0
+    while True:
+        while frame is None and (nothing := _ZSTD_NOTHING.match(packed, at)):
+            at = nothing.end()
+        if at == len(packed) and (frame is None or frame.needs_input):
+            packed, at = memoryview(file.read(_PIECE)), 0
+            if packed:
+                continue
+            if frame is not None:
+                raise EOFError
+            return
+        if frame is None:
+            frame, step = _zstd_frame(), _ZSTD_FIRST
+        piece = packed[at : at + step] if frame.needs_input else packed[:0]
+        data = frame.decompress(piece, most)
+        at, step = at + len(piece), _PIECE
+        if frame.eof:
+            at -= len(frame.unused_data)
+            frame = None
+        if data:
+            yield data
+
+
+def _zstd_frame() -> zstd.ZstdDecompressor:
+    window = zstd.DecompressionParameter.window_log_max
+    return zstd.ZstdDecompressor(options={window: _ZSTD_WINDOW_LOG})
+
+
+_UNPACKED = {"plain": _as_they_are, "gzip": _gunzipped, "zstd": _from_zstd}
 
 
 def _can_seek(file: IO[bytes]) -> bool:
@@ -173,79 +223,155 @@ def _can_seek(file: IO[bytes]) -> bool:
         return file.seekable()
 
 
-def _read(file: File, max_reply_bytes: int) -> _Read:
-    """Read the reply in `file`, as far as it can be read."""
+class _Closed(Exception):  # noqa: N818 - no error
+    """Nobody waits for what is being read."""
+
+
+class _Room:
+    """The bytes that may be held, shared by all threads that read.
+
+    The file that is waited for is read in any case, so that the others' bytes never keep it out.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._wanted = 0
+        self._closed = False
+        self._changed = Condition()
+
+    def take(self, number: int, size: int) -> None:
+        """Take `size` bytes for the file of that number, once there are so many.
+
+        Raises _Closed where they are no longer wanted.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or size <= self._left or number <= self._wanted
+            )
+            if self._closed:
+                raise _Closed
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        with self._changed:
+            self._left += size
+            self._changed.notify_all()
+
+    def want(self, number: int) -> None:
+        """Say which file is waited for."""
+        with self._changed:
+            self._wanted = number
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let every thread that waits end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _read(file: File, number: int, room: _Room, max_reply_bytes: int) -> _Read:
+    """Read the reply in `file`, as far as it can be read; its bytes are taken from `room`."""
     if file.problem is not None:
         return _Read(file, b"", file.problem)
-    read: list[bytes] = []
-    size = 0
+    # Its bytes are handed over without a copy, which joined pieces would be.
+    read, size, problem = BytesIO(), 0, None
+    taken = min(file.size, max_reply_bytes) + 1
+    room.take(number, taken)
     try:
-        # A file of known size is read in one piece, so that no copy joins it to others.
         with Path(file.name).open("rb", buffering=0) as opened:
-            for piece in pieces(opened, max(_PIECE, min(file.size, max_reply_bytes) + 1)):
+            for piece in pieces(opened, max(_PIECE, taken)):
                 size += len(piece)
+                if size > taken:
+                    room.take(number, len(piece))
+                    taken += len(piece)
                 if size > max_reply_bytes:
-                    return _Read(
-                        file,
-                        b"",
-                        f"it holds more than {max_reply_bytes} bytes, the limit of a reply",
-                    )
-                read.append(piece)
+                    problem = f"it holds more than {max_reply_bytes} bytes, the limit of a reply"
+                    read = BytesIO()
+                    break
+                if size == len(piece) == file.size:
+                    read = BytesIO(piece)
+                else:
+                    read.write(piece)
     except (OSError, ArchiveError) as error:
-        return _Read(file, b"".join(read), _reason(error))
-    return _Read(file, b"".join(read))
+        problem = _reason(error)
+    data = read.getvalue()
+    room.give(taken - len(data))
+    return _Read(file, data, problem)
 
 
 def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _read_ahead(files: Iterable[File], threads: int, max_reply_bytes: int) -> Generator[_Read]:
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Neighbouring files, and what was read of them, or what went wrong.
+
+    What was read is kept there and nowhere else, and so is gone once it is taken.
+    """
+
+    files: list[tuple[int, File]] = field(default_factory=list)
+    read: SimpleQueue[_Read | BaseException] = field(default_factory=SimpleQueue)
+
+
+def _read_ahead(
+    files: Iterable[File], threads: int, room: _Room, max_reply_bytes: int
+) -> Generator[_Read]:
     """Yield the replies of `files`, in their order, as read by `threads` threads.
 
-    The threads are at most `_GROUPS_AHEAD` groups of files, each, ahead of the consumer.
+    The threads are at most `_GROUPS_AHEAD` groups of files, each, ahead of the consumer, and no
+    further than there is room.
     """
     groups = _groups(files)
-    waiting: deque[tuple[Sequence[File], Future[list[_Read]]]] = deque()
+    waiting: deque[_Group] = deque()
     with ThreadPoolExecutor(threads, "tailrace-reader") as readers:
         try:
             while True:
                 while len(waiting) < _GROUPS_AHEAD * threads and (group := next(groups, None)):
-                    waiting.append((group, readers.submit(_read_some, group, max_reply_bytes)))
+                    waiting.append(group)
+                    readers.submit(_read_group, group, room, max_reply_bytes)
                 if not waiting:
                     return
-                group, reading = waiting.popleft()
-                read = reading.result()
-                if rest := group[len(read) :]:
-                    waiting.appendleft((rest, readers.submit(_read_some, rest, max_reply_bytes)))
-                yield from read
+                group = waiting.popleft()
+                for number, _ in group.files:
+                    room.want(number)
+                    yield _taken(group)
         finally:
+            room.close()
             readers.shutdown(cancel_futures=True)
 
 
-def _groups(files: Iterable[File]) -> Iterator[Sequence[File]]:
-    group: list[File] = []
+def _taken(group: _Group) -> _Read:
+    read = group.read.get()
+    if isinstance(read, BaseException):
+        raise read
+    return read
+
+
+def _groups(files: Iterable[File]) -> Iterator[_Group]:
+    group = _Group()
     size = 0
-    for file in files:
-        group.append(file)
+    for number, file in enumerate(files):
+        group.files.append((number, file))
         size += file.size
-        if size >= _GROUP_BYTES or len(group) == _GROUP_FILES:
+        if size >= _GROUP_BYTES or len(group.files) == _GROUP_FILES:
             yield group
-            group, size = [], 0
-    if group:
+            group, size = _Group(), 0
+    if group.files:
         yield group
 
 
-def _read_some(files: Sequence[File], max_reply_bytes: int) -> list[_Read]:
-    """Read the first of `files`: as many as may be in memory, and one at least."""
-    read: list[_Read] = []
-    held = 0
-    for file in files:
-        read.append(_read(file, max_reply_bytes))
-        held += len(read[-1].data)
-        if held >= _HELD_BYTES:
-            break
-    return read
+def _read_group(group: _Group, room: _Room, max_reply_bytes: int) -> None:
+    for number, file in group.files:
+        try:
+            group.read.put(_read(file, number, room, max_reply_bytes))
+        except _Closed:
+            return
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits for the file
+            group.read.put(error)
+            return
 
 
 # -- decoding --------------------------------------------------------------------------------------
@@ -265,19 +391,30 @@ def decode_files(
     `max_reply_bytes`, unpacked, has no reply. `options` are those of `tailrace.decode_many`.
     """
     threads = threads or _processors()
-    with closing(_read_ahead(files, threads, max_reply_bytes)) as read:
+    room = _Room(threads * _HELD_BYTES)
+    with closing(_read_ahead(files, threads, room, max_reply_bytes)) as read:
         for batch in _batches(read, threads * _BATCH_BYTES):
-            bodies = (each.data for each in batch if _has_reply(each))
-            replies = iter(decode_many(bodies, threads=threads, **options))
-            yield [
-                Decoded(
-                    each.file,
-                    next(replies) if _has_reply(each) else None,
-                    len(each.data),
-                    each.problem,
-                )
-                for each in batch
-            ]
+            yield _decode(batch, room, threads, options)
+
+
+def _decode(
+    batch: list[_Read], room: _Room, threads: int, options: dict[str, Any]
+) -> list[Decoded]:
+    """Decode a batch, and let go of its bytes."""
+    bodies = (each.data for each in batch if _has_reply(each))
+    replies = iter(decode_many(bodies, threads=threads, **options))
+    decoded = [
+        Decoded(
+            each.file,
+            next(replies) if _has_reply(each) else None,
+            len(each.data),
+            each.problem,
+        )
+        for each in batch
+    ]
+    batch.clear()
+    room.give(sum(each.size for each in decoded))
+    return decoded
 
 
 def _processors() -> int:
@@ -290,14 +427,18 @@ def _has_reply(read: _Read) -> bool:
     return bool(read.data) or read.problem is None
 
 
-def _batches(read: Iterable[_Read], most: int) -> Iterator[list[_Read]]:
+def _batches(read: Iterator[_Read], most: int) -> Iterator[list[_Read]]:
+    while batch := _batch(read, most):
+        yield batch
+
+
+def _batch(read: Iterator[_Read], most: int) -> list[_Read]:
+    """Return the next files, until they have `most` bytes, and keep none of them."""
     batch: list[_Read] = []
     size = 0
     for each in read:
         batch.append(each)
         size += len(each.data)
         if size >= most or len(batch) == _BATCH_REPLIES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            break
+    return batch

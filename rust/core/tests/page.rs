@@ -181,6 +181,12 @@ fn pages_made_to_be_slow_are_read_like_any_other() {
         "<textarea></",
         "\0",
         "&#38;",
+        "<svg>",
+        "<svg><g></x>",
+        "<div><svg></x></p>",
+        "<p><b></p><svg></b>",
+        "<svg><desc><i><table>",
+        "<svg><![CDATA[",
     ] {
         let page = unit.repeat(MAX_PAGE_BYTES / 4 / unit.len());
         assert!(scan_page(page.as_bytes()).tokens().is_err(), "{unit}");

@@ -1,4 +1,4 @@
-//! The tokenizer against html5ever's: any page, any splits, the same tags, attributes and raw text.
+//! The tokenizer against html5ever's, which its tree builder switches: any page, any splits, the same tags, attributes and raw text.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use tailrace_core::page::tokenizer::{Sink, Tokenizer};
 
 use crate::checks::oracle::{Seen, oracle};
 use crate::checks::tokens;
-use crate::fragments::{page, sizes};
+use crate::fragments::{foreign_page, page, sizes};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -18,6 +18,14 @@ proptest! {
     #[test]
     fn any_page_has_the_oracles_tokens_however_it_is_cut(
         page in page(),
+        sizes in sizes(),
+    ) {
+        tokens::check(&[&[u8::try_from(sizes.len())?][..], &sizes, &page].concat());
+    }
+
+    #[test]
+    fn foreign_content_is_told_as_the_oracles_tree_builder_does(
+        page in foreign_page(),
         sizes in sizes(),
     ) {
         tokens::check(&[&[u8::try_from(sizes.len())?][..], &sizes, &page].concat());

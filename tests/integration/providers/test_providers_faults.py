@@ -32,7 +32,7 @@ from tailrace.replica._transforms import (
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
 
     from tailrace.providers import ChatProvider
     from tailrace.transport import TransportKind
@@ -267,15 +267,7 @@ def test_no_fault_and_no_place_is_left_out() -> None:
     assert set(BREAKS["cut"]) == {*BREAK_POSITIONS, "0"}
 
 
-NOT_YET = {"html-before", "comment-behind"}
-AWAITED = pytest.mark.xfail(strict=False, reason="the decoder does not read around it yet")
-
-
-def awaited(rows: Iterable[str]) -> list[Any]:
-    return [pytest.param(row, marks=AWAITED) if row in NOT_YET else row for row in rows]
-
-
-@pytest.mark.parametrize("faults", awaited(ANSWERS))
+@pytest.mark.parametrize("faults", ANSWERS)
 async def test_an_answer(faults: str, replica: Replica) -> None:
     row = dict(zip(("sse", "json", "text"), ANSWERS[faults], strict=True))
     for site in ("ai-power", "geminiprochat"):
@@ -286,7 +278,7 @@ async def test_an_answer(faults: str, replica: Replica) -> None:
     }
 
 
-@pytest.mark.parametrize("faults", awaited(PAGES))
+@pytest.mark.parametrize("faults", PAGES)
 async def test_a_page(faults: str, replica: Replica) -> None:
     replica.fault("ai-power", *(f"{fault}@page" for fault in faults.split()))
     await check_all(replica, [(column, PAGES[faults]) for column in WORDPRESS])
@@ -490,7 +482,7 @@ TWO_STEPS: dict[str, Outcome] = {
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
-@pytest.mark.parametrize("faults", awaited(TWO_STEPS))
+@pytest.mark.parametrize("faults", TWO_STEPS)
 async def test_a_message_in_two_steps(faults: str, kind: TransportKind, replica: Replica) -> None:
     column = Column(AnyBot, "sse", "aipkit", "inline")
     asked = faults.split()

@@ -117,10 +117,10 @@ AI_POWER: dict[str, tuple[Fails | Says, ...]] = {
     "midfail": (Fails(BEHIND.says, after=True), BEHIND, Fails(BEHIND.says, after=True)),
     "cut": (BROKEN, BEHIND, BROKEN),
     "nodone": (Says("stopped"), Says(), BROKEN, Says("stopped")),
-    "null": (Says(text=""), EMPTY, Says(text="")),
+    "null": (Says(text=""), EMPTY, EMPTY),
     "unreachable": (EMPTY, UNREACHED, UNREACHED, EMPTY),
     "long": (Says(text=WORDS),),
-    "empty": (Says(text=""), EMPTY, Says(text="")),
+    "empty": (Says(text=""), EMPTY, EMPTY),
     "limited": (Fails("The plugin gave up."),),
     "html502": (
         Fails("502 Bad Gateway", kind="not_a_stream"),
@@ -237,16 +237,8 @@ AIPKIT: dict[str, tuple[Fails | Says, ...]] = {
     "nodone": (BROKEN, Says()),
     "cut": (BROKEN, refused("Connection Error", 500)),
     "long": (Says(text=WORDS),),
-    "empty": (Says(text=""), EMPTY),
+    "empty": (EMPTY,),  # an end mark, and neither a delta nor a finish reason
     "slow": (Says(),),
-}
-
-
-NOT_READ_YET = pytest.mark.xfail(strict=False, reason="the decoder does not read warnings yet")
-WARNED = {
-    name
-    for name in AIPKIT
-    if name.startswith(("length", "filter", "refused", "warned", "claude", "form"))
 }
 
 
@@ -257,10 +249,7 @@ class AnySite(WordPressChatProvider):
 @pytest.mark.parametrize(
     ("site", "page"), [("aipkit", "inline"), ("aipkit-2.4.0", "stream"), ("aipkit-2.4.0", "json")]
 )
-@pytest.mark.parametrize(
-    "marker",
-    [pytest.param(name, marks=NOT_READ_YET) if name in WARNED else name for name in AIPKIT],
-)
+@pytest.mark.parametrize("marker", AIPKIT)
 async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replica) -> None:
     options: dict[str, Any] = {"url": replica.page(site, page), "token_cache": TokenCache()}
     stream = AnySite.create_async_generator(

@@ -263,16 +263,7 @@ async def serving(case: Case) -> AsyncIterator[str]:
         yield str(server.make_url("/chat"))
 
 
-NOT_READ_YET = pytest.mark.xfail(strict=False, reason="the decoder does not read warnings yet")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=NOT_READ_YET) if case.step is None else name
-        for name, case in CASES.items()
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 async def test_the_step_and_what_to_do(name: str) -> None:
     case = CASES[name]
     async with serving(case) as url:

@@ -12,6 +12,8 @@ use crate::entity::decode_attribute;
 pub struct Tag<'page> {
     name: &'page [u8],
     rest: &'page [u8],
+    is_foreign: bool,
+    is_plain: bool,
 }
 
 impl<'page> Tag<'page> {
@@ -20,12 +22,47 @@ impl<'page> Tag<'page> {
         let end =
             inside.iter().position(|&byte| is_space(byte) || byte == b'/').unwrap_or(inside.len());
         let (name, rest) = inside.split_at(end);
-        Self { name, rest }
+        Self { name, rest, is_foreign: false, is_plain: false }
     }
 
-    /// Whether the tag has this name, given in lower case.
+    /// The same tag in foreign content.
+    pub(super) fn foreign(self) -> Self {
+        Self { is_foreign: true, ..self }
+    }
+
+    /// The same tag, of which is known that no attribute can hold a token or tell a widget.
+    pub(super) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
+    }
+
+    /// Whether it is known that no attribute can hold a token or tell a widget.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// All attributes, as they stand in the page.
+    pub(super) fn raw_attributes(&self) -> &'page [u8] {
+        self.rest
+    }
+
+    /// Whether this is a tag of HTML, and not of foreign content, and has this name, given in lower
+    /// case.
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        !self.is_foreign && self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether the tag belongs to foreign content, which is SVG or `MathML`.
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// Whether the tag ends with a slash that is no part of a value.
+    pub(super) fn is_self_closing(&self) -> bool {
+        self.rest.ends_with(b"/")
+            && self.attributes().last().is_none_or(|last| {
+                last.value.is_empty()
+                    || last.value.as_ptr_range().end != self.rest.as_ptr_range().end
+            })
     }
 
     /// The name as the standard's tokenizer gives it: lower-case ASCII letters, U+FFFD for NUL and
@@ -38,6 +75,11 @@ impl<'page> Tag<'page> {
     /// too.
     pub fn attributes(&self) -> Attributes<'page> {
         Attributes { rest: self.rest }
+    }
+
+    /// Whether there is an attribute of this name, given in lower case.
+    pub(super) fn has_attribute(&self, name: &str) -> bool {
+        self.attributes().any(|attribute| attribute.is(name))
     }
 
     /// The decoded value of the first attribute of this name, given in lower case.
@@ -142,7 +184,7 @@ impl<'page> Attributes<'page> {
 
 /// Whether a byte is HTML's white space. CR is, because line ends are LF before a page is
 /// tokenized.
-pub(super) fn is_space(byte: u8) -> bool {
+pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\x0C' | b'\r' | b' ')
 }
 

@@ -118,7 +118,7 @@ impl Signs {
         } else if tag.is("meta") {
             self.seen |= is_challenge_refresh(tag);
         } else if tag.is("script") {
-            self.seen |= has_id(tag, &SCRIPT_IDS);
+            self.seen |= may_have_id(tag) && has_id(tag, &SCRIPT_IDS);
         }
     }
 
@@ -170,6 +170,12 @@ fn is_challenge_form(tag: &Tag<'_>) -> bool {
 
 fn has_id(tag: &Tag<'_>, ids: &[&str]) -> bool {
     tag.attribute("id").is_some_and(|id| ids.contains(&&*id))
+}
+
+/// Whether a script's id can be one of those that are looked for.
+fn may_have_id(tag: &Tag<'_>) -> bool {
+    static IDS: LazyLock<[Finder<'static>; 1]> = LazyLock::new(|| SCRIPT_IDS.map(Finder::new));
+    holds(tag.raw_attributes(), &*IDS)
 }
 
 fn leads_away(target: &str) -> bool {

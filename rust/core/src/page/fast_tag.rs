@@ -15,19 +15,26 @@ use super::loose_tokens::may_hold_json;
 pub(super) struct FastTag {
     /// Bytes from its `<` up to its `>`, without that.
     pub(super) length: usize,
-    /// Whether its name can matter, or an attribute can hold a token or tell a widget.
+    /// Whether its name can matter.
+    pub(super) is_named: bool,
+    /// Whether an attribute can hold a token or tell a widget.
     pub(super) matters: bool,
+    /// Whether it ends with a slash that is no part of a value.
+    pub(super) is_self_closing: bool,
 }
 
 impl FastTag {
     /// Reads the tag that `data` begins with; `None` when none begins there, or when that is for
     /// the states to tell.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
-        let name = if data.get(1) == Some(&b'/') { 2 } else { 1 };
+        let is_end = data.get(1) == Some(&b'/');
+        let name = if is_end { 2 } else { 1 };
         if !data.get(name)?.is_ascii_alphabetic() {
             return None;
         }
-        let mut matters = may_name(&data[name..]);
+        let is_named = if is_end { may_end(&data[name..]) } else { may_name(&data[name..]) };
+        let mut matters = false;
+        let mut last_value_end = 0;
         let mut end = next_end(data, name)?;
         if data[end] == b'=' {
             // The first attribute's name is one only when the tag's own has ended.
@@ -36,10 +43,12 @@ impl FastTag {
                 let value = Value::read(data, &data[start..end], end + 1)?;
                 matters |= value.matters;
                 start = value.end;
+                last_value_end = value.end;
                 end = next_end(data, start)?;
             }
         }
-        Some(Self { length: end, matters })
+        let is_self_closing = data[end - 1] == b'/' && last_value_end != end;
+        Some(Self { length: end, is_named, matters, is_self_closing })
     }
 }
 
@@ -85,20 +94,26 @@ fn ends_name(byte: u8) -> bool {
 /// Whether a tag's name can be a raw element's, a template's, a form's, or an input's, by its
 /// first two letters, or a link's or a meta's, by three. Few others begin so, and those are read in vain.
 fn may_name(name: &[u8]) -> bool {
-    name.first_chunk().is_none_or(|&[first, second, third]: &[u8; 3]| {
-        let [first, second, third] = [first, second, third].map(|byte| byte.to_ascii_lowercase());
-        match [first, second] {
-            [b's', b'c' | b't']
-            | [b't', b'i' | b'e']
-            | [b'i', b'f' | b'n']
-            | [b'n' | b'f', b'o']
-            | [b'x', b'm']
-            | [b'p', b'l'] => true,
-            [b'l', b'i'] => third == b'n',
-            [b'm', b'e'] => third == b't',
-            _ => false,
-        }
+    name.first_chunk().is_none_or(|letters: &[u8; 4]| {
+        matches!(
+            &letters.map(|letter| letter.to_ascii_lowercase()),
+            [b's', b'c' | b't', ..]
+                | [b't', b'i' | b'e', ..]
+                | [b'i', b'f' | b'n', ..]
+                | [b'n' | b'f', b'o', ..]
+                | [b'x', b'm', ..]
+                | [b'p', b'l', ..]
+                | [b's', b'v', b'g', _]
+                | b"math"
+                | b"link"
+                | b"meta"
+        )
     })
+}
+
+/// Whether an end tag's name can be a template's. A raw element's own end tag is for the states.
+fn may_end(name: &[u8]) -> bool {
+    name.first_chunk().is_none_or(|start: &[u8; 2]| start.eq_ignore_ascii_case(b"te"))
 }
 
 /// Whether an attribute can hold a token or tell a widget. `name` ends with its name: what stands

@@ -13,6 +13,7 @@ mod loose_tokens;
 mod roots;
 mod script;
 pub mod tokenizer;
+mod tree;
 mod widget;
 
 use std::fmt;
@@ -512,8 +513,10 @@ impl Sink for Reading {
             self.roots.tag(tag);
         }
         self.loose.input(tag);
-        self.loose.json_attributes(tag);
-        self.element(tag);
+        if !tag.is_plain() {
+            self.loose.json_attributes(tag);
+            self.element(tag);
+        }
         self.flow()
     }
 

@@ -5,10 +5,12 @@
 //! the REST API is under the site's home, which can be another folder. A page does not say its own
 //! host, and files can come from others: which place is the site's own is the caller's to tell.
 
-use super::attributes::Tag;
+use std::sync::LazyLock;
 
-/// Places kept of each source.
-const MAX_ROOTS: usize = 4;
+use memchr::memmem::Finder;
+
+use super::attributes::{Attribute, Tag};
+use super::script::holds;
 
 /// Bytes of a URL that is looked at, as it stands in the page.
 const MAX_URL_BYTES: usize = 2048;
@@ -16,29 +18,40 @@ const MAX_URL_BYTES: usize = 2048;
 /// The relation of a page to the REST API of its WordPress, as it is written in every page.
 const API_RELATION: &[u8] = b"https://api.w.org/";
 
-/// The places found so far, by source.
+/// The places found so far: the first of each source. The others are mostly the same, and there are
+/// many.
 #[derive(Default)]
 pub(super) struct Roots {
-    includes: Vec<String>,
-    content: Vec<String>,
-    api: Vec<String>,
+    includes: Option<String>,
+    content: Option<String>,
+    api: Option<String>,
 }
 
 impl Roots {
     /// Takes a `<script>` or a `<link>`.
     pub(super) fn tag(&mut self, tag: &Tag<'_>) {
-        let (mut url, mut is_api) = (None, false);
-        for attribute in tag.attributes() {
-            if attribute.is("src") || attribute.is("href") {
-                url = url.or(Some(attribute));
-            }
-            is_api |= attribute.is("rel") && attribute.raw_value() == API_RELATION;
+        static WORDS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
+            ["/wp-includes/", "/wp-content/", "https://api.w.org/"].map(Finder::new)
+        });
+        let wanted = [&self.includes, &self.content, &self.api];
+        let holds_one = WORDS.iter().zip(wanted).any(|(word, found)| {
+            found.is_none() && holds(tag.raw_attributes(), std::slice::from_ref(word))
+        });
+        if holds_one {
+            self.read(tag);
         }
+    }
+
+    fn read(&mut self, tag: &Tag<'_>) {
+        let url = tag.attributes().find(|attribute| attribute.is("src") || attribute.is("href"));
         let Some(url) = url.filter(|url| url.raw_value().len() <= MAX_URL_BYTES) else { return };
-        if is_api {
-            add(&mut self.api, home_of_api(&url.value()));
-        } else if url.raw_value().contains(&b'-') {
-            self.file(&url.value());
+        let url = url.value();
+        let is_api =
+            |attribute: Attribute<'_>| attribute.is("rel") && attribute.raw_value() == API_RELATION;
+        if tag.attributes().any(is_api) {
+            self.api = self.api.take().or_else(|| home_of_api(&url).map(str::to_owned));
+        } else {
+            self.file(&url);
         }
     }
 
@@ -46,30 +59,21 @@ impl Roots {
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let places = [("/wp-includes/", &mut self.includes), ("/wp-content/", &mut self.content)];
         let found =
-            places.into_iter().filter_map(|(folder, roots)| Some((path.find(folder)?, roots)));
-        if let Some((length, roots)) = found.min_by_key(|(length, _)| *length) {
-            add(roots, Some(&path[..=length]));
+            places.into_iter().filter_map(|(folder, root)| Some((path.find(folder)?, root)));
+        if let Some((length, root)) = found.min_by_key(|(length, _)| *length) {
+            root.get_or_insert_with(|| path[..=length].to_owned());
         }
     }
 
     /// The places, each once, the best source first.
     pub(super) fn into_list(self) -> Vec<String> {
         let mut list = Vec::new();
-        for root in self.includes.into_iter().chain(self.content).chain(self.api) {
+        for root in [self.includes, self.content, self.api].into_iter().flatten() {
             if !list.contains(&root) {
                 list.push(root);
             }
         }
         list
-    }
-}
-
-fn add(roots: &mut Vec<String>, root: Option<&str>) {
-    if let Some(root) = root
-        && roots.len() < MAX_ROOTS
-        && !roots.iter().any(|known| known == root)
-    {
-        roots.push(root.to_owned());
     }
 }
 

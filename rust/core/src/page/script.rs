@@ -62,9 +62,12 @@ pub(super) fn holds(script: &[u8], words: &[Finder<'_>]) -> bool {
 /// The text of a script that stands in a `data:` URL of its tag, where optimizers put inline scripts
 /// that are to run later: in `src` or in an attribute of their own.
 pub(super) fn script_of_url(tag: &Tag<'_>) -> Option<Vec<u8>> {
-    let is_data =
-        |url: &[u8]| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
-    let attribute = tag.attributes().find(|attribute| is_data(attribute.raw_value()))?;
+    static SCHEME: LazyLock<[Finder<'static>; 1]> = LazyLock::new(|| [Finder::new("data:")]);
+    if !holds(tag.raw_attributes(), &*SCHEME) {
+        return None;
+    }
+    let attribute =
+        tag.attributes().find(|attribute| attribute.raw_value().starts_with(b"data:"))?;
     Some(DataUrl::process(&attribute.value()).ok()?.decode_to_vec().ok()?.0)
 }
 

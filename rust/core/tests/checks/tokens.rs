@@ -13,10 +13,21 @@ use super::oracle::{Seen, oracle};
 
 pub fn check(data: &[u8]) {
     let (sizes, page) = sizes(data);
+    // A table ends a paragraph in this mode only, which the crate takes for granted.
+    let page = &[b"<!DOCTYPE html>", page].concat()[..];
     let whole = tokens(&[page]);
     let shown = String::from_utf8_lossy(page);
-    assert_eq!(closed(whole.clone()), closed(oracle(page)), "page: {shown:?}");
+    if is_modelled(&shown.to_ascii_lowercase()) {
+        assert_eq!(closed(whole.clone()), closed(oracle(page)), "page: {shown:?}");
+    }
     assert_eq!(tokens(&reads(page, sizes)), whole, "page: {shown:?} in reads of {sizes:?}");
+}
+
+/// Whether the crate follows what the standard does with a page. It knows no frames, and no columns
+/// without a table.
+fn is_modelled(page: &str) -> bool {
+    let holds = |tag: &str| page.contains(tag);
+    !(holds("<frameset") || holds("<template") && holds("<col"))
 }
 
 /// The crate's tokens of a page.

@@ -21,6 +21,38 @@ const FRAGMENTS: &[&str] = &[
     "<script>var post_id = 6;</script>", "<!--x>y--!>", "<!---!>", "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
 ];
 
+/// What foreign content begins and ends at, and what would hide all that follows if it were HTML's.
+#[rustfmt::skip]
+const FOREIGN: &[&str] = &[
+    "<svg>", "</svg>", "<svg/>", "<SVG a=b/>", "<math>", "</math>", "<title>", "<title/>", "</title>", "<style/>", "<style>",
+    "</style>", "<script/>", "<script>", "</script>", "<textarea/>", "<noscript/>", "<xmp>", "<iframe/>", "<plaintext/>",
+    "<![CDATA[", "]]>", "]", "<![CDATA[<p>]]>", "<![cdata[", "<foreignObject>", "</foreignobject>", "<desc>", "</desc>", "<g>",
+    "</g>", "<path d='M0'/>", "<path d=M0/>", "<path / >", "<a>", "</a>", "<mi>", "</mi>", "<mo>", "<mtext>", "</mtext>",
+    "<mglyph>", "<malignmark/>", "<annotation-xml>", "<annotation-xml encoding=text/html>", "</annotation-xml>",
+    "<annotation-xml encoding='application/XHTML+xml'>", "<mrow>", "</mrow>", "<font>", "<font color=red>", "<font SIZE>", "</font>",
+    "<p>", "</p>", "<br>", "</br>", "<div>", "</div>", "<span>", "</span>", "<b>", "</b>", "<i>", "</i>", "<img>", "<h1>", "</h2>",
+    "<ul>", "<li>", "</li>", "</ul>", "<button>", "</button>", "<section>", "</section>", "<foo>", "</foo>", "<form>", "</form>",
+    "<select>", "</select>", "<option>", "<optgroup>", "<input>", "<hr>", "<nobr>", "<object>", "</object>", "<ruby>", "<rt>",
+    "<template>", "</template>", "<dl>", "<dd>", "<dt>", "</dl>", "<body>", "</body>", "<head>", "</head>", "<html>", "</html>", "<meta charset=x>", "text", "<u>", "</u>",
+    "<div class=wpaicg-chat-shortcode data-nonce=n1 data-post-id=1 data-bot-id=3>", "<g class=wpaicg-chatbox>",
+];
+
+/// Tables, which end foreign content in ways of their own.
+#[rustfmt::skip]
+const TABLES: &[&str] = &[
+    "<table>", "</table>", "<tbody>", "</tbody>", "<thead>", "<tr>", "</tr>", "<td>", "</td>", "<th>", "<caption>", "</caption>",
+    "<colgroup>", "</colgroup>", "<col>",
+];
+
+/// A page of HTML and foreign content.
+pub fn foreign_page() -> impl Strategy<Value = Vec<u8>> {
+    let fragment = prop_oneof![
+        5 => proptest::sample::select(FOREIGN),
+        1 => proptest::sample::select(TABLES),
+    ];
+    proptest::collection::vec(fragment, 0..30).prop_map(|fragments| fragments.concat().into_bytes())
+}
+
 pub fn page() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         12 => proptest::sample::select(FRAGMENTS).prop_map(|text| text.as_bytes().to_vec()),

@@ -2,9 +2,8 @@
 //!
 //! Chunk boundaries never change the tokens. Text between tags is hopped over, and so are comments;
 //! the text of raw elements (`script`, `style`, `title`, …) is given as it stands. Elements switch
-//! the tokenizer as a tree builder with scripting on would, `noscript` included. There is no
-//! foreign content: `title` or `style` inside `svg` are taken as HTML's, and a CDATA section is a
-//! comment. The one buffer holds the tag that a chunk's end has cut.
+//! the tokenizer as a tree builder with scripting on would, `noscript` included; in foreign content
+//! none does (`tree`). The one buffer holds the tag that a chunk's end has cut.
 //!
 //! Tags that lie whole in a chunk are mostly read at once (`fast_tag`); the states (`states`) read
 //! all else, and whatever is odd. Both give the same tokens, which is tested by cutting pages.
@@ -18,7 +17,10 @@ use memchr::{memchr, memchr2};
 
 use super::attributes::Tag;
 use super::fast_tag::FastTag;
-use states::{State, comment_state, ends_name, read_script_name, script_state, tag_state};
+use super::tree::{Content, Tree};
+use states::{
+    State, cdata_state, comment_state, ends_name, read_script_name, script_state, tag_state,
+};
 
 /// Takes the tokens. `Break` ends the tokenizing at once: nothing after that token is looked at.
 pub trait Sink {
@@ -61,6 +63,8 @@ impl Templates {
 #[derive(Default)]
 pub struct Tokenizer {
     state: State,
+    /// The elements that are open, as far as it matters which.
+    tree: Tree,
     /// The raw element whose text is being read, in lower case.
     raw: &'static str,
     /// Whether a possible end tag stands in a script's escaped text.
@@ -125,13 +129,22 @@ impl Tokenizer {
             return ControlFlow::Continue(false);
         }
         let rest = &chunk.data[chunk.at..];
-        let Some(FastTag { length, matters }) = FastTag::read(rest) else {
+        let Some(tag) = FastTag::read(rest) else {
             return ControlFlow::Continue(false);
         };
+        let FastTag { length, is_named, matters, is_self_closing } = tag;
         chunk.at += length + 1;
         chunk.text_start = chunk.at;
         if matters || !S::ONLY_MATTERING {
-            self.give_tag(&rest[..length], sink)?;
+            self.give_tag(&rest[..length], false, sink)?;
+        } else if is_named {
+            self.give_tag(&rest[..length], true, sink)?;
+        } else if self.tree.has_foreign() {
+            if !self.tree.fits(&rest[1..], is_self_closing) {
+                self.build(&rest[..length]);
+            }
+        } else {
+            self.tree.html(&rest[1..]);
         }
         ControlFlow::Continue(true)
     }
@@ -143,6 +156,7 @@ impl Tokenizer {
             State::Data | State::Text => memchr(b'<', rest),
             State::Quoted(quote) => memchr(quote, rest),
             State::Comment => memchr(b'-', rest),
+            State::Cdata => memchr(b']', rest),
             State::BogusComment => memchr(b'>', rest),
             State::Escaped | State::DoubleEscaped => memchr2(b'-', b'<', rest),
             State::Plaintext => None,
@@ -163,6 +177,9 @@ impl Tokenizer {
             | State::BeforeValue
             | State::Quoted(_)
             | State::Unquoted => return self.tag(byte, chunk, sink),
+            State::MarkupDeclaration if byte == b'[' && self.tree.is_foreign() => {
+                self.state = State::CdataOpen(1);
+            }
             State::MarkupDeclaration
             | State::MarkupDash
             | State::BogusComment
@@ -172,6 +189,9 @@ impl Tokenizer {
             | State::CommentEndDash
             | State::CommentEnd
             | State::CommentEndBang => self.state = comment_state(self.state, byte),
+            State::CdataOpen(_) | State::Cdata | State::CdataBracket | State::CdataEnd => {
+                self.state = cdata_state(self.state, byte);
+            }
             State::Text | State::TextLess | State::TextEndOpen | State::TextEndName(_) => {
                 return self.text(byte, chunk, sink);
             }
@@ -228,28 +248,45 @@ impl Tokenizer {
             carried.extend_from_slice(here);
             &carried
         };
-        let flow = self.give_tag(whole, sink);
+        let flow = self.give_tag(whole, false, sink);
         carried.clear();
         self.carried = carried;
         flow
     }
 
     /// Gives a tag, without its `>`, and enters the state that follows it.
-    fn give_tag(&mut self, tag: &[u8], sink: &mut impl Sink) -> ControlFlow<()> {
-        if let [b'<', b'/', inside @ ..] = tag {
+    fn give_tag(&mut self, tag: &[u8], is_plain: bool, sink: &mut impl Sink) -> ControlFlow<()> {
+        let is_end = tag.get(1) == Some(&b'/');
+        let tag = self.build(tag);
+        let tag = if is_plain { tag.plain() } else { tag };
+        if is_end { sink.end_tag(&tag) } else { sink.start_tag(&tag) }
+    }
+
+    /// Takes a tag, without its `>`, into the tree, and enters the state that follows it.
+    fn build<'tag>(&mut self, tag: &'tag [u8]) -> Tag<'tag> {
+        let bytes = tag.get(1..).unwrap_or_default();
+        let (tag, content) = if let [b'/', inside @ ..] = bytes {
+            // A raw element's own end tag closes that element alone, which the tree does not know.
+            let content = if self.raw.is_empty() { self.tree.end(bytes) } else { Content::Html };
             self.enter("", State::Data);
-            return sink.end_tag(&Tag::new(inside));
-        }
-        let tag = Tag::new(tag.get(1..).unwrap_or_default());
-        self.enter_content(&tag);
-        sink.start_tag(&tag)
+            (Tag::new(inside), content)
+        } else {
+            let tag = Tag::new(bytes);
+            let content = self.tree.start(&tag, bytes);
+            self.enter_content(&tag, content);
+            (tag, content)
+        };
+        if content == Content::Foreign { tag.foreign() } else { tag }
     }
 
     /// Enters the state that follows a start tag.
-    fn enter_content(&mut self, tag: &Tag<'_>) {
-        match RAW_ELEMENTS.into_iter().find(|name| tag.is(name)) {
+    fn enter_content(&mut self, tag: &Tag<'_>, content: Content) {
+        let raw = RAW_ELEMENTS.into_iter().find(|name| tag.is(name));
+        match raw.filter(|_| content == Content::Html) {
             Some(name) => self.enter(name, State::Text),
-            None if tag.is("plaintext") => self.enter("", State::Plaintext),
+            None if content == Content::Html && tag.is("plaintext") => {
+                self.enter("", State::Plaintext);
+            }
             None => self.enter("", State::Data),
         }
     }
@@ -351,7 +388,11 @@ impl Tokenizer {
             | State::Comment
             | State::CommentEndDash
             | State::CommentEnd
-            | State::CommentEndBang => {}
+            | State::CommentEndBang
+            | State::CdataOpen(_)
+            | State::Cdata
+            | State::CdataBracket
+            | State::CdataEnd => {}
             _ => give_text(sink, &chunk.data[chunk.text_start..]),
         }
     }

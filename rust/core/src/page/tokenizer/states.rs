@@ -29,6 +29,11 @@ pub(super) enum State {
     CommentEndDash,
     CommentEnd,
     CommentEndBang,
+    /// So many bytes of `[CDATA[` have been read after `<!`.
+    CdataOpen(usize),
+    Cdata,
+    CdataBracket,
+    CdataEnd,
     Plaintext,
     /// Raw text, RCDATA or script data.
     Text,
@@ -88,6 +93,21 @@ pub(super) fn comment_state(state: State, byte: u8) -> State {
         (State::Comment | State::CommentEndDash, _) => State::Comment,
         (_, b'>') => State::Data,
         _ => State::Comment,
+    }
+}
+
+/// 13.2.5.42, as far as it begins a CDATA section, and 13.2.5.69 to 13.2.5.71.
+pub(super) fn cdata_state(state: State, byte: u8) -> State {
+    const OPEN: &[u8] = b"[CDATA[";
+    match (state, byte) {
+        (State::CdataOpen(read), byte) if OPEN.get(read) == Some(&byte) => {
+            if read + 1 == OPEN.len() { State::Cdata } else { State::CdataOpen(read + 1) }
+        }
+        (State::CdataOpen(_), byte) => comment_state(State::BogusComment, byte),
+        (State::Cdata, b']') => State::CdataBracket,
+        (State::CdataBracket | State::CdataEnd, b']') => State::CdataEnd,
+        (State::CdataEnd, b'>') => State::Data,
+        _ => State::Cdata,
     }
 }
 
