@@ -496,7 +496,6 @@ async def test_a_long_history_keeps_its_end(turns: int, replica: Replica) -> Non
 @pytest.mark.parametrize(
     ("messages", "says_so"),
     [
-        ([U("q"), A("a")], "last message"),
         ([U("")], "no text"),
         ([S("")], "no text"),
         ([U(None)], "no text"),
