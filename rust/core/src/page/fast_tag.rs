@@ -1,5 +1,6 @@
 //! The beginning of a page's tag in, its length and whether it can matter out: for tags that lie
-//! whole in a chunk and are written as nearly all are. Any other is left to the tokenizer's states.
+//! whole in a chunk and are written as nearly all are. Any other is left to the tokenizer's states,
+//! which ask once more for a tag that a chunk's end had cut.
 //!
 //! A tag ends at its first `>` that is in no quotes, and quotes count only behind a `=` that
 //! follows an attribute's name. So the reading goes from `=` to `=`, over values whole, and gives
