@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 
@@ -39,7 +39,11 @@ class ServerSentEvent:
 
     __match_args__ = ("event", "data", "id", "retry")
     def __new__(
-        cls, event: str = "message", data: str = "", id: str = "", retry: int | None = None
+        cls,
+        event: str = "message",
+        data: str = "",
+        id: str = "",  # noqa: A002
+        retry: int | None = None,
     ) -> ServerSentEvent:
         """Make the record of an event, as `SSEDecoder.feed` would.
 
@@ -144,7 +148,7 @@ class Delta:
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
         text: str = "",
         index: int | None = None,
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002
         name: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
@@ -214,10 +218,10 @@ class DeltaDecoder:
 
         `dialect`: one of `DIALECTS`, or ``auto``: the reply's first event, or its first JSON
         object, that is unmistakably of one decides, nothing is delivered before, and a reply that
-        tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status` are the reply's. `failure_tail`
-        (dialect ``text``): a literal that, at the very end, means that the answer failed. Limits
-        are in bytes. InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a
-        limit that is not above 0.
+        tells none is read as ``openai``; none is taken for ``text``. `content_type` and `status`
+        are the reply's. `failure_tail` (dialect ``text``): a literal that, at the very end, means
+        that the answer failed. Limits are in bytes. InvalidRequestError for an unknown dialect, a
+        status outside 100 to 999, or a limit that is not above 0.
         """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """Return the text deltas that `data` completes, none of them empty."""

@@ -96,7 +96,7 @@ def check_error(case: Case, error: StreamError | None) -> None:
     told = str(error)  # one line, of 300 characters at most
     assert told.endswith((error.message, "…")) or error.kind == "challenge"
     if "message" in expected and error.kind != "challenge":
-        assert error.message == input_bytes(expected["message"]).decode()
+        assert error.message == errors.one_line(input_bytes(expected["message"]).decode())
     if error.kind != "challenge":
         assert expected.get("message_contains", "") in error.message
     if "raw" in expected:

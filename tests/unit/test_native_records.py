@@ -10,6 +10,10 @@ import pytest
 from tailrace import DecodedReply, Delta, ServerSentEvent, Usage, decode_many
 from tailrace.errors import InvalidRequestError, StreamError
 
+REPLY = (
+    b'data: {"id":"c","choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":3}}\n\n'
+    b"data: [DONE]\n\n"
+)
 RECORDS = [
     ServerSentEvent(),
     ServerSentEvent("greeting", "hello\nyou", "7", 1500),
@@ -19,12 +23,7 @@ RECORDS = [
     Delta("tool_call", "{", 1, "c", "tide"),
     DecodedReply(),
     DecodedReply("a", "stopped", "stop", Usage(1, 2), {"id": "r"}, None, 3, 1, "gemini"),
-    *decode_many(
-        [
-            b'data: {"id":"c","choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":3}}\n\n'
-            b"data: [DONE]\n\n"
-        ]
-    ),
+    *decode_many([REPLY]),
 ]
 
 

@@ -88,13 +88,14 @@ def stream_deltas(
     openai package's `with_streaming_response`; a binary file, an asyncio.StreamReader or a path;
     any iterable or async iterable of bytes. A list, a tuple and the like are read in the event
     loop, a source that may block is read in a thread. `records`: yield a `Delta` for everything the
-    reply adds, not its text alone. `dialect`: the form of the reply, one of `DIALECTS`, or ``auto``:
-    the reply's first event, or its first JSON object, that is unmistakably of one decides.
-    `content_type`, `status`: the response's own unless given, as its Retry-After always is.
-    `failure_tail`: of the dialect ``text``, a literal at the very end that means failure. `idle`:
-    seconds without an event, None for no clock. `max_event_bytes`, `max_body_bytes`: the most that
-    one event, and a reply that is one body, may hold. Leaving the stream closes the source. Raises
-    InvalidRequestError for a source of an unknown kind, an unknown dialect or a wrong option.
+    reply adds, not its text alone. `dialect`: the form of the reply, one of `DIALECTS`, or
+    ``auto``: the reply's first event, or its first JSON object, that is unmistakably of one
+    decides. `content_type`, `status`: the response's own unless given, as its Retry-After always
+    is. `failure_tail`: of the dialect ``text``, a literal at the very end that means failure.
+    `idle`: seconds without an event, None for no clock. `max_event_bytes`, `max_body_bytes`: the
+    most that one event, and a reply that is one body, may hold. Leaving the stream closes the
+    source. Raises InvalidRequestError for a source of an unknown kind, an unknown dialect or a
+    wrong option.
     """
     reader = reader_of(source)
     decoder = DeltaDecoder(

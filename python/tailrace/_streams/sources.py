@@ -74,7 +74,7 @@ def _reader_of_iterable(source: object) -> Reader:
         kind = MemoryReader if isinstance(source, Collection) else BlockingReader
         return kind(iter(source), source)
     for enter, how in (("__aenter__", "async with"), ("__enter__", "with")):
-        if hasattr(source, enter):
+        if hasattr(source, enter) and not isinstance(source, memoryview):
             raise _no_source(source, f"enter it with {how}, and give the response")
     raise _no_source(source, "give a response, a binary file, a path or an iterable of bytes")
 

@@ -120,6 +120,10 @@ pub struct EventDecoder {
     state: State,
     /// What servers get wrong is read, too; unless it is, `None`.
     forgiving: Option<Box<Forgiving>>,
+    /// Whether something is to be handed out before the block goes on.
+    has_ready: bool,
+    /// Whether each data line is an event, as empty lines are missing.
+    by_lines: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +200,8 @@ impl EventDecoder {
             retry: None,
             state: State::Open,
             forgiving: None,
+            has_ready: false,
+            by_lines: false,
         }
     }
 
@@ -339,7 +345,7 @@ impl EventDecoder {
         if self.line.fate == Fate::Held && !input.is_empty() {
             let held = std::mem::take(&mut self.line);
             let read = self.extend_line(&Piece { bytes: &held.bytes, ended: false });
-            if self.hands_out(input, &mut sink) {
+            if self.has_ready && self.hands_out(input, &mut sink) {
                 return Ok(());
             }
             read?;
@@ -355,7 +361,7 @@ impl EventDecoder {
                     read = self.end_line();
                 }
                 // What came before a limit was passed is handed out all the same.
-                if self.hands_out(input, &mut sink) {
+                if self.has_ready && self.hands_out(input, &mut sink) {
                     return Ok(());
                 }
                 read?;
@@ -367,16 +373,16 @@ impl EventDecoder {
                     }
                     return Ok(());
                 }
-                self.leave_lines();
+                self.by_lines = false;
             } else if let Some((field, value)) = split_field(piece.bytes) {
-                if field == Field::Data && !self.block.has_data && !self.is_by_lines() {
+                if field == Field::Data && !self.block.has_data && !self.by_lines {
                     self.count(piece.bytes.len())?;
                     self.block.has_data = true;
                     whole = Some(value);
                 } else {
                     self.block.keep(whole.take());
                     let read = self.add_field(field, value, piece.bytes.len());
-                    if self.hands_out(input, &mut sink) {
+                    if self.has_ready && self.hands_out(input, &mut sink) {
                         return Ok(());
                     }
                     read?;
@@ -384,7 +390,7 @@ impl EventDecoder {
             } else if self.forgiving.is_some() {
                 self.block.keep(whole.take());
                 let read = self.forgive(piece.bytes);
-                if self.hands_out(input, &mut sink) {
+                if self.has_ready && self.hands_out(input, &mut sink) {
                     return Ok(());
                 }
                 read?;
@@ -510,7 +516,7 @@ impl EventDecoder {
     ) {
         self.set_last_event_id();
         self.settle_name();
-        self.leave_lines();
+        self.by_lines = false;
         let mut flow = ControlFlow::Continue(());
         if self.block.has_data || (self.block.has_name && self.forgiving.is_some()) {
             let data = whole.unwrap_or(&self.block.data);

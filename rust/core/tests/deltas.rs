@@ -167,6 +167,17 @@ fn any_chunk() -> impl Strategy<Value = Tree> {
 fn any_reply() -> impl Strategy<Value = Vec<u8>> {
     let part = prop::sample::select(vec![
         &b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"[..],
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"b\\ud83c\"}}]}\n\n",
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"\\udf89\",\"reasoning\":\"\\ud83c\"}}]}\n\n",
+        b"data: {\"choices\":[{\"message\":{\"content\":\"ab\"}}]}\n\n",
+        b"data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{\\ud83c\"}}]}}]}\n\n",
+        b"data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"delta\":\"a\"}\n\n",
+        b"data: {\"type\":\"response.output_text.delta\",\"output_index\":1,\"delta\":\"\\ud83c\"}\n\n",
+        b"data: {\"type\":\"response.output_text.done\",\"output_index\":0,\"text\":\"aab\"}\n\n",
+        b"data: {\"type\":\"response.output_item.done\",\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}}\n\n",
+        b"data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{\"a\":1}}}\n\n",
+        b"data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
+        b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"partialArgs\":[{\"jsonPath\":\"$.a\",\"stringValue\":\"x\"}],\"willContinue\":true}}]}}]}\n\n",
         b"data: {\"id\":\"1\",\"choices\":[{\"delta\":{\"content\":\"\xc3\xa9\"},\"finish_reason\":\"stop\"}]}\r\n\r\n",
         b"event: message\ndata: {\"choices\":[{\"delta\":{\"content\":\"say \"x\" \"}}]}\n\n",
         b"event: thread.message.delta\ndata: {\"delta\":{\"content\":[{\"text\":{\"value\":\"v\"}}]}}\n\n",

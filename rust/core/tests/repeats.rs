@@ -57,7 +57,9 @@ const API_CHANGES: &[(&str, &[u8])] = &[
     ("\"index\":0}", b"\"finishReason\":\"STOP\"}"), ("\"pad\":\"x7Q\"", b"\"usageMetadata\":{}"), ("\"pad\":\"x7Q\"", b"\"promptFeedback\":{\"blockReason\":\"b\"}"),
     ("\"done\":false", b"\"done\":true"), ("\"done\":false", b"\"done\":false,\"thinking\":\"t\""), ("\"content\":\"@\"", b"\"content\":\"@\",\"thinking\":\"t\""),
     ("\"content\":\"@\"", b"\"content\":\"@\",\"tool_calls\":[{}]"), ("\"pad\"", b"\"message\""), ("\"created_at\"", b"\"thinking\""), ("\"created_at\"", b"\"response\""),
-    ("\"created_at\"", b"\"done_reason\""),
+    ("\"created_at\"", b"\"done_reason\""), ("\"output_index\":0", b"\"output_index\":1"), ("\"output_index\":0,", b""),
+    ("\"type\":\"response.output_text.delta\"", b"\"type\":\"response.output_text.done\",\"text\":\"ab c!\""), ("\"pad\"", b"\"content_index\""),
+    ("\"created_at\":\"x7Q\"", b"\"prompt_eval_count\":\"7\""),
     ("number\":7", b"number\":8"), ("number\":7", b"number\":07"), ("number\":7", b"number\":0"), ("number\":7", b"number\":1234567890123456789012345"), ("number\":7", b"number\":"),
     ("number\":7", b"number\":-7"), ("number\":7", b"number\":7.5"), ("number\":7", b"number\":7e1"), ("number\":7", b"number\":\"7\""), ("number\":7", b"number\": 7"), ("\"m\"", b"\"\""), ("\"pad\"", b"\"thinking\""), ("\"pad\":\"x7Q\"", b"\"message\":{}"), ("\"pad\":\"x7Q\"", b"\"pad\":[\"}\",\"]\"]"),
 ];
@@ -66,7 +68,7 @@ const API_CHANGES: &[(&str, &[u8])] = &[
 #[rustfmt::skip]
 const CHANGES: &[(&str, &[u8])] = &[
     // The content, its type, and what only looks like its end.
-    ("@", b""), ("@", b"\\n\\\"\\u00e9\\ud83c\\udf89"), ("@", b"\\ud83c"), ("@", b"\\udf89\\ud83c"), ("@", b"\\q"),
+    ("@", b""), ("@", b"\\n\\\"\\u00e9\\ud83c\\udf89"), ("@", b"\\ud83c"), ("@", b"\\udf89\\ud83c"), ("@", b"a\\\\ud83c"), ("@", b"\\q"),
     ("@", b"\\u12g4"), ("@", b"\\"), ("@", b"\0"), ("@", b"\t"), ("@", b"\n"), ("@", b"\r"), ("@", b"\r\n"),
     ("@", b"\xc3\xa9"), ("@", b"\xff"), ("@", b"\xe2\x80"), ("@", b"\xe2\x80\xa8"), ("@", b"\x7f"),
     ("@", b"@\\\"},\\\"logprobs\\\":null,\\\"finish_reason\\\":null}],\\\"usage\\\":null,\\\"pad\\\":\\\"x7Q\\\"}"),

@@ -81,7 +81,13 @@ def test_a_json_line_a_file_in_their_order(decode: Run) -> None:
             "text": "stopped",
             "end": "stopped",
             "finish_reason": "stop",
-            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+            "usage": {
+                "prompt_tokens": 1,
+                "completion_tokens": 2,
+                "total_tokens": 3,
+                "cached_tokens": None,
+                "reasoning_tokens": None,
+            },
             "events": 2,
         },
         {

@@ -5,8 +5,7 @@ what is refused.
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -22,6 +21,7 @@ from gateway_app import (
     serving,
 )
 
+from tailrace import Usage
 from tailrace.gateway._openai.completions import finish_reason_of
 from tailrace.gateway._openai.schema import UsageCounts
 from tailrace.providers import OpenAIProvider
@@ -30,7 +30,6 @@ from tailrace.replica import Question, Replica, builtin_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tailrace import Usage
 
 MODELS = [
     "shop/default",
@@ -164,11 +163,11 @@ async def test_what_a_site_counts_by_kind_is_passed_on(*, stream: bool) -> None:
 
 
 def test_counts_by_kind_have_openais_names_and_are_left_out_where_nobody_told_them() -> None:
-    plain = SimpleNamespace(prompt_tokens=30, completion_tokens=20, total_tokens=55)
-    by_kind = SimpleNamespace(**vars(plain), cached_tokens=7, reasoning_tokens=0)
-    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", plain))) == vars(plain)
-    assert msgspec.to_builtins(UsageCounts.of(cast("Usage", by_kind))) == {
-        **vars(plain),
+    plain = {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 55}
+    by_kind = Usage(**plain, cached_tokens=7, reasoning_tokens=0)
+    assert msgspec.to_builtins(UsageCounts.of(Usage(**plain))) == plain
+    assert msgspec.to_builtins(UsageCounts.of(by_kind)) == {
+        **plain,
         "prompt_tokens_details": {"cached_tokens": 7},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }

@@ -345,8 +345,8 @@ impl DeltaDecoder {
         debris: &Debris,
         sink: &mut S,
     ) {
-        let is_page = is_page(debris.kept());
-        if !before.is_empty() && !is_page {
+        let is_page = || is_page(debris.kept());
+        if !before.is_empty() && !is_page() {
             let whole = [before, body].concat();
             if self.read_objects(&decode(&whole), sink) {
                 return;
@@ -360,18 +360,18 @@ impl DeltaDecoder {
         // One that breaks off is no event, as in a stream.
         self.reply.events = u64::from(read != Err(JsonError::UnexpectedEnd));
         if let Some(start) = begins_events(&text)
-            && !is_page
+            && !is_page()
         {
             return self.close_events_behind(&body[start..], complete, debris, sink);
         }
-        if !is_page && read.is_err() && self.read_objects(&text, sink) {
+        if read.is_err() && !is_page() && self.read_objects(&text, sink) {
             return;
         }
         let Self { reply, .. } = self;
         reply.bad_events = if read.is_err() { reply.events } else { 0 };
         if !complete && read.is_err() {
             reply.truncate(complete, &text);
-        } else if is_page {
+        } else if is_page() {
             judge_page(debris.kept(), reply);
         } else if read == Err(JsonError::UnexpectedEnd) {
             reply.truncate(complete, &text);

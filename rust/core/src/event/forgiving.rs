@@ -24,8 +24,6 @@ pub(crate) const ERROR: &str = "error";
 pub(super) struct Forgiving {
     /// Whether a data line alone is an event of its own.
     is_event: fn(&[u8]) -> bool,
-    /// Whether each data line is one, as empty lines are missing.
-    by_lines: bool,
     /// The name of the next event, when it came behind the data of one.
     next_name: Option<String>,
     /// What is to be handed out before the block goes on.
@@ -44,20 +42,13 @@ impl EventDecoder {
     /// A decoder that reads what servers get wrong, too; `is_event` says whether a data line alone
     /// is an event of its own.
     pub(crate) fn forgiving(max_event_bytes: usize, is_event: fn(&[u8]) -> bool) -> Self {
-        let forgiving = Forgiving { is_event, by_lines: false, next_name: None, ready: Vec::new() };
+        let forgiving = Forgiving { is_event, next_name: None, ready: Vec::new() };
         Self { forgiving: Some(Box::new(forgiving)), ..Self::new(max_event_bytes) }
     }
 
     /// Whether each data line is an event.
     pub(crate) fn is_by_lines(&self) -> bool {
-        self.forgiving.as_ref().is_some_and(|forgiving| forgiving.by_lines)
-    }
-
-    /// Notes that an empty line came.
-    pub(super) fn leave_lines(&mut self) {
-        if let Some(forgiving) = &mut self.forgiving {
-            forgiving.by_lines = false;
-        }
+        self.by_lines
     }
 
     /// Begins a data line: where the data before it is an event, that is handed out.
@@ -73,7 +64,7 @@ impl EventDecoder {
 
     /// Ends a data line.
     pub(super) fn end_data(&mut self) {
-        if self.is_by_lines() {
+        if self.by_lines {
             self.split_block();
         }
     }
@@ -171,6 +162,7 @@ impl EventDecoder {
     }
 
     pub(super) fn hand_out(&mut self, mut sink: impl FnMut(RawEvent<'_>)) {
+        self.has_ready = false;
         let Some(forgiving) = &mut self.forgiving else { return };
         for Ready { kind, name, data } in forgiving.ready.drain(..) {
             let (name, id) = (name.as_deref(), &*self.last_event_id);
@@ -208,9 +200,7 @@ impl EventDecoder {
         self.push(Ready { kind: RawKind::Event, name, data });
         self.block.clear();
         self.settle_name();
-        if let Some(forgiving) = &mut self.forgiving {
-            forgiving.by_lines = true;
-        }
+        self.by_lines = true;
     }
 
     /// Ends the block at a line of blanks.
@@ -223,7 +213,7 @@ impl EventDecoder {
             self.push(Ready { kind: RawKind::Name, name, data: Vec::new() });
         }
         self.block.clear();
-        self.leave_lines();
+        self.by_lines = false;
     }
 
     fn push_line(&mut self, line: &[u8]) {
@@ -234,6 +224,7 @@ impl EventDecoder {
     fn push(&mut self, ready: Ready) {
         if let Some(forgiving) = &mut self.forgiving {
             forgiving.ready.push(ready);
+            self.has_ready = true;
         }
     }
 }

@@ -320,7 +320,7 @@ impl<'a> Choice<'a> {
     /// Whether a message of the chunk may be all of the answer: it stands in a delta's place, or in
     /// the last chunk.
     fn is_whole(&self) -> bool {
-        !self.has_delta || self.finish_reason.is_some()
+        !self.has_delta || self.finish_reason.is_some_and(|reason| !reason.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
-use super::super::fields::{first_choice, read_is_first};
+use super::super::fields::{first_choice, read_filled, read_is_first};
 use super::super::tool_call::{CallPiece, read_calls, read_function};
 use super::{DeltaSink, Output};
 
@@ -103,10 +103,7 @@ impl<'a> Extras<'a> {
                     delta = Self::of_message(reader)?;
                 }
                 "message" => message = Self::of_message(reader)?,
-                "finish_reason" => {
-                    is_last |= reader.peek()? == Kind::String;
-                    reader.skip()?;
-                }
+                "finish_reason" => is_last |= read_filled(reader)?.is_some(),
                 _ => reader.skip()?,
             }
             Ok(())
