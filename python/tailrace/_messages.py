@@ -97,6 +97,15 @@ def _turn(position: int, message: object) -> Turn:
 _BESIDE_CONTENT = ("refusal", "tool_calls", "function_call", "audio", "images")
 """Keys of a message that may stand in the place of its content, or beside it."""
 
+_MEDIA = frozenset(
+    {
+        *("attachments", "audio", "audio_url", "document", "documents", "file", "files"),
+        *("file_data", "image", "image_url", "images", "inline_data", "input_audio", "media"),
+        *("video", "video_url", "videos"),
+    }
+)
+"""Keys under which the messages and parts of common APIs hold what is no text."""
+
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 """Types of parts that are text, and the key of it."""
 
@@ -129,7 +138,7 @@ def _kind(part: Mapping[str, Any]) -> str:
 
 def _check_text_only(position: int, message: Mapping[str, Any]) -> None:
     """Raise InvalidRequestError for what a message holds beside text."""
-    for key in _BESIDE_CONTENT:
+    for key in (*_BESIDE_CONTENT, *sorted(_MEDIA & message.keys())):
         if key != "refusal" and message.get(key):
             raise _no_text(position, key)
     for part in _parts(position, message.get("content")):
@@ -140,6 +149,9 @@ def _check_text_only(position: int, message: Mapping[str, Any]) -> None:
             raise _no_text(position, f"a part of the type {kind!r}")
         if not isinstance(part.get(_TEXT_PARTS[kind]), str):
             raise _no_text(position, f"a part of the type {kind!r} without text")
+        for key in sorted(_MEDIA & part.keys()):
+            if part[key]:
+                raise _no_text(position, f"a part of the type {kind!r} with {key}")
 
 
 def _no_text(position: int, what: str) -> InvalidRequestError:

@@ -18,7 +18,12 @@ from tailrace._native import sign_request
 from tailrace._streams.iterated import as_text_stream
 from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
-from tailrace.providers._base import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, checked_text
+from tailrace.providers._base import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    checked_site,
+    checked_text,
+)
 from tailrace.providers._conversation import Conversation
 from tailrace.providers._wordpress import SHARED_TOKENS
 from tailrace.sites._options import CALL_OPTIONS, did_you_mean
@@ -356,8 +361,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         site = cls.as_site(options.get("url")).replace(**taken)
         return Conversation(
             _name_of(cls),
-            lambda messages, ids: cls.create_async_generator(
-                model, messages, **{**options, **ids, "environment": environment}
+            lambda messages, ids: as_text_stream(
+                cls.create_async_generator(
+                    model, messages, **{**options, **ids, "environment": environment}
+                )
             ),
             visitor=visitor_of(site),
             system=system,
@@ -405,7 +412,7 @@ def _endpoint(provider: Any, url: str) -> str | None:
     first, home = vars(owner).get("_first_endpoint", (None, None))
     if stated != first:  # set later, for the URL of today
         home = getattr(owner, "url", "")
-    if url != home:
+    if url != home and not _is_stated_for(stated, url, home):
         return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
     if origin_of(stated) != origin_of(url):
         raise InvalidRequestError(
@@ -413,6 +420,18 @@ def _endpoint(provider: Any, url: str) -> str | None:
             f"{origin_of(url)}: set url to the site that the endpoint belongs to"
         )
     return stated
+
+
+def _is_stated_for(endpoint: str, url: str, home: str) -> bool:
+    """Tell whether an endpoint is stated for `url` though `home`, its owner's URL, is another.
+
+    It is where a slash alone is other, and where it lies on the server of `url`, not on that of
+    `home`, which is empty for a class that states an endpoint alone.
+    """
+    checked_site(url)
+    if url.rstrip("/") == home.rstrip("/"):
+        return True
+    return origin_of(endpoint) == origin_of(url) and (not home or origin_of(home) != origin_of(url))
 
 
 def _owner(provider: Any, attribute: str) -> Any:

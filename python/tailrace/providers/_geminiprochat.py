@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -131,8 +132,12 @@ class ChatgptDemoOptions(SignedOptions):
     def __post_init__(self) -> None:
         SignedOptions.__post_init__(self)  # super() knows the class without its slots
         value = self.temperature
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidRequestError(f"temperature must be a number, not {type(value).__name__}")
+        if not abs(value) <= sys.float_info.max:  # which is false for no number, too
+            raise InvalidRequestError("temperature must be a number that JSON can hold")
 
 
 def endpoint_below(url: str) -> str:

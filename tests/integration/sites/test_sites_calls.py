@@ -313,10 +313,32 @@ def test_an_endpoint_at_another_place_than_the_url_is_refused_by_name() -> None:
 
     with pytest.raises(errors.InvalidRequestError, match=r"Mine.api_endpoint is at http://mine"):
         Mine.create_async_generator("", HI)
-    Mine.url = "http://mine.example/chat"
-    assert Mine.as_site().endpoint is None  # the endpoint was stated for another URL
+    Mine.url = "http://mine.example/chat"  # as the error says
+    assert Mine.as_site().endpoint == "http://mine.example/api/generate"
     Mine.api_endpoint = "http://mine.example/own"
     assert Mine.as_site().endpoint == "http://mine.example/own"
+    assert Mine.as_site("http://mine.example/chat/").endpoint == "http://mine.example/own"
+    assert Mine.as_site("http://mine.example/other").endpoint is None  # stated for another URL
+
+
+@pytest.mark.parametrize("software", ["wordpress", "geminiprochat", "chatgpt-demo", "openai"])
+def test_an_endpoint_stated_before_its_url_is_where_a_message_goes(software: str) -> None:
+    there, url = "http://mine.example/v2/chat", "http://mine.example/page"
+
+    class Endpoint(ChatProvider):
+        api_endpoint = there
+
+    Endpoint.software = software
+    instance = Endpoint()
+    instance.url = url  # type: ignore[misc]
+    called = Endpoint.as_site(url)
+    subclass = type("Mine", (Endpoint,), {"url": url})
+    for site in (called, instance.as_site(), subclass.as_site()):
+        assert site.endpoint == there
+    Endpoint.url = url
+    assert Endpoint.as_site().endpoint == there
+    elsewhere = Endpoint.as_site("http://other.example/page").endpoint
+    assert elsewhere is None or elsewhere.startswith("http://other.example/")
 
 
 async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replica) -> None:
