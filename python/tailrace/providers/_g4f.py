@@ -340,6 +340,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             "environment": environment,
         }
         options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
+        _warn_of_attributes(cls)
         described = _described(cls, url)
         for name in ("model", "models", "aliases"):  # get_model knows them
             del described[name]
@@ -500,6 +501,25 @@ def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     other_names = (name for name, meant in _SITES_NAMES.items() if meant in known)
     hint = did_you_mean(argument, known.union(other_names, _NOTHING_TO_SAY))
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
+
+
+def _warn_of_attributes(provider: Any) -> None:
+    """Log, once for each, the options that a subclass or an instance states in vain.
+
+    The attributes that count are those of the classes here; every other option is of a call.
+    """
+    classes = (provider if isinstance(provider, type) else type(provider)).__mro__
+    own = [each for each in classes if each.__module__ != __name__]
+    stated = {name for place in (provider, *own) for name in vars(place)} & CALL_OPTIONS
+    for name in stated:
+        if any(name in vars(each) for each in classes if each.__module__ == __name__):
+            continue
+        named = (_name_of(provider), f".{name}")
+        if named not in _warned:
+            _warned.add(named)
+            log.warning(
+                "%s ignores its attribute %r: give it in the call", _name_of(provider), name
+            )
 
 
 # -- any site of a known software ------------------------------------------------------------------

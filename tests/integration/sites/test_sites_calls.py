@@ -332,7 +332,7 @@ def test_an_endpoint_stated_before_its_url_is_where_a_message_goes(software: str
     instance = Endpoint()
     instance.url = url  # type: ignore[misc]
     called = Endpoint.as_site(url)
-    subclass = type("Mine", (Endpoint,), {"url": url})
+    subclass: Any = type("Mine", (Endpoint,), {"url": url})
     for site in (called, instance.as_site(), subclass.as_site()):
         assert site.endpoint == there
     Endpoint.url = url
@@ -353,6 +353,23 @@ async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replic
     assert Below.as_site().endpoint == f"{Below.url}/api/generate"
     assert Deeper.as_site().endpoint is None
     assert Below.as_site(f"{Below.url}/deep").endpoint is None
+
+
+def test_an_option_that_is_no_attribute_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Protected(providers.GPROChat):
+        secret_key = "pepper"
+        password = PASSWORD
+        throttle = None
+        label = "mine"
+
+    instance = Protected()
+    instance.temperature = 1  # type: ignore[attr-defined]
+    for provider in (Protected, instance, Protected, instance):
+        provider.create_async_generator("", HI)
+    assert warnings_of(caplog) == [
+        "Protected ignores its attribute 'password': give it in the call",
+        "Protected ignores its attribute 'temperature': give it in the call",
+    ]
 
 
 async def test_an_unknown_argument_is_ignored_and_said_once(
