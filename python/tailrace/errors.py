@@ -106,7 +106,7 @@ MAX_RAW_BYTES = 64 * 2**10
 
 SECRET_FIELD: re.Pattern[str] = re.compile(
     r"nonce|pass|pwd|sign|token(?!s)|secret|key|cookie|auth|session|client_id|uuid|credential"
-    r"|bearer|jwt|csrf|xsrf|email",
+    r"|bearer|jwt|csrf|xsrf|email|(?<![a-z])(?:sig|sid|hmac|t?otp|pin|mfa|2fa)(?![a-z])",
     re.IGNORECASE,
 )
 """What the name of a query's or form's field says where its value is nobody else's business."""
