@@ -391,10 +391,10 @@ class StreamError(ResponseError):
     ) -> None:
         self.kind: StreamErrorKind = kind
         self.status = status
-        self.code = None if code is None else one_line(code, _LONGEST_CODE)
-        self.raw = _first_bytes(raw)
+        self.code: str | None = None if code is None else one_line(code, _LONGEST_CODE)
+        self.raw: str = _first_bytes(raw)
         super().__init__(message)
-        self.message = str(self.args[0])
+        self.message: str = str(self.args[0])
 
     def __str__(self) -> str:
         status = (

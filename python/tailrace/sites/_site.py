@@ -36,6 +36,7 @@ from tailrace.sites._software import (
     NONE_IS_SAID,
     SOFTWARE,
     Software,
+    SoftwareName,
     software_named,
 )
 from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
@@ -101,7 +102,7 @@ class Site:
     """
 
     url: str
-    software: str = DEFAULT_SOFTWARE
+    software: SoftwareName = DEFAULT_SOFTWARE
     name: str = ""
     endpoint: str | None = None
     model: str = ""

@@ -21,6 +21,8 @@ from tailrace.errors import NonceRefusedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from tailrace.sites._software import SoftwareName
+
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
 HTML = "text/html; charset=UTF-8"
 JSON = "application/json; charset=UTF-8"
@@ -72,7 +74,7 @@ class Case:
     page: Reply = AIPKIT_PAGE
     post: Reply = KEY
     get: Reply = ANSWER
-    software: str = "wordpress"
+    software: SoftwareName = "wordpress"
     never: str = "nonce"
 
 

@@ -286,7 +286,7 @@ def test_replace_makes_another_site() -> None:
         ("openai", "https://shop.example/v1/chat/completions", None),
     ],
 )
-def test_the_endpoint_follows_the_url(software: str, endpoint: str, moved: str | None) -> None:
+def test_the_endpoint_follows_the_url(software: Any, endpoint: str, moved: str | None) -> None:
     site = Site(URL, software=software, endpoint=endpoint)
     assert site.endpoint == endpoint
     assert site.replace(bot=None).endpoint == endpoint
