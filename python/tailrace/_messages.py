@@ -39,8 +39,8 @@ SYSTEM_ROLES = ("system", "developer")
 class Turn:
     """One message, parsed.
 
-    `role`: who speaks, such as ``user``; `text`: its text, all parts joined. Both can be encoded as
-    UTF-8.
+    `role`: who speaks, such as ``user``, in lower case; `text`: its text, all parts joined. Both
+    can be encoded as UTF-8.
     """
 
     role: str
@@ -82,7 +82,7 @@ def _turn(position: int, message: object) -> Turn:
             f"message {position} must be a mapping, not {type(message).__name__}"
         )
     role = message.get("role")
-    if not isinstance(role, str) or not role:
+    if not isinstance(role, str) or not role.strip():
         raise InvalidRequestError(
             f"message {position} has no role: 'system', 'user' or 'assistant' is expected"
         )
@@ -91,7 +91,7 @@ def _turn(position: int, message: object) -> Turn:
     text = "".join(_text_of(part) for part in _parts(position, message.get("content")))
     if not text and isinstance(message.get("refusal"), str):
         text = message["refusal"]
-    return Turn(browser_text(role), browser_text(text))
+    return Turn(browser_text(role).strip().lower(), browser_text(text))
 
 
 _BESIDE_CONTENT = ("refusal", "tool_calls", "function_call", "audio", "images")

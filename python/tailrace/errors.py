@@ -278,7 +278,10 @@ class ConnectError(NetworkError):
 
 
 class ProxyError(NetworkError):
-    """The proxy could not be reached, refused the request, or its URL is of an unknown kind."""
+    """The proxy could not be reached, refused the request, or its URL is of an unknown kind.
+
+    TLS that fails with an https proxy, too.
+    """
 
 
 class TLSError(NetworkError):
@@ -289,8 +292,11 @@ class ReplyBrokenError(NetworkError):
     """The reply began and broke off.
 
     A reset, an early end, a chunk or a compressed body that makes no sense. The bytes decoded
-    before that were delivered.
+    before that were delivered. `bad_coding`: whether the body is not in the coding that its
+    Content-Encoding names.
     """
+
+    bad_coding: bool = False
 
 
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one

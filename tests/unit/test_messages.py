@@ -89,6 +89,7 @@ def test_gpt4frees_callers_give_the_options_by_place() -> None:
 )
 def test_contents(content: Any, text: str) -> None:
     assert parse_messages([{"role": "user", "content": content}]) == [Turn("user", text)]
+    assert parse_messages([{"role": " User", "content": content}]) == [Turn("user", text)]
 
 
 @pytest.mark.parametrize(

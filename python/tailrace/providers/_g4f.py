@@ -31,6 +31,7 @@ from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site, open_stream, visitor_of
 from tailrace.sites._software import NONE_IS_SAID, SOFTWARE
 from tailrace.transport import DEFAULT_LIMITS, Limits, Transport
+from tailrace.transport._rules import is_whole_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -410,6 +411,11 @@ def _endpoint(provider: Any, url: str) -> str | None:
     if not stated:
         return None
     owner = _owner(provider, "api_endpoint")
+    if not is_whole_url(stated):
+        raise InvalidRequestError(
+            f"{_name_of(owner)}.api_endpoint must be a whole URL on the site's server, "
+            f"https://host/path, not {stated!r}"
+        )
     first, home = vars(owner).get("_first_endpoint", (None, None))
     if stated != first:  # set later, for the URL of today
         home = getattr(owner, "url", "")

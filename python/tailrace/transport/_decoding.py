@@ -269,7 +269,7 @@ class _Member:
 
     def _fall_back(self) -> None:
         if self._has_failed:
-            raise ReplyBrokenError(f"the reply's {self._coding} data makes no sense")
+            raise self._nonsense()
         self._has_failed = True
         behind = self._behind or self._make()
         behind.skip = self._ahead.given - behind.given
@@ -277,6 +277,15 @@ class _Member:
         last = self._between.pop()
         self._again = deque([*self._between, *(last[at : at + 1] for at in range(len(last)))])
         self._between.clear()
+
+    def _nonsense(self) -> ReplyBrokenError:
+        error = ReplyBrokenError(
+            f"the reply's {self._coding} data makes no sense"
+            if self._ahead.given
+            else f"the reply's body is not {self._coding}, the coding that its header names"
+        )
+        error.bad_coding = True
+        return error
 
 
 class _Reader(ABC):

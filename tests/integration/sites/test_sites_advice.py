@@ -208,6 +208,11 @@ CASES = {
         Reply(b"Once upon a time, there was aInternal server error", TEXT),
         software="geminiprochat", never="proxy",
     ),
+    "a login page in an app's answer": Case(
+        "first delta", 'the title "Log in"', "give the cookies of a login", APP,
+        Reply(b"<!DOCTYPE html><title>Log in</title><form>"), software="geminiprochat",
+        never="model behind",
+    ),
     "an app that fails with its first word": Case(
         "first delta", "", "look at the model behind it", APP,
         Reply(b"Internal server error", TEXT), software="geminiprochat", never="proxy",

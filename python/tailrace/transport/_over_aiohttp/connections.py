@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from tailrace.errors import ReplyBrokenError
-from tailrace.transport._rules import MOST_INTERIM_HEADS
+from tailrace.transport._rules import MOST_INTERIM_HEADS, is_interim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,6 @@ _LAST_TURNS = 3
 _SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
 _END_OF_HEAD = re.compile(rb"\A\r?\n|\n\r?\n")  # at the begin of a read, a part of it may stand
 _MOST_CHUNKS = 1024
-_FIRST_FINAL_STATUS, _SWITCHING = 200, 101  # lower statuses but 101 are interim, RFC 9110, 15.2
 
 
 class InterimHeadsError(Exception):
@@ -80,10 +79,9 @@ class PatientProtocol(ResponseHandler):
         return _SLICE if end is None else end.end()
 
     def feed_data(self, data: tuple[Any, aiohttp.StreamReader], size: int = 0) -> None:
-        status = data[0].code
         if self._has_final_head:
             self._end_of_use()
-        elif status >= _FIRST_FINAL_STATUS or status == _SWITCHING:
+        elif not is_interim(data[0].code):
             self._has_final_head = True
             super().feed_data(data, size)
         else:
