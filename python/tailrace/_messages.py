@@ -39,8 +39,8 @@ SYSTEM_ROLES = ("system", "developer")
 class Turn:
     """One message, parsed.
 
-    `role`: who speaks, such as ``user``; `text`: its text, all parts joined. Both can be encoded as
-    UTF-8.
+    `role`: who speaks, such as ``user``, in lower case; `text`: its text, all parts joined. Both
+    can be encoded as UTF-8.
     """
 
     role: str
@@ -82,7 +82,7 @@ def _turn(position: int, message: object) -> Turn:
             f"message {position} must be a mapping, not {type(message).__name__}"
         )
     role = message.get("role")
-    if not isinstance(role, str) or not role:
+    if not isinstance(role, str) or not role.strip():
         raise InvalidRequestError(
             f"message {position} has no role: 'system', 'user' or 'assistant' is expected"
         )
@@ -91,11 +91,20 @@ def _turn(position: int, message: object) -> Turn:
     text = "".join(_text_of(part) for part in _parts(position, message.get("content")))
     if not text and isinstance(message.get("refusal"), str):
         text = message["refusal"]
-    return Turn(browser_text(role), browser_text(text))
+    return Turn(browser_text(role).strip().lower(), browser_text(text))
 
 
 _BESIDE_CONTENT = ("refusal", "tool_calls", "function_call", "audio", "images")
 """Keys of a message that may stand in the place of its content, or beside it."""
+
+_MEDIA = frozenset(
+    {
+        *("attachments", "audio", "audio_url", "document", "documents", "file", "files"),
+        *("file_data", "image", "image_url", "images", "inline_data", "input_audio", "media"),
+        *("video", "video_url", "videos"),
+    }
+)
+"""Keys under which the messages and parts of common APIs hold what is no text."""
 
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 """Types of parts that are text, and the key of it."""
@@ -129,7 +138,7 @@ def _kind(part: Mapping[str, Any]) -> str:
 
 def _check_text_only(position: int, message: Mapping[str, Any]) -> None:
     """Raise InvalidRequestError for what a message holds beside text."""
-    for key in _BESIDE_CONTENT:
+    for key in (*_BESIDE_CONTENT, *sorted(_MEDIA & message.keys())):
         if key != "refusal" and message.get(key):
             raise _no_text(position, key)
     for part in _parts(position, message.get("content")):
@@ -140,6 +149,9 @@ def _check_text_only(position: int, message: Mapping[str, Any]) -> None:
             raise _no_text(position, f"a part of the type {kind!r}")
         if not isinstance(part.get(_TEXT_PARTS[kind]), str):
             raise _no_text(position, f"a part of the type {kind!r} without text")
+        for key in sorted(_MEDIA & part.keys()):
+            if part[key]:
+                raise _no_text(position, f"a part of the type {kind!r} with {key}")
 
 
 def _no_text(position: int, what: str) -> InvalidRequestError:

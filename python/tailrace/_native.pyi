@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 

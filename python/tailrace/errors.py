@@ -106,7 +106,7 @@ MAX_RAW_BYTES = 64 * 2**10
 
 SECRET_FIELD: re.Pattern[str] = re.compile(
     r"nonce|pass|pwd|sign|token(?!s)|secret|key|cookie|auth|session|client_id|uuid|credential"
-    r"|bearer|jwt|csrf|xsrf|email",
+    r"|bearer|jwt|csrf|xsrf|email|(?<![a-z])(?:sig|sid|hmac|t?otp|pin|mfa|2fa)(?![a-z])",
     re.IGNORECASE,
 )
 """What the name of a query's or form's field says where its value is nobody else's business."""
@@ -278,7 +278,10 @@ class ConnectError(NetworkError):
 
 
 class ProxyError(NetworkError):
-    """The proxy could not be reached, refused the request, or its URL is of an unknown kind."""
+    """The proxy could not be reached, refused the request, or its URL is of an unknown kind.
+
+    TLS that fails with an https proxy, too.
+    """
 
 
 class TLSError(NetworkError):
@@ -289,8 +292,11 @@ class ReplyBrokenError(NetworkError):
     """The reply began and broke off.
 
     A reset, an early end, a chunk or a compressed body that makes no sense. The bytes decoded
-    before that were delivered.
+    before that were delivered. `bad_coding`: whether the body is not in the coding that its
+    Content-Encoding names.
     """
+
+    bad_coding: bool = False
 
 
 class TimeoutError(TailraceError, builtins.TimeoutError):  # noqa: A001 - gpt4free's name, and it is one
@@ -385,10 +391,10 @@ class StreamError(ResponseError):
     ) -> None:
         self.kind: StreamErrorKind = kind
         self.status = status
-        self.code = None if code is None else one_line(code, _LONGEST_CODE)
-        self.raw = _first_bytes(raw)
+        self.code: str | None = None if code is None else one_line(code, _LONGEST_CODE)
+        self.raw: str = _first_bytes(raw)
         super().__init__(message)
-        self.message = str(self.args[0])
+        self.message: str = str(self.args[0])
 
     def __str__(self) -> str:
         status = (

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tracemalloc
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -333,9 +333,14 @@ def test_a_failure_while_reading_ends_the_run(
     ids=["known size", "known size, sum", "stream", "stream, sum", "to be skipped"],
 )
 def test_frames_of_nothing_are_passed_over(frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
+    made: list[object] = []
     make = archives._zstd_frame
-    monkeypatch.setattr(archives, "_zstd_frame", lambda: made.append(1) or make())
+
+    def made_and_counted() -> Any:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(archives, "_zstd_frame", made_and_counted)
     count = 2**20 // len(frame)
     data = frame * count + zstd.compress(REPLY) + frame * count
     assert unpacked(io.BytesIO(data), 2**20) == REPLY

@@ -89,6 +89,7 @@ def test_gpt4frees_callers_give_the_options_by_place() -> None:
 )
 def test_contents(content: Any, text: str) -> None:
     assert parse_messages([{"role": "user", "content": content}]) == [Turn("user", text)]
+    assert parse_messages([{"role": " User", "content": content}]) == [Turn("user", text)]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,15 @@ def test_contents(content: Any, text: str) -> None:
         ({"content": "", "function_call": {"name": "f"}}, "holds function_call"),
         ({"content": "look", "images": ["aGk="]}, "holds images"),
         ({"audio": {"id": "a"}}, "holds audio"),
+        ({"content": "look", "image": b"x"}, "holds image"),
+        ({"content": "look", "image_url": "https://x.test/a.png"}, "holds image_url"),
+        ({"content": "look", "media": ["a.png"]}, "holds media"),
+        ({"content": "look", "files": ["a.pdf"]}, "holds files"),
+        ({"content": [{"text": "look", "image_url": {"url": "x"}}]}, "type 'text' with image_url"),
+        (
+            {"content": {"type": "text", "text": "x", "file": {}, "audio": {"id": "a"}}},
+            "with audio",
+        ),
     ],
 )
 def test_a_site_of_text_takes_nothing_else(more: dict[str, Any], says: str) -> None:
@@ -125,6 +135,8 @@ def test_a_site_of_text_takes_nothing_else(more: dict[str, Any], says: str) -> N
         ({"content": None, "refusal": "no"}, "no"),
         ({"refusal": "no"}, "no"),
         ({"content": "a", "tool_calls": [], "function_call": None, "name": "me"}, "a"),
+        ({"content": "a", "images": [], "media": None, "files": ()}, "a"),
+        ({"content": [{"text": "a", "image_url": None, "cache_control": {"type": "x"}}]}, "a"),
     ],
 )
 def test_text_in_every_dress(more: dict[str, Any], text: str) -> None:

@@ -170,6 +170,134 @@ def test_ids_of_a_conversation_go_wherever_they_come_from(tmp_path: Path) -> Non
     assert "post_id=12" in (tmp_path / "a").read_text()
 
 
+KEY = "s3cr3tVALUE99"
+UUID = "0af3c1d2-1111-4222-8333-444455556666"
+
+
+def everything_of(
+    path: Path,
+    echo: str,
+    *,
+    url: str = "https://a.example/",
+    headers: dict[str, str] | None = None,
+    environ: dict[str, str] | None = None,
+    answered: tuple[tuple[str, str], ...] = (("Content-Type", "text/html"),),
+) -> str:
+    """Record a call whose answer is `echo`; returns the file, and behind it what was read."""
+    with RecordingWriter(path, environ=environ or {}) as writer:
+        body = f"field={quote(echo)}".encode()
+        exchange = writer.exchange("POST", url, {**FORM, **(headers or {})}, body)
+        exchange.head(200, "OK", "https://a.example/", answered)
+        exchange.read(echo.encode())
+    (read,) = read_recording(path).exchanges[0].reads
+    return path.read_text("ascii") + read.data.decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Cookie", f"sid={KEY}=="),
+        ("Referer", f"https://a.example/?x={KEY}"),
+        ("Origin", f"https://u:{KEY}@a.example"),
+        ("X-Auth", f'{{"k":"{KEY}"}}'),
+        ("X-Data", f"id={KEY};v=1"),
+        ("X-Upstream", f"Bearer {KEY}"),
+        ("X-Where", f"https://b.example/?key={KEY}"),
+    ],
+)
+def test_a_part_of_a_header_is_a_secret_too(tmp_path: Path, header: tuple[str, str]) -> None:
+    assert KEY not in everything_of(tmp_path / "a", KEY, headers=dict([header]))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://a.example/?a=1;token={KEY}",
+        f"https://a.example/?u=https%3A%2F%2Fb.example%2F%3Fkey%3D{KEY}",
+        f"https://a.example/p;jsessionid={KEY}",
+    ],
+)
+def test_a_field_within_a_field_of_a_url_is_a_secret_too(tmp_path: Path, url: str) -> None:
+    assert KEY not in everything_of(tmp_path / "a", KEY, url=url)
+
+
+def test_a_short_number_that_is_a_password_goes(tmp_path: Path) -> None:
+    url = "https://a.example/?otp=482913"
+    assert "482913" not in everything_of(tmp_path / "a", "code 482913", url=url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, KEY) for name in ("MYTOKEN", "KEY2", "openaiApiKey", "PGPASSWORD", "DBPASS")),
+        *((name, KEY) for name in ("API-KEY", "my.api.key", "SLACK_WEBHOOK", "SENTRY_DSN")),
+        ("GOOGLE_CREDENTIALS", json.dumps({"type": "x", "api_key": KEY})),
+        ("API_KEY", f'"{KEY}"'),
+        ("API_TOKEN", f"Bearer {KEY}"),
+        ("API_KEYS", f"a={KEY};b=other"),
+        ("HTTP_PROXY", f"bob:{KEY}@proxy.example:80"),
+        ("DATABASE_URL", f"postgres://h.example/db?sslmode=require&password={KEY}"),
+    ],
+)
+def test_a_variable_is_secret_by_its_name_or_form(tmp_path: Path, name: str, value: str) -> None:
+    assert KEY not in everything_of(tmp_path / "a", KEY, environ={name: value})
+
+
+def test_the_name_of_a_header_holds_no_secret_either(tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert KEY not in everything_of(
+        tmp_path / "a", "", headers=headers, answered=((f"X-{KEY}", "1"),)
+    )
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        KEY.encode().hex(),
+        KEY.encode().hex().upper(),
+        "".join(f"&#{ord(letter):09};" for letter in KEY),
+        "".join(f"%u{ord(letter):04x}" for letter in KEY),
+    ],
+)
+def test_rarer_spellings_are_found(tmp_path: Path, echo: str) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert echo not in everything_of(tmp_path / "a", f"a {echo} b", headers=headers)
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/event-stream", "application/json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\u0022conversation_uuid\\u0022:\\u0022{}\\u0022",
+        "%22conversation_uuid%22%3A%22{}%22",
+        '{{"conversationUuid":"{}"}}',
+        '<div data-conversation-uuid="{}">',
+        "<div data-conversation_uuid={}>",
+        '<input value="{}" name="conversation_uuid">',
+        '<input name="conversation_uuid" type="hidden" value="{}">',
+        "?conversation_uuid={}&x",
+        '\\\\\\"conversation_uuid\\\\\\":\\\\\\"{}\\\\\\"',
+        "conversation_uuid = {};",
+    ],
+)
+def test_the_id_of_a_conversation_goes_however_it_is_told(
+    tmp_path: Path, text: str, kind: str
+) -> None:
+    answered = (("Content-Type", kind),)
+    assert UUID not in everything_of(tmp_path / "a", text.format(UUID), answered=answered)
+
+
+def test_the_id_of_a_conversation_goes_from_plain_text_too(tmp_path: Path) -> None:
+    answered = (("Content-Type", "text/plain; charset=UTF-8"),)
+    text = f'{{"conversation_uuid":"{UUID}"}}'
+    assert UUID not in everything_of(tmp_path / "a", text, answered=answered)
+
+
+def test_the_nonce_of_a_hidden_field_goes_in_any_order_of_attributes(tmp_path: Path) -> None:
+    text = '<input value="0a1b2c3d4e" type="hidden" name="_wpnonce">'
+    assert "0a1b2c3d4e" not in everything_of(tmp_path / "a", text)
+
+
 def test_a_secret_that_is_escaped_itself_is_found_as_it_is_meant(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "a", environ={}) as writer:
         writer.secret("user%7Csess%2Bion")  # a cookie, which the page shows decoded
@@ -203,6 +331,26 @@ def test_heads_of_responses_keep_no_secret_either(tmp_path: Path) -> None:
     assert head is not None
     assert head.reason == "no 1000000000001 [31m?"
     assert read_recording(tmp_path / "a").exchanges[0].reads[0].data == b"1000000000003"
+
+
+def test_any_number_of_secrets_is_found() -> None:
+    """A page may hold thousands, whose spellings are not sought one by one."""
+    nonces = [f"a+{number:04}b" for number in range(2000)]
+    secrets = Secrets()
+    for nonce in nonces:
+        secrets.add(nonce)
+    spellings: tuple[Callable[[str], str], ...] = (
+        str,
+        quote,
+        quote_plus,
+        html.escape,
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: quote(quote(text)),
+    )
+    body = ", ".join(spell(nonce) for spell, nonce in zip(cycle(spellings), nonces, strict=False))
+    left = secrets.out_of_text(body)
+    assert len(left) == len(body)
+    assert set(left) <= set("0123456789, =g")  # the last letter of base64 belongs to the next word
 
 
 def test_harmless_words_stay(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tailrace.sites._profiles import find_profiles
 if TYPE_CHECKING:
     from tailrace._messages import Messages
     from tailrace._streams.stream import ChatStream
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["chat"]
 
@@ -51,7 +52,7 @@ __all__ = ["chat"]
 def chat(  # one parameter an option
     prompt: str | None,
     provider: str | None,
-    software: str | None,
+    software: SoftwareName | None,
     model: str,
     system: str | None,
     url: str | None,
@@ -79,7 +80,12 @@ def chat(  # one parameter an option
 
 
 def _chosen(
-    provider: str | None, software: str | None, url: str | None, *, replica: bool, trust: bool
+    provider: str | None,
+    software: SoftwareName | None,
+    url: str | None,
+    *,
+    replica: bool,
+    trust: bool,
 ) -> Site:
     """Return the site that answers; a usage error without one says what can be given."""
     if provider is not None:

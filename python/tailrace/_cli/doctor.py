@@ -17,6 +17,7 @@ from tailrace.sites import site
 
 if TYPE_CHECKING:
     from tailrace.sites import Diagnosis, Step
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["doctor"]
 
@@ -34,7 +35,7 @@ __all__ = ["doctor"]
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of lines.")
 def doctor(
     name: str,
-    software: str | None,
+    software: SoftwareName | None,
     no_post: bool,
     model: str,
     proxy: str | None,

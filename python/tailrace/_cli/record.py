@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailrace.sites import Site
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["record"]
 
@@ -40,7 +41,7 @@ def record(  # one parameter an option
     provider: str,
     prompt: str,
     file: str,
-    software: str | None,
+    software: SoftwareName | None,
     model: str,
     url: str | None,
     proxy: str | None,

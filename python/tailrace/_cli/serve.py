@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     from tailrace.gateway import ModelRegistry, Settings
     from tailrace.replica import Replica
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["serve"]
 
 # For each site of the replica: its software, its page or the path behind its origin, its models.
-_DEMO: dict[str, tuple[str, str | None, str, list[str]]] = {
+_DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "ai-power": ("wordpress", "stream", "", []),
     "aipkit": ("wordpress", "inline", "", []),
     "geminiprochat": ("geminiprochat", None, "", []),

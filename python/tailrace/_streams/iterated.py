@@ -37,7 +37,10 @@ def as_text_stream(made: object) -> TextStream:
 
 
 class _IteratedStream(ClosingStream[str]):
-    """The items of an async iterator as text; an item that is no text is what `str` makes of it."""
+    """The items of an async iterator as text; an item that is no text is what `str` makes of it.
+
+    None is no item, as gpt4free has it.
+    """
 
     def __init__(self, made: Any) -> None:
         self._made = made
@@ -100,7 +103,7 @@ class _IteratedStream(ClosingStream[str]):
                 )
             self._iterator = aiter(made)
         async for item in self._iterator:
-            if text := str(item):
+            if item is not None and (text := str(item)):
                 return [text]
         self._is_over = True
         self._outcome = Outcome("done")

@@ -29,6 +29,7 @@ __all__ = ["LoopThread", "iterate_blocking", "iterate_stream"]
 T = TypeVar("T")
 
 _LONGEST_ENDING = 5.0  # seconds that the end of a program waits at most for connections to close
+_LONGEST_LEAVING = 0.1  # seconds until tasks that nobody has cancelled are
 
 
 def iterate_blocking(start: Callable[[], ClosingStream[T]]) -> Iterator[T]:
@@ -135,16 +136,22 @@ class LoopThread:
         return self._leaving is not None or not self._thread.is_alive() or sys.is_finalizing()
 
     async def _settle(self, *, cancel: bool) -> None:
-        """Close, then wait for tasks that an interrupt cancelled, which close their connections."""
+        """Close, then wait for tasks that an interrupt cancelled, which close their connections.
+
+        A task that a provider of the caller's own left behind is cancelled, as `asyncio.run` does.
+        """
         try:
             if self._close is not None:
                 await self._close()
         finally:
             others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others if cancel else ():
-                task.cancel()
+            if others and not cancel:
+                _, others = await asyncio.wait(others, timeout=_LONGEST_LEAVING)
+            for task in others:
+                if cancel or not task.cancelling():
+                    task.cancel()
             if others:
-                await asyncio.wait(others)
+                await asyncio.wait(others, timeout=_LONGEST_ENDING)
             await self._loop.shutdown_asyncgens()
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAl
 
 from tailrace._calls.exchange import D
 from tailrace._streams.outcome import Outcome
-from tailrace.errors import ReplyBrokenError, ResponseStatusError, TailraceError
+from tailrace.errors import (
+    ReplyBrokenError,
+    ResponseStatusError,
+    StreamError,
+    TailraceError,
+    reply_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -302,6 +308,8 @@ class ReplyReading(Generic[T, D]):
             verdict is None or not isinstance(error, ReplyBrokenError)
         ):
             return error
+        if isinstance(error, ReplyBrokenError) and error.bad_coding:
+            verdict = _of_bad_coding(verdict, error)
         if verdict is not None and error.__cause__ is not None:
             verdict.__cause__ = error.__cause__
         return verdict
@@ -321,3 +329,10 @@ class ReplyReading(Generic[T, D]):
             log.warning("%d of %d events skipped: bad data", decoder.bad_events, decoder.events)
         if failure is not None:
             self.fail(failure)
+
+
+def _of_bad_coding(verdict: TailraceError | None, error: ReplyBrokenError) -> TailraceError | None:
+    """Return the verdict on a reply that could not be unpacked: no connection was lost."""
+    if not isinstance(verdict, StreamError) or verdict.kind != "truncated":
+        return verdict
+    return reply_error("truncated", str(error), verdict.status, verdict.code, verdict.raw)

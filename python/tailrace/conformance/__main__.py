@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace import __version__
+from tailrace._printable import visible
 from tailrace.conformance._child import NoDecoderError, callable_named
 from tailrace.conformance._judging import judge
 from tailrace.conformance._printing import as_json, listed, printed
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return USAGE
     except (ProgramError, NoDecoderError) as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {visible(str(error))}", err=True)
         return USAGE
     except click.Abort:
         click.echo("interrupted", err=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace import __version__
+from tailrace._printable import visible, visible_line
 from tailrace.conformance._rulebook import LEVELS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def listed(rules: Iterable[Rule], *, machine: bool) -> str:
 def printed(report: Report, name: str) -> None:
     """Print a table of all rules, and below it each broken one with the split that shows it."""
     console = Console(highlight=False)
-    console.print(Text(f"{name} ({report.kind})", style="bold"))
+    console.print(Text(visible_line(f"{name} ({report.kind})"), style="bold"))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -146,4 +147,5 @@ def _shown(decoded: Any) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"
+    shown = text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"
+    return visible(shown)  # a failure is told in the words of the program under test

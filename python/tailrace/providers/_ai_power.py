@@ -43,18 +43,24 @@ def refuses_nonce(error: StreamError, headers: Mapping[str, str]) -> bool:
 
     The sentence is translated, so its form counts: WordPress prints it without a page around it.
     A page, an object, plain text, or the bare name of the status is from something in front of the
-    site. `headers` are those of the reply: where no body came, those of WordPress alone tell.
+    site, and so is a sentence of blocking without WordPress's own header. `headers` are those of
+    the reply: where no body came, those of WordPress alone tell.
     """
     if error.status != _FORBIDDEN or headers.get("content-type", "").startswith("text/plain"):
         return False
-    body = error.raw.strip()
-    if not body:
-        return "noindex" in headers.get("x-robots-tag", "")
+    body, is_wordpress = error.raw.strip(), "noindex" in headers.get("x-robots-tag", "")
+    if not body or (not is_wordpress and _BLOCKING.search(body)):
+        return is_wordpress
     return not (body.startswith("{") or _DOCUMENT.search(body) or _STATUS_ALONE.fullmatch(body))
 
 
 _FORBIDDEN = 403
 _DOCUMENT = re.compile(r"<(?:!doctype|html|head|title|body|center|h1)\b", re.IGNORECASE)
+_BLOCKING = re.compile(
+    r"\b(?:block(?:ed|ing)|firewall|waf|wordfence|sucuri|mod_?security|access denied"
+    r"|security (?:policy|rule)|your ip)\b",
+    re.IGNORECASE,
+)
 _STATUS_ALONE = re.compile(
     r"(?:error )?(?:code:? ?)?(?:403|10\d\d)?\W{0,3}(?:forbidden|access denied|blocked)?\W{0,3}",
     re.IGNORECASE,

@@ -18,7 +18,12 @@ from tailrace._native import sign_request
 from tailrace._streams.iterated import as_text_stream
 from tailrace._streams.loop_thread import iterate_blocking
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
-from tailrace.providers._base import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, checked_text
+from tailrace.providers._base import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    checked_site,
+    checked_text,
+)
 from tailrace.providers._conversation import Conversation
 from tailrace.providers._wordpress import SHARED_TOKENS
 from tailrace.sites._options import CALL_OPTIONS, did_you_mean
@@ -26,6 +31,7 @@ from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site, open_stream, visitor_of
 from tailrace.sites._software import NONE_IS_SAID, SOFTWARE
 from tailrace.transport import DEFAULT_LIMITS, Limits, Transport
+from tailrace.transport._rules import is_whole_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -335,6 +341,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             "environment": environment,
         }
         options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
+        _warn_of_attributes(cls)
         described = _described(cls, url)
         for name in ("model", "models", "aliases"):  # get_model knows them
             del described[name]
@@ -356,8 +363,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
         site = cls.as_site(options.get("url")).replace(**taken)
         return Conversation(
             _name_of(cls),
-            lambda messages, ids: cls.create_async_generator(
-                model, messages, **{**options, **ids, "environment": environment}
+            lambda messages, ids: as_text_stream(
+                cls.create_async_generator(
+                    model, messages, **{**options, **ids, "environment": environment}
+                )
             ),
             visitor=visitor_of(site),
             system=system,
@@ -402,10 +411,15 @@ def _endpoint(provider: Any, url: str) -> str | None:
     if not stated:
         return None
     owner = _owner(provider, "api_endpoint")
+    if not is_whole_url(stated):
+        raise InvalidRequestError(
+            f"{_name_of(owner)}.api_endpoint must be a whole URL on the site's server, "
+            f"https://host/path, not {stated!r}"
+        )
     first, home = vars(owner).get("_first_endpoint", (None, None))
     if stated != first:  # set later, for the URL of today
         home = getattr(owner, "url", "")
-    if url != home:
+    if url != home and not _is_stated_for(stated, url, home):
         return SOFTWARE[provider.software].call.moved_endpoint(stated, url)
     if origin_of(stated) != origin_of(url):
         raise InvalidRequestError(
@@ -413,6 +427,18 @@ def _endpoint(provider: Any, url: str) -> str | None:
             f"{origin_of(url)}: set url to the site that the endpoint belongs to"
         )
     return stated
+
+
+def _is_stated_for(endpoint: str, url: str, home: str) -> bool:
+    """Tell whether an endpoint is stated for `url` though `home`, its owner's URL, is another.
+
+    It is where a slash alone is other, and where it lies on the server of `url`, not on that of
+    `home`, which is empty for a class that states an endpoint alone.
+    """
+    checked_site(url)
+    if url.rstrip("/") == home.rstrip("/"):
+        return True
+    return origin_of(endpoint) == origin_of(url) and (not home or origin_of(home) != origin_of(url))
 
 
 def _owner(provider: Any, attribute: str) -> Any:
@@ -481,6 +507,25 @@ def _warn_once(provider: str, argument: str, known: frozenset[str]) -> None:
     other_names = (name for name, meant in _SITES_NAMES.items() if meant in known)
     hint = did_you_mean(argument, known.union(other_names, _NOTHING_TO_SAY))
     log.warning("%s ignores the argument %r%s", provider, argument, hint)
+
+
+def _warn_of_attributes(provider: Any) -> None:
+    """Log, once for each, the options that a subclass or an instance states in vain.
+
+    The attributes that count are those of the classes here; every other option is of a call.
+    """
+    classes = (provider if isinstance(provider, type) else type(provider)).__mro__
+    own = [each for each in classes if each.__module__ != __name__]
+    stated = {name for place in (provider, *own) for name in vars(place)} & CALL_OPTIONS
+    for name in stated:
+        if any(name in vars(each) for each in classes if each.__module__ == __name__):
+            continue
+        named = (_name_of(provider), f".{name}")
+        if named not in _warned:
+            _warned.add(named)
+            log.warning(
+                "%s ignores its attribute %r: give it in the call", _name_of(provider), name
+            )
 
 
 # -- any site of a known software ------------------------------------------------------------------

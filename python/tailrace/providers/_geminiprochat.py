@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -131,8 +132,12 @@ class ChatgptDemoOptions(SignedOptions):
     def __post_init__(self) -> None:
         SignedOptions.__post_init__(self)  # super() knows the class without its slots
         value = self.temperature
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidRequestError(f"temperature must be a number, not {type(value).__name__}")
+        if not abs(value) <= sys.float_info.max:  # which is false for no number, too
+            raise InvalidRequestError("temperature must be a number that JSON can hold")
 
 
 def endpoint_below(url: str) -> str:
@@ -293,13 +298,17 @@ def gemini_contents(turns: list[Turn]) -> list[tuple[str, str]]:
 
 
 def _merged(turns: Iterable[Turn]) -> list[tuple[str, str]]:
-    runs = groupby(turns, key=lambda turn: "model" if turn.role == "assistant" else "user")
+    runs = groupby(turns, key=lambda turn: "model" if turn.role in _ASSISTANTS else "user")
     return [(role, "\n\n".join(turn.text for turn in run)) for role, run in runs]
 
 
 def _ends_with_assistant(turns: list[Turn]) -> bool:
     spoken = [turn.role for turn in turns if turn.role not in SYSTEM_ROLES and turn.text]
-    return spoken[-1:] == ["assistant"]
+    return bool(spoken) and spoken[-1] in _ASSISTANTS
+
+
+_ASSISTANTS = ("assistant", "model")
+"""Roles of the one who answers; the second is Gemini's own name."""
 
 
 class ChatgptDemoCall(SignedCall):
@@ -325,4 +334,4 @@ class ChatgptDemoCall(SignedCall):
         return {} if self._temperature is None else {"temperature": self._temperature}
 
 
-_DEMO_ROLES = {"assistant": "assistant", **dict.fromkeys(SYSTEM_ROLES, "system")}
+_DEMO_ROLES = {**dict.fromkeys(_ASSISTANTS, "assistant"), **dict.fromkeys(SYSTEM_ROLES, "system")}

@@ -31,6 +31,7 @@ __all__ = [
     "Endpoint",
     "Line",
     "SiteTokens",
+    "announced_roots",
     "endpoint_of",
     "fetch_tokens",
     "other_than_html",
@@ -138,18 +139,26 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
         html += data
         complete = scanner.feed(data)
     upgrades = upgrades_insecure(wanted.url, reply, html)
-    return _read(scanner.close(), reply.url, bot_id, wanted.endpoint, upgrades=upgrades)
+    page = scanner.close()
+    roots = (*page.roots, *announced_roots(reply.headers))
+    return _read(page, reply.url, bot_id, wanted.endpoint, roots, upgrades=upgrades)
 
 
 def _read(
-    page: Page, page_url: str, bot_id: str | None, endpoint: str | None, *, upgrades: bool
+    page: Page,
+    page_url: str,
+    bot_id: str | None,
+    endpoint: str | None,
+    roots: Iterable[str],
+    *,
+    upgrades: bool,
 ) -> SiteTokens:
     wanted = bot_id is not None and bool(page.widgets)
     widget = page.widget(bot_id=bot_id) if wanted else None
     tokens = page.tokens
     widget = widget or _widget_with(page, tokens)
     named = None if widget is None else widget.ajax_url
-    posted_to = endpoint_of(page_url, endpoint, named, page.roots, upgrades=upgrades)
+    posted_to = endpoint_of(page_url, endpoint, named, roots, upgrades=upgrades)
     if widget is None:
         return SiteTokens(tokens.nonce, tokens.post_id, page_url, *posted_to, bot_id=bot_id or "0")
     return SiteTokens(
@@ -226,6 +235,27 @@ def endpoint_of(
             continue
         return Endpoint(url, is_guess=False)
     return Endpoint(at_origin(page_url, AJAX_PATH), is_guess=True)
+
+
+def announced_roots(headers: Mapping[str, str]) -> list[str]:
+    """Return the folder of the REST API that a page's header Link names; empty without one.
+
+    WordPress sends the link in the head of each page, even where a theme leaves it out of the HTML.
+    """
+    all_of = getattr(headers, "getall", None)
+    links = [headers.get("link", "")] if all_of is None else all_of("link", [])
+    match = _API_LINK.search(", ".join(links)[:_MOST_OF_LINKS])
+    if match is None:
+        return []
+    scanner = PageScanner(endpoint=True)  # which reads the same link in HTML
+    scanner.feed(f"<link rel='https://api.w.org/' href='{match[1]}'>".encode("utf-8", "replace"))
+    return list(scanner.close().roots)
+
+
+_MOST_OF_LINKS = 16 * 2**10  # characters
+_API_LINK = re.compile(
+    r"""<([^<>"'\s]{1,2048})>\s{0,9};\s{0,9}rel\s?=\s?"?https://api\.w\.org/"?""", re.IGNORECASE
+)
 
 
 def _named_endpoint(page_url: str, named: str, *, upgrades: bool) -> str:

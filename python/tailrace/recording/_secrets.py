@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from tailrace.errors import SECRET_FIELD
-from tailrace.recording._spellings import readings_of, spellings_of
+from tailrace.recording._spellings import Spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +39,7 @@ REDACTED = "[redacted]"
 _SHORTEST_SOUGHT = 6  # bytes: a shorter value is no secret in a response but a word
 _SHORTEST_FIELD = 4  # characters of a whole field that is a secret found elsewhere
 _SHORTEST_VARIABLE = 8  # characters
+_SHORTEST_KEY = 10  # characters of a part of a header that is not known to hold credentials
 
 
 class Secrets:
@@ -46,15 +47,21 @@ class Secrets:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._sought = Spellings()
 
     def __contains__(self, value: str) -> bool:
         return value in self._numbers
 
     def add(self, value: str) -> str:
         """Add `value` to the secrets, and return its stand-in, as long as the value in UTF-8."""
+        data = _bytes(value)
+        is_new = value not in self._numbers
         number = self._numbers.setdefault(value, len(self._numbers) + 1)
-        length = len(_bytes(value))
-        return _stand_in(number, length) if length >= _SHORTEST_SOUGHT else REDACTED
+        if len(data) < _SHORTEST_SOUGHT:
+            return REDACTED
+        if is_new:
+            self._sought.add(data, number)
+        return _stand_in(number, len(data))
 
     def out_of(self, data: bytes) -> bytes:
         """Replace every secret in `data`, but those too short to be told from other text.
@@ -77,22 +84,8 @@ class Secrets:
 
     def _places(self, data: bytes) -> list[tuple[int, int, int]]:
         """Find where secrets stand in `data`, from its beginning, each with its number."""
-        sought = [
-            (spelling, number)
-            for value, number in self._numbers.items()
-            if len(_bytes(value)) >= _SHORTEST_SOUGHT
-            for spelling in spellings_of(_bytes(value))
-        ]
-        if not sought:
-            return []
-        places = [
-            (*place, number)
-            for reading in readings_of(data)
-            for spelling, number in sought
-            for place in reading.places(spelling)
-        ]
         # Of two that begin together the longer one stands first.
-        return sorted(places, key=lambda place: (place[0], -place[1]))
+        return sorted(self._sought.places(data), key=lambda place: (place[0], -place[1]))
 
 
 def _stand_in(number: int, length: int) -> str:
@@ -106,29 +99,43 @@ def _bytes(text: str) -> bytes:
 
 # -- responses -------------------------------------------------------------------------------------
 
-_QUOTE = rb"""(?:\\{0,2}["']|&quot;|&#0?3[49];|&#[xX]2[27];)"""
-_IS = rb"(?:\s{0,16}+[=:]|\s{1,16}+value=)\s{0,16}+"
+# A quote, as it is or escaped for HTML, JSON, a URL, or several of them.
+_QUOTE = rb"""(?:\\{0,8}+["'`]|&quot;|&#0?3[49];|&#[xX]2[27];|\\{1,8}+u002[27]|%2[27])"""
+_IS = rb"(?:\s{0,16}+(?:[=:]|%3[AaDd])|\s{1,16}+value=)\s{0,16}+"
 _NONCES = re.compile(
     rb"nonce[\w-]{0,64}+" + _QUOTE + rb"?" + _IS + _QUOTE + rb"([A-Za-z0-9]{6,256}+)" + _QUOTE,
     re.IGNORECASE,
 )
+_ID = rb"(?:conversation[_-]?uuid|client[_-]?id|session[_-]?id|(?:access|csrf|auth)[_-]?token)"
 _IDS = re.compile(
-    rb"(?:conversation_uuid|client_id|session_id|(?:access|csrf|auth)_token)"
-    + _QUOTE
-    + rb"?"
-    + _IS
-    + _QUOTE
-    + rb"([\w.~-]{6,256}+)"
-    + _QUOTE,
+    _ID + _QUOTE + rb"?" + _IS + _QUOTE + rb"([\w.~-]{6,256}+)" + _QUOTE,
     re.IGNORECASE,
 )
+_CONVERSATION = re.compile(
+    rb"conversation[_-]?uuid(?:&quot;|&#0?3[49];|&#x2[27];|u002[27]|%[0-9a-f]{2}|value=|\W){1,40}+"
+    rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})",
+    re.IGNORECASE,
+)
+_INPUT = re.compile(rb"<input\s([^<>]{1,2048}+)>", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    rb"(?:name|id)\s{0,4}+=\s{0,4}+[\"']?[\w-]{0,64}?(?:nonce|" + _ID + rb")", re.IGNORECASE
+)
+_VALUE = re.compile(rb"\bvalue\s{0,4}+=\s{0,4}+[\"']?([\w.~-]{6,256}+)", re.IGNORECASE)
 
 
-def secrets_in(response: bytes) -> Iterator[str]:
-    """Find the nonces, and the ids of visitors and conversations, that a response holds."""
-    for pattern in (_NONCES, _IDS):
+def secrets_in(response: bytes, *, is_answer: bool = False) -> Iterator[str]:
+    """Find the nonces, and the ids of visitors and conversations, that a response holds.
+
+    `is_answer`: it is a text that may show code, of which only a conversation's id is told.
+    """
+    patterns = (_CONVERSATION,) if is_answer else (_NONCES, _IDS, _CONVERSATION)
+    for pattern in patterns:
         for match in pattern.finditer(response):
             yield match[1].decode("ascii", "replace")
+    for attributes in () if is_answer else _INPUT.finditer(response):
+        value = _VALUE.search(attributes[1])
+        if value is not None and _SECRET_NAME.search(attributes[1]):
+            yield value[1].decode("ascii", "replace")
 
 
 # -- headers ---------------------------------------------------------------------------------------
@@ -178,13 +185,17 @@ _HTTP_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: all bu
 def find_in_headers(headers: Iterable[tuple[str, str]], secrets: Secrets) -> None:
     """Add the values of a request's headers to `secrets`, but those known to be harmless.
 
-    Of credentials and cookies the parts are added, too.
+    Parts of a value are added, too: of credentials and cookies all, of others those that are no
+    words.
     """
     for name, value in headers:
-        if name.lower() not in _KEPT_HEADERS:
+        if name.lower() in _URL_HEADERS:
+            find_in_url(value, secrets)
+        elif name.lower() not in _KEPT_HEADERS:
             _add_sought(value, secrets)
-            if SECRET_FIELD.search(name):
-                for part in _parts(value):
+            is_secret = SECRET_FIELD.search(name) is not None
+            for part in _parts(value):
+                if is_secret or _is_no_word(part):
                     _add_sought(part, secrets)
 
 
@@ -201,6 +212,13 @@ def _parts(value: str) -> Iterator[str]:
         if part != scheme:
             yield part
         yield part.partition("=")[2].strip("\"'")
+        yield part.partition("=")[2].strip("\"'=")
+        yield part.partition(":")[2].strip("\"'{}[]")
+
+
+def _is_no_word(part: str) -> bool:
+    """Tell a key from a word, which must not be taken out of an answer."""
+    return len(part) >= _SHORTEST_KEY and re.search(r"\d", part) is not None
 
 
 def _add_sought(value: str, secrets: Secrets) -> None:
@@ -213,7 +231,10 @@ def kept_headers(
     headers: Iterable[tuple[str, str]], secrets: Secrets
 ) -> tuple[tuple[str, str], ...]:
     """Return all headers, but only with the values of those known to be harmless."""
-    return tuple((name, _kept_value(name.lower(), value, secrets)) for name, value in headers)
+    return tuple(
+        (one_line_of_http(name, secrets), _kept_value(name.lower(), value, secrets))
+        for name, value in headers
+    )
 
 
 def _kept_value(name: str, value: str, secrets: Secrets) -> str:
@@ -233,48 +254,45 @@ def one_line_of_http(text: str, secrets: Secrets) -> str:
 
 # -- environment variables -------------------------------------------------------------------------
 
-_SECRET_WORDS = frozenset(
-    [
-        "APIKEY",
-        "AUTH",
-        "BEARER",
-        "COOKIE",
-        "COOKIES",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "JWT",
-        "KEY",
-        "KEYS",
-        "NONCE",
-        "PASS",
-        "PASSPHRASE",
-        "PASSWD",
-        "PASSWORD",
-        "PAT",
-        "SECRET",
-        "SECRETS",
-        "TOKEN",
-        "TOKENS",
-    ]
+_SECRET_WORDS = re.compile(
+    r"(?:KEY|PASS|PASSWD|PASSWORD|PWD|TOKEN|SECRET|COOKIE|CREDENTIAL|NONCE|WEBHOOK)S?$"
+    r"|^(?:AUTH|BEARER|CREDS?|DSN|JWT|PASSPHRASE|PAT|SALT|SIGNING)$"
 )
+_FOLDERS = frozenset({"PWD", "OLDPWD"})
+_WORD_IN_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_BETWEEN_PARTS = re.compile(r"[\n,;]")
+_BESIDE_PARTS = " \t\r\"'{}[]"
 
 
 def find_in_environment(environ: Mapping[str, str], secrets: Secrets) -> None:
     """Add the values of environment variables whose names say that they are secret.
 
     Of a list, as in ``TAILRACE_KEYS``, each part is added; of any variable that holds a URL, the
-    URL's user and password.
+    URL's user and password, and the secret fields of its query.
     """
     for name, value in environ.items():
-        words = name.upper().split("_")
-        if not _SECRET_WORDS.isdisjoint(words) or (words[-1] == "PWD" and len(words) > 1):
-            parts = [value, *value.replace("\n", ",").split(",")]
-            parts += [part.partition(":")[2] for part in parts]
-            for part in parts:
-                if len(part.strip()) >= _SHORTEST_VARIABLE:
-                    secrets.add(part.strip())
-        if "://" in value and "@" in value:
+        if _is_secret_variable(name):
+            for part in _parts_of_variable(value):
+                if len(part) >= _SHORTEST_VARIABLE:
+                    secrets.add(part)
+        if "://" in value:
             _find_credentials(value, secrets)
+            _find_fields(value, secrets)
+        elif "@" in value and name.upper().endswith("_PROXY"):
+            _find_credentials(f"http://{value}", secrets)
+
+
+def _is_secret_variable(name: str) -> bool:
+    words = re.split(r"[^A-Z]", _WORD_IN_CAMEL_CASE.sub("_", name).upper())
+    return name not in _FOLDERS and any(map(_SECRET_WORDS.search, words))
+
+
+def _parts_of_variable(value: str) -> Iterator[str]:
+    for part in (value, *_BETWEEN_PARTS.split(value)):
+        yield part.strip()
+        yield part.strip(_BESIDE_PARTS)
+        for mark in (":", "=", "Bearer ", "Basic "):
+            yield part.partition(mark)[2].strip(_BESIDE_PARTS)
 
 
 # -- URLs ------------------------------------------------------------------------------------------
@@ -301,6 +319,7 @@ _KEPT_FIELDS = frozenset(
         "version",
     ]
 )
+_FIELD = re.compile(r"[?&;#]([\w.-]{1,64}+)=(?=([^&;#\s]{1,2048}+))")
 _LONGEST_NUMBER = 9  # digits of a number that names a page or a post
 _MESSAGE_WORDS = frozenset({"message", "text", "content", "prompt", "input", "history"})
 
@@ -317,6 +336,15 @@ def find_in_url(url: str, secrets: Secrets) -> None:
     """Add a URL's user and password and the secret fields of its query to `secrets`."""
     redacted_url(url, secrets)
     _find_credentials(url, secrets)
+    _find_fields(url, secrets)
+
+
+def _find_fields(text: str, secrets: Secrets) -> None:
+    """Add the values of secret fields, wherever in a URL they stand: in a URL within it, too."""
+    for each in dict.fromkeys((text, unquote(text))):
+        for name, value in _FIELD.findall(each):
+            if SECRET_FIELD.search(name):
+                _add_sought(unquote(value), secrets)
 
 
 def _find_credentials(url: str, secrets: Secrets) -> None:

@@ -18,29 +18,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Reading", "readings_of", "spellings_of"]
+__all__ = ["Spellings"]
 
 _LAYERS = 4
 _SHORTEST_SPELLING = 6  # bytes
+_MOST_SOUGHT_SINGLY = 1000  # spellings, each of which costs a look at the whole text
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}"
     rb"|\\u[dD][89aAbB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
-    rb"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
+    rb"|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%u[0-9A-Fa-f]{4}"
     rb"|\\[\"'\\/bfnrt]"
-    rb"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+    rb"|&(?:#[0-9]{1,16}|#[xX][0-9A-Fa-f]{1,16}|[A-Za-z][A-Za-z0-9]{1,31});"
 )
 # A form's plus is a space, and nothing tells a form's value from another text.
 _PLUS_AS_SPACE = bytes.maketrans(b"+", b" ")
 
 
 def spellings_of(value: bytes) -> list[bytes]:
-    """Return `value`, what it means where it is escaped itself, and what base64 makes of these.
+    """Return `value`, what it means where it is escaped itself, and the two encoded.
 
-    A value may stand anywhere in encoded bytes. At its ends base64 mixes it with its neighbours;
-    these characters are left out.
+    That is in hexadecimal digits and in base64. A value may stand anywhere in encoded bytes. At its
+    ends base64 mixes it with its neighbours; these characters are left out.
     """
     spellings = [reading.text for reading in readings_of(value)]
     for plain in tuple(spellings):
+        spellings += (plain.hex().encode(), plain.hex().upper().encode())
         for before in range(3):
             encoded = base64.b64encode(b"\0" * before + plain)
             inner = encoded[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
@@ -60,6 +62,61 @@ def readings_of(data: bytes) -> Iterator[Reading]:
         reading = decoded
 
 
+class Spellings:
+    """What is sought in texts: the spellings of values, each with its value's number."""
+
+    def __init__(self) -> None:
+        self._plain: dict[bytes, int] = {}
+        self._decoded: dict[bytes, int] = {}  # as they stand in a text whose escapes are decoded
+        self._sizes: dict[bytes, set[int]] = {}  # of the spellings that begin so
+
+    def add(self, value: bytes, number: int) -> None:
+        """Seek a value."""
+        for plain in spellings_of(value):
+            decoded = plain.translate(_PLUS_AS_SPACE)
+            self._plain.setdefault(plain, number)
+            self._decoded.setdefault(decoded, number)
+            for each in (plain, decoded):
+                self._sizes.setdefault(each[:_SHORTEST_SPELLING], set()).add(len(each))
+
+    def places(self, data: bytes) -> list[tuple[int, int, int]]:
+        """Return where values begin and end in `data`, each with its number."""
+        if not self._plain:
+            return []
+        return [
+            (*reading.place(at, size), number)
+            for reading in readings_of(data)
+            for at, size, number in self._places_in(reading)
+        ]
+
+    def _places_in(self, reading: Reading) -> Iterator[tuple[int, int, int]]:
+        sought = self._plain if reading.below is None else self._decoded
+        if len(sought) <= _MOST_SOUGHT_SINGLY:
+            return _found_singly(reading.text, sought)
+        return self._found_together(reading.text, sought)
+
+    def _found_together(
+        self, text: bytes, sought: dict[bytes, int]
+    ) -> Iterator[tuple[int, int, int]]:
+        """Find what is sought in a time that does not grow with its number.
+
+        A page of a stranger's may hold as many secrets as it likes.
+        """
+        for at in range(len(text) - _SHORTEST_SPELLING + 1):
+            for size in self._sizes.get(text[at : at + _SHORTEST_SPELLING], ()):
+                number = sought.get(text[at : at + size])
+                if number is not None:
+                    yield at, size, number
+
+
+def _found_singly(text: bytes, sought: dict[bytes, int]) -> Iterator[tuple[int, int, int]]:
+    for spelling, number in sought.items():
+        at = text.find(spelling)
+        while at >= 0:
+            yield at, len(spelling), number
+            at = text.find(spelling, at + len(spelling))
+
+
 @dataclass(slots=True)
 class Reading:
     """A text, and where each of its bytes comes from in the text `below` it, of which it is made.
@@ -75,14 +132,9 @@ class Reading:
     sources: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
 
-    def places(self, sought: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where `sought` begins and ends in the lowest text."""
-        if self.below is not None:
-            sought = sought.translate(_PLUS_AS_SPACE)
-        at = self.text.find(sought)
-        while at >= 0:
-            yield self._first(at), self._last(at + len(sought) - 1) + 1
-            at = self.text.find(sought, at + len(sought))
+    def place(self, at: int, size: int) -> tuple[int, int]:
+        """Return where `size` bytes from `at` on begin and end in the lowest text."""
+        return self._first(at), self._last(at + size - 1) + 1
 
     def _first(self, at: int) -> int:
         """Return where the byte `at` comes from in the lowest text: the first byte there."""
@@ -135,8 +187,8 @@ def _meaning(escape: bytes) -> bytes | None:
         case b"\\u":
             units = bytes.fromhex(escape.replace(b"\\u", b"").decode())
             return units.decode("utf-16-be", "replace").encode()
-        case b"\\x":
-            return chr(int(escape[2:].decode(), 16)).encode()
+        case b"\\x" | b"%u":
+            return chr(int(escape[2:].decode(), 16)).encode("utf-8", "replace")
         case b"&#":
             digits = escape[2:-1].decode()
             return _character(int(digits[1:], 16) if digits[0] in "xX" else int(digits))

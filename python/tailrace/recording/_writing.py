@@ -214,9 +214,11 @@ class ExchangeWriter:
             if name.lower() == "set-cookie":
                 cookie = value.partition(";")[0].partition("=")[2]
                 secrets.add(cookie.strip().strip('"'))
-        if not _kind(headers).startswith("text/plain"):  # an answer, which may show code
-            for secret in secrets_in(self._received()):
-                secrets.add(secret)
+            elif name.lower() == "location":
+                find_in_url(value, secrets)
+        is_answer = _kind(headers).startswith("text/plain")
+        for secret in secrets_in(self._received(), is_answer=is_answer):
+            secrets.add(secret)
 
     def recorded(self, secrets: Secrets, *, keep_messages: bool) -> RecordedExchange:
         """Return the exchange without `secrets`; `keep_messages`: with the prompt in its body."""

@@ -139,6 +139,7 @@ def _lacks_key(failure: _Failure) -> bool:
 
 
 _UNAUTHORIZED = 401
+_HTML = ("text/html", "application/xhtml+xml")
 _GUARD = (
     "something in front of the site (a firewall, a security plugin, the host's own rules) forbids "
 )
@@ -305,6 +306,13 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         "give the page that shows the chat, as a visitor who is not logged in sees it",
     ),
     (_at("post"), "the site takes no message: its owner must look at the plugin or the app"),
+    (
+        lambda failure: failure.kind == "not_a_stream" and failure.seen.type in _HTML,
+        (
+            "the site answers a message with the page that is named: if it is a login's, give the "
+            "cookies of a login (cookies_env); else give the app's own address as the URL"
+        ),
+    ),
     (
         _at("first delta"),
         "the site took the message and has no answer: its owner must look at the model behind it",

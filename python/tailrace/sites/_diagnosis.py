@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tailrace._streams.stream import ChatStream
     from tailrace.providers import ChatProvider
     from tailrace.sites._discovery import FetchedPage
+    from tailrace.sites._software import SoftwareName
     from tailrace.transport import Session, Transport
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class Diagnosis:
 async def doctor(
     site: str | Site | type[ChatProvider],
     *,
-    software: str | None = None,
+    software: SoftwareName | None = None,
     post: bool = True,
     message: str = MESSAGE,
     model: str = "",

@@ -27,6 +27,7 @@ from tailrace.errors import (
 from tailrace.providers._base import checked_site
 from tailrace.providers._page import (
     MAX_PAGE_BYTES,
+    announced_roots,
     endpoint_of,
     other_than_html,
     upgrades_insecure,
@@ -293,7 +294,8 @@ def endpoint_on(
     `stated`: the one that the site's owner states. Raises EndpointError as `endpoint_of` does.
     """
     named = None if widget is None else widget.ajax_url
-    return endpoint_of(fetched.url, stated, named, fetched.page.roots, upgrades=fetched.upgrades)
+    roots = (*fetched.page.roots, *announced_roots(fetched.headers))
+    return endpoint_of(fetched.url, stated, named, roots, upgrades=fetched.upgrades)
 
 
 def _problems(fetched: FetchedPage) -> Iterator[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tailrace._messages import Turn
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.sites._secrets import Secret
+    from tailrace.sites._software import SoftwareName
     from tailrace.transport import Limits, Transport, TransportKind
 
 __all__ = [
@@ -84,7 +85,7 @@ class CallOptions(TypedDict, total=False):
 class SiteOptions(CallOptions, total=False):
     """Options of a site: those of its calls, and those that describe the site."""
 
-    software: str
+    software: SoftwareName
     name: str | None
     endpoint: str | None
     models: Sequence[str]

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace.sites._profiles import Profile
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["as_site", "is_url", "profiled_site", "site"]
 
 
 def site(
     name: str,
-    software: str | None = None,
+    software: SoftwareName | None = None,
     *,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,

@@ -36,10 +36,11 @@ from tailrace.sites._software import (
     NONE_IS_SAID,
     SOFTWARE,
     Software,
+    SoftwareName,
     software_named,
 )
 from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
-from tailrace.transport._rules import checked_seconds, checked_url
+from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +102,7 @@ class Site:
     """
 
     url: str
-    software: str = DEFAULT_SOFTWARE
+    software: SoftwareName = DEFAULT_SOFTWARE
     name: str = ""
     endpoint: str | None = None
     model: str = ""
@@ -211,13 +212,15 @@ class Site:
     def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
         """Return this site with other options, and at another `url` where one is given.
 
-        The endpoint follows the URL. An option that is None has its default; of the clocks, None
+        The endpoint follows the URL, of which a slash at its end is no part. An option that is
+        None has its default; of the clocks, None
         is no clock, and of ``stream_options``, that none are sent. `options` and errors are those
         of the constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
         given: dict[str, Any] = {**self._options, **options}
-        if url is not None and url != self.url and self.endpoint and "endpoint" not in options:
+        is_moved = url is not None and url.rstrip("/") != self.url.rstrip("/")
+        if url is not None and is_moved and self.endpoint and "endpoint" not in options:
             given["endpoint"] = _software(self).call.moved_endpoint(self.endpoint, url)
         return Site(self.url if url is None else url, **given)
 
@@ -471,6 +474,8 @@ _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))
 
 
 def _check_endpoint(origin: str, endpoint: str | None) -> None:
+    if endpoint is not None and not is_whole_url(endpoint):
+        raise InvalidRequestError(f"endpoint must be a whole URL at {origin}, where the site is")
     if endpoint is not None and origin_of(endpoint) != origin:
         raise InvalidRequestError(
             f"endpoint must be at {origin}, where the site is, not at {origin_of(endpoint)}"

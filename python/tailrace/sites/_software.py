@@ -7,7 +7,7 @@ replies.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._geminiprochat import (
@@ -25,12 +25,22 @@ if TYPE_CHECKING:
 
     from tailrace.providers._base import Call
 
-__all__ = ["DEFAULT_SOFTWARE", "NONE_IS_SAID", "SOFTWARE", "Software", "software_named"]
+__all__ = [
+    "DEFAULT_SOFTWARE",
+    "NONE_IS_SAID",
+    "SOFTWARE",
+    "Software",
+    "SoftwareName",
+    "software_named",
+]
+
+SoftwareName = Literal["wordpress", "geminiprochat", "chatgpt-demo", "openai"]
+"""The names of the softwares, for whoever checks types: those of `SOFTWARE`, in its order."""
 
 NONE_IS_SAID = frozenset({"stream_options"})
 """Options of a software for which None is a value of its own, and not the default."""
 
-DEFAULT_SOFTWARE = "wordpress"
+DEFAULT_SOFTWARE: SoftwareName = "wordpress"
 """The software of a URL unless another one is given: most chat pages are WordPress pages."""
 
 
@@ -43,7 +53,7 @@ class Software:
     tokens from the page.
     """
 
-    name: str
+    name: SoftwareName
     dialects: tuple[str, ...]
     call: type[Call[Any]]
     options_type: type[Any]

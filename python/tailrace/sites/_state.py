@@ -20,7 +20,9 @@ def state_file(kind: str, subject: str, folder: Path | None) -> Path:
     `kind`: the folder of all such files; `folder`: the state folder, the user's for None.
     """
     state = platformdirs.user_state_path("tailrace", appauthor=False) if folder is None else folder
-    return state / kind / f"{hashlib.sha256(subject.encode()).hexdigest()[:32]}.json"
+    # The name of a folder, of which a path consists, may be no UTF-8.
+    digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
+    return state / kind / f"{digest[:32]}.json"
 
 
 def write_state(file: Path, data: bytes) -> None:

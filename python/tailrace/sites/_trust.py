@@ -65,7 +65,8 @@ def revoke_trust(file: Path, folder: Path | None = None) -> bool:
 
 
 def _trusted(file: Path, data: bytes) -> _Trusted:
-    return _Trusted(file=str(file.resolve()), sha256=hashlib.sha256(data).hexdigest())
+    name = str(file.resolve()).encode("utf-8", "backslashreplace").decode()
+    return _Trusted(file=name, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _kept_in(file: Path, folder: Path | None) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -21,6 +21,8 @@ __all__ = ["Verdict", "last_verdict", "store_verdict"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
+_LATEST = 253_402_300_799  # the last second of the year 9999, where Python's calendar ends
+
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Result of the doctor's last look at a site.
@@ -31,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     site: str
     url: str
     failed: str | None
-    at: float
+    at: Annotated[float, msgspec.Meta(ge=0, le=_LATEST)]
 
     @property
     def when(self) -> str:

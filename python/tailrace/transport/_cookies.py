@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http.cookies import Morsel
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,7 +15,6 @@ from tailrace.transport._base import SiteCookies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from http.cookies import Morsel
 
 __all__ = ["Jar"]
 
@@ -27,10 +27,12 @@ class Jar(aiohttp.CookieJar):
 
     def __init__(self, cookies: Mapping[str, str]) -> None:
         super().__init__(unsafe=True, quote_cookie=False)
-        self.update_cookies(cookies)
+        self.update_cookies(
+            {name: _write(Morsel(), name, value) for name, value in cookies.items()}
+        )
 
     def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
-        """Take in the Set-Cookie `headers` of a response."""
+        """Take in the Set-Cookie `headers` of a response, values as they are written there."""
         for header in headers:
             if rules.is_encodable(header):
                 try:
@@ -39,6 +41,9 @@ class Jar(aiohttp.CookieJar):
                     )
                 except Exception:  # noqa: BLE001, S112 - http.cookies raises what it likes
                     continue
+        for morsel in self:
+            if morsel.value != morsel.coded_value:  # a browser sends the quotes, too
+                _write(morsel, morsel.key, morsel.coded_value)
 
     @property
     def values(self) -> dict[str, str]:
@@ -53,6 +58,15 @@ class Jar(aiohttp.CookieJar):
         values = rules.sendable_cookies({each.key: each.value for each, _ in kept})
         ends = [left for each, left in kept if left is not None and each.key in values]
         return SiteCookies(values, min(ends, default=None))
+
+
+def _write(morsel: Morsel[str], name: str, value: str) -> Morsel[str]:
+    """Return a cookie with that name and value, neither of which is read or quoted.
+
+    `Morsel.set` refuses the names of attributes, such as ``version``, which cookies may have.
+    """
+    morsel.__setstate__({"key": name, "value": value, "coded_value": value})  # type: ignore[attr-defined]
+    return morsel
 
 
 # aiohttp takes the first second of 1970, which sites write to delete a cookie, for no date at all.

@@ -75,7 +75,7 @@ class ContentDecoder(ABC):
 
 
 class _Members(ContentDecoder):
-    """Codings of which several may stand one behind the other: gzip's members, zstd's frames.
+    """A coding of which several members may stand one behind the other, as gzip's and zstd's do.
 
     Bytes behind an end that do not begin another member are padding, which is ignored, as browsers
     do.
@@ -85,40 +85,38 @@ class _Members(ContentDecoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._inflater: Any = None
+        self._member: _Member | None = None
         self._started = False
         self._padding = False
         self._head = b""  # the bytes behind an end, while they may still begin a member
+        self._given = memoryview(b"")  # what waited when the member was given its last piece
+        self._size = 0  # of that piece
 
     @property
     def complete(self) -> bool:
-        return self._inflater is None
+        return self._member is None
 
     def take(self) -> bytes | None:
         for _ in range(_MOST_EMPTY):
-            if self._inflater is None and not self._begins():
+            if self._member is None:
+                self._member = self._next_member()
+            if self._member is None or (self._member.wants_input and not self._waiting):
                 return b""
-            if not self._waiting and not self._holds_output():
-                return b""
-            data = self._decoded()
-            if self._inflater.eof:
-                self._inflater = None
-            if data:
+            if data := self._read(self._member):
                 return data
         return None
 
-    def _begins(self) -> bool:
-        """Begin the next member; return whether there is one.
+    def _next_member(self) -> _Member | None:
+        """Begin the next member, if there is one.
 
         A further one begins when its head is whole, so that the boundaries of reads do not matter.
         """
         if not self._waiting or self._padding:
-            return False
+            return None
         if self._started and not self._has_head():
-            return False
-        self._inflater = self._make_inflater(self._waiting[0])
+            return None
         self._started = True
-        return True
+        return self._begun(self._waiting[0])
 
     def _has_head(self) -> bool:
         head = self._head + bytes(self._waiting[: self._HEAD - len(self._head)])
@@ -133,25 +131,31 @@ class _Members(ContentDecoder):
             self._head = b""
         return True
 
+    def _read(self, member: _Member) -> bytes:
+        piece = memoryview(b"")
+        if member.wants_input:
+            self._given = self._waiting
+            piece = self._next_piece()
+            self._size = len(piece)
+        data = member.read(bytes(piece))
+        if member.is_finished:
+            self._waiting = self._given[self._size - len(member.rest) :]
+            self._member = None
+        return data
+
     @abstractmethod
     def _may_begin(self, head: bytes) -> bool:
         """Tell whether a further member may begin with `head`, of up to `_HEAD` bytes."""
 
     @abstractmethod
-    def _make_inflater(self, first: int) -> Any: ...
-
-    @abstractmethod
-    def _holds_output(self) -> bool: ...
-
-    @abstractmethod
-    def _decoded(self) -> bytes: ...
+    def _begun(self, first: int) -> _Member:
+        """Return the decoder of a member whose first byte is `first`."""
 
 
 class _Zlib(_Members):
     def __init__(self, coding: str) -> None:
         super().__init__()
         self._coding = coding
-        self._full = False
 
     def _may_begin(self, head: bytes) -> bool:
         """RFC 1952, 2.3: two magic bytes, the only method there is, and flags."""
@@ -160,32 +164,15 @@ class _Zlib(_Members):
         is_magic = b"\x1f\x8b\x08".startswith(head[:3])
         return is_magic and not (len(head) == self._HEAD and head[3] & _RESERVED_FLAGS)
 
-    def _make_inflater(self, first: int) -> Any:
+    def _begun(self, first: int) -> _Member:
+        bits = zlib.MAX_WBITS
         if self._coding == "gzip":
-            return zlib.decompressobj(16 + zlib.MAX_WBITS)
-        # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send raw deflate,
-        # which never starts like this.
-        return zlib.decompressobj(
-            zlib.MAX_WBITS if first & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
-        )
-
-    def _holds_output(self) -> bool:
-        return self._full
-
-    def _decoded(self) -> bytes:
-        before, piece = self._waiting, self._next_piece()
-        broken = False
-        data = b""
-        try:
-            data = self._inflater.decompress(piece, PIECE)
-        except zlib.error:
-            broken = True
-        if broken:
-            raise _nonsense(self._coding)
-        rest = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
-        self._waiting = before[len(piece) - len(rest) :]
-        self._full = len(data) == PIECE
-        return data
+            bits = 16 + zlib.MAX_WBITS
+        elif first & 0x0F != zlib.DEFLATED:
+            # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send raw deflate,
+            # which never starts like this.
+            bits = -zlib.MAX_WBITS
+        return _Member(self._coding, zlib.error, lambda: _ZlibReader(bits))
 
 
 class _Zstd(_Members):
@@ -199,103 +186,184 @@ class _Zstd(_Members):
             return b"\x2a\x4d\x18".startswith(head[1:])
         return b"\x28\xb5\x2f\xfd".startswith(head)
 
-    def _make_inflater(self, first: int) -> Any:  # noqa: ARG002 - a parameter of the base class
-        parameter = self._library.DecompressionParameter.window_log_max
-        return self._library.ZstdDecompressor(options={parameter: _ZSTD_WINDOW_LOG})
-
-    def _holds_output(self) -> bool:
-        return not self._inflater.needs_input
-
-    def _decoded(self) -> bytes:
-        before = self._waiting
-        piece = self._next_piece() if self._inflater.needs_input else memoryview(b"")
-        broken = False
-        data = b""
-        try:
-            data = self._inflater.decompress(piece, PIECE)
-        except self._library.ZstdError:
-            broken = True
-        if broken:
-            raise _nonsense("zstd")
-        if self._inflater.eof and piece:
-            self._waiting = before[len(piece) - len(self._inflater.unused_data) :]
-        return data
+    def _begun(self, first: int) -> _Member:  # noqa: ARG002 - a parameter of the base class
+        return _Member("zstd", self._library.ZstdError, lambda: _ZstdReader(self._library))
 
 
-class _Brotli(ContentDecoder):
-    """Brotli, by a library that loses the output of a call that fails.
-
-    A call fails when it is given bytes behind the end, and does not tell where the end was. So a
-    second decompressor follows the first at a distance; after a failure it takes over, and is given
-    the piece in question byte by byte.
-    """
-
+class _Brotli(_Members):
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._library = library
-        self._started = False
-        self._ahead = _BrotliReader(library)
-        self._behind: _BrotliReader | None = _BrotliReader(library)
+
+    def _may_begin(self, head: bytes) -> bool:  # noqa: ARG002 - a parameter of the base class
+        return False
+
+    def _begun(self, first: int) -> _Member:  # noqa: ARG002 - a parameter of the base class
+        return _Member("br", self._library.error, lambda: _BrotliReader(self._library))
+
+
+class _Member:
+    """The decoder of one member, which fails only when all bytes before the fault are returned.
+
+    A library loses the output of a call that fails; brotli's fails for bytes behind the end, too,
+    and does not tell where the end was. So the last pieces are kept, and a second reader follows
+    the first at that distance; after a failure it takes over, and is given the piece in question
+    byte by byte. `error`: what the readers that `make` returns raise.
+    """
+
+    def __init__(self, coding: str, error: type[Exception], make: Callable[[], _Reader]) -> None:
+        self._coding = coding
+        self._error = error
+        self._make = make
+        self._ahead = make()
+        self._behind: _Reader | None = None
+        self._has_failed = False
         self._between: deque[bytes] = deque()  # pieces that only the first one was given
-        self._again: deque[bytes] = deque()  # pieces to be given to the second one, as the only one
+        self._again: deque[bytes] = deque()  # pieces for the second one, when it is the only one
 
     @property
-    def complete(self) -> bool:
-        return not self._started or self._ahead.is_finished
+    def wants_input(self) -> bool:
+        return self._ahead.wants_input and not self._again
 
-    def take(self) -> bytes | None:
-        for _ in range(_MOST_EMPTY):
-            if self._ahead.is_finished:
-                return b""
-            piece = self._next_of_all() if self._ahead.wants_input else b""
-            if self._ahead.wants_input and not piece:
-                return b""
-            if data := self._read(piece):
-                return data
-        return None
+    @property
+    def is_finished(self) -> bool:
+        return self._ahead.is_finished
 
-    def _next_of_all(self) -> bytes:
-        return self._again.popleft() if self._again else bytes(self._next_piece())
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the last piece that stand behind the end, as far as the library tells."""
+        return self._ahead.rest
 
-    def _read(self, piece: bytes) -> bytes:
-        self._started = True
-        if self._behind is not None and piece:
-            self._between.append(piece)
+    def read(self, piece: bytes) -> bytes:
+        """Decode about `PIECE` bytes at most; `piece` is empty unless `wants_input`."""
+        if self._again and self._ahead.wants_input:
+            piece = self._again.popleft()
+        if piece and not self._has_failed:
+            self._keep(piece)
         failed = False
         data = b""
         try:
             data = self._ahead.read(piece)
-        except self._library.error:
+        except self._error:
             failed = True
         if failed:
             self._fall_back()
-        elif self._behind is not None:
-            self._follow(self._behind)
+        elif not self._has_failed:
+            self._follow()
         return data
 
-    def _follow(self, behind: _BrotliReader) -> None:
+    def _keep(self, piece: bytes) -> None:
+        """Keep a piece for the second reader, joined with the last one where both are small."""
+        if self._between and len(self._between[-1]) + len(piece) <= _INPUT:
+            self._between[-1] += piece
+        else:
+            self._between.append(piece)
+
+    def _follow(self) -> None:
         """Let the second one make a call, at most as many as the first one made."""
-        if not behind.wants_input:
-            behind.read(b"")
+        if self._behind is not None and not self._behind.wants_input:
+            self._behind.read(b"")
         elif len(self._between) > _DISTANCE:
-            behind.read(self._between.popleft())
+            self._behind = self._behind or self._make()
+            self._behind.read(self._between.popleft())
 
     def _fall_back(self) -> None:
-        if self._behind is None:
-            raise _nonsense("br")
-        self._behind.skip = self._ahead.given - self._behind.given
-        self._ahead, self._behind = self._behind, None
+        if self._has_failed:
+            raise self._nonsense()
+        self._has_failed = True
+        behind = self._behind or self._make()
+        behind.skip = self._ahead.given - behind.given
+        self._ahead, self._behind = behind, None
         last = self._between.pop()
         self._again = deque([*self._between, *(last[at : at + 1] for at in range(len(last)))])
         self._between.clear()
 
+    def _nonsense(self) -> ReplyBrokenError:
+        error = ReplyBrokenError(
+            f"the reply's {self._coding} data makes no sense"
+            if self._ahead.given
+            else f"the reply's body is not {self._coding}, the coding that its header names"
+        )
+        error.bad_coding = True
+        return error
 
-class _BrotliReader:
-    """A decompressor, and how many bytes it has given; the first `skip` more are dropped."""
 
-    def __init__(self, library: Any) -> None:
+class _Reader(ABC):
+    """A library's decompressor, and how many bytes it has given; the first `skip` more are dropped.
+
+    `rest`: the bytes behind the end, once it is seen.
+    """
+
+    rest = b""
+
+    def __init__(self) -> None:
         self.given = 0
         self.skip = 0
+
+    @property
+    @abstractmethod
+    def is_finished(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def wants_input(self) -> bool:
+        """Whether no output is left that it could give without more input."""
+
+    def read(self, piece: bytes) -> bytes:
+        data = self._read(piece)
+        self.given += len(data)
+        dropped = min(self.skip, len(data))
+        self.skip -= dropped
+        return data[dropped:]
+
+    @abstractmethod
+    def _read(self, piece: bytes) -> bytes: ...
+
+
+class _ZlibReader(_Reader):
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self._inflater = zlib.decompressobj(bits)
+        self._full = False
+
+    @property
+    def is_finished(self) -> bool:
+        return self._inflater.eof
+
+    @property
+    def wants_input(self) -> bool:
+        return not self._full
+
+    def _read(self, piece: bytes) -> bytes:
+        data = self._inflater.decompress(self._inflater.unconsumed_tail + piece, PIECE)
+        self._full = len(data) == PIECE
+        self.rest = self._inflater.unused_data
+        return data
+
+
+class _ZstdReader(_Reader):
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+        self._inflater = library.ZstdDecompressor(options=options)
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self._inflater.eof)
+
+    @property
+    def wants_input(self) -> bool:
+        return bool(self._inflater.needs_input)
+
+    def _read(self, piece: bytes) -> bytes:
+        data: bytes = self._inflater.decompress(piece, PIECE)
+        self.rest = self._inflater.unused_data
+        return data
+
+
+class _BrotliReader(_Reader):
+    def __init__(self, library: Any) -> None:
+        super().__init__()
         self._inflater = library.Decompressor()
         self._full = False  # until an empty result, the only sign that no output is left
 
@@ -307,13 +375,10 @@ class _BrotliReader:
     def wants_input(self) -> bool:
         return not self._full and bool(self._inflater.can_accept_more_data())
 
-    def read(self, piece: bytes) -> bytes:
+    def _read(self, piece: bytes) -> bytes:
         data: bytes = self._inflater.process(piece, output_buffer_limit=PIECE)
         self._full = bool(data)
-        self.given += len(data)
-        dropped = min(self.skip, len(data))
-        self.skip -= dropped
-        return data[dropped:]
+        return data
 
 
 class _Layers(ContentDecoder):
@@ -371,7 +436,3 @@ def decoder_for(content_encoding: str) -> ContentDecoder | None:
     if not layers:
         return None
     return layers[0] if len(layers) == 1 else _Layers(layers)
-
-
-def _nonsense(coding: str) -> ReplyBrokenError:
-    return ReplyBrokenError(f"the reply's {coding} data makes no sense")

@@ -35,7 +35,9 @@ __all__ = [
     "checked_url",
     "is_challenge",
     "is_encodable",
+    "is_interim",
     "is_redirect",
+    "is_whole_url",
     "merged_headers",
     "origin",
     "redirect_target",
@@ -70,7 +72,7 @@ _LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
-_COOKIE_END = re.compile(r"[\x00-\x20\x7f;]")  # ends a cookie's value, or its header
+_COOKIE_END = re.compile(r"[\x00-\x1f\x7f;]")  # ends a cookie's value, or its header
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 # Headers that the transport sets; a caller's value would contradict the framing, the cookie jar or
@@ -139,10 +141,27 @@ def checked_url(url: str) -> Target:
     return Target(_rebuilt(parts), _basic(parts))
 
 
+def is_whole_url(url: str) -> bool:
+    """Tell whether a URL says its scheme, http or https, and its host."""
+    parts = _split(url)
+    return parts is not None and parts.scheme in _DEFAULT_PORTS and bool(parts.hostname)
+
+
 def origin(url: str) -> str:
     """Return ``scheme://host:port`` of a URL, without the port where it is the default one."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_netloc(parts)}"
+
+
+def is_interim(status: int) -> bool:
+    """Tell whether a response follows the head of this status, RFC 9110, 15.2.
+
+    None follows 101, which is not HTTP any more behind its head.
+    """
+    return status < _FIRST_FINAL_STATUS and status != _SWITCHING
+
+
+_FIRST_FINAL_STATUS, _SWITCHING = 200, 101
 
 
 def too_many_interim_heads(site: str) -> str:
@@ -299,7 +318,10 @@ def sendable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_cookie_value(value: object) -> bool:
-    return isinstance(value, str) and not _COOKIE_END.search(value) and value.isascii()
+    """Tell whether a value goes out as it is: browsers send spaces within one (RFC 6265, 5.4)."""
+    if not isinstance(value, str) or value != value.strip(" "):
+        return False
+    return not _COOKIE_END.search(value) and value.isascii()
 
 
 def checked_proxy(url: str | None) -> Proxy | None:
@@ -309,7 +331,8 @@ def checked_proxy(url: str | None) -> Proxy | None:
     parts = _split(url)
     if parts is None or not parts.hostname or _CONTROL.search(url):
         raise ProxyError(
-            "the proxy's URL is malformed: it must look like http://user:password@host:port"
+            "the proxy's URL is malformed: it must look like http://host:port, with user:password@ "
+            "in front of the host where the proxy wants them"
         )
     if parts.scheme not in _PROXY_PORTS:
         raise ProxyError(

@@ -136,6 +136,7 @@ enum State {
 
 /// The event being read: its fields so far.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a field of an event may be there and empty")]
 struct Block {
     /// Bytes of the known-field lines so far.
     size: usize,

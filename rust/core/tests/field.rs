@@ -26,11 +26,15 @@ fn check(case: &Value) -> Result<(), String> {
         let (deltas, ended) = run(decoder(case), chunks.iter().copied(), true);
         check_end(case, &deltas.concat(), &ended).map_err(how)?;
         let (mut text, mut ended) = (String::new(), decoder(case));
-        chunks.iter().for_each(|chunk| ended.feed(chunk, &mut text));
+        for chunk in &chunks {
+            ended.feed(chunk, &mut text);
+        }
         ended.close(true, &mut text);
         check_end(case, &text, &ended).map_err(how)?;
         let (mut records, mut ended) = (Records::default(), decoder(case));
-        chunks.iter().for_each(|chunk| ended.feed(chunk, &mut records));
+        for chunk in &chunks {
+            ended.feed(chunk, &mut records);
+        }
         ended.close(true, &mut records);
         check_end(case, &records.texts().concat(), &ended).map_err(how)?;
         is("events", &json!(records.joined()), &case["expect"]["events"]).map_err(how)?;

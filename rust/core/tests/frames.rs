@@ -85,7 +85,9 @@ fn read(new: impl Fn() -> DeltaDecoder, input: &str) -> Read {
     let mut first: Option<Read> = None;
     for chunks in vectors::splits(input.as_bytes(), 1) {
         let (mut text, mut decoder) = (String::new(), new());
-        chunks.iter().for_each(|chunk| decoder.feed(chunk, &mut text));
+        for chunk in &chunks {
+            decoder.feed(chunk, &mut text);
+        }
         decoder.close(true, &mut text);
         let told = |text: &str, decoder: &DeltaDecoder| {
             let counts = (decoder.events(), decoder.bad_events());
@@ -93,7 +95,7 @@ fn read(new: impl Fn() -> DeltaDecoder, input: &str) -> Read {
         };
         match &first {
             Some(read) => {
-                assert_eq!(told(&text, &decoder), told(&read.text, &read.decoder), "{input:?}")
+                assert_eq!(told(&text, &decoder), told(&read.text, &read.decoder), "{input:?}");
             }
             None => first = Some(Read { text, decoder }),
         }

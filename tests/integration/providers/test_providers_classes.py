@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -266,6 +267,29 @@ async def test_another_deployment_takes_the_endpoint_along() -> None:
             site.asked.clear()
             assert await ChatGptt.create_async("", HELLO, url=url, token_cache=TokenCache()) == "hi"
             assert [each.path for each in site.asked] == [page_path, AJAX]
+
+
+async def test_an_endpoint_that_is_no_whole_url_is_refused_by_its_name() -> None:
+    class Relative(ChatGptt):
+        api_endpoint = AJAX
+
+    with pytest.raises(
+        errors.InvalidRequestError, match=r"Relative\.api_endpoint must be a whole URL"
+    ):
+        await Relative.create_async("", HELLO)
+
+
+async def test_roles_of_the_signed_app_are_compared_without_case() -> None:
+    async with Site(bot(b"hi", content_type="text/plain")) as site:
+        messages: Any = [
+            {"role": "SYSTEM", "content": "Be brief."},
+            {"role": "User", "content": "a"},
+            {"role": "Assistant", "content": "b"},
+            {"role": "tool", "content": "c"},
+        ]
+        assert await GPROChat.create_async("", messages, url=site.url) == "hi"
+        sent = json.loads(site.asked[-1].body)["messages"]
+        assert [each["role"] for each in sent] == ["user", "model", "user"]
 
 
 async def test_another_deployment_of_the_signed_app() -> None:

@@ -540,6 +540,8 @@ NGINX = b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>no</body>
         (b"403 Forbidden\n", HTML, ""),
         (b"Access denied.", HTML, ""),
         (b"error code: 1020", HTML, ""),
+        (b"Your request was blocked by Wordfence.", HTML, ""),
+        (b"Access denied by security policy. Your IP has been logged.", HTML, ""),
         (b"You may not do this.", TEXT, ""),
         (b'{"error":"forbidden"}', JSON, ""),
         (b"", HTML, ""),
@@ -577,6 +579,7 @@ async def test_a_guards_403_refuses_no_nonce(
         (b"The link you followed has expired.</p><p><a href=/help>Try again</a>", ""),
         (b"-1", ""),
         (b"", "X-Robots-Tag: noindex\r\n"),
+        (b"This link is blocked: it has expired.", "X-Robots-Tag: noindex\r\n"),
     ],
 )
 async def test_a_sentence_is_the_plugins_refusal(body: bytes, headers: str) -> None:

@@ -133,9 +133,11 @@ async def test_chatgpt_demo_wants_the_users_word_last(messages: Any) -> None:
         assert isinstance(
             await failure(ChatgptDemoProvider, site.url, messages), InvalidRequestError
         )
-        assert isinstance(
-            await failure(ChatgptDemoProvider, site.url, temperature="hot"), InvalidRequestError
-        )
+        for temperature in ("hot", float("nan"), float("inf"), 10**5000):
+            assert isinstance(
+                await failure(ChatgptDemoProvider, site.url, temperature=temperature),
+                InvalidRequestError,
+            )
 
 
 # -- GeminiProChat's turns -------------------------------------------------------------------------

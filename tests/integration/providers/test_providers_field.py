@@ -19,6 +19,7 @@ from tailrace.errors import StreamError, TailraceError
 
 if TYPE_CHECKING:
     from tailrace import ChatStream
+    from tailrace.providers._page import SiteTokens
 
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures" / "ai-power"
 AIPKIT_PAGE = (CAPTURES / "2.4.71" / "page_inline.body").read_bytes()
@@ -69,7 +70,7 @@ async def test_a_reply_from_a_server(case: Case) -> None:
                 case, OpenAIProvider.create_async_generator("m", HELLO, url=f"{site.url}/v1")
             )
         elif case["dialect"] in ("ai-power", "aipkit"):
-            cache = TokenCache()
+            cache: TokenCache[SiteTokens] = TokenCache()
             await check(
                 case,
                 WordPressChatProvider.create_async_generator(

@@ -175,7 +175,7 @@ def check(error: errors.TailraceError) -> None:
         link = link.__cause__ or link.__context__
 
 
-def site_at(url: str, software: str, **more: Any) -> tailrace.Site:
+def site_at(url: str, software: Any, **more: Any) -> tailrace.Site:
     if SOFTWARE[software].has_tokens:
         more["token_cache"] = TokenCache()
     return tailrace.Site(url, software=software, model="m", timeout=5, **more)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,3 +222,51 @@ async def test_a_subclass_that_wraps_the_call_of_a_provider() -> None:
 
     with pytest.raises(errors.InvalidRequestError, match="list is empty"):
         await Shouting.create_async("", [])
+
+
+async def test_a_dialogue_with_a_subclass_that_wraps_the_call() -> None:
+    class Shouting(ChatGptt):
+        @classmethod
+        async def create_async_generator(cls, model: str, messages: Any, **options: Any) -> Any:  # type: ignore[override]
+            del model, options
+            yield messages[-1]["content"].upper()
+
+    for shouting in (Shouting, Shouting()):
+        dialogue = shouting.conversation()
+        assert [text async for text in dialogue.send("one")] == ["ONE"]
+        assert [text async for text in dialogue.send("two")] == ["TWO"]
+        assert [each["content"] for each in dialogue.messages] == ["one", "ONE", "two", "TWO"]
+
+
+async def test_none_is_no_text() -> None:
+    class Sparse(AsyncGeneratorProvider):
+        @classmethod
+        async def create_async_generator(cls, *arguments: Any, **options: Any) -> Any:
+            del arguments, options
+            for each in (None, "a", "", None, 0, "b"):
+                yield each
+
+    assert await Sparse.create_async("", HI) == "a0b"
+
+
+LEAVES_A_TASK = """
+import asyncio
+import tailrace
+
+class Own(tailrace.AsyncGeneratorProvider):
+    @classmethod
+    async def create_async_generator(cls, model, messages, **options):
+        cls.task = asyncio.create_task(asyncio.Event().wait())
+        yield "a"
+        yield "b"
+
+for text in Own.create_completion("", [{"role": "user", "content": "Hi"}]):
+    break
+print(text, Own.task.cancelled())
+"""
+
+
+def test_a_task_that_an_own_generator_leaves_behind_holds_up_nothing() -> None:
+    command = [sys.executable, "-c", LEAVES_A_TASK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603 - our own
+    assert done.stdout == "a True\n"

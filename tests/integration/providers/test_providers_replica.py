@@ -458,6 +458,11 @@ def D(text: Any) -> dict[str, Any]:  # noqa: N802
         ),
         ([D("be kind"), S("be brief"), U("q")], ["user: be kind\n\nbe brief\n\nq"]),
         ([U("a"), U("b"), A("c"), A("d"), U("e")], ["user: a\n\nb", "model: c\n\nd", "user: e"]),
+        ([U("q"), A("a")], ["user: User: q\nAssistant: a\nAssistant:"]),
+        (
+            [U("q1"), {"role": "model", "content": "a1"}, U("q2")],
+            ["user: q1", "model: a1", "user: q2"],
+        ),
         ([A("hello"), U("q")], ["user: Assistant: hello\n\nq"]),
         ([S("only the system")], ["user: only the system"]),
         ([U("q1"), A(""), U("q2")], ["user: q1\n\nq2"]),
@@ -496,7 +501,6 @@ async def test_a_long_history_keeps_its_end(turns: int, replica: Replica) -> Non
 @pytest.mark.parametrize(
     ("messages", "says_so"),
     [
-        ([U("q"), A("a")], "last message"),
         ([U("")], "no text"),
         ([S("")], "no text"),
         ([U(None)], "no text"),

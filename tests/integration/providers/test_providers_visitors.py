@@ -143,6 +143,22 @@ async def test_which_cookies_go_along(kind: Any, attributes: str, *, is_sent: bo
     ] * 2
 
 
+@pytest.mark.parametrize(
+    "cookie",
+    ["version=1", "Path=2", "expires=3", 'a="1"', r'a="1\0542"', 'a={"b":1}', "a=1=2==", "a="],
+)
+async def test_cookies_go_along_as_they_were_set(kind: Any, cookie: str) -> None:
+    name = cookie.partition("=")[0]
+    async with Site(guarded(f"Set-Cookie: {cookie}\r\n", name, is_aipkit=True)) as site:
+        chat = tailrace.Site(site.url, transport=kind, token_cache=TokenCache())
+        first = await chat.ask("Hi")
+        assert await chat.ask("Hi", cookies={"secure": "mine", "b": '"2"'}) == first
+    anonymous, known = site.asked[:3], site.asked[3:]
+    assert [each.headers.get("cookie") for each in anonymous] == [None, cookie, cookie]
+    sent = [set(each.headers["cookie"].split("; ")) for each in known]
+    assert sent == [{"secure=mine", 'b="2"'}, *[{"secure=mine", 'b="2"', cookie}] * 2]
+
+
 async def test_tokens_end_with_the_first_of_their_cookies() -> None:
     now = 1_800_000_000_000
     cache: TokenCache[Any] = TokenCache()

@@ -21,6 +21,8 @@ from tailrace.errors import NonceRefusedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from tailrace.sites._software import SoftwareName
+
 CAPTURES = Path(__file__).parents[2] / "vectors" / "captures"
 HTML = "text/html; charset=UTF-8"
 JSON = "application/json; charset=UTF-8"
@@ -72,7 +74,7 @@ class Case:
     page: Reply = AIPKIT_PAGE
     post: Reply = KEY
     get: Reply = ANSWER
-    software: str = "wordpress"
+    software: SoftwareName = "wordpress"
     never: str = "nonce"
 
 
@@ -205,6 +207,11 @@ CASES = {
         "end", "", "the model behind the site failed within its answer", APP,
         Reply(b"Once upon a time, there was aInternal server error", TEXT),
         software="geminiprochat", never="proxy",
+    ),
+    "a login page in an app's answer": Case(
+        "first delta", 'the title "Log in"', "give the cookies of a login", APP,
+        Reply(b"<!DOCTYPE html><title>Log in</title><form>"), software="geminiprochat",
+        never="model behind",
     ),
     "an app that fails with its first word": Case(
         "first delta", "", "look at the model behind it", APP,

@@ -313,10 +313,32 @@ def test_an_endpoint_at_another_place_than_the_url_is_refused_by_name() -> None:
 
     with pytest.raises(errors.InvalidRequestError, match=r"Mine.api_endpoint is at http://mine"):
         Mine.create_async_generator("", HI)
-    Mine.url = "http://mine.example/chat"
-    assert Mine.as_site().endpoint is None  # the endpoint was stated for another URL
+    Mine.url = "http://mine.example/chat"  # as the error says
+    assert Mine.as_site().endpoint == "http://mine.example/api/generate"
     Mine.api_endpoint = "http://mine.example/own"
     assert Mine.as_site().endpoint == "http://mine.example/own"
+    assert Mine.as_site("http://mine.example/chat/").endpoint == "http://mine.example/own"
+    assert Mine.as_site("http://mine.example/other").endpoint is None  # stated for another URL
+
+
+@pytest.mark.parametrize("software", ["wordpress", "geminiprochat", "chatgpt-demo", "openai"])
+def test_an_endpoint_stated_before_its_url_is_where_a_message_goes(software: str) -> None:
+    there, url = "http://mine.example/v2/chat", "http://mine.example/page"
+
+    class Endpoint(ChatProvider):
+        api_endpoint = there
+
+    Endpoint.software = software
+    instance = Endpoint()
+    instance.url = url  # type: ignore[misc]
+    called = Endpoint.as_site(url)
+    subclass: Any = type("Mine", (Endpoint,), {"url": url})
+    for site in (called, instance.as_site(), subclass.as_site()):
+        assert site.endpoint == there
+    Endpoint.url = url
+    assert Endpoint.as_site().endpoint == there
+    elsewhere = Endpoint.as_site("http://other.example/page").endpoint
+    assert elsewhere is None or elsewhere.startswith("http://other.example/")
 
 
 async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replica) -> None:
@@ -331,6 +353,23 @@ async def test_a_url_of_the_same_origin_takes_the_endpoint_along(replica: Replic
     assert Below.as_site().endpoint == f"{Below.url}/api/generate"
     assert Deeper.as_site().endpoint is None
     assert Below.as_site(f"{Below.url}/deep").endpoint is None
+
+
+def test_an_option_that_is_no_attribute_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Protected(providers.GPROChat):
+        secret_key = "pepper"
+        password = PASSWORD
+        throttle = None
+        label = "mine"
+
+    instance = Protected()
+    instance.temperature = 1  # type: ignore[attr-defined]
+    for provider in (Protected, instance, Protected, instance):
+        provider.create_async_generator("", HI)
+    assert warnings_of(caplog) == [
+        "Protected ignores its attribute 'password': give it in the call",
+        "Protected ignores its attribute 'temperature': give it in the call",
+    ]
 
 
 async def test_an_unknown_argument_is_ignored_and_said_once(

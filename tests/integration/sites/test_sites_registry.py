@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -25,6 +25,7 @@ from tailrace.errors import (
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.sites import SOFTWARE, ProfileSettings, Secret, site
 from tailrace.sites._site import for_call
+from tailrace.sites._software import SoftwareName
 from tailrace.transport import Limits
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ def posted(replica: Replica) -> ServedExchange:
 def test_a_providers_name_is_its_site() -> None:
     assert site("chatgptt") == ChatGptt.as_site()
     assert tailrace.site("GPROChat", "geminiprochat") == GPROChat.as_site()
-    for name, software in (("GPROChat", "wordpress"), ("https://a.example", "gopher")):
+    wrong: list[tuple[str, Any]] = [("GPROChat", "wordpress"), ("https://a.example", "gopher")]
+    for name, software in wrong:
         with pytest.raises(InvalidRequestError, match=r"runs geminiprochat|no software 'gopher'"):
             site(name, software=software)
-    for former in ("ai-power", "aipkit"):
+    former_names: tuple[Any, ...] = ("ai-power", "aipkit")
+    for former in former_names:
         with pytest.raises(InvalidRequestError, match='write software = "wordpress"'):
             site("https://a.example", former)
 
@@ -136,7 +139,7 @@ def test_the_site_has_the_profiles_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "software"), [("ai-power", "wordpress"), ("geminiprochat", "geminiprochat")]
 )
-async def test_a_site_by_url_alone_answers(replica: Replica, name: str, software: str) -> None:
+async def test_a_site_by_url_alone_answers(replica: Replica, name: str, software: Any) -> None:
     secrets = {"secret_key": "pepper", "password": PASSWORD} if name == "geminiprochat" else {}
     text = await answer(site(replica.url(name), software), **secrets)
     assert text == await builtin_answer(Question(name, "hello", ()))
@@ -328,6 +331,10 @@ async def test_the_profiles_limit_is_one_for_all_calls_of_the_site(
         60.0,
     )
     assert profiled(tmp_path, "url = 'http://a.example'").throttle is None
+
+
+def test_type_checkers_know_every_software() -> None:
+    assert get_args(SoftwareName) == tuple(SOFTWARE)
 
 
 def test_every_software_has_its_keys() -> None:

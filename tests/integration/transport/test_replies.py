@@ -133,6 +133,21 @@ async def test_a_coding_cut_short_breaks_after_what_came(transport: Transport, c
     assert isinstance(error, errors.ReplyBrokenError)
 
 
+@pytest.mark.parametrize("coding", _FLUSHED)
+async def test_a_coding_breaks_after_what_came_with_its_fault(
+    transport: Transport, coding: str
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(
+            _FLUSHED[coding](b"what came") + b"\xff" * 20, f"Content-Encoding: {coding}"
+        )
+
+    async with serve(answer) as server, transport.session() as session:
+        data, error = await _rest(await session.get(server.url))
+    assert data == b"what came"
+    assert isinstance(error, errors.ReplyBrokenError)
+
+
 @pytest.mark.parametrize("coding", PACKED)
 async def test_a_coding_of_no_sense_breaks(transport: Transport, coding: str) -> None:
     async def answer(exchange: Exchange) -> None:
@@ -145,6 +160,31 @@ async def test_a_coding_of_no_sense_breaks(transport: Transport, coding: str) ->
         for _ in range(2):
             with pytest.raises(errors.ReplyBrokenError):
                 await response.read()
+
+
+@pytest.mark.parametrize(
+    ("field", "body", "is_whole"),
+    [
+        ("Content-Length: 5", b"helloand more", True),
+        ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\nand more", True),
+        ("Transfer-Encoding: chunked", b"5\r\nhello\r\nno size\r\n", False),
+        ("Transfer-Encoding: chunked", b"5\r\nhelloand more", False),
+    ],
+)
+@pytest.mark.parametrize("end_of_head", [b"\r\n\r\n", b"\r\n\n"])
+async def test_a_body_is_read_up_to_what_is_no_http(
+    transport: Transport, field: str, body: bytes, is_whole: bool, end_of_head: bytes
+) -> None:
+    """In one read with the head, too."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n" + field.encode() + end_of_head + body)
+        exchange.writer.close()
+
+    async with serve(answer) as server, transport.session() as session:
+        data, error = await _rest(await session.get(server.url))
+    assert data == b"hello"
+    assert (error is None) is is_whole
 
 
 _BOMB = bytes(64 * 2**20)

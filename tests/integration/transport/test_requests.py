@@ -724,3 +724,39 @@ async def test_curl_works_on_a_loop_that_watches_no_sockets(
             assert await read_all(await session.post(server.url, body=body), max_bytes=100) == body
     (loop,) = wrapped
     loop._selector.close()
+
+
+@pytest.mark.parametrize("target", ["http://site.test/", "https://site.test/"])
+async def test_tls_that_fails_with_a_proxy_names_the_proxy(
+    make: Make, authority: Authority, target: str
+) -> None:
+    async with (
+        http_proxy(None, authority.server) as proxy,
+        make(trusting=False) as transport,
+        transport.session(proxy=proxy.url("me:s3cret@")) as session,
+    ):
+        error = await _fails(session.get(target), errors.ProxyError)
+    assert f"TLS with the proxy https://{HOST}:{proxy.port} failed" in str(error)
+    assert "SSL_CERT_FILE" in str(error)
+
+
+async def test_an_example_of_a_proxy_is_not_taken_for_a_secret(transport: Transport) -> None:
+    with pytest.raises(errors.ProxyError) as refused:
+        transport.session(proxy="proxy.example:3128/x")
+    assert "***" not in str(refused.value)
+    with pytest.raises(errors.ProxyError, match="http://host:port, with user:password@ in front"):
+        transport.session(proxy="http://")
+
+
+async def test_a_cookie_with_a_space_goes_back_as_it_came(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(b"", "Set-Cookie: consent=yes, all of it; Path=/")
+
+    async with serve(answer) as server:
+        async with transport.session() as session:
+            await (await session.get(server.url)).aclose()
+            kept = session.cookies_for(server.url).values
+        async with transport.session(cookies=kept) as session:
+            await (await session.get(server.url)).aclose()
+        assert kept == {"consent": "yes, all of it"}
+        assert server.requests[-1].headers["cookie"] == "consent=yes, all of it"

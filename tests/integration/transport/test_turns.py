@@ -20,8 +20,8 @@ import pytest
 from backports import zstd
 from loopback import serve
 
-from tailrace import stream_deltas
-from tailrace.errors import LimitExceeded
+from tailrace import Site, stream_deltas
+from tailrace.errors import LimitExceeded, NetworkError, StreamError
 from tailrace.transport import Timeouts, read_all
 
 if TYPE_CHECKING:
@@ -134,6 +134,40 @@ async def test_interim_heads_up_to_the_limit_are_passed_over(transport: Transpor
         for _ in range(2):  # each request on a connection counts anew
             assert await read_all(await session.get(server.url), max_bytes=4) == b"here"
         assert server.accepted == 1
+
+
+@pytest.mark.parametrize("heads", [b"102 Processing", b"103 Early"])
+async def test_one_interim_head_more_than_the_limit(transport: Transport, heads: bytes) -> None:
+    async def answer(exchange: Exchange) -> None:
+        with suppress(ConnectionError):
+            await exchange.send(b"HTTP/1.1 %b\r\n\r\n" % heads * 65)
+            await exchange.send_reply(b"here")
+
+    async with serve(answer) as server, transport.session() as session:
+        with pytest.raises(LimitExceeded, match="more than 64 interim heads"):
+            await session.post(server.url, body=b"x")
+
+
+async def test_a_switch_of_protocols_is_no_interim_head(transport: Transport) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+
+    async with serve(answer) as server, transport.session() as session:
+        with pytest.raises(NetworkError, match="no HTTP: status 101"):
+            await session.get(server.url)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+async def test_a_body_that_is_not_in_its_coding(transport: Transport, coding: str) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_reply(b"\xff" + EVENT, f"Content-Encoding: {coding}")
+
+    async with serve(answer) as server:
+        site = Site(server.url, software="openai", model="m", transport=transport)
+        stream = site.stream("hello")
+        with pytest.raises(StreamError, match=f"body is not {coding}, the coding that") as failed:
+            await anext(stream)
+        assert failed.value.kind == stream.end == "truncated"
 
 
 async def test_responses_that_nobody_asked_for_end_the_connection(transport: Transport) -> None:

@@ -198,7 +198,7 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
         ({"aliases": {1: "a"}}, "each name in aliases must be text, not int"),
         ({"aliases": {"a": 1}}, "each model in aliases must be text, not int"),
         ({"endpoint": "https://other.example/x"}, "endpoint must be at https://shop.example"),
-        ({"endpoint": "/x"}, "the URL's scheme"),
+        ({"endpoint": "/x"}, "endpoint must be a whole URL at https://shop.example"),
         ({"headers": "a: b"}, "headers must be a mapping of names to values, not str"),
         ({"cookies": "a=b"}, "cookies must be a mapping of names to values, not str"),
         ({"proxy": 5}, "proxy must be a URL, not int"),
@@ -286,12 +286,13 @@ def test_replace_makes_another_site() -> None:
         ("openai", "https://shop.example/v1/chat/completions", None),
     ],
 )
-def test_the_endpoint_follows_the_url(software: str, endpoint: str, moved: str | None) -> None:
+def test_the_endpoint_follows_the_url(software: Any, endpoint: str, moved: str | None) -> None:
     site = Site(URL, software=software, endpoint=endpoint)
     assert site.endpoint == endpoint
     assert site.replace(bot=None).endpoint == endpoint
     other = site.replace(url="https://other.example/page")
     assert (other.url, other.endpoint) == ("https://other.example/page", moved)
+    assert site.replace(url=f"{URL}/").endpoint == endpoint
     own = "https://other.example/own"
     assert site.replace(url="https://other.example/", endpoint=own).endpoint == own
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
 from tailrace import errors
-from tailrace.providers._page import endpoint_of
+from tailrace.providers._page import announced_roots, endpoint_of
 
 
 def test_the_endpoint_of_a_page() -> None:
@@ -36,3 +37,22 @@ def test_the_endpoint_of_a_page() -> None:
     found = endpoint_of("https://a.example/blog/help", None, None, [elsewhere, here])
     assert found == (f"https://a.example/blog{path}", False)
     assert endpoint_of("https://a.example/", None, None, ["mailto:a", elsewhere]).is_guess
+
+
+@pytest.mark.parametrize(
+    ("link", "roots"),
+    [
+        ('<http://a.example/blog/wp-json/>; rel="https://api.w.org/"', ["http://a.example/blog/"]),
+        (
+            "<http://a.example/index.php?rest_route=/>; rel=https://api.w.org/",
+            ["http://a.example/"],
+        ),
+        ('</x>; rel=preload, </b/wp-json/>; rel="https://api.w.org/"', ["/b/"]),
+        ("</b/wp-json/>; rel=next", []),
+        ("<" * 99_999, []),
+    ],
+)
+def test_the_folder_that_a_header_announces(link: str, roots: list[str]) -> None:
+    assert announced_roots({"link": link}) == roots
+    several = CIMultiDict([("Link", "</p>; rel=shortlink"), ("Link", link)])
+    assert announced_roots(several) == roots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,6 +124,17 @@ def test_trust_is_of_one_file_and_ends(places: dict[str, Any], tmp_path: Path) -
     assert not is_trusted(file, data + b"\n", state)
     assert [revoke_trust(file, state) for _ in range(2)] == [True, False]
     assert not is_trusted(file, data, state)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_folder_may_have_a_name_that_is_no_text(places: dict[str, Any], tmp_path: Path) -> None:
+    places["folder"] = tmp_path / "no\udcfftext"
+    file = written(places, NAMING["cookies_env"])
+    with pytest.raises(ProfileError, match="SECRET is not read"):
+        site("shop", **places)
+    trust(file, file.read_bytes(), places["state_folder"])
+    assert site("shop", **places).name == "Shop"
+    assert revoke_trust(file, places["state_folder"])
 
 
 @pytest.mark.parametrize("kept", [b"", b"{}", b'{"file": 5}', b"\xff" * 9, b"x" * 2**17])

@@ -34,7 +34,15 @@ def test_the_time_is_utcs() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"{}", b'{"site":1,"url":"","failed":null,"at":0}', b"\xff"]
+    "content",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b'{"site":1,"url":"","failed":null,"at":0}',
+        b'{"site":"Shop","url":"","failed":null,"at":1e300}',
+        b"\xff",
+    ],
 )
 def test_a_file_that_is_none_is_no_verdict(tmp_path: Path, content: bytes) -> None:
     store_verdict(FAILED, tmp_path)

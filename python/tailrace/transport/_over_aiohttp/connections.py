@@ -6,6 +6,7 @@ They close at once, wake their reader when lost, and read no more in one go than
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from tailrace.errors import ReplyBrokenError
-from tailrace.transport._rules import MOST_INTERIM_HEADS
+from tailrace.transport._rules import MOST_INTERIM_HEADS, is_interim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,8 @@ _LARGEST_READ = 256 * 2**10  # bytes that asyncio makes room for whenever it rea
 _LAST_TURNS = 3
 # Bytes parsed at a time, before and within a body. One read may hold 16,000 heads.
 _SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
+_END_OF_HEAD = re.compile(rb"\A\r?\n|\n\r?\n")  # at the begin of a read, a part of it may stand
 _MOST_CHUNKS = 1024
-_FIRST_FINAL_STATUS, _SWITCHING = 200, 101  # lower statuses but 101 are interim, RFC 9110, 15.2
 
 
 class InterimHeadsError(Exception):
@@ -61,22 +62,26 @@ class PatientProtocol(ResponseHandler):
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
-        while len(data) > (size := self._slice) and self.is_connected():
+        while len(data) > (size := self._slice(data)) and self.is_connected():
             super().data_received(data[:size])
             data = data[size:]
         if self.is_connected():
             super().data_received(data)
 
-    @property
-    def _slice(self) -> int:
-        is_within = self._payload is not None and not self._payload.is_eof()
-        return _SLICE_OF_BODY if is_within else _SLICE
+    def _slice(self, data: bytes) -> int:
+        """Return how much of `data` is parsed next.
+
+        A head is parsed alone, so that it is there if a body's first bytes make no sense.
+        """
+        if self._payload is not None and not self._payload.is_eof():
+            return _SLICE_OF_BODY
+        end = _END_OF_HEAD.search(data, 0, _SLICE)
+        return _SLICE if end is None else end.end()
 
     def feed_data(self, data: tuple[Any, aiohttp.StreamReader], size: int = 0) -> None:
-        status = data[0].code
         if self._has_final_head:
             self._end_of_use()
-        elif status >= _FIRST_FINAL_STATUS or status == _SWITCHING:
+        elif not is_interim(data[0].code):
             self._has_final_head = True
             super().feed_data(data, size)
         else:

@@ -47,6 +47,8 @@ def _failed_proxy(
         return errors.ProxyError(f"the proxy {name} could not be reached: {_reason_of(causes)}")
     if proxy is not None and isinstance(error, aiohttp.ClientConnectorDNSError):
         return errors.ProxyError(f"the proxy {name} could not be reached: its name was not found")
+    if proxy is not None and _is_tls_of_the_proxy(error, proxy):
+        return errors.ProxyError(f"TLS with the proxy {name} failed: {_reason_of(causes)}")
     if (
         proxy is not None
         and proxy.is_socks
@@ -56,6 +58,14 @@ def _failed_proxy(
             f"the proxy {name} could not be reached or refused to connect to {site}"
         )
     return None
+
+
+def _is_tls_of_the_proxy(error: Exception, proxy: rules.Proxy) -> bool:
+    """Tell whether TLS failed with an https proxy, and not with the site behind it."""
+    if proxy.scheme != "https":
+        return False
+    kinds = (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError)
+    return isinstance(error, kinds) and (error.host, error.port) == (proxy.host, proxy.port)
 
 
 def _failed_connection(

@@ -75,6 +75,9 @@ def failed_request(
             f"the proxy {name} could not be reached or refused to connect to {site}"
         )
     kind, text = _FAILURES.get(code, (errors.NetworkError, _BROKE))
+    if kind is errors.TLSError and proxy and proxy.scheme == "https" and not connect_status:
+        # TLS with a site behind a proxy begins when the proxy has answered.
+        return errors.ProxyError(text.format(site=f"the proxy {proxy.name}", code=code))
     return kind(text.format(site=site, code=code))
 
 

@@ -14,7 +14,12 @@ from tailrace.errors import (
     TimeoutError,  # noqa: A004 - ours is the one that names its phase
 )
 from tailrace.transport._over_curl.failures import UNKNOWN_CODE, failed_request
-from tailrace.transport._rules import MOST_INTERIM_HEADS, origin, too_many_interim_heads
+from tailrace.transport._rules import (
+    MOST_INTERIM_HEADS,
+    is_interim,
+    origin,
+    too_many_interim_heads,
+)
 
 if TYPE_CHECKING:
     from curl_cffi import AsyncCurl, Curl
@@ -30,7 +35,6 @@ _READ_BUFFER, _MOST_CHUNKS = 128 * 2**10, 512
 _PAUSE = 0x10000001  # CURL_WRITEFUNC_PAUSE, which the package does not export
 _CONTINUE = 0  # CURLPAUSE_CONT
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3}) ?(.*)")
-_FIRST_FINAL_STATUS = 200  # lower ones are interim, RFC 9110, 15.2
 
 
 class Transfer:
@@ -190,7 +194,7 @@ class Transfer:
             self.headers.add(
                 name.decode("latin-1").strip(), value.decode("utf-8", "surrogateescape").strip()
             )
-        elif self.status >= _FIRST_FINAL_STATUS:
+        elif not is_interim(self.status):
             self._head_is_in = True
             self._wake()
         else:

@@ -111,7 +111,7 @@ pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: 
         match read_site_error(text) {
             Some(error) => fail_with(error, data, dialect, reply),
             None => {
-                reply.fail(ErrorKind::Upstream, dialect.error_message(text.to_owned()), None, data)
+                reply.fail(ErrorKind::Upstream, dialect.error_message(text.to_owned()), None, data);
             }
         }
         return;
@@ -226,7 +226,7 @@ pub(super) fn judge_error_body(
 /// there is one; of a JSON string its text.
 fn field_value(text: &str) -> &str {
     let value = |line: &'_ str| -> Option<usize> {
-        ["data:", "error:"].iter().find_map(|field| line.starts_with(field).then(|| field.len()))
+        ["data:", "error:"].iter().find_map(|field| line.starts_with(field).then_some(field.len()))
     };
     let is_events = text.lines().all(|line| {
         line.is_empty()

@@ -21,6 +21,9 @@ use crate::utf8::decode;
 use super::Framing;
 use super::failure::is_page;
 
+/// A framing that was decided, and the bytes to be read with it before those that follow.
+type Decided = (Framing, Cow<'static, [u8]>);
+
 /// The framings that a reply of one dialect can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framings {
@@ -281,10 +284,7 @@ impl Sniffer {
 
     /// Takes the first byte of `end`, a brace in a line of debris or the line's end. Returns the
     /// framing, and the head to be read, if that decides.
-    fn decide_at(
-        &mut self,
-        end: &[u8],
-    ) -> Result<Option<(Framing, Cow<'static, [u8]>)>, LimitExceeded> {
+    fn decide_at(&mut self, end: &[u8]) -> Result<Option<Decided>, LimitExceeded> {
         let Some(&byte) = end.first() else { return Ok(None) };
         if byte == b'{' {
             if self.is_behind_field() {

@@ -3,7 +3,7 @@
 
 use alloc::borrow::Cow;
 
-use crate::json::{Kind, Reader};
+use crate::json::{Kind, Reader, Text};
 use crate::prelude::*;
 
 /// The members of a JSON object.
@@ -40,7 +40,7 @@ impl<'a> Members<'a> {
     pub(super) fn text(&self, name: &str) -> Cow<'a, str> {
         let raw = self.raw(name).filter(|(kind, _)| *kind == Kind::String);
         let text = raw.and_then(|(_, raw)| Reader::new(raw).string().ok());
-        text.map_or(Cow::Borrowed(""), |text| text.decode())
+        text.map_or(Cow::Borrowed(""), Text::decode)
     }
 
     /// The members of the member of this name.

@@ -97,6 +97,10 @@ impl Ids {
 
 /// The state of a reply: what it has told of itself so far.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, any of which may hold"
+)]
 pub(super) struct ReplyState {
     pub(super) status: u16,
     pub(super) end: End,

@@ -203,8 +203,7 @@ pub(super) const ESCAPE_LENGTH: usize = 6;
 pub(super) fn ends_in_half(raw: &[u8]) -> bool {
     let Some((before, escape)) = raw.split_last_chunk::<ESCAPE_LENGTH>() else { return false };
     // Of an odd number of backslashes the last one begins an escape.
-    escape[0] == b'\\'
-        && code_unit(escape).is_some_and(|unit| (0xD800..0xDC00).contains(&unit))
+    matches!(escape, [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..])
         && before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
 }
 

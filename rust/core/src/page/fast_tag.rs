@@ -1,5 +1,6 @@
 //! The beginning of a page's tag in, its length and whether it can matter out: for tags that lie
-//! whole in a chunk and are written as nearly all are. Any other is left to the tokenizer's states.
+//! whole in a chunk and are written as nearly all are. Any other is left to the tokenizer's states,
+//! which ask once more for a tag that a chunk's end had cut.
 //!
 //! A tag ends at its first `>` that is in no quotes, and quotes count only behind a `=` that
 //! follows an attribute's name. So the reading goes from `=` to `=`, over values whole, and gives
@@ -10,11 +11,14 @@ use memchr::memchr;
 
 use super::attributes::is_space;
 use super::loose_tokens::may_hold_json;
+use super::names::{MATTERING, Name};
 
 /// A start or end tag.
 pub(super) struct FastTag {
     /// Bytes from its `<` up to its `>`, without that.
     pub(super) length: usize,
+    /// Its name; an end tag's has the mark.
+    pub(super) name: Name,
     /// Whether its name can matter.
     pub(super) is_named: bool,
     /// Whether an attribute can hold a token or tell a widget.
@@ -28,27 +32,28 @@ impl FastTag {
     /// the states to tell.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let is_end = data.get(1) == Some(&b'/');
-        let name = if is_end { 2 } else { 1 };
-        if !data.get(name)?.is_ascii_alphabetic() {
+        let name_start = if is_end { 2 } else { 1 };
+        let behind = data.get(name_start..)?;
+        if !behind.first()?.is_ascii_alphabetic() {
             return None;
         }
-        let is_named = if is_end { may_end(&data[name..]) } else { may_name(&data[name..]) };
+        let (name, name_length) = Name::scan(behind);
+        // Of the end tags, a template's; a raw element's own is for the states.
+        let is_named = if is_end { name.is("template") } else { name.is_in_table(&MATTERING) };
+        let mut start = name_start + name_length;
+        let mut end = next_end(data, start)?;
         let mut matters = false;
         let mut last_value_end = 0;
-        let mut end = next_end(data, name)?;
-        if data[end] == b'=' {
-            // The first attribute's name is one only when the tag's own has ended.
-            let mut start = name + data[name..end].iter().position(|&byte| ends_name(byte))? + 1;
-            while data[end] == b'=' {
-                let value = Value::read(data, &data[start..end], end + 1)?;
-                matters |= value.matters;
-                start = value.end;
-                last_value_end = value.end;
-                end = next_end(data, start)?;
-            }
+        while data[end] == b'=' {
+            let value = Value::read(data, &data[start..end], end + 1)?;
+            matters |= value.matters;
+            start = value.end;
+            last_value_end = value.end;
+            end = next_end(data, start)?;
         }
         let is_self_closing = data[end - 1] == b'/' && last_value_end != end;
-        Some(Self { length: end, is_named, matters, is_self_closing })
+        let name = if is_end { name.marked() } else { name };
+        Some(Self { length: end, name, is_named, matters, is_self_closing })
     }
 }
 
@@ -82,53 +87,57 @@ impl Value {
     }
 }
 
+/// The offset of the next `=` or `>`.
+#[inline]
 fn next_end(data: &[u8], from: usize) -> Option<usize> {
-    let length = data[from..].iter().position(|byte| matches!(byte, b'=' | b'>'))?;
-    Some(from + length)
+    let mut at = from;
+    while let Some(eight) = data.get(at..)?.first_chunk() {
+        let found = end_in(u64::from_le_bytes(*eight));
+        at += found;
+        if found < 8 && data[at] != b'?' {
+            return Some(at);
+        }
+        at += usize::from(found < 8);
+    }
+    let rest = data[at..].iter().position(|byte| matches!(byte, b'=' | b'>'))?;
+    Some(at + rest)
+}
+
+/// Which of a word's bytes, the lowest first, is `=`, `>` or `?`, or 8: these three are nothing but
+/// 0x3F and its two lowest bits.
+fn end_in(word: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bits = word ^ (ONES * 0x3F);
+    let below_three = bits.wrapping_sub(ONES * 3) & !bits & (ONES << 7);
+    (below_three.trailing_zeros() / 8) as usize
 }
 
 fn ends_name(byte: u8) -> bool {
     is_space(byte) || byte == b'/'
 }
 
-/// Whether a tag's name can be a raw element's, a template's, a form's, or an input's, by its
-/// first two letters, or a link's or a meta's, by three. Few others begin so, and those are read in vain.
-fn may_name(name: &[u8]) -> bool {
-    name.first_chunk().is_none_or(|letters: &[u8; 4]| {
-        matches!(
-            &letters.map(|letter| letter.to_ascii_lowercase()),
-            [b's', b'c' | b't', ..]
-                | [b't', b'i' | b'e', ..]
-                | [b'i', b'f' | b'n', ..]
-                | [b'n' | b'f', b'o', ..]
-                | [b'x', b'm', ..]
-                | [b'p', b'l', ..]
-                | [b's', b'v', b'g', _]
-                | b"math"
-                | b"link"
-                | b"meta"
-        )
-    })
-}
-
-/// Whether an end tag's name can be a template's. A raw element's own end tag is for the states.
-fn may_end(name: &[u8]) -> bool {
-    name.first_chunk().is_none_or(|start: &[u8; 2]| start.eq_ignore_ascii_case(b"te"))
-}
-
 /// Whether an attribute can hold a token or tell a widget. `name` ends with its name: what stands
 /// in front of that may be attributes without a value.
 fn may_matter(name: &[u8], value: &[u8]) -> bool {
-    may_hold_json(value)
-        || ends_with(name, b"data-nonce")
-        || ends_with(name, b"data-post-id")
-        || (ends_with(name, b"class") || ends_with(name, b"id")) && may_name_widget(value)
+    let is_its = match name.last().map(u8::to_ascii_lowercase) {
+        Some(b'e') => ends_with(name, b"data-nonce"),
+        Some(b'd') => {
+            ends_with(name, b"data-post-id") || ends_with(name, b"id") && may_name_widget(value)
+        }
+        Some(b's') => ends_with(name, b"class") && may_name_widget(value),
+        _ => false,
+    };
+    is_its || may_hold_json(value)
 }
 
 /// Whether a class or an id can be a widget's, of 1.x or 2.x. References may hide that.
 fn may_name_widget(value: &[u8]) -> bool {
-    let is_widget = |word: &[u8]| word.starts_with(b"wpaicg-chat") || word.starts_with(b"aipkit_");
-    value.contains(&b'&') || value.split(|&byte| is_space(byte)).any(is_widget)
+    value.iter().enumerate().any(|(at, byte)| match byte {
+        b'&' => true,
+        b'w' => value[at..].starts_with(b"wpaicg-chat"),
+        b'a' => value[at..].starts_with(b"aipkit_"),
+        _ => false,
+    })
 }
 
 fn ends_with(name: &[u8], end: &[u8]) -> bool {

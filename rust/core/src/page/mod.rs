@@ -10,6 +10,7 @@ pub mod attributes;
 pub mod challenge;
 mod fast_tag;
 mod loose_tokens;
+mod names;
 mod roots;
 mod script;
 pub mod tokenizer;

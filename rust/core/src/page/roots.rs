@@ -5,12 +5,9 @@
 //! the REST API is under the site's home, which can be another folder. A page does not say its own
 //! host, and files can come from others: which place is the site's own is the caller's to tell.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 
 use super::attributes::{Attribute, Tag};
-use super::script::holds;
 
 /// Bytes of a URL that is looked at, as it stands in the page.
 const MAX_URL_BYTES: usize = 2048;
@@ -30,16 +27,29 @@ pub(super) struct Roots {
 impl Roots {
     /// Takes a `<script>` or a `<link>`.
     pub(super) fn tag(&mut self, tag: &Tag<'_>) {
-        static WORDS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
-            ["/wp-includes/", "/wp-content/", "https://api.w.org/"].map(Finder::new)
-        });
-        let wanted = [&self.includes, &self.content, &self.api];
-        let holds_one = WORDS.iter().zip(wanted).any(|(word, found)| {
-            found.is_none() && holds(tag.raw_attributes(), std::slice::from_ref(word))
-        });
-        if holds_one {
+        if self.are_named_in(tag.raw_attributes()) {
             self.read(tag);
         }
+    }
+
+    /// Whether attributes hold what the URL of a place that is not known yet is told by. All of it
+    /// has a `w` that few other words have.
+    fn are_named_in(&self, attributes: &[u8]) -> bool {
+        memchr_iter(b'w', attributes).any(|at| {
+            let (before, word) = attributes.split_at(at);
+            match word {
+                [b'w', b'p', b'-', folder @ ..] if before.ends_with(b"/") => {
+                    self.includes.is_none() && folder.starts_with(b"includes/")
+                        || self.content.is_none() && folder.starts_with(b"content/")
+                }
+                [b'w', b'.', ..] => {
+                    self.api.is_none()
+                        && before.ends_with(b"https://api.")
+                        && word.starts_with(b"w.org/")
+                }
+                _ => false,
+            }
+        })
     }
 
     fn read(&mut self, tag: &Tag<'_>) {

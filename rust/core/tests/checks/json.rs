@@ -8,6 +8,8 @@
 //! - numbers too large for a float: `serde_json` refuses to build them, its grammar check and
 //!   `jiter` do not.
 
+use std::fmt::Write as _;
+
 use jiter::JsonValue;
 use serde_json::{Map, Value};
 use tailrace_core::MAX_JSON_DEPTH;
@@ -141,7 +143,7 @@ pub fn strict(text: &str) -> String {
                 length += rest[1..].chars().next().map_or(0, char::len_utf8);
             }
             ('\0'..' ', _) if in_string => {
-                strict.push_str(&format!("\\u{:04x}", u32::from(character)));
+                let _ = write!(strict, "\\u{:04x}", u32::from(character));
                 rest = &rest[length..];
                 continue;
             }

@@ -1,5 +1,5 @@
 //! The tokenizer against html5ever's: the same tags, attributes and raw text, however the page is
-//! cut.
+//! cut; and the same raw text for who wants only tags that can matter.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -21,6 +21,16 @@ pub fn check(data: &[u8]) {
         assert_eq!(closed(whole.clone()), closed(oracle(page)), "page: {shown:?}");
     }
     assert_eq!(tokens(&reads(page, sizes)), whole, "page: {shown:?} in reads of {sizes:?}");
+    for reads in [&[page][..], &reads(page, sizes)] {
+        let sifted = sifted(reads);
+        assert_eq!(texts(&sifted), texts(&whole), "page: {shown:?} in {} reads", reads.len());
+        let mut all = whole.iter();
+        assert!(sifted.iter().all(|token| all.any(|other| other == token)), "page: {shown:?}");
+    }
+}
+
+fn texts(seen: &[Seen]) -> Vec<&Seen> {
+    seen.iter().filter(|seen| matches!(seen, Seen::Text(_))).collect()
 }
 
 /// Whether the crate follows what the standard does with a page. It knows no frames, and no columns
@@ -32,12 +42,25 @@ fn is_modelled(page: &str) -> bool {
 
 /// The crate's tokens of a page.
 fn tokens(reads: &[&[u8]]) -> Vec<Seen> {
-    let (mut tokenizer, mut sink) = (Tokenizer::new(), Tokens::default());
-    for read in reads {
-        assert!(tokenizer.feed(read, &mut sink).is_continue());
-    }
+    let mut sink = Tokens::default();
+    feed(reads, &mut sink);
     sink.flush();
     sink.seen
+}
+
+/// Those of them that can matter to a scan.
+fn sifted(reads: &[&[u8]]) -> Vec<Seen> {
+    let mut sink = Sifted::default();
+    feed(reads, &mut sink);
+    sink.0.flush();
+    sink.0.seen
+}
+
+fn feed(reads: &[&[u8]], sink: &mut impl Sink) {
+    let mut tokenizer = Tokenizer::new();
+    for read in reads {
+        assert!(tokenizer.feed(read, sink).is_continue());
+    }
 }
 
 #[derive(Default)]
@@ -77,6 +100,25 @@ impl Sink for Tokens {
 
     fn text(&mut self, piece: &[u8]) {
         self.text.extend_from_slice(piece);
+    }
+}
+
+#[derive(Default)]
+struct Sifted(Tokens);
+
+impl Sink for Sifted {
+    const ONLY_MATTERING: bool = true;
+
+    fn start_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        self.0.start_tag(tag)
+    }
+
+    fn end_tag(&mut self, tag: &Tag<'_>) -> ControlFlow<()> {
+        self.0.end_tag(tag)
+    }
+
+    fn text(&mut self, piece: &[u8]) {
+        self.0.text(piece);
     }
 }
 

@@ -27,7 +27,7 @@ const FOREIGN: &[&str] = &[
     "<svg>", "</svg>", "<svg/>", "<SVG a=b/>", "<math>", "</math>", "<title>", "<title/>", "</title>", "<style/>", "<style>",
     "</style>", "<script/>", "<script>", "</script>", "<textarea/>", "<noscript/>", "<xmp>", "<iframe/>", "<plaintext/>",
     "<![CDATA[", "]]>", "]", "<![CDATA[<p>]]>", "<![cdata[", "<foreignObject>", "</foreignobject>", "<desc>", "</desc>", "<g>",
-    "</g>", "<path d='M0'/>", "<path d=M0/>", "<path / >", "<a>", "</a>", "<mi>", "</mi>", "<mo>", "<mtext>", "</mtext>",
+    "</g>", "<path d='M0'/>", "<path d=M0/>", "<path / >", "<feComponentTransfer>", "</feComponentTransfer>", "<feColorMatrix a=b/>", "<feFuncR\n>", "</feFuncR>", "<a>", "</a>", "<mi>", "</mi>", "<mo>", "<mtext>", "</mtext>",
     "<mglyph>", "<malignmark/>", "<annotation-xml>", "<annotation-xml encoding=text/html>", "</annotation-xml>",
     "<annotation-xml encoding='application/XHTML+xml'>", "<mrow>", "</mrow>", "<font>", "<font color=red>", "<font SIZE>", "</font>",
     "<p>", "</p>", "<br>", "</br>", "<div>", "</div>", "<span>", "</span>", "<b>", "</b>", "<i>", "</i>", "<img>", "<h1>", "</h2>",

@@ -132,19 +132,15 @@ impl Tokenizer {
         let Some(tag) = FastTag::read(rest) else {
             return ControlFlow::Continue(false);
         };
-        let FastTag { length, is_named, matters, is_self_closing } = tag;
+        let FastTag { length, name, is_named, matters, is_self_closing } = tag;
         chunk.at += length + 1;
         chunk.text_start = chunk.at;
         if matters || !S::ONLY_MATTERING {
             self.give_tag(&rest[..length], false, sink)?;
         } else if is_named {
             self.give_tag(&rest[..length], true, sink)?;
-        } else if self.tree.has_foreign() {
-            if !self.tree.fits(&rest[1..], is_self_closing) {
-                self.build(&rest[..length]);
-            }
-        } else {
-            self.tree.html(&rest[1..]);
+        } else if !self.tree.takes(name, is_self_closing) {
+            self.build(&rest[..length]);
         }
         ControlFlow::Continue(true)
     }
@@ -239,16 +235,19 @@ impl Tokenizer {
     }
 
     /// Gives the tag that ends at the current `>` and enters the state that follows it.
-    fn finish_tag(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
+    fn finish_tag<S: Sink>(&mut self, chunk: &Chunk<'_>, sink: &mut S) -> ControlFlow<()> {
         let mut carried = std::mem::take(&mut self.carried);
-        let here = chunk.data.get(chunk.tag_start..chunk.at).unwrap_or_default();
+        let here = chunk.data.get(chunk.tag_start..=chunk.at).unwrap_or_default();
         let whole = if carried.is_empty() {
             here
         } else {
             carried.extend_from_slice(here);
             &carried
         };
-        let flow = self.give_tag(whole, false, sink);
+        let tag = &whole[..whole.len().saturating_sub(1)];
+        let is_plain = |fast: FastTag| !fast.matters && fast.length == tag.len();
+        let is_plain = S::ONLY_MATTERING && FastTag::read(whole).is_some_and(is_plain);
+        let flow = self.give_tag(tag, is_plain, sink);
         carried.clear();
         self.carried = carried;
         flow

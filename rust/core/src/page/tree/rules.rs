@@ -2,7 +2,7 @@
 //!
 //! Frames are left out, and so is a document's mode: a table ends a paragraph.
 
-use super::names::{
+use super::super::names::{
     AFTER_P, BLOCKS, CELLS, FORMATTING, HEADINGS, IMPLIED_END, IN_ROW, IN_TABLE_BODY, IN_TEXT, LI,
     MISPLACED, NEVER_OPEN, Name, OBJECTS, ROW, RUBY_PARTS, TABLE_BODIES, TABLE_PARTS, TABLE_SCOPE,
     TERMS, THOROUGHLY_IMPLIED_END,

@@ -1,7 +1,9 @@
 //! The elements that are open, as the standard's tree construction has them (HTML 13.2.4), without
 //! a tree. What the rules need of an element is its name and its namespace.
 
-use super::names::{MATHML_TEXT_POINTS, Name, Names, SCOPE, SPECIAL, SVG_HTML_POINTS, TABLE_SCOPE};
+use super::super::names::{
+    MATHML_TEXT_POINTS, Name, Names, SCOPE, SPECIAL, SVG_HTML_POINTS, TABLE_SCOPE,
+};
 use super::{Content, breaks_out};
 use crate::page::attributes::Tag;
 
@@ -37,6 +39,8 @@ pub(super) struct Element {
     pub(super) space: Space,
     /// Its number, by which the same element is found in the list of formatting elements.
     id: u32,
+    /// Whether it is an integration point by its name: HTML can stand in it.
+    pub(super) is_point: bool,
     /// Of an `annotation-xml`: whether HTML stands in it.
     holds_html: bool,
 }
@@ -51,7 +55,12 @@ impl Element {
 
     /// A foreign element of which the name tells all.
     pub(super) fn plain(name: Name, space: Space) -> Self {
-        Self { name, space, id: 0, holds_html: false }
+        let is_point = match space {
+            Space::Html => false,
+            Space::Svg => name.is_in(&SVG_HTML_POINTS),
+            Space::MathMl => name.is_in(&MATHML_TEXT_POINTS),
+        };
+        Self { name, space, id: 0, is_point, holds_html: false }
     }
 
     pub(super) fn is_html(&self, name: Name) -> bool {
@@ -62,27 +71,12 @@ impl Element {
         self.space == Space::Html && self.name.is_in(names)
     }
 
-    fn is_mathml_text_point(&self) -> bool {
-        self.space == Space::MathMl && self.name.is_in(&MATHML_TEXT_POINTS)
-    }
-
-    fn is_svg_html_point(&self) -> bool {
-        self.space == Space::Svg && self.name.is_in(&SVG_HTML_POINTS)
-    }
-
-    /// Whether it is an integration point: HTML can stand in it.
-    pub(super) fn is_point(&self) -> bool {
-        self.is_mathml_text_point() || self.is_svg_html_point()
-    }
-
     /// Whether a start tag directly in it is for the rules of foreign content.
     pub(super) fn takes_start(&self, name: Name) -> bool {
         match self.space {
             Space::Html => false,
-            Space::Svg => !self.is_svg_html_point(),
-            Space::MathMl if self.is_mathml_text_point() => {
-                name.is("mglyph") || name.is("malignmark")
-            }
+            Space::Svg => !self.is_point,
+            Space::MathMl if self.is_point => name.is("mglyph") || name.is("malignmark"),
             Space::MathMl if self.name.is("annotation-xml") => !name.is("svg") && !self.holds_html,
             Space::MathMl => true,
         }
@@ -178,7 +172,7 @@ impl Stack {
     }
 
     fn leave_foreign(&mut self) {
-        while self.current().is_some_and(|top| top.space != Space::Html && !top.is_point()) {
+        while self.current().is_some_and(|top| top.space != Space::Html && !top.is_point) {
             self.open.pop();
         }
     }
@@ -193,7 +187,7 @@ impl Stack {
     pub(super) fn push_html(&mut self, name: Name) -> u32 {
         self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
-        self.push(Element { name, space: Space::Html, id, holds_html: false });
+        self.push(Element { id, ..Element::plain(name, Space::Html) });
         id
     }
 
@@ -213,7 +207,7 @@ impl Stack {
     pub(super) fn has_in_scope(&self, is: impl Fn(&Element) -> bool, more: &[&str]) -> bool {
         let ends = |element: &Element| {
             element.is_one_of(&SCOPE)
-                || element.is_point()
+                || element.is_point
                 || element.space == Space::Html && more.iter().any(|name| element.name.is(name))
         };
         let found = self.open.iter().rev().find(|element| is(element) || ends(element));

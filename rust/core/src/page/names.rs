@@ -1,44 +1,75 @@
-//! Names of elements as numbers, and the sets of them that the tree construction knows (HTML
-//! 13.2.4.2 and 13.2.6.4).
+//! Names of elements as numbers, and the sets of them that the scanner looks for and that the tree
+//! construction knows (HTML 13.2.4.2 and 13.2.6.4).
 
-use super::super::attributes::is_space;
-
-/// Bytes of a tag, from behind its `<`: a slash in an end tag, then the name and what follows it.
-pub(super) type TagStart = [u8; START_BYTES];
-pub(super) const START_BYTES: usize = 16;
+use super::attributes::is_space;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// How many bytes, of those that a name can begin with, stand before its end: 8 when none ends it.
+#[inline]
+fn length_in(bytes: [u8; 8]) -> usize {
+    // Those that are no letters: what can end a name, and few others.
+    let mut others = !u64::from_le_bytes(bytes) & (ONES * 0x40);
+    while others != 0 {
+        let length = (others.trailing_zeros() / 8) as usize;
+        if ends_name(bytes[length]) {
+            return length;
+        }
+        others &= others - 1;
+    }
+    8
+}
 
 const fn ends_name(byte: u8) -> bool {
     is_space(byte) || matches!(byte, b'/' | b'>')
 }
 
-/// A name in lower case, or its first 15 bytes, in which no two names are the same that matter.
+/// A name in lower case, or its first 15 bytes, in which no two names are the same that matter. The
+/// byte that is left can hold a mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Name(u128);
 
 impl Name {
-    /// What an end tag's start has room for.
-    const LENGTH: usize = START_BYTES - 1;
+    const LENGTH: usize = 15;
+    const MARK: u128 = 1 << (8 * Self::LENGTH);
+    const LOWER: u128 = u128::from_le_bytes([0x20; 16]);
 
     pub(super) const fn of(name: &str) -> Self {
         Self::read(name.as_bytes())
     }
 
     /// The name that a tag's bytes begin with.
-    #[inline]
     pub(super) fn at(bytes: &[u8]) -> Self {
-        let Some(start) = bytes.first_chunk() else { return Self::read(bytes) };
-        // Eight bytes at once: the lowest of those that can end a name is found exactly.
-        let word = u64::from_le_bytes(*start);
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-        let blank = word.wrapping_sub(ONES * 0x21) & !word & (ONES << 7);
-        let ends = blank | zero(word ^ (ONES * 0x2F)) | zero(word ^ (ONES * 0x3E));
-        let bits = ends.trailing_zeros() & !7;
-        if bits == 64 || !ends_name((word >> bits).to_le_bytes()[0]) {
-            return Self::read(bytes);
+        Self::read(bytes)
+    }
+
+    /// The name that a tag's bytes begin with, and how many of them it is.
+    #[inline]
+    pub(super) fn scan(bytes: &[u8]) -> (Self, usize) {
+        let Some(start) = bytes.first_chunk() else { return Self::scan_bytewise(bytes) };
+        let length = length_in(*start);
+        if length == 8 {
+            return Self::scan_long(bytes);
         }
-        Self(u128::from((word | (ONES * 0x20)) & ((1 << bits) - 1)))
+        let lower = u64::from_le_bytes(*start) | (ONES * 0x20);
+        (Self((lower & ((1 << (8 * length)) - 1)).into()), length)
+    }
+
+    /// Scans a name of which is known that its first 8 bytes do not end it.
+    fn scan_long(bytes: &[u8]) -> (Self, usize) {
+        let (Some(start), Some(second)) = (bytes.first_chunk(), bytes[8..].first_chunk()) else {
+            return Self::scan_bytewise(bytes);
+        };
+        let lower = u128::from_le_bytes(*start) | Self::LOWER;
+        let length = 8 + length_in(*second);
+        if length == 16 {
+            return (Self(lower & (Self::MARK - 1)), 16 + length_bytewise(&bytes[16..]));
+        }
+        (Self(lower & ((1 << (8 * length)) - 1)), length)
+    }
+
+    fn scan_bytewise(bytes: &[u8]) -> (Self, usize) {
+        (Self::read(bytes), length_bytewise(bytes))
     }
 
     /// Reads a name byte by byte.
@@ -51,6 +82,17 @@ impl Name {
         Self(name)
     }
 
+    /// The name with the mark.
+    pub(super) fn marked(self) -> Self {
+        Self(self.0 | Self::MARK)
+    }
+
+    /// The name without the mark, and whether it had that.
+    pub(super) fn without_mark(self) -> (Self, bool) {
+        (Self(self.0 & !Self::MARK), self.0 & Self::MARK != 0)
+    }
+
+    #[inline]
     pub(super) fn is(self, name: &str) -> bool {
         self == Self::of(name)
     }
@@ -62,6 +104,7 @@ impl Name {
         (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOT_BITS)) as usize
     }
 
+    #[inline]
     pub(super) fn is_in_table(self, table: &Table) -> bool {
         let mut slot = self.slot();
         while table.0[slot] != Self(0) {
@@ -76,6 +119,10 @@ impl Name {
     pub(super) fn is_in<const N: usize>(self, names: &Names<N>) -> bool {
         names.0.contains(&self)
     }
+}
+
+fn length_bytewise(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| ends_name(byte)).unwrap_or(bytes.len())
 }
 
 /// A set of names.
@@ -97,7 +144,7 @@ const SLOTS: usize = 1 << SLOT_BITS;
 /// A set of names in which one is found at once.
 pub(super) struct Table([Name; SLOTS]);
 
-const fn table<const N: usize>(names: &Names<N>, more: [&str; 2]) -> Table {
+const fn table<const N: usize, const M: usize>(names: &Names<N>, more: [&str; M]) -> Table {
     let mut table = [Name(0); SLOTS];
     let mut at = 0;
     while at < N + more.len() {
@@ -112,6 +159,10 @@ const fn table<const N: usize>(names: &Names<N>, more: [&str; 2]) -> Table {
     Table(table)
 }
 
+/// Start tags that are looked at wherever they stand: they switch the tokenizer, hide what is in
+/// them, or say something of the page.
+pub(super) static MATTERING: Table = table(&MATTERING_NAMES, []);
+
 /// Start tags in foreign content of which the name does not tell all, or tells that it ends.
 pub(super) static LOOKED_AT: Table = table(&BREAKOUT, ["font", "annotation-xml"]);
 
@@ -125,6 +176,9 @@ macro_rules! sets {
 }
 
 sets! {
+    MATTERING_NAMES = "form" "iframe" "input" "link" "meta" "noembed" "noframes" "noscript" "plaintext"
+        "script" "style" "template" "textarea" "title" "xmp";
+
     /// Start tags that foreign content ends at (13.2.6.5).
     BREAKOUT = "b" "big" "blockquote" "body" "br" "center" "code" "dd" "div" "dl" "dt" "em" "embed"
         "h1" "h2" "h3" "h4" "h5" "h6" "head" "hr" "i" "img" "li" "listing" "menu" "meta" "nobr" "ol"
