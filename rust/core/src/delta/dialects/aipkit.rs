@@ -72,7 +72,7 @@ impl DialectReader for AiPkit {
         match kind {
             // A status tells of progress, and of what went wrong on the way to the answer.
             _ if data.has_error && kind != "status" => {
-                fail_upstream(event.data, self, output.reply)
+                fail_upstream(event.data, self, output.reply);
             }
             "message" => {
                 output.reply.foreign = !data.delta.is_filled();
