@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,14 @@ def ordered(found: tuple[tuple[str, Any], list[tuple[str, Any]], bool]) -> Pairs
     return (usual, *others) if comes_first else (*others, usual)
 
 
-deltas = mostly(keyed("content", content=mostly(texts, values), role=texts), values)
+parts = st.lists(
+    mostly(keyed("text", text=mostly(texts, values), type=st.just("text"), thinking=texts), values),
+    max_size=3,
+)
+contents = mostly(texts, st.one_of(parts, values))
+falsy = st.sampled_from([None, False, 0, -0.0, "", [], ()])
+errors = mostly(falsy, values)
+deltas = mostly(keyed("content", content=contents, role=texts), values)
 choices = mostly(
     keyed(
         "delta",
@@ -77,15 +85,17 @@ choices = mostly(
             mostly(st.sampled_from([1, False, "0"]), values),
         ),
         delta=deltas,
-        text=mostly(texts, values),
+        text=contents,
+        message=deltas,
         finish_reason=mostly(texts, values),
+        error=errors,
     ),
     values,
 )
 chunks = keyed(
     "choices",
     choices=mostly(st.lists(choices, max_size=3), values),
-    error=st.one_of(st.sampled_from([None, False, 0, -0.0, "", [], ()]), values),
+    error=st.one_of(falsy, values),
     id=mostly(texts, values),
     usage=values,
 )
@@ -132,8 +142,10 @@ _SHORT = {
 # -- read plainly ----------------------------------------------------------------------------------
 
 
-def refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+class Written(str):
+    """A number or a truth value, as it is written."""
+
+    __slots__ = ()
 
 
 def depth(value: Any) -> int:
@@ -142,41 +154,100 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
+json_reader = json.JSONDecoder(
+    strict=False, parse_int=Written, parse_float=Written, parse_constant=Written
+)
+
+
+def read_json(text: str) -> Any:
+    """The value that `text` is; of one that is none, or too deep, a ValueError."""
+    value = json_reader.decode(text) if text.strip(" \t\r\n") else None
+    if depth(value) > MAX_DEPTH:
+        raise ValueError("it is too deep")
+    return value
+
+
 def read_plainly(text: str) -> tuple[str, str, str | None]:
     """What one event with this data does: the delta, then ``bad``, ``failed`` or ``read``, and the
     finish reason.
     """
     try:
-        chunk = json.loads(text, parse_constant=refuse)
+        chunk = read_json(text)
     except ValueError:
-        return "", "bad", None
-    if not isinstance(chunk, dict) or depth(chunk) > MAX_DEPTH:
-        return "", "bad", None
-    if chunk.get("error"):
+        return "", "failed" if tells_error(text) else "bad", None
+    if not isinstance(chunk, dict):  # it keeps the connection alive
+        return "", "read", None
+    if is_truthy(chunk.get("error")):
         return "", "failed", None
     listed = chunk.get("choices")
     for choice in listed if isinstance(listed, list) else []:
         if isinstance(choice, dict) and is_first(choice.get("index")):
-            reason = choice.get("finish_reason")
-            return well_formed(content(choice)), "read", well_formed(reason) or None
+            reason = well_formed(choice.get("finish_reason")) or None
+            if is_truthy(choice.get("error")):
+                return "", "failed", reason
+            return well_formed(content(choice, finishes=reason is not None)), "read", reason
     return "", "read", None
 
 
+def tells_error(text: str) -> bool:
+    """Whether the first whole object in a text that is no JSON is an error.
+
+    Behind a place where an object breaks off, the next one is looked for.
+    """
+    at = text.find("{")
+    while at >= 0:
+        try:
+            found, end = json_reader.raw_decode(text, at)
+        except json.JSONDecodeError as broken:
+            end = max(broken.pos, at + 1)
+        else:
+            if is_truthy(found.get("error")):
+                return True
+        at = text.find("{", end)
+    return False
+
+
+def is_truthy(value: Any) -> bool:
+    if isinstance(value, Written):
+        return float(value) != 0
+    return bool(value)
+
+
 def is_first(index: Any) -> bool:
+    if isinstance(index, bool):
+        return False
     return index is None or (
-        isinstance(index, int | float) and not isinstance(index, bool) and index == 0
+        isinstance(index, str) and re.fullmatch(r"-?0(\.0+)?([eE][+-]?\d+)?", index) is not None
     )
 
 
-def content(choice: dict[str, Any]) -> Any:
+def content(choice: dict[str, Any], *, finishes: bool) -> str:
+    """The delta; where there is none, or none that says anything at the end, the whole message."""
     delta = choice.get("delta")
-    if delta is None:
-        return choice.get("text")
-    return delta.get("content") if isinstance(delta, dict) else None
+    streamed = choice.get("text") if delta is None else message_content(delta)
+    if streamed in (None, "", [], {}) and (delta is None or finishes):
+        return said(message_content(choice.get("message")))
+    return said(streamed)
+
+
+def message_content(message: Any) -> Any:
+    return message.get("content") if isinstance(message, dict) else message
+
+
+def said(value: Any) -> str:
+    """The text of a value that stands where one is due."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "".join(map(said, value))
+    if isinstance(value, dict):
+        text = value.get("text")
+        return "" if isinstance(text, bool) else said(text)
+    return str(value or "")
 
 
 def well_formed(text: Any) -> str:
-    if not isinstance(text, str):
+    if not isinstance(text, str) or isinstance(text, Written):
         return ""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -188,7 +259,9 @@ def read_by_decoder(data: bytes) -> tuple[str, str, str | None]:
     if decoder.error is not None:
         assert decoder.error.kind == "upstream"
         return text, "failed", decoder.finish_reason
-    return text, "bad" if decoder.bad_events else "read", decoder.finish_reason
+    read = "bad" if decoder.bad_events else "read"
+    # Half a character at the end waits for the other one, or for the reply's end.
+    return text + "".join(decoder.close()), read, decoder.finish_reason
 
 
 @given(chunks, st.integers(0, 2**32))
@@ -276,8 +349,8 @@ FRAMES = {
 
 frames = keyed(
     "delta",
-    delta=mostly(texts, values),
-    error=st.one_of(st.sampled_from([None, False, 0, -0.0, "", [], ()]), values),
+    delta=contents,
+    error=st.one_of(falsy, values),
     quota_notice=values,
     message_id=mostly(texts, values),
     id=mostly(texts, values),
@@ -286,21 +359,29 @@ frames = keyed(
 
 def read_frame_plainly(name: str, text: str) -> Read:
     try:
-        frame = json.loads(text, parse_constant=refuse)
+        frame = read_json(text)
     except ValueError:
         frame = None
-    if not isinstance(frame, dict) or depth(frame) > MAX_DEPTH:
-        return "", "failed" if name == "error" else "bad" if name in FRAMES else "read", {}, False
-    if name == "error" or (name in ("", "message") and frame.get("error")):
-        return "", "failed", {}, bool(frame.get("quota_notice"))
-    delta = well_formed(frame.get("delta")) if name in ("", "message") else ""
-    given = well_formed(frame.get(FRAMES.get(name)))
+    members = frame if isinstance(frame, dict) else {}
+    if name == "warning":
+        warning = members.get("error")
+        is_text = isinstance(warning, str) and not isinstance(warning, Written)
+        return well_formed(warning) if is_text else text.removeprefix(" "), "read", {}, False
+    if name == "error" or (
+        # A status tells of progress alone.
+        name in FRAMES and name != "status" and is_truthy(members.get("error"))
+    ):
+        return "", "failed", {}, is_truthy(members.get("quota_notice"))
+    delta = well_formed(said(members.get("delta"))) if name in ("", "message") else ""
+    given = well_formed(members.get(FRAMES.get(name)))
     ids = {name.replace("message_start", "message_id"): given} if given else {}
     return delta, "read", ids, False
 
 
 @given(
-    st.sampled_from([*FRAMES, "error", "sources"]), mostly(frames, values), st.integers(0, 2**32)
+    st.sampled_from([*FRAMES, "error", "warning", "sources"]),
+    mostly(frames, values),
+    st.integers(0, 2**32),
 )
 def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
     name: str, frame: Any, seed: int
@@ -310,9 +391,11 @@ def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
     delta = decoder.feed_text(
         (f"event: {name}\n" if name else "").encode() + b"data:" + text.encode() + b"\n\n"
     )
-    assert decoder.events == 1
-    how = "failed" if decoder.error else "bad" if decoder.bad_events else "read"
+    assert (decoder.events, decoder.bad_events) == (1, 0)
+    how = "failed" if decoder.error else "read"
     used_up = decoder.error is not None and decoder.error.code == "quota_notice"
+    if how == "read":
+        delta += "".join(decoder.close())
     assert (delta, how, decoder.ids, used_up) == read_frame_plainly(name, text)
 
 

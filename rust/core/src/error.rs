@@ -49,14 +49,14 @@ impl fmt::Display for ErrorKind {
 pub struct ReplyError {
     /// The error's kind.
     pub kind: ErrorKind,
-    /// The site's own words where it gave some, else ours.
+    /// The site's own words where it gave some, else ours: one line of at most 300 characters.
     pub message: String,
     /// The reply's HTTP status.
     pub status: u16,
     /// The site's error code, when it gave one.
     pub code: Option<String>,
-    /// Bytes that were received and not delivered, as far as they were kept (4 KiB; of an error
-    /// status' body 64 KiB).
+    /// What was received and not delivered, as far as it was kept, or the whole of a message that
+    /// had to be cut: at most 64 KiB.
     pub raw: String,
 }
 

@@ -24,7 +24,14 @@ pub(crate) const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// Bytes kept of an error text that comes word by word: 64 KiB.
 pub(crate) const ERROR_WORDS_BYTES: usize = 64 * 1024;
 
-/// Bytes kept, for an error's `raw`, of what was received and not delivered: 4 KiB.
+/// Bytes of an error's `raw`: 64 KiB.
+pub(crate) const RAW_BYTES: usize = 64 * 1024;
+
+/// Characters of an error's message: 300.
+pub(crate) const MESSAGE_CHARS: usize = 300;
+
+/// Bytes kept, for an error, of what is no part of an answer: of what comes before it the first
+/// 4 KiB, of what comes among its events the last.
 pub(crate) const RAW_KEPT_BYTES: usize = 4 * 1024;
 
 /// Bytes of a buffer that is kept for the next event instead of being given back: 4 KiB.

@@ -198,6 +198,8 @@ fn anything_may_stand_around_a_body() {
                 "\n<!-- cached -->",
                 "\0\0",
                 "\n[DONE]",
+                "\ndata: [DONE]\n\n",
+                "\n\n: ping\n\n",
                 "\n<br />\n<b>Notice</b>: {x}",
                 body,
             ] {
@@ -280,4 +282,93 @@ fn lines_without_their_ends_are_told_as_that() {
     let lines = r#"data: {"choices":[{"delta":{"content":"What"}}]}"#;
     let read = read(of(Dialect::OpenAi), &format!("{lines}{lines}data: [DONE]"));
     assert!(read.decoder.error().unwrap().message.contains("its lines have no ends"));
+}
+
+#[test]
+fn where_events_answer_an_object_in_front_of_them_is_debris() {
+    for (dialect, text, end) in DIALECTS {
+        for debris in [r#"0{"message":"starting"}"#, r#"Notice: {"level":"warn"}"#] {
+            let input = format!("{debris}\n{text}\n\n{end}\n\n");
+            let read = read(of(dialect), &input);
+            assert_eq!(read.text, "What runs", "{input:?} {:?}", read.decoder.error());
+        }
+    }
+}
+
+#[test]
+fn a_form_in_place_of_an_answer_is_an_error_that_says_so() {
+    const FORM: &str = "event: display_form_event\ndata: {\"form_id\":7}\n\n";
+    const DONE: &str = "event: done\ndata: {\"finished\":true}\n\n";
+    for input in [FORM.to_owned(), format!("{FORM}{DONE}"), format!("{FORM}data: [DONE]\n\n")] {
+        let decoder = read(of(Dialect::AiPkit), &input).decoder;
+        let error = decoder.error().unwrap();
+        assert_eq!((decoder.end(), error.kind), (End::Failed, ErrorKind::Upstream), "{input:?}");
+        assert_eq!(error.message, "the site shows a form in place of an answer", "{input:?}");
+    }
+    let answer = format!("data: {{\"delta\":\"What\"}}\n\n{FORM}{DONE}");
+    let read = read(of(Dialect::AiPkit), &answer);
+    assert_eq!((&*read.text, read.decoder.end()), ("What", End::Done));
+}
+
+#[test]
+fn an_error_key_ends_every_event_that_is_part_of_an_answer() {
+    for name in ["message", "message_start", "openai_response_id"] {
+        let input = format!(
+            "event: {name}\ndata: {{\"message_id\":\"m\",\"id\":\"r\",\"error\":\"gone\"}}\n\n"
+        );
+        let decoder = read(of(Dialect::AiPkit), &input).decoder;
+        assert_eq!(decoder.error().map(|error| &*error.message), Some("gone"), "{input:?}");
+    }
+}
+
+#[test]
+fn a_message_is_one_short_line_and_raw_keeps_the_rest() {
+    let long = "line one\\r\\nline two \\u2028 ".repeat(5000);
+    let told = long.len();
+    let error = format!("{{\"error\":{{\"message\":\"{long}\"}}}}");
+    for (dialect, text, _) in DIALECTS {
+        for input in [format!("{text}\n\nevent: error\ndata: {error}\n\n"), error.clone()] {
+            let mut decoder = of(dialect)();
+            decoder.feed(input.as_bytes(), &mut String::new());
+            decoder.close(true, &mut String::new());
+            let error = decoder.error().unwrap();
+            assert!(error.message.starts_with("line one line two line one"), "{dialect}");
+            assert!(error.message.ends_with('…') && error.message.chars().count() <= 300);
+            assert!(error.message.lines().count() == 1 && !error.message.contains('\u{2028}'));
+            assert!(
+                told > 64 * 1024 && error.raw.len() == 64 * 1024,
+                "{dialect} {}",
+                error.raw.len()
+            );
+        }
+    }
+    // The beginning of a password is none of the message.
+    let url = format!("{} https://user:password-{}@host/", "x".repeat(250), "y".repeat(60));
+    let mut decoder = of(Dialect::OpenAi)();
+    decoder.feed(format!("error: {url}\n\ndata: [DONE]\n\n").as_bytes(), &mut String::new());
+    let error = decoder.error().unwrap();
+    assert_eq!(error.message, format!("{}…", "x".repeat(250)));
+    assert!(error.raw.contains(&url));
+}
+
+#[test]
+fn a_character_parted_over_two_words_of_an_error_is_one() {
+    let word = |word: &str| {
+        format!("event: message\ndata: {{\"choices\":[{{\"delta\":{{\"content\":{word}}}}}]}}\n\n")
+    };
+    for (words, message) in [
+        (&[r#""a\ud83c""#, r#""\udf89b""#][..], "a🎉b"),
+        (&[r#""a\ud83c""#, r#""""#, r#""\udf89b""#], "a🎉b"),
+        (&[r#""a\ud83c""#, r#""b""#], "a\u{fffd}b"),
+        (&[r#""a\ud83c""#], "a\u{fffd}"),
+        (&[r#""a\ud83c""#, r#""no "key" here""#], "a\u{fffd}no \"key\" here"),
+        (&[r#""HTTP ""#, "429"], "HTTP 429"),
+    ] {
+        let input: String = words.iter().map(|each| word(each)).collect();
+        for end in ["", "data: [DONE]\n\n", "data: [LIMITED]\n\n"] {
+            let decoder = read(of(Dialect::AiPower), &format!("{input}{end}")).decoder;
+            let told = decoder.error().map(|error| &*error.message);
+            assert_eq!(told, Some(message), "{input:?}{end:?}");
+        }
+    }
 }

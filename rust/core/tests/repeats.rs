@@ -302,7 +302,7 @@ fn an_error_text_that_comes_word_by_word_ends_all_repeating() {
     assert_eq!(outcome, reference(Dialect::AiPower, [&stream[..]]));
     assert_eq!(outcome.deltas, ["a", "a", "a"]);
     assert_eq!(repeated, 2);
-    assert_eq!(outcome.error.unwrap().message, "no ");
+    assert_eq!(outcome.error.unwrap().message, "no");
 }
 
 #[test]

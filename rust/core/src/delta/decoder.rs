@@ -142,8 +142,9 @@ impl DeltaDecoder {
             self.reply.fail_limit(limit);
         }
         if !self.reply.is_open() {
-            self.take_stage();
-            self.reply.release_halves(sink);
+            let (_, mut debris) = self.take_stage();
+            self.read_before(&mut debris, sink);
+            self.hand_over(sink);
         }
     }
 
@@ -168,6 +169,7 @@ impl DeltaDecoder {
             Stage::Page(page) => reply.truncate(complete, &decode(page.kept())),
             Stage::Events(events) => {
                 let cut = events.close(reply, sink);
+                self.read_before(&mut debris, sink);
                 self.settle_end(complete, &debris, &cut);
             }
             Stage::Records(records) => {
@@ -185,7 +187,7 @@ impl DeltaDecoder {
             }
             Stage::Scouting(_) | Stage::Over => {}
         }
-        self.reply.release_halves(sink);
+        self.hand_over(sink);
     }
 
     /// The reply's dialect; `None` while a [detecting](Self::detecting) decoder does not know it.
@@ -335,6 +337,35 @@ impl DeltaDecoder {
         (stage, std::mem::replace(&mut self.debris, Debris::new(0)))
     }
 
+    /// Hands out what a reply holds that has ended, and makes its error one to be shown.
+    fn hand_over<S: DeltaSink + ?Sized>(&mut self, sink: &mut S) {
+        self.reply.release_halves(sink);
+        self.reply.shorten_message();
+    }
+
+    /// Reads the body that stood behind other output on its line, where the events that came after
+    /// it told nothing.
+    fn read_before<S: DeltaSink + ?Sized>(&mut self, debris: &mut Debris, sink: &mut S) {
+        let ReplyState { end, events, .. } = self.reply;
+        let is_silent = !self.reply.has_come() && self.reply.finish_reason.is_none();
+        let held = debris.take_held();
+        if held.is_empty() || !is_silent || is_page(debris.kept()) {
+            return;
+        }
+        let error = self.reply.error.clone();
+        if !self.reply.is_open() && !self.reply.reopen_empty() {
+            return;
+        }
+        let is_read = self.read_objects(&decode(&held), sink);
+        self.reply.events = events + u64::from(is_read);
+        if is_read {
+            self.framing = Framing::Json;
+        } else {
+            self.reply.end = end;
+            self.reply.error = error;
+        }
+    }
+
     /// Reads a JSON body, `before` of which debris came that may have begun one. It shows its own
     /// end: one that is whole is read, also when the transport broke after it.
     fn close_json<S: DeltaSink + ?Sized>(
@@ -362,7 +393,7 @@ impl DeltaDecoder {
         if let Some(start) = begins_events(&text)
             && !is_page()
         {
-            return self.close_events_behind(&body[start..], complete, debris, sink);
+            return self.close_events_behind(body.split_at(start), complete, debris, sink);
         }
         if read.is_err() && !is_page() && self.read_objects(&text, sink) {
             return;
@@ -409,17 +440,17 @@ impl DeltaDecoder {
         })
     }
 
-    /// Reads the events that came behind a JSON object which is no body.
+    /// Reads the events that came behind a JSON object, which is the body if they tell nothing.
     fn close_events_behind<S: DeltaSink + ?Sized>(
         &mut self,
-        bytes: &[u8],
+        (object, events): (&[u8], &[u8]),
         complete: bool,
         debris: &Debris,
         sink: &mut S,
     ) {
         self.enter(Framing::Sse);
-        self.feed(bytes, sink);
-        self.debris = debris.clone();
+        self.debris = debris.clone().with_held(object);
+        self.feed(events, sink);
         self.close(complete, sink);
     }
 

@@ -119,7 +119,7 @@ pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: 
     if let Some(error) = first_told(data) {
         return fail_with(error, data, dialect, reply);
     }
-    if is_keep_alive(data) && reply.is_stream {
+    if (data.is_empty() || is_json(event.data)) && reply.is_stream {
         reply.keep_alives += 1;
         return;
     }
@@ -127,10 +127,9 @@ pub(super) fn judge_bad(event: &Event<'_>, dialect: &impl ReadSiteError, reply: 
     reply.unread.push(data);
 }
 
-/// Whether data is empty, or JSON but no object.
-fn is_keep_alive(data: &str) -> bool {
+fn is_json(data: &str) -> bool {
     let mut reader = Reader::new(data);
-    data.is_empty() || (reader.skip().is_ok() && reader.end().is_ok())
+    reader.skip().is_ok() && reader.end().is_ok()
 }
 
 /// Judges an event that holds nothing of its dialect: it may be an error, or another dialect's.
@@ -204,7 +203,7 @@ pub(super) fn judge_error_body(
 ) {
     let text = String::from_utf8_lossy(body);
     if is_challenge(body) {
-        return reply.fail_whole(ErrorKind::Challenge, describe(&text), None, &text);
+        return reply.fail(ErrorKind::Challenge, describe(&text), None, &text);
     }
     let trimmed = trim(&text);
     // A text may well be a number.
@@ -220,7 +219,7 @@ pub(super) fn judge_error_body(
     let message =
         if message.trim().is_empty() { format!("HTTP {}", reply.status) } else { message };
     let code = dialect.error_code(site_error, &text);
-    reply.fail_whole(ErrorKind::Upstream, message, code, &text);
+    reply.fail(ErrorKind::Upstream, message, code, &text);
 }
 
 /// The value of the last field of server-sent events in which an error's text can stand, where
@@ -392,7 +391,7 @@ fn fail_bare(code: &str, raw: &str, reply: &mut ReplyState) {
         "it answered only \"{code}\": it does not know this chat action; the chat plugin is switched \
          off, or is of another version"
     );
-    reply.fail_whole(ErrorKind::Upstream, message, Some(code.to_owned()), raw);
+    reply.fail(ErrorKind::Upstream, message, Some(code.to_owned()), raw);
 }
 
 fn trim(text: &str) -> &str {

@@ -176,6 +176,11 @@ impl Debris {
         std::mem::take(&mut self.held)
     }
 
+    /// The same, with these bytes held.
+    pub(super) fn with_held(self, bytes: &[u8]) -> Self {
+        Self { held: bytes.to_owned(), ..self }
+    }
+
     /// Whether a list begins just before what is held.
     pub(super) fn is_list(&self) -> bool {
         self.is_list

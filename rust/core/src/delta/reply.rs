@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{ErrorKind, ReplyError};
 use crate::json::Text;
-use crate::limits::{LimitExceeded, RAW_KEPT_BYTES};
+use crate::limits::{LimitExceeded, MESSAGE_CHARS, RAW_BYTES, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
@@ -302,6 +302,19 @@ impl ReplyState {
         is_empty
     }
 
+    /// Cuts the error's message; one that is cut is kept whole where nothing longer is.
+    pub(super) fn shorten_message(&mut self) {
+        let Some(error) = &mut self.error else { return };
+        let message = one_line(&error.message);
+        if message.ends_with('…')
+            && message != error.message
+            && error.raw.len() < error.message.len()
+        {
+            cut_bytes(&error.message, RAW_BYTES).clone_into(&mut error.raw);
+        }
+        error.message = if message.is_empty() { NO_MESSAGE.to_owned() } else { message };
+    }
+
     /// What the reply looks like instead, in words.
     pub(super) fn likeness(&self) -> Option<String> {
         let dialect = self.looks_like.filter(|_| !self.has_come())?;
@@ -318,7 +331,7 @@ impl ReplyState {
     }
 
     /// Ends the reply with an error. A `message` that is empty, or spaces only, becomes one that
-    /// says so; of `raw` at most 4 KiB are kept.
+    /// says so; of `raw` at most 64 KiB are kept.
     pub(super) fn fail(
         &mut self,
         kind: ErrorKind,
@@ -326,24 +339,12 @@ impl ReplyState {
         code: Option<String>,
         raw: &str,
     ) {
-        let raw = cut_bytes(raw, RAW_KEPT_BYTES);
         self.end_with(End::Failed, kind, message.into(), code, raw);
     }
 
     /// Ends a reply that reports success and has no answer.
     pub(super) fn fail_without_answer(&mut self, raw: &str) {
         self.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw);
-    }
-
-    /// Like [`fail`](Self::fail), for a `raw` whose size its own limit has settled.
-    pub(super) fn fail_whole(
-        &mut self,
-        kind: ErrorKind,
-        message: String,
-        code: Option<String>,
-        raw: &str,
-    ) {
-        self.end_with(End::Failed, kind, message, code, raw);
     }
 
     /// Ends a reply that passed a limit.
@@ -361,7 +362,7 @@ impl ReplyState {
         let unread = self.unread.shown();
         let likeness = self.likeness().map(|likeness| format!("; {likeness}")).unwrap_or_default();
         let message = format!("{cause}{likeness}{}", unread.clause);
-        let raw = if raw.is_empty() { &unread.text } else { cut_bytes(raw, RAW_KEPT_BYTES) };
+        let raw = if raw.is_empty() { &unread.text } else { raw };
         self.end_with(End::Truncated, ErrorKind::Truncated, message, None, raw);
     }
 
@@ -375,9 +376,33 @@ impl ReplyState {
     ) {
         let message = if message.trim().is_empty() { NO_MESSAGE.to_owned() } else { message };
         self.end = end;
-        let raw = raw.to_owned();
+        let raw = cut_bytes(raw, RAW_BYTES).to_owned();
         self.error = Some(Box::new(ReplyError { kind, message, status: self.status, code, raw }));
     }
+}
+
+/// At most 300 characters of `text` in one line; an ellipsis says that there were more.
+fn one_line(text: &str) -> String {
+    let ends_line =
+        |c| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let lines: Vec<&str> =
+        text.split(ends_line).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = lines.join(" ");
+    if line.char_indices().nth(MESSAGE_CHARS).is_none() {
+        return line;
+    }
+    let (end, _) = line.char_indices().nth(MESSAGE_CHARS - 1).unwrap_or_default();
+    format!("{}…", without_half_an_address(&line, end).trim_end())
+}
+
+/// The beginning of `line` that ends at `end`, without the beginning of an address that is cut in
+/// its user and password: they could not be told from its host any more.
+fn without_half_an_address(line: &str, end: usize) -> &str {
+    let (kept, rest) = line.split_at(end);
+    let ends_word = |c: char| c.is_whitespace() || "\"'<>".contains(c);
+    let is_cut = rest.split(ends_word).next().is_some_and(|word| word.contains('@'));
+    let start = kept.rfind(ends_word).map_or(0, |blank| blank + 1);
+    if is_cut && kept.is_char_boundary(start) { &kept[..start] } else { kept }
 }
 
 /// The longest beginning of `text` that is at most `limit` bytes long.

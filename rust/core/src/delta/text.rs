@@ -52,7 +52,7 @@ impl TextDecoder {
                     "the answer ends with \"{}\", the site's mark of a failure",
                     tail.literal
                 );
-                return reply.fail_whole(ErrorKind::Upstream, message, None, &tail.literal);
+                return reply.fail(ErrorKind::Upstream, message, None, &tail.literal);
             }
             deliver(tail.held(), reply, sink);
         }

@@ -172,7 +172,7 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     );
     if let Some(error) = decoder.error() {
         if let Some(message) = plain(&expected["message"]) {
-            assert_eq!(error.message, message, "{name}: message");
+            assert_eq!(error.message, shown(&message), "{name}: message");
         }
         if let Some(part) = expected["message_contains"].as_str() {
             assert!(error.message.contains(part), "{name}: message {:?}", error.message);
@@ -198,5 +198,14 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     );
     if let Some(framing) = case["framing"].as_str() {
         assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
+    }
+}
+
+/// A message as an error shows it: one line of at most 300 characters.
+fn shown(message: &str) -> String {
+    let line = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    match line.chars().count() {
+        0..=300 => line.trim().to_owned(),
+        _ => line.chars().take(299).chain(['…']).collect(),
     }
 }

@@ -14,6 +14,7 @@ use crate::prelude::*;
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, judge_json};
 use super::super::fields::{DONE, is_done, read_truthy};
+use super::super::halves::{Half, LONE};
 use super::super::reply::{ReplyState, cut_bytes};
 use super::openai::{Chunk, OpenAi};
 use super::{DeltaSink, DialectReader, Members, Output};
@@ -36,6 +37,8 @@ const FLAGS: [&str; 5] =
 pub(in crate::delta) struct AiPower {
     /// The error text that is coming word by word; once it has begun, nothing else counts.
     words: Option<String>,
+    /// The half of a character that its words end with, so far.
+    half: Half,
     /// Reads what the chunks tell.
     chunks: OpenAi,
     /// Whether deltas told text of the assistant's message.
@@ -134,7 +137,10 @@ impl DialectReader for AiPower {
 
     /// An error text that was coming is complete.
     fn finish(&mut self, reply: &mut ReplyState) -> bool {
-        let Some(words) = self.words.take() else { return false };
+        let Some(mut words) = self.words.take() else { return false };
+        if self.half.take() {
+            push_words(&mut words, LONE);
+        }
         reply.fail(ErrorKind::Upstream, decode_text(halve(&words)), None, &words);
         true
     }
@@ -215,21 +221,31 @@ impl AiPower {
             }
             Ok(chunk) if chunk.chunk.has_id() => {}
             Ok(chunk) => {
-                let content = chunk.chunk.content().text().map(Text::decode);
-                self.push_words(content.as_deref().unwrap_or(""));
+                let content = match chunk.chunk.content() {
+                    Content::Text(text) => text,
+                    Content::Bare(raw) => Text::of_raw(raw),
+                    _ => Text::of_raw(""),
+                };
+                let mut scratch = Vec::new();
+                let words = self.half.join(content, &mut scratch);
+                push_words(self.words.get_or_insert_default(), words);
             }
             Err(_) => match raw_content(data) {
-                Some(content) => self.push_words(content),
+                Some(content) => {
+                    let lone = if self.half.take() { LONE } else { "" };
+                    let words = self.words.get_or_insert_default();
+                    push_words(words, lone);
+                    push_words(words, content);
+                }
                 None => return false,
             },
         }
         true
     }
+}
 
-    fn push_words(&mut self, content: &str) {
-        let words = self.words.get_or_insert_default();
-        words.push_str(cut_bytes(content, ERROR_WORDS_BYTES - words.len()));
-    }
+fn push_words(words: &mut String, more: &str) {
+    words.push_str(cut_bytes(more, ERROR_WORDS_BYTES.saturating_sub(words.len())));
 }
 
 /// A chunk with the plugin's own keys.

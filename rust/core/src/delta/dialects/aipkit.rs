@@ -70,7 +70,10 @@ impl DialectReader for AiPkit {
             return None;
         };
         match kind {
-            "message" if data.has_error => fail_upstream(event.data, self, output.reply),
+            // A status tells of progress, and of what went wrong on the way to the answer.
+            _ if data.has_error && kind != "status" => {
+                fail_upstream(event.data, self, output.reply);
+            }
             "message" => {
                 output.reply.foreign = !data.delta.is_filled();
                 output.say(Spoken::Text, data.delta);
