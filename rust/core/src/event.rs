@@ -18,7 +18,7 @@ use crate::prelude::*;
 use crate::utf8::decode;
 
 pub(crate) use forgiving::ERROR;
-use forgiving::{Forgiving, without_blanks};
+use forgiving::{Odd, without_blanks};
 
 /// One dispatched event, borrowed from the decoder or from the bytes that the decoder was fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,8 +118,10 @@ pub struct EventDecoder {
     id_number: u64,
     retry: Option<u64>,
     state: State,
-    /// What servers get wrong is read, too; unless it is, `None`.
-    forgiving: Option<Box<Forgiving>>,
+    /// Whether a data line alone is an event of its own, where what servers get wrong is read, too.
+    forgiving: Option<fn(&[u8]) -> bool>,
+    /// What they got wrong so far and is not yet dealt with.
+    odd: Option<Box<Odd>>,
     /// Whether something is to be handed out before the block goes on.
     has_ready: bool,
     /// Whether each data line is an event, as empty lines are missing.
@@ -201,6 +203,7 @@ impl EventDecoder {
             retry: None,
             state: State::Open,
             forgiving: None,
+            odd: None,
             has_ready: false,
             by_lines: false,
         }

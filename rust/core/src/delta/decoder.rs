@@ -48,8 +48,8 @@ pub struct DeltaDecoder {
     framing: Framing,
     stage: Stage,
     reply: ReplyState,
-    /// What came in front of the answer.
-    debris: Debris,
+    /// What came in front of the answer, if anything did.
+    debris: Option<Box<Debris>>,
     /// Whether events that repeat an earlier one need not be read in full.
     repeats: bool,
 }
@@ -97,7 +97,7 @@ impl DeltaDecoder {
             framing: if is_undecided { Framing::Open } else { Framing::Text },
             stage,
             reply: ReplyState::new(status),
-            debris: Debris::new(0),
+            debris: None,
             repeats: true,
         }
     }
@@ -212,7 +212,7 @@ impl DeltaDecoder {
 
     /// The last usage given.
     pub fn usage(&self) -> Option<&Usage> {
-        self.reply.usage.as_ref()
+        self.reply.usage.as_deref()
     }
 
     /// The ids that the reply gave of itself.
@@ -327,14 +327,15 @@ impl DeltaDecoder {
         self.reply.is_stream = framing == Framing::Sse;
         self.reply.is_lines = framing == Framing::Lines;
         if let Stage::Sniffing(mut sniffer) = std::mem::replace(&mut self.stage, stage) {
-            self.debris = sniffer.take_debris();
+            let debris = sniffer.take_debris();
+            self.debris = (!debris.is_empty()).then(|| Box::new(debris));
         }
     }
 
     /// Leaves the stage and the debris to the caller, after which nothing is read any more.
     fn take_stage(&mut self) -> (Stage, Debris) {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        (stage, std::mem::replace(&mut self.debris, Debris::new(0)))
+        (stage, self.debris.take().map_or_else(|| Debris::new(0), |debris| *debris))
     }
 
     /// Hands out what a reply holds that has ended, and makes its error one to be shown.
@@ -426,7 +427,7 @@ impl DeltaDecoder {
         reply.events = u64::from(read.is_ok());
         if reply.is_open() && reply.looks_like.is_none() {
             let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
-            reply.looks_like = found.filter(|found| found != dialect).map(Dialect::as_str);
+            reply.looks_like = found.filter(|found| found != dialect);
         }
         read
     }
@@ -449,7 +450,7 @@ impl DeltaDecoder {
         sink: &mut S,
     ) {
         self.enter(Framing::Sse);
-        self.debris = debris.clone().with_held(object);
+        self.debris = Some(Box::new(debris.clone().with_held(object)));
         self.feed(events, sink);
         self.close(complete, sink);
     }

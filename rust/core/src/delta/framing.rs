@@ -196,6 +196,11 @@ impl Debris {
         (self.size == self.kept.len()).then_some(&self.kept)
     }
 
+    /// Whether nothing came.
+    pub(super) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     /// Whether nothing came but line ends, spaces, tabs and byte order marks.
     pub(super) fn is_blank(&self) -> bool {
         self.blank

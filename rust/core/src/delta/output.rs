@@ -97,7 +97,7 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
     pub(super) fn tool_call(&mut self, piece: &CallPiece<'_>) {
         self.reply.told.call = true;
         if self.sink.wants_everything() {
-            piece.deliver(&mut self.reply.calls, self.scratch, self.sink);
+            piece.deliver(self.reply.calls.get_or_insert_default(), self.scratch, self.sink);
         }
     }
 

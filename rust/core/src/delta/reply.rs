@@ -7,11 +7,11 @@ use crate::json::Text;
 use crate::limits::{LimitExceeded, MESSAGE_CHARS, RAW_BYTES, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
-use super::DeltaSink;
 use super::halves::{Half, LONE};
 use super::said::Said;
 use super::tool_call::Calls;
 use super::usage::{Usage, later_usage};
+use super::{DeltaSink, Dialect};
 
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
@@ -106,7 +106,7 @@ pub(super) struct ReplyState {
     pub(super) end: End,
     pub(super) done: bool,
     pub(super) finish_reason: Option<Box<str>>,
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<Box<Usage>>,
     pub(super) ids: Ids,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
@@ -124,11 +124,11 @@ pub(super) struct ReplyState {
     /// Whether it comes as one JSON text a line.
     pub(super) is_lines: bool,
     /// The name of the dialect that the first such event is unmistakably of.
-    pub(super) looks_like: Option<&'static str>,
+    pub(super) looks_like: Option<Dialect>,
     pub(super) unread: Unread,
     pub(super) told: Told,
     pub(super) halves: Halves,
-    pub(super) calls: Calls,
+    pub(super) calls: Option<Box<Calls>>,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
     pub(super) part: Option<Said>,
     /// Whether another part has begun, so that no event repeats an earlier one.
@@ -154,7 +154,11 @@ pub(super) struct Halves {
 /// The end of what was not understood: lines that belong to no event, and events that are none of
 /// the dialect. At most 4 KiB are kept.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unread(Vec<u8>);
+pub(super) struct Unread(Option<Box<Kept>>);
+
+/// Bytes of UTF-8, of whose first character some may be cut.
+#[derive(Debug, Clone, Default)]
+struct Kept(Vec<u8>);
 
 /// What was not understood, for an error.
 pub(super) struct Shown {
@@ -170,18 +174,19 @@ impl Unread {
         if line.is_empty() {
             return;
         }
-        if !self.0.is_empty() {
-            self.0.push(b'\n');
+        let Kept(bytes) = &mut **self.0.get_or_insert_default();
+        if !bytes.is_empty() {
+            bytes.push(b'\n');
         }
-        self.0.extend_from_slice(line.as_bytes());
-        let excess = self.0.len().saturating_sub(RAW_KEPT_BYTES);
-        self.0.drain(..excess);
+        bytes.extend_from_slice(line.as_bytes());
+        let excess = bytes.len().saturating_sub(RAW_KEPT_BYTES);
+        bytes.drain(..excess);
     }
 
     pub(super) fn text(&self) -> String {
-        // The first character may be cut.
-        let cut = self.0.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
-        String::from_utf8_lossy(&self.0[cut..]).into_owned()
+        let Some(kept) = &self.0 else { return String::new() };
+        let cut = kept.0.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
+        String::from_utf8_lossy(&kept.0[cut..]).into_owned()
     }
 
     pub(super) fn shown(&self) -> Shown {
@@ -241,7 +246,8 @@ impl ReplyState {
     /// Writes down the usage, if it is told: see [`Usage::updated`].
     pub(super) fn note_usage(&mut self, usage: Option<Usage>) {
         if usage.is_some() {
-            self.usage = later_usage(self.usage, usage);
+            let known = self.usage.as_deref().copied();
+            self.usage = later_usage(known, usage).map(Box::new);
         }
     }
 
@@ -270,7 +276,9 @@ impl ReplyState {
         if self.halves.refusal.take() {
             sink.refusal(LONE);
         }
-        self.calls.release(sink);
+        if let Some(calls) = &mut self.calls {
+            calls.release(sink);
+        }
     }
 
     /// Takes the end marker.

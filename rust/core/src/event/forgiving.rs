@@ -20,10 +20,8 @@ use super::{EventDecoder, Fate, Field, RawEvent, RawKind, State, split_field};
 pub(crate) const ERROR: &str = "error";
 
 /// What a forgiving decoder knows beside the block.
-#[derive(Debug, Clone)]
-pub(super) struct Forgiving {
-    /// Whether a data line alone is an event of its own.
-    is_event: fn(&[u8]) -> bool,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Odd {
     /// The name of the next event, when it came behind the data of one.
     next_name: Option<String>,
     /// What is to be handed out before the block goes on.
@@ -42,8 +40,7 @@ impl EventDecoder {
     /// A decoder that reads what servers get wrong, too; `is_event` says whether a data line alone
     /// is an event of its own.
     pub(crate) fn forgiving(max_event_bytes: usize, is_event: fn(&[u8]) -> bool) -> Self {
-        let forgiving = Forgiving { is_event, next_name: None, ready: Vec::new() };
-        Self { forgiving: Some(Box::new(forgiving)), ..Self::new(max_event_bytes) }
+        Self { forgiving: Some(is_event), ..Self::new(max_event_bytes) }
     }
 
     /// Whether each data line is an event.
@@ -53,11 +50,9 @@ impl EventDecoder {
 
     /// Begins a data line: where the data before it is an event, that is handed out.
     pub(super) fn begin_data(&mut self) {
-        let Some(forgiving) = self.forgiving.as_ref().filter(|_| self.block.has_data) else {
-            return;
-        };
-        let is_event = !self.block.has_lines && (forgiving.is_event)(&self.block.data);
-        if is_event || forgiving.next_name.is_some() {
+        let Some(is_event) = self.forgiving.filter(|_| self.block.has_data) else { return };
+        let is_event = !self.block.has_lines && is_event(&self.block.data);
+        if is_event || self.odd.as_ref().is_some_and(|odd| odd.next_name.is_some()) {
             self.split_block();
         }
     }
@@ -163,8 +158,8 @@ impl EventDecoder {
 
     pub(super) fn hand_out(&mut self, mut sink: impl FnMut(RawEvent<'_>)) {
         self.has_ready = false;
-        let Some(forgiving) = &mut self.forgiving else { return };
-        for Ready { kind, name, data } in forgiving.ready.drain(..) {
+        let Some(odd) = &mut self.odd else { return };
+        for Ready { kind, name, data } in odd.ready.drain(..) {
             let (name, id) = (name.as_deref(), &*self.last_event_id);
             let id_number = self.id_number;
             sink(RawEvent { kind, name, data: &data, id, id_number, retry: None });
@@ -175,19 +170,17 @@ impl EventDecoder {
     /// without an empty line.
     pub(super) fn set_name(&mut self, value: &[u8]) {
         let name = decode(value);
-        match &mut self.forgiving {
-            Some(forgiving) if self.block.has_data => {
-                forgiving.next_name = Some(name.into_owned());
-            }
-            _ => self.block.set_name(&name),
+        if self.forgiving.is_some() && self.block.has_data {
+            self.odd.get_or_insert_default().next_name = Some(name.into_owned());
+        } else {
+            self.block.set_name(&name);
         }
     }
 
     /// Gives the block the name that came behind its data, as the specification does, or the one
     /// that came before it began.
     pub(super) fn settle_name(&mut self) {
-        let Some(forgiving) = &mut self.forgiving else { return };
-        if let Some(name) = forgiving.next_name.take() {
+        if let Some(name) = self.odd.as_mut().and_then(|odd| odd.next_name.take()) {
             self.block.set_name(&name);
         }
     }
@@ -222,8 +215,8 @@ impl EventDecoder {
     }
 
     fn push(&mut self, ready: Ready) {
-        if let Some(forgiving) = &mut self.forgiving {
-            forgiving.ready.push(ready);
+        if self.forgiving.is_some() {
+            self.odd.get_or_insert_default().ready.push(ready);
             self.has_ready = true;
         }
     }

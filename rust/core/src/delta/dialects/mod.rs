@@ -138,17 +138,18 @@ macro_rules! dialects {
             }
         }
 
-        /// The reader of whichever dialect. An enum, so that reading an event calls no pointer.
+        /// The reader of whichever dialect. An enum, so that reading an event calls no pointer; the
+        /// largest reader must not make the others large.
         #[derive(Debug, Clone)]
         pub(super) enum AnyReader {
-            $($dialect($module::$reader),)+
+            $($dialect(Box<$module::$reader>),)+
         }
 
         impl AnyReader {
             /// A reader for one reply of this dialect.
             pub(super) fn new(dialect: Dialect) -> Self {
                 match dialect {
-                    $(Dialect::$dialect => Self::$dialect($module::$reader::default()),)+
+                    $(Dialect::$dialect => Self::$dialect(Box::default()),)+
                 }
             }
 

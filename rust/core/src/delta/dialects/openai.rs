@@ -24,7 +24,7 @@ pub(in crate::delta) struct OpenAi {
     /// Whether the text is the transcript of audio.
     transcribes: bool,
     /// What whole messages told, once one has come: where there are deltas, they are the text.
-    messages: Option<Said>,
+    messages: Option<Box<Said>>,
 }
 
 impl DialectReader for OpenAi {
