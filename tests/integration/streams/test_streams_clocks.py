@@ -128,7 +128,7 @@ OUT = ("idle", IDLE)
         ),
         # Half an event is no progress either; an event without text is.
         ([(1, delta("a")), *[(4, b"data: ")] * 9], {}, ("a", "truncated", OUT, 11)),
-        ([*[(9, b"data: {}\n\n")] * 9, (9, DONE)], {}, ("", "done", None, 90)),
+        ([*[(9, b"data: {}\n\n")] * 9, (9, delta("a") + DONE)], {}, ("a", "done", None, 90)),
         # The clock adds up what was waited between two events, and starts anew after each.
         (
             [(4, COMMENT), (4, COMMENT), (1.9, delta("a")), (9.9, DONE)],
@@ -224,8 +224,10 @@ def test_the_whole_calls_clock_runs_while_it_is_opened() -> None:
 
 def test_the_idle_clock_does_not_run_while_it_is_opened() -> None:
     async def main() -> None:
-        text, end, ran_out, now = await heard(Paced([(1, DONE)], opens_after=100), idle=IDLE)
-        assert (text, end, ran_out, now) == ("", "done", None, 101)
+        text, end, ran_out, now = await heard(
+            Paced([(1, delta("a") + DONE)], opens_after=100), idle=IDLE
+        )
+        assert (text, end, ran_out, now) == ("a", "done", None, 101)
 
     run(main())
 

@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from tailrace import _json
+from tailrace._json import read_json as read_any_json
 
 UNDEFINED = object()
 
@@ -25,7 +25,7 @@ def read_json(text: str) -> Any:
     The last of equal keys wins, NaN is invalid, a lone surrogate is valid.
     """
     try:
-        return _json.read_json(text, parse_constant=_refuse_constant, parse_int=float)
+        return read_any_json(text, parse_constant=_refuse_constant, parse_int=float)
     except ValueError:
         raise JavaScriptError from None
 
