@@ -74,7 +74,7 @@ parts = st.lists(
     max_size=3,
 )
 contents = mostly(texts, st.one_of(parts, values))
-falsy = st.sampled_from([None, False, 0, -0.0, "", [], ()])
+falsy: st.SearchStrategy[Any] = st.sampled_from([None, False, 0, -0.0, "", [], ()])
 errors = mostly(falsy, values)
 deltas = mostly(keyed("content", content=contents, role=texts), values)
 choices = mostly(
