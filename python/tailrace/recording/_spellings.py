@@ -63,7 +63,7 @@ def readings_of(data: bytes) -> Iterator[Reading]:
 
 
 class Spellings:
-    """What is sought in texts: the spellings of values, each with its value's number."""
+    """The spellings of secret values that texts are searched for, each with its value's number."""
 
     def __init__(self) -> None:
         self._plain: dict[bytes, int] = {}

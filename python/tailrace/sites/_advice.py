@@ -19,13 +19,13 @@ __all__ = ["Seen", "advice_for"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the doctor had seen of a site when a step failed.
+    """A site's state as the doctor knew it when a step failed.
 
     `software`: what the site runs; `page_url`: the final URL of its page, empty before that was
-    read; `headers`: those of the reply that failed, looked up in lower
-    case; `shortcode`: the plugin's shortcode where the page shows it as text. `first_step`: whether
-    the first of AIPKit's two steps failed; `model_asked`: whether the model behind the site was
-    asked, None where that cannot be told.
+    read; `headers`: those of the reply that failed, looked up in lower case; `shortcode`: the
+    plugin's shortcode where the page shows it as text. `first_step`: whether the first of AIPKit's
+    two steps failed; `model_asked`: whether the model behind the site was asked, None where that
+    cannot be told.
     """
 
     software: str = ""
