@@ -120,7 +120,7 @@ class ModelRegistry:
             return model
         site_name, _, name = model_id.partition("/")
         site = self._upstreams.get(site_name)
-        if site is not None and name and site.software == "openai" and not site.models:
+        if site is not None and name and site.software == "openai" and not site.listed_models:
             return _model(site, name, counted_as=ANY)
         shown = model_id if len(model_id) <= _LONGEST_SHOWN else model_id[:_LONGEST_SHOWN] + "…"
         raise ModelNotFoundError(
@@ -134,11 +134,11 @@ _LONGEST_SHOWN = 100
 def _listed(site: Site) -> list[str]:
     """Return the names of the models of `site` that get an id."""
     default = [site.default_model] if site.default_model else []
-    return list(site.models) or default or ([] if site.software == "openai" else [DEFAULT])
+    return list(site.listed_models) or default or ([] if site.software == "openai" else [DEFAULT])
 
 
 def _model(site: Site, name: str, *, counted_as: str | None = None) -> Model:
-    is_default = name == DEFAULT and name not in (*site.models, site.default_model)
+    is_default = name == DEFAULT and name not in (*site.listed_models, site.default_model)
     kind = f"{__version__} {site.name} {site.software} {site.url}"
     fingerprint = f"fp_{hashlib.sha256(kind.encode()).hexdigest()[:10]}"
     return Model(
