@@ -210,7 +210,7 @@ class ApiCall(Call[O], Generic[O]):
         decoder.feed(body)
         decoder.close()
         error = decoder.error
-        if error is None or error.kind == "empty":
+        if error is None or error.kind in ("empty", "truncated"):
             raw = body.decode("utf-8", "replace")
             error = reply_error("not_a_stream", "it is no list of models", reply.status, raw=raw)
         if isinstance(error, errors.ResponseStatusError):
