@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 use tailrace_core::{PageProblem, ReplyError};
 
 /// `tailrace.errors`, imported once: it imports nothing of ours, so no import can run in a circle.
@@ -57,6 +57,24 @@ pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
             limit_exceeded(py, &problem.to_string())
         }
         _ => named(py, "TokenNotFoundError", problem.as_str()),
+    }
+}
+
+/// A `ToolArgumentsError`: the tool's name, the problem, the arguments, the position of the problem
+/// in them, and whether they break off.
+pub fn tool_arguments<'py>(
+    py: Python<'py>,
+    arguments: (
+        &Bound<'py, PyString>,
+        Bound<'py, PyAny>,
+        &Bound<'py, PyString>,
+        Option<Bound<'py, PyAny>>,
+        bool,
+    ),
+) -> PyErr {
+    match errors(py).and_then(|module| module.call_method1("ToolArgumentsError", arguments)) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
     }
 }
 
