@@ -7,12 +7,12 @@ Where to begin:
 - `stream_deltas`: the text of a response that aiohttp, httpx, requests or another library opened,
   with asyncio and without.
 - `DeltaDecoder`: the text in bytes that you read yourself, one read at a time.
-- `decode`: what a whole reply says, its text, tool calls and the rest, from its bytes;
-  `decode_many`: the same of many replies that were kept, on all processors.
+- `decode`: what a whole reply says, its text, its tool calls and the rest, from its bytes.
+- `decode_many`: the same of many replies that were kept, on all processors.
 - ``tailrace serve``: an OpenAI-compatible server over all your sites (`tailrace.gateway`);
   ``tailrace --help`` lists the other commands.
 
-The first are names of this module. Importing it imports the Rust extension and the errors, and
+All but the last are names of this module. Importing it imports the Rust extension and the errors, and
 neither asyncio nor an HTTP library: every other name is imported when it is first used.
 """
 

@@ -333,7 +333,7 @@ class DeltaDecoder:
         """
     @property
     def reasoning(self) -> str:
-        """The model's reasoning, or a summary, that was collected; empty where there is none.
+        """The model's reasoning, or a summary of it, as collected; empty where there is none.
 
         Raises InvalidRequestError unless `collect` was called.
         """

@@ -382,7 +382,12 @@ class ToolArgumentsError(ResponseError, ValueError):
     """
 
     def __init__(
-        self, tool: str, problem: str, arguments: str, position: int | None, breaks_off: bool
+        self,
+        tool: str,
+        problem: str,
+        arguments: str,
+        position: int | None = None,
+        breaks_off: bool = False,  # noqa: FBT001, FBT002 - the bindings make it
     ) -> None:
         self.tool = tool
         self.problem = problem
