@@ -12,8 +12,8 @@ Where to begin:
 - ``tailrace serve``: an OpenAI-compatible server over all your sites (`tailrace.gateway`);
   ``tailrace --help`` lists the other commands.
 
-All but the last are names of this module. Importing it imports the Rust extension and the errors, and
-neither asyncio nor an HTTP library: every other name is imported when it is first used.
+All but the last are names of this module. Importing it imports the Rust extension and the errors,
+and neither asyncio nor an HTTP library: every other name is imported when it is first used.
 """
 
 from __future__ import annotations
