@@ -32,7 +32,13 @@ from tailrace.providers._base import (
     check_sendable,
     with_credentials,
 )
-from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens, with_cookies
+from tailrace.providers._page import (
+    MovedEndpoint,
+    SiteTokens,
+    endpoint_of,
+    fetch_tokens,
+    with_cookies,
+)
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
 from tailrace.transport._rules import checked_url
 
@@ -123,8 +129,8 @@ class WordPressCall(Call[WordPressOptions]):
 
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> str:
-        """Return the endpoint's path on the other URL's origin."""
-        return at_origin(url, urlsplit(endpoint).path)
+        """Return the endpoint's path on the other URL's origin, for a page that tells none."""
+        return MovedEndpoint(at_origin(url, urlsplit(endpoint).path))
 
     async def aclose(self) -> None:
         """Close as `Call.aclose` does.
@@ -345,9 +351,10 @@ class WordPressCall(Call[WordPressOptions]):
         # The cached tokens hold the endpoint, and two sites may share a page and state different
         # endpoints.
         urls = [checked_url(url) for url in (self.request.url, self.request.endpoint) if url]
+        is_moved = isinstance(self.request.endpoint, MovedEndpoint)
         return cache_key(
             " ".join(each.url for each in urls),
-            repr((self.options.bot, self.options.bot_name)),
+            repr((self.options.bot, self.options.bot_name, is_moved)),
             self.request.cookies,
             self.request.proxy,
             *[each.authorization for each in urls],
