@@ -66,19 +66,23 @@ test: ## every test
 # what chat sites alone need.
 CORE := --locked --package tailrace-core --package tailrace-core-tests
 WITHOUT_SITES := $(CORE) --no-default-features --features tailrace-core/std
+# Where little runs, to optimize the crate would take the most of the time.
+UNOPTIMIZED := --config profile.dev.package.tailrace-core.opt-level=0
 
 # The inner loop: seconds, once built. What is heavy has a module `heavy` in Rust, and a mark in Python.
 test-fast: $(VENV)/.built ## the Rust tests, and the unit and property tests of Python, both without the heavy ones
-	cargo test --quiet $(CORE) --lib --tests -- --skip heavy::
+	cargo test --quiet $(CORE) $(UNOPTIMIZED) --lib
+	cargo test --quiet $(CORE) --test '*' -- --skip heavy::
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal -m "not heavy" --hypothesis-profile=fast \
 		tests/unit tests/property
 
 test-rust: ## the tests of the crates, and the crate without `sites`
-	cargo test $(CORE) --lib --tests
+	cargo test $(CORE) --test '*'
 	cargo test $(CORE) --doc
-	cargo build $(WITHOUT_SITES) --examples
-	cargo test $(WITHOUT_SITES) --test interface
-	cargo test $(WITHOUT_SITES) --doc
+	cargo test $(CORE) $(UNOPTIMIZED) --lib
+	cargo build $(WITHOUT_SITES) $(UNOPTIMIZED) --examples
+	cargo test $(WITHOUT_SITES) $(UNOPTIMIZED) --test interface
+	cargo test $(WITHOUT_SITES) $(UNOPTIMIZED) --doc
 
 test-python: $(VENV)/.built ## the tests of Python, the gateway's page in a browser, the documents
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
