@@ -542,7 +542,7 @@ impl DeltaDecoder {
         tool_calls(slf.py(), collected(slf.py(), &decoder)?)
     }
 
-    /// The model's reasoning, or a summary of that, that was collected; empty where there is none.
+    /// The model's reasoning, or a summary of it, as collected; empty where there is none.
     ///
     /// Raises `InvalidRequestError` unless `collect` was called.
     #[getter]
