@@ -151,6 +151,25 @@ def test_of_every_vector_what_is_collected_is_what_the_deltas_say_together() -> 
     assert with_more > 50
 
 
+FIXED = [case for case in cases("deltas") if "'collected': " in str(case.values[0])]
+
+
+@pytest.mark.parametrize("case", FIXED)
+def test_what_vectors_say_is_collected_however_the_reply_is_cut(case: dict[str, Any]) -> None:
+    reply, dialect = reply_bytes(case), case["dialect"]
+    for size in (1, 5, 64, len(reply)):
+        decoder = collecting(dialect=dialect)
+        for start in range(0, len(reply), size):
+            decoder.feed(reply[start : start + size])
+        decoder.close()
+        found = {
+            "reasoning": decoder.reasoning,
+            "refusal": decoder.refusal,
+            "tool_calls": [call._asdict() for call in decoder.tool_calls],
+        }
+        assert {kind: value for kind, value in found.items() if value} == case["collected"]
+
+
 # -- decode ----------------------------------------------------------------------------------------
 
 

@@ -94,7 +94,7 @@ async def test_what_is_no_text_is_named() -> None:
     )
     calls = b"".join(b"data: %b\n\n" % (call % number) for number in range(6))
     end = await run("decode", stdin=calls + DONE)
-    assert (end.code, end.stdout) == (0, "\n")
+    assert (end.code, end.stdout) == (0, "")
     shown = ", ".join([r"ti\u001bde"] * 5)
     assert end.stderr == (
         f"tailrace: besides its text the reply holds 6 tool calls ({shown}, …); --json shows it\n"

@@ -23,6 +23,7 @@ from tailrace import (
     stream_events,
 )
 from tailrace.errors import InvalidRequestError, RetryProviderError
+from tailrace.replica import Replica
 
 
 def chunk(**delta: Any) -> bytes:
@@ -401,3 +402,23 @@ async def test_the_types_of_what_is_read() -> None:
         assert_type(await stream.deltas().read(), list[Delta])
         assert_type(await stream.text(), str)
         assert_type(stream.tool_calls, tuple[ToolCall, ...])
+
+
+# -- a model's own ---------------------------------------------------------------------------------
+
+
+async def test_what_a_model_of_the_replica_says() -> None:
+    tide = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
+    async with Replica() as replica:
+        asked = site(replica.url("openai") + "/v1", extra_body={"tools": [tide]})
+        asked = asked.replace(model="gpt-4o-mini")
+        async with asked.stream("[[think]] [[tools]]") as reply:
+            kinds = [each.kind async for each in reply.deltas()]
+            assert {"reasoning", "tool_call"} <= {*kinds}
+            assert reply.reasoning != ""
+            assert [call.name for call in reply.tool_calls] == ["tide", "tide"]
+            assert all(isinstance(call.parsed(), dict) for call in reply.tool_calls)
+            assert (reply.end, reply.finish_reason) == ("done", "tool_calls")
+        async with asked.stream("[[refuse]]") as reply:
+            assert await reply.text() == ""
+            assert (reply.end, bool(reply.refusal)) == ("done", True)
