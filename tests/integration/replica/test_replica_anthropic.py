@@ -16,7 +16,10 @@ MESSAGES = "/v1/messages"
 VERSION = {"anthropic_version": "2023-06-01"}
 TOOL = {"name": "level", "input_schema": SCHEMA}
 OTHER = {"name": "tide", "input_schema": {"type": "object"}}
-IMAGE: dict[str, Any] = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+IMAGE: dict[str, Any] = {
+    "type": "image",
+    "source": {"type": "base64", "media_type": "image/png", "data": PNG},
+}
 THINKING = {"type": "enabled", "budget_tokens": 1024}
 
 

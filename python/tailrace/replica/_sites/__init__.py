@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace.replica._sites.models.anthropic.site import AnthropicSite
+from tailrace.replica._sites.models.gemini.site import GeminiSite
 from tailrace.replica._sites.models.openai.site import OpenAISite
 from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
@@ -30,4 +31,5 @@ SITES: tuple[type[ReplicaSite], ...] = (
     ChatgptDemoSite,
     OpenAISite,
     AnthropicSite,
+    GeminiSite,
 )
