@@ -87,6 +87,13 @@ async def test_events_array_and_whole_say_the_same() -> None:
     assert records[0]["responseId"] == whole["responseId"]
 
 
+async def test_characters_that_google_escapes_are_escaped() -> None:
+    async with Replica() as replica:
+        for answered in (await stream(replica, asking()), await generate(replica, asking())):
+            assert b"\\u003c" in answered.body
+            assert not set("<>&='").intersection(answered.body.decode())
+
+
 CHOICES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("hi", {}, []),
     ("hi [[tool]]", {}, ["level"]),

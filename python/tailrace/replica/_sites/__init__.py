@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.replica._sites.models.anthropic.site import AnthropicSite
 from tailrace.replica._sites.models.gemini.site import GeminiSite
+from tailrace.replica._sites.models.ollama.site import OllamaSite
 from tailrace.replica._sites.models.openai.site import OpenAISite
 from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
@@ -32,4 +33,5 @@ SITES: tuple[type[ReplicaSite], ...] = (
     OpenAISite,
     AnthropicSite,
     GeminiSite,
+    OllamaSite,
 )

@@ -10,7 +10,7 @@ from tailrace.replica._response import NO_RESPONSE, SiteResponse
 from tailrace.replica._sites.models.gemini.errors import error, error_object
 from tailrace.replica._sites.models.gemini.requests import signature_of
 from tailrace.replica._sites.models.logprobs import likeliest, logprob
-from tailrace.replica._sites.models.site import FAILURE_MESSAGE, JSON, as_json, as_stream
+from tailrace.replica._sites.models.site import FAILURE_MESSAGE, JSON, as_stream, escaped
 from tailrace.replica._sites.outcomes import CHUNKS_BEFORE_FAILURE
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 _REASONS = {"length": "MAX_TOKENS", "filter": "SAFETY"}
+ESCAPED = "<>&='"
+"""The characters that Google's JSON printer escapes."""
+
 _UNAVAILABLE = "The model is overloaded. Please try again later."
 
 
@@ -36,7 +39,7 @@ def as_content(
             return NO_RESPONSE
         if not behavior.is_whole:
             return error(500, FAILURE_MESSAGE)
-        return as_json(200, writer.whole())
+        return SiteResponse([_json(writer.whole(), indent=2)], f"{JSON}; charset=UTF-8")
     records = list(writer.chunks())
     if behavior.end == "nodone":
         records[-1]["candidates"][0].pop("finishReason")
@@ -60,16 +63,19 @@ def as_content(
 
 def _events(records: Sequence[Record]) -> Iterator[bytes]:
     for record in records:
-        data = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")
-        yield b"data: %b\r\n\r\n" % data
+        yield b"data: %b\r\n\r\n" % _json(record)
 
 
 def _elements(records: Sequence[Record]) -> Iterator[bytes]:
     """Yield an array's elements, each with what stands in front of it, and then its end."""
     for number, record in enumerate(records):
-        data = json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-        yield (b",\r\n" if number else b"[") + data + b"\n"
+        yield (b",\r\n" if number else b"[") + _json(record, indent=2) + b"\n"
     yield b"]\n"
+
+
+def _json(record: Record, indent: int | None = None) -> bytes:
+    data = json.dumps(record, ensure_ascii=False, indent=indent).encode("utf-8", "replace")
+    return escaped(data, ESCAPED)
 
 
 class _Writer:
