@@ -110,11 +110,11 @@ async def serving(
                 elif cut or framing == "to the end":
                     break
         finally:
+            writer.close()
             open_ones = [each for each in (asked, sending) if each is not None]
             for each in open_ones:
                 each.cancel()
             await asyncio.gather(*open_ones, return_exceptions=True)
-            writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
