@@ -1,8 +1,9 @@
 //! The exceptions of `tailrace.errors`, made by name.
 
+use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 use tailrace_core::{PageProblem, ReplyError};
 
 /// `tailrace.errors`, imported once: it imports nothing of ours, so no import can run in a circle.
@@ -62,16 +63,7 @@ pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
 
 /// A `ToolArgumentsError`: the tool's name, the problem, the arguments, the position of the problem
 /// in them, and whether they break off.
-pub fn tool_arguments<'py>(
-    py: Python<'py>,
-    arguments: (
-        &Bound<'py, PyString>,
-        Bound<'py, PyAny>,
-        &Bound<'py, PyString>,
-        Option<Bound<'py, PyAny>>,
-        bool,
-    ),
-) -> PyErr {
+pub fn tool_arguments<'py>(py: Python<'py>, arguments: impl PyCallArgs<'py>) -> PyErr {
     match errors(py).and_then(|module| module.call_method1("ToolArgumentsError", arguments)) {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
