@@ -57,7 +57,7 @@ def read_block(block: object, role: str, place: str) -> Block:
         raise refused(f"{place}: Input should be a valid dictionary")
     kind = block.get("type")
     readers = _READERS[role]
-    if kind not in readers:
+    if not isinstance(kind, str) or kind not in readers:
         known = ", ".join(f"'{name}'" for name in readers)
         raise refused(
             f"{place}: Input tag '{kind}' found using 'type' does not match any of the expected "

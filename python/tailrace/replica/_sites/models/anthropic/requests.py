@@ -296,7 +296,7 @@ def _read_choice(choice: object, tools: Sequence[OfferedTool]) -> tuple[ToolChoi
     )
     if not tools:
         raise refused("tool_choice: tool_choice may only be specified while providing tools")
-    if kind == "tool" and choice["name"] not in {tool.name for tool in tools}:
+    if kind == "tool" and choice["name"] not in [tool.name for tool in tools]:
         raise refused(f"tool_choice: Tool '{choice['name']}' not found in provided tools")
     chosen = {
         "auto": ToolChoice(),

@@ -7,7 +7,6 @@ that a message has not, and returns camelCase.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -211,7 +210,7 @@ def _bytes(text: str, place: str) -> bytes:
     plain = text.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:
         message = (
             f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed for \"{text[:32]}\""
         )

@@ -169,7 +169,7 @@ class _Message:
             raise _wrong_type("messages", "api.Message", message)
         role, content = message.get("role"), message.get("content")
         content = "" if content is None else content
-        if role not in _ROLES:
+        if role not in tuple(_ROLES):
             raise refused(f"invalid role: {role}, must be one of [system, user, assistant, tool]")
         if not isinstance(content, str):
             raise _wrong_type("messages.content", "string", content)
