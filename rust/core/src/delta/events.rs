@@ -14,7 +14,9 @@ use crate::utf8::decode;
 
 use super::DeltaSink;
 use super::dialects::{AnyReader, Dialect, DialectReader};
-use super::failure::{judge_bad, judge_error_event, judge_foreign, judge_without_answer, objects};
+use super::failure::{
+    judge_bad, judge_error_event, judge_foreign, judge_unknown, judge_without_answer, objects,
+};
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
@@ -67,7 +69,7 @@ impl Events {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(sink.wants_everything());
+        self.reader.read_for(reply.wants_everything(sink));
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -205,7 +207,7 @@ impl Records {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(sink.wants_everything());
+        self.reader.read_for(reply.wants_everything(sink));
         let mut scratch = Scratch::default();
         let Self { splitter, reader } = self;
         while !bytes.is_empty() && reply.is_open() {
@@ -366,7 +368,9 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
         return;
     }
     reply.looks_like = reply.looks_like.or(found);
-    if !reply.has_unknown_name {
+    if reply.has_unknown_name {
+        judge_unknown(event, reply);
+    } else {
         judge_foreign(event, dialect, reply);
     }
 }
