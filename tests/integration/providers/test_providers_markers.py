@@ -322,6 +322,10 @@ OPENAI: dict[str, Fails | Says] = {
     "cut": BROKEN,
     "nodone": Says("stopped"),
     "filtered": Says(text="Half of wh"),
+    "refuse": Says(text=""),
+    "tool": Says(),  # none is offered
+    "tools": Says(),
+    "think": Says(),
     "comments": Says(),
     "long": Says(text=WORDS),
     "empty": Says(text=""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailrace.replica._sites.openai import OpenAISite
+from tailrace.replica._sites.models.openai.site import OpenAISite
 from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
 from tailrace.replica._sites.wordpress.ai_power.site import (
