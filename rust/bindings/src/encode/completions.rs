@@ -6,7 +6,7 @@ use tailrace_core::{
     ChunkEncoder as Chunks, ChunkFields, ChunkUsage, CompletionEncoder as Completions,
 };
 
-use super::{pieces, texts, written};
+use super::{pieces, written};
 use crate::input::{Whole, optional_text, text_of};
 
 /// Makes the methods of a class that writes chunks, together with those of its own.
@@ -45,11 +45,10 @@ macro_rules! chunks {
                 slf: &Bound<'py, Self>,
                 deltas: &Bound<'py, PyList>,
             ) -> PyResult<Bound<'py, PyBytes>> {
-                let deltas = texts(deltas)?;
                 written(slf, |Self(encoder), out| {
                     out.reserve(deltas.len() * (encoder.delta_bytes() + 16));
-                    for delta in &deltas {
-                        encoder.delta(&text_of(delta)?, out);
+                    for delta in deltas {
+                        encoder.delta(&text_of(delta.cast::<PyString>()?)?, out);
                     }
                     Ok(())
                 })

@@ -16,6 +16,7 @@ pub(crate) fn quoted(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends the text as the inside of a JSON string.
+#[inline]
 pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);
