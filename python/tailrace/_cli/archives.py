@@ -227,7 +227,9 @@ class _Coding:
     nothing: re.Pattern[bytes]
 
 
-_GZIP = _Coding("gzip", zlib.error, partial(ZlibReader, 16 + zlib.MAX_WBITS), re.compile(rb"\0+"))
+_GZIP = _Coding(
+    "gzip", zlib.error, partial(ZlibReader, 16 + zlib.MAX_WBITS), re.compile(rb"\0{1,4096}")
+)
 _ZSTD = _Coding("zstd", zstd.ZstdError, partial(ZstdReader, zstd, _ZSTD_WINDOW_LOG), _ZSTD_NOTHING)
 
 

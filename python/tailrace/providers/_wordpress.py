@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
-    from tailrace._native import DeltaDecoder
     from tailrace.transport import Session
 
 __all__ = ["SHARED_TOKENS", "SiteTokens", "WordPressCall", "WordPressOptions"]
@@ -180,9 +179,12 @@ class WordPressCall(Call[WordPressOptions]):
         if not isinstance(error, StreamError):
             return None
         certain = self._is_refusal(error, opening.source)
-        if certain or self._may_be_refusal(opening.decoder, error):
-            renewed = await self._renew(error, certain=certain)
-            return await self._post_again(error) if renewed else None
+        if (certain or self._may_be_refusal(opening, error)) and await self._renew(
+            error, certain=certain
+        ):
+            return await self._post_again(error)
+        if certain:
+            return None
         explained = self._explained(error)
         if explained is error:
             return None
@@ -258,20 +260,22 @@ class WordPressCall(Call[WordPressOptions]):
             return _told(error, f"{error.message}; {_guess(tokens)}")
         return error
 
-    def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
+    def _may_be_refusal(self, opening: Opening, error: StreamError) -> bool:
         """Tell whether an error without a code may mean a refused nonce.
 
         The plugin up to 1.8.90, and AIPKit in its second step, report a refused nonce by a text
         alone, which may be translated: as a JSON body (1.x), or as an error event before
-        ``message_start`` (AIPKit). Only a nonce from the cache can be stale.
+        ``message_start`` (AIPKit). Later 1.x answers 403, as guards do. Only a nonce from the cache
+        can be stale.
         """
-        if self._fresh or error.kind != "upstream" or error.code is not None or error.status != _OK:
+        tokens, decoder = self._tokens, opening.decoder
+        if self._fresh or tokens is None or error.kind != "upstream" or error.code is not None:
             return False
+        if error.status != _OK:
+            headers = getattr(opening.source, "headers", {})
+            return tokens.line == "ai-power" and ai_power.may_refuse_nonce(error, headers)
         return decoder.framing == "json" or (
-            self._tokens is not None
-            and self._tokens.line == "aipkit"
-            and decoder.framing == "sse"
-            and "message_id" not in decoder.ids
+            tokens.line == "aipkit" and decoder.framing == "sse" and "message_id" not in decoder.ids
         )
 
     async def _renew(self, error: StreamError, *, certain: bool) -> bool:

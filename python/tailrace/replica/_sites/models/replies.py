@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,7 +56,7 @@ class FunctionCall:
         return json.loads(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelReply:
     """The reply to `request`: its tokens, `created` in seconds, and why it ended.
 
@@ -73,12 +74,16 @@ class ModelReply:
 
     def identifier(self, prefix: str, length: int = 24, salt: object = "") -> str:
         """Return an id of this reply, or with `salt` of a part of it: the same for the same one."""
-        turns = self.request.turns
-        seed = f"{self.created}|{len(turns)}|{turns[-1].text}|{salt}|{prefix}"
-        digest = sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = sha256(f"{self._seed}|{salt}|{prefix}".encode()).hexdigest()
         return prefix + digest[:length]
 
-    @property
+    @cached_property
+    def _seed(self) -> str:
+        turns = self.request.turns
+        seed = f"{self.created}|{len(turns)}|{turns[-1].text}"
+        return sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
     def text_prompt_tokens(self) -> int:
         """The tokens of the request's text."""
         return sum(_count(turn) for turn in self.request.turns)
@@ -93,7 +98,7 @@ class ModelReply:
         """The tokens of the request."""
         return self.text_prompt_tokens + self.image_tokens
 
-    @property
+    @cached_property
     def cached_tokens(self) -> int:
         """The tokens of the request that the model has seen before: the turns but the last."""
         return sum(_count(turn) for turn in self.request.turns[:-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -90,7 +89,7 @@ def decode_base64(data: object) -> bytes | None:
         return None
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 32
 """The most schemas within each other; beyond it, a value is sought that needs fewer."""
 
+MAX_COUNT = 1000
+"""The most items, properties or characters that a schema gets, however many it wants at least."""
+
 
 def example(schema: object, number: int = 1) -> Any:
     """Return a value that `schema` allows: of objects, the required properties alone.
@@ -103,8 +106,7 @@ class _Maker:
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties = schema.get("properties")
         properties = properties if isinstance(properties, dict) else {}
-        required = schema.get("required")
-        names = [each for each in required if isinstance(each, str)] if required else []
+        names = _required(schema)
         missing = _count(schema, "minProperties") - len(names)
         names += [name for name in properties if name not in names][: max(0, missing)]
         return {name: self.value(properties.get(name), name, depth + 1) for name in names}
@@ -164,10 +166,15 @@ def _type_of(schema: Mapping[str, Any]) -> str:
     return next((type_ for keyword, type_ in _IMPLIED if keyword in schema), "string")
 
 
+def _required(schema: Mapping[str, Any]) -> list[str]:
+    names = schema.get("required")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
 def _count(schema: Mapping[str, Any], keyword: str) -> int:
     """Return a number of things, which Gemini's schemas may write as a string."""
     value = str(schema.get(keyword, ""))
-    return int(value) if value.isdecimal() else 0
+    return min(int(value[:9]), MAX_COUNT) if value.isdecimal() else 0
 
 
 def _bound(schema: Mapping[str, Any], keywords: Sequence[str], default: float) -> float:
@@ -228,9 +235,8 @@ def _faults(schema: object, place: tuple[str, ...], *, all_required: bool) -> It
         if schema.get("additionalProperties") is not False:
             yield f"{shown}'additionalProperties' is required to be supplied and to be false."
         properties = schema.get("properties")
-        missing = set(properties if isinstance(properties, dict) else ()) - set(
-            schema.get("required") or ()
-        )
+        names = properties if isinstance(properties, dict) else {}
+        missing = set(names) - set(_required(schema))
         if all_required and missing:
             yield (
                 f"{shown}'required' is required to be supplied and to be an array including every "

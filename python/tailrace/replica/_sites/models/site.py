@@ -96,6 +96,13 @@ def as_json(status: int, body: object, headers: Sequence[tuple[str, str]] = ()) 
     return SiteResponse([data], JSON, status, headers=headers)
 
 
+def escaped(data: bytes, characters: str) -> bytes:
+    r"""Return JSON with `characters`, which stand in strings alone, written as ``\uXXXX``."""
+    for character in characters:
+        data = data.replace(character.encode(), b"\\u%04x" % ord(character))
+    return data
+
+
 def data_line(record: Mapping[str, object]) -> bytes:
     """Return a server-sent event with the data `record`, without a name."""
     return b"data: %b\n\n" % _compact(record)

@@ -90,7 +90,7 @@ class _Message:
 
     @classmethod
     def read(cls, message: object, place: str) -> _Message:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+        if not isinstance(message, dict) or message.get("role") not in tuple(_ROLES):
             raise refused("A message has a role and content.", f"{place}.role")
         role = message["role"]
         calls = dict(_calls(message, place)) if role == "assistant" else {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
-import random
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from tailrace.replica._answers import tokenize
 from tailrace.replica._sites.models.openai.completions import read_texts
 from tailrace.replica._sites.models.openai.errors import known_model, read_count, refused
 from tailrace.replica._sites.models.site import as_json
+from tailrace.replica._sites.models.vectors import unit_vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,14 +43,6 @@ def as_embeddings(body: Mapping[str, Any]) -> SiteResponse:
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return as_json(200, {"object": "list", "data": data, "model": model, "usage": usage})
-
-
-def unit_vector(text: str, dimensions: int) -> list[float]:
-    """Return a vector of length 1 that stands for `text`."""
-    numbers = random.Random(text.encode("utf-8", "surrogatepass"))  # noqa: S311 - nothing secret
-    values = [numbers.uniform(-1, 1) for _ in range(dimensions)]
-    length = math.sqrt(sum(value * value for value in values)) or 1.0
-    return [value / length for value in values]
 
 
 def _packed(vector: list[float]) -> str:

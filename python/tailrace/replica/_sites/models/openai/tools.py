@@ -119,7 +119,7 @@ def _function_name(tool: object, *, nested: bool) -> object:
 
 
 def _known_names(names: Sequence[object], tools: Sequence[OfferedTool]) -> tuple[str, ...]:
-    offered = {tool.name for tool in tools}
+    offered = [tool.name for tool in tools]
     for name in names:
         if name not in offered:
             raise refused(
