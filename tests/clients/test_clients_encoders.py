@@ -1,5 +1,5 @@
-"""The official clients of each wire, over what our encoders write: they put together the answer that
-was encoded, streamed and whole.
+"""The official clients of each wire, over what our encoders write: they put together the answer
+that was encoded, streamed and whole.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Stay quiet."""
 
 

@@ -72,7 +72,7 @@ def _whole(encoder: Any, _: str, deltas: list[dict[str, Any]], *more: Any) -> An
 
 
 def _usage_of(*counts: dict[str, int] | None) -> list[Usage | None]:
-    return [each and Usage(**each) for each in counts]
+    return [Usage(**each) if each else None for each in counts]
 
 
 def _call(encoder: Any, kind: str, *given: Any) -> Any:
@@ -157,10 +157,10 @@ def test_a_moment_has_64_bits() -> None:
 # -- the wires with an end of their own ------------------------------------------------------------
 
 
-def both(**limits: int) -> list[Any]:
+def both(max_kept_bytes: int = 2**20) -> list[Any]:
     return [
-        ResponseEncoder(id="resp_1", created_at=0, model="m", **limits),
-        MessageEncoder(id="msg_1", model="m", **limits),
+        ResponseEncoder(id="resp_1", created_at=0, model="m", max_kept_bytes=max_kept_bytes),
+        MessageEncoder(id="msg_1", model="m", max_kept_bytes=max_kept_bytes),
     ]
 
 

@@ -29,6 +29,8 @@ pub use message::{MessageEncoder, MessageFields, WholeMessage};
 pub use reason::FinishReason;
 pub use response::{ResponseEncoder, ResponseFields, WholeResponse};
 
+use std::fmt;
+
 use crate::delta::{ToolCall, Usage};
 
 /// What one event of a reply adds to it, as the methods of a [`DeltaSink`](crate::DeltaSink) take
@@ -82,6 +84,12 @@ impl EncoderState {
             Self::Done => "done",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl fmt::Display for EncoderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

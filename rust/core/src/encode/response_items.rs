@@ -59,6 +59,8 @@ struct Part {
     delta_head: Vec<u8>,
     /// The text so far, escaped.
     text: Vec<u8>,
+    /// What stands beside the whole text: of a call the tool's name.
+    beside_whole: Vec<u8>,
 }
 
 /// How a kind of part is written.
@@ -124,7 +126,7 @@ impl Blocks for Items {
             self.end_item(out);
             self.begin_item(kind, opening, out);
         }
-        self.begin_part(wire, out);
+        self.begin_part(wire, opening, out);
     }
 
     fn add(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -227,7 +229,7 @@ impl Items {
         self.event(kind, members, out);
     }
 
-    fn begin_part(&mut self, wire: &'static PartWire, out: &mut Vec<u8>) {
+    fn begin_part(&mut self, wire: &'static PartWire, opening: Opening<'_>, out: &mut Vec<u8>) {
         let Some(item) = &self.item else { return };
         let mut place = item.place.clone();
         if let Some((_, index, _)) = wire.part {
@@ -237,7 +239,12 @@ impl Items {
         begin_event(&format!("{}.delta", wire.name), &mut delta_head);
         delta_head.extend_from_slice(&place);
         delta_head.extend_from_slice(br#","delta":""#);
-        let part = Part { wire, place, delta_head, text: Vec::new() };
+        let mut beside_whole = wire.beside.as_bytes().to_vec();
+        if let Kind::Call(_) = opening.kind {
+            beside_whole.extend_from_slice(br#","name":"#);
+            quoted(opening.name, &mut beside_whole);
+        }
+        let part = Part { wire, place, delta_head, text: Vec::new(), beside_whole };
         self.part_event("added", &part, out);
         self.kept += ITEM_BYTES;
         self.part = Some(part);
@@ -250,7 +257,7 @@ impl Items {
             out.extend_from_slice(format!(r#","{}":""#, part.wire.whole).as_bytes());
             out.extend_from_slice(&part.text);
             out.push(b'"');
-            out.extend_from_slice(part.wire.beside.as_bytes());
+            out.extend_from_slice(&part.beside_whole);
         };
         self.event(&format!("{}.done", part.wire.name), members, out);
         self.part_event("done", &part, out);
