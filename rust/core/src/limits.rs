@@ -53,6 +53,8 @@ pub enum Limit {
     Page,
     /// What an encoder keeps of the answer that it writes.
     Kept,
+    /// What is collected of a reply besides its text.
+    Collected,
 }
 
 impl Limit {
@@ -60,7 +62,7 @@ impl Limit {
     pub fn option(self) -> &'static str {
         match self {
             Self::Event => "max_event_bytes",
-            Self::Body => "max_body_bytes",
+            Self::Body | Self::Collected => "max_body_bytes",
             Self::Page => "max_page_bytes",
             Self::Kept => "max_kept_bytes",
         }
@@ -73,6 +75,7 @@ impl Limit {
             Self::Body => "the body of the reply",
             Self::Page => "the page",
             Self::Kept => "what is kept of the answer",
+            Self::Collected => "what the reply holds besides text",
         }
     }
 }

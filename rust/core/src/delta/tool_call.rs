@@ -15,7 +15,7 @@ use super::said::Fingerprint;
 use super::{DeltaSink, ToolCall};
 
 /// Calls of one reply that are remembered: as many as may be open at a time.
-const KNOWN_CALLS: usize = 128;
+pub(super) const KNOWN_CALLS: usize = 128;
 
 /// Bytes of arguments that are held at most, of all calls together.
 const HELD_BYTES: usize = MAX_EVENT_BYTES;
