@@ -447,6 +447,8 @@ impl EventDecoder {
         }
         if matches!(self.line.fate, Fate::Data | Fate::DataColon) {
             self.begin_data();
+        } else if self.forgiving.is_some() {
+            self.begin_error();
         }
         self.count(self.line.bytes.len())?;
         if let Some((Field::Data, value)) = split_field(&self.line.bytes) {

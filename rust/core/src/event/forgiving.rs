@@ -57,6 +57,14 @@ impl EventDecoder {
         }
     }
 
+    /// Where the unfinished line is a field `error`, hands out the event in front of it, so that its
+    /// bytes do not count as that event's.
+    pub(super) fn begin_error(&mut self) {
+        if self.block.has_data && self.line.bytes.starts_with(b"error:") {
+            self.split_block();
+        }
+    }
+
     /// Ends a data line.
     pub(super) fn end_data(&mut self) {
         if self.by_lines {
