@@ -2,6 +2,7 @@
 //! bytes to a name for its end.
 
 use crate::error::{ErrorKind, ReplyError};
+use crate::html::{is_html, is_page};
 use crate::json::JsonError;
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::prelude::*;
@@ -10,8 +11,8 @@ use crate::utf8::decode;
 use super::dialects::{AnyReader, DialectReader};
 use super::events::{EventReader, Events, Records};
 use super::failure::{
-    describe, is_html, is_page, judge_debris, judge_error_body, judge_page, judge_page_for_text,
-    judge_unread, objects,
+    describe, judge_debris, judge_error_body, judge_page, judge_page_for_text, judge_unread,
+    objects,
 };
 use super::framing::{Debris, Framings, Sniffed, Sniffer};
 use super::members::Members;
@@ -425,9 +426,10 @@ impl DeltaDecoder {
         let mut output = Output { reply, sink, scratch: &mut Vec::new() };
         let read = AnyReader::new(*dialect).read_body(text, &mut output);
         reply.events = u64::from(read.is_ok());
-        if reply.is_open() && reply.looks_like.is_none() {
+        if reply.is_open() {
             let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
-            reply.looks_like = found.filter(|found| found != dialect);
+            let other = found.filter(|found| found != dialect);
+            reply.unread.note_likeness(other.map(Dialect::as_str));
         }
         read
     }

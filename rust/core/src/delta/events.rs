@@ -365,7 +365,7 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
     if found == Some(dialect.dialect()) {
         return;
     }
-    reply.looks_like = reply.looks_like.or(found);
+    reply.unread.note_likeness(found.map(Dialect::as_str));
     if !reply.has_unknown_name {
         judge_foreign(event, dialect, reply);
     }

@@ -4,7 +4,7 @@ use crate::json::Text;
 use crate::prelude::*;
 
 use super::DeltaSink;
-use super::content::{Content, Spoken, deliver_parts};
+use super::content::{Content, Spoken, read_parts};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
 
@@ -57,7 +57,9 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             Content::None => return,
             Content::Text(text) => text,
             Content::Bare(raw) => Text::of_raw(raw),
-            Content::Parts(raw) => return deliver_parts(raw, kind, self),
+            Content::Parts(raw) => {
+                return read_parts(raw, kind, &mut |kind, content| self.say(kind, content));
+            }
         };
         match kind {
             Spoken::Text => self.text(text),

@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
+use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, judge_json, read_error_value, read_site_error};
