@@ -103,10 +103,13 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        if reply.halves.text.is_held()
+        if self.decoder.is_holding() {
+            if !self.read_held(bytes, reply, scratch, sink) {
+                return;
+            }
+        } else if !self.decoder.is_between_events(bytes)
             || !self.reader.dialect.can_repeat(None)
-            || self.decoder.is_by_lines()
-            || !self.read_held(bytes, reply, scratch, sink)
+            || reply.halves.text.is_held()
         {
             return;
         }
@@ -122,8 +125,8 @@ impl Events {
         }
     }
 
-    /// Takes the event whose beginning is held, if there is one and it repeats the layout. Returns
-    /// whether the next byte is the first of an event.
+    /// Takes the event whose beginning is held, if it repeats the layout. Returns whether it did, so
+    /// that the next byte is the first of an event.
     fn read_held<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &mut &[u8],
@@ -135,7 +138,7 @@ impl Events {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
-        let Some(held) = decoder.held() else { return decoder.is_between_events(bytes) };
+        let held = decoder.held();
         let before = held.len();
         let Some(rest) = repeats.rest(before, bytes) else {
             decoder.hold(bytes);
