@@ -62,15 +62,27 @@ test: ## every test
 
 ##@ Testing
 
-# The inner loop: seconds, once built.
-test-fast: $(VENV)/.built ## the Rust tests, and the unit and property tests of Python without the heavy ones
-	cargo test --quiet --locked --package tailrace-core --package tailrace-core-tests --lib --tests
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) -m "not heavy" --hypothesis-profile=fast tests/unit tests/property
+# The crate and its tests, in one resolution of features, so that what both need is compiled once; and with none of
+# what chat sites alone need.
+CORE := --locked --package tailrace-core --package tailrace-core-tests
+WITHOUT_SITES := $(CORE) --no-default-features --features tailrace-core/std
+# Where little runs, to optimize the crate would take the most of the time.
+UNOPTIMIZED := --config profile.dev.package.tailrace-core.opt-level=0
 
-test-rust: ## the tests of the crates, and the crate without `std`
-	cargo test --locked --package tailrace-core
-	cargo test --locked --package tailrace-core-tests --no-default-features --test interface
-	cargo test --locked --package tailrace-core --package tailrace-core-tests
+# The inner loop: seconds, once built. What is heavy has a module `heavy` in Rust, and a mark in Python.
+test-fast: $(VENV)/.built ## the Rust tests, and the unit and property tests of Python, both without the heavy ones
+	cargo test --quiet $(CORE) $(UNOPTIMIZED) --lib
+	cargo test --quiet $(CORE) --test '*' -- --skip heavy::
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal -m "not heavy" --hypothesis-profile=fast \
+		tests/unit tests/property
+
+test-rust: ## the tests of the crates, and the crate without `sites`
+	cargo test $(CORE) --test '*'
+	cargo test $(CORE) --doc
+	cargo test $(CORE) $(UNOPTIMIZED) --lib
+	cargo build $(WITHOUT_SITES) $(UNOPTIMIZED) --examples
+	cargo test $(WITHOUT_SITES) $(UNOPTIMIZED) --test interface
+	cargo test $(WITHOUT_SITES) $(UNOPTIMIZED) --doc
 
 test-python: $(VENV)/.built ## the tests of Python, the gateway's page in a browser, the documents
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
@@ -82,6 +94,8 @@ test-python: web/node_modules/.installed
 endif
 ifneq ($(filter-out 0 false,$(CI)),)
 test-python: programs
+# What would make the next build quicker makes the first one slower.
+export CARGO_INCREMENTAL := 0
 endif
 
 # Programs of other people that use ours: what they need must not decide what we need.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
 import logging
 import signal
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 # No clock decides, and every run tries the same examples. `make test-fast` asks for the second.
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
@@ -32,6 +34,29 @@ def pytest_collection_finish() -> None:
     """Leave what is there before the first test out of every look for garbage."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each test that runs in a loop look for tasks that it leaves. Its first fixture does, and
+    so looks when all others are gone.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.fixturenames.insert(0, "no_task_left")
+
+
+_LAST_TURNS = 20
+
+
+@pytest.fixture
+async def no_task_left() -> AsyncIterator[None]:
+    """Hold that no task is pending at the end; one that is cancelled needs a few turns to go."""
+    yield
+    for _ in range(_LAST_TURNS):
+        if len(asyncio.all_tasks()) == 1:
+            return
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() - {asyncio.current_task()} == set()
 
 
 class _Complaints(logging.Handler):

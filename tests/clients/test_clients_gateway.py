@@ -71,6 +71,11 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+async def no_task_left() -> None:
+    """Litellm leaves a task of its own, which writes its log."""
+
+
+@pytest.fixture
 async def replica() -> AsyncIterator[Replica]:
     async with Replica() as running:
         yield running

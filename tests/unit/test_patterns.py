@@ -81,7 +81,10 @@ def patterns() -> Iterator[tuple[str, str | bytes | None]]:
     """Each pattern with its file; None for one that only a running function knows."""
     for file in sorted(PACKAGE.rglob("*.py")):
         name = file.relative_to(PACKAGE).as_posix()
-        for call, target in calls_of_re(ast.parse(file.read_text("utf-8"))):
+        source = file.read_text("utf-8")
+        if not any(f"re.{function}(" in source for function in FUNCTIONS):
+            continue  # to parse them all takes a second, in each process that runs tests
+        for call, target in calls_of_re(ast.parse(source)):
             first = call.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str | bytes):
                 yield name, first.value

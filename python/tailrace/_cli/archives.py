@@ -17,7 +17,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from gzip import BadGzipFile, GzipFile
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,6 +25,7 @@ from threading import Condition
 from typing import IO, TYPE_CHECKING, Any
 
 from tailrace import decode_many
+from tailrace._members import INPUT, Member, Reader, ZlibReader, ZstdReader
 from tailrace.errors import ArchiveError
 
 if sys.version_info >= (3, 14):
@@ -33,7 +34,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tailrace import DecodedReply
 
@@ -55,8 +56,8 @@ _HELD_BYTES = 12 * 2**20
 _PIECE = 256 * 2**10
 _UNPACKED_PIECE = 2**20
 _ZSTD_WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
-_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
-_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+_GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: behind a first byte of 0x50 to 0x5F
 # Frames that hold nothing, as encoders write them, with and without their sum: to make a decoder
 # for each would take a thousand times as long as to pass over it.
@@ -64,7 +65,7 @@ _ZSTD_NOTHING = re.compile(
     rb"(?:\x28\xb5\x2f\xfd(?:(?:\x20\0|\0[\0-\x88])\x01\0\0|(?:\x24\0|\x04[\0-\x88])\x01\0\0\x99\xe9\xd8\x51)"
     rb"|[\x50-\x5f]\x2a\x4d\x18\0{4}){1,4096}"
 )
-_ZSTD_FIRST = 4 * 2**10  # packed bytes that a new frame's decoder is given: it hands back the rest
+_FIRST = 4 * 2**10  # packed bytes that a new member's decoder is given: it hands back the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,70 +147,104 @@ def pieces(file: IO[bytes], most: int) -> Generator[bytes]:
     ArchiveError for data that cannot be unpacked, both after all bytes before the fault.
     """
     coding = _coding(file)
-    if coding != "plain":
-        most = min(most, _UNPACKED_PIECE)
+    if coding is None:
+        yield from _as_they_are(file, most)
+        return
     try:
-        yield from _UNPACKED[coding](file, most)
-    except EOFError:
-        raise ArchiveError(f"its {coding} data breaks off") from None
-    except (BadGzipFile, zlib.error, zstd.ZstdError) as error:
-        raise ArchiveError(f"its {coding} data makes no sense: {error}") from None
+        yield from _unpacked(file, min(most, _UNPACKED_PIECE), coding)
+    except (zlib.error, zstd.ZstdError) as error:
+        raise ArchiveError(f"its {coding.name} data makes no sense: {error}") from None
 
 
-def _coding(file: IO[bytes]) -> str:
-    if not _can_seek(file):
-        return "plain"
-    start = file.tell()
-    head = file.read(4)
-    file.seek(start)
-    if head.startswith(_GZIP):
-        return "gzip"
-    if head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 0x5):  # noqa: PLR2004 - as above
-        return "zstd"
-    return "plain"
-
-
-def _as_they_are(file: IO[bytes] | GzipFile, most: int) -> Iterator[bytes]:
+def _as_they_are(file: IO[bytes], most: int) -> Iterator[bytes]:
     read = getattr(file, "read1", file.read)
     while data := read(most):
         yield data
 
 
-def _gunzipped(file: IO[bytes], most: int) -> Iterator[bytes]:
-    return _as_they_are(GzipFile(fileobj=file), most)
+def _unpacked(file: IO[bytes], most: int, coding: _Coding) -> Iterator[bytes]:
+    """Yield what the members in `file` hold; a library's error comes behind all before the fault.
 
-
-def _from_zstd(file: IO[bytes], most: int) -> Iterator[bytes]:
-    frame: zstd.ZstdDecompressor | None = None
-    packed, at, step = memoryview(b""), 0, 0
+    Raises ArchiveError where the last one breaks off.
+    """
+    member: Reader | None = None
+    packed, at, start, step = memoryview(b""), 0, 0, 0
     while True:
-        while frame is None and (nothing := _ZSTD_NOTHING.match(packed, at)):
+        while member is None and (nothing := coding.nothing.match(packed, at)):
             at = nothing.end()
-        if at == len(packed) and (frame is None or frame.needs_input):
+        if at == len(packed) and (member is None or member.wants_input):
             packed, at = memoryview(file.read(_PIECE)), 0
             if packed:
                 continue
-            if frame is not None:
-                raise EOFError
+            if member is not None:
+                raise ArchiveError(f"its {coding.name} data breaks off")
             return
-        if frame is None:
-            frame, step = _zstd_frame(), _ZSTD_FIRST
-        piece = packed[at : at + step] if frame.needs_input else packed[:0]
-        data = frame.decompress(piece, most)
+        if member is None:
+            member, step = coding.reader(most), _FIRST
+            start = file.tell() - len(packed) + at
+        piece = packed[at : at + step] if member.wants_input else packed[:0]
+        try:
+            data = member.read(piece)
+        except coding.error:
+            yield from _up_to_fault(file, start, member.given, most, coding)
+            raise
         at, step = at + len(piece), _PIECE
-        if frame.eof:
-            at -= len(frame.unused_data)
-            frame = None
+        if member.is_finished:
+            at -= len(member.rest)
+            member = None
         if data:
             yield data
 
 
-def _zstd_frame() -> zstd.ZstdDecompressor:
-    window = zstd.DecompressionParameter.window_log_max
-    return zstd.ZstdDecompressor(options={window: _ZSTD_WINDOW_LOG})
+def _up_to_fault(
+    file: IO[bytes], start: int, given: int, most: int, coding: _Coding
+) -> Iterator[bytes]:
+    """Yield the rest of what stands in front of a member's fault, which is looked for once more.
+
+    The member begins at `start`; its first `given` bytes have been yielded.
+    """
+    file.seek(start)
+    member = Member(coding.error, lambda: coding.reader(most), skip=given)
+    while not (member.is_at_fault or member.is_finished):
+        piece = file.read(INPUT) if member.wants_input else b""
+        if member.wants_input and not piece:
+            return
+        if data := member.read(piece):
+            yield data
 
 
-_UNPACKED = {"plain": _as_they_are, "gzip": _gunzipped, "zstd": _from_zstd}
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """A form of compressed members, which stand one behind the other.
+
+    `error`: what its library raises; `reader`: makes the decoder of a member, for so many bytes at
+    a time; `nothing`: what may stand between members and is passed over.
+    """
+
+    name: str
+    error: type[Exception]
+    reader: Callable[[int], Reader]
+    nothing: re.Pattern[bytes]
+
+
+_GZIP = _Coding(
+    "gzip", zlib.error, partial(ZlibReader, 16 + zlib.MAX_WBITS), re.compile(rb"\0{1,4096}")
+)
+_ZSTD = _Coding("zstd", zstd.ZstdError, partial(ZstdReader, zstd, _ZSTD_WINDOW_LOG), _ZSTD_NOTHING)
+
+
+def _coding(file: IO[bytes]) -> _Coding | None:
+    """Return the form of what `file` holds from where it stands; None where it is not packed."""
+    if not _can_seek(file):
+        return None
+    start = file.tell()
+    head = file.read(4)
+    file.seek(start)
+    if head.startswith(_GZIP_MAGIC):
+        return _GZIP
+    if head == _ZSTD_MAGIC or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 0x5):  # noqa: PLR2004 - as above
+        return _ZSTD
+    return None
 
 
 def _can_seek(file: IO[bytes]) -> bool:

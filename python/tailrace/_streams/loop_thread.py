@@ -12,7 +12,7 @@ import sys
 import threading
 from concurrent.futures import wait
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from weakref import WeakSet
 
 from tailrace.errors import InvalidRequestError
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
-    from tailrace._streams.closing import ClosingStream
-
-__all__ = ["LoopThread", "iterate_blocking", "iterate_stream"]
+__all__ = ["LoopThread", "Readable", "iterate_blocking", "iterate_stream"]
 
 T = TypeVar("T")
 
@@ -32,7 +30,17 @@ _LONGEST_ENDING = 5.0  # seconds that the end of a program waits at most for con
 _LONGEST_LEAVING = 0.1  # seconds until tasks that nobody has cancelled are
 
 
-def iterate_blocking(start: Callable[[], ClosingStream[T]]) -> Iterator[T]:
+class Readable(Protocol[T]):
+    """What can be read here: everything that is ready at a time, until it is closed."""
+
+    async def read(self) -> list[T]:
+        """Return what is ready, at least one item, or ``[]`` at the end."""
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+
+
+def iterate_blocking(start: Callable[[], Readable[T]]) -> Iterator[T]:
     """Yield the items of the stream that `start` makes.
 
     Nothing is read ahead of the consumer; leaving the iterator closes the stream.
@@ -44,7 +52,7 @@ def iterate_blocking(start: Callable[[], ClosingStream[T]]) -> Iterator[T]:
             yield from items
 
 
-def iterate_stream(stream: ClosingStream[T]) -> Iterator[T]:
+def iterate_stream(stream: Readable[T]) -> Iterator[T]:
     """Yield the items of a stream in blocking code; closing the iterator closes the stream.
 
     Raises InvalidRequestError inside a running event loop, which would stand still meanwhile.

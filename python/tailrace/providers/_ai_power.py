@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tailrace.providers._visitor import Outgoing
     from tailrace.transport import Session
 
-__all__ = ["FORM", "native_history", "post", "refuses_nonce"]
+__all__ = ["FORM", "may_refuse_nonce", "native_history", "post", "refuses_nonce"]
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8", "Accept": "*/*"}
 
@@ -41,21 +41,42 @@ async def post(session: Session, tokens: SiteTokens, outgoing: Outgoing) -> Open
 def refuses_nonce(error: StreamError, headers: Mapping[str, str]) -> bool:
     """Tell whether an error reply refuses the nonce (1.8.91 and later): 403 and a bare sentence.
 
-    The sentence is translated, so its form counts: WordPress prints it without a page around it.
+    The sentence is translated, so it is known by the header that WordPress sends with all of
+    admin-ajax.php; without it, by WordPress's own words alone. `headers` are those of the reply.
+    """
+    is_wordpress = "noindex" in headers.get("x-robots-tag", "")
+    return _is_sentence(error, headers, is_wordpress=is_wordpress) and (
+        is_wordpress or bool(_UNTRANSLATED.match(error.raw.strip()))
+    )
+
+
+def may_refuse_nonce(error: StreamError, headers: Mapping[str, str]) -> bool:
+    """Tell whether an error reply has the form of a refusal, and nothing says whose words it has.
+
+    They may be WordPress's behind a proxy that drops its header, or those of a guard.
+    """
+    return _is_sentence(error, headers) and not _BLOCKING.search(error.raw)
+
+
+def _is_sentence(
+    error: StreamError, headers: Mapping[str, str], *, is_wordpress: bool = False
+) -> bool:
+    """Tell whether a 403 has a sentence without a page around it, as WordPress prints it.
+
     A page, an object, plain text, or the bare name of the status is from something in front of the
-    site, and so is a sentence of blocking without WordPress's own header. `headers` are those of
-    the reply: where no body came, those of WordPress alone tell.
+    site. No body at all counts where the header tells that it `is_wordpress`.
     """
     if error.status != _FORBIDDEN or headers.get("content-type", "").startswith("text/plain"):
         return False
-    body, is_wordpress = error.raw.strip(), "noindex" in headers.get("x-robots-tag", "")
-    if not body or (not is_wordpress and _BLOCKING.search(body)):
+    body = error.raw.strip()
+    if not body:
         return is_wordpress
     return not (body.startswith("{") or _DOCUMENT.search(body) or _STATUS_ALONE.fullmatch(body))
 
 
 _FORBIDDEN = 403
 _DOCUMENT = re.compile(r"<(?:!doctype|html|head|title|body|center|h1)\b", re.IGNORECASE)
+_UNTRANSLATED = re.compile(r"The link you followed has expired\.|-1\Z")
 _BLOCKING = re.compile(
     r"\b(?:block(?:ed|ing)|firewall|waf|wordfence|sucuri|mod_?security|access denied"
     r"|security (?:policy|rule)|your ip)\b",

@@ -256,7 +256,10 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
     """The site's software, as `tailrace.Site` names it."""
 
     api_endpoint: ClassVar[str] = ""
-    """The URL that takes messages, moved with `url`; empty: derived from the site."""
+    """The URL that takes messages; empty: derived from the site.
+
+    It is moved with `url`; what a page at another `url` tells of its own endpoint counts before it.
+    """
 
     transport_kind: ClassVar[TransportKind] = "aiohttp"
     """The kind of connections that a call makes unless it is given some."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Endpoint",
     "Line",
+    "MovedEndpoint",
     "SiteTokens",
     "announced_roots",
     "endpoint_of",
@@ -43,6 +44,8 @@ Line = Literal["ai-power", "aipkit"]
 """The plugin's two lines, as `ChatWidget.kind` names them."""
 
 AJAX_PATH = "/wp-admin/admin-ajax.php"
+"""Where WordPress takes messages, below the folder it lies in."""
+
 MAX_PAGE_BYTES = 4 * 2**20
 MAX_ERROR_PAGE_BYTES = 64 * 2**10
 
@@ -83,9 +86,9 @@ async def fetch_tokens(
 
     `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read,
     since the bot's id may stand anywhere on it. `endpoint`: the endpoint that the site states, None
-    for the one that the page names. `idle`: seconds for each silence. Raises TokenNotFoundError,
-    WidgetNotFoundError, EndpointError, ChallengeError, LimitExceeded, ResponseStatusError for an
-    error page, and all that the session raises.
+    for the one that the page names, which also counts before a `MovedEndpoint`. `idle`: seconds for
+    each silence. Raises TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError,
+    LimitExceeded, ResponseStatusError for an error page, and all that the session raises.
     """
     async with await session.get(url) as reply:
         if reply.status >= FIRST_ERROR_STATUS:
@@ -132,7 +135,9 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
         html += await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
         bot_id = scan_page(html).widget(bot_id=bot_id, name=wanted.bot_name).bot_id
     scanner = PageScanner(
-        bot_id=bot_id, endpoint=wanted.endpoint is None, max_page_bytes=MAX_PAGE_BYTES
+        bot_id=bot_id,
+        endpoint=_is_page_to_tell(reply.url, wanted.endpoint),
+        max_page_bytes=MAX_PAGE_BYTES,
     )
     complete = scanner.feed(html)
     while not complete and (data := await read_within(reply, idle)):
@@ -142,6 +147,16 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
     page = scanner.close()
     roots = (*page.roots, *announced_roots(reply.headers))
     return _read(page, reply.url, bot_id, wanted.endpoint, roots, upgrades=upgrades)
+
+
+def _is_page_to_tell(page_url: str, stated: str | None) -> bool:
+    """Tell whether a page is read until it names its endpoint, which stands behind the tokens.
+
+    For a moved one it is below the root of its server, where WordPress may lie in a subfolder; for
+    a page at the root itself, what stands in front of the tokens tells of a folder.
+    """
+    is_below = urlsplit(page_url).path not in ("", "/")
+    return stated is None or (isinstance(stated, MovedEndpoint) and is_below)
 
 
 def _read(
@@ -200,6 +215,15 @@ def _widget_with(page: Page, tokens: PageTokens) -> ChatWidget | None:
     )
 
 
+class MovedEndpoint(str):
+    """An endpoint that was stated for another URL than the site's, at the site's origin.
+
+    Where the site's own page tells one on its server, that one counts.
+    """
+
+    __slots__ = ()
+
+
 class Endpoint(NamedTuple):
     """The URL that takes messages, and whether neither the site's owner nor the page names it."""
 
@@ -218,23 +242,26 @@ def endpoint_of(
     """Return the endpoint: `stated`, else `named`, else the usual one of the page's WordPress.
 
     `page_url`: the page's final URL; `stated`: the endpoint that the site's owner states, moved to
-    the page's origin; `named`: the endpoint in the page, absolute or relative; `roots`: the folders
-    where its WordPress may lie, the best first. `upgrades`: whether the page's policy sends
-    insecure requests over https, as `upgrades_insecure` says. Raises EndpointError where the page
-    names one with a user name, or on another scheme, host or port than its own; https is allowed
-    for the http of a page.
+    the page's origin (a `MovedEndpoint`, whose path may be that of another deployment, counts only
+    where the page tells none on its own server); `named`: the endpoint in the page, absolute or
+    relative; `roots`: the folders where its WordPress may lie, the best first. `upgrades`: whether
+    the page's policy sends insecure requests over https, as `upgrades_insecure` says. Raises
+    EndpointError where the page of a site without a stated endpoint names one with a user name, or
+    on another scheme, host or port than its own; https is allowed for the http of a page.
     """
-    if stated is not None:
-        return Endpoint(at_origin(page_url, urlsplit(stated).path), is_guess=False)
-    if named is not None:
+    if stated is None and named is not None:
         return Endpoint(_named_endpoint(page_url, named, upgrades=upgrades), is_guess=False)
-    for root in roots:
+    path = AJAX_PATH if stated is None else urlsplit(stated).path
+    told = [f"{root}{AJAX_PATH[1:]}" for root in roots] if path == AJAX_PATH else []
+    if named is not None:
+        told.insert(0, named)
+    for each in told if stated is None or isinstance(stated, MovedEndpoint) else ():
         try:
-            url = _named_endpoint(page_url, f"{root}{AJAX_PATH[1:]}", upgrades=upgrades)
+            url = _named_endpoint(page_url, each, upgrades=upgrades)
         except EndpointError:  # of a file from elsewhere
             continue
         return Endpoint(url, is_guess=False)
-    return Endpoint(at_origin(page_url, AJAX_PATH), is_guess=True)
+    return Endpoint(at_origin(page_url, path), is_guess=stated is None)
 
 
 def announced_roots(headers: Mapping[str, str]) -> list[str]:

@@ -32,7 +32,13 @@ from tailrace.providers._base import (
     check_sendable,
     with_credentials,
 )
-from tailrace.providers._page import SiteTokens, endpoint_of, fetch_tokens, with_cookies
+from tailrace.providers._page import (
+    MovedEndpoint,
+    SiteTokens,
+    endpoint_of,
+    fetch_tokens,
+    with_cookies,
+)
 from tailrace.providers._visitor import Outgoing, Visitor, check_visitor_id
 from tailrace.transport._rules import checked_url
 
@@ -41,7 +47,6 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
-    from tailrace._native import DeltaDecoder
     from tailrace.transport import Session
 
 __all__ = ["SHARED_TOKENS", "SiteTokens", "WordPressCall", "WordPressOptions"]
@@ -123,8 +128,8 @@ class WordPressCall(Call[WordPressOptions]):
 
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> str:
-        """Return the endpoint's path on the other URL's origin."""
-        return at_origin(url, urlsplit(endpoint).path)
+        """Return the endpoint's path on the other URL's origin, for a page that tells none."""
+        return MovedEndpoint(at_origin(url, urlsplit(endpoint).path))
 
     async def aclose(self) -> None:
         """Close as `Call.aclose` does.
@@ -174,9 +179,12 @@ class WordPressCall(Call[WordPressOptions]):
         if not isinstance(error, StreamError):
             return None
         certain = self._is_refusal(error, opening.source)
-        if certain or self._may_be_refusal(opening.decoder, error):
-            renewed = await self._renew(error, certain=certain)
-            return await self._post_again(error) if renewed else None
+        if (certain or self._may_be_refusal(opening, error)) and await self._renew(
+            error, certain=certain
+        ):
+            return await self._post_again(error)
+        if certain:
+            return None
         explained = self._explained(error)
         if explained is error:
             return None
@@ -252,20 +260,22 @@ class WordPressCall(Call[WordPressOptions]):
             return _told(error, f"{error.message}; {_guess(tokens)}")
         return error
 
-    def _may_be_refusal(self, decoder: DeltaDecoder, error: StreamError) -> bool:
+    def _may_be_refusal(self, opening: Opening, error: StreamError) -> bool:
         """Tell whether an error without a code may mean a refused nonce.
 
         The plugin up to 1.8.90, and AIPKit in its second step, report a refused nonce by a text
         alone, which may be translated: as a JSON body (1.x), or as an error event before
-        ``message_start`` (AIPKit). Only a nonce from the cache can be stale.
+        ``message_start`` (AIPKit). Later 1.x answers 403, as guards do. Only a nonce from the cache
+        can be stale.
         """
-        if self._fresh or error.kind != "upstream" or error.code is not None or error.status != _OK:
+        tokens, decoder = self._tokens, opening.decoder
+        if self._fresh or tokens is None or error.kind != "upstream" or error.code is not None:
             return False
+        if error.status != _OK:
+            headers = getattr(opening.source, "headers", {})
+            return tokens.line == "ai-power" and ai_power.may_refuse_nonce(error, headers)
         return decoder.framing == "json" or (
-            self._tokens is not None
-            and self._tokens.line == "aipkit"
-            and decoder.framing == "sse"
-            and "message_id" not in decoder.ids
+            tokens.line == "aipkit" and decoder.framing == "sse" and "message_id" not in decoder.ids
         )
 
     async def _renew(self, error: StreamError, *, certain: bool) -> bool:
@@ -345,9 +355,10 @@ class WordPressCall(Call[WordPressOptions]):
         # The cached tokens hold the endpoint, and two sites may share a page and state different
         # endpoints.
         urls = [checked_url(url) for url in (self.request.url, self.request.endpoint) if url]
+        is_moved = isinstance(self.request.endpoint, MovedEndpoint)
         return cache_key(
             " ".join(each.url for each in urls),
-            repr((self.options.bot, self.options.bot_name)),
+            repr((self.options.bot, self.options.bot_name, is_moved)),
             self.request.cookies,
             self.request.proxy,
             *[each.authorization for each in urls],

@@ -7,9 +7,11 @@
         replica.page("ai-power", "two")      # http://127.0.0.1:40123/chat-two/
 
 A site such as ``ai-power-1.8.90`` is one deployment of a software (`SiteInfo.software`:
-``wordpress``, ``geminiprochat``, ``chatgpt-demo`` or ``openai``) in one version. Its responses were
-compared with captured ones of the real software (``tests/vectors/captures``). No provider, decoder
-or page scanner is imported, so that a mistake in one of them is not repeated here.
+``wordpress``, ``geminiprochat``, ``chatgpt-demo``, ``openai``, ``anthropic``, ``gemini`` or
+``ollama``) in one version. Its responses were compared with captured ones of the real software
+(``tests/vectors/captures``), those with the API of a model with the types of the API's own Python
+package. No provider, decoder or page scanner is imported, so that a mistake in one of them is not
+repeated here.
 
 A word such as ``[[nodone]]`` in a message makes a site misbehave as the captured one does:
 `Replica.sites` lists pages and words. Failures between a site and its visitors are faults

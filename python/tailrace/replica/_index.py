@@ -34,9 +34,9 @@ class SiteInfo:
     """One site of a replica.
 
     `name`: its name; `url`: its origin; `software`: ``wordpress``, ``geminiprochat``,
-    ``chatgpt-demo`` or ``openai``; `shows`: its purpose, as one sentence; `pages`: its pages.
-    `markers`: the words that make the site misbehave; `faults`: those that hold for the whole site
-    at the moment, as they are written.
+    ``chatgpt-demo``, ``openai``, ``anthropic``, ``gemini`` or ``ollama``; `shows`: its purpose, as
+    one sentence; `pages`: its pages. `markers`: the words that make the site misbehave, or a model
+    call a tool; `faults`: those that hold for the whole site at the moment, as they are written.
     """
 
     name: str

@@ -31,7 +31,7 @@ class Replica:
 
     `port`: 0 takes any free ports, another N takes N, N + 1 and so on. `pace`: seconds between two
     chunks of an answer; `nonce_lifetime`: seconds of `clock`; `secret` and `password`: those of the
-    signed apps; `api_key`: the key that the OpenAI-compatible site wants.
+    signed apps; `api_key`: the key that the sites with the API of a model want.
 
     `answers`: the model, by default the built-in text, or the OpenAI-compatible server whose base
     URL is `upstream`, called with `upstream_key` for `upstream_model` (None: the first that the

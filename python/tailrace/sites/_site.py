@@ -212,10 +212,10 @@ class Site:
     def replace(self, *, url: str | None = None, **options: Unpack[SiteOptions]) -> Site:
         """Return this site with other options, and at another `url` where one is given.
 
-        The endpoint follows the URL, of which a slash at its end is no part. An option that is
-        None has its default; of the clocks, None
-        is no clock, and of ``stream_options``, that none are sent. `options` and errors are those
-        of the constructor.
+        The endpoint follows the URL, of which a slash at its end is no part; what the page there
+        tells counts before it. An option that is None has its default; of the clocks, None is no
+        clock, and of ``stream_options``, that none are sent. `options` and errors are those of the
+        constructor.
         """
         check_names("Site.replace", options, SITE_OPTIONS)
         given: dict[str, Any] = {**self._options, **options}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from functools import lru_cache
 from http.cookies import Morsel
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from tailrace._headers import moment_of
+from tailrace._printable import visible_line
 from tailrace.transport import _rules as rules
 from tailrace.transport._base import SiteCookies
 
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Jar"]
 
+log: logging.Logger = logging.getLogger("tailrace")
+
 
 class Jar(aiohttp.CookieJar):
     """A jar that begins with the `cookies` of a caller, and keeps those of IP hosts.
 
-    A cookie that cannot be sent, whatever a site writes, is left out.
+    A site's cookie that cannot be sent as it came is left out, and named in a warning.
     """
 
     def __init__(self, cookies: Mapping[str, str]) -> None:
@@ -34,16 +39,22 @@ class Jar(aiohttp.CookieJar):
     def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
         """Take in the Set-Cookie `headers` of a response, values as they are written there."""
         for header in headers:
-            if rules.is_encodable(header):
+            name, equals, value = header.partition(";")[0].partition("=")
+            name = name.strip(" \t")
+            can_be_sent = bool(equals) and rules.is_sendable_cookie(name, value.strip(" \t"))
+            if can_be_sent:
                 try:
                     super().update_cookies_from_headers(
                         [_EPOCH.sub(r"\g<1>1", header)], response_url
                     )
-                except Exception:  # noqa: BLE001, S112 - http.cookies raises what it likes
-                    continue
+                except Exception:  # noqa: BLE001 - http.cookies raises what it likes
+                    can_be_sent = False
+            if not can_be_sent:
+                _warn_once(rules.origin(str(response_url)), name if equals else "")
         for morsel in self:
-            if morsel.value != morsel.coded_value:  # a browser sends the quotes, too
-                _write(morsel, morsel.key, morsel.coded_value)
+            value = morsel.coded_value.partition(";")[0].rstrip(" \t")
+            if morsel.value != value:  # a browser sends the quotes, too, and ends at any semicolon
+                _write(morsel, morsel.key, value)
 
     @property
     def values(self) -> dict[str, str]:
@@ -55,9 +66,8 @@ class Jar(aiohttp.CookieJar):
         there = URL(url, encoded=True)
         lifetimes = [(each, _seconds_left(each, now)) for each in self if _is_for(each, there)]
         kept = [(each, left) for each, left in lifetimes if left is None or left > 0]
-        values = rules.sendable_cookies({each.key: each.value for each, _ in kept})
-        ends = [left for each, left in kept if left is not None and each.key in values]
-        return SiteCookies(values, min(ends, default=None))
+        ends = [left for _, left in kept if left is not None]
+        return SiteCookies({each.key: each.value for each, _ in kept}, min(ends, default=None))
 
 
 def _write(morsel: Morsel[str], name: str, value: str) -> Morsel[str]:
@@ -68,6 +78,14 @@ def _write(morsel: Morsel[str], name: str, value: str) -> Morsel[str]:
     morsel.__setstate__({"key": name, "value": value, "coded_value": value})  # type: ignore[attr-defined]
     return morsel
 
+
+@lru_cache(maxsize=256)
+def _warn_once(origin: str, name: str) -> None:
+    which = visible_line(name[:_LONGEST_NAME]) if name else "without a name"
+    log.warning("%s sets a cookie that cannot be sent back: %s", origin, which)
+
+
+_LONGEST_NAME = 100  # characters shown of a peer's text
 
 # aiohttp takes the first second of 1970, which sites write to delete a cookie, for no date at all.
 _EPOCH = re.compile(r"(01[ -]Jan[ -]1970 00:00:0)0", re.IGNORECASE)

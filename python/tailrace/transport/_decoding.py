@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections import deque
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tailrace._members import INPUT, PIECE, Member, Reader, ZlibReader, ZstdReader
 from tailrace.errors import ReplyBrokenError
 
 if TYPE_CHECKING:
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCEPT_ENCODING", "PIECE", "ContentDecoder", "decoder_for"]
 
-PIECE = 64 * 2**10  # bytes of output at a time
-# Bytes given to a library at a time: at each end of a member it copies the bytes behind that end.
-_INPUT = 4 * 2**10
 _MOST_EMPTY = 64  # empty members that are read in one call of `take`
 _MOST_LAYERS = 5  # codings of one response; real ones have one
 _RESERVED_FLAGS = 0xE0  # of a gzip member, RFC 1952, 2.3.1
-_DISTANCE = 64  # pieces, 256 KiB: most bodies are shorter, and are read once
 _ZSTD_WINDOW_LOG = 23  # RFC 9659: content coding zstd must not need a window of more than 8 MiB
 
 
@@ -70,7 +66,7 @@ class ContentDecoder(ABC):
         """Whether the coding's own end has been seen, or nothing at all."""
 
     def _next_piece(self) -> memoryview:
-        piece, self._waiting = self._waiting[:_INPUT], self._waiting[_INPUT:]
+        piece, self._waiting = self._waiting[:INPUT], self._waiting[INPUT:]
         return piece
 
 
@@ -83,9 +79,10 @@ class _Members(ContentDecoder):
 
     _HEAD = 4  # bytes that tell whether another member begins
 
-    def __init__(self) -> None:
+    def __init__(self, coding: str) -> None:
         super().__init__()
-        self._member: _Member | None = None
+        self._coding = coding
+        self._member: Member | None = None
         self._started = False
         self._padding = False
         self._head = b""  # the bytes behind an end, while they may still begin a member
@@ -106,7 +103,7 @@ class _Members(ContentDecoder):
                 return data
         return None
 
-    def _next_member(self) -> _Member | None:
+    def _next_member(self) -> Member | None:
         """Begin the next member, if there is one.
 
         A further one begins when its head is whole, so that the boundaries of reads do not matter.
@@ -131,32 +128,39 @@ class _Members(ContentDecoder):
             self._head = b""
         return True
 
-    def _read(self, member: _Member) -> bytes:
+    def _read(self, member: Member) -> bytes:
         piece = memoryview(b"")
         if member.wants_input:
             self._given = self._waiting
             piece = self._next_piece()
             self._size = len(piece)
         data = member.read(bytes(piece))
+        if member.is_at_fault:
+            raise self._nonsense(member)
         if member.is_finished:
             self._waiting = self._given[self._size - len(member.rest) :]
             self._member = None
         return data
+
+    def _nonsense(self, member: Member) -> ReplyBrokenError:
+        error = ReplyBrokenError(
+            f"the reply's {self._coding} data makes no sense"
+            if member.given
+            else f"the reply's body is not {self._coding}, the coding that its header names"
+        )
+        error.bad_coding = True
+        return error
 
     @abstractmethod
     def _may_begin(self, head: bytes) -> bool:
         """Tell whether a further member may begin with `head`, of up to `_HEAD` bytes."""
 
     @abstractmethod
-    def _begun(self, first: int) -> _Member:
+    def _begun(self, first: int) -> Member:
         """Return the decoder of a member whose first byte is `first`."""
 
 
 class _Zlib(_Members):
-    def __init__(self, coding: str) -> None:
-        super().__init__()
-        self._coding = coding
-
     def _may_begin(self, head: bytes) -> bool:
         """RFC 1952, 2.3: two magic bytes, the only method there is, and flags."""
         if self._coding != "gzip":
@@ -164,7 +168,7 @@ class _Zlib(_Members):
         is_magic = b"\x1f\x8b\x08".startswith(head[:3])
         return is_magic and not (len(head) == self._HEAD and head[3] & _RESERVED_FLAGS)
 
-    def _begun(self, first: int) -> _Member:
+    def _begun(self, first: int) -> Member:
         bits = zlib.MAX_WBITS
         if self._coding == "gzip":
             bits = 16 + zlib.MAX_WBITS
@@ -172,12 +176,12 @@ class _Zlib(_Members):
             # "deflate" means zlib's format (RFC 9110, 8.4.1.2); some servers send raw deflate,
             # which never starts like this.
             bits = -zlib.MAX_WBITS
-        return _Member(self._coding, zlib.error, lambda: _ZlibReader(bits))
+        return Member(zlib.error, lambda: ZlibReader(bits))
 
 
 class _Zstd(_Members):
     def __init__(self, library: Any) -> None:
-        super().__init__()
+        super().__init__("zstd")
         self._library = library
 
     def _may_begin(self, head: bytes) -> bool:
@@ -186,182 +190,23 @@ class _Zstd(_Members):
             return b"\x2a\x4d\x18".startswith(head[1:])
         return b"\x28\xb5\x2f\xfd".startswith(head)
 
-    def _begun(self, first: int) -> _Member:  # noqa: ARG002 - a parameter of the base class
-        return _Member("zstd", self._library.ZstdError, lambda: _ZstdReader(self._library))
+    def _begun(self, first: int) -> Member:  # noqa: ARG002 - a parameter of the base class
+        return Member(self._library.ZstdError, lambda: ZstdReader(self._library, _ZSTD_WINDOW_LOG))
 
 
 class _Brotli(_Members):
     def __init__(self, library: Any) -> None:
-        super().__init__()
+        super().__init__("br")
         self._library = library
 
     def _may_begin(self, head: bytes) -> bool:  # noqa: ARG002 - a parameter of the base class
         return False
 
-    def _begun(self, first: int) -> _Member:  # noqa: ARG002 - a parameter of the base class
-        return _Member("br", self._library.error, lambda: _BrotliReader(self._library))
+    def _begun(self, first: int) -> Member:  # noqa: ARG002 - a parameter of the base class
+        return Member(self._library.error, lambda: _BrotliReader(self._library))
 
 
-class _Member:
-    """The decoder of one member, which fails only when all bytes before the fault are returned.
-
-    A library loses the output of a call that fails; brotli's fails for bytes behind the end, too,
-    and does not tell where the end was. So the last pieces are kept, and a second reader follows
-    the first at that distance; after a failure it takes over, and is given the piece in question
-    byte by byte. `error`: what the readers that `make` returns raise.
-    """
-
-    def __init__(self, coding: str, error: type[Exception], make: Callable[[], _Reader]) -> None:
-        self._coding = coding
-        self._error = error
-        self._make = make
-        self._ahead = make()
-        self._behind: _Reader | None = None
-        self._has_failed = False
-        self._between: deque[bytes] = deque()  # pieces that only the first one was given
-        self._again: deque[bytes] = deque()  # pieces for the second one, when it is the only one
-
-    @property
-    def wants_input(self) -> bool:
-        return self._ahead.wants_input and not self._again
-
-    @property
-    def is_finished(self) -> bool:
-        return self._ahead.is_finished
-
-    @property
-    def rest(self) -> bytes:
-        """The bytes of the last piece that stand behind the end, as far as the library tells."""
-        return self._ahead.rest
-
-    def read(self, piece: bytes) -> bytes:
-        """Decode about `PIECE` bytes at most; `piece` is empty unless `wants_input`."""
-        if self._again and self._ahead.wants_input:
-            piece = self._again.popleft()
-        if piece and not self._has_failed:
-            self._keep(piece)
-        failed = False
-        data = b""
-        try:
-            data = self._ahead.read(piece)
-        except self._error:
-            failed = True
-        if failed:
-            self._fall_back()
-        elif not self._has_failed:
-            self._follow()
-        return data
-
-    def _keep(self, piece: bytes) -> None:
-        """Keep a piece for the second reader, joined with the last one where both are small."""
-        if self._between and len(self._between[-1]) + len(piece) <= _INPUT:
-            self._between[-1] += piece
-        else:
-            self._between.append(piece)
-
-    def _follow(self) -> None:
-        """Let the second one make a call, at most as many as the first one made."""
-        if self._behind is not None and not self._behind.wants_input:
-            self._behind.read(b"")
-        elif len(self._between) > _DISTANCE:
-            self._behind = self._behind or self._make()
-            self._behind.read(self._between.popleft())
-
-    def _fall_back(self) -> None:
-        if self._has_failed:
-            raise self._nonsense()
-        self._has_failed = True
-        behind = self._behind or self._make()
-        behind.skip = self._ahead.given - behind.given
-        self._ahead, self._behind = behind, None
-        last = self._between.pop()
-        self._again = deque([*self._between, *(last[at : at + 1] for at in range(len(last)))])
-        self._between.clear()
-
-    def _nonsense(self) -> ReplyBrokenError:
-        error = ReplyBrokenError(
-            f"the reply's {self._coding} data makes no sense"
-            if self._ahead.given
-            else f"the reply's body is not {self._coding}, the coding that its header names"
-        )
-        error.bad_coding = True
-        return error
-
-
-class _Reader(ABC):
-    """A library's decompressor, and how many bytes it has given; the first `skip` more are dropped.
-
-    `rest`: the bytes behind the end, once it is seen.
-    """
-
-    rest = b""
-
-    def __init__(self) -> None:
-        self.given = 0
-        self.skip = 0
-
-    @property
-    @abstractmethod
-    def is_finished(self) -> bool: ...
-
-    @property
-    @abstractmethod
-    def wants_input(self) -> bool:
-        """Whether no output is left that it could give without more input."""
-
-    def read(self, piece: bytes) -> bytes:
-        data = self._read(piece)
-        self.given += len(data)
-        dropped = min(self.skip, len(data))
-        self.skip -= dropped
-        return data[dropped:]
-
-    @abstractmethod
-    def _read(self, piece: bytes) -> bytes: ...
-
-
-class _ZlibReader(_Reader):
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self._inflater = zlib.decompressobj(bits)
-        self._full = False
-
-    @property
-    def is_finished(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def wants_input(self) -> bool:
-        return not self._full
-
-    def _read(self, piece: bytes) -> bytes:
-        data = self._inflater.decompress(self._inflater.unconsumed_tail + piece, PIECE)
-        self._full = len(data) == PIECE
-        self.rest = self._inflater.unused_data
-        return data
-
-
-class _ZstdReader(_Reader):
-    def __init__(self, library: Any) -> None:
-        super().__init__()
-        options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-        self._inflater = library.ZstdDecompressor(options=options)
-
-    @property
-    def is_finished(self) -> bool:
-        return bool(self._inflater.eof)
-
-    @property
-    def wants_input(self) -> bool:
-        return bool(self._inflater.needs_input)
-
-    def _read(self, piece: bytes) -> bytes:
-        data: bytes = self._inflater.decompress(piece, PIECE)
-        self.rest = self._inflater.unused_data
-        return data
-
-
-class _BrotliReader(_Reader):
+class _BrotliReader(Reader):
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._inflater = library.Decompressor()
@@ -375,7 +220,7 @@ class _BrotliReader(_Reader):
     def wants_input(self) -> bool:
         return not self._full and bool(self._inflater.can_accept_more_data())
 
-    def _read(self, piece: bytes) -> bytes:
+    def _read(self, piece: bytes | memoryview) -> bytes:
         data: bytes = self._inflater.process(piece, output_buffer_limit=PIECE)
         self._full = bool(data)
         return data

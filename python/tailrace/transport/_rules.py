@@ -37,12 +37,12 @@ __all__ = [
     "is_encodable",
     "is_interim",
     "is_redirect",
+    "is_sendable_cookie",
     "is_whole_url",
     "merged_headers",
     "origin",
     "redirect_target",
     "refused_redirect",
-    "sendable_cookies",
     "system_reason",
     "too_many_interim_heads",
 ]
@@ -68,10 +68,12 @@ _PROXY_PORTS = {
 }
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
 _LONGEST_CLOCK = 1e6  # seconds: libcurl counts milliseconds in 32 bits
+_LONGEST_COOKIE = 4096  # bytes, as in browsers (RFC 6265bis, 5.6)
 _LONGEST_NAMED = 200  # characters of a peer's text in one of our messages
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, RFC 9110, 5.5
+_COOKIE_NAME = re.compile(r"[!#-+\--:<>-\[\]-~]{1,4096}")  # visible ASCII but " , ; = and \
 _COOKIE_END = re.compile(r"[\x00-\x1f\x7f;]")  # ends a cookie's value, or its header
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
@@ -297,7 +299,7 @@ def checked_cookies(cookies: Mapping[str, str] | None) -> dict[str, str]:
     """Return the cookies; `InvalidRequestError` for one that cannot be sent as it is."""
     checked = dict(cookies or {})
     for name, value in checked.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not _COOKIE_NAME.fullmatch(name):
             raise InvalidRequestError(
                 "a cookie's name is empty or holds a character that no name may hold"
             )
@@ -308,20 +310,22 @@ def checked_cookies(cookies: Mapping[str, str] | None) -> dict[str, str]:
     return checked
 
 
-def sendable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
-    """Return those cookies of a site that can be sent as they are."""
-    return {
-        name: value
-        for name, value in cookies.items()
-        if _TOKEN.fullmatch(name) and _is_cookie_value(value)
-    }
+def is_sendable_cookie(name: str, value: str) -> bool:
+    """Tell whether a site's cookie can be kept, and sent as it is."""
+    if not _COOKIE_NAME.fullmatch(name) or not _is_cookie_value(value):
+        return False
+    return len(name) + len(value.encode()) <= _LONGEST_COOKIE
 
 
 def _is_cookie_value(value: object) -> bool:
-    """Tell whether a value goes out as it is: browsers send spaces within one (RFC 6265, 5.4)."""
+    """Tell whether a value goes out as it is.
+
+    Browsers send spaces within one (RFC 6265, 5.4), and bytes beyond ASCII as they came. aiohttp
+    writes them as UTF-8 alone.
+    """
     if not isinstance(value, str) or value != value.strip(" "):
         return False
-    return not _COOKIE_END.search(value) and value.isascii()
+    return not _COOKIE_END.search(value) and is_encodable(value)
 
 
 def checked_proxy(url: str | None) -> Proxy | None:

@@ -41,44 +41,50 @@ fn every_kept_input_passes_its_check() {
     }
 }
 
-#[test]
-fn a_layout_may_change_at_any_place() {
-    for text in CHUNKS {
-        let before = PLAIN.block(text.as_bytes());
-        for at in 0..=text.len() {
-            for piece in PIECES {
-                // Put in between, or in place of what stands there.
-                let end = text.len().min(at + at % 2 * piece.len().max(1));
-                let changed =
-                    [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]].concat();
-                let changed = PLAIN.block(&changed);
-                let blocks =
-                    [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
-                is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
+/// What `make test-fast` leaves out.
+mod heavy {
+    use super::*;
+
+    #[test]
+    fn a_layout_may_change_at_any_place() {
+        for text in CHUNKS {
+            let before = PLAIN.block(text.as_bytes());
+            for at in 0..=text.len() {
+                for piece in PIECES {
+                    // Put in between, or in place of what stands there.
+                    let end = text.len().min(at + at % 2 * piece.len().max(1));
+                    let changed =
+                        [&text.as_bytes()[..at], piece.as_bytes(), &text.as_bytes()[end..]]
+                            .concat();
+                    let changed = PLAIN.block(&changed);
+                    let blocks =
+                        [before.clone(), before.clone(), changed.clone(), changed, before.clone()];
+                    is_read_as_by_fresh_decoders(Dialect::OpenAi, &blocks, &[]);
+                }
             }
         }
     }
-}
 
-#[test]
-fn what_a_string_holds_may_change_at_any_time() {
-    let named = Form { head: "event: message", ..PLAIN };
-    for text in CHUNKS {
-        for quote in quotes(text.as_bytes()) {
-            let (before, rest) = text.split_at(quote + 1);
-            let after = rest.find('"').map_or("", |end| &rest[end..]);
-            for piece in PIECES {
-                let insides = ["p", "q", "r", piece, "s", piece]
-                    .map(|inside| format!("{before}{inside}{after}"));
-                for (dialect, form) in [
-                    (Dialect::OpenAi, PLAIN),
-                    (Dialect::AiPower, PLAIN),
-                    (Dialect::AiPower, named),
-                    (Dialect::AiPkit, PLAIN),
-                ] {
-                    let blocks: Vec<Vec<u8>> =
-                        insides.iter().map(|data| form.block(data.as_bytes())).collect();
-                    is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
+    #[test]
+    fn what_a_string_holds_may_change_at_any_time() {
+        let named = Form { head: "event: message", ..PLAIN };
+        for text in CHUNKS {
+            for quote in quotes(text.as_bytes()) {
+                let (before, rest) = text.split_at(quote + 1);
+                let after = rest.find('"').map_or("", |end| &rest[end..]);
+                for piece in PIECES {
+                    let insides = ["p", "q", "r", piece, "s", piece]
+                        .map(|inside| format!("{before}{inside}{after}"));
+                    for (dialect, form) in [
+                        (Dialect::OpenAi, PLAIN),
+                        (Dialect::AiPower, PLAIN),
+                        (Dialect::AiPower, named),
+                        (Dialect::AiPkit, PLAIN),
+                    ] {
+                        let blocks: Vec<Vec<u8>> =
+                            insides.iter().map(|data| form.block(data.as_bytes())).collect();
+                        is_read_as_by_fresh_decoders(dialect, &blocks, &[]);
+                    }
                 }
             }
         }

@@ -164,17 +164,6 @@ fn say(event: &str, content: &str) -> Vec<u8> {
 }
 
 #[test]
-fn whatever_changes_wherever_it_is_cut() {
-    for event in EVENTS {
-        for dialect in DIALECTS {
-            for change in CHANGES {
-                is_read_as_by_the_reference(dialect, event, *change, 7);
-            }
-        }
-    }
-}
-
-#[test]
 fn whatever_changes_in_an_api_of_its_own() {
     for (dialect, event) in API_EVENTS {
         for change in CHANGES.iter().chain(API_CHANGES) {
@@ -209,24 +198,43 @@ fn is_read_as_by_the_reference(
     }
 }
 
-/// What one change makes of an event is learnt, and then changes by another.
-#[test]
-fn whatever_changes_into_whatever_else() {
-    for event in EVENTS {
-        let changed: Vec<Vec<u8>> =
-            CHANGES.iter().filter_map(|(from, to)| change(event.as_bytes(), from, to)).collect();
-        let dialects = if event.contains("choices") { &DIALECTS[..2] } else { &DIALECTS[2..] };
-        for learnt in &changed {
-            let learnt = [learnt, &b"\n\n"[..]].concat();
-            for next in &changed {
-                let next = [next, &b"\n\n"[..]].concat();
-                for (again, back) in [(1, 1), (3, 0), (3, 2)] {
-                    let stream =
-                        [learnt.repeat(3), next.repeat(again), learnt.repeat(back)].concat();
-                    for &dialect in dialects {
-                        let (outcome, _) = read(remembering(dialect), [&stream[..]]);
-                        let told = || format!("{dialect:?} {:?}", String::from_utf8_lossy(&stream));
-                        assert_eq!(outcome, reference(dialect, [&stream[..]]), "{}", told());
+/// What `make test-fast` leaves out.
+mod heavy {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_wherever_it_is_cut() {
+        for event in EVENTS {
+            for dialect in DIALECTS {
+                for change in CHANGES {
+                    is_read_as_by_the_reference(dialect, event, *change, 7);
+                }
+            }
+        }
+    }
+
+    /// What one change makes of an event is learnt, and then changes by another.
+    #[test]
+    fn whatever_changes_into_whatever_else() {
+        for event in EVENTS {
+            let changed: Vec<Vec<u8>> = CHANGES
+                .iter()
+                .filter_map(|(from, to)| change(event.as_bytes(), from, to))
+                .collect();
+            let dialects = if event.contains("choices") { &DIALECTS[..2] } else { &DIALECTS[2..] };
+            for learnt in &changed {
+                let learnt = [learnt, &b"\n\n"[..]].concat();
+                for next in &changed {
+                    let next = [next, &b"\n\n"[..]].concat();
+                    for (again, back) in [(1, 1), (3, 0), (3, 2)] {
+                        let stream =
+                            [learnt.repeat(3), next.repeat(again), learnt.repeat(back)].concat();
+                        for &dialect in dialects {
+                            let (outcome, _) = read(remembering(dialect), [&stream[..]]);
+                            let told =
+                                || format!("{dialect:?} {:?}", String::from_utf8_lossy(&stream));
+                            assert_eq!(outcome, reference(dialect, [&stream[..]]), "{}", told());
+                        }
                     }
                 }
             }

@@ -232,6 +232,19 @@ def test_one_file_is_unpacked_too(decode: Run) -> None:
     assert decode("cut.gz") == (2, "", "tailrace: cut.gz: its gzip data breaks off\n")
 
 
+def test_text_in_front_of_a_damaged_place_is_printed(decode: Run) -> None:
+    packed = bytearray(gzip.compress(BROKEN_OFF * 9_000))
+    packed[-8] ^= 0xFF  # of the sum of all
+    Path("torn.gz").write_bytes(packed)
+    problem = "tailrace: torn.gz: its gzip data makes no sense: "
+    code, stdout, stderr = decode("torn.gz")
+    assert (code, stdout) == (2, "whole é\n" * 9_000)
+    assert stderr.startswith(problem)
+    code, stdout, stderr = decode("--json", "torn.gz")
+    assert (code, json.loads(stdout)["text"]) == (2, "whole é\n" * 9_000)
+    assert stderr.startswith(problem)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
 def test_a_name_that_is_no_text(decode: Run, folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).write_bytes(WHOLE)

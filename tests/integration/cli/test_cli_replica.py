@@ -24,7 +24,9 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
     assert len(pages) > 8
     async with aiohttp.ClientSession() as session:
         for page in pages:
-            async with session.get(page) as reply:
+            # Anthropic's server wants its version of every request.
+            headers = {"anthropic-version": "2023-06-01"}
+            async with session.get(page, headers=headers) as reply:
                 assert reply.status == 200
     for site, provider in (("ai-power", "ChatgptFree"), ("geminiprochat", "GPROChat")):
         end = await run("chat", "--provider", provider, "--url", sites[site], "hello")

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls_site import AJAX, DONE, NONCE, Site, bot, delta, page
+from calls_site import AJAX, DONE, NONCE, SSE, TEXT, Asked, Line, Site, bot, delta, page
 
 import tailrace
 from tailrace import (
@@ -33,6 +33,8 @@ from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from calls_site import Answer
 
     from tailrace.providers import ChatProvider
 
@@ -267,6 +269,64 @@ async def test_another_deployment_takes_the_endpoint_along() -> None:
             site.asked.clear()
             assert await ChatGptt.create_async("", HELLO, url=url, token_cache=TokenCache()) == "hi"
             assert [each.path for each in site.asked] == [page_path, AJAX]
+
+
+BELOW = "/blog"
+
+
+def in_subfolder(names: str) -> Answer:
+    """A page's server whose WordPress lies below its root; the page says so by `names`."""
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            said = names.format(host=asked.headers["host"], below=BELOW, ajax=f"{BELOW}{AJAX}")
+            await line.reply(page(rest=said))
+        elif asked.path.endswith("/api/generate"):
+            await line.reply(b"hi", TEXT)
+        else:
+            await line.reply(delta("hi") + DONE, SSE)
+
+    return answer
+
+
+PARAMS = '<script>var wpaicgParams = {{"ajax_url": "http://{host}{ajax}"}};</script>'
+ROOT = '<link rel="https://api.w.org/" href="http://{host}{below}/wp-json/">'
+ELSEWHERE = '<script>var wpaicgParams = {{"ajax_url": "http://elsewhere.example{ajax}"}};</script>'
+
+
+@pytest.mark.parametrize("way", ["call", "class", "subclass", "instance"])
+@pytest.mark.parametrize("names", [PARAMS, ROOT])
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_site_in_a_subfolder_is_asked_there(
+    provider: type[ChatProvider], names: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(in_subfolder(names)) as site:
+        url = f"{site.url}{BELOW}/"
+        called: Any = provider
+        if way == "class":
+            monkeypatch.setattr(provider, "url", url)
+        elif way == "subclass":
+            called = type("Mine", (provider,), {"url": url})
+        elif way == "instance":
+            called = provider()
+            called.url = url
+        options = {"url": url} if way == "call" else {}
+        if provider is not GPROChat:
+            options["token_cache"] = cache  # type: ignore[assignment]
+        assert await called.create_async("", HELLO, **options) == "hi"
+        posted = [each.path for each in site.asked if each.method == "POST"]
+    assert posted == [BELOW + ("/api/generate" if provider is GPROChat else AJAX)]
+
+
+async def test_a_page_that_names_an_endpoint_elsewhere_is_posted_to_its_own_server() -> None:
+    """As a copy of a site's page does; whoever states no endpoint is told so."""
+    async with Site(in_subfolder(ELSEWHERE)) as site:
+        for url in (site.url, f"{site.url}{BELOW}/"):
+            assert await ChatGptt.create_async("", HELLO, url=url, token_cache=TokenCache()) == "hi"
+        assert [each.path for each in site.asked if each.method == "POST"] == [AJAX] * 2
+        with pytest.raises(errors.EndpointError, match=r"at elsewhere\.example"):
+            await WordPressChatProvider.create_async("", HELLO, url=url, token_cache=TokenCache())
 
 
 async def test_an_endpoint_that_is_no_whole_url_is_refused_by_its_name() -> None:

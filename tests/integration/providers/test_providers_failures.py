@@ -575,7 +575,7 @@ async def test_a_guards_403_refuses_no_nonce(
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        ("Le lien que vous avez suivi est expir\xe9.".encode(), ""),
+        ("Le lien que vous avez suivi est expir\xe9.".encode(), "X-Robots-Tag: noindex\r\n"),
         (b"The link you followed has expired.</p><p><a href=/help>Try again</a>", ""),
         (b"-1", ""),
         (b"", "X-Robots-Tag: noindex\r\n"),
@@ -592,6 +592,45 @@ async def test_a_sentence_is_the_plugins_refusal(body: bytes, headers: str) -> N
     async with Site(answer) as site:
         _, error = await failing(call(ChatGptt, site.url))
     Told(errors.NonceRefusedError, ("page cache",), {"status": 403}).check(error)
+
+
+@pytest.mark.parametrize("expired", [True, False])
+async def test_a_sentence_that_nobody_vouches_for_costs_a_look_at_the_page(
+    *, expired: bool
+) -> None:
+    """A nonce that has run out is renewed; where the page shows the same, a guard has spoken."""
+    nonces = ["first"]
+
+    async def answer(asked: Asked, line: Line) -> None:
+        if asked.method == "GET":
+            await line.reply(page(nonces[-1]))
+        elif not expired and len(site.asked) > 2:
+            words = b"A potentially unsafe operation has been detected in your request."
+            await line.reply(words, HTML, "403 Forbidden")
+        elif asked.form["_wpnonce"] == nonces[-1]:
+            await line.reply(delta("hi") + DONE, SSE)
+        else:
+            words = "Le lien que vous avez suivi est expir\xe9.".encode()
+            await line.reply(words, HTML, "403 Forbidden")
+
+    cache: TokenCache[Any] = TokenCache()
+    async with Site(answer) as site:
+        async with call(ChatGptt, site.url, token_cache=cache) as stream:
+            assert [each async for each in stream] == ["hi"]
+        if expired:
+            nonces.append("second")
+            async with call(ChatGptt, site.url, token_cache=cache) as stream:
+                assert [each async for each in stream] == ["hi"]
+            assert site.methods == {"GET": 2, "POST": 3}
+        else:
+            for tokens, methods in (
+                (cache, {"GET": 2, "POST": 2}),
+                (TokenCache[Any](), {"GET": 3, "POST": 3}),
+            ):
+                _, error = await failing(call(ChatGptt, site.url, token_cache=tokens))
+                assert type(error) is errors.ResponseStatusError
+                Told(errors.ResponseStatusError, (FORBIDS, "unsafe operation")).check(error)
+                assert site.methods == methods
 
 
 @pytest.mark.parametrize(
@@ -644,7 +683,7 @@ async def test_a_page_that_is_no_html_is_named_with_its_type(
             b'{"status":"error","msg":"A banned word"}',
             Told(errors.StreamError, ("A banned word",)),
         ),
-        ("403 Forbidden", b"expired", Told(errors.ResponseStatusError, ("500",), {"status": 500})),
+        ("403 Forbidden", b"-1", Told(errors.ResponseStatusError, ("500",), {"status": 500})),
     ],
 )
 async def test_a_refresh_that_fails(status: str, body: bytes, told: Told) -> None:

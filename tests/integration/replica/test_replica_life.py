@@ -121,7 +121,9 @@ async def test_head_has_no_body() -> None:
     async with Replica() as replica, aiohttp.ClientSession() as session:
         for site in replica.sites:
             for page in site.pages:
-                async with session.head(page.url) as reply:
+                # Anthropic's server wants its version of every request.
+                headers = {"anthropic-version": "2023-06-01"}
+                async with session.head(page.url, headers=headers) as reply:
                     assert (reply.status, await reply.read()) == (200, b"")
 
 
@@ -147,6 +149,9 @@ async def test_sites_describe_themselves() -> None:
             *["wordpress"] * 5,
             "chatgpt-demo",
             "openai",
+            "anthropic",
+            "gemini",
+            "ollama",
         ]
         assert list(by_name) == [
             "ai-power",
@@ -158,6 +163,9 @@ async def test_sites_describe_themselves() -> None:
             "ai-power-1.8.95",
             "chatgpt-demo",
             "openai",
+            "anthropic",
+            "gemini",
+            "ollama",
         ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)

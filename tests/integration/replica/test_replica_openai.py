@@ -11,7 +11,7 @@ from replica_captures import ai_power_capture, event_shapes
 
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import AnswerError, HistoryTurn, Question, Replica
-from tailrace.replica._sites.openai import MARKERS, MODELS
+from tailrace.replica._sites.models.openai.site import MODELS, OpenAISite
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -188,7 +188,7 @@ async def test_roles_and_parts_reach_the_model() -> None:
             "role": "user",
             "content": [
                 {"type": "text", "text": "a"},
-                {"type": "image_url"},
+                {"type": "image_url", "image_url": {"url": "https://my.example/a.png"}},
                 {"type": "text", "text": "b"},
             ],
         },
@@ -199,7 +199,8 @@ async def test_roles_and_parts_reach_the_model() -> None:
         _, body = await post(replica, {"model": "gpt-4o", "messages": messages})
     assert (
         json.loads(body)["choices"][0]["message"]["content"]
-        == "a lone \N{REPLACEMENT CHARACTER} surrogate"
+        == "I see 1 image (https://my.example/a.png).\n\n"
+        "a lone \N{REPLACEMENT CHARACTER} surrogate"
     )
     assert questions == [
         Question(
@@ -238,7 +239,7 @@ BROKEN = {"midfail", "cut"}
 @pytest.mark.parametrize("stream", [False, True])
 async def test_every_marker_is_answered_and_recorded(*, stream: bool) -> None:
     async with Replica() as replica:
-        for marker in MARKERS:
+        for marker in OpenAISite.markers:
             if marker.name in ("stall", "silent"):
                 continue
             reply, body = await post(replica, asking(f"please {marker.text} now", stream=stream))

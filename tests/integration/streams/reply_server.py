@@ -98,6 +98,7 @@ async def serving(
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
         asked = asyncio.ensure_future(is_asked(reader))
+        sending: asyncio.Future[None] | None = None
         try:
             while await asked:
                 asked = asyncio.ensure_future(is_asked(reader))
@@ -109,8 +110,11 @@ async def serving(
                 elif cut or framing == "to the end":
                     break
         finally:
-            asked.cancel()
             writer.close()
+            open_ones = [each for each in (asked, sending) if each is not None]
+            for each in open_ones:
+                each.cancel()
+            await asyncio.gather(*open_ones, return_exceptions=True)
             with suppress(ConnectionError):
                 await writer.wait_closed()
 

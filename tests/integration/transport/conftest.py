@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -59,11 +60,13 @@ async def transport(make: Make) -> AsyncIterator[Transport]:
 
 
 @pytest.fixture(autouse=True)
-async def _nothing_left() -> AsyncIterator[None]:
+async def _nothing_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """No test leaves a socket or a task, or a complaint of one."""
     complaints: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_debug(True)  # aiohttp complains of replies left open only then
+    # Each future then notes who made it, and of 25 callers that takes most of a test's time.
+    monkeypatch.setattr(sys, "tracebacklimit", 1, raising=False)
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
     sockets = open_sockets()
     yield

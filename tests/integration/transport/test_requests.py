@@ -33,7 +33,7 @@ SECRETS = ("s3cret", "hush", "q=private", "crumb")
 
 def assert_tells_nothing(error: BaseException) -> None:
     """No secret in any form in which an error is shown, and nothing foreign behind it."""
-    shown = "".join([str(error), repr(error), *traceback.format_exception(error)])
+    shown = "".join([str(error), repr(error), *traceback.format_exception(error, limit=100)])
     assert not [secret for secret in SECRETS if secret in shown]
     assert error.__cause__ is None
     assert error.__context__ is None
@@ -748,15 +748,61 @@ async def test_an_example_of_a_proxy_is_not_taken_for_a_secret(transport: Transp
         transport.session(proxy="http://")
 
 
-async def test_a_cookie_with_a_space_goes_back_as_it_came(transport: Transport) -> None:
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("consent=yes, all of it", "consent=yes, all of it"),
+        ("way=gr\u00fcn", "way=gr\u00fcn"),
+        ("place=\u65e5\u672c", "place=\u65e5\u672c"),
+        ('said="gr\u00fcn"', 'said="gr\u00fcn"'),
+        ("shop[basket]=1", "shop[basket]=1"),
+        ("me@here=1", "me@here=1"),
+        ('cut="a;b"', 'cut="a'),
+    ],
+)
+async def test_a_cookie_goes_back_as_it_came(written: str, sent: str, transport: Transport) -> None:
+    """At once, and in a later session that is given what the first one kept."""
+
     async def answer(exchange: Exchange) -> None:
-        await exchange.send_reply(b"", "Set-Cookie: consent=yes, all of it; Path=/")
+        await exchange.send_reply(b"", f"Set-Cookie: {written}; Path=/")
 
     async with serve(answer) as server:
         async with transport.session() as session:
-            await (await session.get(server.url)).aclose()
+            for _ in range(2):
+                await (await session.get(server.url)).aclose()
             kept = session.cookies_for(server.url).values
         async with transport.session(cookies=kept) as session:
             await (await session.get(server.url)).aclose()
-        assert kept == {"consent": "yes, all of it"}
-        assert server.requests[-1].headers["cookie"] == "consent=yes, all of it"
+        assert kept == dict([sent.split("=")])
+        for asked in server.requests[1:]:
+            assert asked.headers["cookie"].encode("latin-1").decode() == sent
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (b"a=gr\xfcn", "a"),
+        ("f\u00fc=1".encode(), "f\u00fc"),
+        (b"alone", "without a name"),
+        (b"=x", "without a name"),
+        (b"tab=a\tb", "tab"),
+        (b"long=" + b"x" * 4096, "long"),
+    ],
+)
+async def test_a_cookie_that_cannot_go_back_is_named(
+    written: bytes, named: str, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: %b\r\n\r\n" % written
+        )
+
+    async with serve(answer) as server:
+        async with transport.session() as session:
+            for _ in range(2):
+                await (await session.get(server.url)).aclose()
+            assert session.cookies_for(server.url).values == {}
+        assert "cookie" not in server.requests[-1].headers
+        lines = [each.getMessage() for each in caplog.records if each.name == "tailrace"]
+        origin = server.url.rstrip("/")
+        assert lines == [f"{origin} sets a cookie that cannot be sent back: {named}"]

@@ -98,16 +98,19 @@ def broken_by(decode: Any, kind: Kind) -> frozenset[str]:
     return frozenset(check(decode(), kind, claims=EVERYTHING[kind]).broken)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("decode", BROKEN_EVENTS)
 def test_a_wrong_decoder_of_events_is_caught(decode: Any) -> None:
     assert broken_by(decode, "sse") >= BROKEN_EVENTS[decode]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("decode", BROKEN_TEXT)
 def test_a_wrong_reader_of_chats_is_caught(decode: Any) -> None:
     assert broken_by(decode, "deltas") >= BROKEN_TEXT[decode]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["sse", "deltas"])
 def test_every_rule_can_be_broken(kind: Kind) -> None:
     """The decoders above break each of them: no rule is one that everybody keeps."""

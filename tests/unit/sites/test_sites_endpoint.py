@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from tailrace import errors
-from tailrace.providers._page import announced_roots, endpoint_of
+from tailrace.providers._page import MovedEndpoint, announced_roots, endpoint_of
 
 
 def test_the_endpoint_of_a_page() -> None:
@@ -37,6 +37,33 @@ def test_the_endpoint_of_a_page() -> None:
     found = endpoint_of("https://a.example/blog/help", None, None, [elsewhere, here])
     assert found == (f"https://a.example/blog{path}", False)
     assert endpoint_of("https://a.example/", None, None, ["mailto:a", elsewhere]).is_guess
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "roots", "posted_to"),
+    [
+        ("/wp-admin/admin-ajax.php", None, [], "/wp-admin/admin-ajax.php"),
+        ("/wp-admin/admin-ajax.php", "/b/ajax", ["/c/"], "/b/ajax"),
+        (
+            "/wp-admin/admin-ajax.php",
+            None,
+            ["//else.example/", "/c/"],
+            "/c/wp-admin/admin-ajax.php",
+        ),
+        ("/wp-admin/admin-ajax.php", "//else.example/x", [], "/wp-admin/admin-ajax.php"),
+        # A place of its owner's own is not where the usual one would be.
+        ("/own.php", None, ["/c/"], "/own.php"),
+        ("/own.php", "/b/ajax", [], "/b/ajax"),
+    ],
+)
+def test_what_a_page_tells_counts_before_an_endpoint_stated_for_another(
+    path: str, named: str | None, roots: list[str], posted_to: str
+) -> None:
+    here = "https://a.example"
+    found = endpoint_of(f"{here}/page", MovedEndpoint(here + path), named, roots)
+    assert found == (here + posted_to, False)
+    # What is stated for this site counts before all.
+    assert endpoint_of(f"{here}/page", here + path, named, roots).url == here + path
 
 
 @pytest.mark.parametrize(

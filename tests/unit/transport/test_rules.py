@@ -167,7 +167,7 @@ def test_headers_are_merged_whatever_their_case() -> None:
 
 @pytest.mark.parametrize(
     "cookies",
-    [{"": "x"}, {"a=b": "x"}, {"a": "x;"}, {"a": "x\n"}, {"a": "ü"}, {"a": 1}],
+    [{"": "x"}, {"a=b": "x"}, {"a": "x;"}, {"a": "x\n"}, {"ü": "x"}, {"a": "\udcfc"}, {"a": 1}],
 )
 def test_cookies_that_are_refused(cookies: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError):
@@ -175,7 +175,7 @@ def test_cookies_that_are_refused(cookies: dict[str, str]) -> None:
 
 
 def test_cookies_are_kept() -> None:
-    cookies = {"a": 'x"{},%7C=|', "b": "", "c": "x y"}
+    cookies = {"a": 'x"{},%7C=|', "b": "", "c": "x y", "d[e]@": "grün 日本"}
     assert rules.checked_cookies(cookies) == cookies
     assert rules.checked_cookies(None) == {}
 

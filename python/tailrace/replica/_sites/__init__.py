@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailrace.replica._sites.openai import OpenAISite
+from tailrace.replica._sites.models.anthropic.site import AnthropicSite
+from tailrace.replica._sites.models.gemini.site import GeminiSite
+from tailrace.replica._sites.models.ollama.site import OllamaSite
+from tailrace.replica._sites.models.openai.site import OpenAISite
 from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
 from tailrace.replica._sites.wordpress.ai_power.site import (
@@ -28,4 +31,7 @@ SITES: tuple[type[ReplicaSite], ...] = (
     AIPower1895Site,
     ChatgptDemoSite,
     OpenAISite,
+    AnthropicSite,
+    GeminiSite,
+    OllamaSite,
 )

@@ -14,7 +14,9 @@ use crate::utf8::decode;
 
 use super::DeltaSink;
 use super::dialects::{AnyReader, Dialect, DialectReader};
-use super::failure::{judge_bad, judge_error_event, judge_foreign, judge_without_answer, objects};
+use super::failure::{
+    judge_bad, judge_error_event, judge_foreign, judge_unknown, judge_without_answer, objects,
+};
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
@@ -369,7 +371,9 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
         return;
     }
     reply.unread.note_likeness(found.map(Dialect::as_str));
-    if !reply.has_unknown_name {
+    if reply.has_unknown_name {
+        judge_unknown(event, reply);
+    } else {
         judge_foreign(event, dialect, reply);
     }
 }

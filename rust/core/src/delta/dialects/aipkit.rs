@@ -5,7 +5,8 @@
 //! piece, and a piece that holds text and the news that the answer was cut, filtered or refused
 //! becomes a warning as a whole, which the site's page shows in the answer. Unlike the 1.x line's,
 //! its messages are plain text. Named events that are not known here (sources, notices, whatever a
-//! later version adds) promise nothing and are passed over.
+//! later version adds) promise nothing and are passed over; an error in one is counted, and told where
+//! no answer comes.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -84,8 +85,12 @@ impl DialectReader for AiPkit {
                 output.reply.note_id("message_id", data.message_id);
             }
             "openai_response_id" => output.reply.note_id("openai_response_id", data.id),
-            // Beside that, a status tells of progress only.
+            // Beside that, a status tells of progress only; an error in it is not lost where no
+            // answer comes.
             _ => {
+                if data.has_error {
+                    output.reply.unread.push(event.data);
+                }
                 self.stop_told |= data.stop_reason.is_some();
                 output.reply.note_finish(data.stop_reason);
             }

@@ -1,0 +1,1 @@
+"""Anthropic's API: messages, their tokens counted, and the list of models."""

@@ -1,0 +1,1 @@
+"""Gemini's API: contents, whole and streamed, counts, embeddings, and the list of models."""

@@ -1,0 +1,1 @@
+"""Ollama's own API: chats, and what the server has."""
