@@ -8,7 +8,7 @@ use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::prelude::*;
 use crate::utf8::decode;
 
-use super::dialects::{AnyReader, DialectReader};
+use super::dialects::AnyReader;
 use super::events::{EventReader, Events, Records};
 use super::failure::{
     describe, judge_debris, judge_error_body, judge_page, judge_page_for_text, judge_unread,
@@ -424,7 +424,7 @@ impl DeltaDecoder {
         let Self { reply, dialect, .. } = self;
         reply.foreign = false;
         let mut output = Output { reply, sink, scratch: &mut Vec::new() };
-        let read = AnyReader::new(*dialect).read_body(text, &mut output);
+        let read = dialect.read_body(text, &mut output);
         reply.events = u64::from(read.is_ok());
         if reply.is_open() {
             let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
