@@ -7,12 +7,13 @@ Where to begin:
 - `stream_deltas`: the text of a response that aiohttp, httpx, requests or another library opened,
   with asyncio and without.
 - `DeltaDecoder`: the text in bytes that you read yourself, one read at a time.
-- `decode_many`: the texts of many replies that were kept, on all processors.
+- `decode`: what a whole reply says, its text, its tool calls and the rest, from its bytes.
+- `decode_many`: the same of many replies that were kept, on all processors.
 - ``tailrace serve``: an OpenAI-compatible server over all your sites (`tailrace.gateway`);
   ``tailrace --help`` lists the other commands.
 
-The first four are names of this module. Importing it imports the Rust extension and the errors, and
-neither asyncio nor an HTTP library: every other name is imported when it is first used.
+All but the last are names of this module. Importing it imports the Rust extension and the errors,
+and neither asyncio nor an HTTP library: every other name is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from tailrace._native import (
     PageTokens,
     ServerSentEvent,
     SSEDecoder,
+    ToolCall,
     Usage,
     __version__,
+    decode,
     decode_many,
     scan_page,
     sign_request,
@@ -72,6 +75,7 @@ from tailrace.errors import (
     TailraceError,
     TLSError,
     TokenNotFoundError,
+    ToolArgumentsError,
     WidgetNotFoundError,
 )
 
@@ -199,10 +203,13 @@ __all__ = [
     "TailraceError",
     "Throttle",
     "TokenNotFoundError",
+    "ToolArgumentsError",
+    "ToolCall",
     "Usage",
     "WidgetNotFoundError",
     "WordPressChatProvider",
     "__version__",
+    "decode",
     "decode_many",
     "discover",
     "doctor",

@@ -17,8 +17,10 @@ __all__ = [
     "PageTokens",
     "SSEDecoder",
     "ServerSentEvent",
+    "ToolCall",
     "Usage",
     "__version__",
+    "decode",
     "decode_many",
     "scan_page",
     "sign_request",
@@ -187,6 +189,46 @@ class Delta:
     def __hash__(self) -> int: ...
 
 @final
+class ToolCall:
+    """One call of a tool that the model asks for, whole or as far as it has come."""
+
+    __match_args__ = ("id", "name", "arguments", "index")
+    def __new__(
+        cls,
+        id: str | None = None,  # noqa: A002
+        name: str = "",
+        arguments: str = "",
+        index: int | None = None,
+    ) -> ToolCall:
+        """Make the record of a call, as a decoder that collects would.
+
+        InvalidRequestError for an index below 0.
+        """
+    @property
+    def id(self) -> str | None:
+        """The id by which the call is to be answered; None where the service gives none."""
+    @property
+    def name(self) -> str:
+        """The tool's name; empty where the service gives none."""
+    @property
+    def arguments(self) -> str:
+        """The arguments as the model wrote them: JSON, for nearly all tools."""
+    @property
+    def index(self) -> int | None:
+        """The number of the call, as the API counts its calls: that of its deltas."""
+    def parsed(self) -> Any:
+        """Return the arguments as a Python object; ``{}`` for a call without arguments.
+
+        Raises ToolArgumentsError, a ValueError, for arguments that are not JSON; it says whether
+        they break off, as they do where the reply was cut.
+        """
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class DeltaDecoder:
     """Bytes of one chat reply in, text deltas out.
 
@@ -196,9 +238,9 @@ class DeltaDecoder:
     `dialect`: the form of the reply, one of `DIALECTS`. `content_type` and `status`: the reply's
     own, which tell an error page from an answer. `failure_tail` (dialect ``text``): a literal that,
     at the very end, means that the answer failed. `max_event_bytes`: of one event;
-    `max_body_bytes`: of a reply that is no stream; beyond them the reply is ``failed``. Raises
-    InvalidRequestError for an unknown dialect, a status outside 100 to 999, or a limit that is not
-    above 0.
+    `max_body_bytes`: of a reply that is no stream, and of what `collect` keeps; beyond them the
+    reply is ``failed``. Raises InvalidRequestError for an unknown dialect, a status outside 100 to
+    999, or a limit that is not above 0.
 
     Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
     been returned.
@@ -223,6 +265,12 @@ class DeltaDecoder:
         that the answer failed. Limits are in bytes. InvalidRequestError for an unknown dialect, a
         status outside 100 to 999, or a limit that is not above 0.
         """
+    def collect(self) -> None:
+        """Keep, from now on, what is no text: see `tool_calls`, `reasoning` and `refusal`.
+
+        Called before the first bytes, it makes sure that nothing of a reply is lost to who reads
+        its text alone. A reply with more than `max_body_bytes` of it is ``failed``, kind ``limit``.
+        """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """Return the text deltas that `data` completes, none of them empty."""
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
@@ -237,8 +285,8 @@ class DeltaDecoder:
 
         The kinds are text, reasoning, refusals and pieces of tool calls.
 
-        Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
-        no text.
+        Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two do not return
+        what is no text, which `collect` keeps.
         """
     def close_events(self, *, complete: bool = True) -> list[Delta]:
         """End the reply as `close` does; return the deltas of every kind that were held back."""
@@ -278,6 +326,24 @@ class DeltaDecoder:
         The names are thread_id, message_id, openai_response_id, id and model.
         """
     @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls that were collected, as far as they have come, in the order they began.
+
+        Raises InvalidRequestError unless `collect` was called.
+        """
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning, or a summary of it, as collected; empty where there is none.
+
+        Raises InvalidRequestError unless `collect` was called.
+        """
+    @property
+    def refusal(self) -> str:
+        """The text by which the model refuses to answer, where the API keeps that apart.
+
+        Raises InvalidRequestError unless `collect` was called.
+        """
+    @property
     def error(self) -> StreamError | None:
         """The error that the reply ended with; None where there is none.
 
@@ -305,6 +371,9 @@ class DecodedReply:
         "events",
         "bad_events",
         "dialect",
+        "tool_calls",
+        "reasoning",
+        "refusal",
     )
     def __new__(
         cls,
@@ -317,6 +386,9 @@ class DecodedReply:
         events: int = 0,
         bad_events: int = 0,
         dialect: _Dialect = "openai",
+        tool_calls: Sequence[ToolCall] = (),
+        reasoning: str = "",
+        refusal: str = "",
     ) -> DecodedReply:
         """Make the record of a reply, as `decode_many` would.
 
@@ -355,11 +427,39 @@ class DecodedReply:
     @property
     def bad_events(self) -> int:
         """How many events were skipped because their data was not what the dialect promises."""
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls that the model asks for, in the order they began."""
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning, or a summary of that; empty where the reply shows none."""
+    @property
+    def refusal(self) -> str:
+        """The text by which the model refuses to answer, where the API keeps that apart."""
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    dialect: _Dialect | Literal["auto"] = "auto",
+    *,
+    content_type: str | None = None,
+    status: int = 200,
+    failure_tail: str | None = None,
+    max_event_bytes: int = 8388608,
+    max_body_bytes: int = 8388608,
+) -> DecodedReply:
+    """Decode one whole reply; return its record.
+
+    `data`: the reply's bytes. `dialect`: the form of the reply, one of `DIALECTS`, or ``auto``: the
+    reply's first event or object tells it. The other options are those of `DeltaDecoder`. What a
+    peer sent never raises: the record's `end` and `error` say what was wrong.
+
+    InvalidRequestError for options as `DeltaDecoder`, and for data that is not bytes.
+    """
 
 def decode_many(
     replies: Iterable[bytes | bytearray | memoryview],

@@ -26,6 +26,7 @@
         ├── WidgetNotFoundError               the page does not show the requested bot
         ├── RedirectError                     a redirect this client does not follow
         ├── EndpointError                     the page names an endpoint on another server
+        ├── ToolArgumentsError (ValueError)   the arguments of a tool call are not JSON
         └── StreamError                       kind, message, status, code, raw
             ├── LimitExceeded                 kind "limit"
             ├── NonceRefusedError             the site refused a nonce it had just issued
@@ -88,6 +89,7 @@ __all__ = [
     "TailraceError",
     "TimeoutError",
     "TokenNotFoundError",
+    "ToolArgumentsError",
     "WidgetNotFoundError",
 ]
 
@@ -367,6 +369,46 @@ class EndpointError(ResponseError):
 
     It is on another host, port or scheme, or has a user name, or is no http or https URL.
     """
+
+
+class ToolArgumentsError(ResponseError, ValueError):
+    """The arguments of a tool call are not JSON, as `tailrace.ToolCall.parsed` finds.
+
+    `tool`: the tool's name; `problem`: the trouble, in the words of Python's `json`; `position`:
+    the index of the character where it is, None where that is not known; `breaks_off`: whether the
+    arguments are the beginning of JSON, as they are where the reply was cut or the model reached
+    its limit of tokens; `raw`: the arguments, at most 64 KiB. A ValueError too, as the errors of
+    `json` are.
+    """
+
+    def __init__(
+        self,
+        tool: str,
+        problem: str,
+        arguments: str,
+        position: int | None = None,
+        breaks_off: bool = False,  # noqa: FBT001, FBT002 - the bindings make it
+    ) -> None:
+        self.tool = tool
+        self.problem = problem
+        self.position = position
+        self.breaks_off = breaks_off
+        self.raw: str = _first_bytes(arguments)
+        name = f" {one_line(tool, _LONGEST_NAME)}" if tool else ""
+        if breaks_off:
+            trouble = (
+                f"break off after {len(arguments)} characters: the reply was cut, or the model "
+                "reached its limit of tokens"
+            )
+        else:
+            where = "" if position is None else f" at character {position}"
+            trouble = f"are not JSON{where}: {one_line(problem, _LONGEST_NAME)}"
+        begin = one_line(arguments, _LONGEST_BEGINNING)
+        super().__init__(f"the arguments of the tool{name} {trouble}; they begin with {begin}")
+
+
+_LONGEST_NAME = 60  # characters
+_LONGEST_BEGINNING = 60
 
 
 class StreamError(ResponseError):

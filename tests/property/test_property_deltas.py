@@ -603,3 +603,30 @@ def test_only_what_can_become_the_failure_tail_is_held(
         assert held == longest
     assert delivered + "".join(decoder.close()) == text.removesuffix(tail)
     assert decoder.end == ("failed" if not text or text.endswith(tail) else "done")
+
+
+@given(options, replies, sizes, st.booleans())
+def test_what_is_collected_is_what_the_deltas_say_together(
+    options: dict[str, Any], reply: bytes, lengths: list[int], complete: bool
+) -> None:
+    """However the reply is cut, and whoever reads its text alone."""
+    decoder = DeltaDecoder(**options)
+    deltas = decoder.feed_events(reply) + decoder.close_events(complete=complete)
+    collected = DeltaDecoder(**options)
+    collected.collect()
+    for read in cut(reply, lengths):
+        collected.feed(read)
+    collected.close(complete=complete)
+    if collected.error is not None and "besides text" in str(collected.error):
+        return
+    pieces = [delta for delta in deltas if delta.kind == "tool_call"]
+    assert collected.reasoning == "".join(x.text for x in deltas if x.kind == "reasoning")
+    assert collected.refusal == "".join(x.text for x in deltas if x.kind == "refusal")
+    assert [call.index for call in collected.tool_calls] == list(
+        dict.fromkeys(piece.index for piece in pieces)
+    )
+    for call in collected.tool_calls:
+        own = [piece for piece in pieces if piece.index == call.index]
+        assert call.arguments == "".join(piece.text for piece in own)
+        assert call.id == next((piece.id for piece in own if piece.id), None)
+        assert call.name == next((piece.name for piece in own if piece.name), "")

@@ -179,6 +179,7 @@ def made_of(text: str) -> list[errors.TailraceError]:
         errors.TokenNotFoundError("missing_nonce", text),
         errors.RedirectError(text, "https://b.example/"),
         errors.ProfileError(text, "sites.x", "expected text"),
+        errors.ToolArgumentsError(text, text, text, 3),
         errors.RetryProviderError([(f"P{number}", errors.TLSError(text)) for number in range(4)]),
     ]
     special = {type(each) for each in (*in_streams, *others)}

@@ -58,6 +58,7 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (errors.WidgetNotFoundError("no bot"), 502, UPSTREAM, "no_widget", "false"),
     (errors.RedirectError("moved", "http://x"), 502, UPSTREAM, "redirected", "false"),
     (errors.EndpointError("elsewhere"), 502, UPSTREAM, "wrong_endpoint", "false"),
+    (errors.ToolArgumentsError("f", "x", "{"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.ProviderNotFoundError("none"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.ProviderNotWorkingError("none"), 502, UPSTREAM, "upstream_failed", "false"),
     (errors.StreamNotSupportedError("none"), 502, UPSTREAM, "upstream_failed", "false"),

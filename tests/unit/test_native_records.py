@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import DecodedReply, Delta, ServerSentEvent, Usage, decode_many
+from tailrace import DecodedReply, Delta, ServerSentEvent, ToolCall, Usage, decode_many
 from tailrace.errors import InvalidRequestError, StreamError
 
 REPLY = (
@@ -21,8 +21,11 @@ RECORDS = [
     Usage(1, 2, 9, 0, 1),
     Delta("text", "a"),
     Delta("tool_call", "{", 1, "c", "tide"),
+    ToolCall(),
+    ToolCall("c", "tide", '{"at": 9}', 1),
     DecodedReply(),
     DecodedReply("a", "stopped", "stop", Usage(1, 2), {"id": "r"}, None, 3, 1, "gemini"),
+    DecodedReply(tool_calls=[ToolCall("c", "tide")], reasoning="Hm.", refusal="No."),
     *decode_many([REPLY]),
 ]
 

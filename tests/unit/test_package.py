@@ -170,7 +170,7 @@ def test_the_head_of_the_package_names_where_to_begin() -> None:
         if line.startswith("- ")
     ]
     *names, command = listed
-    assert names == ["Site", "stream_deltas", "DeltaDecoder", "decode_many"]
+    assert names == ["Site", "stream_deltas", "DeltaDecoder", "decode", "decode_many"]
     assert set(names) <= set(tailrace.__all__)
     assert command == "tailrace serve"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from tailrace._native import DeltaDecoder, Usage
+    from tailrace._native import DeltaDecoder, ToolCall, Usage
     from tailrace.errors import StreamError, TailraceError
 
 __all__ = ["ByteSource", "D", "Decoder", "Exchange", "ExchangeOf", "Opening", "OpeningOf"]
@@ -74,6 +74,25 @@ class Decoder(Protocol):
         """The names that the reply gave itself: ``id``, ``model``, ``thread_id``, …."""
         ...
 
+    def collect(self) -> None:
+        """Keep what is no text from now on, for the three properties below."""
+        ...
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the reply, as far as they have come."""
+        ...
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning, as far as it has come."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """The text by which the model refuses to answer."""
+        ...
+
 
 D = TypeVar("D", bound=Decoder)
 
@@ -97,7 +116,7 @@ class ExchangeOf(Protocol[D]):
         ...
 
     async def again(self, opening: OpeningOf[D], error: TailraceError) -> OpeningOf[D] | None:
-        """Return another reply in place of `opening`, which failed with `error` before any delta.
+        """Return another reply in place of `opening`, which failed before a delta was delivered.
 
         None: the failure stands. An error raised here replaces it.
         """

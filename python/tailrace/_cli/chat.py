@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tailrace._cli.besides import tell_besides, told
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.errors import ProfileError, TailraceError
@@ -17,6 +18,7 @@ from tailrace.sites import DEFAULT_SOFTWARE, Site, site
 from tailrace.sites._profiles import find_profiles
 
 if TYPE_CHECKING:
+    from tailrace import Delta
     from tailrace._messages import Messages
     from tailrace._streams.stream import ChatStream
     from tailrace.sites._software import SoftwareName
@@ -148,6 +150,7 @@ async def _print_text(stream: ChatStream) -> None:
     finally:
         if not last.endswith("\n"):
             click.echo()
+        tell_besides(stream)
 
 
 async def _print_json(stream: ChatStream) -> None:
@@ -157,8 +160,8 @@ async def _print_json(stream: ChatStream) -> None:
     """
     failure: TailraceError | None = None
     try:
-        async for text in stream:
-            click.echo(json.dumps({"delta": text}))
+        async for delta in stream.deltas():
+            click.echo(json.dumps(_shown(delta)))
     except TailraceError as error:
         failure = error
     usage = stream.usage
@@ -170,11 +173,21 @@ async def _print_json(stream: ChatStream) -> None:
                 "usage": usage and usage._asdict(),
                 "ids": stream.ids,
                 "error": failure and {"type": type(failure).__name__, "message": str(failure)},
+                **told(stream),
             }
         )
     )
     if failure is not None:
         raise failure
+
+
+def _shown(delta: Delta) -> dict[str, object]:
+    """Return the fields of a delta's line; of one that is no text, its kind and what it has."""
+    if delta.kind == "text":
+        return {"delta": delta.text}
+    fields = {"index": delta.index, "id": delta.id, "name": delta.name}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {"kind": delta.kind, "delta": delta.text, **given}
 
 
 # For each software: the replica's site that runs it, and the path of its chat.

@@ -16,6 +16,7 @@ import msgspec
 from tailrace import DIALECTS, DeltaDecoder
 from tailrace._cli import exits
 from tailrace._cli.archives import MAX_REPLY_BYTES, Decoded, decode_files, find, pieces
+from tailrace._cli.besides import named, tell_besides, told
 from tailrace._cli.screen import console
 from tailrace._printable import visible_line
 from tailrace.errors import ArchiveError
@@ -89,7 +90,8 @@ def decode(
 ) -> int:
     """Print the text of a reply: of FILE, or of stdin (curl -N ... | tailrace decode).
 
-    Of several FILEs each is a reply. They are decoded on all processors, and make a JSON object a
+    What else it holds (tool calls, reasoning, a refusal) is named on stderr; --json gives it. Of
+    several FILEs each is a reply. They are decoded on all processors, and make a JSON object a
     line, or files in the folder that --output names. What is compressed with gzip or zstd is
     unpacked.
     """
@@ -110,6 +112,7 @@ def decode(
 def _decode_one(name: str, options: dict[str, Any]) -> int:
     file: IO[bytes] = click.File("rb").convert(name, None, click.get_current_context())
     decoder = DeltaDecoder(**options)
+    decoder.collect()
     last, broken = "\n", None
     try:
         with closing(pieces(file, READ_SIZE)) as data:
@@ -120,6 +123,7 @@ def _decode_one(name: str, options: dict[str, Any]) -> int:
     last = _print("".join(decoder.close(complete=broken is None)), last)
     if not last.endswith("\n"):
         click.echo()
+    tell_besides(decoder)
     if decoder.bad_events:
         click.echo(
             f"tailrace: {decoder.bad_events} of {decoder.events} events skipped: bad data", err=True
@@ -174,6 +178,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self._ends: Counter[str] = Counter()
+        self._with_more = 0
         self._problems = 0
         self._bytes = 0
         self._start = time.perf_counter()
@@ -182,6 +187,10 @@ class _Tally:
         """Count one reply and the bytes of its file."""
         self._ends[reply.end] += 1
         self._bytes += decoded.size
+
+    def more_than_text(self) -> None:
+        """Count a reply that holds more than the text that is written."""
+        self._with_more += 1
 
     def problem(self, file: File, problem: str) -> None:
         """Count and report a file that cannot be read to its end, or cannot be written."""
@@ -196,9 +205,10 @@ class _Tally:
             f"{self._ends[end]:,} {end}" for end in ("done", "stopped", "truncated", "failed")
         )
         files = f"; {self._problems:,} {'file' if self._problems == 1 else 'files'} with problems"
+        more = f"; {self._with_more:,} with more than text, which --json shows"
         return (
             f"tailrace: {count:,} {'reply' if count == 1 else 'replies'}: "
-            f"{ends}{files if self._problems else ''}; "
+            f"{ends}{more if self._with_more else ''}{files if self._problems else ''}; "
             f"{self._bytes:,} bytes in {seconds:.2f} s, {self._bytes / seconds / 1e9:.2f} GB/s"
         )
 
@@ -275,6 +285,7 @@ def _line(name: str, reply: DecodedReply) -> dict[str, Any]:
         },
         "events": reply.events,
         "bad_events": reply.bad_events,
+        **told(reply),
     }
 
 
@@ -290,6 +301,8 @@ class _Folder:
             problem = decoded.problem
             if decoded.reply is not None:
                 tally.reply(decoded, decoded.reply)
+                if named(decoded.reply):
+                    tally.more_than_text()
                 if decoded.reply.error is not None:
                     _complain(decoded.file, decoded.reply.error)
                 problem = self._write_text(decoded.file.name, decoded.reply.text) or problem

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailrace._streams.closing import ClosingStream
+from tailrace._streams.closing import BatchStream, T, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from tailrace._native import Delta
     from tailrace._streams.closing import TextStream
     from tailrace._streams.outcome import Outcome
 
 __all__ = ["ConversationStream"]
 
 
-class ConversationStream(ClosingStream[str]):
+class ConversationStream(BatchStream):
     """A stream of text whose answer joins its conversation once it has been read to its end.
 
     `settle` is called once: with the whole answer and its outcome, or with None for an answer that
@@ -25,6 +26,7 @@ class ConversationStream(ClosingStream[str]):
     def __init__(
         self, stream: TextStream, settle: Callable[[tuple[str, Outcome] | None], None]
     ) -> None:
+        super().__init__()
         self._stream = stream
         self._settle = settle
         self._answer: list[str] = []
@@ -38,34 +40,34 @@ class ConversationStream(ClosingStream[str]):
     def __del__(self) -> None:
         self._give_up()
 
-    async def __anext__(self) -> str:
-        try:
-            text = await anext(self._stream)
-        except BaseException:
-            self._finish()
-            raise
-        self._answer.append(text)
-        return text
-
-    async def read(self) -> list[str]:
-        """Return all text that is ready, at least one delta, or ``[]`` at the end."""
-        try:
-            deltas = await self._stream.read()
-        except BaseException:
-            self._finish()
-            raise
-        if not deltas:
-            self._finish()
-        self._answer += deltas
-        return deltas
-
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed.
 
         An answer that was not read to its end is not part of the conversation.
         """
         self._give_up()
+        self._forget()
         await self._stream.aclose()
+
+    async def _read_texts(self) -> list[str]:
+        texts = await self._watched(self._stream.read())
+        self._answer += texts
+        return texts
+
+    async def _read_deltas(self) -> list[Delta]:
+        deltas = await self._watched(self._stream.deltas().read())
+        self._answer += texts_of(deltas)
+        return deltas
+
+    async def _watched(self, read: Awaitable[list[T]]) -> list[T]:
+        try:
+            items = await read
+        except BaseException:
+            self._finish()
+            raise
+        if not items:
+            self._finish()
+        return items
 
     def _give_up(self) -> None:
         if self._is_open:

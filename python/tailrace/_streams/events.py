@@ -8,7 +8,7 @@ from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, LimitExceeded
 
 if TYPE_CHECKING:
-    from tailrace._native import Usage
+    from tailrace._native import ToolCall, Usage
     from tailrace.errors import StreamError
 
 __all__ = ["EventDecoder"]
@@ -18,7 +18,7 @@ class EventDecoder:
     """An `SSEDecoder` that ends as a `DeltaDecoder` does: with a state, not with an exception.
 
     The body of a status of 400 or more holds no events: it becomes an error. Events have no finish
-    reason, no token counts and no ids.
+    reason, no token counts, no ids and no tool calls: that is for their reader to find in them.
     """
 
     def __init__(self, *, content_type: str | None, status: int, max_event_bytes: int) -> None:
@@ -34,6 +34,12 @@ class EventDecoder:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.ids: dict[str, str] = {}
+        self.tool_calls: tuple[ToolCall, ...] = ()
+        self.reasoning: str = ""
+        self.refusal: str = ""
+
+    def collect(self) -> None:
+        """Do nothing: all that there is are events."""
 
     @property
     def last_event_id(self) -> str:

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailrace import errors
-from tailrace._streams.closing import ClosingStream
+from tailrace._streams.closing import BatchStream
 from tailrace._streams.outcome import Outcome
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, TailraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tailrace._calls.retrying import Attempts
+    from tailrace._native import Delta
     from tailrace._streams.closing import TextStream
 
 __all__ = ["FallbackStream"]
@@ -23,16 +24,18 @@ __all__ = ["FallbackStream"]
 log: logging.Logger = logging.getLogger("tailrace")
 
 P = TypeVar("P")  # the type of the candidates, such as a provider
+T = TypeVar("T")  # the items that are read
 
 
-class FallbackStream(ClosingStream[str], Generic[P]):
+class FallbackStream(BatchStream, Generic[P]):
     """The text of the first provider that answers; used as a `ChatStream` is.
 
     `ids`, `usage` and the other properties are those of the provider that is being tried, and from
-    the first delta on of the one that answers. After a failure before the first delta the next
-    provider is tried; an InvalidRequestError, which is the caller's own fault, is raised at once,
-    unless a model was not found. An exception of a provider that is not of this package is the
-    cause of a TailraceError. Raises RetryProviderError when all have failed.
+    the first delta on of the one that answers. After a failure before a delta was delivered (of
+    text or, to who reads `deltas`, of any kind) the next provider is tried; an InvalidRequestError,
+    which is the caller's own fault, is raised at once, unless a model was not found. An exception
+    of a provider that is not of this package is the cause of a TailraceError. Raises
+    RetryProviderError when all have failed.
     """
 
     def __init__(
@@ -46,13 +49,13 @@ class FallbackStream(ClosingStream[str], Generic[P]):
 
         `attempts` is called for each candidate: the attempts at it, None for a single one.
         """
+        super().__init__()
         self._waiting = deque(candidates)
         self._start = start
         self._make_attempts = attempts
         self._attempts = attempts()
         self._failures: list[tuple[str, TailraceError]] = []
         self._stream: TextStream | None = None
-        self._ready: deque[str] = deque()
         self._reading = self._begun = self._ended = False
         self._error: TailraceError | None = None
         self.provider: P | None = None
@@ -75,40 +78,34 @@ class FallbackStream(ClosingStream[str], Generic[P]):
         """The providers that failed so far, by name, and the error of each."""
         return tuple(self._failures)
 
-    async def __anext__(self) -> str:
-        if not self._ready:
-            self._ready.extend(await self.read())
-        if not self._ready:
-            raise StopAsyncIteration
-        return self._ready.popleft()
-
-    async def read(self) -> list[str]:
-        """Return all text that is ready, at least one delta, or ``[]`` at the end."""
-        if self._ready:
-            deltas = list(self._ready)
-            self._ready.clear()
-            return deltas
-        if self._reading:
-            raise InvalidRequestError("another task is reading this stream: one at a time")
-        self._reading = True
-        try:
-            return await self._read()
-        finally:
-            self._reading = False
-
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
         self._ended = True
-        self._ready.clear()
+        self._forget()
         if self._attempts is not None:
             self._attempts.stop_waiting()
         if self._stream is not None:
             await self._stream.aclose()
 
-    async def _read(self) -> list[str]:
+    async def _read_texts(self) -> list[str]:
+        return await self._read_alone(lambda stream: stream.read())
+
+    async def _read_deltas(self) -> list[Delta]:
+        return await self._read_alone(lambda stream: stream.deltas().read())
+
+    async def _read_alone(self, read: Callable[[TextStream], Awaitable[list[T]]]) -> list[T]:
+        if self._reading:
+            raise InvalidRequestError("another task is reading this stream: one at a time")
+        self._reading = True
+        try:
+            return await self._read(read)
+        finally:
+            self._reading = False
+
+    async def _read(self, read: Callable[[TextStream], Awaitable[list[T]]]) -> list[T]:
         while not self._ended:
             try:
-                deltas = await self._current().read()
+                deltas = await read(self._current())
             except TailraceError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - of a provider of the caller's own

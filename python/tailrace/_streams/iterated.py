@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tailrace._environment import running_loop
+from tailrace._native import Delta, ToolCall
 from tailrace._streams.clocks import undo_cancel
-from tailrace._streams.closing import ClosingStream, TextStream
+from tailrace._streams.closing import BatchStream, TextStream, texts_of
 from tailrace._streams.outcome import Outcome
 from tailrace.errors import InvalidRequestError, TailraceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
 __all__ = ["as_text_stream"]
 
@@ -27,7 +29,7 @@ def as_text_stream(made: object) -> TextStream:
     `made`: one of our streams, which is returned, an async iterator, or an awaitable of one.
     Raises InvalidRequestError for what is none of these.
     """
-    if isinstance(made, ClosingStream):
+    if isinstance(made, TextStream):
         return made
     if isinstance(made, AsyncIterable) or hasattr(made, "__await__"):
         return _IteratedStream(made)
@@ -36,32 +38,39 @@ def as_text_stream(made: object) -> TextStream:
     )
 
 
-class _IteratedStream(ClosingStream[str]):
+class _IteratedStream(BatchStream):
     """The items of an async iterator as text; an item that is no text is what `str` makes of it.
 
-    None is no item, as gpt4free has it.
+    None is no item, as gpt4free has it. An item that is a `Delta` is one of its kind.
     """
 
     def __init__(self, made: Any) -> None:
+        super().__init__()
         self._made = made
         self._iterator: AsyncIterator[object] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._is_over = False
         self._gone = asyncio.Event()
         self._outcome = Outcome()
+        self._seen: list[Delta] = []  # all that were no text
 
     @property
     def outcome(self) -> Outcome:
         """The record of how the text ended; an iterator says no more than that it ended."""
-        return self._outcome
+        return replace(
+            self._outcome,
+            tool_calls=_put_together(self._seen),
+            reasoning="".join(each.text for each in self._seen if each.kind == "reasoning"),
+            refusal="".join(each.text for each in self._seen if each.kind == "refusal"),
+        )
 
-    async def __anext__(self) -> str:
-        for text in await self.read():
-            return text
-        raise StopAsyncIteration
+    async def _read_texts(self) -> list[str]:
+        while deltas := await self._read_deltas():
+            if texts := texts_of(deltas):
+                return texts
+        return []
 
-    async def read(self) -> list[str]:
-        """Return the next text that is not empty, or ``[]`` at the end."""
+    async def _read_deltas(self) -> list[Delta]:
         if self._reader is not None:
             raise InvalidRequestError("another task is reading this stream: one at a time")
         if self._is_over:
@@ -87,13 +96,14 @@ class _IteratedStream(ClosingStream[str]):
     async def aclose(self) -> None:
         """Stop reading; the iterator is closed when this returns. Closing twice is allowed."""
         reader, self._is_over = self._reader, True
+        self._forget()
         if reader is not None and reader is not asyncio.current_task():
             reader.cancel()
             await self._gone.wait()
         else:
             await self._close()
 
-    async def _next(self) -> list[str]:
+    async def _next(self) -> list[Delta]:
         if self._iterator is None:
             made = self._made if isinstance(self._made, AsyncIterable) else await self._made
             if not isinstance(made, AsyncIterable):
@@ -103,8 +113,12 @@ class _IteratedStream(ClosingStream[str]):
                 )
             self._iterator = aiter(made)
         async for item in self._iterator:
+            if isinstance(item, Delta):
+                if item.kind != "text":
+                    self._seen.append(item)
+                return [item]
             if item is not None and (text := str(item)):
-                return [text]
+                return [Delta("text", text)]
         self._is_over = True
         self._outcome = Outcome("done")
         return []
@@ -118,3 +132,18 @@ class _IteratedStream(ClosingStream[str]):
                 await closing
         finally:
             self._gone.set()
+
+
+def _put_together(deltas: Iterable[Delta]) -> tuple[ToolCall, ...]:
+    """Return the tool calls of which the deltas hold pieces, known by their index."""
+    calls: dict[int | None, ToolCall] = {}
+    for piece in deltas:
+        if piece.kind == "tool_call":
+            call = calls.get(piece.index, ToolCall(index=piece.index))
+            calls[piece.index] = ToolCall(
+                call.id if piece.id is None else piece.id,
+                call.name or piece.name or "",
+                call.arguments + piece.text,
+                piece.index,
+            )
+    return tuple(calls.values())

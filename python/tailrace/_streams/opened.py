@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, overload
 
 from tailrace._calls.exchange import D, OpeningOf
 from tailrace._native import Delta, DeltaDecoder, ServerSentEvent
-from tailrace._streams.closing import T
+from tailrace._streams.closing import T, texts_of
 from tailrace._streams.events import EventDecoder
 from tailrace._streams.reading import Decoding
 from tailrace._streams.sources import reader_of
-from tailrace._streams.stream import ChatStream, ReplyStream
+from tailrace._streams.stream import EVERYTHING, ChatStream, ReplyStream
 from tailrace._streams.sync import BlockingDriver
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator
     from types import TracebackType
 
     from tailrace._native import _Dialect
+    from tailrace._streams.closing import Deltas
     from tailrace._streams.readers import Reader
     from tailrace.errors import TailraceError
 
@@ -194,8 +197,10 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
         return self
 
     def __next__(self) -> T:
-        if not self._ready and not self._blocking.advance():
-            raise StopIteration
+        while not self._ready:
+            self._turn_back()
+            if not self._blocking.advance():
+                raise StopIteration
         return self._ready.popleft()
 
     def close(self) -> None:
@@ -212,6 +217,15 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
 class DeltaStream(ChatStream, SourceStream[str, DeltaDecoder]):
     """The text of a reply that somebody else opened, as `stream_deltas` reads it."""
 
+    def _iterate_deltas(self, deltas: Deltas) -> Iterator[Delta]:
+        pending: deque[Delta] = deltas._pending  # noqa: SLF001 - which this stream fills
+        while True:
+            while not pending:
+                self._turn_to_deltas(pending)
+                if not self._blocking.advance():
+                    return
+            yield pending.popleft()
+
 
 class RecordStream(SourceStream[Delta, DeltaDecoder]):
     """Text, reasoning, refusals and tool calls of a reply that somebody else opened.
@@ -219,7 +233,22 @@ class RecordStream(SourceStream[Delta, DeltaDecoder]):
     `stream_deltas` with ``records=True`` makes it.
     """
 
-    _decoding = Decoding(DeltaDecoder.feed_events, DeltaDecoder.close_events)
+    _decoding = EVERYTHING
+
+    def deltas(self) -> Self:
+        """Return this stream, which has deltas of every kind."""
+        return self
+
+    async def text(self) -> str:
+        """Read the reply to its end and return its text, without what was read before."""
+        deltas: list[Delta] = []
+        while more := await self.read():
+            deltas += more
+        return "".join(texts_of(deltas))
+
+    def read_text(self) -> str:
+        """Return what `text` does, in blocking code."""
+        return "".join(texts_of(self))
 
 
 class EventStream(SourceStream[ServerSentEvent, EventDecoder]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tailrace._native import Usage
+    from tailrace._native import ToolCall, Usage
     from tailrace.errors import TailraceError
 
 __all__ = ["HasOutcome", "Outcome"]
@@ -24,7 +24,8 @@ class Outcome:
     counts that the reply reported, None without them. `ids`: the names the reply gave itself:
     ``id``, ``model``, ``thread_id``, …. `bad_events`: the number of events skipped because their
     data was not of the dialect. `attempts`: the failures that were followed by another
-    attempt at the same site; `error.attempts` are the same.
+    attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
+    what the reply holds besides its text, as far as it has come, however the stream is read.
     """
 
     end: str = "open"
@@ -34,6 +35,9 @@ class Outcome:
     ids: dict[str, str] = field(default_factory=dict)
     bad_events: int = 0
     attempts: tuple[TailraceError, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    refusal: str = ""
 
 
 class HasOutcome(ABC):
@@ -78,6 +82,21 @@ class HasOutcome(ABC):
     def attempts(self) -> tuple[TailraceError, ...]:
         """The failures that were followed by another attempt at the same site, in their order."""
         return self.outcome.attempts
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls that the model asks for, in the order they began, as far as they came."""
+        return self.outcome.tool_calls
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning, or a summary, as far as it came; empty where it shows none."""
+        return self.outcome.reasoning
+
+    @property
+    def refusal(self) -> str:
+        """The text by which the model refuses to answer, where the API keeps that apart."""
+        return self.outcome.refusal
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"

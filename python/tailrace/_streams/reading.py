@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from tailrace._calls.exchange import D
 from tailrace._streams.outcome import Outcome
@@ -21,7 +21,7 @@ from tailrace.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tailrace._calls.exchange import OpeningOf
 
@@ -58,7 +58,9 @@ class ReplyReading(Generic[T, D]):
 
     The states are ``unopened`` (no reply yet), ``waiting`` (for the first delta), ``delivering``
     (a delta came, so no request is repeated), ``undecided`` (a reply failed before its first delta,
-    and another may replace it), ``ended`` and ``left``. An event has these consequences:
+    and another may replace it), ``ended`` and ``left``. A delta is one that is delivered: while the
+    text alone is read, a reply that has brought reasoning or a piece of a tool call is waiting
+    still, and one that fails then can be replaced without a loss. An event has these consequences:
 
     ==========  ================================  ==========  =============
     state       event                             next state  delivered
@@ -187,6 +189,9 @@ class ReplyReading(Generic[T, D]):
             decoder.ids,
             decoder.bad_events,
             attempts,
+            decoder.tool_calls,
+            decoder.reasoning,
+            decoder.refusal,
         )
 
     # -- events ------------------------------------------------------------------------------------
@@ -197,6 +202,7 @@ class ReplyReading(Generic[T, D]):
             self.opening = opening
             self.undecided = None
             self._decoder = opening.decoder
+            self._decoder.collect()
             self._events = 0
 
     def feed(self, data: bytes) -> bool:
@@ -270,6 +276,23 @@ class ReplyReading(Generic[T, D]):
         self.ready.clear()
 
     # -- delivery ----------------------------------------------------------------------------------
+
+    def turn_to(
+        self,
+        decoding: Decoding[Any, D],
+        ready: deque[Any],
+        items_of: Callable[[Iterable[Any]], Iterable[Any]],
+    ) -> None:
+        """Deliver items of another `decoding` from now on, into `ready`.
+
+        `items_of` makes such items of those that wait. While a driver is reading nothing is
+        changed: it goes on with its own.
+        """
+        if ready is not self.ready and (not self.is_being_read or self.ended):
+            ready.extend(items_of(self.ready))
+            self.ready.clear()
+            self._feed, self._close = decoding
+            self.ready = ready
 
     def deliver(self) -> bool:
         """Tell whether anything is `ready`; raise the failure, once, when nothing is."""

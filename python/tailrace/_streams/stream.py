@@ -9,18 +9,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from tailrace._calls.exchange import D
-from tailrace._native import DeltaDecoder
-from tailrace._streams.closing import ClosingStream, T
+from tailrace._native import Delta, DeltaDecoder
+from tailrace._streams.closing import ClosingStream, T, TextStream, deltas_of, texts_of
 from tailrace._streams.reading import Decoding, ReplyReading
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable, Iterable
 
     from tailrace._calls.exchange import ExchangeOf
     from tailrace._streams.aio import AsyncDriver
     from tailrace._streams.outcome import Outcome
 
-__all__ = ["ChatStream", "ReplyStream"]
+__all__ = ["EVERYTHING", "ChatStream", "ReplyStream"]
 
 
 class ReplyStream(ClosingStream[T], Generic[T, D]):
@@ -36,6 +37,9 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
 
     _decoding: ClassVar[Decoding[Any, Any]]
     """The decoder's methods that return the items of this stream."""
+
+    _items_of: Callable[[Iterable[Any]], Iterable[Any]] = staticmethod(texts_of)
+    """Makes items of this stream of what waits when another one of the reply was read before."""
 
     _closes_late: ClassVar[bool] = False
     """Whether deltas that came with the end are delivered before the exchange is closed."""
@@ -71,8 +75,9 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         return self._reading.outcome
 
     async def __anext__(self) -> T:
-        if not self._ready and not await self._driven().advance():
-            raise StopAsyncIteration
+        while not self._ready:
+            if not await self._driven().advance():
+                raise StopAsyncIteration
         return self._ready.popleft()
 
     async def read(self) -> list[T]:
@@ -81,8 +86,9 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         One call costs less than a step of ``async for`` for each item. Raises the TailraceError
         that ended the stream, once, when all before it has been delivered.
         """
-        if not self._ready and not await self._driven().advance():
-            return []
+        while not self._ready:
+            if not await self._driven().advance():
+                return []
         ready = list(self._ready)
         self._ready.clear()
         return ready
@@ -92,7 +98,7 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
 
         A task that is reading meanwhile sees the end.
         """
-        await self._driven().aclose()
+        await self._make_driver().aclose()
 
     def __del__(self) -> None:
         # The end of a stream left by a bare `break`. The exchange holds no reference to the stream,
@@ -104,6 +110,16 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         return self._driver is not None and self._driver.abandon()
 
     def _driven(self) -> AsyncDriver[T, D]:
+        """Return the asyncio driver, for items of this stream."""
+        if self._reading.ready is not self._ready:
+            self._turn_back()
+        return self._driver or self._make_driver()
+
+    def _turn_back(self) -> None:
+        """Read items of this stream's own kind again."""
+        self._reading.turn_to(self._decoding, self._ready, self._items_of)
+
+    def _make_driver(self) -> AsyncDriver[T, D]:
         """Return the asyncio driver, made on first use."""
         if self._driver is None:
             self._driver = _async_driver()(
@@ -119,7 +135,24 @@ def _async_driver() -> type[AsyncDriver[Any, Any]]:
     return AsyncDriver
 
 
-class ChatStream(ReplyStream[str, DeltaDecoder]):
-    """The text of one reply, delta by delta, as `Site.stream` and the providers return it."""
+class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
+    """The text of one reply, delta by delta, as `Site.stream` and the providers return it.
+
+    `deltas` gives all that the reply holds as it comes; `tool_calls`, `reasoning` and `refusal`
+    hold, however it is read, what is no text.
+    """
 
     _decoding = Decoding(DeltaDecoder.feed, DeltaDecoder.close)
+
+    async def _advance_deltas(self, pending: deque[Delta]) -> bool:
+        self._turn_to_deltas(pending)
+        return await self._make_driver().advance()
+
+    def _turn_to_deltas(self, pending: deque[Delta]) -> None:
+        self._reading.turn_to(EVERYTHING, pending, deltas_of)
+
+
+EVERYTHING: Decoding[Delta, DeltaDecoder] = Decoding(
+    DeltaDecoder.feed_events, DeltaDecoder.close_events
+)
+"""The methods of a decoder that return deltas of every kind."""

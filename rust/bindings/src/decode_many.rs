@@ -1,4 +1,4 @@
-//! Whole replies in, records of them out: decoded by several threads, without the interpreter.
+//! Whole replies in, records of them out: one, or many by several threads, without the interpreter.
 //!
 //! Replies are taken a slice at a time. Threads live for one slice and are not kept in a pool: a
 //! process forked after the call (as multiprocessing does it) would have the pool without its
@@ -14,13 +14,14 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
-use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End};
+use tailrace_core::{Collected, DeltaDecoder, DeltaOptions, Dialect, End};
 
-use crate::delta::{BYTES_A_CHARACTER, Usage, decoder_of, settings};
+use crate::delta::{AUTO, BYTES_A_CHARACTER, Usage, decoder_of, settings};
 use crate::input::{Whole, bytes_of, one_of, optional_text};
 use crate::output::string;
 use crate::raise::{invalid, stream_error};
 use crate::record::record;
+use crate::tool_call::{ToolCall, tool_calls};
 
 /// Bytes that a slice has for each thread: a few hundredths of a second of work, after which
 /// signals are heard.
@@ -46,6 +47,9 @@ pub struct DecodedReply {
     events: u64,
     bad_events: u64,
     dialect: &'static str,
+    tool_calls: Py<PyTuple>,
+    reasoning: Py<PyString>,
+    refusal: Py<PyString>,
 }
 
 const ENDS: [End; 4] = [End::Done, End::Stopped, End::Truncated, End::Failed];
@@ -54,6 +58,8 @@ impl DecodedReply {
     fn decoded(py: Python<'_>, Decoded { text, decoder }: &Decoded) -> PyResult<Self> {
         let error = decoder.error().map(|error| stream_error(py, error)).transpose()?;
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let nothing = Collected::default();
+        let collected = decoder.collected().unwrap_or(&nothing);
         Ok(Self {
             text: string(py, text)?.unbind(),
             end: decoder.end(),
@@ -64,6 +70,9 @@ impl DecodedReply {
             events: decoder.events(),
             bad_events: decoder.bad_events(),
             dialect: decoder.dialect().map_or("openai", Dialect::as_str),
+            tool_calls: tool_calls(py, collected)?.unbind(),
+            reasoning: string(py, collected.reasoning())?.unbind(),
+            refusal: string(py, collected.refusal())?.unbind(),
         })
     }
 
@@ -78,6 +87,9 @@ impl DecodedReply {
             self.events,
             self.bad_events,
             self.dialect,
+            &self.tool_calls,
+            &self.reasoning,
+            &self.refusal,
         )
             .into_pyobject(py)
     }
@@ -87,16 +99,19 @@ record! {
 impl DecodedReply {
     const FIELDS = [
         "text", "end", "finish_reason", "usage", "ids", "error", "events", "bad_events", "dialect",
+        "tool_calls", "reasoning", "refusal",
     ];
 
     /// Make the record of a reply, as `decode_many` would.
     #[new]
     #[pyo3(signature = (
         text = None, end = None, finish_reason = None, usage = None, ids = None, error = None,
-        events = Whole::from(0), bad_events = Whole::from(0), dialect = None,
+        events = Whole::from(0), bad_events = Whole::from(0), dialect = None, tool_calls = None,
+        reasoning = None, refusal = None,
     ))]
     #[pyo3(text_signature = "(text='', end='done', finish_reason=None, usage=None, ids={}, \
-                             error=None, events=0, bad_events=0, dialect='openai')")]
+                             error=None, events=0, bad_events=0, dialect='openai', \
+                             tool_calls=(), reasoning='', refusal='')")]
     #[allow(clippy::too_many_arguments)] // each is a field
     fn new(
         py: Python<'_>,
@@ -109,7 +124,13 @@ impl DecodedReply {
         events: Whole,
         bad_events: Whole,
         dialect: Option<&Bound<'_, PyString>>,
+        tool_calls: Option<Vec<Bound<'_, ToolCall>>>,
+        reasoning: Option<&Bound<'_, PyString>>,
+        refusal: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
+        let or_empty = |text: Option<&Bound<'_, PyString>>| {
+            text.map_or_else(|| PyString::new(py, "").unbind(), |text| text.clone().unbind())
+        };
         let end = end.map(|end| one_of(py, "end", end, &ENDS, End::as_str)).transpose()?;
         let of_name = |name| one_of(py, "dialect", name, Dialect::ALL, Dialect::as_str);
         let dialect = dialect.map(of_name).transpose()?;
@@ -117,7 +138,7 @@ impl DecodedReply {
             events.within::<u64>(py, name, "a number of 0 or more", |_| true)
         };
         Ok(Self {
-            text: text.map_or_else(|| PyString::new(py, "").unbind(), |text| text.clone().unbind()),
+            text: or_empty(text),
             end: end.unwrap_or(End::Done),
             finish_reason: optional_text(finish_reason)?,
             usage: usage.map(|usage| Usage::clone(&usage)),
@@ -126,6 +147,9 @@ impl DecodedReply {
             events: count("events", events)?,
             bad_events: count("bad_events", bad_events)?,
             dialect: dialect.unwrap_or(Dialect::OpenAi).as_str(),
+            tool_calls: PyTuple::new(py, tool_calls.unwrap_or_default())?.unbind(),
+            reasoning: or_empty(reasoning),
+            refusal: or_empty(refusal),
         })
     }
 
@@ -187,6 +211,24 @@ impl DecodedReply {
         self.bad_events
     }
 
+    /// The tool calls that the model asks for, in the order they began.
+    #[getter]
+    fn tool_calls(&self, py: Python<'_>) -> Py<PyTuple> {
+        self.tool_calls.clone_ref(py)
+    }
+
+    /// The model's reasoning, or a summary of that; empty where the reply shows none.
+    #[getter]
+    fn reasoning(&self, py: Python<'_>) -> Py<PyString> {
+        self.reasoning.clone_ref(py)
+    }
+
+    /// The text by which the model refuses to answer, where the API keeps that apart.
+    #[getter]
+    fn refusal(&self, py: Python<'_>) -> Py<PyString> {
+        self.refusal.clone_ref(py)
+    }
+
     fn __repr__(&self) -> String {
         format!("<DecodedReply {}>", self.end())
     }
@@ -246,13 +288,50 @@ pub fn decode_many<'py>(
             return Ok(records);
         }
         let bytes: Vec<&[u8]> = slice.iter().map(|reply| reply.bytes(py)).collect();
-        let decoded =
-            py.detach(|| in_threads(&bytes, threads, |reply| decode(reply, dialect, &options)));
+        let decoded = py
+            .detach(|| in_threads(&bytes, threads, |reply| decode_whole(reply, dialect, &options)));
         for reply in decoded {
             records.append(DecodedReply::decoded(py, &reply)?)?;
         }
         py.check_signals()?;
     }
+}
+
+/// Decode one whole reply; return its record.
+///
+/// `data`: the reply's bytes. `dialect`: the form of the reply, one of `DIALECTS`, or `auto`: the
+/// reply's first event or object tells it. The other options are those of `DeltaDecoder`. What a
+/// peer sent never raises: the record's `end` and `error` say what was wrong.
+///
+/// `InvalidRequestError` for options as `DeltaDecoder`, and for data that is not bytes.
+#[pyfunction]
+#[pyo3(signature = (
+    data, dialect = None, *, content_type = None, status = Whole::from(200), failure_tail = None,
+    max_event_bytes = Whole::from(8_388_608), max_body_bytes = Whole::from(8_388_608),
+))]
+#[pyo3(
+    text_signature = "(data, dialect='auto', *, content_type=None, status=200, failure_tail=None, \
+                         max_event_bytes=8388608, max_body_bytes=8388608)"
+)]
+#[allow(clippy::too_many_arguments)] // each is an option in Python
+pub fn decode(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    dialect: Option<&Bound<'_, PyString>>,
+    content_type: Option<&Bound<'_, PyString>>,
+    status: Whole,
+    failure_tail: Option<&Bound<'_, PyString>>,
+    max_event_bytes: Whole,
+    max_body_bytes: Whole,
+) -> PyResult<DecodedReply> {
+    let auto = PyString::intern(py, AUTO);
+    let dialect = Some(dialect.unwrap_or(&auto));
+    let (dialect, options) =
+        settings(py, dialect, content_type, status, failure_tail, max_event_bytes, max_body_bytes)?;
+    let reply = ReplyBytes::new(data).map_err(|error| refused(py, "", error))?;
+    let bytes = reply.bytes(py);
+    let decoded = py.detach(|| decode_whole(bytes, dialect, &options));
+    DecodedReply::decoded(py, &decoded)
 }
 
 /// A reply whose bytes stay as they are while they are decoded.
@@ -289,8 +368,8 @@ fn take(
     while size < most
         && let Some(reply) = replies.next()
     {
-        let reply =
-            ReplyBytes::new(&reply?).map_err(|error| refused(py, before + slice.len(), error))?;
+        let which = || format!("reply {}: ", before + slice.len());
+        let reply = ReplyBytes::new(&reply?).map_err(|error| refused(py, &which(), error))?;
         size += reply.bytes(py).len() + REPLY_BYTES;
         slice.push(reply);
     }
@@ -299,9 +378,9 @@ fn take(
 
 /// What is no reply, or a view whose buffer is gone, is the caller's mistake; memory that ran out
 /// is not.
-fn refused(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
+fn refused(py: Python<'_>, which: &str, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
-        invalid(py, &format!("reply {index}: {}", error.value(py)))
+        invalid(py, &format!("{which}{}", error.value(py)))
     } else {
         error
     }
@@ -312,8 +391,9 @@ struct Decoded {
     decoder: DeltaDecoder,
 }
 
-fn decode(reply: &[u8], dialect: Option<Dialect>, options: &DeltaOptions) -> Decoded {
+fn decode_whole(reply: &[u8], dialect: Option<Dialect>, options: &DeltaOptions) -> Decoded {
     let mut decoder = decoder_of(dialect, options.clone());
+    decoder.collect();
     let mut text = String::with_capacity(reply.len() / BYTES_A_CHARACTER);
     decoder.feed(reply, &mut text);
     decoder.close(true, &mut text);

@@ -3,12 +3,13 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use tailrace_core::{DeltaOptions, DeltaSink, Dialect, Ids, ToolCall, UnknownDialect};
+use tailrace_core::{Collected, DeltaOptions, DeltaSink, Dialect, Ids, ToolCall, UnknownDialect};
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
 use crate::raise::{in_use, invalid, stream_error};
 use crate::record::record;
+use crate::tool_call::tool_calls;
 
 /// The token counts a stream reported; 0 where it left one out.
 #[pyclass(frozen, weakref, get_all, module = "tailrace")]
@@ -351,9 +352,9 @@ fn append<'py>(
 /// `dialect`: the form of the reply, one of `DIALECTS`. `content_type` and `status`: the reply's
 /// own, which tell an error page from an answer. `failure_tail` (dialect `text`): a literal that,
 /// at the very end, means that the answer failed. `max_event_bytes`: of one event;
-/// `max_body_bytes`: of a reply that is no stream; beyond them the reply is `failed`. Raises
-/// `InvalidRequestError` for an unknown dialect, a status outside 100 to 999, or a limit that is
-/// not above 0.
+/// `max_body_bytes`: of a reply that is no stream, and of what `collect` keeps; beyond them the
+/// reply is `failed`. Raises `InvalidRequestError` for an unknown dialect, a status outside 100 to
+/// 999, or a limit that is not above 0.
 ///
 /// Bytes of a peer never raise: `end` and `error` say what was wrong, once the text before it has
 /// been returned.
@@ -397,6 +398,16 @@ impl DeltaDecoder {
         Ok(Self { deltas: decoder_of(dialect, options), shown: None })
     }
 
+    /// Keep, from now on, what is no text: see `tool_calls`, `reasoning` and `refusal`.
+    ///
+    /// Called before the first bytes, it makes sure that nothing of a reply is lost to who reads
+    /// its text alone. A reply with more than `max_body_bytes` of it is `failed`, kind `limit`.
+    fn collect(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "DeltaDecoder"))?;
+        decoder.deltas.collect();
+        Ok(())
+    }
+
     /// Return the text deltas that `data` completes, none of them empty.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
@@ -424,8 +435,8 @@ impl DeltaDecoder {
     ///
     /// The kinds are text, reasoning, refusals and pieces of tool calls.
     ///
-    /// Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two drop whatever is
-    /// no text.
+    /// Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two do not return
+    /// what is no text, which `collect` keeps.
     fn feed_events<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
@@ -522,6 +533,33 @@ impl DeltaDecoder {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
+    /// The tool calls that were collected, as far as they have come, in the order they began.
+    ///
+    /// Raises `InvalidRequestError` unless `collect` was called.
+    #[getter]
+    fn tool_calls<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let decoder = reading(slf)?;
+        tool_calls(slf.py(), collected(slf.py(), &decoder)?)
+    }
+
+    /// The model's reasoning, or a summary of it, as collected; empty where there is none.
+    ///
+    /// Raises `InvalidRequestError` unless `collect` was called.
+    #[getter]
+    fn reasoning<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        let decoder = reading(slf)?;
+        string(slf.py(), collected(slf.py(), &decoder)?.reasoning())
+    }
+
+    /// The text by which the model refuses to answer, where the API keeps that apart.
+    ///
+    /// Raises `InvalidRequestError` unless `collect` was called.
+    #[getter]
+    fn refusal<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        let decoder = reading(slf)?;
+        string(slf.py(), collected(slf.py(), &decoder)?.refusal())
+    }
+
     /// The error that the reply ended with; `None` where there is none.
     ///
     /// Its `kind` says what was wrong, its `message` how; `raw` is what was received and not
@@ -557,8 +595,14 @@ fn reading<'py>(slf: &Bound<'py, DeltaDecoder>) -> PyResult<PyRef<'py, DeltaDeco
     slf.try_borrow().map_err(|_| in_use(slf.py(), "DeltaDecoder"))
 }
 
+/// What a decoder collected.
+fn collected<'d>(py: Python<'_>, decoder: &'d DeltaDecoder) -> PyResult<&'d Collected> {
+    let nothing = "this decoder keeps text alone: call collect() before its first bytes";
+    decoder.deltas.collected().ok_or_else(|| invalid(py, nothing))
+}
+
 /// The name that asks for the dialect which the reply itself tells.
-const AUTO: &str = "auto";
+pub const AUTO: &str = "auto";
 
 /// A decoder of the dialect, or of the one that the reply tells.
 pub fn decoder_of(dialect: Option<Dialect>, options: DeltaOptions) -> tailrace_core::DeltaDecoder {

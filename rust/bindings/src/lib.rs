@@ -1,8 +1,8 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`decode_many`], [`page`], [`sign`], [`encode`]; [`input`]
-//! takes Python's values, [`output`] makes Python's text, [`record`] makes what Python expects of
-//! records, [`raise`] makes the exceptions that `tailrace.errors` defines.
+//! One file an area: [`sse`], [`delta`], [`tool_call`], [`decode_many`], [`page`], [`sign`],
+//! [`encode`]; [`input`] takes Python's values, [`output`] makes Python's text, [`record`] makes
+//! what Python expects of records, [`raise`] makes the exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
@@ -16,6 +16,7 @@ mod raise;
 mod record;
 mod sign;
 mod sse;
+mod tool_call;
 
 /// The Rust core as Python sees it.
 #[pymodule(gil_used = false)]
@@ -25,7 +26,7 @@ mod _native {
     use tailrace_core::Dialect;
 
     #[pymodule_export]
-    use super::decode_many::{DecodedReply, decode_many};
+    use super::decode_many::{DecodedReply, decode, decode_many};
     #[pymodule_export]
     use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
@@ -36,6 +37,8 @@ mod _native {
     use super::sign::sign_request;
     #[pymodule_export]
     use super::sse::{SSEDecoder, ServerSentEvent};
+    #[pymodule_export]
+    use super::tool_call::ToolCall;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

@@ -1,5 +1,6 @@
 //! The exceptions of `tailrace.errors`, made by name.
 
+use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -57,6 +58,15 @@ pub fn no_tokens(py: Python<'_>, problem: PageProblem) -> PyErr {
             limit_exceeded(py, &problem.to_string())
         }
         _ => named(py, "TokenNotFoundError", problem.as_str()),
+    }
+}
+
+/// A `ToolArgumentsError`: the tool's name, the problem, the arguments, the position of the problem
+/// in them, and whether they break off.
+pub fn tool_arguments<'py>(py: Python<'py>, arguments: impl PyCallArgs<'py>) -> PyErr {
+    match errors(py).and_then(|module| module.call_method1("ToolArgumentsError", arguments)) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
     }
 }
 

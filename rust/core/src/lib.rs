@@ -33,8 +33,8 @@ pub mod json;
 pub mod page;
 
 pub use delta::{
-    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids, ToolCall, UnknownDialect,
-    Usage,
+    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids,
+    ToolCall, UnknownDialect, Usage,
 };
 pub use encode::{ChunkEncoder, ChunkFields, ChunkUsage};
 pub use error::{ErrorKind, ReplyError};

@@ -47,6 +47,8 @@ pub enum Limit {
     Body,
     /// A page.
     Page,
+    /// What is collected of a reply besides its text.
+    Collected,
 }
 
 impl Limit {
@@ -54,7 +56,7 @@ impl Limit {
     pub fn option(self) -> &'static str {
         match self {
             Self::Event => "max_event_bytes",
-            Self::Body => "max_body_bytes",
+            Self::Body | Self::Collected => "max_body_bytes",
             Self::Page => "max_page_bytes",
         }
     }
@@ -65,6 +67,7 @@ impl Limit {
             Self::Event => "an event of the reply",
             Self::Body => "the body of the reply",
             Self::Page => "the page",
+            Self::Collected => "what the reply holds besides text",
         }
     }
 }

@@ -9,6 +9,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from cli_process import (
     finish,
     held_site,
@@ -59,7 +61,8 @@ async def test_json_is_one_object_a_line_and_the_last_says_how_it_ended() -> Non
     *deltas, last = objects(end)
     assert len(deltas) > 50
     assert "".join(each["delta"] for each in deltas) + "\n" == plain.stdout
-    assert list(last) == ["end", "finish_reason", "usage", "ids", "error"]
+    told = ["end", "finish_reason", "usage", "ids", "error", "tool_calls", "reasoning", "refusal"]
+    assert list(last) == told
     assert (last["end"], last["finish_reason"], last["error"]) == ("done", "stop", None)
     assert last["ids"]["id"]
 
@@ -101,6 +104,35 @@ async def test_json_appears_while_the_site_still_holds_the_rest_back() -> None:
         site.let_go.set()
         end = await finish(process)
     assert [each.get("end") for each in objects(end)] == [None, "done"]
+
+
+async def answer_with_more(request: web.Request) -> web.Response:
+    call = {"index": 0, "id": "a", "function": {"name": "tide", "arguments": "{}"}}
+    deltas = [{"reasoning_content": "Hm."}, {"content": "Hi"}, {"tool_calls": [call]}]
+    await request.read()
+    events = [json.dumps({"choices": [{"delta": delta}]}) for delta in deltas]
+    body = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
+    return web.Response(text=body, content_type="text/event-stream")
+
+
+async def test_what_is_no_text_is_named_and_part_of_json() -> None:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer_with_more)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/v1"))
+        asked = ("chat", "--url", url, "--software", "openai", "--model", "m", "hello")
+        end = await run(*asked)
+        assert (end.code, end.stdout) == (0, "Hi\n")
+        more = "1 tool call (tide), reasoning (3 characters)"
+        assert end.stderr == f"tailrace: besides its text the reply holds {more}; --json shows it\n"
+        *deltas, last = objects(await run(*asked, "--json"))
+    assert deltas == [
+        {"kind": "reasoning", "delta": "Hm."},
+        {"delta": "Hi"},
+        {"kind": "tool_call", "delta": "{}", "index": 0, "id": "a", "name": "tide"},
+    ]
+    assert last["tool_calls"] == [{"id": "a", "name": "tide", "arguments": "{}", "index": 0}]
+    assert last["reasoning"] == "Hm."
 
 
 async def test_ctrl_c_in_the_middle_keeps_the_text_and_closes_the_connection() -> None:

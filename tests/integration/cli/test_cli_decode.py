@@ -88,6 +88,23 @@ async def test_dialects(dialect: str, reply: bytes, text: str) -> None:
     assert (end.code, end.stdout, end.stderr) == (0, text, "")
 
 
+async def test_what_is_no_text_is_named() -> None:
+    call = (
+        b'{"choices":[{"delta":{"tool_calls":[{"index":%d,"function":{"name":"ti\\u001bde"}}]}}]}'
+    )
+    calls = b"".join(b"data: %b\n\n" % (call % number) for number in range(6))
+    end = await run("decode", stdin=calls + DONE)
+    assert (end.code, end.stdout) == (0, "")
+    shown = ", ".join([r"ti\u001bde"] * 5)
+    assert end.stderr == (
+        f"tailrace: besides its text the reply holds 6 tool calls ({shown}, …); --json shows it\n"
+    )
+    more = b'data: {"choices":[{"delta":{"reasoning_content":"Hm.","refusal":"No."}}]}\n\n'
+    end = await run("decode", stdin=FIRST + more + DONE)
+    assert end.stdout == "first é \n"
+    assert "holds a refusal (No.), reasoning (3 characters); --json" in end.stderr
+
+
 async def test_a_reply_that_failed_is_3_with_its_text_first() -> None:
     reply = CAPTURES / "ai-power" / "1.9.18" / "stream_upstream_midfail.body"
     decoder = DeltaDecoder("ai-power")

@@ -43,6 +43,9 @@ NOTHING: dict[str, Any] = {
     "ids": {},
     "error": None,
     "bad_events": 0,
+    "tool_calls": [],
+    "reasoning": "",
+    "refusal": "",
 }
 
 
@@ -137,6 +140,25 @@ def test_what_cannot_be_read_is_named_and_is_2_and_the_rest_go_on(
     assert summary(stderr).startswith(
         "3 replies: 2 done, 0 stopped, 1 truncated, 0 failed; 3 files with problems; "
     )
+
+
+CALL = b'{"index":0,"id":"a","function":{"name":"tide","arguments":"{}"}}'
+MORE = b"data: %b\n\n" % (
+    b'{"choices":[{"delta":{"content":"Hi","reasoning_content":"Hm.","refusal":"No.","tool_calls":['
+    b"%b]}}]}" % CALL
+)
+
+
+def test_what_is_no_text_is_in_its_line_and_told_where_texts_alone_are_written(
+    decode: Run, folder: Path
+) -> None:
+    (folder / "more").write_bytes(MORE + b"data: [DONE]\n\n")
+    line = json.loads(decode("--json", "more")[1])
+    assert line["tool_calls"] == [{"id": "a", "name": "tide", "arguments": "{}", "index": 0}]
+    assert (line["text"], line["reasoning"], line["refusal"]) == ("Hi", "Hm.", "No.")
+    code, _, stderr = decode("--output", "texts", "more", "whole")
+    assert code == 0
+    assert "0 failed; 1 with more than text, which --json shows; " in stderr
 
 
 def test_a_folder_of_texts(decode: Run, folder: Path) -> None:

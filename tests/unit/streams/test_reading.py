@@ -7,12 +7,14 @@ every state.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tailrace import DeltaDecoder, Outcome, errors
+from tailrace import Delta, DeltaDecoder, Outcome, ToolCall, errors
 from tailrace._calls.exchange import OpeningOf
+from tailrace._streams.closing import deltas_of, texts_of
 from tailrace._streams.reading import Decoding, ReplyReading
 
 if TYPE_CHECKING:
@@ -365,3 +367,91 @@ def test_the_outcome_says_what_the_decoder_knows() -> None:
     assert outcome.usage.total_tokens == 3
     one.fail(SILENT)
     assert (one.outcome.end, one.outcome.error) == ("failed", SILENT)
+
+
+# -- deltas of every kind --------------------------------------------------------------------------
+
+THOUGHT = b'data: {"choices":[{"delta":{"reasoning_content":"Hm."}}]}\n\n'
+CALL = (
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c",'
+    b'"function":{"name":"tide","arguments":"{}"}}]}}]}\n\n'
+)
+TEXTS = Decoding(DeltaDecoder.feed, DeltaDecoder.close)
+EVERYTHING = Decoding(DeltaDecoder.feed_events, DeltaDecoder.close_events)
+
+
+def turned(*reads: bytes) -> tuple[Reading, deque[Delta]]:
+    """A reading of deltas of every kind."""
+    one, ready = begun(), deque[Delta]()
+    one.turn_to(EVERYTHING, ready, deltas_of)
+    for data in reads:
+        one.feed(data)
+    return one, ready
+
+
+def test_what_is_no_text_is_kept_while_the_text_is_read() -> None:
+    one = begun(THOUGHT, CALL)
+    outcome = one.outcome
+    assert (outcome.reasoning, outcome.refusal) == ("Hm.", "")
+    assert outcome.tool_calls == (ToolCall("c", "tide", "{}", 0),)
+
+
+@pytest.mark.parametrize("data", [THOUGHT, CALL])
+def test_who_reads_text_loses_nothing_by_another_reply_until_text_was_delivered(
+    data: bytes,
+) -> None:
+    one = begun(data)
+    states: list[str] = [one.state]
+    one.break_off(BROKEN)
+    assert [*states, one.state] == ["waiting", "undecided"]
+    assert one.outcome == Outcome()
+    one.begin(opening())
+    one.feed(DELTA + DONE)
+    assert (list(one.ready), one.outcome.end, one.outcome.reasoning) == (["d"], "done", "")
+
+
+@pytest.mark.parametrize("data", [THOUGHT, CALL, DELTA])
+def test_who_reads_deltas_has_got_something_from_the_first_of_any_kind(data: bytes) -> None:
+    one, ready = turned(data)
+    assert (one.state, len(ready)) == ("delivering", 1)
+    one.break_off(BROKEN)
+    assert (one.state, one.outcome.end) == ("ended", "truncated")
+
+
+def test_an_answer_of_tool_calls_alone_is_whole() -> None:
+    one = begun(CALL, DONE)
+    assert (one.state, one.outcome.end, one.deliver()) == ("ended", "done", False)
+
+
+def test_what_waits_is_converted_by_who_reads_next() -> None:
+    one, texts, deltas = begun(), deque[str](), deque[Delta]()
+    one.turn_to(TEXTS, texts, texts_of)
+    one.feed(THOUGHT + DELTA)
+    one.turn_to(EVERYTHING, deltas, deltas_of)
+    one.turn_to(EVERYTHING, deltas, deltas_of)
+    assert (list(texts), list(deltas)) == ([], [Delta("text", "d")])
+    one.feed(CALL + DELTA)
+    assert [each.kind for each in deltas] == ["text", "tool_call", "text"]
+    one.turn_to(TEXTS, texts, texts_of)
+    assert (list(texts), list(deltas)) == (["d", "d"], [])
+    assert one.outcome.reasoning == "Hm."
+
+
+def test_who_is_reading_goes_on_with_his_own_items() -> None:
+    one, deltas = begun(), deque[Delta]()
+    texts = one.ready
+    one.is_being_read = True
+    one.turn_to(EVERYTHING, deltas, deltas_of)
+    assert one.feed(DELTA)
+    assert (list(texts), list(deltas)) == (["d"], [])
+    assert one.feed(DONE) is False  # nothing can be fed any more: whoever comes takes what is left
+    one.turn_to(EVERYTHING, deltas, deltas_of)
+    assert (list(texts), list(deltas)) == ([], [Delta("text", "d")])
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_chunk_boundaries_change_no_delta_of_any_kind(size: int) -> None:
+    body = THOUGHT + DELTA + CALL + DELTA + DONE
+    one, ready = turned(*(body[start : start + size] for start in range(0, len(body), size)))
+    assert [each.kind for each in ready] == ["reasoning", "text", "tool_call", "text"]
+    assert (one.outcome.reasoning, len(one.outcome.tool_calls)) == ("Hm.", 1)

@@ -8,6 +8,7 @@ use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::prelude::*;
 use crate::utf8::decode;
 
+use super::collected::{Collected, Collecting};
 use super::dialects::AnyReader;
 use super::events::{EventReader, Events, Records};
 use super::failure::{
@@ -133,6 +134,33 @@ impl DeltaDecoder {
     #[doc(hidden)]
     pub fn without_repeats(dialect: Dialect, options: DeltaOptions) -> Self {
         Self { repeats: false, ..Self::new(dialect, options) }
+    }
+
+    /// Collects what is no text from now on, whatever the sinks want: see
+    /// [`collected`](Self::collected). That is part of what
+    /// [`max_body_bytes`](DeltaOptions::max_body_bytes) limits: a reply with more of it fails.
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+    ///
+    /// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    /// decoder.collect();
+    /// let call = r#"{"index":0,"function":{"name":"tide","arguments":"{\"at\":9}"}}"#;
+    /// let event = format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{call}]}}}}]}}\n\n");
+    /// decoder.feed(event.as_bytes(), &mut String::new());
+    ///
+    /// let collected = decoder.collected().expect("it is asked for");
+    /// let [call] = collected.tool_calls() else { panic!("one call") };
+    /// assert_eq!((call.name.as_str(), call.arguments.as_str()), ("tide", r#"{"at":9}"#));
+    /// ```
+    pub fn collect(&mut self) {
+        let max_bytes = self.max_body_bytes;
+        self.reply.collecting.get_or_insert_with(|| Collecting::new(max_bytes));
+    }
+
+    /// What the reply holds besides text, as far as it has come; `None` where nothing is collected.
+    pub fn collected(&self) -> Option<&Collected> {
+        self.reply.collecting.as_ref().map(Collecting::collected)
     }
 
     /// Delivers to `sink` the text that `bytes` add. After the end, bytes are ignored.

@@ -69,7 +69,7 @@ impl Events {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(sink.wants_everything());
+        self.reader.read_for(reply.wants_everything(sink));
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -210,7 +210,7 @@ impl Records {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(sink.wants_everything());
+        self.reader.read_for(reply.wants_everything(sink));
         let mut scratch = Scratch::default();
         let Self { splitter, reader } = self;
         while !bytes.is_empty() && reply.is_open() {

@@ -3,6 +3,7 @@
 //! `framing` finds out how a reply is put together, `events` and `records` take it apart, a
 //! dialect's file in `dialects` reads the parts; `decoder` leads from one to the next.
 
+mod collected;
 mod content;
 mod decoder;
 mod dialects;
@@ -29,6 +30,7 @@ use std::fmt;
 use crate::limits::{MAX_BODY_BYTES, MAX_EVENT_BYTES};
 use crate::prelude::*;
 
+pub use collected::{Collected, CollectedCall};
 pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
 pub use reply::{End, Ids};
@@ -61,8 +63,8 @@ pub struct DeltaOptions {
     /// Bytes of one server-sent event, or of one JSON text that stands for one, held at most: 8 MiB
     /// unless given.
     pub max_event_bytes: usize,
-    /// Bytes of a JSON body held, and of anything that is no answer read, at most: 8 MiB unless
-    /// given.
+    /// Bytes of a JSON body held, of anything that is no answer read, and of what is collected
+    /// besides text, at most: 8 MiB unless given.
     pub max_body_bytes: usize,
 }
 

@@ -4,6 +4,7 @@ use crate::json::Text;
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::collected::Keeping;
 use super::content::{Content, Spoken, read_parts};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
@@ -32,10 +33,11 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
     /// Delivers reasoning, where it is wanted; an empty one is none.
     pub(super) fn reasoning(&mut self, text: Text<'_>) {
         self.reply.told.reasoning |= !text.is_empty();
-        if self.sink.wants_everything() {
+        if self.wants_everything() {
             let joined = self.reply.halves.reasoning.join(text, self.scratch);
             if !joined.is_empty() {
-                self.sink.reasoning(joined);
+                keeping(self.reply, self.sink).reasoning(joined);
+                self.reply.check_collected();
             }
         }
     }
@@ -43,10 +45,11 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
     /// Delivers a refusal, where it is wanted; an empty one is none.
     pub(super) fn refusal(&mut self, text: Text<'_>) {
         self.reply.told.refusal |= !text.is_empty();
-        if self.sink.wants_everything() {
+        if self.wants_everything() {
             let joined = self.reply.halves.refusal.join(text, self.scratch);
             if !joined.is_empty() {
-                self.sink.refusal(joined);
+                keeping(self.reply, self.sink).refusal(joined);
+                self.reply.check_collected();
             }
         }
     }
@@ -70,22 +73,24 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
 
     /// Delivers a text of this kind that is decoded and says what a half that is held begins.
     pub(super) fn say_decoded(&mut self, kind: Spoken, text: &str) {
+        let is_wanted = self.wants_everything();
         let Self { reply, sink, .. } = self;
         match kind {
             Spoken::Text => {
                 reply.halves.text.take();
                 reply.deliver(text, *sink);
             }
-            Spoken::Reasoning if sink.wants_everything() => {
+            Spoken::Reasoning if is_wanted => {
                 reply.halves.reasoning.take();
-                sink.reasoning(text);
+                keeping(reply, *sink).reasoning(text);
             }
-            Spoken::Refusal if sink.wants_everything() => {
+            Spoken::Refusal if is_wanted => {
                 reply.halves.refusal.take();
-                sink.refusal(text);
+                keeping(reply, *sink).refusal(text);
             }
             _ => {}
         }
+        reply.check_collected();
         self.note(kind);
     }
 
@@ -98,13 +103,30 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
     /// Delivers a piece of a tool call, where it is wanted.
     pub(super) fn tool_call(&mut self, piece: &CallPiece<'_>) {
         self.reply.told.call = true;
-        if self.sink.wants_everything() {
-            piece.deliver(self.reply.calls.get_or_insert_default(), self.scratch, self.sink);
+        if self.wants_everything() {
+            let ReplyState { calls, collecting, .. } = &mut *self.reply;
+            let mut sink = Keeping { collecting: collecting.as_mut(), sink: &mut *self.sink };
+            piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
+            self.reply.check_collected();
         }
+    }
+
+    /// Whether more than text is wanted: by the sink, or to be collected.
+    #[inline]
+    pub(super) fn wants_everything(&self) -> bool {
+        self.reply.wants_everything(self.sink)
     }
 
     /// Whether the reply has answered: with text, a refusal or a call. Reasoning alone does not.
     pub(super) fn has_answered(&self) -> bool {
         self.reply.delivered || self.reply.told.refusal || self.reply.told.call
     }
+}
+
+/// The sink whose deltas are collected, too.
+fn keeping<'k, S: DeltaSink + ?Sized>(
+    reply: &'k mut ReplyState,
+    sink: &'k mut S,
+) -> Keeping<'k, S> {
+    Keeping { collecting: reply.collecting.as_mut(), sink }
 }

@@ -8,6 +8,7 @@ use crate::limits::{LimitExceeded, MESSAGE_CHARS, RAW_BYTES, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
 use super::DeltaSink;
+use super::collected::{Collecting, Keeping};
 use super::halves::{Half, LONE};
 use super::said::Said;
 use super::tool_call::Calls;
@@ -127,6 +128,8 @@ pub(super) struct ReplyState {
     pub(super) told: Told,
     pub(super) halves: Halves,
     pub(super) calls: Option<Box<Calls>>,
+    /// What is kept of all that is no text, where that is asked for.
+    pub(super) collecting: Option<Collecting>,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
     pub(super) part: Option<Said>,
     /// Whether another part has begun, so that no event repeats an earlier one.
@@ -281,6 +284,7 @@ impl ReplyState {
         if self.halves.text.take() {
             sink.text(LONE);
         }
+        let mut sink = Keeping { collecting: self.collecting.as_mut(), sink };
         if !sink.wants_everything() {
             return;
         }
@@ -291,7 +295,21 @@ impl ReplyState {
             sink.refusal(LONE);
         }
         if let Some(calls) = &mut self.calls {
-            calls.release(sink);
+            calls.release(&mut sink);
+        }
+    }
+
+    /// Whether more than text is wanted: by the sink, or to be collected.
+    pub(super) fn wants_everything<S: DeltaSink + ?Sized>(&self, sink: &S) -> bool {
+        self.collecting.is_some() || sink.wants_everything()
+    }
+
+    /// Ends the reply when more was to be collected than may be.
+    pub(super) fn check_collected(&mut self) {
+        if let Some(Err(limit)) = self.collecting.as_ref().map(Collecting::check)
+            && self.is_open()
+        {
+            self.fail_limit(limit);
         }
     }
 
@@ -345,7 +363,9 @@ impl ReplyState {
 
     /// Ends a reply that was read whole: as done when it `answered`, else with an error.
     pub(super) fn end_whole(&mut self, answered: bool, raw: &str) {
-        if answered {
+        if !self.is_open() {
+            // More was to be collected than may be.
+        } else if answered {
             self.end = End::Done;
         } else {
             self.fail_without_answer(raw);

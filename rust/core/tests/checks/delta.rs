@@ -1,9 +1,9 @@
 //! The delta decoder of every dialect, with any limits: whole against cut, and text alone against
-//! everything.
+//! everything, and what is collected against the pieces of it.
 
 use tailrace_core::{
-    DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, MAX_BODY_BYTES, MAX_EVENT_BYTES,
-    ReplyError, ToolCall,
+    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind,
+    MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
 };
 
 use super::cutting::{reads, sizes};
@@ -24,16 +24,35 @@ pub fn check(data: &[u8]) {
     // Of the dialect, or of whichever the reply tells.
     let dialect = Some(dialect).filter(|_| kind & 128 == 0);
     let told = || format!("{dialect:?} {options:?} complete: {complete}: {cut:?}");
-    let whole = decode(dialect, &options, &[reply], complete, Texts(Vec::new()));
-    assert_eq!(decode(dialect, &options, &cut, complete, Texts(Vec::new())), whole, "{}", told());
-    let of_everything = decode(dialect, &options, &[reply], complete, Everything::default());
-    assert_eq!(
-        decode(dialect, &options, &cut, complete, Everything::default()),
-        of_everything,
-        "{}",
-        told()
-    );
+    let decoder = || decoder_of(dialect, &options);
+    let run = |reads: &[&[u8]]| decode(decoder(), dialect, reads, complete, Texts(Vec::new())).0;
+    let whole = run(&[reply]);
+    assert_eq!(run(&cut), whole, "{}", told());
+    let run = |reads: &[&[u8]]| decode(decoder(), dialect, reads, complete, Everything::default());
+    let (of_everything, pieces) = run(&[reply]);
+    assert_eq!(run(&cut).0, of_everything, "{}", told());
+    let run = |reads: &[&[u8]]| {
+        let mut decoder = decoder();
+        decoder.collect();
+        decode(decoder, dialect, reads, complete, Texts(Vec::new())).0
+    };
+    let collected = run(&[reply]);
+    assert_eq!(run(&cut), collected, "{}", told());
+    let is_limit = |outcome: &Outcome| {
+        outcome.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Limit)
+    };
+    if is_limit(&whole) || !is_limit(&collected) {
+        assert_eq!(collected.collected, Some(pieces.folded()), "{}", told());
+        assert_eq!(Outcome { collected: None, ..collected }, whole, "{}", told());
+    }
     assert_eq!(Outcome { rest: Vec::new(), ..of_everything }, whole, "{}", told());
+}
+
+fn decoder_of(dialect: Option<Dialect>, options: &DeltaOptions) -> DeltaDecoder {
+    match dialect {
+        Some(dialect) => DeltaDecoder::new(dialect, options.clone()),
+        None => DeltaDecoder::detecting(options.clone()),
+    }
 }
 
 const DIALECTS: [Dialect; 8] = [
@@ -72,13 +91,36 @@ impl Taken for Texts {
 struct Everything {
     texts: Vec<String>,
     rest: Vec<(usize, String)>,
+    reasoning: String,
+    refusal: String,
+    calls: Vec<Call>,
 }
+
+/// The index, id, name and arguments of a call.
+type Call = (Option<u64>, Option<String>, String, String);
+
+/// What is collected: reasoning, refusal, calls.
+type Folded = (String, String, Vec<Call>);
 
 impl Everything {
     fn push(&mut self, kind: &str, delta: &str) {
         assert!(!delta.is_empty());
         self.rest.push((self.texts.len(), format!("{kind} {delta}")));
     }
+
+    /// All pieces, put together.
+    fn folded(self) -> Folded {
+        (self.reasoning, self.refusal, self.calls)
+    }
+}
+
+fn folded(collected: &Collected) -> Folded {
+    let call_of = |call: &CollectedCall| {
+        let CollectedCall { index, id, name, arguments, .. } = call.clone();
+        (index, id, name, arguments)
+    };
+    let calls = collected.tool_calls().iter().map(call_of).collect();
+    (collected.reasoning().to_owned(), collected.refusal().to_owned(), calls)
 }
 
 impl DeltaSink for Everything {
@@ -93,14 +135,29 @@ impl DeltaSink for Everything {
 
     fn reasoning(&mut self, delta: &str) {
         self.push("reasoning", delta);
+        self.reasoning += delta;
     }
 
     fn refusal(&mut self, delta: &str) {
         self.push("refusal", delta);
+        self.refusal += delta;
     }
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.push("tool call", &format!("{piece:?}"));
+        // A decoder remembers so many calls, and counts those anew that come later.
+        let open = self.calls.len().saturating_sub(128);
+        let known = self.calls[open..].iter().rposition(|call| call.0 == piece.index);
+        let at = known.map_or(self.calls.len(), |at| open + at);
+        if known.is_none() {
+            self.calls.push((piece.index, None, String::new(), String::new()));
+        }
+        let (_, id, name, arguments) = &mut self.calls[at];
+        *id = id.take().or(piece.id.map(str::to_owned));
+        if name.is_empty() {
+            *name += piece.name.unwrap_or_default();
+        }
+        *arguments += piece.arguments;
     }
 }
 
@@ -122,19 +179,16 @@ struct Outcome {
     error: Option<ReplyError>,
     /// Finish reason, usage, ids and framing.
     told: String,
+    collected: Option<Folded>,
 }
 
-fn decode(
+fn decode<T: Taken>(
+    mut decoder: DeltaDecoder,
     dialect: Option<Dialect>,
-    options: &DeltaOptions,
     reads: &[&[u8]],
     complete: bool,
-    mut sink: impl Taken,
-) -> Outcome {
-    let mut decoder = match dialect {
-        Some(dialect) => DeltaDecoder::new(dialect, options.clone()),
-        None => DeltaDecoder::detecting(options.clone()),
-    };
+    mut sink: T,
+) -> (Outcome, T) {
     for read in reads {
         let counts = |sink: &dyn Taken| (sink.taken().0.len(), sink.taken().1.len());
         let (count, was_open) = (counts(&sink), decoder.end() == End::Open);
@@ -147,7 +201,7 @@ fn decode(
     assert_eq!(decoder.error().is_some(), matches!(decoder.end(), End::Truncated | End::Failed));
     assert!(decoder.error().is_none_or(|error| !error.message.trim().is_empty()));
     let is_text = dialect == Some(Dialect::Text);
-    Outcome {
+    let outcome = Outcome {
         events: if is_text { 0 } else { decoder.events() },
         bad_events: decoder.bad_events(),
         end: decoder.end(),
@@ -162,5 +216,7 @@ fn decode(
         ),
         deltas: if is_text { vec![deltas.concat()] } else { deltas.to_vec() },
         rest: rest.to_vec(),
-    }
+        collected: decoder.collected().map(folded),
+    };
+    (outcome, sink)
 }

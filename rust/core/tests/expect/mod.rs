@@ -1,7 +1,9 @@
 //! Runs a decoder as a case asks for, and checks what the case expects.
 
 use serde_json::{Value, json};
-use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, End, ToolCall};
+use tailrace_core::{
+    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, End, ToolCall,
+};
 
 use crate::vectors;
 
@@ -102,16 +104,23 @@ impl DeltaSink for Records {
 }
 
 /// Runs a case however its input is cut, and checks what it says; every fourth time with a sink
-/// that wants everything.
+/// that wants everything, and every other time with a decoder that collects.
 pub fn run_and_check(name: &str, case: &Value, input: &[u8]) {
     let complete = case["complete"].as_bool().unwrap_or(true);
     for (number, chunks) in vectors::splits(input, 1 + input.len() / 400).into_iter().enumerate() {
         let first = chunks.first().map_or(0, |chunk| chunk.len());
         let name = format!("{name} in {} chunks, the first of {first} bytes", chunks.len());
-        let (deltas, ended) = run(decoder(case), chunks.iter().copied(), complete);
+        let decoder = || {
+            let mut decoder = decoder(case);
+            if number % 2 == 0 {
+                decoder.collect();
+            }
+            decoder
+        };
+        let (deltas, ended) = run(decoder(), chunks.iter().copied(), complete);
         check(&name, case, &deltas, &ended);
         if number == 1 || number % 4 == 0 {
-            let (records, ended) = run_records(decoder(case), &chunks, complete);
+            let (records, ended) = run_records(decoder(), &chunks, complete);
             assert_eq!(records.texts(), deltas, "{name}: the text among the records");
             check(&name, case, &records.texts(), &ended);
             if let Some(expected) = case["records"].as_array() {
@@ -199,6 +208,28 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     if let Some(framing) = case["framing"].as_str() {
         assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
     }
+    if let (Some(collected), Some(expected)) = (decoder.collected(), case.get("collected")) {
+        assert_eq!(&told(collected), expected, "{name}: collected");
+    }
+}
+
+/// What was collected, without what is empty.
+fn told(collected: &Collected) -> Value {
+    let mut told = json!({});
+    for (kind, text) in [("reasoning", collected.reasoning()), ("refusal", collected.refusal())] {
+        if !text.is_empty() {
+            told[kind] = json!(text);
+        }
+    }
+    let call_of = |call: &CollectedCall| {
+        let CollectedCall { index, id, name, arguments, .. } = call;
+        json!({"index": index, "id": id, "name": name, "arguments": arguments})
+    };
+    let calls: Vec<Value> = collected.tool_calls().iter().map(call_of).collect();
+    if !calls.is_empty() {
+        told["tool_calls"] = json!(calls);
+    }
+    told
 }
 
 /// A message as an error shows it: one line of at most 300 characters.

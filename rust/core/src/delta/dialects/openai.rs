@@ -82,7 +82,7 @@ impl OpenAi {
             return None;
         }
         output.reply.note_finish(chunk.choice.finish_reason);
-        let wants_everything = output.sink.wants_everything();
+        let wants_everything = output.wants_everything();
         // Until something has come, it matters what there is beside text, wanted or not.
         if !wants_everything && (chunk.content().is_filled() || output.reply.has_come()) {
             self.deliver_text(&chunk.choice, output);

@@ -184,7 +184,7 @@ impl OpenAiResponses {
             }
             (Some(About::Arguments), Content::Text(delta)) if !delta.is_empty() => {
                 self.held.deliver(data.output_index, false, output);
-                if output.sink.wants_everything() {
+                if output.wants_everything() {
                     self.told.add_arguments(data.output_index, delta);
                 }
                 output.tool_call(&CallPiece {

@@ -96,7 +96,7 @@ impl Told {
             self.enter(place, output);
             return output.say(Spoken::Text, delta);
         }
-        if output.sink.wants_everything()
+        if output.wants_everything()
             && let Some(text) = delta.decode()
         {
             let at = self.position_to_add(place);
@@ -116,7 +116,7 @@ impl Told {
         if !whole.is_filled() {
             return;
         }
-        if place.kind != PartKind::Text && !output.sink.wants_everything() {
+        if place.kind != PartKind::Text && !output.wants_everything() {
             return output.note(place.kind.spoken());
         }
         let Some(text) = whole.decode() else {

@@ -1,0 +1,67 @@
+"""What a reply holds besides its text, for those who were shown its text alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from tailrace._printable import visible_line
+
+if TYPE_CHECKING:
+    from tailrace import ToolCall
+
+__all__ = ["HasMore", "named", "tell_besides", "told"]
+
+_MOST_NAMES = 5
+_LONGEST_REFUSAL = 200  # characters
+
+
+class HasMore(Protocol):
+    """A decoder, a stream or the record of a reply."""
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the reply."""
+        ...
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """The text by which the model refuses to answer."""
+        ...
+
+
+def tell_besides(reply: HasMore) -> None:
+    """Print a line on stderr that names what a reply holds besides text, if anything."""
+    if more := named(reply):
+        click.echo(f"tailrace: besides its text the reply holds {more}; --json shows it", err=True)
+
+
+def named(reply: HasMore) -> str:
+    """Return in words what a reply holds besides text; empty where there is nothing."""
+    words = []
+    if calls := reply.tool_calls:
+        names = ", ".join(
+            visible_line(call.name) or "without a name" for call in calls[:_MOST_NAMES]
+        )
+        more = ", …" if len(calls) > _MOST_NAMES else ""
+        words.append(f"{len(calls)} tool {'call' if len(calls) == 1 else 'calls'} ({names}{more})")
+    if reply.refusal:
+        words.append(f"a refusal ({visible_line(reply.refusal[:_LONGEST_REFUSAL])})")
+    if reply.reasoning:
+        words.append(f"reasoning ({len(reply.reasoning):,} characters)")
+    return ", ".join(words)
+
+
+def told(reply: HasMore) -> dict[str, Any]:
+    """Return what a reply holds besides text as fields of JSON."""
+    return {
+        "tool_calls": [call._asdict() for call in reply.tool_calls],
+        "reasoning": reply.reasoning,
+        "refusal": reply.refusal,
+    }

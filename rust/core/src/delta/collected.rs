@@ -1,0 +1,174 @@
+//! Pieces of what is no text in, the whole of it out: the reasoning, the refusal and the tool calls
+//! of a reply. Text is never kept.
+
+use crate::limits::{Limit, LimitExceeded};
+use crate::prelude::*;
+
+use super::tool_call::KNOWN_CALLS;
+use super::{DeltaSink, ToolCall};
+
+/// What a reply holds besides text, as far as it has come: see
+/// [`DeltaDecoder::collect`](super::DeltaDecoder::collect).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collected {
+    reasoning: String,
+    refusal: String,
+    tool_calls: Vec<CollectedCall>,
+    /// Bytes of all that, of which there is a limit.
+    bytes: usize,
+}
+
+/// A tool call, put together from its pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CollectedCall {
+    /// The number of the call, as the API numbers the reply's calls: not always from 0 on. `None`
+    /// where the API has one call only.
+    pub index: Option<u64>,
+    /// The id by which the call is to be answered, where the server gives one.
+    pub id: Option<String>,
+    /// The tool's name; empty where the server gives none.
+    pub name: String,
+    /// The arguments as the model wrote them: JSON, for nearly all tools.
+    pub arguments: String,
+}
+
+impl Collected {
+    /// The model's reasoning, or a summary of that.
+    pub fn reasoning(&self) -> &str {
+        &self.reasoning
+    }
+
+    /// The text by which the model refuses to answer, where the API keeps that apart.
+    pub fn refusal(&self) -> &str {
+        &self.refusal
+    }
+
+    /// The tool calls, in the order in which they began.
+    pub fn tool_calls(&self) -> &[CollectedCall] {
+        &self.tool_calls
+    }
+
+    /// The call of that number, unless none is open: a piece belongs to one of as many calls as the
+    /// decoder remembers, among which each has its number alone.
+    fn position(&self, index: Option<u64>) -> Option<usize> {
+        let open = self.tool_calls.len().saturating_sub(KNOWN_CALLS);
+        let known = self.tool_calls[open..].iter().rposition(|call| call.index == index)?;
+        Some(open + known)
+    }
+
+    /// Adds a piece to the call at that position, or else to a new one.
+    fn add(&mut self, position: Option<usize>, piece: ToolCall<'_>) {
+        let at = position.unwrap_or_else(|| {
+            self.tool_calls.push(CollectedCall { index: piece.index, ..CollectedCall::default() });
+            self.tool_calls.len() - 1
+        });
+        let call = &mut self.tool_calls[at];
+        if call.id.is_none() {
+            call.id = piece.id.map(ToOwned::to_owned);
+        }
+        if call.name.is_empty() {
+            call.name.push_str(piece.name.unwrap_or_default());
+        }
+        call.arguments.push_str(piece.arguments);
+    }
+}
+
+/// What is collected of a reply, and how much that may be.
+#[derive(Debug, Clone)]
+pub(super) struct Collecting {
+    /// `None` until something came: nothing is allocated for a reply that is all text.
+    collected: Option<Box<Collected>>,
+    max_bytes: usize,
+    is_full: bool,
+}
+
+impl Collecting {
+    /// Collects at most `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { collected: None, max_bytes, is_full: false }
+    }
+
+    pub(super) fn collected(&self) -> &Collected {
+        static NOTHING: Collected = Collected {
+            reasoning: String::new(),
+            refusal: String::new(),
+            tool_calls: Vec::new(),
+            bytes: 0,
+        };
+        self.collected.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// Tells whether the limit has been passed.
+    pub(super) fn check(&self) -> Result<(), LimitExceeded> {
+        if self.is_full {
+            return Err(LimitExceeded { limit: Limit::Collected, bytes: self.max_bytes });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, piece: ToolCall<'_>) {
+        let position = self.collected().position(piece.index);
+        // Calls are counted, too, for their texts may be empty.
+        let own = if position.is_none() { size_of::<CollectedCall>() } else { 0 };
+        let [id, name] = [piece.id, piece.name].map(|text| text.map_or(0, str::len));
+        if let Some(collected) = self.room_for(own + id + name + piece.arguments.len()) {
+            collected.add(position, piece);
+        }
+    }
+
+    /// Where so many more bytes go; `None` where there is no room for them, nor for any later ones.
+    fn room_for(&mut self, bytes: usize) -> Option<&mut Collected> {
+        let collected = self.collected.get_or_insert_default();
+        self.is_full |= bytes > self.max_bytes - collected.bytes;
+        if self.is_full {
+            return None;
+        }
+        collected.bytes += bytes;
+        Some(collected)
+    }
+}
+
+/// A sink whose deltas are collected, too, where that is asked for.
+pub(super) struct Keeping<'s, S: ?Sized> {
+    pub(super) collecting: Option<&'s mut Collecting>,
+    pub(super) sink: &'s mut S,
+}
+
+impl<S: DeltaSink + ?Sized> DeltaSink for Keeping<'_, S> {
+    fn text(&mut self, delta: &str) {
+        self.sink.text(delta);
+    }
+
+    fn wants_everything(&self) -> bool {
+        self.collecting.is_some() || self.sink.wants_everything()
+    }
+
+    fn reasoning(&mut self, delta: &str) {
+        if let Some(collected) = room(&mut self.collecting, delta.len()) {
+            collected.reasoning.push_str(delta);
+        }
+        self.sink.reasoning(delta);
+    }
+
+    fn refusal(&mut self, delta: &str) {
+        if let Some(collected) = room(&mut self.collecting, delta.len()) {
+            collected.refusal.push_str(delta);
+        }
+        self.sink.refusal(delta);
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        if let Some(collecting) = &mut self.collecting {
+            collecting.add(piece);
+        }
+        self.sink.tool_call(piece);
+    }
+}
+
+fn room<'c>(
+    collecting: &'c mut Option<&mut Collecting>,
+    bytes: usize,
+) -> Option<&'c mut Collected> {
+    collecting.as_mut()?.room_for(bytes)
+}
