@@ -155,12 +155,12 @@ impl DeltaDecoder {
     /// ```
     pub fn collect(&mut self) {
         let max_bytes = self.max_body_bytes;
-        self.reply.collecting.get_or_insert_with(|| Collecting::new(max_bytes));
+        self.reply.collecting.get_or_insert_with(|| Box::new(Collecting::new(max_bytes)));
     }
 
     /// What the reply holds besides text, as far as it has come; `None` where nothing is collected.
     pub fn collected(&self) -> Option<&Collected> {
-        self.reply.collecting.as_ref().map(Collecting::collected)
+        self.reply.collecting.as_deref().map(Collecting::collected)
     }
 
     /// Delivers to `sink` the text that `bytes` add. After the end, bytes are ignored.

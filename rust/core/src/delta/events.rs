@@ -116,8 +116,9 @@ impl Events {
             return;
         }
         let Some(repeats) = &mut self.reader.repeats else { return };
-        while let Some(content) =
-            repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
+        while !bytes.is_empty()
+            && let Some(content) =
+                repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
         {
             reply.events += 1;
             reply.deliver(content, sink);

@@ -105,7 +105,7 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
         self.reply.told.call = true;
         if self.wants_everything() {
             let ReplyState { calls, collecting, .. } = &mut *self.reply;
-            let mut sink = Keeping { collecting: collecting.as_mut(), sink: &mut *self.sink };
+            let mut sink = Keeping { collecting: collecting.as_deref_mut(), sink: &mut *self.sink };
             piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
             self.reply.check_collected();
         }
@@ -128,5 +128,5 @@ fn keeping<'k, S: DeltaSink + ?Sized>(
     reply: &'k mut ReplyState,
     sink: &'k mut S,
 ) -> Keeping<'k, S> {
-    Keeping { collecting: reply.collecting.as_mut(), sink }
+    Keeping { collecting: reply.collecting.as_deref_mut(), sink }
 }

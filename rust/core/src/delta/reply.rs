@@ -129,9 +129,9 @@ pub(super) struct ReplyState {
     pub(super) halves: Halves,
     pub(super) calls: Option<Box<Calls>>,
     /// What is kept of all that is no text, where that is asked for.
-    pub(super) collecting: Option<Collecting>,
+    pub(super) collecting: Option<Box<Collecting>>,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
-    pub(super) part: Option<Said>,
+    pub(super) part: Option<Box<Said>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
 }
@@ -284,7 +284,7 @@ impl ReplyState {
         if self.halves.text.take() {
             sink.text(LONE);
         }
-        let mut sink = Keeping { collecting: self.collecting.as_mut(), sink };
+        let mut sink = Keeping { collecting: self.collecting.as_deref_mut(), sink };
         if !sink.wants_everything() {
             return;
         }
@@ -306,7 +306,7 @@ impl ReplyState {
 
     /// Ends the reply when more was to be collected than may be.
     pub(super) fn check_collected(&mut self) {
-        if let Some(Err(limit)) = self.collecting.as_ref().map(Collecting::check)
+        if let Some(Err(limit)) = self.collecting.as_deref().map(Collecting::check)
             && self.is_open()
         {
             self.fail_limit(limit);
