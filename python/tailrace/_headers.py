@@ -26,7 +26,11 @@ def head_of(source: object) -> Head:
     return Head(
         status=next((status for status in statuses if isinstance(status, int)), 200),
         content_type=header_of(source, "Content-Type"),
-        retry_after=seconds_to_wait(header_of(source, "Retry-After"), header_of(source, "Date")),
+        retry_after=seconds_to_wait(
+            header_of(source, "Retry-After"),
+            header_of(source, "Date"),
+            header_of(source, "retry-after-ms"),
+        ),
     )
 
 
@@ -51,13 +55,18 @@ def encodable(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def seconds_to_wait(retry_after: str | None, date: str | None) -> float | None:
+def seconds_to_wait(
+    retry_after: str | None, date: str | None, milliseconds: str | None = None
+) -> float | None:
     """Read a Retry-After header (RFC 9110, 10.2.3) as a number of seconds.
 
     `retry_after`: a number, or a date, which is compared with `date`, the response's own Date.
-    None for any other text, and for a date in a response without Date, since the clocks of two
-    machines differ.
+    `milliseconds`: of OpenAI's ``retry-after-ms``, which is the finer one of the two. None for any
+    other text, and for a date in a response without Date, since the clocks of two machines differ.
     """
+    finer = (milliseconds or "").strip()
+    if _SECONDS.fullmatch(finer):
+        return float(finer) / 1000
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)

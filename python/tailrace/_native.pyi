@@ -9,12 +9,15 @@ __all__ = [
     "DIALECTS",
     "ChatWidget",
     "ChunkEncoder",
+    "CompletionEncoder",
     "DecodedReply",
     "Delta",
     "DeltaDecoder",
+    "MessageEncoder",
     "Page",
     "PageScanner",
     "PageTokens",
+    "ResponseEncoder",
     "SSEDecoder",
     "ServerSentEvent",
     "ToolCall",
@@ -721,9 +724,9 @@ def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
 
 @final
 class ChunkEncoder:
-    """Text in, the events of one streamed chat completion out, as OpenAI's clients read them.
+    """Deltas in, the events of one streamed chat completion out, as OpenAI's clients read them.
 
-    Keeps no state.
+    Keeps which tool calls have begun, and nothing else.
 
     Whatever a text holds, it stays within its JSON string and its line: control characters, U+2028
     and U+2029 are escaped, so is ``<``, and a lone surrogate is one U+FFFD.
@@ -745,9 +748,17 @@ class ChunkEncoder:
     def role(self) -> bytes:
         """Return the first event, which says who speaks."""
     def deltas(self, deltas: list[str]) -> bytes:
-        """Return one event for each delta."""
+        """Return one event for each text."""
+    def events(self, deltas: list[Delta]) -> bytes:
+        """Return one event for each delta of any kind.
+
+        Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
+        on, as they came; one that has no id gets one made of the stream's and its number.
+        """
+    def keep_alive(self) -> bytes:
+        """Return a comment, which keeps the connection alive while there is nothing to tell."""
     def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends."""
+        """Return the event that says why the answer ends, in this word."""
     def usage(
         self,
         prompt: int,
@@ -772,4 +783,227 @@ class ChunkEncoder:
         """Return the last event of a stream that failed: OpenAI's error object.
 
         The object's ``type`` is `kind`.
+        """
+
+@final
+class CompletionEncoder:
+    """Deltas in, the events of one streamed legacy completion out, as OpenAI's clients read them.
+
+    The wire knows text alone. A refusal is text; reasoning and tool calls stand beside an empty
+    text, under the names that they have in a chat completion's delta. Texts are escaped as
+    `ChunkEncoder` does.
+    """
+
+    def __new__(
+        cls,
+        *,
+        id: str,  # noqa: A002 - the wire's own name
+        created: int,
+        model: str,
+        system_fingerprint: str | None,
+        include_usage: bool = False,
+    ) -> CompletionEncoder:
+        """Prepare what all events of a stream share.
+
+        `created` is in seconds since 1970; `include_usage` says that a usage chunk will follow.
+        """
+    def deltas(self, deltas: list[str]) -> bytes:
+        """Return one event for each text."""
+    def events(self, deltas: list[Delta]) -> bytes:
+        """Return one event for each delta of any kind.
+
+        Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
+        on, as they came; one that has no id gets one made of the stream's and its number.
+        """
+    def keep_alive(self) -> bytes:
+        """Return a comment, which keeps the connection alive while there is nothing to tell."""
+    def finish(self, reason: str) -> bytes:
+        """Return the event that says why the answer ends, in this word."""
+    def usage(
+        self,
+        prompt: int,
+        completion: int,
+        *,
+        total: int | None = None,
+        cached: int | None = None,
+        reasoning: int | None = None,
+        estimated: bool = True,
+    ) -> bytes:
+        """Return the event with token counts and no choices.
+
+        `total`: by the site's own count, their sum unless given; `cached` tokens of the prompt and
+        `reasoning` tokens of the answer are told where they are given. `estimated` stands beside
+        the counts as ``usage_estimated``.
+        """
+    def done(self) -> bytes:
+        """Return the last event of a stream that ended well: the [DONE] sentinel."""
+    def error(
+        self, message: str, *, kind: str, param: str | None = None, code: str | None = None
+    ) -> bytes:
+        """Return the last event of a stream that failed: OpenAI's error object.
+
+        The object's ``type`` is `kind`.
+        """
+
+@final
+class ResponseEncoder:
+    """Deltas in, the events of one streamed response out, as OpenAI's clients read them.
+
+    Or the whole response. Reasoning is told as a summary of it, a refusal as a part of the message;
+    a tool call's item is over when its arguments are whole JSON and something else comes. Texts are
+    escaped as `ChunkEncoder` does.
+
+    Because the last events tell all of the answer again, it is kept, up to `max_kept_bytes`: beyond
+    it the response is failed, by an event that says so, and `failure` tells it too. What comes
+    behind an end gives no bytes.
+    """
+
+    def __new__(
+        cls,
+        *,
+        id: str,  # noqa: A002 - the wire's own name
+        created_at: int,
+        model: str,
+        request: bytes | bytearray | memoryview = b"{}",
+        max_kept_bytes: int = 8388608,
+    ) -> ResponseEncoder:
+        """Prepare what the response says of itself.
+
+        `created_at` is in seconds since 1970. `request`: the request as JSON; what a response
+        repeats of one (instructions, metadata, text, tools, tool_choice, temperature, ...) is taken
+        from it, and has its default where it is not there. InvalidRequestError when it is no JSON
+        object, or for a limit that is not above 0.
+        """
+    def start(self) -> bytes:
+        """Return the first events, which say that the response is there and under way."""
+    def deltas(self, deltas: list[str]) -> bytes:
+        """Return the events of some texts."""
+    def events(self, deltas: list[Delta]) -> bytes:
+        """Return the events of some deltas of any kind.
+
+        Pieces of a call that come while another is not over are held until it is. A call that has
+        no id gets one made of the response's and its number.
+        """
+    def keep_alive(self) -> bytes:
+        """Return a comment, which keeps the connection alive while there is nothing to tell."""
+    def finish(
+        self, reason: str | None = None, usage: Usage | None = None, *, estimated: bool = False
+    ) -> bytes:
+        """Return the events that end the answer; the last one is response.completed or .incomplete.
+
+        `reason`: why the model stopped, in the word of whichever service: of one that means a cut
+        or a filter the response is incomplete. `usage`: its token counts; what they leave out is 0.
+        `estimated` stands beside them as ``usage_estimated``.
+        """
+    def error(
+        self, message: str, *, kind: str, param: str | None = None, code: str | None = None
+    ) -> bytes:
+        """Return the last event of a response that failed, with the answer that came before.
+
+        The error's code is `code`, else by `kind`, its type, rate_limit_exceeded or server_error.
+        """
+    def whole(
+        self,
+        deltas: list[Delta],
+        reason: str | None = None,
+        usage: Usage | None = None,
+        *,
+        estimated: bool = False,
+    ) -> bytes:
+        """Return the whole response of an answer that has these deltas, as JSON.
+
+        The other arguments are those of `finish`. Nothing of a stream is in it.
+        """
+    @property
+    def state(self) -> Literal["open", "done", "failed"]:
+        """How the stream stands: ``done`` when its end was told, ``failed`` when an error was."""
+    @property
+    def failure(self) -> StreamError | None:
+        """Why the encoder itself ended the stream as failed; None where it did not.
+
+        Its kind is ``limit`` where more than `max_kept_bytes` would have to be kept, and
+        ``upstream`` where a tool call goes on behind its whole arguments.
+        """
+
+@final
+class MessageEncoder:
+    """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
+
+    Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has an empty
+    signature. Of the blocks one is open at a time: a tool call's is over when its arguments are
+    whole JSON and something else comes. Texts are escaped as `ChunkEncoder` does.
+
+    What comes while a tool call is not over is held until then, up to `max_kept_bytes`: beyond it
+    the message is failed, by an event that says so, and `failure` tells it too. What comes behind
+    an end gives no bytes.
+    """
+
+    def __new__(
+        cls,
+        *,
+        id: str,  # noqa: A002 - the wire's own name
+        model: str,
+        max_kept_bytes: int = 8388608,
+    ) -> MessageEncoder:
+        """Prepare what the message says of itself.
+
+        InvalidRequestError for a limit that is not above 0.
+        """
+    def start(self, input_tokens: int = 0) -> bytes:
+        """Return the first event, which tells how many tokens the request has."""
+    def deltas(self, deltas: list[str]) -> bytes:
+        """Return the events of some texts."""
+    def events(self, deltas: list[Delta]) -> bytes:
+        """Return the events of some deltas of any kind.
+
+        A call that has no id gets one made of the message's and its number.
+        """
+    def keep_alive(self) -> bytes:
+        """Return a ``ping``, which keeps the connection alive while there is nothing to tell."""
+    def finish(
+        self,
+        reason: str | None = None,
+        usage: Usage | None = None,
+        *,
+        stop_sequence: str | None = None,
+        estimated: bool = False,
+    ) -> bytes:
+        """Return the events that end the answer: its stop reason and usage, and message_stop.
+
+        `reason`: why the model stopped, in the word of whichever service; one that the API itself
+        has is told as it is. Where it means a plain end, a refusal or a tool call in the answer is
+        the reason. `stop_sequence`: the one that the answer ran into, which is the reason then.
+        `usage`: its token counts; `estimated` stands beside them as ``usage_estimated``.
+        """
+    def error(
+        self, message: str, *, kind: str, param: str | None = None, code: str | None = None
+    ) -> bytes:
+        """Return the last event of a message that failed.
+
+        The error's type is `kind` where the API has it, else api_error. `param` and `code`, which
+        it does not have, stand beside the message where they are given.
+        """
+    def whole(
+        self,
+        deltas: list[Delta],
+        reason: str | None = None,
+        usage: Usage | None = None,
+        *,
+        stop_sequence: str | None = None,
+        estimated: bool = False,
+    ) -> bytes:
+        """Return the whole message of an answer that has these deltas, as JSON.
+
+        Arguments of a call that are no JSON object are told as text, in a member INVALID_JSON. The
+        other arguments are those of `finish`. Nothing of a stream is in it.
+        """
+    @property
+    def state(self) -> Literal["open", "done", "failed"]:
+        """How the stream stands: ``done`` when its end was told, ``failed`` when an error was."""
+    @property
+    def failure(self) -> StreamError | None:
+        """Why the encoder itself ended the stream as failed; None where it did not.
+
+        Its kind is ``limit`` where more than `max_kept_bytes` would have to be kept, and
+        ``upstream`` where a tool call goes on behind its whole arguments.
         """

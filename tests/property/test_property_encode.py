@@ -5,11 +5,20 @@ however.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace import ChunkEncoder, DeltaDecoder, SSEDecoder
+from tailrace import (
+    ChunkEncoder,
+    Delta,
+    DeltaDecoder,
+    MessageEncoder,
+    ResponseEncoder,
+    SSEDecoder,
+    Usage,
+)
 
 PIECES = st.one_of(
     st.text(),
@@ -80,3 +89,84 @@ def test_an_error_is_read_back(
     assert json.loads(line.removeprefix("data: ")) == {
         "error": dict(zip(("message", "type", "param", "code"), read, strict=True))
     }
+
+
+# -- every kind, on every wire ---------------------------------------------------------------------
+
+SPOKEN = st.builds(Delta, st.sampled_from(["text", "reasoning", "refusal"]), TEXTS)
+ARGUMENTS = st.dictionaries(TEXTS, TEXTS, max_size=2).map(json.dumps)
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> list[list[Delta]]:
+    """Calls in pieces; the first piece of each has the name, and often an id."""
+    pieces = []
+    for index in range(draw(st.integers(0, 3))):
+        arguments = draw(ARGUMENTS)
+        cut = draw(st.integers(0, len(arguments)))
+        id_ = draw(st.none() | st.just(f"call-{index}"))
+        first = Delta("tool_call", "", index * 2, id_, f"tool{index}")
+        parts = (arguments[:cut], arguments[cut:])
+        pieces.append([first, *(Delta("tool_call", part, index * 2) for part in parts)])
+    return pieces
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[Delta]:
+    """Deltas of every kind, calls mixed with one another."""
+    threads = [draw(st.lists(SPOKEN, max_size=4)), *draw(calls())]
+    mixed = []
+    while threads := [thread for thread in threads if thread]:
+        mixed.append(threads[draw(st.integers(0, len(threads) - 1))].pop(0))
+    return mixed
+
+
+def held(deltas: list[Delta], *, refusal: str = "refusal") -> dict[str, Any]:
+    """What the deltas hold, however they are cut; calls in no order."""
+    spoken = dict.fromkeys(("text", "reasoning", "refusal"), "")
+    calls: dict[int | None, list[Any]] = {}
+    for delta in deltas:
+        if delta.kind == "tool_call":
+            call = calls.setdefault(delta.index, [delta.name, ""])
+            call[1] += delta.text
+        else:
+            spoken[refusal if delta.kind == "refusal" else delta.kind] += delta.text
+    return {
+        **{kind: readable(text) for kind, text in spoken.items()},
+        "calls": sorted((name, json.loads(text)) for name, text in calls.values()),
+    }
+
+
+def read_back(dialect: Any, data: bytes) -> tuple[list[Delta], DeltaDecoder]:
+    decoder = DeltaDecoder(dialect)
+    return decoder.feed_events(data) + decoder.close_events(), decoder
+
+
+@given(answers(), st.integers(0, 20))
+def test_every_kind_is_read_back_on_every_wire(deltas: list[Delta], cut: int) -> None:
+    usage = Usage(7, 5, cached_tokens=3, reasoning_tokens=2)
+    before, behind = deltas[:cut], deltas[cut:]
+    chunks = ChunkEncoder(id="chatcmpl-1", created=0, model="m", system_fingerprint=None)
+    told = chunks.role() + chunks.events(before) + chunks.keep_alive() + chunks.events(behind)
+    told += chunks.finish("length") + chunks.usage(7, 5, cached=3, reasoning=2) + chunks.done()
+    read, decoder = read_back("openai", told)
+    assert held(read) == held(deltas)
+    assert (decoder.end, decoder.finish_reason, decoder.usage) == ("done", "length", usage)
+
+    response = ResponseEncoder(id="resp_1", created_at=0, model="m")
+    told = response.start() + response.events(before) + response.keep_alive()
+    told += response.events(behind) + response.finish("length", usage)
+    read, decoder = read_back("openai-responses", told)
+    assert held(read) == held(deltas)
+    assert (decoder.end, decoder.finish_reason, decoder.usage) == (
+        "done",
+        "max_output_tokens",
+        usage,
+    )
+
+    message = MessageEncoder(id="msg_1", model="m")
+    told = message.start(7) + message.events(before) + message.keep_alive()
+    told += message.events(behind) + message.finish("length", usage)
+    read, decoder = read_back("anthropic", told)
+    assert held(read) == held(deltas, refusal="text")
+    assert (decoder.end, decoder.finish_reason, decoder.usage) == ("done", "max_tokens", usage)

@@ -43,3 +43,19 @@ def test_a_header_that_is_no_utf_8_can_be_shown() -> None:
         headers: ClassVar = {"Content-Type": "text/\udcff"}
 
     assert head_of(Reply()).content_type == "text/?"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [("250", 0.25), (" 1500 ", 1.5), ("soon", 7.0), ("", 7.0), (None, 7.0)],
+)
+def test_milliseconds_are_finer_than_seconds(milliseconds: str | None, expected: float) -> None:
+    assert seconds_to_wait("7", None, milliseconds) == expected
+    headers = {"Retry-After": "7", "retry-after-ms": milliseconds}
+
+    class Reply:
+        pass
+
+    reply = Reply()
+    reply.headers = headers  # type: ignore[attr-defined]
+    assert head_of(reply).retry_after == expected

@@ -1,4 +1,4 @@
-"""The encoder of chunks through the wheel: the vectors, and what it takes."""
+"""The encoders through the wheel: the vectors, and what they take."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vector_files import cases
 
-from tailrace import ChunkEncoder
-from tailrace.errors import InvalidRequestError
+from tailrace import (
+    ChunkEncoder,
+    CompletionEncoder,
+    Delta,
+    MessageEncoder,
+    ResponseEncoder,
+    Usage,
+)
+from tailrace.errors import InvalidRequestError, StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,20 +24,69 @@ if TYPE_CHECKING:
     from vector_files import Case
 
 ENCODER = ChunkEncoder(id="chatcmpl-1", created=0, model="m", system_fingerprint=None)
+ENCODERS: dict[str, Any] = {
+    "chunk": ChunkEncoder,
+    "completion": CompletionEncoder,
+    "response": ResponseEncoder,
+    "message": MessageEncoder,
+}
 
 
-def encoded(encoder: ChunkEncoder, kind: str, given: list[Any]) -> bytes:
-    """One event, asked for as the vectors do."""
-    if kind == "error":
-        message, type_, param, code = given
-        return encoder.error(message, kind=type_, param=param, code=code)
-    if kind == "usage":
-        prompt, completion, estimated, *more = given
-        return encoder.usage(prompt, completion, estimated=estimated, **dict(*more))
-    if kind == "delta":
-        return encoder.deltas(given)
-    event: bytes = getattr(encoder, kind)(*given)
+def encoder_of(case: Case) -> Any:
+    fields = dict(case["fields"])
+    if "request" in fields:
+        fields["request"] = fields["request"].encode()
+    return ENCODERS[case.get("wire", "chunk")](**fields)
+
+
+def encoded(encoder: Any, kind: str, given: list[Any]) -> bytes:
+    """What one call gives, made as the vectors say."""
+    event: bytes = _CALLS.get(kind, _call)(encoder, kind, *given)
     return event
+
+
+def _error(encoder: Any, _: str, message: str, kind: str, param: Any, code: Any) -> Any:
+    return encoder.error(message, kind=kind, param=param, code=code)
+
+
+def _usage(encoder: Any, _: str, prompt: int, completion: int, guess: bool, *more: Any) -> Any:
+    return encoder.usage(prompt, completion, estimated=guess, **dict(*more))
+
+
+def _delta(encoder: Any, _: str, text: str) -> Any:
+    return encoder.deltas([text])
+
+
+def _events(encoder: Any, _: str, deltas: list[dict[str, Any]]) -> Any:
+    return encoder.events([Delta(**delta) for delta in deltas])
+
+
+def _finish(encoder: Any, _: str, reason: str | None, *more: Any) -> Any:
+    return encoder.finish(reason, *_usage_of(*more[:1]), **dict(*more[1:]))
+
+
+def _whole(encoder: Any, _: str, deltas: list[dict[str, Any]], *more: Any) -> Any:
+    reason, usage, *others = more
+    pieces = [Delta(**delta) for delta in deltas]
+    return encoder.whole(pieces, reason, *_usage_of(usage), **dict(*others))
+
+
+def _usage_of(*counts: dict[str, int] | None) -> list[Usage | None]:
+    return [Usage(**each) if each else None for each in counts]
+
+
+def _call(encoder: Any, kind: str, *given: Any) -> Any:
+    return getattr(encoder, kind)(*given)
+
+
+_CALLS: dict[str, Any] = {
+    "delta": _delta,
+    "error": _error,
+    "events": _events,
+    "finish": _finish,
+    "usage": _usage,
+    "whole": _whole,
+}
 
 
 @pytest.mark.parametrize("case", cases("encode"))
@@ -38,9 +94,11 @@ def test_vectors(case: Case) -> None:
     if "text" in case:
         assert f'"content":{case["json"]}}}'.encode() in ENCODER.deltas([case["text"]])
         return
-    encoder = ChunkEncoder(**case["fields"])
+    encoder = encoder_of(case)
     for (kind, *given), event in case["events"]:
         assert encoded(encoder, kind, given) == event.encode()
+    if "state" in case:
+        assert encoder.state == case["state"]
 
 
 def test_an_event_a_delta_in_their_order() -> None:
@@ -94,3 +152,63 @@ def test_a_moment_has_64_bits() -> None:
     ).finish("stop")
     with pytest.raises(InvalidRequestError, match="created"):
         ChunkEncoder(id="", created=2**63, model="", system_fingerprint=None)
+
+
+# -- the wires with an end of their own ------------------------------------------------------------
+
+
+def both(max_kept_bytes: int = 2**20) -> list[Any]:
+    return [
+        ResponseEncoder(id="resp_1", created_at=0, model="m", max_kept_bytes=max_kept_bytes),
+        MessageEncoder(id="msg_1", model="m", max_kept_bytes=max_kept_bytes),
+    ]
+
+
+def test_texts_are_deltas_of_kind_text() -> None:
+    for by_text, by_delta in zip(both(), both(), strict=True):
+        told = by_text.deltas(["a", "", "b\ud800"])
+        assert told == by_delta.events([Delta("text", each) for each in ("a", "", "b\ud800")])
+        assert len(told.split(b"\n\n")) == 5 - isinstance(by_text, MessageEncoder)
+
+
+def test_a_list_with_something_else_in_it_changes_nothing() -> None:
+    wrong: Any = [Delta("text", "a"), "b"]
+    for encoder in [ENCODER, *both()]:
+        with pytest.raises(TypeError):
+            encoder.events(wrong)
+    for encoder, untouched in zip(both(), both(), strict=True):
+        with pytest.raises(TypeError):
+            encoder.events(wrong)
+        assert encoder.events([Delta("text", "c")]) == untouched.events([Delta("text", "c")])
+
+
+def test_an_end_is_told_once() -> None:
+    for encoder in both():
+        assert encoder.state == "open"
+        assert encoder.finish("stop")
+        assert encoder.finish("stop") + encoder.deltas(["a"]) + encoder.error("e", kind="k") == b""
+        assert (encoder.state, encoder.failure) == ("done", None)
+    for encoder in both():
+        assert encoder.error("e", kind="k")
+        assert encoder.finish("stop") + encoder.deltas(["a"]) == b""
+        # Its caller knows why.
+        assert (encoder.state, encoder.failure) == ("failed", None)
+
+
+def test_a_limit_is_an_error_to_raise() -> None:
+    calls = [Delta("tool_call", "{", index=0, name="a"), Delta("tool_call", "{", index=1, name="b")]
+    for encoder in both(max_kept_bytes=600):
+        assert b"max_kept_bytes" in encoder.events([*calls, Delta("text", "x" * 100)])
+        assert encoder.state == "failed"
+        assert isinstance(encoder.failure, StreamError)
+        assert encoder.failure.kind == "limit"
+
+
+def test_what_is_refused_at_once() -> None:
+    with pytest.raises(InvalidRequestError, match="max_kept_bytes"):
+        MessageEncoder(id="", model="", max_kept_bytes=0)
+    with pytest.raises(InvalidRequestError, match="input_tokens"):
+        MessageEncoder(id="", model="").start(-1)
+    for request in (b"[]", b"{", b"\xff", b'{"tools":NaN}'):
+        with pytest.raises(InvalidRequestError, match="request is refused"):
+            ResponseEncoder(id="", created_at=0, model="", request=request)

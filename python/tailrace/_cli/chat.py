@@ -196,4 +196,7 @@ _REPLICAS = {
     "geminiprochat": ("geminiprochat", ""),
     "chatgpt-demo": ("chatgpt-demo", ""),
     "openai": ("openai", "/v1"),
+    "anthropic": ("anthropic", ""),
+    "gemini": ("gemini", ""),
+    "ollama": ("ollama", ""),
 }

@@ -1,7 +1,7 @@
 """The models a gateway serves, by id: a registry made once, of public sites and profile files.
 
-An id is ``site/model``; a site that names no models has one, ``site/default``. An OpenAI-compatible
-site that lists no models in its profile takes any name.
+An id is ``site/model``; a site that names no models has one, ``site/default``. A server with an
+API that lists no models in its profile takes any name.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tailrace.errors import ModelNotFoundError
 from tailrace.providers import site_providers
 from tailrace.sites._profiles import find_profiles
 from tailrace.sites._registry import as_site, profiled_site
+from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ class Model:
 
     @property
     def speaks_openai(self) -> bool:
-        """Whether the site takes OpenAI's request: parameters, images and tools' results too."""
-        return self.upstream.software == "openai"
+        """Whether the site takes OpenAI's request: parameters, images and tools' results too.
+
+        A site with another API takes it translated, and refuses by name what that API has not.
+        """
+        return _has_api(self.upstream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class ModelRegistry:
             return model
         site_name, _, name = model_id.partition("/")
         site = self._upstreams.get(site_name)
-        if site is not None and name and site.software == "openai" and not site.models:
+        if site is not None and name and _has_api(site) and not site.listed_models:
             return _model(site, name, counted_as=ANY)
         shown = model_id if len(model_id) <= _LONGEST_SHOWN else model_id[:_LONGEST_SHOWN] + "…"
         raise ModelNotFoundError(
@@ -131,14 +135,19 @@ class ModelRegistry:
 _LONGEST_SHOWN = 100
 
 
+def _has_api(site: Site) -> bool:
+    """Tell whether the site is a server with an API, whose models have names."""
+    return not SOFTWARE[site.software].has_page
+
+
 def _listed(site: Site) -> list[str]:
     """Return the names of the models of `site` that get an id."""
     default = [site.default_model] if site.default_model else []
-    return list(site.models) or default or ([] if site.software == "openai" else [DEFAULT])
+    return list(site.listed_models) or default or ([] if _has_api(site) else [DEFAULT])
 
 
 def _model(site: Site, name: str, *, counted_as: str | None = None) -> Model:
-    is_default = name == DEFAULT and name not in (*site.models, site.default_model)
+    is_default = name == DEFAULT and name not in (*site.listed_models, site.default_model)
     kind = f"{__version__} {site.name} {site.software} {site.url}"
     fingerprint = f"fp_{hashlib.sha256(kind.encode()).hexdigest()[:10]}"
     return Model(

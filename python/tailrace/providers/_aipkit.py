@@ -9,19 +9,17 @@ remembers a dialogue by its ids.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from tailrace import errors
 from tailrace._calls.exchange import Opening
 from tailrace._json import objects_in
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, StreamError, reply_error
 from tailrace.providers._ai_power import FORM
-from tailrace.transport import read_all
+from tailrace.providers._base import read_body
 
 if TYPE_CHECKING:
     from tailrace.providers._page import SiteTokens
@@ -65,7 +63,7 @@ async def fresh_nonce(session: Session, tokens: SiteTokens, idle: float | None) 
     """
     fields = {"action": "aipkit_get_frontend_chat_nonce", "bot_id": tokens.bot_id}
     async with await _post_form(session, tokens, fields) as reply:
-        return _token_of(await _body(reply, idle), "nonce")
+        return _token_of(await read_body(reply, MAX_STEP_BYTES, idle), "nonce")
 
 
 def refuses_nonce(error: StreamError, *, whole: bool) -> bool:
@@ -99,7 +97,7 @@ async def _cache_key(
         "user_client_message_id": _client_message_id(tokens, outgoing),
     }
     async with await _post_form(session, tokens, fields) as reply:
-        body = await _body(reply, idle)
+        body = await read_body(reply, MAX_STEP_BYTES, idle)
         key = _token_of(body, "cache_key") if reply.status < FIRST_ERROR_STATUS else None
         if key is None:
             raise _refusal(reply, body)
@@ -141,20 +139,6 @@ def _client_message_id(tokens: SiteTokens, outgoing: Outgoing) -> str:
 
 def _with_query(url: str, query: dict[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
-
-
-async def _body(reply: Response, idle: float | None) -> bytes:
-    """Return the body of a small JSON reply, which must be whole within `idle` seconds.
-
-    Single bytes that arrive for longer than that do not count as progress.
-    """
-    try:
-        async with asyncio.timeout(idle) as clock:
-            return await read_all(reply, max_bytes=MAX_STEP_BYTES)
-    except TimeoutError:
-        if idle is None or not clock.expired():
-            raise
-    raise errors.TimeoutError("idle", idle)
 
 
 def _data_of(body: bytes) -> dict[str, Any]:

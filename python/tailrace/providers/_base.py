@@ -7,14 +7,24 @@ closing and errors are common to all protocols.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from tailrace import errors
 from tailrace._messages import Turn, holds_more_than_text, parse_messages
 from tailrace.errors import InvalidRequestError
-from tailrace.transport import DEFAULT_LIMITS, Limits, Session, Timeouts, Transport, make_transport
+from tailrace.transport import (
+    DEFAULT_LIMITS,
+    Limits,
+    Session,
+    Timeouts,
+    Transport,
+    make_transport,
+    read_all,
+)
 from tailrace.transport._base import DEFAULT_TIMEOUTS
 from tailrace.transport._rules import checked_url, is_encodable
 
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
     from tailrace._calls.exchange import Opening
     from tailrace._environment import Environment
     from tailrace.errors import TailraceError
-    from tailrace.transport import TransportKind
+    from tailrace.transport import Response, TransportKind
 
 __all__ = [
     "DEFAULT_CONNECT_TIMEOUT",
@@ -36,6 +46,7 @@ __all__ = [
     "check_sendable",
     "checked_site",
     "checked_text",
+    "read_body",
     "with_credentials",
 ]
 
@@ -114,6 +125,20 @@ def check_sendable(name: str, value: object) -> None:
         raise InvalidRequestError(f"{name} holds half a surrogate pair, which cannot be sent")
 
 
+async def read_body(reply: Response, max_bytes: int, idle: float | None) -> bytes:
+    """Return the body of a small reply, which must be whole within `idle` seconds.
+
+    Single bytes that arrive for longer than that do not count as progress.
+    """
+    try:
+        async with asyncio.timeout(idle) as clock:
+            return await read_all(reply, max_bytes=max_bytes)
+    except TimeoutError:
+        if idle is None or not clock.expired():
+            raise
+    raise errors.TimeoutError("idle", idle)
+
+
 class Call(ABC, Generic[O]):
     """One call to a site, an `Exchange`; a subclass writes the request.
 
@@ -154,6 +179,18 @@ class Call(ABC, Generic[O]):
     @abstractmethod
     async def send(self, model: str, turns: list[Turn]) -> Opening:
         """Send the conversation and return the reply."""
+
+    async def models(self) -> list[str]:
+        """Ask the server for the names of its models.
+
+        Raises InvalidRequestError for a protocol that has no such question.
+        """
+        self.connections = Connections(self.request.transport)
+        return await self.list_models()
+
+    async def list_models(self) -> list[str]:
+        """Ask the server, as `models` says; a subclass knows how."""
+        raise InvalidRequestError("sites of this software tell no list of models")
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:  # noqa: ARG002
         """Return None, for no second request; a subclass may know failures worth one."""

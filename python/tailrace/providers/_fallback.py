@@ -198,7 +198,7 @@ class _SiteAsProvider:
     def get_models(self) -> list[str]:
         """Return the models by name; the default alone where none are listed."""
         default = self._site.default_model
-        return list(self._site.models) or ([default] if default else [])
+        return list(self._site.listed_models) or ([default] if default else [])
 
     def create_async_generator(
         self, model: str, messages: Messages, *, url: str | None = None, **kwargs: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,22 +63,30 @@ class CallOptions(TypedDict, total=False):
     password: str | Secret | None
     clock_offsets: ClockOffsets | None
     make_signature: Callable[[int, str], str] | None
-    # chatgpt-demo and openai
+    # chatgpt-demo and the APIs
     temperature: float | None
-    # openai
+    # openai, anthropic, gemini and ollama
     api_key: str | Secret | None
-    extra_body: Mapping[str, Any] | None
-    frequency_penalty: float | None
-    logit_bias: Mapping[str, float] | None
+    extra: Mapping[str, Any] | None
     max_completion_tokens: int | None
     max_tokens: int | None
-    presence_penalty: float | None
     reasoning_effort: str | None
     response_format: Mapping[str, Any] | None
-    seed: int | None
     stop: str | list[str] | None
-    stream_options: Mapping[str, Any] | None
+    tool_choice: str | Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] | None
+    top_k: int | None
     top_p: float | None
+    # some of these
+    api: Literal["chat", "responses"] | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    logprobs: bool | None
+    parallel_tool_calls: bool | None
+    presence_penalty: float | None
+    seed: int | None
+    stream_options: Mapping[str, Any] | None
+    top_logprobs: int | None
     user: str | None
 
 
@@ -130,6 +138,7 @@ _ELSEWHERE = {
     "bot_id": "bot",
     "default_model": "model",
     "dialect": "software",
+    "extra": "extra",
     "model_aliases": "aliases",
     "transport_kind": "transport",
 }

@@ -20,7 +20,7 @@ import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -60,7 +60,7 @@ FILE_NAME = "tailrace.toml"
 MAX_FILE_BYTES = 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e6)]
@@ -98,7 +98,7 @@ class ProfileSettings(
     proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
     `per` seconds (60 unless given). Without `retry` nothing is sent twice. A reply larger than
     `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name` the name its chat shows;
-    `native_history` as `tailrace.Site` says.
+    `native_history` and `api` as `tailrace.Site` says.
 
     `software` is one of `tailrace.sites.SOFTWARE`. `cookies_env` names cookies as a browser sends
     them (``name=value; name=value``), `headers_env` maps headers to variables.
@@ -110,6 +110,7 @@ class ProfileSettings(
     bot: _Text | None = None
     bot_name: _Text | None = None
     native_history: bool | None = None
+    api: Literal["chat", "responses"] | None = None
     models: list[_Text] = []
     aliases: dict[str, _Text] = {}
     default_model: _Text | None = None

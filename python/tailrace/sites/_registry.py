@@ -137,6 +137,7 @@ def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) ->
         "bot": settings.bot,
         "bot_name": settings.bot_name,
         "native_history": settings.native_history,
+        "api": settings.api,
         "proxy": settings.proxy,
         "retry": settings.retry and settings.retry.policy(),
         "throttle": _throttle(profile),

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 from urllib.parse import urlsplit
 
 from tailrace._calls.retry_policy import RetryPolicy
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["Site", "for_call", "open_stream", "visitor_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ATTRIBUTES = {"models": "listed_models"}
+"""Options that are kept under another name: `Site.models` asks the server."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -64,13 +66,15 @@ class Site:
     is sent before a stream is read. The repr shows no secret. `url`: the page that shows the chat,
     the app's own address, or the API's base URL. All options are keywords:
 
-    - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo`` or
-      ``openai`` (any OpenAI-compatible server, by its base URL).
+    - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo``,
+      ``openai`` (any OpenAI-compatible server, by its base URL), ``anthropic``, ``gemini`` or
+      ``ollama`` (a server with that API).
     - ``name``: the name in lists, logs and errors; the URL's origin unless given.
     - ``endpoint``: where messages are posted, on the URL's own origin; found from the URL or its
       page unless given.
-    - ``model``: the model that is requested unless a call names another; ``models``: all there are
-      (any name is taken where none are listed); ``aliases``: other names of models.
+    - ``model``: the model that is requested unless a call names another; ``models``: all that a
+      call may name (any where none are listed), then the `listed_models`; ``aliases``: other names
+      of models.
     - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
     - ``proxy``: URL of an http, https or socks proxy, for every request.
     - ``timeout``: seconds for the first byte of a reply and for each silence in it, 120;
@@ -88,10 +92,14 @@ class Site:
       ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``,
       ``make_signature``; ``chatgpt-demo``: ``temperature``.
-    - ``openai``: ``api_key``, and ``temperature``, ``top_p``, ``max_tokens``, ``seed``, ``stop``
-      and the other parameters of the API, whose values are the server's to judge;
-      ``stream_options``, which ask for the usage (None: are not sent), and ``extra_body``, fields
-      of the request that the server knows beside them.
+    - ``openai``, ``anthropic``, ``gemini``, ``ollama``, all under OpenAI's names: ``api_key``;
+      ``tools``, ``tool_choice``, ``response_format``; ``temperature``, ``top_p``, ``top_k``,
+      ``max_tokens`` (or ``max_completion_tokens``), ``stop``, ``reasoning_effort``; and ``extra``,
+      further fields of the request under the API's own names. The values are the server's to judge.
+    - ``openai``, ``gemini``, ``ollama``: ``seed``, ``frequency_penalty``, ``presence_penalty``,
+      ``logprobs``, ``top_logprobs``; ``openai``, ``anthropic``: ``parallel_tool_calls``, ``user``;
+      ``openai``: ``api`` (``chat`` for chat completions, the default, or ``responses``),
+      ``logit_bias``, and ``stream_options``, which ask for the usage (None: are not sent).
 
     ``secret_key``, ``password``, ``api_key``, ``proxy``, ``cookies`` and the values of ``headers``
     may be a `Secret`, which is read from the environment when a call begins.
@@ -106,7 +114,7 @@ class Site:
     name: str = ""
     endpoint: str | None = None
     model: str = ""
-    models: tuple[str, ...] = ()
+    listed_models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
     cookies: Mapping[str, str] | Secret = field(default_factory=dict)
@@ -138,24 +146,33 @@ class Site:
     make_signature: Callable[[int, str], str] | None = None
     temperature: float | None = None
     api_key: str | Secret | None = None
-    extra_body: Mapping[str, Any] | None = None
-    frequency_penalty: float | None = None
-    logit_bias: Mapping[str, float] | None = None
+    extra: Mapping[str, Any] | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
-    presence_penalty: float | None = None
     reasoning_effort: str | None = None
     response_format: Mapping[str, Any] | None = None
-    seed: int | None = None
     stop: str | list[str] | None = None
-    stream_options: Mapping[str, Any] | None = None
+    tool_choice: str | Mapping[str, Any] | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
+    top_k: int | None = None
     top_p: float | None = None
+    api: Literal["chat", "responses"] | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    logprobs: bool | None = None
+    parallel_tool_calls: bool | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stream_options: Mapping[str, Any] | None = None
+    top_logprobs: int | None = None
     user: str | None = None
     _options: Mapping[str, Any] = field(init=False, compare=False)
     # The software's own options, as its record.
     _own: Any = field(init=False, compare=False)
 
     def __init__(self, url: str, **options: Unpack[SiteOptions]) -> None:
+        if "listed_models" in options:  # so `dataclasses.replace` calls it
+            options["models"] = options.pop("listed_models")  # type: ignore[typeddict-item]
         check_names("Site", options, SITE_OPTIONS)
         if not isinstance(url, str):
             raise _wrong("a site's URL", "text", url)
@@ -174,7 +191,7 @@ class Site:
             "_own": own,
         }
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, _ATTRIBUTES.get(name, name), value)
         self._check_models()
 
     def _check_models(self) -> None:
@@ -245,6 +262,28 @@ class Site:
                 parts += deltas
         return "".join(parts)
 
+    async def models(self, **options: Unpack[CallOptions]) -> list[str]:
+        """Ask the server for the names of its models; `options` as for `stream`.
+
+        A site whose software tells no list (``wordpress``, say) has those of its profile. Raises
+        InvalidRequestError where there are none, and the TailraceError of the call.
+        """
+        check_names("Site.models", options, CALL_OPTIONS)
+        if _software(self).has_page:
+            if not self.listed_models:
+                raise InvalidRequestError(
+                    f"sites of the software {self.software} tell no list of models"
+                )
+            return list(self.listed_models)
+        called = for_call(self, options)
+        environment = _environment(called, {})
+        request = _request(called, [], "", str, environment)
+        call = _software(called).call(request, called._own)  # noqa: SLF001 - this module's own
+        try:
+            return await call.models()
+        finally:
+            await call.aclose()
+
     def conversation(
         self, system: str | None = None, **options: Unpack[CallOptions]
     ) -> Conversation:
@@ -264,13 +303,13 @@ class Site:
     def resolve_model(self, name: str = "") -> str:
         """Return the model of that name: the default for an empty one, an alias's target.
 
-        ModelNotSupportedError for a name that is not among `models`, if any are listed.
+        ModelNotSupportedError for a name that is not among `listed_models`, if there are any.
         """
         if name is not None and not isinstance(name, str):
             raise ModelNotFoundError(f"a model of {self.name} is a name, not {type(name).__name__}")
         model = self.aliases.get(name, name) if name else self.default_model
-        if model and self.models and model not in self.models:
-            known = ", ".join([*self.models, *self.aliases])
+        if model and self.listed_models and model not in self.listed_models:
+            known = ", ".join([*self.listed_models, *self.aliases])
             raise ModelNotSupportedError(
                 f"{self.name} does not know the model {model!r}; it knows {known}"
             )
@@ -278,8 +317,8 @@ class Site:
 
     @property
     def default_model(self) -> str:
-        """The model of calls that name none: `model`, else the first of `models`, else empty."""
-        model = self.model or next(iter(self.models), "")
+        """The model of calls that name none: `model`, else the first listed one, else empty."""
+        model = self.model or next(iter(self.listed_models), "")
         return self.aliases.get(model, model)
 
 
@@ -579,7 +618,16 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "transport": _transport,
     "environment": _of_type(Environment, "an Environment"),
     **dict.fromkeys(
-        ("extra_body", "logit_bias", "response_format", "stop", "stream_options"), _json
+        (
+            "extra",
+            "logit_bias",
+            "response_format",
+            "stop",
+            "stream_options",
+            "tool_choice",
+            "tools",
+        ),
+        _json,
     ),
 }
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace.errors import InvalidRequestError
+from tailrace.providers._anthropic import AnthropicCall, AnthropicOptions
+from tailrace.providers._gemini import GeminiCall, GeminiOptions
 from tailrace.providers._geminiprochat import (
     ChatgptDemoCall,
     ChatgptDemoOptions,
     GeminiProChatCall,
     SignedOptions,
 )
+from tailrace.providers._ollama import OllamaCall, OllamaOptions
 from tailrace.providers._openai import OpenAICall, OpenAIOptions
 from tailrace.providers._visitor import Visitor
 from tailrace.providers._wordpress import WordPressCall, WordPressOptions
@@ -34,7 +37,9 @@ __all__ = [
     "software_named",
 ]
 
-SoftwareName = Literal["wordpress", "geminiprochat", "chatgpt-demo", "openai"]
+SoftwareName = Literal[
+    "wordpress", "geminiprochat", "chatgpt-demo", "openai", "anthropic", "gemini", "ollama"
+]
 """The names of the softwares, for whoever checks types: those of `SOFTWARE`, in its order."""
 
 NONE_IS_SAID = frozenset({"stream_options"})
@@ -98,7 +103,10 @@ _ROWS = (
     ),
     Software("geminiprochat", ("text",), GeminiProChatCall, SignedOptions),
     Software("chatgpt-demo", ("text",), ChatgptDemoCall, ChatgptDemoOptions),
-    Software("openai", ("openai",), OpenAICall, OpenAIOptions, has_page=False),
+    Software("openai", ("openai", "openai-responses"), OpenAICall, OpenAIOptions, has_page=False),
+    Software("anthropic", ("anthropic",), AnthropicCall, AnthropicOptions, has_page=False),
+    Software("gemini", ("gemini",), GeminiCall, GeminiOptions, has_page=False),
+    Software("ollama", ("ollama",), OllamaCall, OllamaOptions, has_page=False),
 )
 
 SOFTWARE: Mapping[str, Software] = {row.name: row for row in _ROWS}

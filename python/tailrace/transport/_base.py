@@ -211,11 +211,14 @@ class Response(_Closing):
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds that the Retry-After header asks for (RFC 9110, 10.2.3).
+        """The seconds that Retry-After (RFC 9110, 10.2.3) or ``retry-after-ms`` asks for.
 
         None without one, and for one that makes no sense.
         """
-        return seconds_to_wait(self.headers.get("retry-after"), self.headers.get("date"))
+        headers = self.headers
+        return seconds_to_wait(
+            headers.get("retry-after"), headers.get("date"), headers.get("retry-after-ms")
+        )
 
     @abstractmethod
     async def read(self) -> bytes:

@@ -40,6 +40,18 @@ impl From<&tailrace_core::Usage> for Usage {
     }
 }
 
+impl From<&Usage> for tailrace_core::Usage {
+    fn from(usage: &Usage) -> Self {
+        let mut counts = Self::default();
+        counts.prompt_tokens = usage.prompt_tokens;
+        counts.completion_tokens = usage.completion_tokens;
+        counts.total_tokens = usage.total_tokens;
+        counts.cached_tokens = usage.cached_tokens;
+        counts.reasoning_tokens = usage.reasoning_tokens;
+        counts
+    }
+}
+
 impl Usage {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         (
@@ -138,6 +150,29 @@ const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         (self.kind, &self.text, self.index, &self.id, &self.name).into_pyobject(py)
+    }
+
+    /// Lends the piece as the core's encoders take it.
+    #[inline]
+    pub fn lend<T>(
+        &self,
+        py: Python<'_>,
+        take: impl FnOnce(tailrace_core::Delta<'_>) -> T,
+    ) -> PyResult<T> {
+        let text = text_of(self.text.bind(py))?;
+        Ok(match self.kind {
+            "text" => take(tailrace_core::Delta::Text(&text)),
+            "reasoning" => take(tailrace_core::Delta::Reasoning(&text)),
+            "refusal" => take(tailrace_core::Delta::Refusal(&text)),
+            _ => {
+                let [id, name] =
+                    [&self.id, &self.name].map(|text| text.as_ref().map(|text| text.bind(py)));
+                let (id, name) = (optional_text(id)?, optional_text(name)?);
+                let (id, name) = (id.as_deref(), name.as_deref());
+                let piece = ToolCall { index: self.index, id, name, arguments: &text };
+                take(tailrace_core::Delta::ToolCall(piece))
+            }
+        })
     }
 }
 

@@ -30,7 +30,7 @@ mod _native {
     #[pymodule_export]
     use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
-    use super::encode::ChunkEncoder;
+    use super::encode::{ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder};
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

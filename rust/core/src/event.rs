@@ -259,9 +259,9 @@ impl EventDecoder {
         self.block.size == 0 && !self.line.started() && !self.by_lines
     }
 
-    /// Takes `beginning`, which is not empty and ends no line, off the input and holds it as it is, so that its
-    /// event can be looked at whole once more has come. A beginning that is too long for that is
-    /// left.
+    /// Takes `beginning`, which is not empty and ends no line, off the input and holds it as it is,
+    /// so that its event can be looked at whole once more has come. A beginning that is too long
+    /// for that is left.
     pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
         let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
         if beginning.len() <= room {

@@ -36,11 +36,16 @@ pub use delta::{
     Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids,
     ToolCall, UnknownDialect, Usage,
 };
-pub use encode::{ChunkEncoder, ChunkFields, ChunkUsage};
+pub use encode::{
+    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, EncoderState, Ending,
+    FinishReason, MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, WholeMessage,
+    WholeResponse,
+};
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};
 pub use limits::{
-    Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_PAGE_BYTES,
+    Limit, LimitExceeded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_JSON_DEPTH, MAX_KEPT_BYTES,
+    MAX_PAGE_BYTES,
 };
 #[cfg(feature = "sites")]
 pub use page::{

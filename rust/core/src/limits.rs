@@ -15,6 +15,10 @@ pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 #[cfg(feature = "sites")]
 pub(crate) const MAX_WIDGETS: usize = 1024;
 
+/// Bytes kept by default of an answer that is encoded, where the wire tells at its end what it told
+/// before: 8 MiB.
+pub const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+
 /// Open containers of one JSON text: 200 pass, the next one is an error.
 pub const MAX_JSON_DEPTH: usize = 200;
 
@@ -47,6 +51,8 @@ pub enum Limit {
     Body,
     /// A page.
     Page,
+    /// What an encoder keeps of the answer that it writes.
+    Kept,
     /// What is collected of a reply besides its text.
     Collected,
 }
@@ -58,6 +64,7 @@ impl Limit {
             Self::Event => "max_event_bytes",
             Self::Body | Self::Collected => "max_body_bytes",
             Self::Page => "max_page_bytes",
+            Self::Kept => "max_kept_bytes",
         }
     }
 
@@ -67,6 +74,7 @@ impl Limit {
             Self::Event => "an event of the reply",
             Self::Body => "the body of the reply",
             Self::Page => "the page",
+            Self::Kept => "what is kept of the answer",
             Self::Collected => "what the reply holds besides text",
         }
     }

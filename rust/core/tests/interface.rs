@@ -21,9 +21,10 @@ use std::fs;
 use std::path::Path;
 
 use tailrace_core::{
-    ChunkEncoder, ChunkFields, ChunkUsage, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End,
-    ErrorKind, Event, EventDecoder, Framing, Ids, Limit, LimitExceeded, ReplyError, ToolCall,
-    UnknownDialect, Usage,
+    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
+    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, Event, EventDecoder, FinishReason,
+    Framing, Ids, Limit, LimitExceeded, MessageEncoder, MessageFields, ReplyError, ResponseEncoder,
+    ResponseFields, ToolCall, UnknownDialect, Usage, WholeMessage, WholeResponse,
 };
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
@@ -45,7 +46,12 @@ fn types_have_the_traits_that_users_expect() {
         Usage,
         Limit,
     )>();
+    is_value::<(CompletionEncoder, ResponseEncoder, MessageEncoder)>();
+    is_value::<(WholeResponse<'_>, WholeMessage<'_>, Delta<'_>, Ending<'_>)>();
+    is_value::<(ResponseFields<'_>, MessageFields<'_>)>();
     is_name::<Dialect>();
+    is_name::<EncoderState>();
+    is_name::<FinishReason>();
     is_name::<End>();
     is_name::<ErrorKind>();
     is_name::<Framing>();

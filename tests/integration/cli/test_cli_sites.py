@@ -129,7 +129,13 @@ async def test_a_url_answers(replica: Replica) -> None:
 
 @pytest.mark.parametrize("software", SOFTWARE)
 async def test_a_url_is_answered_by_a_replica_of_its_software(software: str) -> None:
-    model = ["--model", "gpt-4o"] if software == "openai" else []
+    models = {
+        "openai": "gpt-4o",
+        "anthropic": "claude-haiku-4-5",
+        "gemini": "gemini-2.5-flash",
+        "ollama": "llama3.2:latest",
+    }
+    model = ["--model", models[software]] if software in models else []
     end = await run(
         "chat",
         "--provider",

@@ -53,6 +53,9 @@ def own_sites(replica: Replica) -> dict[str, str]:
         "https://gem.example": replica.url("geminiprochat"),
         "https://gemini.my.example": replica.url("geminiprochat"),
         "http://localhost:8000/v1": f"{replica.url('openai')}/v1",
+        "https://api.anthropic.com": replica.url("anthropic"),
+        "http://localhost:11434": replica.url("ollama"),
+        "https://llm.example": replica.url("ollama"),
     }
 
 

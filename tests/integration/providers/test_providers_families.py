@@ -345,7 +345,7 @@ async def test_what_the_request_of_an_openai_compatible_server_holds() -> None:
     cases: list[tuple[list[Any], dict[str, Any], dict[str, Any]]] = [
         (QUESTION, {"stream_options": None}, {"stream_options": None}),
         (QUESTION, {"stream_options": {"x": 1}}, {"stream_options": {"x": 1}}),
-        (QUESTION, {"extra_body": {"top_k": 3}}, {"top_k": 3}),
+        (QUESTION, {"extra": {"min_p": 0.1}, "top_k": 3}, {"min_p": 0.1, "top_k": 3}),
         ([{"role": "user", "content": [image]}], {}, {}),
         ([called, {"role": "tool", "content": ""}], {}, {}),
         ([UserDict(QUESTION[0])], {}, {}),

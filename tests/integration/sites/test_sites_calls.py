@@ -397,14 +397,16 @@ def test_every_argument_is_taken_or_named_once(
     base: type[ChatProvider], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each of them at a class of its own, twice: what it takes, what is said of the rest."""
-    taken = {"api_key", "max_tokens", "stop", "extra_body"} if base.software == "openai" else set()
+    taken = (
+        {"api_key", "max_tokens", "stop", "extra", "tools"} if base.software == "openai" else set()
+    )
     taken |= {"bot", "bot_id"} if base.software == "wordpress" else set()
     taken |= {"temperature"} if base.software in ("openai", "chatgpt-demo") else set()
     quiet = {"api_key", "max_tokens", "stop", "stream", "provider", "conversation"}
     hints = {"timeuot": "timeout", "base_url": "url", "Headers": "headers"}
     given: dict[str, Any] = dict.fromkeys(("bot", "bot_id", "api_key", "stop"), "x")
     given |= dict.fromkeys(("timeuot", "max_tokens", "temperature", "tools"), 1)
-    given |= {"base_url": "http://x.example", "extra_body": {"a": 1}, "Headers": {}, "seed_": None}
+    given |= {"base_url": "http://x.example", "extra": {"a": 1}, "Headers": {}, "seed_": None}
     given |= {"provider": base, "conversation": {"id": "1"}, "stream": True}
     for name, value in given.items():
         called = f"{base.__name__}Of{name}"

@@ -344,7 +344,10 @@ def test_every_software_has_its_keys() -> None:
         "wordpress": ["bot", "bot_name", "native_history"],
         "geminiprochat": ["password", "secret_key"],
         "chatgpt-demo": ["password", "secret_key"],
-        "openai": ["api_key"],
+        "openai": ["api", "api_key"],
+        "anthropic": ["api_key"],
+        "gemini": ["api_key"],
+        "ollama": ["api_key"],
     }
 
 

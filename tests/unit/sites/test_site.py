@@ -38,13 +38,22 @@ def test_a_url_is_enough() -> None:
     site = Site(URL)
     assert (site.url, site.software, site.name) == (URL, "wordpress", "https://shop.example")
     assert (site.timeout, site.connect_timeout, site.total_timeout) == (120.0, 30.0, None)
-    assert (site.model, site.models, site.aliases, site.retry) == ("", (), {}, None)
+    assert (site.model, site.listed_models, site.aliases, site.retry) == ("", (), {}, None)
     assert tailrace.Site is sites.Site is Site
 
 
+def option_of(field: dataclasses.Field[Any]) -> str | None:
+    """Return the option that a field keeps, None for a private one."""
+    if field.name.startswith("_"):
+        return None
+    return "models" if field.name == "listed_models" else field.name
+
+
 def test_the_options_are_those_type_checkers_see() -> None:
-    fields = {each.name for each in dataclasses.fields(Site) if not each.name.startswith("_")}
-    assert fields == {"url", *SiteOptions.__annotations__}
+    assert set(map(option_of, dataclasses.fields(Site))) - {None} == {
+        "url",
+        *SiteOptions.__annotations__,
+    }
     own = set().union(*(row.options for row in SOFTWARE.values()))
     assert own < set(CallOptions.__annotations__) < set(SiteOptions.__annotations__)
 
@@ -67,7 +76,11 @@ def test_it_never_changes() -> None:
     given["models"].append("c")
     given["aliases"]["d"] = "a"
     given["headers"]["X"] = "changed"
-    assert (site.models, dict(site.aliases), dict(site.headers)) == (("a",), {"b": "a"}, {"X": "y"})
+    assert (site.listed_models, dict(site.aliases), dict(site.headers)) == (
+        ("a",),
+        {"b": "a"},
+        {"X": "y"},
+    )
 
 
 def test_nothing_that_a_request_says_changes_with_what_it_was_made_of() -> None:
@@ -160,9 +173,11 @@ async def test_a_misspelt_option_is_refused_with_the_name_that_was_meant(
 
 def test_a_name_like_none_is_refused_with_all_there_are() -> None:
     given: dict[str, Any] = {"zzz": 1}
-    with pytest.raises(TypeError, match=r"has no option 'zzz'\. The options are aliases, api_key"):
+    with pytest.raises(
+        TypeError, match=r"has no option 'zzz'\. The options are aliases, api, api_key"
+    ):
         Site(URL, **given)
-    for name in ("tools", "messages", "media"):
+    for name in ("functions", "messages", "media"):
         given = {name: 1}
         with pytest.raises(TypeError, match=f"has no option '{name}'"):
             Site(URL, software="openai", **given)
@@ -223,13 +238,13 @@ def test_a_name_like_none_is_refused_with_all_there_are() -> None:
         ({"software": "chatgpt-demo", "temperature": "hot"}, "temperature must be a number"),
         ({"software": "openai", "api_key": 7}, "api_key must be text, not int"),
         (
-            {"software": "openai", "extra_body": 7},
-            "extra_body must be a mapping of names to values",
+            {"software": "openai", "extra": 7},
+            "extra must be a mapping of names to values",
         ),
-        ({"software": "openai", "extra_body": {"stream": 0}}, "extra_body must not hold stream"),
-        ({"software": "openai", "extra_body": {"seed": 1}}, "extra_body must not hold seed"),
+        ({"software": "openai", "extra": {"stream": 0}}, "extra must not hold stream"),
+        ({"software": "openai", "extra": {"seed": 1}}, "extra must not hold seed"),
         ({"software": "openai", "stream_options": [1]}, "stream_options must be a mapping"),
-        ({"extra_body": {}}, "a site of the software wordpress has no option 'extra_body'"),
+        ({"extra": {}}, "a site of the software wordpress has no option 'extra'"),
         ({"stream_options": {}}, "the software wordpress has no option 'stream_options'"),
         ({"model": "q", "models": ["m"]}, "does not know the model 'q'; it knows m"),
         ({"models": ["m"], "aliases": {"a": "q"}}, "does not know the model 'q'; it knows m, a"),
@@ -346,7 +361,10 @@ def test_a_class_describes_a_site() -> None:
     site = Mine.as_site()
     assert (site.name, site.url, site.bot, site.throttle) == ("Mine", Mine.url, "7", limit)
     assert site.endpoint == "https://mine.example/wp-admin/admin-ajax.php"
-    assert (site.models, site.default_model) == (("gpt-4", "gpt-4o", "gpt-4o-mini"), "gpt-4o")
+    assert (site.listed_models, site.default_model) == (
+        ("gpt-4", "gpt-4o", "gpt-4o-mini"),
+        "gpt-4o",
+    )
     assert Mine.as_site("https://other.example").url == "https://other.example"
 
 

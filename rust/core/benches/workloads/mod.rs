@@ -12,8 +12,9 @@ use std::ops::ControlFlow;
 
 use chat::{Ids, Spelling};
 use tailrace_core::{
-    ChatWidget, DeltaDecoder, DeltaOptions, Dialect, EventDecoder, MAX_EVENT_BYTES, PageScanner,
-    ScanOptions,
+    ChatWidget, ChunkEncoder, ChunkFields, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
+    Dialect, Ending, EventDecoder, MAX_EVENT_BYTES, MessageEncoder, MessageFields, PageScanner,
+    ResponseEncoder, ResponseFields, ScanOptions,
 };
 
 /// One measurement.
@@ -34,6 +35,18 @@ enum Work {
     Page(ScanOptions),
     /// A signature.
     Sign,
+    /// The events of a wire for deltas of text, each of which is a read; read back, they give the
+    /// text.
+    Encode(Wire),
+}
+
+/// A wire that answers are encoded for.
+#[derive(Clone, Copy)]
+enum Wire {
+    Chunks,
+    Completions,
+    Response,
+    Message,
 }
 
 /// How the bytes are cut into reads.
@@ -47,7 +60,7 @@ enum Reads {
 /// A row that has been run, and what came of it.
 pub struct Done {
     row: Row,
-    text: String,
+    text: Vec<u8>,
 }
 
 /// Makes a row.
@@ -80,6 +93,11 @@ pub const ROWS: &[(&str, Make)] = &[
     ("ai_power_assistant_1400", || Row::new(AI_POWER, chat::assistant(EVENTS), Reads::Of(1400))),
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
     ("ai_power_w5p", || Row::new(AI_POWER, chat::body(Spelling::Plain), Reads::Of(1400))),
+    ("encode_chunks", || encode(Wire::Chunks, EVENTS)),
+    ("encode_completions", || encode(Wire::Completions, EVENTS)),
+    ("encode_response", || encode(Wire::Response, EVENTS)),
+    ("encode_response_x4", || encode(Wire::Response, 4 * EVENTS)),
+    ("encode_message", || encode(Wire::Message, EVENTS)),
     ("text_1400", || Row::new(Work::Deltas(Dialect::Text), chat::text(SMALL), Reads::Of(1400))),
     ("page_bot_whole", || Row::new(bot(), pages::wordpress(PAGE), Reads::Whole)),
     ("page_bot_16k", || Row::new(bot(), pages::wordpress(PAGE), Reads::Of(16384))),
@@ -136,6 +154,12 @@ fn sign(length: usize, expected: &str) -> Row {
     Row::new(Work::Sign, (chat::words(length), expected.to_owned()), Reads::Whole)
 }
 
+/// Deltas of 4 characters.
+fn encode(wire: Wire, deltas: usize) -> Row {
+    let words = chat::words(4 * deltas);
+    Row::new(Work::Encode(wire), (words.clone(), words), Reads::Of(4))
+}
+
 impl Row {
     fn new(work: Work, (bytes, expected): (String, String), reads: Reads) -> Self {
         let ends = match reads {
@@ -154,8 +178,9 @@ impl Row {
     }
 
     /// Does the row's work once.
-    pub fn run(&self) -> String {
-        match &self.work {
+    pub fn run(&self) -> Vec<u8> {
+        let text = match &self.work {
+            Work::Encode(wire) => return self.encode(*wire),
             Work::Events => self.events(),
             Work::Deltas(dialect) => self.deltas(*dialect),
             Work::Page(options) => self.page(options),
@@ -164,7 +189,8 @@ impl Row {
                 &String::from_utf8_lossy(&self.bytes),
                 SECRET,
             ),
-        }
+        };
+        text.into_bytes()
     }
 
     /// The same, for a caller that checks the text later.
@@ -199,6 +225,41 @@ impl Row {
         text
     }
 
+    fn encode(&self, wire: Wire) -> Vec<u8> {
+        let mut events = Vec::new();
+        // All of them are ASCII.
+        let texts = self.reads().filter_map(|read| std::str::from_utf8(read).ok());
+        let fields = ChunkFields::new("chatcmpl-mill", 1_763_600_000, "mill/stone");
+        match wire {
+            Wire::Chunks => {
+                let encoder = ChunkEncoder::new(&fields);
+                texts.for_each(|text| encoder.delta(text, &mut events));
+                encoder.finish("stop", &mut events);
+            }
+            Wire::Completions => {
+                let encoder = CompletionEncoder::new(&fields);
+                texts.for_each(|text| encoder.delta(text, &mut events));
+                encoder.finish("stop", &mut events);
+            }
+            Wire::Response => {
+                let fields = ResponseFields::new("resp_mill", 1_763_600_000, "mill/stone");
+                if let Ok(mut encoder) = ResponseEncoder::new(&fields) {
+                    encoder.start(&mut events);
+                    texts.for_each(|text| encoder.event(Delta::Text(text), &mut events));
+                    encoder.finish(&Ending::default(), &mut events);
+                }
+            }
+            Wire::Message => {
+                let mut encoder =
+                    MessageEncoder::new(&MessageFields::new("msg_mill", "mill/stone"));
+                encoder.start(0, &mut events);
+                texts.for_each(|text| encoder.event(Delta::Text(text), &mut events));
+                encoder.finish(&Ending::default(), &mut events);
+            }
+        }
+        events
+    }
+
     fn page(&self, options: &ScanOptions) -> String {
         let mut scanner = PageScanner::new(options.clone());
         let _ = self.reads().any(|read| scanner.feed(read));
@@ -213,12 +274,29 @@ impl Row {
 impl Done {
     /// Panics when something else came than what had to come.
     pub fn check(self) {
-        assert!(
-            self.text == self.row.expected,
-            "{} bytes gave a text of {}",
-            self.row.size(),
-            self.text.len()
-        );
+        let Self { row, text } = self;
+        let told = match row.work {
+            Work::Encode(wire) => {
+                let mut told = String::new();
+                let mut decoder = DeltaDecoder::new(wire.dialect(), DeltaOptions::default());
+                decoder.feed(&text, &mut told);
+                decoder.close(true, &mut told);
+                told.into_bytes()
+            }
+            _ => text,
+        };
+        let is_right = told == row.expected.as_bytes();
+        assert!(is_right, "{} bytes gave a text of {}", row.size(), told.len());
+    }
+}
+
+impl Wire {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Chunks | Self::Completions => Dialect::OpenAi,
+            Self::Response => Dialect::OpenAiResponses,
+            Self::Message => Dialect::Anthropic,
+        }
     }
 }
 

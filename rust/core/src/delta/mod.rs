@@ -33,6 +33,7 @@ use crate::prelude::*;
 pub use collected::{Collected, CollectedCall};
 pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
+pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
 pub use usage::Usage;
 

@@ -36,7 +36,7 @@ enum Position {
 
 /// Where in an element the reading is.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Nesting {
+pub(crate) struct Nesting {
     /// Brackets that are open.
     depth: usize,
     in_string: bool,
@@ -140,7 +140,7 @@ impl Form {
 impl Nesting {
     /// The offset at which the element ends. One that is no container ends before a comma, or
     /// before the array's closing bracket.
-    pub(super) fn end(&mut self, input: &[u8]) -> Option<usize> {
+    pub(crate) fn end(&mut self, input: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             if self.escaped {

@@ -7,11 +7,15 @@
 //! Duplicate keys are all visited, in order: a caller that assigns on each visit lets the last one
 //! win.
 
+mod escape;
+mod one_line;
 mod reader;
 mod string;
 mod text;
 mod unescape;
 
+pub(crate) use escape::{decimal, escape, nullable, quoted};
+pub(crate) use one_line::on_one_line;
 pub use reader::Reader;
 pub(crate) use string::{Scratch, string_content, string_end};
 pub use text::Text;

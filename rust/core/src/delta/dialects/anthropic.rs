@@ -365,6 +365,7 @@ struct Counts {
     cache_creation: Option<u64>,
     cache_read: Option<u64>,
     output: Option<u64>,
+    thinking: Option<u64>,
 }
 
 impl Counts {
@@ -379,6 +380,10 @@ impl Counts {
                 // OpenAI's names.
                 "prompt_tokens" => &mut aliased.input,
                 "completion_tokens" => &mut aliased.output,
+                "output_tokens_details" => {
+                    counts.thinking = read_thinking(reader)?;
+                    return Ok(());
+                }
                 _ => return reader.skip(),
             };
             *count = read_count(reader)?;
@@ -393,6 +398,7 @@ impl Counts {
         self.cache_creation = later_count(self.cache_creation, newer.cache_creation);
         self.cache_read = later_count(self.cache_read, newer.cache_read);
         self.output = later_count(self.output, newer.output);
+        self.thinking = later_count(self.thinking, newer.thinking);
     }
 
     /// The usage as other APIs count it: here the request's tokens are counted apart by what became
@@ -404,8 +410,22 @@ impl Counts {
             prompt: Some(prompt),
             completion: self.output,
             cached: self.cache_read,
+            reasoning: self.thinking,
             ..usage::Counts::default()
         }
         .usage()
     }
+}
+
+/// Reads how many of the answer's tokens are thinking.
+fn read_thinking(reader: &mut Reader<'_>) -> Result<Option<u64>, JsonError> {
+    let mut thinking = None;
+    reader.object_or_skip(|key, reader| {
+        if key == *"thinking_tokens" {
+            thinking = read_count(reader)?;
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(thinking)
 }

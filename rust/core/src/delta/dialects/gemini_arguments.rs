@@ -4,8 +4,7 @@
 //! Each value names its place by a path (RFC 9535: `$.stops[0].name`). They come in the order in
 //! which the object is written, so that a path tells which objects and arrays end before it.
 
-use crate::encode::quoted;
-use crate::json::{JsonError, Kind, Reader, Text};
+use crate::json::{JsonError, Kind, Reader, Text, quoted};
 use crate::prelude::*;
 use crate::utf8::decode;
 

@@ -34,7 +34,7 @@ SKIPPED_SIGNATURES = (b"skip_thought_signature_validator", b"context_engineering
 """What stands for the signature of a call that another model made."""
 
 _TYPES = re.compile(
-    r"image/(?:png|jpeg|webp|heic|heif)|application/pdf|(?:text|audio|video)/[a-z0-9.+-]+"
+    r"image/(?:png|jpeg|webp|heic|heif)|application/pdf|(?:text|audio|video)/[a-z0-9.+-]{1,128}"
 )
 
 

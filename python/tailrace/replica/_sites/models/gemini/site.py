@@ -51,8 +51,8 @@ PAGE_MODELS = 2
 
 DIMENSIONS = 3072
 
-_METHOD = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):([a-zA-Z]+)")
-_MODEL = re.compile(r"/v1(?:beta|alpha)?/models(?:/([^/:]+))?")
+_METHOD = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]{1,200}):([a-zA-Z]{1,64})")
+_MODEL = re.compile(r"/v1(?:beta|alpha)?/models(?:/([^/:]{1,200}))?")
 
 
 class GeminiSite(ModelSite):

@@ -1,0 +1,95 @@
+//! Pieces of tool calls in, the number of each one's call out: from 0 on, as they came.
+
+use crate::delta::ToolCall;
+use crate::json::{escape, quoted};
+use crate::prelude::*;
+
+/// Calls that are remembered: as many as a decoder does.
+const KNOWN_CALLS: usize = 128;
+
+/// The calls of one answer.
+#[derive(Clone, Debug)]
+pub(super) struct Calls {
+    known: Vec<Call>,
+    count: usize,
+    /// What ids that are made up begin with.
+    prefix: String,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// The number that the piece of the reply had.
+    index: Option<u64>,
+    pub(super) number: usize,
+    /// Whether a piece of it was taken.
+    pub(super) has_begun: bool,
+    pub(super) is_named: bool,
+    /// Whether its last piece is thought to have come.
+    pub(super) is_over: bool,
+}
+
+impl Calls {
+    /// The calls of an answer of this id. Where a call comes without an id, it gets one that is
+    /// made of `kind`, the answer's id and its number.
+    pub(super) fn new(kind: &str, id: &str) -> Self {
+        let own = id.split_once(['-', '_']).map_or(id, |(_, own)| own);
+        Self { known: Vec::new(), count: 0, prefix: format!("{kind}_{own}_") }
+    }
+
+    /// The call that a piece with this index belongs to.
+    pub(super) fn call_of(&mut self, index: Option<u64>) -> &mut Call {
+        let at = self.known.iter().rposition(|call| call.index == index);
+        let at = at.unwrap_or_else(|| self.begin(index));
+        &mut self.known[at]
+    }
+
+    /// The call of this number, while it is remembered.
+    pub(super) fn numbered(&mut self, number: usize) -> Option<&mut Call> {
+        self.known.iter_mut().rfind(|call| call.number == number)
+    }
+
+    /// The id of a call that came without one.
+    pub(super) fn id(&self, number: usize) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    fn begin(&mut self, index: Option<u64>) -> usize {
+        if self.known.len() == KNOWN_CALLS {
+            self.known.remove(0);
+        }
+        let number = self.count;
+        self.count += 1;
+        let (has_begun, is_named, is_over) = (false, false, false);
+        self.known.push(Call { index, number, has_begun, is_named, is_over });
+        self.known.len() - 1
+    }
+
+    /// Appends a piece as the element of `tool_calls` that it is in a chat completion's delta: the
+    /// first one says what is called.
+    pub(super) fn element(&mut self, piece: &ToolCall<'_>, out: &mut Vec<u8>) {
+        let call = self.call_of(piece.index);
+        let (number, begins) = (call.number, !call.has_begun);
+        let name = piece.name.filter(|_| !call.is_named);
+        call.has_begun = true;
+        call.is_named |= name.is_some();
+        out.extend_from_slice(format!(r#"{{"index":{number}"#).as_bytes());
+        if begins {
+            out.extend_from_slice(br#","id":"#);
+            match piece.id {
+                Some(id) => quoted(id, out),
+                None => quoted(&self.id(number), out),
+            }
+            out.extend_from_slice(br#","type":"function""#);
+        }
+        out.extend_from_slice(br#","function":{"#);
+        if let Some(name) = name {
+            out.extend_from_slice(br#""name":"#);
+            quoted(name, out);
+            out.push(b',');
+        }
+        out.extend_from_slice(br#""arguments":""#);
+        escape(piece.arguments, out);
+        out.extend_from_slice(br#""}}"#);
+    }
+}

@@ -1,0 +1,123 @@
+//! Deltas in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty
+//! line after each.
+
+use crate::json::{escape, quoted};
+use crate::prelude::*;
+
+use super::calls::Calls;
+use super::frame::{self, ChunkFields, ChunkUsage, Frame};
+use super::{COMMENT, Delta};
+
+/// The events of one streamed chat completion. Every method appends whole events to `out`; kept is
+/// which tool calls have begun.
+///
+/// ```
+/// use tailrace_core::{ChunkEncoder, ChunkFields};
+///
+/// let encoder = ChunkEncoder::new(&ChunkFields::new("chatcmpl-1", 1_700_000_000, "mill"));
+/// let mut out = Vec::new();
+/// encoder.role(&mut out);
+/// encoder.delta("What runs off", &mut out);
+/// encoder.finish("stop", &mut out);
+/// out.extend_from_slice(ChunkEncoder::DONE);
+///
+/// let events = String::from_utf8(out)?;
+/// assert_eq!(events.matches("data: ").count(), 4);
+/// assert!(events.contains(r#""delta":{"content":"What runs off"}"#));
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChunkEncoder {
+    frame: Frame,
+    /// Up to and with `"content":"`.
+    content_head: Vec<u8>,
+    content_tail: Vec<u8>,
+    calls: Calls,
+}
+
+const CHOICE: &[u8] = br#"{"index":0,"delta":"#;
+const UNFINISHED: &[u8] = br#","logprobs":null,"finish_reason":null}"#;
+
+impl ChunkEncoder {
+    /// The last event of a stream that ended well.
+    pub const DONE: &'static [u8] = frame::DONE;
+
+    /// A comment, which keeps the connection alive while there is nothing to tell.
+    pub const KEEP_ALIVE: &'static [u8] = COMMENT;
+
+    /// Prepares the bytes that the stream's events share.
+    pub fn new(fields: &ChunkFields<'_>) -> Self {
+        let frame = Frame::new("chat.completion.chunk", fields);
+        Self {
+            content_head: [&frame.head, CHOICE, br#"{"content":""#].concat(),
+            content_tail: [br#""}"#, UNFINISHED, frame.tail].concat(),
+            calls: Calls::new("call", fields.id),
+            frame,
+        }
+    }
+
+    /// Appends the first event, which says who speaks.
+    pub fn role(&self, out: &mut Vec<u8>) {
+        let delta: &[u8] = br#"{"role":"assistant","content":"","refusal":null}"#;
+        self.frame.event(&[CHOICE, delta, UNFINISHED], out);
+    }
+
+    /// Appends one event with `text`.
+    pub fn delta(&self, text: &str, out: &mut Vec<u8>) {
+        out.reserve(self.delta_bytes() + text.len());
+        out.extend_from_slice(&self.content_head);
+        escape(text, out);
+        out.extend_from_slice(&self.content_tail);
+    }
+
+    /// How many bytes an event of [`delta`](Self::delta) takes beside its text.
+    pub fn delta_bytes(&self) -> usize {
+        self.content_head.len() + self.content_tail.len()
+    }
+
+    /// Appends one event with a delta of any kind. Reasoning is `reasoning_content`, as most
+    /// servers name it; tool calls are numbered from 0 on, and one that has no id gets one made of
+    /// the stream's and its number.
+    pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        match delta {
+            Delta::Text(text) => self.delta(text, out),
+            Delta::Reasoning(text) => self.member(br#"{"reasoning_content":"#, text, out),
+            Delta::Refusal(text) => self.member(br#"{"refusal":"#, text, out),
+            Delta::ToolCall(piece) => {
+                let mut delta = br#"{"tool_calls":["#.to_vec();
+                self.calls.element(&piece, &mut delta);
+                self.frame.event(&[CHOICE, &delta, b"]}", UNFINISHED], out);
+            }
+        }
+    }
+
+    fn member(&self, name: &[u8], text: &str, out: &mut Vec<u8>) {
+        let mut delta = name.to_vec();
+        quoted(text, &mut delta);
+        self.frame.event(&[CHOICE, &delta, b"}", UNFINISHED], out);
+    }
+
+    /// Appends the event that says why the answer ends, e.g. `stop`.
+    pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
+        let mut choice = br#"{},"logprobs":null,"finish_reason":"#.to_vec();
+        quoted(reason, &mut choice);
+        self.frame.event(&[CHOICE, &choice, b"}"], out);
+    }
+
+    /// Appends the event with token counts and no choices.
+    pub fn usage(&self, usage: &ChunkUsage, out: &mut Vec<u8>) {
+        self.frame.usage(usage, out);
+    }
+
+    /// Appends the last event of a stream that failed: OpenAI's error object, with `kind` as its
+    /// `type`. It has nothing of the stream's own.
+    pub fn error(
+        message: &str,
+        kind: &str,
+        param: Option<&str>,
+        code: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        frame::error(message, kind, param, code, out);
+    }
+}
