@@ -251,31 +251,34 @@ impl EventDecoder {
         result
     }
 
-    /// Whether a line that begins with `input` would be the first of an event. Drops the rest of
-    /// the line end before.
+    /// Whether a line that begins with `input` would be the first of an event that ends at an empty
+    /// line, in a stream of which an event was read and that goes on. Drops the rest of the line
+    /// end before.
     pub(crate) fn is_between_events(&mut self, input: &mut &[u8]) -> bool {
         self.lines.end_line(input);
-        self.lines.is_past_mark()
-            && self.block.size == 0
-            && !self.line.started()
-            && matches!(self.state, State::Open)
+        self.block.size == 0 && !self.line.started() && !self.by_lines
     }
 
-    /// Takes `beginning`, which ends no line, off the input and holds it as it is, so that its
-    /// event can be looked at whole once more has come. A beginning that is too long for that is
-    /// left.
+    /// Takes `beginning`, which is not empty and ends no line, off the input and holds it as it is,
+    /// so that its event can be looked at whole once more has come. A beginning that is too long
+    /// for that is left.
     pub(crate) fn hold(&mut self, beginning: &mut &[u8]) {
         let room = KEPT_BYTES.min(self.max_event_bytes) - self.line.bytes.len();
-        if !beginning.is_empty() && beginning.len() <= room {
+        if beginning.len() <= room {
             self.line.fate = Fate::Held;
             self.line.bytes.extend_from_slice(std::mem::take(beginning));
         }
     }
 
-    /// The beginning of an event that is held as it came. Unless the caller lets go of it, it is
-    /// read before the bytes that come next.
-    pub(crate) fn held(&mut self) -> Option<&mut Vec<u8>> {
-        (self.line.fate == Fate::Held).then_some(&mut self.line.bytes)
+    /// Whether the beginning of an event is held as it came.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.line.fate == Fate::Held
+    }
+
+    /// The beginning of an event that is held as it came, when one [is](Self::is_holding). Unless
+    /// the caller lets go of it, it is read before the bytes that come next.
+    pub(crate) fn held(&mut self) -> &mut Vec<u8> {
+        &mut self.line.bytes
     }
 
     /// Drops the beginning that is held, as the caller has read its event.
@@ -344,13 +347,13 @@ impl EventDecoder {
     fn read(
         &mut self,
         input: &mut &[u8],
-        mut sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
+        sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), LimitExceeded> {
-        if self.line.fate == Fate::Held && !input.is_empty() {
+        if self.is_holding() && !input.is_empty() {
             let held = std::mem::take(&mut self.line);
             let read = self.extend_line(&Piece { bytes: &held.bytes, ended: false });
-            if self.has_ready && self.hands_out(input, &mut sink) {
-                return Ok(());
+            if self.has_ready {
+                return self.hand_out_behind(read, input, sink);
             }
             read?;
         }
@@ -358,17 +361,9 @@ impl EventDecoder {
         // without a copy.
         let mut whole: Option<&[u8]> = None;
         while let Some(piece) = self.lines.next(input) {
-            if !piece.ended || self.line.started() {
+            let read = if !piece.ended || self.line.started() {
                 self.block.keep(whole.take());
-                let mut read = self.extend_line(&piece);
-                if piece.ended && read.is_ok() {
-                    read = self.end_line();
-                }
-                // What came before a limit was passed is handed out all the same.
-                if self.has_ready && self.hands_out(input, &mut sink) {
-                    return Ok(());
-                }
-                read?;
+                self.read_piece(&piece)
             } else if piece.bytes.is_empty() {
                 if self.block.size > 0 {
                     self.dispatch(whole, input, sink);
@@ -378,31 +373,42 @@ impl EventDecoder {
                     return Ok(());
                 }
                 self.by_lines = false;
-            } else if let Some((field, value)) = split_field(piece.bytes) {
-                if field == Field::Data && !self.block.has_data && !self.by_lines {
-                    self.count(piece.bytes.len())?;
-                    self.block.has_data = true;
-                    whole = Some(value);
-                } else {
-                    self.block.keep(whole.take());
-                    let read = self.add_field(field, value, piece.bytes.len());
-                    if self.has_ready && self.hands_out(input, &mut sink) {
-                        return Ok(());
-                    }
-                    read?;
-                }
-            } else if self.forgiving.is_some() {
+                continue;
+            } else if let Some(value) = data_of(piece.bytes)
+                && !self.block.has_data
+                && !self.by_lines
+            {
+                self.count(piece.bytes.len())?;
+                self.block.has_data = true;
+                whole = Some(value);
+                continue;
+            } else {
                 self.block.keep(whole.take());
-                let read = self.forgive(piece.bytes);
-                if self.has_ready && self.hands_out(input, &mut sink) {
-                    return Ok(());
-                }
-                read?;
+                self.read_line(piece.bytes)
+            };
+            if self.has_ready {
+                return self.hand_out_behind(read, input, sink);
             }
+            read?;
         }
         self.block.keep(whole);
         self.rest();
         Ok(())
+    }
+
+    /// Reads a whole line that is not empty.
+    fn read_line(&mut self, line: &[u8]) -> Result<(), LimitExceeded> {
+        match split_field(line) {
+            Some((field, value)) => self.add_field(field, value, line.len()),
+            None if self.forgiving.is_some() => self.forgive(line),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a piece of a line that comes in pieces.
+    fn read_piece(&mut self, piece: &Piece<'_>) -> Result<(), LimitExceeded> {
+        self.extend_line(piece)?;
+        if piece.ended { self.end_line() } else { Ok(()) }
     }
 
     /// Adds a piece to the unfinished line, as far as it is worth keeping.
@@ -442,18 +448,16 @@ impl EventDecoder {
         if self.forgiving.is_some() {
             self.line.fate = forgiving::fate(&self.line.bytes, self.line.fate);
         }
-        if matches!(self.line.fate, Fate::Open | Fate::Dropped | Fate::Stray) {
-            return Ok(());
-        }
-        if matches!(self.line.fate, Fate::Data | Fate::DataColon) {
-            self.begin_data();
-        } else if self.forgiving.is_some() {
-            self.begin_error();
+        match self.line.fate {
+            Fate::Data | Fate::DataColon => self.begin_data(),
+            Fate::Known => {
+                self.begin_error();
+                return self.count(self.line.bytes.len());
+            }
+            _ => return Ok(()),
         }
         self.count(self.line.bytes.len())?;
-        if let Some((Field::Data, value)) = split_field(&self.line.bytes) {
-            self.block.push_data(value);
-        }
+        self.block.push_data(data_of(&self.line.bytes).unwrap_or_default());
         Ok(())
     }
 
@@ -468,9 +472,18 @@ impl EventDecoder {
 
     fn end_line(&mut self) -> Result<(), LimitExceeded> {
         let fate = std::mem::take(&mut self.line.fate);
+        if matches!(fate, Fate::Data | Fate::DataColon) {
+            self.line.bytes.clear();
+            self.end_data();
+            return Ok(());
+        }
+        self.end_short_line(fate)
+    }
+
+    /// Ends a line whose bytes are all held, as far as they are worth it.
+    fn end_short_line(&mut self, fate: Fate) -> Result<(), LimitExceeded> {
         let mut line = std::mem::take(&mut self.line.bytes);
         match (fate, split_field(&line)) {
-            (Fate::Data | Fate::DataColon, _) => self.end_data(),
             (Fate::Dropped, _) => {}
             (Fate::Open | Fate::Known | Fate::Held, Some((field, value))) => {
                 self.apply_whole(field, value);
@@ -636,6 +649,12 @@ fn fate(head: &[u8]) -> Fate {
         };
     }
     if NAMES.iter().any(|name| name.starts_with(head)) { Fate::Open } else { Fate::Dropped }
+}
+
+/// The value of a `data` line that has a colon: what [`split_field`] finds, in fewer steps.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let value = line.strip_prefix(b"data:")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
 /// A line's field and value: the name up to the first colon, the value without one space in front.

@@ -228,6 +228,19 @@ fn bytes_that_are_no_utf8_are_replaced() {
 }
 
 #[test]
+fn a_widget_is_told_wherever_its_name_stands_in_a_class() {
+    for name in ["wpaicg-chat-shortcode", "aipkit_chat_container"] {
+        for (before, after) in (0..20).flat_map(|before| (0..20).map(move |after| (before, after)))
+        {
+            let class = format!("{} {name} {}", "x".repeat(before), "y".repeat(after));
+            let page =
+                scan_page(format!("<p><div class=\"{class}\" data-config=x></div>").as_bytes());
+            assert_eq!(page.widgets().len(), 1, "{class}");
+        }
+    }
+}
+
+#[test]
 fn a_widget_is_told_by_bot_and_name() {
     let page = scan_page(
         b"<div class=wpaicg-chatbox data-bot-id=1 data-ai-name=Ada>\

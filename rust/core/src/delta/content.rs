@@ -7,9 +7,7 @@ use alloc::borrow::Cow;
 
 use crate::json::{JsonError, Kind, Reader, Text};
 
-use super::DeltaSink;
 use super::fields::is_truthy;
-use super::output::Output;
 
 /// The value of a key under which a text is due.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,25 +82,25 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Delivers the parts of a value that was read before; what no part says otherwise is of `kind`.
-pub(super) fn deliver_parts<S: DeltaSink + ?Sized>(
-    raw: &str,
-    kind: Spoken,
-    output: &mut Output<'_, S>,
-) {
+/// Takes a content and the kind of text that it is.
+type Say<'s, 'a> = &'s mut dyn FnMut(Spoken, Content<'a>);
+
+/// Reads the parts of a value that was read before, and hands the texts in them to `say`, in their
+/// order; what no part says otherwise is of `kind`.
+pub(super) fn read_parts<'a>(raw: &'a str, kind: Spoken, say: Say<'_, 'a>) {
     // The value is valid: it was read before.
-    let _ = deliver_value(&mut Reader::new(raw), kind, output);
+    let _ = read_value(&mut Reader::new(raw), kind, say);
 }
 
-fn deliver_value<S: DeltaSink + ?Sized>(
-    reader: &mut Reader<'_>,
+fn read_value<'a>(
+    reader: &mut Reader<'a>,
     kind: Spoken,
-    output: &mut Output<'_, S>,
+    say: Say<'_, 'a>,
 ) -> Result<(), JsonError> {
     match reader.peek()? {
-        Kind::Array => reader.array(|reader| deliver_value(reader, kind, output)),
-        Kind::Object => Part::read(reader).map(|part| part.deliver(kind, output)),
-        _ => Content::read(reader).map(|content| output.say(kind, content)),
+        Kind::Array => reader.array(|reader| read_value(reader, kind, say)),
+        Kind::Object => Part::read(reader).map(|part| part.say(kind, say)),
+        _ => Content::read(reader).map(|content| say(kind, content)),
     }
 }
 
@@ -137,20 +135,20 @@ impl<'a> Part<'a> {
         Ok(part)
     }
 
-    fn deliver<S: DeltaSink + ?Sized>(&self, kind: Spoken, output: &mut Output<'_, S>) {
+    fn say(&self, kind: Spoken, say: Say<'_, 'a>) {
         let name = self.kind.map(Text::decode);
         let is_reasoning = self.is_thought || name.as_deref().is_some_and(is_reasoning);
         let kind = if is_reasoning { Spoken::Reasoning } else { kind };
-        output.say(Spoken::Reasoning, self.thinking);
+        say(Spoken::Reasoning, self.thinking);
         if kind == Spoken::Reasoning {
-            output.say(kind, self.summary);
+            say(kind, self.summary);
         }
-        output.say(kind, self.text);
+        say(kind, self.text);
         // Of a part that runs a tool it is what the tool said.
         if kind == Spoken::Reasoning || name.is_none() {
-            output.say(kind, self.content);
+            say(kind, self.content);
         }
-        output.say(Spoken::Refusal, self.refusal);
+        say(Spoken::Refusal, self.refusal);
     }
 }
 

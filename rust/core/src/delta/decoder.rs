@@ -2,17 +2,18 @@
 //! bytes to a name for its end.
 
 use crate::error::{ErrorKind, ReplyError};
+use crate::html::{is_html, is_page};
 use crate::json::JsonError;
 use crate::limits::{ERROR_BODY_BYTES, Limit, LimitExceeded};
 use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::collected::{Collected, Collecting};
-use super::dialects::{AnyReader, DialectReader};
+use super::dialects::AnyReader;
 use super::events::{EventReader, Events, Records};
 use super::failure::{
-    describe, is_html, is_page, judge_debris, judge_error_body, judge_page, judge_page_for_text,
-    judge_unread, objects,
+    describe, judge_debris, judge_error_body, judge_page, judge_page_for_text, judge_unread,
+    objects,
 };
 use super::framing::{Debris, Framings, Sniffed, Sniffer};
 use super::members::Members;
@@ -154,12 +155,12 @@ impl DeltaDecoder {
     /// ```
     pub fn collect(&mut self) {
         let max_bytes = self.max_body_bytes;
-        self.reply.collecting.get_or_insert_with(|| Collecting::new(max_bytes));
+        self.reply.collecting.get_or_insert_with(|| Box::new(Collecting::new(max_bytes)));
     }
 
     /// What the reply holds besides text, as far as it has come; `None` where nothing is collected.
     pub fn collected(&self) -> Option<&Collected> {
-        self.reply.collecting.as_ref().map(Collecting::collected)
+        self.reply.collecting.as_deref().map(Collecting::collected)
     }
 
     /// Delivers to `sink` the text that `bytes` add. After the end, bytes are ignored.
@@ -451,11 +452,12 @@ impl DeltaDecoder {
         let Self { reply, dialect, .. } = self;
         reply.foreign = false;
         let mut output = Output { reply, sink, scratch: &mut Vec::new() };
-        let read = AnyReader::new(*dialect).read_body(text, &mut output);
+        let read = dialect.read_body(text, &mut output);
         reply.events = u64::from(read.is_ok());
-        if reply.is_open() && reply.looks_like.is_none() {
+        if reply.is_open() {
             let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
-            reply.looks_like = found.filter(|found| found != dialect);
+            let other = found.filter(|found| found != dialect);
+            reply.unread.note_likeness(other.map(Dialect::as_str));
         }
         read
     }

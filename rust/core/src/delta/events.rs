@@ -105,16 +105,20 @@ impl Events {
         scratch: &mut Scratch,
         sink: &mut S,
     ) {
-        if reply.halves.text.is_held()
+        if self.decoder.is_holding() {
+            if !self.read_held(bytes, reply, scratch, sink) {
+                return;
+            }
+        } else if !self.decoder.is_between_events(bytes)
             || !self.reader.dialect.can_repeat(None)
-            || self.decoder.is_by_lines()
-            || !self.read_held(bytes, reply, scratch, sink)
+            || reply.halves.text.is_held()
         {
             return;
         }
         let Some(repeats) = &mut self.reader.repeats else { return };
-        while let Some(content) =
-            repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
+        while !bytes.is_empty()
+            && let Some(content) =
+                repeats.next_content(bytes, self.decoder.max_event_bytes(), scratch)
         {
             reply.events += 1;
             reply.deliver(content, sink);
@@ -124,8 +128,8 @@ impl Events {
         }
     }
 
-    /// Takes the event whose beginning is held, if there is one and it repeats the layout. Returns
-    /// whether the next byte is the first of an event.
+    /// Takes the event whose beginning is held, if it repeats the layout. Returns whether it did, so
+    /// that the next byte is the first of an event.
     fn read_held<S: DeltaSink + ?Sized>(
         &mut self,
         bytes: &mut &[u8],
@@ -137,7 +141,7 @@ impl Events {
             return false;
         };
         let max_bytes = decoder.max_event_bytes();
-        let Some(held) = decoder.held() else { return decoder.is_between_events(bytes) };
+        let held = decoder.held();
         let before = held.len();
         let Some(rest) = repeats.rest(before, bytes) else {
             decoder.hold(bytes);
@@ -367,7 +371,7 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
     if found == Some(dialect.dialect()) {
         return;
     }
-    reply.looks_like = reply.looks_like.or(found);
+    reply.unread.note_likeness(found.map(Dialect::as_str));
     if reply.has_unknown_name {
         judge_unknown(event, reply);
     } else {

@@ -5,7 +5,7 @@ use alloc::borrow::Cow;
 
 use crate::error::ErrorKind;
 use crate::event::Event;
-use crate::html::{decode_text, is_challenge};
+use crate::html::{is_challenge, is_page, tag_length, title, title_or_text, trim, visible_text};
 use crate::json::{JsonError, Reader};
 use crate::prelude::*;
 
@@ -318,25 +318,6 @@ pub(super) fn judge_json(body: &str, reply: &mut ReplyState) {
     }
 }
 
-/// Whether a Content-Type, parameters included, is that of a page.
-pub(super) fn is_html(content_type: &str) -> bool {
-    let kind = content_type.split(';').next();
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
-}
-
-/// Whether `debris` is the beginning of a page and not just output that got in front of an answer.
-pub(super) fn is_page(debris: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(debris);
-    let mut page = trim(&text);
-    while let Some((_, rest)) =
-        page.strip_prefix("<!--").and_then(|comment| comment.split_once("-->"))
-    {
-        page = trim(rest);
-    }
-    let start: String = page.chars().take(14).collect::<String>().to_ascii_lowercase();
-    start.starts_with("<!doctype html") || start.starts_with("<html") || is_challenge(debris)
-}
-
 /// A phrase for a message that says what kind of thing a text is.
 pub(super) fn describe(text: &str) -> String {
     let text = trim(text);
@@ -382,16 +363,6 @@ pub(super) fn objects(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The bytes of an HTML tag, a comment or a whole script that `text` begins with; 1 when it is none
-/// of these, `None` when it has no end.
-fn tag_length(text: &str) -> Option<usize> {
-    if !text[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c)) {
-        return Some(1);
-    }
-    let closer = hidden_until(text);
-    text.find(closer).map(|end| end + closer.len())
-}
-
 fn from_boundary(text: &str, mut offset: usize) -> &str {
     while !text.is_char_boundary(offset) {
         offset += 1;
@@ -411,55 +382,4 @@ fn fail_bare(code: &str, raw: &str, reply: &mut ReplyState) {
          off, or is of another version"
     );
     reply.fail(ErrorKind::Upstream, message, Some(code.to_owned()), raw);
-}
-
-fn trim(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
-}
-
-fn title_or_text(text: &str) -> String {
-    if text.starts_with('<') || text.contains("</") {
-        title(text).unwrap_or_else(|| visible_text(text))
-    } else {
-        collapse(text)
-    }
-}
-
-fn title(html: &str) -> Option<String> {
-    let lower = html.to_ascii_lowercase();
-    let tag = lower.find("<title")?;
-    let start = tag + lower[tag..].find('>')? + 1;
-    let end = start + lower[start..].find("</title")?;
-    Some(collapse(&decode_text(&html[start..end]))).filter(|title| !title.is_empty())
-}
-
-/// The text between the tags, roughly: good enough for a message, no parser.
-fn visible_text(html: &str) -> String {
-    let mut text = String::new();
-    let mut rest = html;
-    while let Some(start) = rest.find('<') {
-        text.push_str(&rest[..start]);
-        let tag = &rest[start..];
-        let closer = hidden_until(tag);
-        let end = tag.find(closer).map_or(tag.len(), |end| end + closer.len());
-        text.push(' ');
-        rest = &tag[end..];
-    }
-    text.push_str(rest);
-    collapse(&decode_text(&text))
-}
-
-/// The end of the part of a page that is not shown and begins with `tag`.
-fn hidden_until(tag: &str) -> &'static str {
-    let name: String = tag.chars().skip(1).take(6).collect::<String>().to_ascii_lowercase();
-    match name.as_str() {
-        "script" => "</script>",
-        name if name.starts_with("style") => "</style>",
-        name if name.starts_with("!--") => "-->",
-        _ => ">",
-    }
-}
-
-fn collapse(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

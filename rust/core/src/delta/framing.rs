@@ -12,6 +12,7 @@ use alloc::borrow::Cow;
 
 use memchr::{memchr, memchr3};
 
+use crate::html::is_page;
 use crate::json::{Kind, Reader};
 use crate::limits::{Limit, LimitExceeded, RAW_KEPT_BYTES};
 use crate::line::BYTE_ORDER_MARK;
@@ -19,7 +20,6 @@ use crate::prelude::*;
 use crate::utf8::decode;
 
 use super::Framing;
-use super::failure::is_page;
 
 /// A framing that was decided, and the bytes to be read with it before those that follow.
 type Decided = (Framing, Cow<'static, [u8]>);

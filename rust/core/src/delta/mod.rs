@@ -12,6 +12,7 @@ mod failure;
 mod fields;
 mod framing;
 mod halves;
+mod held_calls;
 mod members;
 mod output;
 mod records;

@@ -5,7 +5,7 @@ use crate::prelude::*;
 
 use super::DeltaSink;
 use super::collected::Keeping;
-use super::content::{Content, Spoken, deliver_parts};
+use super::content::{Content, Spoken, read_parts};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
 
@@ -60,7 +60,9 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             Content::None => return,
             Content::Text(text) => text,
             Content::Bare(raw) => Text::of_raw(raw),
-            Content::Parts(raw) => return deliver_parts(raw, kind, self),
+            Content::Parts(raw) => {
+                return read_parts(raw, kind, &mut |kind, content| self.say(kind, content));
+            }
         };
         match kind {
             Spoken::Text => self.text(text),
@@ -103,7 +105,7 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
         self.reply.told.call = true;
         if self.wants_everything() {
             let ReplyState { calls, collecting, .. } = &mut *self.reply;
-            let mut sink = Keeping { collecting: collecting.as_mut(), sink: &mut *self.sink };
+            let mut sink = Keeping { collecting: collecting.as_deref_mut(), sink: &mut *self.sink };
             piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
             self.reply.check_collected();
         }
@@ -126,5 +128,5 @@ fn keeping<'k, S: DeltaSink + ?Sized>(
     reply: &'k mut ReplyState,
     sink: &'k mut S,
 ) -> Keeping<'k, S> {
-    Keeping { collecting: reply.collecting.as_mut(), sink }
+    Keeping { collecting: reply.collecting.as_deref_mut(), sink }
 }

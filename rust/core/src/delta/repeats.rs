@@ -108,10 +108,10 @@ impl Repeats {
     /// Whether an event with this beginning, whose line goes on, may repeat the layout: as far as
     /// is worth knowing before more of the event has come.
     pub(super) fn may_repeat(&self, beginning: &[u8]) -> bool {
-        let Some(layout) = self.layout.as_ref().filter(|_| !self.missed && !beginning.is_empty())
-        else {
+        if beginning.is_empty() || self.missed {
             return false;
-        };
+        }
+        let Some(layout) = &self.layout else { return false };
         let Some(value) = beginning.strip_prefix(FIELD) else {
             return FIELD.starts_with(beginning);
         };

@@ -7,12 +7,12 @@ use crate::json::Text;
 use crate::limits::{LimitExceeded, MESSAGE_CHARS, RAW_BYTES, RAW_KEPT_BYTES};
 use crate::prelude::*;
 
+use super::DeltaSink;
 use super::collected::{Collecting, Keeping};
 use super::halves::{Half, LONE};
 use super::said::Said;
 use super::tool_call::Calls;
 use super::usage::{Usage, later_usage};
-use super::{DeltaSink, Dialect};
 
 /// Stands in where a site reports an error and says nothing about it.
 const NO_MESSAGE: &str = "it gave no message";
@@ -124,16 +124,14 @@ pub(super) struct ReplyState {
     pub(super) is_stream: bool,
     /// Whether it comes as one JSON text a line.
     pub(super) is_lines: bool,
-    /// The name of the dialect that the first such event is unmistakably of.
-    pub(super) looks_like: Option<Dialect>,
     pub(super) unread: Unread,
     pub(super) told: Told,
     pub(super) halves: Halves,
     pub(super) calls: Option<Box<Calls>>,
     /// What is kept of all that is no text, where that is asked for.
-    pub(super) collecting: Option<Collecting>,
+    pub(super) collecting: Option<Box<Collecting>>,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
-    pub(super) part: Option<Said>,
+    pub(super) part: Option<Box<Said>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
 }
@@ -154,14 +152,17 @@ pub(super) struct Halves {
     pub(super) refusal: Half,
 }
 
-/// The end of what was not understood: lines that belong to no event, and events that are none of
-/// the dialect. At most 4 KiB are kept.
+/// What was not understood: lines that belong to no event, and events that are none of the dialect.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Option<Box<Kept>>);
 
-/// Bytes of UTF-8, of whose first character some may be cut.
 #[derive(Debug, Clone, Default)]
-struct Kept(Vec<u8>);
+struct Kept {
+    /// The end of it, at most 4 KiB of UTF-8, of whose first character some may be cut.
+    bytes: Vec<u8>,
+    /// The name of the dialect that the first such event is unmistakably of.
+    looks_like: Option<&'static str>,
+}
 
 /// What was not understood, for an error.
 pub(super) struct Shown {
@@ -177,7 +178,7 @@ impl Unread {
         if line.is_empty() {
             return;
         }
-        let Kept(bytes) = &mut **self.0.get_or_insert_default();
+        let Kept { bytes, .. } = &mut **self.0.get_or_insert_default();
         if !bytes.is_empty() {
             bytes.push(b'\n');
         }
@@ -186,10 +187,23 @@ impl Unread {
         bytes.drain(..excess);
     }
 
+    /// Writes down the name of the dialect that it looks like, unless one is known.
+    pub(super) fn note_likeness(&mut self, dialect: Option<&'static str>) {
+        if dialect.is_some() {
+            let looks_like = &mut self.0.get_or_insert_default().looks_like;
+            *looks_like = looks_like.or(dialect);
+        }
+    }
+
+    /// The name of the dialect that it looks like.
+    fn looks_like(&self) -> Option<&'static str> {
+        self.0.as_ref()?.looks_like
+    }
+
     pub(super) fn text(&self) -> String {
         let Some(kept) = &self.0 else { return String::new() };
-        let cut = kept.0.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
-        String::from_utf8_lossy(&kept.0[cut..]).into_owned()
+        let cut = kept.bytes.iter().take_while(|byte| (0x80..0xC0).contains(*byte)).count();
+        String::from_utf8_lossy(&kept.bytes[cut..]).into_owned()
     }
 
     pub(super) fn shown(&self) -> Shown {
@@ -270,7 +284,7 @@ impl ReplyState {
         if self.halves.text.take() {
             sink.text(LONE);
         }
-        let mut sink = Keeping { collecting: self.collecting.as_mut(), sink };
+        let mut sink = Keeping { collecting: self.collecting.as_deref_mut(), sink };
         if !sink.wants_everything() {
             return;
         }
@@ -292,7 +306,7 @@ impl ReplyState {
 
     /// Ends the reply when more was to be collected than may be.
     pub(super) fn check_collected(&mut self) {
-        if let Some(Err(limit)) = self.collecting.as_ref().map(Collecting::check)
+        if let Some(Err(limit)) = self.collecting.as_deref().map(Collecting::check)
             && self.is_open()
         {
             self.fail_limit(limit);
@@ -343,7 +357,7 @@ impl ReplyState {
 
     /// What the reply looks like instead, in words.
     pub(super) fn likeness(&self) -> Option<String> {
-        let dialect = self.looks_like.filter(|_| !self.has_come())?;
+        let dialect = self.unread.looks_like().filter(|_| !self.has_come())?;
         Some(format!("its events look like {dialect}'s"))
     }
 

@@ -43,11 +43,6 @@ impl EventDecoder {
         Self { forgiving: Some(is_event), ..Self::new(max_event_bytes) }
     }
 
-    /// Whether each data line is an event.
-    pub(crate) fn is_by_lines(&self) -> bool {
-        self.by_lines
-    }
-
     /// Begins a data line: where the data before it is an event, that is handed out.
     pub(super) fn begin_data(&mut self) {
         let Some(is_event) = self.forgiving.filter(|_| self.block.has_data) else { return };
@@ -145,12 +140,15 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Hands out what is ready. True when no more is wanted.
-    pub(super) fn hands_out(
+    /// Hands out what is ready behind a line, or a piece of one, that was `read` with this result:
+    /// what came before a limit was passed is handed out all the same.
+    #[cold]
+    pub(super) fn hand_out_behind(
         &mut self,
+        read: Result<(), LimitExceeded>,
         input: &mut &[u8],
         mut sink: impl FnMut(RawEvent<'_>) -> ControlFlow<()>,
-    ) -> bool {
+    ) -> Result<(), LimitExceeded> {
         let mut flow = ControlFlow::Continue(());
         self.hand_out(|event| {
             if flow.is_continue() {
@@ -160,8 +158,13 @@ impl EventDecoder {
         if flow.is_break() {
             *input = &[];
             self.release(State::Ended);
+            return Ok(());
         }
-        flow.is_break()
+        read?;
+        if input.is_empty() {
+            self.rest();
+        }
+        Ok(())
     }
 
     pub(super) fn hand_out(&mut self, mut sink: impl FnMut(RawEvent<'_>)) {

@@ -163,7 +163,12 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self) -> Result<Text<'a>, JsonError> {
         let inside = self.open_string()?;
         let plain = plain_run(inside);
-        self.close_string(plain, string_end_from(plain, inside))
+        let end = if inside.get(plain) == Some(&b'"') {
+            Ok(plain)
+        } else {
+            string_end_from(plain, inside)
+        };
+        self.close_string(plain, end)
     }
 
     /// Reads a number and returns it as it is written, `NaN` and the infinities among them.

@@ -106,10 +106,16 @@ fn next_end(data: &[u8], from: usize) -> Option<usize> {
 /// Which of a word's bytes, the lowest first, is `=`, `>` or `?`, or 8: these three are nothing but
 /// 0x3F and its two lowest bits.
 fn end_in(word: u64) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let bits = word ^ (ONES * 0x3F);
     let below_three = bits.wrapping_sub(ONES * 3) & !bits & (ONES << 7);
     (below_three.trailing_zeros() / 8) as usize
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Whether one of a word's bytes is 0.
+fn has_zero(word: u64) -> bool {
+    word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
 }
 
 fn ends_name(byte: u8) -> bool {
@@ -130,14 +136,36 @@ fn may_matter(name: &[u8], value: &[u8]) -> bool {
     is_its || may_hold_json(value)
 }
 
+/// Whether a value holds a `&`, or the two letters that both names have; true when it is short.
+#[inline]
+fn holds_a_sign(value: &[u8]) -> bool {
+    let has_sign = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        has_zero(word ^ (ONES * u64::from(b'&')))
+            || has_zero(
+                (word ^ (ONES * u64::from(b'a'))) | ((word >> 8) ^ (ONES * u64::from(b'i'))),
+            )
+    };
+    let mut rest = value;
+    while let Some(bytes) = rest.first_chunk() {
+        if has_sign(bytes) {
+            return true;
+        }
+        // The last letter may be the first of the two.
+        rest = &rest[7..];
+    }
+    value.last_chunk().is_none_or(has_sign)
+}
+
 /// Whether a class or an id can be a widget's, of 1.x or 2.x. References may hide that.
 fn may_name_widget(value: &[u8]) -> bool {
-    value.iter().enumerate().any(|(at, byte)| match byte {
-        b'&' => true,
-        b'w' => value[at..].starts_with(b"wpaicg-chat"),
-        b'a' => value[at..].starts_with(b"aipkit_"),
-        _ => false,
-    })
+    holds_a_sign(value)
+        && value.iter().enumerate().any(|(at, byte)| match byte {
+            b'&' => true,
+            b'w' => value[at..].starts_with(b"wpaicg-chat"),
+            b'a' => value[at..].starts_with(b"aipkit_"),
+            _ => false,
+        })
 }
 
 fn ends_with(name: &[u8], end: &[u8]) -> bool {

@@ -268,20 +268,21 @@ impl<'a> PluginChunk<'a> {
         text: &'a str,
         mut read_data: impl FnMut(&mut Reader<'a>) -> Result<Content<'a>, JsonError>,
     ) -> Result<Self, JsonError> {
-        let mut chunk = Self::default();
-        chunk.chunk = Chunk::read(text, |key, reader| {
+        let mut plugin = Self::default();
+        let Self { chunk, status, msg, data, flags } = &mut plugin;
+        chunk.fill(text, |key, reader| {
             match &*key.decode() {
-                "status" => chunk.status = reader.string_or_skip()?,
-                "msg" => chunk.msg = reader.string_or_skip()?,
-                "data" => chunk.data = read_data(reader)?,
+                "status" => *status = reader.string_or_skip()?,
+                "msg" => *msg = reader.string_or_skip()?,
+                "data" => *data = read_data(reader)?,
                 name => match FLAGS.iter().position(|flag| *flag == name) {
-                    Some(index) => chunk.flags[index] = read_truthy(reader)?,
+                    Some(index) => flags[index] = read_truthy(reader)?,
                     None => reader.skip()?,
                 },
             }
             Ok(())
         })?;
-        Ok(chunk)
+        Ok(plugin)
     }
 
     fn note(&self, raw: &str, reply: &mut ReplyState) {

@@ -12,8 +12,9 @@ use crate::prelude::*;
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{is_truthy, read_count, read_truthy};
+use super::super::held_calls::HeldCalls;
 use super::super::reply::ReplyState;
-use super::super::tool_call::{Arguments, CallPiece, HeldCalls};
+use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{self, Usage, later_count};
 use super::{DeltaSink, DialectReader, Members, Output};
 

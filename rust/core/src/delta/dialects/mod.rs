@@ -55,7 +55,10 @@ pub(super) trait DialectReader: ReadSiteError {
         &mut self,
         body: &str,
         output: &mut Output<'_, S>,
-    ) -> Result<(), JsonError> {
+    ) -> Result<(), JsonError>
+    where
+        Self: Default,
+    {
         judge_json(body, output.reply);
         Ok(())
     }
@@ -129,6 +132,17 @@ macro_rules! dialects {
                 }
             }
 
+            /// Reads a body that is one JSON object, with a reader that has read nothing.
+            pub(super) fn read_body<S: DeltaSink + ?Sized>(
+                self,
+                body: &str,
+                output: &mut Output<'_, S>,
+            ) -> Result<(), JsonError> {
+                match self {
+                    $(Self::$dialect => $module::$reader::default().read_body(body, output),)+
+                }
+            }
+
             /// The first dialect that an event or a body with these members is unmistakably of.
             pub(super) fn of(members: &Members<'_>) -> Option<Self> {
                 $(if $module::$reader::owns(members) {
@@ -175,16 +189,6 @@ macro_rules! dialects {
             fn key_matters(&self, key: &str) -> bool {
                 match self {
                     $(Self::$dialect(reader) => reader.key_matters(key),)+
-                }
-            }
-
-            fn read_body<S: DeltaSink + ?Sized>(
-                &mut self,
-                body: &str,
-                output: &mut Output<'_, S>,
-            ) -> Result<(), JsonError> {
-                match self {
-                    $(Self::$dialect(reader) => reader.read_body(body, output),)+
                 }
             }
 

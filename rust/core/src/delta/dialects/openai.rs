@@ -176,24 +176,37 @@ impl<'a> Chunk<'a> {
     /// Reads the chunk, and leaves the keys it does not know to `other`.
     pub(super) fn read(
         text: &'a str,
-        mut other: impl FnMut(Text<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+        other: impl FnMut(Text<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<Self, JsonError> {
         let mut chunk = Self::default();
+        chunk.fill(text, other)?;
+        Ok(chunk)
+    }
+
+    /// Reads a chunk into this one, which is empty; it is too large to be moved often.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        text: &'a str,
+        mut other: impl FnMut(Text<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
-                "choices" => chunk.read_choices(reader)?,
-                "error" => chunk.error = Some(reader.raw()?),
-                "usage" => chunk.usage = read_usage(reader)?,
-                "x_groq" => chunk.read_groq(reader)?,
+                "choices" => self.read_choices(reader)?,
+                "error" => self.error = Some(reader.raw()?),
+                "usage" => self.usage = read_usage(reader)?,
+                "x_groq" => self.read_groq(reader)?,
                 name => match Ids::index_of(name) {
-                    Some(index) => chunk.ids[index] = reader.string_or_skip()?,
+                    Some(index) => self.ids[index] = reader.string_or_skip()?,
                     None => other(key, reader)?,
                 },
             }
             Ok(())
         })?;
-        chunk.usage = later_usage(chunk.choice.usage, chunk.usage);
-        Ok(chunk)
+        if self.choice.usage.is_some() {
+            self.usage = later_usage(self.choice.usage, self.usage);
+        }
+        Ok(())
     }
 
     /// Whether the chunk names itself.

@@ -226,7 +226,7 @@ impl Told {
         }
         self.settle(output);
         let at = self.position_to_add(place);
-        output.reply.part = Some(self.parts[at].said);
+        output.reply.part = Some(Box::new(self.parts[at].said));
         output.reply.is_another_part = true;
         self.coming = Some(at);
     }
@@ -234,7 +234,7 @@ impl Told {
     /// Writes down how much of the part that was coming has come.
     fn settle<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
         if let (Some(at), Some(said)) = (self.coming.take(), output.reply.part.take()) {
-            self.parts[at].said = said;
+            self.parts[at].said = *said;
             output.reply.is_another_part = true;
         }
     }
