@@ -410,7 +410,7 @@ async def test_the_types_of_what_is_read() -> None:
 async def test_what_a_model_of_the_replica_says() -> None:
     tide = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
     async with Replica() as replica:
-        asked = site(replica.url("openai") + "/v1", extra_body={"tools": [tide]})
+        asked = site(replica.url("openai") + "/v1", tools=[tide])
         asked = asked.replace(model="gpt-4o-mini")
         async with asked.stream("[[think]] [[tools]]") as reply:
             kinds = [each.kind async for each in reply.deltas()]
