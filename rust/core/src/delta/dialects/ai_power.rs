@@ -195,7 +195,7 @@ impl AiPower {
     ) {
         let is_whole = event.kind() == WHOLE_MESSAGE_EVENT;
         let mut text = AssistantText::default();
-        let chunk = Chunk::read(event.data, |key, reader| match &*key.decode() {
+        let chunk = Chunk::read(event.data, |key, reader| match key {
             "delta" if !is_whole => visit(reader, "content", |reader| text.read_content(reader)),
             "content" if is_whole => text.read_content(reader),
             _ => reader.skip(),
@@ -271,7 +271,7 @@ impl<'a> PluginChunk<'a> {
         let mut plugin = Self::default();
         let Self { chunk, status, msg, data, flags } = &mut plugin;
         chunk.fill(text, |key, reader| {
-            match &*key.decode() {
+            match key {
                 "status" => *status = reader.string_or_skip()?,
                 "msg" => *msg = reader.string_or_skip()?,
                 "data" => *data = read_data(reader)?,

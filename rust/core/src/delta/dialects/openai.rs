@@ -176,7 +176,7 @@ impl<'a> Chunk<'a> {
     /// Reads the chunk, and leaves the keys it does not know to `other`.
     pub(super) fn read(
         text: &'a str,
-        other: impl FnMut(Text<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+        other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<Self, JsonError> {
         let mut chunk = Self::default();
         chunk.fill(text, other)?;
@@ -188,7 +188,7 @@ impl<'a> Chunk<'a> {
     pub(super) fn fill(
         &mut self,
         text: &'a str,
-        mut other: impl FnMut(Text<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+        mut other: impl FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         Reader::new(text).whole_object(|key, reader| {
             match &*key.decode() {
@@ -198,7 +198,7 @@ impl<'a> Chunk<'a> {
                 "x_groq" => self.read_groq(reader)?,
                 name => match Ids::index_of(name) {
                     Some(index) => self.ids[index] = reader.string_or_skip()?,
-                    None => other(key, reader)?,
+                    None => other(name, reader)?,
                 },
             }
             Ok(())
