@@ -31,7 +31,7 @@ _LONGEST_LEAVING = 0.1  # seconds until tasks that nobody has cancelled are
 
 
 class Readable(Protocol[T]):
-    """What can be read here: everything that is ready at a time, until it is closed."""
+    """A stream that blocking code can read: all that is ready at a time, until it is closed."""
 
     async def read(self) -> list[T]:
         """Return what is ready, at least one item, or ``[]`` at the end."""

@@ -24,11 +24,13 @@ from tailrace.providers._chat_form import (
     Part,
     TextPart,
     arguments_object,
+    check_no_detail,
     parse_chat,
     parse_format,
     parse_tool_choice,
     parse_tools,
-    text_alone,
+    system_texts,
+    take_turns,
 )
 
 if TYPE_CHECKING:
@@ -113,28 +115,19 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
 
 # -- messages --------------------------------------------------------------------------------------
 
-_SYSTEM = ("system", "developer")
-
 
 def _system(messages: list[ChatMessage]) -> str | list[dict[str, Any]] | None:
-    texts = [text_alone(each, _API) for each in messages if each.role in _SYSTEM]
-    texts = [text for text in texts if text]
+    texts = system_texts(messages, _API)
     if len(texts) > 1:
         return [_text(text) for text in texts]
     return texts[0] if texts else None
 
 
 def _turns(messages: list[ChatMessage]) -> list[dict[str, Any]]:
-    """Return the dialogue, in which the user and the assistant take turns."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        blocks = [] if message.role in _SYSTEM else list(_blocks(message))
-        role = "assistant" if message.role == "assistant" else "user"
-        if blocks and turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    return turns
+    return [
+        {"role": "assistant" if is_assistant else "user", "content": blocks}
+        for is_assistant, blocks in take_turns(messages, _blocks)
+    ]
 
 
 def _blocks(message: ChatMessage) -> Iterator[dict[str, Any]]:
@@ -159,11 +152,11 @@ def _is_something(part: Part) -> bool:
 
 
 def _block(message: ChatMessage, part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        check_no_detail(message, part, _API)
     match part:
         case TextPart():
             return _text(part.text)
-        case ImagePart(detail=str()) if part.detail != "auto":
-            raise InvalidRequestError(f"{message.place}: {_API} has no detail of images")
         case ImagePart(url=str()):
             return {"type": "image", "source": {"type": "url", "url": part.url}}
         case ImagePart():

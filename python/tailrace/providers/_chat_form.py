@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from tailrace._json import read_json
-from tailrace._messages import browser_text
+from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ __all__ = [
     "TextPart",
     "ToolChoice",
     "arguments_object",
+    "check_no_detail",
     "parse_chat",
     "parse_format",
     "parse_tool_choice",
     "parse_tools",
+    "system_texts",
+    "take_turns",
     "text_alone",
 ]
 
@@ -178,6 +181,39 @@ def text_alone(message: ChatMessage, api: str) -> str:
                 f"{message.place} of the role {message.role!r} holds {kind}: {api} takes text there"
             )
     return message.text
+
+
+def system_texts(messages: Iterable[ChatMessage], api: str) -> list[str]:
+    """Return the texts of the system messages that have one; errors are those of `text_alone`."""
+    texts = (text_alone(each, api) for each in messages if each.role in SYSTEM_ROLES)
+    return [text for text in texts if text]
+
+
+def take_turns(
+    messages: Iterable[ChatMessage],
+    translate: Callable[[ChatMessage], Iterable[dict[str, Any]]],
+) -> list[tuple[bool, list[dict[str, Any]]]]:
+    """Return the dialogue as APIs want it in which the two sides take turns.
+
+    `translate` returns a message's parts in the API's own form. A turn is whether the assistant
+    speaks, and the parts of all its messages; tools speak for the user, system messages are left
+    out, and so are messages without a part.
+    """
+    turns: list[tuple[bool, list[dict[str, Any]]]] = []
+    for message in messages:
+        parts = [] if message.role in SYSTEM_ROLES else list(translate(message))
+        is_assistant = message.role == "assistant"
+        if parts and turns and turns[-1][0] == is_assistant:
+            turns[-1][1].extend(parts)
+        elif parts:
+            turns.append((is_assistant, parts))
+    return turns
+
+
+def check_no_detail(message: ChatMessage, image: ImagePart, api: str) -> None:
+    """Raise InvalidRequestError where an image says how closely to look, which `api` has not."""
+    if image.detail not in (None, "auto"):
+        raise InvalidRequestError(f"{message.place}: {api} has no detail of images")
 
 
 _KINDS: Mapping[type, str] = {

@@ -343,14 +343,8 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
             "throttle": throttle,
             "environment": environment,
         }
-        options = {**given, **taken_options(_name_of(cls), cls.software, kwargs)}
-        _warn_of_attributes(cls)
-        described = _described(cls, url)
-        for name in ("model", "models", "aliases"):  # get_model knows them
-            del described[name]
-        given = {name: value for name, value in options.items() if value is not None}
-        said = (*_CLOCKS, *NONE_IS_SAID & options.keys())
-        site = Site(**{**described, **given, **{name: options[name] for name in said}})
+        taken = taken_options(_name_of(cls), cls.software, kwargs)
+        site = _called_site(cls, url, {**given, **taken})
         return open_stream(site, messages, {}, model=model, get_model=cls.get_model)
 
     @_class_or_instance
@@ -384,6 +378,17 @@ def _limits(limits: Limits) -> Limits:
         kind = type(limits).__name__
         raise InvalidRequestError(f"limits must be tailrace.transport.Limits, not {kind}")
     return limits
+
+
+def _called_site(provider: Any, url: str | None, options: Mapping[str, Any]) -> Site:
+    """Return the site of one call to a provider: its attributes, and the call's `options`."""
+    _warn_of_attributes(provider)
+    described = _described(provider, url)
+    for name in ("model", "models", "aliases"):  # get_model knows them
+        del described[name]
+    given = {name: value for name, value in options.items() if value is not None}
+    said = (*_CLOCKS, *NONE_IS_SAID & options.keys())
+    return Site(**{**described, **given, **{name: options[name] for name in said}})
 
 
 def _described(provider: Any, url: str | None) -> dict[str, Any]:

@@ -26,10 +26,13 @@ from tailrace.providers._chat_form import (
     Part,
     TextPart,
     arguments_object,
+    check_no_detail,
     parse_chat,
     parse_format,
     parse_tool_choice,
     parse_tools,
+    system_texts,
+    take_turns,
     text_alone,
 )
 
@@ -130,26 +133,17 @@ _RETRY_DELAY = re.compile(r'"retryDelay"\s{0,9}:\s{0,9}"([0-9]{1,9}(?:\.[0-9]{1,
 
 # -- messages --------------------------------------------------------------------------------------
 
-_SYSTEM = ("system", "developer")
-
 
 def _system(messages: list[ChatMessage]) -> dict[str, Any] | None:
-    texts = [text_alone(each, _API) for each in messages if each.role in _SYSTEM]
-    parts = [{"text": text} for text in texts if text]
+    parts = [{"text": text} for text in system_texts(messages, _API)]
     return {"parts": parts} if parts else None
 
 
 def _contents(messages: list[ChatMessage]) -> list[dict[str, Any]]:
-    """Return the dialogue, in which the user and the model take turns."""
-    contents: list[dict[str, Any]] = []
-    for message in messages:
-        parts = [] if message.role in _SYSTEM else list(_parts(message))
-        role = "model" if message.role == "assistant" else "user"
-        if parts and contents and contents[-1]["role"] == role:
-            contents[-1]["parts"] += parts
-        elif parts:
-            contents.append({"role": role, "parts": parts})
-    return contents
+    return [
+        {"role": "model" if is_assistant else "user", "parts": parts}
+        for is_assistant, parts in take_turns(messages, _parts)
+    ]
 
 
 def _parts(message: ChatMessage) -> Iterator[dict[str, Any]]:
@@ -192,11 +186,11 @@ def _google(extra: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _part(message: ChatMessage, part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        check_no_detail(message, part, _API)
     match part:
         case TextPart():
             return {"text": part.text}
-        case ImagePart(detail=str()) if part.detail != "auto":
-            raise InvalidRequestError(f"{message.place}: {_API} has no detail of images")
         case ImagePart(url=str()):
             guessed = mimetypes.guess_type(urlsplit(str(part.url)).path)[0]
             return {"fileData": {"fileUri": part.url, **({"mimeType": guessed} if guessed else {})}}

@@ -15,6 +15,7 @@ from tailrace.providers._chat_form import (
     ImagePart,
     TextPart,
     arguments_object,
+    check_no_detail,
     parse_chat,
     parse_format,
     parse_tool_choice,
@@ -126,8 +127,7 @@ def _image(message: ChatMessage, part: object) -> str:
         raise InvalidRequestError(
             f"{message.place} holds the URL of an image: {_API} takes its bytes, as a data URL"
         )
-    if part.detail not in (None, "auto"):
-        raise InvalidRequestError(f"{message.place}: {_API} has no detail of images")
+    check_no_detail(message, part, _API)
     return part.data
 
 

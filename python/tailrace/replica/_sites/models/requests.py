@@ -31,7 +31,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a function returned; `name`: of the function, empty where nothing tells it."""
+    """A function's result as text; `name`: the function's, empty where nothing tells it."""
 
     name: str
     text: str

@@ -68,7 +68,7 @@ def _numbered(events: Iterable[Record]) -> list[bytes]:
 
 
 class _Writer:
-    """What is known of one response: the events are written without their numbers."""
+    """A writer of the events and objects of one response; the events have no numbers yet."""
 
     def __init__(self, request: ResponseRequest, reply: ModelReply) -> None:
         self._request = request
