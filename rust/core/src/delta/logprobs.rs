@@ -278,7 +278,8 @@ fn write_object(token: &str, others: Others<'_>, out: &mut Vec<u8>) -> Result<()
 /// are no text.
 fn write_bytes(token: Option<Text<'_>>, out: &mut Vec<u8>) {
     let token = token.map(Text::decode);
-    let is_text = |token: &Cow<'_, str>| !token.contains('\u{fffd}') && !token.starts_with("bytes:");
+    let is_text =
+        |token: &Cow<'_, str>| !token.contains('\u{fffd}') && !token.starts_with("bytes:");
     out.extend_from_slice(br#","bytes":"#);
     let Some(token) = token.filter(is_text) else {
         return out.extend_from_slice(b"null");
@@ -295,11 +296,7 @@ fn write_bytes(token: Option<Text<'_>>, out: &mut Vec<u8>) {
 
 /// Appends the member with the tokens that were likely in a token's place: a list of them, an object
 /// that holds the list, or one whose keys are the tokens.
-fn write_others(
-    others: Others<'_>,
-    own: Option<&str>,
-    out: &mut Vec<u8>,
-) -> Result<(), JsonError> {
+fn write_others(others: Others<'_>, own: Option<&str>, out: &mut Vec<u8>) -> Result<(), JsonError> {
     let Others::Are(told) = others else { return Ok(()) };
     let mut list = List::default();
     let mut reader = Reader::new(told.or(own).unwrap_or("[]"));

@@ -5,9 +5,9 @@ use crate::delta::{Delta, Logprobs};
 use crate::json::{escape, quoted};
 use crate::prelude::*;
 
+use super::COMMENT;
 use super::calls::Calls;
 use super::frame::{self, ChunkFields, ChunkUsage, Frame};
-use super::COMMENT;
 
 /// The events of one streamed chat completion. Every method appends whole events to `out`; kept is
 /// which tool calls have begun.

@@ -4,9 +4,9 @@ use crate::delta::{Delta, LogprobToken, Logprobs};
 use crate::json::{decimal, escape, quoted};
 use crate::prelude::*;
 
+use super::COMMENT;
 use super::calls::Calls;
 use super::frame::{self, ChunkFields, ChunkUsage, Frame};
-use super::COMMENT;
 
 /// The events of one streamed legacy completion (`/v1/completions`). Every method appends whole
 /// events to `out`; kept is which tool calls have begun, and how many characters the tokens had whose

@@ -100,11 +100,7 @@ const REFUSAL: PartWire = PartWire {
 const SUMMARY: PartWire = PartWire {
     name: "response.reasoning_summary_text",
     whole: "text",
-    part: Some((
-        "response.reasoning_summary_part",
-        "summary_index",
-        r#"{"type":"summary_text""#,
-    )),
+    part: Some(("response.reasoning_summary_part", "summary_index", r#"{"type":"summary_text""#)),
     has_logprobs: false,
 };
 

@@ -137,16 +137,25 @@ impl Sequence {
         blocks: &mut impl Blocks,
         out: &mut Vec<u8>,
     ) -> Result<(), Trouble> {
+        // Most deltas go on with the text that is open.
+        if let (Delta::Text(text), Some(Kind::Text)) = (delta, self.open)
+            && !text.is_empty()
+            && logprobs.is_empty()
+            && self.early.is_empty()
+        {
+            blocks.add(text, "", out);
+            return Ok(());
+        }
         let logprobs = self.logprobs_of(delta, logprobs);
         let Some(piece) = self.piece_of(delta, &logprobs) else { return self.check() };
         if self.open == Some(piece.kind) {
-            self.add(piece, blocks, out);
+            self.add(&piece, blocks, out);
         } else if self.is_over(piece.kind) {
             let is_blank = piece.text.trim_ascii().is_empty();
             return if is_blank { Ok(()) } else { Err(Trouble::CallGoesOn) };
         } else if self.held.is_empty() && piece.can_open() && self.is_whole {
             self.switch(piece, blocks, out);
-            self.add(piece, blocks, out);
+            self.add(&piece, blocks, out);
         } else {
             self.hold(piece);
             self.check()?;
@@ -242,7 +251,7 @@ impl Sequence {
             let piece = held.piece();
             self.held_bytes = self.held_bytes.saturating_sub(HELD_BLOCK_BYTES + piece.bytes());
             self.switch(piece, blocks, out);
-            self.add(piece, blocks, out);
+            self.add(&piece, blocks, out);
         }
     }
 
@@ -267,7 +276,7 @@ impl Sequence {
         blocks.open(Opening { kind: piece.kind, id, name }, out);
     }
 
-    fn add(&mut self, piece: Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
+    fn add(&mut self, piece: &Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
         if piece.text.is_empty() {
             return;
         }

@@ -2,8 +2,8 @@
 //! everything, and what is collected against the pieces of it.
 
 use tailrace_core::{
-    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind,
-    Logprobs, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End,
+    ErrorKind, Logprobs, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
 };
 
 use super::cutting::{reads, sizes};

@@ -286,8 +286,9 @@ impl<'a> Chunk<'a> {
             let extras = Extras::of_body(raw);
             match output.read_logprobs(extras.logprobs) {
                 None => self.deliver_answer(&extras, output),
-                Some(logprobs) => output
-                    .with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output)),
+                Some(logprobs) => {
+                    output.with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output))
+                }
             }
             output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
         }
