@@ -39,10 +39,10 @@ class Settings:
     connection; `send_timeout`: for a client that does not read. `max_connections`: open at once, of
     each worker. `keep_alive_interval`: of a stream's silence, after which a comment goes out.
     `unsupported`: what becomes of a request's fields that a site has no place for, unless the site
-    says it: ``refuse`` or ``drop``. `rate`: requests a minute and `concurrency`: requests under way, of each key (those
-    without a key count as one). `grace`: for streams to finish when the gateway stops. `workers`:
-    processes on the port. `log_format`: ``text`` for warnings alone, ``json`` for a line of each
-    request, too.
+    says it: ``refuse`` or ``drop``. `rate`: requests a minute and `concurrency`: requests under
+    way, of each key (those without a key count as one). `grace`: for streams to finish when the
+    gateway stops. `workers`: processes on the port. `log_format`: ``text`` for warnings alone,
+    ``json`` for a line of each request, too.
 
     Raises InvalidRequestError for settings that cannot be used.
     """

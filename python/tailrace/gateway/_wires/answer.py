@@ -16,14 +16,14 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import Problem, problem_of
+from tailrace.gateway._problems import Problem, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
 from tailrace.gateway._wires.wire import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
@@ -45,19 +45,14 @@ class Answer:
         upstream: Upstream,
         encoder: AnswerEncoder,
         call: OpenStream,
-        failed: Callable[[Problem], web.Response],
     ) -> None:
-        """Answer `request` with the stream of `upstream`; `call`: the figures of the call.
-
-        `failed` makes the reply to a call that failed before the head of its reply was sent.
-        """
+        """Answer `request` with the stream of `upstream`; `call`: the figures of the call."""
         self._context = context
         self._request = request
         self._upstream = upstream
         self._stream = upstream.stream
         self._encoder = encoder
         self._call = call
-        self._failed = failed
         deltas = self._stream.deltas()
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
@@ -74,7 +69,7 @@ class Answer:
                     self._send_stream(request) if self._request.streams else self._send_whole()
                 )
         except TailraceError as error:
-            return self._failed(self._fail(error))
+            return problem_response(self._fail(error))
         except asyncio.CancelledError:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"

@@ -57,7 +57,7 @@ class Field:
 
 FIELDS: tuple[Field, ...] = (
     Field("model", "honoured", "an id of `/v1/models`"),
-    Field("messages", "honoured", "text at a chat page; images, tools' calls and results at an API"),
+    Field("messages", "honoured", "text at a page; images, tools' calls and results at an API"),
     Field("stream", "honoured"),
     Field("stream_options", "honoured", "`include_usage`"),
     Field("stop", "honoured", "up to 4 sequences, by the gateway itself"),
@@ -72,10 +72,10 @@ FIELDS: tuple[Field, ...] = (
     Field("top_k", "passed on", "which OpenAI's own API has not"),
     Field("top_p", "passed on"),
     Field("logit_bias", "passed on or refused"),
-    Field("parallel_tool_calls", "passed on or refused"),
     Field("response_format", "passed on or refused", "`text` everywhere"),
-    Field("tool_choice", "passed on or refused", "`none` everywhere"),
     Field("tools", "passed on or refused"),
+    Field("tool_choice", "passed on or refused", "`none` everywhere"),
+    Field("parallel_tool_calls", "passed on or refused"),
     Field("metadata", "passed on or ignored"),
     Field("prediction", "passed on or ignored"),
     Field("prompt_cache_key", "passed on or ignored"),
@@ -167,10 +167,15 @@ class ChatRequest(msgspec.Struct, kw_only=True):
 
 _KNOWN = frozenset(ChatRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("max_completion_tokens", "max_tokens", "n", "seed", "top_k", "top_logprobs")
-_OPTIONS = tuple(
-    each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")
+_OPTIONS = (
+    *(each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")),
+    "user",
 )
-_HINTS = tuple(each.name for each in FIELDS if each.treatment == "passed on or ignored")
+_HINTS = tuple(
+    each.name
+    for each in FIELDS
+    if each.treatment == "passed on or ignored" and each.name not in _OPTIONS
+)
 _REFUSED = tuple(each for each in FIELDS if each.treatment == "refused")
 
 

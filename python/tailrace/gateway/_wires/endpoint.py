@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import CALLER
-from tailrace.gateway._problems import RefusedError, problem_of, problem_response
+from tailrace.gateway._problems import RefusedError, problem_of
 from tailrace.gateway._wires.answer import Answer
 from tailrace.gateway._wires.fitting import dropped_field
 from tailrace.gateway._wires.wire import Identity
@@ -49,7 +49,7 @@ class Endpoint:
             streams=asked.streams,
         )
         encoder = self._wire.encoder(asked, self._identity(asked, model))
-        return await Answer(context, asked, upstream, encoder, call, problem_response).send(request)
+        return await Answer(context, asked, upstream, encoder, call).send(request)
 
     def _identity(self, asked: ModelRequest, model: Model) -> Identity:
         environment = self._context.environment

@@ -28,7 +28,7 @@ _FINISH_REASONS = dict.fromkeys(_CUT, "length") | dict.fromkeys(_FILTERED, "cont
 def finish_reason_of(reason: str | None, *, calls: bool = False) -> str:
     """Return OpenAI's name of a site's finish `reason`; ``stop`` where it has no other.
 
-    `calls`: the answer asks for calls of tools, which is why it ended unless it was cut or filtered.
+    `calls`: the answer calls tools, which is why it ended unless it was cut or filtered.
     """
     told = _FINISH_REASONS.get((reason or "").lower())
     return told or ("tool_calls" if calls else "stop")

@@ -37,6 +37,9 @@ TUNING = frozenset(
 )
 """Options that tune an answer, and do not change what it is good for."""
 
+_WITHOUT_EFFECT = frozenset({"user"})
+"""Options that change no answer: left out where a site has no place for them."""
+
 HARMLESS: Mapping[str, tuple[object, ...]] = {
     "frequency_penalty": (0, 0.0),
     "logit_bias": ({},),
@@ -76,7 +79,7 @@ def fit(request: ModelRequest, model: Model, *, drops: bool) -> SiteRequest:
     """
     fitting = _Fitting(model, drops=drops)
     options = fitting.options(request)
-    extra = fitting.extra(request)
+    extra = fitting.further(request)
     messages = fitting.messages(request.messages)
     if extra:
         options["extra"] = extra
@@ -110,13 +113,13 @@ class _Fitting:
                 taken[name] = value
             elif _is_harmless(name, value):
                 continue
-            elif name in TUNING and not model.has_api:
+            elif name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
                 self.dropped.append(name)
             else:
                 self._leave_out(name, f"{name} is not supported by the site {model.site}")
         return taken
 
-    def extra(self, request: ModelRequest) -> dict[str, Any]:
+    def further(self, request: ModelRequest) -> dict[str, Any]:
         """Return the further fields of the request that the site's own API may know."""
         taken: dict[str, Any] = {}
         if self._model.speaks_openai:
@@ -199,9 +202,7 @@ _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
 
 
 def _is_harmless(name: str, value: object) -> bool:
-    return any(
-        value == each and type(value) is type(each) for each in HARMLESS.get(name, ())
-    )
+    return any(value == each and type(value) is type(each) for each in HARMLESS.get(name, ()))
 
 
 def _without_idle_tools(options: Mapping[str, Any]) -> Mapping[str, Any]:
