@@ -27,6 +27,7 @@ from tailrace.gateway._figures import live, metrics
 from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
+from tailrace.gateway._model_lists import ModelLists
 from tailrace.gateway._openai import routes as openai
 from tailrace.gateway._shutdown import Shutdown
 from tailrace.gateway._sockets import BACKLOG
@@ -92,6 +93,7 @@ class Gateway:
             shutdown=Shutdown(),
             upstreams=Upstreams(),
         )
+        self.lists: ModelLists = ModelLists(self.context, speaks=self._slot.is_first)
         self._runner = web.AppRunner(
             self._app(verdicts_in),
             handler_cancellation=True,
@@ -99,7 +101,7 @@ class Gateway:
             shutdown_timeout=CLOSING_SECONDS,
         )
         self._servers: list[asyncio.Server] = []
-        self._publishing: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     def _app(self, verdicts_in: Path | None) -> web.Application:
         context, settings = self.context, self.context.settings
@@ -115,15 +117,9 @@ class Gateway:
         routes = [
             web.get("/health", self._health),
             web.get("/ready", self._ready),
-            *live.routes(
-                context.registry,
-                self._all_figures,
-                stopping=context.shutdown.stopping,
-                environment=context.environment,
-                verdicts_in=verdicts_in,
-            ),
+            *live.routes(context, self._all_figures, verdicts_in=verdicts_in),
             *metrics.routes(self._all_figures),
-            *openai.routes(context),
+            *openai.routes(context, self.lists.want),
             *page.routes(),
         ]
         app.add_routes([_with_deferred_expect(route) for route in routes])
@@ -161,7 +157,10 @@ class Gateway:
         self._servers = [
             await loop.create_server(factory, sock=each, backlog=BACKLOG) for each in sockets
         ]
-        self._publishing = asyncio.create_task(self._keep_publishing())
+        self._background = [
+            asyncio.create_task(self._keep_publishing()),
+            asyncio.create_task(self.lists.keep_fresh()),
+        ]
 
     async def stop(self) -> int:
         """Stop listening, let streams finish within the grace time, and cut the rest.
@@ -174,13 +173,17 @@ class Gateway:
         if cut:
             log.warning("%d requests were cut: the grace time was over", cut)
         await self._runner.cleanup()
+        await self._end_background()
         await self.context.upstreams.aclose()
-        if self._publishing is not None:
-            self._publishing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._publishing
         self._publish()
         return cut
+
+    async def _end_background(self) -> None:
+        for each in self._background:
+            each.cancel()
+        for each in self._background:
+            with suppress(asyncio.CancelledError):
+                await each
 
     async def _keep_publishing(self) -> None:
         while True:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tailrace._environment import Environment
+    from tailrace.gateway._context import Context
     from tailrace.gateway._figures.histogram import HistogramCounts
     from tailrace.gateway._figures.shared import WorkerFigures
     from tailrace.gateway._figures.streams import StreamSnapshot
@@ -80,20 +80,18 @@ class LiveEvent(msgspec.Struct, frozen=True):
 
 
 def routes(
-    registry: ModelRegistry,
+    context: Context,
     figures: Callable[[], list[WorkerFigures]],
     *,
-    stopping: asyncio.Event,
-    environment: Environment,
     verdicts_in: Path | None = None,
 ) -> list[web.AbstractRouteDef]:
-    """Make the route, whose replies end once `stopping` is set.
+    """Make the route, whose replies end with the gateway.
 
-    `figures` collects the figures of each worker; `environment`: the clock; `verdicts_in`: the
-    folder of the doctor's verdicts, the user's unless given.
+    `figures` collects the figures of each worker; `verdicts_in`: the folder of the doctor's
+    verdicts, the user's unless given.
     """
-    events = _EventSource(registry, figures, environment, _VerdictCache(registry, verdicts_in))
-    live = _LiveRoute(events, stopping)
+    events = _EventSource(context, figures, _VerdictCache(context, verdicts_in))
+    live = _LiveRoute(events, context.shutdown.stopping)
     return [web.get("/live", live.answer, allow_head=False)]
 
 
@@ -125,14 +123,12 @@ class _EventSource:
 
     def __init__(
         self,
-        registry: ModelRegistry,
+        context: Context,
         figures: Callable[[], list[WorkerFigures]],
-        environment: Environment,
         verdicts: _VerdictCache,
     ) -> None:
-        self._registry = registry
+        self._context = context
         self._figures = figures
-        self._environment = environment
         self._verdicts = verdicts
         self._event = b""
         self._made_at = -math.inf
@@ -147,8 +143,8 @@ class _EventSource:
             rate = (snapshot.deltas - self._deltas) / passed if passed < _LONGEST_PASSED else 0.0
             self._deltas = snapshot.deltas
             verdicts = await self._verdicts.latest(now)
-            at = self._environment.now_ms() / 1000
-            event = _event_of(at, snapshot, rate, self._registry, verdicts)
+            at = self._context.environment.now_ms() / 1000
+            event = _event_of(at, snapshot, rate, self._context.registry, verdicts)
             self._event = b"data: " + msgspec.json.encode(event) + b"\n\n"
         return self._event
 
@@ -163,7 +159,7 @@ def _event_of(
     snapshot: StreamSnapshot,
     rate: float,
     registry: ModelRegistry,
-    verdicts: dict[str, LastVerdict | None],
+    verdicts: dict[str, LastVerdict],
 ) -> LiveEvent:
     return LiveEvent(
         at=at,
@@ -174,7 +170,7 @@ def _event_of(
         first_delta=Quantiles.of(snapshot.recent_first_delta),
         gap=Quantiles.of(snapshot.recent_gap),
         errors=snapshot.errors,
-        sites=[_summary(site, snapshot, verdicts[site.name]) for site in registry.sites],
+        sites=[_summary(site, snapshot, verdicts.get(site.name)) for site in registry.sites],
     )
 
 
@@ -192,21 +188,22 @@ def _summary(
 class _VerdictCache:
     """The doctor's last verdicts, read from their files every few seconds, in a thread."""
 
-    def __init__(self, registry: ModelRegistry, folder: Path | None) -> None:
-        self._registry = registry
+    def __init__(self, context: Context, folder: Path | None) -> None:
+        self._context = context
         self._folder = folder
         self._read_at = -math.inf
-        self._verdicts: dict[str, LastVerdict | None] = {site.name: None for site in registry.sites}
+        self._verdicts: dict[str, LastVerdict] = {}
 
-    async def latest(self, now: float) -> dict[str, LastVerdict | None]:
+    async def latest(self, now: float) -> dict[str, LastVerdict]:
         if now - self._read_at >= VERDICT_SECONDS:
             self._read_at = now
-            self._verdicts = await asyncio.to_thread(self._read)
+            self._verdicts = await asyncio.to_thread(self._read, self._context.registry.sites)
         return self._verdicts
 
-    def _read(self) -> dict[str, LastVerdict | None]:
-        return {site.name: self._verdict(site) for site in self._registry.sites}
-
-    def _verdict(self, site: ServedSite) -> LastVerdict | None:
-        verdict = last_verdict(site.name, site.url, self._folder)
-        return None if verdict is None else LastVerdict(verdict.failed, verdict.at)
+    def _read(self, sites: tuple[ServedSite, ...]) -> dict[str, LastVerdict]:
+        found = ((site.name, last_verdict(site.name, site.url, self._folder)) for site in sites)
+        return {
+            name: LastVerdict(verdict.failed, verdict.at)
+            for name, verdict in found
+            if verdict is not None
+        }
