@@ -23,7 +23,8 @@ from tailrace.gateway._door.admission import QUOTAS, admission_middleware, defer
 from tailrace.gateway._door.connections import ProtocolFactory
 from tailrace.gateway._door.middleware import add_standard_headers, request_middleware
 from tailrace.gateway._door.quotas import Quotas
-from tailrace.gateway._figures import live, metrics
+from tailrace.gateway._figures import metrics
+from tailrace.gateway._figures.live import Live
 from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
@@ -114,10 +115,12 @@ class Gateway:
             rate=settings.rate, concurrency=settings.concurrency, clock=time.monotonic
         )
         app.on_response_prepare.append(add_standard_headers)
+        live = Live(context, self._all_figures, verdicts_in=verdicts_in)
+        app.cleanup_ctx.append(live.keep)
         routes = [
             web.get("/health", self._health),
             web.get("/ready", self._ready),
-            *live.routes(context, self._all_figures, verdicts_in=verdicts_in),
+            *live.routes(),
             *metrics.routes(self._all_figures),
             *openai.routes(context, self.lists.want),
             *page.routes(),
