@@ -34,6 +34,9 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "geminiprochat": ("geminiprochat", None, "", []),
     "chatgpt-demo": ("chatgpt-demo", None, "", []),
     "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),
+    "anthropic": ("anthropic", None, "", ["claude-sonnet-4-6"]),
+    "gemini": ("gemini", None, "", ["gemini-2.5-flash"]),
+    "ollama": ("ollama", None, "", ["qwen3-vl:8b"]),
 }
 
 

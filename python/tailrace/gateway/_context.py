@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["CALLER", "CONTEXT", "LAST_EVENT", "Context"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """One gateway's settings and state: its models, its figures, its shutdown.
 
+    `registry` is replaced where the models change, so that a request that holds one keeps it.
     `environment`: clock, randomness and variables; `upstreams`: the connections to the sites, which
     the maker of the context closes in the end.
     """

@@ -13,6 +13,7 @@ from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
+from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace._streams.stream import ChatStream
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
 from tailrace.providers._base import (
@@ -257,12 +258,16 @@ class Site:
         return open_stream(self, _messages(prompt), options)
 
     async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
-        """Return the whole answer to `prompt`; `options` and errors are those of `stream`."""
+        """Return the text of the whole answer; arguments and errors are those of `stream`.
+
+        Tool calls and refusals, which are no text, are named in a warning.
+        """
         check_names("Site.ask", options, CALL_OPTIONS)
         parts: list[str] = []
         async with open_stream(self, _messages(prompt), options) as stream:
             while deltas := await stream.read():
                 parts += deltas
+        warn_of_more_than_text(stream, "ask")
         return "".join(parts)
 
     async def models(self, **options: Unpack[CallOptions]) -> list[str]:
@@ -300,6 +305,7 @@ class Site:
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
             visitor=visitor_of(site),
+            keeps_calls=_software(site).call.takes_parts,
             system=system,
         )
 

@@ -12,6 +12,7 @@ import pytest
 from calls_site import SSE, Asked, Line, Site, delta
 from gateway_app import (
     RunningGateway,
+    asked,
     asking,
     content,
     events,
@@ -236,14 +237,14 @@ async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_non
 async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
     gateway: RunningGateway, replica: Replica, name: str
 ) -> None:
-    before = len(replica.exchanges)
+    before = asked(replica)
     for model in ("shop/default", "open/mini"):
         async with posting(
             gateway, asking("Hello", model, **{name: replica.url("geminiprochat")})
         ) as reply:
             assert reply.status == 400
             assert (await reply.json())["error"]["param"] == name
-    assert len(replica.exchanges) == before
+    assert asked(replica) == before
 
 
 async def test_a_length_is_the_sites_finish_reason(gateway: RunningGateway) -> None:

@@ -37,7 +37,11 @@ async def asked(
     async with (
         Site(answer) as site,
         serving(
-            [sites.Site(f"{site.url}/v1", name="site", software="openai", **options)],
+            [
+                sites.Site(
+                    f"{site.url}/v1", name="site", software="openai", models=["m"], **options
+                )
+            ],
             keep_alive_interval=interval,
         ) as gateway,
         posting(gateway, asking("x", "site/m", stream=True)) as reply,

@@ -13,15 +13,20 @@ from tailrace.gateway._wires.chat import ChatWire
 from tailrace.gateway._wires.endpoint import Endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailrace.gateway._context import Context
     from tailrace.gateway._models import Model
 
 __all__ = ["routes"]
 
 
-def routes(context: Context) -> list[web.AbstractRouteDef]:
-    """Make the routes of chat completions and of the models."""
-    models = _ModelRoutes(context)
+def routes(context: Context, want_lists: Callable[[], object]) -> list[web.AbstractRouteDef]:
+    """Make the routes of chat completions and of the models.
+
+    `want_lists` is called with each look at the models: their lists may have to be renewed.
+    """
+    models = _ModelRoutes(context, want_lists)
     return [
         web.post("/v1/chat/completions", Endpoint(context, ChatWire()).create),
         web.get("/v1/models", models.all),
@@ -46,25 +51,25 @@ class ModelList(msgspec.Struct, frozen=True):
 
 
 class _ModelRoutes:
-    """The handlers of the models; their replies are made once, since the registry never changes."""
+    """The handlers of the models."""
 
-    def __init__(self, context: Context) -> None:
-        self._registry = context.registry
-        self._all = msgspec.json.encode(
-            ModelList([self._card(model) for model in context.registry.models])
-        )
+    def __init__(self, context: Context, want_lists: Callable[[], object]) -> None:
+        self._context = context
+        self._want_lists = want_lists
 
     def _card(self, model: Model) -> ModelCard:
-        return ModelCard(model.id, self._registry.created, model.site)
+        return ModelCard(model.id, self._context.registry.created, model.site)
 
     async def all(self, _request: web.Request) -> web.Response:
-        """Answer GET /v1/models."""
-        return web.Response(body=self._all, content_type="application/json")
+        """Answer GET /v1/models with what is known now; what is new stands in a later answer."""
+        self._want_lists()
+        models = ModelList([self._card(model) for model in self._context.registry.models])
+        return web.Response(body=msgspec.json.encode(models), content_type="application/json")
 
     async def one(self, request: web.Request) -> web.Response:
         """Answer GET /v1/models/{id}; the slash of an id may be URL-encoded."""
         try:
-            model = self._registry.find(request.match_info["id"])
+            model = self._context.registry.find(request.match_info["id"])
         except ModelNotFoundError as error:
             raise RefusedError(problem_of(error)) from None
         return web.Response(
