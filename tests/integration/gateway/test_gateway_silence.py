@@ -37,11 +37,7 @@ async def asked(
     async with (
         Site(answer) as site,
         serving(
-            [
-                sites.Site(
-                    f"{site.url}/v1", name="site", software="openai", models=["m"], **options
-                )
-            ],
+            [sites.Site(f"{site.url}/v1", name="site", software="openai", models=["m"], **options)],
             keep_alive_interval=interval,
         ) as gateway,
         posting(gateway, asking("x", "site/m", stream=True)) as reply,
