@@ -7,9 +7,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.async_api import expect
 from visitor import ended
 
+from tailrace.gateway._web import page
 from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
@@ -17,11 +19,20 @@ if TYPE_CHECKING:
     from playwright.async_api import Locator
     from visitor import Visit, Visitor
 
+LIVE = "/live?past=600"
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
 PICTURE = "canvas => canvas.toDataURL()"
+UPPER_HALF = """canvas => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(60, 0, width - 60, height / 2);
+  let strong = 0; // pixels of the first line's colour, which is neither the grid's nor the words'
+  for (let at = 0; at < data.length; at += 4)
+    if (data[at + 3] === 255 && data[at] < 60 && data[at + 1] > 100) strong += 1;
+  return strong;
+}"""
 
 
 def tile(live: Visitor, title: str) -> Locator:
@@ -50,6 +61,7 @@ async def test_the_figures_follow_the_streams(
     await expect(tile(live, "Open streams").first).to_have_text("0")
     await expect(tile(live, "Time to first delta").first).to_have_text("\N{EN DASH}")
     before = await plot(live, "Open streams").locator("canvas").evaluate(PICTURE)
+    assert await plot(live, "Open streams").locator("canvas").evaluate(UPPER_HALF) == 0
     answer = await visitor.ask("Hold on")
     server.script.says("one ", "two ")
     await expect(tile(live, "Open streams")).to_have_text(["1", "1 so far"])
@@ -65,6 +77,9 @@ async def test_the_figures_follow_the_streams(
     await expect(plot(live, "Time to first delta")).to_have_accessible_name(
         re.compile(r"p50 [\d.]+ m?s, p95")
     )
+    later = await visit("#live")
+    await expect(later.page.locator(".state")).to_contain_text("Live")
+    assert await plot(later, "Open streams").locator("canvas").evaluate(UPPER_HALF) > 0
 
 
 async def test_errors_are_counted_by_kind(visit: Visit, visitor: Visitor) -> None:
@@ -100,12 +115,10 @@ async def test_a_page_nobody_sees_asks_nothing(visit: Visit) -> None:
     live = await visit("#live")
     state = live.page.locator(".state")
     await expect(state).to_contain_text("Live")
-    async with live.page.expect_event(
-        "requestfailed", lambda request: request.url.endswith("/live")
-    ):
+    async with live.page.expect_event("requestfailed", lambda request: request.url.endswith(LIVE)):
         await live.page.evaluate(HIDE, arg=True)
     await expect(state).to_contain_text("Paused")
-    async with live.page.expect_request("**/live"):
+    async with live.page.expect_request("**/live?*"):
         await live.page.evaluate(HIDE, arg=False)
     await expect(state).to_contain_text("Live")
 
@@ -113,9 +126,7 @@ async def test_a_page_nobody_sees_asks_nothing(visit: Visit) -> None:
 async def test_looking_away_ends_it_too(visit: Visit) -> None:
     live = await visit("#live")
     await expect(live.page.locator(".state")).to_contain_text("Live")
-    async with live.page.expect_event(
-        "requestfailed", lambda request: request.url.endswith("/live")
-    ):
+    async with live.page.expect_event("requestfailed", lambda request: request.url.endswith(LIVE)):
         await live.page.get_by_role("link", name="Chat").click()
     await expect(live.message).to_be_visible()
 
@@ -128,7 +139,7 @@ async def test_a_gateway_that_comes_back_is_found_again(server: PageServer, visi
     await expect(state).to_contain_text("Trying again soon.")
     await server.start()
     await expect(state).to_contain_text("Live")
-    asked = [url for url in live.requests if url.endswith("/live")]
+    asked = [url for url in live.requests if url.endswith(LIVE)]
     assert len(asked) < 8
 
 
@@ -140,3 +151,34 @@ async def test_the_plots_take_the_themes_colours(visit: Visit) -> None:
     await live.page.emulate_media(color_scheme="dark")
     await expect(live.page.locator("html")).to_have_attribute("data-theme", "dark")
     assert await canvas.evaluate(PICTURE) != light
+
+
+@pytest.mark.parametrize("locale", ["de", "ar", "en-US@posix"])  # the last is LANG=C's
+async def test_the_figures_are_the_same_in_every_language(visit: Visit, locale: str) -> None:
+    live = await visit(locale=locale)
+    assert await live.evaluate("navigator.language") == locale
+    await live.page.get_by_role("link", name="Live").click()
+    await expect(live.page.locator(".state")).to_contain_text("Live")
+    await expect(tile(live, "Deltas a second")).to_have_text(["0", "0 so far"])
+    await expect(plot(live, "Open streams").locator("canvas")).to_be_visible()
+
+
+async def test_what_could_not_be_loaded_is_told_from_who_cannot_be_reached(
+    server: PageServer, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted, gone = await visit(), await visit()
+    await server.stop()
+    await gone.page.get_by_role("link", name="Live").click()
+    await expect(gone.page.get_by_role("status")).to_contain_text("The gateway cannot be reached.")
+    files = [path for path in page._files() if path.name != "live.js"]
+    monkeypatch.setattr(page, "_files", lambda: iter(files))
+    await server.start()
+    await parted.page.get_by_role("link", name="Live").click()
+    await expect(parted.page.get_by_role("status")).to_have_text(
+        "Live could not be loaded: the gateway answered HTTP 404."
+    )
+    monkeypatch.undo()
+    await server.stop()
+    await server.start()
+    await parted.button("Load the page again").click()
+    await expect(parted.page.locator(".state")).to_contain_text("Live")

@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { loadModels } from "./chat/models.js";
 import { Chat } from "./chat/view.js";
+import { whyUnloaded } from "./gateway.js";
 import { html } from "./html.js";
 import { icons } from "./icons.js";
 import { KeyEntry } from "./key-entry.js";
@@ -15,8 +16,8 @@ addEventListener("hashchange", () => (place.value = here()));
 
 /** Live, once it is loaded: the plots are not for those who only chat. */
 const Live = signal(null);
-/** Whether it could not be loaded: the gateway has gone. */
-const unloaded = signal(false);
+/** Why it could not be loaded, or null. */
+const unloaded = signal(null);
 
 export function App() {
   useEffect(() => void loadModels(), []);
@@ -45,16 +46,17 @@ export function App() {
 function Loaded() {
   useEffect(() => void (Live.value ?? load()), []);
   if (Live.value) return html`<${Live.value} />`;
-  return html`<main class="live" id="main"><p class="wide" role="status">
-    ${unloaded.value ? "The gateway cannot be reached. Load the page again once it is back." : "Loading …"}
-  </p></main>`;
+  return html`<main class="live" id="main"><div class="wide">
+    <p role="status">${unloaded.value ?? "Loading …"}</p>
+    ${unloaded.value && html`<p><button class="main" type="button" onClick=${() => location.reload()}>Load the page again</button></p>`}
+  </div></main>`;
 }
 
 async function load() {
   try {
     Live.value = (await import("./live/view.js")).Live;
-  } catch {
-    unloaded.value = true;
+  } catch (error) {
+    unloaded.value = await whyUnloaded("Live", "/static/live.js", error);
   }
 }
 

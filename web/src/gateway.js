@@ -51,10 +51,29 @@ export async function* answer(model, messages, signal) {
   if (!done) throw new GatewayError("The answer broke off: its stream ended without saying so.");
 }
 
-/** Yields one record of figures a second, until the gateway closes the stream. */
-export async function* figures(signal) {
-  const reply = await ask("/live", { signal });
+/**
+ * Yields {past}, the figures of the last seconds, and then a record a second, until the gateway
+ * closes the stream.
+ */
+export async function* figures(seconds, signal) {
+  const reply = await ask(`/live?past=${seconds}`, { signal });
   for await (const data of events(reply, signal)) yield parsed(data);
+}
+
+/**
+ * A script that was not loaded: a browser does not say whether the gateway was there.
+ *
+ * @param {string} name what it is a part of @param {string} path its own @param {Error} error what
+ * came of loading it
+ */
+export async function whyUnloaded(name, path, error) {
+  try {
+    const reply = await send(path, { method: "HEAD" });
+    const why = reply.ok ? error.message : `the gateway answered HTTP ${reply.status}`;
+    return `${name} could not be loaded: ${why}.`;
+  } catch (failure) {
+    return failure.message;
+  }
 }
 
 async function ask(path, { headers = {}, ...request } = {}) {

@@ -36,3 +36,21 @@ test("a figure that is not there is a gap", () => {
   history.add({ at: 1 });
   assert.deepEqual(history.values.open, [null]);
 });
+
+test("the gateway's own last minutes take the place of what was seen of them", () => {
+  const history = new History(columns);
+  history.begin([]);
+  for (const at of [1, 2, 3]) history.add({ at, open: at });
+  history.interrupt();
+  history.begin([2, 3, 4, 5].map((at) => ({ at, open: 10 * at })));
+  assert.deepEqual(history.at, [1, 2, 3, 4, 5]);
+  assert.deepEqual(history.values.open, [1, 20, 30, 40, 50]);
+});
+
+test("what was seen of another gateway stays, and no line leads to it", () => {
+  const history = new History(columns);
+  history.add({ at: 1, open: 1 });
+  history.begin([{ at: 60, open: 2 }]);
+  assert.deepEqual(history.at, [1, 1.001, 60]);
+  assert.deepEqual(history.values.open, [1, null, 2]);
+});

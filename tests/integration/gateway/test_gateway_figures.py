@@ -33,6 +33,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from tailrace.gateway._figures import live
 from tailrace.gateway._figures.histogram import FIRST_TOKEN_BOUNDS
 from tailrace.gateway._logs import JsonFormatter
 from tailrace.providers import OpenAIProvider
@@ -208,6 +209,48 @@ async def test_live_says_what_the_page_shows(site: HeldSite, tmp_path: Path) -> 
             "verdict": None,
         },
     ]
+
+
+async def test_live_begins_with_the_last_minutes_where_it_is_asked_to(
+    site: HeldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PERIOD", 0.02)
+    async with gateway_of([site.provider()]) as served:
+        await ask(served.port, post())
+        seen = await live_events(served.port, "/live", 3)
+        begun, *others = await live_events(served.port, "/live?past=300", 2)
+        (nothing, *_) = await live_events(served.port, "/live?past=0", 1)
+        refused = await ask(served.port, get("/live?past=-1"))
+    moments = begun["past"]
+    assert [each["at"] for each in moments] == sorted({each["at"] for each in moments})
+    for each in seen:
+        assert [each[name] for name in moments[0]] in [
+            [other[name] for name in moments[0]] for other in (*moments, *others)
+        ]
+    assert others[0]["at"] > moments[-1]["at"]
+    assert others[0]["streams"] == 1
+    assert nothing == {"past": []}
+    assert (refused.status, refused.error["param"]) == (400, "past")
+
+
+async def test_live_keeps_no_more_than_the_last_minutes(
+    site: HeldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PERIOD", 0.02)
+    monkeypatch.setattr(live, "KEPT_SECONDS", 0.06)
+    async with gateway_of([site.provider()]) as served:
+        await live_events(served.port, "/live", 5)
+        (begun,) = await live_events(served.port, "/live?past=999999999", 1)
+    assert len(begun["past"]) == 3
+
+
+async def live_events(port: int, path: str, number: int) -> list[dict[str, Any]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get(path))
+    assert (await read_head(reader))[0] == 200
+    events = [event(await read_chunk(reader)) for _ in range(number)]
+    writer.close()
+    return events
 
 
 def event(chunk: bytes) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 
 import { figures } from "../gateway.js";
 import { wanted } from "../key.js";
-import { COLUMNS, History } from "./history.js";
+import { COLUMNS, History, KEPT } from "./history.js";
 
 const FIRST_WAIT = 1000; // milliseconds
 const LONGEST_WAIT = 30_000;
@@ -60,7 +60,7 @@ async function follow(signal) {
 async function read(signal) {
   let came = false;
   try {
-    for await (const record of figures(signal)) {
+    for await (const record of figures(KEPT, signal)) {
       came = true;
       take(record);
     }
@@ -71,6 +71,7 @@ async function read(signal) {
 }
 
 function take(record) {
+  if (record.past) return history.begin(record.past);
   history.add(record);
   failure.value = null;
   state.value = "open";

@@ -1,6 +1,7 @@
 // The last minutes of the gateway's figures, a column each, as the plots take them.
 
 export const KEPT = 600; // records: ten minutes
+const LONGEST_GAP = 5; // seconds between two records over which a line is drawn
 
 /** Name of a column, and where a record has it. */
 export const COLUMNS = {
@@ -24,9 +25,17 @@ export class History {
     this.values = Object.fromEntries(Object.keys(columns).map((name) => [name, []]));
   }
 
+  /** The gateway's own last minutes in place of what was seen of them, with no gap in it. */
+  begin(records) {
+    if (records.length === 0) return;
+    this.#cut(this.at.findIndex((at) => at >= records[0].at));
+    if (records[0].at - this.at.at(-1) > LONGEST_GAP) this.interrupt();
+    for (const record of records) this.add(record);
+  }
+
   add(record) {
     // A gateway whose clock was set back begins anew: a plot's time runs one way.
-    if (record.at <= this.at.at(-1)) this.#empty();
+    if (record.at <= this.at.at(-1)) this.#cut(0);
     this.#push(record.at, (column) => column(record) ?? null);
   }
 
@@ -45,7 +54,8 @@ export class History {
     for (const values of [this.at, ...Object.values(this.values)]) values.shift();
   }
 
-  #empty() {
-    for (const values of [this.at, ...Object.values(this.values)]) values.length = 0;
+  #cut(length) {
+    if (length < 0) return;
+    for (const values of [this.at, ...Object.values(this.values)]) values.length = length;
   }
 }

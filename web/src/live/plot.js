@@ -1,5 +1,6 @@
 // One plot of the last minutes, redrawn with each record, in the colours of the theme.
 import { useEffect, useRef } from "preact/hooks";
+import "./locale.js";
 import uPlot from "uplot";
 
 import { html } from "../html.js";
