@@ -287,7 +287,7 @@ impl<'a> Chunk<'a> {
             match output.read_logprobs(extras.logprobs) {
                 None => self.deliver_answer(&extras, output),
                 Some(logprobs) => {
-                    output.with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output))
+                    output.with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output));
                 }
             }
             output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
