@@ -603,10 +603,10 @@ proptest! {
         let (answer, decoder) = decoded(Dialect::OpenAi, &out);
         let numbers: Vec<_> = answer.calls.iter().map(|call| call.index.unwrap()).collect();
         prop_assert_eq!(numbers, (0..answer.calls.len() as u64).collect::<Vec<_>>());
+        let reason = FinishReason::Stop.with_calls(!answer.calls.is_empty());
         let expected = Answer::of(deltas.iter().map(Owned::lent));
         prop_assert_eq!(answer.settled(""), expected.settled("call_9_"));
         prop_assert_eq!((decoder.end(), decoder.bad_events()), (End::Done, 0));
-        let reason = FinishReason::Stop.with_calls(!answer.calls.is_empty());
         prop_assert_eq!(decoder.finish_reason(), Some(reason.as_str()));
         prop_assert_eq!(decoder.usage(), Some(&usage));
     }
