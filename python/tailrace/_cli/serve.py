@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from contextlib import AsyncExitStack
@@ -43,7 +44,7 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "--keys",
     "keys_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help='Who may ask: a file with one "name:key" a line. More are read from TAILRACE_KEYS.',
+    help='Who may ask: a file, "name:key" lines or tables [keys.NAME]. TAILRACE_KEYS adds more.',
 )
 @click.option(
     "--site",
@@ -88,11 +89,9 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Requests a minute, of each key and worker.",
+    help="Requests a minute, of each key.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key and worker."
-)
+@click.option("--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key.")
 @setting("--max-connections", click.IntRange(min=1), 4096, "Of each worker.")
 @setting("--max-body", click.IntRange(min=1), 4 * 2**20, "Bytes, decompressed.")
 @setting("--header-timeout", SECONDS, 10, "Seconds for a request's head.")
@@ -127,7 +126,10 @@ def serve(
             "--replica is a demo of its own sites, in one process: leave out --site and --workers"
         )
     from tailrace.gateway._logs import configure_logging  # noqa: PLC0415 - for this command
-    from tailrace.gateway._sockets import raise_descriptor_limit  # noqa: PLC0415
+    from tailrace.gateway._sockets import (  # noqa: PLC0415
+        open_worker_sockets,
+        raise_descriptor_limit,
+    )
 
     _check_extra()
     configure_logging(others["log_format"])
@@ -143,15 +145,15 @@ def serve(
         click.echo(f"tailrace: {warning}", err=True)
     registry = None if with_replica else _registry(sites, trust=trust)
     try:
-        sockets = gateway.open_sockets(settings.host, settings.port)
+        sockets = open_worker_sockets(settings.host, settings.port, settings.workers)
     except OSError as error:
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
     if registry is None:
-        run(_serve_replica(settings, sockets))
+        run(_serve_replica(settings, sockets[0]))
     elif settings.workers == 1:
-        run(_serve(settings, registry, sockets))
+        run(_serve(settings, registry, sockets[0]))
     else:
         return _serve_with_workers(settings, registry, sockets)
     return exits.OK
@@ -163,7 +165,7 @@ def _check_extra() -> None:
 
 
 def _settings(keys_file: Path | None, **options: Any) -> Settings:
-    from tailrace.gateway._keys import check_secrecy  # noqa: PLC0415 - for this command
+    from tailrace.gateway._key_files import check_secrecy  # noqa: PLC0415 - for this command
 
     keys = gateway.keys_of_environment(os.environ)
     if keys_file is not None:
@@ -193,24 +195,36 @@ async def _serve(
 
 
 def _serve_with_workers(
-    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
+    settings: Settings, registry: ModelRegistry, sockets: Sequence[Sequence[socket.socket]]
 ) -> int:
+    from tailrace.gateway._door.quotas import SharedQuotas  # noqa: PLC0415 - for this command
     from tailrace.gateway._figures.shared import SharedFigures  # noqa: PLC0415
     from tailrace.gateway._logs import configure_logging  # noqa: PLC0415
     from tailrace.gateway._workers import WORKER_SIGNALS, Supervisor  # noqa: PLC0415
 
-    figures = SharedFigures(settings.workers)
+    figures, quotas = SharedFigures(settings.workers), SharedQuotas(settings.workers)
 
     async def work(number: int, parent: int) -> None:
-        worker = gateway.Gateway(settings, registry, slot=figures.slot(number))
-        await gateway.serve_until_signal(worker, sockets, signals=WORKER_SIGNALS, parent=parent)
+        worker = gateway.Gateway(settings, registry, slot=figures.slot(number), quotas=quotas)
+        await gateway.serve_until_signal(
+            worker, sockets[number], signals=WORKER_SIGNALS, parent=parent
+        )
 
     def begin(number: int, parent: int) -> None:
+        for each in every:
+            if each not in sockets[number]:
+                each.close()  # or what connects once its worker has ended would wait for ever
         configure_logging(settings.log_format, number)
         run(work(number, parent))
 
-    supervisor = Supervisor(settings.workers, begin, sockets, settings.grace)
-    alive = supervisor.run(lambda: _introduce(settings, registry, sockets))
+    every = list(dict.fromkeys(itertools.chain(*sockets)))
+
+    def end(number: int) -> None:
+        figures.end(number)
+        quotas.forget(number)
+
+    supervisor = Supervisor(settings.workers, begin, every, settings.grace, died=end)
+    alive = supervisor.run(lambda: _introduce(settings, registry, sockets[0]))
     return exits.OK if alive else exits.SERVER
 
 

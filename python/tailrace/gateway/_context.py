@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tailrace.gateway._keys import Key
+
 if TYPE_CHECKING:
     from tailrace._environment import Environment
     from tailrace.gateway._figures.requests import RequestFigures
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["CALLER", "CONTEXT", "Context"]
+__all__ = ["CALLER", "CONTEXT", "KEY", "Context"]
 
 
 @dataclass(slots=True)
@@ -39,5 +41,8 @@ class Context:
 
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
+KEY: web.RequestKey[Key] = web.RequestKey("tailrace.gateway.key", Key)
+"""The key that a request came with; not set where the path needs none."""
+
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
-"""The name of the key that a request came with; not set where the path needs none."""
+"""The name of that key."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
 
+    from tailrace.gateway._door.quotas import SharedQuotas
     from tailrace.gateway._figures.shared import WorkerSlot
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._settings import Settings
@@ -65,8 +66,9 @@ CLOSING_SECONDS = 3.0
 class Gateway:
     """One worker's server: `start` and `stop` once each, in one event loop.
 
-    `settings`: how it is run; `registry`: the models it serves. `slot`: the memory in which it
-    shares its figures with other workers, None for a single one. `environment`: clock, randomness
+    `settings`: how it is run; `registry`: the models it serves. `slot` and `quotas`: the memory in
+    which it shares its figures and the counts of its limits with other workers, None for a single
+    one. `environment`: clock, randomness
     and variables; the system's unless given. `tracer_provider`: OpenTelemetry's; the global one
     unless given. `verdicts_in`: the folder of the doctor's verdicts, the user's unless given.
     """
@@ -77,6 +79,7 @@ class Gateway:
         registry: ModelRegistry,
         *,
         slot: WorkerSlot | None = None,
+        quotas: SharedQuotas | None = None,
         environment: Environment | None = None,
         tracer_provider: TracerProvider | None = None,
         verdicts_in: Path | None = None,
@@ -93,6 +96,13 @@ class Gateway:
             request_figures=RequestFigures(earlier.requests),
             shutdown=Shutdown(),
             upstreams=Upstreams(),
+        )
+        self._quotas = Quotas(
+            rate=settings.rate,
+            concurrency=settings.concurrency,
+            clock=time.monotonic,
+            shared=quotas,
+            worker=self._slot.worker,
         )
         self.lists: ModelLists = ModelLists(self.context, speaks=self._slot.is_first)
         self._runner = web.AppRunner(
@@ -111,9 +121,7 @@ class Gateway:
             middlewares=[request_middleware, admission_middleware],
         )
         app[CONTEXT] = context
-        app[QUOTAS] = Quotas(
-            rate=settings.rate, concurrency=settings.concurrency, clock=time.monotonic
-        )
+        app[QUOTAS] = self._quotas
         app.on_response_prepare.append(add_standard_headers)
         live = Live(context, self._all_figures, verdicts_in=verdicts_in)
         app.cleanup_ctx.append(live.keep)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway._keys import KeyRing
+from tailrace.gateway._keys import KeyRing, check_limits
 from tailrace.transport._rules import checked_seconds
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ class Settings:
     a request, decompressed. `header_timeout`: for a request's head, from its first byte (or the
     connection's beginning); `body_timeout`: for its body; `idle_timeout`: between two requests of a
     connection; `send_timeout`: for a client that does not read. `max_connections`: open at once, of
-    each worker. `rate`: requests a minute and `concurrency`: requests under way, of each key (those
-    without a key count as one). `grace`: for streams to finish when the gateway stops. `workers`:
-    processes on the port. `log_format`: ``text`` for warnings alone, ``json`` for a line of each
-    request, too.
+    each worker. `rate`: requests a minute and `concurrency`: requests under way, of each key that
+    has no limit of its own (those without a key count as one). `grace`: for streams to finish when
+    the gateway stops. `workers`: processes on the port. `log_format`: ``text`` for warnings alone,
+    ``json`` for a line of each request, too.
 
     Raises InvalidRequestError for settings that cannot be used.
     """
@@ -78,12 +78,7 @@ class Settings:
             raise InvalidRequestError(
                 f"grace must be a number of seconds of 0 or more, not {self.grace!r}"
             )
-        if self.concurrency is not None:
-            _check_number("concurrency", self.concurrency, 1, 1_000_000)
-        if self.rate is not None and not (math.isfinite(self.rate) and self.rate > 0):
-            raise InvalidRequestError(
-                f"rate must be a number of requests a minute above 0, not {self.rate!r}"
-            )
+        check_limits(self.rate, self.concurrency)
         for origin in self.cors_origins:
             _check_origin(origin)
         for host in self.allowed_hosts:

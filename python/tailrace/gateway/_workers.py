@@ -1,5 +1,8 @@
 """Several workers on one port, forked and replaced by a parent that holds the listening sockets.
 
+Where the system spreads connections over the sockets of one port (Linux), each worker has its own;
+those of a worker that died wait for the next one.
+
 The parent runs no event loop and answers no request. A worker that dies is replaced at once, or
 after `PAUSE_SECONDS` where it had only just begun; after `MOST_FAILURES` of the latter in a row the
 gateway gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The
@@ -43,7 +46,8 @@ class Supervisor:
 
     `parent` is a descriptor that ends when this process does; `sockets` are closed when the
     stopping begins; `grace`: seconds that the workers get to end before they are killed, beside
-    `KILL_AFTER_SECONDS`. Raises InvalidRequestError where processes cannot be forked.
+    `KILL_AFTER_SECONDS`. `died(number)` is called for each worker that has ended, before another
+    takes its place. Raises InvalidRequestError where processes cannot be forked.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class Supervisor:
         work: Callable[[int, int], None],
         sockets: Sequence[socket],
         grace: float,
+        *,
+        died: Callable[[int], object],
     ) -> None:
         if not hasattr(os, "fork"):
             raise InvalidRequestError(
@@ -61,6 +67,7 @@ class Supervisor:
         self._work = work
         self._sockets = sockets
         self._grace = grace
+        self._died = died
         self._running: dict[int, int] = {}
         self._begun: dict[int, float] = {}
         self._failures = 0
@@ -82,6 +89,7 @@ class Supervisor:
         while self._running:
             process, status = os.waitpid(-1, 0)
             number = self._running.pop(process)
+            self._died(number)
             if not self._stopping:
                 self._replace(number, status)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -355,7 +355,7 @@ def _profile(name: str, table: object, file: Path) -> Profile:
     try:
         settings = msgspec.convert(table, ProfileSettings)
     except msgspec.ValidationError as error:
-        key, problem = _explained(str(error))
+        key, problem = explained(str(error), ProfileSettings.__struct_fields__)
         raise ProfileError(str(file), f"sites.{name}{key}", problem) from None
     profile = Profile(name, settings, file)
     for key, problem in _problems(settings):
@@ -370,19 +370,18 @@ def _renamed(former: object) -> str:
     return f'the key is now software; write software = "{name}"'
 
 
-def _explained(message: str) -> tuple[str, str]:
-    """Split a message of msgspec into the key, with a dot in front, and the problem."""
+def explained(message: str, fields: tuple[str, ...]) -> tuple[str, str]:
+    """Split a message of msgspec into the key, with a dot in front, and the problem.
+
+    `fields`: those of the table.
+    """
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     if missing:
         return f".{missing[1]}", "expected str, and it is missing"
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
-        known = (
-            RetrySettings.__struct_fields__
-            if path == ".retry"
-            else ProfileSettings.__struct_fields__
-        )
+        known = RetrySettings.__struct_fields__ if path == ".retry" else fields
         close = closest_name(unknown[1], frozenset(known))
         hint = "" if close is None else f"did you mean {close!r}? "
         problem = f"{hint}unknown key; expected one of {', '.join(known)}"

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,8 @@ async def fetch(url: str, **options: Any) -> tuple[int, str]:
         return reply.status, await reply.text()
 
 
-def asking(model: str) -> dict[str, Any]:
-    return {"model": model, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+def asking(model: str, text: str = "hello") -> dict[str, Any]:
+    return {"model": model, "stream": True, "messages": [{"role": "user", "content": text}]}
 
 
 async def test_a_demo_on_loopback() -> None:
@@ -279,6 +280,83 @@ async def test_workers_share_a_port_and_their_figures(replica: Replica, tmp_path
     assert end.code == 0
     assert "died (signal 9): another takes its place" in end.stderr
     assert not any(map(runs, first))
+
+
+@watched
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let who is first have it")
+async def test_connections_are_spread_over_the_workers(replica: Replica, tmp_path: Path) -> None:
+    process, url, _ = await serve(
+        *("--workers", "4", "--site", "shop", "--log-format", "json"),
+        environment=profile(tmp_path, replica),
+    )
+    for _ in range(4):
+        await asyncio.gather(*(fetch(f"{url}/health") for _ in range(50)))
+    process.send_signal(signal.SIGTERM)
+    lines = [json.loads(line) for line in (await finish(process)).stderr.splitlines()]
+    taken = Counter(line["worker"] for line in lines if line.get("route") == "/health")
+    assert taken.total() == 200
+    # The kernel draws lots: 50 each, give or take 6.
+    assert [number for number in range(4) if taken[number] < 15] == []
+
+
+async def test_a_port_that_workers_share_is_taken_for_others(
+    replica: Replica, tmp_path: Path
+) -> None:
+    environment = profile(tmp_path, replica)
+    process, url, _ = await serve("--workers", "2", "--site", "shop", environment=environment)
+    port = url.rpartition(":")[2]
+    end = await run_process(
+        *("serve", "--port", port, "--workers", "2", "--site", "shop"), environment=environment
+    )
+    assert end.code == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in end.stderr
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process)).code == 0
+
+
+@watched
+async def test_a_limit_holds_over_all_workers_and_a_killed_ones_streams_end(
+    replica: Replica, tmp_path: Path
+) -> None:
+    process, url, _ = await serve(
+        *("--workers", "2", "--site", "shop", "--concurrency", "1"),
+        environment=profile(tmp_path, replica),
+    )
+    workers = await until_children(process, 2)
+    body = asking("shop/default", "[[stall]]")
+    async with aiohttp.ClientSession() as session:
+        reply = await session.post(f"{url}/v1/chat/completions", json=body)
+        await reply.content.readuntil(b"\n\n")
+        for _ in range(10):
+            assert (await fetch(f"{url}/v1/models"))[0] == 429
+        await until_all_tell(url, OPEN, 1)
+        for number in workers:
+            os.kill(number, signal.SIGKILL)
+        with pytest.raises(aiohttp.ClientError):
+            await reply.read()
+    await until_children(process, 2)
+    for _ in range(10):
+        assert (await fetch(f"{url}/v1/models"))[0] == 200
+    text = (await fetch(f"{url}/metrics"))[1]
+    assert (figure(text, BEGUN), figure(text, OPEN), figure(text, DIED)) == (1, 0, 1)
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process)).code == 0
+
+
+OPEN = 'tailrace_streams_open{gen_ai_provider_name="shop",gen_ai_request_model="default"}'
+DIED = (
+    'tailrace_stream_errors_total{error_type="worker_died",gen_ai_provider_name="shop",'
+    'gen_ai_request_model="default"}'
+)
+
+
+async def until_all_tell(url: str, name: str, value: float) -> None:
+    """Wait until twenty connections in a row, which are spread over the workers, tell it."""
+    async with asyncio.timeout(20):
+        told = 0
+        while told < 20:
+            text = (await fetch(f"{url}/metrics"))[1]
+            told = told + 1 if figure(text, name) == value else 0
 
 
 @watched

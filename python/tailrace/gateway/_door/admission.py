@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
-from tailrace.gateway._context import CALLER, CONTEXT
+from tailrace.gateway._context import CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from tailrace.gateway._context import Context
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._settings import Settings
 
 __all__ = ["QUOTAS", "admission_middleware", "allow_origin", "defer_expect", "is_public"]
@@ -63,9 +65,9 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
     _check_origin(request, settings)
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return _preflight(request)
-    caller = None if is_public(request.path) else _caller(request, settings)
-    if caller is not None:
-        request[CALLER] = caller
+    key = None if is_public(request.path) else _key(request, context)
+    if key is not None:
+        request[KEY], request[CALLER] = key, key.name
     if not request.path.startswith("/v1/"):
         return await handler(request)
     if context.shutdown.stopping.is_set():
@@ -73,7 +75,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
             Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
         )
     quotas = request.app[QUOTAS]
-    over = quotas.acquire(caller)
+    over = quotas.acquire(key)
     if over is not None:
         raise RefusedError(
             Problem(429, over.message, "requests", code=over.code, retry_after=over.retry_after)
@@ -82,7 +84,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         await _take_body(request, settings)
         return await handler(request)
     finally:
-        quotas.release(caller)
+        quotas.release(key)
 
 
 _SERVER = "server_error"
@@ -142,7 +144,7 @@ def _check_query(request: web.Request, settings: Settings) -> None:
             Problem(400, "the URL has too many query parameters", INVALID_REQUEST, code="bad_query")
         )
     for name, value in fields.items():
-        if name.lower() in _KEY_FIELDS or settings.ring.name_of(_bytes(value)) is not None:
+        if name.lower() in _KEY_FIELDS or settings.ring.find(_bytes(value)) is not None:
             raise RefusedError(
                 Problem(
                     400,
@@ -214,19 +216,25 @@ def _preflight(request: web.Request) -> web.Response:
 # -- who sent the request --------------------------------------------------------------------------
 
 
-def _caller(request: web.Request, settings: Settings) -> str | None:
-    if not len(settings.ring):
+def _key(request: web.Request, context: Context) -> Key | None:
+    """Return the key that the request comes with, None where the gateway has none."""
+    ring = context.settings.ring
+    if not len(ring):
         return None
     lines = request.headers.getall("Authorization", [])
     scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
-    if scheme.lower() == "bearer":
-        name = settings.ring.name_of(_bytes(secret.strip(" ")))
-        if name is not None:
-            return name
-        problem = "the key is not one of this gateway's"
-    else:
-        problem = "a key is needed: send the header Authorization: Bearer KEY"
-    raise RefusedError(Problem(401, problem, INVALID_REQUEST, code="invalid_api_key", lasts=True))
+    if scheme.lower() != "bearer":
+        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
+    key = ring.find(_bytes(secret.strip(" ")))
+    if key is None:
+        raise _unknown_caller("the key is not one of this gateway's")
+    if key.has_expired(context.environment.now_ms()):
+        raise _unknown_caller(f"the key {key.name!r} expired on {key.expiry}", "expired_api_key")
+    return key
+
+
+def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
+    return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
 
 
 def _bytes(text: str) -> bytes:
