@@ -16,13 +16,14 @@ from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
-from tailrace.sites import Site, site
+from tailrace.sites import Site, profile_files, site
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from tailrace.gateway import ModelRegistry, Settings
+    from tailrace.gateway import Key, ModelRegistry, Settings
+    from tailrace.gateway._reloading import Source
     from tailrace.replica import Replica
     from tailrace.sites._software import SoftwareName
 
@@ -133,29 +134,31 @@ def serve(
 
     _check_extra()
     configure_logging(others["log_format"])
-    settings = _settings(
-        keys_file,
+    source = None if with_replica else _source(keys_file, sites, trust=trust)
+    keys, registry = (_keys(keys_file), None) if source is None else source.read()
+    settings = gateway.Settings(
+        keys=keys,
         allowed_hosts=allowed_host,
         cors_origins=cors_origin,
         max_body_bytes=max_body,
         **others,
     )
+    _warn(keys_file, registry)
     warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
-    registry = None if with_replica else _registry(sites, trust=trust)
     try:
         sockets = open_worker_sockets(settings.host, settings.port, settings.workers)
     except OSError as error:
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
-    if registry is None:
+    if registry is None or source is None:
         run(_serve_replica(settings, sockets[0]))
     elif settings.workers == 1:
-        run(_serve(settings, registry, sockets[0]))
+        run(_serve(settings, registry, source, sockets[0]))
     else:
-        return _serve_with_workers(settings, registry, sockets)
+        return _serve_with_workers(settings, registry, source, sockets)
     return exits.OK
 
 
@@ -164,20 +167,35 @@ def _check_extra() -> None:
     _ = gateway.Gateway
 
 
-def _settings(keys_file: Path | None, **options: Any) -> Settings:
-    from tailrace.gateway._key_files import check_secrecy  # noqa: PLC0415 - for this command
+def _source(keys_file: Path | None, names: tuple[str, ...], *, trust: bool) -> Source:
+    """Return where the keys and the sites come from, which are read again where they change."""
+    from tailrace.gateway._reloading import Reading, Source  # noqa: PLC0415 - for this command
 
-    keys = gateway.keys_of_environment(os.environ)
-    if keys_file is not None:
-        keys += gateway.read_keys(keys_file)
-        warning = check_secrecy(keys_file)
-        if warning is not None:
-            click.echo(f"tailrace: {warning}", err=True)
-    return gateway.Settings(keys=tuple(keys), **options)
-
-
-def _registry(names: tuple[str, ...], *, trust: bool) -> ModelRegistry:
     created = int(time.time())
+    return Source(
+        lambda: Reading(_keys(keys_file), _registry(names, trust=trust, created=created)),
+        lambda: [*([keys_file] if keys_file else ()), *profile_files()],
+    )
+
+
+def _keys(keys_file: Path | None) -> tuple[Key, ...]:
+    read = () if keys_file is None else gateway.read_keys(keys_file)
+    return (*gateway.keys_of_environment(os.environ), *read)
+
+
+def _warn(keys_file: Path | None, registry: ModelRegistry | None) -> None:
+    """Warn of a file of keys that others may read, and of variables that are not set."""
+    from tailrace.gateway._key_files import check_secrecy  # noqa: PLC0415 - for this command
+    from tailrace.gateway._logs import log_missing_variables  # noqa: PLC0415
+
+    warning = None if keys_file is None else check_secrecy(keys_file)
+    if warning is not None:
+        click.echo(f"tailrace: {warning}", err=True)
+    if registry is not None:
+        log_missing_variables(registry, os.environ)
+
+
+def _registry(names: tuple[str, ...], *, trust: bool, created: int) -> ModelRegistry:
     if not names:
         return gateway.ModelRegistry.load(created=created, trust=trust)
     if any("/" in name for name in names):
@@ -186,16 +204,22 @@ def _registry(names: tuple[str, ...], *, trust: bool) -> ModelRegistry:
 
 
 async def _serve(
-    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
+    settings: Settings,
+    registry: ModelRegistry,
+    source: Source | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
-    server = gateway.Gateway(settings, registry)
+    server = gateway.Gateway(settings, registry, source=source)
     await gateway.serve_until_signal(
         server, sockets, started=lambda: _introduce(settings, registry, sockets)
     )
 
 
 def _serve_with_workers(
-    settings: Settings, registry: ModelRegistry, sockets: Sequence[Sequence[socket.socket]]
+    settings: Settings,
+    registry: ModelRegistry,
+    source: Source,
+    sockets: Sequence[Sequence[socket.socket]],
 ) -> int:
     from tailrace.gateway._door.quotas import SharedQuotas  # noqa: PLC0415 - for this command
     from tailrace.gateway._figures.shared import SharedFigures  # noqa: PLC0415
@@ -205,7 +229,9 @@ def _serve_with_workers(
     figures, quotas = SharedFigures(settings.workers), SharedQuotas(settings.workers)
 
     async def work(number: int, parent: int) -> None:
-        worker = gateway.Gateway(settings, registry, slot=figures.slot(number), quotas=quotas)
+        worker = gateway.Gateway(
+            settings, registry, slot=figures.slot(number), quotas=quotas, source=source
+        )
         await gateway.serve_until_signal(
             worker, sockets[number], signals=WORKER_SIGNALS, parent=parent
         )
@@ -234,7 +260,7 @@ async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -
     async with AsyncExitStack() as stack:
         replica = await stack.enter_async_context(Replica(pace=0.03))
         registry = gateway.ModelRegistry(_demo_sites(replica), created=int(time.time()))
-        await _serve(settings, registry, sockets)
+        await _serve(settings, registry, None, sockets)
 
 
 def _demo_sites(replica: Replica) -> list[Site]:

@@ -19,15 +19,17 @@ from tailrace.gateway._figures.streams import ANY
 from tailrace.providers import site_providers
 from tailrace.sites._profiles import find_profiles
 from tailrace.sites._registry import as_site, profiled_site
+from tailrace.sites._site import secrets_of
 from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tailrace import Site
     from tailrace.providers import ChatProvider
+    from tailrace.sites import Secret
 
 __all__ = ["DEFAULT", "Model", "ModelRegistry", "ServedSite"]
 
@@ -104,6 +106,16 @@ class ModelRegistry:
     def asked(self) -> tuple[Site, ...]:
         """The sites whose server is asked for its models, since their profile names none."""
         return tuple(filter(_takes_any, self._upstreams.values()))
+
+    def missing_secrets(self, environ: Mapping[str, str]) -> Iterator[tuple[str, Secret]]:
+        """Yield the secrets whose variable is not set, each with its site's name.
+
+        `environ`: the variables, where a secret has none of its own.
+        """
+        for site in self._upstreams.values():
+            for secret in secrets_of(site):
+                if not secret.is_set(environ):
+                    yield site.name, secret
 
     def with_lists(self, lists: Mapping[Site, Sequence[str]]) -> Self:
         """Return this registry with the models that servers told of; `lists`: those of each site.

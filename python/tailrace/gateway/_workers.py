@@ -6,7 +6,8 @@ those of a worker that died wait for the next one.
 The parent runs no event loop and answers no request. A worker that dies is replaced at once, or
 after `PAUSE_SECONDS` where it had only just begun; after `MOST_FAILURES` of the latter in a row the
 gateway gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The
-parent passes a signal to stop on to all workers, and kills those that have not ended in time.
+parent passes a signal to stop on to all workers, and kills those that have not ended in time. It
+passes SIGHUP on, too.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Supervisor:
         signal.signal(signal.SIGALRM, self._kill)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         for number in range(self._workers):
             self._start(number)
         started()
@@ -118,7 +120,7 @@ class Supervisor:
 
     def _start(self, number: int) -> None:
         # Until the child has signal handlers of its own, it must not run ours.
-        held = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
+        held = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP}
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         try:
             process = os.fork()
@@ -127,6 +129,8 @@ class Supervisor:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 # On a terminal's Ctrl-C the parent stops the workers.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                # A worker that begins looks at the files anyway.
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
                 self._be_worker(number)
             self._running[process] = number
@@ -153,6 +157,11 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stop()
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        """Pass SIGHUP on, at which the workers read their files again."""
+        del number, frame
+        self._send(signal.SIGHUP)
 
     def _stop(self) -> None:
         """Pass SIGTERM on to every worker, which ends the grace time where it comes again."""

@@ -343,6 +343,44 @@ async def test_a_limit_holds_over_all_workers_and_a_killed_ones_streams_end(
     assert (await finish(process)).code == 0
 
 
+@watched
+async def test_workers_read_keys_again_and_name_what_is_missing(
+    replica: Replica, tmp_path: Path
+) -> None:
+    environment = profile(tmp_path, replica)
+    with Path(environment["TAILRACE_CONFIG"]).open("a") as file:
+        file.write('cookies_env = "NO_SUCH_COOKIES"\n')
+    keys = tmp_path / "keys"
+    keys.write_text("[keys.one]\nkey = 'sk-tailrace-number-one'\n")
+    keys.chmod(0o600)
+    process, url, _ = await serve(
+        *("--workers", "2", "--site", "shop", "--keys", str(keys)), environment=environment
+    )
+    first = await until_children(process, 2)
+    keys.write_text("two:sk-tailrace-number-two\n")
+    process.send_signal(signal.SIGHUP)
+    await until_all_take(url, "sk-tailrace-number-two")
+    os.kill(min(first), signal.SIGKILL)
+    await until_children(process, 2, without=min(first))
+    await until_all_take(url, "sk-tailrace-number-two")  # who takes its place reads them, too
+    process.send_signal(signal.SIGTERM)
+    end = await finish(process)
+    assert end.code == 0
+    missing = "shop cannot be asked: the environment variable NO_SUCH_COOKIES is not set"
+    assert end.stderr.splitlines()[0].startswith(f"tailrace: {missing} ({tmp_path}")
+    assert "tailrace: read again: 1 keys, 1 sites" in end.stderr
+
+
+async def until_all_take(url: str, key: str) -> None:
+    """Wait until twenty connections in a row, which are spread over the workers, take it."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with asyncio.timeout(20):
+        taken = 0
+        while taken < 20:
+            status, _ = await fetch(f"{url}/v1/models", headers=headers)
+            taken = taken + 1 if status == 200 else 0
+
+
 OPEN = 'tailrace_streams_open{gen_ai_provider_name="shop",gen_ai_request_model="default"}'
 DIED = (
     'tailrace_stream_errors_total{error_type="worker_died",gen_ai_provider_name="shop",'
