@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["CALLER", "CONTEXT", "KEY", "Context"]
+__all__ = ["BODY", "CALLER", "CONTEXT", "KEY", "Context"]
 
 
 @dataclass(slots=True)
@@ -43,6 +43,9 @@ CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
 KEY: web.RequestKey[Key] = web.RequestKey("tailrace.gateway.key", Key)
 """The key that a request came with; not set where the path needs none."""
+
+BODY: web.RequestKey[bytes] = web.RequestKey("tailrace.gateway.body", bytes)
+"""The request's body, decompressed; not set where it has none."""
 
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
 """The name of that key."""

@@ -34,10 +34,10 @@ async def replica() -> AsyncIterator[Replica]:
         yield running
 
 
-def profile(folder: Path, replica: Replica) -> dict[str, str]:
-    """An environment in which the site ``shop`` is the replica's."""
+def profile(folder: Path, replica: Replica, more: str = "") -> dict[str, str]:
+    """An environment in which the site ``shop`` is the replica's; `more`: of its table."""
     file = folder / "tailrace.toml"
-    file.write_text(f'[sites.shop]\nurl = "{replica.page("ai-power", "stream")}"\n')
+    file.write_text(f'[sites.shop]\nurl = "{replica.page("ai-power", "stream")}"\n{more}')
     return {"TAILRACE_CONFIG": str(file)}
 
 
@@ -347,9 +347,7 @@ async def test_a_limit_holds_over_all_workers_and_a_killed_ones_streams_end(
 async def test_workers_read_keys_again_and_name_what_is_missing(
     replica: Replica, tmp_path: Path
 ) -> None:
-    environment = profile(tmp_path, replica)
-    with Path(environment["TAILRACE_CONFIG"]).open("a") as file:
-        file.write('cookies_env = "NO_SUCH_COOKIES"\n')
+    environment = profile(tmp_path, replica, 'cookies_env = "NO_SUCH_COOKIES"\n')
     keys = tmp_path / "keys"
     keys.write_text("[keys.one]\nkey = 'sk-tailrace-number-one'\n")
     keys.chmod(0o600)

@@ -2,7 +2,8 @@
 
 Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed pages, the key, its
 quotas, the kind of body, and the body itself: read whole within its time and within its limit,
-which is counted while it is decompressed. A refusal never repeats content of the request.
+which is counted while it is decompressed, a piece at a time. A refusal never repeats content of the
+request.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
-from tailrace.gateway._context import CALLER, CONTEXT, KEY
+from tailrace.errors import LimitExceeded, ReplyBrokenError
+from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
 from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
+from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -250,13 +253,14 @@ async def defer_expect(request: web.Request) -> None:
 
 
 async def _take_body(request: web.Request, settings: Settings) -> None:
-    """Check the body and read it whole; `request.read` then returns it again."""
+    """Check the body, read it whole and decompressed, and keep it as the request's `BODY`."""
     if not request.body_exists:
         return
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         message = "the body must be JSON, with the header Content-Type: application/json"
         raise RefusedError(Problem(415, message, INVALID_REQUEST, code="unsupported_content_type"))
-    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
         message = "the body may be compressed with one of gzip, deflate, br and zstd"
         raise RefusedError(
             Problem(415, message, INVALID_REQUEST, code="unsupported_content_encoding")
@@ -272,15 +276,38 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     await _continue(request)
     try:
         async with asyncio.timeout(settings.body_timeout):
-            await request.read()
-    except web.HTTPRequestEntityTooLarge:
+            body = await request.read()
+            request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
+    except (web.HTTPRequestEntityTooLarge, LimitExceeded):
         raise RefusedError(too_large) from None
     except TimeoutError:
         message = "the request's body took too long"
         raise RefusedError(Problem(408, message, INVALID_REQUEST, code="body_timeout")) from None
-    except (web.RequestPayloadError, ValueError):  # malformed chunks or compressed data
+    except (web.RequestPayloadError, ReplyBrokenError):  # malformed chunks or compressed data
         message = "the body cannot be decoded as its headers say"
         raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
+
+
+def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
+    """Decompress a body whole, in pieces of which none is large.
+
+    Raises LimitExceeded for one of more than `most` bytes, ReplyBrokenError for one that is not of
+    this encoding or breaks off.
+    """
+    decoder = decoder_for(encoding)
+    if decoder is None:
+        return body
+    decoder.feed(body)
+    pieces: list[bytes] = []
+    size = 0
+    while (piece := decoder.take()) != b"":
+        pieces.append(piece or b"")
+        size += len(pieces[-1])
+        if size > most:
+            raise LimitExceeded(f"the body is larger than {most} bytes")
+    if not decoder.complete:
+        raise ReplyBrokenError("the body breaks off")
+    return b"".join(pieces)
 
 
 async def _continue(request: web.Request) -> None:

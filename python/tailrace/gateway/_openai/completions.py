@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tailrace import ChunkEncoder
 from tailrace.errors import TailraceError
-from tailrace.gateway._context import CALLER
+from tailrace.gateway._context import BODY, CALLER
 from tailrace.gateway._openai.schema import (
     AssistantMessage,
     Choice,
@@ -55,7 +55,7 @@ class Completions:
         """Answer POST /v1/chat/completions."""
         context = self._context
         try:
-            chat = read_request(await request.read())
+            chat = read_request(request.get(BODY, b""))
             model = context.registry.find(chat.model)
             stream = self._stream(chat, model)
         except TailraceError as error:
