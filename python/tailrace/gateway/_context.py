@@ -10,15 +10,18 @@ from aiohttp import web
 from tailrace.gateway._keys import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailrace._environment import Environment
     from tailrace.gateway._figures.requests import RequestFigures
     from tailrace.gateway._figures.streams import StreamFigures
     from tailrace.gateway._models import ModelRegistry
+    from tailrace.gateway._problems import Problem
     from tailrace.gateway._settings import Settings
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["BODY", "CALLER", "CONTEXT", "KEY", "Context"]
+__all__ = ["BODY", "CALLER", "CONTEXT", "KEY", "LAST_EVENT", "Context"]
 
 
 @dataclass(slots=True)
@@ -49,3 +52,8 @@ BODY: web.RequestKey[bytes] = web.RequestKey("tailrace.gateway.body", bytes)
 
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
 """The name of that key."""
+
+LAST_EVENT: web.RequestKey[Callable[[Problem], bytes]] = web.RequestKey(
+    "tailrace.gateway.last_event"
+)
+"""Writes the last event of a failed stream, in the form of the wire that the request came over."""
