@@ -16,7 +16,7 @@ from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
-from tailrace.sites import Site, profile_files, site
+from tailrace.sites import Site, profile_files
 
 if TYPE_CHECKING:
     import socket
@@ -208,11 +208,9 @@ def _warn(keys_file: Path | None, registry: ModelRegistry | None) -> None:
 
 
 def _registry(names: tuple[str, ...], *, trust: bool, created: int) -> ModelRegistry:
-    if not names:
-        return gateway.ModelRegistry.load(created=created, trust=trust)
     if any("/" in name for name in names):
         raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
-    return gateway.ModelRegistry([site(name, trust=trust) for name in names], created=created)
+    return gateway.ModelRegistry.load(created=created, sites=names, trust=trust)
 
 
 async def _serve(
