@@ -377,6 +377,8 @@ def error_kind(error: TailraceError) -> str:
 
 
 _KINDS: tuple[tuple[type[TailraceError], str], ...] = (
+    (errors.ProfileError, "not_set_up"),
+    (errors.MissingRequirementsError, "not_set_up"),
     (errors.InvalidRequestError, "invalid_request"),
     (errors.TimeoutError, "timeout"),
     (errors.NetworkError, "network"),
