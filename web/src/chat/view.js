@@ -7,7 +7,7 @@ import { icons } from "../icons.js";
 import { Aside } from "./aside.js";
 import { Composer } from "./composer.js";
 import { copied, copyCode } from "./copied.js";
-import { current, deleted, missing, restore, steps } from "./conversation.js";
+import { coming, current, deleted, missing, restore, steps } from "./conversation.js";
 import { Spoken } from "./spoken.js";
 import { Strip } from "./strip.js";
 import { Turns } from "./turns.js";
@@ -90,8 +90,9 @@ function useFollowing(scroller, behind) {
       element.removeEventListener("scroll", scrolled);
     };
   }, [id]);
-  const asked = steps.value.findLast(({ turn }) => turn.role !== "assistant")?.turn.id;
-  useLayoutEffect(() => toEnd(scroller.current), [id, asked]);
+  const begun = coming.value[0]?.id;
+  useLayoutEffect(() => toEnd(scroller.current), [id]);
+  useLayoutEffect(() => void (begun && toEnd(scroller.current)), [begun]);
 }
 
 function toEnd(element) {
