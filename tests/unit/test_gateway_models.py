@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tailrace import Site
 from tailrace.errors import ModelNotFoundError, ProfileError
 from tailrace.gateway import ModelRegistry
-from tailrace.gateway._models import ANY
+from tailrace.gateway._figures.streams import ANY
 from tailrace.providers import (
     ChatgptFree,
     ChatGptt,
@@ -164,3 +165,32 @@ def test_a_file_that_is_not_as_it_should_be(tmp_path: Path) -> None:
     (tmp_path / "tailrace.toml").write_text("[sites.shop]\n")
     with pytest.raises(ProfileError):
         ModelRegistry.load(created=0, environ={}, folder=tmp_path, user_folder=tmp_path / "none")
+
+
+def test_what_a_server_tells_is_listed_behind_its_profiles_default() -> None:
+    site = Site("http://127.0.0.1:1/v1", software="openai", name="open", model="mine")
+    page = Site("https://shop.example/help", name="shop")
+    registry = ModelRegistry([site, page], created=0)
+    assert registry.asked == (site,)
+    assert [model.id for model in registry.models] == ["open/mine", "shop/default"]
+    assert registry.find("open/told").counted_as == ANY
+    told = registry.with_lists({site: ("told", "", "mine", "org/other"), page: ("not asked",)})
+    ids = ["open/mine", "open/told", "open/org/other", "shop/default"]
+    assert [model.id for model in told.models] == ids
+    assert told.find("open/told").counted_as == "told"
+    assert told.find("open/made-up").counted_as == ANY
+    assert told.find("open/default").name == ""  # the profile's
+    assert [model.id for model in registry.models] == ["open/mine", "shop/default"]
+
+
+def test_a_server_without_a_default_is_asked_for_the_name_default() -> None:
+    site = Site("http://127.0.0.1:1/v1", software="openai", name="open")
+    assert ModelRegistry([site], created=0).find("open/default").name == "default"
+
+
+def test_a_name_that_is_too_long_is_none() -> None:
+    site = Site("http://127.0.0.1:1/v1", software="openai", name="open")
+    registry = ModelRegistry([site], created=0)
+    assert registry.find("open/" + "x" * 512).counted_as == ANY
+    with pytest.raises(ModelNotFoundError):
+        registry.find("open/" + "x" * 513)

@@ -34,6 +34,9 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "geminiprochat": ("geminiprochat", None, "", []),
     "chatgpt-demo": ("chatgpt-demo", None, "", []),
     "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),
+    "anthropic": ("anthropic", None, "", ["claude-sonnet-4-6"]),
+    "gemini": ("gemini", None, "", ["gemini-2.5-flash"]),
+    "ollama": ("ollama", None, "", ["qwen3-vl:8b"]),
 }
 
 
@@ -99,6 +102,15 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
 @setting("--body-timeout", SECONDS, 30, "Seconds for its body.")
 @setting("--idle-timeout", SECONDS, 75, "Seconds between two requests.")
 @setting("--send-timeout", SECONDS, 60, "Seconds a client may take nothing.")
+@setting(
+    "--keep-alive-interval", SECONDS, 15, "Seconds of a stream's silence until a comment is sent."
+)
+@setting(
+    "--unsupported",
+    click.Choice(["refuse", "drop"]),
+    "refuse",
+    "What becomes of fields that a site has no place for, unless its profile says it.",
+)
 @setting(
     "--log-format",
     click.Choice(["text", "json"]),

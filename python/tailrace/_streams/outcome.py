@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
     from tailrace._native import ToolCall, Usage
     from tailrace.errors import TailraceError
 
-__all__ = ["HasOutcome", "Outcome"]
+__all__ = ["HasOutcome", "Outcome", "warn_of_more_than_text"]
+
+log: logging.Logger = logging.getLogger("tailrace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,20 @@ class HasOutcome(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"
+
+
+def warn_of_more_than_text(reply: HasOutcome, returned_by: str) -> None:
+    """Log what the caller of a function that returns text alone does not get of a reply.
+
+    `returned_by`: the function's name. Reasoning is no part of an answer, and not spoken of.
+    """
+    count = len(reply.tool_calls)
+    more = [f"{count} tool call{'' if count == 1 else 's'}"] if count else []
+    if reply.refusal:
+        more.append("a refusal")
+    if more:
+        log.warning(
+            "%s returns the text of an answer, which also holds %s: a stream has those, too",
+            returned_by,
+            " and ".join(more),
+        )

@@ -28,12 +28,13 @@ from tailrace.gateway._figures.live import Live
 from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
-from tailrace.gateway._openai import routes as openai
+from tailrace.gateway._model_lists import ModelLists
 from tailrace.gateway._shutdown import Shutdown
 from tailrace.gateway._sockets import BACKLOG
 from tailrace.gateway._tracing import Tracing
 from tailrace.gateway._upstreams import Upstreams
 from tailrace.gateway._web import page
+from tailrace.gateway._wires import routes as wires
 
 if TYPE_CHECKING:
     import socket
@@ -93,6 +94,7 @@ class Gateway:
             shutdown=Shutdown(),
             upstreams=Upstreams(),
         )
+        self.lists: ModelLists = ModelLists(self.context, speaks=self._slot.is_first)
         self._runner = web.AppRunner(
             self._app(verdicts_in),
             handler_cancellation=True,
@@ -100,7 +102,7 @@ class Gateway:
             shutdown_timeout=CLOSING_SECONDS,
         )
         self._servers: list[asyncio.Server] = []
-        self._publishing: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     def _app(self, verdicts_in: Path | None) -> web.Application:
         context, settings = self.context, self.context.settings
@@ -113,20 +115,14 @@ class Gateway:
             rate=settings.rate, concurrency=settings.concurrency, clock=time.monotonic
         )
         app.on_response_prepare.append(add_standard_headers)
-        live = Live(
-            context.registry,
-            self._all_figures,
-            stopping=context.shutdown.stopping,
-            environment=context.environment,
-            verdicts_in=verdicts_in,
-        )
+        live = Live(context, self._all_figures, verdicts_in=verdicts_in)
         app.cleanup_ctx.append(live.keep)
         routes = [
             web.get("/health", self._health),
             web.get("/ready", self._ready),
             *live.routes(),
             *metrics.routes(self._all_figures),
-            *openai.routes(context),
+            *wires.routes(context, self.lists.want),
             *page.routes(),
         ]
         app.add_routes([_with_deferred_expect(route) for route in routes])
@@ -164,7 +160,10 @@ class Gateway:
         self._servers = [
             await loop.create_server(factory, sock=each, backlog=BACKLOG) for each in sockets
         ]
-        self._publishing = asyncio.create_task(self._keep_publishing())
+        self._background = [
+            asyncio.create_task(self._keep_publishing()),
+            asyncio.create_task(self.lists.keep_fresh()),
+        ]
 
     async def stop(self) -> int:
         """Stop listening, let streams finish within the grace time, and cut the rest.
@@ -177,13 +176,17 @@ class Gateway:
         if cut:
             log.warning("%d requests were cut: the grace time was over", cut)
         await self._runner.cleanup()
+        await self._end_background()
         await self.context.upstreams.aclose()
-        if self._publishing is not None:
-            self._publishing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._publishing
         self._publish()
         return cut
+
+    async def _end_background(self) -> None:
+        for each in self._background:
+            each.cancel()
+        for each in self._background:
+            with suppress(asyncio.CancelledError):
+                await each
 
     async def _keep_publishing(self) -> None:
         while True:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tailrace._streams.conversation import ConversationStream
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._visitor import Visitor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from tailrace._messages import Messages
+    from tailrace._messages import Message, Messages
+    from tailrace._native import ToolCall
     from tailrace._streams.closing import TextStream
     from tailrace._streams.outcome import Outcome
 
@@ -23,7 +25,8 @@ class Conversation:
     """A dialogue, as `Site.conversation` and `ChatProvider.conversation` begin it.
 
     A turn counts once it was answered whole; a failed one can be sent again. `messages` holds the
-    dialogue so far. A site that keeps it by the ids it gave is sent the new turn only.
+    dialogue so far, the tool calls of answers included. A site that keeps it by the ids it gave is
+    sent the new turn only.
     """
 
     def __init__(
@@ -32,17 +35,20 @@ class Conversation:
         begin: Callable[[Messages, Mapping[str, str | None]], TextStream],
         *,
         visitor: Visitor | None,
+        keeps_calls: bool,
         system: str | None = None,
     ) -> None:
         """Begin a dialogue with the site called `name`.
 
         `begin` makes the call of one turn from messages and the ids of the visitor; `visitor`: the
-        ids to begin with, None at a site that knows none; `system`: the text of a system message
+        ids to begin with, None at a site that knows none; `keeps_calls`: whether the site takes the
+        tool calls of earlier answers, and their results; `system`: the text of a system message
         that stands in front, None for none.
         """
         self.messages: Messages = [] if system is None else [{"role": "system", "content": system}]
         self._name = name
         self._begin = begin
+        self._keeps_calls = keeps_calls
         self._ids: dict[str, str | None] = (
             {} if visitor is None else {each: getattr(visitor, each) for each in Visitor.__slots__}
         )
@@ -52,27 +58,50 @@ class Conversation:
     def __repr__(self) -> str:
         return f"<Conversation with {self._name}, {len(self.messages)} messages>"
 
-    def send(self, text: str) -> ConversationStream:
-        """Send `text` as the user's next turn and return the answer as a stream.
+    def send(self, turn: str | Message | Messages) -> ConversationStream:
+        """Send the next turn and return the answer as a stream.
 
-        Raises InvalidRequestError while an earlier answer is still being read.
+        `turn`: the user's words; or its messages in OpenAI's form, one or a list of them: the
+        results of the tools that the last answer called, each of them ``{"role": "tool",
+        "tool_call_id": …, "content": …}``, or words with an image. A result whose id is None or not
+        given answers the first call that has no result yet, as servers' calls may have no ids.
+
+        Raises InvalidRequestError for a turn without messages, for a result without an id where no
+        call waits for one, and while an earlier answer is still being read.
         """
         if self._waiting:
             raise InvalidRequestError(
                 "the last answer is still being read: read it to its end, or close it"
             )
-        turn = {"role": "user", "content": text}
-        messages = [turn] if self._remembered else [*self.messages, turn]
+        added = self._with_call_ids(_turn_messages(turn))
+        messages = added if self._remembered else [*self.messages, *added]
         stream = self._begin(messages, self._ids)
         self._waiting = True
-        return ConversationStream(stream, partial(self._settle, turn))
+        return ConversationStream(stream, partial(self._settle, added))
 
-    def _settle(self, turn: dict[str, str], answered: tuple[str, Outcome] | None) -> None:
+    def _with_call_ids(self, turn: Messages) -> Messages:
+        """Return the turn with the ids of calls in those results that have none."""
+        given = {each.get("tool_call_id") for each in turn if _is_result(each)}
+        waiting = iter([each for each in self._open_calls() if each not in given])
+        return [_with_call_id(each, waiting) if _is_result(each) else each for each in turn]
+
+    def _open_calls(self) -> list[str]:
+        """Return the ids of the last answer's calls that no message answers."""
+        ids: list[str] = []
+        for message in reversed(self.messages):
+            if message["role"] == "assistant":
+                return [
+                    call["id"] for call in message.get("tool_calls", ()) if call["id"] not in ids
+                ]
+            ids.append(message.get("tool_call_id", ""))
+        return []
+
+    def _settle(self, turn: Messages, answered: tuple[str, Outcome] | None) -> None:
         self._waiting = False
         if answered is None:
             return
         answer, outcome = answered
-        self.messages += [turn, {"role": "assistant", "content": answer}]
+        self.messages += [*turn, self._answer_message(answer, outcome)]
         if not self._ids:
             return
         for theirs, ours in _REMEMBERED_BY.items():
@@ -80,6 +109,53 @@ class Conversation:
                 self._remembered = True
                 if ours is not None:
                     self._ids[ours] = outcome.ids[theirs]
+
+    def _answer_message(self, answer: str, outcome: Outcome) -> Message:
+        """Return an answer as a message of the dialogue: its text, its refusal, its tool calls."""
+        more: Message = {}
+        if outcome.refusal:
+            more["refusal"] = outcome.refusal
+        if outcome.tool_calls and self._keeps_calls:
+            more["tool_calls"] = [
+                _call_record(call, f"call_{len(self.messages)}_{number}")
+                for number, call in enumerate(outcome.tool_calls)
+            ]
+        return {"role": "assistant", "content": answer or (None if more else ""), **more}
+
+
+def _turn_messages(turn: str | Message | Messages) -> Messages:
+    if isinstance(turn, str):
+        return [{"role": "user", "content": turn}]
+    messages: list[Any] = list(turn) if isinstance(turn, Sequence) else [turn]
+    for each in messages:
+        if not isinstance(each, Mapping):
+            raise InvalidRequestError(
+                f"a turn is text or messages: a message is a mapping, not {type(each).__name__}"
+            )
+    if not messages:
+        raise InvalidRequestError("the turn holds no message: there is nothing to send")
+    return messages
+
+
+def _is_result(message: Message) -> bool:
+    return message.get("role") == "tool"
+
+
+def _with_call_id(result: Message, waiting: Iterable[str]) -> Message:
+    """Return a tool's result with an id: its own, or the next of the calls that wait for one."""
+    if result.get("tool_call_id"):
+        return result
+    for call_id in waiting:
+        return {**result, "tool_call_id": call_id}
+    raise InvalidRequestError(
+        "a tool's result has no tool_call_id, and no call of the last answer waits for one"
+    )
+
+
+def _call_record(call: ToolCall, name: str) -> dict[str, object]:
+    """Return a call in OpenAI's form; `name`: its id where the server gave it none."""
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id or name, "type": "function", "function": function}
 
 
 # Ids in the replies of sites that remember, and their names in the next request.

@@ -17,6 +17,7 @@ from tailrace._messages import Messages, turns_prompt
 from tailrace._native import sign_request
 from tailrace._streams.iterated import as_text_stream
 from tailrace._streams.loop_thread import iterate_blocking
+from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
 from tailrace.providers._base import (
     DEFAULT_CONNECT_TIMEOUT,
@@ -128,9 +129,10 @@ class AsyncGeneratorProvider(ABC):
 
     @_class_or_instance
     async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
-        """Return the whole answer to `messages` by `model`.
+        """Return the text of the whole answer to `messages` by `model`.
 
-        All arguments and errors are those of `create_async_generator`.
+        All arguments and errors are those of `create_async_generator`. Tool calls and refusals,
+        which are no text, are named in a warning.
         """
         return await joined_text(cls.create_async_generator(model, messages, **kwargs))
 
@@ -145,8 +147,9 @@ class AsyncGeneratorProvider(ABC):
         """Iterate over the text without asyncio, inside a running loop too.
 
         `model`, `messages` and all further arguments are those of `create_async_generator`, as the
-        errors are. `stream` false: one item with the whole text. Raises InvalidRequestError for a
-        `transport=`, which belongs to the loop it is used in.
+        errors are. `stream` false: one item with the whole text. Tool calls and refusals, which are
+        no text, are named in a warning. Raises InvalidRequestError for a `transport=`, which
+        belongs to the loop it is used in.
         """
         return iterate_completion(cls, model, messages, kwargs, stream=stream)
 
@@ -186,11 +189,21 @@ def iterate_completion(
             "create_completion runs a loop of its own: a transport cannot be shared with it"
         )
 
-    def start() -> TextStream:
-        return as_text_stream(provider.create_async_generator(model, messages, **options))
+    started: list[TextStream] = []
 
-    deltas = iterate_blocking(start)
+    def start() -> TextStream:
+        started.append(as_text_stream(provider.create_async_generator(model, messages, **options)))
+        return started[0]
+
+    deltas = _warning_at_the_end(iterate_blocking(start), started)
     return deltas if stream else _joined(deltas)
+
+
+def _warning_at_the_end(deltas: Iterator[str], started: list[TextStream]) -> Iterator[str]:
+    """Pass the text on, and log what is left of the stream that was `started`."""
+    yield from deltas
+    for stream in started:
+        warn_of_more_than_text(stream, "create_completion")
 
 
 async def joined_text(made: object) -> str:
@@ -199,6 +212,7 @@ async def joined_text(made: object) -> str:
     async with as_text_stream(made) as stream:
         while deltas := await stream.read():
             parts += deltas
+    warn_of_more_than_text(stream, "create_async")
     return "".join(parts)
 
 
@@ -366,6 +380,7 @@ class ChatProvider(AsyncGeneratorProvider, ProviderModelMixin):
                 )
             ),
             visitor=visitor_of(site),
+            keeps_calls=SOFTWARE[cls.software].call.takes_parts,
             system=system,
         )
 

@@ -60,7 +60,10 @@ class OpenAIOptions(ApiOptions):
         return {name: value for name, value in values.items() if value is not None}
 
 
-_PARAMETERS = frozenset(OpenAIOptions.__dataclass_fields__) - {"api", "api_key", "extra"}
+# In their order, so that equal calls send equal bytes.
+_PARAMETERS = tuple(
+    name for name in OpenAIOptions.__dataclass_fields__ if name not in {"api", "api_key", "extra"}
+)
 _OWN_FIELDS = frozenset({"input", "messages", "model", "stream"})
 _ENDPOINTS = {"chat": "/chat/completions", "responses": "/responses"}
 

@@ -13,6 +13,7 @@ from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
+from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace._streams.stream import ChatStream
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
 from tailrace.providers._base import (
@@ -75,6 +76,8 @@ class Site:
     - ``model``: the model that is requested unless a call names another; ``models``: all that a
       call may name (any where none are listed), then the `listed_models`; ``aliases``: other names
       of models.
+    - ``unsupported``: ``refuse`` or ``drop``, what the gateway does with the fields of a request
+      that the site has no place for; as the gateway is set unless given.
     - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
     - ``proxy``: URL of an http, https or socks proxy, for every request.
     - ``timeout``: seconds for the first byte of a reply and for each silence in it, 120;
@@ -116,6 +119,7 @@ class Site:
     model: str = ""
     listed_models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Literal["refuse", "drop"] | None = None
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
     cookies: Mapping[str, str] | Secret = field(default_factory=dict)
     proxy: str | Secret | None = None
@@ -254,12 +258,16 @@ class Site:
         return open_stream(self, _messages(prompt), options)
 
     async def ask(self, prompt: str | Messages, **options: Unpack[CallOptions]) -> str:
-        """Return the whole answer to `prompt`; `options` and errors are those of `stream`."""
+        """Return the text of the whole answer; arguments and errors are those of `stream`.
+
+        Tool calls and refusals, which are no text, are named in a warning.
+        """
         check_names("Site.ask", options, CALL_OPTIONS)
         parts: list[str] = []
         async with open_stream(self, _messages(prompt), options) as stream:
             while deltas := await stream.read():
                 parts += deltas
+        warn_of_more_than_text(stream, "ask")
         return "".join(parts)
 
     async def models(self, **options: Unpack[CallOptions]) -> list[str]:
@@ -297,6 +305,7 @@ class Site:
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
             visitor=visitor_of(site),
+            keeps_calls=_software(site).call.takes_parts,
             system=system,
         )
 
@@ -468,6 +477,7 @@ _SHOWN = (
     "model",
     "models",
     "aliases",
+    "unsupported",
     *_CLOCKS,
     "comments_restart_idle",
     "limits",
@@ -577,6 +587,12 @@ def _flag(name: str, value: object) -> object:
     return value
 
 
+def _unsupported(name: str, value: object) -> object:
+    if value not in ("refuse", "drop"):
+        raise InvalidRequestError(f"{name} must be 'refuse' or 'drop'")
+    return value
+
+
 def _json(name: str, value: object) -> object:
     """Return a copy of what goes into a request as JSON: its maker may change it later."""
     if isinstance(value, Mapping):
@@ -612,6 +628,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "proxy": _proxy,
     **dict.fromkeys(_CLOCKS, checked_seconds),
     "comments_restart_idle": _flag,
+    "unsupported": _unsupported,
     "limits": _of_type(Limits, "tailrace.transport.Limits"),
     "retry": _of_type(RetryPolicy, "a RetryPolicy"),
     "throttle": _of_type(Throttle, "a Throttle"),

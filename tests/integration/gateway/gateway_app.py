@@ -49,13 +49,14 @@ class RunningGateway:
 async def serving(
     sites: Sequence[Site | type[ChatProvider]], **settings: Any
 ) -> AsyncIterator[RunningGateway]:
-    """The whole gateway over `sites`, without keys; what is under way at the end is cut at
-    once.
+    """The whole gateway over `sites`, without keys, once it knows their models; what is under way
+    at the end is cut at once.
     """
     sockets = open_sockets("127.0.0.1", 0)
     gateway = Gateway(Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED))
     await gateway.start(sockets)
     try:
+        await until(lambda: gateway.lists.resting)
         yield RunningGateway(base_urls(sockets)[0], gateway.context)
     finally:
         await gateway.stop()
@@ -111,6 +112,11 @@ async def events(reply: aiohttp.ClientResponse) -> list[Any]:
     found = [event.data for event in decoder.feed(await reply.read())]
     assert decoder.close() == []
     return [data if data == "[DONE]" else json.loads(data) for data in found]
+
+
+def asked(replica: Replica) -> int:
+    """How many questions reached the replica's sites: not their lists of models."""
+    return sum(each.method == "POST" for each in replica.exchanges)
 
 
 def content(chunks: list[Any]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
 
+    from tailrace import Site
     from tailrace.providers import ChatProvider
 
 SECRET = "sk-tailrace-0123456789abcdef"
@@ -47,7 +48,7 @@ class Served:
 
 @asynccontextmanager
 async def gateway_of(
-    providers: Sequence[type[ChatProvider]],
+    providers: Sequence[Site | type[ChatProvider]],
     *,
     tracer_provider: TracerProvider | None = None,
     verdicts_in: Path | None = None,

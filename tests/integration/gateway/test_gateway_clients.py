@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import openai
 import pytest
-from gateway_app import RunningGateway, asking, outcomes, replicas_sites, serving, until
+from gateway_app import RunningGateway, asked, asking, outcomes, replicas_sites, serving, until
 from openai.types.chat import completion_create_params
 
 from tailrace.gateway import Key
-from tailrace.gateway._openai.schema import FIELDS
+from tailrace.gateway._wires.chat import FIELDS
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None
             model="open/mini", messages=HELLO, extra_body={"url": "x"}
         ),
         openai.BadRequestError,
-        "unknown_parameter",
+        "unsupported_parameter",
     ),
     (
         lambda client: client.with_options(api_key="sk-other").models.list(),
@@ -215,7 +215,7 @@ async def test_openai_asks_again_where_it_is_of_use(
     messages: list[Any] = [{"role": "user", "content": f"[[{marker}]]"}]
     with pytest.raises(kind) as caught:
         await patient.chat.completions.create(model="open/mini", messages=messages, stream=stream)
-    assert (caught.value.code, len(replica.exchanges)) == (code, tries)
+    assert (caught.value.code, asked(replica)) == (code, tries)
 
 
 async def test_openai_waits_as_long_as_it_is_told(client: openai.AsyncOpenAI) -> None:

@@ -12,6 +12,7 @@ import pytest
 from calls_site import SSE, Asked, Line, Site, delta
 from gateway_app import (
     RunningGateway,
+    asked,
     asking,
     content,
     events,
@@ -22,8 +23,8 @@ from gateway_app import (
 )
 
 from tailrace import Usage
-from tailrace.gateway._openai.completions import finish_reason_of
-from tailrace.gateway._openai.schema import UsageCounts
+from tailrace.gateway._wires.chat import UsageCounts
+from tailrace.gateway._wires.finish_reasons import finish_reason_of
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -225,24 +226,25 @@ async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_non
         "temperature": 0.5,
         "max_tokens": 3,
         "user": "u",
+        "metadata": {"url": "x"},
     }
     assert not {"Cookie", "Authorization", "X-Forwarded-Host"} & set(seen.headers)
 
 
 @pytest.mark.parametrize(
-    "name", ["url", "base_url", "proxy", "headers", "cookies", "provider", "transport", "api_key"]
+    "name", ["url", "base_url", "proxy", "headers", "cookies", "extra_body", "transport", "api_key"]
 )
 async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
     gateway: RunningGateway, replica: Replica, name: str
 ) -> None:
-    before = len(replica.exchanges)
+    before = asked(replica)
     for model in ("shop/default", "open/mini"):
         async with posting(
             gateway, asking("Hello", model, **{name: replica.url("geminiprochat")})
         ) as reply:
             assert reply.status == 400
             assert (await reply.json())["error"]["param"] == name
-    assert len(replica.exchanges) == before
+    assert asked(replica) == before
 
 
 async def test_a_length_is_the_sites_finish_reason(gateway: RunningGateway) -> None:

@@ -13,6 +13,7 @@ import pytest
 from calls_site import SSE, Asked, Line, Site, delta
 from gateway_app import (
     RunningGateway,
+    asked,
     asking,
     content,
     events,
@@ -226,7 +227,7 @@ async def test_messages_without_text(gateway: RunningGateway, replica: Replica) 
     async with posting(gateway, asking("  \n")) as reply:
         assert reply.status == 400
         assert (await reply.json())["error"]["type"] == "invalid_request_error"
-    assert len(replica.exchanges) == 0
+    assert asked(replica) == 0
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tailrace._environment import Environment
+    from tailrace.gateway._context import Context
     from tailrace.gateway._figures.histogram import HistogramCounts
     from tailrace.gateway._figures.shared import WorkerFigures
-    from tailrace.gateway._models import ModelRegistry, ServedSite
+    from tailrace.gateway._models import ServedSite
 
 __all__ = ["LastVerdict", "Live", "LiveEvent", "Moment", "Past", "Quantiles", "SiteSummary"]
 
@@ -99,24 +99,21 @@ class LiveEvent(Moment, frozen=True):
 class Live:
     """The route, and the figures of the last minutes, which are taken whether anybody looks or not.
 
-    `figures` collects the figures of each worker; replies end once `stopping` is set.
-    `environment`: the clock; `verdicts_in`: the folder of the doctor's verdicts, the user's unless
-    given.
+    `figures` collects the figures of each worker; replies end with the gateway. `verdicts_in`: the
+    folder of the doctor's verdicts, the user's unless given.
     """
 
     def __init__(
         self,
-        registry: ModelRegistry,
+        context: Context,
         figures: Callable[[], list[WorkerFigures]],
         *,
-        stopping: asyncio.Event,
-        environment: Environment,
         verdicts_in: Path | None = None,
     ) -> None:
-        self._events = _Events(registry, _VerdictCache(registry, verdicts_in))
+        self._events = _Events(context, _VerdictCache(context, verdicts_in))
         self._figures = figures
-        self._stopping = stopping
-        self._environment = environment
+        self._stopping = context.shutdown.stopping
+        self._environment = context.environment
         self._next = asyncio.Event()
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -182,8 +179,8 @@ _MOST_DIGITS = 9
 class _Events:
     """The last minutes, a moment a second; and the newest event, made when a client needs it."""
 
-    def __init__(self, registry: ModelRegistry, verdicts: _VerdictCache) -> None:
-        self._registry = registry
+    def __init__(self, context: Context, verdicts: _VerdictCache) -> None:
+        self._context = context
         self._verdicts = verdicts
         self._moments: deque[Moment] = deque(maxlen=round(KEPT_SECONDS / PERIOD) + 1)
         self._snapshot = StreamSnapshot()
@@ -215,14 +212,15 @@ class _Events:
             self._event = _event(self._live_event(verdicts))
         return self._event
 
-    def _live_event(self, verdicts: dict[str, LastVerdict | None]) -> LiveEvent:
+    def _live_event(self, verdicts: dict[str, LastVerdict]) -> LiveEvent:
+        sites = self._context.registry.sites
         snapshot, moment = self._snapshot, self._moments[-1]
         return LiveEvent(
             **msgspec.structs.asdict(moment),
             streams=snapshot.streams,
             deltas=snapshot.deltas,
             errors=snapshot.errors,
-            sites=[_summary(site, snapshot, verdicts[site.name]) for site in self._registry.sites],
+            sites=[_summary(site, snapshot, verdicts.get(site.name)) for site in sites],
         )
 
 
@@ -244,21 +242,22 @@ def _summary(
 class _VerdictCache:
     """The doctor's last verdicts, read from their files every few seconds, in a thread."""
 
-    def __init__(self, registry: ModelRegistry, folder: Path | None) -> None:
-        self._registry = registry
+    def __init__(self, context: Context, folder: Path | None) -> None:
+        self._context = context
         self._folder = folder
         self._read_at = -math.inf
-        self._verdicts: dict[str, LastVerdict | None] = {site.name: None for site in registry.sites}
+        self._verdicts: dict[str, LastVerdict] = {}
 
-    async def latest(self, now: float) -> dict[str, LastVerdict | None]:
+    async def latest(self, now: float) -> dict[str, LastVerdict]:
         if now - self._read_at >= VERDICT_SECONDS:
             self._read_at = now
-            self._verdicts = await asyncio.to_thread(self._read)
+            self._verdicts = await asyncio.to_thread(self._read, self._context.registry.sites)
         return self._verdicts
 
-    def _read(self) -> dict[str, LastVerdict | None]:
-        return {site.name: self._verdict(site) for site in self._registry.sites}
-
-    def _verdict(self, site: ServedSite) -> LastVerdict | None:
-        verdict = last_verdict(site.name, site.url, self._folder)
-        return None if verdict is None else LastVerdict(verdict.failed, verdict.at)
+    def _read(self, sites: tuple[ServedSite, ...]) -> dict[str, LastVerdict]:
+        found = ((site.name, last_verdict(site.name, site.url, self._folder)) for site in sites)
+        return {
+            name: LastVerdict(verdict.failed, verdict.at)
+            for name, verdict in found
+            if verdict is not None
+        }

@@ -109,6 +109,11 @@ class WorkerSlot:
     _figures: SharedFigures
     _worker: int
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it is that of the first worker, which says what concerns all, once."""
+        return self._worker == 0
+
     def write(self, figures: WorkerFigures) -> None:
         """Write the worker's figures."""
         self._figures.write(self._worker, figures)

@@ -2,7 +2,7 @@
 
 Every delta is counted, so a read costs one look at the clock and a few additions, and the figures
 do not grow with the number of streams or deltas: there is one `_ModelCounter` for each model of
-each site, which come from the registry, and every distribution is a `Histogram`. A `StreamSnapshot`
+each site, up to `MOST_MODELS`, and every distribution is a `Histogram`. A `StreamSnapshot`
 holds the figures of one process at one moment; it can be sent to another process, and added to that
 one's.
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tailrace.errors import TailraceError
 
 __all__ = [
+    "ANY",
+    "MOST_MODELS",
     "REQUEST_STREAMS",
     "CallOutcome",
     "ModelFigures",
@@ -35,6 +37,15 @@ __all__ = [
     "error_kind",
     "merge_stream_snapshots",
 ]
+
+ANY = "*"
+"""The name by which all models are counted that neither a site's profile nor its server lists.
+
+A client may make up as many names as it likes.
+"""
+
+MOST_MODELS = 600
+"""The most models that are counted by name; those that come later count as `ANY` of their site."""
 
 CallOutcome = Literal["done", "stopped", "truncated", "failed", "left"]
 """The end of a call to a site: its stream's `end`, or ``left`` where the client left."""
@@ -163,17 +174,22 @@ class StreamFigures:
 
         `caller`: the name of the client's key; `streams`: the answer is sent on as it comes.
         """
-        counter = self._counters.get((site, model))
-        if counter is None:
-            counter = _ModelCounter(ModelFigures(site=site, model=model))
-            self._counters[site, model] = counter
-        stream = OpenStream(self, counter, caller, streams=streams)
+        stream = OpenStream(self, self._counter(site, model), caller, streams=streams)
         of_request = REQUEST_STREAMS.get()
         if of_request is not None:
             of_request.append(stream)
         for listener in self.listeners:
             listener.begun(stream)
         return stream
+
+    def _counter(self, site: str, model: str) -> _ModelCounter:
+        counter = self._counters.get((site, model))
+        if counter is not None:
+            return counter
+        if len(self._counters) >= MOST_MODELS and model != ANY:
+            return self._counter(site, ANY)
+        counter = self._counters[site, model] = _ModelCounter(ModelFigures(site=site, model=model))
+        return counter
 
     def snapshot(self) -> StreamSnapshot:
         """Copy the figures as they are now."""
