@@ -1,4 +1,4 @@
-"""Conversations in a real browser: kept there, in branches, with other sites beside, and as files."""
+"""Conversations in a real browser: kept there, in branches, two sites side by side, as files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ FILL = """() => {
     try { localStorage.setItem(`filled${size}`, "x".repeat(size)); } catch { /* less, then */ }
   }
 }"""
+KEPT = "Object.keys(localStorage).filter((name) => /conversation|head/.test(name))"
 NOTHING_KEPT = """
 Object.defineProperty(Storage.prototype, "setItem", { value() { throw new Error("closed"); } });
 """
@@ -31,9 +32,7 @@ async def told(server: PageServer, visitor: Visitor, question: str, answer: str)
 
 
 async def more(visitor: Visitor, item: str) -> None:
-    await visitor.page.locator("summary", has_text="").and_(
-        visitor.page.get_by_label("More")
-    ).click()
+    await visitor.page.get_by_label("More").click()
     await visitor.button(item).click()
 
 
@@ -57,7 +56,7 @@ async def test_several_are_kept_until_they_are_deleted(
     await visitor.page.get_by_label("Search the conversations").fill("WELL")
     await expect(listed(visitor)).to_have_text(["The first"])
     await listed(visitor).click()
-    await expect(visitor.page).to_have_title("The first – Tailrace")
+    await expect(visitor.page).to_have_title("The first \N{EN DASH} Tailrace")
     await more(visitor, "Rename")
     await visitor.page.get_by_label("Name of the conversation").fill("About wells")
     await visitor.page.keyboard.press("Enter")
@@ -69,7 +68,7 @@ async def test_several_are_kept_until_they_are_deleted(
     await expect(visitor.answers.locator("strong")).to_have_text("well")
     await visitor.button("Delete all").click()
     await expect(visitor.page.get_by_text("2 conversations are deleted.")).to_be_visible()
-    assert await visitor.evaluate("Object.keys(localStorage).filter((n) => /conv|head/.test(n))") == []
+    assert await visitor.evaluate(KEPT) == []
 
 
 async def test_an_answer_goes_on_while_another_conversation_is_open(
@@ -85,6 +84,20 @@ async def test_an_answer_goes_on_while_another_conversation_is_open(
     await listed(visitor).click()
     await ended(answer, "done")
     await expect(answer.locator(".text")).to_have_text("Half and half.")
+
+
+async def test_what_is_deleted_while_it_is_answered_stays_deleted(
+    server: PageServer, visitor: Visitor
+) -> None:
+    answer = await visitor.ask("Slowly")
+    server.script.says("Half ")
+    await expect(answer).to_contain_text("Half")
+    await more(visitor, "Delete")
+    await expect(visitor.answers).to_have_count(0)
+    await expect(visitor.button("Send")).to_be_visible()
+    await visitor.page.reload()
+    await visitor.button("Conversations").click()
+    await expect(visitor.page.get_by_text("None is kept yet.")).to_be_visible()
 
 
 async def test_a_question_that_is_edited_keeps_the_answers_it_had(
@@ -208,6 +221,19 @@ async def test_two_tabs_lose_nothing_of_each_other(server: PageServer, visitor: 
     await expect(tab.locator(".answered")).to_have_count(1)
     await told(server, visitor, "And here", "Second.")
     await expect(tab.locator(".answered")).to_have_count(2)
+    answer = await visitor.ask("At once, here")
+    server.script.says("Here, ")
+    await expect(answer).to_contain_text("Here,")
+    await tab.get_by_label("Site", exact=True).select_option("open")
+    await tab.get_by_label("Message").fill("[[refuse]] At once, there")
+    await tab.get_by_role("button", name="Send").click()
+    await expect(tab.locator(".refusal")).to_be_visible()
+    server.script.answers(["then."])
+    await ended(answer, "done")
+    await expect(answer.locator(".text")).to_have_text("Here, then.")
+    await visitor.button("Conversations").click()
+    await expect(listed(visitor)).to_have_text(["Here", "Here"])
+    await expect(tab.locator(".refusal")).to_be_visible()
     await tab.close()
 
 

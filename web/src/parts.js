@@ -20,7 +20,8 @@ export function loadStyle(name) {
 export async function whyUnloaded(name, file, error) {
   try {
     const { ok, status } = await send(`/static/${file}`, { method: "HEAD" });
-    return `${name} could not be loaded: ${ok ? error.message : `the gateway answered HTTP ${status}`}.`;
+    const why = ok ? error.message : `the gateway answered HTTP ${status}`;
+    return `${name} could not be loaded: ${why}.`;
   } catch (failure) {
     return failure.message;
   }

@@ -6,7 +6,8 @@ import { kind } from "../words.js";
 import { withCall } from "./chunks.js";
 
 const MOST_CHARACTERS = 8 * 2 ** 20;
-const TOO_LONG = `The answer is longer than ${MOST_CHARACTERS} characters: this page took no more of it.`;
+const TOO_LONG =
+  `The answer is longer than ${MOST_CHARACTERS} characters: ` + "this page took no more of it.";
 export const LEFT = "This page was left before the answer was whole.";
 const STOPPED = "Stopped by you.";
 
@@ -41,7 +42,7 @@ export class Answer {
   drawn = signal(0);
   cost = 0; // milliseconds that drawing it took
 
-  /** `parent`: the turn it answers; `round`: the id of the first answer that was asked for with it. */
+  /** `parent`: the turn it answers; `round`: the id of the first answer asked for with it. */
   constructor({ id, parent, round, model }) {
     Object.assign(this, { id, parent, round, model });
   }

@@ -28,7 +28,7 @@ export function readConversation(record) {
 
 /** What a conversation is called until somebody names it: its first question's first line. */
 export function titleOf(turns) {
-  const line = turns.find((turn) => turn.role === "user")?.text.trim().split("\n", 1)[0] ?? "";
+  const line = turns.find((turn) => turn.role === "user")?.text.trim().split("\n", 1)[0].trim() ?? "";
   return line.length > TITLE_CHARACTERS ? `${line.slice(0, TITLE_CHARACTERS).trim()} …` : line;
 }
 
