@@ -25,7 +25,11 @@ class Server(OpenAIProvider):
 
 CLAUDE = Site("http://127.0.0.1:1", software="anthropic", name="Claude")
 MODELS = ModelRegistry([ChatGptt, Server, CLAUDE], created=0)
-SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x"), MODELS.find("Claude/x")]
+SITES = [
+    MODELS.find("ChatGptt/gpt-4").models[0],
+    MODELS.find("Server/x").models[0],
+    MODELS.find("Claude/x").models[0],
+]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KEYS = st.sampled_from(
