@@ -69,7 +69,7 @@ class Answer:
                     self._send_stream(request) if self._request.streams else self._send_whole()
                 )
         except TailraceError as error:
-            return problem_response(self._fail(error))
+            return problem_response(self._fail(error), request.path)
         except asyncio.CancelledError:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"
@@ -239,8 +239,10 @@ class StoppedDeltas:
         for delta in deltas:
             if delta.kind != "text":
                 before += [*self._rest(), delta]
-            elif text := self._scanner.feed(delta.text):
-                before.append(delta if text == delta.text else Delta("text", text))
+            elif (text := self._scanner.feed(delta.text)) == delta.text:
+                before.append(delta)
+            elif text or (delta.logprobs is not None and not self._scanner.found):
+                before.append(Delta("text", text, logprobs=delta.logprobs))
             if self._scanner.found:
                 break
         return before
