@@ -147,7 +147,7 @@ class Usage:
 class Delta:
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__ = ("kind", "text", "index", "id", "name")
+    __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -155,19 +155,21 @@ class Delta:
         index: int | None = None,
         id: str | None = None,  # noqa: A002
         name: str | None = None,
+        logprobs: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
-        InvalidRequestError for another kind, or an index below 0.
+        `logprobs` may have any service's form. InvalidRequestError for another kind, an index below
+        0, or `logprobs` that are no JSON or tell of no token.
         """
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
         """The kind of the piece: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
-        """The text that is added, never empty; of a tool call, what is added to its arguments.
+        """The text that is added; of a tool call, what is added to its arguments.
 
-        That may be empty, where a call begins.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else.
         """
     @property
     def index(self) -> int | None:
@@ -185,6 +187,14 @@ class Delta:
     @property
     def name(self) -> str | None:
         """The tool's name, with a call's first piece."""
+    @property
+    def logprobs(self) -> str | None:
+        """The log probabilities that the event told, as JSON; None where it told none.
+
+        Whichever the service, it is the object that a chat completion of OpenAI's has as a choice's
+        ``logprobs``: its lists ``content`` and ``refusal`` hold tokens with ``token``, ``logprob``,
+        ``bytes`` and ``top_logprobs``. Of several deltas of one event the first has it.
+        """
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
@@ -753,7 +763,8 @@ class ChunkEncoder:
         """Return one event for each delta of any kind.
 
         Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
-        on, as they came; one that has no id gets one made of the stream's and its number.
+        on, as they came; one that has no id gets one made of the stream's and its number. A delta's
+        `logprobs` are those of the event's choice.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
@@ -813,7 +824,8 @@ class CompletionEncoder:
         """Return one event for each delta of any kind.
 
         Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
-        on, as they came; one that has no id gets one made of the stream's and its number.
+        on, as they came; one that has no id gets one made of the stream's and its number. A delta's
+        `logprobs` are those of the event's choice.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
@@ -882,7 +894,8 @@ class ResponseEncoder:
         """Return the events of some deltas of any kind.
 
         Pieces of a call that come while another is not over are held until it is. A call that has
-        no id gets one made of the response's and its number.
+        no id gets one made of the response's and its number. The wire tells the `logprobs` of a
+        text alone: those of an empty one are told with the next.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
@@ -956,7 +969,8 @@ class MessageEncoder:
     def events(self, deltas: list[Delta]) -> bytes:
         """Return the events of some deltas of any kind.
 
-        A call that has no id gets one made of the message's and its number.
+        A call that has no id gets one made of the message's and its number. The wire knows no
+        `logprobs`.
         """
     def keep_alive(self) -> bytes:
         """Return a ``ping``, which keeps the connection alive while there is nothing to tell."""

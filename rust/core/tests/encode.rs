@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::{
     ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
-    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, FinishReason, MessageEncoder,
-    MessageFields, ResponseEncoder, ResponseFields, ToolCall, Usage,
+    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, FinishReason, Logprobs,
+    MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, ToolCall, Usage,
 };
 
 fn cases(file: &str) -> Vec<Value> {
@@ -34,7 +34,8 @@ fn texts() {
     }
 }
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    include_str!("../../../tests/vectors/encode/logprobs.json"),
     include_str!("../../../tests/vectors/encode/events.json"),
     include_str!("../../../tests/vectors/encode/completions.json"),
     include_str!("../../../tests/vectors/encode/responses.json"),
@@ -109,8 +110,8 @@ impl Encoder {
             ("start", Self::Response(encoder)) => encoder.start(out),
             ("start", Self::Message(encoder)) => encoder.start(call[1].as_u64().unwrap(), out),
             ("events", _) => {
-                for delta in deltas_of(&call[1]) {
-                    self.event(delta, out);
+                for (delta, logprobs) in deltas_of(&call[1]) {
+                    self.event(delta, logprobs.as_ref(), out);
                 }
             }
             ("finish", Self::Chunk(encoder)) => encoder.finish(reason(), out),
@@ -119,14 +120,17 @@ impl Encoder {
             ("finish", Self::Message(encoder)) => encoder.finish(&ending_of(&call[1..]), out),
             ("whole", Self::Response(encoder)) => {
                 let mut whole = encoder.whole();
-                for delta in deltas_of(&call[1]) {
-                    whole.add(delta);
+                for (delta, logprobs) in deltas_of(&call[1]) {
+                    match logprobs {
+                        None => whole.add(delta),
+                        Some(logprobs) => whole.add_with_logprobs(delta, &logprobs),
+                    }
                 }
                 whole.write(&ending_of(&call[2..]), out);
             }
             ("whole", Self::Message(encoder)) => {
                 let mut whole = encoder.whole();
-                for delta in deltas_of(&call[1]) {
+                for (delta, _) in deltas_of(&call[1]) {
                     whole.add(delta);
                 }
                 whole.write(&ending_of(&call[2..]), out);
@@ -158,12 +162,17 @@ impl Encoder {
         }
     }
 
-    fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
-        match self {
-            Self::Chunk(encoder) => encoder.event(delta, out),
-            Self::Completion(encoder) => encoder.event(delta, out),
-            Self::Response(encoder) => encoder.event(delta, out),
-            Self::Message(encoder) => encoder.event(delta, out),
+    fn event(&mut self, delta: Delta<'_>, logprobs: Option<&Logprobs>, out: &mut Vec<u8>) {
+        match (self, logprobs) {
+            (Self::Chunk(encoder), None) => encoder.event(delta, out),
+            (Self::Chunk(encoder), Some(told)) => encoder.event_with_logprobs(delta, told, out),
+            (Self::Completion(encoder), None) => encoder.event(delta, out),
+            (Self::Completion(encoder), Some(told)) => {
+                encoder.event_with_logprobs(delta, told, out);
+            }
+            (Self::Response(encoder), None) => encoder.event(delta, out),
+            (Self::Response(encoder), Some(told)) => encoder.event_with_logprobs(delta, told, out),
+            (Self::Message(encoder), _) => encoder.event(delta, out),
         }
     }
 
@@ -188,10 +197,11 @@ fn chunk_usage(call: &[Value]) -> ChunkUsage {
     usage
 }
 
-fn deltas_of(list: &Value) -> impl Iterator<Item = Delta<'_>> {
+fn deltas_of(list: &Value) -> impl Iterator<Item = (Delta<'_>, Option<Logprobs>)> {
     list.as_array().unwrap().iter().map(|delta| {
         let text = delta["text"].as_str().unwrap_or_default();
-        match delta["kind"].as_str().unwrap() {
+        let logprobs = delta["logprobs"].as_str().map(|json| Logprobs::read(json).unwrap());
+        let delta = match delta["kind"].as_str().unwrap() {
             "text" => Delta::Text(text),
             "reasoning" => Delta::Reasoning(text),
             "refusal" => Delta::Refusal(text),
@@ -202,7 +212,8 @@ fn deltas_of(list: &Value) -> impl Iterator<Item = Delta<'_>> {
                 arguments: text,
             }),
             other => panic!("there is no kind {other:?}"),
-        }
+        };
+        (delta, logprobs)
     })
 }
 

@@ -1,14 +1,16 @@
 //! Deltas in, the events of OpenAI's legacy completions out.
 
-use crate::json::{escape, quoted};
+use crate::delta::{Delta, LogprobToken, Logprobs};
+use crate::json::{decimal, escape, quoted};
 use crate::prelude::*;
 
+use super::COMMENT;
 use super::calls::Calls;
 use super::frame::{self, ChunkFields, ChunkUsage, Frame};
-use super::{COMMENT, Delta};
 
 /// The events of one streamed legacy completion (`/v1/completions`). Every method appends whole
-/// events to `out`; kept is which tool calls have begun.
+/// events to `out`; kept is which tool calls have begun, and how many characters the tokens had whose
+/// log probabilities were told.
 ///
 /// ```
 /// use tailrace_core::{ChunkFields, CompletionEncoder};
@@ -30,6 +32,8 @@ pub struct CompletionEncoder {
     text_head: Vec<u8>,
     text_tail: Vec<u8>,
     calls: Calls,
+    /// Where in the text the next token of which log probabilities are told begins.
+    offset: u64,
 }
 
 const CHOICE: &[u8] = br#"{"index":0,"text":""#;
@@ -50,6 +54,7 @@ impl CompletionEncoder {
             text_head: [&frame.head, CHOICE].concat(),
             text_tail: [br#"""#, UNFINISHED, frame.tail].concat(),
             calls: Calls::new("call", fields.id),
+            offset: 0,
             frame,
         }
     }
@@ -73,17 +78,44 @@ impl CompletionEncoder {
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) | Delta::Refusal(text) => self.delta(text, out),
+            _ => self.write(delta, UNFINISHED, out),
+        }
+    }
+
+    /// Appends one event with a delta of any kind and the log probabilities of its tokens.
+    pub fn event_with_logprobs(
+        &mut self,
+        delta: Delta<'_>,
+        logprobs: &Logprobs,
+        out: &mut Vec<u8>,
+    ) {
+        let mut behind = br#","logprobs":"#.to_vec();
+        write_legacy(&logprobs.tokens(), &mut self.offset, &mut behind);
+        behind.extend_from_slice(br#","finish_reason":null}"#);
+        self.write(delta, &behind, out);
+    }
+
+    /// Appends one event with a delta and what stands behind it in its choice.
+    fn write(&mut self, delta: Delta<'_>, behind: &[u8], out: &mut Vec<u8>) {
+        let mut members = Vec::new();
+        match delta {
+            Delta::Text(text) | Delta::Refusal(text) => {
+                members.extend_from_slice(br#"{"index":0,"text":"#);
+                quoted(text, &mut members);
+            }
             Delta::Reasoning(text) => {
-                let mut member = br#""reasoning_content":"#.to_vec();
-                quoted(text, &mut member);
-                self.frame.event(&[NO_TEXT, &member, UNFINISHED], out);
+                members.extend_from_slice(NO_TEXT);
+                members.extend_from_slice(br#""reasoning_content":"#);
+                quoted(text, &mut members);
             }
             Delta::ToolCall(piece) => {
-                let mut member = br#""tool_calls":["#.to_vec();
-                self.calls.element(&piece, &mut member);
-                self.frame.event(&[NO_TEXT, &member, b"]", UNFINISHED], out);
+                members.extend_from_slice(NO_TEXT);
+                members.extend_from_slice(br#""tool_calls":["#);
+                self.calls.element(&piece, &mut members);
+                members.push(b']');
             }
         }
+        self.frame.event(&[&members, behind], out);
     }
 
     /// Appends the event that says why the answer ends, e.g. `stop`.
@@ -108,5 +140,45 @@ impl CompletionEncoder {
         out: &mut Vec<u8>,
     ) {
         frame::error(message, kind, param, code, out);
+    }
+}
+
+/// Appends log probabilities as legacy completions tell them, a list for each field. `offset` is
+/// where the first token begins, in characters, and then where the next one does.
+fn write_legacy(tokens: &[LogprobToken<'_>], offset: &mut u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"tokens":"#);
+    write_list(tokens, out, |token, out| quoted(&token.text(), out));
+    out.extend_from_slice(br#","token_logprobs":"#);
+    write_list(tokens, out, |token, out| out.extend_from_slice(token.logprob().as_bytes()));
+    out.extend_from_slice(br#","top_logprobs":"#);
+    write_list(tokens, out, |token, out| {
+        out.push(b'{');
+        write_joined(&token.top, out, |token, out| {
+            quoted(&token.text(), out);
+            out.push(b':');
+            out.extend_from_slice(token.logprob().as_bytes());
+        });
+        out.push(b'}');
+    });
+    out.extend_from_slice(br#","text_offset":"#);
+    write_list(tokens, out, |token, out| {
+        decimal(*offset, out);
+        *offset += token.text().chars().count() as u64;
+    });
+    out.push(b'}');
+}
+
+fn write_list<T>(elements: &[T], out: &mut Vec<u8>, write: impl FnMut(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    write_joined(elements, out, write);
+    out.push(b']');
+}
+
+fn write_joined<T>(elements: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut Vec<u8>)) {
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(element, out);
     }
 }
