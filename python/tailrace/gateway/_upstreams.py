@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailrace.gateway._wires.fitting import fit
-from tailrace.sites._site import open_stream
+from tailrace.sites._site import begin_call, open_stream
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from tailrace._environment import Environment
     from tailrace._streams.closing import TextStream
     from tailrace.gateway._models import Model
     from tailrace.gateway._settings import Settings
+    from tailrace.gateway._wires.fitting import SiteRequest
     from tailrace.gateway._wires.request import ModelRequest
+    from tailrace.providers._base import Call
     from tailrace.transport import Transport, TransportKind
 
 __all__ = ["Upstream", "Upstreams"]
@@ -56,12 +60,25 @@ class Upstreams:
         site = model.upstream
         unsupported = site.unsupported or settings.unsupported
         fitted = fit(request, model, drops=unsupported == "drop")
+        options = self._options(model, fitted, environment)
+        stream = open_stream(site, fitted.messages, options, model=model.name)
+        return Upstream(stream, fitted.dropped)
+
+    def call(
+        self, model: Model, fitted: SiteRequest, *, environment: Environment
+    ) -> AbstractAsyncContextManager[Call[Any]]:
+        """Begin a call to the site of `model` that is no stream: a count, say."""
+        options = self._options(model, fitted, environment)
+        return begin_call(model.upstream, fitted.messages, options, model=model.name)
+
+    def _options(
+        self, model: Model, fitted: SiteRequest, environment: Environment
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {**fitted.options, "environment": environment}
-        if isinstance(site.transport, str):
-            options["transport"] = self.transport(site.transport)
-        return Upstream(
-            open_stream(site, fitted.messages, options, model=model.name), fitted.dropped
-        )
+        transport = model.upstream.transport
+        if isinstance(transport, str):
+            options["transport"] = self.transport(transport)
+        return options
 
     def transport(self, kind: TransportKind) -> Transport:
         """Return the transport of `kind`, made with the first call for it.

@@ -23,7 +23,7 @@ from gateway_app import (
 )
 
 from tailrace import Usage
-from tailrace.gateway._wires.chat import UsageCounts
+from tailrace.gateway._wires.chunked import UsageCounts
 from tailrace.gateway._wires.finish_reasons import finish_reason_of
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer

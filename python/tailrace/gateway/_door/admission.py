@@ -217,7 +217,7 @@ def _preflight(request: web.Request) -> web.Response:
 def _caller(request: web.Request, settings: Settings) -> str | None:
     if not len(settings.ring):
         return None
-    lines = request.headers.getall("Authorization", [])
+    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
     scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
     if scheme.lower() == "bearer":
         name = settings.ring.name_of(_bytes(secret.strip(" ")))
@@ -227,6 +227,11 @@ def _caller(request: web.Request, settings: Settings) -> str | None:
     else:
         problem = "a key is needed: send the header Authorization: Bearer KEY"
     raise RefusedError(Problem(401, problem, INVALID_REQUEST, code="invalid_api_key", lasts=True))
+
+
+def _anthropics_key(request: web.Request) -> list[str]:
+    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
+    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.gateway._problems import problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome, OpenStream
+    from tailrace.gateway._problems import Problem
     from tailrace.gateway._upstreams import Upstream
     from tailrace.gateway._wires.request import ModelRequest
     from tailrace.gateway._wires.wire import AnswerEncoder
@@ -153,7 +155,7 @@ class Answer:
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
         problem = problem_of(error)
         if isinstance(error, InvalidRequestError) and problem.param is None:
-            return _with_param(problem, self._request.options)
+            return _with_param(problem, self._request)
         return problem
 
     def _usage(self) -> tuple[Usage, bool]:
@@ -170,14 +172,12 @@ class Answer:
 _CHARACTERS_A_TOKEN = 4
 
 
-def _with_param(problem: Problem, options: Iterable[str]) -> Problem:
+def _with_param(problem: Problem, request: ModelRequest) -> Problem:
     """Return the refusal of a protocol with the field that its message begins with."""
     first = re.match("[a-z_]{1,32}", problem.message)
-    if first is None or first[0] not in options:
+    if first is None or first[0] not in request.options:
         return problem
-    return Problem(
-        problem.status, problem.message, param=first[0], code=problem.code, lasts=problem.lasts
-    )
+    return replace(problem, param=request.names.get(first[0], first[0]))
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:

@@ -38,7 +38,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 def checked_stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """Return the stop sequences that are not empty; raises RefusedError for too many or too much."""
+    """Return the stop sequences that are not empty; RefusedError for too many or too long ones."""
     stops = [stop] if isinstance(stop, str) else stop or []
     if len(stops) > MOST_STOPS:
         raise refused(f"stop: expected at most {MOST_STOPS} sequences, got {len(stops)}", "stop")
@@ -51,7 +51,7 @@ class ChunkedAnswer:
     """One completion on its way; a subclass knows how a whole one looks."""
 
     failure: ClassVar[None] = None
-    encoder: ClassVar[type[ChunkEncoder] | type[CompletionEncoder]]
+    encoder: ClassVar[type[ChunkEncoder | CompletionEncoder]]
 
     def __init__(self, identity: Identity, *, include_usage: bool) -> None:
         self.identity = identity

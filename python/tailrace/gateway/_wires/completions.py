@@ -102,6 +102,7 @@ class CompletionWire:
             stops=checked_stops(request.stop),
             streams=bool(request.stream),
             include_usage=bool(request.stream_options and request.stream_options.include_usage),
+            names={"top_logprobs": "logprobs"},
         )
 
     def encoder(self, request: ModelRequest, identity: Identity) -> CompletionAnswer:
@@ -122,7 +123,7 @@ def _prompt(prompt: object) -> str:
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
-        problem = "prompt: expected one text: this gateway takes no tokens, and one prompt at a time"
+        problem = "prompt: expected one text; this gateway takes no tokens and no other prompts"
         raise refused(problem, "prompt", "unsupported_value")
     return prompt
 

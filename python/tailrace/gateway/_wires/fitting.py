@@ -116,12 +116,13 @@ class _Fitting:
         for name, value in asked.items():
             if name in known:
                 taken[name] = value
-            elif _is_harmless(name, value):
+            if name in known or _is_harmless(name, value):
                 continue
-            elif name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
-                self.dropped.append(name)
+            shown = request.names.get(name, name)
+            if name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
+                self.dropped.append(shown)
             else:
-                self.leave_out(name, f"{name} is not supported by the site {model.site}")
+                self.leave_out(shown, f"{shown} is not supported by the site {model.site}")
         return taken
 
     def further(self, request: ModelRequest) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class _Fitting:
         if self._model.speaks_openai:
             taken |= _as_api_has_it(request.hints, self._model.api)
         else:
-            self.dropped += request.hints
+            self.dropped += (request.names.get(name, name) for name in request.hints)
         for name, value in request.extra.items():
             if self._speaks_own(request):
                 taken[name] = value
@@ -152,7 +153,7 @@ class _Fitting:
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
-        if self._model.speaks_openai:
+        if self._model.api == "chat":
             return [_without_nulls(message) for message in messages]
         if self._model.has_api:
             return [self._translatable(message) for message in messages]
@@ -278,8 +279,14 @@ _MOST_NAMES = 32
 
 def dropped_field(request: ModelRequest, name: str) -> str:
     """Return the name by which a dropped field is counted: clients make up as many as they like."""
-    known = name in request.options or name in request.hints or name in _OF_MESSAGES
-    return name if known else "other"
+    known = {
+        *request.options,
+        *request.hints,
+        *request.names.values(),
+        *request.ignored,
+        *request.own_alone,
+    }
+    return name if name in known or name in _OF_MESSAGES else "other"
 
 
 _OF_MESSAGES = frozenset(

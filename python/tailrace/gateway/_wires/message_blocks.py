@@ -126,9 +126,7 @@ class Reader:
     def _text_of(self, place: str, content: str | list[dict[str, Any]]) -> str:
         if isinstance(content, str):
             return content
-        parts = [
-            self._part(f"{place}[{number}]", block) for number, block in enumerate(content)
-        ]
+        parts = [self._part(f"{place}[{number}]", block) for number, block in enumerate(content)]
         for number, part in enumerate(parts):
             if part["type"] != "text":
                 raise _wrong(f"{place}[{number}]", "a block of text")

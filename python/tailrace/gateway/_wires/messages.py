@@ -129,7 +129,18 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
         ignored=tuple(dict.fromkeys(reader.lost)),
         stops=tuple(stop for stop in request.stop_sequences or () if stop),
         streams=bool(request.stream),
+        names=_NAMES,
     )
+
+
+_NAMES = {
+    "max_completion_tokens": "max_tokens",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "reasoning_effort": "thinking",
+    "response_format": "output_config.format",
+    "user": "metadata.user_id",
+}
+"""The API's own names of options."""
 
 
 def _options(request: MessageRequest) -> dict[str, Any]:

@@ -42,8 +42,9 @@ class ModelRequest:
     of it. `unsupported`: what no site is asked, refused
     unless it is to be dropped: pairs of the field and the problem. `ignored`: names of what has no
     effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
-    answer is sent as it comes; `include_usage`: a stream tells its token counts. `body`: the
-    request, as far as an answer repeats it.
+    answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
+    wire's own names of options, where they are others. `body`: the request, as far as an answer
+    repeats it.
     """
 
     model: str
@@ -60,6 +61,7 @@ class ModelRequest:
     stops: tuple[str, ...] = ()
     streams: bool = False
     include_usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b"{}"
 
 

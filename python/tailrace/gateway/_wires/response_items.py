@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["messages_of"]
 
 
-def messages_of(instructions: str | None, items: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+def messages_of(
+    instructions: str | None, items: str | list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the messages of a request's `instructions` and input.
 
     Raises RefusedError, which names the first item that has no place in a message.
@@ -58,7 +60,7 @@ class _Dialogue:
 
     def _message(self, place: str, item: dict[str, Any]) -> None:
         role = item.get("role")
-        if role not in _ROLES:
+        if not isinstance(role, str) or role not in _ROLES:
             raise _wrong(f"{place}.role", f"one of {', '.join(_ROLES)}")
         content = _content(f"{place}.content", item.get("content"))
         if role == "assistant":

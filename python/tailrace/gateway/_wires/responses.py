@@ -109,7 +109,8 @@ class ResponseWire:
         except msgspec.ValidationError as error:
             raise explained(str(error)) from None
         _refuse_what_is_kept(request)
-        check_depth([fields["input"], request.tools, request.tool_choice, fields.get("text"), extra])
+        check_depth([fields.get(name) for name in ("input", "tools", "tool_choice", "text")])
+        check_depth([extra])
         tools, others = _tools(request.tools or ())
         includes = _includes(request)
         return ModelRequest(
@@ -124,12 +125,23 @@ class ResponseWire:
             unsupported=(*others, *includes),
             ignored=_ignored(request),
             streams=bool(request.stream),
+            names=_NAMES,
             body=msgspec.json.encode({**fields, "store": False, "background": False}),
         )
 
     def encoder(self, request: ModelRequest, identity: Identity) -> ResponseAnswer:
         """Make the encoder of one response."""
         return ResponseAnswer(identity, request.body)
+
+
+_NAMES = {
+    "logprobs": "include",
+    "max_completion_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+"""The API's own names of options."""
 
 
 def _refuse_what_is_kept(request: ResponseRequest) -> None:

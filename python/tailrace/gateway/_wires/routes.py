@@ -9,6 +9,7 @@ from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
 from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._wires.besides import Embeddings, TokenCounts
 from tailrace.gateway._wires.chat import ChatWire
 from tailrace.gateway._wires.completions import CompletionWire
 from tailrace.gateway._wires.endpoint import Endpoint
@@ -33,6 +34,8 @@ def routes(context: Context, want_lists: Callable[[], object]) -> list[web.Abstr
     models = _ModelRoutes(context, want_lists)
     return [
         *(web.post(path, Endpoint(context, wire).create) for path, wire in _WIRES.items()),
+        web.post("/v1/embeddings", Embeddings(context).create),
+        web.post("/v1/messages/count_tokens", TokenCounts(context).create),
         web.get("/v1/models", models.all),
         web.get("/v1/models/{id:.+}", models.one),
     ]
