@@ -498,7 +498,7 @@ async def test_log_probabilities_of_the_other_wires(client: openai.AsyncOpenAI) 
             model=model, input="Hello", include=included, top_logprobs=2
         )
         (item,) = response_.output
-        tokens = item.to_dict()["content"][0]["logprobs"]  # type: ignore[index]
+        tokens = item.to_dict()["content"][0]["logprobs"]
         assert "".join(token["token"] for token in tokens) == await answer()
 
 
