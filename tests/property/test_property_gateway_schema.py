@@ -33,7 +33,11 @@ CLAUDE = Site("http://127.0.0.1:1", software="anthropic", name="Claude")
 MODELS = ModelRegistry([ChatGptt, Server, CLAUDE], created=0)
 CHAT = ChatWire()
 WIRES: list[Wire] = [CHAT, CompletionWire(), MessageWire(), ResponseWire()]
-SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x"), MODELS.find("Claude/x")]
+SITES = [
+    MODELS.find("ChatGptt/gpt-4").models[0],
+    MODELS.find("Server/x").models[0],
+    MODELS.find("Claude/x").models[0],
+]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KEYS = st.sampled_from(

@@ -44,12 +44,12 @@ MODELS = ModelRegistry(
     ],
     created=0,
 )
-SITE = MODELS.find("ChatGptt/gpt-4o")
-OPEN = MODELS.find("Server/any-model")
-RESPONSES = MODELS.find("responses/any-model")
-CLAUDE = MODELS.find("anthropic/any-model")
-GEMINI = MODELS.find("gemini/any-model")
-DEMO = MODELS.find("chatgpt-demo/default")
+SITE = MODELS.find("ChatGptt/gpt-4o").models[0]
+OPEN = MODELS.find("Server/any-model").models[0]
+RESPONSES = MODELS.find("responses/any-model").models[0]
+CLAUDE = MODELS.find("anthropic/any-model").models[0]
+GEMINI = MODELS.find("gemini/any-model").models[0]
+DEMO = MODELS.find("chatgpt-demo/default").models[0]
 
 
 def request(**fields: Any) -> ModelRequest:

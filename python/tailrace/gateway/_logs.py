@@ -20,11 +20,21 @@ from tailrace._printable import visible
 from tailrace.gateway._figures.streams import error_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._settings import LogFormat
 
-__all__ = ["AccessRecord", "JsonFormatter", "configure_logging", "log_access"]
+__all__ = [
+    "AccessRecord",
+    "JsonFormatter",
+    "configure_logging",
+    "log_access",
+    "log_missing_variables",
+]
 
+log: logging.Logger = logging.getLogger("tailrace.gateway")
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
 
 
@@ -73,6 +83,19 @@ def log_access(record: AccessRecord) -> None:
     """Log one request, where the level of the logger allows it."""
     if requests_log.isEnabledFor(logging.INFO):
         requests_log.info("request", extra={"tailrace": record.fields()})
+
+
+def log_missing_variables(registry: ModelRegistry, environ: Mapping[str, str]) -> None:
+    """Warn of each secret of a site whose variable is not set in `environ`."""
+    for site, secret in registry.missing_secrets(environ):
+        place = f" ({secret.file}: {secret.key})" if secret.file else ""
+        log.warning(
+            "%s cannot be asked: the environment variable %s is not set%s",
+            site,
+            secret.variable,
+            place,
+            extra={"tailrace": {"site": site, "variable": secret.variable}},
+        )
 
 
 class TextFormatter(logging.Formatter):

@@ -24,6 +24,7 @@ __all__ = [
     "INVALID_REQUEST",
     "Problem",
     "RefusedError",
+    "last_failure",
     "problem_body",
     "problem_of",
     "problem_response",
@@ -142,8 +143,7 @@ def problem_response(problem: Problem, path: str = "") -> web.Response:
 
 def problem_of(error: TailraceError) -> Problem:
     """Return the problem that a client gets for a call that failed with `error`."""
-    if isinstance(error, errors.RetryProviderError) and error.errors:
-        return problem_of(error.errors[-1][1])
+    error = last_failure(error)
     if getattr(error, "code", None) == QUOTA:
         row, lasts = _Row(429, QUOTA, QUOTA), True
     else:
@@ -157,6 +157,13 @@ def problem_of(error: TailraceError) -> Problem:
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
+
+
+def last_failure(error: TailraceError) -> TailraceError:
+    """Return the failure of the site that was asked last; `error` itself where one was asked."""
+    if isinstance(error, errors.RetryProviderError) and error.errors:
+        return last_failure(error.errors[-1][1])
+    return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
 from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tailrace._calls.exchange import Exchange
     from tailrace._calls.token_cache import TokenCache
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
 
-__all__ = ["Site", "begin_call", "for_call", "open_stream", "visitor_of"]
+__all__ = ["Site", "begin_call", "for_call", "open_stream", "secrets_of", "visitor_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ATTRIBUTES = {"models": "listed_models"}
@@ -675,6 +675,17 @@ def _holds_secret(value: object) -> bool:
     return isinstance(value, Secret) or (
         isinstance(value, Mapping) and any(isinstance(each, Secret) for each in value.values())
     )
+
+
+def secrets_of(site: Site) -> Iterator[Secret]:
+    """Yield the secrets of a site's options, each of which is read when a call begins."""
+    for name in sorted(_MAY_BE_SECRET):
+        value = getattr(site, name)
+        yield from (
+            each
+            for each in (value.values() if isinstance(value, Mapping) else [value])
+            if isinstance(each, Secret)
+        )
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

@@ -17,7 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import problem_of, problem_response
+from tailrace.gateway._problems import last_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.streams import CallOutcome, OpenStream
+    from tailrace.gateway._figures.streams import CallOutcome
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._upstreams import Upstream
     from tailrace.gateway._wires.request import ModelRequest
@@ -46,15 +46,13 @@ class Answer:
         request: ModelRequest,
         upstream: Upstream,
         encoder: AnswerEncoder,
-        call: OpenStream,
     ) -> None:
-        """Answer `request` with the stream of `upstream`; `call`: the figures of the call."""
+        """Answer `request` with the stream of `upstream`."""
         self._context = context
         self._request = request
         self._upstream = upstream
         self._stream = upstream.stream
         self._encoder = encoder
-        self._call = call
         deltas = self._stream.deltas()
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
@@ -83,7 +81,7 @@ class Answer:
             raise
         finally:
             usage, _ = self._usage()
-            self._call.end(
+            self._upstream.call.end(
                 self._outcome,
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
@@ -93,12 +91,11 @@ class Answer:
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
         """Count the deltas of one read; no coroutine, since every event of a site passes here."""
         if deltas:
-            self._call.deltas(len(deltas))
+            self._upstream.call.deltas(len(deltas))
             for delta in deltas:
                 self._characters += len(delta.text)
         return deltas
 
-    @property
     def _headers(self) -> dict[str, str]:
         dropped = self._upstream.dropped
         return {"X-Tailrace-Dropped": dropped_names(dropped)} if dropped else {}
@@ -108,7 +105,7 @@ class Answer:
         while more := self._counted(await self._source.read()):
             deltas += more
         body = self._encoder.whole(deltas, self._ending())
-        return web.Response(body=body, content_type="application/json", headers=self._headers)
+        return web.Response(body=body, content_type="application/json", headers=self._headers())
 
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
         reply = EventStream(
@@ -151,7 +148,7 @@ class Answer:
         return Ending(outcome.finish_reason, usage, estimated)
 
     def _fail(self, error: TailraceError) -> Problem:
-        self._error = error
+        self._error = last_failure(error)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
         problem = problem_of(error)
         if isinstance(error, InvalidRequestError) and problem.param is None:
@@ -165,7 +162,9 @@ class Answer:
             return own, False
         prompt = sum(estimated_tokens(each.get("content")) for each in self._request.messages)
         # A model's stream has about one token in each delta; a whole answer is a single delta.
-        completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
+        completion = max(
+            self._upstream.call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN)
+        )
         return Usage(prompt, completion), True
 
 

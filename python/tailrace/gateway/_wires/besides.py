@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tailrace.errors import TailraceError
+from tailrace.gateway._context import BODY, KEY
 from tailrace.gateway._problems import Problem, RefusedError, problem_of
 from tailrace.gateway._wires.fitting import SiteRequest, dropped_names, fit
 from tailrace.gateway._wires.messages import MessageWire
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tailrace.gateway._context import Context
-    from tailrace.gateway._models import Model
+    from tailrace.gateway._models import Model, Target
 
 __all__ = ["Embeddings", "TokenCounts"]
 
@@ -30,12 +31,12 @@ class _Questions:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def _model(self, fields: dict[str, Any]) -> Model:
+    def _target(self, request: web.Request, fields: dict[str, Any]) -> Target:
         name = fields.get("model")
         if not isinstance(name, str):
             raise refused("model: expected str", "model", "invalid_type")
         try:
-            return self._context.registry.find(name)
+            return self._context.registry.find(name, request.get(KEY))
         except TailraceError as error:
             raise RefusedError(problem_of(error)) from None
 
@@ -61,10 +62,11 @@ class Embeddings(_Questions):
 
     async def create(self, request: web.Request) -> web.Response:
         """Answer POST /v1/embeddings; the fields go to the site as they are."""
-        fields = read_object(await request.read())
-        model = self._model(fields)
-        if not model.speaks_openai:
-            problem = f"{model.site} has no embeddings: sites of the software openai may have them"
+        fields = read_object(request.get(BODY, b""))
+        target = self._target(request, fields)
+        model = next((each for each in target.models if each.speaks_openai), None)
+        if model is None:
+            problem = f"{target.owner}: sites of the software openai alone have embeddings"
             raise refused(problem, "model", "unsupported_value")
         question = {name: each for name, each in fields.items() if name != "model"}
         check_names(question)
@@ -77,10 +79,11 @@ class TokenCounts(_Questions):
 
     async def create(self, request: web.Request) -> web.Response:
         """Answer POST /v1/messages/count_tokens."""
-        fields = read_object(await request.read())
-        model = self._model(fields)
-        if model.upstream.software != "anthropic":
-            problem = f"{model.site} counts no tokens: sites of the software anthropic do"
+        fields = read_object(request.get(BODY, b""))
+        target = self._target(request, fields)
+        model = next((each for each in target.models if each.api == "messages"), None)
+        if model is None:
+            problem = f"{target.owner}: sites of the software anthropic alone count tokens"
             raise RefusedError(Problem(404, problem, code="unsupported_value", lasts=True))
         asked = MessageWire().read_fields({"max_tokens": 1, **fields})
         unsupported = model.upstream.unsupported or self._context.settings.unsupported

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tailrace.gateway._wires.finish_reasons import finish_reason_of
 from tailrace.gateway._wires.request import refused
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ class ChunkedAnswer:
     def __init__(self, identity: Identity, *, include_usage: bool) -> None:
         self.identity = identity
         self._include_usage = include_usage
-        self._calls = False
         self.chunks: ChunkEncoder | CompletionEncoder = self.encoder(
             id=identity.id,
             created=identity.created,
@@ -65,16 +63,11 @@ class ChunkedAnswer:
             include_usage=include_usage,
         )
         self.keep_alive = self.chunks.keep_alive
-
-    def events(self, deltas: list[Delta]) -> bytes:
-        """Return a chunk for each delta."""
-        if not self._calls:
-            self._calls = any(delta.kind == "tool_call" for delta in deltas)
-        return self.chunks.events(deltas)
+        self.events = self.chunks.events
 
     def finish(self, ending: Ending) -> bytes:
         """Return the finish reason's chunk, that of the usage where it is wanted, and [DONE]."""
-        events = self.chunks.finish(finish_reason_of(ending.reason, calls=self._calls))
+        events = self.chunks.finish(ending.reason)
         if self._include_usage:
             events += self._usage(ending)
         return events + self.chunks.done()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from tailrace import CompletionEncoder
+from tailrace import CompletionEncoder, finish_reason_of
 from tailrace.gateway._wires.chunked import (
     ChunkedAnswer,
     StreamOptions,
@@ -23,7 +23,6 @@ from tailrace.gateway._wires.chunked import (
     told_logprobs,
     whole_calls,
 )
-from tailrace.gateway._wires.finish_reasons import finish_reason_of
 from tailrace.gateway._wires.request import (
     ModelRequest,
     check_depth,

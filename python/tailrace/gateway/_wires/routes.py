@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
+from tailrace.gateway._context import KEY
 from tailrace.gateway._problems import RefusedError, problem_of
 from tailrace.gateway._wires.besides import Embeddings, TokenCounts
 from tailrace.gateway._wires.chat import ChatWire
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailrace.gateway._context import Context
-    from tailrace.gateway._models import Model
+    from tailrace.gateway._models import Target
     from tailrace.gateway._wires.wire import Wire
 
 __all__ = ["routes"]
@@ -72,21 +73,22 @@ class _ModelRoutes:
         self._context = context
         self._want_lists = want_lists
 
-    def _card(self, model: Model) -> ModelCard:
-        return ModelCard(model.id, self._context.registry.created, model.site)
+    def _card(self, target: Target) -> ModelCard:
+        return ModelCard(target.id, self._context.registry.created, target.owner)
 
-    async def all(self, _request: web.Request) -> web.Response:
+    async def all(self, request: web.Request) -> web.Response:
         """Answer GET /v1/models with what is known now; what is new stands in a later answer."""
         self._want_lists()
-        models = ModelList([self._card(model) for model in self._context.registry.models])
+        targets = self._context.registry.listed(request.get(KEY))
+        models = ModelList([self._card(target) for target in targets])
         return web.Response(body=msgspec.json.encode(models), content_type="application/json")
 
     async def one(self, request: web.Request) -> web.Response:
         """Answer GET /v1/models/{id}; the slash of an id may be URL-encoded."""
         try:
-            model = self._context.registry.find(request.match_info["id"])
+            target = self._context.registry.find(request.match_info["id"], request.get(KEY))
         except ModelNotFoundError as error:
             raise RefusedError(problem_of(error)) from None
         return web.Response(
-            body=msgspec.json.encode(self._card(model)), content_type="application/json"
+            body=msgspec.json.encode(self._card(target)), content_type="application/json"
         )
