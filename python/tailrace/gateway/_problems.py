@@ -64,6 +64,13 @@ class Problem:
     lasts: bool | None = None
 
     @property
+    def anthropic_kind(self) -> str:
+        """The error object's ``type`` in Anthropic's API, which has one for each status."""
+        if self.code == QUOTA:
+            return "billing_error"
+        return _ANTHROPIC_KINDS.get(self.status, _ANTHROPIC_KINDS[self.status // 100 * 100])
+
+    @property
     def headers(self) -> dict[str, str]:
         """The reply's headers ``Retry-After`` and ``x-should-retry``, where they are known."""
         headers: dict[str, str] = {}
@@ -72,6 +79,19 @@ class Problem:
         if self.lasts is not None:
             headers["x-should-retry"] = "false" if self.lasts else "true"
         return headers
+
+
+_ANTHROPIC_KINDS = {
+    400: INVALID_REQUEST,
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 class RefusedError(Exception):
@@ -102,17 +122,41 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
-def problem_body(problem: Problem) -> bytes:
-    """Write OpenAI's error object as JSON: the body of a reply, or the data of an event."""
+class _AnthropicError(msgspec.Struct):
+    type: str
+    message: str
+
+
+class _AnthropicBody(msgspec.Struct):
+    error: _AnthropicError
+    type: str = "error"
+
+
+def problem_body(problem: Problem, path: str = "") -> bytes:
+    """Write a failure as JSON: OpenAI's error object or, below Anthropic's `path`, Anthropic's."""
+    if is_anthropics(path):
+        kind = problem.anthropic_kind
+        return msgspec.json.encode(_AnthropicBody(_AnthropicError(kind, problem.message)))
     error = _Error(problem.message, problem.kind, problem.param, problem.code)
     return msgspec.json.encode(_ErrorBody(error))
 
 
-def problem_response(problem: Problem) -> web.Response:
-    """Make the reply to a request that failed before the head of its reply was sent."""
+def is_anthropics(path: str) -> bool:
+    """Tell whether the path of a request is one of Anthropic's API."""
+    return path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+
+
+_MESSAGES = "/v1/messages"
+
+
+def problem_response(problem: Problem, path: str = "") -> web.Response:
+    """Make the reply to a request that failed before the head of its reply was sent.
+
+    `path`: that of the request, which tells the API that its client speaks.
+    """
     return web.Response(
         status=problem.status,
-        body=problem_body(problem),
+        body=problem_body(problem, path),
         content_type="application/json",
         headers=problem.headers,
     )

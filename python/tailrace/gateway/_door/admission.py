@@ -224,7 +224,7 @@ def _key(request: web.Request, context: Context) -> Key | None:
     ring = context.settings.ring
     if not len(ring):
         return None
-    lines = request.headers.getall("Authorization", [])
+    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
     scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
@@ -238,6 +238,11 @@ def _key(request: web.Request, context: Context) -> Key | None:
 
 def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
     return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
+
+
+def _anthropics_key(request: web.Request) -> list[str]:
+    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
+    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:

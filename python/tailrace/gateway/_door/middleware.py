@@ -186,7 +186,7 @@ async def _report(request: web.Request, problem: Problem) -> web.StreamResponse:
 
 def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) -> web.Response:
     request.app[CONTEXT].request_figures.refused(problem.code or "refused")
-    response = problem_response(problem)
+    response = problem_response(problem, request.path)
     for name in _KEPT_HEADERS & headers.keys():
         response.headers[name] = headers[name]
     if problem.status == _NO_KEY:
