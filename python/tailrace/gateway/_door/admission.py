@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, web
 from tailrace.errors import LimitExceeded, ReplyBrokenError
 from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
-from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
+from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         return await handler(request)
     if context.shutdown.stopping.is_set():
         raise RefusedError(
-            Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
+            Problem(503, "the gateway is stopping", _SERVER, code=STOPPING, retry_after=1)
         )
     quotas = request.app[QUOTAS]
     over = quotas.acquire(key)
