@@ -123,6 +123,11 @@ def asked(replica: Replica) -> int:
     return sum(each.method == "POST" for each in replica.exchanges)
 
 
+def endings(replica: Replica) -> list[str]:
+    """How the answers to these questions ended."""
+    return [each.ended for each in replica.exchanges if each.method == "POST"]
+
+
 def content(chunks: list[Any]) -> str:
     return "".join(
         choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]
