@@ -123,9 +123,10 @@ def asked(replica: Replica) -> int:
     return sum(each.method == "POST" for each in replica.exchanges)
 
 
-def endings(replica: Replica) -> list[str]:
-    """How the answers to these questions ended."""
-    return [each.ended for each in replica.exchanges if each.method == "POST"]
+def cut(replica: Replica) -> int:
+    """How many answers of the sites were not taken to their end, lists of models aside."""
+    answers = (each for each in replica.exchanges if not each.path.endswith("/models"))
+    return sum(each.ended == "aborted" for each in answers)
 
 
 def content(chunks: list[Any]) -> str:
