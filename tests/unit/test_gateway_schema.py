@@ -12,7 +12,8 @@ import pytest
 
 from tailrace.gateway import ModelRegistry
 from tailrace.gateway._problems import RefusedError
-from tailrace.gateway._wires.chat import FIELDS, LONGEST_STOP, ChatRequest, ChatWire
+from tailrace.gateway._wires.chat import FIELDS, ChatRequest, ChatWire
+from tailrace.gateway._wires.chunked import LONGEST_STOP
 from tailrace.gateway._wires.fitting import TUNING, SiteRequest, dropped_names, fit
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import OpenAIOptions
@@ -250,10 +251,8 @@ ASKS: dict[str, list[Any]] = {
     "audio": [{"voice": "a"}],
     "function_call": [{"name": "f"}],
     "functions": [[{"name": "f"}]],
-    "logprobs": [True, 1],
     "moderation": [{"type": "auto"}],
     "modalities": [["text", "audio"], ["audio"], "text"],
-    "top_logprobs": [5, 1],
     "web_search_options": [{}],
 }
 

@@ -12,12 +12,14 @@ from tailrace._streams.fallback import FallbackStream
 from tailrace.errors import TailraceError
 from tailrace.gateway._problems import RefusedError
 from tailrace.gateway._wires.fitting import fit
-from tailrace.sites._site import open_stream
+from tailrace.sites._site import begin_call, open_stream
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from tailrace import Site
     from tailrace._environment import Environment
     from tailrace._streams.closing import TextStream
     from tailrace.gateway._figures.streams import OpenStream
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._settings import Settings
     from tailrace.gateway._wires.fitting import SiteRequest
     from tailrace.gateway._wires.request import ModelRequest
+    from tailrace.providers._base import Call
     from tailrace.transport import Transport, TransportKind
 
     Candidate: TypeAlias = tuple[Model, SiteRequest]
@@ -47,6 +50,11 @@ class Upstream:
         self._now = candidates[0]
         self.call: OpenStream = begin(*self._now)
         self.stream: TextStream = self._opened(candidates)
+
+    @property
+    def site(self) -> Site:
+        """The site that is being asked."""
+        return self._now[0].upstream
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -97,13 +105,26 @@ class Upstreams:
         """
 
         def start(model: Model, fitted: SiteRequest) -> TextStream:
-            site = model.upstream
-            options: dict[str, Any] = {**fitted.options, "environment": environment}
-            if isinstance(site.transport, str):
-                options["transport"] = self.transport(site.transport)
-            return open_stream(site, fitted.messages, options, model=model.name)
+            options = self._options(model, fitted, environment)
+            return open_stream(model.upstream, fitted.messages, options, model=model.name)
 
         return Upstream(_candidates(request, target, settings), begin, start)
+
+    def call(
+        self, model: Model, fitted: SiteRequest, *, environment: Environment
+    ) -> AbstractAsyncContextManager[Call[Any]]:
+        """Begin a call to the site of `model` that is no stream: a count, say."""
+        options = self._options(model, fitted, environment)
+        return begin_call(model.upstream, fitted.messages, options, model=model.name)
+
+    def _options(
+        self, model: Model, fitted: SiteRequest, environment: Environment
+    ) -> dict[str, Any]:
+        options: dict[str, Any] = {**fitted.options, "environment": environment}
+        transport = model.upstream.transport
+        if isinstance(transport, str):
+            options["transport"] = self.transport(transport)
+        return options
 
     def transport(self, kind: TransportKind) -> Transport:
         """Return the transport of `kind`, made with the first call for it.

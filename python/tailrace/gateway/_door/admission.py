@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, web
 from tailrace.errors import LimitExceeded, ReplyBrokenError
 from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
-from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
+from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway._door.quotas", Quotas)
 MAX_QUERY_FIELDS = 32
 PREFLIGHT_SECONDS = 600
 
-_PUBLIC = frozenset({"/", "/health", "/ready", "/favicon.ico", "/robots.txt"})
+_PUBLIC = frozenset(
+    {
+        *("/", "/docs", "/docs.css", "/openapi.json"),
+        *("/health", "/ready", "/favicon.ico", "/robots.txt"),
+    }
+)
 _PUBLIC_FOLDER = "/static/"
 _KEY_FIELDS = frozenset(
     {
@@ -75,7 +80,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         return await handler(request)
     if context.shutdown.stopping.is_set():
         raise RefusedError(
-            Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
+            Problem(503, "the gateway is stopping", _SERVER, code=STOPPING, retry_after=1)
         )
     quotas = request.app[QUOTAS]
     over = quotas.acquire(key)
@@ -94,7 +99,7 @@ _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Tell whether a path needs no key: the page and the health checks."""
+    """Tell whether a path needs no key: the pages and the health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
@@ -224,7 +229,7 @@ def _key(request: web.Request, context: Context) -> Key | None:
     ring = context.settings.ring
     if not len(ring):
         return None
-    lines = request.headers.getall("Authorization", [])
+    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
     scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
@@ -238,6 +243,11 @@ def _key(request: web.Request, context: Context) -> Key | None:
 
 def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
     return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
+
+
+def _anthropics_key(request: web.Request) -> list[str]:
+    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
+    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:

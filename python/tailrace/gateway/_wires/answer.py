@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -16,12 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import (
-    Problem,
-    last_failure,
-    problem_of,
-    problem_response,
-)
+from tailrace.gateway._problems import last_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome
+    from tailrace.gateway._problems import Problem
     from tailrace.gateway._upstreams import Upstream
     from tailrace.gateway._wires.request import ModelRequest
     from tailrace.gateway._wires.wire import AnswerEncoder
@@ -72,7 +69,7 @@ class Answer:
                     self._send_stream(request) if self._request.streams else self._send_whole()
                 )
         except TailraceError as error:
-            return problem_response(self._fail(error))
+            return problem_response(self._fail(error), request.path)
         except asyncio.CancelledError:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"
@@ -153,9 +150,9 @@ class Answer:
     def _fail(self, error: TailraceError) -> Problem:
         self._error = last_failure(error)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error)
+        problem = problem_of(error, [self._upstream.site])
         if isinstance(error, InvalidRequestError) and problem.param is None:
-            return _with_param(problem, self._request.options)
+            return _with_param(problem, self._request)
         return problem
 
     def _usage(self) -> tuple[Usage, bool]:
@@ -174,14 +171,12 @@ class Answer:
 _CHARACTERS_A_TOKEN = 4
 
 
-def _with_param(problem: Problem, options: Iterable[str]) -> Problem:
+def _with_param(problem: Problem, request: ModelRequest) -> Problem:
     """Return the refusal of a protocol with the field that its message begins with."""
     first = re.match("[a-z_]{1,32}", problem.message)
-    if first is None or first[0] not in options:
+    if first is None or first[0] not in request.options:
         return problem
-    return Problem(
-        problem.status, problem.message, param=first[0], code=problem.code, lasts=problem.lasts
-    )
+    return replace(problem, param=request.names.get(first[0], first[0]))
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
@@ -243,8 +238,10 @@ class StoppedDeltas:
         for delta in deltas:
             if delta.kind != "text":
                 before += [*self._rest(), delta]
-            elif text := self._scanner.feed(delta.text):
-                before.append(delta if text == delta.text else Delta("text", text))
+            elif (text := self._scanner.feed(delta.text)) == delta.text:
+                before.append(delta)
+            elif text or (delta.logprobs is not None and not self._scanner.found):
+                before.append(Delta("text", text, logprobs=delta.logprobs))
             if self._scanner.found:
                 break
         return before

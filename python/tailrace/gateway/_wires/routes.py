@@ -9,30 +9,45 @@ from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
 from tailrace.gateway._context import KEY
-from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._problems import RefusedError
+from tailrace.gateway._wires.besides import Embeddings, TokenCounts
 from tailrace.gateway._wires.chat import ChatWire
+from tailrace.gateway._wires.completions import CompletionWire
 from tailrace.gateway._wires.endpoint import Endpoint
+from tailrace.gateway._wires.messages import MessageWire
+from tailrace.gateway._wires.responses import ResponseWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tailrace.gateway._context import Context
     from tailrace.gateway._models import Target
+    from tailrace.gateway._wires.wire import Wire
 
 __all__ = ["routes"]
 
 
 def routes(context: Context, want_lists: Callable[[], object]) -> list[web.AbstractRouteDef]:
-    """Make the routes of chat completions and of the models.
+    """Make the routes of the wires and of the models.
 
     `want_lists` is called with each look at the models: their lists may have to be renewed.
     """
     models = _ModelRoutes(context, want_lists)
     return [
-        web.post("/v1/chat/completions", Endpoint(context, ChatWire()).create),
+        *(web.post(path, Endpoint(context, wire).create) for path, wire in _WIRES.items()),
+        web.post("/v1/embeddings", Embeddings(context).create),
+        web.post("/v1/messages/count_tokens", TokenCounts(context).create),
         web.get("/v1/models", models.all),
         web.get("/v1/models/{id:.+}", models.one),
     ]
+
+
+_WIRES: Mapping[str, Wire] = {
+    "/v1/chat/completions": ChatWire(),
+    "/v1/completions": CompletionWire(),
+    "/v1/messages": MessageWire(),
+    "/v1/responses": ResponseWire(),
+}
 
 
 class ModelCard(msgspec.Struct, frozen=True):
@@ -73,7 +88,7 @@ class _ModelRoutes:
         try:
             target = self._context.registry.find(request.match_info["id"], request.get(KEY))
         except ModelNotFoundError as error:
-            raise RefusedError(problem_of(error)) from None
+            raise RefusedError.of(error) from None
         return web.Response(
             body=msgspec.json.encode(self._card(target)), content_type="application/json"
         )
