@@ -35,6 +35,7 @@ export class Answer {
   tokens = null;
   reasoningTokens = null;
   estimated = false; // the tokens were not counted by the site
+  dropped = ""; // what of the request the site was not told
   note = "";
   error = null;
   /** @type {End} */
@@ -50,7 +51,7 @@ export class Answer {
   /** @param {object} part as chunks say it @param {number} passed seconds since it was asked for */
   take(part, passed) {
     if (part.finish) this.note = FINISHES[part.finish] ?? `The site ended it: ${part.finish}.`;
-    else if (part.tokens !== undefined) Object.assign(this, part);
+    else if (part.tokens !== undefined || part.dropped) Object.assign(this, part);
     else this.#grow(part, passed);
   }
 
