@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "decode",
     "decode_many",
+    "finish_reason_of",
     "scan_page",
     "sign_request",
 ]
@@ -732,6 +733,16 @@ def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
     the last message, `secret` the deployment's key.
     """
 
+def finish_reason_of(
+    reason: str | None, *, calls: bool = False
+) -> Literal["stop", "length", "tool_calls", "content_filter"]:
+    """Return why an answer ended, in the word of OpenAI's chat completions.
+
+    `reason` is the word of whichever service, however its letters are written; `calls` says whether
+    the answer has calls of tools. One that was cut is ``length``, one that was filtered
+    ``content_filter``; any other is ``tool_calls`` with calls, and ``stop`` without.
+    """
+
 @final
 class ChunkEncoder:
     """Deltas in, the events of one streamed chat completion out, as OpenAI's clients read them.
@@ -768,8 +779,12 @@ class ChunkEncoder:
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told.
+        """
     def usage(
         self,
         prompt: int,
@@ -829,8 +844,12 @@ class CompletionEncoder:
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told.
+        """
     def usage(
         self,
         prompt: int,

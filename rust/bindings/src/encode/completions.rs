@@ -84,14 +84,18 @@ macro_rules! chunks {
                 PyBytes::new(py, $encoder::KEEP_ALIVE)
             }
 
-            /// Return the event that says why the answer ends, in this word.
+            /// Return the event that says why the answer ends, in `OpenAI`'s word.
+            ///
+            /// `reason`: why the model stopped, in the word of whichever service. It is told as
+            /// `finish_reason_of` says it of an answer that has the calls which were told.
+            #[pyo3(signature = (reason = None))]
             fn finish<'py>(
                 slf: &Bound<'py, Self>,
-                reason: &Bound<'py, PyString>,
+                reason: Option<&Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyBytes>> {
-                let reason = text_of(reason)?;
+                let reason = optional_text(reason)?;
                 written(slf, |Self(encoder), out| {
-                    encoder.finish(&reason, out);
+                    encoder.finish(reason.as_deref(), out);
                     Ok(())
                 })
             }
