@@ -172,7 +172,7 @@ async def test_options_go_with_each_question(server: PageServer, visitor: Visito
     await visitor.choose("shop")
     answer = await visitor.ask("And you?")
     await ended(answer, "done")
-    await expect(answer.locator(".note")).to_contain_text("the site was not told max_tokens, temperature")
+    await expect(answer.locator(".note")).to_contain_text("was not told max_tokens, temperature")
     await visitor.page.reload()
     await visitor.button("Options, set").click()
     await expect(visitor.page.get_by_label("Temperature")).to_have_value("0.2")
