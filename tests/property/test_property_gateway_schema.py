@@ -11,18 +11,21 @@ from hypothesis import strategies as st
 
 from tailrace._messages import parse_messages
 from tailrace.gateway import ModelRegistry
-from tailrace.gateway._openai.completions import estimated_tokens
-from tailrace.gateway._openai.schema import FIELDS, messages_for, parameters_for, read_request
 from tailrace.gateway._problems import RefusedError, problem_response
+from tailrace.gateway._wires.answer import estimated_tokens
+from tailrace.gateway._wires.chat import FIELDS, ChatWire
+from tailrace.gateway._wires.fitting import dropped_names, fit
 from tailrace.providers import ChatGptt, OpenAIProvider
+from tailrace.sites import Site
 
 
 class Server(OpenAIProvider):
     url = "http://127.0.0.1:1/v1"
 
 
-MODELS = ModelRegistry([ChatGptt, Server], created=0)
-SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x")]
+CLAUDE = Site("http://127.0.0.1:1", software="anthropic", name="Claude")
+MODELS = ModelRegistry([ChatGptt, Server, CLAUDE], created=0)
+SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x"), MODELS.find("Claude/x")]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KEYS = st.sampled_from(
@@ -42,7 +45,7 @@ MESSAGES = st.fixed_dictionaries(
         "tool_calls": VALUES,
     },
 )
-NAMES = st.sampled_from([field.name for field in FIELDS if field.name != "messages"])
+NAMES = st.sampled_from([field.name for field in FIELDS if field.name != "messages"]) | st.text()
 BODIES = st.builds(
     lambda fields, messages: {"model": "m", **fields, "messages": messages},
     st.dictionaries(NAMES, VALUES, max_size=4),
@@ -52,14 +55,16 @@ BODIES = st.builds(
 
 def answered(body: bytes) -> None:
     try:
-        request = read_request(body)
+        request = ChatWire().read(body)
+        assert all(estimated_tokens(message.get("content")) >= 0 for message in request.messages)
         for model in SITES:
-            parameters = parameters_for(request, model)
-            assert "messages" not in parameters
-            messages = messages_for(request, model)
-            parse_messages(messages)
-            json.dumps(messages)
-        assert all(estimated_tokens(message.content) >= 0 for message in request.messages)
+            for drops in (False, True):
+                fitted = fit(request, model, drops=drops)
+                assert "messages" not in fitted.options
+                assert dropped_names(fitted.dropped).isascii()
+                if fitted.messages:
+                    parse_messages(fitted.messages)
+                json.dumps([fitted.messages, fitted.options])
     except RefusedError as refused:
         response: Any = problem_response(refused.problem)
         assert response.status == 400
@@ -89,6 +94,8 @@ def test_any_bytes(body: bytes) -> None:
         '{"model":"m","messages":[{"role":"user","content":"a","tool_calls":[{"a":%s}]}]}',
         '{"model":"m","messages":[{"role":"user","content":"a"}],"response_format":{"a":%s}}',
         '{"model":"m","messages":[{"role":"user","content":"a"}],"metadata":%s}',
+        '{"model":"m","messages":[{"role":"user","content":"a"}],"min_p":%s}',
+        '{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"a":%s}]}',
     ],
 )
 def test_no_depth_is_too_much(body: str, depth: int) -> None:
@@ -99,4 +106,4 @@ def test_what_is_passed_on_is_nested_so_deep_that_it_can_be_written() -> None:
     deep = "[" * 250 + "]" * 250
     body = f'{{"model":"m","messages":[{{"role":"user","content":[{{"type":"x","a":{deep}}}]}}]}}'
     with pytest.raises(RefusedError, match="nested more than 200 deep"):
-        read_request(body.encode())
+        ChatWire().read(body.encode())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.gateway._openai.stop_sequences import StopScanner
+from tailrace.gateway._wires.stop_sequences import StopScanner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tailrace.gateway import ModelRegistry
-from tailrace.gateway._openai.schema import (
-    FIELDS,
-    LONGEST_STOP,
-    ChatRequest,
-    messages_for,
-    parameters_for,
-    read_request,
-)
 from tailrace.gateway._problems import RefusedError
+from tailrace.gateway._wires.chat import FIELDS, LONGEST_STOP, ChatRequest, ChatWire
+from tailrace.gateway._wires.fitting import TUNING, SiteRequest, dropped_names, fit
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import OpenAIOptions
+from tailrace.sites import Site
 
 if TYPE_CHECKING:
     from tailrace.gateway._models import Model
+    from tailrace.gateway._wires.request import ModelRequest
 
 ROOT = Path(__file__).parents[2]
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -33,19 +30,49 @@ class Server(OpenAIProvider):
     url = "http://127.0.0.1:1/v1"
 
 
-MODELS = ModelRegistry([ChatGptt, Server], created=0)
+def api(software: Any, **options: Any) -> Site:
+    return Site("http://127.0.0.1:1", software=software, name=software, **options)
+
+
+MODELS = ModelRegistry(
+    [
+        ChatGptt,
+        Server,
+        *map(api, ("anthropic", "gemini", "ollama", "chatgpt-demo")),
+        Site("http://127.0.0.1:1", software="openai", name="responses", api="responses"),
+    ],
+    created=0,
+)
 SITE = MODELS.find("ChatGptt/gpt-4o")
 OPEN = MODELS.find("Server/any-model")
+RESPONSES = MODELS.find("responses/any-model")
+CLAUDE = MODELS.find("anthropic/any-model")
+GEMINI = MODELS.find("gemini/any-model")
+DEMO = MODELS.find("chatgpt-demo/default")
 
 
-def request(**fields: Any) -> ChatRequest:
-    return read_request(json.dumps({"model": "m", "messages": HELLO, **fields}).encode())
+def request(**fields: Any) -> ModelRequest:
+    return ChatWire().read(json.dumps({"model": "m", "messages": HELLO, **fields}).encode())
+
+
+def fitted(model: Model, *, drops: bool = False, **fields: Any) -> SiteRequest:
+    return fit(request(**fields), model, drops=drops)
+
+
+def not_fitted(model: Model, **fields: Any) -> tuple[int, str | None, str | None]:
+    """The status, param and code with which a request is refused before its site is asked."""
+    with pytest.raises(RefusedError) as caught:
+        fitted(model, **fields)
+    problem = caught.value.problem
+    assert problem.param is not None
+    assert problem.param.partition("[")[0] in problem.message
+    return problem.status, problem.param, problem.code
 
 
 def refused(body: bytes | dict[str, Any]) -> tuple[int, str, str | None, str | None]:
     """The status, message, param and code a body is refused with."""
     with pytest.raises(RefusedError) as caught:
-        read_request(
+        ChatWire().read(
             body
             if isinstance(body, bytes)
             else json.dumps({"model": "m", "messages": HELLO, **body}).encode()
@@ -99,19 +126,29 @@ OPENAIS = {
 }
 
 
+OTHERS = {"top_k"}
+"""Fields that OpenAI's own API does not have, and many servers of it do."""
+
+
 def test_every_field_of_openais_stands_in_one_row() -> None:
     names = [field.name for field in FIELDS]
     assert len(set(names)) == len(names)
-    assert set(names) == OPENAIS == set(ChatRequest.__struct_fields__)
+    assert set(names) == OPENAIS | OTHERS == set(ChatRequest.__struct_fields__)
 
 
 OPERATORS = {"api_key", "extra", "stop", "stream_options"}
 """Options that a caller does not set: the gateway stops and counts itself."""
 
 
+def of(*treatments: str) -> set[str]:
+    return {field.name for field in FIELDS if field.treatment in treatments}
+
+
 def test_what_is_passed_on_is_what_the_provider_takes() -> None:
-    passed = {field.name for field in FIELDS if field.treatment.startswith("passed on")}
-    assert passed <= set(OpenAIOptions.__dataclass_fields__) - OPERATORS
+    options = set(OpenAIOptions.__dataclass_fields__)
+    assert of("passed on", "passed on or refused") | {"user"} <= options - OPERATORS
+    assert of("passed on or ignored") & options == {"user"}
+    assert of("passed on") == TUNING
 
 
 def test_the_document_shows_the_table() -> None:
@@ -130,31 +167,52 @@ def test_the_document_shows_the_table() -> None:
 
 def test_the_smallest_request() -> None:
     asked = request()
-    assert (asked.model, asked.stops, asked.include_usage, bool(asked.stream)) == (
+    assert (asked.model, asked.stops, asked.include_usage, asked.streams) == (
         "m",
-        [],
+        (),
         False,
         False,
     )
 
 
+def same(one: ModelRequest, other: ModelRequest) -> bool:
+    """Whether two requests ask for the same, whatever their bodies look like."""
+    return replace(one, body=b"") == replace(other, body=b"")
+
+
 def test_every_field_may_be_null() -> None:
-    asked = request(**dict.fromkeys(OPENAIS - {"model", "messages"}))
-    assert asked == request()
+    fields = OPENAIS | OTHERS - {"model", "messages"} | {"min_p"}
+    assert same(request(**dict.fromkeys(fields - {"model", "messages"})), request())
 
 
 @pytest.mark.parametrize(
-    ("stop", "stops"), [("a", ["a"]), ([], []), (["a", "b", "c", "d"], ["a", "b", "c", "d"])]
+    "name", ["max_completion_tokens", "max_tokens", "seed", "top_k", "n", "top_logprobs"]
 )
-def test_stop(stop: Any, stops: list[str]) -> None:
+def test_a_whole_number_may_be_written_as_a_float(name: str) -> None:
+    value = {"n": 1, "top_logprobs": 0}.get(name, 10)
+    assert same(request(**{name: float(value)}), request(**{name: value}))
+    for wrong in (10.5, 1e300, "10", True):
+        assert refused({name: wrong})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("stop", "stops"),
+    [
+        ("a", ("a",)),
+        ([], ()),
+        ("", ()),
+        ([""], ()),
+        (["", "a"], ("a",)),
+        (["a", "b", "c", "d"], ("a", "b", "c", "d")),
+    ],
+)
+def test_stop(stop: Any, stops: tuple[str, ...]) -> None:
     assert request(stop=stop).stops == stops
 
 
 @pytest.mark.parametrize(
     "stop",
     [
-        "",
-        [""],
         ["a"] * 5,
         "x" * (LONGEST_STOP + 1),
         ["x" * (LONGEST_STOP + 1)],
@@ -174,7 +232,7 @@ def test_stop_that_cannot_be(stop: Any) -> None:
 @pytest.mark.parametrize("n", [0, 2, -1, 128])
 def test_n_is_1(n: int) -> None:
     assert refused({"n": n})[2:] == ("n", "unsupported_value")
-    assert request(n=1).n == 1
+    assert same(request(n=1), request())
 
 
 def test_stream_options_are_for_streams() -> None:
@@ -195,8 +253,6 @@ ASKS: dict[str, list[Any]] = {
     "logprobs": [True, 1],
     "moderation": [{"type": "auto"}],
     "modalities": [["text", "audio"], ["audio"], "text"],
-    "tool_choice": ["required", {"type": "function"}],
-    "tools": [[{"type": "function"}]],
     "top_logprobs": [5, 1],
     "web_search_options": [{}],
 }
@@ -212,47 +268,40 @@ def test_what_is_refused_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(field.name, value) for field in FIELDS for value in field.harmless],
+    [
+        *((field.name, value) for field in FIELDS for value in field.harmless),
+        ("logit_bias", {}),
+        ("parallel_tool_calls", True),
+        ("response_format", {"type": "text"}),
+        ("tool_choice", "none"),
+        ("tool_choice", "auto"),
+        ("tools", []),
+    ],
 )
 def test_what_asks_for_nothing_is_taken(name: str, value: Any) -> None:
-    parameters_for(request(**{name: value}), SITE)
+    for model in (SITE, DEMO, CLAUDE, GEMINI):
+        taken = fitted(model, **{name: value})
+        assert taken.dropped == ()
+        assert {*taken.options} <= {"response_format"}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "url",
-        "base_url",
-        "api_base",
-        "proxy",
-        "headers",
-        "cookies",
-        "provider",
-        "endpoint",
-        "api_key",
-        "transport",
-        "timeout",
-        "connect_timeout",
-        "total_timeout",
-        "limits",
-        "retry",
-        "throttle",
-        "environment",
-        "token_cache",
-        "bot_id",
-        "secret_key",
-        "password",
-        "extra",
-        "extra_headers",
-        "model_aliases",
-        "thread_id",
+        *("url", "base_url", "api_base", "api_key", "azure_endpoint", "vertex_project", "proxy"),
+        *("proxies", "headers", "default_headers", "cookies", "endpoint", "transport", "timeout"),
+        *("connect_timeout", "total_timeout", "request_timeout", "stream_timeout", "secret_key"),
+        *("password", "extra", "extra_headers", "extra_query", "extra_body", "api_version"),
+        *("organization", "custom_llm_provider", "aws_secret_access_key", "litellm_params"),
+        *("fallbacks", "context_window_fallbacks", "models", "model_list", "mock_response"),
+        *("API_BASE", "Base-URL", "kv_transfer_params", "bootstrap_host", "bootstrap_port"),
     ],
 )
 @pytest.mark.parametrize("value", ["http://127.0.0.1:9/", None, {"a": "b"}])
-def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
+def test_no_field_chooses_an_address_or_another_way(name: str, value: Any) -> None:
     status, message, param, code = refused({name: value})
-    assert (status, param, code) == (400, name, "unknown_parameter")
-    assert message == f"unknown parameter: {name!r}"
+    assert (status, param, code) == (400, name, "unsupported_parameter")
+    assert name in message
 
 
 @pytest.mark.parametrize(
@@ -265,7 +314,7 @@ def test_nothing_that_is_not_openais_is_taken(name: str, value: Any) -> None:
         (b"\xff\xfe", None, None),
         (b'{"model":"\\ud800"}', None, None),
         (b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}', None, None),
-        (b'{"model":"m","messages":' + b"[" * 100_000, "messages[0]", "invalid_type"),
+        (b'{"model":"m","messages":' + b"[" * 100_000, None, None),
         (
             b'{"model":"m","messages":[{"role":"user","content":"x"}],"metadata":' + b"[" * 100_000,
             None,
@@ -307,9 +356,12 @@ def test_what_is_no_request(body: bytes, param: str | None, code: str | None) ->
 
 
 def test_a_name_of_any_length_is_cut_in_the_answer() -> None:
-    _, message, param, _ = refused({"x" * 10_000: 1})
-    assert len(message) < 120
-    assert param == "x" * 80
+    field: dict[str, Any] = {"x" * 10_000: 1}
+    with pytest.raises(RefusedError) as caught:
+        fitted(SITE, **field)
+    assert len(caught.value.problem.message) < 120
+    assert caught.value.problem.param == "x" * 80
+    assert len(dropped_names(fitted(SITE, drops=True, **field).dropped)) <= 80
 
 
 # -- what a site is asked --------------------------------------------------------------------------
@@ -329,28 +381,94 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def test_parameters_go_to_a_server_that_takes_them() -> None:
-    asked = request(**GIVEN, stop="x", metadata={"a": "b"}, store=True)
-    assert parameters_for(asked, OPEN) == GIVEN
+TOOLS = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
+UNKNOWN: dict[str, Any] = {
+    "chat_template_kwargs": {"enable_thinking": False},
+    "min_p": 0.1,
+    "provider": {"order": ["a"]},
+    "repetition_penalty": 1.1,
+    "structured_outputs": {"choice": ["yes", "no"]},
+}
+HINTS: dict[str, Any] = {
+    "metadata": {"a": "b"},
+    "prediction": {"type": "content", "content": "x"},
+    "prompt_cache_key": "k",
+    "safety_identifier": "s",
+    "service_tier": "flex",
+    "store": True,
+    "verbosity": "low",
+}
 
 
-def test_no_other_site_is_asked_them() -> None:
+def test_everything_goes_to_a_server_of_openais_api() -> None:
+    tools: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required", "top_k": 5}
+    tools |= {"parallel_tool_calls": False}
+    taken = fitted(OPEN, **GIVEN, **tools, **HINTS, **UNKNOWN, stop="x")
+    assert taken.options == {**GIVEN, **tools, "extra": {**HINTS, **UNKNOWN}}
+    assert taken.dropped == ()
+
+
+def test_the_responses_api_has_its_own_name_for_verbosity() -> None:
+    extra = fitted(RESPONSES, **HINTS, **UNKNOWN).options["extra"]
+    assert extra == {
+        **{name: value for name, value in HINTS.items() if name != "verbosity"},
+        **UNKNOWN,
+        "text": {"verbosity": "low"},
+    }
+
+
+def test_another_api_is_asked_what_it_has_and_told_of_the_rest() -> None:
+    has = {name: GIVEN[name] for name in ("max_tokens", "temperature", "top_p", "user")}
+    taken = fitted(CLAUDE, **has, tools=TOOLS, frequency_penalty=0, **HINTS)
+    assert taken.options == {**has, "tools": TOOLS}
+    assert set(taken.dropped) == set(HINTS)
+    assert fitted(GEMINI, user="u").dropped == ("user",)
+    for name, value in {"seed": 3, "frequency_penalty": 0.5, "logit_bias": {"1": 2}}.items():
+        assert not_fitted(CLAUDE, **{name: value}) == (400, name, "unsupported_parameter")
+        assert fitted(CLAUDE, drops=True, **{name: value}).dropped == (name,)
+
+
+@pytest.mark.parametrize("model", [SITE, CLAUDE, GEMINI], ids=lambda model: model.site)
+def test_fields_that_nobody_knows_are_for_openais_api_alone(model: Model) -> None:
+    for name, value in UNKNOWN.items():
+        assert not_fitted(model, **{name: value}) == (400, name, "unknown_parameter")
+    assert fitted(model, drops=True, **UNKNOWN).dropped == tuple(UNKNOWN)
+
+
+def test_a_page_has_no_settings_and_is_told_of() -> None:
     hints = {
         name: value
         for name, value in GIVEN.items()
         if name not in ("logit_bias", "response_format")
     }
-    assert parameters_for(request(**hints), SITE) == {}
+    taken = fitted(SITE, **hints)
+    assert (taken.options, set(taken.dropped)) == ({}, set(hints))
     for name in ("logit_bias", "response_format"):
-        with pytest.raises(RefusedError) as caught:
-            parameters_for(request(**{name: GIVEN[name]}), SITE)
-        assert (caught.value.problem.status, caught.value.problem.param) == (400, name)
+        assert not_fitted(SITE, **{name: GIVEN[name]}) == (400, name, "unsupported_parameter")
+    demo = fitted(DEMO, temperature=0.5, top_p=0.5)
+    assert (demo.options, demo.dropped) == ({"temperature": 0.5}, ("top_p",))
 
 
-def messages(*given: Any, model: Model = SITE) -> list[dict[str, Any]]:
-    asked = read_request(json.dumps({"model": "m", "messages": given}).encode())
-    found: list[dict[str, Any]] = messages_for(asked, model)
-    return found
+def test_tools_at_a_page_are_refused_or_dropped_and_not_needed_where_none_may_be_called() -> None:
+    assert not_fitted(SITE, tools=TOOLS) == (400, "tools", "unsupported_parameter")
+    assert not_fitted(SITE, tools=TOOLS, tool_choice="auto")[1] == "tools"
+    unneeded = fitted(SITE, tools=TOOLS, tool_choice="none", parallel_tool_calls=False)
+    assert (unneeded.options, unneeded.dropped) == ({}, ())
+    dropped = fitted(SITE, drops=True, tools=TOOLS, tool_choice="required")
+    assert (dropped.options, dropped.dropped) == ({}, ("tools", "tool_choice"))
+    assert dropped_names(dropped.dropped) == "tools, tool_choice"
+
+
+def test_what_was_dropped_is_told_in_a_header_whatever_its_name() -> None:
+    names = fitted(SITE, drops=True, **{"a\r\nb: c": 1, "ä": 2}).dropped
+    assert dropped_names(names) == "a??b:?c, ?"
+    fields: dict[str, Any] = {f"x{number}": 1 for number in range(100)}
+    many = fitted(SITE, drops=True, **fields).dropped
+    assert dropped_names(many).endswith(", x31, ...")
+
+
+def messages(*given: Any, model: Model = SITE, drops: bool = False) -> list[dict[str, Any]]:
+    return fitted(model, drops=drops, messages=given).messages
 
 
 def test_text_is_a_message() -> None:
@@ -413,6 +531,11 @@ def test_what_is_no_text_is_for_openais_own_sites(message: dict[str, Any], param
         messages(message)
     assert (caught.value.problem.status, caught.value.problem.param) == (400, param)
     assert messages(message, model=OPEN) == [{"content": None, **message}]
+    hello = {"role": "user", "content": "Hello"}
+    dropping = fitted(SITE, drops=True, messages=[message, hello])
+    assert dropping.messages[-1] == hello
+    assert all({*each} == {"role", "content"} for each in dropping.messages)
+    assert [name.partition(".")[0] for name in dropping.dropped] == ["messages"]
 
 
 @pytest.mark.parametrize("model", [SITE, OPEN], ids=["site", "openai"])
@@ -432,13 +555,19 @@ def test_content_that_is_none(content: Any, param: str, model: Model) -> None:
     assert (caught.value.problem.status, caught.value.problem.param) == (400, param)
 
 
-def test_what_a_message_says_beside_its_own_fields_goes_nowhere() -> None:
-    message = {
-        "role": "user",
-        "content": "x",
-        "url": "http://127.0.0.1:9/",
-        "headers": {"a": "b"},
-        "provider": "x",
-    }
-    for model in (SITE, OPEN):
-        assert messages(message, model=model) == [{"role": "user", "content": "x"}]
+def test_what_a_message_says_beside_its_own_fields() -> None:
+    message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}, "name": "a"}
+    assert messages({**message, "refusal": None}, model=OPEN) == [message]
+    assert messages(message, model=CLAUDE) == [message]  # whose protocol refuses it by name
+    assert messages(message, model=CLAUDE, drops=True) == [{"role": "user", "content": "x"}]
+    page = fitted(SITE, messages=[message])
+    assert page.messages == [{"role": "user", "content": "x"}]
+    assert page.dropped == ("messages.cache_control", "messages.name")
+
+
+def test_reasoning_that_a_client_sends_back_is_for_openais_api_alone() -> None:
+    message = {"role": "assistant", "content": "x", "reasoning_content": "y", "annotations": []}
+    assert messages(message, model=OPEN) == [message]
+    claude = fitted(CLAUDE, messages=[message])
+    assert claude.messages == [{"role": "assistant", "content": "x"}]
+    assert claude.dropped == ("messages.reasoning_content",)

@@ -103,6 +103,15 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
 @setting("--idle-timeout", SECONDS, 75, "Seconds between two requests.")
 @setting("--send-timeout", SECONDS, 60, "Seconds a client may take nothing.")
 @setting(
+    "--keep-alive-interval", SECONDS, 15, "Seconds of a stream's silence until a comment is sent."
+)
+@setting(
+    "--unsupported",
+    click.Choice(["refuse", "drop"]),
+    "refuse",
+    "What becomes of fields that a site has no place for, unless its profile says it.",
+)
+@setting(
     "--log-format",
     click.Choice(["text", "json"]),
     "text",

@@ -90,6 +90,14 @@ class TextStream(ClosingStream[str]):
     _pending: deque[Delta] | None = None
     """Deltas that are ready for who reads them; made when somebody does."""
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a server has begun to answer: the head of its reply came and tells no error."""
+        return False
+
+    def watch(self, heard: Callable[[], None]) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+
     @abstractmethod
     async def _advance_deltas(self, pending: deque[Delta]) -> bool:
         """Add what comes next to the deltas that wait; return False at the end."""

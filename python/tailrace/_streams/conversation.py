@@ -37,6 +37,15 @@ class ConversationStream(BatchStream):
         """The record of how the answer ended, or of how far it is."""
         return self._stream.outcome
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a server has begun to answer: the head of its reply came and tells no error."""
+        return self._stream.is_answering
+
+    def watch(self, heard: Callable[[], None]) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+        self._stream.watch(heard)
+
     def __del__(self) -> None:
         self._give_up()
 

@@ -58,6 +58,7 @@ class FallbackStream(BatchStream, Generic[P]):
         self._stream: TextStream | None = None
         self._reading = self._begun = self._ended = False
         self._error: TailraceError | None = None
+        self._heard: Callable[[], None] | None = None
         self.provider: P | None = None
 
     @property
@@ -77,6 +78,17 @@ class FallbackStream(BatchStream, Generic[P]):
     def errors(self) -> tuple[tuple[str, TailraceError], ...]:
         """The providers that failed so far, by name, and the error of each."""
         return tuple(self._failures)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the provider that is being tried has begun to answer."""
+        return self._stream is not None and self._stream.is_answering
+
+    def watch(self, heard: Callable[[], None]) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, whoever sent them."""
+        self._heard = heard
+        if self._stream is not None:
+            self._stream.watch(heard)
 
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed."""
@@ -124,6 +136,8 @@ class FallbackStream(BatchStream, Generic[P]):
         if self._stream is None:
             _, self.provider = self._waiting[0]
             self._stream = self._start(self.provider)
+            if self._heard is not None:
+                self._stream.watch(self._heard)
         return self._stream
 
     async def _goes_on(self, failure: TailraceError) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, T
 from tailrace._calls.exchange import D
 from tailrace._streams.outcome import Outcome
 from tailrace.errors import (
+    FIRST_ERROR_STATUS,
     ReplyBrokenError,
     ResponseStatusError,
     StreamError,
@@ -116,6 +117,7 @@ class ReplyReading(Generic[T, D]):
         "_feed",
         "_has_begun",
         "ended",
+        "heard",
         "is_being_read",
         "left",
         "opening",
@@ -144,6 +146,7 @@ class ReplyReading(Generic[T, D]):
         self.ready: deque[T] = deque()
         self.undecided: TailraceError | None = None
         self.ended = False
+        self.heard: Callable[[], None] | None = None  # called with events that complete no delta
         # A flag of its own: another thread may set it in the middle of any event.
         self.left = False
         self.is_being_read = False  # set by the driver at work, for the other one
@@ -215,10 +218,24 @@ class ReplyReading(Generic[T, D]):
             if self.ready:
                 self._has_begun = True
             if decoder.end == "open":
+                if self.heard is not None and not self.ready:
+                    self._tell_heard(decoder, self.heard)
                 return True
         self._take_rest(decoder, complete=True)
         self._conclude(self._verdict())
         return False
+
+    @staticmethod
+    def _tell_heard(decoder: D, heard: Callable[[], None]) -> None:
+        if decoder.events > decoder.bad_events:
+            heard()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a reply is being read whose status is no error's."""
+        if self.opening is None or self.undecided is not None or self.ended:
+            return False
+        return getattr(self.opening.source, "status", 0) < FIRST_ERROR_STATUS
 
     def progressed(self) -> bool:
         """Tell whether the bytes just fed restart the idle clock."""

@@ -144,6 +144,15 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
 
     _decoding = Decoding(DeltaDecoder.feed, DeltaDecoder.close)
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a server has begun to answer: the head of its reply came and tells no error."""
+        return self._reading.is_answering
+
+    def watch(self, heard: Callable[[], None]) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+        self._reading.heard = heard
+
     async def _advance_deltas(self, pending: deque[Delta]) -> bool:
         self._turn_to_deltas(pending)
         return await self._make_driver().advance()

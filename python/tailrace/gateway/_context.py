@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailrace._environment import Environment
     from tailrace.gateway._figures.requests import RequestFigures
     from tailrace.gateway._figures.streams import StreamFigures
     from tailrace.gateway._models import ModelRegistry
+    from tailrace.gateway._problems import Problem
     from tailrace.gateway._settings import Settings
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["CALLER", "CONTEXT", "Context"]
+__all__ = ["CALLER", "CONTEXT", "LAST_EVENT", "Context"]
 
 
 @dataclass(slots=True)
@@ -41,3 +44,8 @@ CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
 """The name of the key that a request came with; not set where the path needs none."""
+
+LAST_EVENT: web.RequestKey[Callable[[Problem], bytes]] = web.RequestKey(
+    "tailrace.gateway.last_event"
+)
+"""Writes the last event of a failed stream, in the form of the wire that the request came over."""

@@ -56,12 +56,33 @@ class Model:
     fingerprint: str
 
     @property
-    def speaks_openai(self) -> bool:
-        """Whether the site takes OpenAI's request: parameters, images and tools' results too.
+    def has_api(self) -> bool:
+        """Whether the site takes more than text: images, tools' results, a model's parameters.
 
-        A site with another API takes it translated, and refuses by name what that API has not.
+        It takes them as they are, or translated to its own API, which refuses what it has not.
         """
         return _has_api(self.upstream)
+
+    @property
+    def speaks_openai(self) -> bool:
+        """Whether the site is a server of OpenAI's API, which takes a request as it came."""
+        return self.upstream.software == "openai"
+
+    @property
+    def api(self) -> str | None:
+        """The API in whose own words the site is asked; None for a chat page.
+
+        ``chat`` (completions), ``responses``, ``messages`` (Anthropic's), or the software's name.
+        """
+        if self.speaks_openai:
+            return self.upstream.api or "chat"
+        software = self.upstream.software
+        return _APIS.get(software, software) if self.has_api else None
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of the options that a call to the site may have."""
+        return SOFTWARE[self.upstream.software].options
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,7 @@ class ModelRegistry:
 
 
 _LONGEST_SHOWN = 100
+_APIS = {"anthropic": "messages"}
 
 
 def _has_api(site: Site) -> bool:

@@ -29,12 +29,12 @@ from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
 from tailrace.gateway._model_lists import ModelLists
-from tailrace.gateway._openai import routes as openai
 from tailrace.gateway._shutdown import Shutdown
 from tailrace.gateway._sockets import BACKLOG
 from tailrace.gateway._tracing import Tracing
 from tailrace.gateway._upstreams import Upstreams
 from tailrace.gateway._web import page
+from tailrace.gateway._wires import routes as wires
 
 if TYPE_CHECKING:
     import socket
@@ -122,7 +122,7 @@ class Gateway:
             web.get("/ready", self._ready),
             *live.routes(),
             *metrics.routes(self._all_figures),
-            *openai.routes(context, self.lists.want),
+            *wires.routes(context, self.lists.want),
             *page.routes(),
         ]
         app.add_routes([_with_deferred_expect(route) for route in routes])

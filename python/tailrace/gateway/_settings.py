@@ -15,11 +15,13 @@ from tailrace.transport._rules import checked_seconds
 if TYPE_CHECKING:
     from tailrace.gateway._keys import Key
 
-__all__ = ["LogFormat", "Settings"]
+__all__ = ["LogFormat", "Settings", "Unsupported"]
 
 LogFormat = Literal["text", "json"]
+Unsupported = Literal["refuse", "drop"]
 
 _HIGHEST_PORT = 65_535
+_CLOCKS = ("header_timeout", "body_timeout", "idle_timeout", "send_timeout", "keep_alive_interval")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -35,10 +37,12 @@ class Settings:
     a request, decompressed. `header_timeout`: for a request's head, from its first byte (or the
     connection's beginning); `body_timeout`: for its body; `idle_timeout`: between two requests of a
     connection; `send_timeout`: for a client that does not read. `max_connections`: open at once, of
-    each worker. `rate`: requests a minute and `concurrency`: requests under way, of each key (those
-    without a key count as one). `grace`: for streams to finish when the gateway stops. `workers`:
-    processes on the port. `log_format`: ``text`` for warnings alone, ``json`` for a line of each
-    request, too.
+    each worker. `keep_alive_interval`: of a stream's silence, after which a comment goes out.
+    `unsupported`: what becomes of a request's fields that a site has no place for, unless the site
+    says it: ``refuse`` or ``drop``. `rate`: requests a minute and `concurrency`: requests under
+    way, of each key (those without a key count as one). `grace`: for streams to finish when the
+    gateway stops. `workers`: processes on the port. `log_format`: ``text`` for warnings alone,
+    ``json`` for a line of each request, too.
 
     Raises InvalidRequestError for settings that cannot be used.
     """
@@ -54,6 +58,8 @@ class Settings:
     idle_timeout: float = 75.0
     send_timeout: float = 60.0
     max_connections: int = 4096
+    keep_alive_interval: float = 15.0
+    unsupported: Unsupported = "refuse"
     rate: float | None = None
     concurrency: int | None = None
     grace: float = 30.0
@@ -69,7 +75,7 @@ class Settings:
         _check_number("max_body_bytes", self.max_body_bytes, 1, 2**40)
         _check_number("max_connections", self.max_connections, 1, 1_000_000)
         _check_number("workers", self.workers, 1, 256)
-        for name in ("header_timeout", "body_timeout", "idle_timeout", "send_timeout"):
+        for name in _CLOCKS:
             if checked_seconds(name, getattr(self, name)) is None:
                 raise InvalidRequestError(
                     f"{name} must be a number of seconds above 0: every one of these clocks runs"
@@ -77,6 +83,10 @@ class Settings:
         if not (math.isfinite(self.grace) and self.grace >= 0):
             raise InvalidRequestError(
                 f"grace must be a number of seconds of 0 or more, not {self.grace!r}"
+            )
+        if self.unsupported not in ("refuse", "drop"):
+            raise InvalidRequestError(
+                f"unsupported must be 'refuse' or 'drop', not {self.unsupported!r}"
             )
         if self.concurrency is not None:
             _check_number("concurrency", self.concurrency, 1, 1_000_000)

@@ -98,6 +98,7 @@ class SiteOptions(CallOptions, total=False):
     endpoint: str | None
     models: Sequence[str]
     aliases: Mapping[str, str]
+    unsupported: Literal["refuse", "drop"] | None
 
 
 CALL_OPTIONS = frozenset(CallOptions.__annotations__)

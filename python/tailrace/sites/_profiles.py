@@ -98,7 +98,7 @@ class ProfileSettings(
     proxy that wants one. At most `concurrency` calls are under way at once, and `rate` begun in
     `per` seconds (60 unless given). Without `retry` nothing is sent twice. A reply larger than
     `max_reply_bytes` is an error. `bot` is a bot's id, `bot_name` the name its chat shows;
-    `native_history` and `api` as `tailrace.Site` says.
+    `native_history`, `api`, `comments_restart_idle` and `unsupported` as `tailrace.Site` says.
 
     `software` is one of `tailrace.sites.SOFTWARE`. `cookies_env` names cookies as a browser sends
     them (``name=value; name=value``), `headers_env` maps headers to variables.
@@ -130,6 +130,8 @@ class ProfileSettings(
     per: _Seconds | None = None
     retry: RetrySettings | None = None
     max_reply_bytes: _Bytes | None = None
+    comments_restart_idle: bool | None = None
+    unsupported: Literal["refuse", "drop"] | None = None
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables this site names, each with the key that names it."""

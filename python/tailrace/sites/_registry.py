@@ -138,6 +138,8 @@ def profiled_site(profile: Profile, environ: Mapping[str, str] | None = None) ->
         "bot_name": settings.bot_name,
         "native_history": settings.native_history,
         "api": settings.api,
+        "comments_restart_idle": settings.comments_restart_idle,
+        "unsupported": settings.unsupported,
         "proxy": settings.proxy,
         "retry": settings.retry and settings.retry.policy(),
         "throttle": _throttle(profile),

@@ -76,6 +76,8 @@ class Site:
     - ``model``: the model that is requested unless a call names another; ``models``: all that a
       call may name (any where none are listed), then the `listed_models`; ``aliases``: other names
       of models.
+    - ``unsupported``: ``refuse`` or ``drop``, what the gateway does with the fields of a request
+      that the site has no place for; as the gateway is set unless given.
     - ``headers``, ``cookies``: sent with every request; those of a call are added, and win.
     - ``proxy``: URL of an http, https or socks proxy, for every request.
     - ``timeout``: seconds for the first byte of a reply and for each silence in it, 120;
@@ -117,6 +119,7 @@ class Site:
     model: str = ""
     listed_models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Literal["refuse", "drop"] | None = None
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
     cookies: Mapping[str, str] | Secret = field(default_factory=dict)
     proxy: str | Secret | None = None
@@ -474,6 +477,7 @@ _SHOWN = (
     "model",
     "models",
     "aliases",
+    "unsupported",
     *_CLOCKS,
     "comments_restart_idle",
     "limits",
@@ -583,6 +587,12 @@ def _flag(name: str, value: object) -> object:
     return value
 
 
+def _unsupported(name: str, value: object) -> object:
+    if value not in ("refuse", "drop"):
+        raise InvalidRequestError(f"{name} must be 'refuse' or 'drop'")
+    return value
+
+
 def _json(name: str, value: object) -> object:
     """Return a copy of what goes into a request as JSON: its maker may change it later."""
     if isinstance(value, Mapping):
@@ -618,6 +628,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "proxy": _proxy,
     **dict.fromkeys(_CLOCKS, checked_seconds),
     "comments_restart_idle": _flag,
+    "unsupported": _unsupported,
     "limits": _of_type(Limits, "tailrace.transport.Limits"),
     "retry": _of_type(RetryPolicy, "a RetryPolicy"),
     "throttle": _of_type(Throttle, "a Throttle"),

@@ -15,7 +15,7 @@ from gateway_app import RunningGateway, asked, asking, outcomes, replicas_sites,
 from openai.types.chat import completion_create_params
 
 from tailrace.gateway import Key
-from tailrace.gateway._openai.schema import FIELDS
+from tailrace.gateway._wires.chat import FIELDS
 from tailrace.replica import Question, Replica, builtin_answer
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None
             model="open/mini", messages=HELLO, extra_body={"url": "x"}
         ),
         openai.BadRequestError,
-        "unknown_parameter",
+        "unsupported_parameter",
     ),
     (
         lambda client: client.with_options(api_key="sk-other").models.list(),

@@ -23,8 +23,8 @@ from gateway_app import (
 )
 
 from tailrace import Usage
-from tailrace.gateway._openai.completions import finish_reason_of
-from tailrace.gateway._openai.schema import UsageCounts
+from tailrace.gateway._wires.chat import UsageCounts
+from tailrace.gateway._wires.finish_reasons import finish_reason_of
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -226,12 +226,13 @@ async def test_parameters_reach_a_server_that_takes_them_and_addresses_reach_non
         "temperature": 0.5,
         "max_tokens": 3,
         "user": "u",
+        "metadata": {"url": "x"},
     }
     assert not {"Cookie", "Authorization", "X-Forwarded-Host"} & set(seen.headers)
 
 
 @pytest.mark.parametrize(
-    "name", ["url", "base_url", "proxy", "headers", "cookies", "provider", "transport", "api_key"]
+    "name", ["url", "base_url", "proxy", "headers", "cookies", "extra_body", "transport", "api_key"]
 )
 async def test_a_field_that_chooses_an_address_is_refused_and_no_site_is_asked(
     gateway: RunningGateway, replica: Replica, name: str

@@ -194,7 +194,7 @@ def allow_origin(request: web.Request, headers: MutableMapping[str, str]) -> Non
     origin = request.headers.get("Origin")
     if origin in settings.cors_origins:
         headers["Access-Control-Allow-Origin"] = origin
-        headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id"
+        headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id, X-Tailrace-Dropped"
 
 
 def _preflight(request: web.Request) -> web.Response:

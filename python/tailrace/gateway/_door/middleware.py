@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tailrace.gateway._context import CALLER, CONTEXT
+from tailrace.gateway._context import CALLER, CONTEXT, LAST_EVENT
 from tailrace.gateway._door.admission import allow_origin, is_public
 from tailrace.gateway._door.connections import Connection
 from tailrace.gateway._figures.streams import REQUEST_STREAMS
@@ -23,7 +23,6 @@ from tailrace.gateway._problems import (
     INVALID_REQUEST,
     Problem,
     RefusedError,
-    problem_body,
     problem_response,
 )
 from tailrace.gateway._tracing import continue_trace
@@ -162,8 +161,9 @@ async def _report(request: web.Request, problem: Problem) -> web.StreamResponse:
     if response is None:
         return _refused(request, problem, {})
     if response.content_type == "text/event-stream":
-        response.force_close()
-        event = b"data: " + problem_body(problem) + b"\n\n"
+        if problem is _STOPPING:
+            response.force_close()
+        event = request[LAST_EVENT](problem) if LAST_EVENT in request else b""
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await response.write(event)

@@ -175,6 +175,14 @@ def _request_families(requests: RequestSnapshot) -> Iterator[Metric]:
     for reason, count in requests.refused.items():
         refused.add_metric([reason], count)
     yield refused
+    dropped = CounterMetricFamily(
+        "tailrace_dropped_fields",
+        "Requests of which a field was left out, which the site has no place for.",
+        labels=["field"],
+    )
+    for field, count in requests.dropped.items():
+        dropped.add_metric([field], count)
+    yield dropped
 
 
 def _add_counts(

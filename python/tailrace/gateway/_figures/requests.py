@@ -39,13 +39,14 @@ class RequestSnapshot(msgspec.Struct, frozen=True):
     """The counts up to one moment.
 
     `connections` and `requests`: the number open at that moment; `refused`: the number refused, by
-    reason.
+    reason; `dropped`: the number of requests of which a field was left out, by the field.
     """
 
     connections: int = 0
     requests: int = 0
     refused: dict[str, int] = {}
     answered: list[AnsweredRequests] = []
+    dropped: dict[str, int] = {}
 
 
 class RequestFigures:
@@ -56,6 +57,7 @@ class RequestFigures:
         self.connections: int = 0
         self.requests: int = 0
         self._refused = Counter(earlier.refused)
+        self._dropped = Counter(earlier.dropped)
         self._answered = {
             (each.method, each.route, each.status): Histogram(each.seconds)
             for each in earlier.answered
@@ -64,6 +66,10 @@ class RequestFigures:
     def refused(self, reason: str) -> None:
         """Count a request or connection that was refused before a site was called."""
         self._refused[reason] += 1
+
+    def dropped(self, field: str) -> None:
+        """Count a request of which `field`, one of the gateway's own names, was left out."""
+        self._dropped[field] += 1
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered; `route` is the gateway's own name for its path."""
@@ -79,7 +85,9 @@ class RequestFigures:
             AnsweredRequests(*labels, histogram.counts())
             for labels, histogram in self._answered.items()
         ]
-        return RequestSnapshot(self.connections, self.requests, dict(self._refused), answered)
+        return RequestSnapshot(
+            self.connections, self.requests, dict(self._refused), answered, dict(self._dropped)
+        )
 
 
 def merge_request_snapshots(snapshots: Iterable[RequestSnapshot]) -> RequestSnapshot:
@@ -91,6 +99,7 @@ def merge_request_snapshots(snapshots: Iterable[RequestSnapshot]) -> RequestSnap
             merged.connections + snapshot.connections,
             merged.requests + snapshot.requests,
             add_counts(merged.refused, snapshot.refused),
+            dropped=add_counts(merged.dropped, snapshot.dropped),
         )
         for each in snapshot.answered:
             labels = (each.method, each.route, each.status)

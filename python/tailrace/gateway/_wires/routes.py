@@ -1,4 +1,4 @@
-"""The routes under /v1, for OpenAI's clients: chat completions and models."""
+"""The routes under /v1: the wires that clients speak, and the models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
-from tailrace.gateway._openai.completions import Completions
-from tailrace.gateway._openai.schema import ModelCard, ModelList
 from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._wires.chat import ChatWire
+from tailrace.gateway._wires.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +28,26 @@ def routes(context: Context, want_lists: Callable[[], object]) -> list[web.Abstr
     """
     models = _ModelRoutes(context, want_lists)
     return [
-        web.post("/v1/chat/completions", Completions(context).create),
+        web.post("/v1/chat/completions", Endpoint(context, ChatWire()).create),
         web.get("/v1/models", models.all),
         web.get("/v1/models/{id:.+}", models.one),
     ]
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """One model as the list of models shows it."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """The list of all models."""
+
+    data: list[ModelCard]
+    object: str = "list"
 
 
 class _ModelRoutes:

@@ -18,25 +18,33 @@ __all__ = ["StopScanner"]
 class StopScanner:
     """A scanner for `stops`, none of them empty.
 
-    `found`: whether a stop sequence was seen; all text from its beginning on is dropped.
+    `sequence`: the stop sequence that was seen; all text from its beginning on is dropped. None
+    until one was.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._most_held = max(map(len, stops), default=1) - 1
         self._held = ""
-        self.found: bool = False
+        self.sequence: str | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether a stop sequence was seen."""
+        return self.sequence is not None
 
     def feed(self, text: str) -> str:
         """Take more text, and return the text that is certainly in front of any stop sequence."""
         if self.found:
             return ""
         text = self._held + text
-        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        matches = [
+            (at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0
+        ]
         if matches:
-            self.found = True
+            _, at, self.sequence = min(matches)
             self._held = ""
-            return text[: min(matches)[1]]
+            return text[:at]
         certain = len(text) - self._undecided(text)
         self._held = text[certain:]
         return text[:certain]

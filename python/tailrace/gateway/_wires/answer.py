@@ -1,0 +1,250 @@
+"""The driver of one answer: a site's stream in, its deltas out through the encoder of a wire.
+
+A failure before the head of the reply has a status of its own; a later one is the stream's last
+event, behind which the connection can be used again, since the reply is whole. A client that leaves
+cancels the handler, and leaving the site's stream closes its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from tailrace import Delta, Usage
+from tailrace.errors import InvalidRequestError, TailraceError
+from tailrace.gateway._context import LAST_EVENT
+from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.gateway._wires.event_stream import EventStream
+from tailrace.gateway._wires.fitting import dropped_names
+from tailrace.gateway._wires.stop_sequences import StopScanner
+from tailrace.gateway._wires.wire import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tailrace._streams.closing import Deltas
+    from tailrace.gateway._context import Context
+    from tailrace.gateway._figures.streams import CallOutcome, OpenStream
+    from tailrace.gateway._upstreams import Upstream
+    from tailrace.gateway._wires.request import ModelRequest
+    from tailrace.gateway._wires.wire import AnswerEncoder
+
+__all__ = ["Answer", "estimated_tokens"]
+
+
+class Answer:
+    """One answer on its way; `send` ends the figures of its call once, whatever happens."""
+
+    def __init__(
+        self,
+        context: Context,
+        request: ModelRequest,
+        upstream: Upstream,
+        encoder: AnswerEncoder,
+        call: OpenStream,
+    ) -> None:
+        """Answer `request` with the stream of `upstream`; `call`: the figures of the call."""
+        self._context = context
+        self._request = request
+        self._upstream = upstream
+        self._stream = upstream.stream
+        self._encoder = encoder
+        self._call = call
+        deltas = self._stream.deltas()
+        self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
+        self._source: _DeltaSource = self._stopped or deltas
+        self._characters = 0
+        self._outcome: CallOutcome = "left"
+        self._error: TailraceError | None = None
+
+    async def send(self, request: web.Request) -> web.StreamResponse:
+        """Answer the request; a client that leaves is left to the middleware."""
+        request[LAST_EVENT] = self._encoder.error
+        try:
+            async with self._stream:
+                return await (
+                    self._send_stream(request) if self._request.streams else self._send_whole()
+                )
+        except TailraceError as error:
+            return problem_response(self._fail(error))
+        except asyncio.CancelledError:
+            if self._context.shutdown.cutting:
+                self._outcome = "failed"
+            raise
+        except ConnectionError:  # the client left between two writes
+            raise
+        except Exception:
+            self._outcome = "failed"
+            raise
+        finally:
+            usage, _ = self._usage()
+            self._call.end(
+                self._outcome,
+                error=self._error,
+                input_tokens=usage.prompt_tokens,
+                output_tokens=usage.completion_tokens,
+            )
+
+    def _counted(self, deltas: list[Delta]) -> list[Delta]:
+        """Count the deltas of one read; no coroutine, since every event of a site passes here."""
+        if deltas:
+            self._call.deltas(len(deltas))
+            for delta in deltas:
+                self._characters += len(delta.text)
+        return deltas
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        dropped = self._upstream.dropped
+        return {"X-Tailrace-Dropped": dropped_names(dropped)} if dropped else {}
+
+    async def _send_whole(self) -> web.StreamResponse:
+        deltas: list[Delta] = []
+        while more := self._counted(await self._source.read()):
+            deltas += more
+        body = self._encoder.whole(deltas, self._ending())
+        return web.Response(body=body, content_type="application/json", headers=self._headers)
+
+    async def _send_stream(self, request: web.Request) -> web.StreamResponse:
+        reply = EventStream(
+            request,
+            self._encoder,
+            headers=self._headers,
+            interval=self._context.settings.keep_alive_interval,
+            is_answering=lambda: self._stream.is_answering,
+        )
+        self._stream.watch(reply.begin_soon)
+        try:
+            await self._write_answer(reply)
+        except TailraceError as error:
+            if not await reply.has_begun():
+                raise
+            await reply.write(self._encoder.error, self._fail(error))
+        finally:
+            reply.stop()
+        return await reply.end()
+
+    async def _write_answer(self, reply: EventStream) -> None:
+        read, encoder = self._source.read, self._encoder
+        while deltas := self._counted(await read()):
+            await reply.write(encoder.events, deltas)
+            if encoder.failure is not None:
+                self._fail(encoder.failure)
+                return
+        await reply.write(encoder.finish, self._ending())
+
+    # -- the end of the answer ---------------------------------------------------------------------
+
+    def _ending(self) -> Ending:
+        """Note that the answer is whole, and return how it ended."""
+        usage, estimated = self._usage()
+        if self._stopped is not None and self._stopped.sequence is not None:
+            self._outcome = "stopped"
+            return Ending("stop", usage, estimated, self._stopped.sequence)
+        outcome = self._stream.outcome
+        self._outcome = "stopped" if outcome.end == "stopped" else "done"
+        return Ending(outcome.finish_reason, usage, estimated)
+
+    def _fail(self, error: TailraceError) -> Problem:
+        self._error = error
+        self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
+        problem = problem_of(error)
+        if isinstance(error, InvalidRequestError) and problem.param is None:
+            return _with_param(problem, self._request.options)
+        return problem
+
+    def _usage(self) -> tuple[Usage, bool]:
+        """Return the site's own counts, or an estimate, and whether it is one."""
+        own = self._stream.usage
+        if own is not None:
+            return own, False
+        prompt = sum(estimated_tokens(each.get("content")) for each in self._request.messages)
+        # A model's stream has about one token in each delta; a whole answer is a single delta.
+        completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
+        return Usage(prompt, completion), True
+
+
+_CHARACTERS_A_TOKEN = 4
+
+
+def _with_param(problem: Problem, options: Iterable[str]) -> Problem:
+    """Return the refusal of a protocol with the field that its message begins with."""
+    first = re.match("[a-z_]{1,32}", problem.message)
+    if first is None or first[0] not in options:
+        return problem
+    return Problem(
+        problem.status, problem.message, param=first[0], code=problem.code, lasts=problem.lasts
+    )
+
+
+def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
+    """Estimate the tokens of a message: one for every 4 bytes of UTF-8, rounded up."""
+    parts = [content] if isinstance(content, str) else content or []
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return sum(
+        -(-len(text.encode()) // _CHARACTERS_A_TOKEN) for text in texts if isinstance(text, str)
+    )
+
+
+class _DeltaSource(Protocol):
+    """A source of deltas: a site's stream, or the part of it before a stop sequence."""
+
+    async def read(self) -> list[Delta]: ...
+
+
+class StoppedDeltas:
+    """A stream's deltas up to the first of `stops` in its text.
+
+    A delta of another kind ends the text before it: no stop sequence reaches over it.
+    """
+
+    def __init__(self, deltas: Deltas, stops: Iterable[str]) -> None:
+        self._deltas = deltas
+        self._scanner = StopScanner(tuple(stops))
+        self._failure: TailraceError | None = None
+
+    @property
+    def sequence(self) -> str | None:
+        """The stop sequence that was found; None until one was."""
+        return self._scanner.sequence
+
+    async def read(self) -> list[Delta]:
+        """Return the next deltas in front of any stop sequence, or ``[]`` at the end.
+
+        After a failure the text held back comes first; the failure is raised by the next read.
+        """
+        while not self._scanner.found:
+            if self._failure is not None:
+                raise self._failure
+            deltas, is_last = await self._scanned()
+            if deltas:
+                return deltas
+            if is_last and self._failure is None:
+                break
+        return []
+
+    async def _scanned(self) -> tuple[list[Delta], bool]:
+        try:
+            deltas = await self._deltas.read()
+        except TailraceError as error:
+            self._failure = error
+            return self._rest(), True
+        return (self._before_stop(deltas), False) if deltas else (self._rest(), True)
+
+    def _before_stop(self, deltas: list[Delta]) -> list[Delta]:
+        before: list[Delta] = []
+        for delta in deltas:
+            if delta.kind != "text":
+                before += [*self._rest(), delta]
+            elif text := self._scanner.feed(delta.text):
+                before.append(delta if text == delta.text else Delta("text", text))
+            if self._scanner.found:
+                break
+        return before
+
+    def _rest(self) -> list[Delta]:
+        rest = self._scanner.close()
+        return [Delta("text", rest)] if rest else []

@@ -1,0 +1,446 @@
+"""OpenAI's chat completions: a request's schema, and the encoder of their answers.
+
+`FIELDS` has a row for each field that the gateway knows, with its treatment; ``docs/openai-api.md``
+shows the same table. A field without a row goes to servers of OpenAI's API as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tailrace import ChunkEncoder
+from tailrace.gateway._wires.finish_reasons import finish_reason_of
+from tailrace.gateway._wires.request import (
+    ModelRequest,
+    check_depth,
+    check_names,
+    explained,
+    read_object,
+    refused,
+    with_whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from tailrace import Delta, Usage
+    from tailrace.gateway._problems import Problem
+    from tailrace.gateway._wires.wire import Ending, Identity
+
+__all__ = ["FIELDS", "ChatRequest", "ChatWire", "Field", "UsageCounts", "whole_calls"]
+
+Treatment = Literal[
+    "honoured", "passed on", "passed on or refused", "passed on or ignored", "refused"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a request, and its `treatment`.
+
+    ``honoured``: by the gateway, at every site. ``passed on``: to every site that has it; without
+    effect at a chat page, and refused by another API. ``passed on or refused``: refused at every
+    site that does not have it, where leaving the field out would make the answer useless. ``passed
+    on or ignored``: without effect on an answer's text, and left out where a site has no place for
+    it. ``refused``: with status 400, everywhere. `harmless` values of refused fields ask for
+    nothing, and are never refused.
+    """
+
+    name: str
+    treatment: Treatment
+    note: str = ""
+    harmless: tuple[object, ...] = ()
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("model", "honoured", "an id of `/v1/models`"),
+    Field("messages", "honoured", "text at a page; images, tools' calls and results at an API"),
+    Field("stream", "honoured"),
+    Field("stream_options", "honoured", "`include_usage`"),
+    Field("stop", "honoured", "up to 4 sequences, by the gateway itself"),
+    Field("n", "honoured", "1 only"),
+    Field("frequency_penalty", "passed on"),
+    Field("max_completion_tokens", "passed on"),
+    Field("max_tokens", "passed on"),
+    Field("presence_penalty", "passed on"),
+    Field("reasoning_effort", "passed on"),
+    Field("seed", "passed on"),
+    Field("temperature", "passed on"),
+    Field("top_k", "passed on", "which OpenAI's own API has not"),
+    Field("top_p", "passed on"),
+    Field("logit_bias", "passed on or refused"),
+    Field("response_format", "passed on or refused", "`text` everywhere"),
+    Field("tools", "passed on or refused"),
+    Field("tool_choice", "passed on or refused", "`none` everywhere"),
+    Field("parallel_tool_calls", "passed on or refused"),
+    Field("metadata", "passed on or ignored"),
+    Field("prediction", "passed on or ignored"),
+    Field("prompt_cache_key", "passed on or ignored"),
+    Field("prompt_cache_options", "passed on or ignored"),
+    Field("prompt_cache_retention", "passed on or ignored"),
+    Field("safety_identifier", "passed on or ignored"),
+    Field("service_tier", "passed on or ignored"),
+    Field("store", "passed on or ignored", "the gateway itself keeps nothing"),
+    Field("user", "passed on or ignored"),
+    Field("verbosity", "passed on or ignored"),
+    Field("audio", "refused"),
+    Field("function_call", "refused", harmless=("none", "auto")),
+    Field("functions", "refused", harmless=([],)),
+    Field("logprobs", "refused", harmless=(False,)),
+    Field("modalities", "refused", "`text` alone is taken", harmless=([], ["text"])),
+    Field("moderation", "refused"),
+    Field("top_logprobs", "refused", harmless=(0,)),
+    Field("web_search_options", "refused"),
+)
+
+MOST_STOPS = 4
+LONGEST_STOP = 256  # characters; OpenAI names no limit, but the text held back needs one
+
+_Number = float | int
+_Stop = Annotated[str, Meta(max_length=LONGEST_STOP)]
+_Roles = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """Options of a stream; `include_obfuscation` is ignored, since no padding is added."""
+
+    include_usage: bool | None = None
+
+
+class RequestMessage(msgspec.Struct, kw_only=True):
+    """The fields of a message that have a form; what else it holds is a site's to judge."""
+
+    role: _Roles
+    content: str | list[str | dict[str, Any]] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+
+
+class ChatRequest(msgspec.Struct, kw_only=True):
+    """A request's known fields, in their form."""
+
+    model: str
+    messages: Annotated[list[RequestMessage], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: _Stop | list[_Stop] | None = None
+    n: int | None = None
+    frequency_penalty: _Number | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    presence_penalty: _Number | None = None
+    reasoning_effort: str | None = None
+    seed: int | None = None
+    temperature: _Number | None = None
+    top_k: int | None = None
+    top_p: _Number | None = None
+    logit_bias: dict[str, _Number] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    metadata: Any = None
+    prediction: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    user: str | None = None
+    verbosity: Any = None
+    audio: Any = None
+    function_call: Any = None
+    functions: Any = None
+    logprobs: Any = None
+    modalities: Any = None
+    moderation: Any = None
+    top_logprobs: Any = None
+    web_search_options: Any = None
+
+
+_KNOWN = frozenset(ChatRequest.__struct_fields__)
+_WHOLE_NUMBERS = ("max_completion_tokens", "max_tokens", "n", "seed", "top_k", "top_logprobs")
+_OPTIONS = (
+    *(each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")),
+    "user",
+)
+_HINTS = tuple(
+    each.name
+    for each in FIELDS
+    if each.treatment == "passed on or ignored" and each.name not in _OPTIONS
+)
+_REFUSED = tuple(each for each in FIELDS if each.treatment == "refused")
+
+
+class ChatWire:
+    """OpenAI's chat completions."""
+
+    id_prefix: ClassVar[str] = "chatcmpl-"
+
+    def read(self, body: bytes) -> ModelRequest:
+        """Read a request.
+
+        Raises RefusedError, which names the field that is malformed or is never passed on.
+        """
+        fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
+        extra = {name: value for name, value in fields.items() if name not in _KNOWN}
+        check_names(extra)
+        try:
+            request = msgspec.convert(fields, ChatRequest)
+        except msgspec.ValidationError as error:
+            raise explained(str(error)) from None
+        _check(request)
+        options = _given(request, _OPTIONS)
+        hints = _given(request, _HINTS)
+        check_depth([fields["messages"], options, hints, extra])
+        return ModelRequest(
+            model=request.model,
+            messages=fields["messages"],
+            options=options,
+            hints=hints,
+            extra={name: value for name, value in extra.items() if value is not None},
+            extra_apis=("chat", "responses"),
+            stops=_stops(request),
+            streams=bool(request.stream),
+            include_usage=bool(request.stream_options and request.stream_options.include_usage),
+            body=body,
+        )
+
+    def encoder(self, request: ModelRequest, identity: Identity) -> ChatEncoder:
+        """Make the encoder of one completion."""
+        return ChatEncoder(identity, include_usage=request.include_usage)
+
+
+def _check(request: ChatRequest) -> None:
+    if request.n not in (None, 1):
+        problem = "n must be 1: this gateway gives one answer to a request"
+        raise refused(problem, "n", "unsupported_value")
+    if request.stream_options is not None and not request.stream:
+        raise refused("stream_options is only allowed when stream is true", "stream_options")
+    if isinstance(request.stop, list) and len(request.stop) > MOST_STOPS:
+        count = len(request.stop)
+        raise refused(f"stop: expected at most {MOST_STOPS} sequences, got {count}", "stop")
+    for field in _REFUSED:
+        if _asks(request, field):
+            note = f": {field.note}" if field.note else ""
+            problem = f"{field.name} is not supported by this gateway{note}"
+            raise refused(problem, field.name, "unsupported_parameter")
+
+
+def _asks(request: ChatRequest, field: Field) -> bool:
+    """Tell whether the request sets this field to a value that has an effect."""
+    value = getattr(request, field.name)
+    return value is not None and not any(
+        value == each and type(value) is type(each) for each in field.harmless
+    )
+
+
+def _given(request: ChatRequest, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return those fields that have a value; no tools are none."""
+    values = {name: getattr(request, name) for name in names}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and (name, value) != ("tools", [])
+    }
+
+
+def _stops(request: ChatRequest) -> tuple[str, ...]:
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return tuple(stop for stop in stops if stop)
+
+
+# -- the answer ------------------------------------------------------------------------------------
+
+
+class PromptDetails(msgspec.Struct, frozen=True):
+    """Tokens of a prompt, by kind."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(msgspec.Struct, frozen=True):
+    """Tokens of an answer, by kind."""
+
+    reasoning_tokens: int
+
+
+class UsageCounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Token counts: the site's own, or estimated ones; by kind where the site tells it."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+    @classmethod
+    def of(cls, usage: Usage) -> UsageCounts:
+        """Return counts under OpenAI's names."""
+        cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+        return cls(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.total_tokens,
+            None if cached is None else PromptDetails(cached),
+            None if reasoning is None else CompletionDetails(reasoning),
+        )
+
+
+class FunctionCalled(msgspec.Struct, frozen=True):
+    """The function that a call names, and its arguments as JSON."""
+
+    name: str
+    arguments: str
+
+
+class WholeCall(msgspec.Struct, frozen=True):
+    """One call of a tool."""
+
+    id: str
+    function: FunctionCalled
+    type: str = "function"
+
+
+class AssistantMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The message that holds the answer; calls and reasoning stand there only where there are."""
+
+    role: str = "assistant"
+    content: str | None
+    refusal: str | None = None
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: list[WholeCall] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The one answer, and why it ended."""
+
+    message: AssistantMessage
+    finish_reason: str
+    index: int = 0
+    logprobs: None = None
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that is not streamed.
+
+    `created`: seconds since 1970; `usage_estimated`: the counts are an estimate.
+    """
+
+    id: str
+    object: str = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: UsageCounts
+    usage_estimated: bool
+
+
+class ChatEncoder:
+    """One completion: as chunks, or whole."""
+
+    failure: ClassVar[None] = None
+
+    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
+        self._identity = identity
+        self._include_usage = include_usage
+        self._calls = False
+        self._chunks = ChunkEncoder(
+            id=identity.id,
+            created=identity.created,
+            model=identity.model,
+            system_fingerprint=identity.fingerprint,
+            include_usage=include_usage,
+        )
+        self.start = self._chunks.role
+        self.keep_alive = self._chunks.keep_alive
+
+    def events(self, deltas: list[Delta]) -> bytes:
+        """Return a chunk for each delta."""
+        if not self._calls:
+            self._calls = any(delta.kind == "tool_call" for delta in deltas)
+        return self._chunks.events(deltas)
+
+    def finish(self, ending: Ending) -> bytes:
+        """Return the finish reason's chunk, that of the usage where it is wanted, and [DONE]."""
+        events = self._chunks.finish(finish_reason_of(ending.reason, calls=self._calls))
+        if self._include_usage:
+            events += self._usage(ending)
+        return events + self._chunks.done()
+
+    def _usage(self, ending: Ending) -> bytes:
+        usage = ending.usage
+        return self._chunks.usage(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            total=usage.total_tokens,
+            cached=usage.cached_tokens,
+            reasoning=usage.reasoning_tokens,
+            estimated=ending.estimated,
+        )
+
+    def error(self, problem: Problem) -> bytes:
+        """Return the event of OpenAI's error object."""
+        return self._chunks.error(
+            problem.message, kind=problem.kind, param=problem.param, code=problem.code
+        )
+
+    def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
+        """Return the whole completion."""
+        identity = self._identity
+        message = _message(deltas, identity.id)
+        calls = message.tool_calls is not msgspec.UNSET
+        completion = Completion(
+            id=identity.id,
+            created=identity.created,
+            model=identity.model,
+            system_fingerprint=identity.fingerprint,
+            choices=[Choice(message, finish_reason_of(ending.reason, calls=calls))],
+            usage=UsageCounts.of(ending.usage),
+            usage_estimated=ending.estimated,
+        )
+        return msgspec.json.encode(completion)
+
+
+def _message(deltas: list[Delta], answer_id: str) -> AssistantMessage:
+    def joined(kind: str) -> str:
+        return "".join(delta.text for delta in deltas if delta.kind == kind)
+
+    text, refusal, reasoning = joined("text"), joined("refusal"), joined("reasoning")
+    calls = whole_calls(deltas, answer_id)
+    return AssistantMessage(
+        content=text or (None if calls or refusal else ""),
+        refusal=refusal or None,
+        reasoning_content=reasoning or msgspec.UNSET,
+        tool_calls=calls or msgspec.UNSET,
+    )
+
+
+def whole_calls(deltas: list[Delta], answer_id: str) -> list[WholeCall]:
+    """Put the calls together, in the order in which they began.
+
+    A call without an id gets one made of the answer's and its number, as in a stream.
+    """
+    pieces: dict[int | None, list[Delta]] = {}
+    for delta in deltas:
+        if delta.kind == "tool_call":
+            pieces.setdefault(delta.index, []).append(delta)
+    own = re.split("[-_]", answer_id, maxsplit=1)[-1]
+    return [
+        WholeCall(
+            next((each.id for each in of_call if each.id is not None), f"call_{own}_{number}"),
+            FunctionCalled(
+                next((each.name for each in of_call if each.name is not None), ""),
+                "".join(each.text for each in of_call),
+            ),
+        )
+        for number, of_call in enumerate(pieces.values())
+    ]

@@ -1,0 +1,115 @@
+"""A streamed reply on its way to a client: when its head goes out, and what breaks a silence.
+
+The head goes out with the first event of the site, of whatever kind, or with the first comment: a
+site that has answered 200 and is silent must not look dead. Until then a failure has a status of
+its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, TypeVar
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tailrace.gateway._wires.wire import AnswerEncoder
+
+__all__ = ["EventStream"]
+
+A = TypeVar("A")
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # or nginx buffers the reply
+}
+
+
+class EventStream:
+    """The reply to `request`, written through `encoder`; `stop` it whatever happens.
+
+    `interval`: the seconds of silence after which a comment goes out, once `is_answering` tells
+    that the site has begun to answer. One task writes; what goes out by itself goes in between.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        encoder: AnswerEncoder,
+        *,
+        headers: Mapping[str, str],
+        interval: float,
+        is_answering: Callable[[], bool],
+    ) -> None:
+        self._request = request
+        self._encoder = encoder
+        self._response = web.StreamResponse(headers={**_HEADERS, **headers})
+        self._interval = interval
+        self._is_answering = is_answering
+        self._loop = asyncio.get_running_loop()
+        self._silent_since = self._loop.time()  # without an end while something is being written
+        self._timer = self._loop.call_at(self._silent_since + interval, self._look)
+        self._begun = False
+        self._speaking: asyncio.Task[None] | None = None
+
+    async def has_begun(self) -> bool:
+        """Tell whether the head is out, or on its way; from then on nothing goes out by itself."""
+        self._timer.cancel()
+        if self._speaking is not None:
+            await self._speaking
+        return self._begun
+
+    def begin_soon(self) -> None:
+        """Send the head and the first events: the site has sent an event without a delta."""
+        if not self._begun and self._speaking is None:
+            self._speaking = self._loop.create_task(self._speak(bytes))
+
+    async def write(self, encode: Callable[[A], bytes], what: A) -> None:
+        """Send `what`, as `encode` writes it, behind the head and the first events."""
+        if self._speaking is not None:
+            await self._speaking
+        data = encode(what) if self._begun else await self._begin() + encode(what)
+        self._silent_since = inf
+        await self._response.write(data)
+        self._silent_since = self._loop.time()
+
+    async def end(self) -> web.StreamResponse:
+        """End the reply; its connection can be used again."""
+        await self._response.write_eof()
+        return self._response
+
+    def stop(self) -> None:
+        """Let nothing go out by itself any more, what is on its way included."""
+        self._timer.cancel()
+        if self._speaking is not None:
+            self._speaking.cancel()
+
+    async def _begin(self) -> bytes:
+        """Send the head, and return the first events."""
+        self._begun = True
+        await self._response.prepare(self._request)
+        return self._encoder.start()
+
+    async def _speak(self, encode: Callable[[], bytes]) -> None:
+        """Write between two writes of the reader, which waits for it."""
+        try:
+            with suppress(ConnectionError):  # a client that left: the next write tells
+                head = b"" if self._begun else await self._begin()
+                await self._response.write(head + encode())
+                self._silent_since = self._loop.time()
+        finally:
+            self._speaking = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = min(self._silent_since, now) + self._interval
+        if due <= now:
+            due = now + self._interval
+            if self._speaking is None and self._is_answering():
+                self._speaking = self._loop.create_task(self._speak(self._encoder.keep_alive))
+        self._timer = self._loop.call_at(due, self._look)

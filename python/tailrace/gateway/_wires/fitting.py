@@ -1,0 +1,279 @@
+"""What of a request goes to a site: passed on, left out and told, or refused by name.
+
+A server of OpenAI's API gets everything. Another API gets what it has; the rest is refused, for to
+leave it out would be an answer to another request. A chat page has text alone: what only tunes an
+answer (a temperature, say) has no effect there, and is told as dropped; what changes the answer's
+meaning is refused, unless the site or the gateway is set to drop it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tailrace.gateway._wires.request import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailrace.gateway._models import Model
+    from tailrace.gateway._wires.request import ModelRequest
+
+__all__ = ["TUNING", "SiteRequest", "dropped_field", "dropped_names", "fit"]
+
+TUNING = frozenset(
+    {
+        "frequency_penalty",
+        "max_completion_tokens",
+        "max_tokens",
+        "presence_penalty",
+        "reasoning_effort",
+        "seed",
+        "temperature",
+        "top_k",
+        "top_p",
+    }
+)
+"""Options that tune an answer, and do not change what it is good for."""
+
+_WITHOUT_EFFECT = frozenset({"user"})
+"""Options that change no answer: left out where a site has no place for them."""
+
+HARMLESS: Mapping[str, tuple[object, ...]] = {
+    "frequency_penalty": (0, 0.0),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "parallel_tool_calls": (True,),
+    "presence_penalty": (0, 0.0),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+}
+"""Values that ask for nothing: a site without the option does what they say."""
+
+_TOOL_OPTIONS = ("tools", "tool_choice", "parallel_tool_calls")
+_TEXT_PARTS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRequest:
+    """A request as a site can take it: messages and options, and the names of what was dropped."""
+
+    messages: list[dict[str, Any]]
+    options: Mapping[str, Any]
+    dropped: tuple[str, ...] = ()
+
+
+def fit(request: ModelRequest, model: Model, *, drops: bool) -> SiteRequest:
+    """Return the request as the site of `model` can take it.
+
+    `drops`: what the site cannot take is left out instead of refused. Raises RefusedError, which
+    names the first field that the site cannot take.
+    """
+    fitting = _Fitting(model, drops=drops)
+    options = fitting.options(request)
+    extra = fitting.further(request)
+    messages = fitting.messages(request.messages)
+    if extra:
+        options["extra"] = extra
+    return SiteRequest(messages, options, tuple(dict.fromkeys(fitting.dropped)))
+
+
+class _Fitting:
+    """A request on its way to one site; `dropped`: the names of what was left out so far."""
+
+    def __init__(self, model: Model, *, drops: bool) -> None:
+        self._model = model
+        self._drops = drops
+        self.dropped: list[str] = []
+
+    def _leave_out(self, name: str, problem: str, code: str = "unsupported_parameter") -> None:
+        if not self._drops:
+            raise refused(problem, name, code)
+        self.dropped.append(name)
+
+    # -- options -----------------------------------------------------------------------------------
+
+    def options(self, request: ModelRequest) -> dict[str, Any]:
+        model = self._model
+        known = model.options
+        asked = _without_idle_tools(request.options)
+        if "tools" not in known and asked.get("tool_choice") == "none":
+            asked = {name: each for name, each in asked.items() if name not in _TOOL_OPTIONS}
+        taken: dict[str, Any] = {}
+        for name, value in asked.items():
+            if name in known:
+                taken[name] = value
+            elif _is_harmless(name, value):
+                continue
+            elif name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
+                self.dropped.append(name)
+            else:
+                self._leave_out(name, f"{name} is not supported by the site {model.site}")
+        return taken
+
+    def further(self, request: ModelRequest) -> dict[str, Any]:
+        """Return the further fields of the request that the site's own API may know."""
+        taken: dict[str, Any] = {}
+        if self._model.speaks_openai:
+            taken |= _as_api_has_it(request.hints, self._model.api)
+        else:
+            self.dropped += request.hints
+        for name, value in request.extra.items():
+            if self._model.api in request.extra_apis:
+                taken[name] = value
+            else:
+                shown = name[:_LONGEST_NAME]
+                self._leave_out(shown, f"unknown parameter: {shown!r}", "unknown_parameter")
+        return taken
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def messages(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
+        for path, message in checked:
+            _check_content(path, message)
+        if self._model.speaks_openai:
+            return [_without_nulls(message) for message in messages]
+        if self._model.has_api:
+            return [self._translatable(message) for message in messages]
+        fitted = (self._text_alone(path, message) for path, message in checked)
+        return [message for message in fitted if message is not None]
+
+    def _translatable(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message for another API, which has no place for the reasoning of earlier turns.
+
+        What else it has no place for is its protocol's to refuse.
+        """
+        known = _MESSAGE_KEYS if self._drops else message.keys() - _REASONING
+        left_out = [name for name, value in message.items() if name not in known and value]
+        self.dropped += (f"messages.{name}" for name in left_out)
+        return {name: value for name, value in message.items() if name in known}
+
+    def _text_alone(self, path: str, message: dict[str, Any]) -> dict[str, Any] | None:
+        site, role = self._model.site, message["role"]
+        if role in ("tool", "function"):
+            problem = f"{path}.role: {site} takes no results of tools"
+            self._leave_message_out(f"{path}.role", problem, f"messages.{role}")
+            return None
+        for name in ("tool_calls", "function_call"):
+            if message.get(name):
+                problem = f"{path}.{name}: {site} knows no tools"
+                self._leave_message_out(f"{path}.{name}", problem, f"messages.{name}")
+        self.dropped += (
+            f"messages.{name}" for name, value in message.items() if name not in _READ and value
+        )
+        return {"role": role, "content": self._text(path, message)}
+
+    def _text(self, path: str, message: dict[str, Any]) -> str:
+        content = message.get("content")
+        if content is None or isinstance(content, str):
+            return content or message.get("refusal") or ""
+        texts: list[str] = []
+        for number, part in enumerate(content):
+            kind = "text" if isinstance(part, str) else part["type"]
+            if kind in _TEXT_PARTS:
+                texts.append(part if isinstance(part, str) else part[_TEXT_PARTS[kind]])
+                continue
+            place = f"{path}.content[{number}]"
+            problem = f"{place}: {self._model.site} takes text only, not {kind[:_LONGEST_NAME]}"
+            self._leave_message_out(f"{place}.type", problem, f"messages.{kind[:_LONGEST_NAME]}")
+        return "".join(texts)
+
+    def _leave_message_out(self, param: str, problem: str, name: str) -> None:
+        if not self._drops:
+            raise refused(problem, param, "unsupported_value")
+        self.dropped.append(name)
+
+
+_LONGEST_NAME = 80
+_REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details", "annotations"})
+"""What an answer's message holds of the model's reasoning, which clients send back with it."""
+
+_MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
+_READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
+
+
+def _is_harmless(name: str, value: object) -> bool:
+    return any(value == each and type(value) is type(each) for each in HARMLESS.get(name, ()))
+
+
+def _without_idle_tools(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return options without a choice among tools where there are none: nothing is asked by it."""
+    if options.get("tools"):
+        return options
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in _TOOL_OPTIONS or not _is_harmless(name, value)
+    }
+
+
+def _as_api_has_it(hints: Mapping[str, Any], api: str | None) -> dict[str, Any]:
+    """Return the hints as the site's API names them: OpenAI's two APIs differ in one."""
+    if api != "responses" or "verbosity" not in hints:
+        return dict(hints)
+    others = {name: value for name, value in hints.items() if name != "verbosity"}
+    return {**others, "text": {"verbosity": hints["verbosity"]}}
+
+
+def _check_content(path: str, message: dict[str, Any]) -> None:
+    """Check the form of a content, whatever site it is for."""
+    content = message.get("content")
+    empty = content is None and not message.get("tool_calls") and not message.get("function_call")
+    if empty and message["role"] != "assistant":
+        raise _wrong_type(f"{path}.content", "text or a list of parts")
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if isinstance(part, str):
+            continue
+        place = f"{path}.content[{number}]"
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            raise _wrong_type(f"{place}.type", "text")
+        if kind in _TEXT_PARTS and not isinstance(part.get(_TEXT_PARTS[kind]), str):
+            raise _wrong_type(f"{place}.{_TEXT_PARTS[kind]}", "text")
+
+
+def _wrong_type(path: str, expected: str) -> Exception:
+    return refused(f"{path}: expected {expected}", path, "invalid_type")
+
+
+def _without_nulls(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message as it came, without the nulls that clients write for what it has not."""
+    said = {name: value for name, value in message.items() if value is not None}
+    return {"role": said.pop("role"), "content": None, **said}
+
+
+# -- what is told of it ----------------------------------------------------------------------------
+
+
+def dropped_names(dropped: tuple[str, ...]) -> str:
+    """Return the value of the header that tells what was dropped, names of clients made safe."""
+    shown = [_UNSAFE.sub("?", name) for name in dropped[:_MOST_NAMES]]
+    return ", ".join([*shown, *(["..."] if len(dropped) > _MOST_NAMES else [])])
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.:-]")
+_MOST_NAMES = 32
+
+
+def dropped_field(request: ModelRequest, name: str) -> str:
+    """Return the name by which a dropped field is counted: clients make up as many as they like."""
+    known = name in request.options or name in request.hints or name in _OF_MESSAGES
+    return name if known else "other"
+
+
+_OF_MESSAGES = frozenset(
+    f"messages.{name}"
+    for name in (
+        *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
+        *("file", *_REASONING),
+    )
+)

@@ -1,0 +1,151 @@
+"""The inner form of a request, whichever wire it came over, and how one is refused.
+
+Messages have the form of OpenAI's chat completions and options have OpenAI's names, as
+`tailrace.Site.stream` takes them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tailrace.gateway._problems import Problem, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "ModelRequest",
+    "check_depth",
+    "check_names",
+    "explained",
+    "read_object",
+    "refused",
+    "with_whole_numbers",
+]
+
+MOST_NESTED = 200  # containers within one another, as many as a reply may have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """A request to a model.
+
+    `model`: its id; `messages`: in the form of OpenAI's chat completions; `options`: those that
+    have a value, by OpenAI's names. `hints`: fields that OpenAI's own API knows and others have no
+    place for, which change no answer's meaning. `extra`: fields that the gateway does not know, for
+    sites whose API is one of `extra_apis`. `stops`: the stop sequences, none of them empty;
+    `streams`: the answer is sent as it comes; `include_usage`: a stream tells its token counts.
+    `body`: the request as it came.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra_apis: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    streams: bool = False
+    include_usage: bool = False
+    body: bytes = b"{}"
+
+
+def refused(message: str, param: str | None, code: str | None = None) -> RefusedError:
+    """Make the refusal of a request that names the field `param`."""
+    return RefusedError(Problem(400, message, param=param, code=code))
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a body that is a JSON object; raises RefusedError for any other."""
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise refused("the body is not JSON that can be read", None) from None
+    if not isinstance(fields, dict):
+        raise refused("the body: expected object", None, "invalid_type")
+    return fields
+
+
+def with_whole_numbers(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return `fields` with whole numbers for 10.0 and the like, which some clients write."""
+    whole = {
+        name: int(value)
+        for name in names
+        if isinstance(value := fields.get(name), float)
+        and value.is_integer()
+        and abs(value) < _EXACT
+    }
+    return {**fields, **whole} if whole else fields
+
+
+_EXACT = 2.0**53  # above it a float stands for more than one whole number
+
+
+def explained(message: str) -> RefusedError:
+    """Turn a message of msgspec into a refusal: the parameter, and the expected value."""
+    problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
+    param = path.removeprefix(".")
+    if problem.startswith(_MISSING_FIELD):
+        missing = problem.removeprefix(_MISSING_FIELD)
+        param = f"{param}.{missing}" if param else missing
+        return refused(f"you must provide {param}", param, "missing_required_parameter")
+    text = f"{param or 'the body'}: {problem[:1].lower()}{problem[1:]}"
+    return refused(text, param or None, "invalid_type")
+
+
+_MISSING_FIELD = "Object missing required field "
+
+
+# -- fields that the gateway does not know ---------------------------------------------------------
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise RefusedError for the first of `names` by which a request would choose its own way.
+
+    Another server behind the site (a proxy for many APIs, say) may take an address, a key, a header
+    or another model from a field of that name. The list is of such names and of their endings.
+    """
+    for name in names:
+        if name in _OF_THE_CLIENT:
+            problem = (
+                f"{name} is an argument of OpenAI's client: its fields belong in the request itself"
+            )
+            raise refused(problem, name, "unsupported_parameter")
+        if _CHOOSES_A_WAY.fullmatch(name.lower().replace("-", "_")):
+            shown = name[:_LONGEST_SHOWN]
+            problem = f"{shown} is not taken: no request chooses an address, a key or another way"
+            raise refused(problem, shown, "unsupported_parameter")
+
+
+_LONGEST_SHOWN = 80
+_OF_THE_CLIENT = frozenset({"extra_body", "extra_headers", "extra_query"})
+_CHOOSES_A_WAY = re.compile(
+    r"(?:[a-z0-9_]{0,64}_)?(?:url|urls|uri|base|key|keys|apikey|secret|password|passwd|credentials"
+    r"|headers?|query|cookies?|prox(?:y|ies)|endpoints?|host|hostname|port|timeout|auth"
+    r"|authorization)"
+    r"|(?:litellm|aws|azure|vertex|mock)_[a-z0-9_]{0,64}"
+    r"|api|api_version|api_type|custom_llm_provider|deployment_id|organization|project|transport"
+    r"|(?:[a-z0-9_]{0,64}_)?fallbacks|models|model_list|kv_transfer_params|extra"
+)
+
+
+def check_depth(values: Iterable[object]) -> None:
+    """Check what is passed on as it came: Python writes no JSON that is nested without end.
+
+    Raises RefusedError.
+    """
+    level = list(values)
+    for _ in range(MOST_NESTED):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    raise refused(f"the body is nested more than {MOST_NESTED} deep", None)

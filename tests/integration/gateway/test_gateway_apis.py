@@ -1,0 +1,308 @@
+"""All that a model says, through the gateway: the replica's servers of each API behind it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from gateway_app import RunningGateway, asking, content, events, posting, serving
+
+from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.sites import Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MODELS = {
+    "openai": "gpt-4o",
+    "responses": "gpt-4o",
+    "anthropic": "claude-sonnet-4-6",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "qwen3-vl:8b",
+}
+EACH = pytest.mark.parametrize("api", MODELS)
+BOTH = pytest.mark.parametrize("stream", [False, True])
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "tide",
+            "description": "When the water is high.",
+            "parameters": {
+                "type": "object",
+                "properties": {"at": {"type": "string"}},
+                "required": ["at"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+SCHEMA = {
+    "type": "object",
+    "properties": {"hour": {"type": "integer"}},
+    "required": ["hour"],
+    "additionalProperties": False,
+}
+IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def sites(replica: Replica) -> list[Site]:
+    """A site of each API, under its name."""
+    openai = f"{replica.url('openai')}/v1"
+    return [
+        Site(openai, software="openai", name="openai"),
+        Site(openai, software="openai", name="responses", api="responses"),
+        Site(replica.url("anthropic"), software="anthropic", name="anthropic"),
+        Site(replica.url("gemini"), software="gemini", name="gemini"),
+        Site(replica.url("ollama"), software="ollama", name="ollama"),
+        Site(replica.page("ai-power", "stream"), name="shop"),
+        Site(replica.page("ai-power", "stream"), name="lenient", unsupported="drop"),
+    ]
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica() as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
+    async with serving(sites(replica)) as running:
+        yield running
+
+
+def model(api: str) -> str:
+    return f"{api}/{MODELS.get(api, 'default')}"
+
+
+async def told(
+    gateway: RunningGateway, text: str, api: str, *, stream: bool, **more: Any
+) -> dict[str, Any]:
+    """The answer as a whole completion's choice, put together where it was streamed."""
+    if stream:
+        more = {"stream_options": {"include_usage": True}, **more}
+    async with posting(gateway, asking(text, model(api), stream=stream, **more)) as reply:
+        assert reply.status == 200, await reply.text()
+        if not stream:
+            body: dict[str, Any] = await reply.json()
+            return {**body["choices"][0], "usage": body["usage"], "id": body["id"]}
+        *chunks, usage, end = await events(reply)
+    assert end == "[DONE]"
+    return {**gathered(chunks), "usage": usage["usage"], "id": usage["id"]}
+
+
+def gathered(chunks: list[Any]) -> dict[str, Any]:
+    """A stream's chunks as the choice of a whole completion."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    calls: list[dict[str, Any]] = []
+    for chunk in chunks:
+        delta = chunk["choices"][0]["delta"]
+        for name in ("content", "refusal", "reasoning_content"):
+            if delta.get(name):
+                message[name] = (message.get(name) or "") + delta[name]
+        for piece in delta.get("tool_calls", ()):
+            if "id" in piece:
+                assert piece["index"] == len(calls)
+                calls.append({key: piece[key] for key in ("id", "type", "function")})
+            else:
+                calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]
+    if calls:
+        message["tool_calls"] = calls
+    return {"message": message, "finish_reason": chunks[-1]["choices"][0]["finish_reason"]}
+
+
+@BOTH
+@EACH
+async def test_text(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    choice = await told(gateway, "Hello", api, stream=stream, max_tokens=1000.0, stop="")
+    text = await builtin_answer(Question("any", "Hello"))
+    assert choice["message"] == {"role": "assistant", "content": text, "refusal": None}
+    assert choice["finish_reason"] == "stop"
+    assert choice["usage"]["completion_tokens"] > 1
+
+
+@BOTH
+@EACH
+async def test_a_call_and_its_result(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    choice = await told(gateway, "[[tool]] When?", api, stream=stream, tools=TOOLS)
+    message = choice["message"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert message["content"] is None
+    (call,) = message["tool_calls"]
+    assert set(call) == {"id", "type", "function"}
+    assert call["function"]["name"] == "tide"
+    assert set(json.loads(call["function"]["arguments"])) == {"at"}
+    dialogue = [
+        {"role": "user", "content": "[[tool]] When?"},
+        message,
+        {"role": "tool", "tool_call_id": call["id"], "content": "at nine"},
+    ]
+    answer = await told(gateway, "", api, stream=stream, messages=dialogue, tools=TOOLS)
+    assert answer["message"]["content"].startswith("tide returned: ")
+    assert "at nine" in answer["message"]["content"]
+    assert answer["finish_reason"] == "stop"
+
+
+@BOTH
+@EACH
+async def test_calls_side_by_side(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    choice = await told(gateway, "[[tools]] When?", api, stream=stream, tools=TOOLS)
+    calls = choice["message"]["tool_calls"]
+    assert len({call["id"] for call in calls}) == len(calls) == 2
+    for call in calls:
+        json.loads(call["function"]["arguments"])
+
+
+@BOTH
+@pytest.mark.parametrize("api", ["openai", "anthropic", "gemini", "responses"])
+async def test_a_tool_that_must_be_called(
+    gateway: RunningGateway, api: str, *, stream: bool
+) -> None:
+    chosen = {"type": "function", "function": {"name": "tide"}}
+    choice = await told(gateway, "When?", api, stream=stream, tools=TOOLS, tool_choice=chosen)
+    assert choice["message"]["tool_calls"][0]["function"]["name"] == "tide"
+    none = await told(
+        gateway, "[[tool]] When?", api, stream=stream, tools=TOOLS, tool_choice="none"
+    )
+    assert "tool_calls" not in none["message"]
+
+
+@BOTH
+@pytest.mark.parametrize("api", ["openai", "anthropic", "ollama"])
+async def test_reasoning_comes_back_apart_and_may_be_sent_back(
+    gateway: RunningGateway, api: str, *, stream: bool
+) -> None:
+    choice = await told(gateway, "[[think]] Why?", api, stream=stream)
+    message = choice["message"]
+    assert message["reasoning_content"].startswith("They want to know")
+    assert "They want to know" not in message["content"]
+    dialogue = [{"role": "user", "content": "Why?"}, message, {"role": "user", "content": "Oh?"}]
+    again = await told(gateway, "", api, stream=stream, messages=dialogue)
+    assert "“Oh?” (2 earlier turns)" in again["message"]["content"]
+
+
+@BOTH
+@pytest.mark.parametrize("api", ["openai", "responses"])
+async def test_a_refusal_stands_apart(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    message = (await told(gateway, "[[refuse]]", api, stream=stream))["message"]
+    assert message["refusal"] == "I am sorry, but with that I will not help."
+    assert message["content"] is None
+
+
+@BOTH
+@EACH
+async def test_why_it_ended(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    short = await told(gateway, "Hello", api, stream=stream, max_completion_tokens=16)
+    assert short["finish_reason"] == "length"
+
+
+@BOTH
+@EACH
+async def test_an_answer_in_a_form(gateway: RunningGateway, api: str, *, stream: bool) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "hour", "schema": SCHEMA}}
+    choice = await told(gateway, "When?", api, stream=stream, response_format=form)
+    assert set(json.loads(choice["message"]["content"])) == {"hour"}
+
+
+@EACH
+async def test_an_image(gateway: RunningGateway, api: str) -> None:
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": IMAGE}},
+    ]
+    choice = await told(
+        gateway, "", api, stream=True, messages=[{"role": "user", "content": parts}]
+    )
+    assert choice["message"]["content"].startswith("I see 1 image")
+
+
+@EACH
+async def test_a_failure_in_the_middle(gateway: RunningGateway, api: str) -> None:
+    async with posting(gateway, asking("[[midfail]]", model(api), stream=True)) as reply:
+        *chunks, failure = await events(reply)
+    assert content(chunks)
+    assert failure["error"]["type"] == "upstream_error"
+    async with posting(gateway, asking("[[midfail]]", model(api))) as reply:
+        assert reply.status == 502
+
+
+@pytest.mark.parametrize(
+    ("api", "more", "param"),
+    [
+        ("anthropic", {"seed": 1}, "seed"),
+        ("anthropic", {"min_p": 0.1}, "min_p"),
+        ("anthropic", {"response_format": {"type": "json_object"}}, "response_format"),
+        ("gemini", {"logit_bias": {"1": 1}}, "logit_bias"),
+        ("gemini", {"parallel_tool_calls": False, "tools": TOOLS}, "parallel_tool_calls"),
+        ("ollama", {"tool_choice": "required", "tools": TOOLS}, "tool_choice"),
+        ("responses", {"seed": 1}, None),
+        ("shop", {"tools": TOOLS}, "tools"),
+    ],
+)
+async def test_what_an_api_has_not_is_refused_by_name(
+    gateway: RunningGateway, api: str, more: dict[str, Any], param: str | None
+) -> None:
+    async with posting(gateway, asking("Hello", model(api), **more)) as reply:
+        error = (await reply.json())["error"]
+    assert (reply.status, error["type"], error["param"]) == (400, "invalid_request_error", param)
+    assert next(iter(more)) in error["message"]
+
+
+async def test_fields_that_nobody_knows_reach_a_server_of_openais_api(
+    gateway: RunningGateway, replica: Replica
+) -> None:
+    fields = {"min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}, "top_k": 4}
+    for api in ("openai", "responses"):
+        await told(gateway, "Hello", api, stream=True, **(fields if api == "openai" else {}))
+    seen: Any = replica.exchanges[-2].json
+    assert {name: seen[name] for name in fields} == fields
+
+
+@BOTH
+async def test_what_is_dropped_is_told_and_counted(
+    gateway: RunningGateway, *, stream: bool
+) -> None:
+    before = gateway.context.request_figures.snapshot().dropped
+    more = {"tools": TOOLS, "tool_choice": "required", "temperature": 0.5, "min_p": 0.1}
+    async with posting(gateway, asking("Hello", "lenient/default", stream=stream, **more)) as reply:
+        assert reply.status == 200
+        assert reply.headers["X-Tailrace-Dropped"] == "temperature, tools, tool_choice, min_p"
+        await reply.read()
+    async with posting(gateway, asking("Hello", "shop/default", temperature=0.5)) as reply:
+        assert reply.headers["X-Tailrace-Dropped"] == "temperature"
+    async with posting(gateway, asking("Hello", model("anthropic"), temperature=0.5)) as reply:
+        assert "X-Tailrace-Dropped" not in reply.headers
+    after = gateway.context.request_figures.snapshot().dropped
+    more_now = {name: count - before.get(name, 0) for name, count in after.items()}
+    assert more_now == {"temperature": 2, "tools": 1, "tool_choice": 1, "other": 1}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{gateway.url}/metrics") as reply,
+    ):
+        assert 'tailrace_dropped_fields_total{field="tools"}' in await reply.text()
+
+
+async def test_the_gateway_as_a_whole_may_drop(replica: Replica) -> None:
+    shop = Site(replica.page("ai-power", "stream"), name="shop")
+    strict = Site(replica.page("ai-power", "stream"), name="strict", unsupported="refuse")
+    async with serving([shop, strict], unsupported="drop") as gateway:
+        async with posting(gateway, asking("Hello", tools=TOOLS)) as reply:
+            assert (reply.status, reply.headers["X-Tailrace-Dropped"]) == (200, "tools")
+        async with posting(gateway, asking("Hello", "strict/default", tools=TOOLS)) as reply:
+            assert reply.status == 400
+
+
+async def test_a_stop_sequence_before_a_call(gateway: RunningGateway) -> None:
+    choice = await told(
+        gateway, "[[tool]] When?", "openai", stream=True, tools=TOOLS, stop=["never there"]
+    )
+    assert choice["finish_reason"] == "tool_calls"
+    thought = await told(gateway, "[[think]] Why?", "openai", stream=True, stop=["earlier"])
+    assert thought["message"]["content"] == "You asked: “[[think]] Why?” (0 "
+    assert thought["message"]["reasoning_content"].startswith("They want")
