@@ -29,7 +29,7 @@ def sites(replica: Replica) -> list[Site]:
     openai = f"{replica.url('openai')}/v1"
     return [
         Site(openai, software="openai", name="openai", model="gpt-4o"),
-        Site(openai, software="openai", api="responses", name="responses", model="gpt-4o"),
+        Site(openai, software="openai", api="responses", name="answers", model="gpt-4o"),
         Site(replica.url("anthropic"), software="anthropic", name="anthropic"),
         Site(replica.url("gemini"), software="gemini", name="gemini"),
         Site(replica.url("ollama"), software="ollama", name="ollama"),

@@ -65,7 +65,7 @@ def key() -> str:
 
 MODELS = {
     "openai": "openai/gpt-4o",
-    "responses": "responses/gpt-4o",
+    "responses": "answers/gpt-4o",
     "anthropic": "anthropic/claude-sonnet-4-6",
     "gemini": "gemini/gemini-2.5-flash",
     "ollama": "ollama/llama3.2:latest",
