@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Gungraun's JSON in, what has changed since the committed counts out.
 
-`compare_instructions.py COUNTS < JSON` shows each row whose instructions changed by more than 5 %,
+`compare_instructions.py COUNTS < JSON` shows each row whose instructions changed by more than 2 %,
 and `--renew` writes the counts anew. It fails when a row `NAME_x4`, whose input is `NAME`'s four
 times over, costs clearly more than four times as much: then a byte costs more the more of them
 there are. Counts depend on the compiler and on the processor's instruction sets, so compare what
@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-SHOWN_CHANGE = 0.05
+SHOWN_CHANGE = 0.02
 FOUR_TIMES = 4.2
 
 Counts = dict[str, int]

@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "decode",
     "decode_many",
+    "finish_reason_of",
     "scan_page",
     "sign_request",
 ]
@@ -147,7 +148,7 @@ class Usage:
 class Delta:
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__ = ("kind", "text", "index", "id", "name")
+    __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -155,19 +156,21 @@ class Delta:
         index: int | None = None,
         id: str | None = None,  # noqa: A002
         name: str | None = None,
+        logprobs: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
-        InvalidRequestError for another kind, or an index below 0.
+        `logprobs` may have any service's form. InvalidRequestError for another kind, an index below
+        0, or `logprobs` that are no JSON or tell of no token.
         """
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
         """The kind of the piece: ``text``, ``reasoning``, ``refusal`` or ``tool_call``."""
     @property
     def text(self) -> str:
-        """The text that is added, never empty; of a tool call, what is added to its arguments.
+        """The text that is added; of a tool call, what is added to its arguments.
 
-        That may be empty, where a call begins.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else.
         """
     @property
     def index(self) -> int | None:
@@ -185,6 +188,14 @@ class Delta:
     @property
     def name(self) -> str | None:
         """The tool's name, with a call's first piece."""
+    @property
+    def logprobs(self) -> str | None:
+        """The log probabilities that the event told, as JSON; None where it told none.
+
+        Whichever the service, it is the object that a chat completion of OpenAI's has as a choice's
+        ``logprobs``: its lists ``content`` and ``refusal`` hold tokens with ``token``, ``logprob``,
+        ``bytes`` and ``top_logprobs``. Of several deltas of one event the first has it.
+        """
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
     def __eq__(self, value: object, /) -> bool: ...
@@ -722,6 +733,16 @@ def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
     the last message, `secret` the deployment's key.
     """
 
+def finish_reason_of(
+    reason: str | None, *, calls: bool = False
+) -> Literal["stop", "length", "tool_calls", "content_filter"]:
+    """Return why an answer ended, in the word of OpenAI's chat completions.
+
+    `reason` is the word of whichever service, however its letters are written; `calls` says whether
+    the answer has calls of tools. One that was cut is ``length``, one that was filtered
+    ``content_filter``; any other is ``tool_calls`` with calls, and ``stop`` without.
+    """
+
 @final
 class ChunkEncoder:
     """Deltas in, the events of one streamed chat completion out, as OpenAI's clients read them.
@@ -753,12 +774,17 @@ class ChunkEncoder:
         """Return one event for each delta of any kind.
 
         Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
-        on, as they came; one that has no id gets one made of the stream's and its number.
+        on, as they came; one that has no id gets one made of the stream's and its number. A delta's
+        `logprobs` are those of the event's choice.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told.
+        """
     def usage(
         self,
         prompt: int,
@@ -813,12 +839,17 @@ class CompletionEncoder:
         """Return one event for each delta of any kind.
 
         Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
-        on, as they came; one that has no id gets one made of the stream's and its number.
+        on, as they came; one that has no id gets one made of the stream's and its number. A delta's
+        `logprobs` are those of the event's choice.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told.
+        """
     def usage(
         self,
         prompt: int,
@@ -882,7 +913,8 @@ class ResponseEncoder:
         """Return the events of some deltas of any kind.
 
         Pieces of a call that come while another is not over are held until it is. A call that has
-        no id gets one made of the response's and its number.
+        no id gets one made of the response's and its number. The wire tells the `logprobs` of a
+        text alone: those of an empty one are told with the next.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
@@ -956,7 +988,8 @@ class MessageEncoder:
     def events(self, deltas: list[Delta]) -> bytes:
         """Return the events of some deltas of any kind.
 
-        A call that has no id gets one made of the message's and its number.
+        A call that has no id gets one made of the message's and its number. The wire knows no
+        `logprobs`.
         """
     def keep_alive(self) -> bytes:
         """Return a ``ping``, which keeps the connection alive while there is nothing to tell."""

@@ -55,6 +55,7 @@ def test_the_licence_of_everything_in_the_bundle_goes_with_it() -> None:
         "@preact/signals",
         "@preact/signals-core",
         "dompurify",
+        "highlight.js",
         "htm",
         "marked",
         "preact",

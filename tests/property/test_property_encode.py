@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tailrace import (
     ChunkEncoder,
+    CompletionEncoder,
     Delta,
     DeltaDecoder,
     MessageEncoder,
@@ -170,3 +171,61 @@ def test_every_kind_is_read_back_on_every_wire(deltas: list[Delta], cut: int) ->
     read, decoder = read_back("anthropic", told)
     assert held(read) == held(deltas, refusal="text")
     assert (decoder.end, decoder.finish_reason, decoder.usage) == ("done", "max_tokens", usage)
+
+
+# -- log probabilities -----------------------------------------------------------------------------
+
+FIGURES = st.floats(-50, 0)
+TOP = st.dictionaries(TEXTS.map(readable), FIGURES, max_size=3)
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> list[Delta]:
+    """Texts, most of them with log probabilities of their tokens."""
+    deltas = []
+    for pieces in draw(st.lists(st.lists(TEXTS, max_size=3), max_size=5)):
+        told = [
+            {
+                "token": piece,
+                "logprob": draw(FIGURES),
+                "top_logprobs": [{"token": t, "logprob": p} for t, p in draw(TOP).items()],
+            }
+            for piece in pieces
+        ]
+        logprobs = json.dumps({"content": told}) if told else None
+        deltas.append(Delta("text", "".join(pieces) or "x", logprobs=logprobs))
+    return deltas
+
+
+def tokens_of(deltas: list[Delta]) -> list[Any]:
+    """The tokens of all deltas; those of a refusal there are none of."""
+    told = [json.loads(delta.logprobs) for delta in deltas if delta.logprobs is not None]
+    assert all(each["refusal"] is None for each in told)
+    return [token for each in told for token in each["content"]]
+
+
+@given(scored(), st.integers(1, 50))
+def test_log_probabilities_are_read_back_however_they_are_cut(
+    deltas: list[Delta], size: int
+) -> None:
+    for delta in deltas:
+        again = Delta(**delta._asdict())
+        assert (again, hash(again)) == (delta, hash(delta))
+    fields: Any = {"created": 0, "model": "m", "system_fingerprint": None}
+    chunks = ChunkEncoder(id="chatcmpl-1", **fields)
+    legacy = CompletionEncoder(id="cmpl-1", **fields)
+    response = ResponseEncoder(id="resp_1", created_at=0, model="m")
+    for dialect, told in (
+        ("openai", chunks.events(deltas) + chunks.done()),
+        ("openai", legacy.events(deltas) + legacy.done()),
+        ("openai-responses", response.events(deltas) + response.finish()),
+        ("openai-responses", response.whole(deltas)),
+    ):
+        decoder = DeltaDecoder(dialect)  # type: ignore[arg-type]
+        reads = [told[at : at + size] for at in range(0, len(told), size)]
+        read = [delta for data in reads for delta in decoder.feed_events(data)]
+        read += decoder.close_events()
+        assert "".join(delta.text for delta in read) == "".join(
+            readable(delta.text) for delta in deltas
+        )
+        assert tokens_of(read) == tokens_of(deltas)

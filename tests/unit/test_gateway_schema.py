@@ -12,7 +12,8 @@ import pytest
 
 from tailrace.gateway import ModelRegistry
 from tailrace.gateway._problems import RefusedError
-from tailrace.gateway._wires.chat import FIELDS, LONGEST_STOP, ChatRequest, ChatWire
+from tailrace.gateway._wires.chat import FIELDS, ChatRequest, ChatWire
+from tailrace.gateway._wires.chunked import LONGEST_STOP
 from tailrace.gateway._wires.fitting import TUNING, SiteRequest, dropped_names, fit
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import OpenAIOptions
@@ -43,12 +44,12 @@ MODELS = ModelRegistry(
     ],
     created=0,
 )
-SITE = MODELS.find("ChatGptt/gpt-4o")
-OPEN = MODELS.find("Server/any-model")
-RESPONSES = MODELS.find("responses/any-model")
-CLAUDE = MODELS.find("anthropic/any-model")
-GEMINI = MODELS.find("gemini/any-model")
-DEMO = MODELS.find("chatgpt-demo/default")
+SITE = MODELS.find("ChatGptt/gpt-4o").models[0]
+OPEN = MODELS.find("Server/any-model").models[0]
+RESPONSES = MODELS.find("responses/any-model").models[0]
+CLAUDE = MODELS.find("anthropic/any-model").models[0]
+GEMINI = MODELS.find("gemini/any-model").models[0]
+DEMO = MODELS.find("chatgpt-demo/default").models[0]
 
 
 def request(**fields: Any) -> ModelRequest:
@@ -250,10 +251,8 @@ ASKS: dict[str, list[Any]] = {
     "audio": [{"voice": "a"}],
     "function_call": [{"name": "f"}],
     "functions": [[{"name": "f"}]],
-    "logprobs": [True, 1],
     "moderation": [{"type": "auto"}],
     "modalities": [["text", "audio"], ["audio"], "text"],
-    "top_logprobs": [5, 1],
     "web_search_options": [{}],
 }
 

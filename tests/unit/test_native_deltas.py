@@ -46,13 +46,15 @@ def records_of(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) ->
 
 
 def as_in_vectors(record: Delta) -> dict[str, Any]:
-    fields = {name: getattr(record, name) for name in ("kind", "text", "index", "id", "name")}
-    return {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in record._asdict().items() if value is not None}
+    if record.logprobs is not None:
+        given["logprobs"] = json.loads(record.logprobs)
+    return given
 
 
 def with_feed_events(decoder: DeltaDecoder, chunks: list[bytes], *, complete: bool) -> list[str]:
     records = records_of(decoder, chunks, complete=complete)
-    return [record.text for record in records if record.kind == "text"]
+    return [record.text for record in records if record.kind == "text" and record.text]
 
 
 def state(decoder: DeltaDecoder) -> dict[str, Any]:

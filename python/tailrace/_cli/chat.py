@@ -183,11 +183,11 @@ async def _print_json(stream: ChatStream) -> None:
 
 def _shown(delta: Delta) -> dict[str, object]:
     """Return the fields of a delta's line; of one that is no text, its kind and what it has."""
-    if delta.kind == "text":
-        return {"delta": delta.text}
-    fields = {"index": delta.index, "id": delta.id, "name": delta.name}
+    logprobs = delta.logprobs and json.loads(delta.logprobs)
+    fields = {"index": delta.index, "id": delta.id, "name": delta.name, "logprobs": logprobs}
     given = {name: value for name, value in fields.items() if value is not None}
-    return {"kind": delta.kind, "delta": delta.text, **given}
+    kind = {} if delta.kind == "text" else {"kind": delta.kind}
+    return {**kind, "delta": delta.text, **given}
 
 
 # For each software: the replica's site that runs it, and the path of its chat.

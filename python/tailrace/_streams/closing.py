@@ -81,7 +81,7 @@ def deltas_of(texts: Iterable[str]) -> list[Delta]:
 
 def texts_of(deltas: Iterable[Delta]) -> list[str]:
     """Return the texts among the deltas; the rest of them is part of the outcome."""
-    return [delta.text for delta in deltas if delta.kind == "text"]
+    return [delta.text for delta in deltas if delta.kind == "text" and delta.text]
 
 
 class TextStream(ClosingStream[str]):

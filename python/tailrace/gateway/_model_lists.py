@@ -109,4 +109,7 @@ class ModelLists:
     def apply(self) -> None:
         """Bring the registry up to date with the lists."""
         context = self._context
+        asked = set(context.registry.asked)
+        self._lists = {site: names for site, names in self._lists.items() if site in asked}
+        self._failing &= asked
         context.registry = context.registry.with_lists(self._lists)

@@ -3,7 +3,9 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use tailrace_core::{Collected, DeltaOptions, DeltaSink, Dialect, Ids, ToolCall, UnknownDialect};
+use tailrace_core::{
+    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ToolCall, UnknownDialect,
+};
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
@@ -128,9 +130,9 @@ impl Usage {
 pub struct Delta {
     /// The kind of the piece: `text`, `reasoning`, `refusal` or `tool_call`.
     kind: &'static str,
-    /// The text that is added, never empty; of a tool call, what is added to its arguments.
+    /// The text that is added; of a tool call, what is added to its arguments.
     ///
-    /// That may be empty, where a call begins.
+    /// Empty only where a call begins, or where an event tells `logprobs` and nothing else.
     text: Py<PyString>,
     /// The number of the tool call that the piece belongs to, as the API counts its calls.
     ///
@@ -143,13 +145,25 @@ pub struct Delta {
     id: Option<Py<PyString>>,
     /// The tool's name, with a call's first piece.
     name: Option<Py<PyString>>,
+    /// The log probabilities that the event told, as JSON; `None` where it told none.
+    ///
+    /// Whichever the service, it is the object that a chat completion of OpenAI's has as a choice's
+    /// `logprobs`: its lists `content` and `refusal` hold tokens with `token`, `logprob`, `bytes`
+    /// and `top_logprobs`. Of several deltas of one event the first has it.
+    logprobs: Option<Py<PyString>>,
 }
 
 const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (self.kind, &self.text, self.index, &self.id, &self.name).into_pyobject(py)
+        (self.kind, &self.text, self.index, &self.id, &self.name, &self.logprobs).into_pyobject(py)
+    }
+
+    /// The log probabilities as the core's encoders take them.
+    pub fn logprobs(&self, py: Python<'_>) -> PyResult<Option<Logprobs>> {
+        let Some(logprobs) = &self.logprobs else { return Ok(None) };
+        Ok(Logprobs::read(&text_of(logprobs.bind(py))?))
     }
 
     /// Lends the piece as the core's encoders take it.
@@ -178,12 +192,17 @@ impl Delta {
 
 record! {
 impl Delta {
-    const FIELDS = ["kind", "text", "index", "id", "name"];
+    const FIELDS = ["kind", "text", "index", "id", "name", "logprobs"];
 
     /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
+    ///
+    /// `logprobs` may have any service's form. `InvalidRequestError` for another kind, an index
+    /// below 0, or `logprobs` that are no JSON or tell of no token.
     #[new]
-    #[pyo3(signature = (kind, text = None, index = None, id = None, name = None))]
-    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None)")]
+    #[pyo3(signature = (
+        kind, text = None, index = None, id = None, name = None, logprobs = None
+    ))]
+    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None)")]
     fn new(
         py: Python<'_>,
         kind: &Bound<'_, PyString>,
@@ -191,22 +210,27 @@ impl Delta {
         index: Option<Whole>,
         id: Option<&Bound<'_, PyString>>,
         name: Option<&Bound<'_, PyString>>,
+        logprobs: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let index = index.map(|index| index.within(py, "index", "a number of 0 or more", |_| true));
         let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
+        let logprobs = logprobs.map(|json| told_logprobs(py, json));
         Ok(Self {
             kind: one_of(py, "kind", kind, &KINDS, |kind| kind)?,
             text: text.map_or_else(|| PyString::new(py, "").unbind(), owned),
             index: index.transpose()?,
             id: id.map(owned),
             name: name.map(owned),
+            logprobs: logprobs.transpose()?,
         })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
         fields.extend(self.index.map(|index| format!("index={index}")));
-        for (name, value) in [("id", &self.id), ("name", &self.name)] {
+        for (name, value) in
+            [("id", &self.id), ("name", &self.name), ("logprobs", &self.logprobs)]
+        {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
             }
@@ -214,6 +238,14 @@ impl Delta {
         Ok(format!("Delta({})", fields.join(", ")))
     }
 }
+}
+
+/// Log probabilities of any service's form, in that of a chat completion.
+fn told_logprobs(py: Python<'_>, json: &Bound<'_, PyString>) -> PyResult<Py<PyString>> {
+    let Some(logprobs) = Logprobs::read(&text_of(json)?) else {
+        return Err(invalid(py, "logprobs must be the JSON of a choice's logprobs, with a token"));
+    };
+    Ok(string(py, &logprobs.to_string())?.unbind())
 }
 
 /// Each delta of every kind becomes a `Delta` in the list that is returned.
@@ -233,18 +265,30 @@ impl<'py> Everything<'py> {
     }
 
     fn add(&mut self, kind: &'static str, piece: ToolCall<'_>) {
-        if let Err(error) = self.append(kind, piece) {
+        if let Err(error) = self.append(kind, piece, None) {
             self.failed = Some(error);
         }
     }
 
-    fn append(&self, kind: &'static str, piece: ToolCall<'_>) -> PyResult<()> {
+    fn append(
+        &self,
+        kind: &'static str,
+        piece: ToolCall<'_>,
+        logprobs: Option<&Logprobs>,
+    ) -> PyResult<()> {
         let py = self.list.py();
         let [id, name] =
             [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
         let text = string(py, piece.arguments)?.unbind();
-        let delta =
-            Delta { kind, text, index: piece.index, id: id.transpose()?, name: name.transpose()? };
+        let logprobs = logprobs.map(|logprobs| string(py, &logprobs.to_string()));
+        let delta = Delta {
+            kind,
+            text,
+            index: piece.index,
+            id: id.transpose()?,
+            name: name.transpose()?,
+            logprobs: logprobs.transpose()?.map(Bound::unbind),
+        };
         self.list.append(Bound::new(py, delta)?)
     }
 }
@@ -268,6 +312,25 @@ impl DeltaSink for Everything<'_> {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.add("tool_call", piece);
+    }
+
+    fn with_logprobs(&mut self, delta: tailrace_core::Delta<'_>, logprobs: &Logprobs) {
+        let (kind, piece) = kind_and_piece(delta);
+        if let Err(error) = self.append(kind, piece, Some(logprobs)) {
+            self.failed = Some(error);
+        }
+    }
+}
+
+/// A delta's kind, and what it adds as if it were a piece of a call.
+fn kind_and_piece(delta: tailrace_core::Delta<'_>) -> (&'static str, ToolCall<'_>) {
+    let text = |arguments| ToolCall { arguments, ..ToolCall::default() };
+    match delta {
+        tailrace_core::Delta::Reasoning(delta) => ("reasoning", text(delta)),
+        tailrace_core::Delta::Refusal(delta) => ("refusal", text(delta)),
+        tailrace_core::Delta::ToolCall(piece) => ("tool_call", piece),
+        tailrace_core::Delta::Text(delta) => ("text", text(delta)),
+        _ => ("text", text("")),
     }
 }
 

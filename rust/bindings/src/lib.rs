@@ -30,7 +30,9 @@ mod _native {
     #[pymodule_export]
     use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
-    use super::encode::{ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder};
+    use super::encode::{
+        ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder, finish_reason_of,
+    };
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

@@ -33,13 +33,12 @@ pub mod json;
 pub mod page;
 
 pub use delta::{
-    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing, Ids,
-    ToolCall, UnknownDialect, Usage,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing,
+    Ids, Logprobs, ToolCall, UnknownDialect, Usage,
 };
 pub use encode::{
-    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, EncoderState, Ending,
-    FinishReason, MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, WholeMessage,
-    WholeResponse,
+    ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, EncoderState, Ending, FinishReason,
+    MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, WholeMessage, WholeResponse,
 };
 pub use error::{ErrorKind, ReplyError};
 pub use event::{Event, EventDecoder};

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tailrace_core::{
     ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
-    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, FinishReason, MessageEncoder,
-    MessageFields, ResponseEncoder, ResponseFields, ToolCall, Usage,
+    DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, FinishReason, Logprobs,
+    MessageEncoder, MessageFields, ResponseEncoder, ResponseFields, ToolCall, Usage,
 };
 
 fn cases(file: &str) -> Vec<Value> {
@@ -34,7 +34,8 @@ fn texts() {
     }
 }
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    include_str!("../../../tests/vectors/encode/logprobs.json"),
     include_str!("../../../tests/vectors/encode/events.json"),
     include_str!("../../../tests/vectors/encode/completions.json"),
     include_str!("../../../tests/vectors/encode/responses.json"),
@@ -101,7 +102,6 @@ impl Encoder {
 
     fn encode(&mut self, call: &[Value], out: &mut Vec<u8>) {
         let text = |index: usize| call.get(index).and_then(Value::as_str);
-        let reason = || text(1).unwrap();
         match (text(0).unwrap(), &mut *self) {
             ("role", Self::Chunk(encoder)) => encoder.role(out),
             ("delta", Self::Chunk(encoder)) => encoder.delta(text(1).unwrap(), out),
@@ -109,24 +109,27 @@ impl Encoder {
             ("start", Self::Response(encoder)) => encoder.start(out),
             ("start", Self::Message(encoder)) => encoder.start(call[1].as_u64().unwrap(), out),
             ("events", _) => {
-                for delta in deltas_of(&call[1]) {
-                    self.event(delta, out);
+                for (delta, logprobs) in deltas_of(&call[1]) {
+                    self.event(delta, logprobs.as_ref(), out);
                 }
             }
-            ("finish", Self::Chunk(encoder)) => encoder.finish(reason(), out),
-            ("finish", Self::Completion(encoder)) => encoder.finish(reason(), out),
+            ("finish", Self::Chunk(encoder)) => encoder.finish(text(1), out),
+            ("finish", Self::Completion(encoder)) => encoder.finish(text(1), out),
             ("finish", Self::Response(encoder)) => encoder.finish(&ending_of(&call[1..]), out),
             ("finish", Self::Message(encoder)) => encoder.finish(&ending_of(&call[1..]), out),
             ("whole", Self::Response(encoder)) => {
                 let mut whole = encoder.whole();
-                for delta in deltas_of(&call[1]) {
-                    whole.add(delta);
+                for (delta, logprobs) in deltas_of(&call[1]) {
+                    match logprobs {
+                        None => whole.add(delta),
+                        Some(logprobs) => whole.add_with_logprobs(delta, &logprobs),
+                    }
                 }
                 whole.write(&ending_of(&call[2..]), out);
             }
             ("whole", Self::Message(encoder)) => {
                 let mut whole = encoder.whole();
-                for delta in deltas_of(&call[1]) {
+                for (delta, _) in deltas_of(&call[1]) {
                     whole.add(delta);
                 }
                 whole.write(&ending_of(&call[2..]), out);
@@ -158,12 +161,17 @@ impl Encoder {
         }
     }
 
-    fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
-        match self {
-            Self::Chunk(encoder) => encoder.event(delta, out),
-            Self::Completion(encoder) => encoder.event(delta, out),
-            Self::Response(encoder) => encoder.event(delta, out),
-            Self::Message(encoder) => encoder.event(delta, out),
+    fn event(&mut self, delta: Delta<'_>, logprobs: Option<&Logprobs>, out: &mut Vec<u8>) {
+        match (self, logprobs) {
+            (Self::Chunk(encoder), None) => encoder.event(delta, out),
+            (Self::Chunk(encoder), Some(told)) => encoder.event_with_logprobs(delta, told, out),
+            (Self::Completion(encoder), None) => encoder.event(delta, out),
+            (Self::Completion(encoder), Some(told)) => {
+                encoder.event_with_logprobs(delta, told, out);
+            }
+            (Self::Response(encoder), None) => encoder.event(delta, out),
+            (Self::Response(encoder), Some(told)) => encoder.event_with_logprobs(delta, told, out),
+            (Self::Message(encoder), _) => encoder.event(delta, out),
         }
     }
 
@@ -188,10 +196,11 @@ fn chunk_usage(call: &[Value]) -> ChunkUsage {
     usage
 }
 
-fn deltas_of(list: &Value) -> impl Iterator<Item = Delta<'_>> {
+fn deltas_of(list: &Value) -> impl Iterator<Item = (Delta<'_>, Option<Logprobs>)> {
     list.as_array().unwrap().iter().map(|delta| {
         let text = delta["text"].as_str().unwrap_or_default();
-        match delta["kind"].as_str().unwrap() {
+        let logprobs = delta["logprobs"].as_str().map(|json| Logprobs::read(json).unwrap());
+        let delta = match delta["kind"].as_str().unwrap() {
             "text" => Delta::Text(text),
             "reasoning" => Delta::Reasoning(text),
             "refusal" => Delta::Refusal(text),
@@ -202,7 +211,8 @@ fn deltas_of(list: &Value) -> impl Iterator<Item = Delta<'_>> {
                 arguments: text,
             }),
             other => panic!("there is no kind {other:?}"),
-        }
+        };
+        (delta, logprobs)
     })
 }
 
@@ -290,18 +300,15 @@ proptest! {
         fields.system_fingerprint = fingerprint.as_deref();
         fields.include_usage = include_usage;
         let encoder = ChunkEncoder::new(&fields);
-        for finishing in [false, true] {
-            let mut out = Vec::new();
-            if finishing { encoder.finish(&text, &mut out) } else { encoder.delta(&text, &mut out) }
-            let read: Value = serde_json::from_str(json_of(&out)).unwrap();
-            let choice = &read["choices"][0];
-            prop_assert_eq!(if finishing { &choice["finish_reason"] } else { &choice["delta"]["content"] }, &text);
-            prop_assert_eq!(&read["id"], &id);
-            prop_assert_eq!(&read["model"], &model);
-            prop_assert_eq!(read["created"].as_i64(), Some(created));
-            prop_assert_eq!(read["system_fingerprint"].as_str(), fingerprint.as_deref());
-            prop_assert_eq!(read.get("usage").is_some_and(Value::is_null), include_usage);
-        }
+        let mut out = Vec::new();
+        encoder.delta(&text, &mut out);
+        let read: Value = serde_json::from_str(json_of(&out)).unwrap();
+        prop_assert_eq!(&read["choices"][0]["delta"]["content"], &text);
+        prop_assert_eq!(&read["id"], &id);
+        prop_assert_eq!(&read["model"], &model);
+        prop_assert_eq!(read["created"].as_i64(), Some(created));
+        prop_assert_eq!(read["system_fingerprint"].as_str(), fingerprint.as_deref());
+        prop_assert_eq!(read.get("usage").is_some_and(Value::is_null), include_usage);
     }
 
     #[test]
@@ -346,7 +353,7 @@ proptest! {
         for text in &texts {
             encoder.delta(text, &mut out);
         }
-        encoder.finish("stop", &mut out);
+        encoder.finish(Some("stop"), &mut out);
         encoder.usage(&ChunkUsage::new(1, 2), &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
@@ -590,16 +597,17 @@ proptest! {
         for delta in &deltas {
             encoder.event(delta.lent(), &mut out);
         }
-        encoder.finish("tool_calls", &mut out);
+        encoder.finish(None, &mut out);
         encoder.usage(&ChunkUsage::from(&usage), &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let (answer, decoder) = decoded(Dialect::OpenAi, &out);
         let numbers: Vec<_> = answer.calls.iter().map(|call| call.index.unwrap()).collect();
         prop_assert_eq!(numbers, (0..answer.calls.len() as u64).collect::<Vec<_>>());
+        let reason = FinishReason::Stop.with_calls(!answer.calls.is_empty());
         let expected = Answer::of(deltas.iter().map(Owned::lent));
         prop_assert_eq!(answer.settled(""), expected.settled("call_9_"));
         prop_assert_eq!((decoder.end(), decoder.bad_events()), (End::Done, 0));
-        prop_assert_eq!(decoder.finish_reason(), Some("tool_calls"));
+        prop_assert_eq!(decoder.finish_reason(), Some(reason.as_str()));
         prop_assert_eq!(decoder.usage(), Some(&usage));
     }
 
@@ -799,5 +807,10 @@ fn words_for_an_end() {
     ] {
         assert_eq!(FinishReason::of(word), meaning, "{word}");
         assert_eq!(FinishReason::of(meaning.as_str()), meaning);
+        let own = matches!(meaning, FinishReason::Length | FinishReason::ContentFilter);
+        let with_calls = if own { meaning } else { FinishReason::ToolCalls };
+        assert_eq!(FinishReason::of(word).with_calls(true), with_calls, "{word}");
+        let without = if own { meaning } else { FinishReason::Stop };
+        assert_eq!(FinishReason::of(word).with_calls(false), without, "{word}");
     }
 }

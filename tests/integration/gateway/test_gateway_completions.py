@@ -23,8 +23,7 @@ from gateway_app import (
 )
 
 from tailrace import Usage
-from tailrace.gateway._wires.chat import UsageCounts
-from tailrace.gateway._wires.finish_reasons import finish_reason_of
+from tailrace.gateway._wires.chunked import UsageCounts
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -172,28 +171,6 @@ def test_counts_by_kind_have_openais_names_and_are_left_out_where_nobody_told_th
         "prompt_tokens_details": {"cached_tokens": 7},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
-
-
-@pytest.mark.parametrize(
-    ("reason", "told"),
-    [
-        ("stop", "stop"),
-        ("length", "length"),
-        ("max_tokens", "length"),
-        ("MAX_TOKENS", "length"),
-        ("max_output_tokens", "length"),
-        ("content_filter", "content_filter"),
-        ("SAFETY", "content_filter"),
-        ("refusal", "content_filter"),
-        ("end_turn", "stop"),
-        ("tool_calls", "stop"),
-        ("warning", "stop"),
-        ("", "stop"),
-        (None, "stop"),
-    ],
-)
-def test_a_finish_reason_has_openais_name(reason: str | None, told: str) -> None:
-    assert finish_reason_of(reason) == told
 
 
 # -- what is asked ---------------------------------------------------------------------------------

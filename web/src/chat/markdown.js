@@ -3,6 +3,7 @@
 // what is left goes through DOMPurify.
 import DOMPurify from "dompurify";
 
+import { loadStyle } from "../parts.js";
 import { Blocks, marked } from "./blocks.js";
 
 /**
@@ -10,6 +11,9 @@ import { Blocks, marked } from "./blocks.js";
  * up the page.
  */
 export const MAX_MARKDOWN_CHARACTERS = 200_000;
+
+/** Longer code is shown without colours, for the same reason. */
+const MAX_COLOURED_CHARACTERS = 30_000;
 
 marked.use({
   renderer: {
@@ -38,6 +42,10 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+const LANGUAGE = /^language-[\w+#.-]{1,40}$/;
+const COLOUR = /^hljs-[a-z_-]{1,40}( [a-z]{1,40}_)?$/;
+const COLOURS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+
 const purify = DOMPurify(window);
 purify.addHook("afterSanitizeAttributes", (node) => {
   if (node.nodeName === "A" && node.hasAttribute("href")) {
@@ -45,9 +53,9 @@ purify.addHook("afterSanitizeAttributes", (node) => {
     node.setAttribute("target", "_blank");
     node.setAttribute("title", node.getAttribute("href"));
   }
-  // A class is a fence's language and nothing else: none of ours can be borrowed.
-  if (node.hasAttribute?.("class") && !/^language-[\w+#.-]{1,40}$/.test(node.className))
-    node.removeAttribute("class");
+  // A class is a fence's language or a word's colour: none of ours can be borrowed.
+  const allowed = node.nodeName === "SPAN" ? COLOUR : LANGUAGE;
+  if (node.hasAttribute?.("class") && !allowed.test(node.className)) node.removeAttribute("class");
 });
 
 /**
@@ -72,6 +80,7 @@ export class Picture {
     try {
       if (whole) this.#showWhole(Blocks.whole(text));
       else this.#showBlocks(this.#blocks.grow(text));
+      this.#colour(whole ? this.#shown.length : this.#shown.length - 1);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#showPlain(text); // nested deeper than anybody's stack
@@ -99,7 +108,17 @@ export class Picture {
     for (const token of tokens.slice(same)) {
       const node = block(token);
       this.#element.append(node);
-      this.#shown.push({ raw: token.raw, type: token.type, lang: token.lang, node });
+      const { raw, type, lang } = token;
+      this.#shown.push({ raw, type, lang, node, coloured: false });
+    }
+  }
+
+  /** The code of the first blocks; the last one grows, and would be coloured anew each time. */
+  #colour(length) {
+    for (const shown of this.#shown.slice(0, Math.max(0, length))) {
+      if (shown.coloured) continue;
+      shown.coloured = true;
+      for (const code of shown.node.querySelectorAll("pre code[class]")) colour(code);
     }
   }
 
@@ -108,7 +127,7 @@ export class Picture {
     const [old, token] = [this.#shown[at], tokens[at]];
     if (old?.type !== "code" || token?.type !== "code" || old.lang !== token.lang) return false;
     old.node.querySelector("code").textContent = token.text;
-    old.raw = token.raw;
+    Object.assign(old, { raw: token.raw, coloured: false });
     return true;
   }
 
@@ -156,6 +175,22 @@ function head(frame, pre) {
   button.textContent = "Copy code";
   bar.append(language, button);
   frame.prepend(bar);
+}
+
+let highlighting = null;
+
+async function colour(code) {
+  const text = code.textContent;
+  if (text.length > MAX_COLOURED_CHARACTERS) return;
+  highlighting ??= Promise.all([import("./highlight.js"), loadStyle("highlight.css")]);
+  try {
+    const [{ highlighted }] = await highlighting;
+    const markup = highlighted(text, code.className.replace("language-", ""));
+    if (markup !== null && code.textContent === text)
+      code.replaceChildren(purify.sanitize(markup, COLOURS));
+  } catch {
+    highlighting = null; // Code without colours can be read; the next one tries again.
+  }
 }
 
 function escaped(text) {

@@ -97,6 +97,12 @@ class SharedFigures:
         read = [now() if each == worker else self.read(each) for each in range(self._workers)]
         return [figures for figures in read if figures is not None]
 
+    def end(self, worker: int) -> None:
+        """Count what was open in a worker that died as ended."""
+        figures = self.read(worker)
+        if figures is not None:
+            self.write(worker, WorkerFigures(figures.streams.ended(), figures.requests.ended()))
+
     def close(self) -> None:
         """Free the memory."""
         self._memory.close()
@@ -104,24 +110,24 @@ class SharedFigures:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """The slot of one worker, which can read the slots of all others, too."""
+    """The slot of one worker, which can read the slots of all others, too; `worker`: its number."""
 
     _figures: SharedFigures
-    _worker: int
+    worker: int
 
     @property
     def is_first(self) -> bool:
         """Whether it is that of the first worker, which says what concerns all, once."""
-        return self._worker == 0
+        return self.worker == 0
 
     def write(self, figures: WorkerFigures) -> None:
         """Write the worker's figures."""
-        self._figures.write(self._worker, figures)
+        self._figures.write(self.worker, figures)
 
     def read(self) -> WorkerFigures | None:
         """Read the figures written last, by this worker or by one that it replaces."""
-        return self._figures.read(self._worker)
+        return self._figures.read(self.worker)
 
     def read_all(self, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:
         """Read the figures of all workers; `now` makes fresh ones for this worker."""
-        return self._figures.read_all(self._worker, now)
+        return self._figures.read_all(self.worker, now)

@@ -37,9 +37,14 @@ class ModelRequest:
     `model`: its id; `messages`: in the form of OpenAI's chat completions; `options`: those that
     have a value, by OpenAI's names. `hints`: fields that OpenAI's own API knows and others have no
     place for, which change no answer's meaning. `extra`: fields that the gateway does not know, for
-    sites whose API is one of `extra_apis`. `stops`: the stop sequences, none of them empty;
-    `streams`: the answer is sent as it comes; `include_usage`: a stream tells its token counts.
-    `body`: the request as it came.
+    sites whose API is one of `extra_apis`. `own`: fields in the words of these APIs, which their
+    sites get in place of the options `own_replaces`; `own_alone`: names of what no other site gets
+    of it. `unsupported`: what no site is asked, refused
+    unless it is to be dropped: pairs of the field and the problem. `ignored`: names of what has no
+    effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
+    answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
+    wire's own names of options, where they are others. `body`: the request, as far as an answer
+    repeats it.
     """
 
     model: str
@@ -48,9 +53,15 @@ class ModelRequest:
     hints: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     extra_apis: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
+    own_replaces: frozenset[str] = frozenset()
+    own_alone: tuple[str, ...] = ()
+    unsupported: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     streams: bool = False
     include_usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b"{}"
 
 

@@ -58,7 +58,7 @@ macro_rules! chunks {
             ///
             /// Reasoning is `reasoning_content`, as most servers name it. Tool calls are numbered
             /// from 0 on, as they came; one that has no id gets one made of the stream's and its
-            /// number.
+            /// number. A delta's `logprobs` are those of the event's choice.
             fn events<'py>(
                 slf: &Bound<'py, Self>,
                 deltas: &Bound<'py, PyList>,
@@ -67,7 +67,12 @@ macro_rules! chunks {
                 written(slf, |Self(encoder), out| {
                     out.reserve(deltas.len() * (encoder.delta_bytes() + 16));
                     for delta in &deltas {
-                        delta.get().lend(delta.py(), |delta| encoder.event(delta, out))?;
+                        let (py, delta) = (delta.py(), delta.get());
+                        let logprobs = delta.logprobs(py)?;
+                        delta.lend(py, |delta| match &logprobs {
+                            None => encoder.event(delta, out),
+                            Some(logprobs) => encoder.event_with_logprobs(delta, logprobs, out),
+                        })?;
                     }
                     Ok(())
                 })
@@ -79,14 +84,18 @@ macro_rules! chunks {
                 PyBytes::new(py, $encoder::KEEP_ALIVE)
             }
 
-            /// Return the event that says why the answer ends, in this word.
+            /// Return the event that says why the answer ends, in `OpenAI`'s word.
+            ///
+            /// `reason`: why the model stopped, in the word of whichever service. It is told as
+            /// `finish_reason_of` says it of an answer that has the calls which were told.
+            #[pyo3(signature = (reason = None))]
             fn finish<'py>(
                 slf: &Bound<'py, Self>,
-                reason: &Bound<'py, PyString>,
+                reason: Option<&Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyBytes>> {
-                let reason = text_of(reason)?;
+                let reason = optional_text(reason)?;
                 written(slf, |Self(encoder), out| {
-                    encoder.finish(&reason, out);
+                    encoder.finish(reason.as_deref(), out);
                     Ok(())
                 })
             }

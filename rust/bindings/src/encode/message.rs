@@ -72,7 +72,8 @@ impl MessageEncoder {
 
     /// Return the events of some deltas of any kind.
     ///
-    /// A call that has no id gets one made of the message's and its number.
+    /// A call that has no id gets one made of the message's and its number. The wire knows no
+    /// `logprobs`.
     fn events<'py>(
         slf: &Bound<'py, Self>,
         deltas: &Bound<'py, PyList>,

@@ -81,7 +81,8 @@ impl ResponseEncoder {
     /// Return the events of some deltas of any kind.
     ///
     /// Pieces of a call that come while another is not over are held until it is. A call that has
-    /// no id gets one made of the response's and its number.
+    /// no id gets one made of the response's and its number. The wire tells the `logprobs` of a text
+    /// alone: those of an empty one are told with the next.
     fn events<'py>(
         slf: &Bound<'py, Self>,
         deltas: &Bound<'py, PyList>,
@@ -89,7 +90,12 @@ impl ResponseEncoder {
         let deltas = pieces(deltas)?;
         written(slf, |Self(encoder), out| {
             for delta in &deltas {
-                delta.get().lend(delta.py(), |delta| encoder.event(delta, out))?;
+                let (py, delta) = (delta.py(), delta.get());
+                let logprobs = delta.logprobs(py)?;
+                delta.lend(py, |delta| match &logprobs {
+                    None => encoder.event(delta, out),
+                    Some(logprobs) => encoder.event_with_logprobs(delta, logprobs, out),
+                })?;
             }
             Ok(())
         })
@@ -158,7 +164,12 @@ impl ResponseEncoder {
         written(slf, |Self(encoder), out| {
             let mut whole = encoder.whole();
             for delta in &deltas {
-                delta.get().lend(delta.py(), |delta| whole.add(delta))?;
+                let (py, delta) = (delta.py(), delta.get());
+                let logprobs = delta.logprobs(py)?;
+                delta.lend(py, |delta| match &logprobs {
+                    None => whole.add(delta),
+                    Some(logprobs) => whole.add_with_logprobs(delta, logprobs),
+                })?;
             }
             whole.write(&ending, out);
             Ok(())

@@ -234,12 +234,12 @@ impl Row {
             Wire::Chunks => {
                 let encoder = ChunkEncoder::new(&fields);
                 texts.for_each(|text| encoder.delta(text, &mut events));
-                encoder.finish("stop", &mut events);
+                encoder.finish(Some("stop"), &mut events);
             }
             Wire::Completions => {
                 let encoder = CompletionEncoder::new(&fields);
                 texts.for_each(|text| encoder.delta(text, &mut events));
-                encoder.finish("stop", &mut events);
+                encoder.finish(Some("stop"), &mut events);
             }
             Wire::Response => {
                 let fields = ResponseFields::new("resp_mill", 1_763_600_000, "mill/stone");

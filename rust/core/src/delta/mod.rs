@@ -13,6 +13,7 @@ mod fields;
 mod framing;
 mod halves;
 mod held_calls;
+mod logprobs;
 mod members;
 mod output;
 mod records;
@@ -33,6 +34,8 @@ use crate::prelude::*;
 pub use collected::{Collected, CollectedCall};
 pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
+pub(crate) use logprobs::LogprobToken;
+pub use logprobs::Logprobs;
 pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
 pub use usage::Usage;
@@ -129,6 +132,14 @@ pub trait DeltaSink {
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         let _ = piece;
     }
+
+    /// Takes the first delta of an event that tells the log probabilities of its tokens, and these;
+    /// an empty text where it has no delta. Unless a sink has use for them, its other methods take
+    /// the delta.
+    fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
+        let _ = logprobs;
+        delta.hand_to(self);
+    }
 }
 
 /// A piece of a call of a tool. The first piece of a call has the tool's name; the arguments of all
@@ -178,6 +189,33 @@ pub struct ToolCall<'a> {
     pub name: Option<&'a str>,
     /// Text that this piece adds to the arguments; may be empty.
     pub arguments: &'a str,
+}
+
+/// What one event of a reply adds to it, as the methods of a [`DeltaSink`] take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delta<'a> {
+    /// Text of the answer.
+    Text(&'a str),
+    /// Text of the model's reasoning, or of a summary of that.
+    Reasoning(&'a str),
+    /// Text by which the model refuses to answer.
+    Refusal(&'a str),
+    /// A piece of a call of one of the caller's tools.
+    ToolCall(ToolCall<'a>),
+}
+
+impl Delta<'_> {
+    /// Hands it to the method of the sink that takes its kind; an empty text is no delta.
+    fn hand_to<S: DeltaSink + ?Sized>(self, sink: &mut S) {
+        match self {
+            Self::Text("") | Self::Reasoning("") | Self::Refusal("") => {}
+            Self::Text(delta) => sink.text(delta),
+            Self::Reasoning(delta) => sink.reasoning(delta),
+            Self::Refusal(delta) => sink.refusal(delta),
+            Self::ToolCall(piece) => sink.tool_call(piece),
+        }
+    }
 }
 
 impl DeltaSink for String {

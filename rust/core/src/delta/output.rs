@@ -6,6 +6,7 @@ use crate::prelude::*;
 use super::DeltaSink;
 use super::collected::Keeping;
 use super::content::{Content, Spoken, read_parts};
+use super::logprobs::{Logprobs, Scored};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
 
@@ -109,6 +110,26 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
             self.reply.check_collected();
         }
+    }
+
+    /// What a value tells of log probabilities, where the sink wants them; they are not collected.
+    pub(super) fn read_logprobs(&self, raw: Option<&str>) -> Option<Logprobs> {
+        raw.filter(|_| self.sink.wants_everything()).and_then(Logprobs::read)
+    }
+
+    /// Hands these to the sink with the first delta that `deliver` delivers.
+    pub(super) fn with_logprobs(
+        &mut self,
+        logprobs: &Logprobs,
+        deliver: impl FnOnce(&mut Output<'_, dyn DeltaSink + '_>),
+    ) {
+        let mut scored = Scored::new(logprobs, &mut *self.sink);
+        deliver(&mut Output {
+            reply: &mut *self.reply,
+            sink: &mut scored,
+            scratch: &mut *self.scratch,
+        });
+        scored.finish();
     }
 
     /// Whether more than text is wanted: by the sink, or to be collected.

@@ -37,6 +37,11 @@ impl Calls {
         Self { known: Vec::new(), count: 0, prefix: format!("{kind}_{own}_") }
     }
 
+    /// Whether a call has begun.
+    pub(super) fn are_any(&self) -> bool {
+        self.count > 0
+    }
+
     /// The call that a piece with this index belongs to.
     pub(super) fn call_of(&mut self, index: Option<u64>) -> &mut Call {
         let at = self.known.iter().rposition(|call| call.index == index);

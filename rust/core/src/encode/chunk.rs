@@ -1,12 +1,13 @@
 //! Deltas in, OpenAI's `chat.completion.chunk` events out: one JSON object a `data` line, an empty
 //! line after each.
 
+use crate::delta::{Delta, Logprobs};
 use crate::json::{escape, quoted};
 use crate::prelude::*;
 
+use super::COMMENT;
 use super::calls::Calls;
 use super::frame::{self, ChunkFields, ChunkUsage, Frame};
-use super::{COMMENT, Delta};
 
 /// The events of one streamed chat completion. Every method appends whole events to `out`; kept is
 /// which tool calls have begun.
@@ -18,12 +19,13 @@ use super::{COMMENT, Delta};
 /// let mut out = Vec::new();
 /// encoder.role(&mut out);
 /// encoder.delta("What runs off", &mut out);
-/// encoder.finish("stop", &mut out);
+/// encoder.finish(Some("end_turn"), &mut out);
 /// out.extend_from_slice(ChunkEncoder::DONE);
 ///
 /// let events = String::from_utf8(out)?;
 /// assert_eq!(events.matches("data: ").count(), 4);
 /// assert!(events.contains(r#""delta":{"content":"What runs off"}"#));
+/// assert!(events.contains(r#""finish_reason":"stop""#));
 /// # Ok::<(), std::string::FromUtf8Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -81,27 +83,41 @@ impl ChunkEncoder {
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) => self.delta(text, out),
-            Delta::Reasoning(text) => self.member(br#"{"reasoning_content":"#, text, out),
-            Delta::Refusal(text) => self.member(br#"{"refusal":"#, text, out),
-            Delta::ToolCall(piece) => {
-                let mut delta = br#"{"tool_calls":["#.to_vec();
-                self.calls.element(&piece, &mut delta);
-                self.frame.event(&[CHOICE, &delta, b"]}", UNFINISHED], out);
-            }
+            _ => self.write(delta, UNFINISHED, out),
         }
     }
 
-    fn member(&self, name: &[u8], text: &str, out: &mut Vec<u8>) {
-        let mut delta = name.to_vec();
-        quoted(text, &mut delta);
-        self.frame.event(&[CHOICE, &delta, b"}", UNFINISHED], out);
+    /// Appends one event with a delta of any kind and the log probabilities of its tokens.
+    pub fn event_with_logprobs(
+        &mut self,
+        delta: Delta<'_>,
+        logprobs: &Logprobs,
+        out: &mut Vec<u8>,
+    ) {
+        let behind = format!(r#","logprobs":{logprobs},"finish_reason":null}}"#);
+        self.write(delta, behind.as_bytes(), out);
     }
 
-    /// Appends the event that says why the answer ends, e.g. `stop`.
-    pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
-        let mut choice = br#"{},"logprobs":null,"finish_reason":"#.to_vec();
-        quoted(reason, &mut choice);
-        self.frame.event(&[CHOICE, &choice, b"}"], out);
+    /// Appends one event with a delta and what stands behind it in its choice.
+    fn write(&mut self, delta: Delta<'_>, behind: &[u8], out: &mut Vec<u8>) {
+        let mut member = Vec::new();
+        match delta {
+            Delta::Text(text) => push_member(br#"{"content":"#, text, &mut member),
+            Delta::Reasoning(text) => push_member(br#"{"reasoning_content":"#, text, &mut member),
+            Delta::Refusal(text) => push_member(br#"{"refusal":"#, text, &mut member),
+            Delta::ToolCall(piece) => {
+                member.extend_from_slice(br#"{"tool_calls":["#);
+                self.calls.element(&piece, &mut member);
+                member.push(b']');
+            }
+        }
+        self.frame.event(&[CHOICE, &member, b"}", behind], out);
+    }
+
+    /// Appends the event that says why the answer ends, in OpenAI's word for what is given in any
+    /// service's: `tool_calls` where calls were told, unless it was cut or filtered.
+    pub fn finish(&self, reason: Option<&str>, out: &mut Vec<u8>) {
+        self.frame.finish(br#"{"index":0,"delta":{},"#, reason, self.calls.are_any(), out);
     }
 
     /// Appends the event with token counts and no choices.
@@ -120,4 +136,9 @@ impl ChunkEncoder {
     ) {
         frame::error(message, kind, param, code, out);
     }
+}
+
+fn push_member(name: &[u8], text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    quoted(text, out);
 }

@@ -1,14 +1,16 @@
 //! Deltas in, the events of OpenAI's legacy completions out.
 
-use crate::json::{escape, quoted};
+use crate::delta::{Delta, LogprobToken, Logprobs};
+use crate::json::{decimal, escape, quoted};
 use crate::prelude::*;
 
+use super::COMMENT;
 use super::calls::Calls;
 use super::frame::{self, ChunkFields, ChunkUsage, Frame};
-use super::{COMMENT, Delta};
 
 /// The events of one streamed legacy completion (`/v1/completions`). Every method appends whole
-/// events to `out`; kept is which tool calls have begun.
+/// events to `out`; kept is which tool calls have begun, and how many characters the tokens had whose
+/// log probabilities were told.
 ///
 /// ```
 /// use tailrace_core::{ChunkFields, CompletionEncoder};
@@ -16,7 +18,7 @@ use super::{COMMENT, Delta};
 /// let encoder = CompletionEncoder::new(&ChunkFields::new("cmpl-1", 1_700_000_000, "mill"));
 /// let mut out = Vec::new();
 /// encoder.delta("What runs off", &mut out);
-/// encoder.finish("stop", &mut out);
+/// encoder.finish(Some("stop"), &mut out);
 /// out.extend_from_slice(CompletionEncoder::DONE);
 ///
 /// let events = String::from_utf8(out)?;
@@ -30,6 +32,8 @@ pub struct CompletionEncoder {
     text_head: Vec<u8>,
     text_tail: Vec<u8>,
     calls: Calls,
+    /// Where in the text the next token of which log probabilities are told begins.
+    offset: u64,
 }
 
 const CHOICE: &[u8] = br#"{"index":0,"text":""#;
@@ -50,6 +54,7 @@ impl CompletionEncoder {
             text_head: [&frame.head, CHOICE].concat(),
             text_tail: [br#"""#, UNFINISHED, frame.tail].concat(),
             calls: Calls::new("call", fields.id),
+            offset: 0,
             frame,
         }
     }
@@ -73,24 +78,50 @@ impl CompletionEncoder {
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) | Delta::Refusal(text) => self.delta(text, out),
-            Delta::Reasoning(text) => {
-                let mut member = br#""reasoning_content":"#.to_vec();
-                quoted(text, &mut member);
-                self.frame.event(&[NO_TEXT, &member, UNFINISHED], out);
-            }
-            Delta::ToolCall(piece) => {
-                let mut member = br#""tool_calls":["#.to_vec();
-                self.calls.element(&piece, &mut member);
-                self.frame.event(&[NO_TEXT, &member, b"]", UNFINISHED], out);
-            }
+            _ => self.write(delta, UNFINISHED, out),
         }
     }
 
-    /// Appends the event that says why the answer ends, e.g. `stop`.
-    pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
-        let mut choice = br#""logprobs":null,"finish_reason":"#.to_vec();
-        quoted(reason, &mut choice);
-        self.frame.event(&[NO_TEXT, &choice, b"}"], out);
+    /// Appends one event with a delta of any kind and the log probabilities of its tokens.
+    pub fn event_with_logprobs(
+        &mut self,
+        delta: Delta<'_>,
+        logprobs: &Logprobs,
+        out: &mut Vec<u8>,
+    ) {
+        let mut behind = br#","logprobs":"#.to_vec();
+        write_legacy(&logprobs.tokens(), &mut self.offset, &mut behind);
+        behind.extend_from_slice(br#","finish_reason":null}"#);
+        self.write(delta, &behind, out);
+    }
+
+    /// Appends one event with a delta and what stands behind it in its choice.
+    fn write(&mut self, delta: Delta<'_>, behind: &[u8], out: &mut Vec<u8>) {
+        let mut members = Vec::new();
+        match delta {
+            Delta::Text(text) | Delta::Refusal(text) => {
+                members.extend_from_slice(br#"{"index":0,"text":"#);
+                quoted(text, &mut members);
+            }
+            Delta::Reasoning(text) => {
+                members.extend_from_slice(NO_TEXT);
+                members.extend_from_slice(br#""reasoning_content":"#);
+                quoted(text, &mut members);
+            }
+            Delta::ToolCall(piece) => {
+                members.extend_from_slice(NO_TEXT);
+                members.extend_from_slice(br#""tool_calls":["#);
+                self.calls.element(&piece, &mut members);
+                members.push(b']');
+            }
+        }
+        self.frame.event(&[&members, behind], out);
+    }
+
+    /// Appends the event that says why the answer ends, in OpenAI's word for what is given in any
+    /// service's: `tool_calls` where calls were told, unless it was cut or filtered.
+    pub fn finish(&self, reason: Option<&str>, out: &mut Vec<u8>) {
+        self.frame.finish(NO_TEXT, reason, self.calls.are_any(), out);
     }
 
     /// Appends the event with token counts and no choices.
@@ -108,5 +139,45 @@ impl CompletionEncoder {
         out: &mut Vec<u8>,
     ) {
         frame::error(message, kind, param, code, out);
+    }
+}
+
+/// Appends log probabilities as legacy completions tell them, a list for each field. `offset` is
+/// where the first token begins, in characters, and then where the next one does.
+fn write_legacy(tokens: &[LogprobToken<'_>], offset: &mut u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"tokens":"#);
+    write_list(tokens, out, |token, out| quoted(&token.text(), out));
+    out.extend_from_slice(br#","token_logprobs":"#);
+    write_list(tokens, out, |token, out| out.extend_from_slice(token.logprob().as_bytes()));
+    out.extend_from_slice(br#","top_logprobs":"#);
+    write_list(tokens, out, |token, out| {
+        out.push(b'{');
+        write_joined(&token.top, out, |token, out| {
+            quoted(&token.text(), out);
+            out.push(b':');
+            out.extend_from_slice(token.logprob().as_bytes());
+        });
+        out.push(b'}');
+    });
+    out.extend_from_slice(br#","text_offset":"#);
+    write_list(tokens, out, |token, out| {
+        decimal(*offset, out);
+        *offset += token.text().chars().count() as u64;
+    });
+    out.push(b'}');
+}
+
+fn write_list<T>(elements: &[T], out: &mut Vec<u8>, write: impl FnMut(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    write_joined(elements, out, write);
+    out.push(b']');
+}
+
+fn write_joined<T>(elements: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut Vec<u8>)) {
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(element, out);
     }
 }

@@ -1,6 +1,6 @@
 //! Deltas in, the events of Anthropic's messages out, or the whole message.
 
-use crate::delta::Usage;
+use crate::delta::{Delta, Usage};
 use crate::error::ReplyError;
 use crate::json::{nullable, quoted};
 use crate::prelude::*;
@@ -9,7 +9,7 @@ use super::calls::Calls;
 use super::message_blocks::{BlockEvents, Content};
 use super::reason::FinishReason;
 use super::sequence::Sequence;
-use super::{Delta, EncoderState, Ending};
+use super::{EncoderState, Ending};
 
 /// What a message says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl<'a> MessageFields<'a> {
 /// The events of one streamed message (`/v1/messages`), and the same message whole. Every method
 /// appends whole events to `out`.
 ///
-/// A refusal is text, and the stop reason `refusal`. Thinking has an empty signature. Of the blocks
+/// The wire knows no log probabilities. A refusal is text, and the stop reason `refusal`. Thinking has an empty signature. Of the blocks
 /// one is open at a time: a tool call's is over when its arguments are whole JSON and something else
 /// comes, which is held until then, up to a limit: beyond it the message is failed, by an event that
 /// says so, and [`failure`](Self::failure) tells it too. What comes behind an end is passed over.
@@ -111,7 +111,7 @@ impl MessageEncoder {
         if self.state != EncoderState::Open {
             return;
         }
-        if let Err(trouble) = self.sequence.push(delta, &mut self.events, out) {
+        if let Err(trouble) = self.sequence.push(delta, "", &mut self.events, out) {
             let failure = self.failure.insert(Box::new(trouble.error()));
             let message = failure.message.clone();
             self.error(&message, "api_error", None, None, out);
@@ -205,7 +205,7 @@ pub struct WholeMessage<'e> {
 impl WholeMessage<'_> {
     /// Takes what a delta adds.
     pub fn add(&mut self, delta: Delta<'_>) {
-        self.sequence.gather(delta);
+        self.sequence.gather(delta, "");
     }
 
     /// Appends the message, a JSON object.

@@ -35,7 +35,7 @@ impl Blocks for BlockEvents {
         out.extend_from_slice(b"}}\n\n");
     }
 
-    fn add(&mut self, text: &str, out: &mut Vec<u8>) {
+    fn add(&mut self, text: &str, _: &str, out: &mut Vec<u8>) {
         out.reserve(self.delta_head.len() + text.len() + 8);
         out.extend_from_slice(&self.delta_head);
         escape(text, out);
@@ -78,7 +78,7 @@ impl Blocks for Content {
         begin_block(opening, &mut self.blocks);
     }
 
-    fn add(&mut self, text: &str, _: &mut Vec<u8>) {
+    fn add(&mut self, text: &str, _: &str, _: &mut Vec<u8>) {
         match self.kind {
             Some(Kind::Call(_)) => self.arguments.push_str(text),
             _ => escape(text, &mut self.blocks),

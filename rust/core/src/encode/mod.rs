@@ -31,22 +31,7 @@ pub use response::{ResponseEncoder, ResponseFields, WholeResponse};
 
 use std::fmt;
 
-use crate::delta::{ToolCall, Usage};
-
-/// What one event of a reply adds to it, as the methods of a [`DeltaSink`](crate::DeltaSink) take
-/// it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delta<'a> {
-    /// Text of the answer.
-    Text(&'a str),
-    /// Text of the model's reasoning, or of a summary of that.
-    Reasoning(&'a str),
-    /// Text by which the model refuses to answer.
-    Refusal(&'a str),
-    /// A piece of a call of one of the caller's tools.
-    ToolCall(ToolCall<'a>),
-}
+use crate::delta::Usage;
 
 /// How an answer ended, as its last events are to tell it.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,5 +1,6 @@
 //! Deltas in, the events of OpenAI's Responses out, or the whole response.
 
+use crate::delta::{Delta, Logprobs};
 use crate::error::ReplyError;
 use crate::json::{JsonError, nullable, quoted};
 use crate::limits::{Limit, LimitExceeded};
@@ -10,7 +11,7 @@ use super::response_items::Items;
 pub use super::response_object::ResponseFields;
 use super::response_object::{ResponseObject, Status};
 use super::sequence::{Sequence, Trouble};
-use super::{COMMENT, Delta, EncoderState, Ending};
+use super::{COMMENT, EncoderState, Ending};
 
 /// The events of one streamed response (`/v1/responses`), and the same response whole. Every method
 /// appends whole events to `out`.
@@ -88,10 +89,25 @@ impl ResponseEncoder {
 
     /// Appends the events of one delta.
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        self.push(delta, "", out);
+    }
+
+    /// Appends the events of one delta and the log probabilities of its tokens, which this wire tells
+    /// of a text alone. Those of an empty text are told with the next one.
+    pub fn event_with_logprobs(
+        &mut self,
+        delta: Delta<'_>,
+        logprobs: &Logprobs,
+        out: &mut Vec<u8>,
+    ) {
+        self.push(delta, logprobs.content(), out);
+    }
+
+    fn push(&mut self, delta: Delta<'_>, logprobs: &str, out: &mut Vec<u8>) {
         if self.state != EncoderState::Open {
             return;
         }
-        let told = self.sequence.push(delta, &mut self.items, out);
+        let told = self.sequence.push(delta, logprobs, &mut self.items, out);
         if let Err(trouble) = told.and_then(|()| self.check()) {
             let failure = self.failure.insert(Box::new(trouble.error()));
             let message = failure.message.clone();
@@ -205,7 +221,12 @@ pub struct WholeResponse<'e> {
 impl WholeResponse<'_> {
     /// Takes what a delta adds.
     pub fn add(&mut self, delta: Delta<'_>) {
-        self.sequence.gather(delta);
+        self.sequence.gather(delta, "");
+    }
+
+    /// Takes what a delta adds, and the log probabilities of its tokens.
+    pub fn add_with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
+        self.sequence.gather(delta, logprobs.content());
     }
 
     /// Appends the response, a JSON object.

@@ -3,7 +3,7 @@
 use crate::json::{decimal, escape, quoted};
 use crate::prelude::*;
 
-use super::sequence::{Blocks, Kind, Opening};
+use super::sequence::{Blocks, Kind, Opening, push_elements};
 
 /// Bytes that an item or a part counts for beside its text.
 const ITEM_BYTES: usize = 256;
@@ -59,6 +59,8 @@ struct Part {
     delta_head: Vec<u8>,
     /// The text so far, escaped.
     text: Vec<u8>,
+    /// The log probabilities of its tokens, joined by commas.
+    logprobs: String,
     /// What stands beside the whole text: of a call the tool's name.
     beside_whole: Vec<u8>,
 }
@@ -70,11 +72,11 @@ struct PartWire {
     name: &'static str,
     /// The name of the whole text.
     whole: &'static str,
-    /// What the events of the part begin with, how its index is named, and its JSON up to the text;
-    /// a call has no parts.
+    /// What the events of the part begin with, how its index is named, and its JSON up to what it
+    /// holds; a call has no parts.
     part: Option<(&'static str, &'static str, &'static str)>,
-    /// What stands beside a text.
-    beside: &'static str,
+    /// Whether it has log probabilities.
+    has_logprobs: bool,
 }
 
 const TEXT: PartWire = PartWire {
@@ -83,34 +85,30 @@ const TEXT: PartWire = PartWire {
     part: Some((
         "response.content_part",
         "content_index",
-        r#"{"type":"output_text","annotations":[],"logprobs":[],"text":""#,
+        r#"{"type":"output_text","annotations":[]"#,
     )),
-    beside: r#","logprobs":[]"#,
+    has_logprobs: true,
 };
 
 const REFUSAL: PartWire = PartWire {
     name: "response.refusal",
     whole: "refusal",
-    part: Some(("response.content_part", "content_index", r#"{"type":"refusal","refusal":""#)),
-    beside: "",
+    part: Some(("response.content_part", "content_index", r#"{"type":"refusal""#)),
+    has_logprobs: false,
 };
 
 const SUMMARY: PartWire = PartWire {
     name: "response.reasoning_summary_text",
     whole: "text",
-    part: Some((
-        "response.reasoning_summary_part",
-        "summary_index",
-        r#"{"type":"summary_text","text":""#,
-    )),
-    beside: "",
+    part: Some(("response.reasoning_summary_part", "summary_index", r#"{"type":"summary_text""#)),
+    has_logprobs: false,
 };
 
 const ARGUMENTS: PartWire = PartWire {
     name: "response.function_call_arguments",
     whole: "arguments",
     part: None,
-    beside: "",
+    has_logprobs: false,
 };
 
 impl Blocks for Items {
@@ -129,16 +127,22 @@ impl Blocks for Items {
         self.begin_part(wire, opening, out);
     }
 
-    fn add(&mut self, text: &str, out: &mut Vec<u8>) {
+    fn add(&mut self, text: &str, logprobs: &str, out: &mut Vec<u8>) {
         let Some(part) = &mut self.part else { return };
-        out.reserve(part.delta_head.len() + text.len() + part.wire.beside.len() + 48);
+        out.reserve(part.delta_head.len() + text.len() + logprobs.len() + 64);
         out.extend_from_slice(&part.delta_head);
         let start = out.len();
         escape(text, out);
         part.text.extend_from_slice(&out[start..]);
         self.kept += out.len() - start;
         out.push(b'"');
-        out.extend_from_slice(part.wire.beside.as_bytes());
+        if part.wire.has_logprobs {
+            write_logprobs(logprobs, out);
+        }
+        if !logprobs.is_empty() {
+            push_elements(logprobs, &mut part.logprobs);
+            self.kept += logprobs.len();
+        }
         self.number(out);
     }
 
@@ -239,12 +243,13 @@ impl Items {
         begin_event(&format!("{}.delta", wire.name), &mut delta_head);
         delta_head.extend_from_slice(&place);
         delta_head.extend_from_slice(br#","delta":""#);
-        let mut beside_whole = wire.beside.as_bytes().to_vec();
+        let mut beside_whole = Vec::new();
         if let Kind::Call(_) = opening.kind {
             beside_whole.extend_from_slice(br#","name":"#);
             quoted(opening.name, &mut beside_whole);
         }
-        let part = Part { wire, place, delta_head, text: Vec::new(), beside_whole };
+        let (text, logprobs) = (Vec::new(), String::new());
+        let part = Part { wire, place, delta_head, text, logprobs, beside_whole };
         self.part_event("added", &part, out);
         self.kept += ITEM_BYTES;
         self.part = Some(part);
@@ -257,6 +262,7 @@ impl Items {
             out.extend_from_slice(format!(r#","{}":""#, part.wire.whole).as_bytes());
             out.extend_from_slice(&part.text);
             out.push(b'"');
+            part.write_logprobs(out);
             out.extend_from_slice(&part.beside_whole);
         };
         self.event(&format!("{}.done", part.wire.name), members, out);
@@ -330,10 +336,25 @@ impl Part {
     fn write(&self, out: &mut Vec<u8>) {
         if let Some((.., head)) = self.wire.part {
             out.extend_from_slice(head.as_bytes());
+            self.write_logprobs(out);
+            out.extend_from_slice(format!(r#","{}":""#, self.wire.whole).as_bytes());
             out.extend_from_slice(&self.text);
             out.extend_from_slice(br#""}"#);
         }
     }
+
+    fn write_logprobs(&self, out: &mut Vec<u8>) {
+        if self.wire.has_logprobs {
+            write_logprobs(&self.logprobs, out);
+        }
+    }
+}
+
+/// Appends the member with log probabilities.
+fn write_logprobs(logprobs: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","logprobs":["#);
+    out.extend_from_slice(logprobs.as_bytes());
+    out.push(b']');
 }
 
 fn begin_event(kind: &str, out: &mut Vec<u8>) {

@@ -5,14 +5,14 @@
 //! over when its arguments are whole JSON and something else comes; what comes before that is held,
 //! and so are the pieces of a call without a name. At the end all of it is told.
 
+use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 
-use crate::delta::{Nesting, ToolCall};
+use crate::delta::{Delta, Nesting, ToolCall};
 use crate::error::{ErrorKind, ReplyError};
 use crate::limits::{Limit, LimitExceeded};
 use crate::prelude::*;
 
-use super::Delta;
 use super::calls::Calls;
 
 /// What a block holds.
@@ -40,8 +40,9 @@ pub(super) trait Blocks {
     /// Begins a block; none is open.
     fn open(&mut self, opening: Opening<'_>, out: &mut Vec<u8>);
 
-    /// Adds a text, never an empty one, to the block that is open.
-    fn add(&mut self, text: &str, out: &mut Vec<u8>);
+    /// Adds a text, never an empty one, to the block that is open, with the log probabilities of its
+    /// tokens: JSON objects joined by commas, none for most texts.
+    fn add(&mut self, text: &str, logprobs: &str, out: &mut Vec<u8>);
 
     /// Ends the block that is open.
     fn close(&mut self, out: &mut Vec<u8>);
@@ -79,6 +80,8 @@ pub(super) struct Sequence {
     is_whole: bool,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// Log probabilities of tokens whose text is still to come.
+    early: String,
     max_held_bytes: usize,
     /// Whether the answer has a call.
     pub(super) has_calls: bool,
@@ -93,6 +96,7 @@ struct Held {
     id: Option<String>,
     name: Option<String>,
     text: String,
+    logprobs: String,
 }
 
 /// Bytes that a held block counts for beside its texts: so that there are never so many of them
@@ -106,6 +110,7 @@ struct Piece<'a> {
     id: Option<&'a str>,
     name: Option<&'a str>,
     text: &'a str,
+    logprobs: &'a str,
 }
 
 impl Sequence {
@@ -117,28 +122,40 @@ impl Sequence {
             is_whole: true,
             held: VecDeque::new(),
             held_bytes: 0,
+            early: String::new(),
             max_held_bytes,
             has_calls: false,
             has_refusal: false,
         }
     }
 
-    /// Writes what a delta adds, or holds it.
+    /// Writes what a delta adds, or holds it. `logprobs`: of a text, as [`Blocks::add`] takes them.
     pub(super) fn push(
         &mut self,
         delta: Delta<'_>,
+        logprobs: &str,
         blocks: &mut impl Blocks,
         out: &mut Vec<u8>,
     ) -> Result<(), Trouble> {
-        let Some(piece) = self.piece_of(delta) else { return Ok(()) };
+        // Most deltas go on with the text that is open.
+        if let (Delta::Text(text), Some(Kind::Text)) = (delta, self.open)
+            && !text.is_empty()
+            && logprobs.is_empty()
+            && self.early.is_empty()
+        {
+            blocks.add(text, "", out);
+            return Ok(());
+        }
+        let logprobs = self.logprobs_of(delta, logprobs);
+        let Some(piece) = self.piece_of(delta, &logprobs) else { return self.check() };
         if self.open == Some(piece.kind) {
-            self.add(piece.text, blocks, out);
+            self.add(&piece, blocks, out);
         } else if self.is_over(piece.kind) {
             let is_blank = piece.text.trim_ascii().is_empty();
             return if is_blank { Ok(()) } else { Err(Trouble::CallGoesOn) };
         } else if self.held.is_empty() && piece.can_open() && self.is_whole {
             self.switch(piece, blocks, out);
-            self.add(piece.text, blocks, out);
+            self.add(&piece, blocks, out);
         } else {
             self.hold(piece);
             self.check()?;
@@ -152,8 +169,9 @@ impl Sequence {
     }
 
     /// Takes what a delta adds, and writes nothing before the end.
-    pub(super) fn gather(&mut self, delta: Delta<'_>) {
-        if let Some(piece) = self.piece_of(delta) {
+    pub(super) fn gather(&mut self, delta: Delta<'_>, logprobs: &str) {
+        let logprobs = self.logprobs_of(delta, logprobs);
+        if let Some(piece) = self.piece_of(delta, &logprobs) {
             self.hold(piece);
         }
     }
@@ -168,8 +186,24 @@ impl Sequence {
         }
     }
 
+    /// The log probabilities that go with a delta: a text's, and before them those that came before
+    /// their text did.
+    fn logprobs_of<'l>(&mut self, delta: Delta<'_>, logprobs: &'l str) -> Cow<'l, str> {
+        match delta {
+            Delta::Text("") => push_elements(logprobs, &mut self.early),
+            Delta::Text(_) if self.early.is_empty() => return logprobs.into(),
+            Delta::Text(_) => {
+                let mut all = std::mem::take(&mut self.early);
+                push_elements(logprobs, &mut all);
+                return all.into();
+            }
+            _ => {}
+        }
+        "".into()
+    }
+
     /// The piece that a delta is; none where it adds nothing.
-    fn piece_of<'d>(&mut self, delta: Delta<'d>) -> Option<Piece<'d>> {
+    fn piece_of<'d>(&mut self, delta: Delta<'d>, logprobs: &'d str) -> Option<Piece<'d>> {
         let (kind, text) = match delta {
             Delta::Text(text) => (Kind::Text, text),
             Delta::Reasoning(text) => (Kind::Reasoning, text),
@@ -177,11 +211,11 @@ impl Sequence {
             Delta::ToolCall(ToolCall { index, id, name, arguments: text }) => {
                 self.has_calls = true;
                 let kind = Kind::Call(self.calls.call_of(index).number);
-                return Some(Piece { kind, id, name, text });
+                return Some(Piece { kind, id, name, text, logprobs });
             }
         };
         self.has_refusal |= kind == Kind::Refusal && !text.is_empty();
-        (!text.is_empty()).then_some(Piece { kind, id: None, name: None, text })
+        (!text.is_empty()).then_some(Piece { kind, id: None, name: None, text, logprobs })
     }
 
     /// Whether a block was ended that cannot begin again.
@@ -191,7 +225,7 @@ impl Sequence {
     }
 
     fn check(&self) -> Result<(), Trouble> {
-        if self.held_bytes <= self.max_held_bytes {
+        if self.held_bytes + self.early.len() <= self.max_held_bytes {
             return Ok(());
         }
         let (limit, bytes) = (Limit::Kept, self.max_held_bytes);
@@ -217,7 +251,7 @@ impl Sequence {
             let piece = held.piece();
             self.held_bytes = self.held_bytes.saturating_sub(HELD_BLOCK_BYTES + piece.bytes());
             self.switch(piece, blocks, out);
-            self.add(piece.text, blocks, out);
+            self.add(&piece, blocks, out);
         }
     }
 
@@ -242,25 +276,27 @@ impl Sequence {
         blocks.open(Opening { kind: piece.kind, id, name }, out);
     }
 
-    fn add(&mut self, text: &str, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
-        if text.is_empty() {
+    fn add(&mut self, piece: &Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
+        if piece.text.is_empty() {
             return;
         }
         if matches!(self.open, Some(Kind::Call(_))) {
-            self.is_whole |= self.nesting.end(text.as_bytes()).is_some();
+            self.is_whole |= self.nesting.end(piece.text.as_bytes()).is_some();
         }
-        blocks.add(text, out);
+        blocks.add(piece.text, piece.logprobs, out);
     }
 }
 
 impl Held {
     fn of(piece: Piece<'_>) -> Self {
         let [id, name] = [piece.id, piece.name].map(|text| text.map(ToOwned::to_owned));
-        Self { kind: piece.kind, id, name, text: piece.text.to_owned() }
+        let [text, logprobs] = [piece.text, piece.logprobs].map(ToOwned::to_owned);
+        Self { kind: piece.kind, id, name, text, logprobs }
     }
 
     fn take(&mut self, piece: Piece<'_>) {
         self.text.push_str(piece.text);
+        push_elements(piece.logprobs, &mut self.logprobs);
         for (known, said) in [(&mut self.id, piece.id), (&mut self.name, piece.name)] {
             if known.is_none() {
                 *known = said.map(ToOwned::to_owned);
@@ -269,8 +305,8 @@ impl Held {
     }
 
     fn piece(&self) -> Piece<'_> {
-        let Self { kind, id, name, text } = self;
-        Piece { kind: *kind, id: id.as_deref(), name: name.as_deref(), text }
+        let Self { kind, id, name, text, logprobs } = self;
+        Piece { kind: *kind, id: id.as_deref(), name: name.as_deref(), text, logprobs }
     }
 }
 
@@ -283,6 +319,16 @@ impl Piece<'_> {
     /// Bytes of its texts.
     fn bytes(&self) -> usize {
         let size = |text: Option<&str>| text.map_or(0, str::len);
-        self.text.len() + size(self.id) + size(self.name)
+        self.text.len() + self.logprobs.len() + size(self.id) + size(self.name)
+    }
+}
+
+/// Appends elements joined by commas to others.
+pub(super) fn push_elements(elements: &str, list: &mut String) {
+    if !elements.is_empty() {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(elements);
     }
 }

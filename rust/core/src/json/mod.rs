@@ -15,7 +15,7 @@ mod text;
 mod unescape;
 
 pub(crate) use escape::{decimal, escape, nullable, quoted};
-pub(crate) use one_line::on_one_line;
+pub(crate) use one_line::{finite_on_one_line, on_one_line};
 pub use reader::Reader;
 pub(crate) use string::{Scratch, string_content, string_end};
 pub use text::Text;

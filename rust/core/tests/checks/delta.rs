@@ -2,8 +2,8 @@
 //! everything, and what is collected against the pieces of it.
 
 use tailrace_core::{
-    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, ErrorKind,
-    MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End,
+    ErrorKind, Logprobs, MAX_BODY_BYTES, MAX_EVENT_BYTES, ReplyError, ToolCall,
 };
 
 use super::cutting::{reads, sizes};
@@ -158,6 +158,19 @@ impl DeltaSink for Everything {
             *name += piece.name.unwrap_or_default();
         }
         *arguments += piece.arguments;
+    }
+
+    fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
+        assert_eq!(Logprobs::read(&logprobs.to_string()).as_ref(), Some(logprobs));
+        self.push("logprobs", &logprobs.to_string());
+        match delta {
+            Delta::Text("") => {}
+            Delta::Text(text) => self.text(text),
+            Delta::Reasoning(text) => self.reasoning(text),
+            Delta::Refusal(text) => self.refusal(text),
+            Delta::ToolCall(piece) => self.tool_call(piece),
+            other => panic!("{other:?} is new"),
+        }
     }
 }
 

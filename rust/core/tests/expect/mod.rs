@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tailrace_core::{
-    Collected, CollectedCall, DeltaDecoder, DeltaOptions, DeltaSink, End, ToolCall,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, End, Logprobs, ToolCall,
 };
 
 use crate::vectors;
@@ -47,10 +47,12 @@ impl Records {
     /// The text among it.
     pub fn texts(&self) -> Vec<String> {
         let texts = self.0.iter().filter(|record| record["kind"] == "text");
-        texts.map(|record| record["text"].as_str().unwrap().to_owned()).collect()
+        let texts = texts.map(|record| record["text"].as_str().unwrap().to_owned());
+        texts.filter(|text| !text.is_empty()).collect()
     }
 
-    /// Neighbours of one kind joined, and pieces of one tool call that have the same index and id.
+    /// Neighbours of one kind joined, and pieces of one tool call that have the same index and id;
+    /// all without log probabilities.
     pub fn joined(&self) -> Vec<Value> {
         let mut joined: Vec<Value> = Vec::new();
         for record in &self.0 {
@@ -64,7 +66,7 @@ impl Records {
                 let [index, id, name] = ["index", "id", "name"].map(|key| &record[key]);
                 joined.push(json!({"kind": "tool_call", "text": text, "index": index, "id": id, "name": name}));
             } else {
-                joined.push(record.clone());
+                joined.push(json!({"kind": record["kind"], "text": text}));
             }
         }
         joined
@@ -100,6 +102,19 @@ impl DeltaSink for Records {
         let is_there = |(_, value): &(&String, &Value)| !value.is_null();
         let there = record.as_object().unwrap().iter().filter(is_there);
         self.0.push(there.map(|(key, value)| (key.clone(), value.clone())).collect());
+    }
+
+    fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
+        match delta {
+            Delta::Text("") => self.0.push(json!({"kind": "text", "text": ""})),
+            Delta::Text(text) => self.text(text),
+            Delta::Reasoning(text) => self.reasoning(text),
+            Delta::Refusal(text) => self.refusal(text),
+            Delta::ToolCall(piece) => self.tool_call(piece),
+            other => panic!("{other:?} is new"),
+        }
+        let record = self.0.last_mut().unwrap();
+        record["logprobs"] = serde_json::from_str(&logprobs.to_string()).unwrap();
     }
 }
 

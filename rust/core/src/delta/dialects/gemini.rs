@@ -52,7 +52,7 @@ impl DialectReader for Gemini {
         if !output.reply.is_open() {
             return None;
         }
-        self.deliver(&piece.candidate.parts, output);
+        self.deliver(&piece.candidate, output);
         piece.only_content()
     }
 
@@ -84,7 +84,7 @@ impl DialectReader for Gemini {
             return Ok(());
         }
         if piece.has_candidates || piece.usage.is_some() {
-            self.deliver(&piece.candidate.parts, output);
+            self.deliver(&piece.candidate, output);
             self.release(output);
             let answered = output.has_answered();
             output.reply.end_whole(answered, body);
@@ -139,7 +139,24 @@ impl Gemini {
         reply.note_finish(piece.candidate.finish_reason);
     }
 
-    fn deliver<S: DeltaSink + ?Sized>(&mut self, parts: &[Part<'_>], output: &mut Output<'_, S>) {
+    fn deliver<S: DeltaSink + ?Sized>(
+        &mut self,
+        candidate: &Candidate<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        match output.read_logprobs(candidate.logprobs) {
+            None => self.deliver_parts(&candidate.parts, output),
+            Some(logprobs) => output.with_logprobs(&logprobs, |output| {
+                self.deliver_parts(&candidate.parts, output);
+            }),
+        }
+    }
+
+    fn deliver_parts<S: DeltaSink + ?Sized>(
+        &mut self,
+        parts: &[Part<'_>],
+        output: &mut Output<'_, S>,
+    ) {
         for part in parts {
             if let Some(call) = &part.call {
                 self.deliver_call(call, output);
@@ -244,6 +261,7 @@ impl<'a> Piece<'a> {
         let adds_content_only = !part.is_thought
             && part.call.is_none()
             && self.usage.is_none()
+            && self.candidate.logprobs.is_none()
             && self.candidate.finish_reason.is_none();
         part.text.text().filter(|_| adds_content_only)
     }
@@ -254,6 +272,8 @@ impl<'a> Piece<'a> {
 struct Candidate<'a> {
     parts: Vec<Part<'a>>,
     finish_reason: Option<Text<'a>>,
+    /// The log probabilities of the parts' tokens, as written.
+    logprobs: Option<&'a str>,
 }
 
 impl<'a> Candidate<'a> {
@@ -266,6 +286,7 @@ impl<'a> Candidate<'a> {
                 "index" => is_first = read_is_first(reader)?,
                 "content" => candidate.parts = read_parts(reader)?,
                 "finishReason" => candidate.finish_reason = reader.string_or_skip()?,
+                "logprobsResult" => candidate.logprobs = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
             Ok(())

@@ -34,7 +34,12 @@ impl DialectReader for Ollama {
             fail_upstream(event.data, self, output.reply);
             return None;
         }
-        line.message().deliver(output);
+        match output.read_logprobs(line.logprobs) {
+            None => line.message().deliver(output),
+            Some(logprobs) => {
+                output.with_logprobs(&logprobs, |output| line.message().deliver(output));
+            }
+        }
         output.reply.note_usage(line.usage());
         output.reply.foreign = line.is_foreign();
         if line.done {
@@ -57,6 +62,7 @@ impl DialectReader for Ollama {
                 | "thinking"
                 | "done"
                 | "done_reason"
+                | "logprobs"
                 | "error"
                 | "prompt_eval_count"
                 | "eval_count"
@@ -82,6 +88,8 @@ struct Line<'a> {
     done: bool,
     done_reason: Option<Text<'a>>,
     counts: Counts,
+    /// The log probabilities of the line's tokens, as written.
+    logprobs: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -98,6 +106,7 @@ impl<'a> Line<'a> {
                 "done_reason" => line.done_reason = reader.string_or_skip()?,
                 "prompt_eval_count" => line.counts.prompt = read_count(reader)?,
                 "eval_count" => line.counts.completion = read_count(reader)?,
+                "logprobs" => line.logprobs = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
             Ok(())
@@ -126,7 +135,10 @@ impl<'a> Line<'a> {
 
     fn only_content(&self) -> Option<Text<'a>> {
         let Message { text, thinking, calls } = self.message();
-        let is_more = thinking.is_filled() || !calls.is_empty() || self.usage().is_some();
+        let is_more = thinking.is_filled()
+            || !calls.is_empty()
+            || self.usage().is_some()
+            || self.logprobs.is_some();
         text.text().filter(|_| !is_more && !self.done)
     }
 }

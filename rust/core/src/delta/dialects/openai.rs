@@ -89,10 +89,25 @@ impl OpenAi {
             return chunk.only_content();
         }
         let extras = Extras::of_chunk(raw);
+        match output.read_logprobs(extras.logprobs) {
+            None => self.deliver_all(&chunk.choice, &extras, output),
+            Some(logprobs) => output.with_logprobs(&logprobs, |output| {
+                self.deliver_all(&chunk.choice, &extras, output);
+            }),
+        }
+        let is_more = !extras.is_empty() || extras.logprobs.is_some();
+        chunk.only_content().filter(|_| !wants_everything || !is_more)
+    }
+
+    fn deliver_all<S: DeltaSink + ?Sized>(
+        &mut self,
+        choice: &Choice<'_>,
+        extras: &Extras<'_>,
+        output: &mut Output<'_, S>,
+    ) {
         extras.deliver_before(output);
-        self.deliver_text(&chunk.choice, output);
+        self.deliver_text(choice, output);
         extras.deliver_behind(output);
-        chunk.only_content().filter(|_| !wants_everything || extras.is_empty())
     }
 
     fn deliver_text<S: DeltaSink + ?Sized>(
@@ -267,15 +282,28 @@ impl<'a> Chunk<'a> {
         output: &mut Output<'_, S>,
     ) {
         if output.reply.is_open() {
-            let Choice { message, delta, .. } = self.choice;
             output.reply.note_finish(self.choice.finish_reason);
             let extras = Extras::of_body(raw);
-            extras.deliver_before(output);
-            let answer = message.answer().or(self.content()).or(delta.answer());
-            output.say(Spoken::Text, answer);
-            extras.deliver_behind(output);
+            match output.read_logprobs(extras.logprobs) {
+                None => self.deliver_answer(&extras, output),
+                Some(logprobs) => {
+                    output.with_logprobs(&logprobs, |output| self.deliver_answer(&extras, output));
+                }
+            }
             output.reply.end_whole(output.reply.delivered || extras.is_answer(), raw);
         }
+    }
+
+    fn deliver_answer<S: DeltaSink + ?Sized>(
+        &self,
+        extras: &Extras<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        let Choice { message, delta, .. } = self.choice;
+        extras.deliver_before(output);
+        let answer = message.answer().or(self.content()).or(delta.answer());
+        output.say(Spoken::Text, answer);
+        extras.deliver_behind(output);
     }
 
     fn finish_reason(&self) -> Option<Text<'a>> {

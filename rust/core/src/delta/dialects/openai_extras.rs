@@ -1,4 +1,5 @@
-//! Reasoning, refusals and tool calls, which stand beside the text in OpenAI's chunks and bodies.
+//! Reasoning, refusals, tool calls and log probabilities, which stand beside the text in OpenAI's
+//! chunks and bodies.
 //!
 //! A pass of its own, over JSON that has been validated, reads them, and only where they are
 //! wanted, so that the pass that takes the text stays short.
@@ -33,6 +34,8 @@ pub(super) struct Extras<'a> {
     reasoning: [Content<'a>; REASONING.len()],
     refusal: Content<'a>,
     calls: Vec<CallPiece<'a>>,
+    /// The log probabilities of the tokens of all that, and of the text, as written.
+    pub(super) logprobs: Option<&'a str>,
     /// Whether they are a whole message's: of each kind they count where none came before.
     is_whole: bool,
 }
@@ -94,7 +97,7 @@ impl<'a> Extras<'a> {
     /// Reads a choice; `None` when its index is not 0.
     fn of_choice(reader: &mut Reader<'a>, is_body: bool) -> Result<Option<Self>, JsonError> {
         let (mut is_first, mut is_last, mut has_delta) = (true, is_body, false);
-        let (mut delta, mut message) = (None, None);
+        let (mut delta, mut message, mut logprobs) = (None, None, None);
         reader.object(|key, reader| {
             match &*key.decode() {
                 "index" => is_first = read_is_first(reader)?,
@@ -104,6 +107,7 @@ impl<'a> Extras<'a> {
                 }
                 "message" => message = Self::of_message(reader)?,
                 "finish_reason" => is_last |= read_filled(reader)?.is_some(),
+                "logprobs" if reader.peek()? != Kind::Null => logprobs = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
             Ok(())
@@ -112,7 +116,7 @@ impl<'a> Extras<'a> {
         let tells = delta.as_ref().is_some_and(|delta| !delta.is_empty());
         let is_delta = !is_body && has_delta && (tells || !is_last);
         let extras = if is_delta { delta } else { message.or(delta) };
-        Ok(is_first.then(|| extras.unwrap_or_default()))
+        Ok(is_first.then(|| Self { logprobs, ..extras.unwrap_or_default() }))
     }
 
     /// Reads a delta or a message; `None` when the value is no object.

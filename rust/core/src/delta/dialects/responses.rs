@@ -11,7 +11,7 @@ use crate::prelude::*;
 
 use super::super::content::Content;
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
-use super::super::fields::{read_count, read_truthy};
+use super::super::fields::{is_truthy, read_count, read_truthy};
 use super::super::held_calls::HeldCalls;
 use super::super::reply::ReplyState;
 use super::super::tool_call::{Arguments, CallPiece};
@@ -46,9 +46,11 @@ impl DialectReader for OpenAiResponses {
                 fail_upstream(event.data, self, output.reply);
             }
             "response.output_text.delta" => {
-                self.told.add(data.place(PartKind::Text), data.delta, output);
+                let place = data.place(PartKind::Text);
+                self.told.add(place, data.delta, data.logprobs, output);
                 // An event that says itself what it is means the same under any name.
-                return data.delta.text().filter(|_| data.kind.is_some());
+                let is_all = data.kind.is_some() && data.logprobs.is_none();
+                return data.delta.text().filter(|_| is_all);
             }
             "response.created" | "response.queued" | "response.in_progress" => {
                 data.response.note(output.reply);
@@ -159,10 +161,10 @@ impl OpenAiResponses {
             (name, "delta") => self.add(About::of(name), data, output),
             (name, "done") => match About::of(name) {
                 Some(About::Part(kind)) => {
-                    self.told.add_whole(data.place(kind), data.whole, output);
+                    self.told.add_whole(data.place(kind), data.whole, data.logprobs, output);
                 }
                 Some(About::Transcript) if self.may_transcribe(output) => {
-                    self.told.add_whole(data.place(PartKind::Text), data.whole, output);
+                    self.told.add_whole(data.place(PartKind::Text), data.whole, None, output);
                 }
                 Some(About::Arguments) => self.add_whole_call(&data.call(data.whole), output),
                 _ => {}
@@ -178,9 +180,11 @@ impl OpenAiResponses {
         output: &mut Output<'_, S>,
     ) {
         match (about, data.delta) {
-            (Some(About::Part(kind)), delta) => self.told.add(data.place(kind), delta, output),
+            (Some(About::Part(kind)), delta) => {
+                self.told.add(data.place(kind), delta, None, output);
+            }
             (Some(About::Transcript), delta) if self.may_transcribe(output) => {
-                self.told.add(data.place(PartKind::Text), delta, output);
+                self.told.add(data.place(PartKind::Text), delta, None, output);
             }
             (Some(About::Arguments), Content::Text(delta)) if !delta.is_empty() => {
                 self.held.deliver(data.output_index, false, output);
@@ -230,7 +234,7 @@ impl OpenAiResponses {
         output: &mut Output<'_, S>,
     ) {
         if part.is_text() || self.may_transcribe(output) {
-            self.told.add_whole(place, part.content(place.kind), output);
+            self.told.add_whole(place, part.content(place.kind), part.logprobs, output);
         }
     }
 
@@ -276,6 +280,8 @@ impl OpenAiResponses {
                         .is_some_and(|text| self.told.knows(place.kind, &text, before));
                 if !is_known {
                     self.add_whole(place, part, output);
+                } else if !self.told.has_logprobs() {
+                    self.told.add_logprobs(place, part.logprobs, output);
                 }
             }
         }
@@ -318,6 +324,8 @@ struct EventData<'a> {
     delta: Content<'a>,
     /// What an event that ends a part tells, under the name that texts of its kind have.
     whole: Content<'a>,
+    /// The log probabilities of the text's tokens, as written.
+    logprobs: Option<&'a str>,
     output_index: Option<u64>,
     /// The index of content, or of a summary, within its item.
     part_index: Option<u64>,
@@ -341,6 +349,7 @@ impl<'a> EventData<'a> {
                 "text" | "refusal" | "arguments" | "input" | "transcript" => {
                     data.whole = data.whole.or(Content::read_texts(reader)?);
                 }
+                "logprobs" => data.logprobs = read_logprobs(reader)?,
                 "call_id" => data.item.call.id = reader.string_or_skip()?,
                 "name" => data.item.call.name = reader.string_or_skip()?,
                 "output_index" => data.output_index = read_count(reader)?,
@@ -500,6 +509,8 @@ struct Part<'a> {
     text: Content<'a>,
     refusal: Content<'a>,
     transcript: Content<'a>,
+    /// The log probabilities of the text's tokens, as written.
+    logprobs: Option<&'a str>,
 }
 
 impl<'a> Part<'a> {
@@ -516,6 +527,7 @@ impl<'a> Part<'a> {
                 "text" => part.text = Content::read(reader)?,
                 "refusal" => part.refusal = Content::read(reader)?,
                 "transcript" => part.transcript = Content::read(reader)?,
+                "logprobs" => part.logprobs = read_logprobs(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -552,6 +564,11 @@ fn read_parts<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
         Kind::Null => reader.skip().map(|()| Vec::new()),
         _ => Part::read(reader).map(|part| vec![part]),
     }
+}
+
+/// Reads a list of log probabilities, as written; an empty one is none.
+fn read_logprobs<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, JsonError> {
+    reader.raw().map(|list| Some(list).filter(|list| is_truthy(list)))
 }
 
 fn read_reason<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {

@@ -62,6 +62,8 @@ struct Part {
     said: Said,
     /// Whether it was told whole.
     is_whole: bool,
+    /// Whether log probabilities of it were told.
+    has_logprobs: bool,
 }
 
 impl Part {
@@ -85,8 +87,25 @@ struct Call {
 }
 
 impl Told {
-    /// Tells what a delta adds to a part.
+    /// Tells what a delta adds to a part, with the log probabilities of its tokens.
+    #[inline]
     pub(super) fn add<S: DeltaSink + ?Sized>(
+        &mut self,
+        place: Place,
+        delta: Content<'_>,
+        logprobs: Option<&str>,
+        output: &mut Output<'_, S>,
+    ) {
+        match output.read_logprobs(logprobs) {
+            None => self.add_delta(place, delta, output),
+            Some(logprobs) => {
+                output.with_logprobs(&logprobs, |output| self.add_delta(place, delta, output));
+                self.note_logprobs(place);
+            }
+        }
+    }
+
+    fn add_delta<S: DeltaSink + ?Sized>(
         &mut self,
         place: Place,
         delta: Content<'_>,
@@ -105,8 +124,27 @@ impl Told {
         output.say(place.kind.spoken(), delta);
     }
 
-    /// Tells of a whole part what was not told before.
+    /// Tells of a whole part what was not told before; its log probabilities, where none of it
+    /// were.
     pub(super) fn add_whole<S: DeltaSink + ?Sized>(
+        &mut self,
+        place: Place,
+        whole: Content<'_>,
+        logprobs: Option<&str>,
+        output: &mut Output<'_, S>,
+    ) {
+        let is_told = |at: usize| self.parts[at].has_logprobs;
+        let untold = logprobs.filter(|_| !self.position(place).is_some_and(is_told));
+        match output.read_logprobs(untold) {
+            None => self.add_whole_text(place, whole, output),
+            Some(logprobs) => {
+                output.with_logprobs(&logprobs, |output| self.add_whole_text(place, whole, output));
+                self.note_logprobs(place);
+            }
+        }
+    }
+
+    fn add_whole_text<S: DeltaSink + ?Sized>(
         &mut self,
         place: Place,
         whole: Content<'_>,
@@ -121,7 +159,7 @@ impl Told {
         }
         let Some(text) = whole.decode() else {
             if self.position(place).is_none() {
-                self.add(place, whole, output);
+                self.add_delta(place, whole, output);
             }
             return;
         };
@@ -133,6 +171,30 @@ impl Told {
         if !rest.is_empty() {
             output.say_decoded(place.kind.spoken(), rest);
         }
+    }
+
+    /// Tells the log probabilities of a part that is known.
+    pub(super) fn add_logprobs<S: DeltaSink + ?Sized>(
+        &mut self,
+        place: Place,
+        logprobs: Option<&str>,
+        output: &mut Output<'_, S>,
+    ) {
+        if let Some(logprobs) = output.read_logprobs(logprobs) {
+            output.with_logprobs(&logprobs, |_| {});
+            self.note_logprobs(place);
+        }
+    }
+
+    fn note_logprobs(&mut self, place: Place) {
+        if let Some(at) = self.position(place) {
+            self.parts[at].has_logprobs = true;
+        }
+    }
+
+    /// Whether log probabilities of any part were told.
+    pub(super) fn has_logprobs(&self) -> bool {
+        self.parts.iter().any(|part| part.has_logprobs)
     }
 
     /// Whether a part of this kind with this text was among those told so far.
@@ -262,7 +324,8 @@ impl Told {
                 if part.place.kind == PartKind::Text { part.said.length() } else { 0 };
             self.coming = self.coming.and_then(|at| at.checked_sub(1));
         }
-        self.parts.push(Part { place, said: Said::default(), is_whole: false });
+        let (is_whole, has_logprobs) = (false, false);
+        self.parts.push(Part { place, said: Said::default(), is_whole, has_logprobs });
         self.parts.len() - 1
     }
 
