@@ -10,7 +10,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.filterwarnings("default")
+# It keeps its client, and with it the loop that the client began in.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.asyncio(loop_scope="module")]
 
 
 class Level(BaseModel):

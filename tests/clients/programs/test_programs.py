@@ -165,7 +165,6 @@ async def proxy(gateway: RunningGateway, home: Path) -> AsyncIterator[str]:
         *("gateways", "litellm", "--config", "config.yaml", "--telemetry", "False"),
         *("--host", "127.0.0.1", "--port", str(port)),
         home=home,
-        LITELLM_LOG="ERROR",
     )
     try:
         assert process.stdout is not None
