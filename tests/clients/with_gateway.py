@@ -54,7 +54,7 @@ async def run(command: Sequence[str]) -> int:
 
 
 async def answer(question: Question) -> str:
-    """Answer as the built-in model does, and DSPy in the form that it asks for: 1 for each field."""
+    """Answer as the built-in model does, and DSPy in its own form: 1 for each field."""
     fields = _FIELD.findall(question.message.partition("Respond with the corresponding output")[2])
     if not fields:
         return await builtin_answer(question)
@@ -66,9 +66,7 @@ _FIELD = re.compile(r"\[\[ ## (\w{1,99}) ## \]\]")
 
 def environment(url: str) -> dict[str, str]:
     """Return the process's variables without proxies, and with the gateway at `url`."""
-    own = {
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
-    }
+    own = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return {**own, "TAILRACE_GATEWAY": url, "TAILRACE_GATEWAY_KEY": KEY}
 
 

@@ -10,9 +10,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture
 def lm(base_url: str, key: str, model: str) -> dspy.LM:
-    return dspy.LM(
-        f"openai/{model}", api_base=base_url, api_key=key, cache=False, num_retries=0
-    )
+    return dspy.LM(f"openai/{model}", api_base=base_url, api_key=key, cache=False, num_retries=0)
 
 
 def test_dspy_whole(lm: dspy.LM) -> None:

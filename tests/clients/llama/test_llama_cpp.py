@@ -46,10 +46,12 @@ CHOICE: dict[str, Any] = {"type": "function", "function": {"name": "level"}}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server's base URL."""
     model = tmp_path_factory.mktemp("model") / MODEL
-    subprocess.run([PYTHON, HERE / "tiny_model.py", model], check=True)
+    subprocess.run([PYTHON, HERE / "tiny_model.py", model], check=True)  # noqa: S603
     command = [PYTHON, "-m", "llama_cpp.server", "--model", model, "--host", "127.0.0.1"]
     options = ["--model_alias", MODEL, "--port", "0", "--n_ctx", str(CONTEXT), "--verbose", "false"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603
+        [*command, *options], stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stderr is not None
             said = chain.from_iterable(map(_PORT.findall, process.stderr))
@@ -93,9 +95,7 @@ def user(text: str = "How high?") -> list[Any]:
 
 
 async def said(client: openai.AsyncOpenAI, model: str, **more: Any) -> str:
-    whole = await client.chat.completions.create(
-        model=model, messages=user(), **{**SAME, **more}
-    )
+    whole = await client.chat.completions.create(model=model, messages=user(), **{**SAME, **more})
     return whole.choices[0].message.content or ""
 
 
@@ -166,9 +166,8 @@ async def test_what_it_refuses(site: Site) -> None:
     with pytest.raises(ResponseStatusError, match="temperature") as caught:
         await site.ask("How high?", extra={"n": 1}, temperature="warm")  # type: ignore[arg-type]
     assert caught.value.status == 500  # as it says it
+    form = {"type": "json_schema", "json_schema": {"name": "level", "schema": SCHEMA}}
     with pytest.raises(ResponseStatusError, match="json_schema"):
-        schema = {"name": "level", "schema": SCHEMA}
-        form = {"type": "json_schema", "json_schema": schema}
         await site.ask("How high?", response_format=form)
 
 
@@ -206,9 +205,7 @@ async def test_an_answer_through_the_gateway(
 
 async def test_a_call_and_a_form_through_the_gateway(through: openai.AsyncOpenAI) -> None:
     asked: dict[str, Any] = {"model": f"llama/{MODEL}", "messages": user(), "max_tokens": 99}
-    async with through.chat.completions.stream(
-        **asked, tools=[TOOL], tool_choice=CHOICE
-    ) as stream:
+    async with through.chat.completions.stream(**asked, tools=[TOOL], tool_choice=CHOICE) as stream:
         (call,) = (await stream.get_final_completion()).choices[0].message.tool_calls or []
     assert call.function.name == "level"
     assert json.loads(call.function.arguments)["rising"] in (True, False)
