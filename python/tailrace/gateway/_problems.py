@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "INVALID_REQUEST",
     "STOPPING",
+    "AnthropicErrorBody",
+    "ErrorBody",
     "Problem",
     "RefusedError",
     "last_failure",
@@ -111,24 +113,32 @@ class RefusedError(Exception):
         return cls(problem_of(error, sites), last_failure(error))
 
 
-class _Error(msgspec.Struct):
+class ErrorObject(msgspec.Struct):
+    """OpenAI's error object: what failed, of which kind, and the field and code, if any."""
+
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class _ErrorBody(msgspec.Struct):
-    error: _Error
+class ErrorBody(msgspec.Struct):
+    """The body of a reply that tells a failure, as OpenAI's API has it."""
+
+    error: ErrorObject
 
 
-class _AnthropicError(msgspec.Struct):
+class AnthropicErrorObject(msgspec.Struct):
+    """Anthropic's error object: what failed, and of which kind."""
+
     type: str
     message: str
 
 
-class _AnthropicBody(msgspec.Struct):
-    error: _AnthropicError
+class AnthropicErrorBody(msgspec.Struct):
+    """The body of a reply that tells a failure, as Anthropic's API has it."""
+
+    error: AnthropicErrorObject
     type: str = "error"
 
 
@@ -136,9 +146,9 @@ def problem_body(problem: Problem, path: str = "") -> bytes:
     """Write a failure as JSON: OpenAI's error object or, below Anthropic's `path`, Anthropic's."""
     if is_anthropics(path):
         kind = problem.anthropic_kind
-        return msgspec.json.encode(_AnthropicBody(_AnthropicError(kind, problem.message)))
-    error = _Error(problem.message, problem.kind, problem.param, problem.code)
-    return msgspec.json.encode(_ErrorBody(error))
+        return msgspec.json.encode(AnthropicErrorBody(AnthropicErrorObject(kind, problem.message)))
+    error = ErrorObject(problem.message, problem.kind, problem.param, problem.code)
+    return msgspec.json.encode(ErrorBody(error))
 
 
 def is_anthropics(path: str) -> bool:

@@ -29,6 +29,7 @@ from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
 from tailrace.gateway._model_lists import ModelLists
+from tailrace.gateway._openapi import routes as openapi
 from tailrace.gateway._reloading import Reloader
 from tailrace.gateway._shutdown import Shutdown
 from tailrace.gateway._sockets import BACKLOG
@@ -112,8 +113,9 @@ class Gateway:
         self.reloader: Reloader | None = None
         if source is not None:
             self.reloader = Reloader(self.context, self.lists, source, speaks=self._slot.is_first)
+        self.app: web.Application = self._app(verdicts_in)
         self._runner = web.AppRunner(
-            self._app(verdicts_in),
+            self.app,
             handler_cancellation=True,
             access_log=None,
             shutdown_timeout=CLOSING_SECONDS,
@@ -138,6 +140,7 @@ class Gateway:
             *live.routes(),
             *metrics.routes(self._all_figures),
             *wires.routes(context, self.lists.want),
+            *openapi.routes(),
             *page.routes(),
         ]
         app.add_routes([_with_deferred_expect(route) for route in routes])

@@ -37,7 +37,12 @@ QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway._door.quotas", Quotas)
 MAX_QUERY_FIELDS = 32
 PREFLIGHT_SECONDS = 600
 
-_PUBLIC = frozenset({"/", "/health", "/ready", "/favicon.ico", "/robots.txt"})
+_PUBLIC = frozenset(
+    {
+        *("/", "/docs", "/docs.css", "/openapi.json"),
+        *("/health", "/ready", "/favicon.ico", "/robots.txt"),
+    }
+)
 _PUBLIC_FOLDER = "/static/"
 _KEY_FIELDS = frozenset(
     {
@@ -94,7 +99,7 @@ _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Tell whether a path needs no key: the page and the health checks."""
+    """Tell whether a path needs no key: the pages and the health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
