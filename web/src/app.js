@@ -36,7 +36,7 @@ export function App() {
       </nav>
       <span class="gap"></span>
       ${wanted.value && html`<button class="quiet" type="button" onClick=${() => (asking.value = true)}>${icons.key}<span>Enter key</span></button>`}
-      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span><span class="unseen narrow-only">Forget key</span></button>`}
+      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span></button>`}
       <button class="quiet square" type="button" onClick=${nextTheme} aria-label=${`Theme: ${theme.value}`} title=${`Theme: ${theme.value}`}>${icons[theme.value]}</button>
     </header>
     ${live ? html`<${Loaded} />` : html`<${Chat} />`}
