@@ -269,7 +269,7 @@ def _without_nulls(message: dict[str, Any]) -> dict[str, Any]:
 
 def dropped_names(dropped: tuple[str, ...]) -> str:
     """Return the value of the header that tells what was dropped, names of clients made safe."""
-    shown = [_UNSAFE.sub("?", name) for name in dropped[:_MOST_NAMES]]
+    shown = [_UNSAFE.sub("?", name[:_LONGEST_NAME]) for name in dropped[:_MOST_NAMES]]
     return ", ".join([*shown, *(["..."] if len(dropped) > _MOST_NAMES else [])])
 
 
@@ -283,16 +283,23 @@ def dropped_field(request: ModelRequest, name: str) -> str:
         *request.options,
         *request.hints,
         *request.names.values(),
-        *request.ignored,
-        *request.own_alone,
     }
-    return name if name in known or name in _OF_MESSAGES else "other"
+    return name if name in known or name in _COUNTED else "other"
 
 
-_OF_MESSAGES = frozenset(
-    f"messages.{name}"
-    for name in (
-        *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
-        *("file", *_REASONING),
-    )
+_OF_MESSAGES = (
+    *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
+    *("file", *_REASONING),
 )
+_COUNTED = frozenset(
+    {
+        *(f"messages.{name}" for name in _OF_MESSAGES),
+        *("service_tier", "truncation", "reasoning.summary", "store", "max_tool_calls", "include"),
+        *("message.phase", "function_call.namespace", "reasoning.encrypted_content"),
+        *("output_text.annotations", "stream_options.continuous_usage_stats"),
+        *("cache_control", "context_management", "redacted_thinking", "tool_result.is_error"),
+        *("text.citations", "document.citations", "document.context"),
+        *("tools.eager_input_streaming", "tools.defer_loading", "output_config.task_budget"),
+    }
+)
+"""Names of what is dropped that are the APIs' own, and no client's."""
