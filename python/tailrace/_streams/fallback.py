@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from tailrace._native import Delta
     from tailrace._streams.closing import TextStream
 
-__all__ = ["FallbackStream"]
+__all__ = ["FallbackStream", "may_go_on"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
 P = TypeVar("P")  # the type of the candidates, such as a provider
 T = TypeVar("T")  # the items that are read
+
+
+def may_go_on(failure: TailraceError) -> bool:
+    """Tell whether another site may answer what one failed at; the caller's own fault stays one."""
+    is_sites_own = isinstance(failure, ModelNotFoundError | ProfileError)
+    return is_sites_own or not isinstance(failure, InvalidRequestError)
 
 
 class FallbackStream(BatchStream, Generic[P]):
@@ -148,8 +154,7 @@ class FallbackStream(BatchStream, Generic[P]):
 
     async def _goes_on(self, failure: TailraceError) -> bool:
         """Tell whether another attempt follows: at the same provider, after a wait, or the next."""
-        is_sites_own = isinstance(failure, ModelNotFoundError | ProfileError)
-        if self._begun or (isinstance(failure, InvalidRequestError) and not is_sites_own):
+        if self._begun or not may_go_on(failure):
             return False
         if self._attempts is None:
             return self._has_another(failure)
