@@ -117,23 +117,24 @@ class Answer:
         )
         self._stream.watch(reply.begin_soon)
         try:
-            await self._write_answer(reply)
+            return await self._write_answer(reply)
         except TailraceError as error:
             if not await reply.has_begun():
                 raise
-            await reply.write(self._encoder.error, self._fail(error))
+            return await reply.end(self._encoder.error, self._fail(error))
         finally:
             reply.stop()
-        return await reply.end()
 
-    async def _write_answer(self, reply: EventStream) -> None:
+    async def _write_answer(self, reply: EventStream) -> web.StreamResponse:
         read, encoder = self._source.read, self._encoder
         while deltas := self._counted(await read()):
             await reply.write(encoder.events, deltas)
             if encoder.failure is not None:
                 self._fail(encoder.failure)
-                return
-        await reply.write(encoder.finish, self._ending())
+                break
+        else:
+            return await reply.end(encoder.finish, self._ending())
+        return await reply.end(bytes, b"")
 
     # -- the end of the answer ---------------------------------------------------------------------
 
