@@ -95,8 +95,11 @@ class TextStream(ClosingStream[str]):
         """Whether a server has begun to answer: the head of its reply came and tells no error."""
         return False
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role.
+
+        None ends that.
+        """
 
     @abstractmethod
     async def _advance_deltas(self, pending: deque[Delta]) -> bool:

@@ -149,8 +149,11 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
         """Whether a server has begun to answer: the head of its reply came and tells no error."""
         return self._reading.is_answering
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role.
+
+        None ends that.
+        """
         self._reading.heard = heard
 
     async def _advance_deltas(self, pending: deque[Delta]) -> bool:

@@ -57,6 +57,7 @@ class Answer:
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
         self._characters = 0
+        self._counts: tuple[Usage, bool] | None = None
         self._outcome: CallOutcome = "left"
         self._error: TailraceError | None = None
 
@@ -80,7 +81,7 @@ class Answer:
             self._outcome = "failed"
             raise
         finally:
-            usage, _ = self._usage()
+            usage, _ = self._counts or self._usage()
             self._upstream.call.end(
                 self._outcome,
                 error=self._error,
@@ -124,6 +125,7 @@ class Answer:
             return await reply.end(self._encoder.error, self._fail(error))
         finally:
             reply.stop()
+            self._stream.watch(None)  # or the two would keep one another alive
 
     async def _write_answer(self, reply: EventStream) -> web.StreamResponse:
         read, encoder = self._source.read, self._encoder
@@ -140,7 +142,7 @@ class Answer:
 
     def _ending(self) -> Ending:
         """Note that the answer is whole, and return how it ended."""
-        usage, estimated = self._usage()
+        self._counts = usage, estimated = self._usage()
         if self._stopped is not None and self._stopped.sequence is not None:
             self._outcome = "stopped"
             return Ending("stop", usage, estimated, self._stopped.sequence)
