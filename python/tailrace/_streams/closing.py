@@ -16,7 +16,7 @@ from tailrace._streams.outcome import HasOutcome
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from tailrace._streams.outcome import Outcome
@@ -102,7 +102,7 @@ class TextStream(ClosingStream[str]):
         """
 
     @abstractmethod
-    async def _advance_deltas(self, pending: deque[Delta]) -> bool:
+    def _advance_deltas(self, pending: deque[Delta]) -> Awaitable[bool]:
         """Add what comes next to the deltas that wait; return False at the end."""
 
     def deltas(self) -> Deltas:

@@ -93,8 +93,7 @@ class Answer:
         """Count the deltas of one read; no coroutine, since every event of a site passes here."""
         if deltas:
             self._upstream.call.deltas(len(deltas))
-            for delta in deltas:
-                self._characters += len(delta.text)
+            self._characters += sum([len(delta.text) for delta in deltas])
         return deltas
 
     def _headers(self) -> dict[str, str]:
