@@ -783,7 +783,8 @@ class ChunkEncoder:
         """Return the event that says why the answer ends, in OpenAI's word.
 
         `reason`: why the model stopped, in the word of whichever service. It is told as
-        `finish_reason_of` says it of an answer that has the calls which were told.
+        `finish_reason_of` says it of an answer that has the calls which were told. Before it, calls
+        that have no arguments get ``{}``, which is JSON, unless the answer was cut.
         """
     def usage(
         self,
@@ -848,7 +849,8 @@ class CompletionEncoder:
         """Return the event that says why the answer ends, in OpenAI's word.
 
         `reason`: why the model stopped, in the word of whichever service. It is told as
-        `finish_reason_of` says it of an answer that has the calls which were told.
+        `finish_reason_of` says it of an answer that has the calls which were told. Before it, calls
+        that have no arguments get ``{}``, which is JSON, unless the answer was cut.
         """
     def usage(
         self,
@@ -881,8 +883,8 @@ class ResponseEncoder:
     """Deltas in, the events of one streamed response out, as OpenAI's clients read them.
 
     Or the whole response. Reasoning is told as a summary of it, a refusal as a part of the message;
-    a tool call's item is over when its arguments are whole JSON and something else comes. Texts are
-    escaped as `ChunkEncoder` does.
+    a tool call's item begins with its arguments, and is over when they are whole JSON and something
+    else comes; one without arguments is told at the end. Texts are escaped as `ChunkEncoder` does.
 
     Because the last events tell all of the answer again, it is kept, up to `max_kept_bytes`: beyond
     it the response is failed, by an event that says so, and `failure` tells it too. What comes
@@ -962,8 +964,9 @@ class MessageEncoder:
     """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 
     Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has an empty
-    signature. Of the blocks one is open at a time: a tool call's is over when its arguments are
-    whole JSON and something else comes. Texts are escaped as `ChunkEncoder` does.
+    signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+    over when they are whole JSON and something else comes; one without arguments is told at the
+    end. Texts are escaped as `ChunkEncoder` does.
 
     What comes while a tool call is not over is held until then, up to `max_kept_bytes`: beyond it
     the message is failed, by an event that says so, and `failure` tells it too. What comes behind

@@ -123,7 +123,7 @@ async def test_the_focus_goes_in_reading_order_and_is_always_seen(
         "Theme: system",
         "Conversations",
         "Options",
-        "More",
+        "more",
         "Edit",
         "Copy code",
         "Code",
@@ -174,6 +174,15 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
         assert box["x"] >= 0, (name, box)
         assert box["x"] + box["width"] <= 375, (name, box)
     await expect(visitor.message).to_be_in_viewport()
+    await visitor.button("Conversations").tap()
+    kept = visitor.page.get_by_role("link", name="On the way")
+    await expect(kept).to_be_in_viewport()
+    assert await visitor.overflow() == 0
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.button("Conversations")).to_be_focused()
+    await visitor.button("Conversations").tap()
+    await kept.tap()
+    await expect(kept).not_to_be_visible()
     await visitor.page.get_by_role("link", name="Live").tap()
     await expect(visitor.page.locator(".plot canvas").first).to_be_visible()
     assert await visitor.overflow() == 0

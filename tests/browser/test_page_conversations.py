@@ -61,8 +61,10 @@ async def test_several_are_kept_until_they_are_deleted(
     await visitor.page.get_by_label("Name of the conversation").fill("About wells")
     await visitor.page.keyboard.press("Enter")
     await expect(listed(visitor)).to_have_text(["About wells"])
+    await expect(visitor.page.get_by_label("More")).to_be_focused()
     await more(visitor, "Delete")
     await expect(visitor.answers).to_have_count(0)
+    await expect(visitor.message).to_be_focused()
     await expect(visitor.page.get_by_text("None holds these words.")).to_be_visible()
     await visitor.button("Undo").click()
     await expect(visitor.answers.locator("strong")).to_have_text("well")
@@ -116,8 +118,10 @@ async def test_a_question_that_is_edited_keeps_the_answers_it_had(
     await visitor.button("Retry").click()
     await expect(visitor.answers.locator(".text")).to_have_text(["It is 5."])
     await ended(visitor.answers.last, "done")
-    await visitor.button("Earlier answer").click()
+    await visitor.button("Earlier answer").focus()
+    await visitor.page.keyboard.press("Enter")
     await expect(visitor.answers.locator(".text")).to_have_text(["Five."])
+    await expect(visitor.button("Earlier answer")).to_be_focused()
     await visitor.button("Earlier question").click()
     await expect(visitor.answers.locator(".text")).to_have_text(["Four.", "Yes."])
     await expect(visitor.page.get_by_role("group", name="Versions of the question")).to_have_text(
@@ -165,9 +169,15 @@ async def test_options_go_with_each_question(server: PageServer, visitor: Visito
     asked = server.script.asked[-1]
     assert asked["messages"][0] == {"role": "system", "content": "You are a miller."}
     assert (asked["temperature"], asked["max_tokens"]) == (0.2, 9)
+    await visitor.choose("shop")
+    answer = await visitor.ask("And you?")
+    await ended(answer, "done")
+    await expect(answer.locator(".note")).to_contain_text("was not told max_tokens, temperature")
     await visitor.page.reload()
-    await visitor.button("Options , set").click()
+    await visitor.button("Options, set").click()
     await expect(visitor.page.get_by_label("Temperature")).to_have_value("0.2")
+    await visitor.button("Cancel").click()
+    await expect(visitor.button("Options, set")).to_be_focused()
 
 
 async def test_exported_conversations_come_back(
@@ -195,7 +205,7 @@ async def test_exported_conversations_come_back(
     other = tmp_path / "other.json"
     other.write_text('{"conversations": []}')
     await visitor.page.get_by_label("Import").set_input_files(other)
-    await expect(visitor.page.get_by_text("This file is no export")).to_be_visible()
+    await expect(visitor.page.get_by_text("This file holds no conversations")).to_be_visible()
 
 
 async def test_a_link_writes_its_question_and_sends_nothing(

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { addressOf, place } from "./address.js";
 import { current } from "./chat/conversation.js";
-import { loadModels } from "./chat/models.js";
+import { loadModels, lookAgain } from "./chat/models.js";
 import { Chat } from "./chat/view.js";
 import { html } from "./html.js";
 import { icons } from "./icons.js";
@@ -19,7 +19,10 @@ const Live = signal(null);
 const unloaded = signal(null);
 
 export function App() {
-  useEffect(() => void loadModels(), []);
+  useEffect(() => {
+    loadModels();
+    document.addEventListener("visibilitychange", lookAgain);
+  }, []);
   const live = place.value.view === "live";
   const { id, turns, title } = current.value;
   const name = live ? "Live" : title.value || "Chat";
@@ -36,7 +39,7 @@ export function App() {
       </nav>
       <span class="gap"></span>
       ${wanted.value && html`<button class="quiet" type="button" onClick=${() => (asking.value = true)}>${icons.key}<span>Enter key</span></button>`}
-      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span><span class="unseen narrow-only">Forget key</span></button>`}
+      ${key.value && !wanted.value && html`<button class="quiet" type="button" onClick=${leave} title="Forget the key of this tab">${icons.key}<span class="wide-only">Forget key</span></button>`}
       <button class="quiet square" type="button" onClick=${nextTheme} aria-label=${`Theme: ${theme.value}`} title=${`Theme: ${theme.value}`}>${icons[theme.value]}</button>
     </header>
     ${live ? html`<${Loaded} />` : html`<${Chat} />`}

@@ -42,6 +42,8 @@ export async function* answer(request, signal) {
   });
   const headers = { "Content-Type": "application/json" };
   const reply = await ask("/v1/chat/completions", { method: "POST", headers, body, signal });
+  const dropped = reply.headers.get("X-Tailrace-Dropped");
+  if (dropped) yield { dropped };
   let done = false;
   // Read on to the connection's end: leaving at the last word would look like a reader who went
   // away.

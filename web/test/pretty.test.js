@@ -19,6 +19,13 @@ test("a number keeps all of its digits, and a string its escapes", () => {
   );
 });
 
+test("what is too deep stays as it came", () => {
+  for (const depth of [101, 5000]) {
+    const text = "[".repeat(depth) + "]".repeat(depth);
+    assert.equal(pretty(text), text);
+  }
+});
+
 test("what is no JSON is not touched", () => {
   for (const text of ["", "{", '{"a": }', "{'a': 1}", '{"a": 1} x']) assert.equal(pretty(text), null);
 });

@@ -293,7 +293,8 @@ def _introduce(
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")
     count = len(registry.sites)
-    click.echo(f"models    {len(registry.models)} at {count} {'site' if count == 1 else 'sites'}")
+    groups = f", and {_counted(len(registry.groups), 'group')}" if registry.groups else ""
+    click.echo(f"models    {len(registry.models)} at {_counted(count, 'site')}{groups}")
     click.echo(
         "keys      "
         + (", ".join(each.name for each in settings.keys) or "none: this machine alone may ask")
@@ -307,3 +308,7 @@ def _introduce(
     body = f'{{"model": "{example}", "stream": true, "messages": {messages}}}'
     click.echo(f"  -d '{body}'")
     click.echo("\nCtrl-C ends it.")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -109,6 +109,11 @@ class Target:
     models: tuple[Model, ...]
 
     @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that answer."""
+        return tuple(model.upstream for model in self.models)
+
+    @property
     def owner(self) -> str:
         """The sites that answer, by their names."""
         return ", ".join(dict.fromkeys(model.site for model in self.models))

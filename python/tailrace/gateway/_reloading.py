@@ -62,8 +62,11 @@ class Source:
         return self._read()
 
     def state(self) -> State:
-        """Look at the files, without reading them."""
-        return tuple(map(_state_of, self._files()))
+        """Look at the files, without reading them; what cannot be looked at has not changed."""
+        try:
+            return tuple(map(_state_of, self._files()))
+        except OSError:  # of a folder that may not be searched any more
+            return self.seen
 
 
 def _state_of(file: Path) -> tuple[str, int, int, int] | None:
@@ -112,7 +115,7 @@ class Reloader:
         try:
             keys, registry = await asyncio.to_thread(self._source.read)
             settings = replace(context.settings, keys=keys)
-        except TailraceError as error:
+        except (TailraceError, OSError) as error:
             self._say(logging.ERROR, f"the keys and sites stay as they were: {error}")
             return
         context.settings, context.registry = settings, registry

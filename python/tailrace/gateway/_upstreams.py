@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from tailrace import Site
     from tailrace._environment import Environment
     from tailrace._streams.closing import TextStream
     from tailrace.gateway._figures.streams import OpenStream
@@ -49,6 +50,11 @@ class Upstream:
         self._now = candidates[0]
         self.call: OpenStream = begin(*self._now)
         self.stream: TextStream = self._opened(candidates)
+
+    @property
+    def site(self) -> Site:
+        """The site that is being asked."""
+        return self._now[0].upstream
 
     @property
     def dropped(self) -> tuple[str, ...]:

@@ -123,6 +123,12 @@ def asked(replica: Replica) -> int:
     return sum(each.method == "POST" for each in replica.exchanges)
 
 
+def cut(replica: Replica) -> int:
+    """How many answers of the sites were not taken to their end, lists of models aside."""
+    answers = (each for each in replica.exchanges if not each.path.endswith("/models"))
+    return sum(each.ended == "aborted" for each in answers)
+
+
 def content(chunks: list[Any]) -> str:
     return "".join(
         choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]

@@ -8,6 +8,8 @@ import { withCall } from "./chunks.js";
 const MOST_CHARACTERS = 8 * 2 ** 20;
 const TOO_LONG =
   `The answer is longer than ${MOST_CHARACTERS} characters: ` + "this page took no more of it.";
+const MOST_CALLS = 1000;
+const TOO_MANY = `The answer has more than ${MOST_CALLS} calls: this page took no more of it.`;
 export const LEFT = "This page was left before the answer was whole.";
 const STOPPED = "Stopped by you.";
 
@@ -35,6 +37,7 @@ export class Answer {
   tokens = null;
   reasoningTokens = null;
   estimated = false; // the tokens were not counted by the site
+  dropped = ""; // what of the request the site was not told
   note = "";
   error = null;
   /** @type {End} */
@@ -50,7 +53,7 @@ export class Answer {
   /** @param {object} part as chunks say it @param {number} passed seconds since it was asked for */
   take(part, passed) {
     if (part.finish) this.note = FINISHES[part.finish] ?? `The site ended it: ${part.finish}.`;
-    else if (part.tokens !== undefined) Object.assign(this, part);
+    else if (part.tokens !== undefined || part.dropped) Object.assign(this, part);
     else this.#grow(part, passed);
   }
 
@@ -62,9 +65,14 @@ export class Answer {
     this.refusal += refusal;
     if (reasoning) this.thought = passed - this.first;
     if (call) this.calls = withCall(this.calls, call);
-    const calls = this.calls.reduce((sum, each) => sum + each.arguments.length, 0);
-    if (this.text.length + this.reasoning.length + this.refusal.length + calls > MOST_CHARACTERS)
-      throw new GatewayError(TOO_LONG);
+    if (this.calls.length > MOST_CALLS) throw new GatewayError(TOO_MANY);
+    if (this.#length() > MOST_CHARACTERS) throw new GatewayError(TOO_LONG);
+  }
+
+  #length() {
+    const texts = this.calls.flatMap(({ id, name, arguments: text }) => [id, name, text]);
+    texts.push(this.text, this.reasoning, this.refusal);
+    return texts.reduce((sum, { length }) => sum + length, 0);
   }
 
   /** @param {Error} error @param {AbortSignal} aborted who stopped it, if anybody */

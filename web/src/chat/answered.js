@@ -8,6 +8,7 @@ import { Branches } from "./branches.js";
 import { Calls } from "./calls.js";
 import { retry } from "./conversation.js";
 import { copied } from "./copied.js";
+import { focusLater, MESSAGE } from "./focus.js";
 import { Picture } from "./markdown.js";
 import { asked } from "./models.js";
 
@@ -99,6 +100,7 @@ function Foot({ answer, step, last }) {
       ${answer.first !== null && html`<span>first words after ${seconds(answer.first)}</span>`}
       ${answer.deltas > 0 && html`<span>${count(answer.deltas)} ${answer.deltas === 1 ? "delta" : "deltas"} in ${seconds(answer.took)}</span>`}
       ${answer.tokens !== null && html`<span>${answer.estimated && "about "}${count(answer.tokens)} tokens</span>`}
+      ${answer.dropped && html`<span class="note">the site was not told ${answer.dropped}</span>`}
       ${answer.note && html`<span class="note">${answer.note}</span>`}
     </p>
     <div class="actions">
@@ -117,5 +119,5 @@ function Foot({ answer, step, last }) {
 function again() {
   if (asked.value.length === 0) return;
   retry(asked.value);
-  document.getElementById("message")?.focus({ preventScroll: true });
+  focusLater(MESSAGE);
 }

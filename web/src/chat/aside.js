@@ -82,13 +82,25 @@ function leave() {
 async function chosen({ currentTarget: field }) {
   const [file] = field.files;
   try {
-    const records = await recordsOf(file);
-    take(records);
-    imported.value = `${records.length} imported.`;
+    imported.value = told(await recordsOf(file));
   } catch (error) {
     imported.value = error.message;
   }
   field.value = ""; // the same file can be chosen again
+}
+
+/** What came of an import: nothing is left out in silence. */
+function told(records) {
+  const read = records.filter(Boolean);
+  const fit = take(read);
+  const unread = records.length - read.length;
+  return [
+    `${fit} imported.`,
+    unread > 0 && `${unread} could not be read.`,
+    fit < read.length && `There is no room for ${read.length - fit}.`,
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 async function recordsOf(file) {

@@ -5,6 +5,7 @@ import { useRef } from "preact/hooks";
 import { html } from "../html.js";
 import { icons } from "../icons.js";
 import { giveResults } from "./conversation.js";
+import { focusLater, MESSAGE } from "./focus.js";
 import { pretty } from "./pretty.js";
 
 /** `calls`: the answer's, of which each piece makes a new list. */
@@ -36,7 +37,7 @@ function Results({ answer }) {
       answer,
       answer.calls.map(({ id, name }, at) => ({ id, name, text: texts[at] })),
     );
-    document.getElementById("message")?.focus({ preventScroll: true });
+    focusLater(MESSAGE);
   };
   return html`<form class="results" ref=${form} onSubmit=${submit}>
     ${answer.calls.map(

@@ -7,6 +7,7 @@ import { html } from "../html.js";
 import { icons } from "../icons.js";
 import { wanted } from "../key.js";
 import { coming, send, steps, stop } from "./conversation.js";
+import { focusLater, MESSAGE } from "./focus.js";
 import {
   asked,
   choose,
@@ -43,8 +44,8 @@ export function Composer() {
       <span class="gap"></span>
       ${
         coming.value.length
-          ? html`<button class="main stop round" key="main" type="button" onClick=${stop} title="Stop (Esc)">${icons.stop}<span class="wide-only">Stop</span><span class="unseen narrow-only">Stop</span></button>`
-          : html`<button class="main round" key="main" type="submit" disabled=${!ready()} title="Send (Enter)">${icons.send}<span class="wide-only">Send</span><span class="unseen narrow-only">Send</span></button>`
+          ? html`<button class="main stop round" key="main" type="button" onClick=${stop} title="Stop (Esc)">${icons.stop}<span class="wide-only">Stop</span></button>`
+          : html`<button class="main round" key="main" type="submit" disabled=${!ready()} title="Send (Enter)">${icons.send}<span class="wide-only">Send</span></button>`
       }
     </div>
   </form>
@@ -100,7 +101,7 @@ function submit() {
   const text = draft.value.trim();
   draft.value = "";
   send(text, asked.value);
-  document.getElementById("message")?.focus({ preventScroll: true });
+  focusLater(MESSAGE);
 }
 
 function keyDown(event) {

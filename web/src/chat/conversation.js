@@ -184,9 +184,11 @@ export function setOptions(options) {
   keep(current.value);
 }
 
-/** Take conversations that a file held; each is a new one here. */
+/** Take conversations that a file held; each is a new one here. @returns {number} how many fit */
 export function take(records) {
-  for (const record of records) keep(new Conversation(record));
+  const taken = records.map((record) => new Conversation(record));
+  for (const conversation of taken) keep(conversation);
+  return taken.filter(({ unkept }) => unkept.value === null).length;
 }
 
 /** @param {string[]} ids */

@@ -1,19 +1,15 @@
 // An answer in, safe markup for it out. The text is a stranger's: markup in it is shown and not
 // obeyed, links open in a window of their own and know nothing of this one, images are links, and
 // what is left goes through DOMPurify.
-import DOMPurify from "dompurify";
-
-import { loadStyle } from "../parts.js";
 import { Blocks, marked } from "./blocks.js";
+import { Colours } from "./colours.js";
+import { safeAnswer } from "./safe.js";
 
 /**
  * Longer answers are shown as plain text: reading them as Markdown anew with each delta would hold
  * up the page.
  */
 export const MAX_MARKDOWN_CHARACTERS = 200_000;
-
-/** Longer code is shown without colours, for the same reason. */
-const MAX_COLOURED_CHARACTERS = 30_000;
 
 marked.use({
   renderer: {
@@ -29,35 +25,6 @@ marked.use({
   },
 });
 
-const ALLOWED = {
-  ALLOWED_TAGS: [
-    ..."a blockquote br code del em h3 h4 h5 h6 hr li ol p pre strong".split(" "),
-    ..."table tbody td th thead tr ul".split(" "),
-  ],
-  ALLOWED_ATTR: ["href", "start", "align", "class"],
-  ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
-  ADD_URI_SAFE_ATTR: ["align", "start"],
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-
-const LANGUAGE = /^language-[\w+#.-]{1,40}$/;
-const COLOUR = /^hljs-[a-z_-]{1,40}( [a-z]{1,40}_)?$/;
-const COLOURS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
-
-const purify = DOMPurify(window);
-purify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.nodeName === "A" && node.hasAttribute("href")) {
-    node.setAttribute("rel", "noopener noreferrer nofollow");
-    node.setAttribute("target", "_blank");
-    node.setAttribute("title", node.getAttribute("href"));
-  }
-  // A class is a fence's language or a word's colour: none of ours can be borrowed.
-  const allowed = node.nodeName === "SPAN" ? COLOUR : LANGUAGE;
-  if (node.hasAttribute?.("class") && !allowed.test(node.className)) node.removeAttribute("class");
-});
-
 /**
  * One answer in `element`, which is this object's alone. Blocks that have not changed stay as they
  * are, focus included.
@@ -65,6 +32,7 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 export class Picture {
   #element;
   #blocks = new Blocks();
+  #colours = new Colours();
   #shown = [];
 
   constructor(element) {
@@ -118,7 +86,7 @@ export class Picture {
     for (const shown of this.#shown.slice(0, Math.max(0, length))) {
       if (shown.coloured) continue;
       shown.coloured = true;
-      for (const code of shown.node.querySelectorAll("pre code[class]")) colour(code);
+      for (const code of shown.node.querySelectorAll("pre code[class]")) this.#colours.add(code);
     }
   }
 
@@ -142,7 +110,7 @@ function block(token) {
   const node = document.createElement("div");
   node.className = "block";
   node.dir = "auto"; // each block is read in the direction of its own script
-  node.append(purify.sanitize(marked.parser([token]), ALLOWED));
+  node.append(safeAnswer(marked.parser([token])));
   for (const item of node.querySelectorAll("li"))
     if (/^[☑☐] /.test(item.textContent)) item.className = "task";
   for (const table of node.querySelectorAll("table")) wrapped(table, "sideways");
@@ -175,22 +143,6 @@ function head(frame, pre) {
   button.textContent = "Copy code";
   bar.append(language, button);
   frame.prepend(bar);
-}
-
-let highlighting = null;
-
-async function colour(code) {
-  const text = code.textContent;
-  if (text.length > MAX_COLOURED_CHARACTERS) return;
-  highlighting ??= Promise.all([import("./highlight.js"), loadStyle("highlight.css")]);
-  try {
-    const [{ highlighted }] = await highlighting;
-    const markup = highlighted(text, code.className.replace("language-", ""));
-    if (markup !== null && code.textContent === text)
-      code.replaceChildren(purify.sanitize(markup, COLOURS));
-  } catch {
-    highlighting = null; // Code without colours can be read; the next one tries again.
-  }
 }
 
 function escaped(text) {

@@ -9,9 +9,9 @@ import { fieldsOf } from "./options.js";
 export function OptionsButton() {
   const [asking, ask] = useState(false);
   const set = Object.values(current.value.options.value).some(Boolean);
-  return html`<button class="quiet" type="button" onClick=${() => ask(true)}>
-      ${icons.options}<span class="wide-only">Options</span><span class="unseen narrow-only">Options</span>
-      ${set && html`<span class="mark-set"><span class="unseen">, set</span></span>`}</button>
+  return html`<button class="quiet" type="button" aria-label=${set ? "Options, set" : "Options"} onClick=${() => ask(true)}>
+      ${icons.options}<span class="wide-only">Options</span>
+      ${set && html`<span class="mark-set"></span>`}</button>
     ${asking && html`<${OptionsDialog} close=${() => ask(false)} />`}`;
 }
 
@@ -30,7 +30,7 @@ function OptionsDialog({ close }) {
       return setWrong(error.message);
     }
     setOptions(options);
-    close();
+    dialog.current.close(); // which gives the focus back
   };
   const area = (name, label, rows, hint) => html`<label for=${`option-${name}`}>${label}</label>
     <textarea id=${`option-${name}`} name=${name} rows=${rows} placeholder=${hint} spellcheck=${name === "system"} defaultValue=${before[name]}></textarea>`;

@@ -5,8 +5,9 @@ const TOKENS = /"(?:[^"\\]+|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
 const OPENS = new Set(["[", "{"]);
 const CLOSES = new Set(["]", "}"]);
 const STEP = "  ";
+const DEEPEST = 100; // beyond it there would be more space than text
 
-/** @param {string} text @returns {string | null} null where it is not JSON */
+/** @param {string} text @returns {string | null} as it came where it is deep; null: it is not JSON */
 export function pretty(text) {
   if (!isJson(text)) return null;
   let depth = 0;
@@ -18,6 +19,7 @@ export function pretty(text) {
     if (CLOSES.has(token) ? !OPENS.has(last) : OPENS.has(last) || last === ",") out += line(depth);
     out += token === ":" ? ": " : token;
     if (OPENS.has(token)) depth += 1;
+    if (depth > DEEPEST) return text;
     last = token;
   }
   return out;

@@ -32,14 +32,14 @@ export function titleOf(turns) {
   return line.length > TITLE_CHARACTERS ? `${line.slice(0, TITLE_CHARACTERS).trim()} …` : line;
 }
 
-/** @returns {object[]} the conversations of an exported file, each read; throws what is wrong */
+/** @returns {(object | null)[]} an exported file's conversations, as `readConversation` has them */
 export function readExport(body) {
   const { format, version, conversations } = parsed(body) ?? {};
   if (format !== FORMAT || !Array.isArray(conversations))
-    throw new Error("This file is no export of this page's conversations.");
+    throw new Error("This file holds no conversations that this page has exported.");
   if (version !== VERSION)
     throw new Error(`This file is of version ${version}; this page reads version ${VERSION}.`);
-  return conversations.map(readConversation).filter(Boolean);
+  return conversations.map(readConversation);
 }
 
 function parsed(body) {
@@ -79,7 +79,7 @@ function readAnswer(record) {
   const { id, parent } = record;
   const round = number(record.round) ?? id;
   const answer = new Answer({ id, parent, round, model: text(record.model) });
-  Object.assign(answer, textsOf(record, ["text", "reasoning", "refusal", "note"]));
+  Object.assign(answer, textsOf(record, ["text", "reasoning", "refusal", "dropped", "note"]));
   for (const name of ["first", "thought", "took", "tokens", "reasoningTokens"])
     answer[name] = number(record[name]);
   answer.deltas = number(record.deltas) ?? 0;

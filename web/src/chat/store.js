@@ -33,6 +33,8 @@ export function read(id) {
 export function write(id, version, record) {
   const { title, changed } = record;
   const failed = save(WHOLE + id, record) ?? save(HEAD + id, { title, changed, version });
+  // Without a head nobody would find it, to make room.
+  if (failed && versionOf(id) === null) save(WHOLE + id, null);
   heads.value = readHeads();
   return failed;
 }

@@ -6,7 +6,10 @@ import { icons } from "../icons.js";
 import { aside, toggleAside } from "./aside.js";
 import { current, nameIt, removeAll, steps } from "./conversation.js";
 import { fileName, jsonOf, markdownOf, offer } from "./files.js";
+import { focusLater, MESSAGE } from "./focus.js";
 import { OptionsButton } from "./options-dialog.js";
+
+const MENU = "more";
 
 export function Strip() {
   const [naming, setNaming] = useState(false);
@@ -14,7 +17,7 @@ export function Strip() {
   const title = current.value.title.value;
   return html`<div class="strip">
     <button class="quiet" type="button" aria-expanded=${aside.value} aria-controls="conversations" onClick=${toggleAside}>
-      ${icons.list}<span class="wide-only">Conversations</span><span class="unseen narrow-only">Conversations</span></button>
+      ${icons.list}<span class="wide-only">Conversations</span></button>
     ${naming && begun ? html`<${Naming} title=${title} close=${() => setNaming(false)} />` : html`<p class="title" dir="auto">${title}</p>`}
     <${OptionsButton} />
     ${begun && html`<${Menu} rename=${() => setNaming(true)} />`}
@@ -24,14 +27,15 @@ export function Strip() {
 function Naming({ title, close }) {
   const field = useRef(null);
   useLayoutEffect(() => field.current.select(), []);
+  const leave = () => (close(), focusLater(MENU));
   const submit = (event) => {
     event.preventDefault();
     nameIt(field.current.value);
-    close();
+    leave();
   };
   return html`<form class="naming" onSubmit=${submit}>
     <input ref=${field} aria-label="Name of the conversation" defaultValue=${title} maxlength="200"
-      onBlur=${close} onKeyDown=${(event) => event.key === "Escape" && close()} />
+      onBlur=${close} onKeyDown=${(event) => event.key === "Escape" && leave()} />
   </form>`;
 }
 
@@ -41,12 +45,12 @@ function Menu({ rename }) {
   const item = (label, act) =>
     html`<button class="quiet" type="button" onClick=${() => ((menu.current.open = false), act())}>${label}</button>`;
   return html`<details class="menu" ref=${menu}>
-    <summary class="quiet square" aria-label="More">${icons.more}</summary>
+    <summary class="quiet square" id=${MENU} aria-label="More">${icons.more}</summary>
     <div class="items">
       ${item("Rename", rename)}
       ${item("Export as Markdown", exportMarkdown)}
       ${item("Export as JSON", exportJson)}
-      ${item("Delete", () => removeAll([current.value.id]))}
+      ${item("Delete", () => (removeAll([current.value.id]), focusLater(MESSAGE)))}
     </div>
   </details>`;
 }

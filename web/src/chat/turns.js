@@ -6,6 +6,7 @@ import { icons } from "../icons.js";
 import { Answered } from "./answered.js";
 import { Branches } from "./branches.js";
 import { coming, current, edit, prefer, steps } from "./conversation.js";
+import { focusLater, MESSAGE } from "./focus.js";
 import { asked } from "./models.js";
 
 export function Turns() {
@@ -71,7 +72,7 @@ function Editor({ turn, close }) {
     if (!text || coming.value.length || asked.value.length === 0) return;
     close();
     edit(turn, text, asked.value);
-    document.getElementById("message")?.focus({ preventScroll: true });
+    focusLater(MESSAGE);
   };
   const pressed = (event) => {
     if (event.key === "Escape") close();

@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, web
 from tailrace.errors import LimitExceeded, ReplyBrokenError
 from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
-from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
+from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
 from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway._door.quotas", Quotas)
 MAX_QUERY_FIELDS = 32
 PREFLIGHT_SECONDS = 600
 
-_PUBLIC = frozenset({"/", "/health", "/ready", "/favicon.ico", "/robots.txt"})
+_PUBLIC = frozenset(
+    {
+        *("/", "/docs", "/docs.css", "/openapi.json"),
+        *("/health", "/ready", "/favicon.ico", "/robots.txt"),
+    }
+)
 _PUBLIC_FOLDER = "/static/"
 _KEY_FIELDS = frozenset(
     {
@@ -75,7 +80,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         return await handler(request)
     if context.shutdown.stopping.is_set():
         raise RefusedError(
-            Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
+            Problem(503, "the gateway is stopping", _SERVER, code=STOPPING, retry_after=1)
         )
     quotas = request.app[QUOTAS]
     over = quotas.acquire(key)
@@ -94,7 +99,7 @@ _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Tell whether a path needs no key: the page and the health checks."""
+    """Tell whether a path needs no key: the pages and the health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 

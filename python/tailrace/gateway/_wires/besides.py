@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, KEY
-from tailrace.gateway._problems import Problem, RefusedError, problem_of
+from tailrace.gateway._problems import Problem, RefusedError
 from tailrace.gateway._wires.fitting import SiteRequest, dropped_names, fit
 from tailrace.gateway._wires.messages import MessageWire
 from tailrace.gateway._wires.request import check_depth, check_names, read_object, refused
@@ -38,7 +38,7 @@ class _Questions:
         try:
             return self._context.registry.find(name, request.get(KEY))
         except TailraceError as error:
-            raise RefusedError(problem_of(error)) from None
+            raise RefusedError.of(error) from None
 
     async def _ask(
         self, model: Model, fitted: SiteRequest, question: Callable[[Any], Awaitable[bytes]]
@@ -51,7 +51,7 @@ class _Questions:
             ) as call:
                 body = await question(call)
         except TailraceError as error:
-            raise RefusedError(problem_of(error)) from None
+            raise RefusedError.of(error, [model.upstream]) from None
         dropped = dropped_names(fitted.dropped)
         headers = {"X-Tailrace-Dropped": dropped} if dropped else {}
         return web.Response(body=body, content_type="application/json", headers=headers)

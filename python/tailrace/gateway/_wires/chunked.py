@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tailrace.gateway._wires.request import refused
+from tailrace.gateway._wires.request import refused, surplus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailrace import ChunkEncoder, CompletionEncoder, Delta, Usage
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._wires.wire import Ending, Identity
@@ -21,6 +23,7 @@ __all__ = [
     "UsageCounts",
     "WholeCall",
     "checked_stops",
+    "ignored_stream_options",
     "joined",
     "told_logprobs",
     "whole_calls",
@@ -34,6 +37,14 @@ class StreamOptions(msgspec.Struct, frozen=True):
     """Options of a stream; `include_obfuscation` is ignored, since no padding is added."""
 
     include_usage: bool | None = None
+
+
+def ignored_stream_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the options of a stream that the gateway does not know: they have no effect."""
+    return surplus("stream_options", fields.get("stream_options"), _STREAM_OPTIONS)
+
+
+_STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
 
 
 def checked_stops(stop: str | list[str] | None) -> tuple[str, ...]:

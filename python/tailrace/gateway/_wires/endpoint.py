@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, CALLER, KEY
-from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._problems import RefusedError
 from tailrace.gateway._wires.answer import Answer
 from tailrace.gateway._wires.fitting import dropped_field
 from tailrace.gateway._wires.wire import Identity
@@ -14,6 +14,7 @@ from tailrace.gateway._wires.wire import Identity
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from tailrace import Site
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import OpenStream
     from tailrace.gateway._models import Model, Target
@@ -43,14 +44,16 @@ class Endpoint:
                 site=model.site, model=model.counted_as, caller=caller, streams=asked.streams
             )
 
+        sites: tuple[Site, ...] = ()
         try:
             asked = self._wire.read(request.get(BODY, b""))
             target = context.registry.find(asked.model, request.get(KEY))
+            sites = target.sites
             upstream = context.upstreams.open(
                 asked, target, begin, environment=context.environment, settings=context.settings
             )
         except TailraceError as error:
-            raise RefusedError(problem_of(error)) from None
+            raise RefusedError.of(error, sites) from None
         encoder = self._wire.encoder(asked, self._identity(asked, target))
         return await Answer(context, asked, upstream, encoder).send(request)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tailrace.gateway._wires.request import refused
+from tailrace.gateway._wires.request import refused, surplus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,9 +45,8 @@ class Reader:
 
     def lose(self, record: Mapping[str, Any], where: str, known: frozenset[str]) -> None:
         """Note the keys of a record that have a value and are not known."""
-        for name, value in record.items():
-            if name not in known and value:
-                self.lost.append(name if name == _CACHE else f"{where}.{name}")
+        cache = f"{where}.{_CACHE}"
+        self.lost += (_CACHE if name == cache else name for name in surplus(where, record, known))
 
     # -- the two sides -----------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from tailrace.gateway._wires.request import (
     explained,
     read_object,
     refused,
+    surplus,
     with_whole_numbers,
 )
 
@@ -116,6 +117,8 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
     tools, others = _tools(request.tools or (), reader)
     if request.context_management:
         reader.lost.append("context_management")
+    reader.lose(request.metadata or {}, "metadata", frozenset({"user_id"}))
+    reader.lose(request.tool_choice or {}, "tool_choice", _CHOICE_KEYS)
     return ModelRequest(
         model=request.model,
         messages=messages,
@@ -124,7 +127,7 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
         extra_apis=("messages",),
         own=_own(request),
         own_replaces=frozenset({"reasoning_effort"} if request.thinking else ()),
-        own_alone=("service_tier",) if request.service_tier is not None else (),
+        own_alone=_own_alone(request),
         unsupported=tuple(others),
         ignored=tuple(dict.fromkeys(reader.lost)),
         stops=tuple(stop for stop in request.stop_sequences or () if stop),
@@ -162,11 +165,31 @@ def _options(request: MessageRequest) -> dict[str, Any]:
 
 
 def _own(request: MessageRequest) -> dict[str, Any]:
-    values = {"service_tier": request.service_tier, "thinking": request.thinking}
-    effort = (request.output_config or {}).get("effort")
-    if request.thinking and effort is not None:
-        values["output_config"] = {"effort": effort}
+    """Return what goes to a site of this API in its own words.
+
+    The form of an answer is an option of every API, and so is the effort unless thinking has its
+    own words, too.
+    """
+    options = {"format"} if request.thinking else {"format", "effort"}
+    config = {
+        name: value
+        for name, value in (request.output_config or {}).items()
+        if name not in options and value is not None
+    }
+    values = {
+        "service_tier": request.service_tier,
+        "thinking": request.thinking,
+        "output_config": config or None,
+    }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _own_alone(request: MessageRequest) -> tuple[str, ...]:
+    tier = () if request.service_tier is None else ("service_tier",)
+    return (*tier, *surplus("output_config", request.output_config, _CONFIG_KEYS))
+
+
+_CONFIG_KEYS = frozenset({"effort", "format"})
 
 
 def _effort(thinking: Mapping[str, Any] | None) -> str | None:
@@ -216,6 +239,7 @@ def _tool_choice(choice: Mapping[str, Any]) -> str | dict[str, Any]:
     raise refused(problem, "tool_choice.type", "invalid_type")
 
 
+_CHOICE_KEYS = frozenset({"type", "name", "disable_parallel_tool_use"})
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 

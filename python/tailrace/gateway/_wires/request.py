@@ -24,6 +24,7 @@ __all__ = [
     "explained",
     "read_object",
     "refused",
+    "surplus",
     "with_whole_numbers",
 ]
 
@@ -91,6 +92,16 @@ def with_whole_numbers(fields: dict[str, Any], names: Iterable[str]) -> dict[str
         and abs(value) < _EXACT
     }
     return {**fields, **whole} if whole else fields
+
+
+def surplus(where: str, record: object, known: frozenset[str]) -> tuple[str, ...]:
+    """Name the fields of a record that ask for something and are not `known`.
+
+    `where`: what a name begins with. What is no record has none.
+    """
+    if not isinstance(record, dict):
+        return ()
+    return tuple(f"{where}.{name}" for name, value in record.items() if value and name not in known)
 
 
 _EXACT = 2.0**53  # above it a float stands for more than one whole number

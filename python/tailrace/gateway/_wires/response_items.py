@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tailrace.gateway._wires.request import refused
+from tailrace.gateway._wires.request import refused, surplus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ __all__ = ["messages_of"]
 
 def messages_of(
     instructions: str | None, items: str | list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the messages of a request's `instructions` and input.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the messages of a request's `instructions` and input, and names of what they lose.
 
     Raises RefusedError, which names the first item that has no place in a message.
     """
@@ -29,13 +29,13 @@ def messages_of(
         dialogue.messages.append({"role": "system", "content": instructions})
     if isinstance(items, str):
         dialogue.messages.append({"role": "user", "content": items})
-        return dialogue.messages
+        return dialogue.messages, []
     for number, item in enumerate(items):
         dialogue.add(f"input[{number}]", item)
     messages = [message for message in dialogue.messages if _says_something(message)]
     if not messages:
         raise refused("input: expected text, or at least one item", "input", "invalid_type")
-    return messages
+    return messages, dialogue.lost
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:
@@ -44,10 +44,15 @@ def _says_something(message: Mapping[str, Any]) -> bool:
 
 
 class _Dialogue:
-    """The messages so far; reasoning waits for what the assistant says next."""
+    """The messages so far; reasoning waits for what the assistant says next.
+
+    What the assistant says behind a call stands in the call's message: the next one has to be the
+    call's result. `lost`: names of what has no place in a message.
+    """
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.lost: list[str] = []
 
     def add(self, place: str, item: dict[str, Any]) -> None:
         """Add one item."""
@@ -57,6 +62,7 @@ class _Dialogue:
             problem = f"{place} is of the type {str(kind)[:80]!r}, which has no place in a message"
             raise refused(problem, f"{place}.type", "unsupported_value")
         add(self, place, item)
+        self.lost += _lost(kind, item)
 
     def _message(self, place: str, item: dict[str, Any]) -> None:
         role = item.get("role")
@@ -75,11 +81,12 @@ class _Dialogue:
         if len(parts) > sum(part["type"] in ("text", "refusal") for part in parts):
             raise _wrong(f"{place}.content", "an assistant's text")
         message = self._assistant()
-        if message.get("content") or message.get("refusal"):
+        if "tool_calls" not in message and (message["content"] or message.get("refusal")):
             message = self._begin_assistant()
-        message["content"] = text or (None if refusal else "")
+        told = (message["content"] or "") + text
+        message["content"] = told or (None if refusal else "")
         if refusal:
-            message["refusal"] = refusal
+            message["refusal"] = message.get("refusal", "") + refusal
 
     def _call(self, place: str, item: dict[str, Any]) -> None:
         call = {
@@ -103,9 +110,12 @@ class _Dialogue:
             raise _wrong(f"{place}.summary", "a list of parts")
         texts = [part.get("text") for part in told if isinstance(part, dict)]
         text = "\n\n".join(each for each in texts if isinstance(each, str))
-        message = self._begin_assistant()
+        message = self._assistant()
+        if "tool_calls" not in message:
+            message = self._begin_assistant()
         if text:
-            message["reasoning_content"] = text
+            before = message.get("reasoning_content")
+            message["reasoning_content"] = f"{before}\n\n{text}" if before else text
 
     def _assistant(self) -> dict[str, Any]:
         """Return the assistant's message that goes on, or a new one."""
@@ -124,6 +134,29 @@ _ADDED: Mapping[str, Callable[[_Dialogue, str, dict[str, Any]], None]] = {
     "function_call_output": _Dialogue._result,  # noqa: SLF001
     "reasoning": _Dialogue._reasoning,  # noqa: SLF001
 }
+
+_ITEM_KEYS: Mapping[str, frozenset[str]] = {
+    "message": frozenset({"type", "id", "status", "role", "content"}),
+    "function_call": frozenset({"type", "id", "status", "call_id", "name", "arguments"}),
+    "function_call_output": frozenset({"type", "id", "status", "call_id", "output"}),
+    "reasoning": frozenset({"type", "id", "status", "summary", "content"}),
+}
+_PART_KEYS = frozenset(
+    {
+        *("type", "text", "refusal", "logprobs", "image_url", "detail", "input_audio"),
+        *("file_id", "file_data", "filename"),
+    }
+)
+
+
+def _lost(kind: str, item: Mapping[str, Any]) -> list[str]:
+    """Name what of an item that was added has no place in a message."""
+    lost = [*surplus(kind, item, _ITEM_KEYS[kind])]
+    content = item.get("output" if kind == "function_call_output" else "content")
+    for part in content if isinstance(content, list) and kind != "reasoning" else ():
+        lost += surplus(part["type"], part, _PART_KEYS)
+    return lost
+
 
 _ROLES: Mapping[str, str] = {
     "user": "user",

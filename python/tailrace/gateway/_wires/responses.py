@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from tailrace import ResponseEncoder
+from tailrace.gateway._wires.chunked import ignored_stream_options
 from tailrace.gateway._wires.request import (
     ModelRequest,
     check_depth,
@@ -18,6 +19,7 @@ from tailrace.gateway._wires.request import (
     explained,
     read_object,
     refused,
+    surplus,
     with_whole_numbers,
 )
 from tailrace.gateway._wires.response_items import messages_of
@@ -113,17 +115,19 @@ class ResponseWire:
         check_depth([extra])
         tools, others = _tools(request.tools or ())
         includes = _includes(request)
+        messages, lost = messages_of(request.instructions, request.input)
+        own = _own(request, fields)
         return ModelRequest(
             model=request.model,
-            messages=messages_of(request.instructions, request.input),
+            messages=messages,
             options={**_options(request), **({"tools": tools} if tools else {})},
             hints=_hints(request, fields),
             extra={name: value for name, value in extra.items() if value is not None},
             extra_apis=("responses",),
-            own={"store": False, **_own(request)},
-            own_alone=_own_alone(request),
+            own={"store": False, **own},
+            own_alone=_own_alone(own),
             unsupported=(*others, *includes),
-            ignored=_ignored(request),
+            ignored=(*_ignored(request, fields), *lost),
             streams=bool(request.stream),
             names=_NAMES,
             body=msgspec.json.encode({**fields, "store": False, "background": False}),
@@ -175,22 +179,26 @@ def _hints(request: ResponseRequest, fields: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _own(request: ResponseRequest) -> dict[str, Any]:
+def _own(request: ResponseRequest, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what chat completions have no place for."""
-    summary = None if request.reasoning is None else request.reasoning.summary
+    reasoning = fields.get("reasoning") or {}
     values = {
-        "reasoning": None if summary is None else {"summary": summary},
+        "reasoning": {
+            name: value
+            for name, value in reasoning.items()
+            if name != "effort" and value is not None
+        },
         "truncation": None if request.truncation == "disabled" else request.truncation,
     }
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value}
 
 
-def _own_alone(request: ResponseRequest) -> tuple[str, ...]:
-    named = {"reasoning": "reasoning.summary"}
-    return tuple(named.get(name, name) for name in _own(request))
+def _own_alone(own: Mapping[str, Any]) -> tuple[str, ...]:
+    truncation = ("truncation",) if "truncation" in own else ()
+    return (*surplus("reasoning", own.get("reasoning"), frozenset()), *truncation)
 
 
-def _ignored(request: ResponseRequest) -> tuple[str, ...]:
+def _ignored(request: ResponseRequest, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Name what is without effect.
 
     Nothing is kept, no tool but the client's is called, and reasoning comes as its text alone.
@@ -200,7 +208,11 @@ def _ignored(request: ResponseRequest) -> tuple[str, ...]:
         "max_tool_calls": request.max_tool_calls,
         "include": _ENCRYPTED in (request.include or ()),
     }
-    return tuple(name for name, value in asked.items() if value)
+    return (
+        *(name for name, value in asked.items() if value),
+        *surplus("text", fields.get("text"), frozenset(TextOptions.__struct_fields__)),
+        *ignored_stream_options(fields),
+    )
 
 
 _ENCRYPTED = "reasoning.encrypted_content"

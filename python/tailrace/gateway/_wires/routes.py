@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tailrace.errors import ModelNotFoundError
 from tailrace.gateway._context import KEY
-from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._problems import RefusedError
 from tailrace.gateway._wires.besides import Embeddings, TokenCounts
 from tailrace.gateway._wires.chat import ChatWire
 from tailrace.gateway._wires.completions import CompletionWire
@@ -88,7 +88,7 @@ class _ModelRoutes:
         try:
             target = self._context.registry.find(request.match_info["id"], request.get(KEY))
         except ModelNotFoundError as error:
-            raise RefusedError(problem_of(error)) from None
+            raise RefusedError.of(error) from None
         return web.Response(
             body=msgspec.json.encode(self._card(target)), content_type="application/json"
         )

@@ -65,6 +65,7 @@ impl ChunkEncoder {
     }
 
     /// Appends one event with `text`.
+    #[inline]
     pub fn delta(&self, text: &str, out: &mut Vec<u8>) {
         out.reserve(self.delta_bytes() + text.len());
         out.extend_from_slice(&self.content_head);
@@ -115,8 +116,13 @@ impl ChunkEncoder {
     }
 
     /// Appends the event that says why the answer ends, in OpenAI's word for what is given in any
-    /// service's: `tool_calls` where calls were told, unless it was cut or filtered.
+    /// service's: `tool_calls` where calls were told, unless it was cut or filtered. Before that,
+    /// calls that have no arguments get `{}`, unless the answer was cut.
     pub fn finish(&self, reason: Option<&str>, out: &mut Vec<u8>) {
+        for element in self.calls.missing_arguments(reason) {
+            let delta = format!(r#"{{"tool_calls":[{element}]}}"#);
+            self.frame.event(&[CHOICE, delta.as_bytes(), UNFINISHED], out);
+        }
         self.frame.finish(br#"{"index":0,"delta":{},"#, reason, self.calls.are_any(), out);
     }
 

@@ -50,6 +50,11 @@ impl FinishReason {
         }
     }
 
+    /// Whether the answer ends before its time.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::Length | Self::ContentFilter)
+    }
+
     /// The word of OpenAI's chat completions.
     pub fn as_str(self) -> &'static str {
         match self {
