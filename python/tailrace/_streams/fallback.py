@@ -100,8 +100,11 @@ class FallbackStream(BatchStream, Generic[P]):
         """Whether the provider that is being tried has begun to answer."""
         return self._stream is not None and self._stream.is_answering
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, whoever sent them."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, whoever sent them.
+
+        None ends that.
+        """
         self._heard = heard
         if self._stream is not None:
             self._stream.watch(heard)
