@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tailrace._native import Delta
     from tailrace._streams.closing import TextStream
 
-__all__ = ["FallbackStream", "may_go_on"]
+__all__ = ["FallbackStream"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
@@ -32,10 +32,11 @@ P = TypeVar("P")  # the type of the candidates, such as a provider
 T = TypeVar("T")  # the items that are read
 
 
-def may_go_on(failure: TailraceError) -> bool:
-    """Tell whether another site may answer what one failed at; the caller's own fault stays one."""
-    is_sites_own = isinstance(failure, ModelNotFoundError | ProfileError)
-    return is_sites_own or not isinstance(failure, InvalidRequestError)
+def is_callers_fault(failure: TailraceError) -> bool:
+    """Tell whether every candidate would fail so: the caller's input cannot be sent."""
+    if isinstance(failure, ModelNotFoundError | ProfileError):  # of that candidate alone
+        return False
+    return isinstance(failure, InvalidRequestError)
 
 
 class FallbackStream(BatchStream, Generic[P]):
@@ -56,15 +57,18 @@ class FallbackStream(BatchStream, Generic[P]):
         start: Callable[[P], TextStream],
         *,
         attempts: Callable[[], Attempts | None] = lambda: None,
+        is_callers_fault: Callable[[TailraceError], bool] = is_callers_fault,
     ) -> None:
         """Try the named `candidates` in their order; `start` begins one attempt at one of them.
 
         `attempts` is called for each candidate: the attempts at it, None for a single one.
+        `is_callers_fault` tells which failures are raised at once.
         """
         super().__init__()
         self._waiting = deque(candidates)
         self._start = start
         self._make_attempts = attempts
+        self._is_callers_fault = is_callers_fault
         self._attempts = attempts()
         self._failures: list[tuple[str, TailraceError]] = []
         self._stream: TextStream | None = None
@@ -157,7 +161,7 @@ class FallbackStream(BatchStream, Generic[P]):
 
     async def _goes_on(self, failure: TailraceError) -> bool:
         """Tell whether another attempt follows: at the same provider, after a wait, or the next."""
-        if self._begun or not may_go_on(failure):
+        if self._begun or self._is_callers_fault(failure):
             return False
         if self._attempts is None:
             return self._has_another(failure)

@@ -27,9 +27,10 @@ from tailrace.gateway._figures.streams import error_kind
 from tailrace.gateway._problems import STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._problems import Problem, RefusedError
     from tailrace.gateway._settings import LogFormat
@@ -39,6 +40,7 @@ __all__ = [
     "JsonFormatter",
     "configure_logging",
     "log_access",
+    "log_expired_keys",
     "log_handler",
     "log_missing_variables",
     "words_of",
@@ -202,6 +204,18 @@ def log_missing_variables(registry: ModelRegistry, environ: Mapping[str, str]) -
             place,
             extra={"tailrace": {"site": site, "variable": secret.variable}},
         )
+
+
+def log_expired_keys(keys: Iterable[Key], now_ms: int) -> None:
+    """Warn of each key that has expired by now; `now_ms`: milliseconds since 1970."""
+    for key in keys:
+        if key.has_expired(now_ms):
+            log.warning(
+                "the key %r expired on %s",
+                key.name,
+                key.expiry,
+                extra={"tailrace": {"key": key.name}},
+            )
 
 
 class TextFormatter(logging.Formatter):

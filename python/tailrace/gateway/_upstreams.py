@@ -63,7 +63,12 @@ class Upstream:
 
     def _opened(self, candidates: Sequence[Candidate]) -> TextStream:
         if len(candidates) > 1:
-            self._tried = FallbackStream([(each[0].id, each) for each in candidates], self._try)
+            # The request has the form of its wire: what one API has not, another may have.
+            self._tried = FallbackStream(
+                [(each[0].id, each) for each in candidates],
+                self._try,
+                is_callers_fault=lambda _: False,
+            )
             return self._tried
         try:
             return self._start(*self._now)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from tailrace._streams.fallback import may_go_on
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, KEY
 from tailrace.gateway._problems import Problem, RefusedError
@@ -64,8 +63,6 @@ class _Questions:
             try:
                 return await self._told(asked, candidate, question)
             except TailraceError as error:
-                if not may_go_on(error):
-                    raise _refusal(candidate, error) from None
                 names = (_shown(candidate), _shown(after))
                 log.warning("%s failed, %s is asked next: %s", *names, error)
         try:
