@@ -118,6 +118,11 @@ class Reloader:
         except (TailraceError, OSError) as error:
             self._say(logging.ERROR, f"the keys and sites stay as they were: {error}")
             return
+        except Exception as error:  # noqa: BLE001 - the next change is read, whatever this one was
+            # Its words may quote a key.
+            problem = f"{type(error).__name__} while they were read"
+            self._say(logging.ERROR, f"the keys and sites stay as they were: {problem}")
+            return
         context.settings, context.registry = settings, registry
         self._lists.apply()
         self._lists.want(at_once=True)
