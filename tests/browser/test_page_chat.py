@@ -226,6 +226,23 @@ async def test_a_link_may_have_its_target_far_below(server: PageServer, visitor:
     )
 
 
+async def test_who_comes_back_to_the_page_sees_the_models_there_are_now(
+    server: PageServer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = visitor.page.get_by_label("Site", exact=True).locator("option")
+    await expect(sites).to_have_text(["script", "open", "shop"])
+    script, *_ = server.sites
+    monkeypatch.setattr(type(server), "sites", [script])
+    await server.stop()
+    come_back = "document.dispatchEvent(new Event('visibilitychange'))"
+    async with visitor.page.expect_event("requestfailed"):
+        await visitor.evaluate(come_back)
+    await expect(sites).to_have_text(["script", "open", "shop"])
+    await server.start()
+    await visitor.evaluate(come_back)
+    await expect(sites).to_have_text(["script"])
+
+
 async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor) -> None:
     await visitor.evaluate("""() => {
       const script = document.createElement("script");

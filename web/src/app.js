@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { addressOf, place } from "./address.js";
 import { current } from "./chat/conversation.js";
-import { loadModels } from "./chat/models.js";
+import { loadModels, lookAgain } from "./chat/models.js";
 import { Chat } from "./chat/view.js";
 import { html } from "./html.js";
 import { icons } from "./icons.js";
@@ -19,7 +19,10 @@ const Live = signal(null);
 const unloaded = signal(null);
 
 export function App() {
-  useEffect(() => void loadModels(), []);
+  useEffect(() => {
+    loadModels();
+    document.addEventListener("visibilitychange", lookAgain);
+  }, []);
   const live = place.value.view === "live";
   const { id, turns, title } = current.value;
   const name = live ? "Live" : title.value || "Chat";

@@ -37,6 +37,14 @@ export async function loadModels() {
   }
 }
 
+/** Servers tell the gateway of new models, and it is told when a page asks. */
+export async function lookAgain() {
+  if (document.hidden) return;
+  if (!ids.value) return loadModels();
+  // The list that is known serves where there is no new one; the next question says what is wrong.
+  ids.value = await fetchModels().catch(() => ids.value);
+}
+
 export function choose(id) {
   chosen.value = id;
   save(NAME, id);
