@@ -35,6 +35,7 @@ __all__ = [
     "ErrorBody",
     "Problem",
     "RefusedError",
+    "is_anthropics",
     "last_failure",
     "problem_body",
     "problem_of",
