@@ -1,4 +1,4 @@
-"""Calls of a whole answer: put together as a stream's are, with the same ids where there are none."""
+"""Calls of a whole answer: put together as in a stream, with the same ids where there are none."""
 
 from __future__ import annotations
 
