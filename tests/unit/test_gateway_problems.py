@@ -12,6 +12,7 @@ import pytest
 from tailrace import Site, errors
 from tailrace.errors import StreamError, TailraceError, reply_error
 from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.sites import Secret
 
 if TYPE_CHECKING:
     from tailrace.errors import StreamErrorKind
@@ -95,6 +96,7 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (status(502), 502, UPSTREAM, "upstream", "true"),
     (status(503, wait=0.2), 503, UPSTREAM, "upstream", "true"),
     (status(504), 504, UPSTREAM, "upstream", "true"),
+    (status(529, why="overloaded_error"), 503, UPSTREAM, "overloaded_error", "true"),
     (status(599), 502, UPSTREAM, "upstream", "false"),
 ]  # fmt: skip
 
@@ -161,6 +163,24 @@ def test_a_long_word_of_a_site_is_cut() -> None:
     problem = problem_of(StreamError("upstream", "x" * 100_000, status=500, code="y" * 100_000))
     assert len(problem.message) == 300
     assert problem.code == "y" * 99 + "…"
+
+
+def test_no_secret_of_a_site_is_told() -> None:
+    variables = {"KEY": "sk-one-0123456789"}
+    site = Site(
+        "https://me:pass%2Fword@upstream.example/v1",
+        software="openai",
+        api_key=Secret(variable="KEY"),
+        cookies={"session": "crumb-0123456789"},
+        headers={"X-Gate": "gate-0123456789", "X-On": "on"},
+    )
+    said = "sk-one-0123456789, pass/word and crumb-0123456789 at gate-0123456789 go on"
+    error = StreamError("upstream", said, status=500, code="sk-one-0123456789")
+    problem = problem_of(error, [site], variables)
+    assert problem.message.endswith(": [secret], [secret] and [secret] at [secret] go on")
+    assert problem.code == "[secret]"
+    odd = StreamError("upstream", "x", status=500, code="https://upstream.example/1")
+    assert problem_of(odd, [site], variables).code == "[address]"
 
 
 SITE = Site("https://upstream.example/v1", software="openai", proxy="http://proxy.example:3128")
