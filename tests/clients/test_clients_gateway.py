@@ -1,5 +1,5 @@
-"""Other people's clients in front of the gateway, and the replica behind it: litellm, LangChain and
-the command llm.
+"""Other people's clients in front of the gateway, and the replica behind it: the official packages,
+litellm, LangChain and the command llm.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import anthropic
+import openai
+import pydantic
 import pytest
 from gateway_app import RunningGateway, replicas_sites, serving
 
 from tailrace.gateway import Key
 from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.sites import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,6 +93,159 @@ async def gateway(replica: Replica) -> AsyncIterator[RunningGateway]:
 
 async def answer() -> str:
     return await builtin_answer(Question("any", "Hello"))
+
+
+# -- the official packages -------------------------------------------------------------------------
+
+APIS = [
+    "openai/gpt-4o",
+    "claude/claude-sonnet-4-6",
+    "gemini/gemini-2.5-flash",
+    "ollama/qwen3-vl:8b",
+]
+PARAMETERS = {
+    "type": "object",
+    "properties": {"at": {"type": "string"}},
+    "required": ["at"],
+    "additionalProperties": False,
+}
+
+
+class Tide(pydantic.BaseModel):
+    """A structured answer."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    at: str
+    hour: int
+
+
+@pytest.fixture
+async def apis(replica: Replica) -> AsyncIterator[RunningGateway]:
+    """A gateway over a server of each API."""
+    sites = [
+        Site(f"{replica.url('openai')}/v1", software="openai", name="openai"),
+        Site(replica.url("anthropic"), software="anthropic", name="claude"),
+        Site(replica.url("gemini"), software="gemini", name="gemini"),
+        Site(replica.url("ollama"), software="ollama", name="ollama"),
+    ]
+    async with serving(sites, keys=(Key.of("test", KEY),)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(apis: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=apis.base_url, api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+async def claude(apis: RunningGateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(base_url=apis.url, api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+def valid(value: Any) -> None:
+    """Hold an object of a client against its own type, which the client itself does not."""
+    type(value).model_validate(value.model_dump(by_alias=True), strict=True)
+
+
+@pytest.mark.parametrize("model", APIS)
+async def test_openai_parses_an_answer(client: openai.AsyncOpenAI, model: str) -> None:
+    asked: Any = {"model": model, "messages": [{"role": "user", "content": "When?"}]}
+    valid(await client.chat.completions.create(**asked))
+    completion = await client.chat.completions.parse(response_format=Tide, **asked)
+    assert isinstance(completion.choices[0].message.parsed, Tide)
+    async with client.chat.completions.stream(response_format=Tide, **asked) as stream:
+        streamed = await stream.get_final_completion()
+    assert streamed.choices[0].message.parsed == completion.choices[0].message.parsed
+    valid(await client.responses.create(model=model, input="When?"))
+    response = await client.responses.parse(model=model, input="When?", text_format=Tide)
+    assert response.output_parsed == completion.choices[0].message.parsed
+
+
+@pytest.mark.parametrize("model", APIS)
+async def test_openai_gathers_calls(client: openai.AsyncOpenAI, model: str) -> None:
+    tool: Any = {"type": "function", "function": {"name": "tide", "parameters": PARAMETERS}}
+    messages: list[Any] = [{"role": "user", "content": "[[tools]] When?"}]
+    async with client.chat.completions.stream(
+        model=model, messages=messages, tools=[tool]
+    ) as stream:
+        told = (await stream.get_final_completion()).choices[0]
+    assert told.finish_reason == "tool_calls"
+    calls = told.message.tool_calls or []
+    assert [call.function.name for call in calls] == ["tide", "tide"]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "nine"} for call in calls]
+    messages += [told.message.model_dump(exclude_none=True), *results]
+    again = await client.chat.completions.create(model=model, messages=messages, tools=[tool])
+    assert "tide returned: " in (again.choices[0].message.content or "")
+
+
+@pytest.mark.parametrize("model", APIS)
+async def test_openai_streams_a_response(client: openai.AsyncOpenAI, model: str) -> None:
+    tool: Any = {"type": "function", "name": "tide", "parameters": PARAMETERS, "strict": True}
+    async with client.responses.stream(model=model, input="[[tool]] When?", tools=[tool]) as stream:
+        for event in [event async for event in stream]:
+            valid(event)
+        told = await stream.get_final_response()
+    (call,) = [item for item in told.output if item.type == "function_call"]
+    assert set(json.loads(call.arguments)) == {"at"}
+
+
+@pytest.mark.parametrize("model", APIS)
+async def test_anthropic(claude: anthropic.AsyncAnthropic, model: str) -> None:
+    hello: Any = {"model": model, "max_tokens": 1000, "messages": HELLO}
+    whole = await claude.messages.create(**hello)
+    valid(whole)
+    assert [block.type for block in whole.content] == ["text"]
+    async with claude.messages.stream(**hello) as stream:
+        text = "".join([text async for text in stream.text_stream])
+        told = await stream.get_final_message()
+    assert (text, told.stop_reason) == (await answer(), "end_turn")
+    assert [block.text for block in told.content] == [block.text for block in whole.content]
+
+
+@pytest.mark.parametrize("model", APIS)
+async def test_anthropic_uses_a_tool(claude: anthropic.AsyncAnthropic, model: str) -> None:
+    messages: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
+    more: Any = {
+        "model": model,
+        "max_tokens": 1000,
+        "tools": [{"name": "tide", "description": "When?", "input_schema": PARAMETERS}],
+    }
+    async with claude.messages.stream(messages=messages, **more) as stream:
+        told = await stream.get_final_message()
+    assert told.stop_reason == "tool_use"
+    (use,) = [block for block in told.content if block.type == "tool_use"]
+    result = {"type": "tool_result", "tool_use_id": use.id, "content": "nine"}
+    messages += [
+        {"role": "assistant", "content": told.content},
+        {"role": "user", "content": [result]},
+    ]
+    again = await claude.messages.create(messages=messages, **more)
+    (said,) = again.content
+    assert said.type == "text"
+    assert said.text.startswith("tide returned: ")
+
+
+async def test_anthropic_is_told_what_is_wrong(claude: anthropic.AsyncAnthropic) -> None:
+    def asked(model: str, text: str) -> Any:
+        messages = [{"role": "user", "content": text}]
+        return {"model": model, "max_tokens": 100, "messages": messages}
+
+    with pytest.raises(anthropic.NotFoundError):
+        await claude.messages.create(**asked("nowhere/x", "Hello"))
+    with pytest.raises(anthropic.RateLimitError):
+        await claude.messages.create(**asked("openai/gpt-4o", "[[err429]]"))
+    with pytest.raises(anthropic.AuthenticationError):
+        await claude.with_options(api_key="sk-another-key-0123456789").messages.create(
+            **asked("openai/gpt-4o", "Hello")
+        )
+    async with claude.messages.stream(**asked("openai/gpt-4o", "[[midfail]]")) as stream:
+        with pytest.raises(anthropic.APIStatusError, match="The server met an error"):
+            await stream.until_done()
+    counted = await claude.messages.count_tokens(model=APIS[1], messages=HELLO)
+    assert counted.input_tokens > 0
 
 
 # -- litellm ---------------------------------------------------------------------------------------
