@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, final, type_check_only
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 
@@ -39,7 +39,6 @@ _Dialect: TypeAlias = Literal[
 DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
-@type_check_only
 class _Compared:
     """What is equal, and has one hash, where its fields are."""
 
@@ -47,7 +46,6 @@ class _Compared:
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@type_check_only
 class _Record(_Compared):
     """What also gives its fields by their names."""
 
