@@ -210,7 +210,8 @@ async def test_embeddings() -> None:
         two = await embed(replica, input=["the mill", "the pond"])
         short = await embed(replica, input="the mill", dimensions=3)
         long = await embed(replica, input="word " * 1000)
-        nothing = [await embed(replica, **fields) for fields in ({}, {"input": ""}, {"input": []})]
+        empty: list[dict[str, Any]] = [{}, {"input": ""}, {"input": []}]
+        nothing = [await embed(replica, **fields) for fields in empty]
     (vector,) = one["embeddings"]
     assert (len(vector), sum(value * value for value in vector)) == (384, pytest.approx(1))
     assert (two["embeddings"][0], len(two["embeddings"])) == (vector, 2)
