@@ -20,6 +20,7 @@ __all__ = [
     "ResponseEncoder",
     "SSEDecoder",
     "ServerSentEvent",
+    "ThinkingBlock",
     "ToolCall",
     "Usage",
     "__version__",
@@ -151,7 +152,7 @@ class Usage(_Record):
 class Delta(_Record):
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
+    __match_args__ = ("kind", "text", "index", "id", "name", "signature", "logprobs")
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -159,6 +160,7 @@ class Delta(_Record):
         index: int | None = None,
         id: str | None = None,  # noqa: A002
         name: str | None = None,
+        signature: str | None = None,
         logprobs: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
@@ -192,6 +194,12 @@ class Delta(_Record):
     def name(self) -> str | None:
         """The tool's name, with a call's first piece."""
     @property
+    def signature(self) -> str | None:
+        """What the service wants to have back with the tool call where the dialogue goes on.
+
+        That is the signature of Gemini's thoughts; None for most calls.
+        """
+    @property
     def logprobs(self) -> str | None:
         """The log probabilities that the event told, as JSON; None where it told none.
 
@@ -204,13 +212,14 @@ class Delta(_Record):
 class ToolCall(_Record):
     """One call of a tool that the model asks for, whole or as far as it has come."""
 
-    __match_args__ = ("id", "name", "arguments", "index")
+    __match_args__ = ("id", "name", "arguments", "index", "signature")
     def __new__(
         cls,
         id: str | None = None,  # noqa: A002
         name: str = "",
         arguments: str = "",
         index: int | None = None,
+        signature: str | None = None,
     ) -> ToolCall:
         """Make the record of a call, as a decoder that collects would.
 
@@ -228,12 +237,37 @@ class ToolCall(_Record):
     @property
     def index(self) -> int | None:
         """The number of the call, as the API counts its calls: that of its deltas."""
+    @property
+    def signature(self) -> str | None:
+        """What the service wants to have back with the call where the dialogue goes on.
+
+        That is the signature of Gemini's thoughts; None for most calls.
+        """
     def parsed(self) -> Any:
         """Return the arguments as a Python object; ``{}`` for a call without arguments.
 
         Raises ToolArgumentsError, a ValueError, for arguments that are not JSON; it says whether
         they break off, as they do where the reply was cut.
         """
+
+@final
+class ThinkingBlock(_Record):
+    """One block of reasoning, to be sent back unchanged where the dialogue goes on."""
+
+    __match_args__ = ("thinking", "signature", "data")
+    def __new__(
+        cls, thinking: str = "", signature: str | None = None, data: str | None = None
+    ) -> ThinkingBlock:
+        """Make the record of a block, as a decoder that collects would."""
+    @property
+    def thinking(self) -> str:
+        """The reasoning; empty where the service does not show it."""
+    @property
+    def signature(self) -> str | None:
+        """The signature by which the service knows it again; None of a block that has `data`."""
+    @property
+    def data(self) -> str | None:
+        """The reasoning in a form that only the service can read; None of one that is signed."""
 
 @final
 class DeltaDecoder:
@@ -343,6 +377,13 @@ class DeltaDecoder:
         """The model's reasoning, or a summary of it, as collected; empty where there is none.
 
         Raises InvalidRequestError unless `collect` was called.
+        """
+    @property
+    def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
+        """The blocks of the reasoning that the service signed or encrypted, as collected.
+
+        They are to be sent back unchanged where a dialogue with tools goes on. Raises
+        InvalidRequestError unless `collect` was called.
         """
     @property
     def refusal(self) -> str:

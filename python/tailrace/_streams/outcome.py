@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tailrace._native import ToolCall, Usage
+    from tailrace._native import ThinkingBlock, ToolCall, Usage
     from tailrace.errors import TailraceError
 
 __all__ = ["HasOutcome", "Outcome", "warn_of_more_than_text"]
@@ -28,7 +28,8 @@ class Outcome:
     ``id``, ``model``, ``thread_id``, …. `bad_events`: the number of events skipped because their
     data was not of the dialect. `attempts`: the failures that were followed by another
     attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
-    what the reply holds besides its text, as far as it has come, however the stream is read.
+    what the reply holds besides its text, as far as it has come, however the stream is read;
+    `thinking_blocks`: the reasoning as a service that signs it wants it back.
     """
 
     end: str = "open"
@@ -41,6 +42,7 @@ class Outcome:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     refusal: str = ""
+    thinking_blocks: tuple[ThinkingBlock, ...] = ()
 
 
 class HasOutcome(ABC):
@@ -100,6 +102,11 @@ class HasOutcome(ABC):
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
         return self.outcome.refusal
+
+    @property
+    def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
+        """The reasoning as a service that signs it wants it back; empty where none does."""
+        return self.outcome.thinking_blocks
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"

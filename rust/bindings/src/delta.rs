@@ -11,6 +11,7 @@ use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
 use crate::raise::{in_use, invalid, stream_error};
 use crate::record::record;
+use crate::thinking::thinking_blocks;
 use crate::tool_call::tool_calls;
 
 /// The token counts a stream reported; 0 where it left one out.
@@ -145,6 +146,10 @@ pub struct Delta {
     id: Option<Py<PyString>>,
     /// The tool's name, with a call's first piece.
     name: Option<Py<PyString>>,
+    /// What the service wants to have back with the tool call where the dialogue goes on.
+    ///
+    /// That is the signature of Gemini's thoughts; `None` for most calls.
+    signature: Option<Py<PyString>>,
     /// The log probabilities that the event told, as JSON; `None` where it told none.
     ///
     /// Whichever the service, it is the object that a chat completion of OpenAI's has as a choice's
@@ -157,7 +162,8 @@ const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (self.kind, &self.text, self.index, &self.id, &self.name, &self.logprobs).into_pyobject(py)
+        let Self { kind, text, index, id, name, signature, logprobs } = self;
+        (kind, text, index, id, name, signature, logprobs).into_pyobject(py)
     }
 
     /// The log probabilities as the core's encoders take them.
@@ -179,11 +185,16 @@ impl Delta {
             "reasoning" => take(tailrace_core::Delta::Reasoning(&text)),
             "refusal" => take(tailrace_core::Delta::Refusal(&text)),
             _ => {
-                let [id, name] =
-                    [&self.id, &self.name].map(|text| text.as_ref().map(|text| text.bind(py)));
-                let (id, name) = (optional_text(id)?, optional_text(name)?);
-                let (id, name) = (id.as_deref(), name.as_deref());
-                let piece = ToolCall { index: self.index, id, name, arguments: &text };
+                let [id, name, signature] = [&self.id, &self.name, &self.signature]
+                    .map(|text| optional_text(text.as_ref().map(|text| text.bind(py))));
+                let (id, name, signature) = (id?, name?, signature?);
+                let piece = ToolCall {
+                    index: self.index,
+                    id: id.as_deref(),
+                    name: name.as_deref(),
+                    arguments: &text,
+                    signature: signature.as_deref(),
+                };
                 take(tailrace_core::Delta::ToolCall(piece))
             }
         })
@@ -192,7 +203,7 @@ impl Delta {
 
 record! {
 impl Delta {
-    const FIELDS = ["kind", "text", "index", "id", "name", "logprobs"];
+    const FIELDS = ["kind", "text", "index", "id", "name", "signature", "logprobs"];
 
     /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
     ///
@@ -200,9 +211,11 @@ impl Delta {
     /// below 0, or `logprobs` that are no JSON or tell of no token.
     #[new]
     #[pyo3(signature = (
-        kind, text = None, index = None, id = None, name = None, logprobs = None
+        kind, text = None, index = None, id = None, name = None, signature = None, logprobs = None
     ))]
-    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None)")]
+    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, signature=None, \
+                             logprobs=None)")]
+    #[allow(clippy::too_many_arguments)] // each is a field
     fn new(
         py: Python<'_>,
         kind: &Bound<'_, PyString>,
@@ -210,6 +223,7 @@ impl Delta {
         index: Option<Whole>,
         id: Option<&Bound<'_, PyString>>,
         name: Option<&Bound<'_, PyString>>,
+        signature: Option<&Bound<'_, PyString>>,
         logprobs: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let index = index.map(|index| index.within(py, "index", "a number of 0 or more", |_| true));
@@ -221,6 +235,7 @@ impl Delta {
             index: index.transpose()?,
             id: id.map(owned),
             name: name.map(owned),
+            signature: signature.map(owned),
             logprobs: logprobs.transpose()?,
         })
     }
@@ -228,9 +243,12 @@ impl Delta {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
         fields.extend(self.index.map(|index| format!("index={index}")));
-        for (name, value) in
-            [("id", &self.id), ("name", &self.name), ("logprobs", &self.logprobs)]
-        {
+        for (name, value) in [
+            ("id", &self.id),
+            ("name", &self.name),
+            ("signature", &self.signature),
+            ("logprobs", &self.logprobs),
+        ] {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
             }
@@ -277,8 +295,8 @@ impl<'py> Everything<'py> {
         logprobs: Option<&Logprobs>,
     ) -> PyResult<()> {
         let py = self.list.py();
-        let [id, name] =
-            [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
+        let [id, name, signature] = [piece.id, piece.name, piece.signature]
+            .map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
         let text = string(py, piece.arguments)?.unbind();
         let logprobs = logprobs.map(|logprobs| string(py, &logprobs.to_string()));
         let delta = Delta {
@@ -287,6 +305,7 @@ impl<'py> Everything<'py> {
             index: piece.index,
             id: id.transpose()?,
             name: name.transpose()?,
+            signature: signature.transpose()?,
             logprobs: logprobs.transpose()?.map(Bound::unbind),
         };
         self.list.append(Bound::new(py, delta)?)
@@ -647,6 +666,16 @@ impl DeltaDecoder {
     fn reasoning<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
         let decoder = reading(slf)?;
         string(slf.py(), collected(slf.py(), &decoder)?.reasoning())
+    }
+
+    /// The blocks of the reasoning that the service signed or encrypted, as collected.
+    ///
+    /// They are to be sent back unchanged where a dialogue with tools goes on. Raises
+    /// `InvalidRequestError` unless `collect` was called.
+    #[getter]
+    fn thinking_blocks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let decoder = reading(slf)?;
+        thinking_blocks(slf.py(), collected(slf.py(), &decoder)?)
     }
 
     /// The text by which the model refuses to answer, where the API keeps that apart.
