@@ -50,14 +50,14 @@ class Timings:
         """Nanoseconds from `sent` to `end`."""
         return _between(self.sent, self.end)
 
-    def inter_token_latency(self, tokens: int) -> float | None:
-        """Return the nanoseconds a token after the first: from `first_delta` to `last`.
+    def inter_token_latency(self, tokens: int, *, first: int = 1) -> float | None:
+        """Return the nanoseconds a token that came after `first_delta`, up to `last`.
 
-        `tokens`: of the answer, such as ``reply.usage.completion_tokens``. None for fewer than 2,
-        and where there was no delta.
+        `tokens`: of the answer, such as ``reply.usage.completion_tokens``; `first`: those that the
+        first delta brought. None where no more than these came, and where there was no delta.
         """
         between = _between(self.first_delta, self.last)
-        return None if between is None or tokens <= 1 else between / (tokens - 1)
+        return None if between is None or tokens <= first else between / (tokens - first)
 
 
 def _between(start: int | None, end: int | None) -> int | None:

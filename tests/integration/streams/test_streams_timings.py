@@ -180,8 +180,10 @@ async def test_a_silence_has_the_time_at_which_it_was_too_long(environment: Envi
 
 
 def test_without_being_asked_for_nothing_is_taken(clock: Clock, environment: Environment) -> None:
-    for options in ({}, {"keep_raw": True}):
-        with stream_deltas(PARTS, records=True, environment=environment, **options) as reply:
+    for keep_raw in (False, True):
+        with stream_deltas(
+            PARTS, records=True, environment=environment, keep_raw=keep_raw
+        ) as reply:
             assert {(each.at, each.tokens) for each in reply} == {(None, None)}
         assert reply.timings is None
     with stream_events(PARTS, environment=environment) as events:
@@ -224,6 +226,7 @@ def test_ids_of_tokens_are_counted() -> None:
 
 def test_a_latency_a_token() -> None:
     assert Timings(first_delta=100, last=400).inter_token_latency(4) == 100
+    assert Timings(first_delta=100, last=400).inter_token_latency(4, first=2) == 150
     assert Timings(first_delta=100, last=400).inter_token_latency(1) is None
 
 
@@ -336,4 +339,4 @@ async def test_a_call_that_fails_before_its_reply_has_no_times(environment: Envi
 def test_the_options_are_checked() -> None:
     for wrong in ({"timings": 1}, {"keep_raw": "yes"}):
         with pytest.raises(InvalidRequestError, match="true or false"):
-            site(REFUSED).stream("Hi", **wrong)  # type: ignore[arg-type]
+            site(REFUSED).stream("Hi", **wrong)
