@@ -4,8 +4,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use tailrace_core::{
-    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, ToolCall,
-    UnknownDialect,
+    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, ToolCall, UnknownDialect,
 };
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};

@@ -37,8 +37,8 @@ pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
 pub(crate) use logprobs::LogprobToken;
 pub use logprobs::Logprobs;
-pub(crate) use records::Nesting;
 pub use read_event::ReadEvent;
+pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
 pub use usage::Usage;
 
