@@ -689,11 +689,10 @@ proptest! {
 
         let expected = Answer::of(deltas.iter().map(Owned::lent));
         let finish = match reason.map_or(FinishReason::Stop, FinishReason::of) {
-            _ if reason == Some("end_turn") => "end_turn",
             FinishReason::Length => "max_tokens",
             FinishReason::ContentFilter => "refusal",
             FinishReason::Stop if !expected.refusal.is_empty() => "refusal",
-            FinishReason::Stop if expected.calls.is_empty() => "end_turn",
+            _ if expected.calls.is_empty() => "end_turn",
             _ => "tool_use",
         };
         let expected = expected.refused_in_text(&deltas).settled("toolu_9_");
