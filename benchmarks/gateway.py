@@ -182,13 +182,18 @@ async def stream(port: int, load: Load, model: str, **more: Any) -> StreamClient
     return client
 
 
-async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: int = 20) -> int:
-    """CPU time of the process, in nanoseconds, for `streams` streams at once, event by event."""
+async def cost_of_steps(
+    port: int, pid: int, model: str, events: int, streams: int = 20, *, together: int = 1
+) -> int:
+    """CPU time of the process, in nanoseconds, for `streams` streams at once, event by event.
+
+    `together`: deltas in each of the `events`, which are written at once.
+    """
     keys = [f"{time.monotonic_ns()} {number}" for number in range(streams)]
     STEPS.update({key: asyncio.Event() for key in keys})
     before = cpu_ns(pid)
     clients = await asyncio.gather(
-        *(stream(port, Load(events=events, step=key), model) for key in keys)
+        *(stream(port, Load(events=events, step=key, together=together), model) for key in keys)
     )
     after = cpu_ns(pid)
     STEPS.clear()

@@ -27,9 +27,10 @@ from tailrace.gateway._figures.streams import error_kind
 from tailrace.gateway._problems import STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._problems import Problem, RefusedError
     from tailrace.gateway._settings import LogFormat
@@ -39,6 +40,7 @@ __all__ = [
     "JsonFormatter",
     "configure_logging",
     "log_access",
+    "log_expired_keys",
     "log_handler",
     "log_missing_variables",
     "words_of",
@@ -79,6 +81,8 @@ class AccessRecord:
             fields |= _stream_fields(last)
             if before:
                 fields["tried_before"] = [_failed(each) for each in before]
+        elif self.refusal is not None and self.refusal.model is not None:
+            fields["model"] = self.refusal.model
         return fields | self._failure_fields()
 
     def _failure_fields(self) -> dict[str, Any]:
@@ -117,7 +121,8 @@ class AccessRecord:
     def sentence(self) -> str:
         """Return the line of a failure as text."""
         problem, error = self.problem, self.error
-        where = _name_of(self.streams[-1]) if self.streams else self.route
+        asked = None if self.refusal is None else self.refusal.model
+        where = _name_of(self.streams[-1]) if self.streams else asked or self.route
         kind = (None if error is None else error_kind(error)) or "gateway"
         code = "" if problem is None or problem.code in (None, kind) else f", {problem.code}"
         detail = "" if error is None else words_of(error)
@@ -199,6 +204,18 @@ def log_missing_variables(registry: ModelRegistry, environ: Mapping[str, str]) -
             place,
             extra={"tailrace": {"site": site, "variable": secret.variable}},
         )
+
+
+def log_expired_keys(keys: Iterable[Key], now_ms: int) -> None:
+    """Warn of each key that has expired by now; `now_ms`: milliseconds since 1970."""
+    for key in keys:
+        if key.has_expired(now_ms):
+            log.warning(
+                "the key %r expired on %s",
+                key.name,
+                key.expiry,
+                extra={"tailrace": {"key": key.name}},
+            )
 
 
 class TextFormatter(logging.Formatter):

@@ -99,18 +99,27 @@ _ANTHROPIC_KINDS = {
 class RefusedError(Exception):
     """A request is refused before any site is called; `problem` is the reply.
 
-    `error`: the failure that it is the reply to, None where the gateway refuses.
+    `error`: the failure that it is the reply to, None where the gateway refuses; `model`: the
+    name in the log of the model whose site failed, None where none was asked.
     """
 
-    def __init__(self, problem: Problem, error: TailraceError | None = None) -> None:
+    def __init__(
+        self, problem: Problem, error: TailraceError | None = None, *, model: str | None = None
+    ) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.error = error
+        self.model = model
 
     @classmethod
-    def of(cls, error: TailraceError, sites: Iterable[Site] = ()) -> RefusedError:
-        """Return the refusal that a client gets for `error`; `sites`: those that were to answer."""
-        return cls(problem_of(error, sites), last_failure(error))
+    def of(
+        cls, error: TailraceError, sites: Iterable[Site] = (), *, model: str | None = None
+    ) -> RefusedError:
+        """Return the refusal that a client gets for `error`.
+
+        `sites`: those that were to answer; `model`: the attribute.
+        """
+        return cls(problem_of(error, sites), last_failure(error), model=model)
 
 
 class ErrorObject(msgspec.Struct):

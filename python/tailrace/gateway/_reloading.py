@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace.errors import TailraceError
-from tailrace.gateway._logs import log_missing_variables
+from tailrace.gateway._logs import log_expired_keys, log_missing_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,6 +118,11 @@ class Reloader:
         except (TailraceError, OSError) as error:
             self._say(logging.ERROR, f"the keys and sites stay as they were: {error}")
             return
+        except Exception as error:  # noqa: BLE001 - the next change is read, whatever this one was
+            # Its words may quote a key.
+            problem = f"{type(error).__name__} while they were read"
+            self._say(logging.ERROR, f"the keys and sites stay as they were: {problem}")
+            return
         context.settings, context.registry = settings, registry
         self._lists.apply()
         self._lists.want(at_once=True)
@@ -125,6 +130,7 @@ class Reloader:
         self._say(logging.WARNING, f"read again: {len(keys)} keys, {sites} sites")
         if self._speaks:
             log_missing_variables(registry, context.environment.environ)
+            log_expired_keys(keys, context.environment.now_ms())
 
     def _say(self, level: int, message: str) -> None:
         log.log(level if self._speaks else logging.DEBUG, "%s", message)

@@ -434,7 +434,7 @@ def parse_document(text: str, file: Path) -> dict[str, Any]:
     """Read a text as TOML; ProfileError says in which line it is not."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a whole number of thousands of digits is no TOMLDecodeError
         raise ProfileError(str(file), "", f"it is not TOML: {error}") from None
     except RecursionError:
         raise ProfileError(

@@ -63,6 +63,7 @@ class Files:
         self.keys = folder / "keys"
         self.profiles = folder / "tailrace.toml"
         self.url = url
+        self.failure: Exception | None = None
         self.describe("held")
         self.keys.write_text(f"first:{SECRET}\n")
 
@@ -77,6 +78,8 @@ class Files:
         return Source(self._read, lambda: [self.keys, self.profiles])
 
     def _read(self) -> Reading:
+        if self.failure is not None:
+            raise self.failure
         environ = {"TAILRACE_CONFIG": str(self.profiles)}
         registry = ModelRegistry.load(created=1, environ=environ)
         return Reading(tuple(read_keys(self.keys)), registry)
@@ -148,6 +151,23 @@ async def test_what_cannot_be_used_is_not_taken_over(
         files.write(broken, good)
         await until(lambda: any(each.startswith("read again: 1 keys") for each in caplog.messages))
     assert len(errors(caplog)) == 2
+
+
+async def test_a_reading_that_fails_in_any_way_is_not_the_last(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reloading, "WATCH_SECONDS", 0.01)
+    async with reloading(files) as served:
+        files.failure = ValueError(SECRET)
+        files.write("keys", f"first:{SECRET}\nsecond:{OTHER_SECRET}\n")
+        await until(lambda: bool(errors(caplog)))
+        assert errors(caplog) == [
+            "the keys and sites stay as they were: ValueError while they were read"
+        ]
+        files.failure = None
+        files.write("keys", f"first:{SECRET}\nthird:{OTHER_SECRET}\n# more\n")
+        await until(lambda: any(each.startswith("read again: 2 keys") for each in caplog.messages))
+        assert await own_models(served) == ["held/gpt-4o"]
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -165,15 +165,11 @@ class ChatRequest(msgspec.Struct, kw_only=True):
 
 _KNOWN = frozenset(ChatRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("max_completion_tokens", "max_tokens", "n", "seed", "top_k", "top_logprobs")
-_OPTIONS = (
+_OPTIONS = {
     *(each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")),
     "user",
-)
-_HINTS = tuple(
-    each.name
-    for each in FIELDS
-    if each.treatment == "passed on or ignored" and each.name not in _OPTIONS
-)
+}
+_HINTS = {each.name for each in FIELDS if each.treatment == "passed on or ignored"} - _OPTIONS
 _REFUSED = tuple(each for each in FIELDS if each.treatment == "refused")
 
 
@@ -195,8 +191,8 @@ class ChatWire:
         except msgspec.ValidationError as error:
             raise explained(str(error)) from None
         _check(request)
-        options = _given(request, _OPTIONS)
-        hints = _given(request, _HINTS)
+        options = _given(request, [name for name in fields if name in _OPTIONS])
+        hints = _given(request, [name for name in fields if name in _HINTS])
         check_depth([fields["messages"], options, hints, extra])
         return ModelRequest(
             model=request.model,
@@ -238,7 +234,7 @@ def _asks(request: ChatRequest, field: Field) -> bool:
     )
 
 
-def _given(request: ChatRequest, names: tuple[str, ...]) -> dict[str, Any]:
+def _given(request: ChatRequest, names: list[str]) -> dict[str, Any]:
     """Return those fields that have a value; no tools are none."""
     values = {name: getattr(request, name) for name in names}
     return {
