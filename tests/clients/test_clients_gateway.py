@@ -52,6 +52,7 @@ FUNCTION: dict[str, Any] = {
 }
 TOOLS: list[Any] = [{"type": "function", "function": FUNCTION}]
 HIGH: list[Any] = [{"role": "user", "content": "How high? [[tool]]"}]
+TWICE: list[Any] = [{"role": "user", "content": "How high? [[tools]]"}]
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 
 
@@ -147,6 +148,11 @@ async def answer() -> str:
     return await builtin_answer(Question("any", "Hello"))
 
 
+def valid(value: Any) -> None:
+    """Hold an object of a client against its own type, which the client itself does not."""
+    type(value).model_validate(value.model_dump(by_alias=True), strict=True)
+
+
 # -- openai ----------------------------------------------------------------------------------------
 
 
@@ -159,6 +165,7 @@ async def chatgpt(gateway: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
 
 async def test_openai_chat_whole(chatgpt: openai.AsyncOpenAI, tooling: str) -> None:
     whole = await chatgpt.chat.completions.create(model=tooling, messages=HELLO)
+    valid(whole)
     assert whole.choices[0].message.content == await answer()
     assert whole.usage is not None
     assert whole.usage.total_tokens > 0
@@ -175,12 +182,16 @@ async def test_openai_chat_streamed(chatgpt: openai.AsyncOpenAI, tooling: str) -
 
 async def test_openai_chat_tools(chatgpt: openai.AsyncOpenAI, tooling: str) -> None:
     asked: dict[str, Any] = {"model": tooling, "tools": TOOLS}
-    async with chatgpt.chat.completions.stream(messages=HIGH, **asked) as stream:
-        message = (await stream.get_final_completion()).choices[0].message
-    (call,) = message.tool_calls or []
-    assert json.loads(call.function.arguments) == {"at": "at 1"}
-    result = {"role": "tool", "tool_call_id": call.id, "content": RESULT}
-    messages: list[Any] = [*HIGH, message.model_dump(), result]
+    async with chatgpt.chat.completions.stream(messages=TWICE, **asked) as stream:
+        told = (await stream.get_final_completion()).choices[0]
+    assert told.finish_reason == "tool_calls"
+    calls = told.message.tool_calls or []
+    assert [json.loads(call.function.arguments) for call in calls] == [
+        {"at": "at 1"},
+        {"at": "at 2"},
+    ]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in calls]
+    messages: list[Any] = [*TWICE, told.message.model_dump(), *results]
     final = await chatgpt.chat.completions.create(messages=messages, **asked)
     assert RESULT in (final.choices[0].message.content or "")
 
@@ -190,10 +201,16 @@ async def test_openai_chat_structured(chatgpt: openai.AsyncOpenAI, tooling: str)
         model=tooling, messages=HELLO, response_format=Level
     )
     assert parsed.choices[0].message.parsed == LEVEL
+    async with chatgpt.chat.completions.stream(
+        model=tooling, messages=HELLO, response_format=Level
+    ) as stream:
+        streamed = await stream.get_final_completion()
+    assert streamed.choices[0].message.parsed == LEVEL
 
 
 async def test_openai_responses_whole(chatgpt: openai.AsyncOpenAI, tooling: str) -> None:
     whole = await chatgpt.responses.create(model=tooling, input="Hello")
+    valid(whole)
     assert whole.output_text == await answer()
     assert whole.usage is not None
     assert whole.usage.total_tokens > 0
@@ -203,6 +220,8 @@ async def test_openai_responses_streamed(chatgpt: openai.AsyncOpenAI, tooling: s
     async with chatgpt.responses.stream(model=tooling, input="Hello") as stream:
         events = [event async for event in stream]
         final = await stream.get_final_response()
+    for event in events:
+        valid(event)
     texts = [event.delta for event in events if event.type == "response.output_text.delta"]
     assert "".join(texts) == final.output_text == await answer()
     assert [event.sequence_number for event in events] == list(range(len(events)))
@@ -242,6 +261,7 @@ def to_claude(model: str, messages: list[Any] = HELLO, **more: Any) -> dict[str,
 
 async def test_anthropic_whole(claude: anthropic.AsyncAnthropic, tooling: str) -> None:
     whole = await claude.messages.create(**to_claude(tooling))
+    valid(whole)
     assert [block.text for block in whole.content] == [await answer()]  # type: ignore[union-attr]
     assert whole.stop_reason == "end_turn"
     assert whole.usage.output_tokens > 0
@@ -271,6 +291,25 @@ async def test_anthropic_tools(claude: anthropic.AsyncAnthropic, tooling: str) -
 async def test_anthropic_structured(claude: anthropic.AsyncAnthropic, tooling: str) -> None:
     parsed = await claude.messages.parse(**to_claude(tooling), output_format=Level)
     assert parsed.parsed_output == LEVEL
+
+
+async def test_anthropic_is_told_what_is_wrong(claude: anthropic.AsyncAnthropic) -> None:
+    def asked(text: str, model: str = "chat/gpt-4o") -> dict[str, Any]:
+        return to_claude(model, [{"role": "user", "content": text}])
+
+    with pytest.raises(anthropic.NotFoundError):
+        await claude.messages.create(**asked("Hello", "nowhere/x"))
+    with pytest.raises(anthropic.RateLimitError):
+        await claude.messages.create(**asked("[[err429]]"))
+    with pytest.raises(anthropic.AuthenticationError):
+        await claude.with_options(api_key="sk-another-key-0123456789").messages.create(
+            **asked("Hello")
+        )
+    async with claude.messages.stream(**asked("[[midfail]]")) as stream:
+        with pytest.raises(anthropic.APIStatusError, match="The server met an error"):
+            await stream.until_done()
+    counted = await claude.messages.count_tokens(model=TOOLING["anthropic"], messages=HELLO)
+    assert counted.input_tokens > 0
 
 
 # -- litellm ---------------------------------------------------------------------------------------
