@@ -342,6 +342,28 @@ async def test_thinking_goes_to_anthropics_own_api_as_it_is(
     assert (other["reasoning_effort"], other["max_completion_tokens"]) == ("low", 4000)
 
 
+async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
+    gateway: RunningGateway,
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
+    more: dict[str, Any] = {
+        "model": MODELS["anthropic"],
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "tools": [{"name": "tide", "description": "When?", "input_schema": PARAMETERS}],
+    }
+    told = await message(gateway, stream=True, messages=asked, **more)
+    assert [block["type"] for block in told["content"]] == ["thinking", "tool_use"]
+    result = {"type": "tool_result", "tool_use_id": told["content"][1]["id"], "content": "nine"}
+    asked += [
+        {"role": "assistant", "content": told["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    status, headers, data = await post(gateway, "messages", {**more, "messages": asked})
+    assert status == 200, data
+    assert headers["X-Tailrace-Dropped"].split(", ")[0] == "thinking"
+
+
 async def test_a_message_stops_where_it_is_told(gateway: RunningGateway) -> None:
     for stream in (False, True):
         told = await message(
