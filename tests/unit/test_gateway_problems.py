@@ -233,3 +233,34 @@ def test_no_address_of_a_site_or_a_proxy_is_told(error: TailraceError, told: str
     assert problem_of(error, [SITE]).message == told
     last = errors.RetryProviderError([("A", errors.TLSError("x")), ("B", error)])
     assert problem_of(last, [SITE]).message == told
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (408, "invalid_request_error"),
+        (413, "request_too_large"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (502, "api_error"),
+        (503, "overloaded_error"),
+        (504, "timeout_error"),
+    ],
+)
+def test_anthropics_clients_are_told_in_their_own_form(code: int, kind: str) -> None:
+    problem = Problem(code, "no", param="x", code="y", retry_after=3)
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        response: Any = problem_response(problem, path)
+        body = {"type": "error", "error": {"type": kind, "message": "no"}}
+        assert (response.status, json.loads(response.body)) == (code, body)
+        assert response.headers["Retry-After"] == "3"
+    others: Any = problem_response(problem, "/v1/messages-of-another-kind")
+    assert json.loads(others.body)["error"]["code"] == "y"
+
+
+def test_a_quota_is_a_matter_of_billing_to_anthropics_clients() -> None:
+    assert problem_of(QUOTA).anthropic_kind == "billing_error"

@@ -36,6 +36,7 @@ __all__ = [
     "ErrorBody",
     "Problem",
     "RefusedError",
+    "is_anthropics",
     "last_failure",
     "problem_body",
     "problem_of",

@@ -96,6 +96,14 @@ class Reloader:
         """Have the files read again now, whether they have changed or not."""
         self._wanted.set()
 
+    async def catch_up(self) -> None:
+        """Read the files again if they have changed meanwhile.
+
+        A worker that takes another's place begins with what was read when the gateway started.
+        """
+        if await asyncio.to_thread(self._source.state) != self._source.seen:
+            await self._reload()
+
     async def keep_up(self) -> None:
         """Read the files again whenever it is wanted or they change, until it is cancelled."""
         before = self._source.seen

@@ -190,6 +190,16 @@ async def test_sighup_reads_them_at_once(files: Files, caplog: pytest.LogCapture
     await serving
 
 
+async def test_a_worker_begins_with_what_stands_in_the_files_now(files: Files) -> None:
+    source = files.source()
+    keys, registry = source.read()
+    files.write("keys", f"second:{OTHER_SECRET}\n")
+    gateway = Gateway(Settings(keys=keys, grace=0.0), registry, source=source)
+    await gateway.start(open_sockets("127.0.0.1", 0))
+    assert [key.name for key in gateway.context.settings.keys] == ["second"]
+    await gateway.stop()
+
+
 # -- limits of a key -------------------------------------------------------------------------------
 
 

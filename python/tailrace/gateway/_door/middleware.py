@@ -24,6 +24,7 @@ from tailrace.gateway._problems import (
     STOPPING,
     Problem,
     RefusedError,
+    is_anthropics,
     problem_response,
 )
 from tailrace.gateway._tracing import continue_trace
@@ -110,6 +111,8 @@ async def add_standard_headers(request: web.Request, response: web.StreamRespons
     headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         headers["X-Request-Id"] = request[REQUEST_ID]
+        if is_anthropics(request.path):
+            headers["Request-Id"] = request[REQUEST_ID]  # where Anthropic's clients look for it
     if not is_public(request.path):
         headers["Cache-Control"] = "no-store"
     allow_origin(request, headers)

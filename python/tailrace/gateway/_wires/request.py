@@ -40,7 +40,7 @@ class ModelRequest:
     place for, which change no answer's meaning. `extra`: fields that the gateway does not know, for
     sites whose API is one of `extra_apis`. `own`: fields in the words of these APIs, which their
     sites get in place of the options `own_replaces`; `own_alone`: names of what no other site gets
-    of it. `unsupported`: what no site is asked, refused
+    of it, `own_lost`: of what these do not get. `unsupported`: what no site is asked, refused
     unless it is to be dropped: pairs of the field and the problem. `ignored`: names of what has no
     effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
     answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
@@ -57,6 +57,7 @@ class ModelRequest:
     own: Mapping[str, Any] = field(default_factory=dict)
     own_replaces: frozenset[str] = frozenset()
     own_alone: tuple[str, ...] = ()
+    own_lost: tuple[str, ...] = ()
     unsupported: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
@@ -146,11 +147,11 @@ def check_names(names: Iterable[str]) -> None:
 _LONGEST_SHOWN = 80
 _OF_THE_CLIENT = frozenset({"extra_body", "extra_headers", "extra_query"})
 _CHOOSES_A_WAY = re.compile(
-    r"(?:[a-z0-9_]{0,64}_)?(?:url|urls|uri|base|key|keys|apikey|secret|password|passwd|credentials"
-    r"|headers?|query|cookies?|prox(?:y|ies)|endpoints?|host|hostname|port|timeout|auth"
+    r"(?:[a-z0-9_]{0,64}_)?(?:url|urls|uri|api_base|key|keys|apikey|secret|password|passwd"
+    r"|credentials|headers?|cookies?|prox(?:y|ies)|endpoints?|host|hostname|port|timeout|auth"
     r"|authorization)"
     r"|(?:litellm|aws|azure|vertex|mock)_[a-z0-9_]{0,64}"
-    r"|api|api_version|api_type|custom_llm_provider|deployment_id|organization|project|transport"
+    r"|api|base|api_version|api_type|custom_llm_provider|deployment_id|organization|project|transport"
     r"|(?:[a-z0-9_]{0,64}_)?fallbacks|models|model_list|kv_transfer_params|extra"
 )
 
