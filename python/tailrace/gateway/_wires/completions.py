@@ -185,7 +185,7 @@ class CompletionAnswer(ChunkedAnswer):
     def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
         """Return the whole completion."""
         identity = self.identity
-        calls = whole_calls(deltas, identity.id)
+        calls = whole_calls(deltas, identity.id, ending.reason)
         choice = Choice(
             joined(deltas, "text") + joined(deltas, "refusal"),
             _logprobs(deltas),
