@@ -185,7 +185,7 @@ class ChatWire:
         """
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, ChatRequest)
         except msgspec.ValidationError as error:
