@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any, TextIO
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._settings import LogFormat
 
 __all__ = [
+    "CURRENT_REQUEST",
     "AccessRecord",
     "JsonFormatter",
     "configure_logging",
@@ -45,6 +47,9 @@ __all__ = [
     "log_missing_variables",
     "words_of",
 ]
+
+CURRENT_REQUEST: ContextVar[str | None] = ContextVar("tailrace_current_request", default=None)
+"""The id of the request that is being answered, which stands in every line about it."""
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
@@ -228,8 +233,12 @@ class TextFormatter(logging.Formatter):
         super().__init__("tailrace: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one record as text, control characters made visible."""
-        return visible(super().format(record))
+        """Return one record as text, with its request's id, control characters made visible."""
+        text = super().format(record)
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None and request_id not in text:
+            text += f" [{request_id}]"
+        return visible(text)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in `logging`
         """Return an exception without its words."""
@@ -241,10 +250,14 @@ def _said(record: logging.LogRecord) -> str:
 
 
 class _OwnWords(logging.Filter):
-    """A filter that leaves out of a message what errors in it hold of others' words."""
+    """A filter that leaves out of a message what errors in it hold of others' words.
+
+    It also notes the request that is being answered.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the errors among a record's arguments by their own words."""
+        record.request_id = CURRENT_REQUEST.get()
         if isinstance(record.args, tuple):
             record.args = tuple(
                 words_of(each) or "its words are left out"
@@ -279,6 +292,9 @@ class JsonFormatter(logging.Formatter):
         }
         if self._worker is not None:
             line["worker"] = self._worker
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            line["id"] = request_id
         line |= getattr(record, "tailrace", {})
         if record.exc_info:
             line["traceback"] = _without_words(record.exc_info)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
@@ -754,6 +754,24 @@ def secrets_of(site: Site) -> Iterator[Secret]:
             for each in (value.values() if isinstance(value, Mapping) else [value])
             if isinstance(each, Secret)
         )
+
+
+def secret_texts(site: Site, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is sent to a site and is nobody else's business: keys, passwords, cookies.
+
+    `environ`: the variables, where a secret has none of its own.
+    """
+    for name in sorted(_MAY_BE_SECRET):
+        value = getattr(site, name)
+        is_mapping = isinstance(value, Mapping)
+        for each in value.values() if is_mapping else [value]:
+            text = each.value(environ) if isinstance(each, Secret) else each
+            if isinstance(text, str):
+                is_line = name == "cookies" and not is_mapping
+                yield from _parse_cookies(text).values() if is_line else [text]
+    for url in (site.url, site.proxy):
+        if isinstance(url, str) and (password := urlsplit(url).password):
+            yield unquote(password)
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

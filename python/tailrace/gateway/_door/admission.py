@@ -306,7 +306,7 @@ def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
     Raises LimitExceeded for one of more than `most` bytes, ReplyBrokenError for one that is not of
     this encoding or breaks off.
     """
-    decoder = decoder_for(encoding)
+    decoder = decoder_for(encoding) if encoding else None
     if decoder is None:
         return body
     decoder.feed(body)

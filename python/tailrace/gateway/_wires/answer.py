@@ -152,7 +152,7 @@ class Answer:
     def _fail(self, error: TailraceError) -> Problem:
         self._error = last_failure(error)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error, [self._upstream.site])
+        problem = problem_of(error, [self._upstream.site], self._context.environment.environ)
         if isinstance(error, InvalidRequestError) and problem.param is None:
             return _with_param(problem, self._request)
         return problem

@@ -68,7 +68,11 @@ class _Questions:
         try:
             return await self._told(asked, candidates[-1], question)
         except TailraceError as error:
-            raise _refusal(candidates[-1], error) from None
+            raise self._refusal(candidates[-1], error) from None
+
+    def _refusal(self, candidate: Candidate, error: TailraceError) -> RefusedError:
+        environ = self._context.environment.environ
+        return RefusedError.of(error, [candidate[0].upstream], environ, model=_shown(candidate))
 
     async def _told(
         self, asked: ModelRequest, candidate: Candidate, question: Question
@@ -81,10 +85,6 @@ class _Questions:
         dropped = dropped_names(fitted.dropped)
         headers = {"X-Tailrace-Dropped": dropped} if dropped else {}
         return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def _refusal(candidate: Candidate, error: TailraceError) -> RefusedError:
-    return RefusedError.of(error, [candidate[0].upstream], model=_shown(candidate))
 
 
 def _shown(candidate: Candidate) -> str:
@@ -105,7 +105,7 @@ class Embeddings(_Questions):
             problem = f"{target.owner}: sites of the software openai alone have embeddings"
             raise refused(problem, "model", "unsupported_value")
         question = {name: each for name, each in fields.items() if name != "model"}
-        check_names(question)
+        check_names(question, {"model"})
         check_depth([question])
         candidates = [(model, SiteRequest([], {})) for model in models]
         asked = ModelRequest(model=target.id, messages=[])
