@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     )
     from tailrace._streams.outcome import Outcome
     from tailrace._streams.stream import ChatStream
+    from tailrace._streams.timings import Timings
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -211,6 +212,7 @@ __all__ = [
     "TailraceError",
     "ThinkingBlock",
     "Throttle",
+    "Timings",
     "TokenNotFoundError",
     "ToolArgumentsError",
     "ToolCall",
@@ -240,6 +242,7 @@ _HOMES = {
         "format_prompt",
     ),
     "_streams.outcome": ("Outcome",),
+    "_streams.timings": ("Timings",),
     "_streams.stream": ("ChatStream",),
     "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tailrace._native import ThinkingBlock, ToolCall, Usage
+    from tailrace._streams.timings import Timings
     from tailrace.errors import TailraceError
 
 __all__ = ["HasOutcome", "Outcome", "warn_of_more_than_text"]
@@ -28,7 +29,8 @@ class Outcome:
     ``id``, ``model``, ``thread_id``, …. `bad_events`: the number of events skipped because their
     data was not of the dialect. `attempts`: the failures that were followed by another
     attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
-    what the reply holds besides its text, as far as it has come, however the stream is read;
+    what the reply holds besides its text, as far as it has come, however the stream is read.
+    `timings`: the reply's times as far as it is; None where they were not asked for.
     `thinking_blocks`: the reasoning as a service that signs it wants it back.
     """
 
@@ -43,6 +45,7 @@ class Outcome:
     reasoning: str = ""
     refusal: str = ""
     thinking_blocks: tuple[ThinkingBlock, ...] = ()
+    timings: Timings | None = None
 
 
 class HasOutcome(ABC):
@@ -102,6 +105,11 @@ class HasOutcome(ABC):
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
         return self.outcome.refusal
+
+    @property
+    def timings(self) -> Timings | None:
+        """The times of the reply, as far as it has come; None where they were not asked for."""
+        return self.outcome.timings
 
     @property
     def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
