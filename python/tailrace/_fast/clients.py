@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tailrace._fast.streams import Batch, Reading, fast_stream
+from tailrace._fast.streams import Reading, ReadOn, fast_stream
 from tailrace._fast.trial import stands
 from tailrace.errors import InvalidRequestError, MissingRequirementsError
 
@@ -88,7 +88,7 @@ def _subclass(kind: type[Any], reading: Reading) -> type[Any]:
         return kind.request(self, *args, **kwargs)
 
     def _process_response_data(self: Any, *, data: Any, **kwargs: Any) -> Any:
-        if type(data) is Batch:
+        if type(data) is ReadOn:
             return data
         return kind._process_response_data(self, data=data, **kwargs)
 

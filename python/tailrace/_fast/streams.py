@@ -1,9 +1,10 @@
 """Another package's streams, which go on to do all but to read events: they connect, fail, close
 and end as they always do.
 
-The stream's own loop asks its decoder for events. Ours gives it all that one read brought as one
-event, which the client hands through, and one by one the events that are no object to us: errors,
-the end, names that are unknown. What becomes of those is the stream's own to say.
+A stream's own loop asks its decoder for events. Ours gives word to read on, which the client hands
+through; from then on the core's objects come without that loop. It gets what is no object to us,
+event by event: errors, the end, names that are unknown; and what broke the reading off. What
+becomes of those is the stream's own to say.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from tailrace._fast.shapes import variants_of
 from tailrace._native import _ObjectReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tailrace._native import _Variants
 
-__all__ = ["MAX_EVENT_BYTES", "Batch", "Reading", "fast_stream"]
+__all__ = ["MAX_EVENT_BYTES", "ReadOn", "Reading", "fast_stream"]
 
 MAX_EVENT_BYTES = 64 * 2**20
 """Bytes of one event held at most: the last event of a response may hold whole images."""
@@ -47,49 +48,88 @@ class Reading:
         )
 
 
-class Batch:
-    """The objects that one read brought, as an event of which the stream's loop thinks nothing."""
+class ReadOn:
+    """Word from the decoder, as an event of which the stream's loop thinks nothing."""
 
-    __slots__ = ("objects",)
+    __slots__ = ()
 
     event = "content_block_delta"
-    data = "objects"
+    data = "word"
     id = None
     retry = None
 
-    def __init__(self, objects: list[Any]) -> None:
-        self.objects = objects
-
-    def json(self) -> Batch:
-        """Return the batch itself, which the client then hands through."""
+    def json(self) -> ReadOn:
+        """Return the word itself, which the client then hands through."""
         return self
 
 
+_READ_ON = ReadOn()
+
+
 class _Decoder:
-    """A decoder of events, as a stream expects it."""
+    """A decoder of events, as a stream expects it, of those events that it must look at itself."""
 
-    def __init__(self, reader: _ObjectReader, event_class: Callable[..., Any]) -> None:
+    def __init__(self, reader: _ObjectReader, response: Any, event: Callable[..., Any]) -> None:
         self._reader = reader
-        self._event_class = event_class
+        self._response = response
+        self._event = event
+        self._reads: Any = None
+        self._found: list[Any] = []
+        self._failure: BaseException | None = None
+        self._has_ended = False
 
-    def iter_bytes(self, iterator: Iterable[bytes]) -> Iterator[Any]:
-        for data in iterator:
-            yield from self._read(data)
-        self._reader.close()
+    def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
+        self._reads = self._response.iter_raw() if self._is_plain() else iterator
+        while not self._has_ended:
+            yield _READ_ON
+            yield from self._for_the_stream()
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for data in iterator:
-            for event in self._read(data):
+        self._reads = self._response.aiter_raw() if self._is_plain() else iterator
+        while not self._has_ended:
+            yield _READ_ON
+            for event in self._for_the_stream():
                 yield event
-        self._reader.close()
 
-    def _read(self, data: bytes) -> Iterator[Any]:
-        for found in self._reader.feed(data):
-            if type(found) is list:
-                yield Batch(found)
-            else:
-                name, text, last_id, retry = found
-                yield self._event_class(event=name, data=text, id=last_id or None, retry=retry)
+    def _is_plain(self) -> bool:
+        """Whether what the response brings needs no decoding, and nobody has read it yet."""
+        response = self._response
+        return "content-encoding" not in response.headers and not response.is_stream_consumed
+
+    def _for_the_stream(self) -> Iterator[Any]:
+        if self._failure is not None:
+            raise self._failure
+        if self._has_ended:
+            self._reader.close()
+        elif self._found and type(self._found[0]) is tuple:
+            name, data, last_id, retry = self._found.pop(0)
+            yield self._event(event=name, data=data, id=last_id or None, retry=retry)
+
+    def objects(self) -> list[Any] | None:
+        """Return the next objects; None when there is something for the stream to look at."""
+        try:
+            while not self._found:
+                self._found = self._reader.feed(next(self._reads))
+        except StopIteration:
+            self._has_ended = True
+            return None
+        except BaseException as error:  # noqa: BLE001 - the stream raises it
+            self._failure = error
+            return None
+        return self._found.pop(0) if type(self._found[0]) is list else None
+
+    async def objects_soon(self) -> list[Any] | None:
+        """Return what `objects` does, without blocking."""
+        try:
+            while not self._found:
+                self._found = self._reader.feed(await self._reads.__anext__())
+        except StopAsyncIteration:
+            self._has_ended = True
+            return None
+        except BaseException as error:  # noqa: BLE001 - the stream raises it
+            self._failure = error
+            return None
+        return self._found.pop(0) if type(self._found[0]) is list else None
 
 
 def fast_stream(stream_class: Any) -> Any:
@@ -135,7 +175,7 @@ class _Fast(Generic[_T]):
         reader = self._reader_of(kwargs["client"], kwargs["cast_to"], kwargs["response"])
         if reader is not None:
             event_class = _streaming(type(self)).ServerSentEvent
-            self._decoder: Any = _Decoder(reader, event_class)
+            self._decoder: Any = _Decoder(reader, kwargs["response"], event_class)
 
     def _reader_of(self, client: Any, cast_to: Any, response: Any) -> _ObjectReader | None:
         """The core's reader; None where the stream must read its events itself."""
@@ -166,21 +206,22 @@ class _FastStream(_Fast[_T]):
         yield from self._unread
         own: Any = super()
         for item in own.__iter__():
-            if type(item) is Batch:
-                self._unread = iter(item.objects)
-                yield from self._unread
-            else:
+            if type(item) is not ReadOn:
                 yield item
+                continue
+            while (objects := self._decoder.objects()) is not None:
+                self._unread = iter(objects)
+                yield from self._unread
 
     def __next__(self) -> _T:
-        for item in self._unread:
-            return item  # type: ignore[no-any-return]
         own: Any = super()
-        item = own.__next__()
-        if type(item) is not Batch:
-            return item  # type: ignore[no-any-return]
-        self._unread = iter(item.objects)
-        return self.__next__()
+        while True:
+            for item in self._unread:
+                return item  # type: ignore[no-any-return]
+            item = own.__next__()
+            if type(item) is not ReadOn:
+                return item  # type: ignore[no-any-return]
+            self._unread = iter(self._decoder.objects() or ())
 
 
 class _FastAsyncStream(_Fast[_T]):
@@ -189,19 +230,20 @@ class _FastAsyncStream(_Fast[_T]):
             yield item
         own: Any = super()
         async for item in own.__aiter__():
-            if type(item) is Batch:
-                self._unread = iter(item.objects)
+            if type(item) is not ReadOn:
+                yield item
+                continue
+            while (objects := await self._decoder.objects_soon()) is not None:
+                self._unread = iter(objects)
                 for each in self._unread:
                     yield each
-            else:
-                yield item
 
     async def __anext__(self) -> _T:
-        for item in self._unread:
-            return item  # type: ignore[no-any-return]
         own: Any = super()
-        item = await own.__anext__()
-        if type(item) is not Batch:
-            return item  # type: ignore[no-any-return]
-        self._unread = iter(item.objects)
-        return await self.__anext__()
+        while True:
+            for item in self._unread:
+                return item  # type: ignore[no-any-return]
+            item = await own.__anext__()
+            if type(item) is not ReadOn:
+                return item  # type: ignore[no-any-return]
+            self._unread = iter(await self._decoder.objects_soon() or ())

@@ -53,15 +53,20 @@ class _Response:
     http_version = "HTTP/1.1"
     status_code = 200
     request = None
+    is_stream_consumed = False
 
     def __init__(self, data: bytes) -> None:
+        self.headers: dict[str, str] = {}
         self._data = data
 
-    def iter_bytes(self) -> Iterator[bytes]:
+    def iter_raw(self) -> Iterator[bytes]:
         yield self._data
 
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+    async def aiter_raw(self) -> AsyncIterator[bytes]:
         yield self._data
+
+    iter_bytes = iter_raw
+    aiter_bytes = aiter_raw
 
     def close(self) -> None:
         pass

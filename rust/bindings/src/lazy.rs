@@ -3,7 +3,6 @@
 //! What an object is an instance of, and how it becomes what another package would have made of
 //! the event, is Python's to say: `tailrace._fast`.
 
-use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +45,7 @@ pub struct Variants {
     discriminator: Option<String>,
     /// Gives the shape of a variant by its name, or `None`.
     find: Py<PyAny>,
-    found: Mutex<HashMap<String, Option<Py<Shape>>>>,
+    found: Mutex<Vec<(String, Py<Shape>)>>,
 }
 
 #[pymethods]
@@ -72,31 +71,31 @@ impl Variants {
                 _ => return Ok(None),
             },
         };
-        let known = self.lock().get(name.unwrap_or_default()).map(|shape| cloned(py, shape.as_ref()));
-        let shape = match known {
-            Some(shape) => shape,
+        let shape = match self.known(py, name.unwrap_or_default()) {
+            Some(shape) => Some(shape),
             None => self.ask(py, name)?,
         };
         Ok(shape.map(|shape| (shape, name)))
     }
 
+    /// Few variants come in one stream, so that they are looked for one by one.
+    fn known(&self, py: Python<'_>, name: &str) -> Option<Py<Shape>> {
+        let found = self.lock();
+        found.iter().find(|(known, _)| known == name).map(|(_, shape)| shape.clone_ref(py))
+    }
+
     fn ask(&self, py: Python<'_>, name: Option<&str>) -> PyResult<Option<Py<Shape>>> {
         let shape: Option<Py<Shape>> = self.find.call1(py, (name,))?.extract(py)?;
         // A name that is no variant is not kept, as a peer can send any number of them.
-        if shape.is_some() {
-            let key = name.unwrap_or_default().to_owned();
-            self.lock().insert(key, cloned(py, shape.as_ref()));
+        if let Some(shape) = &shape {
+            self.lock().push((name.unwrap_or_default().to_owned(), shape.clone_ref(py)));
         }
         Ok(shape)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Py<Shape>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, Py<Shape>)>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn cloned<T>(py: Python<'_>, value: Option<&Py<T>>) -> Option<Py<T>> {
-    value.map(|value| value.clone_ref(py))
 }
 
 /// The JSON of an event, and who makes the whole object of it.

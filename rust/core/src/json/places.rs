@@ -13,7 +13,18 @@ pub type Place = (Kind, Range<usize>);
 
 /// The members of one JSON object, validated, and found by name in the text they were read from.
 #[derive(Debug, Clone, Default)]
-pub struct Members(Vec<(Range<usize>, Place)>);
+pub struct Members(Vec<Member>);
+
+#[derive(Debug, Clone)]
+struct Member {
+    key: Range<usize>,
+    /// Whether the key is written with escapes.
+    is_escaped: bool,
+    place: Place,
+}
+
+/// Members for which there is room before memory is taken again: more than most objects have.
+const USUAL: usize = 12;
 
 impl Members {
     /// The members of the object that `text` is.
@@ -21,11 +32,12 @@ impl Members {
     /// # Errors
     /// When the text is not one valid object, or nests too deep.
     pub fn read(text: &str) -> Result<Self, JsonError> {
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(USUAL);
         Reader::new(text).whole_object(|key, reader| {
             let kind = reader.peek()?;
-            let range = range_of(reader.raw()?, text);
-            list.push((key.range_in(text).unwrap_or_default(), (kind, range)));
+            let place = (kind, range_of(reader.raw()?, text));
+            let is_escaped = key.is_escaped();
+            list.push(Member { key: range_of(key.raw(), text), is_escaped, place });
             Ok(())
         })?;
         Ok(Self(list))
@@ -33,13 +45,16 @@ impl Members {
 
     /// Where the member of this name stands in `text`; of several the last.
     pub fn find(&self, text: &str, name: &str) -> Option<Place> {
-        let named = |key: &Range<usize>| Text::of_raw(&text[key.clone()]) == *name;
-        self.0.iter().rev().find(|(key, _)| named(key)).map(|(_, place)| place.clone())
+        let is_named = |member: &&Member| {
+            let raw = &text[member.key.clone()];
+            raw == name || (member.is_escaped && Text::of_raw(raw) == *name)
+        };
+        self.0.iter().rev().find(is_named).map(|member| member.place.clone())
     }
 
     /// Each name as it is written, without quotes, and where its value stands.
     pub fn iter<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (&'a str, &'a Place)> {
-        self.0.iter().map(|(key, place)| (&text[key.clone()], place))
+        self.0.iter().map(|member| (&text[member.key.clone()], &member.place))
     }
 }
 
