@@ -20,28 +20,44 @@ const common = {
   logLevel: "warning",
 };
 
-// Live brings the plots' library with it: whoever only chats does not load it.
-const { metafile } = await build({
+// Live brings the plots' library with it, and code its colours: they are loaded when they are first
+// needed. The colours share nothing with the rest.
+const page = await build({
   ...common,
   entryPoints: { page: "src/main.js", live: "src/live/view.js" },
   format: "esm",
   splitting: true,
   chunkNames: "common",
+  external: ["./highlight.js"],
   metafile: true,
 });
-await build({ ...common, entryPoints: { page: "src/style/all.css" } });
+const colours = await build({
+  ...common,
+  entryPoints: { highlight: "src/chat/highlight.js" },
+  format: "esm",
+  metafile: true,
+});
+await build({
+  ...common,
+  entryPoints: {
+    page: "src/style/all.css",
+    live: "src/style/live.css",
+    highlight: "src/style/highlight.css",
+  },
+});
 await mkdir(target, { recursive: true });
 for (const name of ["index.html", "icon.svg"])
   await cp(join(here, "src", name), join(target, name));
-await writeFile(join(target, "LICENSES.txt"), await licences(Object.keys(metafile.inputs)));
+await writeFile(join(target, "LICENSES.txt"), await licences([page, colours]));
 
 /** The licence of each package that has a file in the bundle, whole. */
-async function licences(inputs) {
+async function licences(builds) {
+  const inputs = builds.flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const names = inputs.map((path) => path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1]);
   const packages = [...new Set(names.filter(Boolean))].sort();
   const parts = await Promise.all(packages.map(licence));
   return [
-    "page.js, live.js, common.js and page.css contain parts of the following packages.\n",
+    "page.js, live.js, live.css, highlight.js and common.js contain parts of the following packages.\n",
     ...parts,
   ].join("\n");
 }

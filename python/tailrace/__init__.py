@@ -42,6 +42,7 @@ from tailrace._native import (
     __version__,
     decode,
     decode_many,
+    finish_reason_of,
     scan_page,
     sign_request,
 )
@@ -220,6 +221,7 @@ __all__ = [
     "discover",
     "doctor",
     "errors",
+    "finish_reason_of",
     "format_prompt",
     "scan_page",
     "sign_request",

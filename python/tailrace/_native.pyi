@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "decode",
     "decode_many",
+    "finish_reason_of",
     "scan_page",
     "sign_request",
 ]
@@ -732,6 +733,16 @@ def sign_request(timestamp_ms: int, message: str, secret: str) -> str:
     the last message, `secret` the deployment's key.
     """
 
+def finish_reason_of(
+    reason: str | None, *, calls: bool = False
+) -> Literal["stop", "length", "tool_calls", "content_filter"]:
+    """Return why an answer ended, in the word of OpenAI's chat completions.
+
+    `reason` is the word of whichever service, however its letters are written; `calls` says whether
+    the answer has calls of tools. One that was cut is ``length``, one that was filtered
+    ``content_filter``; any other is ``tool_calls`` with calls, and ``stop`` without.
+    """
+
 @final
 class ChunkEncoder:
     """Deltas in, the events of one streamed chat completion out, as OpenAI's clients read them.
@@ -768,8 +779,13 @@ class ChunkEncoder:
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told. Before it, calls
+        that have no arguments get ``{}``, which is JSON, unless the answer was cut.
+        """
     def usage(
         self,
         prompt: int,
@@ -829,8 +845,13 @@ class CompletionEncoder:
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
-    def finish(self, reason: str) -> bytes:
-        """Return the event that says why the answer ends, in this word."""
+    def finish(self, reason: str | None = None) -> bytes:
+        """Return the event that says why the answer ends, in OpenAI's word.
+
+        `reason`: why the model stopped, in the word of whichever service. It is told as
+        `finish_reason_of` says it of an answer that has the calls which were told. Before it, calls
+        that have no arguments get ``{}``, which is JSON, unless the answer was cut.
+        """
     def usage(
         self,
         prompt: int,
@@ -862,8 +883,8 @@ class ResponseEncoder:
     """Deltas in, the events of one streamed response out, as OpenAI's clients read them.
 
     Or the whole response. Reasoning is told as a summary of it, a refusal as a part of the message;
-    a tool call's item is over when its arguments are whole JSON and something else comes. Texts are
-    escaped as `ChunkEncoder` does.
+    a tool call's item begins with its arguments, and is over when they are whole JSON and something
+    else comes; one without arguments is told at the end. Texts are escaped as `ChunkEncoder` does.
 
     Because the last events tell all of the answer again, it is kept, up to `max_kept_bytes`: beyond
     it the response is failed, by an event that says so, and `failure` tells it too. What comes
@@ -943,8 +964,9 @@ class MessageEncoder:
     """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 
     Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has an empty
-    signature. Of the blocks one is open at a time: a tool call's is over when its arguments are
-    whole JSON and something else comes. Texts are escaped as `ChunkEncoder` does.
+    signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+    over when they are whole JSON and something else comes; one without arguments is told at the
+    end. Texts are escaped as `ChunkEncoder` does.
 
     What comes while a tool call is not over is held until then, up to `max_kept_bytes`: beyond it
     the message is failed, by an event that says so, and `failure` tells it too. What comes behind

@@ -58,6 +58,8 @@ CONTRAST = """() => {
     ["--faint", "--sunken"], ["--faint", "--danger-soft"],
     ["--accent", "--ground"], ["--accent", "--accent-soft"], ["--accent-text", "--accent"],
     ["--danger", "--danger-soft"], ["--danger", "--surface"], ["--good", "--surface"],
+    ["--code-word", "--surface"], ["--code-text", "--surface"],
+    ["--code-name", "--surface"], ["--code-number", "--surface"],
   ].map(ratio);
 }"""
 
@@ -111,14 +113,18 @@ async def test_the_focus_goes_in_reading_order_and_is_always_seen(
     await ended(answer, "done")
     await visitor.evaluate("document.activeElement.blur(); document.querySelector('.skip').focus()")
     found = []
-    for _ in range(14):
+    for _ in range(20):
         found.append(await visitor.page.evaluate(FOCUS))
         await visitor.page.keyboard.press("Tab")
-    assert [name for name, _ in found[:13]] == [
+    assert [name for name, _ in found[:17]] == [
         "Skip to the content",
         "Chat",
         "Live",
         "Theme: system",
+        "Conversations",
+        "Options",
+        "more",
+        "Edit",
         "Copy code",
         "Code",
         "Table",
@@ -127,16 +133,16 @@ async def test_the_focus_goes_in_reading_order_and_is_always_seen(
         "message",
         "Site",
         "Model",
-        "Clear",
+        "Compare two",
     ]
-    assert [name for name, is_seen in found[:13] if not is_seen] == []
+    assert [name for name, is_seen in found[:17] if not is_seen] == []
 
 
 async def test_the_keys_are_said_on_the_page(visitor: Visitor) -> None:
     keys = visitor.page.locator("#keys")
     await expect(keys).to_be_visible()
     await expect(keys).to_have_text(
-        "Enter sends Shift+Enter new line Esc stops Ctrl+/ to the message"
+        "Enter sends Shift+Enter new line ↑ last question Esc stops Ctrl+/ to the message"
     )
     assert await visitor.message.get_attribute("aria-describedby") == "keys"
 
@@ -161,13 +167,22 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
     await visitor.button("Send").tap()
     await ended(visitor.answers.last, "done")
     assert await visitor.overflow() == 0
-    for name in ("Send", "Clear", "Copy", "Retry", "Theme: system"):
+    for name in ("Conversations", "Options", "Edit", "Copy", "Retry", "Compare two", "Send"):
         box = await visitor.button(name).bounding_box()
         assert box is not None, name
         assert min(box["width"], box["height"]) >= 36, (name, box)
         assert box["x"] >= 0, (name, box)
         assert box["x"] + box["width"] <= 375, (name, box)
     await expect(visitor.message).to_be_in_viewport()
+    await visitor.button("Conversations").tap()
+    kept = visitor.page.get_by_role("link", name="On the way")
+    await expect(kept).to_be_in_viewport()
+    assert await visitor.overflow() == 0
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.button("Conversations")).to_be_focused()
+    await visitor.button("Conversations").tap()
+    await kept.tap()
+    await expect(kept).not_to_be_visible()
     await visitor.page.get_by_role("link", name="Live").tap()
     await expect(visitor.page.locator(".plot canvas").first).to_be_visible()
     assert await visitor.overflow() == 0

@@ -194,38 +194,6 @@ async def test_a_question_goes_with_the_turns_before_it(
     assert server.script.asked[-1]["model"] == "said"
 
 
-async def test_the_conversation_is_kept_in_the_browser_until_it_is_cleared(
-    server: PageServer, visitor: Visitor
-) -> None:
-    server.script.answers(["Kept **well**."])
-    await ended(await visitor.ask("Keep this"), "done")
-    await visitor.page.reload()
-    await expect(visitor.questions).to_have_text(["YouKeep this"])
-    await expect(visitor.answers.locator("strong")).to_have_text("well")
-    await expect(visitor.page.get_by_label("Site", exact=True)).to_have_value("script")
-    await visitor.button("Clear").click()
-    await expect(visitor.answers).to_have_count(0)
-    assert await visitor.evaluate("localStorage.getItem('tailrace.conversation')") is None
-    await visitor.button("Undo").click()
-    await expect(visitor.answers.locator("strong")).to_have_text("well")
-    await visitor.button("Clear").click()
-    await visitor.page.reload()
-    await expect(visitor.page.get_by_role("heading", name="Ask a site something")).to_be_visible()
-
-
-async def test_what_another_program_left_in_the_store_does_no_harm(visitor: Visitor) -> None:
-    for left in (
-        "not json",
-        "7",
-        '[null, {"id": 1}, {"role": "assistant", "id": 2, "text": "an answer", "end": "x"}]',
-    ):
-        await visitor.page.evaluate(
-            "text => localStorage.setItem('tailrace.conversation', text)", left
-        )
-        await visitor.page.reload()
-        await expect(visitor.message).to_be_visible()
-
-
 async def test_a_reader_who_scrolled_back_is_left_alone(
     server: PageServer, visitor: Visitor
 ) -> None:
@@ -256,6 +224,23 @@ async def test_a_link_may_have_its_target_far_below(server: PageServer, visitor:
     await expect(answer.get_by_role("link", name="the source")).to_have_attribute(
         "href", "https://fine.example/source"
     )
+
+
+async def test_who_comes_back_to_the_page_sees_the_models_there_are_now(
+    server: PageServer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = visitor.page.get_by_label("Site", exact=True).locator("option")
+    await expect(sites).to_have_text(["script", "open", "shop"])
+    script, *_ = server.sites
+    monkeypatch.setattr(type(server), "sites", [script])
+    await server.stop()
+    come_back = "document.dispatchEvent(new Event('visibilitychange'))"
+    async with visitor.page.expect_event("requestfailed"):
+        await visitor.evaluate(come_back)
+    await expect(sites).to_have_text(["script", "open", "shop"])
+    await server.start()
+    await visitor.evaluate(come_back)
+    await expect(sites).to_have_text(["script"])
 
 
 async def test_the_policy_holds_and_a_broken_one_would_be_seen(visitor: Visitor) -> None:
@@ -311,18 +296,3 @@ async def test_what_an_answer_may_be_made_of(server: PageServer, visitor: Visito
     await expect(answer.locator("h4")).to_have_text("Two")
     await expect(answer.locator("h6")).to_have_text("Six")
     await expect(answer.locator(".foot")).to_contain_text("1 delta in")
-
-
-async def test_a_browser_that_keeps_nothing_says_so(server: PageServer, visitor: Visitor) -> None:
-    await visitor.evaluate("""() => {
-      for (let size = 2 ** 23; size >= 1; size /= 2) {
-        try { localStorage.setItem(`filled${size}`, "x".repeat(size)); } catch { /* less, then */ }
-      }
-    }""")
-    server.script.answers(["An answer."])
-    await ended(await visitor.ask("A question that is longer than what is left"), "done")
-    await expect(visitor.page.locator(".notice")).to_contain_text(
-        "This browser keeps nothing for this page"
-    )
-    await visitor.page.reload()
-    await expect(visitor.answers).to_have_count(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +14,15 @@ from tailrace.gateway import ModelRegistry
 from tailrace.gateway._problems import RefusedError, problem_response
 from tailrace.gateway._wires.answer import estimated_tokens
 from tailrace.gateway._wires.chat import FIELDS, ChatWire
+from tailrace.gateway._wires.completions import CompletionWire
 from tailrace.gateway._wires.fitting import dropped_names, fit
+from tailrace.gateway._wires.messages import MessageRequest, MessageWire
+from tailrace.gateway._wires.responses import ResponseRequest, ResponseWire
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.sites import Site
+
+if TYPE_CHECKING:
+    from tailrace.gateway._wires.wire import Wire
 
 
 class Server(OpenAIProvider):
@@ -25,7 +31,13 @@ class Server(OpenAIProvider):
 
 CLAUDE = Site("http://127.0.0.1:1", software="anthropic", name="Claude")
 MODELS = ModelRegistry([ChatGptt, Server, CLAUDE], created=0)
-SITES = [MODELS.find("ChatGptt/gpt-4"), MODELS.find("Server/x"), MODELS.find("Claude/x")]
+CHAT = ChatWire()
+WIRES: list[Wire] = [CHAT, CompletionWire(), MessageWire(), ResponseWire()]
+SITES = [
+    MODELS.find("ChatGptt/gpt-4").models[0],
+    MODELS.find("Server/x").models[0],
+    MODELS.find("Claude/x").models[0],
+]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KEYS = st.sampled_from(
@@ -53,9 +65,9 @@ BODIES = st.builds(
 )
 
 
-def answered(body: bytes) -> None:
+def answered(body: bytes, wire: Wire = CHAT) -> None:
     try:
-        request = ChatWire().read(body)
+        request = wire.read(body)
         assert all(estimated_tokens(message.get("content")) >= 0 for message in request.messages)
         for model in SITES:
             for drops in (False, True):
@@ -76,14 +88,57 @@ def test_any_fields(body: dict[str, Any]) -> None:
     answered(json.dumps(body).encode())
 
 
-@given(VALUES | st.dictionaries(st.text(), VALUES))
-def test_any_json(body: Any) -> None:
-    answered(json.dumps(body).encode())
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(
+            ["message", "function_call", "function_call_output", "reasoning", "text", "image"]
+        )
+        | VALUES,
+        "role": st.sampled_from(["user", "assistant", "system", "developer"]) | VALUES,
+        **dict.fromkeys(["content", "output", "summary", "source", "input"], VALUES),
+        **dict.fromkeys(["call_id", "name", "arguments", "text"], st.text(max_size=3) | VALUES),
+    },
+)
+RESPONSES = st.builds(
+    lambda fields, items: {"model": "m", **fields, "input": items},
+    st.dictionaries(st.sampled_from(ResponseRequest.__struct_fields__), VALUES, max_size=4),
+    st.text() | st.lists(ITEMS, max_size=3) | VALUES,
+)
+CLAUDES = st.builds(
+    lambda fields, messages: {"model": "m", "max_tokens": 9, **fields, "messages": messages},
+    st.dictionaries(st.sampled_from(MessageRequest.__struct_fields__), VALUES, max_size=4),
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "role": st.sampled_from(["user", "assistant", "system"]),
+                "content": st.text(max_size=3) | st.lists(ITEMS, max_size=3),
+            }
+        ),
+        max_size=3,
+    )
+    | VALUES,
+)
 
 
-@given(st.binary())
-def test_any_bytes(body: bytes) -> None:
-    answered(body)
+@given(RESPONSES)
+def test_any_response(body: dict[str, Any]) -> None:
+    answered(json.dumps(body).encode(), WIRES[3])
+
+
+@given(CLAUDES)
+def test_any_message(body: dict[str, Any]) -> None:
+    answered(json.dumps(body).encode(), WIRES[2])
+
+
+@given(VALUES | st.dictionaries(st.text(), VALUES), st.sampled_from(WIRES))
+def test_any_json(body: Any, wire: Wire) -> None:
+    answered(json.dumps(body).encode(), wire)
+
+
+@given(st.binary(), st.sampled_from(WIRES))
+def test_any_bytes(body: bytes, wire: Wire) -> None:
+    answered(body, wire)
 
 
 @pytest.mark.parametrize("depth", [100, 250, 900, 950, 980, 990, 1000, 100_000])

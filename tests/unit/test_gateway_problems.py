@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tailrace import errors
+from tailrace import Site, errors
 from tailrace.errors import StreamError, TailraceError, reply_error
 from tailrace.gateway._problems import Problem, problem_of, problem_response
 
@@ -161,3 +161,41 @@ def test_a_long_word_of_a_site_is_cut() -> None:
     problem = problem_of(StreamError("upstream", "x" * 100_000, status=500, code="y" * 100_000))
     assert len(problem.message) == 300
     assert problem.code == "y" * 99 + "…"
+
+
+SITE = Site("https://upstream.example/v1", software="openai", proxy="http://proxy.example:3128")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.ConnectError("https://upstream.example could not be reached: refused"),
+         "the site could not be reached"),
+        (errors.NetworkError("upstream.example:443 broke"), "the connection to the site failed"),
+        (errors.ProxyError("the proxy proxy.example:3128 could not be reached"),
+         "the gateway's proxy to the site failed"),
+        (errors.TLSError("TLS with upstream.example failed"), "TLS with the site failed"),
+        (errors.ReplyBrokenError("the reply of https://upstream.example broke off"),
+         "the site's reply broke off"),
+        (errors.TimeoutError("idle", 3, "https://upstream.example/v1"), "idle timeout after 3 s"),
+        (errors.RedirectError("https://a.example redirected to https://b.example", "https://b"),
+         "the site redirects to where it is not followed"),
+        (errors.EndpointError("the page at a.example names an endpoint at b.example"),
+         "the site's page names an endpoint on another server"),
+        (errors.TokenNotFoundError("missing_nonce", "https://upstream.example/help?x=1"),
+         ("the page holds no chat nonce: is the chat widget on this page, and is the page its "
+          "public one at [address]")),
+        (status(401), "the site refused this gateway's key or password"),
+        (reply_error("upstream", "see https://docs.upstream.example/x, (or 10.0.0.7:8000)", 400),
+         "the site reported an error (HTTP 400): see [address] (or [address])"),
+        (reply_error("upstream", "UPSTREAM.example:8443 and [::1]:80, proxy.example. is down", 500),
+         "the site reported an error (HTTP 500): [address] and [address], [address]. is down"),
+        (reply_error("upstream", "my-upstream.example, upstream.example.org, v1.2.3.4, 1.2", 500),
+         ("the site reported an error (HTTP 500): my-upstream.example, upstream.example.org, "
+          "v1.2.3.4, 1.2")),
+    ],
+)  # fmt: skip
+def test_no_address_of_a_site_or_a_proxy_is_told(error: TailraceError, told: str) -> None:
+    assert problem_of(error, [SITE]).message == told
+    last = errors.RetryProviderError([("A", errors.TLSError("x")), ("B", error)])
+    assert problem_of(last, [SITE]).message == told

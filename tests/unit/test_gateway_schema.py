@@ -12,8 +12,18 @@ import pytest
 
 from tailrace.gateway import ModelRegistry
 from tailrace.gateway._problems import RefusedError
-from tailrace.gateway._wires.chat import FIELDS, LONGEST_STOP, ChatRequest, ChatWire
-from tailrace.gateway._wires.fitting import TUNING, SiteRequest, dropped_names, fit
+from tailrace.gateway._wires.chat import FIELDS, ChatRequest, ChatWire
+from tailrace.gateway._wires.chunked import LONGEST_STOP
+from tailrace.gateway._wires.completions import CompletionWire
+from tailrace.gateway._wires.fitting import (
+    TUNING,
+    SiteRequest,
+    dropped_field,
+    dropped_names,
+    fit,
+)
+from tailrace.gateway._wires.messages import MessageWire
+from tailrace.gateway._wires.responses import ResponseWire
 from tailrace.providers import ChatGptt, OpenAIProvider
 from tailrace.providers._openai import OpenAIOptions
 from tailrace.sites import Site
@@ -43,12 +53,12 @@ MODELS = ModelRegistry(
     ],
     created=0,
 )
-SITE = MODELS.find("ChatGptt/gpt-4o")
-OPEN = MODELS.find("Server/any-model")
-RESPONSES = MODELS.find("responses/any-model")
-CLAUDE = MODELS.find("anthropic/any-model")
-GEMINI = MODELS.find("gemini/any-model")
-DEMO = MODELS.find("chatgpt-demo/default")
+SITE = MODELS.find("ChatGptt/gpt-4o").models[0]
+OPEN = MODELS.find("Server/any-model").models[0]
+RESPONSES = MODELS.find("responses/any-model").models[0]
+CLAUDE = MODELS.find("anthropic/any-model").models[0]
+GEMINI = MODELS.find("gemini/any-model").models[0]
+DEMO = MODELS.find("chatgpt-demo/default").models[0]
 
 
 def request(**fields: Any) -> ModelRequest:
@@ -250,10 +260,8 @@ ASKS: dict[str, list[Any]] = {
     "audio": [{"voice": "a"}],
     "function_call": [{"name": "f"}],
     "functions": [[{"name": "f"}]],
-    "logprobs": [True, 1],
     "moderation": [{"type": "auto"}],
     "modalities": [["text", "audio"], ["audio"], "text"],
-    "top_logprobs": [5, 1],
     "web_search_options": [{}],
 }
 
@@ -571,3 +579,90 @@ def test_reasoning_that_a_client_sends_back_is_for_openais_api_alone() -> None:
     claude = fitted(CLAUDE, messages=[message])
     assert claude.messages == [{"role": "assistant", "content": "x"}]
     assert claude.dropped == ("messages.reasoning_content",)
+
+
+# -- what no form has a place for ------------------------------------------------------------------
+
+CHAT = {"model": "m", "messages": HELLO}
+RESPONSE = {"model": "m", "input": "Hello"}
+MESSAGE = {"model": "m", "messages": HELLO, "max_tokens": 9}
+CALL = {"type": "function_call", "call_id": "c", "name": "tide", "arguments": "{}"}
+
+
+def items(*given: dict[str, Any]) -> dict[str, Any]:
+    return {**RESPONSE, "input": [*given]}
+
+
+def said(text: str, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "output_text", "text": text, **more}]}
+
+
+def thought(text: str, **more: Any) -> dict[str, Any]:
+    return {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}], **more}
+
+
+STREAM = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "lost"),
+    [
+        (ChatWire(), {**CHAT, **STREAM}, "stream_options.continuous_usage_stats"),
+        (
+            CompletionWire(),
+            {"model": "m", "prompt": "x", **STREAM},
+            "stream_options.continuous_usage_stats",
+        ),
+        (ResponseWire(), {**RESPONSE, "stream_options": {"odd": 1}}, "stream_options.odd"),
+        (ResponseWire(), {**RESPONSE, "text": {"odd": 1}}, "text.odd"),
+        (ResponseWire(), {**RESPONSE, "reasoning": {"odd": 1}}, "reasoning.odd"),
+        (ResponseWire(), items(said("x") | {"phase": "commentary"}), "message.phase"),
+        (ResponseWire(), items(said("x", annotations=[{}])), "output_text.annotations"),
+        (ResponseWire(), items(CALL | {"namespace": "sea"}), "function_call.namespace"),
+        (
+            ResponseWire(),
+            items(thought("x", encrypted_content="y"), said("z")),
+            "reasoning.encrypted_content",
+        ),
+        (MessageWire(), {**MESSAGE, "metadata": {"user_id": "u", "odd": 1}}, "metadata.odd"),
+        (
+            MessageWire(),
+            {**MESSAGE, "output_config": {"task_budget": {"total": 9}}},
+            "output_config.task_budget",
+        ),
+        (MessageWire(), {**MESSAGE, "tool_choice": {"type": "any", "odd": 1}}, "tool_choice.odd"),
+    ],
+)
+def test_what_stands_in_a_field_and_has_no_place_is_told(wire: Any, body: Any, lost: str) -> None:
+    assert fit(wire.read(json.dumps(body).encode()), OPEN, drops=False).dropped == (lost,)
+
+
+def test_what_a_sites_own_api_knows_reaches_it() -> None:
+    config = {"effort": "low", "task_budget": {"total": 9}}
+    body = json.dumps({**MESSAGE, "output_config": config}).encode()
+    claude = fit(MessageWire().read(body), CLAUDE, drops=False)
+    assert claude.options["extra"] == {"output_config": {"task_budget": {"total": 9}}}
+    assert (claude.options["reasoning_effort"], claude.dropped) == ("low", ())
+    body = json.dumps({**RESPONSE, "reasoning": {"effort": "low", "odd": 1}}).encode()
+    response = fit(ResponseWire().read(body), RESPONSES, drops=False)
+    assert response.options["extra"] == {"store": False, "reasoning": {"odd": 1}}
+    assert response.dropped == ()
+
+
+def test_names_that_clients_make_up_are_short_in_the_header_and_not_counted() -> None:
+    name = "z" * 100_000
+    block = {"type": "text", "text": "x", name: 1, "citations": {"enabled": True}}
+    body = {**MESSAGE, "messages": [{"role": "user", "content": [block]}]}
+    asked = MessageWire().read(json.dumps(body).encode())
+    dropped = fit(asked, OPEN, drops=False).dropped
+    assert [dropped_field(asked, each) for each in dropped] == ["other", "text.citations"]
+    assert len(dropped_names(tuple(str(number) + name for number in range(99)))) < 4096
+
+
+def test_what_is_said_behind_a_call_stands_before_its_result() -> None:
+    result = {"type": "function_call_output", "call_id": "c", "output": "at nine"}
+    body = items(thought("A"), said("B"), CALL, thought("C"), said("D"), CALL, result)
+    answer, told = ResponseWire().read(json.dumps(body).encode()).messages
+    assert (answer["content"], answer["reasoning_content"]) == ("BD", "A\n\nC")
+    assert [call["id"] for call in answer["tool_calls"]] == ["c", "c"]
+    assert told["role"] == "tool"

@@ -4,6 +4,7 @@ shown.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from tailrace.errors import InvalidRequestError
 from tailrace.gateway import Key, Settings, keys_of_environment, read_keys
-from tailrace.gateway._keys import KeyRing, check_secrecy
+from tailrace.gateway._key_files import check_secrecy
+from tailrace.gateway._keys import KeyRing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 SECRET = "sk-tailrace-0123456789abcdef"
 OTHER = "sk-tailrace-fedcba9876543210"
 ANY = ".".join("0000")
+
+
+def named(ring: KeyRing, secret: bytes) -> str | None:
+    found = ring.find(secret)
+    return None if found is None else found.name
 
 
 def test_it_listens_on_loopback_unless_told() -> None:
@@ -94,8 +101,8 @@ def test_an_origin_is_written_as_browsers_do(origin: str) -> None:
 
 def test_a_ring_knows_each_key_by_its_name() -> None:
     ring = KeyRing([Key.of("first", SECRET), Key.of("second", OTHER)])
-    assert ring.name_of(SECRET.encode()) == "first"
-    assert ring.name_of(OTHER.encode()) == "second"
+    assert named(ring, SECRET.encode()) == "first"
+    assert named(ring, OTHER.encode()) == "second"
     for wrong in (
         b"",
         SECRET[:-1].encode(),
@@ -104,7 +111,7 @@ def test_a_ring_knows_each_key_by_its_name() -> None:
         "sk-é".encode(),
         b"\xff",
     ):
-        assert ring.name_of(wrong) is None
+        assert named(ring, wrong) is None
 
 
 def test_every_key_is_compared_whichever_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +128,7 @@ def test_every_key_is_compared_whichever_is_right(monkeypatch: pytest.MonkeyPatc
     ring = KeyRing([Key.of(f"key{number}", f"{SECRET}{number}") for number in range(5)])
     for given in (f"{SECRET}0", f"{SECRET}4", "no key at all"):
         seen.clear()
-        ring.name_of(given.encode())
+        ring.find(given.encode())
         assert seen == [(32, 32)] * 5
 
 
@@ -146,7 +153,7 @@ def test_a_file_of_keys(tmp_path: Path) -> None:
     file.write_text(f"# who may ask\n\nops:{SECRET}\n laptop : {OTHER} \n")
     assert [key.name for key in read_keys(file)] == ["ops", "laptop"]
     ring = KeyRing(read_keys(file))
-    assert ring.name_of(OTHER.encode()) == "laptop"
+    assert named(ring, OTHER.encode()) == "laptop"
 
 
 @pytest.mark.parametrize(
@@ -200,3 +207,66 @@ def test_keys_of_the_environment() -> None:
     assert [key.name for key in found] == ["ops", "laptop"]
     with pytest.raises(InvalidRequestError, match="TAILRACE_KEYS, line 1: expected name:key"):
         keys_of_environment({"TAILRACE_KEYS": SECRET})
+
+
+# -- keys with limits ------------------------------------------------------------------------------
+
+TABLES = f"""
+# who may ask
+[keys.ops]
+key = "{SECRET}"
+
+[keys.shop]
+key_sha256 = "{hashlib.sha256(OTHER.encode()).hexdigest()}"
+models = ["shop/*", "gpt-4o"]
+rate = 60
+concurrency = 4
+expires = 2027-01-01
+"""
+
+
+def test_a_file_of_tables(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(TABLES)
+    ops, shop = read_keys(file)
+    assert (ops.name, ops.models, ops.rate, ops.concurrency, ops.expiry) == (
+        *("ops", (), None, None, ""),
+    )
+    assert ops.may_ask_for("anything/at all")
+    assert KeyRing([ops, shop]).find(OTHER.encode()) is shop
+    assert (shop.rate, shop.concurrency, shop.expiry) == (60, 4, "2027-01-01 00:00 UTC")
+    asked = ("shop/x", "shop/x/y", "gpt-4o", "gem/x", "gpt-4o-mini", "SHOP/x")
+    assert [shop.may_ask_for(each) for each in asked] == [True, True, True, False, False, False]
+    moment = 1_798_761_600_000
+    assert [shop.has_expired(now) for now in (moment - 1, moment)] == [False, True]
+    assert not ops.has_expired(moment)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("", "table 1: expected either key or key_sha256"),
+        (f'key = "{SECRET}"\nkey_sha256 = "{"0" * 64}"', "expected either key or key_sha256"),
+        ('key = "short"', "must be 16 to 512 visible"),
+        ('key_sha256 = "123"', "key_sha256: expected str matching regex"),
+        (f'key = "{SECRET}"\nmodel = ["x"]', "model: did you mean 'models'? unknown key"),
+        (f'key = "{SECRET}"\nmodels = []', "models: expected array of length >= 1"),
+        (f'key = "{SECRET}"\nmodels = [""]', "each of 1 to 256 characters"),
+        (f'key = "{SECRET}"\nrate = 0', "rate of the key 'ops' must be a number"),
+        (f'key = "{SECRET}"\nrate = nan', "rate of the key 'ops' must be a number"),
+        (f'key = "{SECRET}"\nconcurrency = 0', "concurrency of the key 'ops' must be a whole"),
+        (f'key = "{SECRET}"\nconcurrency = "4"', "concurrency: expected int, got str"),
+        (f'key = "{SECRET}"\nexpires = "soon"', "expires: expected a day"),
+        (f'key = "{SECRET}"\nexpires = 2027-01-01T00:00:00', "a time with its offset"),
+        (f'key = "{SECRET}', "it is not TOML at line 2"),
+        (f'key = "{SECRET}"\n[other]', "other: unknown key: a key is a table [keys.NAME]"),
+    ],
+)
+def test_a_bad_table_is_named_without_its_key(tmp_path: Path, table: str, says: str) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"[keys.ops]\n{table}\n")
+    with pytest.raises(InvalidRequestError) as raised:
+        read_keys(file)
+    assert says in str(raised.value)
+    assert str(file) in str(raised.value)
+    assert not [secret for secret in (SECRET, OTHER, "short") if secret in str(raised.value)]

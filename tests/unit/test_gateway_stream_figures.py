@@ -174,8 +174,9 @@ def test_another_process_goes_on_where_one_ended() -> None:
         0,
         2,
         3,
-        {"empty": 1},
+        {"empty": 1, "worker_died": 1},
     )
+    assert snapshot.figures[0].outcomes == {"failed": 2}
     assert snapshot.figures[0].first_delta.count == 1
     assert snapshot.recent_first_delta.count == 0
 
@@ -254,3 +255,14 @@ def test_nothing_has_no_quantile() -> None:
     one = Histogram()
     one.add(1e6)
     assert one.counts().quantile(0.5) == BOUNDS[-1]
+
+
+def test_models_beyond_the_most_count_as_one_of_their_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tailrace.gateway._figures.streams.MOST_MODELS", 2)
+    streams = StreamFigures(Clock())
+    for site, model in (("a", "x"), ("b", "y"), ("a", "z"), ("a", "x"), ("b", "w"), ("a", "v")):
+        streams.begin(site=site, model=model, caller=None, streams=True)
+    counts = {(each.site, each.model): each.streams for each in streams.snapshot().figures}
+    assert counts == {("a", "x"): 2, ("b", "y"): 1, ("a", "*"): 2, ("b", "*"): 1}

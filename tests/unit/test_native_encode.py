@@ -15,6 +15,7 @@ from tailrace import (
     MessageEncoder,
     ResponseEncoder,
     Usage,
+    finish_reason_of,
 )
 from tailrace.errors import InvalidRequestError, StreamError
 
@@ -119,10 +120,35 @@ def test_a_lone_surrogate_is_one_replacement_character_and_pairs_join() -> None:
 
     assert content("a\ud800b\udc00") == "a\ufffdb\ufffd"
     assert content("\ud83d\udc4b") == "👋"
-    assert "\ufffd".encode() in ENCODER.finish("\ud800")
     assert "\ufffd".encode() in ENCODER.error("\ud800", kind="\udfff")
     fields = ChunkEncoder(id="\ud800", created=0, model="\ud800", system_fingerprint="\ud800")
     assert fields.role().count("\ufffd".encode()) == 3
+
+
+@pytest.mark.parametrize(
+    ("reason", "told", "with_calls"),
+    [
+        ("stop", "stop", "tool_calls"),
+        ("end_turn", "stop", "tool_calls"),
+        ("tool_use", "stop", "tool_calls"),
+        ("", "stop", "tool_calls"),
+        (None, "stop", "tool_calls"),
+        ("length", "length", "length"),
+        ("MAX_TOKENS", "length", "length"),
+        ("max_output_tokens", "length", "length"),
+        ("content_filter", "content_filter", "content_filter"),
+        ("SAFETY", "content_filter", "content_filter"),
+    ],
+)
+def test_a_reason_is_told_in_openais_word(reason: str | None, told: str, with_calls: str) -> None:
+    assert finish_reason_of(reason) == told
+    assert finish_reason_of(reason, calls=True) == with_calls
+    call = [Delta("tool_call", "{}", 0, "c", "f")]
+    for encoder_class in (ChunkEncoder, CompletionEncoder):
+        encoder = encoder_class(id="c-1", created=0, model="m", system_fingerprint=None)
+        assert f'"finish_reason":"{told}"'.encode() in encoder.finish(reason)
+        encoder.events(call)
+        assert f'"finish_reason":"{with_calls}"'.encode() in encoder.finish(reason)
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", None, 1])
@@ -131,8 +157,6 @@ def test_a_delta_is_text(wrong: Any) -> None:
         ENCODER.deltas(["a", wrong])
     with pytest.raises(TypeError):
         ENCODER.deltas(wrong)
-    with pytest.raises(TypeError):
-        ENCODER.finish(wrong)
 
 
 @pytest.mark.parametrize("count", [-1, 2**63, -(2**70)])

@@ -1,5 +1,6 @@
 // The gateway, as this page asks it: its models, an answer, its figures. Failures are one kind of
 // error.
+import { partsOf } from "./chat/chunks.js";
 import { eventsOf } from "./events.js";
 import { authorization, refused } from "./key.js";
 
@@ -29,18 +30,20 @@ export async function models(signal) {
 }
 
 /**
- * Yields {text}, {finish}, {tokens} as they come; an end that the stream does not name is a
- * failure.
+ * Yields the parts of an answer as they come; an end that the stream does not name is a failure.
+ *
+ * @param {object} request the fields of a chat completion @param {AbortSignal} signal
  */
-export async function* answer(model, messages, signal) {
+export async function* answer(request, signal) {
   const body = JSON.stringify({
-    model,
-    messages,
+    ...request,
     stream: true,
     stream_options: { include_usage: true },
   });
   const headers = { "Content-Type": "application/json" };
   const reply = await ask("/v1/chat/completions", { method: "POST", headers, body, signal });
+  const dropped = reply.headers.get("X-Tailrace-Dropped");
+  if (dropped) yield { dropped };
   let done = false;
   // Read on to the connection's end: leaving at the last word would look like a reader who went
   // away.
@@ -60,22 +63,6 @@ export async function* figures(seconds, signal) {
   for await (const data of events(reply, signal)) yield parsed(data);
 }
 
-/**
- * A script that was not loaded: a browser does not say whether the gateway was there.
- *
- * @param {string} name what it is a part of @param {string} path its own @param {Error} error what
- * came of loading it
- */
-export async function whyUnloaded(name, path, error) {
-  try {
-    const reply = await send(path, { method: "HEAD" });
-    const why = reply.ok ? error.message : `the gateway answered HTTP ${reply.status}`;
-    return `${name} could not be loaded: ${why}.`;
-  } catch (failure) {
-    return failure.message;
-  }
-}
-
 async function ask(path, { headers = {}, ...request } = {}) {
   const reply = await send(path, { ...request, headers: { ...headers, ...authorization() } });
   if (reply.ok) return reply;
@@ -83,7 +70,8 @@ async function ask(path, { headers = {}, ...request } = {}) {
   throw await refusal(reply);
 }
 
-async function send(path, request) {
+/** Any reply, whatever its status; none is a GatewayError. */
+export async function send(path, request) {
   try {
     return await fetch(path, {
       ...request,
@@ -140,12 +128,7 @@ function parsed(data) {
   }
 }
 
-function* parts(record) {
+function parts(record) {
   if (record.error) throw reported(record.error, {});
-  const choice = record.choices?.[0];
-  if (choice?.delta?.content) yield { text: choice.delta.content };
-  if (choice?.finish_reason) yield { finish: choice.finish_reason };
-  if (record.usage) {
-    yield { tokens: record.usage.completion_tokens, estimated: Boolean(record.usage_estimated) };
-  }
+  return partsOf(record);
 }

@@ -30,7 +30,7 @@ export function KeyEntry() {
     if (!closedHere.current) asking.value = false;
     closedHere.current = false;
   };
-  return html`<dialog class="key-entry" ref=${dialog} aria-labelledby="key-title" onClose=${closed}>
+  return html`<dialog class="asking key-entry" ref=${dialog} aria-labelledby="key-title" onClose=${closed}>
     <form onSubmit=${submit}>
       <h2 id="key-title">This gateway wants a key</h2>
       <p>${key.value ? "The key of this tab was refused." : "It was started with keys; one of them opens it."}</p>

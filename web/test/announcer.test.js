@@ -21,6 +21,17 @@ test("only whole sentences are said, and not more often than every four seconds"
   assert.equal(region.textContent, "Three The answer is complete.");
 });
 
+test("that the model thinks is said once", () => {
+  const region = { textContent: "" };
+  const announcer = new Announcer(region);
+  announcer.begin(0);
+  announcer.think();
+  assert.equal(region.textContent, "Thinking.");
+  region.textContent = "";
+  announcer.think();
+  assert.equal(region.textContent, "");
+});
+
 test("a long part is shortened", () => {
   const region = { textContent: "" };
   const announcer = new Announcer(region);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from contextlib import AsyncExitStack
@@ -15,13 +16,14 @@ from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
-from tailrace.sites import Site, site
+from tailrace.sites import Site, profile_files
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from tailrace.gateway import ModelRegistry, Settings
+    from tailrace.gateway import Key, ModelRegistry, Settings
+    from tailrace.gateway._reloading import Source
     from tailrace.replica import Replica
     from tailrace.sites._software import SoftwareName
 
@@ -46,7 +48,7 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "--keys",
     "keys_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help='Who may ask: a file with one "name:key" a line. More are read from TAILRACE_KEYS.',
+    help='Who may ask: a file, "name:key" lines or tables [keys.NAME]. TAILRACE_KEYS adds more.',
 )
 @click.option(
     "--site",
@@ -91,11 +93,9 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Requests a minute, of each key and worker.",
+    help="Requests a minute, of each key.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key and worker."
-)
+@click.option("--concurrency", type=click.IntRange(min=1), help="Requests under way, of each key.")
 @setting("--max-connections", click.IntRange(min=1), 4096, "Of each worker.")
 @setting("--max-body", click.IntRange(min=1), 4 * 2**20, "Bytes, decompressed.")
 @setting("--header-timeout", SECONDS, 10, "Seconds for a request's head.")
@@ -139,33 +139,38 @@ def serve(
             "--replica is a demo of its own sites, in one process: leave out --site and --workers"
         )
     from tailrace.gateway._logs import configure_logging  # noqa: PLC0415 - for this command
-    from tailrace.gateway._sockets import raise_descriptor_limit  # noqa: PLC0415
+    from tailrace.gateway._sockets import (  # noqa: PLC0415
+        open_worker_sockets,
+        raise_descriptor_limit,
+    )
 
     _check_extra()
     configure_logging(others["log_format"])
-    settings = _settings(
-        keys_file,
+    source = None if with_replica else _source(keys_file, sites, trust=trust)
+    keys, registry = (_keys(keys_file), None) if source is None else source.read()
+    settings = gateway.Settings(
+        keys=keys,
         allowed_hosts=allowed_host,
         cors_origins=cors_origin,
         max_body_bytes=max_body,
         **others,
     )
+    _warn(keys_file, registry)
     warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
-    registry = None if with_replica else _registry(sites, trust=trust)
     try:
-        sockets = gateway.open_sockets(settings.host, settings.port)
+        sockets = open_worker_sockets(settings.host, settings.port, settings.workers)
     except OSError as error:
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
-    if registry is None:
-        run(_serve_replica(settings, sockets))
+    if registry is None or source is None:
+        run(_serve_replica(settings, sockets[0]))
     elif settings.workers == 1:
-        run(_serve(settings, registry, sockets))
+        run(_serve(settings, registry, source, sockets[0]))
     else:
-        return _serve_with_workers(settings, registry, sockets)
+        return _serve_with_workers(settings, registry, source, sockets)
     return exits.OK
 
 
@@ -174,55 +179,88 @@ def _check_extra() -> None:
     _ = gateway.Gateway
 
 
-def _settings(keys_file: Path | None, **options: Any) -> Settings:
-    from tailrace.gateway._keys import check_secrecy  # noqa: PLC0415 - for this command
+def _source(keys_file: Path | None, names: tuple[str, ...], *, trust: bool) -> Source:
+    """Return where the keys and the sites come from, which are read again where they change."""
+    from tailrace.gateway._reloading import Reading, Source  # noqa: PLC0415 - for this command
 
-    keys = gateway.keys_of_environment(os.environ)
-    if keys_file is not None:
-        keys += gateway.read_keys(keys_file)
-        warning = check_secrecy(keys_file)
-        if warning is not None:
-            click.echo(f"tailrace: {warning}", err=True)
-    return gateway.Settings(keys=tuple(keys), **options)
-
-
-def _registry(names: tuple[str, ...], *, trust: bool) -> ModelRegistry:
     created = int(time.time())
-    if not names:
-        return gateway.ModelRegistry.load(created=created, trust=trust)
+    return Source(
+        lambda: Reading(_keys(keys_file), _registry(names, trust=trust, created=created)),
+        lambda: [*([keys_file] if keys_file else ()), *profile_files()],
+    )
+
+
+def _keys(keys_file: Path | None) -> tuple[Key, ...]:
+    read = () if keys_file is None else gateway.read_keys(keys_file)
+    return (*gateway.keys_of_environment(os.environ), *read)
+
+
+def _warn(keys_file: Path | None, registry: ModelRegistry | None) -> None:
+    """Warn of a file of keys that others may read, and of variables that are not set."""
+    from tailrace.gateway._key_files import check_secrecy  # noqa: PLC0415 - for this command
+    from tailrace.gateway._logs import log_missing_variables  # noqa: PLC0415
+
+    warning = None if keys_file is None else check_secrecy(keys_file)
+    if warning is not None:
+        click.echo(f"tailrace: {warning}", err=True)
+    if registry is not None:
+        log_missing_variables(registry, os.environ)
+
+
+def _registry(names: tuple[str, ...], *, trust: bool, created: int) -> ModelRegistry:
     if any("/" in name for name in names):
         raise InvalidRequestError("a site is served by its name: give the URL one in tailrace.toml")
-    return gateway.ModelRegistry([site(name, trust=trust) for name in names], created=created)
+    return gateway.ModelRegistry.load(created=created, sites=names, trust=trust)
 
 
 async def _serve(
-    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
+    settings: Settings,
+    registry: ModelRegistry,
+    source: Source | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
-    server = gateway.Gateway(settings, registry)
+    server = gateway.Gateway(settings, registry, source=source)
     await gateway.serve_until_signal(
         server, sockets, started=lambda: _introduce(settings, registry, sockets)
     )
 
 
 def _serve_with_workers(
-    settings: Settings, registry: ModelRegistry, sockets: Sequence[socket.socket]
+    settings: Settings,
+    registry: ModelRegistry,
+    source: Source,
+    sockets: Sequence[Sequence[socket.socket]],
 ) -> int:
+    from tailrace.gateway._door.quotas import SharedQuotas  # noqa: PLC0415 - for this command
     from tailrace.gateway._figures.shared import SharedFigures  # noqa: PLC0415
     from tailrace.gateway._logs import configure_logging  # noqa: PLC0415
     from tailrace.gateway._workers import WORKER_SIGNALS, Supervisor  # noqa: PLC0415
 
-    figures = SharedFigures(settings.workers)
+    figures, quotas = SharedFigures(settings.workers), SharedQuotas(settings.workers)
 
     async def work(number: int, parent: int) -> None:
-        worker = gateway.Gateway(settings, registry, slot=figures.slot(number))
-        await gateway.serve_until_signal(worker, sockets, signals=WORKER_SIGNALS, parent=parent)
+        worker = gateway.Gateway(
+            settings, registry, slot=figures.slot(number), quotas=quotas, source=source
+        )
+        await gateway.serve_until_signal(
+            worker, sockets[number], signals=WORKER_SIGNALS, parent=parent
+        )
 
     def begin(number: int, parent: int) -> None:
+        for each in every:
+            if each not in sockets[number]:
+                each.close()  # or what connects once its worker has ended would wait for ever
         configure_logging(settings.log_format, number)
         run(work(number, parent))
 
-    supervisor = Supervisor(settings.workers, begin, sockets, settings.grace)
-    alive = supervisor.run(lambda: _introduce(settings, registry, sockets))
+    every = list(dict.fromkeys(itertools.chain(*sockets)))
+
+    def end(number: int) -> None:
+        figures.end(number)
+        quotas.forget(number)
+
+    supervisor = Supervisor(settings.workers, begin, every, settings.grace, died=end)
+    alive = supervisor.run(lambda: _introduce(settings, registry, sockets[0]))
     return exits.OK if alive else exits.SERVER
 
 
@@ -232,7 +270,7 @@ async def _serve_replica(settings: Settings, sockets: Sequence[socket.socket]) -
     async with AsyncExitStack() as stack:
         replica = await stack.enter_async_context(Replica(pace=0.03))
         registry = gateway.ModelRegistry(_demo_sites(replica), created=int(time.time()))
-        await _serve(settings, registry, sockets)
+        await _serve(settings, registry, None, sockets)
 
 
 def _demo_sites(replica: Replica) -> list[Site]:
@@ -255,7 +293,8 @@ def _introduce(
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")
     count = len(registry.sites)
-    click.echo(f"models    {len(registry.models)} at {count} {'site' if count == 1 else 'sites'}")
+    groups = f", and {_counted(len(registry.groups), 'group')}" if registry.groups else ""
+    click.echo(f"models    {len(registry.models)} at {_counted(count, 'site')}{groups}")
     click.echo(
         "keys      "
         + (", ".join(each.name for each in settings.keys) or "none: this machine alone may ask")
@@ -269,3 +308,7 @@ def _introduce(
     body = f'{{"model": "{example}", "stream": true, "messages": {messages}}}'
     click.echo(f"  -d '{body}'")
     click.echo("\nCtrl-C ends it.")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

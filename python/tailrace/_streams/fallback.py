@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tailrace import errors
 from tailrace._streams.closing import BatchStream
 from tailrace._streams.outcome import Outcome
-from tailrace.errors import InvalidRequestError, ModelNotFoundError, TailraceError
+from tailrace.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ProfileError,
+    TailraceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -33,7 +38,8 @@ class FallbackStream(BatchStream, Generic[P]):
     `ids`, `usage` and the other properties are those of the provider that is being tried, and from
     the first delta on of the one that answers. After a failure before a delta was delivered (of
     text or, to who reads `deltas`, of any kind) the next provider is tried; an InvalidRequestError,
-    which is the caller's own fault, is raised at once, unless a model was not found. An exception
+    which is the caller's own fault, is raised at once, unless a model was not found or a site's
+    profile cannot be used. An exception
     of a provider that is not of this package is the cause of a TailraceError. Raises
     RetryProviderError when all have failed.
     """
@@ -142,8 +148,8 @@ class FallbackStream(BatchStream, Generic[P]):
 
     async def _goes_on(self, failure: TailraceError) -> bool:
         """Tell whether another attempt follows: at the same provider, after a wait, or the next."""
-        is_callers_fault = isinstance(failure, InvalidRequestError)
-        if self._begun or (is_callers_fault and not isinstance(failure, ModelNotFoundError)):
+        is_sites_own = isinstance(failure, ModelNotFoundError | ProfileError)
+        if self._begun or (isinstance(failure, InvalidRequestError) and not is_sites_own):
             return False
         if self._attempts is None:
             return self._has_another(failure)

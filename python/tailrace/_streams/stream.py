@@ -75,10 +75,14 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         return self._reading.outcome
 
     async def __anext__(self) -> T:
-        while not self._ready:
-            if not await self._driven().advance():
+        ready = self._ready
+        while not ready:
+            driver = self._driver
+            if driver is None or self._reading.ready is not ready:
+                driver = self._driven()
+            if not await driver.advance():
                 raise StopAsyncIteration
-        return self._ready.popleft()
+        return ready.popleft()
 
     async def read(self) -> list[T]:
         """Return everything that is ready, at least one item, or ``[]`` at the end.

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 from tailrace.errors import MissingRequirementsError
 
 if TYPE_CHECKING:
-    from tailrace.gateway._keys import Key, keys_of_environment, read_keys
+    from tailrace.gateway._key_files import keys_of_environment, read_keys
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._server import Gateway, serve_until_signal
     from tailrace.gateway._settings import Settings
@@ -52,9 +53,9 @@ _HOMES = {
     "ModelRegistry": "_models",
     "Settings": "_settings",
     "base_urls": "_sockets",
-    "keys_of_environment": "_keys",
+    "keys_of_environment": "_key_files",
     "open_sockets": "_sockets",
-    "read_keys": "_keys",
+    "read_keys": "_key_files",
     "serve_until_signal": "_server",
 }
 

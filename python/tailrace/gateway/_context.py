@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tailrace.gateway._keys import Key
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._shutdown import Shutdown
     from tailrace.gateway._upstreams import Upstreams
 
-__all__ = ["CALLER", "CONTEXT", "LAST_EVENT", "Context"]
+__all__ = ["BODY", "CALLER", "CONTEXT", "KEY", "LAST_EVENT", "Context"]
 
 
 @dataclass(slots=True)
@@ -42,8 +44,14 @@ class Context:
 
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
+KEY: web.RequestKey[Key] = web.RequestKey("tailrace.gateway.key", Key)
+"""The key that a request came with; not set where the path needs none."""
+
+BODY: web.RequestKey[bytes] = web.RequestKey("tailrace.gateway.body", bytes)
+"""The request's body, decompressed; not set where it has none."""
+
 CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
-"""The name of the key that a request came with; not set where the path needs none."""
+"""The name of that key."""
 
 LAST_EVENT: web.RequestKey[Callable[[Problem], bytes]] = web.RequestKey(
     "tailrace.gateway.last_event"

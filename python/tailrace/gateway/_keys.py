@@ -1,54 +1,87 @@
 """The keys of clients, each with a name; compared by their digests, in constant time.
 
-A file of keys is text, one ``name:key`` a line; empty lines and lines that begin with ``#`` are
-skipped. The variable ``TAILRACE_KEYS`` of the environment holds the same, with commas or line ends
-between them. A name is what logs and figures show; the key itself is kept as its SHA-256 digest
-only, and stands in no message, no log and no repr.
+A name is what logs and figures show; the key itself is kept as its SHA-256 digest only, and stands
+in no message, no log and no repr.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
-import sys
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable
 
-__all__ = ["KEYS_VARIABLE", "Key", "KeyRing", "check_secrecy", "keys_of_environment", "read_keys"]
+__all__ = ["DIGEST_BYTES", "MOST_PATTERNS", "Key", "KeyRing", "check_limits"]
 
-KEYS_VARIABLE = "TAILRACE_KEYS"
-MAX_FILE_BYTES = 2**20
-MAX_KEYS = 1000
+DIGEST_BYTES = 32
+MOST_PATTERNS = 100
+"""The most patterns of models' ids that a key may have."""
 
+_LONGEST_PATTERN = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHORTEST, _LONGEST = 16, 512
-_OTHERS_MAY = 0o077
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key that a gateway accepts: its `name`, and its SHA-256 `digest`; made by `Key.of`."""
+    """One key that a gateway accepts: its `name`, and its SHA-256 `digest`; made by `Key.of`.
+
+    `models`: patterns of the ids that it may ask for (`*` is any text, ``shop/*`` all models of a
+    site), empty for all. `rate`: requests a minute, and `concurrency`: requests under way; None for
+    the gateway's own limits. `expires`: the moment from which on it is refused, with a time zone;
+    None for never. Raises InvalidRequestError for a malformed one.
+    """
 
     name: str
     digest: bytes = field(repr=False)
+    models: tuple[str, ...] = ()
+    rate: float | None = None
+    concurrency: int | None = None
+    expires: datetime | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if len(self.digest) != DIGEST_BYTES:
+            raise InvalidRequestError(f"the digest of the key {self.name!r} must have 32 bytes")
+        if len(self.models) > MOST_PATTERNS or not all(
+            0 < len(pattern) <= _LONGEST_PATTERN for pattern in self.models
+        ):
+            raise InvalidRequestError(
+                f"the key {self.name!r} may have {MOST_PATTERNS} patterns of models, each of 1 to "
+                f"{_LONGEST_PATTERN} characters"
+            )
+        if self.expires is not None and self.expires.tzinfo is None:
+            raise InvalidRequestError(
+                f"the key {self.name!r} must expire at a time with a time zone"
+            )
+        check_limits(self.rate, self.concurrency, f" of the key {self.name!r}")
 
     @classmethod
-    def of(cls, name: str, secret: str) -> Key:
+    def of(
+        cls,
+        name: str,
+        secret: str,
+        *,
+        models: Iterable[str] = (),
+        rate: float | None = None,
+        concurrency: int | None = None,
+        expires: datetime | None = None,
+    ) -> Key:
         """Make a key of that name from its `secret`, the text that clients send.
 
-        Raises InvalidRequestError for a malformed name or secret.
+        The others are the attributes. Raises InvalidRequestError for a malformed name, secret or
+        limit.
         """
-        if not _NAME.fullmatch(name):
-            raise InvalidRequestError(
-                "a key's name is 1 to 64 letters, digits, '.', '_' and '-', the first no mark"
-            )
+        _check_name(name)
         if not _SHORTEST <= len(secret) <= _LONGEST or not all(
             "!" <= letter <= "~" for letter in secret
         ):
@@ -56,7 +89,48 @@ class Key:
                 f"the key {name!r} must be {_SHORTEST} to {_LONGEST} visible ASCII characters "
                 "without spaces"
             )
-        return cls(name, _digest(secret.encode()))
+        digest = _digest(secret.encode())
+        return cls(name, digest, tuple(models), rate, concurrency, expires)
+
+    def may_ask_for(self, model_id: str) -> bool:
+        """Tell whether the key may ask for the model of that id."""
+        return not self.models or any(fnmatchcase(model_id, each) for each in self.models)
+
+    def has_expired(self, now_ms: int) -> bool:
+        """Tell whether the key has expired; `now_ms`: milliseconds since 1970."""
+        return self.expires is not None and now_ms >= self.expires.timestamp() * 1000
+
+    @property
+    def expiry(self) -> str:
+        """The moment it expires, as text; empty for never."""
+        if self.expires is None:
+            return ""
+        return self.expires.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequestError(
+            "a key's name is 1 to 64 letters, digits, '.', '_' and '-', the first no mark"
+        )
+
+
+def check_limits(rate: float | None, concurrency: int | None, of: str = "") -> None:
+    """Raise InvalidRequestError for a limit that is none; `of`: words for what has it."""
+    if rate is not None and not (
+        isinstance(rate, int | float) and math.isfinite(rate) and rate > 0
+    ):
+        raise InvalidRequestError(
+            f"rate{of} must be a number of requests a minute above 0, not {rate!r}"
+        )
+    is_count = type(concurrency) is int and 1 <= concurrency <= _MOST_AT_ONCE
+    if concurrency is not None and not is_count:
+        raise InvalidRequestError(
+            f"concurrency{of} must be a whole number from 1 to {_MOST_AT_ONCE}, not {concurrency!r}"
+        )
+
+
+_MOST_AT_ONCE = 1_000_000
 
 
 class KeyRing:
@@ -76,81 +150,18 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def name_of(self, secret: bytes) -> str | None:
-        """Return the name of the key with this `secret`; None where no key has it.
+    def find(self, secret: bytes) -> Key | None:
+        """Return the key with this `secret`; None where there is none.
 
         All keys are compared, so that the time tells nothing about them.
         """
         digest = _digest(secret)
-        name: str | None = None
+        found: Key | None = None
         for key in self._keys:
             if hmac.compare_digest(digest, key.digest):
-                name = key.name
-        return name
+                found = key
+        return found
 
 
 def _digest(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
-
-
-def read_keys(file: Path) -> list[Key]:
-    """Read the keys of a file, one ``name:key`` a line.
-
-    Raises InvalidRequestError, which names the file and the line, never their content.
-    """
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InvalidRequestError(
-            f"the keys cannot be read from {file}: {error.strerror or error}"
-        ) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InvalidRequestError(f"the file of keys {file} is larger than {MAX_FILE_BYTES} bytes")
-    keys = _parsed(data.decode("utf-8", "replace").splitlines(), str(file))
-    if not keys:
-        raise InvalidRequestError(
-            f"the file of keys {file} holds no key: expected name:key, one a line"
-        )
-    return keys
-
-
-def check_secrecy(file: Path) -> str | None:
-    """Return a warning, one sentence, about a file of keys that others than its owner may read.
-
-    None where nobody else may, and on systems whose file modes do not show it.
-    """
-    if sys.platform == "win32":  # file modes do not show the access of others there
-        return None
-    mode = file.stat().st_mode & 0o777
-    if not mode & _OTHERS_MAY:
-        return None
-    return (
-        f"others than its owner may use the file of keys {file} (mode {mode:o}): chmod 600 {file}"
-    )
-
-
-def keys_of_environment(environ: Mapping[str, str]) -> list[Key]:
-    """Read the keys of the variable ``TAILRACE_KEYS`` in `environ`; none where it is not set.
-
-    Raises InvalidRequestError, which names the variable and the line, never their content.
-    """
-    return _parsed(environ.get(KEYS_VARIABLE, "").replace(",", "\n").splitlines(), KEYS_VARIABLE)
-
-
-def _parsed(lines: list[str], source: str) -> list[Key]:
-    keys: list[Key] = []
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        name, colon, secret = text.partition(":")
-        if not colon:
-            raise InvalidRequestError(f"{source}, line {number}: expected name:key")
-        if len(keys) == MAX_KEYS:
-            raise InvalidRequestError(f"{source}: more than {MAX_KEYS} keys")
-        try:
-            keys.append(Key.of(name.strip(), secret.strip()))
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"{source}, line {number}: {error}") from None
-    return keys

@@ -3,13 +3,18 @@
 OpenAI's clients choose their exception by the status, wait as long as Retry-After says, and repeat
 the request by themselves unless ``x-should-retry`` is false. A site counts every attempt, so the
 header is false for every lasting failure.
+
+No message holds the address of a site or of a proxy: where answers come from is the operator's
+business. The log has them.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -18,12 +23,19 @@ from tailrace import errors
 from tailrace._calls.retry_policy import passes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tailrace import Site
     from tailrace.errors import TailraceError
 
 __all__ = [
     "INVALID_REQUEST",
+    "STOPPING",
+    "AnthropicErrorBody",
+    "ErrorBody",
     "Problem",
     "RefusedError",
+    "last_failure",
     "problem_body",
     "problem_of",
     "problem_response",
@@ -32,6 +44,9 @@ __all__ = [
 INVALID_REQUEST = "invalid_request_error"
 UPSTREAM = "upstream_error"
 QUOTA = "insufficient_quota"
+
+STOPPING = "stopping"
+"""The code of what the end of the gateway refuses or cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,13 @@ class Problem:
     lasts: bool | None = None
 
     @property
+    def anthropic_kind(self) -> str:
+        """The error object's ``type`` in Anthropic's API, which has one for each status."""
+        if self.code == QUOTA:
+            return "billing_error"
+        return _ANTHROPIC_KINDS.get(self.status, _ANTHROPIC_KINDS[self.status // 100 * 100])
+
+    @property
     def headers(self) -> dict[str, str]:
         """The reply's headers ``Retry-After`` and ``x-should-retry``, where they are known."""
         headers: dict[str, str] = {}
@@ -61,58 +83,149 @@ class Problem:
         return headers
 
 
-class RefusedError(Exception):
-    """A request is refused before any site is called; `problem` is the reply."""
+_ANTHROPIC_KINDS = {
+    400: INVALID_REQUEST,
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
-    def __init__(self, problem: Problem) -> None:
+
+class RefusedError(Exception):
+    """A request is refused before any site is called; `problem` is the reply.
+
+    `error`: the failure that it is the reply to, None where the gateway refuses.
+    """
+
+    def __init__(self, problem: Problem, error: TailraceError | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
+        self.error = error
+
+    @classmethod
+    def of(cls, error: TailraceError, sites: Iterable[Site] = ()) -> RefusedError:
+        """Return the refusal that a client gets for `error`; `sites`: those that were to answer."""
+        return cls(problem_of(error, sites), last_failure(error))
 
 
-class _Error(msgspec.Struct):
+class ErrorObject(msgspec.Struct):
+    """OpenAI's error object: what failed, of which kind, and the field and code, if any."""
+
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class _ErrorBody(msgspec.Struct):
-    error: _Error
+class ErrorBody(msgspec.Struct):
+    """The body of a reply that tells a failure, as OpenAI's API has it."""
+
+    error: ErrorObject
 
 
-def problem_body(problem: Problem) -> bytes:
-    """Write OpenAI's error object as JSON: the body of a reply, or the data of an event."""
-    error = _Error(problem.message, problem.kind, problem.param, problem.code)
-    return msgspec.json.encode(_ErrorBody(error))
+class AnthropicErrorObject(msgspec.Struct):
+    """Anthropic's error object: what failed, and of which kind."""
+
+    type: str
+    message: str
 
 
-def problem_response(problem: Problem) -> web.Response:
-    """Make the reply to a request that failed before the head of its reply was sent."""
+class AnthropicErrorBody(msgspec.Struct):
+    """The body of a reply that tells a failure, as Anthropic's API has it."""
+
+    error: AnthropicErrorObject
+    type: str = "error"
+
+
+def problem_body(problem: Problem, path: str = "") -> bytes:
+    """Write a failure as JSON: OpenAI's error object or, below Anthropic's `path`, Anthropic's."""
+    if is_anthropics(path):
+        kind = problem.anthropic_kind
+        return msgspec.json.encode(AnthropicErrorBody(AnthropicErrorObject(kind, problem.message)))
+    error = ErrorObject(problem.message, problem.kind, problem.param, problem.code)
+    return msgspec.json.encode(ErrorBody(error))
+
+
+def is_anthropics(path: str) -> bool:
+    """Tell whether the path of a request is one of Anthropic's API."""
+    return path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+
+
+_MESSAGES = "/v1/messages"
+
+
+def problem_response(problem: Problem, path: str = "") -> web.Response:
+    """Make the reply to a request that failed before the head of its reply was sent.
+
+    `path`: that of the request, which tells the API that its client speaks.
+    """
     return web.Response(
         status=problem.status,
-        body=problem_body(problem),
+        body=problem_body(problem, path),
         content_type="application/json",
         headers=problem.headers,
     )
 
 
-def problem_of(error: TailraceError) -> Problem:
-    """Return the problem that a client gets for a call that failed with `error`."""
-    if isinstance(error, errors.RetryProviderError) and error.errors:
-        return problem_of(error.errors[-1][1])
+def problem_of(error: TailraceError, sites: Iterable[Site] = ()) -> Problem:
+    """Return the problem that a client gets for a call that failed with `error`.
+
+    `sites`: those that were asked, whose hosts and proxies the message does not name.
+    """
+    error = last_failure(error)
     if getattr(error, "code", None) == QUOTA:
         row, lasts = _Row(429, QUOTA, QUOTA), True
     else:
         row, lasts = _row_of(error), not passes(error)
     return Problem(
         row.status,
-        row.message or str(error),
+        row.message or _without_addresses(_words(error), _hosts(sites)),
         row.kind,
         param=row.param,
         code=row.code,
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
+
+
+def last_failure(error: TailraceError) -> TailraceError:
+    """Return the failure of the site that was asked last; `error` itself where one was asked."""
+    if isinstance(error, errors.RetryProviderError) and error.errors:
+        return last_failure(error.errors[-1][1])
+    return error
+
+
+def _words(error: TailraceError) -> str:
+    if isinstance(error, errors.TimeoutError):  # without the URL
+        return str(errors.TimeoutError(error.phase, error.seconds))
+    return str(error)
+
+
+def _hosts(sites: Iterable[Site]) -> frozenset[str]:
+    """Return the hosts of sites and of their proxies, in lower case."""
+    urls = [url for site in sites for url in (site.url, site.proxy) if isinstance(url, str)]
+    return frozenset(filter(None, (urlsplit(url).hostname for url in urls)))
+
+
+def _without_addresses(text: str, hosts: frozenset[str]) -> str:
+    """Return a text without URLs, IP addresses and `hosts`."""
+    for pattern in (_URL, _IPV4, _IPV6):
+        text = pattern.sub(_ADDRESS, text)
+    if not hosts:
+        return text
+    return _HOST.sub(lambda each: _ADDRESS if each[1].lower() in hosts else each[0], text)
+
+
+_ADDRESS = "[address]"
+_URL = re.compile(r"\b(?:https?|wss?|socks[45][ah]?)://[^\s\"'<>]{1,2048}", re.IGNORECASE)
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?!\w|\.\w)")
+_IPV6 = re.compile(r"\[[0-9a-fA-F]{0,4}:[0-9a-fA-F:.]{1,41}\](?::\d{1,5})?")
+_HOST = re.compile(r"(?<![\w.-])([\w.-]{1,253}?)(?::\d{1,5})?(?![\w-]|\.\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +270,47 @@ _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (
     (errors.RateLimitError, _Row(429, "requests", "rate_limit_exceeded")),
     # The site refused this gateway's key, not the client's: a 401 would send the client looking in
     # the wrong place.
-    (errors.MissingAuthError, _Row(502, UPSTREAM, "site_refused_gateway")),
+    (
+        errors.MissingAuthError,
+        _Row(
+            502,
+            UPSTREAM,
+            "site_refused_gateway",
+            message="the site refused this gateway's key or password",
+        ),
+    ),
     (errors.CloudflareError, _Row(503, UPSTREAM, "challenge")),
     (errors.NonceRefusedError, _Row(502, UPSTREAM, "nonce_refused")),
     (errors.TokenNotFoundError, _Row(502, UPSTREAM, "no_token")),
     (errors.WidgetNotFoundError, _Row(502, UPSTREAM, "no_widget")),
-    (errors.RedirectError, _Row(502, UPSTREAM, "redirected")),
-    (errors.EndpointError, _Row(502, UPSTREAM, "wrong_endpoint")),
-    (errors.ProxyError, _Row(502, UPSTREAM, "proxy_failed")),
-    (errors.TLSError, _Row(502, UPSTREAM, "tls_failed")),
-    (errors.ReplyBrokenError, _Row(502, UPSTREAM, "truncated")),
-    (errors.NetworkError, _Row(502, UPSTREAM, "connection_failed")),
+    (
+        errors.RedirectError,
+        _Row(502, UPSTREAM, "redirected", message="the site redirects to where it is not followed"),
+    ),
+    (
+        errors.EndpointError,
+        _Row(
+            502,
+            UPSTREAM,
+            "wrong_endpoint",
+            message="the site's page names an endpoint on another server",
+        ),
+    ),
+    (
+        errors.ProxyError,
+        _Row(502, UPSTREAM, "proxy_failed", message="the gateway's proxy to the site failed"),
+    ),
+    (errors.TLSError, _Row(502, UPSTREAM, "tls_failed", message="TLS with the site failed")),
+    (
+        errors.ReplyBrokenError,
+        _Row(502, UPSTREAM, "truncated", message="the site's reply broke off"),
+    ),
+    (
+        errors.ConnectError,
+        _Row(502, UPSTREAM, "connection_failed", message="the site could not be reached"),
+    ),
+    (
+        errors.NetworkError,
+        _Row(502, UPSTREAM, "connection_failed", message="the connection to the site failed"),
+    ),
 )

@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -29,6 +29,8 @@ from tailrace.gateway._figures.requests import RequestFigures
 from tailrace.gateway._figures.shared import SharedFigures, WorkerFigures
 from tailrace.gateway._figures.streams import StreamFigures
 from tailrace.gateway._model_lists import ModelLists
+from tailrace.gateway._openapi import routes as openapi
+from tailrace.gateway._reloading import Reloader
 from tailrace.gateway._shutdown import Shutdown
 from tailrace.gateway._sockets import BACKLOG
 from tailrace.gateway._tracing import Tracing
@@ -38,13 +40,15 @@ from tailrace.gateway._wires import routes as wires
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.trace import TracerProvider
 
+    from tailrace.gateway._door.quotas import SharedQuotas
     from tailrace.gateway._figures.shared import WorkerSlot
     from tailrace.gateway._models import ModelRegistry
+    from tailrace.gateway._reloading import Source
     from tailrace.gateway._settings import Settings
 
 __all__ = ["SIGNALS", "Gateway", "serve_until_signal"]
@@ -65,8 +69,10 @@ CLOSING_SECONDS = 3.0
 class Gateway:
     """One worker's server: `start` and `stop` once each, in one event loop.
 
-    `settings`: how it is run; `registry`: the models it serves. `slot`: the memory in which it
-    shares its figures with other workers, None for a single one. `environment`: clock, randomness
+    `settings`: how it is run; `registry`: the models it serves. `slot` and `quotas`: the memory in
+    which it shares its figures and the counts of its limits with other workers, None for a single
+    one. `source`: the files that say who may ask and for what, read again on SIGHUP and where they
+    change; None where nothing is. `environment`: clock, randomness
     and variables; the system's unless given. `tracer_provider`: OpenTelemetry's; the global one
     unless given. `verdicts_in`: the folder of the doctor's verdicts, the user's unless given.
     """
@@ -77,6 +83,8 @@ class Gateway:
         registry: ModelRegistry,
         *,
         slot: WorkerSlot | None = None,
+        quotas: SharedQuotas | None = None,
+        source: Source | None = None,
         environment: Environment | None = None,
         tracer_provider: TracerProvider | None = None,
         verdicts_in: Path | None = None,
@@ -94,9 +102,20 @@ class Gateway:
             shutdown=Shutdown(),
             upstreams=Upstreams(),
         )
+        self._quotas = Quotas(
+            rate=settings.rate,
+            concurrency=settings.concurrency,
+            clock=time.monotonic,
+            shared=quotas,
+            worker=self._slot.worker,
+        )
         self.lists: ModelLists = ModelLists(self.context, speaks=self._slot.is_first)
+        self.reloader: Reloader | None = None
+        if source is not None:
+            self.reloader = Reloader(self.context, self.lists, source, speaks=self._slot.is_first)
+        self.app: web.Application = self._app(verdicts_in)
         self._runner = web.AppRunner(
-            self._app(verdicts_in),
+            self.app,
             handler_cancellation=True,
             access_log=None,
             shutdown_timeout=CLOSING_SECONDS,
@@ -111,9 +130,7 @@ class Gateway:
             middlewares=[request_middleware, admission_middleware],
         )
         app[CONTEXT] = context
-        app[QUOTAS] = Quotas(
-            rate=settings.rate, concurrency=settings.concurrency, clock=time.monotonic
-        )
+        app[QUOTAS] = self._quotas
         app.on_response_prepare.append(add_standard_headers)
         live = Live(context, self._all_figures, verdicts_in=verdicts_in)
         app.cleanup_ctx.append(live.keep)
@@ -123,6 +140,7 @@ class Gateway:
             *live.routes(),
             *metrics.routes(self._all_figures),
             *wires.routes(context, self.lists.want),
+            *openapi.routes(),
             *page.routes(),
         ]
         app.add_routes([_with_deferred_expect(route) for route in routes])
@@ -160,10 +178,10 @@ class Gateway:
         self._servers = [
             await loop.create_server(factory, sock=each, backlog=BACKLOG) for each in sockets
         ]
-        self._background = [
-            asyncio.create_task(self._keep_publishing()),
-            asyncio.create_task(self.lists.keep_fresh()),
-        ]
+        keeping = [self._keep_publishing(), self.lists.keep_fresh()]
+        if self.reloader is not None:
+            keeping.append(self.reloader.keep_up())
+        self._background = list(map(_in_background, keeping))
 
     async def stop(self) -> int:
         """Stop listening, let streams finish within the grace time, and cut the rest.
@@ -184,14 +202,25 @@ class Gateway:
     async def _end_background(self) -> None:
         for each in self._background:
             each.cancel()
-        for each in self._background:
-            with suppress(asyncio.CancelledError):
-                await each
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _keep_publishing(self) -> None:
         while True:
             self._publish()
             await asyncio.sleep(PUBLISH_SECONDS)
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Do what goes on until the gateway stops; where it fails, the log says so at once."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_log_end)
+    return task
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("the gateway stopped looking after itself", exc_info=error)
 
 
 def _with_deferred_expect(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
@@ -214,7 +243,8 @@ async def serve_until_signal(
     """Run `gateway` on `sockets` until one of `signals` comes; a second one ends the grace time.
 
     `parent`: a descriptor that reaches its end when the forking process ends, which counts as such
-    a signal; None without one. `started` is called once the gateway listens.
+    a signal; None without one. `started` is called once the gateway listens. SIGHUP makes a gateway
+    with a `source` read it again.
     """
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -229,7 +259,10 @@ async def serve_until_signal(
             loop.remove_reader(parent)
         on_signal()
 
-    with _signal_handlers(signals, on_signal, loop):
+    handlers = dict.fromkeys(signals, on_signal)
+    if gateway.reloader is not None and hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = gateway.reloader.want
+    with _signal_handlers(handlers, loop):
         if parent is not None:
             loop.add_reader(parent, on_parents_end)
         await gateway.start(sockets)
@@ -244,20 +277,24 @@ async def serve_until_signal(
 
 @contextmanager
 def _signal_handlers(
-    signals: Sequence[signal.Signals],
-    on_signal: Callable[[], None],
-    loop: asyncio.AbstractEventLoop,
+    handlers: Mapping[signal.Signals, Callable[[], object]], loop: asyncio.AbstractEventLoop
 ) -> Iterator[None]:
-    """Have the loop call `on_signal` at each of `signals`."""
+    """Have the loop call the handler of each signal."""
     before: dict[signal.Signals, Any] = {}
-    for each in signals:
+    for each, handler in handlers.items():
         try:
-            loop.add_signal_handler(each, on_signal)
+            loop.add_signal_handler(each, handler)
         except NotImplementedError:
             # Windows, where asyncio's own handling of Ctrl-C would cancel the requests under way.
-            before[each] = signal.signal(each, lambda *_: loop.call_soon_threadsafe(on_signal))
+            before[each] = signal.signal(each, _calling(handler, loop))
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each, earlier in before.items():
+            signal.signal(each, earlier)
+
+
+def _calling(
+    handler: Callable[[], object], loop: asyncio.AbstractEventLoop
+) -> Callable[[int, Any], object]:
+    return lambda *_: loop.call_soon_threadsafe(handler)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
-from tailrace.gateway._keys import KeyRing
+from tailrace.gateway._keys import KeyRing, check_limits
 from tailrace.transport._rules import checked_seconds
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Settings:
     each worker. `keep_alive_interval`: of a stream's silence, after which a comment goes out.
     `unsupported`: what becomes of a request's fields that a site has no place for, unless the site
     says it: ``refuse`` or ``drop``. `rate`: requests a minute and `concurrency`: requests under
-    way, of each key (those without a key count as one). `grace`: for streams to finish when the
-    gateway stops. `workers`: processes on the port. `log_format`: ``text`` for warnings alone,
-    ``json`` for a line of each request, too.
+    way, of each key that has no limit of its own (those without a key count as one). `grace`: for
+    streams to finish when the gateway stops. `workers`: processes on the port. `log_format`:
+    ``text`` for warnings alone, ``json`` for a line of each request, too.
 
     Raises InvalidRequestError for settings that cannot be used.
     """
@@ -88,12 +88,7 @@ class Settings:
             raise InvalidRequestError(
                 f"unsupported must be 'refuse' or 'drop', not {self.unsupported!r}"
             )
-        if self.concurrency is not None:
-            _check_number("concurrency", self.concurrency, 1, 1_000_000)
-        if self.rate is not None and not (math.isfinite(self.rate) and self.rate > 0):
-            raise InvalidRequestError(
-                f"rate must be a number of requests a minute above 0, not {self.rate!r}"
-            )
+        check_limits(self.rate, self.concurrency)
         for origin in self.cors_origins:
             _check_origin(origin)
         for host in self.allowed_hosts:

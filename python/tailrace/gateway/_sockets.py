@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from tailrace.gateway._settings import Settings
 
-__all__ = ["BACKLOG", "base_urls", "open_sockets", "raise_descriptor_limit"]
+__all__ = [
+    "BACKLOG",
+    "base_urls",
+    "open_sockets",
+    "open_worker_sockets",
+    "raise_descriptor_limit",
+]
 
 BACKLOG = 1024
 
@@ -29,25 +35,65 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
         raise InvalidRequestError(f"there is no address {host!r} to listen on") from None
-    opened: list[socket.socket] = []
+    return _opened(list(dict.fromkeys((each[0], each[4]) for each in resolved)), port)
+
+
+def open_worker_sockets(host: str, port: int, workers: int) -> list[list[socket.socket]]:
+    """Listen as `open_sockets` does, and return the sockets of each of `workers` processes.
+
+    On Linux each has its own, and the kernel spreads connections evenly over them. Elsewhere all
+    share the same ones, and whoever is first takes a connection. Errors are those of
+    `open_sockets`.
+    """
+    first = open_sockets(host, port)  # says whether the port is free, which a shared one would not
+    if sys.platform != "linux" or workers == 1:
+        return [first] * workers
+    addresses = [(each.family, each.getsockname()) for each in first]
+    _close(first)
+    opened: list[list[socket.socket]] = []
     try:
-        for family, address in dict.fromkeys((each[0], each[4]) for each in resolved):
-            taken = opened[0].getsockname()[1] if opened else port
-            opened.append(_listening(family, (address[0], taken, *address[2:])))
+        port = addresses[0][1][1]
+        opened.extend(_opened(addresses, port, is_shared=True) for _ in range(workers))
     except OSError:
         for each in opened:
-            each.close()
+            _close(each)
         raise
     return opened
 
 
-def _listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+
+
+def _opened(
+    addresses: Sequence[tuple[socket.AddressFamily, Any]], port: int, *, is_shared: bool = False
+) -> list[socket.socket]:
+    """Listen on each of `addresses`; port 0 takes a free one, the same for all."""
+    opened: list[socket.socket] = []
+    try:
+        for family, address in addresses:
+            taken = opened[0].getsockname()[1] if opened else port
+            opened.append(_listening(family, (address[0], taken, *address[2:]), is_shared))
+    except OSError:
+        _close(opened)
+        raise
+    return opened
+
+
+def _listening(
+    family: socket.AddressFamily,
+    address: tuple[Any, ...],
+    is_shared: bool,  # noqa: FBT001 - of this module
+) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":  # where SO_REUSEADDR lets another program take the port over
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.settimeout(0)

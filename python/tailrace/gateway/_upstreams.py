@@ -6,30 +6,78 @@ Each call has a session and cookies of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tailrace._streams.fallback import FallbackStream
+from tailrace.errors import TailraceError
+from tailrace.gateway._problems import RefusedError
 from tailrace.gateway._wires.fitting import fit
-from tailrace.sites._site import open_stream
+from tailrace.sites._site import begin_call, open_stream
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from tailrace import Site
     from tailrace._environment import Environment
     from tailrace._streams.closing import TextStream
-    from tailrace.gateway._models import Model
+    from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._models import Model, Target
     from tailrace.gateway._settings import Settings
+    from tailrace.gateway._wires.fitting import SiteRequest
     from tailrace.gateway._wires.request import ModelRequest
+    from tailrace.providers._base import Call
     from tailrace.transport import Transport, TransportKind
+
+    Candidate: TypeAlias = tuple[Model, SiteRequest]
+    Begin: TypeAlias = Callable[[Model, SiteRequest], OpenStream]
+    Start: TypeAlias = Callable[[Model, SiteRequest], TextStream]
 
 __all__ = ["Upstream", "Upstreams"]
 
 
-@dataclass(frozen=True, slots=True)
 class Upstream:
-    """A call that has begun: its `stream`, and the names of what the site could not be asked."""
+    """A call that has begun: its `stream`, its figures, and what the site could not be asked.
 
-    stream: TextStream
-    dropped: tuple[str, ...]
+    Of several candidates each is tried in turn, until one has sent a delta: `call` and `dropped`
+    are those of the one that is being tried, then of the one that answers.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], begin: Begin, start: Start) -> None:
+        self._begin = begin
+        self._start = start
+        self._now = candidates[0]
+        self.call: OpenStream = begin(*self._now)
+        self.stream: TextStream = self._opened(candidates)
+
+    @property
+    def site(self) -> Site:
+        """The site that is being asked."""
+        return self._now[0].upstream
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of what the site could not be asked."""
+        return self._now[1].dropped
+
+    def _opened(self, candidates: Sequence[Candidate]) -> TextStream:
+        if len(candidates) > 1:
+            self._tried = FallbackStream([(each[0].id, each) for each in candidates], self._try)
+            return self._tried
+        try:
+            return self._start(*self._now)
+        except TailraceError as error:
+            self.call.end("failed", error=error)
+            raise
+
+    def _try(self, candidate: Candidate) -> TextStream:
+        if candidate is not self._now:
+            _, failure = self._tried.errors[-1]
+            self.call.end("failed", error=failure)
+            self._now = candidate
+            self.call = self._begin(*candidate)
+        return self._start(*candidate)
 
 
 class Upstreams:
@@ -41,27 +89,42 @@ class Upstreams:
     def open(
         self,
         request: ModelRequest,
-        model: Model,
+        target: Target,
+        begin: Begin,
         *,
         environment: Environment,
         settings: Settings,
     ) -> Upstream:
-        """Begin a call to the site of `model`; nothing is sent before its stream is read.
+        """Begin a call to what the request's model stands for; it is sent with the first read.
 
         Every wire opens its streams here, so this is the one place for a rule about which site is
-        asked: a model that stands for several sites becomes a stream that tries them in turn.
-        `environment`: clock, randomness and variables of the call. Raises RefusedError for what the
-        site cannot take, and the TailraceError of options that cannot be used.
+        asked. Of several sites, those that cannot take the request are passed over. `begin` begins
+        the figures of a call to a site. `environment`: clock, randomness and variables of the call.
+        Raises RefusedError for what no site can take, and the TailraceError of options that cannot
+        be used.
         """
-        site = model.upstream
-        unsupported = site.unsupported or settings.unsupported
-        fitted = fit(request, model, drops=unsupported == "drop")
+
+        def start(model: Model, fitted: SiteRequest) -> TextStream:
+            options = self._options(model, fitted, environment)
+            return open_stream(model.upstream, fitted.messages, options, model=model.name)
+
+        return Upstream(_candidates(request, target, settings), begin, start)
+
+    def call(
+        self, model: Model, fitted: SiteRequest, *, environment: Environment
+    ) -> AbstractAsyncContextManager[Call[Any]]:
+        """Begin a call to the site of `model` that is no stream: a count, say."""
+        options = self._options(model, fitted, environment)
+        return begin_call(model.upstream, fitted.messages, options, model=model.name)
+
+    def _options(
+        self, model: Model, fitted: SiteRequest, environment: Environment
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {**fitted.options, "environment": environment}
-        if isinstance(site.transport, str):
-            options["transport"] = self.transport(site.transport)
-        return Upstream(
-            open_stream(site, fitted.messages, options, model=model.name), fitted.dropped
-        )
+        transport = model.upstream.transport
+        if isinstance(transport, str):
+            options["transport"] = self.transport(transport)
+        return options
 
     def transport(self, kind: TransportKind) -> Transport:
         """Return the transport of `kind`, made with the first call for it.
@@ -77,3 +140,21 @@ class Upstreams:
         transports, self._transports = self._transports, {}
         for transport in transports.values():
             await transport.aclose()
+
+
+def _candidates(request: ModelRequest, target: Target, settings: Settings) -> list[Candidate]:
+    """Return the models whose sites can take the request, and the request as each takes it.
+
+    Raises the RefusedError of the first where none can.
+    """
+    candidates: list[Candidate] = []
+    refusals: list[RefusedError] = []
+    for model in target.models:
+        unsupported = model.upstream.unsupported or settings.unsupported
+        try:
+            candidates.append((model, fit(request, model, drops=unsupported == "drop")))
+        except RefusedError as refusal:
+            refusals.append(refusal)
+    if not candidates:
+        raise refusals[0]
+    return candidates

@@ -1,9 +1,13 @@
 """Several workers on one port, forked and replaced by a parent that holds the listening sockets.
 
+Where the system spreads connections over the sockets of one port (Linux), each worker has its own;
+those of a worker that died wait for the next one.
+
 The parent runs no event loop and answers no request. A worker that dies is replaced at once, or
 after `PAUSE_SECONDS` where it had only just begun; after `MOST_FAILURES` of the latter in a row the
 gateway gives up. The next worker goes on with the figures of the dead one (`SharedFigures`). The
-parent passes a signal to stop on to all workers, and kills those that have not ended in time.
+parent passes a signal to stop on to all workers, and kills those that have not ended in time. It
+passes SIGHUP on, too.
 """
 
 from __future__ import annotations
@@ -43,7 +47,8 @@ class Supervisor:
 
     `parent` is a descriptor that ends when this process does; `sockets` are closed when the
     stopping begins; `grace`: seconds that the workers get to end before they are killed, beside
-    `KILL_AFTER_SECONDS`. Raises InvalidRequestError where processes cannot be forked.
+    `KILL_AFTER_SECONDS`. `died(number)` is called for each worker that has ended, before another
+    takes its place. Raises InvalidRequestError where processes cannot be forked.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Supervisor:
         work: Callable[[int, int], None],
         sockets: Sequence[socket],
         grace: float,
+        *,
+        died: Callable[[int], object],
     ) -> None:
         if not hasattr(os, "fork"):
             raise InvalidRequestError(
@@ -61,6 +68,7 @@ class Supervisor:
         self._work = work
         self._sockets = sockets
         self._grace = grace
+        self._died = died
         self._running: dict[int, int] = {}
         self._begun: dict[int, float] = {}
         self._failures = 0
@@ -76,12 +84,14 @@ class Supervisor:
         signal.signal(signal.SIGALRM, self._kill)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         for number in range(self._workers):
             self._start(number)
         started()
         while self._running:
             process, status = os.waitpid(-1, 0)
             number = self._running.pop(process)
+            self._died(number)
             if not self._stopping:
                 self._replace(number, status)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -110,7 +120,7 @@ class Supervisor:
 
     def _start(self, number: int) -> None:
         # Until the child has signal handlers of its own, it must not run ours.
-        held = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
+        held = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP}
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         try:
             process = os.fork()
@@ -119,6 +129,8 @@ class Supervisor:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 # On a terminal's Ctrl-C the parent stops the workers.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                # A worker that begins looks at the files anyway.
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
                 self._be_worker(number)
             self._running[process] = number
@@ -145,6 +157,11 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stop()
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        """Pass SIGHUP on, at which the workers read their files again."""
+        del number, frame
+        self._send(signal.SIGHUP)
 
     def _stop(self) -> None:
         """Pass SIGTERM on to every worker, which ends the grace time where it comes again."""

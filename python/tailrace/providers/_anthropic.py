@@ -102,6 +102,12 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
             **{name: value for name, value in fields.items() if value is not None},
         }
 
+    async def count_tokens(self) -> bytes:
+        """Ask how many tokens the messages have; return the answer's body."""
+        body = self.body(self.request.get_model(self.request.model))
+        question = {name: value for name, value in body.items() if name not in _OF_ANSWERS}
+        return await self.ask(below(self._base, "/v1/messages/count_tokens"), question)
+
     def models_url(self, cursor: str | None) -> str:
         """Return the URL of the models behind the id `cursor`."""
         query = {"limit": "1000", **({} if cursor is None else {"after_id": cursor})}
@@ -111,6 +117,12 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
         """Read a page of the list of models."""
         cursor = record["last_id"] if record.get("has_more") else None
         return ModelsPage([model["id"] for model in record["data"]], cursor)
+
+
+_OF_ANSWERS = frozenset(
+    {"max_tokens", "metadata", "stop_sequences", "stream", "temperature", "top_k", "top_p"}
+)
+"""The fields of a request that say nothing of its own tokens, which a count does not take."""
 
 
 # -- messages --------------------------------------------------------------------------------------

@@ -20,7 +20,13 @@ from tailrace._json import read_json
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, InvalidRequestError, StreamError, reply_error
-from tailrace.providers._base import Call, checked_text, read_body, with_credentials
+from tailrace.providers._base import (
+    Call,
+    Connections,
+    checked_text,
+    read_body,
+    with_credentials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiCall", "ApiOptions", "ModelsPage", "below", "without_ending"]
 
+JSON = "application/json"
 MAX_LIST_BYTES = 8 * 2**20
+MAX_ANSWER_BYTES = 64 * 2**20  # of many embeddings, say, where the call has no limit of its own
 _MOST_PAGES = 100
 
 
@@ -191,7 +199,7 @@ class ApiCall(Call[O], Generic[O]):
                 page = self._read_page(body)
                 if page is not None:
                     return page
-            raise self._list_error(reply, body)
+            raise self._reply_error(reply, body, "it is no list of models")
 
     def _read_page(self, body: bytes) -> ModelsPage | None:
         try:
@@ -200,8 +208,29 @@ class ApiCall(Call[O], Generic[O]):
             return None
         return page if all(isinstance(model, str) for model in page.models) else None
 
-    def _list_error(self, reply: Response, body: bytes) -> StreamError:
-        """Return the error of a reply that is no list of models, with the server's own message."""
+    async def ask(self, url: str, question: Mapping[str, Any]) -> bytes:
+        """Post a question that is no chat and return the body of its answer.
+
+        Raises the StreamError of any other reply, and the TailraceError of the call.
+        """
+        body = _encoded(_joined(dict(question), self.options.extra or {}))
+        self.connections = Connections(self.request.transport)
+        session = await self.begin_session(self.request.cookies)
+        headers = {"Content-Type": JSON, "Accept": JSON, **self.headers()}
+        address = with_credentials(url, self.request.url)
+        async with await session.post(address, body=body, headers=headers) as reply:
+            most = self.request.limits.max_reply_bytes or MAX_ANSWER_BYTES
+            answer = await read_body(reply, most, self.request.timeouts.idle)
+            is_json = (reply.content_type or "").startswith(JSON)
+            if reply.status < FIRST_ERROR_STATUS and is_json:
+                return answer
+            raise self._reply_error(reply, answer, "it is no JSON")
+
+    def _reply_error(self, reply: Response, body: bytes, problem: str) -> StreamError:
+        """Return the error of a reply that is not what was asked for, with the server's message.
+
+        `problem`: the message where the server has none.
+        """
         decoder = DeltaDecoder(
             self.dialect,  # type: ignore[arg-type]
             content_type=reply.content_type,
@@ -212,7 +241,7 @@ class ApiCall(Call[O], Generic[O]):
         error = decoder.error
         if error is None or error.kind in ("empty", "truncated"):
             raw = body.decode("utf-8", "replace")
-            error = reply_error("not_a_stream", "it is no list of models", reply.status, raw=raw)
+            error = reply_error("not_a_stream", problem, reply.status, raw=raw)
         if isinstance(error, errors.ResponseStatusError):
             error.retry_after = reply.retry_after
         return error

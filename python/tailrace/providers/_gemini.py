@@ -73,8 +73,13 @@ class GeminiCall(ApiCall[GeminiOptions]):
     dialect = "gemini"
 
     def endpoint(self, model: str) -> str:
-        """Return the URL of the model, which is named as in the list, or by its whole name."""
+        """Return the URL of the model, which is named as in the list, or by its whole name.
+
+        Raises InvalidRequestError for a name that would lead to another place than its own.
+        """
         name = model if "/" in model else f"models/{model}"
+        if not _UNEVEN.isdisjoint(name.split("/")):
+            raise InvalidRequestError(f"the model {model[:80]!r} is no name of {_API}")
         return below(
             self.request.url, f"{self._version}/{quote(name)}:streamGenerateContent", "alt=sse"
         )
@@ -125,6 +130,9 @@ class GeminiCall(ApiCall[GeminiOptions]):
             error.retry_after = None if delay is None else float(delay[1])
         return None
 
+
+_UNEVEN = frozenset({"", ".", ".."})
+"""Segments of a path that lead to another one, or that a server may pass over."""
 
 _VERSIONED = re.compile(r"/v[0-9]{1,3}[a-z0-9]{0,16}$")
 # google.rpc.RetryInfo, in the details of an error.

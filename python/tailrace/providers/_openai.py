@@ -111,6 +111,12 @@ class OpenAICall(ApiCall[OpenAIOptions]):
             **self.options.parameters(),
         }
 
+    async def embeddings(self, question: Mapping[str, Any]) -> bytes:
+        """Ask for embeddings, by the fields that the server knows; return the answer's body."""
+        base = without_ending(self.request.url, *_ENDPOINTS.values())
+        model = self.request.get_model(self.request.model)
+        return await self.ask(below(base, "/embeddings"), {**question, "model": model})
+
     def models_url(self, cursor: str | None) -> str:
         """Return the URL of the list of models, which has one page."""
         del cursor

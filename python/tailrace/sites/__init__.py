@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from tailrace.sites._diagnosis import Diagnosis, Step, doctor
     from tailrace.sites._discovery import Bot, Discovery, discover
     from tailrace.sites._options import CallOptions, SiteOptions
-    from tailrace.sites._profiles import Profile, ProfileSettings, load_profiles, profile_files
+    from tailrace.sites._profiles import (
+        ModelGroup,
+        Profile,
+        ProfileSettings,
+        load_profiles,
+        profile_files,
+    )
     from tailrace.sites._registry import site
     from tailrace.sites._secrets import Secret
     from tailrace.sites._site import Site
@@ -27,6 +33,7 @@ __all__ = [
     "CallOptions",
     "Diagnosis",
     "Discovery",
+    "ModelGroup",
     "Profile",
     "ProfileSettings",
     "Secret",
@@ -49,6 +56,7 @@ _HOMES = {
     "CallOptions": "options",
     "Diagnosis": "diagnosis",
     "Discovery": "discovery",
+    "ModelGroup": "profiles",
     "Profile": "profiles",
     "Secret": "secrets",
     "ProfileSettings": "profiles",

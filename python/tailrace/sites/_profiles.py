@@ -1,5 +1,7 @@
 """Profiles: sites as data, one table ``[sites.NAME]`` each in a file ``tailrace.toml``.
 
+A table ``[models.NAME]`` beside them is a `ModelGroup`: a name that several sites answer to.
+
 Where they are looked for: with ``TAILRACE_CONFIG`` set, in that file alone. Else in the project's
 file, which is the nearest ``tailrace.toml`` in the working folder or, inside a repository, in a
 folder above it up to the repository's root; and in the user's file, ``tailrace.toml`` in the user's
@@ -20,7 +22,7 @@ import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,15 +43,18 @@ from tailrace.sites._trust import is_trusted
 from tailrace.transport._rules import checked_headers, checked_proxy, checked_url, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
 __all__ = [
     "CONFIG_VARIABLE",
     "FILE_NAME",
     "MAX_FILE_BYTES",
+    "Described",
+    "ModelGroup",
     "Profile",
     "ProfileSettings",
     "RetrySettings",
+    "find_described",
     "load_profiles",
     "profile_files",
     "read_profiles",
@@ -60,7 +65,11 @@ FILE_NAME = "tailrace.toml"
 MAX_FILE_BYTES = 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e6)]
@@ -143,6 +152,57 @@ class ProfileSettings(
         }
 
 
+class GroupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table of a group of models, key by key.
+
+    `sites`: those that are asked, in their order, until one answers; each by its name, for its
+    model of the group's name, or as ``site/model``.
+    """
+
+    sites: Annotated[list[_Text], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """A model's name that several sites answer to: each is asked until one does.
+
+    `name`: the model's name; `sites`: the sites in their order, each by its name or as
+    ``site/model``. `file`: the file that describes it, None for one made in a program; `hides`: the
+    user's file where that describes a group of the same name, too, else None.
+    """
+
+    name: str
+    sites: tuple[str, ...]
+    file: Path | None = None
+    hides: Path | None = None
+
+    def error(self, key: str, problem: str) -> InvalidRequestError:
+        """Make the error for a wrong value of `key`; `problem`: the expected value, in words."""
+        path = f"models.{self.name}{key and '.'}{key}"
+        if self.file is None:
+            return InvalidRequestError(f"{path}: {problem}")
+        return ProfileError(str(self.file), path, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What files describe: sites by their names in lower case, groups of models by their names."""
+
+    profiles: dict[str, Profile]
+    groups: dict[str, ModelGroup]
+
+    def before(self, other: Described) -> Described:
+        """Return both; of one name, what is described here counts."""
+        return Described(
+            {**self.profiles, **_rest(other.profiles, self.profiles)},
+            {**self.groups, **_rest(other.groups, self.groups)},
+        )
+
+
+def _rest(named: dict[str, T], taken: Container[str]) -> dict[str, T]:
+    return {name: each for name, each in named.items() if name not in taken}
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A site as `file` describes it: its `name` there, and its table, the `settings`.
@@ -206,26 +266,57 @@ def find_profiles(
     trust: bool = False,
     state_folder: Path | None = None,
 ) -> dict[str, Profile]:
-    """Return the profiles of the files of `profile_files`, by name in lower case.
+    """Return the profiles that `find_described` finds, by name in lower case."""
+    return find_described(
+        environ=environ,
+        folder=folder,
+        user_folder=user_folder,
+        trust=trust,
+        state_folder=state_folder,
+    ).profiles
+
+
+def find_described(
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_folder: Path | None = None,
+    trust: bool = False,
+    state_folder: Path | None = None,
+) -> Described:
+    """Return the sites and groups of the files of `profile_files`.
 
     A profile of the project's file says whether it is trusted, which `trust` claims for this time,
-    and whether it hides one of the user's. `state_folder`: the folder that keeps trust, the user's
-    unless given; the others are those of `profile_files`. Errors are those of `load_profiles`.
+    and whether it hides one of the user's, as a group does. `state_folder`: the folder that keeps
+    trust, the user's unless given; the others are those of `profile_files`. Errors are those of
+    `load_profiles`.
     """
     files = profile_files(environ=environ, folder=folder, user_folder=user_folder)
     own = user_file(user_folder)
     if _named_file(environ) is not None or not files or _is_same(files[0], own):
-        return load_profiles(files[:1])
+        return _described(files[:1])
     data = read_bytes(files[0])
     trusted = trust or is_trusted(files[0], data, state_folder)
-    users = load_profiles(files[1:])
-    projects = {
-        profile.name.lower(): replace(
-            profile, trusted=trusted, hides=own if profile.name.lower() in users else None
-        )
-        for profile in parse_profiles(_decoded(data, files[0]), files[0])
-    }
-    return {**projects, **{name: users[name] for name in users if name not in projects}}
+    users = _described(files[1:])
+    projects = parse_described(_decoded(data, files[0]), files[0])
+    return Described(
+        {
+            name: replace(profile, trusted=trusted, hides=own if name in users.profiles else None)
+            for name, profile in projects.profiles.items()
+        },
+        {
+            name: replace(group, hides=own if name in users.groups else None)
+            for name, group in projects.groups.items()
+        },
+    ).before(users)
+
+
+def _described(files: list[Path]) -> Described:
+    """Return what `files` describe together; of one name, the first file's counts."""
+    found = Described({}, {})
+    for file in files:
+        found = found.before(parse_described(read_text(file), file))
+    return found
 
 
 def _named_file(environ: Mapping[str, str] | None) -> Path | None:
@@ -261,11 +352,7 @@ def load_profiles(files: list[Path]) -> dict[str, Profile]:
 
     Raises ProfileError for a file that cannot be read or is not as `ProfileSettings` describes it.
     """
-    profiles: dict[str, Profile] = {}
-    for file in files:
-        for profile in read_profiles(file):
-            profiles.setdefault(profile.name.lower(), profile)
-    return profiles
+    return _described(files).profiles
 
 
 def read_profiles(file: Path) -> list[Profile]:
@@ -305,22 +392,42 @@ def _decoded(data: bytes, file: Path) -> str:
 
 def parse_profiles(text: str, file: Path) -> list[Profile]:
     """Return the profiles of a text; `file` is its name in errors."""
+    return list(parse_described(text, file).profiles.values())
+
+
+def parse_described(text: str, file: Path) -> Described:
+    """Return what a text describes; `file` is its name in errors."""
     document = parse_document(text, file)
     for key in document:
-        if key != "sites":
-            raise ProfileError(str(file), key, "unknown key: a site is a table [sites.NAME]")
-    tables = document.get("sites", {})
-    if not isinstance(tables, dict):
-        raise ProfileError(str(file), "sites", "expected tables [sites.NAME]")
+        if key not in _TABLES:
+            close = closest_name(key, frozenset(_TABLES))
+            hint = "" if close in (None, "sites") else f"did you mean {close!r}? "
+            raise ProfileError(
+                str(file), key, f"{hint}unknown key: a site is a table [sites.NAME]{_OR_A_GROUP}"
+            )
     profiles: dict[str, Profile] = {}
-    for name, table in tables.items():
+    for name, table in _tables(document, "sites", file).items():
         check_name(name, file)
         if name.lower() in profiles:
             raise ProfileError(
                 str(file), f"sites.{name}", "a site of this name stands above, in another case"
             )
         profiles[name.lower()] = _profile(name, table, file)
-    return list(profiles.values())
+    groups = {
+        name: _group(name, table, file) for name, table in _tables(document, "models", file).items()
+    }
+    return Described(profiles, groups)
+
+
+_TABLES = ("sites", "models")
+_OR_A_GROUP = ", a group of models a table [models.NAME]"
+
+
+def _tables(document: dict[str, Any], key: str, file: Path) -> dict[str, Any]:
+    tables = document.get(key, {})
+    if not isinstance(tables, dict):
+        raise ProfileError(str(file), key, f"expected tables [{key}.NAME]")
+    return tables
 
 
 def parse_document(text: str, file: Path) -> dict[str, Any]:
@@ -354,15 +461,31 @@ def check_name(name: str, file: Path) -> None:
 def _profile(name: str, table: object, file: Path) -> Profile:
     if isinstance(table, dict) and "dialect" in table:
         raise ProfileError(str(file), f"sites.{name}.dialect", _renamed(table["dialect"]))
-    try:
-        settings = msgspec.convert(table, ProfileSettings)
-    except msgspec.ValidationError as error:
-        key, problem = _explained(str(error))
-        raise ProfileError(str(file), f"sites.{name}{key}", problem) from None
+    settings = _converted(table, ProfileSettings, file, f"sites.{name}")
     profile = Profile(name, settings, file)
     for key, problem in _problems(settings):
         raise profile.error(key, problem)
     return profile
+
+
+def _group(name: str, table: object, file: Path) -> ModelGroup:
+    if not _GROUP_NAME.fullmatch(name):
+        raise ProfileError(
+            str(file),
+            f"models.{name[:80]}",
+            "a group's name is 1 to 128 letters, digits and - . _ : / @ +, the first no mark",
+        )
+    settings = _converted(table, GroupSettings, file, f"models.{name}")
+    return ModelGroup(name, tuple(settings.sites), file)
+
+
+def _converted(table: object, kind: type[S], file: Path, path: str) -> S:
+    """Read a table as `kind`; `path`: its key in the file, for the error."""
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        key, problem = explained(str(error), kind.__struct_fields__)
+    raise ProfileError(str(file), f"{path}{key}", problem)
 
 
 def _renamed(former: object) -> str:
@@ -372,24 +495,26 @@ def _renamed(former: object) -> str:
     return f'the key is now software; write software = "{name}"'
 
 
-def _explained(message: str) -> tuple[str, str]:
-    """Split a message of msgspec into the key, with a dot in front, and the problem."""
+def explained(message: str, fields: tuple[str, ...]) -> tuple[str, str]:
+    """Split a message of msgspec into the key, with a dot in front, and the problem.
+
+    `fields`: those of the table.
+    """
     problem, _, path = message.replace("`", "").replace(" | null", "").partition(" - at $")
     missing = re.fullmatch(r"Object missing required field (\w+)", problem)
     if missing:
-        return f".{missing[1]}", "expected str, and it is missing"
+        return f".{missing[1]}", f"expected {_MISSING.get(missing[1], 'str')}, and it is missing"
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
-        known = (
-            RetrySettings.__struct_fields__
-            if path == ".retry"
-            else ProfileSettings.__struct_fields__
-        )
+        known = RetrySettings.__struct_fields__ if path == ".retry" else fields
         close = closest_name(unknown[1], frozenset(known))
         hint = "" if close is None else f"did you mean {close!r}? "
         problem = f"{hint}unknown key; expected one of {', '.join(known)}"
         return f"{path}.{unknown[1][:80]}", problem
     return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
+
+
+_MISSING = {"sites": "a list of sites"}
 
 
 def _problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:

@@ -41,13 +41,20 @@ class Secret:
         """
         if self.origin is not None and self.origin != origin_of(url):
             return None
-        value = (environ if self.environ is None else self.environ).get(self.variable, self.default)
+        value = self._value(environ)
         if value is not None:
             return value
         problem = f"the environment variable {self.variable} is not set"
         if self.file is not None:
             raise ProfileError(self.file, self.key or "", problem)
         raise InvalidRequestError(problem)
+
+    def is_set(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether there is a value; `environ`: the variables of a call's environment."""
+        return self._value(environ) is not None
+
+    def _value(self, environ: Mapping[str, str]) -> str | None:
+        return (environ if self.environ is None else self.environ).get(self.variable, self.default)
 
 
 @lru_cache(maxsize=1024)  # of the same few sites, for each call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -44,15 +45,16 @@ from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
 from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tailrace._calls.exchange import Exchange
     from tailrace._calls.token_cache import TokenCache
     from tailrace._messages import Messages, Turn
+    from tailrace.providers._base import Call
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
 
-__all__ = ["Site", "for_call", "open_stream", "visitor_of"]
+__all__ = ["Site", "begin_call", "for_call", "open_stream", "secrets_of", "visitor_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ATTRIBUTES = {"models": "listed_models"}
@@ -283,14 +285,8 @@ class Site:
                     f"sites of the software {self.software} tell no list of models"
                 )
             return list(self.listed_models)
-        called = for_call(self, options)
-        environment = _environment(called, {})
-        request = _request(called, [], "", str, environment)
-        call = _software(called).call(request, called._own)  # noqa: SLF001 - this module's own
-        try:
+        async with begin_call(self, [], options, model="") as call:
             return await call.models()
-        finally:
-            await call.aclose()
 
     def conversation(
         self, system: str | None = None, **options: Unpack[CallOptions]
@@ -359,6 +355,29 @@ def open_stream(
         total=called.total_timeout,
         comments_restart_idle=called.comments_restart_idle,
     )
+
+
+@asynccontextmanager
+async def begin_call(
+    site: Site, messages: object, options: Mapping[str, Any], *, model: str
+) -> AsyncIterator[Call[Any]]:
+    """Begin a call to a site that is no stream, within the site's limits, and close it.
+
+    Arguments are those of `open_stream`.
+    """
+    called = for_call(site, options)
+    environment = _environment(called, {})
+    request = _request(called, messages, model, called.resolve_model, environment)
+    gate = None if site.throttle is None else site.throttle.gate()
+    if gate is not None:
+        await gate.enter()
+    call = _software(called).call(request, called._own)  # noqa: SLF001 - this module's own
+    try:
+        yield call
+    finally:
+        await call.aclose()
+        if gate is not None:
+            gate.leave()
 
 
 def _messages(prompt: str | Messages) -> Messages:
@@ -656,6 +675,17 @@ def _holds_secret(value: object) -> bool:
     return isinstance(value, Secret) or (
         isinstance(value, Mapping) and any(isinstance(each, Secret) for each in value.values())
     )
+
+
+def secrets_of(site: Site) -> Iterator[Secret]:
+    """Yield the secrets of a site's options, each of which is read when a call begins."""
+    for name in sorted(_MAY_BE_SECRET):
+        value = getattr(site, name)
+        yield from (
+            each
+            for each in (value.values() if isinstance(value, Mapping) else [value])
+            if isinstance(each, Secret)
+        )
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

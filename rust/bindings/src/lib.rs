@@ -31,7 +31,9 @@ mod _native {
     #[pymodule_export]
     use super::delta::{Delta, DeltaDecoder, Usage};
     #[pymodule_export]
-    use super::encode::{ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder};
+    use super::encode::{
+        ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder, finish_reason_of,
+    };
     #[pymodule_export]
     use super::lazy::{Field, Kept, ObjectReader, Shape, Variants, kept_by};
     #[pymodule_export]

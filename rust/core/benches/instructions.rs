@@ -38,6 +38,7 @@ fn made(name: &str) -> Row {
 #[bench::ai_power_w5("ai_power_w5")]
 #[bench::ai_power_w5p("ai_power_w5p")]
 #[bench::encode_chunks("encode_chunks")]
+#[bench::encode_chunks_of_any_kind("encode_chunks_of_any_kind")]
 #[bench::encode_completions("encode_completions")]
 #[bench::encode_response("encode_response")]
 #[bench::encode_response_x4("encode_response_x4")]

@@ -102,7 +102,6 @@ impl Encoder {
 
     fn encode(&mut self, call: &[Value], out: &mut Vec<u8>) {
         let text = |index: usize| call.get(index).and_then(Value::as_str);
-        let reason = || text(1).unwrap();
         match (text(0).unwrap(), &mut *self) {
             ("role", Self::Chunk(encoder)) => encoder.role(out),
             ("delta", Self::Chunk(encoder)) => encoder.delta(text(1).unwrap(), out),
@@ -114,8 +113,8 @@ impl Encoder {
                     self.event(delta, logprobs.as_ref(), out);
                 }
             }
-            ("finish", Self::Chunk(encoder)) => encoder.finish(reason(), out),
-            ("finish", Self::Completion(encoder)) => encoder.finish(reason(), out),
+            ("finish", Self::Chunk(encoder)) => encoder.finish(text(1), out),
+            ("finish", Self::Completion(encoder)) => encoder.finish(text(1), out),
             ("finish", Self::Response(encoder)) => encoder.finish(&ending_of(&call[1..]), out),
             ("finish", Self::Message(encoder)) => encoder.finish(&ending_of(&call[1..]), out),
             ("whole", Self::Response(encoder)) => {
@@ -301,18 +300,15 @@ proptest! {
         fields.system_fingerprint = fingerprint.as_deref();
         fields.include_usage = include_usage;
         let encoder = ChunkEncoder::new(&fields);
-        for finishing in [false, true] {
-            let mut out = Vec::new();
-            if finishing { encoder.finish(&text, &mut out) } else { encoder.delta(&text, &mut out) }
-            let read: Value = serde_json::from_str(json_of(&out)).unwrap();
-            let choice = &read["choices"][0];
-            prop_assert_eq!(if finishing { &choice["finish_reason"] } else { &choice["delta"]["content"] }, &text);
-            prop_assert_eq!(&read["id"], &id);
-            prop_assert_eq!(&read["model"], &model);
-            prop_assert_eq!(read["created"].as_i64(), Some(created));
-            prop_assert_eq!(read["system_fingerprint"].as_str(), fingerprint.as_deref());
-            prop_assert_eq!(read.get("usage").is_some_and(Value::is_null), include_usage);
-        }
+        let mut out = Vec::new();
+        encoder.delta(&text, &mut out);
+        let read: Value = serde_json::from_str(json_of(&out)).unwrap();
+        prop_assert_eq!(&read["choices"][0]["delta"]["content"], &text);
+        prop_assert_eq!(&read["id"], &id);
+        prop_assert_eq!(&read["model"], &model);
+        prop_assert_eq!(read["created"].as_i64(), Some(created));
+        prop_assert_eq!(read["system_fingerprint"].as_str(), fingerprint.as_deref());
+        prop_assert_eq!(read.get("usage").is_some_and(Value::is_null), include_usage);
     }
 
     #[test]
@@ -357,7 +353,7 @@ proptest! {
         for text in &texts {
             encoder.delta(text, &mut out);
         }
-        encoder.finish("stop", &mut out);
+        encoder.finish(Some("stop"), &mut out);
         encoder.usage(&ChunkUsage::new(1, 2), &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
@@ -441,6 +437,13 @@ impl Answer {
             call.index = None;
         }
         self.calls.sort_by(|one, other| one.id.cmp(&other.id));
+        self
+    }
+
+    /// The same, with arguments that are JSON where calls have none.
+    fn with_arguments(mut self) -> Self {
+        let without = self.calls.iter_mut().filter(|call| call.arguments.trim_ascii().is_empty());
+        without.for_each(|call| call.arguments.push_str("{}"));
         self
     }
 
@@ -601,16 +604,17 @@ proptest! {
         for delta in &deltas {
             encoder.event(delta.lent(), &mut out);
         }
-        encoder.finish("tool_calls", &mut out);
+        encoder.finish(None, &mut out);
         encoder.usage(&ChunkUsage::from(&usage), &mut out);
         out.extend_from_slice(ChunkEncoder::DONE);
         let (answer, decoder) = decoded(Dialect::OpenAi, &out);
         let numbers: Vec<_> = answer.calls.iter().map(|call| call.index.unwrap()).collect();
         prop_assert_eq!(numbers, (0..answer.calls.len() as u64).collect::<Vec<_>>());
-        let expected = Answer::of(deltas.iter().map(Owned::lent));
+        let reason = FinishReason::Stop.with_calls(!answer.calls.is_empty());
+        let expected = Answer::of(deltas.iter().map(Owned::lent)).with_arguments();
         prop_assert_eq!(answer.settled(""), expected.settled("call_9_"));
         prop_assert_eq!((decoder.end(), decoder.bad_events()), (End::Done, 0));
-        prop_assert_eq!(decoder.finish_reason(), Some("tool_calls"));
+        prop_assert_eq!(decoder.finish_reason(), Some(reason.as_str()));
         prop_assert_eq!(decoder.usage(), Some(&usage));
     }
 
@@ -639,6 +643,8 @@ proptest! {
         check_order(std::str::from_utf8(&out).unwrap());
 
         let expected = Answer::of(deltas.iter().map(Owned::lent)).settled("call_9_");
+        let is_cut = reason.map_or(FinishReason::Stop, FinishReason::of).is_cut();
+        let expected = if is_cut { expected } else { expected.with_arguments() };
         let finish = match reason.map_or(FinishReason::Stop, FinishReason::of) {
             FinishReason::Length => "max_output_tokens",
             FinishReason::ContentFilter => "content_filter",
@@ -810,5 +816,10 @@ fn words_for_an_end() {
     ] {
         assert_eq!(FinishReason::of(word), meaning, "{word}");
         assert_eq!(FinishReason::of(meaning.as_str()), meaning);
+        let own = matches!(meaning, FinishReason::Length | FinishReason::ContentFilter);
+        let with_calls = if own { meaning } else { FinishReason::ToolCalls };
+        assert_eq!(FinishReason::of(word).with_calls(true), with_calls, "{word}");
+        let without = if own { meaning } else { FinishReason::Stop };
+        assert_eq!(FinishReason::of(word).with_calls(false), without, "{word}");
     }
 }

@@ -39,6 +39,9 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
 }
 QUESTION = "What runs off below the mill?"
+WEATHER = """[{"type": "function", "function": {"name": "weather", "parameters": {"type": "object",
+ "properties": {"city": {"type": "string"}, "day": {"type": "string"}},
+ "required": ["city", "day"]}}}]"""
 
 
 async def main(folder: Path) -> None:
@@ -104,6 +107,36 @@ async def take_chat(browser: Browser, url: str, folder: Path) -> None:
     answer = await visitor.ask(QUESTION)
     await answer.locator("blockquote, li, table").first.wait_for()
     await picture(visitor, folder / "chat-dark.png")
+    await take_tools(await Visitor.arrive(await browser.new_context(**DESK), url), folder)
+    await take_two(await Visitor.arrive(await browser.new_context(**DESK), url), folder)
+
+
+async def take_tools(visitor: Visitor, folder: Path) -> None:
+    await visitor.choose("local")
+    await visitor.button("Options").click()
+    await visitor.page.get_by_label("Tools, as JSON").fill(WEATHER)
+    await visitor.button("Set").click()
+    answer = await visitor.ask("Will the wheel turn tomorrow? [[think]] [[tool]]")
+    await ended(answer, "done")
+    await answer.locator(".reasoning summary").click()
+    await answer.get_by_label("Result of weather").fill("Rain from noon, 14 mm")
+    await picture(visitor, folder / "chat-tools.png")
+
+
+async def take_two(visitor: Visitor, folder: Path) -> None:
+    await visitor.choose("local")
+    for question in ("How is a wheel measured?", "Names of old mills", QUESTION):
+        await visitor.page.goto(f"{visitor.origin}/#chat")
+        await ended(await visitor.ask(question), "done")
+    await visitor.button("Conversations").click()
+    await visitor.page.get_by_role("link", name="New conversation").click()
+    await visitor.button("Compare two").click()
+    await visitor.message.fill("What does a miller do when the water is low?")
+    await visitor.message.press("Enter")
+    for at in (0, 1):
+        await ended(visitor.answers.nth(at), "done")
+    await visitor.page.locator(".scroll").evaluate("element => element.scrollTo(0, 0)")
+    await picture(visitor, folder / "chat-two.png")
 
 
 async def take_live(browser: Browser, url: str, folder: Path) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class ScriptedSite:
-    """`says` puts text into the answer that comes next or is under way; `ends` ends it.
+    """`says` puts text into the answer that comes next or is under way, `sends` any delta.
+
+    `ends` ends it.
 
     `asked` and `heads`: what it was sent.
     """
@@ -24,13 +26,17 @@ class ScriptedSite:
         self.url = ""
         self.asked: list[Any] = []
         self.heads: list[dict[str, str]] = []
-        self._script: asyncio.Queue[str | None] = asyncio.Queue()
+        self._script: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     def says(self, *texts: str) -> None:
-        for text in texts:
-            self._script.put_nowait(text)
+        self.sends(*({"content": text} for text in texts))
 
-    def ends(self) -> None:
+    def sends(self, *deltas: dict[str, Any]) -> None:
+        for delta in deltas:
+            self._script.put_nowait(_event(delta))
+
+    def ends(self, reason: str = "stop") -> None:
+        self._script.put_nowait(_event({}, reason) + b"data: [DONE]\n\n")
         self._script.put_nowait(None)
 
     def answers(self, texts: Iterable[str]) -> None:
@@ -42,14 +48,13 @@ class ScriptedSite:
         self.heads.append({name.lower(): value for name, value in request.headers.items()})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        while (text := await self._script.get()) is not None:
-            await response.write(_event({"content": text}))
-        await response.write(_event({}, "stop") + b"data: [DONE]\n\n")
+        while (event := await self._script.get()) is not None:
+            await response.write(event)
         await response.write_eof()
         return response
 
 
-def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
+def _event(delta: dict[str, Any], reason: str | None = None) -> bytes:
     record = {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
     return f"data: {json.dumps(record)}\n\n".encode()
 

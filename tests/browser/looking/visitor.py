@@ -72,7 +72,7 @@ class Visitor:
 
     @property
     def answers(self) -> Locator:
-        return self.page.locator("li.answered")
+        return self.page.locator(".answered")
 
     @property
     def questions(self) -> Locator:

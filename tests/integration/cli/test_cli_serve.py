@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,10 @@ async def replica() -> AsyncIterator[Replica]:
         yield running
 
 
-def profile(folder: Path, replica: Replica) -> dict[str, str]:
-    """An environment in which the site ``shop`` is the replica's."""
+def profile(folder: Path, replica: Replica, more: str = "") -> dict[str, str]:
+    """An environment in which the site ``shop`` is the replica's; `more`: of its table."""
     file = folder / "tailrace.toml"
-    file.write_text(f'[sites.shop]\nurl = "{replica.page("ai-power", "stream")}"\n')
+    file.write_text(f'[sites.shop]\nurl = "{replica.page("ai-power", "stream")}"\n{more}')
     return {"TAILRACE_CONFIG": str(file)}
 
 
@@ -56,8 +57,8 @@ async def fetch(url: str, **options: Any) -> tuple[int, str]:
         return reply.status, await reply.text()
 
 
-def asking(model: str) -> dict[str, Any]:
-    return {"model": model, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+def asking(model: str, text: str = "hello") -> dict[str, Any]:
+    return {"model": model, "stream": True, "messages": [{"role": "user", "content": text}]}
 
 
 async def test_a_demo_on_loopback() -> None:
@@ -279,6 +280,119 @@ async def test_workers_share_a_port_and_their_figures(replica: Replica, tmp_path
     assert end.code == 0
     assert "died (signal 9): another takes its place" in end.stderr
     assert not any(map(runs, first))
+
+
+@watched
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let who is first have it")
+async def test_connections_are_spread_over_the_workers(replica: Replica, tmp_path: Path) -> None:
+    process, url, _ = await serve(
+        *("--workers", "4", "--site", "shop", "--log-format", "json"),
+        environment=profile(tmp_path, replica),
+    )
+    for _ in range(4):
+        await asyncio.gather(*(fetch(f"{url}/health") for _ in range(50)))
+    process.send_signal(signal.SIGTERM)
+    lines = [json.loads(line) for line in (await finish(process)).stderr.splitlines()]
+    taken = Counter(line["worker"] for line in lines if line.get("route") == "/health")
+    assert taken.total() == 200
+    # The kernel draws lots: 50 each, give or take 6.
+    assert [number for number in range(4) if taken[number] < 15] == []
+
+
+async def test_a_port_that_workers_share_is_taken_for_others(
+    replica: Replica, tmp_path: Path
+) -> None:
+    environment = profile(tmp_path, replica)
+    process, url, _ = await serve("--workers", "2", "--site", "shop", environment=environment)
+    port = url.rpartition(":")[2]
+    end = await run_process(
+        *("serve", "--port", port, "--workers", "2", "--site", "shop"), environment=environment
+    )
+    assert end.code == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in end.stderr
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process)).code == 0
+
+
+@watched
+async def test_a_limit_holds_over_all_workers_and_a_killed_ones_streams_end(
+    replica: Replica, tmp_path: Path
+) -> None:
+    process, url, _ = await serve(
+        *("--workers", "2", "--site", "shop", "--concurrency", "1"),
+        environment=profile(tmp_path, replica),
+    )
+    workers = await until_children(process, 2)
+    body = asking("shop/default", "[[stall]]")
+    async with aiohttp.ClientSession() as session:
+        reply = await session.post(f"{url}/v1/chat/completions", json=body)
+        await reply.content.readuntil(b"\n\n")
+        for _ in range(10):
+            assert (await fetch(f"{url}/v1/models"))[0] == 429
+        await until_all_tell(url, OPEN, 1)
+        for number in workers:
+            os.kill(number, signal.SIGKILL)
+        with pytest.raises(aiohttp.ClientError):
+            await reply.read()
+    await until_children(process, 2)
+    for _ in range(10):
+        assert (await fetch(f"{url}/v1/models"))[0] == 200
+    text = (await fetch(f"{url}/metrics"))[1]
+    assert (figure(text, BEGUN), figure(text, OPEN), figure(text, DIED)) == (1, 0, 1)
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process)).code == 0
+
+
+@watched
+async def test_workers_read_keys_again_and_name_what_is_missing(
+    replica: Replica, tmp_path: Path
+) -> None:
+    environment = profile(tmp_path, replica, 'cookies_env = "NO_SUCH_COOKIES"\n')
+    keys = tmp_path / "keys"
+    keys.write_text("[keys.one]\nkey = 'sk-tailrace-number-one'\n")
+    keys.chmod(0o600)
+    process, url, _ = await serve(
+        *("--workers", "2", "--site", "shop", "--keys", str(keys)), environment=environment
+    )
+    first = await until_children(process, 2)
+    keys.write_text("two:sk-tailrace-number-two\n")
+    process.send_signal(signal.SIGHUP)
+    await until_all_take(url, "sk-tailrace-number-two")
+    os.kill(min(first), signal.SIGKILL)
+    await until_children(process, 2, without=min(first))
+    await until_all_take(url, "sk-tailrace-number-two")  # who takes its place reads them, too
+    process.send_signal(signal.SIGTERM)
+    end = await finish(process)
+    assert end.code == 0
+    missing = "shop cannot be asked: the environment variable NO_SUCH_COOKIES is not set"
+    assert end.stderr.splitlines()[0].startswith(f"tailrace: {missing} ({tmp_path}")
+    assert "tailrace: read again: 1 keys, 1 sites" in end.stderr
+
+
+async def until_all_take(url: str, key: str) -> None:
+    """Wait until twenty connections in a row, which are spread over the workers, take it."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with asyncio.timeout(20):
+        taken = 0
+        while taken < 20:
+            status, _ = await fetch(f"{url}/v1/models", headers=headers)
+            taken = taken + 1 if status == 200 else 0
+
+
+OPEN = 'tailrace_streams_open{gen_ai_provider_name="shop",gen_ai_request_model="default"}'
+DIED = (
+    'tailrace_stream_errors_total{error_type="worker_died",gen_ai_provider_name="shop",'
+    'gen_ai_request_model="default"}'
+)
+
+
+async def until_all_tell(url: str, name: str, value: float) -> None:
+    """Wait until twenty connections in a row, which are spread over the workers, tell it."""
+    async with asyncio.timeout(20):
+        told = 0
+        while told < 20:
+            text = (await fetch(f"{url}/metrics"))[1]
+            told = told + 1 if figure(text, name) == value else 0
 
 
 @watched

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tailrace.gateway._context import Context
     from tailrace.providers import ChatProvider
     from tailrace.replica import Replica
-    from tailrace.sites import Site
+    from tailrace.sites import ModelGroup, Site
 
 CREATED = 1_700_000_000
 
@@ -47,13 +47,17 @@ class RunningGateway:
 
 @asynccontextmanager
 async def serving(
-    sites: Sequence[Site | type[ChatProvider]], **settings: Any
+    sites: Sequence[Site | type[ChatProvider]],
+    groups: Sequence[ModelGroup] = (),
+    **settings: Any,
 ) -> AsyncIterator[RunningGateway]:
     """The whole gateway over `sites`, without keys, once it knows their models; what is under way
     at the end is cut at once.
     """
     sockets = open_sockets("127.0.0.1", 0)
-    gateway = Gateway(Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED))
+    gateway = Gateway(
+        Settings(**{"grace": 0.0, **settings}), ModelRegistry(sites, created=CREATED, groups=groups)
+    )
     await gateway.start(sockets)
     try:
         await until(lambda: gateway.lists.resting)
@@ -117,6 +121,12 @@ async def events(reply: aiohttp.ClientResponse) -> list[Any]:
 def asked(replica: Replica) -> int:
     """How many questions reached the replica's sites: not their lists of models."""
     return sum(each.method == "POST" for each in replica.exchanges)
+
+
+def cut(replica: Replica) -> int:
+    """How many answers of the sites were not taken to their end, lists of models aside."""
+    answers = (each for each in replica.exchanges if not each.path.endswith("/models"))
+    return sum(each.ended == "aborted" for each in answers)
 
 
 def content(chunks: list[Any]) -> str:

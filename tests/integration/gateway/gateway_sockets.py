@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tailrace import Site
     from tailrace.providers import ChatProvider
+    from tailrace.sites import ModelGroup
 
 SECRET = "sk-tailrace-0123456789abcdef"
 OTHER_SECRET = "sk-tailrace-fedcba9876543210"
@@ -52,13 +53,14 @@ async def gateway_of(
     *,
     tracer_provider: TracerProvider | None = None,
     verdicts_in: Path | None = None,
+    groups: Sequence[ModelGroup] = (),
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """The whole gateway over `providers`; what is under way at the end is cut at once."""
     sockets = open_sockets("127.0.0.1", 0)
     gateway = Gateway(
         Settings(**{"grace": 0.0, **settings}),
-        ModelRegistry(providers, created=1_700_000_000),
+        ModelRegistry(providers, created=1_700_000_000, groups=groups),
         tracer_provider=tracer_provider,
         verdicts_in=verdicts_in,
     )

@@ -162,10 +162,10 @@ REFUSALS: list[tuple[Callable[..., Any], type[openai.APIStatusError], str | None
     (
         lambda client: client.embeddings.create(model="open/mini", input="x"),
         openai.NotFoundError,
-        "unknown_url",
+        "model_not_found",
     ),
     (
-        lambda client: client.responses.create(model="open/mini", input="x"),
+        lambda client: client.moderations.create(model="open/mini", input="x"),
         openai.NotFoundError,
         "unknown_url",
     ),

@@ -15,6 +15,7 @@ from gateway_app import (
     asked,
     asking,
     content,
+    cut,
     events,
     made,
     posting,
@@ -23,8 +24,7 @@ from gateway_app import (
 )
 
 from tailrace import Usage
-from tailrace.gateway._wires.chat import UsageCounts
-from tailrace.gateway._wires.finish_reasons import finish_reason_of
+from tailrace.gateway._wires.chunked import UsageCounts
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Question, Replica, builtin_answer
 
@@ -174,28 +174,6 @@ def test_counts_by_kind_have_openais_names_and_are_left_out_where_nobody_told_th
     }
 
 
-@pytest.mark.parametrize(
-    ("reason", "told"),
-    [
-        ("stop", "stop"),
-        ("length", "length"),
-        ("max_tokens", "length"),
-        ("MAX_TOKENS", "length"),
-        ("max_output_tokens", "length"),
-        ("content_filter", "content_filter"),
-        ("SAFETY", "content_filter"),
-        ("refusal", "content_filter"),
-        ("end_turn", "stop"),
-        ("tool_calls", "stop"),
-        ("warning", "stop"),
-        ("", "stop"),
-        (None, "stop"),
-    ],
-)
-def test_a_finish_reason_has_openais_name(reason: str | None, told: str) -> None:
-    assert finish_reason_of(reason) == told
-
-
 # -- what is asked ---------------------------------------------------------------------------------
 
 
@@ -322,4 +300,4 @@ async def test_a_stop_closes_the_sites_connection(
     async with posting(gateway, asking("[[stall]]", "open/mini", stop="You")) as reply:
         assert (await reply.json())["choices"][0]["message"]["content"] == ""
     await replica.exchanges.settled()
-    assert replica.exchanges.aborted == 1
+    assert cut(replica) == 1

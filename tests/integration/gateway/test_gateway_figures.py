@@ -33,10 +33,13 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from tailrace import RetryPolicy, Site
 from tailrace.gateway._figures import live
 from tailrace.gateway._figures.histogram import FIRST_TOKEN_BOUNDS
-from tailrace.gateway._logs import JsonFormatter
+from tailrace.gateway._logs import log_handler
 from tailrace.providers import OpenAIProvider
+from tailrace.replica import Replica
+from tailrace.sites import ModelGroup, Secret
 from tailrace.sites._verdicts import Verdict, store_verdict
 
 if TYPE_CHECKING:
@@ -61,8 +64,7 @@ async def site() -> AsyncIterator[HeldSite]:
 def logged() -> Iterator[io.StringIO]:
     """What the gateway logs as JSON."""
     written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(JsonFormatter(worker=3))
+    handler = log_handler("json", 3, written)
     logger = logging.getLogger("tailrace.gateway")
     level = logger.level
     logger.addHandler(handler)
@@ -70,6 +72,17 @@ def logged() -> Iterator[io.StringIO]:
     yield written
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture
+def text() -> Iterator[io.StringIO]:
+    """What the gateway logs as text."""
+    written = io.StringIO()
+    handler = log_handler("text", stream=written)
+    logger = logging.getLogger("tailrace")
+    logger.addHandler(handler)
+    yield written
+    logger.removeHandler(handler)
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -317,8 +330,73 @@ async def test_refused_and_failed_requests_are_lines_too(
         "failed",
         "network",
     )
+    told = [(line["level"], line["code"], line["param"], line["detail"]) for line in lines]
+    assert told == [
+        ("info", "key_in_url", None, None),
+        ("info", "model_not_found", "model", None),
+        ("info", "invalid_api_key", None, None),
+        (
+            *("warning", "connection_failed", None),
+            "http://127.0.0.1:1 could not be reached: connection refused",
+        ),
+    ]
     for word in (*NOBODYS, "wrong-wrong"):
         assert word not in logged.getvalue()
+
+
+async def test_a_failure_is_a_line_of_text_too(text: io.StringIO) -> None:
+    """Of the site, the kind, the request and what is missing; no word of the site or the client."""
+    async with Replica() as replica:
+        url = f"{replica.url('openai')}/v1"
+        secret = Secret(variable="NO_SUCH_KEY", environ={}, file="tailrace.toml", key="sites.unset")
+        sites = [
+            Site(url, software="openai", name="open", models=["gpt-4o-mini"]),
+            Site(url, software="openai", name="unset", models=["x"], api_key=secret),
+            Site("http://127.0.0.1:1/v1", software="openai", name="gone", models=["x"]),
+        ]
+        async with gateway_of(sites, keys=KEYS) as served:
+            asked = [
+                ("open/gpt-4o-mini", f"{QUESTION} [[err500]]", False),
+                ("open/gpt-4o-mini", f"{QUESTION} [[midfail]]", True),
+                ("open/gpt-4o-mini", f"{QUESTION} [[too-long]]", False),
+                ("open/none", QUESTION, False),
+                ("unset/x", QUESTION, False),
+                ("gone/x", QUESTION, True),
+            ]
+            ids = []
+            for model, question, stream in asked:
+                message = {"role": "user", "content": question}
+                body = {"model": model, "messages": [message], "stream": stream}
+                answer = await ask(served.port, post(body, AUTHORIZED))
+                ids.append(answer.headers["x-request-id"])
+    missing = "tailrace.toml: sites.unset: the environment variable NO_SUCH_KEY is not set"
+    gone = "http://127.0.0.1:1 could not be reached: connection refused"
+    assert text.getvalue().splitlines() == [
+        f"tailrace: open/gpt-4o-mini failed (upstream): HTTP 500 [{ids[0]}, key first]",
+        f"tailrace: open/gpt-4o-mini failed (upstream): HTTP 200 [{ids[1]}, key first]",
+        f"tailrace: unset/x failed (not_set_up, site_not_set_up): {missing} [{ids[4]}, key first]",
+        f"tailrace: gone/x failed (network, connection_failed): {gone} [{ids[5]}, key first]",
+    ]
+
+
+async def test_words_of_a_site_are_left_out_of_every_warning(text: io.StringIO) -> None:
+    async with Replica() as replica:
+        policy = RetryPolicy(attempts=2, first_wait=0)
+        url = f"{replica.url('openai')}/v1"
+        site = Site(url, software="openai", name="open", models=["gpt-4o-mini"], retry=policy)
+        other = site.replace(name="other")
+        group = ModelGroup("any", ("open/gpt-4o-mini", "other/gpt-4o-mini"))
+        async with gateway_of([site, other], groups=[group]) as served:
+            message = {"role": "user", "content": "[[err500]]"}
+            answer = await ask(served.port, post({"model": "any", "messages": [message]}))
+    assert answer.status == 502
+    again, over, _, last = text.getvalue().splitlines()
+    assert again.endswith("failed with ResponseStatusError: again in 0.00 s: HTTP 500")
+    assert over == (
+        "tailrace: open/gpt-4o-mini failed before its first delta, "
+        "other/gpt-4o-mini is asked next: ResponseStatusError: HTTP 500"
+    )
+    assert last.startswith("tailrace: other/gpt-4o-mini failed (upstream): HTTP 500 [")
 
 
 async def test_a_client_that_left_is_a_line_too(site: HeldSite, logged: io.StringIO) -> None:

@@ -15,6 +15,7 @@ from gateway_app import (
     RunningGateway,
     asking,
     content,
+    cut,
     events,
     made,
     outcomes,
@@ -81,7 +82,7 @@ async def test_a_client_that_leaves_closes_the_sites_connection(
             writer.close()
         async with asyncio.timeout(SOON):
             await replica.exchanges.settled()
-    assert replica.exchanges.aborted == 1
+    assert cut(replica) == 1
     await until(lambda: outcomes(gateway) == {"left": 1})
     assert gateway.context.shutdown.under_way == 0
 

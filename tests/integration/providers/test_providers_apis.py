@@ -121,6 +121,13 @@ async def test_geminis_model_is_in_the_path(model: str, path: str) -> None:
     assert site.asked[0].path == f"/v1beta/{path}:streamGenerateContent?alt=sse"
 
 
+@pytest.mark.parametrize("model", ["..", "tunedModels/../models/m", "models//m", "/m", "./m"])
+async def test_no_name_of_a_gemini_model_leads_elsewhere(model: str) -> None:
+    site = site_at("http://127.0.0.1:9", "gemini", model=model)
+    with pytest.raises(InvalidRequestError, match="is no name of Gemini's API"):
+        await site.ask("hello")
+
+
 @pytest.mark.parametrize("api", [each for each in OPTIONS if each != "openai"])
 async def test_an_endpoint_of_its_own_and_no_model(api: str) -> None:
     async with Site(answering(api)) as site:

@@ -136,7 +136,7 @@ async def test_a_class_of_a_server_keeps_calls_and_refusals() -> None:
         result = {"role": "tool", "tool_call_id": asked[0].id, "content": "12 m"}
         assert "12 m" in (await calls(conversation, result))[0]
         await calls(conversation, "[[refuse]]")
-        assert conversation.messages[-1]["content"] is None
+        assert conversation.messages[-1]["content"] == ""
         assert conversation.messages[-1]["refusal"]
         assert (await calls(conversation, "And now?"))[0]
 

@@ -250,7 +250,7 @@ async def test_a_url_means_the_same_wherever_it_is_said(
         served = ModelRegistry([provider], created=0).find(
             f"Mine/{provider.default_model or model or 'default'}"
         )
-        assert await served.upstream.replace(**options).ask("hello", model=model or None)
+        assert await served.models[0].upstream.replace(**options).ask("hello", model=model or None)
     elif where == "doctor":
         site = provider.as_site().replace(**{k: v for k, v in options.items() if k != "url"})
         found = await doctor(site, post=True, model=model, keep=False, timeout=5)

@@ -9,6 +9,7 @@ export class Announcer {
   #element;
   #said = 0;
   #next = 0;
+  #thinks = false;
 
   constructor(element) {
     this.#element = element;
@@ -17,7 +18,14 @@ export class Announcer {
   begin(now) {
     this.#said = 0;
     this.#next = now + EVERY;
+    this.#thinks = false;
     this.#say("Answering.");
+  }
+
+  /** That the model thinks is said once. */
+  think() {
+    if (!this.#thinks) this.#say("Thinking.");
+    this.#thinks = true;
   }
 
   /** @param {string} text the answer so far @param {number} now milliseconds */

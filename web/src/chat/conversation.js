@@ -1,184 +1,269 @@
-// The conversation: what was asked, what came, how it ended. One answer comes at a time; the
-// browser keeps what fits.
-import { batch, signal } from "@preact/signals";
+// The conversation that is open: what was asked, what came, how it ended. Those that still wait for
+// an answer go on while another one is open.
+import { batch, computed, signal } from "@preact/signals";
 
-import { answer as ask, GatewayError } from "../gateway.js";
-import { load, save } from "../storage.js";
-import { kind } from "../words.js";
-import { newest } from "./newest.js";
+import { place, rename } from "../address.js";
+import { answer as ask } from "../gateway.js";
+import { Answer, LEFT } from "./answer.js";
+import { messagesOf } from "./messages.js";
+import { choose } from "./models.js";
+import { fieldsOf } from "./options.js";
 import { Pace } from "./pace.js";
+import { NO_OPTIONS, titleOf } from "./records.js";
+import { newId, onChangesElsewhere, read, remove, versionOf, write } from "./store.js";
+import { ROOT, stepsOf } from "./tree.js";
 
-const NAME = "tailrace.conversation";
-
-const MOST_CHARACTERS = 8 * 2 ** 20;
-const TOO_LONG = `The answer is longer than ${MOST_CHARACTERS} characters: this page took no more of it.`;
-const LEFT = "This page was left before the answer was whole.";
-
-/** @typedef {{id: number, role: "user", text: string}} Question */
-/** @typedef {"open" | "done" | "stopped" | "failed"} End */
-
-/** One answer. Its text grows; `drawn` says when it is time to look at it again. */
-export class Answer {
-  role = "assistant";
-  text = "";
-  deltas = 0;
-  first = null; // seconds to the first delta
-  took = null; // seconds in all
-  tokens = null;
-  estimated = false; // the tokens were not counted by the site
-  note = "";
-  error = null;
-  /** @type {End} */
-  end = "open";
-  drawn = signal(0);
-  cost = 0; // milliseconds that drawing it took
-
-  constructor(id, model) {
+export class Conversation {
+  /** @param {object | null} record as `read` gives it */
+  constructor(record = null, id = newId()) {
     this.id = id;
-    this.model = model;
+    this.version = record ? versionOf(id) : null;
+    this.created = record?.created || Date.now();
+    this.changed = record?.changed || this.created;
+    this.model = record?.model ?? "";
+    this.title = signal(record?.title ?? "");
+    this.options = signal(record?.options ?? NO_OPTIONS);
+    this.turns = signal(record?.turns ?? []);
+    this.chosen = signal(record?.chosen ?? {});
+    /** The answers that are coming. */
+    this.coming = signal([]);
+    /** Why the browser could not keep it: null, "full" or "closed". */
+    this.unkept = signal(null);
+    this.steps = computed(() => stepsOf(this.turns.value, this.chosen.value));
+    this.controller = new AbortController();
+    this.isDeleted = false;
   }
 
-  static read(record) {
-    const answer = Object.assign(new Answer(record.id, String(record.model)), record);
-    if (answer.end === "open") Object.assign(answer, { end: "stopped", note: LEFT });
-    return answer;
-  }
-
+  /** What it looks like in the store and in a file. */
   record() {
-    const { drawn, cost, ...record } = this;
-    return record;
+    const { created, changed, model } = this;
+    const turns = this.turns.value.map((turn) => turn.record?.() ?? turn);
+    const [title, options, chosen] = [this.title.value, this.options.value, this.chosen.value];
+    return { title, created, changed, model, options, chosen, turns };
+  }
+
+  nextId() {
+    return 1 + this.turns.value.reduce((most, { id }) => Math.max(most, id), ROOT);
   }
 }
 
-/** @type {import("@preact/signals").Signal<(Question | Answer)[]>} */
-export const turns = signal(kept());
-/** The answer that is coming, or null. */
-export const coming = signal(null);
-/** What was cleared last, until it is too late to have it back. */
-export const cleared = signal(null);
-/** Whether the browser could not keep the conversation. */
-export const unkept = signal(false);
+/** @type {import("@preact/signals").Signal<Conversation>} */
+export const current = signal(new Conversation());
+/** Whether the address names a conversation that this browser does not keep. */
+export const missing = signal(false);
+/** What was deleted last, until it is too late to have it back. */
+export const deleted = signal([]);
 
-let controller = null;
-let lastId = turns.value.at(-1)?.id ?? 0;
+/** Those that wait for an answer, open or not. */
+const busy = new Set();
 
-export function send(text, model) {
-  cleared.value = null;
-  return begin([...turns.value, { id: ++lastId, role: "user", text }], model);
+export const steps = computed(() => current.value.steps.value);
+export const coming = computed(() => current.value.coming.value);
+
+// -- asking ---------------------------------------------------------------------------------------
+
+/** Ask a question after all that is shown. @param {string[]} models the ids of one, or of several */
+export function send(text, models) {
+  askAfter(steps.value.at(-1)?.turn.id ?? ROOT, { role: "user", text }, models);
 }
 
-/** Ask the last question again, in place of the answer that it had. */
-export function retry(model) {
-  const asked = turns.value.findLastIndex((turn) => turn.role === "user");
-  return begin(turns.value.slice(0, asked + 1), model);
+/** Ask a question in another way: a branch beside the one before. */
+export function edit(question, text, models) {
+  askAfter(question.parent, { role: "user", text }, models);
+}
+
+/** Give an answer's calls their results, which its model goes on from. */
+export function giveResults(answer, results) {
+  askAfter(answer.id, { role: "tool", results }, [answer.model]);
+}
+
+/** Ask what was asked last again: the answers that it had stay beside the new ones. */
+export function retry(models) {
+  const asked = steps.value.findLast(({ turn }) => turn.role !== "assistant");
+  begin(current.value, asked.turn, models);
 }
 
 export function stop() {
-  controller?.abort();
+  current.value.controller.abort();
 }
 
-export function clear() {
-  stop();
+/** Show the branch `by` places further. */
+export function turnTo({ groups, at, turn }, by) {
+  goOnFrom(turn.parent, groups.at((at + by) % groups.length)[0].id);
+}
+
+/** Let what comes next go on from this answer, and not from the one beside it. */
+export function prefer(answer) {
+  goOnFrom(answer.parent, answer.id);
+}
+
+function goOnFrom(parent, id) {
+  const conversation = current.value;
+  conversation.chosen.value = { ...conversation.chosen.value, [parent]: id };
+  keep(conversation);
+}
+
+function askAfter(parent, turn, models) {
+  const conversation = current.value;
+  deleted.value = [];
+  const asked = { ...turn, id: conversation.nextId(), parent };
   batch(() => {
-    cleared.value = turns.value;
-    turns.value = [];
+    conversation.turns.value = [...conversation.turns.value, asked];
+    conversation.chosen.value = { ...conversation.chosen.value, [parent]: asked.id };
+    conversation.title.value ||= titleOf(conversation.turns.value);
   });
-  keep();
+  begin(conversation, asked, models);
 }
 
-export function restore() {
+async function begin(conversation, asked, models) {
+  const answers = begun(conversation, asked, models);
+  const shown = conversation.steps.value.map(({ turn }) => turn);
+  const messages = messagesOf(
+    shown.slice(0, shown.indexOf(asked) + 1),
+    conversation.options.value.system,
+  );
+  busy.add(conversation);
+  conversation.changed = Date.now();
+  keep(conversation);
+  await Promise.all(answers.map((answer) => run(conversation, answer, messages)));
+  busy.delete(conversation);
   batch(() => {
-    turns.value = cleared.value ?? [];
-    cleared.value = null;
+    conversation.coming.value = [];
+    conversation.turns.value = [...conversation.turns.value];
   });
-  keep();
+  keep(conversation);
 }
 
-async function begin(asked, model) {
-  stop();
-  const answer = new Answer(++lastId, model);
-  const mine = new AbortController();
-  controller = mine;
+/** Answers with nothing in them yet, at their place in the conversation. */
+function begun(conversation, asked, models) {
+  const round = conversation.nextId();
+  const answers = models.map(
+    (model, at) => new Answer({ id: round + at, parent: asked.id, round, model }),
+  );
+  conversation.controller = new AbortController();
+  conversation.model = models[0];
   batch(() => {
-    turns.value = [...asked, answer];
-    coming.value = answer;
+    conversation.turns.value = [...conversation.turns.value, ...answers];
+    conversation.chosen.value = { ...conversation.chosen.value, [asked.id]: round };
+    conversation.coming.value = answers;
   });
-  keep();
-  await run(answer, messages(asked), mine.signal);
-  if (coming.value === answer) coming.value = null;
-  turns.value = [...turns.value];
-  keep();
+  return answers;
 }
 
-async function run(answer, asked, aborted) {
+async function run({ options, controller }, answer, messages) {
+  const aborted = controller.signal;
   const began = performance.now();
+  const passed = () => (performance.now() - began) / 1000;
   const pace = new Pace(
     () => (answer.drawn.value += 1),
     () => answer.cost,
   );
   try {
-    for await (const part of ask(answer.model, asked, aborted)) {
-      take(answer, part, began);
+    const request = { ...fieldsOf(options.value), model: answer.model, messages };
+    for await (const part of ask(request, aborted)) {
+      answer.take(part, passed());
       pace.grown();
     }
     answer.end = "done";
   } catch (error) {
-    failed(answer, error, aborted);
+    answer.fail(error, aborted);
   }
-  answer.took = (performance.now() - began) / 1000;
+  answer.took = passed();
   pace.ended();
 }
 
-function take(answer, part, began) {
-  if (part.text !== undefined) {
-    answer.first ??= (performance.now() - began) / 1000;
-    answer.deltas += 1;
-    answer.text += part.text;
-    if (answer.text.length > MOST_CHARACTERS) throw new GatewayError(TOO_LONG);
-  }
-  if (part.tokens !== undefined)
-    Object.assign(answer, { tokens: part.tokens, estimated: part.estimated });
-  if (part.finish === "length") answer.note = "Cut short by the limit of its length.";
-  if (part.finish === "content_filter") answer.note = "Cut short by the site's filter.";
+// -- one of several -------------------------------------------------------------------------------
+
+export function nameIt(title) {
+  current.value.title.value = title.trim() || titleOf(current.value.turns.value);
+  keep(current.value);
 }
 
-function failed(answer, error, aborted) {
-  if (aborted.aborted) {
-    Object.assign(answer, {
-      end: "stopped",
-      note: aborted.reason === LEFT ? LEFT : "Stopped by you.",
-    });
-    return;
-  }
-  const known =
-    error instanceof GatewayError
-      ? error
-      : new GatewayError(String(error), { code: "page_failed" });
-  answer.end = "failed";
-  answer.error = { message: known.message, retryAfter: known.retryAfter, kind: kind(known) };
+export function setOptions(options) {
+  current.value.options.value = options;
+  keep(current.value);
 }
 
-/** What the site is told: questions, and the answers that have any text. */
-function messages(asked) {
-  return asked.filter((turn) => turn.text).map(({ role, text }) => ({ role, content: text }));
+/** Take conversations that a file held; each is a new one here. @returns {number} how many fit */
+export function take(records) {
+  const taken = records.map((record) => new Conversation(record));
+  for (const conversation of taken) keep(conversation);
+  return taken.filter(({ unkept }) => unkept.value === null).length;
+}
+
+/** @param {string[]} ids */
+export function removeAll(ids) {
+  const removed = ids.map(opened).filter(Boolean);
+  for (const conversation of removed) {
+    conversation.isDeleted = true;
+    conversation.controller.abort();
+    remove(conversation.id);
+  }
+  if (removed.includes(current.value)) show(new Conversation());
+  deleted.value = removed;
+}
+
+export function restore() {
+  const restored = deleted.value;
+  deleted.value = [];
+  for (const conversation of restored) {
+    conversation.isDeleted = false;
+    keep(conversation);
+  }
+  if (restored.length === 1) show(restored[0]);
+}
+
+function show(conversation) {
+  current.value = conversation;
+  rename(conversation.turns.value.length ? conversation.id : null);
+}
+
+/** The conversation of that id, as it is here or in the store; null where it is in neither. */
+function opened(id) {
+  const here = [current.peek(), ...busy].find((each) => each.id === id);
+  if (here) return here;
+  const record = read(id);
+  return record && new Conversation(record, id);
+}
+
+place.subscribe(({ view, id }) => {
+  if (view === "chat" && id !== current.peek().id) batch(() => open(id));
+});
+
+function open(id) {
+  const found = id === null ? null : opened(id);
+  missing.value = id !== null && found === null;
+  if (found === null && current.peek().turns.peek().length === 0) return;
+  current.value = found ?? new Conversation();
+  if (found?.model) choose(found.model);
 }
 
 // -- what the browser keeps -----------------------------------------------------------------------
 
-function keep() {
-  const all = newest(turns.value).map((turn) => (turn instanceof Answer ? turn.record() : turn));
-  unkept.value = !save(NAME, all.length ? all : null);
+function keep(conversation) {
+  if (conversation.turns.value.length === 0 || conversation.isDeleted) return;
+  // Another tab has written it since it was read here: both are kept.
+  const known = versionOf(conversation.id);
+  if (known !== null && known !== conversation.version) conversation.id = newId();
+  const { id } = conversation;
+  const version = newId();
+  const failed = write(id, version, conversation.record());
+  if (failed === null) conversation.version = version;
+  conversation.unkept.value = failed;
+  if (conversation === current.value && place.value.view === "chat") rename(id);
 }
 
-function kept() {
-  const all = load(NAME);
-  if (!Array.isArray(all)) return [];
-  const ours = all.filter((turn) => Number.isInteger(turn?.id) && typeof turn.text === "string");
-  return ours.map((turn) => (turn.role === "user" ? turn : Answer.read(turn)));
-}
+onChangesElsewhere((id) => {
+  const { id: here, coming: waiting } = current.value;
+  if (id !== here || waiting.value.length) return;
+  const record = read(id);
+  if (record) current.value = new Conversation(record, id);
+});
 
 // What has come so far is kept when the page is left in the middle of an answer.
 addEventListener("pagehide", () => {
-  controller?.abort(LEFT);
-  if (coming.value) keep();
+  for (const conversation of busy) {
+    conversation.controller.abort(LEFT);
+    keep(conversation);
+  }
 });

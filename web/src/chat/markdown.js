@@ -1,9 +1,9 @@
 // An answer in, safe markup for it out. The text is a stranger's: markup in it is shown and not
 // obeyed, links open in a window of their own and know nothing of this one, images are links, and
 // what is left goes through DOMPurify.
-import DOMPurify from "dompurify";
-
 import { Blocks, marked } from "./blocks.js";
+import { Colours } from "./colours.js";
+import { safeAnswer } from "./safe.js";
 
 /**
  * Longer answers are shown as plain text: reading them as Markdown anew with each delta would hold
@@ -25,31 +25,6 @@ marked.use({
   },
 });
 
-const ALLOWED = {
-  ALLOWED_TAGS: [
-    ..."a blockquote br code del em h3 h4 h5 h6 hr li ol p pre strong".split(" "),
-    ..."table tbody td th thead tr ul".split(" "),
-  ],
-  ALLOWED_ATTR: ["href", "start", "align", "class"],
-  ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
-  ADD_URI_SAFE_ATTR: ["align", "start"],
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-
-const purify = DOMPurify(window);
-purify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.nodeName === "A" && node.hasAttribute("href")) {
-    node.setAttribute("rel", "noopener noreferrer nofollow");
-    node.setAttribute("target", "_blank");
-    node.setAttribute("title", node.getAttribute("href"));
-  }
-  // A class is a fence's language and nothing else: none of ours can be borrowed.
-  if (node.hasAttribute?.("class") && !/^language-[\w+#.-]{1,40}$/.test(node.className))
-    node.removeAttribute("class");
-});
-
 /**
  * One answer in `element`, which is this object's alone. Blocks that have not changed stay as they
  * are, focus included.
@@ -57,6 +32,7 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 export class Picture {
   #element;
   #blocks = new Blocks();
+  #colours = new Colours();
   #shown = [];
 
   constructor(element) {
@@ -72,6 +48,7 @@ export class Picture {
     try {
       if (whole) this.#showWhole(Blocks.whole(text));
       else this.#showBlocks(this.#blocks.grow(text));
+      this.#colour(whole ? this.#shown.length : this.#shown.length - 1);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#showPlain(text); // nested deeper than anybody's stack
@@ -99,7 +76,17 @@ export class Picture {
     for (const token of tokens.slice(same)) {
       const node = block(token);
       this.#element.append(node);
-      this.#shown.push({ raw: token.raw, type: token.type, lang: token.lang, node });
+      const { raw, type, lang } = token;
+      this.#shown.push({ raw, type, lang, node, coloured: false });
+    }
+  }
+
+  /** The code of the first blocks; the last one grows, and would be coloured anew each time. */
+  #colour(length) {
+    for (const shown of this.#shown.slice(0, Math.max(0, length))) {
+      if (shown.coloured) continue;
+      shown.coloured = true;
+      for (const code of shown.node.querySelectorAll("pre code[class]")) this.#colours.add(code);
     }
   }
 
@@ -108,7 +95,7 @@ export class Picture {
     const [old, token] = [this.#shown[at], tokens[at]];
     if (old?.type !== "code" || token?.type !== "code" || old.lang !== token.lang) return false;
     old.node.querySelector("code").textContent = token.text;
-    old.raw = token.raw;
+    Object.assign(old, { raw: token.raw, coloured: false });
     return true;
   }
 
@@ -123,7 +110,7 @@ function block(token) {
   const node = document.createElement("div");
   node.className = "block";
   node.dir = "auto"; // each block is read in the direction of its own script
-  node.append(purify.sanitize(marked.parser([token]), ALLOWED));
+  node.append(safeAnswer(marked.parser([token])));
   for (const item of node.querySelectorAll("li"))
     if (/^[☑☐] /.test(item.textContent)) item.className = "task";
   for (const table of node.querySelectorAll("table")) wrapped(table, "sideways");

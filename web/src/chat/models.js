@@ -5,6 +5,7 @@ import { models as fetchModels } from "../gateway.js";
 import { load, save } from "../storage.js";
 
 const NAME = "tailrace.model";
+const SECOND = "tailrace.second-model";
 
 /** Ids of all models, in the gateway's order; null until they are known. */
 export const ids = signal(null);
@@ -17,11 +18,15 @@ const chosen = signal(load(NAME));
 export const model = computed(() =>
   ids.value?.includes(chosen.value) ? chosen.value : (ids.value?.[0] ?? ""),
 );
-export const site = computed(() => siteOf(model.value));
 export const sites = computed(() => [...new Set((ids.value ?? []).map(siteOf))]);
-export const modelsOfSite = computed(() =>
-  (ids.value ?? []).filter((id) => siteOf(id) === site.value),
+
+const chosenSecond = signal(load(SECOND));
+/** The id that is asked beside it; "" where one model alone is asked. */
+export const second = computed(() =>
+  ids.value?.includes(chosenSecond.value) ? chosenSecond.value : "",
 );
+/** All that are asked. */
+export const asked = computed(() => [model.value, second.value].filter(Boolean));
 
 export async function loadModels() {
   failure.value = null;
@@ -32,13 +37,34 @@ export async function loadModels() {
   }
 }
 
+/** Servers tell the gateway of new models, and it is told when a page asks. */
+export async function lookAgain() {
+  if (document.hidden) return;
+  if (!ids.value) return loadModels();
+  // The list that is known serves where there is no new one; the next question says what is wrong.
+  ids.value = await fetchModels().catch(() => ids.value);
+}
+
 export function choose(id) {
   chosen.value = id;
   save(NAME, id);
 }
 
-export function chooseSite(name) {
-  choose(ids.value.find((id) => siteOf(id) === name));
+/** @param {string | null} id of the model to ask beside the first, or null for none */
+export function chooseSecond(id) {
+  chosenSecond.value = id;
+  save(SECOND, id);
+}
+
+/** Ask two models: the second is one of another site, where there is one. */
+export function compare() {
+  const others = ids.value.filter((id) => id !== model.value);
+  const elsewhere = others.find((id) => siteOf(id) !== siteOf(model.value));
+  chooseSecond(elsewhere ?? others[0] ?? model.value);
+}
+
+export function modelsOf(site) {
+  return ids.value?.filter((id) => siteOf(id) === site) ?? [];
 }
 
 /** A site's name holds no slash; what follows the first one is its model's name, which may. */

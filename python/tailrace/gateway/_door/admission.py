@@ -2,7 +2,8 @@
 
 Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed pages, the key, its
 quotas, the kind of body, and the body itself: read whole within its time and within its limit,
-which is counted while it is decompressed. A refusal never repeats content of the request.
+which is counted while it is decompressed, a piece at a time. A refusal never repeats content of the
+request.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
-from tailrace.gateway._context import CALLER, CONTEXT
+from tailrace.errors import LimitExceeded, ReplyBrokenError
+from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
 from tailrace.gateway._door.quotas import Quotas
-from tailrace.gateway._problems import INVALID_REQUEST, Problem, RefusedError
+from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, Problem, RefusedError
+from tailrace.transport._decoding import decoder_for
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from aiohttp.typedefs import Handler
 
+    from tailrace.gateway._context import Context
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._settings import Settings
 
 __all__ = ["QUOTAS", "admission_middleware", "allow_origin", "defer_expect", "is_public"]
@@ -32,7 +37,12 @@ QUOTAS: web.AppKey[Quotas] = web.AppKey("tailrace.gateway._door.quotas", Quotas)
 MAX_QUERY_FIELDS = 32
 PREFLIGHT_SECONDS = 600
 
-_PUBLIC = frozenset({"/", "/health", "/ready", "/favicon.ico", "/robots.txt"})
+_PUBLIC = frozenset(
+    {
+        *("/", "/docs", "/docs.css", "/openapi.json"),
+        *("/health", "/ready", "/favicon.ico", "/robots.txt"),
+    }
+)
 _PUBLIC_FOLDER = "/static/"
 _KEY_FIELDS = frozenset(
     {
@@ -63,17 +73,17 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
     _check_origin(request, settings)
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return _preflight(request)
-    caller = None if is_public(request.path) else _caller(request, settings)
-    if caller is not None:
-        request[CALLER] = caller
+    key = None if is_public(request.path) else _key(request, context)
+    if key is not None:
+        request[KEY], request[CALLER] = key, key.name
     if not request.path.startswith("/v1/"):
         return await handler(request)
     if context.shutdown.stopping.is_set():
         raise RefusedError(
-            Problem(503, "the gateway is stopping", _SERVER, code="stopping", retry_after=1)
+            Problem(503, "the gateway is stopping", _SERVER, code=STOPPING, retry_after=1)
         )
     quotas = request.app[QUOTAS]
-    over = quotas.acquire(caller)
+    over = quotas.acquire(key)
     if over is not None:
         raise RefusedError(
             Problem(429, over.message, "requests", code=over.code, retry_after=over.retry_after)
@@ -82,14 +92,14 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
         await _take_body(request, settings)
         return await handler(request)
     finally:
-        quotas.release(caller)
+        quotas.release(key)
 
 
 _SERVER = "server_error"
 
 
 def is_public(path: str) -> bool:
-    """Tell whether a path needs no key: the page and the health checks."""
+    """Tell whether a path needs no key: the pages and the health checks."""
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
@@ -142,7 +152,7 @@ def _check_query(request: web.Request, settings: Settings) -> None:
             Problem(400, "the URL has too many query parameters", INVALID_REQUEST, code="bad_query")
         )
     for name, value in fields.items():
-        if name.lower() in _KEY_FIELDS or settings.ring.name_of(_bytes(value)) is not None:
+        if name.lower() in _KEY_FIELDS or settings.ring.find(_bytes(value)) is not None:
             raise RefusedError(
                 Problem(
                     400,
@@ -214,19 +224,30 @@ def _preflight(request: web.Request) -> web.Response:
 # -- who sent the request --------------------------------------------------------------------------
 
 
-def _caller(request: web.Request, settings: Settings) -> str | None:
-    if not len(settings.ring):
+def _key(request: web.Request, context: Context) -> Key | None:
+    """Return the key that the request comes with, None where the gateway has none."""
+    ring = context.settings.ring
+    if not len(ring):
         return None
-    lines = request.headers.getall("Authorization", [])
+    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
     scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
-    if scheme.lower() == "bearer":
-        name = settings.ring.name_of(_bytes(secret.strip(" ")))
-        if name is not None:
-            return name
-        problem = "the key is not one of this gateway's"
-    else:
-        problem = "a key is needed: send the header Authorization: Bearer KEY"
-    raise RefusedError(Problem(401, problem, INVALID_REQUEST, code="invalid_api_key", lasts=True))
+    if scheme.lower() != "bearer":
+        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
+    key = ring.find(_bytes(secret.strip(" ")))
+    if key is None:
+        raise _unknown_caller("the key is not one of this gateway's")
+    if key.has_expired(context.environment.now_ms()):
+        raise _unknown_caller(f"the key {key.name!r} expired on {key.expiry}", "expired_api_key")
+    return key
+
+
+def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
+    return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
+
+
+def _anthropics_key(request: web.Request) -> list[str]:
+    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
+    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:
@@ -242,13 +263,14 @@ async def defer_expect(request: web.Request) -> None:
 
 
 async def _take_body(request: web.Request, settings: Settings) -> None:
-    """Check the body and read it whole; `request.read` then returns it again."""
+    """Check the body, read it whole and decompressed, and keep it as the request's `BODY`."""
     if not request.body_exists:
         return
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         message = "the body must be JSON, with the header Content-Type: application/json"
         raise RefusedError(Problem(415, message, INVALID_REQUEST, code="unsupported_content_type"))
-    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
         message = "the body may be compressed with one of gzip, deflate, br and zstd"
         raise RefusedError(
             Problem(415, message, INVALID_REQUEST, code="unsupported_content_encoding")
@@ -264,15 +286,38 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
     await _continue(request)
     try:
         async with asyncio.timeout(settings.body_timeout):
-            await request.read()
-    except web.HTTPRequestEntityTooLarge:
+            body = await request.read()
+            request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
+    except (web.HTTPRequestEntityTooLarge, LimitExceeded):
         raise RefusedError(too_large) from None
     except TimeoutError:
         message = "the request's body took too long"
         raise RefusedError(Problem(408, message, INVALID_REQUEST, code="body_timeout")) from None
-    except (web.RequestPayloadError, ValueError):  # malformed chunks or compressed data
+    except (web.RequestPayloadError, ReplyBrokenError):  # malformed chunks or compressed data
         message = "the body cannot be decoded as its headers say"
         raise RefusedError(Problem(400, message, INVALID_REQUEST, code="bad_body")) from None
+
+
+def _decompressed(body: bytes, encoding: str, most: int) -> bytes:
+    """Decompress a body whole, in pieces of which none is large.
+
+    Raises LimitExceeded for one of more than `most` bytes, ReplyBrokenError for one that is not of
+    this encoding or breaks off.
+    """
+    decoder = decoder_for(encoding)
+    if decoder is None:
+        return body
+    decoder.feed(body)
+    pieces: list[bytes] = []
+    size = 0
+    while (piece := decoder.take()) != b"":
+        pieces.append(piece or b"")
+        size += len(pieces[-1])
+        if size > most:
+            raise LimitExceeded(f"the body is larger than {most} bytes")
+    if not decoder.complete:
+        raise ReplyBrokenError("the body breaks off")
+    return b"".join(pieces)
 
 
 async def _continue(request: web.Request) -> None:

@@ -91,6 +91,7 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             keepalive_timeout=factory.settings.idle_timeout,
             lingering_time=LINGERING_SECONDS,
+            auto_decompress=False,  # `admission` decompresses, no further than its limit
             access_log=None,  # type: ignore[arg-type] # as `AppRunner` passes it
             logger=log,
         )

@@ -21,6 +21,7 @@ from tailrace.gateway._figures.streams import REQUEST_STREAMS
 from tailrace.gateway._logs import AccessRecord, log_access
 from tailrace.gateway._problems import (
     INVALID_REQUEST,
+    STOPPING,
     Problem,
     RefusedError,
     problem_response,
@@ -45,8 +46,9 @@ LAST_WORD_SECONDS = 2.0
 _RESPONSE: web.RequestKey[web.StreamResponse] = web.RequestKey(
     "tailrace.gateway.response", web.StreamResponse
 )
+_REFUSAL: web.RequestKey[RefusedError] = web.RequestKey("tailrace.gateway.refusal", RefusedError)
 _CLIENT_LEFT = 499
-_STOPPING = Problem(503, "the gateway is stopping", "server_error", code="stopping", retry_after=1)
+_STOPPING = Problem(503, "the gateway is stopping", "server_error", code=STOPPING, retry_after=1)
 _FAILED = Problem(
     500, "the gateway failed: its log says how", "server_error", code="internal_error"
 )
@@ -87,6 +89,7 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
                 status=status,
                 seconds=seconds,
                 streams=streams,
+                refusal=request.get(_REFUSAL),
             )
         )
 
@@ -118,9 +121,12 @@ async def _answered(
     try:
         return await handler(request)
     except RefusedError as refusal:
+        request[_REFUSAL] = refusal
         problem = refusal.problem
     except web.HTTPException as refusal:
-        return _refused(request, _problem_of_http(refusal), dict(refusal.headers))
+        problem = _problem_of_http(refusal)
+        request[_REFUSAL] = RefusedError(problem)
+        return _refused(request, problem, dict(refusal.headers))
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if not context.shutdown.cutting or request.transport is None or task is None:
@@ -138,6 +144,7 @@ async def _answered(
             "".join(traceback.format_tb(error.__traceback__)),
         )
         problem = _FAILED
+    request.setdefault(_REFUSAL, RefusedError(problem))
     return await _report(request, problem)
 
 
@@ -179,7 +186,7 @@ async def _report(request: web.Request, problem: Problem) -> web.StreamResponse:
 
 def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) -> web.Response:
     request.app[CONTEXT].request_figures.refused(problem.code or "refused")
-    response = problem_response(problem)
+    response = problem_response(problem, request.path)
     for name in _KEPT_HEADERS & headers.keys():
         response.headers[name] = headers[name]
     if problem.status == _NO_KEY:

@@ -48,6 +48,10 @@ class RequestSnapshot(msgspec.Struct, frozen=True):
     answered: list[AnsweredRequests] = []
     dropped: dict[str, int] = {}
 
+    def ended(self) -> RequestSnapshot:
+        """Return the counts once the process has died: nothing is open."""
+        return msgspec.structs.replace(self, connections=0, requests=0)
+
 
 class RequestFigures:
     """The counts of one process. `begun_with`: those of a process that this one replaces."""

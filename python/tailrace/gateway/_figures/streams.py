@@ -47,6 +47,9 @@ A client may make up as many names as it likes.
 MOST_MODELS = 600
 """The most models that are counted by name; those that come later count as `ANY` of their site."""
 
+WORKER_DIED = "worker_died"
+"""The kind of failure of a stream whose worker was killed or crashed."""
+
 CallOutcome = Literal["done", "stopped", "truncated", "failed", "left"]
 """The end of a call to a site: its stream's `end`, or ``left`` where the client left."""
 
@@ -106,6 +109,17 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
             duration=self.duration.plus(other.duration),
         )
 
+    def ended(self) -> ModelFigures:
+        """Return the figures once the process has died: what was open has failed."""
+        if not self.open:
+            return self
+        return msgspec.structs.replace(
+            self,
+            open=0,
+            outcomes=add_counts(self.outcomes, {"failed": self.open}),
+            errors=add_counts(self.errors, {WORKER_DIED: self.open}),
+        )
+
 
 class StreamSnapshot(msgspec.Struct, frozen=True):
     """The figures at one moment; the two distributions of the last minute are of all sites."""
@@ -113,6 +127,10 @@ class StreamSnapshot(msgspec.Struct, frozen=True):
     figures: list[ModelFigures] = []
     recent_first_delta: HistogramCounts = HistogramCounts()
     recent_gap: HistogramCounts = HistogramCounts()
+
+    def ended(self) -> StreamSnapshot:
+        """Return the figures once the process has died: its open streams have failed."""
+        return StreamSnapshot([each.ended() for each in self.figures])
 
     @property
     def open_streams(self) -> int:
@@ -151,8 +169,8 @@ def merge_stream_snapshots(snapshots: Iterable[StreamSnapshot]) -> StreamSnapsho
 class StreamFigures:
     """The figures of one process's streams; `clock` returns seconds that never go back.
 
-    `begun_with`: the counts of a process that this one replaces, without its open streams and its
-    last minute.
+    `begun_with`: the counts of a process that this one replaces, without its last minute; its open
+    streams have failed.
     """
 
     def __init__(
@@ -166,7 +184,7 @@ class StreamFigures:
         self.listeners: tuple[StreamListener, ...] = tuple(listeners)
         self.recent_first_delta: Window = Window()
         self.recent_gap: Window = Window()
-        earlier = () if begun_with is None else begun_with.figures
+        earlier = () if begun_with is None else begun_with.ended().figures
         self._counters = {(each.site, each.model): _ModelCounter(each) for each in earlier}
 
     def begin(self, *, site: str, model: str, caller: str | None, streams: bool) -> OpenStream:
@@ -359,6 +377,8 @@ def error_kind(error: TailraceError) -> str:
 
 
 _KINDS: tuple[tuple[type[TailraceError], str], ...] = (
+    (errors.ProfileError, "not_set_up"),
+    (errors.MissingRequirementsError, "not_set_up"),
     (errors.InvalidRequestError, "invalid_request"),
     (errors.TimeoutError, "timeout"),
     (errors.NetworkError, "network"),

@@ -16,7 +16,7 @@ from aiohttp import ETag, web
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONTENT_SECURITY_POLICY", "HEADERS", "routes"]
+__all__ = ["CONTENT_SECURITY_POLICY", "HEADERS", "File", "routes"]
 
 # Only DOMPurify may turn an answer into markup: hence the last two directives.
 CONTENT_SECURITY_POLICY = (
@@ -52,7 +52,7 @@ _TYPES = {
 
 def routes() -> list[web.AbstractRouteDef]:
     """Make the routes of the page: ``/``, and a path below ``/static/`` for each of its files."""
-    files = {path.name: _File.read(path) for path in _files()}
+    files = {path.name: File.read(path) for path in _files()}
     others = [
         web.get(f"/static/{name}", file.answer)
         for name, file in files.items()
@@ -66,18 +66,26 @@ def _files() -> Iterator[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
+    """A file that is sent to browsers, with headers that let a page load nothing of others."""
+
     body: bytes
     content_type: str
     # A weak ETag, since it is the same for the compressed and the plain file.
     etag: ETag
 
     @classmethod
-    def read(cls, path: Path) -> _File:
-        body = path.read_bytes()
-        return cls(body, _TYPES[path.suffix], ETag(sha256(body).hexdigest()[:32], is_weak=True))
+    def of(cls, body: bytes, content_type: str) -> File:
+        """Make a file of that type."""
+        return cls(body, content_type, ETag(sha256(body).hexdigest()[:32], is_weak=True))
+
+    @classmethod
+    def read(cls, path: Path) -> File:
+        """Read a file of the package; the ending of its name tells the type."""
+        return cls.of(path.read_bytes(), _TYPES[path.suffix])
 
     async def answer(self, request: web.Request) -> web.Response:
+        """Send the file, unless the browser has it."""
         known = request.if_none_match or ()
         if any(each.value in (self.etag.value, "*") for each in known):
             response = web.Response(status=304, headers=HEADERS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.gateway._problems import last_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.streams import CallOutcome, OpenStream
+    from tailrace.gateway._figures.streams import CallOutcome
+    from tailrace.gateway._problems import Problem
     from tailrace.gateway._upstreams import Upstream
     from tailrace.gateway._wires.request import ModelRequest
     from tailrace.gateway._wires.wire import AnswerEncoder
@@ -44,15 +46,13 @@ class Answer:
         request: ModelRequest,
         upstream: Upstream,
         encoder: AnswerEncoder,
-        call: OpenStream,
     ) -> None:
-        """Answer `request` with the stream of `upstream`; `call`: the figures of the call."""
+        """Answer `request` with the stream of `upstream`."""
         self._context = context
         self._request = request
         self._upstream = upstream
         self._stream = upstream.stream
         self._encoder = encoder
-        self._call = call
         deltas = self._stream.deltas()
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
@@ -69,7 +69,7 @@ class Answer:
                     self._send_stream(request) if self._request.streams else self._send_whole()
                 )
         except TailraceError as error:
-            return problem_response(self._fail(error))
+            return problem_response(self._fail(error), request.path)
         except asyncio.CancelledError:
             if self._context.shutdown.cutting:
                 self._outcome = "failed"
@@ -81,7 +81,7 @@ class Answer:
             raise
         finally:
             usage, _ = self._usage()
-            self._call.end(
+            self._upstream.call.end(
                 self._outcome,
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
@@ -91,12 +91,11 @@ class Answer:
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
         """Count the deltas of one read; no coroutine, since every event of a site passes here."""
         if deltas:
-            self._call.deltas(len(deltas))
+            self._upstream.call.deltas(len(deltas))
             for delta in deltas:
                 self._characters += len(delta.text)
         return deltas
 
-    @property
     def _headers(self) -> dict[str, str]:
         dropped = self._upstream.dropped
         return {"X-Tailrace-Dropped": dropped_names(dropped)} if dropped else {}
@@ -106,7 +105,7 @@ class Answer:
         while more := self._counted(await self._source.read()):
             deltas += more
         body = self._encoder.whole(deltas, self._ending())
-        return web.Response(body=body, content_type="application/json", headers=self._headers)
+        return web.Response(body=body, content_type="application/json", headers=self._headers())
 
     async def _send_stream(self, request: web.Request) -> web.StreamResponse:
         reply = EventStream(
@@ -149,11 +148,11 @@ class Answer:
         return Ending(outcome.finish_reason, usage, estimated)
 
     def _fail(self, error: TailraceError) -> Problem:
-        self._error = error
+        self._error = last_failure(error)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error)
+        problem = problem_of(error, [self._upstream.site])
         if isinstance(error, InvalidRequestError) and problem.param is None:
-            return _with_param(problem, self._request.options)
+            return _with_param(problem, self._request)
         return problem
 
     def _usage(self) -> tuple[Usage, bool]:
@@ -163,21 +162,21 @@ class Answer:
             return own, False
         prompt = sum(estimated_tokens(each.get("content")) for each in self._request.messages)
         # A model's stream has about one token in each delta; a whole answer is a single delta.
-        completion = max(self._call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN))
+        completion = max(
+            self._upstream.call.delta_count, -(-self._characters // _CHARACTERS_A_TOKEN)
+        )
         return Usage(prompt, completion), True
 
 
 _CHARACTERS_A_TOKEN = 4
 
 
-def _with_param(problem: Problem, options: Iterable[str]) -> Problem:
+def _with_param(problem: Problem, request: ModelRequest) -> Problem:
     """Return the refusal of a protocol with the field that its message begins with."""
     first = re.match("[a-z_]{1,32}", problem.message)
-    if first is None or first[0] not in options:
+    if first is None or first[0] not in request.options:
         return problem
-    return Problem(
-        problem.status, problem.message, param=first[0], code=problem.code, lasts=problem.lasts
-    )
+    return replace(problem, param=request.names.get(first[0], first[0]))
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:
@@ -239,8 +238,10 @@ class StoppedDeltas:
         for delta in deltas:
             if delta.kind != "text":
                 before += [*self._rest(), delta]
-            elif text := self._scanner.feed(delta.text):
-                before.append(delta if text == delta.text else Delta("text", text))
+            elif (text := self._scanner.feed(delta.text)) == delta.text:
+                before.append(delta)
+            elif text or (delta.logprobs is not None and not self._scanner.found):
+                before.append(Delta("text", text, logprobs=delta.logprobs))
             if self._scanner.found:
                 break
         return before

@@ -6,15 +6,24 @@ shows the same table. A field without a row goes to servers of OpenAI's API as i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tailrace import ChunkEncoder
-from tailrace.gateway._wires.finish_reasons import finish_reason_of
+from tailrace import ChunkEncoder, finish_reason_of
+from tailrace.gateway._wires.chunked import (
+    ChunkedAnswer,
+    StreamOptions,
+    UsageCounts,
+    WholeCall,
+    checked_stops,
+    ignored_stream_options,
+    joined,
+    told_logprobs,
+    whole_calls,
+)
 from tailrace.gateway._wires.request import (
     ModelRequest,
     check_depth,
@@ -26,11 +35,10 @@ from tailrace.gateway._wires.request import (
 )
 
 if TYPE_CHECKING:
-    from tailrace import Delta, Usage
-    from tailrace.gateway._problems import Problem
+    from tailrace import Delta
     from tailrace.gateway._wires.wire import Ending, Identity
 
-__all__ = ["FIELDS", "ChatRequest", "ChatWire", "Field", "UsageCounts", "whole_calls"]
+__all__ = ["FIELDS", "ChatRequest", "ChatWire", "Field"]
 
 Treatment = Literal[
     "honoured", "passed on", "passed on or refused", "passed on or ignored", "refused"
@@ -72,6 +80,8 @@ FIELDS: tuple[Field, ...] = (
     Field("top_k", "passed on", "which OpenAI's own API has not"),
     Field("top_p", "passed on"),
     Field("logit_bias", "passed on or refused"),
+    Field("logprobs", "passed on or refused"),
+    Field("top_logprobs", "passed on or refused"),
     Field("response_format", "passed on or refused", "`text` everywhere"),
     Field("tools", "passed on or refused"),
     Field("tool_choice", "passed on or refused", "`none` everywhere"),
@@ -89,25 +99,13 @@ FIELDS: tuple[Field, ...] = (
     Field("audio", "refused"),
     Field("function_call", "refused", harmless=("none", "auto")),
     Field("functions", "refused", harmless=([],)),
-    Field("logprobs", "refused", harmless=(False,)),
     Field("modalities", "refused", "`text` alone is taken", harmless=([], ["text"])),
     Field("moderation", "refused"),
-    Field("top_logprobs", "refused", harmless=(0,)),
     Field("web_search_options", "refused"),
 )
 
-MOST_STOPS = 4
-LONGEST_STOP = 256  # characters; OpenAI names no limit, but the text held back needs one
-
 _Number = float | int
-_Stop = Annotated[str, Meta(max_length=LONGEST_STOP)]
 _Roles = Literal["system", "developer", "user", "assistant", "tool", "function"]
-
-
-class StreamOptions(msgspec.Struct, frozen=True):
-    """Options of a stream; `include_obfuscation` is ignored, since no padding is added."""
-
-    include_usage: bool | None = None
 
 
 class RequestMessage(msgspec.Struct, kw_only=True):
@@ -129,7 +127,7 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     messages: Annotated[list[RequestMessage], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    stop: _Stop | list[_Stop] | None = None
+    stop: str | list[str] | None = None
     n: int | None = None
     frequency_penalty: _Number | None = None
     max_completion_tokens: int | None = None
@@ -141,6 +139,8 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     top_k: int | None = None
     top_p: _Number | None = None
     logit_bias: dict[str, _Number] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
@@ -158,10 +158,8 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     audio: Any = None
     function_call: Any = None
     functions: Any = None
-    logprobs: Any = None
     modalities: Any = None
     moderation: Any = None
-    top_logprobs: Any = None
     web_search_options: Any = None
 
 
@@ -207,15 +205,16 @@ class ChatWire:
             hints=hints,
             extra={name: value for name, value in extra.items() if value is not None},
             extra_apis=("chat", "responses"),
-            stops=_stops(request),
+            ignored=ignored_stream_options(fields),
+            stops=checked_stops(request.stop),
             streams=bool(request.stream),
             include_usage=bool(request.stream_options and request.stream_options.include_usage),
             body=body,
         )
 
-    def encoder(self, request: ModelRequest, identity: Identity) -> ChatEncoder:
+    def encoder(self, request: ModelRequest, identity: Identity) -> ChatAnswer:
         """Make the encoder of one completion."""
-        return ChatEncoder(identity, include_usage=request.include_usage)
+        return ChatAnswer(identity, include_usage=request.include_usage)
 
 
 def _check(request: ChatRequest) -> None:
@@ -224,9 +223,6 @@ def _check(request: ChatRequest) -> None:
         raise refused(problem, "n", "unsupported_value")
     if request.stream_options is not None and not request.stream:
         raise refused("stream_options is only allowed when stream is true", "stream_options")
-    if isinstance(request.stop, list) and len(request.stop) > MOST_STOPS:
-        count = len(request.stop)
-        raise refused(f"stop: expected at most {MOST_STOPS} sequences, got {count}", "stop")
     for field in _REFUSED:
         if _asks(request, field):
             note = f": {field.note}" if field.note else ""
@@ -252,61 +248,7 @@ def _given(request: ChatRequest, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _stops(request: ChatRequest) -> tuple[str, ...]:
-    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    return tuple(stop for stop in stops if stop)
-
-
 # -- the answer ------------------------------------------------------------------------------------
-
-
-class PromptDetails(msgspec.Struct, frozen=True):
-    """Tokens of a prompt, by kind."""
-
-    cached_tokens: int
-
-
-class CompletionDetails(msgspec.Struct, frozen=True):
-    """Tokens of an answer, by kind."""
-
-    reasoning_tokens: int
-
-
-class UsageCounts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Token counts: the site's own, or estimated ones; by kind where the site tells it."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-
-    @classmethod
-    def of(cls, usage: Usage) -> UsageCounts:
-        """Return counts under OpenAI's names."""
-        cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
-        return cls(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.total_tokens,
-            None if cached is None else PromptDetails(cached),
-            None if reasoning is None else CompletionDetails(reasoning),
-        )
-
-
-class FunctionCalled(msgspec.Struct, frozen=True):
-    """The function that a call names, and its arguments as JSON."""
-
-    name: str
-    arguments: str
-
-
-class WholeCall(msgspec.Struct, frozen=True):
-    """One call of a tool."""
-
-    id: str
-    function: FunctionCalled
-    type: str = "function"
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,13 +261,20 @@ class AssistantMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: list[WholeCall] | msgspec.UnsetType = msgspec.UNSET
 
 
+class Logprobs(msgspec.Struct, frozen=True):
+    """The log probabilities of the answer's tokens."""
+
+    content: list[Any] | None
+    refusal: list[Any] | None
+
+
 class Choice(msgspec.Struct, frozen=True):
     """The one answer, and why it ended."""
 
     message: AssistantMessage
     finish_reason: str
     index: int = 0
-    logprobs: None = None
+    logprobs: Logprobs | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,66 +293,27 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     usage_estimated: bool
 
 
-class ChatEncoder:
+class ChatAnswer(ChunkedAnswer):
     """One completion: as chunks, or whole."""
 
-    failure: ClassVar[None] = None
+    encoder = ChunkEncoder
+    chunks: ChunkEncoder
 
-    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
-        self._identity = identity
-        self._include_usage = include_usage
-        self._calls = False
-        self._chunks = ChunkEncoder(
-            id=identity.id,
-            created=identity.created,
-            model=identity.model,
-            system_fingerprint=identity.fingerprint,
-            include_usage=include_usage,
-        )
-        self.start = self._chunks.role
-        self.keep_alive = self._chunks.keep_alive
-
-    def events(self, deltas: list[Delta]) -> bytes:
-        """Return a chunk for each delta."""
-        if not self._calls:
-            self._calls = any(delta.kind == "tool_call" for delta in deltas)
-        return self._chunks.events(deltas)
-
-    def finish(self, ending: Ending) -> bytes:
-        """Return the finish reason's chunk, that of the usage where it is wanted, and [DONE]."""
-        events = self._chunks.finish(finish_reason_of(ending.reason, calls=self._calls))
-        if self._include_usage:
-            events += self._usage(ending)
-        return events + self._chunks.done()
-
-    def _usage(self, ending: Ending) -> bytes:
-        usage = ending.usage
-        return self._chunks.usage(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            total=usage.total_tokens,
-            cached=usage.cached_tokens,
-            reasoning=usage.reasoning_tokens,
-            estimated=ending.estimated,
-        )
-
-    def error(self, problem: Problem) -> bytes:
-        """Return the event of OpenAI's error object."""
-        return self._chunks.error(
-            problem.message, kind=problem.kind, param=problem.param, code=problem.code
-        )
+    def start(self) -> bytes:
+        """Return the role's chunk."""
+        return self.chunks.role()
 
     def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
         """Return the whole completion."""
-        identity = self._identity
+        identity = self.identity
         message = _message(deltas, identity.id)
-        calls = message.tool_calls is not msgspec.UNSET
+        reason = finish_reason_of(ending.reason, calls=message.tool_calls is not msgspec.UNSET)
         completion = Completion(
             id=identity.id,
             created=identity.created,
             model=identity.model,
             system_fingerprint=identity.fingerprint,
-            choices=[Choice(message, finish_reason_of(ending.reason, calls=calls))],
+            choices=[Choice(message, reason, logprobs=_logprobs(deltas))],
             usage=UsageCounts.of(ending.usage),
             usage_estimated=ending.estimated,
         )
@@ -411,36 +321,16 @@ class ChatEncoder:
 
 
 def _message(deltas: list[Delta], answer_id: str) -> AssistantMessage:
-    def joined(kind: str) -> str:
-        return "".join(delta.text for delta in deltas if delta.kind == kind)
-
-    text, refusal, reasoning = joined("text"), joined("refusal"), joined("reasoning")
+    text, refusal = joined(deltas, "text"), joined(deltas, "refusal")
     calls = whole_calls(deltas, answer_id)
     return AssistantMessage(
         content=text or (None if calls or refusal else ""),
         refusal=refusal or None,
-        reasoning_content=reasoning or msgspec.UNSET,
+        reasoning_content=joined(deltas, "reasoning") or msgspec.UNSET,
         tool_calls=calls or msgspec.UNSET,
     )
 
 
-def whole_calls(deltas: list[Delta], answer_id: str) -> list[WholeCall]:
-    """Put the calls together, in the order in which they began.
-
-    A call without an id gets one made of the answer's and its number, as in a stream.
-    """
-    pieces: dict[int | None, list[Delta]] = {}
-    for delta in deltas:
-        if delta.kind == "tool_call":
-            pieces.setdefault(delta.index, []).append(delta)
-    own = re.split("[-_]", answer_id, maxsplit=1)[-1]
-    return [
-        WholeCall(
-            next((each.id for each in of_call if each.id is not None), f"call_{own}_{number}"),
-            FunctionCalled(
-                next((each.name for each in of_call if each.name is not None), ""),
-                "".join(each.text for each in of_call),
-            ),
-        )
-        for number, of_call in enumerate(pieces.values())
-    ]
+def _logprobs(deltas: list[Delta]) -> Logprobs | None:
+    told = told_logprobs(deltas)
+    return Logprobs(told.get("content"), told.get("refusal")) if told else None

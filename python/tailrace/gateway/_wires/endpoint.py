@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailrace.errors import TailraceError
-from tailrace.gateway._context import CALLER
-from tailrace.gateway._problems import RefusedError, problem_of
+from tailrace.gateway._context import BODY, CALLER, KEY
+from tailrace.gateway._problems import RefusedError
 from tailrace.gateway._wires.answer import Answer
 from tailrace.gateway._wires.fitting import dropped_field
 from tailrace.gateway._wires.wire import Identity
@@ -14,8 +14,11 @@ from tailrace.gateway._wires.wire import Identity
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from tailrace import Site
     from tailrace.gateway._context import Context
-    from tailrace.gateway._models import Model
+    from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._models import Model, Target
+    from tailrace.gateway._wires.fitting import SiteRequest
     from tailrace.gateway._wires.request import ModelRequest
     from tailrace.gateway._wires.wire import Wire
 
@@ -32,30 +35,33 @@ class Endpoint:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer a POST."""
         context = self._context
+        caller = request.get(CALLER)
+
+        def begin(model: Model, fitted: SiteRequest) -> OpenStream:
+            for name in fitted.dropped:
+                context.request_figures.dropped(dropped_field(asked, name))
+            return context.stream_figures.begin(
+                site=model.site, model=model.counted_as, caller=caller, streams=asked.streams
+            )
+
+        sites: tuple[Site, ...] = ()
         try:
-            asked = self._wire.read(await request.read())
-            model = context.registry.find(asked.model)
+            asked = self._wire.read(request.get(BODY, b""))
+            target = context.registry.find(asked.model, request.get(KEY))
+            sites = target.sites
             upstream = context.upstreams.open(
-                asked, model, environment=context.environment, settings=context.settings
+                asked, target, begin, environment=context.environment, settings=context.settings
             )
         except TailraceError as error:
-            raise RefusedError(problem_of(error)) from None
-        for name in upstream.dropped:
-            context.request_figures.dropped(dropped_field(asked, name))
-        call = context.stream_figures.begin(
-            site=model.site,
-            model=model.counted_as,
-            caller=request.get(CALLER),
-            streams=asked.streams,
-        )
-        encoder = self._wire.encoder(asked, self._identity(asked, model))
-        return await Answer(context, asked, upstream, encoder, call).send(request)
+            raise RefusedError.of(error, sites) from None
+        encoder = self._wire.encoder(asked, self._identity(asked, target))
+        return await Answer(context, asked, upstream, encoder).send(request)
 
-    def _identity(self, asked: ModelRequest, model: Model) -> Identity:
+    def _identity(self, asked: ModelRequest, target: Target) -> Identity:
         environment = self._context.environment
         return Identity(
             f"{self._wire.id_prefix}{environment.random.getrandbits(128):032x}",
             environment.now_ms() // 1000,
             asked.model,
-            model.fingerprint,
+            target.fingerprint,
         )

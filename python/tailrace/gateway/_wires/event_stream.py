@@ -33,8 +33,9 @@ _HEADERS = {
 class EventStream:
     """The reply to `request`, written through `encoder`; `stop` it whatever happens.
 
-    `interval`: the seconds of silence after which a comment goes out, once `is_answering` tells
-    that the site has begun to answer. One task writes; what goes out by itself goes in between.
+    `headers` returns further ones when the head goes out. `interval`: the seconds of silence after
+    which a comment goes out, once `is_answering` tells that the site has begun to answer. One task
+    writes; what goes out by itself goes in between.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class EventStream:
         request: web.Request,
         encoder: AnswerEncoder,
         *,
-        headers: Mapping[str, str],
+        headers: Callable[[], Mapping[str, str]],
         interval: float,
         is_answering: Callable[[], bool],
     ) -> None:
         self._request = request
         self._encoder = encoder
-        self._response = web.StreamResponse(headers={**_HEADERS, **headers})
+        self._response = web.StreamResponse(headers=_HEADERS)
+        self._headers = headers
         self._interval = interval
         self._is_answering = is_answering
         self._loop = asyncio.get_running_loop()
@@ -92,6 +94,7 @@ class EventStream:
     async def _begin(self) -> bytes:
         """Send the head, and return the first events."""
         self._begun = True
+        self._response.headers.update(self._headers())
         await self._response.prepare(self._request)
         return self._encoder.start()
 

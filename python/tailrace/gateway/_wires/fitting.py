@@ -78,6 +78,9 @@ def fit(request: ModelRequest, model: Model, *, drops: bool) -> SiteRequest:
     names the first field that the site cannot take.
     """
     fitting = _Fitting(model, drops=drops)
+    for name, problem in request.unsupported:
+        fitting.leave_out(name, problem)
+    fitting.dropped += request.ignored
     options = fitting.options(request)
     extra = fitting.further(request)
     messages = fitting.messages(request.messages)
@@ -94,7 +97,7 @@ class _Fitting:
         self._drops = drops
         self.dropped: list[str] = []
 
-    def _leave_out(self, name: str, problem: str, code: str = "unsupported_parameter") -> None:
+    def leave_out(self, name: str, problem: str, code: str = "unsupported_parameter") -> None:
         if not self._drops:
             raise refused(problem, name, code)
         self.dropped.append(name)
@@ -105,34 +108,44 @@ class _Fitting:
         model = self._model
         known = model.options
         asked = _without_idle_tools(request.options)
+        if self._speaks_own(request):
+            asked = {name: asked[name] for name in asked if name not in request.own_replaces}
         if "tools" not in known and asked.get("tool_choice") == "none":
             asked = {name: each for name, each in asked.items() if name not in _TOOL_OPTIONS}
         taken: dict[str, Any] = {}
         for name, value in asked.items():
             if name in known:
                 taken[name] = value
-            elif _is_harmless(name, value):
+            if name in known or _is_harmless(name, value):
                 continue
-            elif name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
-                self.dropped.append(name)
+            shown = request.names.get(name, name)
+            if name in _WITHOUT_EFFECT or (name in TUNING and not model.has_api):
+                self.dropped.append(shown)
             else:
-                self._leave_out(name, f"{name} is not supported by the site {model.site}")
+                self.leave_out(shown, f"{shown} is not supported by the site {model.site}")
         return taken
 
     def further(self, request: ModelRequest) -> dict[str, Any]:
         """Return the further fields of the request that the site's own API may know."""
         taken: dict[str, Any] = {}
+        if self._speaks_own(request):
+            taken |= request.own
+        else:
+            self.dropped += request.own_alone
         if self._model.speaks_openai:
             taken |= _as_api_has_it(request.hints, self._model.api)
         else:
-            self.dropped += request.hints
+            self.dropped += (request.names.get(name, name) for name in request.hints)
         for name, value in request.extra.items():
-            if self._model.api in request.extra_apis:
+            if self._speaks_own(request):
                 taken[name] = value
             else:
                 shown = name[:_LONGEST_NAME]
-                self._leave_out(shown, f"unknown parameter: {shown!r}", "unknown_parameter")
+                self.leave_out(shown, f"unknown parameter: {shown!r}", "unknown_parameter")
         return taken
+
+    def _speaks_own(self, request: ModelRequest) -> bool:
+        return self._model.api in request.extra_apis
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -140,7 +153,7 @@ class _Fitting:
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
-        if self._model.speaks_openai:
+        if self._model.api == "chat":
             return [_without_nulls(message) for message in messages]
         if self._model.has_api:
             return [self._translatable(message) for message in messages]
@@ -148,11 +161,11 @@ class _Fitting:
         return [message for message in fitted if message is not None]
 
     def _translatable(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a message for another API, which has no place for the reasoning of earlier turns.
+        """Return a message for another API, which has no place for what was made of an answer.
 
         What else it has no place for is its protocol's to refuse.
         """
-        known = _MESSAGE_KEYS if self._drops else message.keys() - _REASONING
+        known = _MESSAGE_KEYS if self._drops else message.keys() - _OF_ANSWERS
         left_out = [name for name, value in message.items() if name not in known and value]
         self.dropped += (f"messages.{name}" for name in left_out)
         return {name: value for name, value in message.items() if name in known}
@@ -194,8 +207,15 @@ class _Fitting:
 
 
 _LONGEST_NAME = 80
-_REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details", "annotations"})
-"""What an answer's message holds of the model's reasoning, which clients send back with it."""
+_OF_ANSWERS = frozenset(
+    {
+        *("annotations", "parsed", "provider_specific_fields", "reasoning", "reasoning_content"),
+        *("reasoning_details", "thinking_blocks"),
+    }
+)
+"""What servers and clients add to an answer's message, and clients send back with it: the model's
+reasoning, and what they made of the answer.
+"""
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
@@ -256,7 +276,7 @@ def _without_nulls(message: dict[str, Any]) -> dict[str, Any]:
 
 def dropped_names(dropped: tuple[str, ...]) -> str:
     """Return the value of the header that tells what was dropped, names of clients made safe."""
-    shown = [_UNSAFE.sub("?", name) for name in dropped[:_MOST_NAMES]]
+    shown = [_UNSAFE.sub("?", name[:_LONGEST_NAME]) for name in dropped[:_MOST_NAMES]]
     return ", ".join([*shown, *(["..."] if len(dropped) > _MOST_NAMES else [])])
 
 
@@ -266,14 +286,27 @@ _MOST_NAMES = 32
 
 def dropped_field(request: ModelRequest, name: str) -> str:
     """Return the name by which a dropped field is counted: clients make up as many as they like."""
-    known = name in request.options or name in request.hints or name in _OF_MESSAGES
-    return name if known else "other"
+    known = {
+        *request.options,
+        *request.hints,
+        *request.names.values(),
+    }
+    return name if name in known or name in _COUNTED else "other"
 
 
-_OF_MESSAGES = frozenset(
-    f"messages.{name}"
-    for name in (
-        *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
-        *("file", *_REASONING),
-    )
+_OF_MESSAGES = (
+    *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
+    *("file", *_OF_ANSWERS),
 )
+_COUNTED = frozenset(
+    {
+        *(f"messages.{name}" for name in _OF_MESSAGES),
+        *("service_tier", "truncation", "reasoning.summary", "store", "max_tool_calls", "include"),
+        *("message.phase", "function_call.namespace", "reasoning.encrypted_content"),
+        *("output_text.annotations", "stream_options.continuous_usage_stats"),
+        *("cache_control", "context_management", "redacted_thinking", "tool_result.is_error"),
+        *("text.citations", "document.citations", "document.context"),
+        *("tools.eager_input_streaming", "tools.defer_loading", "output_config.task_budget"),
+    }
+)
+"""Names of what is dropped that are the APIs' own, and no client's."""

@@ -24,6 +24,7 @@ __all__ = [
     "explained",
     "read_object",
     "refused",
+    "surplus",
     "with_whole_numbers",
 ]
 
@@ -37,9 +38,14 @@ class ModelRequest:
     `model`: its id; `messages`: in the form of OpenAI's chat completions; `options`: those that
     have a value, by OpenAI's names. `hints`: fields that OpenAI's own API knows and others have no
     place for, which change no answer's meaning. `extra`: fields that the gateway does not know, for
-    sites whose API is one of `extra_apis`. `stops`: the stop sequences, none of them empty;
-    `streams`: the answer is sent as it comes; `include_usage`: a stream tells its token counts.
-    `body`: the request as it came.
+    sites whose API is one of `extra_apis`. `own`: fields in the words of these APIs, which their
+    sites get in place of the options `own_replaces`; `own_alone`: names of what no other site gets
+    of it. `unsupported`: what no site is asked, refused
+    unless it is to be dropped: pairs of the field and the problem. `ignored`: names of what has no
+    effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
+    answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
+    wire's own names of options, where they are others. `body`: the request, as far as an answer
+    repeats it.
     """
 
     model: str
@@ -48,9 +54,15 @@ class ModelRequest:
     hints: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     extra_apis: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
+    own_replaces: frozenset[str] = frozenset()
+    own_alone: tuple[str, ...] = ()
+    unsupported: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     streams: bool = False
     include_usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b"{}"
 
 
@@ -80,6 +92,16 @@ def with_whole_numbers(fields: dict[str, Any], names: Iterable[str]) -> dict[str
         and abs(value) < _EXACT
     }
     return {**fields, **whole} if whole else fields
+
+
+def surplus(where: str, record: object, known: frozenset[str]) -> tuple[str, ...]:
+    """Name the fields of a record that ask for something and are not `known`.
+
+    `where`: what a name begins with. What is no record has none.
+    """
+    if not isinstance(record, dict):
+        return ()
+    return tuple(f"{where}.{name}" for name, value in record.items() if value and name not in known)
 
 
 _EXACT = 2.0**53  # above it a float stands for more than one whole number

@@ -8,6 +8,7 @@ use tailrace_core::{
 
 use super::{pieces, written};
 use crate::input::{Whole, optional_text, text_of};
+use crate::raise::in_use;
 
 /// Makes the methods of a class that writes chunks, together with those of its own.
 macro_rules! chunks {
@@ -45,13 +46,14 @@ macro_rules! chunks {
                 slf: &Bound<'py, Self>,
                 deltas: &Bound<'py, PyList>,
             ) -> PyResult<Bound<'py, PyBytes>> {
-                written(slf, |Self(encoder), out| {
-                    out.reserve(deltas.len() * (encoder.delta_bytes() + 16));
-                    for delta in deltas {
-                        encoder.delta(&text_of(delta.cast::<PyString>()?)?, out);
-                    }
-                    Ok(())
-                })
+                let py = slf.py();
+                let encoder = slf.try_borrow().map_err(|_| in_use(py, stringify!($class)))?;
+                let Self(encoder) = &*encoder;
+                let mut out = Vec::with_capacity(deltas.len() * (encoder.delta_bytes() + 16));
+                for delta in deltas {
+                    encoder.delta(&text_of(delta.cast::<PyString>()?)?, &mut out);
+                }
+                Ok(PyBytes::new(py, &out))
             }
 
             /// Return one event for each delta of any kind.
@@ -84,14 +86,19 @@ macro_rules! chunks {
                 PyBytes::new(py, $encoder::KEEP_ALIVE)
             }
 
-            /// Return the event that says why the answer ends, in this word.
+            /// Return the event that says why the answer ends, in `OpenAI`'s word.
+            ///
+            /// `reason`: why the model stopped, in the word of whichever service. It is told as
+            /// `finish_reason_of` says it of an answer that has the calls which were told. Before
+            /// it, calls that have no arguments get `{}`, which is JSON, unless the answer was cut.
+            #[pyo3(signature = (reason = None))]
             fn finish<'py>(
                 slf: &Bound<'py, Self>,
-                reason: &Bound<'py, PyString>,
+                reason: Option<&Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyBytes>> {
-                let reason = text_of(reason)?;
+                let reason = optional_text(reason)?;
                 written(slf, |Self(encoder), out| {
-                    encoder.finish(&reason, out);
+                    encoder.finish(reason.as_deref(), out);
                     Ok(())
                 })
             }

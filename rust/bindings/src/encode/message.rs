@@ -11,8 +11,9 @@ use crate::input::{Whole, limit, optional_text, text_of};
 /// Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 ///
 /// Or the whole message. A refusal is text, and the stop reason `refusal`; thinking has an empty
-/// signature. Of the blocks one is open at a time: a tool call's is over when its arguments are
-/// whole JSON and something else comes. Texts are escaped as `ChunkEncoder` does.
+/// signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+/// over when they are whole JSON and something else comes; one without arguments is told at the
+/// end. Texts are escaped as `ChunkEncoder` does.
 ///
 /// What comes while a tool call is not over is held until then, up to `max_kept_bytes`: beyond it
 /// the message is failed, by an event that says so, and `failure` tells it too. What comes behind

@@ -12,10 +12,26 @@ use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::False;
 use pyo3::types::{PyBytes, PyList, PyString};
-use tailrace_core::{EncoderState, Ending, ReplyError};
+use tailrace_core::{EncoderState, Ending, FinishReason, ReplyError};
 
 use crate::delta::{Delta, Usage};
+use crate::input::optional_text;
 use crate::raise::{in_use, stream_error};
+
+/// Return why an answer ended, in the word of `OpenAI`'s chat completions.
+///
+/// `reason` is the word of whichever service, however its letters are written; `calls` says whether
+/// the answer has calls of tools. One that was cut is `length`, one that was filtered
+/// `content_filter`; any other is `tool_calls` with calls, and `stop` without.
+#[pyfunction]
+#[pyo3(signature = (reason, *, calls = false))]
+pub fn finish_reason_of(
+    reason: Option<&Bound<'_, PyString>>,
+    calls: bool,
+) -> PyResult<&'static str> {
+    let reason = optional_text(reason)?;
+    Ok(FinishReason::of(reason.as_deref().unwrap_or_default()).with_calls(calls).as_str())
+}
 
 /// The bytes that `write` appends.
 fn written<'py, T: PyClass<Frozen = False>>(

@@ -12,8 +12,8 @@ use crate::raise::invalid;
 /// Deltas in, the events of one streamed response out, as `OpenAI`'s clients read them.
 ///
 /// Or the whole response. Reasoning is told as a summary of it, a refusal as a part of the message;
-/// a tool call's item is over when its arguments are whole JSON and something else comes. Texts are
-/// escaped as `ChunkEncoder` does.
+/// a tool call's item begins with its arguments, and is over when they are whole JSON and something
+/// else comes; one without arguments is told at the end. Texts are escaped as `ChunkEncoder` does.
 ///
 /// Because the last events tell all of the answer again, it is kept, up to `max_kept_bytes`: beyond
 /// it the response is failed, by an event that says so, and `failure` tells it too. What comes

@@ -44,6 +44,8 @@ enum Work {
 #[derive(Clone, Copy)]
 enum Wire {
     Chunks,
+    /// The same, by the method that takes a delta of any kind.
+    AnyChunks,
     Completions,
     Response,
     Message,
@@ -94,6 +96,7 @@ pub const ROWS: &[(&str, Make)] = &[
     ("ai_power_w5", || Row::new(AI_POWER, chat::body(Spelling::Php), Reads::Of(1400))),
     ("ai_power_w5p", || Row::new(AI_POWER, chat::body(Spelling::Plain), Reads::Of(1400))),
     ("encode_chunks", || encode(Wire::Chunks, EVENTS)),
+    ("encode_chunks_of_any_kind", || encode(Wire::AnyChunks, EVENTS)),
     ("encode_completions", || encode(Wire::Completions, EVENTS)),
     ("encode_response", || encode(Wire::Response, EVENTS)),
     ("encode_response_x4", || encode(Wire::Response, 4 * EVENTS)),
@@ -234,12 +237,17 @@ impl Row {
             Wire::Chunks => {
                 let encoder = ChunkEncoder::new(&fields);
                 texts.for_each(|text| encoder.delta(text, &mut events));
-                encoder.finish("stop", &mut events);
+                encoder.finish(Some("stop"), &mut events);
+            }
+            Wire::AnyChunks => {
+                let mut encoder = ChunkEncoder::new(&fields);
+                texts.for_each(|text| encoder.event(Delta::Text(text), &mut events));
+                encoder.finish(Some("stop"), &mut events);
             }
             Wire::Completions => {
                 let encoder = CompletionEncoder::new(&fields);
                 texts.for_each(|text| encoder.delta(text, &mut events));
-                encoder.finish("stop", &mut events);
+                encoder.finish(Some("stop"), &mut events);
             }
             Wire::Response => {
                 let fields = ResponseFields::new("resp_mill", 1_763_600_000, "mill/stone");
@@ -293,7 +301,7 @@ impl Done {
 impl Wire {
     fn dialect(self) -> Dialect {
         match self {
-            Self::Chunks | Self::Completions => Dialect::OpenAi,
+            Self::Chunks | Self::AnyChunks | Self::Completions => Dialect::OpenAi,
             Self::Response => Dialect::OpenAiResponses,
             Self::Message => Dialect::Anthropic,
         }

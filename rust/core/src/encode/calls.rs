@@ -4,6 +4,8 @@ use crate::delta::ToolCall;
 use crate::json::{escape, quoted};
 use crate::prelude::*;
 
+use super::reason::FinishReason;
+
 /// Calls that are remembered: as many as a decoder does.
 const KNOWN_CALLS: usize = 128;
 
@@ -18,6 +20,10 @@ pub(super) struct Calls {
 
 /// One call.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, any of which may hold"
+)]
 pub(super) struct Call {
     /// The number that the piece of the reply had.
     index: Option<u64>,
@@ -25,6 +31,7 @@ pub(super) struct Call {
     /// Whether a piece of it was taken.
     pub(super) has_begun: bool,
     pub(super) is_named: bool,
+    has_arguments: bool,
     /// Whether its last piece is thought to have come.
     pub(super) is_over: bool,
 }
@@ -35,6 +42,11 @@ impl Calls {
     pub(super) fn new(kind: &str, id: &str) -> Self {
         let own = id.split_once(['-', '_']).map_or(id, |(_, own)| own);
         Self { known: Vec::new(), count: 0, prefix: format!("{kind}_{own}_") }
+    }
+
+    /// Whether a call has begun.
+    pub(super) fn are_any(&self) -> bool {
+        self.count > 0
     }
 
     /// The call that a piece with this index belongs to.
@@ -60,9 +72,20 @@ impl Calls {
         }
         let number = self.count;
         self.count += 1;
-        let (has_begun, is_named, is_over) = (false, false, false);
-        self.known.push(Call { index, number, has_begun, is_named, is_over });
+        let (has_begun, is_named, has_arguments, is_over) = (false, false, false, false);
+        self.known.push(Call { index, number, has_begun, is_named, has_arguments, is_over });
         self.known.len() - 1
+    }
+
+    /// The arguments of the calls that have none, as elements of `tool_calls`: arguments are JSON,
+    /// unless the answer that ends for this reason was cut.
+    pub(super) fn missing_arguments(&self, reason: Option<&str>) -> Vec<String> {
+        let is_cut = FinishReason::of(reason.unwrap_or_default()).is_cut();
+        let without = self.known.iter().filter(|call| !is_cut && !call.has_arguments);
+        let element = |call: &Call| {
+            format!(r#"{{"index":{},"function":{{"arguments":"{{}}"}}}}"#, call.number)
+        };
+        without.map(element).collect()
     }
 
     /// Appends a piece as the element of `tool_calls` that it is in a chat completion's delta: the
@@ -73,6 +96,7 @@ impl Calls {
         let name = piece.name.filter(|_| !call.is_named);
         call.has_begun = true;
         call.is_named |= name.is_some();
+        call.has_arguments |= !piece.arguments.trim_ascii().is_empty();
         out.extend_from_slice(format!(r#"{{"index":{number}"#).as_bytes());
         if begins {
             out.extend_from_slice(br#","id":"#);

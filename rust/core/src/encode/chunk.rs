@@ -19,12 +19,13 @@ use super::frame::{self, ChunkFields, ChunkUsage, Frame};
 /// let mut out = Vec::new();
 /// encoder.role(&mut out);
 /// encoder.delta("What runs off", &mut out);
-/// encoder.finish("stop", &mut out);
+/// encoder.finish(Some("end_turn"), &mut out);
 /// out.extend_from_slice(ChunkEncoder::DONE);
 ///
 /// let events = String::from_utf8(out)?;
 /// assert_eq!(events.matches("data: ").count(), 4);
 /// assert!(events.contains(r#""delta":{"content":"What runs off"}"#));
+/// assert!(events.contains(r#""finish_reason":"stop""#));
 /// # Ok::<(), std::string::FromUtf8Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -64,6 +65,7 @@ impl ChunkEncoder {
     }
 
     /// Appends one event with `text`.
+    #[inline]
     pub fn delta(&self, text: &str, out: &mut Vec<u8>) {
         out.reserve(self.delta_bytes() + text.len());
         out.extend_from_slice(&self.content_head);
@@ -113,11 +115,15 @@ impl ChunkEncoder {
         self.frame.event(&[CHOICE, &member, b"}", behind], out);
     }
 
-    /// Appends the event that says why the answer ends, e.g. `stop`.
-    pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
-        let mut choice = br#"{},"logprobs":null,"finish_reason":"#.to_vec();
-        quoted(reason, &mut choice);
-        self.frame.event(&[CHOICE, &choice, b"}"], out);
+    /// Appends the event that says why the answer ends, in OpenAI's word for what is given in any
+    /// service's: `tool_calls` where calls were told, unless it was cut or filtered. Before that,
+    /// calls that have no arguments get `{}`, unless the answer was cut.
+    pub fn finish(&self, reason: Option<&str>, out: &mut Vec<u8>) {
+        for element in self.calls.missing_arguments(reason) {
+            let delta = format!(r#"{{"tool_calls":[{element}]}}"#);
+            self.frame.event(&[CHOICE, delta.as_bytes(), UNFINISHED], out);
+        }
+        self.frame.finish(br#"{"index":0,"delta":{},"#, reason, self.calls.are_any(), out);
     }
 
     /// Appends the event with token counts and no choices.

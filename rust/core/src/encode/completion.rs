@@ -18,7 +18,7 @@ use super::frame::{self, ChunkFields, ChunkUsage, Frame};
 /// let encoder = CompletionEncoder::new(&ChunkFields::new("cmpl-1", 1_700_000_000, "mill"));
 /// let mut out = Vec::new();
 /// encoder.delta("What runs off", &mut out);
-/// encoder.finish("stop", &mut out);
+/// encoder.finish(Some("stop"), &mut out);
 /// out.extend_from_slice(CompletionEncoder::DONE);
 ///
 /// let events = String::from_utf8(out)?;
@@ -60,6 +60,7 @@ impl CompletionEncoder {
     }
 
     /// Appends one event with `text`.
+    #[inline]
     pub fn delta(&self, text: &str, out: &mut Vec<u8>) {
         out.reserve(self.delta_bytes() + text.len());
         out.extend_from_slice(&self.text_head);
@@ -118,11 +119,15 @@ impl CompletionEncoder {
         self.frame.event(&[&members, behind], out);
     }
 
-    /// Appends the event that says why the answer ends, e.g. `stop`.
-    pub fn finish(&self, reason: &str, out: &mut Vec<u8>) {
-        let mut choice = br#""logprobs":null,"finish_reason":"#.to_vec();
-        quoted(reason, &mut choice);
-        self.frame.event(&[NO_TEXT, &choice, b"}"], out);
+    /// Appends the event that says why the answer ends, in OpenAI's word for what is given in any
+    /// service's: `tool_calls` where calls were told, unless it was cut or filtered. Before that,
+    /// calls that have no arguments get `{}`, unless the answer was cut.
+    pub fn finish(&self, reason: Option<&str>, out: &mut Vec<u8>) {
+        for element in self.calls.missing_arguments(reason) {
+            let member = format!(r#""tool_calls":[{element}]"#);
+            self.frame.event(&[NO_TEXT, member.as_bytes(), UNFINISHED], out);
+        }
+        self.frame.finish(NO_TEXT, reason, self.calls.are_any(), out);
     }
 
     /// Appends the event with token counts and no choices.

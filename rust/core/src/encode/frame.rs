@@ -5,6 +5,8 @@ use crate::delta::Usage;
 use crate::json::{nullable, quoted};
 use crate::prelude::*;
 
+use super::reason::FinishReason;
+
 /// The fields that every chunk of one stream says of itself.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -98,6 +100,20 @@ impl Frame {
             out.extend_from_slice(part);
         }
         out.extend_from_slice(self.tail);
+    }
+
+    /// Appends the event that says why an answer ends, which has calls or has none; `choice` is its
+    /// choice up to that.
+    pub(super) fn finish(
+        &self,
+        choice: &[u8],
+        reason: Option<&str>,
+        has_calls: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let reason = FinishReason::of(reason.unwrap_or_default()).with_calls(has_calls);
+        let end = format!(r#""logprobs":null,"finish_reason":"{reason}"}}"#);
+        self.event(&[choice, end.as_bytes()], out);
     }
 
     /// Appends the event with token counts and no choices.

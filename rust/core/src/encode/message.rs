@@ -34,8 +34,8 @@ impl<'a> MessageFields<'a> {
 /// appends whole events to `out`.
 ///
 /// The wire knows no log probabilities. A refusal is text, and the stop reason `refusal`. Thinking has an empty signature. Of the blocks
-/// one is open at a time: a tool call's is over when its arguments are whole JSON and something else
-/// comes, which is held until then, up to a limit: beyond it the message is failed, by an event that
+/// one is open at a time: a tool call's begins with its arguments, and is over when they are whole
+/// JSON and something else comes, which is held until then, up to a limit: beyond it the message is failed, by an event that
 /// says so, and [`failure`](Self::failure) tells it too. What comes behind an end is passed over.
 ///
 /// ```

@@ -31,6 +31,30 @@ impl FinishReason {
         }
     }
 
+    /// The reason that an answer ends for, which has calls of tools or has none: calls are one,
+    /// unless it was cut or filtered, and no other answer ends for them.
+    ///
+    /// ```
+    /// use tailrace_core::FinishReason;
+    ///
+    /// assert_eq!(FinishReason::of("STOP").with_calls(true).as_str(), "tool_calls");
+    /// assert_eq!(FinishReason::of("tool_use").with_calls(false).as_str(), "stop");
+    /// assert_eq!(FinishReason::of("MAX_TOKENS").with_calls(true).as_str(), "length");
+    /// ```
+    #[must_use]
+    pub fn with_calls(self, has_calls: bool) -> Self {
+        match self {
+            Self::Stop | Self::ToolCalls if has_calls => Self::ToolCalls,
+            Self::Stop | Self::ToolCalls => Self::Stop,
+            Self::Length | Self::ContentFilter => self,
+        }
+    }
+
+    /// Whether the answer ends before its time.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::Length | Self::ContentFilter)
+    }
+
     /// The word of OpenAI's chat completions.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -16,10 +16,11 @@ use super::{COMMENT, EncoderState, Ending};
 /// The events of one streamed response (`/v1/responses`), and the same response whole. Every method
 /// appends whole events to `out`.
 ///
-/// Reasoning is told as a summary of it, a refusal as a part of the message; a tool call's item is
-/// over when its arguments are whole JSON and something else comes. Because the last events tell
-/// all of the answer again, it is kept, up to a limit: beyond it the response is failed, by an event
-/// that says so, and [`failure`](Self::failure) tells it too. What comes behind an end is passed over.
+/// Reasoning is told as a summary of it, a refusal as a part of the message; a tool call's item
+/// begins with its arguments, and is over when they are whole JSON and something else comes; one
+/// without arguments is told at the end. Because the last events tell all of the answer again, it is
+/// kept, up to a limit: beyond it the response is failed, by an event that says so, and
+/// [`failure`](Self::failure) tells it too. What comes behind an end is passed over.
 ///
 /// ```
 /// use tailrace_core::{Delta, Ending, ResponseEncoder, ResponseFields};

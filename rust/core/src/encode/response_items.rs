@@ -147,6 +147,12 @@ impl Blocks for Items {
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
+        // The arguments of a call are JSON, also where it has none.
+        let is_call = self.item.as_ref().is_some_and(|item| item.kind == ItemKind::Call);
+        let is_blank = |part: &Part| part.text.trim_ascii().is_empty();
+        if is_call && !self.is_cut && self.part.as_ref().is_some_and(is_blank) {
+            self.add("{}", "", out);
+        }
         self.end_part(out);
         if self.item.as_ref().is_some_and(|item| item.kind != ItemKind::Message) {
             self.end_item(out);

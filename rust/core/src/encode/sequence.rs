@@ -2,8 +2,9 @@
 //! at a time, and none is opened again.
 //!
 //! Servers mix the pieces of calls that run side by side, and some name a call late. So a call is
-//! over when its arguments are whole JSON and something else comes; what comes before that is held,
-//! and so are the pieces of a call without a name. At the end all of it is told.
+//! over when its arguments are whole JSON and something else comes; what comes before that is held.
+//! A call begins when its name and some of its arguments are known, so that one without arguments
+//! holds nothing back. At the end all of it is told.
 
 use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
@@ -311,9 +312,10 @@ impl Held {
 }
 
 impl Piece<'_> {
-    /// Whether enough is known of its block: of a call its name.
+    /// Whether enough is known of its block: of a call its name and some of its arguments.
     fn can_open(&self) -> bool {
-        self.name.is_some() || !matches!(self.kind, Kind::Call(_))
+        let is_known = self.name.is_some() && !self.text.trim_ascii().is_empty();
+        is_known || !matches!(self.kind, Kind::Call(_))
     }
 
     /// Bytes of its texts.

@@ -1,0 +1,145 @@
+"""Groups of models: each site is asked in turn, until one has begun to answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gateway_app import CREATED, asking, content, events, outcomes, posting, serving
+from gateway_sockets import SECRET, ask, get
+
+from tailrace import Site
+from tailrace.gateway import Key
+from tailrace.replica import Replica
+from tailrace.sites import ModelGroup, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway_app import RunningGateway
+
+AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    async with Replica() as running:
+        yield running
+
+
+def the_sites(replica: Replica, gone: int) -> list[Site]:
+    """One that is not there, one that is not set up, a chat page, and a server."""
+    server = f"{replica.url('openai')}/v1"
+    return [
+        Site(f"http://127.0.0.1:{gone}/v1", software="openai", name="gone", models=["x"]),
+        Site(
+            server,
+            software="openai",
+            name="unset",
+            models=["x"],
+            api_key=Secret(variable="NO_SUCH_KEY", environ={}, file="f", key="k"),
+        ),
+        Site(replica.page("ai-power", "stream"), name="shop"),
+        Site(server, software="openai", name="open", models=["gpt-4o-mini"]),
+    ]
+
+
+def groups(*names: str, **others: list[str]) -> list[ModelGroup]:
+    tables = {"any": list(names), **others}
+    return [ModelGroup(name, tuple(members)) for name, members in tables.items() if members]
+
+
+def counted(gateway: RunningGateway) -> dict[str, dict[str, int]]:
+    figures = gateway.context.stream_figures.snapshot().figures
+    return {each.site: {**each.outcomes, **each.errors} for each in figures}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_next_site_answers_where_one_fails_before_it_began(
+    replica: Replica, unused_tcp_port: int, *, stream: bool
+) -> None:
+    made = groups("gone", "unset", "shop")
+    async with serving(the_sites(replica, unused_tcp_port), groups=made) as gateway:
+        async with posting(gateway, asking("Hello", "any", stream=stream)) as reply:
+            assert reply.status == 200
+            if stream:
+                *chunks, done = await events(reply)
+                assert (done, chunks[0]["model"]) == ("[DONE]", "any")
+                assert content(chunks).startswith("You asked: “Hello”")
+            else:
+                body = await reply.json()
+                assert body["model"] == "any"
+        assert counted(gateway) == {
+            "gone": {"failed": 1, "network": 1},
+            "unset": {"failed": 1, "not_set_up": 1},
+            "shop": {"done": 1},
+        }
+        assert gateway.context.stream_figures.snapshot().open_streams == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_after_its_first_delta_a_site_is_not_left(replica: Replica, *, stream: bool) -> None:
+    async with serving(the_sites(replica, 1), groups=groups("open/gpt-4o-mini", "shop")) as gateway:
+        async with posting(gateway, asking("[[midfail]]", "any", stream=stream)) as reply:
+            assert reply.status == (200 if stream else 502)
+            last = (await events(reply))[-1] if stream else await reply.json()
+        assert last["error"]["type"] == "upstream_error"
+        assert outcomes(gateway) == {"failed": 1}
+
+
+async def test_where_all_fail_the_last_ones_failure_is_told(
+    replica: Replica, unused_tcp_port: int
+) -> None:
+    made = groups("unset", "gone", "open")
+    async with serving(the_sites(replica, unused_tcp_port), groups=made) as gateway:
+        async with posting(gateway, asking("[[err429]]", "any")) as reply:
+            assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+            assert (await reply.json())["error"]["code"] == "rate_limit_exceeded"
+        assert counted(gateway)["open"] == {"failed": 1, "rate_limit": 1}
+
+
+async def test_a_site_that_cannot_take_a_request_is_passed_over(replica: Replica) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    body: dict[str, Any] = {"tools": [tool], "tool_choice": "required"}
+    made = groups("shop", "open", pages=["shop"])
+    async with serving(the_sites(replica, 1), groups=made) as gateway:
+        async with posting(gateway, asking("Hello", "any", **body)) as reply:
+            choice = (await reply.json())["choices"][0]
+            assert choice["finish_reason"] == "tool_calls"
+        async with posting(gateway, asking("Hello", "pages", **body)) as reply:
+            assert reply.status == 400
+            assert (await reply.json())["error"]["param"] == "tools"
+        assert counted(gateway) == {"open": {"done": 1}}
+
+
+async def test_what_was_dropped_is_told_of_the_site_that_answers(
+    replica: Replica, unused_tcp_port: int
+) -> None:
+    made = groups("gone", "shop", other=["shop", "open"])
+    async with serving(the_sites(replica, unused_tcp_port), groups=made) as gateway:
+        for model, dropped in (("any", "temperature"), ("open/gpt-4o-mini", None)):
+            for stream in (True, False):
+                body = asking("Hello", model, temperature=0.5, stream=stream)
+                async with posting(gateway, body) as reply:
+                    assert reply.headers.get("X-Tailrace-Dropped") == dropped
+                    await reply.read()
+
+
+async def test_groups_are_listed_and_a_key_may_have_one_alone(replica: Replica) -> None:
+    key = Key.of("own", SECRET, models=["any"])
+    sites, made = the_sites(replica, 1), groups("shop", "open")
+    async with serving(sites, groups=made, keys=(key,)) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        line = f"Authorization: Bearer {SECRET}"
+        card = {"id": "any", "created": CREATED, "owned_by": "shop, open", "object": "model"}
+        answer = await ask(port, get("/v1/models", line))
+        assert json.loads(answer.body)["data"] == [card]
+        assert json.loads((await ask(port, get("/v1/models/any", line))).body) == card
+        answer = await ask(port, get("/v1/models/shop/default", line))
+        assert (answer.status, answer.error["code"]) == (403, "model_not_allowed")
+        async with posting(gateway, asking("Hello", "any"), headers=AUTHORIZED) as reply:
+            assert reply.status == 200
+        async with posting(gateway, asking("Hello", "shop/default"), headers=AUTHORIZED) as reply:
+            assert reply.status == 403
+            assert (await reply.json())["error"]["param"] == "model"
