@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tailrace._fast.streams import Reading, ReadOn, fast_stream
 from tailrace._fast.trial import stands
 from tailrace.errors import InvalidRequestError, MissingRequirementsError
+from tailrace.transport import keep_room_for_reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,8 @@ def fast_copy(
     module, name, data = sample
     if not stands(copy, package, getattr(sys.modules[module], name), data):
         raise _unknown(package)
+    if inspect.iscoroutinefunction(copy.close):
+        keep_room_for_reads()
     return copy  # type: ignore[no-any-return]
 
 

@@ -434,7 +434,7 @@ impl ObjectReader {
         let fed = events.feed(&bytes, |event| {
             let read = object_of(&event, variants.bind(py), make.bind(py), *named);
             failed = read.and_then(|object| found.add(&event, object));
-            let goes_on = failed.is_ok() && !event.data.starts_with(DONE);
+            let goes_on = failed.is_ok() && (*named || !event.data.starts_with(DONE));
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         failed?;
