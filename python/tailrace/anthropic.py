@@ -20,8 +20,10 @@ _Client = TypeVar("_Client", bound="anthropic.Anthropic | anthropic.AsyncAnthrop
 _SAMPLE = (
     "anthropic.types",
     "RawMessageStreamEvent",
-    b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, '
-    b'"delta": {"type": "text_delta", "text": "x"}}\n\n',
+    (
+        b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, '
+        b'"delta": {"type": "text_delta", "text": "x"}}\n\n'
+    ),
 )
 
 
@@ -43,6 +45,7 @@ def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
             its own, as that of Bedrock does.
         MissingRequirementsError: When the installed version of the package makes its streams in a
             way that is not known here.
+
     """
     kinds = ("anthropic.Anthropic", "anthropic.AsyncAnthropic")
     reading = Reading(named=True, max_event_bytes=max_event_bytes)

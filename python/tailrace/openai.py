@@ -20,8 +20,10 @@ _Client = TypeVar("_Client", bound="openai.OpenAI | openai.AsyncOpenAI")
 _SAMPLE = (
     "openai.types.chat",
     "ChatCompletionChunk",
-    b'data: {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", '
-    b'"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": null}]}\n\n',
+    (
+        b'data: {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", '
+        b'"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": null}]}\n\n'
+    ),
 )
 
 
@@ -42,6 +44,7 @@ def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
         InvalidRequestError: When `client` is no such client.
         MissingRequirementsError: When the installed version of the package makes its streams in a
             way that is not known here.
+
     """
     kinds = ("openai.OpenAI", "openai.AsyncOpenAI")
     reading = Reading(named=False, max_event_bytes=max_event_bytes)

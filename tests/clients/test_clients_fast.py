@@ -24,6 +24,7 @@ from openai.types.responses import ResponseStreamEvent
 
 import tailrace.anthropic
 import tailrace.openai
+from tailrace._fast.streams import fast_stream
 from tailrace.errors import InvalidRequestError, LimitExceeded
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
@@ -77,8 +78,6 @@ def stream(wire: str, client: Any, *, fast: bool, content: Any) -> Any:
     )
     stream_class = (module.Stream if client is blocking else module.AsyncStream)[kind]
     if fast:
-        from tailrace._fast.streams import fast_stream
-
         client, stream_class = FAST[client], fast_stream(stream_class)
     return stream_class(cast_to=kind, response=response, client=client)
 
@@ -89,7 +88,7 @@ def read(wire: str, chunks: list[bytes], *, fast: bool) -> Read:
     client = WIRES[wire][1][0]
     try:
         found.extend(stream(wire, client, fast=fast, content=iter(chunks)))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other must have it, too
         return found, error
     return found, None
 
@@ -105,8 +104,8 @@ async def read_async(wire: str, chunks: list[bytes], *, fast: bool) -> Read:
     client = WIRES[wire][1][1]
     try:
         async for item in stream(wire, client, fast=fast, content=content()):
-            found.append(item)
-    except Exception as error:
+            found.append(item)  # noqa: PERF401 - then it may raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other must have it, too
         return found, error
     return found, None
 
@@ -170,7 +169,7 @@ def as_json(made: Any) -> str:
     """The JSON; where half a character cannot be written, what the package says of that."""
     try:
         return str(made.to_json())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other must have it, too
         return str(error)
 
 
@@ -182,7 +181,7 @@ def same_when_dumped(one: Any, other: Any) -> None:
 
 
 def same_when_copied(one: Any, other: Any) -> None:
-    for made in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+    for made in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):  # noqa: S301 - ours
         assert type(made) is type(other)
         assert repr(made) == repr(other)
 
@@ -256,27 +255,34 @@ def test_a_cut_changes_nothing(case: dict[str, Any], request: pytest.FixtureRequ
 # -- over HTTP -------------------------------------------------------------------------------------
 
 
-CHAT = b"".join(
-    b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"mill","choices":'
-    b'[{"index":0,"delta":{"content":"%d "},"finish_reason":%s}]}\n\n' % (number, reason)
-    for number, reason in enumerate([b"null", b"null", b'"stop"'])
-) + b"data: [DONE]\n\n"
+CHAT = (
+    b"".join(
+        b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"mill","choices":'
+        b'[{"index":0,"delta":{"content":"%d "},"finish_reason":%s}]}\n\n' % (number, reason)
+        for number, reason in enumerate([b"null", b"null", b'"stop"'])
+    )
+    + b"data: [DONE]\n\n"
+)
 FAILING = CHAT[: CHAT.index(b"data: [DONE]")] + (
     b'data: {"error":{"message":"the wheel broke","type":"server_error"}}\n\n'
 )
 MESSAGE = b"".join(
     b"event: %s\ndata: %s\n\n" % (data.split(b'"')[3], data)
     for data in (
-        b'{"type":"message_start","message":{"id":"m1","type":"message","role":"assistant",'
-        b'"model":"mill","content":[],"stop_reason":null,"stop_sequence":null,'
-        b'"usage":{"input_tokens":3,"output_tokens":1}}}',
+        (
+            b'{"type":"message_start","message":{"id":"m1","type":"message","role":"assistant",'
+            b'"model":"mill","content":[],"stop_reason":null,"stop_sequence":null,'
+            b'"usage":{"input_tokens":3,"output_tokens":1}}}'
+        ),
         b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
         b'{"type":"ping"}',
         b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"High "}}',
         b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"tide"}}',
         b'{"type":"content_block_stop","index":0}',
-        b'{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
-        b'"usage":{"output_tokens":4}}',
+        (
+            b'{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+            b'"usage":{"output_tokens":4}}'
+        ),
         b'{"type":"message_stop"}',
     )
 )
@@ -377,18 +383,40 @@ def test_a_loop_that_goes_on_later_misses_nothing(chat: openai.OpenAI) -> None:
         next(chunks)
 
 
-def test_a_connection_is_used_again(chat: openai.OpenAI, mill: tuple[str, type[Mill]]) -> None:
-    mill[1].connections.clear()
-    for _ in range(3):
-        list(chat.chat.completions.create(model="chat", messages=ASKED, stream=True))
-    assert len(mill[1].connections) == 1
+def test_connections_are_used_as_the_package_uses_them(mill: tuple[str, type[Mill]]) -> None:
+    used = []
+    for made in (lambda client: client, tailrace.openai.fast):
+        mill[1].connections.clear()
+        with openai.OpenAI(api_key="key", base_url=f"{mill[0]}/v1") as client:
+            for _ in range(3):
+                list(made(client).chat.completions.create(
+                    model="chat", messages=ASKED, stream=True
+                ))  # fmt: skip
+        used.append(len(mill[1].connections))
+    assert used[0] == used[1]
+
+
+async def test_connections_are_used_as_the_package_uses_them_with_asyncio(
+    mill: tuple[str, type[Mill]],
+) -> None:
+    used = []
+    for made in (lambda client: client, tailrace.openai.fast):
+        mill[1].connections.clear()
+        async with openai.AsyncOpenAI(api_key="key", base_url=f"{mill[0]}/v1") as client:
+            for _ in range(3):
+                chunks = await made(client).chat.completions.create(
+                    model="chat", messages=ASKED, stream=True
+                )
+                assert len([chunk async for chunk in chunks]) == 3
+        used.append(len(mill[1].connections))
+    assert used[0] == used[1]
 
 
 def test_errors_are_the_packages_own(chat: openai.OpenAI, messages: anthropic.Anthropic) -> None:
     found: list[Any] = []
+    chunks = chat.chat.completions.create(model="failing", messages=ASKED, stream=True)
     with pytest.raises(openai.APIError, match="the wheel broke") as broke:
-        for chunk in chat.chat.completions.create(model="failing", messages=ASKED, stream=True):
-            found.append(chunk.choices[0].delta.content)  # noqa: PERF401 - then it raises
+        found.extend(chunk.choices[0].delta.content for chunk in chunks)
     assert found == ["0 ", "1 ", "2 "]
     assert broke.value.body == {"message": "the wheel broke", "type": "server_error"}
     with pytest.raises(openai.BadRequestError, match="no such wheel"):
@@ -483,7 +511,7 @@ def test_a_type_is_the_packages_once_asked() -> None:
 def test_a_part_that_outlives_its_object_becomes_the_packages_own() -> None:
     delta = chunk().choices[0].delta
     assert delta.model_dump(exclude_unset=True) == {"content": "x"}
-    assert pickle.loads(pickle.dumps(chunk().choices))[0].delta.content == "x"
+    assert pickle.loads(pickle.dumps(chunk().choices))[0].delta.content == "x"  # noqa: S301 - ours
 
 
 def test_threads_that_fill_one_object() -> None:
@@ -511,15 +539,12 @@ def test_an_event_above_the_limit() -> None:
     http = library(client)
     data = CHAT.replace(b"2 ", b"2" * 2000)
     response = http.Response(200, content=iter([data]), request=http.Request("POST", "http://x/"))
-    from tailrace._fast.streams import fast_stream
-
     made = fast_stream(openai.Stream[ChatCompletionChunk])(
         cast_to=ChatCompletionChunk, response=response, client=fast
     )
-    found = []
+    found: list[Any] = []
     with pytest.raises(LimitExceeded):
-        for each in made:
-            found.append(each)  # noqa: PERF402 - then it raises
+        found.extend(made)
     assert len(found) == 2
 
 
@@ -556,8 +581,6 @@ def test_a_strict_client_checks_each_event() -> None:
     response = http.Response(
         200, content=iter([b'data: {"id":1}\n\n']), request=http.Request("POST", "http://x/")
     )
-    from tailrace._fast.streams import fast_stream
-
     made = fast_stream(openai.Stream[ChatCompletionChunk])(
         cast_to=ChatCompletionChunk, response=response, client=fast
     )

@@ -35,12 +35,13 @@ def fast_copy(
         InvalidRequestError: When `client` is of another class, or reads streams in a way of its
             own.
         MissingRequirementsError: When the package's version has streams of another kind.
+
     """
     package = _package_of(client, kinds)
-    kind = type(client)
+    kind: Any = type(client)
     if "_tailrace_reading" in vars(kind):
         (kind,) = kind.__bases__
-    _must_read_events(client, package)
+    _must_read_events(client, kind, package)
     copy: Any = client.with_options()  # type: ignore[attr-defined]
     copy.__class__ = _subclass(kind, reading)
     module, name, data = sample
@@ -48,6 +49,8 @@ def fast_copy(
         raise _unknown(package)
     if inspect.iscoroutinefunction(copy.close):
         keep_room_for_reads()
+    # Which `with_options` forgets.
+    copy._strict_response_validation = getattr(client, "_strict_response_validation", False)
     return copy  # type: ignore[no-any-return]
 
 
@@ -61,13 +64,13 @@ def _package_of(client: object, kinds: Sequence[str]) -> Any:
     return package
 
 
-def _must_read_events(client: Any, package: Any) -> None:
+def _must_read_events(client: Any, kind: type[Any], package: Any) -> None:
     """Refuse what does not have the places at which a stream is given another reader."""
     places = ("request", "with_options", "_make_sse_decoder", "_process_response_data")
     streaming = sys.modules.get(f"{package.__name__}._streaming")
     if streaming is None or not all(callable(getattr(client, place, None)) for place in places):
         raise _unknown(package)
-    if "stream_cls" not in inspect.signature(client.request).parameters:
+    if "stream_cls" not in inspect.signature(kind.request).parameters:
         raise _unknown(package)
     if type(client._make_sse_decoder()) is not getattr(streaming, "SSEDecoder", None):
         raise InvalidRequestError(
@@ -84,7 +87,7 @@ def _unknown(package: Any) -> MissingRequirementsError:
 
 
 @cache
-def _subclass(kind: type[Any], reading: Reading) -> type[Any]:
+def _subclass(kind: Any, reading: Reading) -> Any:
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("stream_cls") is not None:
             kwargs["stream_cls"] = fast_stream(kwargs["stream_cls"])

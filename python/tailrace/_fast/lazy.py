@@ -1,5 +1,4 @@
-"""Objects of another package's classes that are filled when more is asked of them than the core
-reads.
+"""Objects of another package's classes that are filled when more is asked than the core reads.
 
 A lazy object is of a subclass of its class, which adds nothing to what an object holds. On the
 first touch of anything but a field that the core reads, the package makes its own object of the
@@ -50,7 +49,7 @@ def lazy_class(real: type[Any]) -> type[Any]:
         "__doc__": real.__doc__,
         "__module__": real.__module__,
         "__qualname__": real.__qualname__,
-        "__hash__": real.__hash__ and _method(real, "__hash__"),
+        "__hash__": _method(real, "__hash__") if callable(vars(real).get("__hash__")) else None,
         "__class__": property(lambda _: real),
         "__getattr__": _absent(real),
     }
@@ -86,7 +85,7 @@ def _absent(real: type[Any]) -> Callable[[object, str], Any]:
 
     def __getattr__(self: object, name: str) -> Any:  # noqa: N807 - what Python calls it
         kept = None if name.startswith("_") else _kept(self)
-        found = None if kept is None else kept.extra(name)
+        found = None if kept is None else kept.member(name)
         if found is None:
             return getattr(_filled(self, real, name), name)
         if found:

@@ -1,6 +1,4 @@
-"""How the core reads objects of another package's classes, from what the classes say of their
-fields.
-"""
+"""How the core reads objects of another package's classes, from what these say of their fields."""
 
 from __future__ import annotations
 
@@ -34,6 +32,7 @@ def variants_of(annotation: object, metadata: Iterable[object] = ()) -> _Variant
 
     Returns:
         None where an object's class depends on more than that.
+
     """
     models, metadata = _models(annotation, metadata)
     if len(models) == 1:
@@ -43,9 +42,7 @@ def variants_of(annotation: object, metadata: Iterable[object] = ()) -> _Variant
 
 
 def _discriminator(note: object) -> str | None:
-    """The field that a note on a union names: of openai's `PropertyInfo`, or anthropic's
-    `PropertyInfo` or `UnionDiscriminator`.
-    """
+    """The field that a note on a union names: a `PropertyInfo`, or a `UnionDiscriminator`."""
     for name in ("discriminator", "field_name"):
         field = getattr(note, name, None)
         if isinstance(field, str):
@@ -55,7 +52,7 @@ def _discriminator(note: object) -> str | None:
 
 def _models(
     annotation: object, metadata: Iterable[object]
-) -> tuple[tuple[type[Any], ...], tuple[object, ...]]:
+) -> tuple[tuple[Any, ...], tuple[object, ...]]:
     """The classes that an annotation names, none when it names anything else, and its metadata."""
     annotation, within = _bare(annotation)
     leaves = tuple(leaf for leaf in _leaves(annotation) if leaf is not NoneType)
@@ -64,13 +61,13 @@ def _models(
 
 
 @cache
-def _alone(model: type[Any]) -> _Variants:
+def _alone(model: Any) -> _Variants:
     return _Variants(None, lambda _: _shape(model))
 
 
 @cache
-def _told_apart(discriminator: str, models: tuple[type[Any], ...]) -> _Variants | None:
-    variants: dict[str, type[Any]] = {}
+def _told_apart(discriminator: str, models: tuple[Any, ...]) -> _Variants | None:
+    variants: dict[str, Any] = {}
     for model in models:
         field = model.model_fields.get(discriminator)
         if field is None or field.alias is not None:
@@ -91,7 +88,7 @@ def _literals(annotation: object) -> Iterator[str]:
 
 
 @cache
-def _shape(model: type[Any]) -> _Shape:
+def _shape(model: Any) -> _Shape:
     fields = model.model_fields
     lazy = lazy_class(model)
     has_aliases = any(field.alias is not None for field in fields.values())
@@ -100,14 +97,20 @@ def _shape(model: type[Any]) -> _Shape:
     return _Shape(lazy, not has_aliases and _takes_extras(model))
 
 
-def _takes_extras(model: type[Any]) -> bool:
+def _takes_extras(model: Any) -> bool:
     """Whether members that are no fields become attributes as they are."""
-    typed = any("__pydantic_extra__" in vars(base).get("__annotations__", {})
-                for base in model.__mro__ if base.__module__.partition(".")[0] != "pydantic")  # fmt: skip
-    return model.model_config.get("extra") == "allow" and not typed
+    own = (base for base in model.__mro__ if base.__module__.partition(".")[0] != "pydantic")
+    return model.model_config.get("extra") == "allow" and not any(map(_types_extras, own))
 
 
-def _field(model: type[Any], name: str, field: Any, *, has_aliases: bool) -> _Field:
+def _types_extras(base: type[Any]) -> bool:
+    try:
+        return "__pydantic_extra__" in getattr(base, "__annotations__", {})
+    except NameError:  # what they name is imported for type checkers alone
+        return True
+
+
+def _field(model: Any, name: str, field: Any, *, has_aliases: bool) -> _Field:
     if has_aliases:
         return _Field(name, model, whole)
     annotation, _ = _bare(field.annotation)
@@ -121,7 +124,7 @@ def _field(model: type[Any], name: str, field: Any, *, has_aliases: bool) -> _Fi
         whole,
         kinds=kinds | _NULL if is_plain and default is None else kinds & ~_NULL,
         absent=(default,) if is_plain else None,
-        object=variants_of(annotation, field.metadata),
+        item=variants_of(annotation, field.metadata),
         elements=_elements(annotation),
     )
 

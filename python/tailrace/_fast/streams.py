@@ -1,10 +1,9 @@
-"""Another package's streams, which go on to do all but to read events: they connect, fail, close
-and end as they always do.
+"""Another package's streams, which do all they always do but read events.
 
-A stream's own loop asks its decoder for events. Ours gives word to read on, which the client hands
-through; from then on the core's objects come without that loop. It gets what is no object to us,
-event by event: errors, the end, names that are unknown; and what broke the reading off. What
-becomes of those is the stream's own to say.
+They connect, fail, close and end as ever. A stream's own loop asks its decoder for events. Ours
+gives word to read on, which the client hands through; from then on the core's objects come without
+that loop. It gets what is no object to us, event by event: errors, the end, names that are unknown;
+and what broke the reading off. What becomes of those is the stream's own to say.
 """
 
 from __future__ import annotations
@@ -43,9 +42,7 @@ class Reading:
 
     def reader(self, variants: _Variants, make: Callable[[str], Any]) -> _ObjectReader:
         """Return what reads one stream; `make` makes the whole object of an event's JSON."""
-        return _ObjectReader(
-            variants, make, named=self.named, max_event_bytes=self.max_event_bytes
-        )
+        return _ObjectReader(variants, make, named=self.named, max_event_bytes=self.max_event_bytes)
 
 
 class ReadOn:
@@ -137,6 +134,7 @@ def fast_stream(stream_class: Any) -> Any:
 
     Args:
         stream_class: A package's own class with what it yields: `Stream[ChatCompletionChunk]`.
+
     """
     origin = get_origin(stream_class)
     mixin = _mixin(origin)
@@ -145,7 +143,7 @@ def fast_stream(stream_class: Any) -> Any:
     return _subclass(mixin, origin)[get_args(stream_class)]
 
 
-def _mixin(origin: Any) -> type[Any] | None:
+def _mixin(origin: Any) -> Any:
     if not isinstance(origin, type):
         return None
     streaming = _streaming(origin)
@@ -161,9 +159,11 @@ def _streaming(stream_class: type[Any]) -> Any:
 
 
 @cache
-def _subclass(mixin: type[Any], origin: Any) -> Any:
+def _subclass(mixin: Any, origin: Any) -> Any:
     names = {"__module__": origin.__module__, "__qualname__": origin.__qualname__}
-    return new_class(origin.__name__, (mixin[_T], origin[_T]), exec_body=lambda body: body.update(names))
+    return new_class(
+        origin.__name__, (mixin[_T], origin[_T]), exec_body=lambda body: body.update(names)
+    )
 
 
 class _Fast(Generic[_T]):
@@ -188,7 +188,8 @@ class _Fast(Generic[_T]):
                 data=json.loads(text), cast_to=cast_to, response=response
             )
 
-        return client._tailrace_reading.reader(variants, make)
+        reading: Reading = client._tailrace_reading
+        return reading.reader(variants, make)
 
     def _is_watched(self, client: Any) -> bool:
         """Whether each event is checked, put together with its name, or traced."""

@@ -17,9 +17,7 @@ __all__ = ["stands"]
 
 
 def stands(client: Any, package: Any, kind: Any, data: bytes) -> bool:
-    """Whether a stream of `client` gives an object that the core reads and that becomes the
-    package's own.
-    """
+    """Whether a stream of `client` gives an object that becomes the package's own."""
     try:
         read = _read(client, package, kind, data)
         is_lazy = _kept(read) is not None
@@ -35,9 +33,7 @@ def stands(client: Any, package: Any, kind: Any, data: bytes) -> bool:
 def _read(client: Any, package: Any, kind: Any, data: bytes) -> Any:
     is_async = inspect.iscoroutinefunction(client.close)
     stream_class = package.AsyncStream if is_async else package.Stream
-    stream = fast_stream(stream_class[kind])(
-        cast_to=kind, response=_Response(data), client=client
-    )
+    stream = fast_stream(stream_class[kind])(cast_to=kind, response=_Response(data), client=client)
     if not is_async:
         return next(iter(stream))
     # Nothing here waits, so that the first step is the last.

@@ -4,7 +4,7 @@
 //! the event, is Python's to say: `tailrace._fast`.
 
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
@@ -93,7 +93,7 @@ impl Variants {
         Ok(shape)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, Py<Shape>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, Py<Shape>)>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,6 +112,9 @@ struct Step {
     index: Option<usize>,
 }
 
+/// A field's name, and the object or the list of objects that was handed out for it.
+type Given = (Arc<Py<PyString>>, Py<PyAny>);
+
 /// What an object that is not yet whole is read from.
 #[pyclass(frozen, name = "_Kept", module = "tailrace")]
 pub struct Kept {
@@ -121,7 +124,7 @@ pub struct Kept {
     members: Members,
     way: Vec<Step>,
     /// Objects and lists of objects that were handed out, by field: the whole object has the same.
-    given: Mutex<Vec<(Arc<Py<PyString>>, Py<PyAny>)>>,
+    given: Mutex<Vec<Given>>,
 }
 
 #[pymethods]
@@ -146,9 +149,11 @@ impl Kept {
         given.iter().map(|(name, value)| (name.bind(py).clone(), value.bind(py).clone())).collect()
     }
 
-    /// The member of this name, which is no field: alone in a tuple, which is empty where there is
-    /// none; `None` where the whole object alone can tell it.
-    fn extra<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    /// The value of the member of this name, which is no field, in a tuple.
+    ///
+    /// The tuple is empty where there is none; `None` stands for what the whole object alone can
+    /// tell.
+    fn member<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
         if !self.shape.get().extras {
             return Ok(None);
         }
@@ -165,7 +170,7 @@ impl Kept {
         &self.source.text[self.range.clone()]
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Arc<Py<PyString>>, Py<PyAny>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Given>> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,7 +197,7 @@ impl Kept {
         if given.is_some() {
             return Ok(given);
         }
-        let made = match (place.0, &field.object, &field.elements) {
+        let made = match (place.0, &field.item, &field.elements) {
             (Kind::Object, Some(variants), _) => {
                 self.within(py, variants.get(), place, self.step(field, None))?
             }
@@ -277,8 +282,9 @@ fn kept<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, Kept>> {
 
 /// Return the record that an object keeps, or `None` once the object is whole.
 #[pyfunction(name = "_kept")]
-pub fn kept_by<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, Kept>> {
-    kept(object)
+#[pyo3(signature = (item, /))]
+pub fn kept_by<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, Kept>> {
+    kept(item)
 }
 
 const TEXT: u8 = 1;
@@ -329,22 +335,21 @@ pub struct Field {
     make_whole: Py<PyAny>,
     kinds: u8,
     absent: Option<Py<PyAny>>,
-    object: Option<Py<Variants>>,
+    item: Option<Py<Variants>>,
     elements: Option<Py<Variants>>,
 }
 
 #[pymethods]
 impl Field {
     #[new]
-    #[pyo3(signature = (name, real, make_whole, *, kinds=0, absent=None, object=None, elements=None))]
-    #[expect(clippy::too_many_arguments, reason = "named by the one who calls")]
+    #[pyo3(signature = (name, real, make_whole, *, kinds=0, absent=None, item=None, elements=None))]
     fn new(
         name: &Bound<'_, PyString>,
         real: Py<PyType>,
         make_whole: Py<PyAny>,
         kinds: u8,
         absent: Option<(Py<PyAny>,)>,
-        object: Option<Py<Variants>>,
+        item: Option<Py<Variants>>,
         elements: Option<Py<Variants>>,
     ) -> PyResult<Self> {
         Ok(Self {
@@ -354,7 +359,7 @@ impl Field {
             make_whole,
             kinds,
             absent: absent.map(|(value,)| value),
-            object,
+            item,
             elements,
         })
     }
@@ -422,8 +427,10 @@ impl ObjectReader {
         Ok(Self { events, variants, make, named })
     }
 
-    /// Return what `data` completes: lists of objects, and between them, as tuples of name, data,
-    /// id and retry, the events that are none.
+    /// Return what `data` completes.
+    ///
+    /// That is lists of objects, and between them, as tuples of name, data, id and retry, the
+    /// events that are none.
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut reader = slf.try_borrow_mut().map_err(|_| in_use(py, "ObjectReader"))?;
@@ -440,9 +447,7 @@ impl ObjectReader {
         failed?;
         match fed {
             // The next call raises, so that what came before is not lost.
-            Err(overflow) if found.all.is_empty() => {
-                Err(limit_exceeded(py, &overflow.to_string()))
-            }
+            Err(overflow) if found.all.is_empty() => Err(limit_exceeded(py, &overflow.to_string())),
             _ => Ok(found.all),
         }
     }
@@ -509,7 +514,8 @@ fn object_of<'py>(
 
 /// Whether there is a control character, which Python's reader refuses within a string.
 fn has_controls(text: &str) -> bool {
-    text.bytes().fold(false, |found, byte| found | (byte < b' '))
+    // The least of all, which the compiler finds many at a time.
+    text.bytes().fold(u8::MAX, u8::min) < b' '
 }
 
 fn has_error(members: &Members, text: &str) -> bool {

@@ -47,7 +47,7 @@ impl Members {
     pub fn find(&self, text: &str, name: &str) -> Option<Place> {
         let is_named = |member: &&Member| {
             let raw = &text[member.key.clone()];
-            raw == name || (member.is_escaped && Text::of_raw(raw) == *name)
+            if member.is_escaped { Text::of_raw(raw) == *name } else { raw == name }
         };
         self.0.iter().rev().find(is_named).map(|member| member.place.clone())
     }
