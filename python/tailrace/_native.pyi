@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final, type_check_only
 
 from tailrace.errors import StreamError
 
@@ -45,17 +45,33 @@ _Dialect: TypeAlias = Literal[
 DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
+@type_check_only
+class _Compared:
+    """What is equal, and has one hash, where its fields are."""
+
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@type_check_only
+class _Record(_Compared):
+    """What also gives its fields by their names."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+
 @final
-class ServerSentEvent:
+class ServerSentEvent(_Record):
     """One dispatched server-sent event (WHATWG HTML 9.2.6)."""
 
-    __match_args__ = ("event", "data", "id", "retry")
+    __match_args__ = ("event", "data", "id", "retry", "at")
     def __new__(
         cls,
         event: str = "message",
         data: str = "",
         id: str = "",  # noqa: A002
         retry: int | None = None,
+        at: int | None = None,
     ) -> ServerSentEvent:
         """Make the record of an event, as `SSEDecoder.feed` would.
 
@@ -73,11 +89,12 @@ class ServerSentEvent:
     @property
     def retry(self) -> int | None:
         """The reconnection time that the event's block set, in milliseconds, if it set one."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
+    @property
+    def at(self) -> int | None:
+        """When the bytes were read that completed the event, for who asked for times.
+
+        Nanoseconds of a clock that runs evenly; None where no time was taken.
+        """
 
 @final
 class SSEDecoder:
@@ -89,10 +106,13 @@ class SSEDecoder:
         `max_event_bytes` is how many bytes one event's fields may have, 8 MiB unless given;
         InvalidRequestError unless above 0.
         """
-    def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
+    def feed(
+        self, data: bytes | bytearray | memoryview, at: int | None = None
+    ) -> list[ServerSentEvent]:
         """Return the events that `data` completes.
 
-        An event above the limit raises LimitExceeded, from the next call on.
+        An event above the limit raises LimitExceeded, from the next call on. `at`: when the data
+        was read, in nanoseconds of a clock that runs evenly; the events have it then.
         """
     def close(self) -> list[ServerSentEvent]:
         """End the stream and return an empty list.
@@ -107,7 +127,7 @@ class SSEDecoder:
         """The reconnection time in force, in milliseconds; None where none was set."""
 
 @final
-class Usage:
+class Usage(_Record):
     """The token counts a stream reported; 0 where it left one out."""
 
     __match_args__ = (
@@ -144,17 +164,22 @@ class Usage:
     @property
     def reasoning_tokens(self) -> int | None:
         """Tokens of the answer that are reasoning; None where that was not told."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
-class Delta:
+class Delta(_Record):
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
+    __match_args__ = (
+        "kind",
+        "text",
+        "index",
+        "id",
+        "name",
+        "logprobs",
+        "raw",
+        "tokens",
+        "at",
+    )
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -163,6 +188,9 @@ class Delta:
         id: str | None = None,  # noqa: A002
         name: str | None = None,
         logprobs: str | None = None,
+        raw: str | None = None,
+        tokens: int | None = None,
+        at: int | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
@@ -176,7 +204,8 @@ class Delta:
     def text(self) -> str:
         """The text that is added; of a tool call, what is added to its arguments.
 
-        Empty only where a call begins, or where an event tells `logprobs` and nothing else.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
+        where its JSON is kept and it adds nothing.
         """
     @property
     def index(self) -> int | None:
@@ -202,14 +231,29 @@ class Delta:
         ``logprobs``: its lists ``content`` and ``refusal`` hold tokens with ``token``, ``logprob``,
         ``bytes`` and ``top_logprobs``. Of several deltas of one event the first has it.
         """
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
+    @property
+    def raw(self) -> str | None:
+        """The event that told the delta, as its JSON; None where it is not kept.
+
+        Kept where that was asked for, by ``keep_raw``. Deltas of one event share one object. Of a
+        reply that is one JSON body it is the body; what was told by no JSON has none.
+        """
+    @property
+    def tokens(self) -> int | None:
+        """The tokens of the answer as far as the event told them, for who asked for times.
+
+        Told by a count of the usage that had not been told before, or by the ids of the tokens that
+        the event adds; None where it told neither.
+        """
+    @property
+    def at(self) -> int | None:
+        """When the bytes were read that completed the event, for who asked for times.
+
+        Nanoseconds of a clock that runs evenly; None where no time was taken.
+        """
 
 @final
-class ToolCall:
+class ToolCall(_Record):
     """One call of a tool that the model asks for, whole or as far as it has come."""
 
     __match_args__ = ("id", "name", "arguments", "index")
@@ -242,11 +286,6 @@ class ToolCall:
         Raises ToolArgumentsError, a ValueError, for arguments that are not JSON; it says whether
         they break off, as they do where the reply was cut.
         """
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
 class DeltaDecoder:
@@ -291,6 +330,13 @@ class DeltaDecoder:
         Called before the first bytes, it makes sure that nothing of a reply is lost to who reads
         its text alone. A reply with more than `max_body_bytes` of it is ``failed``, kind ``limit``.
         """
+    def keep_raw(self) -> None:
+        """Keep, from now on, the JSON of each event with the deltas that `feed_events` returns.
+
+        It is their `raw`. An event that adds nothing, such as one with a finish reason or the
+        usage, is a delta with an empty text then. Called before the first bytes; reading costs
+        more.
+        """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """Return the text deltas that `data` completes, none of them empty."""
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
@@ -300,16 +346,22 @@ class DeltaDecoder:
 
         `complete` is False when the transport broke.
         """
-    def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
+    def feed_events(
+        self, data: bytes | bytearray | memoryview, at: int | None = None
+    ) -> list[Delta]:
         """Return the deltas of every kind that `data` completes, in order.
 
         The kinds are text, reasoning, refusals and pieces of tool calls.
 
         Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two do not return
-        what is no text, which `collect` keeps.
+        what is no text, which `collect` keeps. `at`: when the data was read, in nanoseconds of a
+        clock that runs evenly; the deltas have it then, and the tokens that their event told.
         """
-    def close_events(self, *, complete: bool = True) -> list[Delta]:
-        """End the reply as `close` does; return the deltas of every kind that were held back."""
+    def close_events(self, *, complete: bool = True, at: int | None = None) -> list[Delta]:
+        """End the reply as `close` does; return the deltas of every kind that were held back.
+
+        `at` is that of `feed_events`.
+        """
     @property
     def dialect(self) -> _Dialect | None:
         """The reply's dialect; of ``auto``, None until an event or an object has told it."""
@@ -378,7 +430,7 @@ class DeltaDecoder:
         """How many events were skipped because their data was not what the dialect promises."""
 
 @final
-class DecodedReply:
+class DecodedReply(_Record):
     """One whole reply, decoded: its text, and how it ended. The record is frozen."""
 
     __match_args__ = (
@@ -456,11 +508,6 @@ class DecodedReply:
     @property
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 def decode(
     data: bytes | bytearray | memoryview,
@@ -504,7 +551,7 @@ def decode_many(
     """
 
 @final
-class ChatWidget:
+class ChatWidget(_Compared):
     """One chat bot on a page."""
 
     __match_args__ = (
@@ -571,15 +618,12 @@ class ChatWidget:
     @property
     def memory_limit(self) -> int | None:
         """How many earlier turns the bot's own page sends."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[ChatWidget], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
 
 @final
-class PageTokens:
+class PageTokens(_Compared):
     """The tokens that a message must carry. The repr does not show the nonce."""
 
     __match_args__ = ("nonce", "post_id")
@@ -591,15 +635,12 @@ class PageTokens:
     @property
     def post_id(self) -> str:
         """The post id: digits."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[PageTokens], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
 
 @final
-class Page:
+class Page(_Compared):
     """The chat bots that a page shows, and the tokens that a message must carry."""
 
     __match_args__ = (
@@ -692,9 +733,6 @@ class Page:
 
         Raises WidgetNotFoundError, which names the bots that are there.
         """
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Page], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -173,6 +173,8 @@ class Gateway:
         server = self._runner.server
         if server is None:
             raise RuntimeError("aiohttp's runner has been set up and has no server")
+        if self.reloader is not None:
+            await self.reloader.catch_up()
         factory = ProtocolFactory(server, self.context.settings, self.context.request_figures)
         loop = asyncio.get_running_loop()
         self._servers = [

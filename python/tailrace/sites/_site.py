@@ -6,14 +6,16 @@ import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
+from tailrace._streams.observing import observer
 from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace._streams.stream import ChatStream
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
@@ -42,6 +44,7 @@ from tailrace.sites._software import (
     software_named,
 )
 from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
+from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from tailrace.providers._base import Call
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
+    from tailrace.transport._observed import ObservedRequest
 
 __all__ = ["Site", "begin_call", "for_call", "open_stream", "secrets_of", "visitor_of"]
 
@@ -91,7 +95,10 @@ class Site:
       site.
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
-    - ``environment``: clock, randomness and environment variables; the process's unless given.
+    - ``environment``: clocks, randomness and environment variables; the process's unless given.
+    - ``timings``: streams take the times of their replies, see `Timings`; their deltas have times,
+      and the tokens that their event told. ``keep_raw``: deltas have their event's JSON, and an
+      event that adds nothing is a delta with an empty text.
     - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
       ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
       ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
@@ -134,6 +141,8 @@ class Site:
     throttle: Throttle | None = None
     transport: Transport | TransportKind = "aiohttp"
     environment: Environment | None = None
+    timings: bool = False
+    keep_raw: bool = False
     bot: str | None = None
     bot_name: str | None = None
     native_history: bool | None = None
@@ -183,7 +192,8 @@ class Site:
         if not isinstance(url, str):
             raise _wrong("a site's URL", "text", url)
         origin = origin_of(url)
-        given, own = _checked(options)
+        given = _checked(software_named(options.get("software", DEFAULT_SOFTWARE)), options)
+        own = _own_record(given)
         _check_endpoint(origin, given.get("endpoint"))
         values = {
             "url": url,
@@ -342,19 +352,41 @@ def open_stream(
     resolves it then; None for those of `site` and `options`.
     """
     called = for_call(site, options)
+    environment = _environment(called, {})
+    sent: list[ObservedRequest] = []
     request = _request(
         called,
         messages,
         called.model if model is None else model,
         get_model or called.resolve_model,
-        _environment(called, {}),
+        environment,
+        sent=sent if called.timings else None,
     )
     return ChatStream(
         _exchange(called, request),
         idle=called.timeout,
         total=called.total_timeout,
         comments_restart_idle=called.comments_restart_idle,
+        observer=observer(
+            environment.monotonic_ns,
+            timings=called.timings,
+            keep_raw=called.keep_raw,
+            sent=partial(_times_of_messages, sent),
+        ),
     )
+
+
+def _times_of_messages(sent: list[ObservedRequest]) -> tuple[int | None, int | None]:
+    """Return when the messages were last sent, and when that was answered.
+
+    Messages are posted; a reply that is fetched from another place comes with the answer to a later
+    request.
+    """
+    posts = [index for index, request in enumerate(sent) if request.method == "POST"]
+    if not posts:
+        return None, None
+    answered = sent[-1].answered
+    return int(sent[posts[-1]].begun), None if answered is None else int(answered)
 
 
 @asynccontextmanager
@@ -391,12 +423,13 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
     """
     environ = _environment(site, options).environ
     called = _with_options(site, options)
+    kept = called._options  # noqa: SLF001 - this module's own
     secrets = {
-        name: _reveal(name, value, called.url, environ)
-        for name, value in called._options.items()  # noqa: SLF001 - this module's own
-        if name in _MAY_BE_SECRET and _holds_secret(value)
+        name: _reveal(name, kept[name], called.url, environ)
+        for name in _MAY_BE_SECRET & kept.keys()
+        if _holds_secret(kept[name])
     }
-    return Site(called.url, **{**called._options, **secrets}) if secrets else called  # noqa: SLF001
+    return _changed(called, secrets) if secrets else called
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
@@ -432,7 +465,11 @@ def _request(
     model: str,
     get_model: Callable[[str], str],
     environment: Environment,
+    *,
+    sent: list[ObservedRequest] | None = None,
 ) -> CallRequest:
+    """Return the request; `sent` becomes the list of what is sent for it, with its times."""
+    clock = environment.monotonic_ns
     return CallRequest(
         url=site.url,
         messages=messages,
@@ -450,6 +487,7 @@ def _request(
         ),
         limits=site.limits,
         transport=site.transport,
+        observe=None if sent is None else lambda under: ObservedTransport(under, clock, sent),
         environment=environment,
     )
 
@@ -483,7 +521,26 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
         if isinstance(value, Mapping):
             own = _reveal(name, getattr(site, name), site.url, environ)
             given[name] = {**(own or {}), **value}
-    return site.replace(**given) if given else site
+    return _changed(site, given) if given else site
+
+
+def _changed(site: Site, given: Mapping[str, Any]) -> Site:
+    """Return the site with the options of a call; the others, which were checked, stay as they are.
+
+    Errors are those of `Site.replace`.
+    """
+    if "model" in given or any(
+        value is None and name not in _CLOCKS for name, value in given.items()
+    ):
+        return site.replace(**given)
+    software = _software(site)
+    checked = _checked(software, given)
+    options = {**site._options, **checked}  # noqa: SLF001 - this module's own
+    own = site._own if software.options.isdisjoint(given) else _own_record(options)  # noqa: SLF001
+    changed = object.__new__(Site)
+    kept = {"_options": MappingProxyType(options), "_own": own}
+    changed.__dict__.update(site.__dict__, **checked, **kept)
+    return changed
 
 
 _MAY_BE_SECRET = frozenset({"secret_key", "password", "api_key", "proxy", "cookies", "headers"})
@@ -513,13 +570,11 @@ _SHOWN = (
 # -- options, checked ------------------------------------------------------------------------------
 
 
-def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return the options that are not None, as a site keeps them, and the software's record.
+def _checked(software: Software, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not None, as a site of `software` keeps them.
 
-    Raises InvalidRequestError, which names a wrong option. In the record a `Secret` is the empty
-    string: a call is only ever made of a site without secrets, from `for_call`.
+    Raises InvalidRequestError, which names a wrong option.
     """
-    software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
         name: _CHECKS[name](name, value) if name in _CHECKS else value
         for name, value in options.items()
@@ -532,10 +587,23 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
             )
         if isinstance(value, Secret) and name not in _MAY_BE_SECRET:
             raise InvalidRequestError(f"{name} cannot be a Secret: no secret is expected there")
-    own = software.read_options(
-        {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
+    return given
+
+
+def _own_record(options: Mapping[str, Any]) -> Any:
+    """Return the software's record of the options that it alone has.
+
+    Raises InvalidRequestError for a wrong value. In the record a `Secret` is the empty string: a
+    call is only ever made of a site without secrets, from `for_call`.
+    """
+    software = software_named(options.get("software", DEFAULT_SOFTWARE))
+    return software.read_options(
+        {
+            name: "" if isinstance(value, Secret) else value
+            for name, value in options.items()
+            if name in software.options
+        }
     )
-    return given, own
 
 
 _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))
@@ -646,7 +714,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "cookies": _pairs,
     "proxy": _proxy,
     **dict.fromkeys(_CLOCKS, checked_seconds),
-    "comments_restart_idle": _flag,
+    **dict.fromkeys(("comments_restart_idle", "timings", "keep_raw"), _flag),
     "unsupported": _unsupported,
     "limits": _of_type(Limits, "tailrace.transport.Limits"),
     "retry": _of_type(RetryPolicy, "a RetryPolicy"),
@@ -686,6 +754,24 @@ def secrets_of(site: Site) -> Iterator[Secret]:
             for each in (value.values() if isinstance(value, Mapping) else [value])
             if isinstance(each, Secret)
         )
+
+
+def secret_texts(site: Site, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is sent to a site and is nobody else's business: keys, passwords, cookies.
+
+    `environ`: the variables, where a secret has none of its own.
+    """
+    for name in sorted(_MAY_BE_SECRET):
+        value = getattr(site, name)
+        is_mapping = isinstance(value, Mapping)
+        for each in value.values() if is_mapping else [value]:
+            text = each.value(environ) if isinstance(each, Secret) else each
+            if isinstance(text, str):
+                is_line = name == "cookies" and not is_mapping
+                yield from _parse_cookies(text).values() if is_line else [text]
+    for url in (site.url, site.proxy):
+        if isinstance(url, str) and (password := urlsplit(url).password):
+            yield unquote(password)
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

@@ -272,7 +272,7 @@ async def test_what_is_dropped_is_told_and_counted(
     more = {"tools": TOOLS, "tool_choice": "required", "temperature": 0.5, "min_p": 0.1}
     async with posting(gateway, asking("Hello", "lenient/default", stream=stream, **more)) as reply:
         assert reply.status == 200
-        assert reply.headers["X-Tailrace-Dropped"] == "temperature, tools, tool_choice, min_p"
+        assert reply.headers["X-Tailrace-Dropped"] == "tools, tool_choice, temperature, min_p"
         await reply.read()
     async with posting(gateway, asking("Hello", "shop/default", temperature=0.5)) as reply:
         assert reply.headers["X-Tailrace-Dropped"] == "temperature"

@@ -130,6 +130,7 @@ class _Fitting:
         taken: dict[str, Any] = {}
         if self._speaks_own(request):
             taken |= request.own
+            self.dropped += request.own_lost
         else:
             self.dropped += request.own_alone
         if self._model.speaks_openai:
@@ -304,7 +305,8 @@ _COUNTED = frozenset(
         *("service_tier", "truncation", "reasoning.summary", "store", "max_tool_calls", "include"),
         *("message.phase", "function_call.namespace", "reasoning.encrypted_content"),
         *("output_text.annotations", "stream_options.continuous_usage_stats"),
-        *("cache_control", "context_management", "redacted_thinking", "tool_result.is_error"),
+        *("cache_control", "context_management", "redacted_thinking", "thinking"),
+        *("tool_result.is_error",),
         *("text.citations", "document.citations", "document.context"),
         *("tools.eager_input_streaming", "tools.defer_loading", "output_config.task_budget"),
     }

@@ -15,11 +15,12 @@ use crate::utf8::decode;
 use super::DeltaSink;
 use super::dialects::{AnyReader, Dialect, DialectReader};
 use super::failure::{
-    judge_bad, judge_error_event, judge_foreign, judge_unknown, judge_without_answer, objects,
+    judge_bad, judge_error_event, judge_foreign, judge_passed_over, judge_without_answer, objects,
 };
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
+use super::read_event::CountBefore;
 use super::records::RecordSplitter;
 use super::repeats::Repeats;
 use super::reply::{Ids, ReplyState};
@@ -69,7 +70,7 @@ impl Events {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink));
+        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -211,7 +212,7 @@ impl Records {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink));
+        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
         let mut scratch = Scratch::default();
         let Self { splitter, reader } = self;
         while !bytes.is_empty() && reply.is_open() {
@@ -257,8 +258,12 @@ impl EventReader {
     }
 
     /// Forgets what events repeat when it was read for another kind of sink: an event that does
-    /// nothing but add text may hold more for a sink that wants more.
-    fn read_for(&mut self, everything: bool) {
+    /// nothing but add text may hold more for a sink that wants more. A sink that wants events gets
+    /// each of them.
+    fn read_for(&mut self, everything: bool, events: bool) {
+        if events {
+            self.repeats = None;
+        }
         if self.for_everything != everything {
             self.for_everything = everything;
             self.repeats = self.repeats.as_ref().map(|_| Repeats::new());
@@ -348,17 +353,32 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     event: &Event<'a>,
     output: &mut Output<'_, S>,
 ) -> Option<Text<'a>> {
+    if !output.sink.wants_events() || !output.reply.is_open() {
+        return read_open(dialect, event, output);
+    }
+    let before = CountBefore::of(output.reply);
+    let content = read_open(dialect, event, output);
+    before.hand_over(event.data, output.reply, output.sink);
+    content
+}
+
+/// Reads one event in full, if the reply has not ended.
+fn read_open<'a, S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'a>,
+    output: &mut Output<'_, S>,
+) -> Option<Text<'a>> {
     if !output.reply.is_open() || read_marker(dialect, event, output) {
         return None;
     }
     let bad_events = output.reply.bad_events;
     output.reply.foreign = false;
-    output.reply.has_unknown_name = false;
+    output.reply.is_passed_over = false;
     let content = dialect.read_event(event, output);
     if output.reply.bad_events > bad_events {
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
-    } else if output.reply.is_open() && (output.reply.foreign || output.reply.has_unknown_name) {
+    } else if output.reply.is_open() && (output.reply.foreign || output.reply.is_passed_over) {
         read_foreign(dialect, event, output.reply);
     }
     content
@@ -372,8 +392,8 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
         return;
     }
     reply.unread.note_likeness(found.map(Dialect::as_str));
-    if reply.has_unknown_name {
-        judge_unknown(event, reply);
+    if reply.is_passed_over {
+        judge_passed_over(event, reply);
     } else {
         judge_foreign(event, dialect, reply);
     }
