@@ -88,10 +88,16 @@ from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
     from tailrace import (
+        anthropic as anthropic,
+    )
+    from tailrace import (
         conformance as conformance,
     )
     from tailrace import (
         gateway as gateway,
+    )
+    from tailrace import (
+        openai as openai,
     )
     from tailrace import (
         providers as providers,
@@ -124,6 +130,7 @@ if TYPE_CHECKING:
     )
     from tailrace._streams.outcome import Outcome
     from tailrace._streams.stream import ChatStream
+    from tailrace._streams.timings import Timings
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -209,6 +216,7 @@ __all__ = [
     "TLSError",
     "TailraceError",
     "Throttle",
+    "Timings",
     "TokenNotFoundError",
     "ToolArgumentsError",
     "ToolCall",
@@ -238,6 +246,7 @@ _HOMES = {
         "format_prompt",
     ),
     "_streams.outcome": ("Outcome",),
+    "_streams.timings": ("Timings",),
     "_streams.stream": ("ChatStream",),
     "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (
@@ -272,8 +281,10 @@ _HOMES = {
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
+        "anthropic",
         "conformance",
         "gateway",
+        "openai",
         "providers",
         "pytest_plugin",
         "recording",

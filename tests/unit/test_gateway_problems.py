@@ -165,6 +165,20 @@ def test_a_long_word_of_a_site_is_cut() -> None:
     assert problem.code == "y" * 99 + "…"
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (status(529, why="overloaded_error"), "overloaded_error"),
+        (StreamError("upstream", "busy", status=200, code="overloaded_error"), "overloaded_error"),
+        (StreamError("upstream", "odd", status=200, code="permission_error"), "api_error"),
+        (status(503), "overloaded_error"),
+        (status(400), "invalid_request_error"),
+    ],
+)
+def test_anthropics_clients_get_a_type_of_their_api(error: TailraceError, kind: str) -> None:
+    assert problem_of(error).anthropic_kind == kind
+
+
 def test_no_secret_of_a_site_is_told() -> None:
     variables = {"KEY": "sk-one-0123456789"}
     site = Site(

@@ -10,8 +10,13 @@ from tailrace import ChunkEncoder, Delta
 from tailrace.gateway._wires.chunked import whole_calls
 
 
-def piece(text: str, index: int | None, **of: str) -> Delta:
-    return Delta("tool_call", text, index=index, **of)
+def piece(
+    text: str,
+    index: int | None,
+    id: str | None = None,  # noqa: A002 - as a delta has it
+    name: str | None = None,
+) -> Delta:
+    return Delta("tool_call", text, index=index, id=id, name=name)
 
 
 ANSWERS = [
@@ -26,6 +31,7 @@ ANSWERS = [
     ],
     [piece("{}", 0, name="tide"), piece("{}", 1, id="b", name="tide"), piece("{}", 2, name="x")],
     [piece("{}", None, name="tide")],
+    [piece("", 0, id="a", name="tide"), piece("", 1, id="b", name="moon"), piece("{}", 1)],
 ]
 
 
@@ -34,14 +40,15 @@ ANSWERS = [
 def test_a_whole_answer_has_the_calls_of_its_stream(deltas: list[Delta], answer_id: str) -> None:
     encoder = ChunkEncoder(id=answer_id, created=1, model="m", system_fingerprint=None)
     streamed: list[dict[str, str]] = []
-    for event in encoder.events(deltas).decode().split("\n\n")[:-1]:
+    events = encoder.events(deltas) + encoder.finish("stop")
+    for event in events.decode().split("\n\n")[:-1]:
         delta = json.loads(event.removeprefix("data: "))["choices"][0]["delta"]
         for call in delta.get("tool_calls", ()):
             if "id" in call:
                 streamed.append({"id": call["id"], "name": "", "arguments": ""})
             for name, text in call["function"].items():
                 streamed[call["index"]][name] += text
-    whole = whole_calls(deltas, answer_id)
+    whole = whole_calls(deltas, answer_id, "stop")
     assert streamed == [
         {"id": call.id, "name": call.function.name, "arguments": call.function.arguments}
         for call in whole

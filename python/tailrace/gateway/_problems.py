@@ -69,9 +69,11 @@ class Problem:
 
     @property
     def anthropic_kind(self) -> str:
-        """The error object's ``type`` in Anthropic's API, which has one for each status."""
+        """The error object's ``type`` in Anthropic's API: a site's own, or that of the status."""
         if self.code == QUOTA:
             return "billing_error"
+        if self.code in _PASSING_KINDS:
+            return self.code
         return _ANTHROPIC_KINDS.get(self.status, _ANTHROPIC_KINDS[self.status // 100 * 100])
 
     @property
@@ -84,6 +86,9 @@ class Problem:
             headers["x-should-retry"] = "false" if self.lasts else "true"
         return headers
 
+
+_PASSING_KINDS = ("overloaded_error", "rate_limit_error", "timeout_error")
+"""A site's own types that are as true of the gateway's reply."""
 
 _ANTHROPIC_KINDS = {
     400: INVALID_REQUEST,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailrace.errors import TailraceError
+from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._logs import log_expired_keys, log_missing_variables
 
 if TYPE_CHECKING:
@@ -60,6 +60,14 @@ class Source:
         """Read the files as they are now; errors are those of `read`."""
         self.seen = self.state()
         return self._read()
+
+    def read_again(self) -> Reading:
+        """Read the files another time; raises InvalidRequestError also for one that is a pipe."""
+        self.seen = self.state()
+        for file in self._files():
+            if file.is_fifo():  # nobody writes into it any more: to open it would take for ever
+                raise InvalidRequestError(f"{file} is a pipe, which can be read once")
+        return self.read()
 
     def state(self) -> State:
         """Look at the files, without reading them; what cannot be looked at has not changed."""
@@ -121,7 +129,7 @@ class Reloader:
     async def _reload(self) -> None:
         context = self._context
         try:
-            keys, registry = await asyncio.to_thread(self._source.read)
+            keys, registry = await asyncio.to_thread(self._source.read_again)
             settings = replace(context.settings, keys=keys)
         except (TailraceError, OSError) as error:
             self._say(logging.ERROR, f"the keys and sites stay as they were: {error}")

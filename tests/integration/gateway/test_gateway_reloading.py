@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -151,6 +152,21 @@ async def test_what_cannot_be_used_is_not_taken_over(
         files.write(broken, good)
         await until(lambda: any(each.startswith("read again: 1 keys") for each in caplog.messages))
     assert len(errors(caplog)) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes with a name")
+async def test_a_pipe_is_read_once(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reloading, "WATCH_SECONDS", 0.01)
+    async with reloading(files) as served:
+        files.keys.unlink()
+        os.mkfifo(files.keys)
+        await until(lambda: bool(errors(caplog)))
+        assert await own_models(served) == ["held/gpt-4o"]
+    assert errors(caplog) == [
+        f"the keys and sites stay as they were: {files.keys} is a pipe, which can be read once"
+    ]
 
 
 async def test_a_reading_that_fails_in_any_way_is_not_the_last(

@@ -105,7 +105,7 @@ class Embeddings(_Questions):
             problem = f"{target.owner}: sites of the software openai alone have embeddings"
             raise refused(problem, "model", "unsupported_value")
         question = {name: each for name, each in fields.items() if name != "model"}
-        check_names(question)
+        check_names(question, {"model"})
         check_depth([question])
         candidates = [(model, SiteRequest([], {})) for model in models]
         asked = ModelRequest(model=target.id, messages=[])

@@ -185,7 +185,7 @@ class ChatWire:
         """
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, ChatRequest)
         except msgspec.ValidationError as error:
@@ -300,7 +300,7 @@ class ChatAnswer(ChunkedAnswer):
     def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
         """Return the whole completion."""
         identity = self.identity
-        message = _message(deltas, identity.id)
+        message = _message(deltas, identity.id, ending.reason)
         reason = finish_reason_of(ending.reason, calls=message.tool_calls is not msgspec.UNSET)
         completion = Completion(
             id=identity.id,
@@ -314,9 +314,9 @@ class ChatAnswer(ChunkedAnswer):
         return msgspec.json.encode(completion)
 
 
-def _message(deltas: list[Delta], answer_id: str) -> AssistantMessage:
+def _message(deltas: list[Delta], answer_id: str, reason: str | None) -> AssistantMessage:
     text, refusal = joined(deltas, "text"), joined(deltas, "refusal")
-    calls = whole_calls(deltas, answer_id)
+    calls = whole_calls(deltas, answer_id, reason)
     return AssistantMessage(
         content=text or (None if calls or refusal else ""),
         refusal=refusal or None,

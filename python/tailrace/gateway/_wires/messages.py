@@ -92,7 +92,7 @@ class MessageWire:
         """Read a request's fields; raises as `read`."""
         fields = with_whole_numbers(given, ("max_tokens", "top_k"))
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, MessageRequest)
         except msgspec.ValidationError as error:

@@ -15,7 +15,7 @@ import msgspec
 from tailrace.gateway._problems import Problem, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 __all__ = [
     "ModelRequest",
@@ -126,11 +126,13 @@ _MISSING_FIELD = "Object missing required field "
 # -- fields that the gateway does not know ---------------------------------------------------------
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str], known: Container[str]) -> None:
     """Raise RefusedError for the first of `names` by which a request would choose its own way.
 
     Another server behind the site (a proxy for many APIs, say) may take an address, a key, a header
-    or another model from a field of that name. The list is of such names and of their endings.
+    or another model from a field of that name. The list is of such names and of their endings. And
+    many servers take ``Model`` for ``model``: a field that is one of the `known` in other letters
+    would say a second time what the gateway has checked.
     """
     for name in names:
         if name in _OF_THE_CLIENT:
@@ -138,6 +140,10 @@ def check_names(names: Iterable[str]) -> None:
                 f"{name} is an argument of OpenAI's client: its fields belong in the request itself"
             )
             raise refused(problem, name, "unsupported_parameter")
+        if name.casefold() in known:
+            shown = name[:_LONGEST_SHOWN]
+            problem = f"{shown} is not taken: the field is {name.casefold()}"
+            raise refused(problem, shown, "unsupported_parameter")
         if _CHOOSES_A_WAY.fullmatch(name.lower().replace("-", "_")):
             shown = name[:_LONGEST_SHOWN]
             problem = f"{shown} is not taken: no request chooses an address, a key or another way"
