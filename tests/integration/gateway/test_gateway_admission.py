@@ -91,6 +91,12 @@ REFUSED = [
     f"Authorization: Bearer {SECRET.upper()}",
     f"Authorization: Bearer {SECRET}, Bearer {SECRET}",
     f"Authorization: Bearer {SECRET}\r\nAuthorization: Bearer {SECRET}",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: wrong-key-wrong-key",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: {OTHER_SECRET}",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: ",
+    f"Authorization: Bearer wrong-key-wrong-key\r\nx-api-key: {SECRET}",
+    f"x-api-key: {SECRET}\r\nx-api-key: {OTHER_SECRET}",
+    "x-api-key: ",
     "Authorization: Bearer \u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9",
 ]
 
@@ -115,6 +121,8 @@ async def test_a_key_opens(guarded: Served) -> None:
         AUTHORIZED,
         f"authorization: bearer {OTHER_SECRET}",
         f"Authorization: Bearer  {SECRET}",
+        f"x-api-key: {SECRET}",
+        f"{AUTHORIZED}\r\nx-api-key: {SECRET}",
     ):
         answer = await ask(guarded.port, get("/v1/models", line))
         assert (answer.status, json.loads(answer.body)["object"]) == (200, "list")

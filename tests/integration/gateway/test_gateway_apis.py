@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from gateway_app import RunningGateway, asking, content, events, posting, serving
 
 from tailrace.replica import Question, Replica, builtin_answer
@@ -322,3 +324,41 @@ async def test_a_stop_sequence_before_a_call(gateway: RunningGateway) -> None:
     thought = await told(gateway, "[[think]] Why?", "openai", stream=True, stop=["earlier"])
     assert thought["message"]["content"] == "You asked: “[[think]] Why?” (0 "
     assert thought["message"]["reasoning_content"].startswith("They want")
+
+
+# -- what fails ------------------------------------------------------------------------------------
+
+
+@EACH
+@BOTH
+async def test_a_model_that_the_site_has_not(
+    gateway: RunningGateway, api: str, *, stream: bool
+) -> None:
+    async with posting(gateway, asking("hi", f"{api}/no-such-model", stream=stream)) as reply:
+        error = (await reply.json())["error"]
+    assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+@BOTH
+async def test_a_finish_reason_that_is_a_failure(*, stream: bool) -> None:
+    piece = {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}]}
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(text=f"data: {json.dumps(piece)}\n\n", content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        site = Site(str(server.make_url("/")), software="gemini", name="gemini")
+        async with (
+            serving([site]) as gateway,
+            posting(gateway, asking("hi", model("gemini"), stream=stream)) as reply,
+        ):
+            if stream and reply.status == 200:
+                error = (await events(reply))[-1]["error"]
+            else:
+                assert reply.status == 502
+                error = (await reply.json())["error"]
+    assert error["code"] == "MALFORMED_FUNCTION_CALL"
+    assert "finish reason MALFORMED_FUNCTION_CALL" in error["message"]

@@ -229,11 +229,7 @@ def _key(request: web.Request, context: Context) -> Key | None:
     ring = context.settings.ring
     if not len(ring):
         return None
-    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
-    scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
-    if scheme.lower() != "bearer":
-        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
-    key = ring.find(_bytes(secret.strip(" ")))
+    key = ring.find(_bytes(_sent_key(request)))
     if key is None:
         raise _unknown_caller("the key is not one of this gateway's")
     if key.has_expired(context.environment.now_ms()):
@@ -241,13 +237,25 @@ def _key(request: web.Request, context: Context) -> Key | None:
     return key
 
 
+def _sent_key(request: web.Request) -> str:
+    """Return the key that the request holds, in our header or in that of Anthropic's clients.
+
+    Raises RefusedError where there is none, and where there are two that differ: which one is meant
+    is not the gateway's to guess.
+    """
+    lines = request.headers.getall("Authorization", [])
+    others = [key.strip(" ") for key in request.headers.getall("x-api-key", [])]
+    scheme, _, secret = lines[0].partition(" ") if lines else ("bearer", "", "".join(others[:1]))
+    if scheme.lower() != "bearer" or len(lines) > 1 or not (lines or len(others) == 1):
+        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
+    secret = secret.strip(" ")
+    if any(other != secret for other in others):
+        raise _unknown_caller("the headers Authorization and x-api-key hold keys that differ")
+    return secret
+
+
 def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
     return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
-
-
-def _anthropics_key(request: web.Request) -> list[str]:
-    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
-    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:

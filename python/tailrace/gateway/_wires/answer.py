@@ -17,7 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import last_failure, problem_of, problem_response
+from tailrace.gateway._problems import logged_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -150,9 +150,10 @@ class Answer:
         return Ending(outcome.finish_reason, usage, estimated)
 
     def _fail(self, error: TailraceError) -> Problem:
-        self._error = last_failure(error)
+        sites, environ = [self._upstream.site], self._context.environment.environ
+        self._error = logged_failure(error, sites, environ)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error, [self._upstream.site], self._context.environment.environ)
+        problem = problem_of(error, sites, environ)
         if isinstance(error, InvalidRequestError) and problem.param is None:
             return _with_param(problem, self._request)
         return problem
