@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     )
     from tailrace._streams.outcome import Outcome
     from tailrace._streams.stream import ChatStream
+    from tailrace._streams.timings import Timings
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -209,6 +210,7 @@ __all__ = [
     "TLSError",
     "TailraceError",
     "Throttle",
+    "Timings",
     "TokenNotFoundError",
     "ToolArgumentsError",
     "ToolCall",
@@ -238,6 +240,7 @@ _HOMES = {
         "format_prompt",
     ),
     "_streams.outcome": ("Outcome",),
+    "_streams.timings": ("Timings",),
     "_streams.stream": ("ChatStream",),
     "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (
