@@ -429,7 +429,11 @@ async def test_the_key_may_come_in_anthropics_header(gateway: RunningGateway) ->
     refused, _, told = await post(gateway, "messages", body, "sk-another-key-0123456789")
     assert (refused, json.loads(told)["error"]["type"]) == (401, "authentication_error")
     bearer = {"Authorization": f"Bearer {KEY}"}
-    assert (await post(gateway, "messages", body, "sk-another-key-0123456789", **bearer))[0] == 200
+    assert (await post(gateway, "messages", body, **bearer))[0] == 200
+    differs, _, told = await post(
+        gateway, "messages", body, "sk-another-key-0123456789", **bearer
+    )
+    assert (differs, json.loads(told)["error"]["type"]) == (401, "authentication_error")
 
 
 async def test_tokens_are_counted_by_a_site_that_can(gateway: RunningGateway) -> None:

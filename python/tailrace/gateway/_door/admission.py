@@ -1,9 +1,9 @@
 """The admission of requests: every one passes these checks, in this order, before its handler.
 
-Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed pages, the key, its
-quotas, the kind of body, and the body itself: read whole within its time and within its limit,
-which is counted while it is decompressed, a piece at a time. A refusal never repeats content of the
-request.
+The version of HTTP, Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed
+pages, the key, its quotas, the kind of body, and the body itself: read whole within its time and
+within its limit, which is counted while it is decompressed, a piece at a time. A refusal never
+repeats content of the request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from tailrace.errors import LimitExceeded, ReplyBrokenError
 from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
@@ -68,6 +68,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
     """Check the request and hand it to `handler`, or raise RefusedError."""
     context = request.app[CONTEXT]
     settings = context.settings
+    _check_version(request)
     _check_host(request, settings)
     _check_query(request, settings)
     _check_origin(request, settings)
@@ -104,6 +105,13 @@ def is_public(path: str) -> bool:
 
 
 # -- where the request comes from ------------------------------------------------------------------
+
+
+def _check_version(request: web.Request) -> None:
+    """Check that the request line names the HTTP that is spoken here: 1.0 or 1.1."""
+    if request.version not in (HttpVersion10, HttpVersion11):
+        message = "this gateway speaks HTTP/1.1, and no other major version on a connection of it"
+        raise RefusedError(Problem(505, message, INVALID_REQUEST, code="unsupported_http_version"))
 
 
 def _check_host(request: web.Request, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from tailrace import MessageEncoder
 from tailrace.gateway._wires.message_blocks import Reader
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_count,
     check_depth,
     check_names,
     explained,
@@ -91,6 +92,7 @@ class MessageWire:
     def read_fields(self, given: dict[str, Any]) -> ModelRequest:
         """Read a request's fields; raises as `read`."""
         fields = with_whole_numbers(given, ("max_tokens", "top_k"))
+        check_count(fields, "messages")
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
         check_names(extra, _KNOWN)
         try:
@@ -151,6 +153,7 @@ def _goes_on_with_a_call(messages: list[dict[str, Any]]) -> bool:
 
 _NAMES = {
     "max_completion_tokens": "max_tokens",
+    "messages": "messages",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "reasoning_effort": "thinking",
     "response_format": "output_config.format",
