@@ -156,6 +156,15 @@ async def test_a_query_has_an_end(guarded: Served) -> None:
         assert (await ask(guarded.port, get(f"/v1/models?{query}", AUTHORIZED))).status == status
 
 
+@pytest.mark.parametrize("version", ["2.0", "3.0", "1.2", "0.9"])
+async def test_another_version_of_http_is_refused(guarded: Served, version: str) -> None:
+    request = get("/v1/models", AUTHORIZED).replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+    answer = await ask(guarded.port, request)
+    assert answer.status in {400, 505}
+    if version == "2.0":
+        assert (answer.status, answer.error["code"]) == (505, "unsupported_http_version")
+
+
 # -- Host and Origin -------------------------------------------------------------------------------
 
 

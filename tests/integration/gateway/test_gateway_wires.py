@@ -430,9 +430,7 @@ async def test_the_key_may_come_in_anthropics_header(gateway: RunningGateway) ->
     assert (refused, json.loads(told)["error"]["type"]) == (401, "authentication_error")
     bearer = {"Authorization": f"Bearer {KEY}"}
     assert (await post(gateway, "messages", body, **bearer))[0] == 200
-    differs, _, told = await post(
-        gateway, "messages", body, "sk-another-key-0123456789", **bearer
-    )
+    differs, _, told = await post(gateway, "messages", body, "sk-another-key-0123456789", **bearer)
     assert (differs, json.loads(told)["error"]["type"]) == (401, "authentication_error")
 
 

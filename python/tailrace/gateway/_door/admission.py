@@ -1,6 +1,6 @@
 """The admission of requests: every one passes these checks, in this order, before its handler.
 
-The version of HTTP, Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed
+HTTP's version, Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed
 pages, the key, its quotas, the kind of body, and the body itself: read whole within its time and
 within its limit, which is counted while it is decompressed, a piece at a time. A refusal never
 repeats content of the request.
