@@ -371,6 +371,19 @@ async def openai_client(run: Run) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
+async def fast_openai_client(run: Run) -> AsyncIterator[Any]:
+    """The same, its streams read by the core."""
+    import openai  # noqa: PLC0415
+
+    import tailrace.openai  # noqa: PLC0415
+
+    async with openai.AsyncOpenAI(
+        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS
+    ) as client:
+        yield tailrace.openai.fast(client).chat.completions
+
+
+@asynccontextmanager
 async def langchain_client(run: Run) -> AsyncIterator[Any]:
     """A model."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415
@@ -460,6 +473,13 @@ CONTENDERS = {
             "tailrace, stream_deltas over the openai client",
             ours_openai,
             openai_client,
+            "openai",
+            share=0.1,
+        ),
+        Contender(
+            "openai client, tailrace.openai.fast",
+            openai_objects,
+            fast_openai_client,
             "openai",
             share=0.1,
         ),

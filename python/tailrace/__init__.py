@@ -88,10 +88,16 @@ from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
     from tailrace import (
+        anthropic as anthropic,
+    )
+    from tailrace import (
         conformance as conformance,
     )
     from tailrace import (
         gateway as gateway,
+    )
+    from tailrace import (
+        openai as openai,
     )
     from tailrace import (
         providers as providers,
@@ -275,8 +281,10 @@ _HOMES = {
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
+        "anthropic",
         "conformance",
         "gateway",
+        "openai",
         "providers",
         "pytest_plugin",
         "recording",
