@@ -88,7 +88,7 @@ def fit(request: ModelRequest, model: Model, *, drops: bool) -> SiteRequest:
     fitting.dropped += request.ignored
     options = fitting.options(request)
     extra = fitting.further(request)
-    messages = fitting.messages(request.messages)
+    messages = fitting.messages(request)
     if extra:
         options["extra"] = extra
     return SiteRequest(messages, options, tuple(dict.fromkeys(fitting.dropped)))
@@ -176,12 +176,15 @@ class _Fitting:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def messages(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def messages(self, request: ModelRequest) -> list[dict[str, Any]]:
+        messages = request.messages
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
         if self._model.api == "chat":
             return [_without_nulls(message) for message in messages]
+        if "messages" in request.own and self._speaks_own(request):
+            return [_without(message, _OF_ANSWERS) for message in messages]
         if self._model.has_api:
             return [self._translatable(message) for message in messages]
         fitted = (self._text_alone(path, message) for path, message in checked)
@@ -263,6 +266,10 @@ reasoning, and what they made of the answer.
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
+
+
+def _without(message: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in names}
 
 
 def _inner(record: dict[str, Any], name: str, keep: _Keep) -> dict[str, Any]:
