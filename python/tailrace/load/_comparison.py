@@ -109,7 +109,7 @@ def _warnings(before: Report, after: Report) -> list[str]:
         )
         if one != other
     ]
-    for name, report in (("first", before), ("second", after)):
+    for name, report in (("run before", before), ("run after", after)):
         client = report.client
         found += [f"the client may have limited the {name}: {why}" for why in client.limited_by]
         lost = report.requests - report.whole_answers

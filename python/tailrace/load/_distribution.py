@@ -38,6 +38,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
         found = HistogramCounts(self.buckets).quantile(part, FINE_BOUNDS)
         if found is None or self.least is None or self.most is None:
             return None
+        if found <= FINE_BOUNDS[0]:  # as good as none: between what one read brought
+            return self.least
         return min(max(found, self.least), self.most)
 
     def interval(self, part: float) -> tuple[float, float] | None:

@@ -35,6 +35,7 @@ class Figures:
         self.closes: float = math.inf if plan.seconds is None else self.opens + plan.seconds * 1e9
         self.measured: int = 0
         self.under_way: int = 0
+        self.waiting: int = 0  # the requests that found no place free
         self.ends: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
@@ -63,6 +64,12 @@ class Figures:
             self.measured += 1
             if self.plan.rate is not None:
                 self.late.add(call.begun - call.due)
+
+    def missed(self) -> None:
+        """Count a request that was due in the measured time and never began."""
+        self.measured += 1
+        self.ends["unfinished"] += 1
+        self.statuses["none"] += 1
 
     def is_measured(self, call: MeasuredCall) -> bool:
         """Tell whether the request was due in the measured time."""
@@ -137,7 +144,10 @@ class Figures:
     def client(self, processor: float) -> Client:
         """Return what the client did; `processor`: the part of a core that it took."""
         lag, late = self.lag.distribution(), self.late.distribution()
-        return Client(lag=lag, processor=processor, limited_by=limits_of(lag, late, processor))
+        reasons = limits_of(lag, late, processor)
+        if self.waiting:
+            reasons = (*reasons, f"{self.waiting} requests waited, with {self.plan.most_open} open")
+        return Client(lag=lag, processor=processor, limited_by=reasons)
 
     def _second(self, moment: int) -> float:
         return (moment - self.begin) / 1e9

@@ -44,7 +44,7 @@ def report_page(report: Report) -> str:
 def comparison_page(comparison: Comparison) -> str:
     """Return the page of two reports side by side."""
     before, after = comparison.before, comparison.after
-    runs = [("first", before), ("second", after)]
+    runs = [("before", before), ("after", after)]
     return _page(
         f"Load on {before.site}, compared with {after.site}",
         [
@@ -58,15 +58,17 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def _one(name: str, run: Report) -> str:
-    return f"<h2>The {name} run</h2>{_facts(run)}{_times(run)}{_counts(run)}"
+    return f"<h2>The run {name}</h2>{_facts(run)}{_times(run)}{_counts(run)}"
 
 
 def shown_time(seconds: float | None) -> str:
-    """Return a time as people read it, in milliseconds; a dash for none."""
+    """Return a time as people read it, in milliseconds or microseconds; a dash for none."""
     if seconds is None:
         return "-"
     ms = seconds * 1e3
-    return f"{ms:,.0f} ms" if ms >= 100 else f"{ms:.1f} ms" if ms >= 1 else f"{ms:.2f} ms"  # noqa: PLR2004 - three digits
+    if ms >= 100:  # noqa: PLR2004 - three digits
+        return f"{ms:,.0f} ms"
+    return f"{ms:.1f} ms" if ms >= 1 else f"{seconds * 1e6:.0f} µs"
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
@@ -143,7 +145,7 @@ def _changes(comparison: Comparison) -> str:
         ]
         for each in comparison.changes
     ]
-    return _table(["", "first (95 %)", "second (95 %)", "second / first", ""], rows)
+    return _table(["", "before (95 %)", "after (95 %)", "after / before", ""], rows)
 
 
 def _within(interval: tuple[float, float]) -> str:
@@ -244,8 +246,10 @@ _OVER_TIME: tuple[
 )
 
 _STYLE = """
-:root{color-scheme:light dark;--l0:#0072b2;--l1:#d55e00;--l2:#009e73;--l3:#9b5fc0;--grid:#8884}
-@media(prefers-color-scheme:dark){:root{--l0:#56b4e9;--l1:#ff9f4a;--l2:#3fd6a7;--l3:#cfa3ea}}
+:root{color-scheme:light dark;--l0:#0072b2;--l1:#d55e00;--l2:#009e73;--l3:#9b5fc0;--l4:#7a6a00;
+--l5:#c2185b;--grid:#8884}
+@media(prefers-color-scheme:dark){:root{--l0:#56b4e9;--l1:#ff9f4a;--l2:#3fd6a7;--l3:#cfa3ea;--l4:#d8c64a;
+--l5:#ff7fb0}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;
 display:grid;grid-template-columns:repeat(auto-fit,minmax(min(34rem,100%),1fr));gap:1rem 2rem}
 h1,h2,dl,table,section{grid-column:1/-1;margin:0}h1{font-size:1.5rem}h2{font-size:1.2rem}
@@ -255,10 +259,10 @@ th,td{padding:.15rem .8rem;text-align:right;font-variant-numeric:tabular-nums;wh
 th{border-bottom:1px solid #888}th:first-child,td:first-child{text-align:left}
 .warn{border-left:4px solid var(--l1);padding-left:1rem}.warn ul{margin:.3rem 0}
 figure{margin:0}svg{width:100%;height:auto}svg text{font-size:12px;fill:currentColor}
-figcaption span{margin-left:.8em}figcaption span::before{content:"\\25cf  "}
+figcaption span{margin-left:.8em;white-space:nowrap}figcaption span::before{content:"\\25cf  "}
 .line{fill:none;stroke-width:1.6;stroke-linecap:round}.grid{stroke:var(--grid);fill:none}
 .shade{fill:var(--grid)}
 """ + "".join(
     f"span.l{number}::before{{color:var(--l{number})}}.line.l{number}{{stroke:var(--l{number})}}"
-    for number in range(4)
+    for number in range(6)
 )

@@ -15,6 +15,7 @@ __all__ = ["Line", "Plot", "plot"]
 _WIDTH, _HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 40
 _TICKS = 6
+_COLOURS = 6
 _DECADE = (1, 2, 5, 10)
 
 
@@ -75,8 +76,9 @@ def plot(wanted: Plot) -> str:
         *(_drawn(line, number, x_axis, y_axis) for number, line in enumerate(lines)),
     ]
     names = "".join(
-        f'<span class="l{number % 4}">{escape(line.name)}</span>'
+        f'<span class="l{number % _COLOURS}">{escape(line.name)}</span>'
         for number, line in enumerate(lines)
+        if line.name
     )
     return (
         f"<figure><figcaption>{title} {names}</figcaption>"
@@ -141,7 +143,7 @@ def _drawn(line: Line, number: int, x_axis: _Axis, y_axis: _Axis) -> str:
         else:
             path.append(f"L{x_axis(x):.1f} {last:.1f}L{place}" if line.is_step else f"L{place}")
         is_broken, last = False, y_axis(y)
-    return f'<path class="line l{number % 4}" d="{"".join(path)}"/>'
+    return f'<path class="line l{number % _COLOURS}" d="{"".join(path)}"/>'
 
 
 def _steps(low: float, high: float) -> list[float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,7 @@ from tailrace.load._report import Report
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
     from tailrace._messages import Messages
     from tailrace.sites import Site
@@ -83,6 +84,7 @@ class Load:
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(plan.most_open)
+        self._no_more = asyncio.Event()
         self._beginning: asyncio.Task[None] | None = None
         self._failed: BaseException | None = None
         self._is_cut = False
@@ -93,16 +95,15 @@ class Load:
 
     async def until_end(self) -> None:
         """Run to the end; cancelled, every request under way is cut and counted as unfinished."""
-        self._figures = Figures(self._plan, time.monotonic_ns())
-        self._processor = time.process_time()
         async with AsyncExitStack() as stack:
             transport = await self._transport(stack)
+            self._figures = Figures(self._plan, time.monotonic_ns())
+            self._processor = time.process_time()
             stack.push_async_callback(self._cut)
             watch = asyncio.create_task(self._watch())
             stack.callback(watch.cancel)
             try:
-                await self._begin_all(transport)
-                await self._until_answered()
+                await self._ask_all(transport)
             except asyncio.CancelledError:
                 self._is_cut = True
                 raise
@@ -146,34 +147,74 @@ class Load:
             interrupted=self._is_cut,
         )
 
-    # -- beginning ---------------------------------------------------------------------------------
+    # -- beginning and ending ----------------------------------------------------------------------
 
-    async def _begin_all(self, transport: Transport) -> None:
-        """Let requests begin until the plan has no more of them."""
+    async def _ask_all(self, transport: Transport) -> None:
+        """Let requests begin until the plan has no more of them, and wait as long as it says."""
         begin = self._let_users if self._plan.rate is None else self._arrive
-        self._beginning = beginning = asyncio.create_task(begin(transport))
+        self._beginning = asyncio.create_task(begin(transport))
+        last_has_begun = asyncio.create_task(self._no_more.wait())
         try:
-            await asyncio.wait({beginning}, timeout=self._left())
+            await asyncio.wait(
+                {self._beginning, last_has_begun},
+                timeout=self._left(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            await asyncio.wait({self._beginning}, timeout=self._plan.grace)
         finally:
-            beginning.cancel()
-            with suppress(asyncio.CancelledError):
-                await beginning
+            for task in (self._beginning, last_has_begun):
+                task.cancel()
+            await asyncio.wait({self._beginning, last_has_begun})
 
     def _left(self) -> float | None:
-        """Return the seconds until no request begins any more; None where their number decides."""
+        """Return the seconds until no request is due any more; None where their number decides."""
         if self._plan.seconds is None:
             return None
         return max(0.0, (self._figures.closes - time.monotonic_ns()) / 1e9)
 
+    async def _cut(self) -> None:
+        """Cut what is still under way, and stop the clocks."""
+        self._ended = time.monotonic_ns()
+        self._processor = time.process_time() - self._processor
+        for task in self._tasks:
+            task.cancel()
+        await self._until_answered()
+
+    async def _until_answered(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # -- asking ------------------------------------------------------------------------------------
+
     async def _arrive(self, transport: Transport) -> None:
         """Begin the requests of an open model, each when it is due and a place is free."""
-        for seconds in due_times(self._plan, self._environment.random):
-            due = self._figures.begin + int(seconds * 1e9)
-            if not self._figures.may_begin(due):
-                return
-            await _sleep_until(due)
-            await self._places.acquire()
+        dues = self._dues()
+        for due in dues:
+            try:
+                await _sleep_until(due)
+                if self._places.locked():
+                    self._figures.waiting += 1
+                await self._places.acquire()
+            except asyncio.CancelledError:
+                self._count_missed(chain((due,), dues))
+                raise
             self._spawn(self._one(transport, due))
+        self._no_more.set()
+        await self._until_answered()
+
+    def _dues(self) -> Iterator[int]:
+        figures = self._figures
+        for seconds in due_times(self._plan, self._environment.random):
+            due = figures.begin + int(seconds * 1e9)
+            if not figures.may_begin(due):
+                return
+            yield due
+
+    def _count_missed(self, dues: Iterable[int]) -> None:
+        """Count the requests that were due and never began, as no place became free."""
+        now = time.monotonic_ns()
+        for _ in takewhile(lambda due: due <= now, dues):
+            self._figures.missed()
 
     async def _one(self, transport: Transport, due: int) -> None:
         try:
@@ -185,8 +226,7 @@ class Load:
         """Let the users of a closed model ask, and wait until the last one has no more to ask."""
         for start in user_starts(self._plan):
             self._spawn(self._user(transport, self._figures.begin + int(start * 1e9)))
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._until_answered()
 
     async def _user(self, transport: Transport, start: int) -> None:
         await _sleep_until(start)
@@ -194,6 +234,7 @@ class Load:
             call = await self._ask(transport, now)
             if not call.is_whole:
                 await asyncio.sleep(_AFTER_FAILURE)
+        self._no_more.set()
 
     async def _ask(self, transport: Transport, due: int) -> MeasuredCall:
         prompt = self._prompts[self._asked % len(self._prompts)]
@@ -217,20 +258,6 @@ class Load:
             self._failed = task.exception()
             if self._beginning is not None:
                 self._beginning.cancel()
-
-    # -- ending ------------------------------------------------------------------------------------
-
-    async def _until_answered(self) -> None:
-        if self._tasks and self._failed is None:
-            await asyncio.wait(self._tasks, timeout=self._plan.grace)
-
-    async def _cut(self) -> None:
-        self._ended = time.monotonic_ns()
-        self._processor = time.process_time() - self._processor
-        for task in self._tasks:
-            task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
 
     async def _watch(self) -> None:
         """Look how late the loop is: it should be back after `_LOOK` seconds."""
