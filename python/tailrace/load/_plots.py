@@ -143,7 +143,7 @@ def _drawn(line: Line, number: int, x_axis: _Axis, y_axis: _Axis) -> str:
         else:
             path.append(f"L{x_axis(x):.1f} {last:.1f}L{place}" if line.is_step else f"L{place}")
         is_broken, last = False, y_axis(y)
-    return f'<path class="line l{number % _COLOURS}" d="{"".join(path)}"/>'
+    return f'<path class="line l{number % _COLOURS}" d="{"".join(path)}"/>' if path else ""
 
 
 def _steps(low: float, high: float) -> list[float]:

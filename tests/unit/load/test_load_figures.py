@@ -124,7 +124,8 @@ def test_an_open_models_times_count_from_when_a_request_was_due() -> None:
 
 
 def test_failures_are_counted_by_kind_and_their_times_are_no_answers() -> None:
-    refused = call(3, 4, 4, end="failed", status=429, first=None, last=None)
+    refused = call(3, 4, 4, end="failed", status=429)
+    refused.first = refused.last = None
     refused.error = RateLimitError("upstream", "slow down", status=429)
     cut = call(3, 4, 5, end="truncated", told_tokens=None)
     cut.error = StreamError("truncated", "it broke off")

@@ -117,5 +117,5 @@ def test_prompts_that_are_none_are_named(tmp_path: Path, data: bytes, says: str)
 def test_a_text_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     file = tmp_path / "prompts.txt"
     file.write_bytes(b"ok\n\xff\n")
-    with pytest.raises(InvalidRequestError, match="line 2 of .* is no UTF-8"):
+    with pytest.raises(InvalidRequestError, match=r"line 2 of .* is no UTF-8"):
         read_prompts(file)
