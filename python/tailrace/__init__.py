@@ -94,6 +94,9 @@ if TYPE_CHECKING:
         gateway as gateway,
     )
     from tailrace import (
+        load as load,
+    )
+    from tailrace import (
         providers as providers,
     )
     from tailrace import (
@@ -274,6 +277,7 @@ _MODULES = frozenset(
     {
         "conformance",
         "gateway",
+        "load",
         "providers",
         "pytest_plugin",
         "recording",

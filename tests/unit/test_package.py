@@ -27,6 +27,7 @@ PUBLIC = (
     "tailrace.conformance",
     "tailrace.errors",
     "tailrace.gateway",
+    "tailrace.load",
     "tailrace.providers",
     "tailrace.pytest_plugin",
     "tailrace.recording",

@@ -51,23 +51,23 @@ class Figures:
         self._tokens_in_time = 0.0
         self._last_end = 0
 
-    def may_begin(self, now: int) -> bool:
-        """Tell whether a request that is due at `now` belongs to the plan."""
+    def claim(self, due: int) -> bool:
+        """Tell whether a request that is due then belongs to the plan, and count it if it does."""
         requests = self.plan.requests
-        return now < self.closes and (requests is None or self.measured < requests)
+        if due >= self.closes or (requests is not None and self.measured >= requests):
+            return False
+        self.measured += due >= self.opens
+        return True
 
     def began(self, call: MeasuredCall) -> None:
         """Count a request that begins."""
         self.under_way += 1
         self.slots.began(self._second(call.begun))
-        if self.is_measured(call):
-            self.measured += 1
-            if self.plan.rate is not None:
-                self.late.add(call.begun - call.due)
+        if self.plan.rate is not None and self.is_measured(call):
+            self.late.add(call.begun - call.due)
 
     def missed(self) -> None:
         """Count a request that was due in the measured time and never began."""
-        self.measured += 1
         self.ends["unfinished"] += 1
         self.statuses["none"] += 1
 

@@ -206,7 +206,7 @@ class Load:
         figures = self._figures
         for seconds in due_times(self._plan, self._environment.random):
             due = figures.begin + int(seconds * 1e9)
-            if not figures.may_begin(due):
+            if not figures.claim(due):
                 return
             yield due
 
@@ -230,7 +230,7 @@ class Load:
 
     async def _user(self, transport: Transport, start: int) -> None:
         await _sleep_until(start)
-        while self._figures.may_begin(now := time.monotonic_ns()):
+        while self._figures.claim(now := time.monotonic_ns()):
             call = await self._ask(transport, now)
             if not call.is_whole:
                 await asyncio.sleep(_AFTER_FAILURE)

@@ -85,6 +85,7 @@ def call(begin: float, first: float, last: float, **fields: object) -> MeasuredC
 def counted(plan: Plan, *calls: MeasuredCall) -> Figures:
     figures = Figures(plan, 0)
     for each in calls:
+        figures.claim(each.due)
         figures.began(each)
         figures.ended(each, each.ended or 100 * SECOND)
     return figures
@@ -112,7 +113,7 @@ def test_the_time_of_a_number_of_requests_ends_with_the_last_answer() -> None:
     figures = counted(Plan(requests=2), call(0, 1, 2), call(2, 3, 4))
     assert figures.seconds(90 * SECOND) == 4
     assert figures.rates(90 * SECOND).tokens == 20 / 4
-    assert not figures.may_begin(5 * SECOND)
+    assert not figures.claim(5 * SECOND)
 
 
 def test_an_open_models_times_count_from_when_a_request_was_due() -> None:
