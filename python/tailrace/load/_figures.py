@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tailrace.load._calls import MeasuredCall
     from tailrace.load._plan import Plan
 
-__all__ = ["Figures", "limits_of"]
+__all__ = ["LOOK", "Figures", "limits_of"]
+
+LOOK = 10_000_000
+"""Nanoseconds between two looks at the loop's lag."""
 
 _LATE = 0.01
 _BUSY = 0.9
@@ -120,8 +123,11 @@ class Figures:
     def lagged(self, now: int, lag: int) -> None:
         """Take note that the loop came to `now` so many nanoseconds late."""
         self.slots.sample(self._second(now), self.under_way, lag / 1e9)
-        if now >= self.opens:
-            self.lag.add(lag)
+        if now < self.opens:
+            return
+        # While the loop was away it was not looked at: what came then waited the rest of that time.
+        for left in range(lag, -1, -LOOK):
+            self.lag.add(left)
 
     def seconds(self, now: int) -> float:
         """Return the measured time in seconds: up to `now`, or to the end of what was measured."""

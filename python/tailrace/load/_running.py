@@ -15,7 +15,7 @@ from tailrace._environment import Environment
 from tailrace.errors import InvalidRequestError, one_line
 from tailrace.load._arrivals import due_times, user_starts
 from tailrace.load._calls import MeasuredCall, measure
-from tailrace.load._figures import Figures
+from tailrace.load._figures import LOOK, Figures
 from tailrace.load._plan import Plan
 from tailrace.load._report import Report
 from tailrace.transport import Transport, make_transport
@@ -30,7 +30,6 @@ __all__ = ["DEFAULT_PROMPT", "Load", "run"]
 
 DEFAULT_PROMPT = "Say in three sentences why the sea is salty."
 
-_LOOK = 0.01  # seconds between two looks at the loop's lag
 _AFTER_FAILURE = 0.1  # seconds: a site that refuses at once is not asked as fast as a loop can
 
 
@@ -260,12 +259,12 @@ class Load:
                 self._beginning.cancel()
 
     async def _watch(self) -> None:
-        """Look how late the loop is: it should be back after `_LOOK` seconds."""
+        """Look how late the loop is: it should be back after a look's time."""
         while True:
             before = time.monotonic_ns()
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(LOOK / 1e9)
             now = time.monotonic_ns()
-            self._figures.lagged(now, max(0, now - before - int(_LOOK * 1e9)))
+            self._figures.lagged(now, max(0, now - before - LOOK))
 
     def _now(self) -> int:
         return time.monotonic_ns() if self._ended is None else self._ended

@@ -155,6 +155,18 @@ def test_a_client_that_was_the_limit_says_why() -> None:
     assert [reason.split()[0] for reason in limits_of(slow, slow, 0.95)] == ["its", "it", "one"]
 
 
+def test_a_loop_that_was_away_was_late_all_that_time() -> None:
+    figures = Figures(Plan(warm_up=0.0), 0)
+    for look in range(100):
+        figures.lagged(look * 10 * MS, 0)
+    figures.lagged(2 * SECOND, SECOND)
+    lag = figures.client(0.1).lag
+    assert lag.most == 1
+    assert lag.count == 201
+    assert lag.p99 == pytest.approx(0.98, abs=0.02)
+    assert lag.quantile(0.6) == pytest.approx(0.2, abs=0.02)
+
+
 def test_requests_that_found_no_place_are_told() -> None:
     figures = Figures(Plan(rate=1.0, most_open=3), 0)
     figures.waiting = 2
