@@ -97,6 +97,9 @@ if TYPE_CHECKING:
         load as load,
     )
     from tailrace import (
+        locust as locust,
+    )
+    from tailrace import (
         providers as providers,
     )
     from tailrace import (
@@ -278,6 +281,7 @@ _MODULES = frozenset(
         "conformance",
         "gateway",
         "load",
+        "locust",
         "providers",
         "pytest_plugin",
         "recording",

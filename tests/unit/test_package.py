@@ -28,6 +28,7 @@ PUBLIC = (
     "tailrace.errors",
     "tailrace.gateway",
     "tailrace.load",
+    "tailrace.locust",
     "tailrace.providers",
     "tailrace.pytest_plugin",
     "tailrace.recording",

@@ -22,7 +22,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What the client itself did, while the measured requests were under way.
 
     `lag`: how late its event loop was, looked at a hundred times a second, and for as many moments
-    in which it was away: what was read then may have been there for as long. `processor`: the part of one core that its process took.
+    in which it was away: what was read then may have been there for as long. `processor`: the part
+    of one core that its process took.
     `limited_by`: the reasons, in words, why the figures may be the client's and not the site's;
     empty where there are none.
     """

@@ -74,11 +74,11 @@ class Load:
     ) -> None:
         if not prompts:
             raise InvalidRequestError("there is no prompt to ask")
-        self._site = site
+        self._site = site.replace(retry=None, throttle=None)
         self._plan = plan
         self._prompts = prompts
         self._environment = environment or Environment()
-        self._options = {**(options or {}), "retry": None, "throttle": None}
+        self._options = {**(options or {}), "retry": None}
         self._site.stream(prompts[0], **self._options)  # a wrong option fails here, and once
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,20 +186,33 @@ class Load:
     # -- asking ------------------------------------------------------------------------------------
 
     async def _arrive(self, transport: Transport) -> None:
-        """Begin the requests of an open model, each when it is due and a place is free."""
+        """Begin the requests of an open model, each when it is due and a place is free.
+
+        Where none becomes free for the time of grace, no more of them begin.
+        """
         dues = self._dues()
         for due in dues:
+            has_begun = False
             try:
                 await _sleep_until(due)
-                if self._places.locked():
-                    self._figures.waiting += 1
-                await self._places.acquire()
-            except asyncio.CancelledError:
-                self._count_missed(chain((due,), dues))
-                raise
+                has_begun = await self._take_place()
+            finally:
+                if not has_begun:
+                    self._count_missed(chain((due,), dues))
+            if not has_begun:
+                break
             self._spawn(self._one(transport, due))
         self._no_more.set()
         await self._until_answered()
+
+    async def _take_place(self) -> bool:
+        if self._places.locked():
+            self._figures.waiting += 1
+        try:
+            async with asyncio.timeout(self._plan.grace):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
 
     def _dues(self) -> Iterator[int]:
         figures = self._figures
