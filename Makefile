@@ -12,7 +12,8 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 
 NPM := $(shell command -v npm)
 
-.PHONY: all help demo test test-fast test-rust test-python test-clients programs page screenshots docs conformance \
+.PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
+	test-node test-llama programs page screenshots docs conformance \
 	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
 	wheels-check wheels-try clean
 
@@ -25,12 +26,16 @@ help: ## this list
 
 # -- setting up --------------------------------------------------------------------------------------------------------
 
-# Three environments: ours, that of other people's programs, and that of other people's gateways, which want other
-# versions than ours allows. Each lock of requirements/ is installed into one of them when something first needs it.
+# Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
+# allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama
 GATEWAYS := .venv-gateways
+FRAMEWORKS := .venv-frameworks
+AIDER := .venv-aider
+LLAMA := .venv-llama
 
-$(VENV)/bin/python $(PEERS)/bin/python $(GATEWAYS)/bin/python:
+$(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 define install-lock
@@ -38,7 +43,7 @@ $(1)/.%: requirements/%.lock | $(1)/bin/python
 	$(1)/bin/python $(PIP_INSTALL) -r $$<
 	touch $$@
 endef
-$(foreach venv,$(VENV) $(PEERS) $(GATEWAYS),$(eval $(call install-lock,$(venv))))
+$(foreach venv,$(VENV) $(PEERS) $(OTHERS),$(eval $(call install-lock,$(venv))))
 
 # The extension is built for release here too: what is tested is what is shipped.
 $(VENV)/.built: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES)
@@ -98,9 +103,31 @@ test-python: programs
 export CARGO_INCREMENTAL := 0
 endif
 
-# Programs of other people that use ours: what they need must not decide what we need.
-test-clients: $(PEERS)/.clients $(PEERS)/.wheel ## other people's clients over our classes
-	$(PEERS)/bin/python -m pytest tests/clients
+# Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
+# own find the gateway that runs beside them.
+test-clients: test-packages test-frameworks test-programs test-node test-llama ## other people's clients, over all we have
+
+WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
+
+test-packages: $(PEERS)/.clients $(PEERS)/.wheel ## the official packages, gpt4free, litellm, LangChain, llm
+	$(PEERS)/bin/python -m pytest $(wildcard tests/clients/test_*.py)
+
+test-frameworks: $(PEERS)/.clients $(PEERS)/.wheel $(FRAMEWORKS)/.frameworks ## frameworks in front of the gateway
+	$(WITH_GATEWAY) $(FRAMEWORKS)/bin/python -m pytest --confcutdir tests/clients/frameworks tests/clients/frameworks
+
+test-programs: $(PEERS)/.clients $(PEERS)/.wheel $(AIDER)/.aider $(GATEWAYS)/.gateways ## aider, and litellm's proxy
+	$(PEERS)/bin/python -m pytest tests/clients/programs
+
+test-node: $(PEERS)/.clients $(PEERS)/.wheel $(if $(NPM),tests/clients/node/node_modules/.installed) ## clients from npm
+	$(if $(NPM),$(WITH_GATEWAY) npm test --prefix tests/clients/node,@echo "there is no npm: the clients from it are left out")
+
+tests/clients/node/node_modules/.installed: tests/clients/node/package.json tests/clients/node/package-lock.json
+	npm ci --prefix tests/clients/node --silent
+	touch $@
+
+# It is built from C++: some minutes, once.
+test-llama: $(PEERS)/.clients $(PEERS)/.wheel $(LLAMA)/.llama ## a site and the gateway over llama.cpp's server
+	$(PEERS)/bin/python -m pytest tests/clients/llama
 
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \
@@ -256,5 +283,5 @@ wheels-try: ## install what of dist suits this Python, and test it
 	scripts/try_wheel.py $(PYTHON) dist
 
 clean: ## remove all that was built and installed
-	rm -rf $(VENV) $(PEERS) $(GATEWAYS) docs/_build web/node_modules benchmarks/node_modules dist target
+	rm -rf $(VENV) $(PEERS) $(OTHERS) docs/_build $(addsuffix /node_modules,web benchmarks tests/clients/node) dist target
 	find python tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

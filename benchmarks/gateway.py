@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -182,13 +182,18 @@ async def stream(port: int, load: Load, model: str, **more: Any) -> StreamClient
     return client
 
 
-async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: int = 20) -> int:
-    """CPU time of the process, in nanoseconds, for `streams` streams at once, event by event."""
+async def cost_of_steps(
+    port: int, pid: int, model: str, events: int, streams: int = 20, *, together: int = 1
+) -> int:
+    """CPU time of the process, in nanoseconds, for `streams` streams at once, event by event.
+
+    `together`: deltas in each of the `events`, which are written at once.
+    """
     keys = [f"{time.monotonic_ns()} {number}" for number in range(streams)]
     STEPS.update({key: asyncio.Event() for key in keys})
     before = cpu_ns(pid)
     clients = await asyncio.gather(
-        *(stream(port, Load(events=events, step=key), model) for key in keys)
+        *(stream(port, Load(events=events, step=key, together=together), model) for key in keys)
     )
     after = cpu_ns(pid)
     STEPS.clear()
@@ -199,15 +204,43 @@ async def cost_of_steps(port: int, pid: int, model: str, events: int, streams: i
     return after - before
 
 
-async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
-    """By who stands in the middle, of each round.
+class Costs(NamedTuple):
+    """CPU time of one round, in µs.
 
-    CPU time for an event, and for a stream beside its events, in µs.
+    For an event, for `TOGETHER` events in one write, for a stream beside its events, and for a
+    whole stream of one delta.
     """
+
+    event: float
+    together: float
+    beside: float
+    one_delta: float
+
+
+TOGETHER = 20
+
+
+async def cost(port: int, pid: int) -> Costs:
+    """The costs of the process that listens on `port`."""
     few, many, streams = 5, 105, 20
+    model = "bench/gpt-4o-mini"
+    some, more = [await cost_of_steps(port, pid, model, events, streams) for events in (few, many)]
+    batched, more_batched = [
+        await cost_of_steps(port, pid, model, events, streams, together=TOGETHER)
+        for events in (few, many)
+    ]
+    one = [await cost_of_steps(port, pid, model, 1, streams) for _ in range(5)]
+    event = (more - some) / (many - few) / streams / 1000
+    together = (more_batched - batched) / (many - few) / streams / 1000
+    beside = some / streams / 1000 - few * event
+    return Costs(event, together, beside, min(one) / streams / 1000)
+
+
+async def costs(rounds: int, loop: str) -> dict[str, list[Costs]]:
+    """By who stands in the middle, the costs of each round."""
     ports = [free_port() for _ in range(3)]
     upstream = f"http://127.0.0.1:{ports[0]}"
-    found: dict[str, list[tuple[float, float]]] = {RELAY: [], OURS: []}
+    found: dict[str, list[Costs]] = {RELAY: [], OURS: []}
     with ExitStack() as stack:
         listening = await listen(ports[0])
         stack.callback(listening.close)
@@ -227,20 +260,17 @@ async def costs(rounds: int, loop: str) -> dict[str, list[tuple[float, float]]]:
         }
         for turn in range(rounds + 1):
             for name in (RELAY, OURS) if turn % 2 else (OURS, RELAY):
-                taken = [
-                    await cost_of_steps(*at[name], "bench/gpt-4o-mini", events, streams)
-                    for events in (few, many)
-                ]
-                event = (taken[1] - taken[0]) / (many - few) / streams / 1000
+                taken = await cost(*at[name])
                 if turn:  # the first round warms up
-                    found[name].append((event, taken[0] / streams / 1000 - few * event))
+                    found[name].append(taken)
     return found
 
 
-def ratio(found: dict[str, list[tuple[float, float]]]) -> float:
-    """Ours to the relay's for an event: the median of the rounds' ratios."""
+def ratio(found: dict[str, list[Costs]], what: str) -> float:
+    """Ours to the relay's, of one of the `Costs`: the median of the rounds' ratios."""
     return statistics.median(
-        mine[0] / bare[0] for mine, bare in zip(found[OURS], found[RELAY], strict=True)
+        float(getattr(mine, what) / getattr(bare, what))
+        for mine, bare in zip(found[OURS], found[RELAY], strict=True)
     )
 
 
@@ -449,14 +479,23 @@ its own objects: they do
 more than was asked of them here."""
 
 
+FIGURES = (
+    ("event", "an event in and out", (1.5, 1.15)),
+    ("together", f"{TOGETHER} events in one write", (2.0, 1.5)),
+    ("one_delta", "a stream of one delta", (3.0, 2.0)),
+)
+"""What is compared, of the `Costs`: its name, and the ratios that are enough and wanted."""
+
+
 def measure(*, quick: bool) -> Section:
     """Both measurements."""
     by_loop = {loop: asyncio.run(costs(2 if quick else 25, loop)) for loop in ("asyncio", "uvloop")}
     rows = []
     for loop, found in by_loop.items():
         for name, taken in found.items():
-            event, stream_ = (statistics.median(each[place] for each in taken) for place in (0, 1))
-            rows.append((f"{name}, {loop}", f"{event:.1f}", f"{stream_:.0f}"))
+            event, together, beside, one = map(statistics.median, zip(*taken, strict=True))
+            figures = (f"{event:.1f}", f"{together:.1f}", f"{beside:.0f}", f"{one:.0f}")
+            rows.append((f"{name}, {loop}", *figures))
     others = asyncio.run(compare(1, 0.5, 100) if quick else compare(3, 2.0, OPEN))
     count = 500 if quick else LEAVING
     columns = (
@@ -474,7 +513,13 @@ def measure(*, quick: bool) -> Section:
         (
             Table(
                 "One event in, one event out, CPU µs",
-                ("in the middle", "an event", "a stream beside its events"),
+                (
+                    "in the middle",
+                    "an event",
+                    f"{TOGETHER} in one write",
+                    "a stream beside its events",
+                    "a stream of one delta",
+                ),
                 tuple(rows),
             ),
             Table("Against other gateways", columns, compared(others, 100 if quick else OPEN)),
@@ -484,14 +529,10 @@ def measure(*, quick: bool) -> Section:
                 asyncio.run(left_behind(count)),
             ),
         ),
-        figures=(
-            Figure(
-                "gateway, an event in and out, to a bare relay, asyncio",
-                ratio(by_loop["asyncio"]),
-                2.0,
-                1.5,
-            ),
-            Figure("gateway, the same, uvloop", ratio(by_loop["uvloop"]), 2.0, 1.5),
+        figures=tuple(
+            Figure(f"gateway, {shown}, to a bare relay, {loop}", ratio(found, what), *wanted)
+            for what, shown, wanted in FIGURES
+            for loop, found in by_loop.items()
         ),
         notes=NOTES,
         versions=peers_versions(),

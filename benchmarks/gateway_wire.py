@@ -56,7 +56,7 @@ def chunked(data: bytes) -> bytes:
 class Load:
     """What a stream is.
 
-    `events` deltas, one a write and `gap` seconds apart (0: as fast as the loop turns).
+    `events` writes of `together` deltas, `gap` seconds apart (0: as fast as the loop turns).
 
     `stamped`: each delta is the moment it was sent, in nanoseconds of the machine's monotonic
     clock. `held`: after the deltas nothing more comes, and the stream stays open. `step`: its
@@ -69,6 +69,7 @@ class Load:
     stamped: bool = False
     held: bool = False
     step: str = ""
+    together: int = 1
 
 
 STEPS: dict[str, asyncio.Event] = {}
@@ -133,7 +134,7 @@ class Upstream(asyncio.Protocol):
             )
             return
         load = Load(**json.loads(json.loads(body)["messages"][-1]["content"]))
-        fixed = chunked(event(" mill"))
+        fixed = chunked(event(" mill") * load.together)
         transport.write(HEAD + chunked(event("", role=True)) + fixed)
         loop = asyncio.get_running_loop()
         due = loop.time()

@@ -102,7 +102,7 @@ nitpick_ignore_regex = [
     # Other people's: their documents are not asked for, so that a build needs no network.
     (
         "py:.*",
-        r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
+        r"_?(asyncio|aiohttp|click|collections|concurrent|curl_cffi|datetime|msgspec|multidict|opentelemetry|pathlib|pytest|random|socket|ssl)\..*",
     ),
     ("py:class", "Provider"),  # an alias for type checkers alone
 ]

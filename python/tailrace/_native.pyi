@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final, type_check_only
 
 from tailrace.errors import StreamError
 
@@ -39,8 +39,23 @@ _Dialect: TypeAlias = Literal[
 DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
+@type_check_only
+class _Compared:
+    """What is equal, and has one hash, where its fields are."""
+
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@type_check_only
+class _Record(_Compared):
+    """What also gives its fields by their names."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+
 @final
-class ServerSentEvent:
+class ServerSentEvent(_Record):
     """One dispatched server-sent event (WHATWG HTML 9.2.6)."""
 
     __match_args__ = ("event", "data", "id", "retry")
@@ -67,11 +82,6 @@ class ServerSentEvent:
     @property
     def retry(self) -> int | None:
         """The reconnection time that the event's block set, in milliseconds, if it set one."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
 class SSEDecoder:
@@ -101,7 +111,7 @@ class SSEDecoder:
         """The reconnection time in force, in milliseconds; None where none was set."""
 
 @final
-class Usage:
+class Usage(_Record):
     """The token counts a stream reported; 0 where it left one out."""
 
     __match_args__ = (
@@ -138,14 +148,9 @@ class Usage:
     @property
     def reasoning_tokens(self) -> int | None:
         """Tokens of the answer that are reasoning; None where that was not told."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
-class Delta:
+class Delta(_Record):
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
     __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
@@ -196,14 +201,9 @@ class Delta:
         ``logprobs``: its lists ``content`` and ``refusal`` hold tokens with ``token``, ``logprob``,
         ``bytes`` and ``top_logprobs``. Of several deltas of one event the first has it.
         """
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
-class ToolCall:
+class ToolCall(_Record):
     """One call of a tool that the model asks for, whole or as far as it has come."""
 
     __match_args__ = ("id", "name", "arguments", "index")
@@ -236,11 +236,6 @@ class ToolCall:
         Raises ToolArgumentsError, a ValueError, for arguments that are not JSON; it says whether
         they break off, as they do where the reply was cut.
         """
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 @final
 class DeltaDecoder:
@@ -372,7 +367,7 @@ class DeltaDecoder:
         """How many events were skipped because their data was not what the dialect promises."""
 
 @final
-class DecodedReply:
+class DecodedReply(_Record):
     """One whole reply, decoded: its text, and how it ended. The record is frozen."""
 
     __match_args__ = (
@@ -450,11 +445,6 @@ class DecodedReply:
     @property
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
-    def _asdict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
 
 def decode(
     data: bytes | bytearray | memoryview,
@@ -498,7 +488,7 @@ def decode_many(
     """
 
 @final
-class ChatWidget:
+class ChatWidget(_Compared):
     """One chat bot on a page."""
 
     __match_args__ = (
@@ -565,15 +555,12 @@ class ChatWidget:
     @property
     def memory_limit(self) -> int | None:
         """How many earlier turns the bot's own page sends."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[ChatWidget], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
 
 @final
-class PageTokens:
+class PageTokens(_Compared):
     """The tokens that a message must carry. The repr does not show the nonce."""
 
     __match_args__ = ("nonce", "post_id")
@@ -585,15 +572,12 @@ class PageTokens:
     @property
     def post_id(self) -> str:
         """The post id: digits."""
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[PageTokens], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
 
 @final
-class Page:
+class Page(_Compared):
     """The chat bots that a page shows, and the tokens that a message must carry."""
 
     __match_args__ = (
@@ -686,9 +670,6 @@ class Page:
 
         Raises WidgetNotFoundError, which names the bots that are there.
         """
-    def __eq__(self, value: object, /) -> bool: ...
-    def __ne__(self, value: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Page], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""

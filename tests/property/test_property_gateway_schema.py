@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace._messages import parse_messages
@@ -74,7 +74,7 @@ def answered(body: bytes, wire: Wire = CHAT) -> None:
                 fitted = fit(request, model, drops=drops)
                 assert "messages" not in fitted.options
                 assert dropped_names(fitted.dropped).isascii()
-                if fitted.messages:
+                if fitted.messages and not model.has_api:
                     parse_messages(fitted.messages)
                 json.dumps([fitted.messages, fitted.options])
     except RefusedError as refused:
@@ -84,6 +84,7 @@ def answered(body: bytes, wire: Wire = CHAT) -> None:
 
 
 @given(BODIES)
+@example({"model": "m", "messages": [{"role": "assistant"}]})
 def test_any_fields(body: dict[str, Any]) -> None:
     answered(json.dumps(body).encode())
 

@@ -12,6 +12,7 @@ import pytest
 from tailrace import Site, errors
 from tailrace.errors import StreamError, TailraceError, reply_error
 from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.sites import Secret
 
 if TYPE_CHECKING:
     from tailrace.errors import StreamErrorKind
@@ -95,6 +96,7 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (status(502), 502, UPSTREAM, "upstream", "true"),
     (status(503, wait=0.2), 503, UPSTREAM, "upstream", "true"),
     (status(504), 504, UPSTREAM, "upstream", "true"),
+    (status(529, why="overloaded_error"), 503, UPSTREAM, "overloaded_error", "true"),
     (status(599), 502, UPSTREAM, "upstream", "false"),
 ]  # fmt: skip
 
@@ -163,6 +165,38 @@ def test_a_long_word_of_a_site_is_cut() -> None:
     assert problem.code == "y" * 99 + "…"
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (status(529, why="overloaded_error"), "overloaded_error"),
+        (StreamError("upstream", "busy", status=200, code="overloaded_error"), "overloaded_error"),
+        (StreamError("upstream", "odd", status=200, code="permission_error"), "api_error"),
+        (status(503), "overloaded_error"),
+        (status(400), "invalid_request_error"),
+    ],
+)
+def test_anthropics_clients_get_a_type_of_their_api(error: TailraceError, kind: str) -> None:
+    assert problem_of(error).anthropic_kind == kind
+
+
+def test_no_secret_of_a_site_is_told() -> None:
+    variables = {"KEY": "sk-one-0123456789"}
+    site = Site(
+        "https://me:pass%2Fword@upstream.example/v1",
+        software="openai",
+        api_key=Secret(variable="KEY"),
+        cookies={"session": "crumb-0123456789"},
+        headers={"X-Gate": "gate-0123456789", "X-On": "on"},
+    )
+    said = "sk-one-0123456789, pass/word and crumb-0123456789 at gate-0123456789 go on"
+    error = StreamError("upstream", said, status=500, code="sk-one-0123456789")
+    problem = problem_of(error, [site], variables)
+    assert problem.message.endswith(": [secret], [secret] and [secret] at [secret] go on")
+    assert problem.code == "[secret]"
+    odd = StreamError("upstream", "x", status=500, code="https://upstream.example/1")
+    assert problem_of(odd, [site], variables).code == "[address]"
+
+
 SITE = Site("https://upstream.example/v1", software="openai", proxy="http://proxy.example:3128")
 
 
@@ -199,3 +233,34 @@ def test_no_address_of_a_site_or_a_proxy_is_told(error: TailraceError, told: str
     assert problem_of(error, [SITE]).message == told
     last = errors.RetryProviderError([("A", errors.TLSError("x")), ("B", error)])
     assert problem_of(last, [SITE]).message == told
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (408, "invalid_request_error"),
+        (413, "request_too_large"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (502, "api_error"),
+        (503, "overloaded_error"),
+        (504, "timeout_error"),
+    ],
+)
+def test_anthropics_clients_are_told_in_their_own_form(code: int, kind: str) -> None:
+    problem = Problem(code, "no", param="x", code="y", retry_after=3)
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        response: Any = problem_response(problem, path)
+        body = {"type": "error", "error": {"type": kind, "message": "no"}}
+        assert (response.status, json.loads(response.body)) == (code, body)
+        assert response.headers["Retry-After"] == "3"
+    others: Any = problem_response(problem, "/v1/messages-of-another-kind")
+    assert json.loads(others.body)["error"]["code"] == "y"
+
+
+def test_a_quota_is_a_matter_of_billing_to_anthropics_clients() -> None:
+    assert problem_of(QUOTA).anthropic_kind == "billing_error"

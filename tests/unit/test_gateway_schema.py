@@ -666,3 +666,22 @@ def test_what_is_said_behind_a_call_stands_before_its_result() -> None:
     assert (answer["content"], answer["reasoning_content"]) == ("BD", "A\n\nC")
     assert [call["id"] for call in answer["tool_calls"]] == ["c", "c"]
     assert told["role"] == "tool"
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"),
+    [
+        (ChatWire(), CHAT),
+        (CompletionWire(), {"model": "m", "prompt": "x"}),
+        (ResponseWire(), RESPONSE),
+        (MessageWire(), MESSAGE),
+    ],
+)
+@pytest.mark.parametrize("name", ["Model", "MODEL", "\u017ftream", "Max_To\u212aens"])
+def test_no_field_is_said_a_second_time_in_other_letters(wire: Any, body: Any, name: str) -> None:
+    """Servers that do not tell letters apart would take its value for the one that was checked."""
+    if isinstance(wire, ResponseWire) and name.startswith("Max"):
+        name = "Max_Output_Tokens"
+    with pytest.raises(RefusedError) as caught:
+        wire.read(json.dumps({**body, name: "other"}).encode())
+    assert (caught.value.problem.status, caught.value.problem.param) == (400, name)

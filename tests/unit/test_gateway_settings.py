@@ -258,7 +258,9 @@ def test_a_file_of_tables(tmp_path: Path) -> None:
         (f'key = "{SECRET}"\nconcurrency = "4"', "concurrency: expected int, got str"),
         (f'key = "{SECRET}"\nexpires = "soon"', "expires: expected a day"),
         (f'key = "{SECRET}"\nexpires = 2027-01-01T00:00:00', "a time with its offset"),
+        (f'key = "{SECRET}"\nexpires = 0001-01-01T00:00:00+05:00', "between the years 1 and"),
         (f'key = "{SECRET}', "it is not TOML at line 2"),
+        ("rate = " + "9" * 20_000, "it is not TOML"),
         (f'key = "{SECRET}"\n[other]', "other: unknown key: a key is a table [keys.NAME]"),
     ],
 )

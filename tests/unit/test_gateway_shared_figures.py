@@ -78,13 +78,36 @@ def test_a_damaged_slot_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.write(0, figures_of(1))
     made[0][20] ^= 0xFF
     assert memory.read(0) is None
+    memory.write(0, figures_of(2))
+    memory.write(0, figures_of(3))
+    assert memory.read(0) == figures_of(3)
+    made[0][20] ^= 0xFF  # as where a worker is killed while it writes
+    assert memory.read(0) == figures_of(2)
+    memory.close()
+
+
+def test_what_was_open_in_a_dead_worker_has_ended() -> None:
+    memory = SharedFigures(2)
+    open_ = ModelFigures(site="s", model="m", open=2, streams=5, outcomes={"done": 3})
+    memory.write(
+        1, WorkerFigures(StreamSnapshot([open_]), RequestSnapshot(connections=4, requests=2))
+    )
+    for number in (0, 1, 1):
+        memory.end(number)
+    found = memory.read(1)
+    assert found is not None
+    (model,) = found.streams.figures
+    assert (model.open, model.streams, model.outcomes) == (0, 5, {"done": 3, "failed": 2})
+    assert model.errors == {"worker_died": 2}
+    assert (found.requests.connections, found.requests.requests) == (0, 0)
+    assert memory.read(0) is None
     memory.close()
 
 
 def test_more_than_a_slot_holds_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     memory = SharedFigures(1)
     memory.write(0, figures_of(1))
-    large = WorkerFigures(StreamSnapshot([ModelFigures(site="s", model="m" * shared.SLOT_BYTES)]))
+    large = WorkerFigures(StreamSnapshot([ModelFigures(site="s", model="m" * shared.HALF_BYTES)]))
     for _ in range(3):
         memory.write(0, large)
     assert len(caplog.records) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tailrace import DecodedReply, Delta, ServerSentEvent, ToolCall, Usage, decode_many
-from tailrace.errors import InvalidRequestError, StreamError
+from tailrace.errors import InvalidRequestError, LimitExceeded, StreamError
 
 REPLY = (
     b'data: {"id":"c","choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":3}}\n\n'
@@ -26,7 +26,8 @@ RECORDS = [
     DecodedReply(),
     DecodedReply("a", "stopped", "stop", Usage(1, 2), {"id": "r"}, None, 3, 1, "gemini"),
     DecodedReply(tool_calls=[ToolCall("c", "tide")], reasoning="Hm.", refusal="No."),
-    *decode_many([REPLY]),
+    *decode_many([REPLY, REPLY[:20], b'data: {"error":{"message":"no","code":"c"}}\n\n']),
+    Delta("text", "a", logprobs='[{"token":"a","logprob":-1}]'),
 ]
 
 
@@ -71,6 +72,19 @@ def test_an_error_goes_along() -> None:
     assert isinstance(restored.error, StreamError)
     assert (restored.end, restored.error.message, restored.error.code) == ("failed", "no", "c")
     assert DecodedReply(error=failed.error).error is failed.error
+
+
+def test_errors_in_records_are_compared_by_what_they_hold() -> None:
+    def record(*, code: str | None = None, attempts: tuple[StreamError, ...] = ()) -> DecodedReply:
+        error = StreamError("upstream", "no", code=code)
+        error.attempts = attempts
+        return DecodedReply(end="failed", error=error)
+
+    assert (record(), hash(record())) == (record(), hash(record()))
+    assert record() != record(code="c")
+    assert record() != record(attempts=(StreamError("empty", "nothing"),))
+    assert record() != DecodedReply(end="failed", error=LimitExceeded("no"))
+    assert record() != DecodedReply(end="failed")
 
 
 def test_what_no_record_holds_is_refused() -> None:

@@ -19,7 +19,7 @@ __all__ = ["RetryPolicy", "passes"]
 
 log: logging.Logger = logging.getLogger("tailrace")
 
-_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _LASTING = (
     errors.ProxyError,  # a wrong password is one, too
     errors.TLSError,
@@ -35,9 +35,9 @@ def passes(error: TailraceError) -> bool:
     """Tell whether the same request may succeed a little later than the one that raised `error`.
 
     True for a connection that failed or broke off, with every clock but the total one, with a
-    reply that was truncated or empty, and with the statuses 408, 425, 429, 500, 502, 503, 504 and
-    520 to 524. False for all else: an error the site puts into words, missing tokens, challenges,
-    limits, TLS and proxies.
+    reply that was truncated or empty, and with the statuses 408, 425, 429, 500, 502, 503, 504,
+    520 to 524 and 529. False for all else: an error the site puts into words, missing tokens,
+    challenges, limits, TLS and proxies.
     """
     if isinstance(error, _LASTING):
         return False
@@ -59,7 +59,7 @@ class RetryPolicy:
     together. A site's Retry-After is waited for in full; more than `longest_retry_after` seconds
     ends the call. `repeats` tells of an error whether it is worth another attempt; by default these
     are: failed or broken connections, clocks but the total one, truncated or empty replies, and the
-    statuses 408, 425, 429, 500, 502, 503, 504 and 520 to 524. Raises InvalidRequestError for a
+    statuses 408, 425, 429, 500, 502, 503, 504, 520 to 524 and 529. Raises InvalidRequestError for a
     number out of range.
     """
 

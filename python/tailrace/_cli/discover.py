@@ -18,6 +18,7 @@ from tailrace.sites._saving import file_for_saving, save_found
 
 if TYPE_CHECKING:
     from tailrace.sites import Bot, Discovery
+    from tailrace.sites._software import SoftwareName
 
 __all__ = ["discover"]
 
@@ -43,7 +44,7 @@ def discover(
     save: str | None,
     force: bool,
     bot: str | None,
-    software: str | None,
+    software: SoftwareName | None,
     proxy: str | None,
     timeout: float,
     as_json: bool,

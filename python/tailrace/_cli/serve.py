@@ -155,7 +155,7 @@ def serve(
         max_body_bytes=max_body,
         **others,
     )
-    _warn(keys_file, registry)
+    _warn(keys_file, settings, registry)
     warning = raise_descriptor_limit(settings)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
@@ -195,14 +195,18 @@ def _keys(keys_file: Path | None) -> tuple[Key, ...]:
     return (*gateway.keys_of_environment(os.environ), *read)
 
 
-def _warn(keys_file: Path | None, registry: ModelRegistry | None) -> None:
-    """Warn of a file of keys that others may read, and of variables that are not set."""
+def _warn(keys_file: Path | None, settings: Settings, registry: ModelRegistry | None) -> None:
+    """Warn of a file of keys that others may read, expired keys, and variables that are not set."""
     from tailrace.gateway._key_files import check_secrecy  # noqa: PLC0415 - for this command
-    from tailrace.gateway._logs import log_missing_variables  # noqa: PLC0415
+    from tailrace.gateway._logs import (  # noqa: PLC0415
+        log_expired_keys,
+        log_missing_variables,
+    )
 
     warning = None if keys_file is None else check_secrecy(keys_file)
     if warning is not None:
         click.echo(f"tailrace: {warning}", err=True)
+    log_expired_keys(settings.keys, time.time_ns() // 10**6)
     if registry is not None:
         log_missing_variables(registry, os.environ)
 
@@ -293,7 +297,8 @@ def _introduce(
         click.echo(f"base URL  {url}/v1")
     click.echo(f"page      {urls[0]}/")
     count = len(registry.sites)
-    click.echo(f"models    {len(registry.models)} at {count} {'site' if count == 1 else 'sites'}")
+    groups = f", and {_counted(len(registry.groups), 'group')}" if registry.groups else ""
+    click.echo(f"models    {len(registry.models)} at {_counted(count, 'site')}{groups}")
     click.echo(
         "keys      "
         + (", ".join(each.name for each in settings.keys) or "none: this machine alone may ask")
@@ -307,3 +312,7 @@ def _introduce(
     body = f'{{"model": "{example}", "stream": true, "messages": {messages}}}'
     click.echo(f"  -d '{body}'")
     click.echo("\nCtrl-C ends it.")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

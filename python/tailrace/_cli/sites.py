@@ -11,7 +11,7 @@ import click
 from tailrace._cli.screen import console
 from tailrace._printable import visible
 from tailrace.sites import last_verdict
-from tailrace.sites._profiles import find_profiles, profile_files, user_file
+from tailrace.sites._profiles import find_described, profile_files, user_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,13 @@ def sites(as_json: bool) -> None:
 
     The file is the project's, the user's, or the one that TAILRACE_CONFIG names.
 
+    Below them are the groups of models that the gateway serves, each with the sites it asks.
+
     A site's name stands wherever a provider's name does, and so does a bare URL.
     """
     files = profile_files()
-    rows = [_row(profile) for profile in find_profiles().values()]
+    described = find_described()
+    rows = [_row(profile) for profile in described.profiles.values()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -45,6 +48,8 @@ def sites(as_json: bool) -> None:
     for row in rows:
         table.add_row(*map(visible, _cells(row)))
     console().print(table)
+    for group in described.groups.values():
+        click.echo(visible(f"{group.name}: {', '.join(group.sites)}"))
     for file in files:
         click.echo(str(file))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tailrace._calls.exchange import D
 from tailrace._environment import current_loop, running_loop
@@ -54,42 +54,83 @@ class AsyncDriver(Generic[T, D]):
 
     async def advance(self) -> bool:
         """Wait for a delta and return True; at the end return False or raise the failure, once."""
+        # One coroutine and few calls: with an event a read, this is run for each event.
         reading, clocks = self._reading, self._clocks
         if reading.ended:
-            if self._closes_late:
-                await self._release()
-            return reading.deliver()
-        if clocks.reader is not None or reading.is_being_read:
-            who = "a thread" if clocks.reader is None else "another task"
-            raise InvalidRequestError(f"{who} is reading this stream: one at a time")
-        loop = running_loop()
-        if clocks.loop is not loop and clocks.loop is not None:
-            raise InvalidRequestError("the stream belongs to another event loop")
+            return await self._deliver_rest()
+        loop = asyncio._get_running_loop() or running_loop()  # noqa: SLF001 - a call less
+        if clocks.loop is not loop or clocks.reader is not None or reading.is_being_read:
+            self._enter(loop)
         reading.is_being_read = True
         clocks.reader = task = asyncio.current_task(loop)
         cancelling = 0 if task is None else task.cancelling()
         try:
-            await self._step(loop, cancelling)
-        except TailraceError as error:
-            reading.fail(error)
-            await self._stop()
-        except asyncio.CancelledError:
-            ran_out = clocks.ran_out_of("total", cancelling)
-            if ran_out is None:
-                reading.stop()
-            else:
-                reading.expire(ran_out)
-            await self._stop()
-            if ran_out is None and not (reading.left and undo_cancel(task, cancelling)):
+            source = self._source or self._begin(reading.opening or await self._exchange.open())
+            while not reading.ready and not reading.ended:
+                clocks.wait()
+                try:
+                    data = await source.read()
+                except (ReplyBrokenError, LimitExceeded, asyncio.CancelledError) as error:
+                    self._break_off(error, cancelling)
+                else:
+                    if reading.feed(data):
+                        clocks.go_on(reading.progressed)
+                        continue
+                clocks.stay()
+                source = await self._after(source)
+        except BaseException as error:
+            if await self._ended_by(error, task, cancelling):
                 raise
-        except BaseException:
-            reading.stop()
-            await self._stop()
-            raise
         finally:
             clocks.reader = None
             reading.is_being_read = False
         return (bool(reading.ready) and not reading.left) or reading.deliver()
+
+    async def _deliver_rest(self) -> bool:
+        if self._closes_late:
+            await self._release()
+        return self._reading.deliver()
+
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the first step of all; InvalidRequestError where somebody else is reading."""
+        clocks = self._clocks
+        if clocks.reader is not None or self._reading.is_being_read:
+            who = "a thread" if clocks.reader is None else "another task"
+            raise InvalidRequestError(f"{who} is reading this stream: one at a time")
+        if clocks.loop is not None:
+            raise InvalidRequestError("the stream belongs to another event loop")
+        clocks.begin(loop)
+
+    def _break_off(self, error: BaseException, cancelling: int) -> None:
+        """End the reply with the error of a read, or with the idle clock's; raise any other."""
+        if isinstance(error, asyncio.CancelledError):
+            ran_out = self._clocks.ran_out_of("idle", cancelling)
+            if ran_out is None:
+                raise error
+            self._reading.break_off(ran_out)
+        elif isinstance(error, TailraceError):
+            self._reading.break_off(error)
+
+    async def _ended_by(
+        self, error: BaseException, task: asyncio.Task[Any] | None, cancelling: int
+    ) -> bool:
+        """End the reading, as `error` has it; return whether the caller gets the error itself."""
+        reading = self._reading
+        if isinstance(error, TailraceError):
+            reading.fail(error)
+            await self._stop()
+            return False
+        ran_out = None
+        if isinstance(error, asyncio.CancelledError):
+            ran_out = self._clocks.ran_out_of("total", cancelling)
+        if ran_out is None:
+            reading.stop()
+        else:
+            reading.expire(ran_out)
+        await self._stop()
+        if not isinstance(error, asyncio.CancelledError):
+            return True
+        return ran_out is None and not (reading.left and undo_cancel(task, cancelling))
 
     async def aclose(self) -> None:
         """Leave the reading: a task that reads sees the end. The exchange is closed on return."""
@@ -117,31 +158,6 @@ class AsyncDriver(Generic[T, D]):
         if not self._reading.released:
             loop.call_soon_threadsafe(self._exchange.abort)
         return True
-
-    async def _step(self, loop: asyncio.AbstractEventLoop, cancelling: int) -> None:
-        """Read until a delta is ready or the reading has ended."""
-        reading, clocks = self._reading, self._clocks
-        if clocks.loop is None:
-            clocks.begin(loop)
-        source = self._source or self._begin(reading.opening or await self._exchange.open())
-        while not reading.ready and not reading.ended:
-            clocks.wait()
-            try:
-                data = await source.read()
-            except (ReplyBrokenError, LimitExceeded) as error:
-                reading.break_off(error)
-            except asyncio.CancelledError:
-                ran_out = clocks.ran_out_of("idle", cancelling)
-                if ran_out is None:
-                    raise
-                reading.break_off(ran_out)
-            else:
-                if reading.feed(data):
-                    if clocks.is_idle_on:
-                        (clocks.restart if reading.progressed() else clocks.stay)()
-                    continue
-            clocks.stay()
-            source = await self._after(source)
 
     def _begin(self, opening: OpeningOf[D]) -> ByteSource:
         self._reading.begin(opening)

@@ -9,6 +9,7 @@ from tailrace import errors
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 __all__ = ["Clocks", "undo_cancel"]
 
@@ -26,13 +27,13 @@ class Clocks:
     __slots__ = (
         "_deadline",
         "_idle",
+        "_is_idle_on",
         "_is_off",
         "_ran_out",
         "_since",
         "_timer",
         "_total",
         "_waited",
-        "is_idle_on",
         "loop",
         "reader",
     )
@@ -40,10 +41,10 @@ class Clocks:
     def __init__(self, idle: float | None, total: float | None) -> None:
         self.reader: asyncio.Task[Any] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.is_idle_on: bool = idle is not None
+        self._is_idle_on: bool = idle is not None
         self._idle = idle
         self._total = total
-        self._is_off = idle is None and total is None
+        self._is_off: bool = idle is None and total is None
         self._deadline: float | None = None
         self._waited = 0.0
         self._since: float | None = None
@@ -65,6 +66,15 @@ class Clocks:
         self._since = self.loop.time()
         if self._timer is None:
             self._set_timer(self._since)
+
+    def go_on(self, progressed: Callable[[], bool]) -> None:
+        """Take note of a read: where the reply `progressed`, the idle clock is set back."""
+        if self._is_idle_on:
+            if progressed():
+                self._waited = 0.0
+                self._since = self._ran_out = None
+            else:
+                self.stay()
 
     def restart(self) -> None:
         """Set the idle clock back to zero: the reply went on."""

@@ -16,7 +16,7 @@ from tailrace._streams.outcome import HasOutcome
 from tailrace.errors import TailraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from tailrace._streams.outcome import Outcome
@@ -95,11 +95,14 @@ class TextStream(ClosingStream[str]):
         """Whether a server has begun to answer: the head of its reply came and tells no error."""
         return False
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role.
+
+        None ends that.
+        """
 
     @abstractmethod
-    async def _advance_deltas(self, pending: deque[Delta]) -> bool:
+    def _advance_deltas(self, pending: deque[Delta]) -> Awaitable[bool]:
         """Add what comes next to the deltas that wait; return False at the end."""
 
     def deltas(self) -> Deltas:

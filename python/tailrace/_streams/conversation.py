@@ -42,8 +42,11 @@ class ConversationStream(BatchStream):
         """Whether a server has begun to answer: the head of its reply came and tells no error."""
         return self._stream.is_answering
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role.
+
+        None ends that.
+        """
         self._stream.watch(heard)
 
     def __del__(self) -> None:

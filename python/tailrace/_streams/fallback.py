@@ -32,6 +32,13 @@ P = TypeVar("P")  # the type of the candidates, such as a provider
 T = TypeVar("T")  # the items that are read
 
 
+def is_callers_fault(failure: TailraceError) -> bool:
+    """Tell whether every candidate would fail so: the caller's input cannot be sent."""
+    if isinstance(failure, ModelNotFoundError | ProfileError):  # of that candidate alone
+        return False
+    return isinstance(failure, InvalidRequestError)
+
+
 class FallbackStream(BatchStream, Generic[P]):
     """The text of the first provider that answers; used as a `ChatStream` is.
 
@@ -50,15 +57,18 @@ class FallbackStream(BatchStream, Generic[P]):
         start: Callable[[P], TextStream],
         *,
         attempts: Callable[[], Attempts | None] = lambda: None,
+        is_callers_fault: Callable[[TailraceError], bool] = is_callers_fault,
     ) -> None:
         """Try the named `candidates` in their order; `start` begins one attempt at one of them.
 
         `attempts` is called for each candidate: the attempts at it, None for a single one.
+        `is_callers_fault` tells which failures are raised at once.
         """
         super().__init__()
         self._waiting = deque(candidates)
         self._start = start
         self._make_attempts = attempts
+        self._is_callers_fault = is_callers_fault
         self._attempts = attempts()
         self._failures: list[tuple[str, TailraceError]] = []
         self._stream: TextStream | None = None
@@ -90,8 +100,11 @@ class FallbackStream(BatchStream, Generic[P]):
         """Whether the provider that is being tried has begun to answer."""
         return self._stream is not None and self._stream.is_answering
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, whoever sent them."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, whoever sent them.
+
+        None ends that.
+        """
         self._heard = heard
         if self._stream is not None:
             self._stream.watch(heard)
@@ -148,8 +161,7 @@ class FallbackStream(BatchStream, Generic[P]):
 
     async def _goes_on(self, failure: TailraceError) -> bool:
         """Tell whether another attempt follows: at the same provider, after a wait, or the next."""
-        is_sites_own = isinstance(failure, ModelNotFoundError | ProfileError)
-        if self._begun or (isinstance(failure, InvalidRequestError) and not is_sites_own):
+        if self._begun or self._is_callers_fault(failure):
             return False
         if self._attempts is None:
             return self._has_another(failure)

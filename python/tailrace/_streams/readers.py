@@ -113,6 +113,8 @@ class Reader(ABC):
         return not self._is_over and hasattr(self._source, "headers")
 
     def _first_piece(self, chunk: object) -> bytes:
+        if type(chunk) is bytes and not self._may_be_lines and len(chunk) <= _LARGEST_READ:
+            return chunk
         if not isinstance(chunk, bytes | bytearray | memoryview):
             how = f": {_AS_THEY_COME}" if isinstance(chunk, str) else ""
             raise InvalidRequestError(

@@ -43,8 +43,15 @@ def reader_of(source: Any) -> Reader:
         return BlockingReader(_chunks_of_requests(source), source)
     body: Any = source if hasattr(source, "iter_any") else getattr(source, "content", None)
     if hasattr(body, "iter_any"):  # aiohttp's body, whose iteration yields lines
+        _keep_room_for_reads()
         return AsyncReader(body.iter_any(), source)
     return _reader_of_file(source) if hasattr(source, "read") else _reader_of_iterable(source)
+
+
+def _keep_room_for_reads() -> None:
+    from tailrace.transport import keep_room_for_reads  # noqa: PLC0415 - it imports asyncio
+
+    keep_room_for_reads()
 
 
 def _reader_of_httpx(source: Any) -> Reader:

@@ -15,7 +15,7 @@ from tailrace._streams.reading import Decoding, ReplyReading
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tailrace._calls.exchange import ExchangeOf
     from tailrace._streams.aio import AsyncDriver
@@ -75,10 +75,14 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         return self._reading.outcome
 
     async def __anext__(self) -> T:
-        while not self._ready:
-            if not await self._driven().advance():
+        ready = self._ready
+        while not ready:
+            driver = self._driver
+            if driver is None or self._reading.ready is not ready:
+                driver = self._driven()
+            if not await driver.advance():
                 raise StopAsyncIteration
-        return self._ready.popleft()
+        return ready.popleft()
 
     async def read(self) -> list[T]:
         """Return everything that is ready, at least one item, or ``[]`` at the end.
@@ -149,13 +153,19 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
         """Whether a server has begun to answer: the head of its reply came and tells no error."""
         return self._reading.is_answering
 
-    def watch(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever events came that add nothing to the answer, such as its role."""
+    def watch(self, heard: Callable[[], None] | None) -> None:
+        """Call `heard` whenever events came that add nothing to the answer, such as its role.
+
+        None ends that.
+        """
         self._reading.heard = heard
 
-    async def _advance_deltas(self, pending: deque[Delta]) -> bool:
-        self._turn_to_deltas(pending)
-        return await self._make_driver().advance()
+    def _advance_deltas(self, pending: deque[Delta]) -> Awaitable[bool]:
+        ready: object = self._reading.ready
+        if ready is not pending:
+            self._turn_to_deltas(pending)
+        # No coroutine of its own, since every event of a reply passes here.
+        return (self._driver or self._make_driver()).advance()
 
     def _turn_to_deltas(self, pending: deque[Delta]) -> None:
         self._reading.turn_to(EVERYTHING, pending, deltas_of)

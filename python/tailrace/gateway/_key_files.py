@@ -145,7 +145,7 @@ def _of_tables(text: str, file: Path) -> Iterator[Key]:
 def _document(text: str, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         # Its words may quote a key.
         place = re.search(r"at line \d{1,9}", str(error))
     raise InvalidRequestError(f"{file}: it is not TOML{f' {place[0]}' if place else ''}")

@@ -63,6 +63,7 @@ class Key:
             raise InvalidRequestError(
                 f"the key {self.name!r} must expire at a time with a time zone"
             )
+        _check_expiry(self.name, self.expires)
         check_limits(self.rate, self.concurrency, f" of the key {self.name!r}")
 
     @classmethod
@@ -106,6 +107,15 @@ class Key:
         if self.expires is None:
             return ""
         return self.expires.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _check_expiry(name: str, expires: datetime | None) -> None:
+    try:
+        _ = expires and expires.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequestError(
+            f"the key {name!r} must expire between the years 1 and 9999 of UTC"
+        ) from None
 
 
 def _check_name(name: str) -> None:

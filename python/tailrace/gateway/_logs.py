@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any, TextIO
@@ -27,22 +28,28 @@ from tailrace.errors import TailraceError
 from tailrace.gateway._problems import STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tailrace.gateway._figures.streams import OpenStream
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._problems import Problem, RefusedError
     from tailrace.gateway._settings import LogFormat
 
 __all__ = [
+    "CURRENT_REQUEST",
     "AccessRecord",
     "JsonFormatter",
     "configure_logging",
     "log_access",
+    "log_expired_keys",
     "log_handler",
     "log_missing_variables",
     "words_of",
 ]
+
+CURRENT_REQUEST: ContextVar[str | None] = ContextVar("tailrace_current_request", default=None)
+"""The id of the request that is being answered, which stands in every line about it."""
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
@@ -79,6 +86,8 @@ class AccessRecord:
             fields |= _stream_fields(last)
             if before:
                 fields["tried_before"] = [_failed(each) for each in before]
+        elif self.refusal is not None and self.refusal.model is not None:
+            fields["model"] = self.refusal.model
         return fields | self._failure_fields()
 
     def _failure_fields(self) -> dict[str, Any]:
@@ -117,7 +126,8 @@ class AccessRecord:
     def sentence(self) -> str:
         """Return the line of a failure as text."""
         problem, error = self.problem, self.error
-        where = _name_of(self.streams[-1]) if self.streams else self.route
+        asked = None if self.refusal is None else self.refusal.model
+        where = _name_of(self.streams[-1]) if self.streams else asked or self.route
         kind = (None if error is None else error_kind(error)) or "gateway"
         code = "" if problem is None or problem.code in (None, kind) else f", {problem.code}"
         detail = "" if error is None else words_of(error)
@@ -201,6 +211,18 @@ def log_missing_variables(registry: ModelRegistry, environ: Mapping[str, str]) -
         )
 
 
+def log_expired_keys(keys: Iterable[Key], now_ms: int) -> None:
+    """Warn of each key that has expired by now; `now_ms`: milliseconds since 1970."""
+    for key in keys:
+        if key.has_expired(now_ms):
+            log.warning(
+                "the key %r expired on %s",
+                key.name,
+                key.expiry,
+                extra={"tailrace": {"key": key.name}},
+            )
+
+
 class TextFormatter(logging.Formatter):
     """A formatter for people, who read a log on a terminal sooner or later.
 
@@ -211,8 +233,12 @@ class TextFormatter(logging.Formatter):
         super().__init__("tailrace: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one record as text, control characters made visible."""
-        return visible(super().format(record))
+        """Return one record as text, with its request's id, control characters made visible."""
+        text = super().format(record)
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None and request_id not in text:
+            text += f" [{request_id}]"
+        return visible(text)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in `logging`
         """Return an exception without its words."""
@@ -224,10 +250,14 @@ def _said(record: logging.LogRecord) -> str:
 
 
 class _OwnWords(logging.Filter):
-    """A filter that leaves out of a message what errors in it hold of others' words."""
+    """A filter that leaves out of a message what errors in it hold of others' words.
+
+    It also notes the request that is being answered.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the errors among a record's arguments by their own words."""
+        record.request_id = CURRENT_REQUEST.get()
         if isinstance(record.args, tuple):
             record.args = tuple(
                 words_of(each) or "its words are left out"
@@ -262,6 +292,9 @@ class JsonFormatter(logging.Formatter):
         }
         if self._worker is not None:
             line["worker"] = self._worker
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            line["id"] = request_id
         line |= getattr(record, "tailrace", {})
         if record.exc_info:
             line["traceback"] = _without_words(record.exc_info)

@@ -69,7 +69,7 @@ class ModelLists:
     async def _ask(self, site: Site) -> None:
         try:
             names = await site.models(**self._options(site))
-        except TailraceError as error:
+        except Exception as error:  # noqa: BLE001 - of a transport of the caller's own, say
             self._note_failure(site, error)
         else:
             self._note(site, tuple(names))
@@ -93,7 +93,7 @@ class ModelLists:
             self._lists[site] = names
             self.apply()
 
-    def _note_failure(self, site: Site, error: TailraceError) -> None:
+    def _note_failure(self, site: Site, error: Exception) -> None:
         if site not in self._failing:
             self._failing.add(site)
             known = "those told last stay" if site in self._lists else "its profile's are listed"
@@ -103,7 +103,7 @@ class ModelLists:
                 site.name,
                 known,
                 type(error).__name__,
-                error,
+                error if isinstance(error, TailraceError) else "an error of another package",
             )
 
     def apply(self) -> None:

@@ -4,8 +4,8 @@ OpenAI's clients choose their exception by the status, wait as long as Retry-Aft
 the request by themselves unless ``x-should-retry`` is false. A site counts every attempt, so the
 header is false for every lasting failure.
 
-No message holds the address of a site or of a proxy: where answers come from is the operator's
-business. The log has them.
+No message holds the address of a site or of a proxy, or what is sent to one as a secret: where
+answers come from is the operator's business. The log has the addresses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,9 +21,10 @@ from aiohttp import web
 
 from tailrace import errors
 from tailrace._calls.retry_policy import passes
+from tailrace.sites._site import secret_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tailrace import Site
     from tailrace.errors import TailraceError
@@ -35,6 +36,7 @@ __all__ = [
     "ErrorBody",
     "Problem",
     "RefusedError",
+    "is_anthropics",
     "last_failure",
     "problem_body",
     "problem_of",
@@ -67,9 +69,11 @@ class Problem:
 
     @property
     def anthropic_kind(self) -> str:
-        """The error object's ``type`` in Anthropic's API, which has one for each status."""
+        """The error object's ``type`` in Anthropic's API: a site's own, or that of the status."""
         if self.code == QUOTA:
             return "billing_error"
+        if self.code in _PASSING_KINDS:
+            return self.code
         return _ANTHROPIC_KINDS.get(self.status, _ANTHROPIC_KINDS[self.status // 100 * 100])
 
     @property
@@ -82,6 +86,9 @@ class Problem:
             headers["x-should-retry"] = "false" if self.lasts else "true"
         return headers
 
+
+_PASSING_KINDS = ("overloaded_error", "rate_limit_error", "timeout_error")
+"""A site's own types that are as true of the gateway's reply."""
 
 _ANTHROPIC_KINDS = {
     400: INVALID_REQUEST,
@@ -99,18 +106,33 @@ _ANTHROPIC_KINDS = {
 class RefusedError(Exception):
     """A request is refused before any site is called; `problem` is the reply.
 
-    `error`: the failure that it is the reply to, None where the gateway refuses.
+    `error`: the failure that it is the reply to, None where the gateway refuses; `model`: the
+    name in the log of the model whose site failed, None where none was asked.
     """
 
-    def __init__(self, problem: Problem, error: TailraceError | None = None) -> None:
+    def __init__(
+        self, problem: Problem, error: TailraceError | None = None, *, model: str | None = None
+    ) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.error = error
+        self.model = model
 
     @classmethod
-    def of(cls, error: TailraceError, sites: Iterable[Site] = ()) -> RefusedError:
-        """Return the refusal that a client gets for `error`; `sites`: those that were to answer."""
-        return cls(problem_of(error, sites), last_failure(error))
+    def of(
+        cls,
+        error: TailraceError,
+        sites: Iterable[Site] = (),
+        environ: Mapping[str, str] | None = None,
+        *,
+        model: str | None = None,
+    ) -> RefusedError:
+        """Return the refusal that a client gets for `error`.
+
+        `sites`: those that were to answer, `environ`: the variables of their secrets; `model`: the
+        attribute.
+        """
+        return cls(problem_of(error, sites, environ), last_failure(error), model=model)
 
 
 class ErrorObject(msgspec.Struct):
@@ -172,22 +194,26 @@ def problem_response(problem: Problem, path: str = "") -> web.Response:
     )
 
 
-def problem_of(error: TailraceError, sites: Iterable[Site] = ()) -> Problem:
+def problem_of(
+    error: TailraceError, sites: Iterable[Site] = (), environ: Mapping[str, str] | None = None
+) -> Problem:
     """Return the problem that a client gets for a call that failed with `error`.
 
-    `sites`: those that were asked, whose hosts and proxies the message does not name.
+    `sites`: those that were asked, whose hosts, proxies and secrets the reply does not name;
+    `environ`: the variables that hold secrets.
     """
     error = last_failure(error)
     if getattr(error, "code", None) == QUOTA:
         row, lasts = _Row(429, QUOTA, QUOTA), True
     else:
         row, lasts = _row_of(error), not passes(error)
+    private = _Private.of(sites, environ or {})
     return Problem(
         row.status,
-        row.message or _without_addresses(_words(error), _hosts(sites)),
+        row.message or private.left_out(_words(error)),
         row.kind,
         param=row.param,
-        code=row.code,
+        code=None if row.code is None else private.left_out(row.code),
         retry_after=error.retry_after if isinstance(error, errors.ResponseStatusError) else None,
         lasts=lasts,
     )
@@ -206,21 +232,36 @@ def _words(error: TailraceError) -> str:
     return str(error)
 
 
-def _hosts(sites: Iterable[Site]) -> frozenset[str]:
-    """Return the hosts of sites and of their proxies, in lower case."""
-    urls = [url for site in sites for url in (site.url, site.proxy) if isinstance(url, str)]
-    return frozenset(filter(None, (urlsplit(url).hostname for url in urls)))
+class _Private(NamedTuple):
+    """The `hosts` of sites and of their proxies, in lower case, and the `secrets` sent to them."""
+
+    hosts: frozenset[str]
+    secrets: list[str]
+
+    @classmethod
+    def of(cls, sites: Iterable[Site], environ: Mapping[str, str]) -> _Private:
+        sites = tuple(sites)
+        urls = [url for site in sites for url in (site.url, site.proxy) if isinstance(url, str)]
+        hosts = frozenset(filter(None, (urlsplit(url).hostname for url in urls)))
+        secrets = {text for site in sites for text in secret_texts(site, environ)}
+        longest_first = sorted(secrets, key=len, reverse=True)
+        return cls(hosts, [text for text in longest_first if len(text) >= _SHORTEST_SECRET])
+
+    def left_out(self, text: str) -> str:
+        """Return a text without these, and without URLs and IP addresses."""
+        for secret in self.secrets:
+            text = text.replace(secret, _LEFT_OUT)
+        for pattern in (_URL, _IPV4, _IPV6):
+            text = pattern.sub(_ADDRESS, text)
+        if not self.hosts:
+            return text
+        return _HOST.sub(lambda each: _ADDRESS if each[1].lower() in self.hosts else each[0], text)
 
 
-def _without_addresses(text: str, hosts: frozenset[str]) -> str:
-    """Return a text without URLs, IP addresses and `hosts`."""
-    for pattern in (_URL, _IPV4, _IPV6):
-        text = pattern.sub(_ADDRESS, text)
-    if not hosts:
-        return text
-    return _HOST.sub(lambda each: _ADDRESS if each[1].lower() in hosts else each[0], text)
+_SHORTEST_SECRET = 6
+"""The least characters of a secret that is left out: a shorter one stands in words by chance."""
 
-
+_LEFT_OUT = "[secret]"
 _ADDRESS = "[address]"
 _URL = re.compile(r"\b(?:https?|wss?|socks[45][ah]?)://[^\s\"'<>]{1,2048}", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?!\w|\.\w)")
@@ -254,7 +295,7 @@ def _row_of(error: TailraceError) -> _Row:
 
 _NO_MODEL = "model_not_found"
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
-_BY_STATUS = {408: 504, 503: 503, 504: 504}
+_BY_STATUS = {408: 504, 503: 503, 504: 504, 529: 503}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (
     # A profile's error names a file and a variable of this machine, which no client may see.
     (

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailrace.errors import TailraceError
-from tailrace.gateway._logs import log_missing_variables
+from tailrace.errors import InvalidRequestError, TailraceError
+from tailrace.gateway._logs import log_expired_keys, log_missing_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,9 +61,20 @@ class Source:
         self.seen = self.state()
         return self._read()
 
+    def read_again(self) -> Reading:
+        """Read the files another time; raises InvalidRequestError also for one that is a pipe."""
+        self.seen = self.state()
+        for file in self._files():
+            if file.is_fifo():  # nobody writes into it any more: to open it would take for ever
+                raise InvalidRequestError(f"{file} is a pipe, which can be read once")
+        return self.read()
+
     def state(self) -> State:
-        """Look at the files, without reading them."""
-        return tuple(map(_state_of, self._files()))
+        """Look at the files, without reading them; what cannot be looked at has not changed."""
+        try:
+            return tuple(map(_state_of, self._files()))
+        except OSError:  # of a folder that may not be searched any more
+            return self.seen
 
 
 def _state_of(file: Path) -> tuple[str, int, int, int] | None:
@@ -93,6 +104,14 @@ class Reloader:
         """Have the files read again now, whether they have changed or not."""
         self._wanted.set()
 
+    async def catch_up(self) -> None:
+        """Read the files again if they have changed meanwhile.
+
+        A worker that takes another's place begins with what was read when the gateway started.
+        """
+        if await asyncio.to_thread(self._source.state) != self._source.seen:
+            await self._reload()
+
     async def keep_up(self) -> None:
         """Read the files again whenever it is wanted or they change, until it is cancelled."""
         before = self._source.seen
@@ -110,10 +129,15 @@ class Reloader:
     async def _reload(self) -> None:
         context = self._context
         try:
-            keys, registry = await asyncio.to_thread(self._source.read)
+            keys, registry = await asyncio.to_thread(self._source.read_again)
             settings = replace(context.settings, keys=keys)
-        except TailraceError as error:
+        except (TailraceError, OSError) as error:
             self._say(logging.ERROR, f"the keys and sites stay as they were: {error}")
+            return
+        except Exception as error:  # noqa: BLE001 - the next change is read, whatever this one was
+            # Its words may quote a key.
+            problem = f"{type(error).__name__} while they were read"
+            self._say(logging.ERROR, f"the keys and sites stay as they were: {problem}")
             return
         context.settings, context.registry = settings, registry
         self._lists.apply()
@@ -122,6 +146,7 @@ class Reloader:
         self._say(logging.WARNING, f"read again: {len(keys)} keys, {sites} sites")
         if self._speaks:
             log_missing_variables(registry, context.environment.environ)
+            log_expired_keys(keys, context.environment.now_ms())
 
     def _say(self, level: int, message: str) -> None:
         log.log(level if self._speaks else logging.DEBUG, "%s", message)

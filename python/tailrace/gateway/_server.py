@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -40,7 +40,7 @@ from tailrace.gateway._wires import routes as wires
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.trace import TracerProvider
@@ -173,17 +173,17 @@ class Gateway:
         server = self._runner.server
         if server is None:
             raise RuntimeError("aiohttp's runner has been set up and has no server")
+        if self.reloader is not None:
+            await self.reloader.catch_up()
         factory = ProtocolFactory(server, self.context.settings, self.context.request_figures)
         loop = asyncio.get_running_loop()
         self._servers = [
             await loop.create_server(factory, sock=each, backlog=BACKLOG) for each in sockets
         ]
-        self._background = [
-            asyncio.create_task(self._keep_publishing()),
-            asyncio.create_task(self.lists.keep_fresh()),
-        ]
+        keeping = [self._keep_publishing(), self.lists.keep_fresh()]
         if self.reloader is not None:
-            self._background.append(asyncio.create_task(self.reloader.keep_up()))
+            keeping.append(self.reloader.keep_up())
+        self._background = list(map(_in_background, keeping))
 
     async def stop(self) -> int:
         """Stop listening, let streams finish within the grace time, and cut the rest.
@@ -204,14 +204,25 @@ class Gateway:
     async def _end_background(self) -> None:
         for each in self._background:
             each.cancel()
-        for each in self._background:
-            with suppress(asyncio.CancelledError):
-                await each
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _keep_publishing(self) -> None:
         while True:
             self._publish()
             await asyncio.sleep(PUBLISH_SECONDS)
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Do what goes on until the gateway stops; where it fails, the log says so at once."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_log_end)
+    return task
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("the gateway stopped looking after itself", exc_info=error)
 
 
 def _with_deferred_expect(route: web.AbstractRouteDef) -> web.AbstractRouteDef:

@@ -31,11 +31,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     `port`: 0 takes a free one, the same for all addresses. Raises OSError where an address is not
     available, and InvalidRequestError for a host without an address.
     """
-    try:
-        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError):
-        raise InvalidRequestError(f"there is no address {host!r} to listen on") from None
-    return _opened(list(dict.fromkeys((each[0], each[4]) for each in resolved)), port)
+    return _opened(_addresses(host, port), port)
 
 
 def open_worker_sockets(host: str, port: int, workers: int) -> list[list[socket.socket]]:
@@ -45,20 +41,29 @@ def open_worker_sockets(host: str, port: int, workers: int) -> list[list[socket.
     share the same ones, and whoever is first takes a connection. Errors are those of
     `open_sockets`.
     """
-    first = open_sockets(host, port)  # says whether the port is free, which a shared one would not
     if sys.platform != "linux" or workers == 1:
-        return [first] * workers
-    addresses = [(each.family, each.getsockname()) for each in first]
-    _close(first)
+        return [open_sockets(host, port)] * workers
+    if port:
+        _close(open_sockets(host, port))  # shared sockets would share it with another gateway
+    addresses = _addresses(host, port)
     opened: list[list[socket.socket]] = []
     try:
-        port = addresses[0][1][1]
-        opened.extend(_opened(addresses, port, is_shared=True) for _ in range(workers))
+        for _ in range(workers):
+            opened.append(_opened(addresses, port, is_shared=True))
+            port = opened[0][0].getsockname()[1]
     except OSError:
         for each in opened:
             _close(each)
         raise
     return opened
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    try:
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise InvalidRequestError(f"there is no address {host!r} to listen on") from None
+    return list(dict.fromkeys((each[0], each[4]) for each in resolved))
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:

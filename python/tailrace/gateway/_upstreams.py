@@ -16,7 +16,7 @@ from tailrace.sites._site import begin_call, open_stream
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tailrace import Site
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Begin: TypeAlias = Callable[[Model, SiteRequest], OpenStream]
     Start: TypeAlias = Callable[[Model, SiteRequest], TextStream]
 
-__all__ = ["Upstream", "Upstreams"]
+__all__ = ["Upstream", "Upstreams", "candidates_of"]
 
 
 class Upstream:
@@ -63,7 +63,12 @@ class Upstream:
 
     def _opened(self, candidates: Sequence[Candidate]) -> TextStream:
         if len(candidates) > 1:
-            self._tried = FallbackStream([(each[0].id, each) for each in candidates], self._try)
+            # The request has the form of its wire: what one API has not, another may have.
+            self._tried = FallbackStream(
+                [(each[0].id, each) for each in candidates],
+                self._try,
+                is_callers_fault=lambda _: False,
+            )
             return self._tried
         try:
             return self._start(*self._now)
@@ -108,7 +113,7 @@ class Upstreams:
             options = self._options(model, fitted, environment)
             return open_stream(model.upstream, fitted.messages, options, model=model.name)
 
-        return Upstream(_candidates(request, target, settings), begin, start)
+        return Upstream(candidates_of(request, target.models, settings), begin, start)
 
     def call(
         self, model: Model, fitted: SiteRequest, *, environment: Environment
@@ -142,14 +147,16 @@ class Upstreams:
             await transport.aclose()
 
 
-def _candidates(request: ModelRequest, target: Target, settings: Settings) -> list[Candidate]:
-    """Return the models whose sites can take the request, and the request as each takes it.
+def candidates_of(
+    request: ModelRequest, models: Iterable[Model], settings: Settings
+) -> list[Candidate]:
+    """Return those `models` whose sites can take the request, and the request as each takes it.
 
     Raises the RefusedError of the first where none can.
     """
     candidates: list[Candidate] = []
     refusals: list[RefusedError] = []
-    for model in target.models:
+    for model in models:
         unsupported = model.upstream.unsupported or settings.unsupported
         try:
             candidates.append((model, fit(request, model, drops=unsupported == "drop")))

@@ -106,7 +106,8 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
         """Ask how many tokens the messages have; return the answer's body."""
         body = self.body(self.request.get_model(self.request.model))
         question = {name: value for name, value in body.items() if name not in _OF_ANSWERS}
-        return await self.ask(below(self._base, "/v1/messages/count_tokens"), question)
+        url = below(self._base, "/v1/messages/count_tokens")
+        return await self.ask(url, question, "input_tokens")
 
     def models_url(self, cursor: str | None) -> str:
         """Return the URL of the models behind the id `cursor`."""

@@ -29,7 +29,7 @@ from tailrace.providers._base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from tailrace._messages import Turn
     from tailrace.transport import Response, Session
@@ -208,10 +208,11 @@ class ApiCall(Call[O], Generic[O]):
             return None
         return page if all(isinstance(model, str) for model in page.models) else None
 
-    async def ask(self, url: str, question: Mapping[str, Any]) -> bytes:
+    async def ask(self, url: str, question: Mapping[str, Any], member: str) -> bytes:
         """Post a question that is no chat and return the body of its answer.
 
-        Raises the StreamError of any other reply, and the TailraceError of the call.
+        `member`: the one of the JSON object by which an answer is known. Raises the StreamError of
+        any other reply, and the TailraceError of the call.
         """
         body = _encoded(_joined(dict(question), self.options.extra or {}))
         self.connections = Connections(self.request.transport)
@@ -222,9 +223,9 @@ class ApiCall(Call[O], Generic[O]):
             most = self.request.limits.max_reply_bytes or MAX_ANSWER_BYTES
             answer = await read_body(reply, most, self.request.timeouts.idle)
             is_json = (reply.content_type or "").startswith(JSON)
-            if reply.status < FIRST_ERROR_STATUS and is_json:
+            if reply.status < FIRST_ERROR_STATUS and is_json and member in _members(answer):
                 return answer
-            raise self._reply_error(reply, answer, "it is no JSON")
+            raise self._reply_error(reply, answer, f"it is no JSON with {member!r}")
 
     def _reply_error(self, reply: Response, body: bytes, problem: str) -> StreamError:
         """Return the error of a reply that is not what was asked for, with the server's message.
@@ -245,6 +246,16 @@ class ApiCall(Call[O], Generic[O]):
         if isinstance(error, errors.ResponseStatusError):
             error.retry_after = reply.retry_after
         return error
+
+
+def _members(body: bytes) -> Collection[str]:
+    """Return the names of the members of a JSON object, none of any other text."""
+    import msgspec  # noqa: PLC0415 - it passes over what is within them; no other call needs it
+
+    try:
+        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ()
 
 
 def _joined(body: dict[str, Any], extra: Mapping[str, Any], path: str = "") -> dict[str, Any]:

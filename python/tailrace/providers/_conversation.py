@@ -111,16 +111,19 @@ class Conversation:
                     self._ids[ours] = outcome.ids[theirs]
 
     def _answer_message(self, answer: str, outcome: Outcome) -> Message:
-        """Return an answer as a message of the dialogue: its text, its refusal, its tool calls."""
-        more: Message = {}
+        """Return an answer as a message of the dialogue: its text, its refusal, its tool calls.
+
+        A text there always is: servers differ in what else they take for none.
+        """
+        message: Message = {"role": "assistant", "content": answer}
         if outcome.refusal:
-            more["refusal"] = outcome.refusal
+            message["refusal"] = outcome.refusal
         if outcome.tool_calls and self._keeps_calls:
-            more["tool_calls"] = [
+            message["tool_calls"] = [
                 _call_record(call, f"call_{len(self.messages)}_{number}")
                 for number, call in enumerate(outcome.tool_calls)
             ]
-        return {"role": "assistant", "content": answer or (None if more else ""), **more}
+        return message
 
 
 def _turn_messages(turn: str | Message | Messages) -> Messages:

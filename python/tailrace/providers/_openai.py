@@ -115,7 +115,7 @@ class OpenAICall(ApiCall[OpenAIOptions]):
         """Ask for embeddings, by the fields that the server knows; return the answer's body."""
         base = without_ending(self.request.url, *_ENDPOINTS.values())
         model = self.request.get_model(self.request.model)
-        return await self.ask(below(base, "/embeddings"), {**question, "model": model})
+        return await self.ask(below(base, "/embeddings"), {**question, "model": model}, "data")
 
     def models_url(self, cursor: str | None) -> str:
         """Return the URL of the list of models, which has one page."""

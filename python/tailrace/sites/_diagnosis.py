@@ -101,7 +101,7 @@ class Diagnosis:
 
     site: str
     url: str
-    software: str
+    software: SoftwareName
     at: float
     steps: tuple[Step, ...]
     error: TailraceError | None = field(default=None, repr=False)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from tailrace._native import ChatWidget, Page
     from tailrace.providers._page import Endpoint
+    from tailrace.sites._software import SoftwareName
     from tailrace.transport import Session, Transport
 
 __all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
@@ -113,7 +114,7 @@ class Discovery:
     status: int
     title: str | None
     challenge: bool
-    software: str | None
+    software: SoftwareName | None
     dialect: str | None
     version: str | None
     release: str | None
@@ -123,7 +124,9 @@ class Discovery:
     problems: tuple[str, ...]
     usable: bool
 
-    def settings(self, *, software: str | None = None, bot: str | None = None) -> ProfileSettings:
+    def settings(
+        self, *, software: SoftwareName | None = None, bot: str | None = None
+    ) -> ProfileSettings:
         """Return a profile's settings for this page, for the first bot unless `bot` names another.
 
         `software` is needed where the page does not tell, and wins over what the page tells. Raises
@@ -250,7 +253,7 @@ def _dialect(page: Page) -> str | None:
     return "ai-power" if _token_problem(page) is None else None
 
 
-def _software(dialect: str | None) -> str | None:
+def _software(dialect: str | None) -> SoftwareName | None:
     """Return the software whose sites reply in this dialect."""
     return next((row.name for row in SOFTWARE.values() if dialect in row.dialects), None)
 

@@ -37,6 +37,7 @@ from tailrace.sites._software import (
     DEFAULT_SOFTWARE,
     FORMER_NAMES,
     SOFTWARE,
+    SoftwareName,
     unknown_software,
 )
 from tailrace.sites._trust import is_trusted
@@ -114,7 +115,7 @@ class ProfileSettings(
     """
 
     url: _Text
-    software: _Text = DEFAULT_SOFTWARE
+    software: SoftwareName = DEFAULT_SOFTWARE
     endpoint: _Text | None = None
     bot: _Text | None = None
     bot_name: _Text | None = None
@@ -434,7 +435,7 @@ def parse_document(text: str, file: Path) -> dict[str, Any]:
     """Read a text as TOML; ProfileError says in which line it is not."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a whole number of thousands of digits is no TOMLDecodeError
         raise ProfileError(str(file), "", f"it is not TOML: {error}") from None
     except RecursionError:
         raise ProfileError(
@@ -461,6 +462,9 @@ def check_name(name: str, file: Path) -> None:
 def _profile(name: str, table: object, file: Path) -> Profile:
     if isinstance(table, dict) and "dialect" in table:
         raise ProfileError(str(file), f"sites.{name}.dialect", _renamed(table["dialect"]))
+    software = table.get("software") if isinstance(table, dict) else None
+    if isinstance(software, str) and software not in SOFTWARE:
+        raise ProfileError(str(file), f"sites.{name}.software", unknown_software(software))
     settings = _converted(table, ProfileSettings, file, f"sites.{name}")
     profile = Profile(name, settings, file)
     for key, problem in _problems(settings):
@@ -530,9 +534,6 @@ def _problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
 
 
 def _software_problems(settings: ProfileSettings) -> Iterator[tuple[str, str]]:
-    if settings.software not in SOFTWARE:
-        yield "software", unknown_software(settings.software)
-        return
     own = SOFTWARE[settings.software].options
     others = frozenset().union(*(each.options for each in SOFTWARE.values())) - own
     for key in sorted(ProfileSettings.__struct_fields__):

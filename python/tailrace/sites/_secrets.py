@@ -41,7 +41,7 @@ class Secret:
         """
         if self.origin is not None and self.origin != origin_of(url):
             return None
-        value = self._value(environ)
+        value = self.value(environ)
         if value is not None:
             return value
         problem = f"the environment variable {self.variable} is not set"
@@ -51,9 +51,13 @@ class Secret:
 
     def is_set(self, environ: Mapping[str, str]) -> bool:
         """Tell whether there is a value; `environ`: the variables of a call's environment."""
-        return self._value(environ) is not None
+        return self.value(environ) is not None
 
-    def _value(self, environ: Mapping[str, str]) -> str | None:
+    def value(self, environ: Mapping[str, str]) -> str | None:
+        """Return the value, wherever it may be sent; None where there is none.
+
+        `environ`: the variables of a call's environment.
+        """
         return (environ if self.environ is None else self.environ).get(self.variable, self.default)
 
 

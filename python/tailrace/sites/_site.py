@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
@@ -183,7 +183,8 @@ class Site:
         if not isinstance(url, str):
             raise _wrong("a site's URL", "text", url)
         origin = origin_of(url)
-        given, own = _checked(options)
+        given = _checked(software_named(options.get("software", DEFAULT_SOFTWARE)), options)
+        own = _own_record(given)
         _check_endpoint(origin, given.get("endpoint"))
         values = {
             "url": url,
@@ -391,12 +392,13 @@ def for_call(site: Site, options: Mapping[str, Any]) -> Site:
     """
     environ = _environment(site, options).environ
     called = _with_options(site, options)
+    kept = called._options  # noqa: SLF001 - this module's own
     secrets = {
-        name: _reveal(name, value, called.url, environ)
-        for name, value in called._options.items()  # noqa: SLF001 - this module's own
-        if name in _MAY_BE_SECRET and _holds_secret(value)
+        name: _reveal(name, kept[name], called.url, environ)
+        for name in _MAY_BE_SECRET & kept.keys()
+        if _holds_secret(kept[name])
     }
-    return Site(called.url, **{**called._options, **secrets}) if secrets else called  # noqa: SLF001
+    return _changed(called, secrets) if secrets else called
 
 
 def _environment(site: Site, options: Mapping[str, Any]) -> Environment:
@@ -483,7 +485,26 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
         if isinstance(value, Mapping):
             own = _reveal(name, getattr(site, name), site.url, environ)
             given[name] = {**(own or {}), **value}
-    return site.replace(**given) if given else site
+    return _changed(site, given) if given else site
+
+
+def _changed(site: Site, given: Mapping[str, Any]) -> Site:
+    """Return the site with the options of a call; the others, which were checked, stay as they are.
+
+    Errors are those of `Site.replace`.
+    """
+    if "model" in given or any(
+        value is None and name not in _CLOCKS for name, value in given.items()
+    ):
+        return site.replace(**given)
+    software = _software(site)
+    checked = _checked(software, given)
+    options = {**site._options, **checked}  # noqa: SLF001 - this module's own
+    own = site._own if software.options.isdisjoint(given) else _own_record(options)  # noqa: SLF001
+    changed = object.__new__(Site)
+    kept = {"_options": MappingProxyType(options), "_own": own}
+    changed.__dict__.update(site.__dict__, **checked, **kept)
+    return changed
 
 
 _MAY_BE_SECRET = frozenset({"secret_key", "password", "api_key", "proxy", "cookies", "headers"})
@@ -513,13 +534,11 @@ _SHOWN = (
 # -- options, checked ------------------------------------------------------------------------------
 
 
-def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return the options that are not None, as a site keeps them, and the software's record.
+def _checked(software: Software, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not None, as a site of `software` keeps them.
 
-    Raises InvalidRequestError, which names a wrong option. In the record a `Secret` is the empty
-    string: a call is only ever made of a site without secrets, from `for_call`.
+    Raises InvalidRequestError, which names a wrong option.
     """
-    software = software_named(options.get("software", DEFAULT_SOFTWARE))
     given = {
         name: _CHECKS[name](name, value) if name in _CHECKS else value
         for name, value in options.items()
@@ -532,10 +551,23 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
             )
         if isinstance(value, Secret) and name not in _MAY_BE_SECRET:
             raise InvalidRequestError(f"{name} cannot be a Secret: no secret is expected there")
-    own = software.read_options(
-        {name: "" if isinstance(value, Secret) else value for name, value in given.items()}
+    return given
+
+
+def _own_record(options: Mapping[str, Any]) -> Any:
+    """Return the software's record of the options that it alone has.
+
+    Raises InvalidRequestError for a wrong value. In the record a `Secret` is the empty string: a
+    call is only ever made of a site without secrets, from `for_call`.
+    """
+    software = software_named(options.get("software", DEFAULT_SOFTWARE))
+    return software.read_options(
+        {
+            name: "" if isinstance(value, Secret) else value
+            for name, value in options.items()
+            if name in software.options
+        }
     )
-    return given, own
 
 
 _OWN_OPTIONS = frozenset().union(*(each.options for each in SOFTWARE.values()))
@@ -686,6 +718,24 @@ def secrets_of(site: Site) -> Iterator[Secret]:
             for each in (value.values() if isinstance(value, Mapping) else [value])
             if isinstance(each, Secret)
         )
+
+
+def secret_texts(site: Site, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is sent to a site and is nobody else's business: keys, passwords, cookies.
+
+    `environ`: the variables, where a secret has none of its own.
+    """
+    for name in sorted(_MAY_BE_SECRET):
+        value = getattr(site, name)
+        is_mapping = isinstance(value, Mapping)
+        for each in value.values() if is_mapping else [value]:
+            text = each.value(environ) if isinstance(each, Secret) else each
+            if isinstance(text, str):
+                is_line = name == "cookies" and not is_mapping
+                yield from _parse_cookies(text).values() if is_line else [text]
+    for url in (site.url, site.proxy):
+        if isinstance(url, str) and (password := urlsplit(url).password):
+            yield unquote(password)
 
 
 def _reveal(name: str, value: Any, url: str, environ: Mapping[str, str]) -> Any:

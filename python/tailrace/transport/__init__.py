@@ -21,6 +21,7 @@ from tailrace.transport._base import (
     read_all,
     read_within,
 )
+from tailrace.transport._room import keep_room_for_reads
 
 if TYPE_CHECKING:
     from tailrace.transport._over_aiohttp import AiohttpTransport
@@ -39,6 +40,7 @@ __all__ = [
     "Timeouts",
     "Transport",
     "TransportKind",
+    "keep_room_for_reads",
     "make_transport",
     "read_all",
     "read_within",

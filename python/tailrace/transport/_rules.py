@@ -12,6 +12,7 @@ import errno
 import os
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -131,6 +132,13 @@ class Proxy:
 
 def checked_url(url: str) -> Target:
     """Parse a URL; raises `InvalidRequestError` unless it is http or https and has a host."""
+    if not isinstance(url, str):
+        raise InvalidRequestError("the URL is malformed")
+    return _target(url)
+
+
+@lru_cache(maxsize=256)  # a site is called at the same few URLs
+def _target(url: str) -> Target:
     parts = _split(url)
     if parts is None or _CONTROL.search(url) or not is_encodable(url):
         raise InvalidRequestError("the URL is malformed")
@@ -428,6 +436,7 @@ def _is_latin(text: str) -> bool:
     return all(character <= "\xff" for character in text)
 
 
+@lru_cache(maxsize=256)  # of the same few headers
 def _titled(name: str) -> str:
     return "-".join(word.capitalize() for word in name.split("-"))
 

@@ -314,7 +314,7 @@ class DecodedResponse(Response):
         """See `Response.read`."""
         if self._failure is not None:
             raise self._failure
-        if self._loop is not current_loop():
+        if self._loop is not asyncio._get_running_loop():  # noqa: SLF001 - once a read: a call less
             raise InvalidRequestError("the reply belongs to another event loop")
         if self._is_being_read:
             raise InvalidRequestError("the reply is being read by another task")

@@ -1,10 +1,11 @@
 //! What Python expects of a record, for classes of which each object is one.
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
 
 /// Makes the methods of a class together with those that every record has: comparison and hash by
-/// its fields, `__match_args__`, `_asdict()`, and what `pickle` and `copy` ask for.
+/// its fields ([`equal`], [`hash`]), `__match_args__`, `_asdict()`, and what `pickle` and `copy` ask for.
 ///
 /// The class says its fields' names, in the order of its constructor's arguments, and has a method
 /// `fields` that gives their values in this order.
@@ -29,11 +30,11 @@ macro_rules! record {
             }
 
             fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-                self.fields(py)?.eq(other.fields(py)?)
+                $crate::record::equal(&self.fields(py)?, &other.fields(py)?)
             }
 
             fn __ne__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-                self.fields(py)?.ne(other.fields(py)?)
+                Ok(!$crate::record::equal(&self.fields(py)?, &other.fields(py)?)?)
             }
 
             fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
@@ -56,10 +57,31 @@ pub fn dict<'py>(names: &[&str], values: &Bound<'py, PyTuple>) -> PyResult<Bound
     Ok(dict)
 }
 
-/// The hash of these values, lists and dicts among them.
+/// Whether these values are equal to those, each to its own. Exceptions, which Python compares by
+/// identity, are equal where their classes and all that they hold are.
+pub fn equal(values: &Bound<'_, PyTuple>, others: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    for (value, other) in values.iter().zip(others) {
+        let is_error =
+            value.is_instance_of::<PyBaseException>() && value.get_type().is(other.get_type());
+        let is_equal = if is_error {
+            value.getattr("args")?.eq(other.getattr("args")?)?
+                && value.getattr("__dict__")?.eq(other.getattr("__dict__")?)?
+        } else {
+            value.eq(other)?
+        };
+        if !is_equal {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The hash of these values, lists, dicts and exceptions among them.
 pub fn hash(values: &Bound<'_, PyTuple>) -> PyResult<isize> {
     let hashable = |value: Bound<'_, PyAny>| -> PyResult<isize> {
-        if let Ok(list) = value.cast::<PyList>() {
+        if value.is_instance_of::<PyBaseException>() {
+            (value.get_type(), value.str()?).into_pyobject(value.py())?.hash()
+        } else if let Ok(list) = value.cast::<PyList>() {
             list.to_tuple().hash()
         } else if let Ok(dict) = value.cast::<PyDict>() {
             PyFrozenSet::new(dict.py(), dict.items())?.hash()

@@ -689,11 +689,10 @@ proptest! {
 
         let expected = Answer::of(deltas.iter().map(Owned::lent));
         let finish = match reason.map_or(FinishReason::Stop, FinishReason::of) {
-            _ if reason == Some("end_turn") => "end_turn",
             FinishReason::Length => "max_tokens",
             FinishReason::ContentFilter => "refusal",
             FinishReason::Stop if !expected.refusal.is_empty() => "refusal",
-            FinishReason::Stop if expected.calls.is_empty() => "end_turn",
+            _ if expected.calls.is_empty() => "end_turn",
             _ => "tool_use",
         };
         let expected = expected.refused_in_text(&deltas).settled("toolu_9_");
@@ -812,6 +811,9 @@ fn words_for_an_end() {
         ("model_context_window_exceeded", FinishReason::Length),
         ("tool_use", FinishReason::ToolCalls),
         ("SAFETY", FinishReason::ContentFilter),
+        ("LANGUAGE", FinishReason::ContentFilter),
+        ("IMAGE_PROHIBITED_CONTENT", FinishReason::ContentFilter),
+        ("IMAGE_RECITATION", FinishReason::ContentFilter),
         ("refusal", FinishReason::ContentFilter),
     ] {
         assert_eq!(FinishReason::of(word), meaning, "{word}");
@@ -821,5 +823,28 @@ fn words_for_an_end() {
         assert_eq!(FinishReason::of(word).with_calls(true), with_calls, "{word}");
         let without = if own { meaning } else { FinishReason::Stop };
         assert_eq!(FinishReason::of(word).with_calls(false), without, "{word}");
+    }
+}
+
+#[test]
+fn a_message_ends_for_calls_where_there_are_some() {
+    let call = ToolCall { index: Some(0), id: Some("c"), name: Some("tide"), arguments: "{}" };
+    for (word, without, with) in [
+        ("tool_use", "end_turn", "tool_use"),
+        ("end_turn", "end_turn", "tool_use"),
+        ("tool_calls", "end_turn", "tool_use"),
+        ("pause_turn", "pause_turn", "pause_turn"),
+        ("max_tokens", "max_tokens", "max_tokens"),
+    ] {
+        for (delta, told) in [(Delta::Text("x"), without), (Delta::ToolCall(call), with)] {
+            let mut encoder = MessageEncoder::new(&MessageFields::new("msg_1", "mill"));
+            let mut out = Vec::new();
+            encoder.event(delta, &mut out);
+            let mut ending = Ending::default();
+            ending.finish_reason = Some(word);
+            encoder.finish(&ending, &mut out);
+            let events = String::from_utf8(out).expect("events are text");
+            assert!(events.contains(&format!(r#""stop_reason":"{told}""#)), "{word}: {events}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,6 @@ from tailrace.sites import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 FILE = """
 [sites.shop]
@@ -42,6 +42,18 @@ def config(replica: Replica, tmp_path: Path) -> str:
         FILE.format(page=replica.page("ai-power", "two"), app=replica.url("geminiprochat"))
     )
     return str(file)
+
+
+def add(file: str, table: str) -> None:
+    with Path(file).open("a") as opened:
+        opened.write(table)
+
+
+async def test_groups_of_models_stand_below(config: str) -> None:
+    add(config, '[models.any]\nsites = ["shop/large", "gem"]\n')
+    end = await run("sites", TAILRACE_CONFIG=config)
+    assert (end.code, end.stderr) == (0, "")
+    assert end.stdout.splitlines()[-2:] == ["any: shop/large, gem", config]
 
 
 async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:

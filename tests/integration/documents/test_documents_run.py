@@ -24,6 +24,10 @@ NOT_RUN = [
     ("docs/benchmarks.md", "takes minutes, and judges a quiet machine"),
     ("docs/conformance.md", "asks Node.js, which not every machine has"),
     ("docs/gateway.md", "opens a port to other machines"),
+    (
+        "docs/how-to/agents.md",
+        "a file of the repository; tests/integration/gateway compares what it prints",
+    ),
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
     ("docs/installing.md", "compiles the core and asks a package index"),
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),

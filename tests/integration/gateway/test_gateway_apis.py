@@ -272,7 +272,7 @@ async def test_what_is_dropped_is_told_and_counted(
     more = {"tools": TOOLS, "tool_choice": "required", "temperature": 0.5, "min_p": 0.1}
     async with posting(gateway, asking("Hello", "lenient/default", stream=stream, **more)) as reply:
         assert reply.status == 200
-        assert reply.headers["X-Tailrace-Dropped"] == "temperature, tools, tool_choice, min_p"
+        assert reply.headers["X-Tailrace-Dropped"] == "tools, tool_choice, temperature, min_p"
         await reply.read()
     async with posting(gateway, asking("Hello", "shop/default", temperature=0.5)) as reply:
         assert reply.headers["X-Tailrace-Dropped"] == "temperature"
@@ -286,6 +286,22 @@ async def test_what_is_dropped_is_told_and_counted(
         session.get(f"{gateway.url}/metrics") as reply,
     ):
         assert 'tailrace_dropped_fields_total{field="tools"}' in await reply.text()
+
+
+@pytest.mark.parametrize("api", [each for each in MODELS if each != "openai"])
+async def test_what_clients_add_to_an_answer_may_come_back_with_it(
+    gateway: RunningGateway, api: str
+) -> None:
+    added = {"provider_specific_fields": {"citations": None}, "parsed": {"hour": 9}}
+    answer = {"role": "assistant", "content": "Nine.", "reasoning_content": "The moon.", **added}
+    user = {"role": "user", "content": "Hello"}
+    body = {"model": model(api), "messages": [user, answer, user]}
+    async with posting(gateway, body) as reply:
+        assert reply.status == 200
+        dropped = reply.headers["X-Tailrace-Dropped"].split(", ")
+    assert sorted(dropped) == [
+        "messages.parsed", "messages.provider_specific_fields", "messages.reasoning_content",
+    ]  # fmt: skip
 
 
 async def test_the_gateway_as_a_whole_may_drop(replica: Replica) -> None:

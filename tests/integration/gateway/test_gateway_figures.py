@@ -391,12 +391,13 @@ async def test_words_of_a_site_are_left_out_of_every_warning(text: io.StringIO) 
             answer = await ask(served.port, post({"model": "any", "messages": [message]}))
     assert answer.status == 502
     again, over, _, last = text.getvalue().splitlines()
-    assert again.endswith("failed with ResponseStatusError: again in 0.00 s: HTTP 500")
+    of_request = f" [{answer.headers['x-request-id']}]"
+    assert again.endswith(f"failed with ResponseStatusError: again in 0.00 s: HTTP 500{of_request}")
     assert over == (
         "tailrace: open/gpt-4o-mini failed before its first delta, "
-        "other/gpt-4o-mini is asked next: ResponseStatusError: HTTP 500"
+        f"other/gpt-4o-mini is asked next: ResponseStatusError: HTTP 500{of_request}"
     )
-    assert last.startswith("tailrace: other/gpt-4o-mini failed (upstream): HTTP 500 [")
+    assert last == f"tailrace: other/gpt-4o-mini failed (upstream): HTTP 500{of_request}"
 
 
 async def test_a_client_that_left_is_a_line_too(site: HeldSite, logged: io.StringIO) -> None:

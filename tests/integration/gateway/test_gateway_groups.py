@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway_app import CREATED, asking, content, events, outcomes, posting, serving
+from gateway_app import CREATED, asked, asking, content, events, outcomes, posting, serving
 from gateway_sockets import SECRET, ask, get
 
 from tailrace import Site
@@ -111,6 +111,32 @@ async def test_a_site_that_cannot_take_a_request_is_passed_over(replica: Replica
             assert reply.status == 400
             assert (await reply.json())["error"]["param"] == "tools"
         assert counted(gateway) == {"open": {"done": 1}}
+
+
+async def test_what_one_api_has_not_another_is_asked(replica: Replica) -> None:
+    claude = Site(
+        replica.url("anthropic"), software="anthropic", name="claude", models=["x"], api_key="k"
+    )
+    form = {"type": "json_object"}  # which Anthropic's API has not
+    async with serving(
+        [*the_sites(replica, 1), claude], groups=groups("claude", "open")
+    ) as gateway:
+        async with posting(gateway, asking("Hello in JSON", "any", response_format=form)) as reply:
+            assert reply.status == 200
+            await reply.read()
+        assert counted(gateway) == {
+            "claude": {"failed": 1, "invalid_request": 1},
+            "open": {"done": 1},
+        }
+        async with posting(gateway, asking("Hello", "claude/x", response_format=form)) as reply:
+            assert reply.status == 400
+
+
+async def test_messages_without_text_are_the_clients_fault_at_every_site(replica: Replica) -> None:
+    async with serving(the_sites(replica, 1), groups=groups("shop", "open")) as gateway:
+        async with posting(gateway, asking(" ", "any")) as reply:
+            assert reply.status == 400
+        assert asked(replica) == 0
 
 
 async def test_what_was_dropped_is_told_of_the_site_that_answers(

@@ -16,6 +16,7 @@ from gateway_sockets import ask, gateway_of, get
 
 from tailrace import Site
 from tailrace.gateway import _model_lists
+from tailrace.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -157,3 +158,21 @@ async def test_a_gateway_that_stops_does_not_wait_for_a_list(site: ListingSite) 
         await until(lambda: site.asked == 1)
         async with asyncio.timeout(10):
             assert await served.gateway.stop() == 0
+
+
+class FailingTransport(AiohttpTransport):
+    """A transport of somebody's own, with a fault."""
+
+    def session(self, **options: Any) -> Any:
+        raise KeyError(options)
+
+
+async def test_a_fault_of_anothers_transport_stops_no_other_list(
+    site: ListingSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = site.site("faulty", transport=FailingTransport())
+    async with serving([faulty, site.site()]) as gateway:
+        assert await ids(gateway) == ["own/small", "own/org/large"]
+    (said,) = caplog.messages
+    assert said.startswith("faulty does not tell its models")
+    assert said.endswith("KeyError: an error of another package")

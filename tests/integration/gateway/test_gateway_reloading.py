@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ class Files:
         self.keys = folder / "keys"
         self.profiles = folder / "tailrace.toml"
         self.url = url
+        self.failure: Exception | None = None
         self.describe("held")
         self.keys.write_text(f"first:{SECRET}\n")
 
@@ -77,6 +79,8 @@ class Files:
         return Source(self._read, lambda: [self.keys, self.profiles])
 
     def _read(self) -> Reading:
+        if self.failure is not None:
+            raise self.failure
         environ = {"TAILRACE_CONFIG": str(self.profiles)}
         registry = ModelRegistry.load(created=1, environ=environ)
         return Reading(tuple(read_keys(self.keys)), registry)
@@ -150,6 +154,38 @@ async def test_what_cannot_be_used_is_not_taken_over(
     assert len(errors(caplog)) == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes with a name")
+async def test_a_pipe_is_read_once(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reloading, "WATCH_SECONDS", 0.01)
+    async with reloading(files) as served:
+        files.keys.unlink()
+        os.mkfifo(files.keys)
+        await until(lambda: bool(errors(caplog)))
+        assert await own_models(served) == ["held/gpt-4o"]
+    assert errors(caplog) == [
+        f"the keys and sites stay as they were: {files.keys} is a pipe, which can be read once"
+    ]
+
+
+async def test_a_reading_that_fails_in_any_way_is_not_the_last(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reloading, "WATCH_SECONDS", 0.01)
+    async with reloading(files) as served:
+        files.failure = ValueError(SECRET)
+        files.write("keys", f"first:{SECRET}\nsecond:{OTHER_SECRET}\n")
+        await until(lambda: bool(errors(caplog)))
+        assert errors(caplog) == [
+            "the keys and sites stay as they were: ValueError while they were read"
+        ]
+        files.failure = None
+        files.write("keys", f"first:{SECRET}\nthird:{OTHER_SECRET}\n# more\n")
+        await until(lambda: any(each.startswith("read again: 2 keys") for each in caplog.messages))
+        assert await own_models(served) == ["held/gpt-4o"]
+
+
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
 
@@ -168,6 +204,16 @@ async def test_sighup_reads_them_at_once(files: Files, caplog: pytest.LogCapture
     await until(lambda: any(each.startswith("read again") for each in caplog.messages))
     signal.raise_signal(signal.SIGTERM)
     await serving
+
+
+async def test_a_worker_begins_with_what_stands_in_the_files_now(files: Files) -> None:
+    source = files.source()
+    keys, registry = source.read()
+    files.write("keys", f"second:{OTHER_SECRET}\n")
+    gateway = Gateway(Settings(keys=keys, grace=0.0), registry, source=source)
+    await gateway.start(open_sockets("127.0.0.1", 0))
+    assert [key.name for key in gateway.context.settings.keys] == ["second"]
+    await gateway.stop()
 
 
 # -- limits of a key -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.sites import Site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 KEY = "sk-tailrace-0123456789abcdef"
 MODELS = {
@@ -213,7 +213,7 @@ async def test_what_a_response_loses_is_told_by_its_own_names(
 
 async def post(
     gateway: RunningGateway, path: str, body: Any, key: str = KEY, **headers: str
-) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
+) -> tuple[int, Mapping[str, str], bytes]:
     async with (
         aiohttp.ClientSession() as session,
         session.post(
@@ -342,6 +342,28 @@ async def test_thinking_goes_to_anthropics_own_api_as_it_is(
     assert (other["reasoning_effort"], other["max_completion_tokens"]) == ("low", 4000)
 
 
+async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
+    gateway: RunningGateway,
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
+    more: dict[str, Any] = {
+        "model": MODELS["anthropic"],
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "tools": [{"name": "tide", "description": "When?", "input_schema": PARAMETERS}],
+    }
+    told = await message(gateway, stream=True, messages=asked, **more)
+    assert [block["type"] for block in told["content"]] == ["thinking", "tool_use"]
+    result = {"type": "tool_result", "tool_use_id": told["content"][1]["id"], "content": "nine"}
+    asked += [
+        {"role": "assistant", "content": told["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    status, headers, data = await post(gateway, "messages", {**more, "messages": asked})
+    assert status == 200, data
+    assert headers["X-Tailrace-Dropped"].split(", ")[0] == "thinking"
+
+
 async def test_a_message_stops_where_it_is_told(gateway: RunningGateway) -> None:
     for stream in (False, True):
         told = await message(
@@ -382,7 +404,7 @@ async def test_a_refused_message_has_anthropics_error_object(
     error = json.loads(data)
     assert (error["type"], set(error)) == ("error", {"type", "error"})
     assert error["error"]["type"].startswith(kind or "invalid_request_error")
-    assert "X-Request-Id" in headers
+    assert headers["X-Request-Id"] == headers["Request-Id"]
 
 
 async def test_a_message_that_fails_in_the_middle(gateway: RunningGateway) -> None:

@@ -94,6 +94,16 @@ async def test_one_message_is_a_turn_too(site: Site) -> None:
     assert "12 m" in text
 
 
+async def test_a_model_that_wants_its_calls_signed_is_sent_what_stands_in() -> None:
+    async with Replica() as running:
+        site = Site(running.url("gemini"), software="gemini", model="gemini-3-pro-preview")
+        conversation = site.conversation(tools=[TOOL])
+        _, asked = await calls(conversation, "How high? [[tools]]")
+        results = [{"role": "tool", "tool_call_id": call.id, "content": "12 m"} for call in asked]
+        assert "12 m" in (await calls(conversation, results))[0]
+        assert [exchange.status for exchange in running.exchanges] == [200, 400, 200]
+
+
 CALLED = [{"name": "level", "arguments": {"at": "1"}}, {"name": "level", "arguments": {"at": "2"}}]
 
 
@@ -136,7 +146,7 @@ async def test_a_class_of_a_server_keeps_calls_and_refusals() -> None:
         result = {"role": "tool", "tool_call_id": asked[0].id, "content": "12 m"}
         assert "12 m" in (await calls(conversation, result))[0]
         await calls(conversation, "[[refuse]]")
-        assert conversation.messages[-1]["content"] is None
+        assert conversation.messages[-1]["content"] == ""
         assert conversation.messages[-1]["refusal"]
         assert (await calls(conversation, "And now?"))[0]
 

@@ -116,6 +116,7 @@ def retried(
         (status("503 Busy"), None),
         (status("504 Too late"), None),
         (status("524 A Timeout Occurred"), None),
+        (status("529 Site Is Overloaded"), None),
         (resets, None),
         (breaks, None),
         (stalls, 0.05),

@@ -174,7 +174,7 @@ async def test_settings_name_the_bot_asked_for(replica: Replica) -> None:
     with pytest.raises(WidgetNotFoundError, match="no bot '17'; it shows 4, 5"):
         found.settings(bot="17")
     with pytest.raises(InvalidRequestError, match="there is no software 'gopher'"):
-        found.settings(software="gopher")
+        found.settings(software="gopher")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,9 @@ async def test_a_turn_of_a_conversation() -> None:
             while await reply.deltas().read():
                 pass
             assert more_than_text(reply) == ALL
-        assert conversation.messages[-1] == {"role": "assistant", "content": "Hello!"}
+        said = conversation.messages[-1]
+        assert (said["content"], said["refusal"]) == ("Hello!", "No.")
+        assert [call["id"] for call in said["tool_calls"]] == ["a"]
         async with conversation.send("Hi") as reply:
             assert await anext(reply.deltas()) == SEEN[0]
         assert len(conversation.messages) == 2

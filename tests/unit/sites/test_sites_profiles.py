@@ -278,6 +278,7 @@ def test_a_file_may_name_no_site(text: str) -> None:
         ),
         ("[sites.shop\nurl = 5", "", "it is not TOML:"),
         ("a = " + "[" * 20_000, "", "nested too deeply"),
+        ("a = " + "9" * 20_000, "", "it is not TOML:"),
     ],
 )
 def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(

@@ -18,12 +18,13 @@ from tailrace.gateway._context import CALLER, CONTEXT, LAST_EVENT
 from tailrace.gateway._door.admission import allow_origin, is_public
 from tailrace.gateway._door.connections import Connection
 from tailrace.gateway._figures.streams import REQUEST_STREAMS
-from tailrace.gateway._logs import AccessRecord, log_access
+from tailrace.gateway._logs import CURRENT_REQUEST, AccessRecord, log_access
 from tailrace.gateway._problems import (
     INVALID_REQUEST,
     STOPPING,
     Problem,
     RefusedError,
+    is_anthropics,
     problem_response,
 )
 from tailrace.gateway._tracing import continue_trace
@@ -64,6 +65,7 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
     begun_at = time.monotonic()
     streams: list[OpenStream] = []
     token = REQUEST_STREAMS.set(streams)
+    current = CURRENT_REQUEST.set(request[REQUEST_ID])
     status = _CLIENT_LEFT
     figures.requests += 1
     if isinstance(connection, Connection):
@@ -92,6 +94,7 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
                 refusal=request.get(_REFUSAL),
             )
         )
+        CURRENT_REQUEST.reset(current)  # the connection's next request has the same task
 
 
 def _route(request: web.Request) -> str:
@@ -108,6 +111,8 @@ async def add_standard_headers(request: web.Request, response: web.StreamRespons
     headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         headers["X-Request-Id"] = request[REQUEST_ID]
+        if is_anthropics(request.path):
+            headers["Request-Id"] = request[REQUEST_ID]  # where Anthropic's clients look for it
     if not is_public(request.path):
         headers["Cache-Control"] = "no-store"
     allow_origin(request, headers)

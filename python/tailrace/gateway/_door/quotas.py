@@ -60,13 +60,16 @@ class Quotas:
         self._clock = clock
         self._shared = SharedQuotas(1) if shared is None else shared
         self._worker = worker
-        self._places: dict[str | None, int] = {}
+        self._places: dict[str | None, tuple[int, bytes]] = {}
 
     def acquire(self, key: Key | None) -> OverQuota | None:
         """Begin a request of `key`, to be followed by `release`; or return a refusal."""
         rate = self._rate if key is None or key.rate is None else key.rate
         most = self._concurrency if key is None or key.concurrency is None else key.concurrency
         name = None if key is None else key.name
+        if rate is None and most is None and (place := self._known_place(name)) is not None:
+            self._shared.count(place, self._worker, 1)
+            return None
         with self._shared.lock:
             place = self._place(name)
             over = self._over(place, rate, most)
@@ -76,10 +79,17 @@ class Quotas:
 
     def _place(self, name: str | None) -> int:
         """Return the place of a key's counts; the lock is held."""
-        place = self._places.get(name)
-        if place is None or not self._shared.is_of(place, name):
-            place = self._places[name] = self._shared.place_of(name, self._clock())
+        place = self._known_place(name)
+        if place is not None:
+            return place
+        owner = _owner(name)
+        place = self._shared.place_of(owner, self._clock())
+        self._places[name] = place, owner
         return place
+
+    def _known_place(self, name: str | None) -> int | None:
+        known = self._places.get(name)
+        return known[0] if known is not None and self._shared.is_of(*known) else None
 
     def _over(self, place: int, rate: float | None, most: int | None) -> OverQuota | None:
         if most is not None and self._shared.under_way(place) >= most:
@@ -102,7 +112,7 @@ class Quotas:
     def release(self, key: Key | None) -> None:
         """End a request that `acquire` let begin."""
         # The place stays while requests are under way, and nobody else writes this worker's count.
-        place = self._places[None if key is None else key.name]
+        place, _ = self._places[None if key is None else key.name]
         self._shared.count(place, self._worker, -1)
 
 
@@ -120,19 +130,19 @@ class SharedQuotas:
         self._memory = mmap.mmap(-1, MOST_CALLERS * (_OWNER_BYTES + self._size))
         self.lock: AbstractContextManager[Any] = nullcontext() if workers == 1 else _FileLock()
 
-    def is_of(self, place: int, name: str | None) -> bool:
-        """Tell whether the place is that of the key `name`."""
+    def is_of(self, place: int, owner: bytes) -> bool:
+        """Tell whether the place is that of `owner`."""
         start = place * _OWNER_BYTES
-        return self._memory[start : start + _OWNER_BYTES] == _owner(name)
+        return self._memory[start : start + _OWNER_BYTES] == owner
 
-    def place_of(self, name: str | None, now: float) -> int:
-        """Return the place of the key `name`: its own, a free one, or that of a key at rest."""
-        found = self._owners(_owner(name))
+    def place_of(self, owner: bytes, now: float) -> int:
+        """Return the place of `owner`: its own, a free one, or that of a key at rest."""
+        found = self._owners(owner)
         if found is None:
             found = self._owners(_NOBODY)
             if found is None:
                 found = next(filter(self._is_at_rest, range(MOST_CALLERS)))
-            self._memory[found * _OWNER_BYTES : (found + 1) * _OWNER_BYTES] = _owner(name)
+            self._memory[found * _OWNER_BYTES : (found + 1) * _OWNER_BYTES] = owner
             self.fill(found, 0.0, now)
         return found
 
@@ -192,6 +202,7 @@ _NONE = bytes(_COUNT.size)
 
 
 def _owner(name: str | None) -> bytes:
+    """Return a key's name as a place has it; None: of those without a key."""
     text = b"" if name is None else b":" + name.encode()
     return hashlib.blake2b(text, digest_size=_OWNER_BYTES).digest()
 
@@ -204,17 +215,16 @@ class _FileLock:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the lock
-
-    def __enter__(self) -> None:
         import fcntl  # noqa: PLC0415 - where there is none, nothing is forked
 
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the lock
+        self._fcntl = fcntl
+
+    def __enter__(self) -> None:
+        self._fcntl.lockf(self._file, self._fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        import fcntl  # noqa: PLC0415
-
-        fcntl.lockf(self._file, fcntl.LOCK_UN)
+        self._fcntl.lockf(self._file, self._fcntl.LOCK_UN)
 
     def close(self) -> None:
         self._file.close()

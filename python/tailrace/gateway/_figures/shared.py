@@ -2,8 +2,8 @@
 
 A worker writes its figures into its own slot every second; each of them can add up all slots, so
 that the reply of any worker is for the whole gateway. A worker that replaces a dead one goes on
-with its counts. A slot is written without a lock and read with a checksum: a slot that is half
-written is read again.
+with its counts. A slot has two halves, written in turn without a lock and read with a checksum:
+where a worker is killed while it writes one, the other holds what it wrote before.
 
 prometheus-client's multiprocess mode would do the same with a file for each process and kind of
 metric, in a folder that a variable of the environment names. Both were measured in one program, in
@@ -37,13 +37,13 @@ __all__ = ["SharedFigures", "WorkerFigures", "WorkerSlot"]
 
 log: logging.Logger = logging.getLogger("tailrace.gateway")
 
-SLOT_BYTES = 4 * 2**20
-"""The size of one worker's slot: 700 models' figures at their largest.
+HALF_BYTES = 4 * 2**20
+"""The size of one half of a worker's slot: 700 models' figures at their largest.
 
 The kernel provides memory only for pages that are written.
 """
 
-_HEAD = struct.Struct("<II")  # the data's length and checksum
+_HEAD = struct.Struct("<QII")  # the number of the write, from 1 on; the data's length and checksum
 _READS = 5
 
 
@@ -58,7 +58,7 @@ class SharedFigures:
     """The memory with the slots of `workers` processes; made before they are forked."""
 
     def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, workers * SLOT_BYTES)
+        self._memory = mmap.mmap(-1, 2 * workers * HALF_BYTES)
         self._workers = workers
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(WorkerFigures)
@@ -71,25 +71,32 @@ class SharedFigures:
     def write(self, worker: int, figures: WorkerFigures) -> None:
         """Write a worker's figures into its slot; figures too large are not written, and logged."""
         data = self._encoder.encode(figures)
-        if len(data) > SLOT_BYTES - _HEAD.size:
+        if len(data) > HALF_BYTES - _HEAD.size:
             if not self._too_large:
                 log.warning(
                     "a worker's figures need %d bytes: other workers no longer see them", len(data)
                 )
             self._too_large = True
             return
-        start = worker * SLOT_BYTES
-        _HEAD.pack_into(self._memory, start, len(data), zlib.crc32(data))
-        self._memory[start + _HEAD.size : start + _HEAD.size + len(data)] = data
+        (newest, _), (_, older) = self._halves(worker)
+        _HEAD.pack_into(self._memory, older, 0, 0, 0)  # it holds nothing until it is whole
+        self._memory[older + _HEAD.size : older + _HEAD.size + len(data)] = data
+        _HEAD.pack_into(self._memory, older, newest + 1, len(data), zlib.crc32(data))
+
+    def _halves(self, worker: int) -> list[tuple[int, int]]:
+        """Return the number of the last write and the start of each half, the newest first."""
+        starts = (2 * worker * HALF_BYTES, (2 * worker + 1) * HALF_BYTES)
+        heads = [(_HEAD.unpack_from(self._memory, start)[0], start) for start in starts]
+        return sorted(heads, reverse=True)
 
     def read(self, worker: int) -> WorkerFigures | None:
         """Read the slot of a worker; None where it holds no whole figures."""
-        start = worker * SLOT_BYTES
         for _ in range(_READS):
-            length, checksum = _HEAD.unpack_from(self._memory, start)
-            data = self._memory[start + _HEAD.size : start + _HEAD.size + length]
-            if length and zlib.crc32(data) == checksum:
-                return self._decoder.decode(data)
+            for _, start in self._halves(worker):
+                written, length, checksum = _HEAD.unpack_from(self._memory, start)
+                data = self._memory[start + _HEAD.size : start + _HEAD.size + length]
+                if written and zlib.crc32(data) == checksum:
+                    return self._decoder.decode(data)
         return None
 
     def read_all(self, worker: int, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:

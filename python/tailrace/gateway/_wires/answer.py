@@ -57,6 +57,7 @@ class Answer:
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
         self._characters = 0
+        self._counts: tuple[Usage, bool] | None = None
         self._outcome: CallOutcome = "left"
         self._error: TailraceError | None = None
 
@@ -80,7 +81,7 @@ class Answer:
             self._outcome = "failed"
             raise
         finally:
-            usage, _ = self._usage()
+            usage, _ = self._counts or self._usage()
             self._upstream.call.end(
                 self._outcome,
                 error=self._error,
@@ -92,8 +93,7 @@ class Answer:
         """Count the deltas of one read; no coroutine, since every event of a site passes here."""
         if deltas:
             self._upstream.call.deltas(len(deltas))
-            for delta in deltas:
-                self._characters += len(delta.text)
+            self._characters += sum([len(delta.text) for delta in deltas])
         return deltas
 
     def _headers(self) -> dict[str, str]:
@@ -117,29 +117,31 @@ class Answer:
         )
         self._stream.watch(reply.begin_soon)
         try:
-            await self._write_answer(reply)
+            return await self._write_answer(reply)
         except TailraceError as error:
             if not await reply.has_begun():
                 raise
-            await reply.write(self._encoder.error, self._fail(error))
+            return await reply.end(self._encoder.error, self._fail(error))
         finally:
             reply.stop()
-        return await reply.end()
+            self._stream.watch(None)  # or the two would keep one another alive
 
-    async def _write_answer(self, reply: EventStream) -> None:
+    async def _write_answer(self, reply: EventStream) -> web.StreamResponse:
         read, encoder = self._source.read, self._encoder
         while deltas := self._counted(await read()):
             await reply.write(encoder.events, deltas)
             if encoder.failure is not None:
                 self._fail(encoder.failure)
-                return
-        await reply.write(encoder.finish, self._ending())
+                break
+        else:
+            return await reply.end(encoder.finish, self._ending())
+        return await reply.end(bytes, b"")
 
     # -- the end of the answer ---------------------------------------------------------------------
 
     def _ending(self) -> Ending:
         """Note that the answer is whole, and return how it ended."""
-        usage, estimated = self._usage()
+        self._counts = usage, estimated = self._usage()
         if self._stopped is not None and self._stopped.sequence is not None:
             self._outcome = "stopped"
             return Ending("stop", usage, estimated, self._stopped.sequence)
@@ -150,7 +152,7 @@ class Answer:
     def _fail(self, error: TailraceError) -> Problem:
         self._error = last_failure(error)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error, [self._upstream.site])
+        problem = problem_of(error, [self._upstream.site], self._context.environment.environ)
         if isinstance(error, InvalidRequestError) and problem.param is None:
             return _with_param(problem, self._request)
         return problem

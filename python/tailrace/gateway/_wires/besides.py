@@ -1,28 +1,43 @@
 """What is asked beside answers: embeddings, and the count of a message's tokens.
 
-Both are passed to the sites that have them, and refused by name at any other.
+Both are passed to the sites that have them, and refused by name at any other. Of a group's sites
+those that have them are asked in turn.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
 from tailrace.errors import TailraceError
 from tailrace.gateway._context import BODY, KEY
 from tailrace.gateway._problems import Problem, RefusedError
-from tailrace.gateway._wires.fitting import SiteRequest, dropped_names, fit
+from tailrace.gateway._upstreams import candidates_of
+from tailrace.gateway._wires.fitting import SiteRequest, dropped_field, dropped_names
 from tailrace.gateway._wires.messages import MessageWire
-from tailrace.gateway._wires.request import check_depth, check_names, read_object, refused
+from tailrace.gateway._wires.request import (
+    ModelRequest,
+    check_depth,
+    check_names,
+    read_object,
+    refused,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tailrace.gateway._context import Context
-    from tailrace.gateway._models import Model, Target
+    from tailrace.gateway._models import Target
+    from tailrace.gateway._upstreams import Candidate
+
+    Question: TypeAlias = Callable[[Any], Awaitable[bytes]]
 
 __all__ = ["Embeddings", "TokenCounts"]
+
+log: logging.Logger = logging.getLogger("tailrace.gateway")
 
 
 class _Questions:
@@ -41,20 +56,41 @@ class _Questions:
             raise RefusedError.of(error) from None
 
     async def _ask(
-        self, model: Model, fitted: SiteRequest, question: Callable[[Any], Awaitable[bytes]]
+        self, asked: ModelRequest, candidates: Sequence[Candidate], question: Question
     ) -> web.Response:
-        """Answer with what `question` brings of a call to the site."""
-        context = self._context
+        """Answer with what `question` brings of a call to the first site that has an answer."""
+        for candidate, after in pairwise(candidates):
+            try:
+                return await self._told(asked, candidate, question)
+            except TailraceError as error:
+                names = (_shown(candidate), _shown(after))
+                log.warning("%s failed, %s is asked next: %s", *names, error)
         try:
-            async with context.upstreams.call(
-                model, fitted, environment=context.environment
-            ) as call:
-                body = await question(call)
+            return await self._told(asked, candidates[-1], question)
         except TailraceError as error:
-            raise RefusedError.of(error, [model.upstream]) from None
+            raise self._refusal(candidates[-1], error) from None
+
+    def _refusal(self, candidate: Candidate, error: TailraceError) -> RefusedError:
+        environ = self._context.environment.environ
+        return RefusedError.of(error, [candidate[0].upstream], environ, model=_shown(candidate))
+
+    async def _told(
+        self, asked: ModelRequest, candidate: Candidate, question: Question
+    ) -> web.Response:
+        context, (_, fitted) = self._context, candidate
+        async with context.upstreams.call(*candidate, environment=context.environment) as call:
+            body = await question(call)
+        for name in fitted.dropped:
+            context.request_figures.dropped(dropped_field(asked, name))
         dropped = dropped_names(fitted.dropped)
         headers = {"X-Tailrace-Dropped": dropped} if dropped else {}
         return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _shown(candidate: Candidate) -> str:
+    """Return the model's name in the log, where no client's words stand."""
+    model = candidate[0]
+    return f"{model.site}/{model.counted_as}"
 
 
 class Embeddings(_Questions):
@@ -64,14 +100,16 @@ class Embeddings(_Questions):
         """Answer POST /v1/embeddings; the fields go to the site as they are."""
         fields = read_object(request.get(BODY, b""))
         target = self._target(request, fields)
-        model = next((each for each in target.models if each.speaks_openai), None)
-        if model is None:
+        models = [each for each in target.models if each.speaks_openai]
+        if not models:
             problem = f"{target.owner}: sites of the software openai alone have embeddings"
             raise refused(problem, "model", "unsupported_value")
         question = {name: each for name, each in fields.items() if name != "model"}
-        check_names(question)
+        check_names(question, {"model"})
         check_depth([question])
-        return await self._ask(model, SiteRequest([], {}), lambda call: call.embeddings(question))
+        candidates = [(model, SiteRequest([], {})) for model in models]
+        asked = ModelRequest(model=target.id, messages=[])
+        return await self._ask(asked, candidates, lambda call: call.embeddings(question))
 
 
 class TokenCounts(_Questions):
@@ -81,11 +119,10 @@ class TokenCounts(_Questions):
         """Answer POST /v1/messages/count_tokens."""
         fields = read_object(request.get(BODY, b""))
         target = self._target(request, fields)
-        model = next((each for each in target.models if each.api == "messages"), None)
-        if model is None:
+        models = [each for each in target.models if each.api == "messages"]
+        if not models:
             problem = f"{target.owner}: sites of the software anthropic alone count tokens"
             raise RefusedError(Problem(404, problem, code="unsupported_value", lasts=True))
         asked = MessageWire().read_fields({"max_tokens": 1, **fields})
-        unsupported = model.upstream.unsupported or self._context.settings.unsupported
-        fitted = fit(asked, model, drops=unsupported == "drop")
-        return await self._ask(model, fitted, lambda call: call.count_tokens())
+        candidates = candidates_of(asked, models, self._context.settings)
+        return await self._ask(asked, candidates, lambda call: call.count_tokens())

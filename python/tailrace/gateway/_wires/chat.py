@@ -165,15 +165,11 @@ class ChatRequest(msgspec.Struct, kw_only=True):
 
 _KNOWN = frozenset(ChatRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("max_completion_tokens", "max_tokens", "n", "seed", "top_k", "top_logprobs")
-_OPTIONS = (
+_OPTIONS = {
     *(each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")),
     "user",
-)
-_HINTS = tuple(
-    each.name
-    for each in FIELDS
-    if each.treatment == "passed on or ignored" and each.name not in _OPTIONS
-)
+}
+_HINTS = {each.name for each in FIELDS if each.treatment == "passed on or ignored"} - _OPTIONS
 _REFUSED = tuple(each for each in FIELDS if each.treatment == "refused")
 
 
@@ -189,14 +185,14 @@ class ChatWire:
         """
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, ChatRequest)
         except msgspec.ValidationError as error:
             raise explained(str(error)) from None
         _check(request)
-        options = _given(request, _OPTIONS)
-        hints = _given(request, _HINTS)
+        options = _given(request, [name for name in fields if name in _OPTIONS])
+        hints = _given(request, [name for name in fields if name in _HINTS])
         check_depth([fields["messages"], options, hints, extra])
         return ModelRequest(
             model=request.model,
@@ -238,7 +234,7 @@ def _asks(request: ChatRequest, field: Field) -> bool:
     )
 
 
-def _given(request: ChatRequest, names: tuple[str, ...]) -> dict[str, Any]:
+def _given(request: ChatRequest, names: list[str]) -> dict[str, Any]:
     """Return those fields that have a value; no tools are none."""
     values = {name: getattr(request, name) for name in names}
     return {
@@ -306,7 +302,7 @@ class ChatAnswer(ChunkedAnswer):
     def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
         """Return the whole completion."""
         identity = self.identity
-        message = _message(deltas, identity.id)
+        message = _message(deltas, identity.id, ending.reason)
         reason = finish_reason_of(ending.reason, calls=message.tool_calls is not msgspec.UNSET)
         completion = Completion(
             id=identity.id,
@@ -320,9 +316,9 @@ class ChatAnswer(ChunkedAnswer):
         return msgspec.json.encode(completion)
 
 
-def _message(deltas: list[Delta], answer_id: str) -> AssistantMessage:
+def _message(deltas: list[Delta], answer_id: str, reason: str | None) -> AssistantMessage:
     text, refusal = joined(deltas, "text"), joined(deltas, "refusal")
-    calls = whole_calls(deltas, answer_id)
+    calls = whole_calls(deltas, answer_id, reason)
     return AssistantMessage(
         content=text or (None if calls or refusal else ""),
         refusal=refusal or None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from tailrace import finish_reason_of
 from tailrace.gateway._wires.request import refused, surplus
 
 if TYPE_CHECKING:
@@ -158,22 +159,29 @@ def joined(deltas: list[Delta], kind: str) -> str:
     return "".join(delta.text for delta in deltas if delta.kind == kind)
 
 
-def whole_calls(deltas: list[Delta], answer_id: str) -> list[WholeCall]:
+def whole_calls(deltas: list[Delta], answer_id: str, reason: str | None) -> list[WholeCall]:
     """Put the calls together, in the order in which they began.
 
-    A call without an id gets one made of the answer's and its number, as in a stream.
+    As in a stream, a call without an id gets one made of the answer's and its number, and one
+    without arguments `{}`, unless the answer was cut, as its finish `reason` tells.
     """
     pieces: dict[int | None, list[Delta]] = {}
     for delta in deltas:
         if delta.kind == "tool_call":
             pieces.setdefault(delta.index, []).append(delta)
     own = re.split("[-_]", answer_id, maxsplit=1)[-1]
+    is_cut = finish_reason_of(reason, calls=True) != "tool_calls"
+
+    def arguments(of_call: list[Delta]) -> str:
+        text = "".join(each.text for each in of_call)
+        return text if is_cut or text.strip() else "{}"
+
     return [
         WholeCall(
             next((each.id for each in of_call if each.id is not None), f"call_{own}_{number}"),
             FunctionCalled(
                 next((each.name for each in of_call if each.name is not None), ""),
-                "".join(each.text for each in of_call),
+                arguments(of_call),
             ),
         )
         for number, of_call in enumerate(pieces.values())

@@ -86,7 +86,7 @@ class CompletionWire:
         """Read a request; raises RefusedError, which names the field that cannot be taken."""
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, CompletionRequest)
         except msgspec.ValidationError as error:
@@ -185,7 +185,7 @@ class CompletionAnswer(ChunkedAnswer):
     def whole(self, deltas: list[Delta], ending: Ending) -> bytes:
         """Return the whole completion."""
         identity = self.identity
-        calls = whole_calls(deltas, identity.id)
+        calls = whole_calls(deltas, identity.id, ending.reason)
         choice = Choice(
             joined(deltas, "text") + joined(deltas, "refusal"),
             _logprobs(deltas),

@@ -53,7 +53,7 @@ class Endpoint:
                 asked, target, begin, environment=context.environment, settings=context.settings
             )
         except TailraceError as error:
-            raise RefusedError.of(error, sites) from None
+            raise RefusedError.of(error, sites, context.environment.environ) from None
         encoder = self._wire.encoder(asked, self._identity(asked, target))
         return await Answer(context, asked, upstream, encoder).send(request)
 

@@ -30,6 +30,12 @@ _HEADERS = {
 }
 
 
+class _Response(web.StreamResponse):
+    """A reply whose head is sent with its first bytes, in one piece."""
+
+    _send_headers_immediately = False
+
+
 class EventStream:
     """The reply to `request`, written through `encoder`; `stop` it whatever happens.
 
@@ -49,7 +55,7 @@ class EventStream:
     ) -> None:
         self._request = request
         self._encoder = encoder
-        self._response = web.StreamResponse(headers=_HEADERS)
+        self._response = _Response(headers=_HEADERS)
         self._headers = headers
         self._interval = interval
         self._is_answering = is_answering
@@ -80,9 +86,13 @@ class EventStream:
         await self._response.write(data)
         self._silent_since = self._loop.time()
 
-    async def end(self) -> web.StreamResponse:
-        """End the reply; its connection can be used again."""
-        await self._response.write_eof()
+    async def end(self, encode: Callable[[A], bytes], what: A) -> web.StreamResponse:
+        """Send `what` and end the reply, in one piece; its connection can be used again."""
+        if self._speaking is not None:
+            await self._speaking
+        data = encode(what) if self._begun else await self._begin() + encode(what)
+        self._silent_since = inf
+        await self._response.write_eof(data)
         return self._response
 
     def stop(self) -> None:
@@ -103,7 +113,9 @@ class EventStream:
         try:
             with suppress(ConnectionError):  # a client that left: the next write tells
                 head = b"" if self._begun else await self._begin()
-                await self._response.write(head + encode())
+                data = head + encode()
+                # With the first bytes goes the head, and some wires begin with none.
+                await self._response.write(data or self._encoder.keep_alive())
                 self._silent_since = self._loop.time()
         finally:
             self._speaking = None

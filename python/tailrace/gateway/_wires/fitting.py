@@ -130,6 +130,7 @@ class _Fitting:
         taken: dict[str, Any] = {}
         if self._speaks_own(request):
             taken |= request.own
+            self.dropped += request.own_lost
         else:
             self.dropped += request.own_alone
         if self._model.speaks_openai:
@@ -161,11 +162,11 @@ class _Fitting:
         return [message for message in fitted if message is not None]
 
     def _translatable(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a message for another API, which has no place for the reasoning of earlier turns.
+        """Return a message for another API, which has no place for what was made of an answer.
 
         What else it has no place for is its protocol's to refuse.
         """
-        known = _MESSAGE_KEYS if self._drops else message.keys() - _REASONING
+        known = _MESSAGE_KEYS if self._drops else message.keys() - _OF_ANSWERS
         left_out = [name for name, value in message.items() if name not in known and value]
         self.dropped += (f"messages.{name}" for name in left_out)
         return {name: value for name, value in message.items() if name in known}
@@ -207,8 +208,15 @@ class _Fitting:
 
 
 _LONGEST_NAME = 80
-_REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details", "annotations"})
-"""What an answer's message holds of the model's reasoning, which clients send back with it."""
+_OF_ANSWERS = frozenset(
+    {
+        *("annotations", "parsed", "provider_specific_fields", "reasoning", "reasoning_content"),
+        *("reasoning_details", "thinking_blocks"),
+    }
+)
+"""What servers and clients add to an answer's message, and clients send back with it: the model's
+reasoning, and what they made of the answer.
+"""
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
@@ -289,7 +297,7 @@ def dropped_field(request: ModelRequest, name: str) -> str:
 
 _OF_MESSAGES = (
     *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
-    *("file", *_REASONING),
+    *("file", *_OF_ANSWERS),
 )
 _COUNTED = frozenset(
     {
@@ -297,7 +305,8 @@ _COUNTED = frozenset(
         *("service_tier", "truncation", "reasoning.summary", "store", "max_tool_calls", "include"),
         *("message.phase", "function_call.namespace", "reasoning.encrypted_content"),
         *("output_text.annotations", "stream_options.continuous_usage_stats"),
-        *("cache_control", "context_management", "redacted_thinking", "tool_result.is_error"),
+        *("cache_control", "context_management", "redacted_thinking", "thinking"),
+        *("tool_result.is_error",),
         *("text.citations", "document.citations", "document.context"),
         *("tools.eager_input_streaming", "tools.defer_loading", "output_config.task_budget"),
     }

@@ -92,7 +92,7 @@ class MessageWire:
         """Read a request's fields; raises as `read`."""
         fields = with_whole_numbers(given, ("max_tokens", "top_k"))
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, MessageRequest)
         except msgspec.ValidationError as error:
@@ -119,13 +119,16 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
         reader.lost.append("context_management")
     reader.lose(request.metadata or {}, "metadata", frozenset({"user_id"}))
     reader.lose(request.tool_choice or {}, "tool_choice", _CHOICE_KEYS)
+    own = _own(request)
+    lost = ("thinking",) if "thinking" in own and _goes_on_with_a_call(messages) else ()
     return ModelRequest(
         model=request.model,
         messages=messages,
         options={**_options(request), **({"tools": tools} if tools else {})},
         extra=extra,
         extra_apis=("messages",),
-        own=_own(request),
+        own={name: value for name, value in own.items() if name not in lost},
+        own_lost=lost,
         own_replaces=frozenset({"reasoning_effort"} if request.thinking else ()),
         own_alone=_own_alone(request),
         unsupported=tuple(others),
@@ -134,6 +137,16 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
         streams=bool(request.stream),
         names=_NAMES,
     )
+
+
+def _goes_on_with_a_call(messages: list[dict[str, Any]]) -> bool:
+    """Tell whether the last thing that the assistant said is a call.
+
+    The API takes no thinking then unless the call's message begins with the thoughts that led to
+    it, signed; and those that a client has of this gateway are not.
+    """
+    said = (each for each in reversed(messages) if each["role"] == "assistant")
+    return "tool_calls" in next(said, {})
 
 
 _NAMES = {

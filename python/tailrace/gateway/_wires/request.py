@@ -15,7 +15,7 @@ import msgspec
 from tailrace.gateway._problems import Problem, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 __all__ = [
     "ModelRequest",
@@ -40,7 +40,7 @@ class ModelRequest:
     place for, which change no answer's meaning. `extra`: fields that the gateway does not know, for
     sites whose API is one of `extra_apis`. `own`: fields in the words of these APIs, which their
     sites get in place of the options `own_replaces`; `own_alone`: names of what no other site gets
-    of it. `unsupported`: what no site is asked, refused
+    of it, `own_lost`: of what these do not get. `unsupported`: what no site is asked, refused
     unless it is to be dropped: pairs of the field and the problem. `ignored`: names of what has no
     effect, and is told as dropped. `stops`: the stop sequences, none of them empty; `streams`: the
     answer is sent as it comes; `include_usage`: a stream tells its token counts. `names`: the
@@ -57,6 +57,7 @@ class ModelRequest:
     own: Mapping[str, Any] = field(default_factory=dict)
     own_replaces: frozenset[str] = frozenset()
     own_alone: tuple[str, ...] = ()
+    own_lost: tuple[str, ...] = ()
     unsupported: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
@@ -125,11 +126,13 @@ _MISSING_FIELD = "Object missing required field "
 # -- fields that the gateway does not know ---------------------------------------------------------
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str], known: Container[str]) -> None:
     """Raise RefusedError for the first of `names` by which a request would choose its own way.
 
     Another server behind the site (a proxy for many APIs, say) may take an address, a key, a header
-    or another model from a field of that name. The list is of such names and of their endings.
+    or another model from a field of that name. The list is of such names and of their endings. And
+    many servers take ``Model`` for ``model``: a field that is one of the `known` in other letters
+    would say a second time what the gateway has checked.
     """
     for name in names:
         if name in _OF_THE_CLIENT:
@@ -137,6 +140,10 @@ def check_names(names: Iterable[str]) -> None:
                 f"{name} is an argument of OpenAI's client: its fields belong in the request itself"
             )
             raise refused(problem, name, "unsupported_parameter")
+        if name.casefold() in known:
+            shown = name[:_LONGEST_SHOWN]
+            problem = f"{shown} is not taken: the field is {name.casefold()}"
+            raise refused(problem, shown, "unsupported_parameter")
         if _CHOOSES_A_WAY.fullmatch(name.lower().replace("-", "_")):
             shown = name[:_LONGEST_SHOWN]
             problem = f"{shown} is not taken: no request chooses an address, a key or another way"
@@ -146,11 +153,11 @@ def check_names(names: Iterable[str]) -> None:
 _LONGEST_SHOWN = 80
 _OF_THE_CLIENT = frozenset({"extra_body", "extra_headers", "extra_query"})
 _CHOOSES_A_WAY = re.compile(
-    r"(?:[a-z0-9_]{0,64}_)?(?:url|urls|uri|base|key|keys|apikey|secret|password|passwd|credentials"
-    r"|headers?|query|cookies?|prox(?:y|ies)|endpoints?|host|hostname|port|timeout|auth"
+    r"(?:[a-z0-9_]{0,64}_)?(?:url|urls|uri|api_base|key|keys|apikey|secret|password|passwd"
+    r"|credentials|headers?|cookies?|prox(?:y|ies)|endpoints?|host|hostname|port|timeout|auth"
     r"|authorization)"
     r"|(?:litellm|aws|azure|vertex|mock)_[a-z0-9_]{0,64}"
-    r"|api|api_version|api_type|custom_llm_provider|deployment_id|organization|project|transport"
+    r"|api|base|api_version|api_type|custom_llm_provider|deployment_id|organization|project|transport"
     r"|(?:[a-z0-9_]{0,64}_)?fallbacks|models|model_list|kv_transfer_params|extra"
 )
 

@@ -105,7 +105,7 @@ class ResponseWire:
         """Read a request; raises RefusedError, which names the field that cannot be taken."""
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra)
+        check_names(extra, _KNOWN)
         try:
             request = msgspec.convert(fields, ResponseRequest)
         except msgspec.ValidationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -25,6 +26,7 @@ class Clock:
         self._phase: errors.TimeoutPhase = "connect"
         self._timer = asyncio.timeout(timeouts.connect)
         self._is_running = True
+        self._restarted_at = 0.0
 
     async def __aenter__(self) -> None:
         await self._timer.__aenter__()
@@ -52,13 +54,20 @@ class Clock:
         return errors.TimeoutError(self._phase, seconds or 0.0, where)
 
     def _restart(self, phase: errors.TimeoutPhase, seconds: float | None) -> None:
-        if (
-            self._is_running and not self._timer.expired()
-        ):  # a body may still be sent when the reply's head is in
-            self._phase = phase
-            self._timer.reschedule(
-                None if seconds is None else asyncio.get_running_loop().time() + seconds
-            )
+        # A body may still be sent when the reply's head is in.
+        if not self._is_running or self._timer.expired():
+            return
+        now = asyncio.get_running_loop().time()
+        if phase == self._phase and now - self._restarted_at < (seconds or inf) * _NEGLIGIBLE:
+            return
+        self._phase, self._restarted_at = phase, now
+        self._timer.reschedule(None if seconds is None else now + seconds)
+
+
+_NEGLIGIBLE = 0.01
+"""The part of a clock's time by which it may run out too early: signals come in quick succession,
+and to set a timer anew takes as long as to send a request's head.
+"""
 
 
 def _trace() -> aiohttp.TraceConfig:

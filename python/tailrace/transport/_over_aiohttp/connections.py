@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -25,19 +25,18 @@ __all__ = [
     "QuickResponse",
     "cut",
     "drop_connector",
-    "keep_room_for_reads",
     "last_turns",
     "pause_at_many_chunks",
     "wake_when_lost",
 ]
 
-_LARGEST_READ = 256 * 2**10  # bytes that asyncio makes room for whenever it reads from a socket
 # Turns of the loop until a connection given up in the middle of being made has closed its socket.
 _LAST_TURNS = 3
 # Bytes parsed at a time, before and within a body. One read may hold 16,000 heads.
 _SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
 _END_OF_HEAD = re.compile(rb"\A\r?\n|\n\r?\n")  # at the begin of a read, a part of it may stand
 _MOST_CHUNKS = 1024
+_PARSE = ResponseHandler.data_received
 
 
 class InterimHeadsError(Exception):
@@ -62,11 +61,23 @@ class PatientProtocol(ResponseHandler):
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
+        payload = self._payload
+        if payload is not None and not payload.is_eof() and len(data) <= _SLICE_OF_BODY:
+            _PARSE(self, data)  # most reads of most bodies
+            return
         while len(data) > (size := self._slice(data)) and self.is_connected():
             super().data_received(data[:size])
             data = data[size:]
         if self.is_connected():
             super().data_received(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Resume where something is paused: aiohttp asks for it after each read of a body.
+
+        Unparsed bytes are kept by a paused connection alone.
+        """
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
 
     def _slice(self, data: bytes) -> int:
         """Return how much of `data` is parsed next.
@@ -114,8 +125,8 @@ class QuickResponse(aiohttp.ClientResponse):
             raise
 
 
-def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
-    """Wake the reader when the connection is lost.
+def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> bool:
+    """Wake the reader when the connection is lost; return False where it is lost already.
 
     After a malformed chunk aiohttp closes the connection without waking the reader.
     """
@@ -127,6 +138,7 @@ def wake_when_lost(content: aiohttp.StreamReader, protocol: ResponseHandler) -> 
         wake = partial(_wake, content)
         closed.add_done_callback(wake)
         content.on_eof(partial(_forget, closed, wake))
+    return closed is not None
 
 
 def pause_at_many_chunks(content: aiohttp.StreamReader) -> None:
@@ -157,18 +169,6 @@ def cut(response: aiohttp.ClientResponse) -> None:
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()
     response.close()
-
-
-@cache
-def keep_room_for_reads() -> None:
-    """Make the C library keep the memory that asyncio reads into, from one read to the next.
-
-    glibc maps a block of that size and unmaps it again, which costs three system calls and a page
-    fault for each read: a third of the time of a small read. Once a larger block has been freed,
-    glibc takes such blocks from its heap (mallopt(3), M_MMAP_THRESHOLD). Other C libraries do not
-    change their behaviour.
-    """
-    bytes(2 * _LARGEST_READ)
 
 
 def drop_connector(connector: aiohttp.BaseConnector) -> None:

@@ -20,12 +20,12 @@ from tailrace.transport._over_aiohttp.connections import (
     QuickResponse,
     cut,
     drop_connector,
-    keep_room_for_reads,
     last_turns,
     pause_at_many_chunks,
     wake_when_lost,
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
+from tailrace.transport._room import keep_room_for_reads
 from tailrace.transport._session import (
     DecodedResponse,
     RuledSession,
@@ -209,8 +209,8 @@ class _AiohttpResponse(DecodedResponse):
         self._session = session
         self._raw = raw
         self._protocol = raw.connection.protocol if raw.connection else None
-        if self._protocol is not None:
-            wake_when_lost(raw.content, self._protocol)
+        is_woken = self._protocol is not None and wake_when_lost(raw.content, self._protocol)
+        self._can_wait = is_woken and hasattr(raw.content, "_buffer")  # an empty body has none
         pause_at_many_chunks(raw.content)
         self._owes_turn = False
         # The finalizer, not this object, keeps aiohttp's response alive until it is closed: aiohttp
@@ -247,8 +247,17 @@ class _AiohttpResponse(DecodedResponse):
         broken = False
         data = b""
         try:
-            data = content.read_nowait()
-            self._owes_turn = bool(data)  # of the loop: a read that waits gives it one by itself
+            if self._can_wait and not content._buffer and not content._eof:  # noqa: SLF001
+                # As `readany` waits, without its two coroutines for each read.
+                waiter = content._waiter = self._loop.create_future()  # noqa: SLF001
+                try:
+                    await waiter
+                finally:
+                    content._waiter = None  # noqa: SLF001
+                data = content.read_nowait()
+            else:
+                data = content.read_nowait()
+                self._owes_turn = bool(data)  # of the loop: a read that waits gives it one itself
             data = data or await content.readany()
         except asyncio.CancelledError:
             raise

@@ -15,7 +15,7 @@ use crate::utf8::decode;
 use super::DeltaSink;
 use super::dialects::{AnyReader, Dialect, DialectReader};
 use super::failure::{
-    judge_bad, judge_error_event, judge_foreign, judge_unknown, judge_without_answer, objects,
+    judge_bad, judge_error_event, judge_foreign, judge_passed_over, judge_without_answer, objects,
 };
 use super::fields::DONE;
 use super::members::Members;
@@ -353,12 +353,12 @@ fn read_in_full<'a, S: DeltaSink + ?Sized>(
     }
     let bad_events = output.reply.bad_events;
     output.reply.foreign = false;
-    output.reply.has_unknown_name = false;
+    output.reply.is_passed_over = false;
     let content = dialect.read_event(event, output);
     if output.reply.bad_events > bad_events {
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
-    } else if output.reply.is_open() && (output.reply.foreign || output.reply.has_unknown_name) {
+    } else if output.reply.is_open() && (output.reply.foreign || output.reply.is_passed_over) {
         read_foreign(dialect, event, output.reply);
     }
     content
@@ -372,8 +372,8 @@ fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) 
         return;
     }
     reply.unread.note_likeness(found.map(Dialect::as_str));
-    if reply.has_unknown_name {
-        judge_unknown(event, reply);
+    if reply.is_passed_over {
+        judge_passed_over(event, reply);
     } else {
         judge_foreign(event, dialect, reply);
     }

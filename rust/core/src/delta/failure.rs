@@ -9,7 +9,7 @@ use crate::html::{is_challenge, is_page, tag_length, title, title_or_text, trim,
 use crate::json::{JsonError, Reader};
 use crate::prelude::*;
 
-use super::fields::{DONE, is_truthy, read_truthy};
+use super::fields::{DONE, is_truthy};
 use super::framing::{Debris, Framings};
 use super::reply::{ReplyState, cut_chars};
 pub(super) use super::site_error::{SiteError, read_error_value, read_site_error};
@@ -146,22 +146,22 @@ pub(super) fn judge_foreign(
     }
 }
 
-/// Judges an event whose name promises nothing: one that tells an error, by a filled key `error` or
-/// that word in front, is counted, and is the reason where no answer comes.
-pub(super) fn judge_unknown(event: &Event<'_>, reply: &mut ReplyState) {
-    let mut has_error = behind_error_word(event.data.trim()).is_some();
-    let read = Reader::new(event.data).whole_object(|key, reader| {
-        match &*key.decode() {
-            "error" => has_error = read_truthy(reader)?,
-            _ => reader.skip()?,
-        }
-        Ok(())
-    });
-    // Data that is no object may begin with the word; of an object that broke off nothing counts.
-    has_error &= read.is_ok() || !event.data.trim_start().starts_with('{');
-    if has_error {
+/// Judges an event that promises nothing: one that tells an error is counted, and is the reason
+/// where no answer comes.
+pub(super) fn judge_passed_over(event: &Event<'_>, reply: &mut ReplyState) {
+    if tells_error(event.data) {
         reply.bad_events += 1;
         reply.unread.push(event.data);
+    }
+}
+
+/// Whether data that promises nothing tells an error: in any dress, or by that word in front. An
+/// empty key `error` says that there is none.
+pub(super) fn tells_error(data: &str) -> bool {
+    match read_site_error(data) {
+        Some(error) if error.has_error_key => error.is_reported,
+        Some(error) => error.is_told,
+        None => behind_error_word(data.trim()).is_some(),
     }
 }
 

@@ -116,8 +116,8 @@ pub(super) struct ReplyState {
     pub(super) delivered: bool,
     /// Whether the event, or the body, that was read last holds nothing that its dialect knows.
     pub(super) foreign: bool,
-    /// Whether it has a name that promises nothing, and was passed over.
-    pub(super) has_unknown_name: bool,
+    /// Whether it promises nothing, and was passed over, unless it tells an error.
+    pub(super) is_passed_over: bool,
     /// Events without data, or with JSON that is no object: they keep a connection alive.
     pub(super) keep_alives: u64,
     /// Whether it comes as server-sent events.

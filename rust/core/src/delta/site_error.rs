@@ -25,6 +25,8 @@ pub(super) struct SiteError {
     pub(super) is_told: bool,
     /// Whether there is a key for it, whatever its value.
     pub(super) has_error_key: bool,
+    /// Whether that key has a value that means something.
+    pub(super) is_reported: bool,
 }
 
 /// Reads the places where sites put an error's message and code; `None` when `text` is not one JSON
@@ -86,7 +88,9 @@ impl Places {
                 let word = read_word(reader)?;
                 self.failed |= word.is_some_and(|word| match &*word {
                     "error" | "Error" => true,
-                    word if key == "status" => word == "fail" || is_error_status(word),
+                    word if key == "status" => {
+                        matches!(word, "fail" | "failed") || is_error_status(word)
+                    }
                     _ => false,
                 });
             }
@@ -124,7 +128,15 @@ impl Places {
             .or(error.shown)
             .or(detail.shown);
         let code = error.code.or(data.code).or(detail.code).or(top.code);
-        SiteError { message, code, status: error.status, kind: error.kind, is_told, has_error_key }
+        SiteError {
+            message,
+            code,
+            status: error.status,
+            kind: error.kind,
+            is_told,
+            has_error_key,
+            is_reported: error.is_truthy,
+        }
     }
 }
 

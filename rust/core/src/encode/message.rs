@@ -237,16 +237,10 @@ const ERRORS: [&str; 10] = [
     "timeout_error",
 ];
 
-/// The stop reasons that the API knows.
-const STOP_REASONS: [&str; 7] = [
-    "end_turn",
-    "max_tokens",
-    "model_context_window_exceeded",
-    "pause_turn",
-    "refusal",
-    "stop_sequence",
-    "tool_use",
-];
+/// The stop reasons that the API knows, but for an end and calls of tools: of those the answer itself
+/// tells.
+const STOP_REASONS: [&str; 5] =
+    ["max_tokens", "model_context_window_exceeded", "pause_turn", "refusal", "stop_sequence"];
 
 /// The stop reason: the service's own word where the API knows it.
 fn stop_reason(ending: &Ending<'_>, sequence: &Sequence) -> &'static str {
@@ -259,8 +253,8 @@ fn stop_reason(ending: &Ending<'_>, sequence: &Sequence) -> &'static str {
         FinishReason::Length => "max_tokens",
         FinishReason::ContentFilter => "refusal",
         FinishReason::Stop if sequence.has_refusal => "refusal",
-        FinishReason::Stop if !sequence.has_calls => "end_turn",
-        FinishReason::Stop | FinishReason::ToolCalls => "tool_use",
+        FinishReason::Stop | FinishReason::ToolCalls if sequence.has_calls => "tool_use",
+        FinishReason::Stop | FinishReason::ToolCalls => "end_turn",
     })
 }
 

@@ -77,7 +77,7 @@ const CUT: [&str; 5] =
 
 const CALLS: [&str; 3] = ["tool_calls", "tool_use", "function_call"];
 
-const FILTERED: [&str; 9] = [
+const FILTERED: [&str; 12] = [
     "content_filter",
     "content-filter",
     "refusal",
@@ -87,4 +87,7 @@ const FILTERED: [&str; 9] = [
     "prohibited_content",
     "spii",
     "image_safety",
+    "image_prohibited_content",
+    "image_recitation",
+    "language",
 ];

@@ -5,8 +5,8 @@
 //! piece, and a piece that holds text and the news that the answer was cut, filtered or refused
 //! becomes a warning as a whole, which the site's page shows in the answer. Unlike the 1.x line's,
 //! its messages are plain text. Named events that are not known here (sources, notices, whatever a
-//! later version adds) promise nothing and are passed over; an error in one is counted, and told where
-//! no answer comes.
+//! later version adds) promise nothing and are passed over, and so is progress; an error in one, in
+//! whichever dress, is counted, and told where no answer comes.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -14,7 +14,7 @@ use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
-use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
+use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json, tells_error};
 use super::super::fields::{is_done, is_truthy, read_filled, read_truthy};
 use super::super::reply::ReplyState;
 use super::{DeltaSink, DialectReader, Members, Output};
@@ -62,7 +62,7 @@ impl DialectReader for AiPkit {
             }
             "message" | "message_start" | "openai_response_id" | "status" => {}
             _ => {
-                output.reply.has_unknown_name = true;
+                output.reply.is_passed_over = true;
                 return None;
             }
         }
@@ -85,12 +85,9 @@ impl DialectReader for AiPkit {
                 output.reply.note_id("message_id", data.message_id);
             }
             "openai_response_id" => output.reply.note_id("openai_response_id", data.id),
-            // Beside that, a status tells of progress only; an error in it is not lost where no
-            // answer comes.
+            // Beside that, a status tells of progress only, unless it tells an error.
             _ => {
-                if data.has_error {
-                    output.reply.unread.push(event.data);
-                }
+                output.reply.is_passed_over = tells_error(event.data);
                 self.stop_told |= data.stop_reason.is_some();
                 output.reply.note_finish(data.stop_reason);
             }

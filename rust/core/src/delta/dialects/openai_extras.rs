@@ -135,8 +135,11 @@ impl<'a> Extras<'a> {
             }
             Ok(())
         })?;
-        // The API's older way: one call, without index and id.
-        extras.calls.extend(function.map(|call| CallPiece { is_only: true, ..call }));
+        // The API's older way: one call, without index and id. Servers that write both ways write
+        // the same call.
+        if extras.calls.is_empty() {
+            extras.calls.extend(function.map(|call| CallPiece { is_only: true, ..call }));
+        }
         Ok(is_object.then_some(extras))
     }
 }

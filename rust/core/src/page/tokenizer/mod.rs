@@ -19,7 +19,7 @@ use super::attributes::Tag;
 use super::fast_tag::FastTag;
 use super::tree::{Content, Tree};
 use states::{
-    State, cdata_state, comment_state, ends_name, read_script_name, script_state, tag_state,
+    Part, State, cdata_state, comment_state, ends_name, read_script_name, script_state, tag_state,
 };
 
 /// Takes the tokens. `Break` ends the tokenizing at once: nothing after that token is looked at.
@@ -164,34 +164,17 @@ impl Tokenizer {
 
     fn step(&mut self, chunk: &mut Chunk<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
         let byte = chunk.data[chunk.at];
-        match self.state {
-            State::Data | State::TagOpen | State::EndTagOpen => self.open(byte, chunk),
-            State::TagName
-            | State::BeforeName
-            | State::Name
-            | State::AfterName
-            | State::BeforeValue
-            | State::Quoted(_)
-            | State::Unquoted => return self.tag(byte, chunk, sink),
-            State::MarkupDeclaration if byte == b'[' && self.tree.is_foreign() => {
+        match self.state.part() {
+            Part::Data | Part::TagStart => self.open(byte, chunk),
+            Part::Tag => return self.tag(byte, chunk, sink),
+            // `<![` may begin a CDATA section, as there are in foreign content.
+            Part::Declaration if byte == b'[' && self.tree.is_foreign() => {
                 self.state = State::CdataOpen(1);
             }
-            State::MarkupDeclaration
-            | State::MarkupDash
-            | State::BogusComment
-            | State::CommentStart
-            | State::CommentStartDash
-            | State::Comment
-            | State::CommentEndDash
-            | State::CommentEnd
-            | State::CommentEndBang => self.state = comment_state(self.state, byte),
-            State::CdataOpen(_) | State::Cdata | State::CdataBracket | State::CdataEnd => {
-                self.state = cdata_state(self.state, byte);
-            }
-            State::Text | State::TextLess | State::TextEndOpen | State::TextEndName(_) => {
-                return self.text(byte, chunk, sink);
-            }
-            _ => {
+            Part::Declaration | Part::Comment => self.state = comment_state(self.state, byte),
+            Part::Cdata => self.state = cdata_state(self.state, byte),
+            Part::Text | Part::TextEnd => return self.text(byte, chunk, sink),
+            Part::Script => {
                 self.script(byte, chunk);
                 return ControlFlow::Continue(());
             }
@@ -362,37 +345,16 @@ impl Tokenizer {
 
     /// Ends a chunk: gives the raw text so far, and carries the tag so far.
     fn keep(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
-        match self.state {
-            State::TextLess | State::TextEndOpen | State::TextEndName(_) => {
+        match self.state.part() {
+            Part::TextEnd => {
                 if self.carried.is_empty() {
                     give_text(sink, &chunk.data[chunk.text_start..chunk.tag_start]);
                 }
                 self.carry(chunk);
             }
-            State::TagOpen
-            | State::EndTagOpen
-            | State::TagName
-            | State::BeforeName
-            | State::Name
-            | State::AfterName
-            | State::BeforeValue
-            | State::Quoted(_)
-            | State::Unquoted => self.carry(chunk),
-            State::Data
-            | State::MarkupDeclaration
-            | State::MarkupDash
-            | State::BogusComment
-            | State::CommentStart
-            | State::CommentStartDash
-            | State::Comment
-            | State::CommentEndDash
-            | State::CommentEnd
-            | State::CommentEndBang
-            | State::CdataOpen(_)
-            | State::Cdata
-            | State::CdataBracket
-            | State::CdataEnd => {}
-            _ => give_text(sink, &chunk.data[chunk.text_start..]),
+            Part::TagStart | Part::Tag => self.carry(chunk),
+            Part::Data | Part::Declaration | Part::Comment | Part::Cdata => {}
+            Part::Text | Part::Script => give_text(sink, &chunk.data[chunk.text_start..]),
         }
     }
 

@@ -55,6 +55,54 @@ pub(super) enum State {
     DoubleEscapeEnd(Option<usize>),
 }
 
+/// What a page is in the middle of.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Data,
+    /// What a `<` in data begins is not known yet.
+    TagStart,
+    Tag,
+    /// What `<!` begins is not known yet.
+    Declaration,
+    Comment,
+    Cdata,
+    Text,
+    /// What may be the end tag of a raw element.
+    TextEnd,
+    /// A script's escaped text, or plain text to the page's end.
+    Script,
+}
+
+impl State {
+    #[inline]
+    pub(super) fn part(self) -> Part {
+        match self {
+            Self::Data => Part::Data,
+            Self::TagOpen | Self::EndTagOpen => Part::TagStart,
+            Self::TagName
+            | Self::BeforeName
+            | Self::Name
+            | Self::AfterName
+            | Self::BeforeValue
+            | Self::Quoted(_)
+            | Self::Unquoted => Part::Tag,
+            Self::MarkupDeclaration => Part::Declaration,
+            Self::MarkupDash
+            | Self::BogusComment
+            | Self::CommentStart
+            | Self::CommentStartDash
+            | Self::Comment
+            | Self::CommentEndDash
+            | Self::CommentEnd
+            | Self::CommentEndBang => Part::Comment,
+            Self::CdataOpen(_) | Self::Cdata | Self::CdataBracket | Self::CdataEnd => Part::Cdata,
+            Self::Text => Part::Text,
+            Self::TextLess | Self::TextEndOpen | Self::TextEndName(_) => Part::TextEnd,
+            _ => Part::Script,
+        }
+    }
+}
+
 /// 13.2.5.8 and 13.2.5.32 to 13.2.5.40, as far as the end of a tag depends on them; `None` is that
 /// end.
 pub(super) fn tag_state(state: State, byte: u8) -> Option<State> {
