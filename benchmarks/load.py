@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from tailrace.load._calls import MeasuredCall
 
 FOLDER = Path(__file__).resolve().parent
-USERS = (10, 100, 1000)
 ROUNDS = 3  # requests of each user
 EVENTS = 10  # as the server sends them
+RUNS = ((10, 0.2), (100, 0.2), (1000, 1.0), (1000, 0.2))
+"""Users, and seconds between two events of a reply; the last is more than a core can read."""
 QUANTILES = (0.5, 0.9, 0.99)
 NOTES = """\
-Replies of {events} events, one every 200 ms, {rounds} of each user, who come over a warm-up of 2 s.
+Replies of {events} events, {rounds} of each user, who come over a warm-up of 2 s.
 Errors are the way from the server's write to the client's read: the client's lag and the server's
 own turns are in them, as both share the machine's cores. "Reported" are percentiles of the report,
 "true" those of the server's own times. The gaps' errors go both ways: one that is read late makes
@@ -72,9 +73,12 @@ class Truth:
 def main() -> None:
     """Measure, publish."""
     options = arguments(__doc__)
-    users = (2,) if options.quick else USERS
+    plans = ((2, 0.02),) if options.quick else RUNS
     with serving() as origin:
-        runs = {many: asyncio.run(measured(origin, many)) for many in users}
+        runs = {
+            f"{users} users, {pace * 1e3:.0f} ms": asyncio.run(measured(origin, users, pace))
+            for users, pace in plans
+        }
     section = Section(
         name="load",
         title="Times of a load",
@@ -102,7 +106,7 @@ def serving() -> Iterator[str]:
             server.terminate()
 
 
-async def measured(origin: str, users: int) -> tuple[Report, Truth]:
+async def measured(origin: str, users: int, pace: float) -> tuple[Report, Truth]:
     """One run, and the truth about it."""
     calls: dict[str, MeasuredCall] = {}
 
@@ -113,7 +117,7 @@ async def measured(origin: str, users: int) -> tuple[Report, Truth]:
     site = Site(f"{origin}/v1", software="openai", model="any")
     requests = users * ROUNDS
     # Those of the warm-up are asked, too, and more than once where they are quick.
-    prompts = [f"request {number}" for number in range(4 * requests + 100)]
+    prompts = [f"{pace} {number}" for number in range(4 * requests + 100)]
     plan = Plan(users=users, requests=requests, ramp=True, warm_up=0.1 if users < 10 else 2.0)  # noqa: PLR2004
     with patch.object(_running, "measure", kept):
         report = await run(site, plan, prompts=prompts)
@@ -125,16 +129,16 @@ async def measured(origin: str, users: int) -> tuple[Report, Truth]:
 # -- telling ---------------------------------------------------------------------------------------
 
 
-def errors_table(runs: dict[int, tuple[Report, Truth]]) -> Table:
+def errors_table(runs: dict[str, tuple[Report, Truth]]) -> Table:
     """The errors, in milliseconds; a row for each number of users and each kind of time."""
     cells = []
-    for users, (report, truth) in runs.items():
+    for shown, (report, truth) in runs.items():
         lag = report.client.lag
         for name, errors in (("TTFT", truth.ttft_errors), ("gap", truth.gap_errors)):
             low, high = quantile(errors, 0.01), quantile(errors, 0.99)
             cells.append(
                 (
-                    f"{users} users, {name}",
+                    f"{shown}, {name}",
                     *(f"{each / 1e6:.2f}" for each in (low, quantile(errors, 0.5), high)),
                     f"{max(map(abs, errors)) / 1e6:.2f}",
                     *(f"{(each or 0) * 1e3:.2f}" for each in (lag.p50, lag.p99, lag.most)),
@@ -152,15 +156,15 @@ def quantile(errors: list[int], part: float) -> int:
     return sorted(errors)[min(int(part * len(errors)), len(errors) - 1)]
 
 
-def percentiles_table(runs: dict[int, tuple[Report, Truth]]) -> Table:
+def percentiles_table(runs: dict[str, tuple[Report, Truth]]) -> Table:
     """The reported percentiles beside the true ones, in milliseconds."""
     cells = []
-    for users, (report, truth) in runs.items():
+    for shown, (report, truth) in runs.items():
         for name, reported, true in (
             ("TTFT", report.ttft, truth.ttft.distribution()),
             ("gap", report.gap, truth.gap.distribution()),
         ):
-            cells.append((f"{users} users, {name}", *pairs(reported, true)))
+            cells.append((f"{shown}, {name}", *pairs(reported, true)))
     head = [f"{kind} p{part * 100:.0f}" for part in QUANTILES for kind in ("reported", "true")]
     return Table("Percentiles, ms", ("", *head), tuple(cells))
 

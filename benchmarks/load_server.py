@@ -1,7 +1,8 @@
 """The server of `load.py`: paced replies whose every event holds the time at which it was sent.
 
-Times are nanoseconds of the machine's monotonic clock. `GET /sent` returns them by the request's
-message and forgets them. The process ends when its standard input is closed.
+A message's first word is the pace, in seconds between two events. Times are nanoseconds of the
+machine's monotonic clock; `GET /sent` returns them by the request's message and forgets them. The
+process ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import msgspec
 from aiohttp import web
 
 EVENTS = 10
-INTERVAL = 0.2  # seconds
 SENT = web.AppKey("sent", dict[str, list[int]])
 EVENT = 'data: {"choices":[{"index":0,"delta":{"content":"%d "}}]}\n\n'
 ENDING = (
@@ -24,15 +24,15 @@ ENDING = (
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """One reply: an event every `INTERVAL` seconds, and at last the usage."""
+    """One reply: events at the pace of the message, and at last the usage."""
     message = msgspec.json.decode(await request.read())["messages"][-1]["content"]
     sent = request.app[SENT][message] = []
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    loop = asyncio.get_running_loop()
+    loop, interval = asyncio.get_running_loop(), float(message.split()[0])
     due = loop.time()
     for _ in range(EVENTS):
-        due += INTERVAL
+        due += interval
         await asyncio.sleep(max(0.0, due - loop.time()))
         now = time.monotonic_ns()
         sent.append(now)
