@@ -130,6 +130,7 @@ if TYPE_CHECKING:
     )
     from tailrace._streams.outcome import Outcome
     from tailrace._streams.stream import ChatStream
+    from tailrace._streams.timings import Timings
     from tailrace.providers import (
         AsyncGeneratorProvider,
         ChatgptDemoProvider,
@@ -215,6 +216,7 @@ __all__ = [
     "TLSError",
     "TailraceError",
     "Throttle",
+    "Timings",
     "TokenNotFoundError",
     "ToolArgumentsError",
     "ToolCall",
@@ -244,6 +246,7 @@ _HOMES = {
         "format_prompt",
     ),
     "_streams.outcome": ("Outcome",),
+    "_streams.timings": ("Timings",),
     "_streams.stream": ("ChatStream",),
     "_streams.conversation": ("ConversationStream",),
     "_streams.opened": (

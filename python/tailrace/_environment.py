@@ -20,9 +20,14 @@ __all__ = ["Environment", "current_loop", "running_loop"]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The outside of a call: wall clock in milliseconds, randomness, environment variables."""
+    """The outside of a call: clocks, randomness, environment variables.
+
+    `now_ms`: the wall clock, in milliseconds; `monotonic_ns`: a clock that runs evenly, for the
+    times of a reply, in nanoseconds.
+    """
 
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
     random: random.Random = field(default_factory=random.SystemRandom)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 

@@ -58,13 +58,14 @@ class _Record(_Compared):
 class ServerSentEvent(_Record):
     """One dispatched server-sent event (WHATWG HTML 9.2.6)."""
 
-    __match_args__ = ("event", "data", "id", "retry")
+    __match_args__ = ("event", "data", "id", "retry", "at")
     def __new__(
         cls,
         event: str = "message",
         data: str = "",
         id: str = "",  # noqa: A002
         retry: int | None = None,
+        at: int | None = None,
     ) -> ServerSentEvent:
         """Make the record of an event, as `SSEDecoder.feed` would.
 
@@ -82,6 +83,12 @@ class ServerSentEvent(_Record):
     @property
     def retry(self) -> int | None:
         """The reconnection time that the event's block set, in milliseconds, if it set one."""
+    @property
+    def at(self) -> int | None:
+        """When the bytes were read that completed the event, for who asked for times.
+
+        Nanoseconds of a clock that runs evenly; None where no time was taken.
+        """
 
 @final
 class SSEDecoder:
@@ -93,10 +100,13 @@ class SSEDecoder:
         `max_event_bytes` is how many bytes one event's fields may have, 8 MiB unless given;
         InvalidRequestError unless above 0.
         """
-    def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
+    def feed(
+        self, data: bytes | bytearray | memoryview, at: int | None = None
+    ) -> list[ServerSentEvent]:
         """Return the events that `data` completes.
 
-        An event above the limit raises LimitExceeded, from the next call on.
+        An event above the limit raises LimitExceeded, from the next call on. `at`: when the data
+        was read, in nanoseconds of a clock that runs evenly; the events have it then.
         """
     def close(self) -> list[ServerSentEvent]:
         """End the stream and return an empty list.
@@ -153,7 +163,17 @@ class Usage(_Record):
 class Delta(_Record):
     """One piece that a reply adds: of its text, its reasoning, its refusal or a tool call."""
 
-    __match_args__ = ("kind", "text", "index", "id", "name", "logprobs")
+    __match_args__ = (
+        "kind",
+        "text",
+        "index",
+        "id",
+        "name",
+        "logprobs",
+        "raw",
+        "tokens",
+        "at",
+    )
     def __new__(
         cls,
         kind: Literal["text", "reasoning", "refusal", "tool_call"],
@@ -162,6 +182,9 @@ class Delta(_Record):
         id: str | None = None,  # noqa: A002
         name: str | None = None,
         logprobs: str | None = None,
+        raw: str | None = None,
+        tokens: int | None = None,
+        at: int | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
@@ -175,7 +198,8 @@ class Delta(_Record):
     def text(self) -> str:
         """The text that is added; of a tool call, what is added to its arguments.
 
-        Empty only where a call begins, or where an event tells `logprobs` and nothing else.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
+        where its JSON is kept and it adds nothing.
         """
     @property
     def index(self) -> int | None:
@@ -200,6 +224,26 @@ class Delta(_Record):
         Whichever the service, it is the object that a chat completion of OpenAI's has as a choice's
         ``logprobs``: its lists ``content`` and ``refusal`` hold tokens with ``token``, ``logprob``,
         ``bytes`` and ``top_logprobs``. Of several deltas of one event the first has it.
+        """
+    @property
+    def raw(self) -> str | None:
+        """The event that told the delta, as its JSON; None where it is not kept.
+
+        Kept where that was asked for, by ``keep_raw``. Deltas of one event share one object. Of a
+        reply that is one JSON body it is the body; what was told by no JSON has none.
+        """
+    @property
+    def tokens(self) -> int | None:
+        """The tokens of the answer as far as the event told them, for who asked for times.
+
+        Told by a count of the usage that had not been told before, or by the ids of the tokens that
+        the event adds; None where it told neither.
+        """
+    @property
+    def at(self) -> int | None:
+        """When the bytes were read that completed the event, for who asked for times.
+
+        Nanoseconds of a clock that runs evenly; None where no time was taken.
         """
 
 @final
@@ -280,6 +324,13 @@ class DeltaDecoder:
         Called before the first bytes, it makes sure that nothing of a reply is lost to who reads
         its text alone. A reply with more than `max_body_bytes` of it is ``failed``, kind ``limit``.
         """
+    def keep_raw(self) -> None:
+        """Keep, from now on, the JSON of each event with the deltas that `feed_events` returns.
+
+        It is their `raw`. An event that adds nothing, such as one with a finish reason or the
+        usage, is a delta with an empty text then. Called before the first bytes; reading costs
+        more.
+        """
     def feed(self, data: bytes | bytearray | memoryview) -> list[str]:
         """Return the text deltas that `data` completes, none of them empty."""
     def feed_text(self, data: bytes | bytearray | memoryview) -> str:
@@ -289,16 +340,22 @@ class DeltaDecoder:
 
         `complete` is False when the transport broke.
         """
-    def feed_events(self, data: bytes | bytearray | memoryview) -> list[Delta]:
+    def feed_events(
+        self, data: bytes | bytearray | memoryview, at: int | None = None
+    ) -> list[Delta]:
         """Return the deltas of every kind that `data` completes, in order.
 
         The kinds are text, reasoning, refusals and pieces of tool calls.
 
         Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two do not return
-        what is no text, which `collect` keeps.
+        what is no text, which `collect` keeps. `at`: when the data was read, in nanoseconds of a
+        clock that runs evenly; the deltas have it then, and the tokens that their event told.
         """
-    def close_events(self, *, complete: bool = True) -> list[Delta]:
-        """End the reply as `close` does; return the deltas of every kind that were held back."""
+    def close_events(self, *, complete: bool = True, at: int | None = None) -> list[Delta]:
+        """End the reply as `close` does; return the deltas of every kind that were held back.
+
+        `at` is that of `feed_events`.
+        """
     @property
     def dialect(self) -> _Dialect | None:
         """The reply's dialect; of ``auto``, None until an event or an object has told it."""

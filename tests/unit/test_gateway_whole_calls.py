@@ -10,8 +10,13 @@ from tailrace import ChunkEncoder, Delta
 from tailrace.gateway._wires.chunked import whole_calls
 
 
-def piece(text: str, index: int | None, **of: str) -> Delta:
-    return Delta("tool_call", text, index=index, **of)
+def piece(
+    text: str,
+    index: int | None,
+    id: str | None = None,  # noqa: A002 - as a delta has it
+    name: str | None = None,
+) -> Delta:
+    return Delta("tool_call", text, index=index, id=id, name=name)
 
 
 ANSWERS = [

@@ -133,6 +133,41 @@ def test_records_however_they_are_cut(case: Case) -> None:
         assert [as_in_vectors(record) for record in records] == case["records"], told(chunks)
 
 
+@pytest.mark.parametrize("case", cases("deltas") + cases("replies"))
+def test_kept_json_and_times_change_no_delta_however_a_reply_is_cut(case: Case) -> None:
+    reply, complete = reply_bytes(case), case.get("complete", True)
+    whole = told_of(case, [reply], complete=complete)
+    usual = [each._asdict() for each in records_of(new(case), [reply], complete=complete)]
+    kept = [{**each._asdict(), "raw": None, "tokens": None, "at": None} for each in whole]
+    if case["dialect"] != "text":  # whose deltas are its reads
+        assert [each for each in kept if each not in EMPTY] == [
+            each for each in usual if each not in EMPTY
+        ]
+        for chunks in cuts(reply):
+            assert told_of(case, chunks, complete=complete) == whole, told(chunks)
+    for each in whole:
+        assert each.raw is None or json_object(each.raw) is not None
+        assert each.at == 7
+
+
+EMPTY = [Delta("text")._asdict()]
+
+
+def told_of(case: Case, chunks: list[bytes], *, complete: bool) -> list[Delta]:
+    """Deltas with the JSON of their events and with a time, and the same state at the end."""
+    decoder, usual = new(case), new(case)
+    decoder.keep_raw()
+    deltas = [delta for chunk in chunks for delta in decoder.feed_events(chunk, 7)]
+    deltas += decoder.close_events(complete=complete, at=7)
+    records_of(usual, chunks, complete=complete)
+    assert state(decoder) == state(usual)
+    return deltas
+
+
+def json_object(text: str) -> Any:
+    return text if text.lstrip().startswith("{") else None
+
+
 CALL = (
     b'data: {"choices":[{"delta":{"content":"a","reasoning":"r","tool_calls":'
     b'[{"index":1,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}\n\n'

@@ -12,6 +12,7 @@ from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError
 
 if TYPE_CHECKING:
     from tailrace._calls.exchange import ByteSource, ExchangeOf, OpeningOf
+    from tailrace._streams.observing import Observer
     from tailrace._streams.reading import ReplyReading
 
 __all__ = ["AsyncDriver"]
@@ -24,6 +25,7 @@ class AsyncDriver(Generic[T, D]):
 
     One task at a time reads. `idle`, `total`: seconds, None for no clock. `closes_late`: deltas
     that came with the end are delivered before the exchange is closed, which may take a moment.
+    `observer`: is told of each read, for its time.
     """
 
     __slots__ = (
@@ -32,6 +34,7 @@ class AsyncDriver(Generic[T, D]):
         "_exchange",
         "_gone",
         "_is_closing",
+        "_observer",
         "_reading",
         "_source",
     )
@@ -43,11 +46,14 @@ class AsyncDriver(Generic[T, D]):
         idle: float | None,
         total: float | None,
         closes_late: bool,  # noqa: FBT001 - one caller
+        *,
+        observer: Observer | None,
     ) -> None:
         self._reading = reading
         self._exchange = exchange
         self._clocks = Clocks(idle, total)
         self._closes_late = closes_late
+        self._observer = observer
         self._source: ByteSource | None = None
         self._is_closing = False
         self._gone: asyncio.Event | None = None  # made by a task that waits for the closing
@@ -55,7 +61,7 @@ class AsyncDriver(Generic[T, D]):
     async def advance(self) -> bool:
         """Wait for a delta and return True; at the end return False or raise the failure, once."""
         # One coroutine and few calls: with an event a read, this is run for each event.
-        reading, clocks = self._reading, self._clocks
+        reading, clocks, observer = self._reading, self._clocks, self._observer
         if reading.ended:
             return await self._deliver_rest()
         loop = asyncio._get_running_loop() or running_loop()  # noqa: SLF001 - a call less
@@ -73,6 +79,8 @@ class AsyncDriver(Generic[T, D]):
                 except (ReplyBrokenError, LimitExceeded, asyncio.CancelledError) as error:
                     self._break_off(error, cancelling)
                 else:
+                    if observer is not None:
+                        observer.take_time()
                     if reading.feed(data):
                         clocks.go_on(reading.progressed)
                         continue
@@ -103,6 +111,8 @@ class AsyncDriver(Generic[T, D]):
 
     def _break_off(self, error: BaseException, cancelling: int) -> None:
         """End the reply with the error of a read, or with the idle clock's; raise any other."""
+        if self._observer is not None:
+            self._observer.take_time()
         if isinstance(error, asyncio.CancelledError):
             ran_out = self._clocks.ran_out_of("idle", cancelling)
             if ran_out is None:
@@ -121,6 +131,8 @@ class AsyncDriver(Generic[T, D]):
             await self._stop()
             return False
         ran_out = None
+        if self._observer is not None:
+            self._observer.take_time()
         if isinstance(error, asyncio.CancelledError):
             ran_out = self._clocks.ran_out_of("total", cancelling)
         if ran_out is None:

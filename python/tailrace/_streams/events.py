@@ -51,14 +51,14 @@ class EventDecoder:
         """The reconnection time in force, in milliseconds."""
         return self._decoder.retry
 
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Return the events that `data` completes."""
+    def feed(self, data: bytes, at: int | None = None) -> list[ServerSentEvent]:
+        """Return the events that `data` completes; `at`: when it was read, in nanoseconds."""
         if self._refusal is not None:
             self._refusal.feed(data)
             self._end(self._refusal.end, self._refusal.error)
             return []
         try:
-            events = self._decoder.feed(data)
+            events = self._decoder.feed(data, at)
         except LimitExceeded as error:
             self._end("failed", error)
             return []

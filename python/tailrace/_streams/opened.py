@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Literal, Self, overload
 
 from tailrace._calls.exchange import D, OpeningOf
+from tailrace._environment import Environment
 from tailrace._native import Delta, DeltaDecoder, ServerSentEvent
 from tailrace._streams.closing import T, texts_of
 from tailrace._streams.events import EventDecoder
+from tailrace._streams.observing import observer
 from tailrace._streams.reading import Decoding
 from tailrace._streams.sources import reader_of
 from tailrace._streams.stream import EVERYTHING, ChatStream, ReplyStream
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from tailrace._native import _Dialect
     from tailrace._streams.closing import Deltas
+    from tailrace._streams.observing import Observer
     from tailrace._streams.readers import Reader
     from tailrace.errors import TailraceError
 
@@ -46,6 +49,9 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
+    timings: bool = False,
+    keep_raw: bool = False,
+    environment: Environment | None = None,
 ) -> DeltaStream: ...
 @overload
 def stream_deltas(
@@ -59,6 +65,9 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
+    timings: bool = False,
+    keep_raw: bool = False,
+    environment: Environment | None = None,
 ) -> RecordStream: ...
 @overload
 def stream_deltas(
@@ -72,6 +81,9 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
+    timings: bool = False,
+    keep_raw: bool = False,
+    environment: Environment | None = None,
 ) -> DeltaStream | RecordStream: ...
 def stream_deltas(
     source: object,
@@ -84,6 +96,9 @@ def stream_deltas(
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
     max_body_bytes: int = _MOST_BYTES,
+    timings: bool = False,
+    keep_raw: bool = False,
+    environment: Environment | None = None,
 ) -> DeltaStream | RecordStream:
     """Return a stream of the deltas of a reply that somebody else opened.
 
@@ -96,9 +111,11 @@ def stream_deltas(
     decides. `content_type`, `status`: the response's own unless given, as its Retry-After always
     is. `failure_tail`: of the dialect ``text``, a literal at the very end that means failure.
     `idle`: seconds without an event, None for no clock. `max_event_bytes`, `max_body_bytes`: the
-    most that one event, and a reply that is one body, may hold. Leaving the stream closes the
-    source. Raises InvalidRequestError for a source of an unknown kind, an unknown dialect or a
-    wrong option.
+    most that one event, and a reply that is one body, may hold. `timings`: deltas have times, and
+    the tokens that their event told, and the stream has `timings`; `environment` has the clock.
+    `keep_raw`: deltas have their event's JSON, and an event that adds nothing is a delta with an
+    empty text. Leaving the stream closes the source. Raises InvalidRequestError for a source of an
+    unknown kind, an unknown dialect or a wrong option.
     """
     reader = reader_of(source)
     decoder = DeltaDecoder(
@@ -109,7 +126,9 @@ def stream_deltas(
         max_event_bytes=max_event_bytes,
         max_body_bytes=max_body_bytes,
     )
-    return (RecordStream if records else DeltaStream)(reader, decoder, idle=_checked(idle))
+    kind = RecordStream if records else DeltaStream
+    observed = _observer(environment, timings=timings, keep_raw=keep_raw)
+    return kind(reader, decoder, idle=_checked(idle), observer=observed)
 
 
 def stream_events(
@@ -119,12 +138,15 @@ def stream_events(
     status: int | None = None,
     idle: float | None = None,
     max_event_bytes: int = _MOST_BYTES,
+    timings: bool = False,
+    environment: Environment | None = None,
 ) -> EventStream:
     """Return a stream of the server-sent events (WHATWG HTML 9.2.6) of an opened reply.
 
-    `source`, `status`, `idle` and `max_event_bytes` are those of `stream_deltas`. After a status of
-    400 or more the stream raises a ResponseStatusError made of the body; `content_type` is used for
-    that alone. Raises InvalidRequestError as `stream_deltas` does.
+    `source`, `status`, `idle`, `max_event_bytes`, `timings` (of the events) and `environment` are
+    those of `stream_deltas`. After a status of 400 or more the stream raises a ResponseStatusError
+    made of the body; `content_type` is used for that alone. Raises InvalidRequestError as
+    `stream_deltas` does.
     """
     reader = reader_of(source)
     decoder = EventDecoder(
@@ -132,7 +154,13 @@ def stream_events(
         status=reader.head.status if status is None else status,
         max_event_bytes=max_event_bytes,
     )
-    return EventStream(reader, decoder, idle=_checked(idle))
+    observed = _observer(environment, timings=timings, keep_raw=False)
+    return EventStream(reader, decoder, idle=_checked(idle), observer=observed)
+
+
+def _observer(environment: Environment | None, *, timings: bool, keep_raw: bool) -> Observer | None:
+    clock = (environment or Environment()).monotonic_ns
+    return observer(clock, timings=timings, keep_raw=keep_raw)
 
 
 def _checked(idle: float | None) -> float | None:
@@ -175,11 +203,20 @@ class SourceStream(ReplyStream[T, D], Generic[T, D]):
 
     _closes_late = True  # the end of a response's body may take a moment
 
-    def __init__(self, reader: Reader, decoder: D, *, idle: float | None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        decoder: D,
+        *,
+        idle: float | None,
+        observer: Observer | None = None,
+    ) -> None:
         self._decoder = decoder
         opening = OpeningOf(reader, decoder)
-        super().__init__(_SourceExchange(reader, opening), idle=idle)
-        self._blocking = BlockingDriver(self._reading, reader, opening, idle=idle)
+        super().__init__(_SourceExchange(reader, opening), idle=idle, observer=observer)
+        self._blocking = BlockingDriver(
+            self._reading, reader, opening, idle=idle, observer=observer
+        )
 
     def __enter__(self) -> Self:
         self._blocking.blocking_reader()
@@ -235,6 +272,9 @@ class RecordStream(SourceStream[Delta, DeltaDecoder]):
 
     _decoding = EVERYTHING
 
+    def _decoding_of(self, observer: Observer) -> Decoding[Delta, DeltaDecoder]:
+        return observer.deltas()
+
     def deltas(self) -> Self:
         """Return this stream, which has deltas of every kind."""
         return self
@@ -269,3 +309,6 @@ class EventStream(SourceStream[ServerSentEvent, EventDecoder]):
         return self._decoder.retry
 
     _decoding = Decoding(EventDecoder.feed, EventDecoder.close)
+
+    def _decoding_of(self, observer: Observer) -> Decoding[ServerSentEvent, EventDecoder]:
+        return observer.events()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tailrace._native import ToolCall, Usage
+    from tailrace._streams.timings import Timings
     from tailrace.errors import TailraceError
 
 __all__ = ["HasOutcome", "Outcome", "warn_of_more_than_text"]
@@ -29,6 +30,7 @@ class Outcome:
     data was not of the dialect. `attempts`: the failures that were followed by another
     attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
     what the reply holds besides its text, as far as it has come, however the stream is read.
+    `timings`: the reply's times as far as it is; None where they were not asked for.
     """
 
     end: str = "open"
@@ -41,6 +43,7 @@ class Outcome:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     refusal: str = ""
+    timings: Timings | None = None
 
 
 class HasOutcome(ABC):
@@ -100,6 +103,11 @@ class HasOutcome(ABC):
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
         return self.outcome.refusal
+
+    @property
+    def timings(self) -> Timings | None:
+        """The times of the reply, as far as it has come; None where they were not asked for."""
+        return self.outcome.timings
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"

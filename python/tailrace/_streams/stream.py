@@ -5,6 +5,8 @@ This module does not import asyncio: a stream gets its asyncio driver on its fir
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import ExchangeOf
     from tailrace._streams.aio import AsyncDriver
+    from tailrace._streams.observing import Observer
     from tailrace._streams.outcome import Outcome
 
 __all__ = ["EVERYTHING", "ChatStream", "ReplyStream"]
@@ -53,26 +56,39 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
         idle: float | None = None,
         total: float | None = None,
         comments_restart_idle: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         """Read the reply that `exchange` opens.
 
         `idle`: seconds without an event; `total`: seconds for the whole call; None turns a clock
         off. A keep-alive comment does not restart the idle clock unless `comments_restart_idle`.
+        `observer`: takes times and keeps JSON, if that is wanted.
         """
+        self._observer = observer
+        self._own: Decoding[T, D] = (
+            self._decoding if observer is None else self._decoding_of(observer)
+        )
         self._exchange = exchange
         self._idle = idle
         self._total = total
         self._reading: ReplyReading[T, D] = ReplyReading(
-            self._decoding,
+            self._own,
             exchange=exchange,
             any_read_is_progress=comments_restart_idle,
         )
         self._ready: deque[T] = self._reading.ready
 
+    @abstractmethod
+    def _decoding_of(self, observer: Observer) -> Decoding[T, D]:
+        """Return the decoding to the items of this stream while it is observed."""
+
     @property
     def outcome(self) -> Outcome:
         """The record of how the reply ended, or of how far it is."""
-        return self._reading.outcome
+        outcome = self._reading.outcome
+        if self._observer is None:
+            return outcome
+        return replace(outcome, timings=self._observer.timings)
 
     async def __anext__(self) -> T:
         ready = self._ready
@@ -121,13 +137,18 @@ class ReplyStream(ClosingStream[T], Generic[T, D]):
 
     def _turn_back(self) -> None:
         """Read items of this stream's own kind again."""
-        self._reading.turn_to(self._decoding, self._ready, self._items_of)
+        self._reading.turn_to(self._own, self._ready, self._items_of)
 
     def _make_driver(self) -> AsyncDriver[T, D]:
         """Return the asyncio driver, made on first use."""
         if self._driver is None:
             self._driver = _async_driver()(
-                self._reading, self._exchange, self._idle, self._total, self._closes_late
+                self._reading,
+                self._exchange,
+                self._idle,
+                self._total,
+                self._closes_late,
+                observer=self._observer,
             )
         return self._driver
 
@@ -147,6 +168,9 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
     """
 
     _decoding = Decoding(DeltaDecoder.feed, DeltaDecoder.close)
+
+    def _decoding_of(self, observer: Observer) -> Decoding[str, DeltaDecoder]:
+        return observer.texts()
 
     @property
     def is_answering(self) -> bool:
@@ -168,7 +192,11 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
         return (self._driver or self._make_driver()).advance()
 
     def _turn_to_deltas(self, pending: deque[Delta]) -> None:
-        self._reading.turn_to(EVERYTHING, pending, deltas_of)
+        observer = self._observer
+        if observer is None:
+            self._reading.turn_to(EVERYTHING, pending, deltas_of)
+        else:
+            self._reading.turn_to(observer.deltas(), pending, observer.deltas_of)
 
 
 EVERYTHING: Decoding[Delta, DeltaDecoder] = Decoding(

@@ -14,6 +14,7 @@ from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError
 
 if TYPE_CHECKING:
     from tailrace._calls.exchange import OpeningOf
+    from tailrace._streams.observing import Observer
     from tailrace._streams.readers import Reader
     from tailrace._streams.reading import ReplyReading
 
@@ -27,7 +28,8 @@ class BlockingDriver(Generic[T, D]):
 
     Raises InvalidRequestError for a source that asyncio alone can read. `idle`: seconds without
     progress, None for no clock. Deltas that came with the end are delivered before the source is
-    closed: the end of a response's body may take a moment.
+    closed: the end of a response's body may take a moment. `observer`: is told of each read, for
+    its time.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class BlockingDriver(Generic[T, D]):
         opening: OpeningOf[D],
         *,
         idle: float | None,
+        observer: Observer | None,
     ) -> None:
+        self._observer = observer
         self._reading = reading
         self._reader = reader
         self._opening = opening
@@ -111,6 +115,8 @@ class BlockingDriver(Generic[T, D]):
             reading.begin(self._opening)
         while not reading.ready and not reading.ended:
             data = self._read(reader)
+            if self._observer is not None:
+                self._observer.take_time()
             if reading.left:
                 return  # another thread has closed the source, which is no failure of the reply
             if isinstance(data, TailraceError):

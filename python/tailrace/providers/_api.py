@@ -215,7 +215,7 @@ class ApiCall(Call[O], Generic[O]):
         any other reply, and the TailraceError of the call.
         """
         body = _encoded(_joined(dict(question), self.options.extra or {}))
-        self.connections = Connections(self.request.transport)
+        self.connections = Connections(self.request.transport, self.request.observe)
         session = await self.begin_session(self.request.cookies)
         headers = {"Content-Type": JSON, "Accept": JSON, **self.headers()}
         address = with_credentials(url, self.request.url)

@@ -65,7 +65,8 @@ class CallRequest:
 
     `model` is the name as the caller gave it, `get_model` resolves it. `endpoint`: where messages
     are posted, None to find it from `url`. `transport`: connections to use, or the kind of those
-    to make for this call. The repr shows no secret, such as prompt, cookies or a proxy's password.
+    to make for this call; `observe` puts another transport over them. The repr shows no secret,
+    such as prompt, cookies or a proxy's password.
     """
 
     url: str = field(repr=False)
@@ -79,6 +80,7 @@ class CallRequest:
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     limits: Limits = DEFAULT_LIMITS
     transport: Transport | TransportKind = "aiohttp"
+    observe: Callable[[Transport], Transport] | None = field(default=None, repr=False)
     environment: Environment = field(repr=False)
 
 
@@ -169,7 +171,7 @@ class Call(ABC, Generic[O]):
         if not any(turn.text.strip() for turn in self.turns) and not self._holds_other_parts():
             raise InvalidRequestError("the messages hold no text: there is nothing to answer")
         model = self.request.get_model(self.request.model)
-        self.connections = Connections(self.request.transport)
+        self.connections = Connections(self.request.transport, self.request.observe)
         return await self.send(model, self.turns)
 
     def _holds_other_parts(self) -> bool:
@@ -185,7 +187,7 @@ class Call(ABC, Generic[O]):
 
         Raises InvalidRequestError for a protocol that has no such question.
         """
-        self.connections = Connections(self.request.transport)
+        self.connections = Connections(self.request.transport, self.request.observe)
         return await self.list_models()
 
     async def list_models(self) -> list[str]:
@@ -241,14 +243,17 @@ class Connections:
 
     A transport made for the call is closed when its last user leaves. The call is the first user.
     A page fetch that the call makes for other callers, too, is another one, and may outlive the
-    call.
+    call. `observe` puts another transport over it.
     """
 
-    def __init__(self, transport: Transport | TransportKind) -> None:
+    def __init__(
+        self,
+        transport: Transport | TransportKind,
+        observe: Callable[[Transport], Transport] | None = None,
+    ) -> None:
         self._owned = isinstance(transport, str)
-        self.transport: Transport = (
-            make_transport(transport) if isinstance(transport, str) else transport
-        )
+        made = make_transport(transport) if isinstance(transport, str) else transport
+        self.transport: Transport = made if observe is None else observe(made)
         self._users = 1
 
     def enter(self) -> None:

@@ -45,6 +45,8 @@ class CallOptions(TypedDict, total=False):
     throttle: Throttle | None
     transport: Transport | TransportKind | None
     environment: Environment | None
+    timings: bool
+    keep_raw: bool
     # wordpress
     bot: str | None
     bot_name: str | None

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._calls.retrying import Retrying
 from tailrace._calls.throttling import Limited, Throttle
 from tailrace._environment import Environment
+from tailrace._streams.observing import observer
 from tailrace._streams.outcome import warn_of_more_than_text
 from tailrace._streams.stream import ChatStream
 from tailrace.errors import InvalidRequestError, ModelNotFoundError, ModelNotSupportedError
@@ -42,6 +44,7 @@ from tailrace.sites._software import (
     software_named,
 )
 from tailrace.transport import DEFAULT_LIMITS, Limits, Timeouts, Transport
+from tailrace.transport._observed import ObservedTransport
 from tailrace.transport._rules import checked_seconds, checked_url, is_whole_url
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from tailrace.providers._base import Call
     from tailrace.providers._geminiprochat import ClockOffsets
     from tailrace.transport import TransportKind
+    from tailrace.transport._observed import ObservedRequest
 
 __all__ = ["Site", "begin_call", "for_call", "open_stream", "secrets_of", "visitor_of"]
 
@@ -91,7 +95,10 @@ class Site:
       site.
     - ``transport``: ``aiohttp``, ``impersonate`` (curl_cffi, behind its extra), or a `Transport`
       whose connections are shared between calls.
-    - ``environment``: clock, randomness and environment variables; the process's unless given.
+    - ``environment``: clocks, randomness and environment variables; the process's unless given.
+    - ``timings``: streams take the times of their replies, see `Timings`; their deltas have times,
+      and the tokens that their event told. ``keep_raw``: deltas have their event's JSON, and an
+      event that adds nothing is a delta with an empty text.
     - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
       ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
       ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
@@ -134,6 +141,8 @@ class Site:
     throttle: Throttle | None = None
     transport: Transport | TransportKind = "aiohttp"
     environment: Environment | None = None
+    timings: bool = False
+    keep_raw: bool = False
     bot: str | None = None
     bot_name: str | None = None
     native_history: bool | None = None
@@ -343,19 +352,41 @@ def open_stream(
     resolves it then; None for those of `site` and `options`.
     """
     called = for_call(site, options)
+    environment = _environment(called, {})
+    sent: list[ObservedRequest] = []
     request = _request(
         called,
         messages,
         called.model if model is None else model,
         get_model or called.resolve_model,
-        _environment(called, {}),
+        environment,
+        sent=sent if called.timings else None,
     )
     return ChatStream(
         _exchange(called, request),
         idle=called.timeout,
         total=called.total_timeout,
         comments_restart_idle=called.comments_restart_idle,
+        observer=observer(
+            environment.monotonic_ns,
+            timings=called.timings,
+            keep_raw=called.keep_raw,
+            sent=partial(_times_of_messages, sent),
+        ),
     )
+
+
+def _times_of_messages(sent: list[ObservedRequest]) -> tuple[int | None, int | None]:
+    """Return when the messages were last sent, and when that was answered.
+
+    Messages are posted; a reply that is fetched from another place comes with the answer to a later
+    request.
+    """
+    posts = [index for index, request in enumerate(sent) if request.method == "POST"]
+    if not posts:
+        return None, None
+    answered = sent[-1].answered
+    return int(sent[posts[-1]].begun), None if answered is None else int(answered)
 
 
 @asynccontextmanager
@@ -434,7 +465,11 @@ def _request(
     model: str,
     get_model: Callable[[str], str],
     environment: Environment,
+    *,
+    sent: list[ObservedRequest] | None = None,
 ) -> CallRequest:
+    """Return the request; `sent` becomes the list of what is sent for it, with its times."""
+    clock = environment.monotonic_ns
     return CallRequest(
         url=site.url,
         messages=messages,
@@ -452,6 +487,7 @@ def _request(
         ),
         limits=site.limits,
         transport=site.transport,
+        observe=None if sent is None else lambda under: ObservedTransport(under, clock, sent),
         environment=environment,
     )
 
@@ -678,7 +714,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "cookies": _pairs,
     "proxy": _proxy,
     **dict.fromkeys(_CLOCKS, checked_seconds),
-    "comments_restart_idle": _flag,
+    **dict.fromkeys(("comments_restart_idle", "timings", "keep_raw"), _flag),
     "unsupported": _unsupported,
     "limits": _of_type(Limits, "tailrace.transport.Limits"),
     "retry": _of_type(RetryPolicy, "a RetryPolicy"),

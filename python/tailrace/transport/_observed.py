@@ -20,7 +20,7 @@ __all__ = ["ObservedRequest", "ObservedTransport"]
 class ObservedRequest:
     """One request that was sent.
 
-    `begun` and `answered` are seconds of the observing transport's clock; `answered` and `status`
+    `begun` and `answered` are times of the observing transport's clock; `answered` and `status`
     are None, and `headers` empty, until the response's head is in.
     """
 
@@ -34,11 +34,17 @@ class ObservedRequest:
 class ObservedTransport(Transport):
     """A transport over the connections of `transport`.
 
-    `sent` lists the requests made here, in their order; `clock` returns seconds.
+    `sent` lists the requests made here, in their order, behind those that are in it; `clock` tells
+    their times.
     """
 
-    def __init__(self, transport: Transport, clock: Callable[[], float]) -> None:
-        self.sent: list[ObservedRequest] = []
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Callable[[], float],
+        sent: list[ObservedRequest] | None = None,
+    ) -> None:
+        self.sent: list[ObservedRequest] = [] if sent is None else sent
         self._transport = transport
         self._clock = clock
 

@@ -4,7 +4,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use tailrace_core::{
-    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ToolCall, UnknownDialect,
+    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, ToolCall, UnknownDialect,
 };
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
@@ -132,7 +132,8 @@ pub struct Delta {
     kind: &'static str,
     /// The text that is added; of a tool call, what is added to its arguments.
     ///
-    /// Empty only where a call begins, or where an event tells `logprobs` and nothing else.
+    /// Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
+    /// where its JSON is kept and it adds nothing.
     text: Py<PyString>,
     /// The number of the tool call that the piece belongs to, as the API counts its calls.
     ///
@@ -151,13 +152,28 @@ pub struct Delta {
     /// `logprobs`: its lists `content` and `refusal` hold tokens with `token`, `logprob`, `bytes`
     /// and `top_logprobs`. Of several deltas of one event the first has it.
     logprobs: Option<Py<PyString>>,
+    /// The event that told the delta, as its JSON; `None` where it is not kept.
+    ///
+    /// Kept where that was asked for, by `keep_raw`. Deltas of one event share one object. Of a
+    /// reply that is one JSON body it is the body; what was told by no JSON has none.
+    raw: Option<Py<PyString>>,
+    /// The tokens of the answer as far as the event told them, for who asked for times.
+    ///
+    /// Told by a count of the usage that had not been told before, or by the ids of the tokens that
+    /// the event adds; `None` where it told neither.
+    tokens: Option<u64>,
+    /// When the bytes were read that completed the event, for who asked for times.
+    ///
+    /// Nanoseconds of a clock that runs evenly; `None` where no time was taken.
+    at: Option<u64>,
 }
 
 const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (self.kind, &self.text, self.index, &self.id, &self.name, &self.logprobs).into_pyobject(py)
+        let Self { kind, text, index, id, name, logprobs, raw, tokens, at } = self;
+        (*kind, text, *index, id, name, logprobs, raw, *tokens, *at).into_pyobject(py)
     }
 
     /// The log probabilities as the core's encoders take them.
@@ -192,7 +208,7 @@ impl Delta {
 
 record! {
 impl Delta {
-    const FIELDS = ["kind", "text", "index", "id", "name", "logprobs"];
+    const FIELDS = ["kind", "text", "index", "id", "name", "logprobs", "raw", "tokens", "at"];
 
     /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
     ///
@@ -200,9 +216,12 @@ impl Delta {
     /// below 0, or `logprobs` that are no JSON or tell of no token.
     #[new]
     #[pyo3(signature = (
-        kind, text = None, index = None, id = None, name = None, logprobs = None
+        kind, text = None, index = None, id = None, name = None, logprobs = None, raw = None,
+        tokens = None, at = None,
     ))]
-    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None)")]
+    #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None, \
+                             raw=None, tokens=None, at=None)")]
+    #[allow(clippy::too_many_arguments)] // a record's fields
     fn new(
         py: Python<'_>,
         kind: &Bound<'_, PyString>,
@@ -211,30 +230,43 @@ impl Delta {
         id: Option<&Bound<'_, PyString>>,
         name: Option<&Bound<'_, PyString>>,
         logprobs: Option<&Bound<'_, PyString>>,
+        raw: Option<&Bound<'_, PyString>>,
+        tokens: Option<Whole>,
+        at: Option<Whole>,
     ) -> PyResult<Self> {
-        let index = index.map(|index| index.within(py, "index", "a number of 0 or more", |_| true));
+        let [index, tokens, at] = [("index", index), ("tokens", tokens), ("at", at)].map(
+            |(name, number)| {
+                let number = number
+                    .map(|number| number.within(py, name, "a number of 0 or more", |_| true));
+                number.transpose()
+            },
+        );
         let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
         let logprobs = logprobs.map(|json| told_logprobs(py, json));
         Ok(Self {
             kind: one_of(py, "kind", kind, &KINDS, |kind| kind)?,
             text: text.map_or_else(|| PyString::new(py, "").unbind(), owned),
-            index: index.transpose()?,
+            index: index?,
             id: id.map(owned),
             name: name.map(owned),
             logprobs: logprobs.transpose()?,
+            raw: raw.map(owned),
+            tokens: tokens?,
+            at: at?,
         })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
         fields.extend(self.index.map(|index| format!("index={index}")));
-        for (name, value) in
-            [("id", &self.id), ("name", &self.name), ("logprobs", &self.logprobs)]
-        {
+        let texts = [&self.id, &self.name, &self.logprobs, &self.raw];
+        for (name, value) in ["id", "name", "logprobs", "raw"].into_iter().zip(texts) {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
             }
         }
+        fields.extend(self.tokens.map(|tokens| format!("tokens={tokens}")));
+        fields.extend(self.at.map(|at| format!("at={at}")));
         Ok(format!("Delta({})", fields.join(", ")))
     }
 }
@@ -276,21 +308,32 @@ impl<'py> Everything<'py> {
         piece: ToolCall<'_>,
         logprobs: Option<&Logprobs>,
     ) -> PyResult<()> {
-        let py = self.list.py();
-        let [id, name] =
-            [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
-        let text = string(py, piece.arguments)?.unbind();
-        let logprobs = logprobs.map(|logprobs| string(py, &logprobs.to_string()));
-        let delta = Delta {
-            kind,
-            text,
-            index: piece.index,
-            id: id.transpose()?,
-            name: name.transpose()?,
-            logprobs: logprobs.transpose()?.map(Bound::unbind),
-        };
-        self.list.append(Bound::new(py, delta)?)
+        let delta = delta_of(self.list.py(), kind, piece, logprobs)?;
+        self.list.append(Bound::new(self.list.py(), delta)?)
     }
+}
+
+/// The record of a delta, without what is known of its event.
+fn delta_of(
+    py: Python<'_>,
+    kind: &'static str,
+    piece: ToolCall<'_>,
+    logprobs: Option<&Logprobs>,
+) -> PyResult<Delta> {
+    let [id, name] =
+        [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
+    let logprobs = logprobs.map(|logprobs| string(py, &logprobs.to_string()));
+    Ok(Delta {
+        kind,
+        text: string(py, piece.arguments)?.unbind(),
+        index: piece.index,
+        id: id.transpose()?,
+        name: name.transpose()?,
+        logprobs: logprobs.transpose()?.map(Bound::unbind),
+        raw: None,
+        tokens: None,
+        at: None,
+    })
 }
 
 impl DeltaSink for Everything<'_> {
@@ -317,6 +360,95 @@ impl DeltaSink for Everything<'_> {
     fn with_logprobs(&mut self, delta: tailrace_core::Delta<'_>, logprobs: &Logprobs) {
         let (kind, piece) = kind_and_piece(delta);
         if let Err(error) = self.append(kind, piece, Some(logprobs)) {
+            self.failed = Some(error);
+        }
+    }
+}
+
+/// As `Everything`, each delta with what is known of its event: its JSON, its time, its tokens.
+struct Told<'py> {
+    list: Bound<'py, PyList>,
+    /// Deltas whose event has not been read to its end.
+    deltas: Vec<Delta>,
+    keeps_raw: bool,
+    at: Option<u64>,
+    failed: Option<PyErr>,
+}
+
+impl<'py> Told<'py> {
+    fn new(py: Python<'py>, keeps_raw: bool, at: Option<u64>) -> Self {
+        Self { list: PyList::empty(py), deltas: Vec::new(), keeps_raw, at, failed: None }
+    }
+
+    fn into_list(mut self) -> PyResult<Bound<'py, PyList>> {
+        self.hand_over(None, None)?;
+        self.failed.map_or(Ok(self.list), Err)
+    }
+
+    fn add(&mut self, kind: &'static str, piece: ToolCall<'_>, logprobs: Option<&Logprobs>) {
+        match delta_of(self.list.py(), kind, piece, logprobs) {
+            Ok(delta) => self.deltas.push(delta),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    /// Puts the deltas of an event into the list.
+    fn hand_over(&mut self, raw: Option<&Py<PyString>>, tokens: Option<u64>) -> PyResult<()> {
+        let py = self.list.py();
+        for delta in self.deltas.drain(..) {
+            let raw = raw.map(|raw| raw.clone_ref(py));
+            let delta = Delta { raw, tokens, at: self.at, ..delta };
+            self.list.append(Bound::new(py, delta)?)?;
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: &ReadEvent<'_>) -> PyResult<()> {
+        let py = self.list.py();
+        if !self.keeps_raw {
+            return self.hand_over(None, event.tokens);
+        }
+        if self.deltas.is_empty() {
+            // What an event without a delta says is not lost.
+            self.deltas.push(delta_of(py, "text", ToolCall::default(), None)?);
+        }
+        let raw = string(py, event.json)?.unbind();
+        self.hand_over(Some(&raw), event.tokens)
+    }
+}
+
+impl DeltaSink for Told<'_> {
+    fn text(&mut self, text: &str) {
+        self.add("text", ToolCall { arguments: text, ..ToolCall::default() }, None);
+    }
+
+    fn wants_everything(&self) -> bool {
+        true
+    }
+
+    fn reasoning(&mut self, text: &str) {
+        self.add("reasoning", ToolCall { arguments: text, ..ToolCall::default() }, None);
+    }
+
+    fn refusal(&mut self, text: &str) {
+        self.add("refusal", ToolCall { arguments: text, ..ToolCall::default() }, None);
+    }
+
+    fn tool_call(&mut self, piece: ToolCall<'_>) {
+        self.add("tool_call", piece, None);
+    }
+
+    fn with_logprobs(&mut self, delta: tailrace_core::Delta<'_>, logprobs: &Logprobs) {
+        let (kind, piece) = kind_and_piece(delta);
+        self.add(kind, piece, Some(logprobs));
+    }
+
+    fn wants_events(&self) -> bool {
+        true
+    }
+
+    fn event(&mut self, event: ReadEvent<'_>) {
+        if let Err(error) = self.take_event(&event) {
             self.failed = Some(error);
         }
     }
@@ -461,6 +593,7 @@ pub struct DeltaDecoder {
     deltas: tailrace_core::DeltaDecoder,
     /// `error` as Python was shown it: the same object every time.
     shown: Option<Py<PyAny>>,
+    keeps_raw: bool,
 }
 
 #[pymethods]
@@ -493,7 +626,7 @@ impl DeltaDecoder {
             max_event_bytes,
             max_body_bytes,
         )?;
-        Ok(Self { deltas: decoder_of(dialect, options), shown: None })
+        Ok(Self { deltas: decoder_of(dialect, options), shown: None, keeps_raw: false })
     }
 
     /// Keep, from now on, what is no text: see `tool_calls`, `reasoning` and `refusal`.
@@ -503,6 +636,16 @@ impl DeltaDecoder {
     fn collect(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "DeltaDecoder"))?;
         decoder.deltas.collect();
+        Ok(())
+    }
+
+    /// Keep, from now on, the JSON of each event with the deltas that `feed_events` returns.
+    ///
+    /// It is their `raw`. An event that adds nothing, such as one with a finish reason or the usage,
+    /// is a delta with an empty text then. Called before the first bytes; reading costs more.
+    fn keep_raw(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "DeltaDecoder"))?;
+        decoder.keeps_raw = true;
         Ok(())
     }
 
@@ -534,14 +677,22 @@ impl DeltaDecoder {
     /// The kinds are text, reasoning, refusals and pieces of tool calls.
     ///
     /// Calls of `feed`, `feed_text` and `feed_events` can be mixed; the first two do not return
-    /// what is no text, which `collect` keeps.
+    /// what is no text, which `collect` keeps. `at`: when the data was read, in nanoseconds of a
+    /// clock that runs evenly; the deltas have it then, and the tokens that their event told.
+    #[pyo3(signature = (data, at = None))]
     fn feed_events<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
+        at: Option<Whole>,
     ) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
         let bytes = bytes_of(data)?;
+        if decoder.keeps_raw || at.is_some() {
+            let mut sink = Told::new(py, decoder.keeps_raw, time(py, at)?);
+            decoder.deltas.feed(&bytes, &mut sink);
+            return sink.into_list();
+        }
         let mut sink = Everything::new(py);
         decoder.deltas.feed(&bytes, &mut sink);
         sink.into_list()
@@ -560,10 +711,21 @@ impl DeltaDecoder {
     }
 
     /// End the reply as `close` does; return the deltas of every kind that were held back.
-    #[pyo3(signature = (*, complete = true))]
-    fn close_events<'py>(slf: &Bound<'py, Self>, complete: bool) -> PyResult<Bound<'py, PyList>> {
+    ///
+    /// `at` is that of `feed_events`.
+    #[pyo3(signature = (*, complete = true, at = None))]
+    fn close_events<'py>(
+        slf: &Bound<'py, Self>,
+        complete: bool,
+        at: Option<Whole>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "DeltaDecoder"))?;
+        if decoder.keeps_raw || at.is_some() {
+            let mut sink = Told::new(py, decoder.keeps_raw, time(py, at)?);
+            decoder.deltas.close(complete, &mut sink);
+            return sink.into_list();
+        }
         let mut sink = Everything::new(py);
         decoder.deltas.close(complete, &mut sink);
         sink.into_list()
@@ -686,6 +848,11 @@ impl DeltaDecoder {
     fn bad_events(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Ok(reading(slf)?.deltas.bad_events())
     }
+}
+
+/// A time in nanoseconds, as Python gives it.
+pub fn time(py: Python<'_>, at: Option<Whole>) -> PyResult<Option<u64>> {
+    at.map(|at| at.within(py, "at", "a number of nanoseconds of 0 or more", |_| true)).transpose()
 }
 
 /// The decoder to look at, unless it is being fed.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use tailrace_core::{Event, EventDecoder};
 
+use crate::delta::time;
 use crate::input::{Whole, bytes_of, limit};
 use crate::raise::{in_use, limit_exceeded};
 use crate::record::record;
@@ -23,6 +24,10 @@ pub struct ServerSentEvent {
     id: Py<PyString>,
     /// The reconnection time that the event's block set, in milliseconds, if it set one.
     retry: Option<u64>,
+    /// When the bytes were read that completed the event, for who asked for times.
+    ///
+    /// Nanoseconds of a clock that runs evenly; `None` where no time was taken.
+    at: Option<u64>,
 }
 
 impl ServerSentEvent {
@@ -30,6 +35,7 @@ impl ServerSentEvent {
         py: Python<'py>,
         event: &Event<'_>,
         id: &Py<PyString>,
+        at: Option<u64>,
     ) -> PyResult<Bound<'py, Self>> {
         let kind = match event.kind() {
             "message" => intern!(py, "message").clone(),
@@ -38,29 +44,30 @@ impl ServerSentEvent {
         let data = PyString::new(py, event.data).unbind();
         Bound::new(
             py,
-            Self { event: kind.unbind(), data, id: id.clone_ref(py), retry: event.retry },
+            Self { event: kind.unbind(), data, id: id.clone_ref(py), retry: event.retry, at },
         )
     }
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (&self.event, &self.data, &self.id, self.retry).into_pyobject(py)
+        (&self.event, &self.data, &self.id, self.retry, self.at).into_pyobject(py)
     }
 }
 
 record! {
 impl ServerSentEvent {
-    const FIELDS = ["event", "data", "id", "retry"];
+    const FIELDS = ["event", "data", "id", "retry", "at"];
 
     /// Make the record of an event, as `SSEDecoder.feed` would.
     #[new]
-    #[pyo3(signature = (event = None, data = None, id = None, retry = None))]
-    #[pyo3(text_signature = "(event='message', data='', id='', retry=None)")]
+    #[pyo3(signature = (event = None, data = None, id = None, retry = None, at = None))]
+    #[pyo3(text_signature = "(event='message', data='', id='', retry=None, at=None)")]
     fn new(
         py: Python<'_>,
         event: Option<&Bound<'_, PyString>>,
         data: Option<&Bound<'_, PyString>>,
         id: Option<&Bound<'_, PyString>>,
         retry: Option<Whole>,
+        at: Option<Whole>,
     ) -> PyResult<Self> {
         let retry = retry.map(|retry| retry.within(py, "retry", "a number of milliseconds", |_| true));
         let text = |given: Option<&Bound<'_, PyString>>, usual| {
@@ -71,6 +78,7 @@ impl ServerSentEvent {
             data: text(data, ""),
             id: text(id, ""),
             retry: retry.transpose()?,
+            at: time(py, at)?,
         })
     }
 
@@ -78,7 +86,9 @@ impl ServerSentEvent {
         let [event, data, id] =
             [&self.event, &self.data, &self.id].map(|text| text.bind(py).repr());
         let retry = self.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
-        Ok(format!("ServerSentEvent(event={}, data={}, id={}, retry={retry})", event?, data?, id?))
+        let at = self.at.map_or_else(String::new, |at| format!(", at={at}"));
+        let (event, data, id) = (event?, data?, id?);
+        Ok(format!("ServerSentEvent(event={event}, data={data}, id={id}, retry={retry}{at})"))
     }
 }
 }
@@ -104,11 +114,18 @@ impl SSEDecoder {
 
     /// Return the events that `data` completes.
     ///
-    /// An event above the limit raises `LimitExceeded`, from the next call on.
-    fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    /// An event above the limit raises `LimitExceeded`, from the next call on. `at`: when the data
+    /// was read, in nanoseconds of a clock that runs evenly; the events have it then.
+    #[pyo3(signature = (data, at = None))]
+    fn feed<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+        at: Option<Whole>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(py, "SSEDecoder"))?;
         let bytes = bytes_of(data)?;
+        let at = time(py, at)?;
         if let Some(overflow) = decoder.events.error() {
             return Err(limit_exceeded(py, &overflow.to_string()));
         }
@@ -121,7 +138,7 @@ impl SSEDecoder {
             if event.id_number != id.0 {
                 *id = (event.id_number, PyString::new(py, event.id).unbind());
             }
-            failed = ServerSentEvent::dispatched(py, &event, &id.1)
+            failed = ServerSentEvent::dispatched(py, &event, &id.1, at)
                 .and_then(|event| found.append(event));
             if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });

@@ -18,6 +18,7 @@ use super::failure::{
 use super::framing::{Debris, Framings, Sniffed, Sniffer};
 use super::members::Members;
 use super::output::Output;
+use super::read_event::CountBefore;
 use super::records::RecordSplitter;
 use super::reply::{End, Ids, ReplyState};
 use super::scout::Scout;
@@ -451,9 +452,13 @@ impl DeltaDecoder {
     ) -> Result<(), JsonError> {
         let Self { reply, dialect, .. } = self;
         reply.foreign = false;
-        let mut output = Output { reply, sink, scratch: &mut Vec::new() };
+        let before = CountBefore::of(reply);
+        let mut output = Output { reply, sink: &mut *sink, scratch: &mut Vec::new() };
         let read = dialect.read_body(text, &mut output);
         reply.events = u64::from(read.is_ok());
+        if sink.wants_events() && !reply.is_open() {
+            before.hand_over(text, reply, sink);
+        }
         if reply.is_open() {
             let found = Members::read(text, None).and_then(|members| Dialect::of(&members));
             let other = found.filter(|found| found != dialect);

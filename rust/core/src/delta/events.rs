@@ -20,6 +20,7 @@ use super::failure::{
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
+use super::read_event::CountBefore;
 use super::records::RecordSplitter;
 use super::repeats::Repeats;
 use super::reply::{Ids, ReplyState};
@@ -69,7 +70,7 @@ impl Events {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink));
+        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
         let mut scratch = Scratch::default();
         loop {
             self.read_repeated(&mut bytes, reply, &mut scratch, sink);
@@ -211,7 +212,7 @@ impl Records {
         reply: &mut ReplyState,
         sink: &mut S,
     ) -> Result<(), LimitExceeded> {
-        self.reader.read_for(reply.wants_everything(sink));
+        self.reader.read_for(reply.wants_everything(sink), sink.wants_events());
         let mut scratch = Scratch::default();
         let Self { splitter, reader } = self;
         while !bytes.is_empty() && reply.is_open() {
@@ -257,8 +258,12 @@ impl EventReader {
     }
 
     /// Forgets what events repeat when it was read for another kind of sink: an event that does
-    /// nothing but add text may hold more for a sink that wants more.
-    fn read_for(&mut self, everything: bool) {
+    /// nothing but add text may hold more for a sink that wants more. A sink that wants events gets
+    /// each of them.
+    fn read_for(&mut self, everything: bool, events: bool) {
+        if events {
+            self.repeats = None;
+        }
         if self.for_everything != everything {
             self.for_everything = everything;
             self.repeats = self.repeats.as_ref().map(|_| Repeats::new());
@@ -344,6 +349,21 @@ impl EventReader {
 
 /// Reads one event in full. Returns its content when adding that was all it did.
 fn read_in_full<'a, S: DeltaSink + ?Sized>(
+    dialect: &mut AnyReader,
+    event: &Event<'a>,
+    output: &mut Output<'_, S>,
+) -> Option<Text<'a>> {
+    if !output.sink.wants_events() || !output.reply.is_open() {
+        return read_open(dialect, event, output);
+    }
+    let before = CountBefore::of(output.reply);
+    let content = read_open(dialect, event, output);
+    before.hand_over(event.data, output.reply, output.sink);
+    content
+}
+
+/// Reads one event in full, if the reply has not ended.
+fn read_open<'a, S: DeltaSink + ?Sized>(
     dialect: &mut AnyReader,
     event: &Event<'a>,
     output: &mut Output<'_, S>,

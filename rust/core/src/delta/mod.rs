@@ -16,6 +16,7 @@ mod held_calls;
 mod logprobs;
 mod members;
 mod output;
+mod read_event;
 mod records;
 mod repeats;
 mod reply;
@@ -36,6 +37,7 @@ pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
 pub(crate) use logprobs::LogprobToken;
 pub use logprobs::Logprobs;
+pub use read_event::ReadEvent;
 pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
 pub use usage::Usage;
@@ -139,6 +141,43 @@ pub trait DeltaSink {
     fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
         let _ = logprobs;
         delta.hand_to(self);
+    }
+
+    /// Whether the sink takes the events themselves, too: each is then read in full, which costs
+    /// more. The answer must be the same all the time.
+    fn wants_events(&self) -> bool {
+        false
+    }
+
+    /// Takes an event whose data is a JSON object, after the deltas that it added, if it added any.
+    /// A JSON body is one event.
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, DeltaSink, Dialect, ReadEvent};
+    ///
+    /// /// The JSON of each event.
+    /// #[derive(Default)]
+    /// struct Kept(Vec<String>);
+    ///
+    /// impl DeltaSink for Kept {
+    ///     fn text(&mut self, _: &str) {}
+    ///
+    ///     fn wants_events(&self) -> bool {
+    ///         true
+    ///     }
+    ///
+    ///     fn event(&mut self, event: ReadEvent<'_>) {
+    ///         self.0.push(event.json.to_owned());
+    ///     }
+    /// }
+    ///
+    /// let mut kept = Kept::default();
+    /// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    /// decoder.feed(b"data: {\"choices\":[]}\n\ndata: [DONE]\n\n", &mut kept);
+    /// assert_eq!(kept.0, [r#"{"choices":[]}"#]);
+    /// ```
+    fn event(&mut self, event: ReadEvent<'_>) {
+        let _ = event;
     }
 }
 

@@ -108,6 +108,8 @@ pub(super) struct ReplyState {
     pub(super) done: bool,
     pub(super) finish_reason: Option<Box<str>>,
     pub(super) usage: Option<Box<Usage>>,
+    /// Tokens of the answer whose ids were counted, for a sink that wants events.
+    pub(super) token_ids: u64,
     pub(super) ids: Ids,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
