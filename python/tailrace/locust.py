@@ -75,8 +75,7 @@ class TailraceUser(User):  # type: ignore[misc] # Locust has no types, where it 
         site = self.site
         if site is None:  # set back since
             raise InvalidRequestError(f"{type(self).__name__} has no site to ask")
-        asked = {**options, "retry": None}
-        answer = _loop().run(_answer(site, prompt, asked))
+        answer = _loop().run(_answer(site, prompt, options))
         self._tell(name or site.name, answer)
         return answer.text if answer.error is None else None
 
@@ -113,23 +112,21 @@ class _Answer:
 
 async def _answer(site: Site, prompt: str | Messages, options: dict[str, Any]) -> _Answer:
     answer, begun = _Answer(), time.monotonic_ns()
+    stream = site.stream(
+        prompt, transport=_transport(site.transport), timings=True, retry=None, **options
+    )
     try:
-        async with site.stream(prompt, transport=_transport(site.transport), **options) as stream:
-            deltas = stream.deltas()
-            while ready := await deltas.read():
-                if answer.first is None:
-                    answer.first = _since(begun)
-                answer.text += "".join(each.text for each in ready if each.kind == "text")
+        async with stream:
+            answer.text = await stream.text()
     except InvalidRequestError:
         raise
     except TailraceError as error:
         answer.error = error
-    answer.whole = _since(begun)
+    timings = stream.timings
+    if timings is not None and timings.first_delta is not None:
+        answer.first = (timings.first_delta - begun) / 1e6
+    answer.whole = (time.monotonic_ns() - begun) / 1e6
     return answer
-
-
-def _since(begun: int) -> float:
-    return (time.monotonic_ns() - begun) / 1e6
 
 
 _shared: dict[str, Transport] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tailrace._messages import Messages
+    from tailrace._streams.outcome import Outcome
     from tailrace.sites import Site
     from tailrace.transport import Transport
 
@@ -35,7 +36,7 @@ class MeasuredCall:
     first: int | None = None
     last: int | None = None
     ended: int | None = None
-    gaps: list[int] = field(default_factory=list)
+    gaps: tuple[int, ...] = ()
     deltas: int = 0
     end: str = "open"
     error: TailraceError | None = None
@@ -76,30 +77,30 @@ async def measure(
             call.end = "failed"
     finally:
         call.status = next((each.status for each in reversed(observed.sent)), None)
-    call.ended = time.monotonic_ns()
+    if call.ended is None:
+        call.ended = time.monotonic_ns()
 
 
 async def _read(
     call: MeasuredCall, site: Site, prompt: str | Messages, options: Mapping[str, Any]
 ) -> None:
-    async with site.stream(prompt, **options) as stream:
-        deltas = stream.deltas()
+    async with site.stream(prompt, timings=True, **options) as stream:
         try:
-            while ready := await deltas.read():
-                _count(call, len(ready), time.monotonic_ns())
+            while await stream.read():
+                pass
         finally:
             call.end = stream.end
-            usage = stream.usage
-            if usage is not None and usage.completion_tokens:  # 0: it was left out
-                call.told_tokens = usage.completion_tokens
+            _note(call, stream.outcome)
 
 
-def _count(call: MeasuredCall, deltas: int, now: int) -> None:
-    """Count deltas that one read brought: between them there is no gap."""
-    if call.last is None:
-        call.first = now
-    else:
-        call.gaps.append(now - call.last)
-    call.gaps.extend([0] * (deltas - 1))
-    call.deltas += deltas
-    call.last = now
+def _note(call: MeasuredCall, outcome: Outcome) -> None:
+    """Fill in what the stream took note of, as far as it came."""
+    timings, usage = outcome.timings, outcome.usage
+    if timings is not None and timings.first_delta is not None:
+        call.first, call.last = timings.first_delta, timings.last
+        call.gaps = timings.gaps
+        call.deltas = 1 + len(timings.gaps) + timings.further_gaps
+    if timings is not None:
+        call.ended = timings.end
+    if usage is not None and usage.completion_tokens:  # 0: it was left out
+        call.told_tokens = usage.completion_tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class Load:
     ) -> None:
         if not prompts:
             raise InvalidRequestError("there is no prompt to ask")
-        self._site = site.replace(retry=None, throttle=None)
+        self._site = _plain(site)
         self._plan = plan
         self._prompts = prompts
         self._environment = environment or Environment()
@@ -286,6 +287,12 @@ class Load:
         """Return the part of a core that this process took up to now."""
         used = self._processor if self._ended else time.process_time() - self._processor
         return used / max((now - self._figures.begin) / 1e9, 1e-9)
+
+
+def _plain(site: Site) -> Site:
+    """Return the site without what would hide its own times, and with the clock of the load."""
+    environment = replace(site.environment or Environment(), monotonic_ns=time.monotonic_ns)
+    return site.replace(retry=None, throttle=None, environment=environment)
 
 
 async def _sleep_until(moment: int) -> None:
