@@ -30,11 +30,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
 from tailrace.transport import Transport, make_transport
 
-try:
-    from locust import User
-except ImportError:  # the class can be looked at without it
-    User = object
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -42,12 +37,27 @@ if TYPE_CHECKING:
     from tailrace.sites import Site
     from tailrace.transport import TransportKind
 
+    class User:
+        """What is used of Locust's class, which has no types."""
+
+        abstract: bool
+        environment: Any
+
+        def __init__(self, environment: Any) -> None: ...
+        def context(self) -> dict[str, object]: ...
+
+else:
+    try:
+        from locust import User
+    except ImportError:  # the class can be looked at without it
+        User = object
+
 __all__ = ["TailraceUser"]
 
 T = TypeVar("T")
 
 
-class TailraceUser(User):  # type: ignore[misc] # Locust has no types, where it is at all
+class TailraceUser(User):
     """A user of Locust that asks a chat site; a subclass sets `site` and has tasks that `ask`.
 
     Raises MissingRequirementsError where Locust is not installed, InvalidRequestError without a
@@ -58,7 +68,7 @@ class TailraceUser(User):  # type: ignore[misc] # Locust has no types, where it 
     site: Site | None = None
 
     def __init__(self, environment: Any) -> None:
-        if User is object:
+        if User.__module__ == "builtins":
             raise MissingRequirementsError("Locust is not installed: pip install tailrace[locust]")
         super().__init__(environment)
         if self.site is None:
@@ -81,7 +91,7 @@ class TailraceUser(User):  # type: ignore[misc] # Locust has no types, where it 
 
     def _tell(self, name: str, answer: _Answer) -> None:
         fire = self.environment.events.request.fire
-        common = {"name": name, "context": self.context(), "start_time": answer.at}
+        common: dict[str, Any] = {"name": name, "context": self.context(), "start_time": answer.at}
         if answer.first is not None:
             fire(
                 request_type="TTFT",
@@ -197,7 +207,7 @@ async def _close_all() -> None:
     if others:
         await asyncio.wait(others)
     for transport in _shared.values():
-        await transport.aclose()
+        transport.abort()
 
 
 @cache
