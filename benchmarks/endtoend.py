@@ -6,6 +6,7 @@ What one event of a stream costs a client, beside what the network and aiohttp a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endtoend_client import BASE, CONTENDERS, OURS
+from endtoend_client import BASE, CONTENDERS, DECODED, KEPT, OURS, RESPONSE
 from report import Figure, Options, Section, Table, arguments, medians, publish, told, version
 from timing import Samples
 
@@ -28,14 +29,18 @@ ROUNDS = 5
 SECONDS = 180.0  # the most a process may take
 PEERS = {"gpt4free": 0.2, "openai client, whole objects": 0.03, "litellm stream": 0.008}
 ON_UVLOOP = ("asyncio streams, raw", BASE, OURS)  # enough to tell what the loop is worth
+ON_TLS = (BASE, KEPT, DECODED, OURS, RESPONSE)  # and what TLS costs
 PACKAGES = (
     "aiohttp",
     "g4f",
     "httpx",
     "httpx-sse",
+    "langchain-openai",
+    "liter-llm",
     "litellm",
     "msgspec",
     "openai",
+    "pyreqwest",
     "python",
     "tailrace",
     "uvloop",
@@ -64,28 +69,43 @@ event.
 beside every text. Where
   ours reads over the openai client, that has opened the response, and httpx reads the socket.
   In writes of 20 they and httpx-sse read fewer events. gpt4free reads 20 streams: it opens no \
-more to one host."""
+more to one host.
+- langchain-openai makes messages of the openai client's objects. pyreqwest and liter-llm read the \
+socket in threads of
+  Rust, whose time counts, too; liter-llm makes an object of every chunk.
+- Columns with "uvloop" are read by uvloop's loop, all others by asyncio's own; those with "TLS" \
+are read over TLS of
+  asyncio, with the same server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How the server sends, and the clients' event loop; `events` a stream are counted."""
+    """How the server sends, and how the clients read; `events` a stream are counted."""
 
     name: str
     per_write: int
     interval: float
     events: int
     uvloop: bool = False
+    tls: bool = False
+
+    def is_for(self, contender: Contender) -> bool:
+        """Whether the contender is measured so."""
+        few = ON_UVLOOP if self.uvloop else ON_TLS
+        return not (self.uvloop or self.tls) or contender.name in few
 
 
 BUSY = Mode("20 events a write, back to back", 20, 0.0, 800)
 PACED = Mode("1 event a write, every 100 ms", 1, 0.1, 20)
+PACED_TLS = Mode("1 event a write, every 100 ms, TLS", 1, 0.1, 20, tls=True)
 MODES = (
     BUSY,
     Mode("20 events a write, every 100 ms", 20, 0.1, 200),
     PACED,
-    Mode("back to back, uvloop", 20, 0.0, 800, uvloop=True),
-    Mode("every 100 ms, uvloop", 1, 0.1, 20, uvloop=True),
+    Mode("20 events a write, back to back, TLS", 20, 0.0, 800, tls=True),
+    PACED_TLS,
+    Mode("20 events a write, back to back, uvloop", 20, 0.0, 800, uvloop=True),
+    Mode("1 event a write, every 100 ms, uvloop", 1, 0.1, 20, uvloop=True),
 )
 
 
@@ -95,9 +115,10 @@ def main() -> None:
     field = [one for one in CONTENDERS.values() if find_spec(one.package)]
     modes = [mode for mode in MODES if not mode.uvloop or find_spec("uvloop")]
     if options.quick:
-        field, modes = [CONTENDERS[BASE], CONTENDERS[OURS]], [BUSY, PACED]
-    with serving() as origin:
-        grid = measured(origin, field, modes, options)
+        field = [CONTENDERS[name] for name in (BASE, DECODED, OURS)]
+        modes = [BUSY, PACED, PACED_TLS]
+    with serving() as server:
+        grid = measured(server, field, modes, options)
     section = Section(
         name="endtoend",
         title="End to end",
@@ -117,22 +138,30 @@ def main() -> None:
 # -- measuring -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Its origins, and the file with the certificate authority of the one over TLS."""
+
+    plain: str
+    safe: str
+    authority: str
+
+
 @contextmanager
-def serving() -> Iterator[str]:
-    """The server's origin; the server ends with the block."""
+def serving() -> Iterator[Server]:
+    """The server, which ends with the block."""
     command = [sys.executable, str(FOLDER / "endtoend_server.py")]
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
-            port = server.stdout.readline() if server.stdout else ""
-            yield f"http://127.0.0.1:{int(port)}"
+            yield Server(*(server.stdout.readline() if server.stdout else "").split())
         finally:
             server.terminate()
 
 
 def measured(
-    origin: str, field: list[Contender], modes: list[Mode], options: Options
+    server: Server, field: list[Contender], modes: list[Mode], options: Options
 ) -> dict[Mode, Samples]:
     """All rounds; each begins with another contender."""
     taken: dict[Mode, dict[str, list[float]]] = {mode: {} for mode in modes}
@@ -140,19 +169,20 @@ def measured(
         turn = number % len(field)
         for mode in modes:
             for one in field[turn:] + field[:turn]:
-                if not mode.uvloop or one.name in ON_UVLOOP:
-                    taken[mode].setdefault(one.name, []).append(sample(origin, one, mode, options))
+                if mode.is_for(one):
+                    taken[mode].setdefault(one.name, []).append(sample(server, one, mode, options))
     return {mode: Samples(rounds) for mode, rounds in taken.items()}
 
 
-def sample(origin: str, one: Contender, mode: Mode, options: Options) -> float:
+def sample(server: Server, one: Contender, mode: Mode, options: Options) -> float:
     """Nanoseconds an event, in a fresh process."""
     writes = mode.events // mode.per_write
     if mode.per_write > 1:
         writes = max(2, int(writes * one.share))
     writes = 2 if options.quick else writes
     command = [
-        *(sys.executable, str(FOLDER / "endtoend_client.py"), one.name, "--origin", origin),
+        *(sys.executable, str(FOLDER / "endtoend_client.py"), one.name),
+        *("--origin", server.safe if mode.tls else server.plain),
         *(
             "--streams",
             "10" if options.quick else str(one.streams),
@@ -162,7 +192,10 @@ def sample(origin: str, one: Contender, mode: Mode, options: Options) -> float:
         *("--per-write", str(mode.per_write), "--interval", str(mode.interval)),
         *(["--uvloop"] if mode.uvloop else []),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    trusting = {**os.environ, "SSL_CERT_FILE": server.authority}
+    done = subprocess.run(  # noqa: S603 - our own command line
+        command, capture_output=True, text=True, timeout=SECONDS, check=False, env=trusting
+    )
     if done.returncode:
         raise SystemExit(f"{one.name}, {mode.name}: {done.stderr}")
     return float(json.loads(done.stdout.splitlines()[-1]))
@@ -192,6 +225,10 @@ def figures(grid: dict[Mode, Samples]) -> Iterator[Figure]:
     """What was to be reached."""
     yield Figure(f"end to end, {BUSY.name}, to {BASE}", grid[BUSY].ratio(OURS, BASE), 1.25, 1.1)
     yield Figure(f"end to end, {PACED.name}, to {BASE}", grid[PACED].ratio(OURS, BASE), 1.1, 0.7)
+    for mode in (PACED, PACED_TLS):
+        yield Figure(
+            f"end to end, {mode.name}, to {DECODED}", grid[mode].ratio(OURS, DECODED), 1.15
+        )
     for peer, reach in PEERS.items():
         if peer in grid[BUSY].rounds:
             yield Figure(f"end to end, {BUSY.name}, to {peer}", grid[BUSY].ratio(OURS, peer), reach)

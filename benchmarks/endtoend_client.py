@@ -30,13 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BASE", "CONTENDERS", "OURS", "Contender"]
+__all__ = ["BASE", "CONTENDERS", "DECODED", "KEPT", "OURS", "RESPONSE", "Contender"]
 
 SETTLE = 0.2  # seconds in which what was sent at the opening is read
 SECONDS = 120.0  # the most a run may take, and the clocks of those who have one for silence
 LARGE_BLOCK = 2**20  # bytes, more than asyncio makes room for at a read
 BASE = "aiohttp, raw reads"
+KEPT = f"{BASE}, memory kept"
+DECODED = "aiohttp + DeltaDecoder, memory kept"
 OURS = "tailrace, OpenAIProvider"
+RESPONSE = "tailrace, stream_deltas over aiohttp"
 QUESTION: list[Any] = [{"role": "user", "content": "What runs off below the mill?"}]
 BODY = {"model": "bench", "messages": QUESTION, "stream": True}
 
@@ -205,6 +208,57 @@ async def litellm_objects(run: Run) -> str:
     return await objects(run, await run.shared(messages=QUESTION, stream=True))
 
 
+async def langchain_messages(run: Run) -> str:
+    """A message a chunk, made of those of the openai client."""
+    parts: list[str] = []
+    left = run.text_left()
+    async for message in run.shared.astream(QUESTION):
+        if text := message.text:
+            parts.append(text)
+            left.take(len(text))
+    return "".join(parts)
+
+
+async def liter_objects(run: Run) -> str:
+    """Objects that Rust makes of chunks."""
+    from liter_llm import ChatCompletionRequest, Message, chat_stream  # noqa: PLC0415
+
+    messages = [Message(**QUESTION[0])]
+    request = ChatCompletionRequest(model="openai/bench", messages=messages, stream=True)
+    return await objects(run, chat_stream(run.shared, request))
+
+
+async def pyreqwest_decoder(run: Run) -> str:
+    """Its reads, through our decoder; it gives a response when so much of it is there, 0 bytes."""
+    from tailrace import DeltaDecoder  # noqa: PLC0415
+
+    parts: list[str] = []
+    left = run.text_left()
+    decoder = DeltaDecoder()
+    request = run.shared.post(run.url).body_json(BODY).streamed_read_buffer_limit(0)
+    async with request.build_streamed() as response:
+        while data := await response.body_reader.read_chunk():
+            texts = decoder.feed(bytes(data))
+            parts += texts
+            left.take(sum(map(len, texts)))
+    return "".join(parts)
+
+
+async def aiohttp_decoder(run: Run) -> str:
+    """Its reads, through our decoder: what the ways above it are held against."""
+    from tailrace import DeltaDecoder  # noqa: PLC0415
+
+    parts: list[str] = []
+    left = run.text_left()
+    decoder = DeltaDecoder()
+    async with run.shared.post(run.url, json=BODY) as response:
+        async for data in response.content.iter_any():
+            for text in decoder.feed(data):
+                parts.append(text)
+                left.take(len(text))
+    return "".join(parts)
+
+
 async def objects(run: Run, chunks: Any) -> str:
     """Their text."""
     parts: list[str] = []
@@ -317,6 +371,44 @@ async def openai_client(run: Run) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
+async def fast_openai_client(run: Run) -> AsyncIterator[Any]:
+    """The same, its streams read by the core."""
+    import openai  # noqa: PLC0415
+
+    import tailrace.openai  # noqa: PLC0415
+
+    async with openai.AsyncOpenAI(
+        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS
+    ) as client:
+        yield tailrace.openai.fast(client).chat.completions
+
+
+@asynccontextmanager
+async def langchain_client(run: Run) -> AsyncIterator[Any]:
+    """A model."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415
+
+    yield ChatOpenAI(model="bench", base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS)
+
+
+@asynccontextmanager
+async def liter_client(run: Run) -> AsyncIterator[Any]:
+    """A client."""
+    from liter_llm import create_client  # noqa: PLC0415
+
+    yield create_client("key", f"{run.origin}/v1")
+
+
+@asynccontextmanager
+async def pyreqwest_client(_run: Run) -> AsyncIterator[Any]:
+    """A client as it comes."""
+    from pyreqwest.client import ClientBuilder  # noqa: PLC0415
+
+    async with ClientBuilder().build() as client:
+        yield client
+
+
+@asynccontextmanager
 async def litellm_client(run: Run) -> AsyncIterator[Any]:
     """The function, kept from asking the network for prices."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -364,13 +456,15 @@ CONTENDERS = {
         Contender("asyncio streams, raw", asyncio_raw, nothing),
         Contender(BASE, aiohttp_raw, session),
         Contender(f"{BASE}, its clock for silence on", aiohttp_raw, session_with_read_clock),
-        Contender(f"{BASE}, memory kept", aiohttp_raw, session_with_room),
+        Contender(KEPT, aiohttp_raw, session_with_room),
+        Contender(DECODED, aiohttp_decoder, session_with_room),
         Contender("aiohttp + hand loop + msgspec, typed", aiohttp_hand_loop, session),
         Contender("aiohttp lines + json", aiohttp_lines, session),
         Contender(OURS, ours, our_openai),
         Contender(f"{OURS}, read()", ours_read, our_openai),
         Contender("tailrace, WordPressChatProvider", ours, our_wordpress),
-        Contender("tailrace, stream_deltas over aiohttp", ours_response, session),
+        Contender(RESPONSE, ours_response, session),
+        Contender("pyreqwest + DeltaDecoder", pyreqwest_decoder, pyreqwest_client, "pyreqwest"),
         Contender(
             "gpt4free", gpt4free, gpt4free_class, "g4f", streams=20
         ),  # it opens no more to one host
@@ -383,9 +477,24 @@ CONTENDERS = {
             share=0.1,
         ),
         Contender(
+            "openai client, tailrace.openai.fast",
+            openai_objects,
+            fast_openai_client,
+            "openai",
+            share=0.1,
+        ),
+        Contender(
             "openai client, whole objects", openai_objects, openai_client, "openai", share=0.1
         ),
         Contender("litellm stream", litellm_objects, litellm_client, "litellm", share=0.05),
+        Contender(
+            "langchain-openai, messages",
+            langchain_messages,
+            langchain_client,
+            "langchain_openai",
+            share=0.02,
+        ),
+        Contender("liter-llm, objects", liter_objects, liter_client, "liter_llm", share=0.1),
     )
 }
 
@@ -450,7 +559,9 @@ def main() -> None:
 
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        print(json.dumps(runner.run(asyncio.wait_for(measured(options), SECONDS))))
+        took = runner.run(asyncio.wait_for(measured(options), SECONDS))
+    print(json.dumps(took), flush=True)
+    os._exit(0)  # threads of libraries in Rust may crash a Python that is torn down under them
 
 
 if __name__ == "__main__":

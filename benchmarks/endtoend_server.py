@@ -5,16 +5,20 @@ Prepared chunks over aiohttp, paced or back to back, in a process of its own.
 One run at a time. `POST /run` says how many streams there are and how they are paced; each stream
 then gets its opening and waits. `GET /opened` answers when all have theirs, `POST /go` lets them go
 on, `POST /finish` lets them end: so the client knows where to begin and to stop counting. The
-process ends when its standard input is closed.
+process ends when its standard input is closed. What it prints are its origins, plain and over TLS,
+and the file with the certificate authority of the latter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
+import tempfile
 from dataclasses import dataclass, field
 
 import msgspec
+import trustme
 from aiohttp import web
 
 from endtoend_wire import Wire
@@ -116,7 +120,7 @@ async def write_all(run: Run, turn: int, response: web.StreamResponse) -> None:
 
 
 async def main() -> None:
-    """Serve until standard input is closed; the port is printed."""
+    """Serve until standard input is closed; what a client needs to know is printed."""
     application = web.Application()
     application[RUN] = []
     application.add_routes(
@@ -132,9 +136,15 @@ async def main() -> None:
     )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    for context in (None, tls):
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024).start()
+    (_, plain), (_, safe) = runner.addresses
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        authority.cert_pem.write_to_path(file.name)
+        print(f"http://127.0.0.1:{plain} https://127.0.0.1:{safe} {file.name}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
 
 

@@ -88,6 +88,9 @@ from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
     from tailrace import (
+        anthropic as anthropic,
+    )
+    from tailrace import (
         conformance as conformance,
     )
     from tailrace import (
@@ -98,6 +101,9 @@ if TYPE_CHECKING:
     )
     from tailrace import (
         locust as locust,
+    )
+    from tailrace import (
+        openai as openai,
     )
     from tailrace import (
         providers as providers,
@@ -281,10 +287,12 @@ _HOMES = {
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
+        "anthropic",
         "conformance",
         "gateway",
         "load",
         "locust",
+        "openai",
         "providers",
         "pytest_plugin",
         "recording",

@@ -1,6 +1,6 @@
 """The Rust core as Python sees it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias, final, type_check_only
 
 from tailrace.errors import StreamError
@@ -22,7 +22,13 @@ __all__ = [
     "ServerSentEvent",
     "ToolCall",
     "Usage",
+    "_Field",
+    "_Kept",
+    "_ObjectReader",
+    "_Shape",
+    "_Variants",
     "__version__",
+    "_kept",
     "decode",
     "decode_many",
     "finish_reason_of",
@@ -1081,3 +1087,78 @@ class MessageEncoder:
         Its kind is ``limit`` where more than `max_kept_bytes` would have to be kept, and
         ``upstream`` where a tool call goes on behind its whole arguments.
         """
+
+@final
+class _Shape:
+    """How objects of one class are made."""
+
+    def __new__(cls, lazy: type[Any], extras: bool) -> _Shape: ...
+
+@final
+class _Variants:
+    """The shapes among which an object's member decides."""
+
+    def __new__(
+        cls, discriminator: str | None, find: Callable[[Any], _Shape | None]
+    ) -> _Variants: ...
+
+@final
+class _Field:
+    """A field of a class of objects: a descriptor."""
+
+    def __new__(
+        cls,
+        name: str,
+        real: type[Any],
+        make_whole: Callable[[Any], None],
+        *,
+        kinds: int = 0,
+        absent: tuple[Any] | None = None,
+        item: _Variants | None = None,
+        elements: _Variants | None = None,
+    ) -> _Field: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None, /) -> Any: ...
+    def __set__(self, instance: object, value: object, /) -> None: ...
+    def __delete__(self, instance: object, /) -> None: ...
+
+@final
+class _Kept:
+    """What an object that is not yet whole is read from."""
+
+    def whole(self) -> Any:
+        """Make the whole object."""
+
+    def given(self) -> list[tuple[str, Any]]:
+        """Return the fields that were handed out as objects or lists of them."""
+
+    def member(self, name: str) -> tuple[Any, ...] | None:
+        """Return the value of the member of this name, which is no field, in a tuple.
+
+        The tuple is empty where there is none; None stands for what the whole object alone can
+        tell.
+        """
+
+@final
+class _ObjectReader:
+    """Bytes of an event stream in; objects out, and what only the stream's own client can read."""
+
+    def __new__(
+        cls,
+        variants: _Variants,
+        make: Callable[[str], Any],
+        *,
+        named: bool,
+        max_event_bytes: int,
+    ) -> _ObjectReader: ...
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Any]:
+        """Return what `data` completes.
+
+        That is lists of objects, and between them, as tuples of name, data, id and retry, the
+        events that are none.
+        """
+
+    def close(self) -> None:
+        """End the stream; an unfinished event is dropped."""
+
+def _kept(item: object, /) -> _Kept | None:
+    """Return the record that an object keeps, or None once the object is whole."""

@@ -189,8 +189,10 @@ class _Loop:
             hub.wait(done)
         except BaseException:
             self._loop.call_soon_threadsafe(leave)
+            hub.wait(done)
             raise
-        done.close()
+        finally:
+            done.close()
         return tasks[0].result()
 
     def _end(self) -> None:

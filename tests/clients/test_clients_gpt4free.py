@@ -24,7 +24,8 @@ from tailrace import (
     Site,
     errors,
 )
-from tailrace.replica import Replica
+from tailrace.providers import OpenAIProvider
+from tailrace.replica import Question, Replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -175,3 +176,21 @@ async def test_an_image_is_refused_by_name() -> None:
         await AsyncClient(provider=Gone).chat.completions.create(
             model="", messages=QUESTION, image=image
         )
+
+
+async def test_its_client_calls_tools_by_the_prompt() -> None:
+    async def answer(question: Question) -> str:
+        del question
+        return '{"tool_calls": [{"name": "level", "arguments": {"at": "1"}}]}'
+
+    tool: Any = {"type": "function", "function": {"name": "level", "parameters": {}}}
+    async with Replica(answers=answer) as replica:
+        provider = type("Ours", (OpenAIProvider,), {"url": f"{replica.url('openai')}/v1"})
+        completion = await AsyncClient(provider=provider).chat.completions.create(
+            model="gpt-4o", messages=QUESTION, tools=[tool]
+        )
+        sent: Any = replica.exchanges[-1].json
+    (call,) = completion.choices[0].message.tool_calls
+    assert call.function.name == "level"
+    assert "level" in str(sent["messages"])
+    assert not {"tools", "response_format"} & sent.keys()

@@ -24,11 +24,13 @@ from tailrace import _native, errors, providers
 ROOT = Path(__file__).parents[2]
 PUBLIC = (
     "tailrace",
+    "tailrace.anthropic",
     "tailrace.conformance",
     "tailrace.errors",
     "tailrace.gateway",
     "tailrace.load",
     "tailrace.locust",
+    "tailrace.openai",
     "tailrace.providers",
     "tailrace.pytest_plugin",
     "tailrace.recording",
@@ -47,6 +49,9 @@ HEAVY = (
     "httpx2",
     "requests",
     "urllib3",
+    "openai",
+    "anthropic",
+    "pydantic",
 )
 
 
@@ -62,8 +67,10 @@ def in_a_new_process(code: str, *options: str) -> Any:
     "imported",
     [
         "tailrace",
+        "tailrace.anthropic",
         "tailrace.conformance",
         "tailrace.errors",
+        "tailrace.openai",
         "tailrace.recording",
         "tailrace.transport",
         "tailrace._calls.exchange",

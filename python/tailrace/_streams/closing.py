@@ -105,6 +105,10 @@ class TextStream(ClosingStream[str]):
     def _advance_deltas(self, pending: deque[Delta]) -> Awaitable[bool]:
         """Add what comes next to the deltas that wait; return False at the end."""
 
+    def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
+        """Return the deltas of texts of this stream that were read last."""
+        return deltas_of(texts)
+
     def deltas(self) -> Deltas:
         """Return the same reply as a stream of every kind of `Delta`, from here on.
 
@@ -175,7 +179,7 @@ class BatchStream(TextStream):
         return await self._read_texts()
 
     async def _advance_deltas(self, pending: deque[Delta]) -> bool:
-        pending.extend(deltas_of(self._ready))
+        pending.extend(self._deltas_of(self._ready))
         self._ready.clear()
         if not pending:
             pending.extend(await self._read_deltas())
@@ -284,6 +288,7 @@ class ReadReply(ReadStream[str], TextStream):
     def __init__(self, deltas: deque[Delta], error: TailraceError | None, outcome: Outcome) -> None:
         super().__init__([], error, outcome)
         self._pending = deltas
+        self._taken: list[Delta] = []  # those whose texts were taken, or wait among the items
 
     def __next__(self) -> str:
         self._take_texts()
@@ -308,7 +313,7 @@ class ReadReply(ReadStream[str], TextStream):
         return self._advance_deltas_now(pending)
 
     def _advance_deltas_now(self, pending: deque[Delta]) -> bool:
-        pending.extend(deltas_of(self._items))
+        pending.extend(self._taken[len(self._taken) - len(self._items) :])
         self._items.clear()
         if not pending:
             self._raise_once()
@@ -322,7 +327,8 @@ class ReadReply(ReadStream[str], TextStream):
 
     def _take_texts(self) -> None:
         if self._pending:
-            self._items.extend(texts_of(self._pending))
+            self._taken = [each for each in self._pending if each.kind == "text" and each.text]
+            self._items.extend(each.text for each in self._taken)
             self._pending.clear()
 
 

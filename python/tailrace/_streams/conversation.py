@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tailrace._streams.closing import BatchStream, T, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tailrace._native import Delta
     from tailrace._streams.closing import TextStream
@@ -48,6 +48,9 @@ class ConversationStream(BatchStream):
         None ends that.
         """
         self._stream.watch(heard)
+
+    def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
+        return self._stream._deltas_of(texts)  # noqa: SLF001 - of the same base
 
     def __del__(self) -> None:
         self._give_up()

@@ -150,6 +150,10 @@ class FallbackStream(BatchStream, Generic[P]):
                 raise self._concluded(failure)
         return []
 
+    def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
+        stream = self._stream
+        return [] if stream is None else stream._deltas_of(texts)  # noqa: SLF001 - of the same base
+
     def _current(self) -> TextStream:
         """Return the stream of the present attempt, or begin the next attempt."""
         if self._stream is None:

@@ -191,6 +191,9 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
         # No coroutine of its own, since every event of a reply passes here.
         return (self._driver or self._make_driver()).advance()
 
+    def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
+        return deltas_of(texts) if self._observer is None else self._observer.deltas_of(texts)
+
     def _turn_to_deltas(self, pending: deque[Delta]) -> None:
         observer = self._observer
         if observer is None:

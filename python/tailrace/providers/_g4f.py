@@ -483,6 +483,8 @@ def taken_options(provider: str, software: str, given: Mapping[str, Any]) -> dic
     known = _COMMON | SOFTWARE[software].options
     options: dict[str, Any] = {}
     for argument, value in given.items():
+        if (argument, value) == _TOOLS_BY_PROMPT:
+            continue
         name = _SITES_NAMES.get(argument, argument)
         if name in known:
             is_bot = name in ("bot", "bot_name") and value is not None
@@ -519,6 +521,9 @@ _NOTHING_TO_SAY = frozenset(
 """Arguments that are known and are no options: the site's URL, and what gpt4free's own client
 passes to every provider.
 """
+
+_TOOLS_BY_PROMPT = ("response_format", {"type": "json"})
+"""What gpt4free's client says to a provider where it puts tools into the prompt: no API's value."""
 
 _warned: set[tuple[str, str]] = set()
 

@@ -1,7 +1,7 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
 //! One file an area: [`sse`], [`delta`], [`tool_call`], [`decode_many`], [`page`], [`sign`],
-//! [`encode`]; [`input`] takes Python's values, [`output`] makes Python's text, [`record`] makes
+//! [`encode`], [`lazy`]; [`input`] takes Python's values, [`output`] makes Python's text, [`record`] makes
 //! what Python expects of records, [`raise`] makes the exceptions that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
@@ -10,6 +10,7 @@ mod decode_many;
 mod delta;
 mod encode;
 mod input;
+mod lazy;
 mod output;
 mod page;
 mod raise;
@@ -33,6 +34,8 @@ mod _native {
     use super::encode::{
         ChunkEncoder, CompletionEncoder, MessageEncoder, ResponseEncoder, finish_reason_of,
     };
+    #[pymodule_export]
+    use super::lazy::{Field, Kept, ObjectReader, Shape, Variants, kept_by};
     #[pymodule_export]
     use super::page::{ChatWidget, Page, PageScanner, PageTokens, scan_page};
     #[pymodule_export]

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tailrace_core::json::{JsonError, Reader};
+use tailrace_core::json::{JsonError, Kind, Members, Reader, elements};
 
 use crate::checks::json as checked;
 use crate::checks::json::{build, skip as check};
@@ -260,5 +260,44 @@ proptest! {
         let oracle = serde_json::from_str::<serde::de::IgnoredAny>(&checked::strict(&text));
         prop_assert_eq!(check(&text).is_ok(), oracle.is_ok(), "{}", text);
         checked::check(text.as_bytes());
+    }
+}
+
+#[test]
+fn members_are_found_by_name_the_last_of_several() {
+    let text = r#" {"a": 1, "b": [2, {"c": 3}], "\u0061": "x\ny", "": null} "#;
+    let members = Members::read(text).unwrap();
+    let found = |name| members.find(text, name).map(|(kind, range)| (kind, &text[range]));
+    assert_eq!(found("a"), Some((Kind::String, r#""x\ny""#)));
+    assert_eq!(found("b"), Some((Kind::Array, r#"[2, {"c": 3}]"#)));
+    assert_eq!(found(""), Some((Kind::Null, "null")));
+    assert_eq!(found("c"), None);
+    assert_eq!(found(r"\u0061"), None);
+    let names: Vec<_> = members.iter(text).map(|(name, _)| name).collect();
+    assert_eq!(names, ["a", "b", r"\u0061", ""]);
+}
+
+#[test]
+fn members_are_those_of_one_valid_object() {
+    for text in ["", "[]", "null", r#"{"a":}"#, r#"{"a":1"#, "{} {}", r#"{"a":[1,]}"#] {
+        assert!(Members::read(text).is_err(), "{text}");
+    }
+    assert_eq!(Members::read("{}").unwrap().iter("{}").count(), 0);
+}
+
+#[test]
+fn elements_are_found_where_they_stand() {
+    let text = r#"[ {"a": 1} , "b", 2 ,[3]]"#;
+    let found: Vec<_> =
+        elements(text).unwrap().into_iter().map(|(kind, range)| (kind, &text[range])).collect();
+    let expected = [
+        (Kind::Object, r#"{"a": 1}"#),
+        (Kind::String, r#""b""#),
+        (Kind::Number, "2"),
+        (Kind::Array, "[3]"),
+    ];
+    assert_eq!(found, expected);
+    for text in ["", "{}", "[1", "[1] 2", "[1,]"] {
+        assert!(elements(text).is_err(), "{text}");
     }
 }

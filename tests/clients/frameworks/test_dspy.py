@@ -5,8 +5,6 @@ from __future__ import annotations
 import dspy
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 @pytest.fixture
 def lm(base_url: str, key: str, model: str) -> dspy.LM:

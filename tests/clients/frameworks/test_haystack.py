@@ -13,8 +13,6 @@ from haystack.tools import tool
 from haystack.utils import Secret
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 class Level(BaseModel):
     """A level, read at a gauge."""

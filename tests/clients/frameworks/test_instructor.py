@@ -9,8 +9,6 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 QUESTION: Any = [{"role": "user", "content": "How high?"}]
 
 

@@ -10,8 +10,6 @@ from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 class Level(BaseModel):
     """A level, read at a gauge."""

@@ -12,8 +12,6 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 class Level(BaseModel):
     """A level, read at a gauge."""

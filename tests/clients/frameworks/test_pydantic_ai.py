@@ -15,8 +15,6 @@ from pydantic_ai.providers.openai import OpenAIProvider
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 class Level(BaseModel):
     """A level, read at a gauge."""

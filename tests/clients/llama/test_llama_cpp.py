@@ -34,10 +34,16 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"rising": {"type": "boolean"}},
     "required": ["rising"],
+    "additionalProperties": False,
 }
 TOOL: dict[str, Any] = {
     "type": "function",
-    "function": {"name": "level", "description": "reads a gauge", "parameters": SCHEMA},
+    "function": {
+        "name": "level",
+        "description": "reads a gauge",
+        "parameters": SCHEMA,
+        "strict": True,
+    },
 }
 CHOICE: dict[str, Any] = {"type": "function", "function": {"name": "level"}}
 

@@ -309,6 +309,23 @@ async def test_a_site_may_have_it_for_all_its_calls(environment: Environment) ->
         assert told(await timed.stream("Hi")).first_text is not None
 
 
+async def test_what_waits_as_text_keeps_all_in_every_stream(environment: Environment) -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    async with serving(b"".join(PARTS)) as server:
+        asked = site(server.url, environment=environment, timings=True, keep_raw=True)
+        for stream in (
+            asked.stream("Hi"),
+            asked.conversation().send("Hi"),
+            IterListProvider([asked]).create_async_generator("", messages),
+            await asked.stream("Hi"),
+        ):
+            async with stream as reply:
+                assert await anext(reply) == "Hel"
+                found = await anext(reply.deltas())
+                assert (found.text, found.raw) == ("lo", RAW[3])
+                assert found.at == told(reply).first_event
+
+
 async def test_blocking_code_has_them_too(environment: Environment) -> None:
     async with serving(*PARTS) as server:
         reply = site(server.url, environment=environment).stream("Hi", timings=True)

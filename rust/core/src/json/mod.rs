@@ -9,6 +9,7 @@
 
 mod escape;
 mod one_line;
+mod places;
 mod reader;
 mod string;
 mod text;
@@ -16,6 +17,7 @@ mod unescape;
 
 pub(crate) use escape::{decimal, escape, nullable, quoted};
 pub(crate) use one_line::{finite_on_one_line, on_one_line};
+pub use places::{Members, Place, elements};
 pub use reader::Reader;
 pub(crate) use string::{Scratch, string_content, string_end};
 pub use text::Text;

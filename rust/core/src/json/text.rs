@@ -90,7 +90,7 @@ impl<'a> Text<'a> {
         range_in(self.raw, whole)
     }
 
-    fn is_escaped(self) -> bool {
+    pub(crate) fn is_escaped(self) -> bool {
         self.plain < self.raw.len()
     }
 }

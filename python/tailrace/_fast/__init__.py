@@ -1,0 +1,1 @@
+"""Streams of other packages' clients, read by the core."""

@@ -1,0 +1,52 @@
+"""The package `anthropic` with its streams read by the core: the same client, the same calls.
+
+The package is the caller's: nothing here imports it, and no extra installs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tailrace._fast.clients import fast_copy
+from tailrace._fast.streams import MAX_EVENT_BYTES, Reading
+
+if TYPE_CHECKING:
+    import anthropic
+
+__all__ = ["fast"]
+
+_Client = TypeVar("_Client", bound="anthropic.Anthropic | anthropic.AsyncAnthropic")
+
+_SAMPLE = (
+    "anthropic.types",
+    "RawMessageStreamEvent",
+    (
+        b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, '
+        b'"delta": {"type": "text_delta", "text": "x"}}\n\n'
+    ),
+)
+
+
+def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
+    """Return a copy of a client of the package `anthropic` whose streams are read by the core.
+
+    The copy is made by the client's `with_options`: it has the same settings and shares the
+    connections. What `messages.create(stream=True)` yields are instances of the package's classes.
+    Their fields are read from the event's JSON when they are asked for; asked for anything else, an
+    object becomes the package's own first.
+
+    Args:
+        client: An `anthropic.Anthropic` or `anthropic.AsyncAnthropic`, or of a class derived from
+            these.
+        max_event_bytes: Bytes of one event held at most.
+
+    Raises:
+        InvalidRequestError: When `client` is no such client, or one that reads streams in a way of
+            its own, as that of Bedrock does.
+        MissingRequirementsError: When the installed version of the package makes its streams in a
+            way that is not known here.
+
+    """
+    kinds = ("anthropic.Anthropic", "anthropic.AsyncAnthropic")
+    reading = Reading(named=True, max_event_bytes=max_event_bytes)
+    return fast_copy(client, kinds, reading, _SAMPLE)
