@@ -100,9 +100,6 @@ if TYPE_CHECKING:
         load as load,
     )
     from tailrace import (
-        locust as locust,
-    )
-    from tailrace import (
         openai as openai,
     )
     from tailrace import (
@@ -291,7 +288,6 @@ _MODULES = frozenset(
         "conformance",
         "gateway",
         "load",
-        "locust",
         "openai",
         "providers",
         "pytest_plugin",

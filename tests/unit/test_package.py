@@ -29,7 +29,6 @@ PUBLIC = (
     "tailrace.errors",
     "tailrace.gateway",
     "tailrace.load",
-    "tailrace.locust",
     "tailrace.openai",
     "tailrace.providers",
     "tailrace.pytest_plugin",
