@@ -97,6 +97,9 @@ if TYPE_CHECKING:
         gateway as gateway,
     )
     from tailrace import (
+        load as load,
+    )
+    from tailrace import (
         openai as openai,
     )
     from tailrace import (
@@ -284,6 +287,7 @@ _MODULES = frozenset(
         "anthropic",
         "conformance",
         "gateway",
+        "load",
         "openai",
         "providers",
         "pytest_plugin",

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 
 from tailrace import errors
+from tailrace._error_kinds import error_kind
 from tailrace._printable import visible
 from tailrace.errors import TailraceError
-from tailrace.gateway._figures.streams import error_kind
 from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Shutdown"]
+
+
+class RequestUnderWay:
+    """One request as a context manager, as `Shutdown.request` returns it."""
+
+    __slots__ = ("_idle", "_task", "_tasks")
+
+    def __init__(self, tasks: set[asyncio.Task[object]], idle: asyncio.Event) -> None:
+        self._tasks = tasks
+        self._idle = idle
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is answered by a task")
+        self._task = task
+        self._tasks.add(task)
+        self._idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._tasks.discard(self._task)
+        if not self._tasks:
+            self._idle.set()
 
 
 class Shutdown:
@@ -32,20 +50,9 @@ class Shutdown:
         """The number of requests being answered."""
         return len(self._tasks)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> RequestUnderWay:
         """Delay the shutdown while the current task answers a request in the ``with`` block."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a request is answered by a task")
-        self._tasks.add(task)
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._tasks.discard(task)
-            if not self._tasks:
-                self._idle.set()
+        return RequestUnderWay(self._tasks, self._idle)
 
     def hurry(self) -> None:
         """End the grace time now."""

@@ -6,29 +6,34 @@ answers are never attributes.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 
 from tailrace import __version__
-from tailrace.gateway._figures.streams import error_kind
+from tailrace._error_kinds import error_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from tailrace.gateway._figures.streams import OpenStream
 
 __all__ = ["Tracing", "continue_trace"]
 
 
-@contextmanager
-def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
+def continue_trace(headers: Mapping[str, str]) -> AbstractContextManager[None]:
     """Make spans of the ``with`` block children of the span that the client's `headers` name."""
-    if "traceparent" not in headers:
-        yield
-        return
+    return _continued(headers) if "traceparent" in headers else _NO_TRACE
+
+
+_NO_TRACE = nullcontext()
+
+
+@contextmanager
+def _continued(headers: Mapping[str, str]) -> Iterator[None]:
     token = otel_context.attach(propagate.extract(headers))
     try:
         yield
@@ -36,15 +41,21 @@ def continue_trace(headers: Mapping[str, str]) -> Iterator[None]:
         otel_context.detach(token)
 
 
+_NOBODYS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+
+
 class Tracing:
     """A `StreamListener` that makes spans; `provider`: OpenTelemetry's, else the global one."""
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:
+        self._is_given = provider is not None
         self._tracer = trace.get_tracer("tailrace.gateway", __version__, tracer_provider=provider)
         self._spans: dict[OpenStream, trace.Span] = {}
 
     def begun(self, stream: OpenStream) -> None:
         """Begin the span of a call that has just begun."""
+        if not self._is_given and isinstance(trace.get_tracer_provider(), _NOBODYS):
+            return  # nobody has set up a provider: the span would not be recorded
         span = self._tracer.start_span(
             f"chat {stream.model}",
             kind=trace.SpanKind.CLIENT,

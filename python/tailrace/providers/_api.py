@@ -11,11 +11,12 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from tailrace import errors
-from tailrace._calls.exchange import Opening
+from tailrace._calls.exchange import OpeningOf
 from tailrace._json import read_json
 from tailrace._messages import browser_text
 from tailrace._native import DeltaDecoder
@@ -31,6 +32,7 @@ from tailrace.providers._base import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
     from tailrace.transport import Response, Session
 
@@ -167,7 +169,7 @@ class ApiCall(Call[O], Generic[O]):
                 **self.headers(),
             },
         )
-        return Opening(
+        return OpeningOf(
             reply,
             DeltaDecoder(self.dialect, content_type=reply.content_type, status=reply.status),  # type: ignore[arg-type]
         )
@@ -286,7 +288,7 @@ def _joined(body: dict[str, Any], extra: Mapping[str, Any], path: str = "") -> d
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, default=_as_dict)
+        text = _JSON.encode(body)
     except (TypeError, ValueError, RecursionError):
         text = ""
     if not text:
@@ -301,6 +303,10 @@ def _as_dict(value: object) -> dict[Any, Any]:
     raise TypeError(type(value).__name__)
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_dict)
+
+
+@lru_cache(maxsize=256)  # a site is called at the same few URLs
 def below(url: str, path: str, query: str = "") -> str:
     """Return the URL of `path` below a base URL, whose own query stays in front of `query`."""
     parts = urlsplit(url)

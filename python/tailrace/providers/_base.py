@@ -106,6 +106,8 @@ def with_credentials(url: str, *owners: str | None) -> str:
 
     Unchanged where none has them, and where `url` has its own.
     """
+    if not any(owner and "@" in owner for owner in (url, *owners)):
+        return url  # nearly always: it is asked for each call
     parts = urlsplit(url)
     pairs = [urlsplit(owner).netloc.rpartition("@")[0] for owner in (url, *owners) if owner]
     pair = next((pair for pair in pairs if pair), "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -56,8 +57,7 @@ class OpenAIOptions(ApiOptions):
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of a request that are not None."""
-        values = {name: getattr(self, name) for name in _PARAMETERS}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None}
 
 
 # In their order, so that equal calls send equal bytes.
@@ -68,6 +68,11 @@ OWN_FIELDS = frozenset({"input", "messages", "model", "stream", *_PARAMETERS})
 """The fields of a request that a call writes itself, and no `extra` may hold."""
 
 _ENDPOINTS = {"chat": "/chat/completions", "responses": "/responses"}
+
+
+@lru_cache(maxsize=256)  # a site is called at the same few URLs
+def _endpoint(url: str, path: str) -> str:
+    return url if urlsplit(url).path.rstrip("/").endswith(path) else below(url, path)
 
 
 class OpenAICall(ApiCall[OpenAIOptions]):
@@ -86,9 +91,7 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     def endpoint(self, model: str) -> str:
         """Return the URL that takes requests; a URL that is an endpoint is taken as it is."""
         del model
-        path = _ENDPOINTS[self.options.api]
-        url = self.request.url
-        return url if urlsplit(url).path.rstrip("/").endswith(path) else below(url, path)
+        return _endpoint(self.request.url, _ENDPOINTS[self.options.api])
 
     def headers(self) -> dict[str, str]:
         """Return the key as a bearer token."""

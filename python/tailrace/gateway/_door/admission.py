@@ -121,7 +121,7 @@ def _check_host(request: web.Request, settings: Settings) -> None:
     """
     hosts = request.headers.getall("Host", [])
     host = hosts[0].lower() if len(hosts) == 1 else ""
-    name = re.sub(r":[0-9]{0,5}\Z", "", host)
+    name = _PORT.sub("", host)
     target = request.raw_path
     agrees = target.startswith("/") or urlsplit(target).netloc.lower() in {"", host}
     if (
@@ -141,6 +141,9 @@ def _check_host(request: web.Request, settings: Settings) -> None:
     )
 
 
+_PORT = re.compile(r":[0-9]{0,5}\Z")
+
+
 def _own_address(request: web.Request) -> str | None:
     """Return the address of our end of the connection, in the form of a Host header.
 
@@ -154,6 +157,8 @@ def _own_address(request: web.Request) -> str | None:
 
 def _check_query(request: web.Request, settings: Settings) -> None:
     """Refuse keys in a URL, which would end up in histories and logs."""
+    if "?" not in request.raw_path:
+        return
     fields = request.query
     if len(fields) > MAX_QUERY_FIELDS:
         raise RefusedError(
@@ -301,11 +306,12 @@ async def _take_body(request: web.Request, settings: Settings) -> None:
         raise RefusedError(too_large)
     await _continue(request)
     try:
-        # A small body came with its head: no clock is needed.
-        is_here = request.content.is_eof()
-        async with asyncio.timeout(None if is_here else settings.body_timeout):
+        if request.content.is_eof():  # a small body came with its head: no clock is needed
             body = await request.read()
-            request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
+        else:
+            async with asyncio.timeout(settings.body_timeout):
+                body = await request.read()
+        request[BODY] = _decompressed(body, encoding, settings.max_body_bytes)
     except (web.HTTPRequestEntityTooLarge, LimitExceeded):
         raise RefusedError(too_large) from None
     except TimeoutError:

@@ -81,13 +81,14 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
         figures.requests -= 1
         REQUEST_STREAMS.reset(token)
         seconds = time.monotonic() - begun_at
-        figures.answered(request.method, _route(request), status, seconds)
+        route = _route(request)
+        figures.answered(request.method, route, status, seconds)
         log_access(
             AccessRecord(
                 id=request[REQUEST_ID],
                 key=request.get(CALLER),
                 method=request.method,
-                route=_route(request),
+                route=route,
                 status=status,
                 seconds=seconds,
                 streams=streams,

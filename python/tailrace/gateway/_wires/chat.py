@@ -222,7 +222,7 @@ def _check(request: ChatRequest) -> None:
     if request.stream_options is not None and not request.stream:
         raise refused("stream_options is only allowed when stream is true", "stream_options")
     for field in _REFUSED:
-        if _asks(request, field):
+        if getattr(request, field.name) is not None and _asks(request, field):
             note = f": {field.note}" if field.note else ""
             problem = f"{field.name} is not supported by this gateway{note}"
             raise refused(problem, field.name, "unsupported_parameter")
@@ -231,9 +231,7 @@ def _check(request: ChatRequest) -> None:
 def _asks(request: ChatRequest, field: Field) -> bool:
     """Tell whether the request sets this field to a value that has an effect."""
     value = getattr(request, field.name)
-    return value is not None and not any(
-        value == each and type(value) is type(each) for each in field.harmless
-    )
+    return not any(value == each and type(value) is type(each) for each in field.harmless)
 
 
 def _given(request: ChatRequest, names: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tailrace.gateway._wires.wire import AnswerEncoder
 
@@ -77,8 +77,15 @@ class EventStream:
         if not self._begun and self._speaking is None:
             self._speaking = self._loop.create_task(self._speak(bytes))
 
-    async def write(self, encode: Callable[[A], bytes], what: A) -> None:
+    def write(self, encode: Callable[[A], bytes], what: A) -> Awaitable[None]:
         """Send `what`, as `encode` writes it, behind the head and the first events."""
+        if self._begun and self._speaking is None:
+            # No coroutine of its own, since every event of a reply passes here.
+            self._silent_since = self._loop.time()
+            return self._response.write(encode(what))
+        return self._write_behind(encode, what)
+
+    async def _write_behind(self, encode: Callable[[A], bytes], what: A) -> None:
         if self._speaking is not None:
             await self._speaking
         data = encode(what) if self._begun else await self._begin() + encode(what)
@@ -125,6 +132,8 @@ class EventStream:
         due = min(self._silent_since, now) + self._interval
         if due <= now:
             due = now + self._interval
-            if self._speaking is None and self._is_answering():
+            # A client that does not read what was written gets nothing in between.
+            is_read = not self._request.protocol.writing_paused
+            if is_read and self._speaking is None and self._is_answering():
                 self._speaking = self._loop.create_task(self._speak(self._encoder.keep_alive))
         self._timer = self._loop.call_at(due, self._look)

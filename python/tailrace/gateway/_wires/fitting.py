@@ -99,6 +99,7 @@ class _Fitting:
 
     def __init__(self, model: Model, *, drops: bool) -> None:
         self._model = model
+        self._api = model.api
         self._drops = drops
         self.dropped: list[str] = []
 
@@ -159,7 +160,7 @@ class _Fitting:
         else:
             self.dropped += request.own_alone
         if self._model.speaks_openai:
-            taken |= _as_api_has_it(request.hints, self._model.api)
+            taken |= _as_api_has_it(request.hints, self._api)
         else:
             self.dropped += (request.names.get(name, name) for name in request.hints)
         for name, value in request.extra.items():
@@ -172,7 +173,7 @@ class _Fitting:
         return taken
 
     def _speaks_own(self, request: ModelRequest) -> bool:
-        return self._model.api in request.extra_apis
+        return self._api in request.extra_apis
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ class _Fitting:
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
-        if self._model.api == "chat":
+        if self._api == "chat":
             return [_without_nulls(message) for message in messages]
         if "messages" in request.own and self._speaks_own(request):
             return [_without(message, _OF_ANSWERS) for message in messages]

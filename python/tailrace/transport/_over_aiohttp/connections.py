@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from tailrace.errors import ReplyBrokenError
+from tailrace.transport._over_aiohttp.clock import CLOCK
 from tailrace.transport._rules import MOST_INTERIM_HEADS, is_interim
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ class QuickResponse(aiohttp.ClientResponse):
         try:
             return await super().start(connection)
         except BaseException:
+            clock = CLOCK.get()
+            if clock is not None:
+                clock.connecting()  # as aiohttp does where a pooled connection proves to be dead
             if connection.transport is not None:
                 connection.transport.abort()
             raise

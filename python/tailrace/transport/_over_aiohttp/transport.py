@@ -14,7 +14,7 @@ from yarl import URL
 from tailrace.errors import ReplyBrokenError
 from tailrace.transport import _rules as rules
 from tailrace.transport._decoding import ACCEPT_ENCODING
-from tailrace.transport._over_aiohttp.clock import TRACE, Clock
+from tailrace.transport._over_aiohttp.clock import CLOCK, MOST_COPIED, Clock, TimedRequest
 from tailrace.transport._over_aiohttp.connections import (
     PatientProtocol,
     QuickResponse,
@@ -49,6 +49,7 @@ __all__ = ["AiohttpTransport"]
 # Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
 _READ_BUFFER = 64 * 2**10
 _MOST_FIELDS = 256
+_NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
 class AiohttpTransport(RuledTransport):
@@ -82,14 +83,12 @@ class AiohttpTransport(RuledTransport):
         return aiohttp.ClientSession(
             connector=self._connector(proxy),
             connector_owner=False,
+            request_class=TimedRequest,
             response_class=QuickResponse,
             cookie_jar=jar,
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=None, sock_read=None
-            ),
+            timeout=_NO_CLOCK,
             trust_env=self._trust_env,
             auto_decompress=False,
-            trace_configs=[TRACE],
             read_bufsize=_READ_BUFFER,
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
@@ -154,10 +153,11 @@ class _AiohttpSession(RuledSession):
         self._transport.bound_loop()
         client = self._opened_client()
         clock = Clock(self.options.timeouts)
+        token = CLOCK.set(clock)
         failure: TailraceError
         try:
-            async with clock:
-                raw = await self._requested(client, clock, request)
+            with clock:
+                raw = await self._requested(client, request)
         except asyncio.CancelledError:
             await last_turns()
             raise
@@ -167,6 +167,8 @@ class _AiohttpSession(RuledSession):
             )
         else:
             return self._response(raw)
+        finally:
+            CLOCK.reset(token)
         await last_turns()
         raise failure
 
@@ -177,19 +179,17 @@ class _AiohttpSession(RuledSession):
         return self._client
 
     async def _requested(
-        self, client: aiohttp.ClientSession, clock: Clock, request: Request
+        self, client: aiohttp.ClientSession, request: Request
     ) -> aiohttp.ClientResponse:
         offered = {"accept-encoding": ACCEPT_ENCODING}
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
-            # Bytes would be copied first.
-            data=None if request.body is None else io.BytesIO(request.body),
+            data=_body(request.body),
             headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
             proxy=_proxy_url(self.options.proxy),
             allow_redirects=False,
             skip_auto_headers=("Content-Type",),
-            trace_request_ctx=clock,
         )
 
     def _response(self, raw: aiohttp.ClientResponse) -> Response:
@@ -297,6 +297,11 @@ class _AiohttpResponse(DecodedResponse):
 
     def _broken(self) -> ReplyBrokenError:
         return ReplyBrokenError(f"the reply of {rules.origin(self.url)} broke off")
+
+
+def _body(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body as aiohttp sends it: bytes are copied first, a file is read piece by piece."""
+    return body if body is None or len(body) <= MOST_COPIED else io.BytesIO(body)
 
 
 def _proxy_url(proxy: rules.Proxy | None) -> URL | None:
