@@ -89,7 +89,7 @@ async def test_the_next_site_of_a_group_has_the_embeddings(gateway: RunningGatew
 
 async def test_the_next_site_of_a_group_counts(gateway: RunningGateway) -> None:
     messages = [{"role": "user", "content": "x"}]
-    management = {"edits": []}
+    management: dict[str, Any] = {"edits": []}
     status, told = await asked(
         gateway,
         "messages/count_tokens",
