@@ -98,6 +98,9 @@ if TYPE_CHECKING:
         gateway as gateway,
     )
     from tailrace import (
+        load as load,
+    )
+    from tailrace import (
         openai as openai,
     )
     from tailrace import (
@@ -286,6 +289,7 @@ _MODULES = frozenset(
         "anthropic",
         "conformance",
         "gateway",
+        "load",
         "openai",
         "providers",
         "pytest_plugin",

@@ -6,8 +6,8 @@ import mmap
 import threading
 from typing import TYPE_CHECKING
 
+from tailrace._histogram import HistogramCounts
 from tailrace.gateway._figures import shared
-from tailrace.gateway._figures.histogram import HistogramCounts
 from tailrace.gateway._figures.requests import (
     RequestFigures,
     RequestSnapshot,

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tailrace import errors
-from tailrace.gateway._figures.histogram import (
+from tailrace._error_kinds import error_kind
+from tailrace._histogram import (
     BOUNDS,
     FIRST_TOKEN_BOUNDS,
     OUTPUT_TOKEN_BOUNDS,
@@ -24,7 +25,6 @@ from tailrace.gateway._figures.streams import (
     OpenStream,
     StreamFigures,
     StreamSnapshot,
-    error_kind,
     merge_stream_snapshots,
 )
 

@@ -28,6 +28,7 @@ PUBLIC = (
     "tailrace.conformance",
     "tailrace.errors",
     "tailrace.gateway",
+    "tailrace.load",
     "tailrace.openai",
     "tailrace.providers",
     "tailrace.pytest_plugin",

@@ -53,6 +53,7 @@ class _OnDemand(MutableMapping[str, click.Command]):
         "decode",
         "discover",
         "doctor",
+        "load",
         "models",
         "providers",
         "record",

@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 
 from tailrace import __version__
-from tailrace.gateway._figures.streams import error_kind
+from tailrace._error_kinds import error_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
+    "CALL_KEYS",
+    "FUNCTION_KEYS",
+    "PART_KEYS",
+    "TOOL_KEYS",
     "AudioPart",
     "ChatMessage",
     "FilePart",
@@ -301,7 +305,7 @@ def _calls(place: str, calls: object) -> Iterable[FunctionCall]:
         record = _mapping(where, call)
         if record.get("type", "function") != "function":
             raise InvalidRequestError(f"{where} is no call of a function, and cannot be sent")
-        _refuse_others(where, record, _CALL_KEYS)
+        _refuse_others(where, record, CALL_KEYS)
         function = _mapping(where, record.get("function"))
         arguments = function.get("arguments")
         yield FunctionCall(
@@ -312,7 +316,8 @@ def _calls(place: str, calls: object) -> Iterable[FunctionCall]:
         )
 
 
-_CALL_KEYS = frozenset({"id", "type", "function", "index", "extra_content"})
+CALL_KEYS = frozenset({"id", "type", "function", "index", "extra_content"})
+"""The keys of a tool call that a translation carries over."""
 
 
 def arguments_object(place: str, call: FunctionCall) -> dict[str, Any]:
@@ -356,7 +361,7 @@ def _part(place: str, part: Mapping[str, Any]) -> Part:
             f"{place} is of the type {str(kind)[:80]!r}: expected one of {', '.join(_PARTS)}"
         )
     key, read = _PARTS[kind]
-    _refuse_others(place, part, frozenset({"type", key, *_BESIDE.get(kind, ())}))
+    _refuse_others(place, part, PART_KEYS[kind])
     return read(place, part.get(key), part)
 
 
@@ -413,6 +418,11 @@ _PARTS: Mapping[str, tuple[str, Callable[[str, object, Mapping[str, Any]], Part]
 _BESIDE: Mapping[str, tuple[str, ...]] = {"input_image": ("detail",), "image_url": ("detail",)}
 """Keys that may stand beside the one of `_PARTS`."""
 
+PART_KEYS: Mapping[str, frozenset[str]] = {
+    kind: frozenset({"type", key, *_BESIDE.get(kind, ())}) for kind, (key, _) in _PARTS.items()
+}
+"""The keys of a part that a translation carries over, by its type."""
+
 
 def _data_url(place: str, url: str) -> tuple[str, str]:
     """Return the media type and the base64 of a data URL (RFC 2397)."""
@@ -446,9 +456,9 @@ def _tool(place: str, tool: Mapping[str, Any]) -> FunctionTool:
             f"{place} is of the type {str(tool['type'])[:80]!r}: the API of this site takes "
             "functions alone"
         )
-    _refuse_others(place, tool, frozenset({"type", "function"}))
+    _refuse_others(place, tool, TOOL_KEYS)
     function = _mapping(f"the function of {place}", tool.get("function"))
-    _refuse_others(place, function, frozenset({"name", "description", "parameters", "strict"}))
+    _refuse_others(place, function, FUNCTION_KEYS)
     parameters = function.get("parameters")
     return FunctionTool(
         _text(f"the name of {place}", function.get("name")),
@@ -456,6 +466,11 @@ def _tool(place: str, tool: Mapping[str, Any]) -> FunctionTool:
         None if parameters is None else _mapping(f"the parameters of {place}", parameters),
         function.get("strict"),
     )
+
+
+TOOL_KEYS = frozenset({"type", "function"})
+FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
+"""The keys of a tool, and of its function, that a translation carries over."""
 
 
 def parse_tool_choice(choice: object) -> ToolChoice:

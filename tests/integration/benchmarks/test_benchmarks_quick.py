@@ -41,7 +41,9 @@ SECTION = Section(
 
 @pytest.mark.heavy
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("program", ["decode", "page", "sign", "memory", "bulk", "endtoend"])
+@pytest.mark.parametrize(
+    "program", ["decode", "page", "sign", "memory", "bulk", "endtoend", "load"]
+)
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
     command = [
         sys.executable,

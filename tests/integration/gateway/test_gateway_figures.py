@@ -34,8 +34,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace import RetryPolicy, Site
+from tailrace._histogram import FIRST_TOKEN_BOUNDS
 from tailrace.gateway._figures import live
-from tailrace.gateway._figures.histogram import FIRST_TOKEN_BOUNDS
 from tailrace.gateway._logs import log_handler
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Replica

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from tailrace._histogram import HistogramCounts
     from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.histogram import HistogramCounts
     from tailrace.gateway._figures.shared import WorkerFigures
     from tailrace.gateway._models import ServedSite
 

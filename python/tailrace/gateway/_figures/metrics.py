@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from tailrace import __version__
-from tailrace.gateway._figures.histogram import (
+from tailrace._histogram import (
     FIRST_TOKEN_BOUNDS,
     OUTPUT_TOKEN_BOUNDS,
     REQUEST_BOUNDS,
@@ -32,7 +32,7 @@ from tailrace.gateway._figures.streams import merge_stream_snapshots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailrace.gateway._figures.histogram import HistogramCounts
+    from tailrace._histogram import HistogramCounts
     from tailrace.gateway._figures.requests import RequestSnapshot
     from tailrace.gateway._figures.shared import WorkerFigures
     from tailrace.gateway._figures.streams import ModelFigures

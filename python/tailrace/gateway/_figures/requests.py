@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tailrace.gateway._figures.histogram import Histogram, HistogramCounts, add_counts
+from tailrace._histogram import Histogram, HistogramCounts, add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

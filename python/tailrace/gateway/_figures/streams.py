@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from tailrace import errors
-from tailrace.gateway._figures.histogram import Histogram, HistogramCounts, Window, add_counts
+from tailrace._error_kinds import error_kind
+from tailrace._histogram import Histogram, HistogramCounts, Window, add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +34,6 @@ __all__ = [
     "StreamFigures",
     "StreamListener",
     "StreamSnapshot",
-    "error_kind",
     "merge_stream_snapshots",
 ]
 
@@ -366,29 +365,3 @@ class _ModelCounter:
             per_delta=self.per_delta.counts(),
             duration=self.duration.counts(),
         )
-
-
-def error_kind(error: TailraceError) -> str:
-    """Return the kind of a failure, one of a few names that can be counted."""
-    for family, kind in _KINDS:
-        if isinstance(error, family):
-            return kind
-    return error.kind if isinstance(error, errors.StreamError) else "other"
-
-
-_KINDS: tuple[tuple[type[TailraceError], str], ...] = (
-    (errors.ProfileError, "not_set_up"),
-    (errors.MissingRequirementsError, "not_set_up"),
-    (errors.InvalidRequestError, "invalid_request"),
-    (errors.TimeoutError, "timeout"),
-    (errors.NetworkError, "network"),
-    (errors.ConversationLimitError, "quota"),
-    (errors.RateLimitError, "rate_limit"),
-    (errors.MissingAuthError, "authentication"),
-    (errors.NonceRefusedError, "nonce_refused"),
-    (errors.TokenNotFoundError, "page"),
-    (errors.WidgetNotFoundError, "page"),
-    (errors.EndpointError, "page"),
-    (errors.RedirectError, "redirect"),
-    (errors.RetryProviderError, "every_provider"),
-)

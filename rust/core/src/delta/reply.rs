@@ -107,6 +107,8 @@ pub(super) struct ReplyState {
     pub(super) end: End,
     pub(super) done: bool,
     pub(super) finish_reason: Option<Box<str>>,
+    /// What the site says of the finish reason.
+    pub(super) finish_message: Option<Box<str>>,
     pub(super) usage: Option<Box<Usage>>,
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
     pub(super) token_ids: u64,
@@ -322,7 +324,7 @@ impl ReplyState {
             return;
         }
         if self.has_come() || self.finish_reason.is_some() {
-            self.end = End::Done;
+            self.end_for_its_reason(End::Done, "");
         } else {
             self.fail(ErrorKind::Empty, "it ended without an answer", None, "");
         }
@@ -367,11 +369,27 @@ impl ReplyState {
     pub(super) fn end_whole(&mut self, answered: bool, raw: &str) {
         if !self.is_open() {
             // More was to be collected than may be.
-        } else if answered {
-            self.end = End::Done;
+        } else if answered || self.finish_reason.as_deref().is_some_and(tells_failure) {
+            self.end_for_its_reason(End::Done, raw);
         } else {
             self.fail_without_answer(raw);
         }
+    }
+
+    /// Ends a reply that is all there as `end`, unless its finish reason says that it failed.
+    pub(super) fn end_for_its_reason(&mut self, end: End, raw: &str) {
+        let Some(reason) = self.finish_reason.as_deref().filter(|reason| tells_failure(reason))
+        else {
+            self.end = end;
+            return;
+        };
+        let told = match self.finish_message.as_deref() {
+            Some(message) => format!(": {message}"),
+            None => String::new(),
+        };
+        let message = format!("the answer failed, with the finish reason {reason}{told}");
+        let code = reason.to_owned();
+        self.fail(ErrorKind::Upstream, message, Some(code), raw);
     }
 
     /// Ends the reply with an error. A `message` that is empty, or spaces only, becomes one that
@@ -424,6 +442,31 @@ impl ReplyState {
         self.error = Some(Box::new(ReplyError { kind, message, status: self.status, code, raw }));
     }
 }
+
+/// Whether a finish reason says that the answer is none: the model or its service failed, and no
+/// error tells it.
+fn tells_failure(reason: &str) -> bool {
+    // In small letters it is the word of some services for whatever they have no word for.
+    reason == "OTHER"
+        || reason.starts_with("function_call_filter")
+        || FAILURES.iter().any(|failure| reason.eq_ignore_ascii_case(failure))
+}
+
+/// Finish reasons of Gemini's, and of servers with OpenAI's API.
+const FAILURES: [&str; 12] = [
+    "malformed_function_call",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "missing_thought_signature",
+    "malformed_response",
+    "image_other",
+    "no_image",
+    "error",
+    "timeout",
+    "abort",
+    "network_error",
+    "insufficient_system_resource",
+];
 
 /// At most 300 characters of `text` in one line; an ellipsis says that there were more.
 fn one_line(text: &str) -> String {

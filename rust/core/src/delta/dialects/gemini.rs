@@ -137,6 +137,9 @@ impl Gemini {
             return reply.fail(ErrorKind::Upstream, message, Some(reason), raw);
         }
         reply.note_finish(piece.candidate.finish_reason);
+        if let Some(message) = piece.candidate.finish_message {
+            reply.finish_message = Some(message.decode().into());
+        }
     }
 
     fn deliver<S: DeltaSink + ?Sized>(
@@ -262,7 +265,8 @@ impl<'a> Piece<'a> {
             && part.call.is_none()
             && self.usage.is_none()
             && self.candidate.logprobs.is_none()
-            && self.candidate.finish_reason.is_none();
+            && self.candidate.finish_reason.is_none()
+            && self.candidate.finish_message.is_none();
         part.text.text().filter(|_| adds_content_only)
     }
 }
@@ -272,6 +276,7 @@ impl<'a> Piece<'a> {
 struct Candidate<'a> {
     parts: Vec<Part<'a>>,
     finish_reason: Option<Text<'a>>,
+    finish_message: Option<Text<'a>>,
     /// The log probabilities of the parts' tokens, as written.
     logprobs: Option<&'a str>,
 }
@@ -286,6 +291,7 @@ impl<'a> Candidate<'a> {
                 "index" => is_first = read_is_first(reader)?,
                 "content" => candidate.parts = read_parts(reader)?,
                 "finishReason" => candidate.finish_reason = reader.string_or_skip()?,
+                "finishMessage" => candidate.finish_message = read_filled(reader)?,
                 "logprobsResult" => candidate.logprobs = Some(reader.raw()?),
                 _ => reader.skip()?,
             }

@@ -1,7 +1,8 @@
 """Histograms with a fixed number of buckets: seconds in, counts and quantiles out.
 
-The buckets grow by a tenth from 0.1 ms to 1,000 s, and every boundary that a published histogram
-has is one of them: the published counts are exact, and a quantile is off by a twentieth at most.
+`BOUNDS`, the gateway's buckets, grow by a tenth from 0.1 ms to 1,000 s, and every boundary that a
+published histogram has is one of them: the published counts are exact, and a quantile is off by a
+twentieth at most. `FINE_BOUNDS`, those of a load's report, grow by half a hundredth.
 prometheus-client's `Histogram` has no quantiles and no last minute, and a value takes it 2.5 to 3
 times as long (`shared.py` says how that was measured).
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS",
+    "FINE_BOUNDS",
     "FIRST_TOKEN_BOUNDS",
     "OUTPUT_TOKEN_BOUNDS",
     "REQUEST_BOUNDS",
@@ -62,6 +64,9 @@ BOUNDS: Final = tuple(
     )
 )
 
+FINE_BOUNDS: Final = tuple(1e-6 * 1.005**step for step in range(5_080))
+"""Boundaries from 1 µs to more than a day: a quantile is off by half a hundredth at most."""
+
 
 def add_counts(*counts: Mapping[_Key, int]) -> dict[_Key, int]:
     """Add up `counts`, key by key."""
@@ -99,26 +104,38 @@ class HistogramCounts(msgspec.Struct, frozen=True):
         ]
         return [*below, self.count]
 
-    def quantile(self, part: float) -> float | None:
-        """Estimate the quantile `part` (0 to 1) in seconds; None where there are no values."""
+    def quantile(self, part: float, bounds: tuple[float, ...] = BOUNDS) -> float | None:
+        """Estimate the quantile `part` (0 to 1) in seconds; None where there are no values.
+
+        `bounds`: those of the histogram that counted.
+        """
         wanted = part * self.count
         seen = 0
         for index, count in sorted(self.buckets.items()):
             if seen + count >= wanted:
-                low = BOUNDS[index - 1] if index else 0.0
-                high = BOUNDS[min(index, len(BOUNDS) - 1)]
+                low = bounds[index - 1] if index else 0.0
+                high = bounds[min(index, len(bounds) - 1)]
                 return low + (high - low) * (wanted - seen) / count
             seen += count
         return None
 
 
 class Histogram:
-    """The values counted since the beginning, or since `begun_with`."""
+    """The values counted since the beginning, or since `begun_with`.
 
-    __slots__ = ("_buckets", "_total")
+    `bounds`: the upper ends of its buckets, in seconds.
+    """
 
-    def __init__(self, begun_with: HistogramCounts | None = None) -> None:
-        self._buckets = [0] * (len(BOUNDS) + 1)
+    __slots__ = ("_bounds", "_buckets", "_total")
+
+    def __init__(
+        self,
+        begun_with: HistogramCounts | None = None,
+        *,
+        bounds: tuple[float, ...] = BOUNDS,
+    ) -> None:
+        self._bounds = bounds
+        self._buckets = [0] * (len(bounds) + 1)
         self._total = 0.0
         if begun_with is not None:
             self._total = begun_with.total
@@ -127,7 +144,7 @@ class Histogram:
 
     def add(self, seconds: float) -> int:
         """Count one value and return its bucket."""
-        bucket = bisect_left(BOUNDS, seconds)
+        bucket = bisect_left(self._bounds, seconds)
         self._buckets[bucket] += 1
         self._total += seconds
         return bucket
