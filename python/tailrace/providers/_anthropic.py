@@ -82,7 +82,7 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
 
     def body(self, model: str) -> dict[str, Any]:
         """Return the request for one streamed message."""
-        messages = parse_chat(self.request.messages)
+        messages = parse_chat(self.request.messages, takes_thinking=True)
         options = self.options
         most_tokens = options.most_tokens
         fields = {
@@ -154,6 +154,7 @@ def _blocks(message: ChatMessage) -> Iterator[dict[str, Any]]:
             "content": [_block(message, part) for part in message.parts if _is_something(part)],
         }
         return
+    yield from map(dict, message.thinking)
     for part in message.parts:
         if _is_something(part):
             yield _block(message, part)

@@ -109,7 +109,8 @@ class ChatMessage:
     """One message, parsed: the `place` it has in errors, its role, its parts.
 
     `calls`: those that an assistant makes. `call_id`: of a tool's message, the call it answers, and
-    `name` the function's, empty where neither the message nor an earlier call names it.
+    `name` the function's, empty where neither the message nor an earlier call names it. `thinking`:
+    the blocks of an assistant's signed reasoning, in the form of Anthropic's API.
     """
 
     place: str
@@ -118,6 +119,7 @@ class ChatMessage:
     calls: tuple[FunctionCall, ...] = ()
     call_id: str = ""
     name: str = ""
+    thinking: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def text(self) -> str:
@@ -156,8 +158,8 @@ class JSONFormat:
 # -- messages --------------------------------------------------------------------------------------
 
 
-def parse_chat(messages: object) -> list[ChatMessage]:
-    """Parse a list of messages.
+def parse_chat(messages: object, *, takes_thinking: bool = False) -> list[ChatMessage]:
+    """Parse a list of messages; `takes_thinking`: whether the API takes signed reasoning back.
 
     Raises InvalidRequestError, which names the first message that has not OpenAI's form, or that
     holds what only OpenAI's own API has a place for.
@@ -168,10 +170,10 @@ def parse_chat(messages: object) -> list[ChatMessage]:
         )
     parsed: list[ChatMessage] = []
     names: dict[str, str] = {}  # of functions, by the ids of their calls
+    keys = {**_KEYS, "assistant": _KEYS["assistant"] | {_THINKING}} if takes_thinking else _KEYS
     for position, message in enumerate(messages):
-        parsed.append(
-            _message(f"message {position}", _mapping(f"message {position}", message), names)
-        )
+        place = f"message {position}"
+        parsed.append(_message(place, _mapping(place, message), names, keys))
         names.update({call.id: call.name for call in parsed[-1].calls})
     return parsed
 
@@ -228,9 +230,14 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def _message(place: str, message: Mapping[str, Any], names: Mapping[str, str]) -> ChatMessage:
+def _message(
+    place: str,
+    message: Mapping[str, Any],
+    names: Mapping[str, str],
+    keys: Mapping[Role, frozenset[str]],
+) -> ChatMessage:
     role = _role(place, message)
-    _refuse_others(place, message, _KEYS[role])
+    _refuse_others(place, message, keys[role])
     parts = tuple(_parts(place, message.get("content")))
     if message.get("refusal"):
         parts = (*parts, TextPart(_text(f"the refusal of {place}", message["refusal"])))
@@ -238,7 +245,8 @@ def _message(place: str, message: Mapping[str, Any], names: Mapping[str, str]) -
     if message.get("content") is None and not parts and not calls:
         raise InvalidRequestError(f"{place} has no content")
     if role != "tool":
-        return ChatMessage(place, role, parts, calls)
+        thinking = tuple(_thinking(place, message.get(_THINKING)))
+        return ChatMessage(place, role, parts, calls, thinking=thinking)
     call_id = _text(f"the tool_call_id of {place}", message.get("tool_call_id"))
     name = message.get("name") or names.get(call_id, "")
     return ChatMessage(place, role, parts, (), call_id, _text(f"the name of {place}", name))
@@ -269,6 +277,9 @@ _KEYS: Mapping[Role, frozenset[str]] = {
 }
 """The keys of a message that a translation carries over, by its role."""
 
+_THINKING = "thinking_blocks"
+"""The key of an assistant's signed reasoning, which one API takes back."""
+
 
 def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise InvalidRequestError for a key with a value that no translation has a place for."""
@@ -277,6 +288,15 @@ def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str])
             raise InvalidRequestError(
                 f"{place} holds {str(key)[:80]!r}, which has no place in the API of this site"
             )
+
+
+def _thinking(place: str, blocks: object) -> Iterable[Mapping[str, Any]]:
+    for number, block in enumerate(_list(f"the {_THINKING} of {place}", blocks)):
+        where = f"thinking block {number} of {place}"
+        record = _mapping(where, block)
+        if record.get("type") not in ("thinking", "redacted_thinking"):
+            raise InvalidRequestError(f"{where} is neither thinking nor redacted_thinking")
+        yield record
 
 
 def _calls(place: str, calls: object) -> Iterable[FunctionCall]:

@@ -128,7 +128,13 @@ impl Calls {
         }
         out.extend_from_slice(br#""arguments":""#);
         escape(piece.arguments, out);
-        out.extend_from_slice(br#""}}"#);
+        out.extend_from_slice(br#""}"#);
+        if let Some(signature) = piece.signature {
+            out.extend_from_slice(br#","extra_content":{"google":{"thought_signature":"#);
+            quoted(signature, out);
+            out.extend_from_slice(b"}}");
+        }
+        out.push(b'}');
     }
 }
 

@@ -209,7 +209,7 @@ impl Sequence {
             Delta::Text(text) => (Kind::Text, text),
             Delta::Reasoning(text) => (Kind::Reasoning, text),
             Delta::Refusal(text) => (Kind::Refusal, text),
-            Delta::ToolCall(ToolCall { index, id, name, arguments: text }) => {
+            Delta::ToolCall(ToolCall { index, id, name, arguments: text, .. }) => {
                 self.has_calls = true;
                 let kind = Kind::Call(self.calls.call_of(index).number);
                 return Some(Piece { kind, id, name, text, logprobs });

@@ -337,7 +337,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     /// Reads a part. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        let mut part = Self::default();
+        let (mut part, mut signature) = (Self::default(), None);
         if reader.peek()? != Kind::Object {
             part.text = Content::read(reader)?;
             return Ok(part);
@@ -347,10 +347,14 @@ impl<'a> Part<'a> {
                 "text" => part.text = Content::read(reader)?,
                 "thought" => part.is_thought = reader.bool_or_skip()? == Some(true),
                 "functionCall" => part.call = Call::read(reader)?,
+                "thoughtSignature" | "thought_signature" => signature = reader.string_or_skip()?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
+        if let Some(call) = &mut part.call {
+            call.piece.signature = signature;
+        }
         Ok(part)
     }
 }
