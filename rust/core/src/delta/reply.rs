@@ -107,8 +107,6 @@ pub(super) struct ReplyState {
     pub(super) end: End,
     pub(super) done: bool,
     pub(super) finish_reason: Option<Box<str>>,
-    /// What the site says of the finish reason.
-    pub(super) finish_message: Option<Box<str>>,
     pub(super) usage: Option<Box<Usage>>,
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
     pub(super) token_ids: u64,
@@ -166,6 +164,8 @@ struct Kept {
     bytes: Vec<u8>,
     /// The name of the dialect that the first such event is unmistakably of.
     looks_like: Option<&'static str>,
+    /// What the site says of the finish reason, which few do.
+    finish_message: Option<Box<str>>,
 }
 
 /// What was not understood, for an error.
@@ -197,6 +197,15 @@ impl Unread {
             let looks_like = &mut self.0.get_or_insert_default().looks_like;
             *looks_like = looks_like.or(dialect);
         }
+    }
+
+    /// Writes down what the site says of the finish reason.
+    pub(super) fn note_finish_message(&mut self, message: &str) {
+        self.0.get_or_insert_default().finish_message = Some(message.into());
+    }
+
+    fn finish_message(&self) -> Option<&str> {
+        self.0.as_ref()?.finish_message.as_deref()
     }
 
     /// The name of the dialect that it looks like.
@@ -383,7 +392,7 @@ impl ReplyState {
             self.end = end;
             return;
         };
-        let told = match self.finish_message.as_deref() {
+        let told = match self.unread.finish_message() {
             Some(message) => format!(": {message}"),
             None => String::new(),
         };

@@ -138,7 +138,7 @@ impl Gemini {
         }
         reply.note_finish(piece.candidate.finish_reason);
         if let Some(message) = piece.candidate.finish_message {
-            reply.finish_message = Some(message.decode().into());
+            reply.unread.note_finish_message(&message.decode());
         }
     }
 
