@@ -100,6 +100,9 @@ if TYPE_CHECKING:
         load as load,
     )
     from tailrace import (
+        locust as locust,
+    )
+    from tailrace import (
         openai as openai,
     )
     from tailrace import (
@@ -288,6 +291,7 @@ _MODULES = frozenset(
         "conformance",
         "gateway",
         "load",
+        "locust",
         "openai",
         "providers",
         "pytest_plugin",
