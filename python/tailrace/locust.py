@@ -25,7 +25,7 @@ import asyncio
 import atexit
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
 from tailrace.transport import Transport, make_transport
@@ -151,6 +151,30 @@ def _transport(given: Transport | TransportKind) -> Transport:
     return _shared[given]
 
 
+class _Signal:
+    """A signal from another thread of the system to a greenlet of this one, which waits for it."""
+
+    def __enter__(self) -> Self:
+        from gevent import event, get_hub  # noqa: PLC0415 - comes with Locust
+
+        self._event = event.Event()
+        self._watcher = get_hub().loop.async_()
+        self._watcher.start(self._event.set)  # before anybody sends: what is sent earlier is lost
+        return self
+
+    def send(self) -> None:
+        """Give the signal, in any thread."""
+        self._watcher.send()
+
+    def wait(self) -> None:
+        """Let other greenlets run until the signal is given."""
+        self._event.wait()
+
+    def __exit__(self, *error: object) -> None:
+        self._watcher.stop()
+        self._watcher.close()
+
+
 class _Loop:
     """asyncio's loop in a thread of the system: `run` lets other greenlets run meanwhile.
 
@@ -158,12 +182,11 @@ class _Loop:
     """
 
     def __init__(self) -> None:
-        from gevent import get_hub, monkey  # noqa: PLC0415 - comes with Locust
+        from gevent import monkey  # noqa: PLC0415 - comes with Locust
 
-        self._get_hub = get_hub
-        started = get_hub().loop.async_()
-        monkey.get_original("_thread", "start_new_thread")(self._serve, (started.send,))
-        get_hub().wait(started)
+        with _Signal() as started:
+            monkey.get_original("_thread", "start_new_thread")(self._serve, (started.send,))
+            started.wait()
         atexit.register(self._end)
 
     def _serve(self, tell: Callable[[], None]) -> None:
@@ -173,8 +196,6 @@ class _Loop:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the loop and return its result; who is killed meanwhile cancels it."""
-        hub = self._get_hub()
-        done = hub.loop.async_()
         tasks: list[asyncio.Task[T]] = []
 
         def begin() -> None:
@@ -184,15 +205,14 @@ class _Loop:
         def leave() -> None:
             tasks[0].cancel()
 
-        self._loop.call_soon_threadsafe(begin)
-        try:
-            hub.wait(done)
-        except BaseException:
-            self._loop.call_soon_threadsafe(leave)
-            hub.wait(done)
-            raise
-        finally:
-            done.close()
+        with _Signal() as done:
+            self._loop.call_soon_threadsafe(begin)
+            try:
+                done.wait()
+            except BaseException:
+                self._loop.call_soon_threadsafe(leave)
+                done.wait()  # until the connection is closed
+                raise
         return tasks[0].result()
 
     def _end(self) -> None:
