@@ -24,8 +24,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
+from contextlib import closing
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
 from tailrace.transport import Transport, make_transport
@@ -154,13 +155,12 @@ def _transport(given: Transport | TransportKind) -> Transport:
 class _Signal:
     """A signal from another thread of the system to a greenlet of this one, which waits for it."""
 
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
         from gevent import event, get_hub  # noqa: PLC0415 - comes with Locust
 
         self._event = event.Event()
         self._watcher = get_hub().loop.async_()
         self._watcher.start(self._event.set)  # before anybody sends: what is sent earlier is lost
-        return self
 
     def send(self) -> None:
         """Give the signal, in any thread."""
@@ -170,7 +170,8 @@ class _Signal:
         """Let other greenlets run until the signal is given."""
         self._event.wait()
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Take no signal any more."""
         self._watcher.stop()
         self._watcher.close()
 
@@ -184,9 +185,9 @@ class _Loop:
     def __init__(self) -> None:
         from gevent import monkey  # noqa: PLC0415 - comes with Locust
 
-        with _Signal() as started:
-            monkey.get_original("_thread", "start_new_thread")(self._serve, (started.send,))
-            started.wait()
+        # Nothing here lets other users run, who would make a loop of their own.
+        self._started = _Signal()
+        monkey.get_original("_thread", "start_new_thread")(self._serve, (self._started.send,))
         atexit.register(self._end)
 
     def _serve(self, tell: Callable[[], None]) -> None:
@@ -205,7 +206,8 @@ class _Loop:
         def leave() -> None:
             tasks[0].cancel()
 
-        with _Signal() as done:
+        self._started.wait()
+        with closing(_Signal()) as done:
             self._loop.call_soon_threadsafe(begin)
             try:
                 done.wait()
