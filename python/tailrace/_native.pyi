@@ -1,7 +1,7 @@
 """The Rust core as Python sees it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, final, type_check_only
+from typing import Any, Final, Literal, TypeAlias, final
 
 from tailrace.errors import StreamError
 
@@ -20,6 +20,7 @@ __all__ = [
     "ResponseEncoder",
     "SSEDecoder",
     "ServerSentEvent",
+    "ThinkingBlock",
     "ToolCall",
     "Usage",
     "_Field",
@@ -45,7 +46,6 @@ _Dialect: TypeAlias = Literal[
 DIALECTS: Final[tuple[_Dialect, ...]]
 """The dialects that `DeltaDecoder` knows."""
 
-@type_check_only
 class _Compared:
     """What is equal, and has one hash, where its fields are."""
 
@@ -53,7 +53,6 @@ class _Compared:
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@type_check_only
 class _Record(_Compared):
     """What also gives its fields by their names."""
 
@@ -179,6 +178,7 @@ class Delta(_Record):
         "raw",
         "tokens",
         "at",
+        "signature",
     )
     def __new__(
         cls,
@@ -191,6 +191,7 @@ class Delta(_Record):
         raw: str | None = None,
         tokens: int | None = None,
         at: int | None = None,
+        signature: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
@@ -251,18 +252,25 @@ class Delta(_Record):
 
         Nanoseconds of a clock that runs evenly; None where no time was taken.
         """
+    @property
+    def signature(self) -> str | None:
+        """What the service wants to have back with the tool call where the dialogue goes on.
+
+        That is the signature of Gemini's thoughts; None for most calls.
+        """
 
 @final
 class ToolCall(_Record):
     """One call of a tool that the model asks for, whole or as far as it has come."""
 
-    __match_args__ = ("id", "name", "arguments", "index")
+    __match_args__ = ("id", "name", "arguments", "index", "signature")
     def __new__(
         cls,
         id: str | None = None,  # noqa: A002
         name: str = "",
         arguments: str = "",
         index: int | None = None,
+        signature: str | None = None,
     ) -> ToolCall:
         """Make the record of a call, as a decoder that collects would.
 
@@ -280,12 +288,37 @@ class ToolCall(_Record):
     @property
     def index(self) -> int | None:
         """The number of the call, as the API counts its calls: that of its deltas."""
+    @property
+    def signature(self) -> str | None:
+        """What the service wants to have back with the call where the dialogue goes on.
+
+        That is the signature of Gemini's thoughts; None for most calls.
+        """
     def parsed(self) -> Any:
         """Return the arguments as a Python object; ``{}`` for a call without arguments.
 
         Raises ToolArgumentsError, a ValueError, for arguments that are not JSON; it says whether
         they break off, as they do where the reply was cut.
         """
+
+@final
+class ThinkingBlock(_Record):
+    """One block of reasoning, to be sent back unchanged where the dialogue goes on."""
+
+    __match_args__ = ("thinking", "signature", "data")
+    def __new__(
+        cls, thinking: str = "", signature: str | None = None, data: str | None = None
+    ) -> ThinkingBlock:
+        """Make the record of a block, as a decoder that collects would."""
+    @property
+    def thinking(self) -> str:
+        """The reasoning; empty where the service does not show it."""
+    @property
+    def signature(self) -> str | None:
+        """The signature by which the service knows it again; None of a block that has `data`."""
+    @property
+    def data(self) -> str | None:
+        """The reasoning in a form that only the service can read; None of one that is signed."""
 
 @final
 class DeltaDecoder:
@@ -408,6 +441,13 @@ class DeltaDecoder:
         """The model's reasoning, or a summary of it, as collected; empty where there is none.
 
         Raises InvalidRequestError unless `collect` was called.
+        """
+    @property
+    def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
+        """The blocks of the reasoning that the service signed or encrypted, as collected.
+
+        They are to be sent back unchanged where a dialogue with tools goes on. Raises
+        InvalidRequestError unless `collect` was called.
         """
     @property
     def refusal(self) -> str:

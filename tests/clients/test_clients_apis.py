@@ -605,7 +605,10 @@ async def test_ollama(llama: ollama.AsyncClient) -> None:
         QWEN,
         "llama3.2:latest",
         "gemma3:latest",
+        "all-minilm:latest",
     ]
+    embedded = await llama.embed("all-minilm", ["the mill", "the pond"], dimensions=3)
+    assert [len(vector) for vector in embedded.embeddings] == [3, 3]
 
 
 async def test_ollama_tools_and_thoughts(llama: ollama.AsyncClient) -> None:

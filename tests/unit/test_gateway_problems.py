@@ -11,7 +11,14 @@ import pytest
 
 from tailrace import Site, errors
 from tailrace.errors import StreamError, TailraceError, reply_error
-from tailrace.gateway._problems import Problem, problem_of, problem_response
+from tailrace.gateway._logs import words_of
+from tailrace.gateway._problems import (
+    Problem,
+    RefusedError,
+    logged_failure,
+    problem_of,
+    problem_response,
+)
 from tailrace.sites import Secret
 
 if TYPE_CHECKING:
@@ -24,8 +31,9 @@ def status(
     kind: StreamErrorKind = "upstream",
     why: str | None = None,
     wait: float | None = None,
+    said: str = "the site's words",
 ) -> StreamError:
-    error = reply_error(kind, "the site's words", code, why)
+    error = reply_error(kind, said, code, why)
     if isinstance(error, errors.ResponseStatusError):
         error.retry_after = wait
     return error
@@ -86,6 +94,15 @@ CASES: list[tuple[TailraceError, int, str, str | None, str | None]] = [
     (status(403), 502, UPSTREAM, "upstream", "false"),
     (status(404), 502, UPSTREAM, "upstream", "false"),
     (status(404, why="model_not_found"), 404, INVALID, "model_not_found", "false"),
+    (status(404, why="not_found_error", said="model: claude-9"), 404, INVALID, "model_not_found",
+     "false"),
+    (status(404, why="not_found_error", said="Not Found"), 502, UPSTREAM, "not_found_error",
+     "false"),
+    (status(404, why="NOT_FOUND", said="models/x is not found for API version v1beta"), 404,
+     INVALID, "model_not_found", "false"),
+    (status(404, said="model 'x' not found"), 404, INVALID, "model_not_found", "false"),
+    (status(404, said="The model `x` does not exist."), 404, INVALID, "model_not_found", "false"),
+    (status(404, said="our model shop is closed"), 502, UPSTREAM, "upstream", "false"),
     (status(408), 504, UPSTREAM, "upstream", "true"),
     (status(413), 413, INVALID, None, "false"),
     (status(422), 422, INVALID, None, "false"),
@@ -195,6 +212,32 @@ def test_no_secret_of_a_site_is_told() -> None:
     assert problem.code == "[secret]"
     odd = StreamError("upstream", "x", status=500, code="https://upstream.example/1")
     assert problem_of(odd, [site], variables).code == "[address]"
+
+
+def test_no_beginning_of_a_secret_is_told() -> None:
+    key = "sk-one-0123456789"
+    site = Site("https://upstream.example/v1", software="openai", api_key=key)
+    start = "the site reported an error (HTTP 500): "
+    for length in range(1, len(key) + 20):
+        said = "x" * (299 - len(start) - length) + " " + key + " is no key" + "y" * 300
+        message = problem_of(StreamError("upstream", said, status=500), [site]).message
+        assert message.endswith("…")
+        assert key[:3] not in message
+    for length in range(3, len(key)):
+        code = "x" * (99 - length) + key + "y" * 100
+        assert problem_of(StreamError("upstream", "", code=code), [site]).code == (
+            "x" * (99 - length) + "[secret]…"
+        )
+
+
+def test_no_secret_of_a_site_is_a_logs_code() -> None:
+    site = Site("https://upstream.example/v1", software="openai", api_key="sk-one-0123456789")
+    error = StreamError("upstream", "no", status=401, code="sk-one-0123456789")
+    last = errors.RetryProviderError([("A", error)])
+    assert words_of(logged_failure(last, [site], {})) == "HTTP 401"
+    refusal = RefusedError.of(error, [site])
+    assert refusal.error is not None
+    assert words_of(refusal.error) == "HTTP 401"
 
 
 SITE = Site("https://upstream.example/v1", software="openai", proxy="http://proxy.example:3128")

@@ -31,6 +31,8 @@ ANSWERS = [
     ],
     [piece("{}", 0, name="tide"), piece("{}", 1, id="b", name="tide"), piece("{}", 2, name="x")],
     [piece("{}", None, name="tide")],
+    [piece("{}", 0, id="a", name="tide"), piece("{}", 1, id="a", name="moon")],
+    [piece("", 0, id="a", name="x"), piece("", 1, id="a", name="y"), piece("{}", 0, id="a")],
     [piece("", 0, id="a", name="tide"), piece("", 1, id="b", name="moon"), piece("{}", 1)],
 ]
 

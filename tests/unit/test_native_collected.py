@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from vector_files import cases, reply_bytes
 
-from tailrace import DecodedReply, Delta, DeltaDecoder, ToolCall, decode, decode_many, errors
+from tailrace import (
+    DecodedReply,
+    Delta,
+    DeltaDecoder,
+    ThinkingBlock,
+    ToolCall,
+    decode,
+    decode_many,
+    errors,
+)
 from tailrace.errors import InvalidRequestError, ToolArgumentsError
 
 
@@ -125,6 +134,7 @@ def folded(deltas: list[Delta]) -> tuple[object, ...]:
                 next((each.name for each in pieces if each.name), ""),
                 "".join(each.text for each in pieces),
                 index,
+                next((each.signature for each in pieces if each.signature), None),
             )
             for index, pieces in calls.items()
         ),
@@ -151,6 +161,15 @@ def test_of_every_vector_what_is_collected_is_what_the_deltas_say_together() -> 
     assert with_more > 50
 
 
+def fields_of(block: ThinkingBlock) -> Any:
+    return block._asdict().values()
+
+
+def as_in_vectors(call: ToolCall) -> dict[str, Any]:
+    fields = call._asdict()
+    return {name: fields[name] for name in fields if name != "signature" or call.signature}
+
+
 FIXED = [case for case in cases("deltas") if "'collected': " in str(case.values[0])]
 
 
@@ -165,7 +184,11 @@ def test_what_vectors_say_is_collected_however_the_reply_is_cut(case: dict[str, 
         found = {
             "reasoning": decoder.reasoning,
             "refusal": decoder.refusal,
-            "tool_calls": [call._asdict() for call in decoder.tool_calls],
+            "tool_calls": [as_in_vectors(call) for call in decoder.tool_calls],
+            "thinking_blocks": [
+                {"data": data} if data else {"thinking": thinking, "signature": signature}
+                for thinking, signature, data in map(fields_of, decoder.thinking_blocks)
+            ],
         }
         assert {kind: value for kind, value in found.items() if value} == case["collected"]
 

@@ -236,3 +236,24 @@ def test_what_is_refused_at_once() -> None:
     for request in (b"[]", b"{", b"\xff", b'{"tools":NaN}'):
         with pytest.raises(InvalidRequestError, match="request is refused"):
             ResponseEncoder(id="", created_at=0, model="", request=request)
+
+
+def test_calls_of_one_id_are_told_apart() -> None:
+    deltas = [
+        Delta("tool_call", "{}", index=number, id="same", name=name)
+        for number, name in enumerate(["tide", "moon", "sun"])
+    ]
+    response = ResponseEncoder(id="resp_1", created_at=1, model="m")
+    message = MessageEncoder(id="msg_1", model="m")
+    chunk = ChunkEncoder(id="chatcmpl-1", created=1, model="m", system_fingerprint=None)
+    items = json.loads(response.whole(deltas, "tool_calls"))["output"]
+    assert [item["call_id"] for item in items] == ["same", "call_1_1", "call_1_2"]
+    blocks = json.loads(message.whole(deltas, "tool_calls"))["content"]
+    assert [block["id"] for block in blocks] == ["same", "toolu_1_1", "toolu_1_2"]
+    for encoder, ids in (
+        (response, [b'"call_id":"same"', b'"call_id":"call_1_1"', b'"call_id":"call_1_2"']),
+        (message, [b'"id":"same"', b'"id":"toolu_1_1"', b'"id":"toolu_1_2"']),
+        (chunk, [b'"id":"same"', b'"id":"call_1_1"', b'"id":"call_1_2"']),
+    ):
+        events = encoder.events(deltas)
+        assert all(each in events for each in ids)

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from tailrace import DecodedReply, Delta, ServerSentEvent, ToolCall, Usage, decode_many
+from tailrace import (
+    DecodedReply,
+    Delta,
+    ServerSentEvent,
+    ThinkingBlock,
+    ToolCall,
+    Usage,
+    decode_many,
+)
 from tailrace.errors import InvalidRequestError, LimitExceeded, StreamError
 
 REPLY = (
@@ -27,6 +35,10 @@ RECORDS = [
     DecodedReply("a", "stopped", "stop", Usage(1, 2), {"id": "r"}, None, 3, 1, "gemini"),
     DecodedReply(tool_calls=[ToolCall("c", "tide")], reasoning="Hm.", refusal="No."),
     *decode_many([REPLY, REPLY[:20], b'data: {"error":{"message":"no","code":"c"}}\n\n']),
+    ThinkingBlock(),
+    ThinkingBlock("Hm.", "c2ln"),
+    ThinkingBlock(data="ZW5j"),
+    ToolCall("c", "tide", "{}", 0, "c2ln"),
     Delta("text", "a", logprobs='[{"token":"a","logprob":-1}]'),
 ]
 

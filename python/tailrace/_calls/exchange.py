@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from tailrace._native import DeltaDecoder, ToolCall, Usage
+    from tailrace._native import DeltaDecoder, ThinkingBlock, ToolCall, Usage
     from tailrace.errors import StreamError, TailraceError
 
 __all__ = ["ByteSource", "D", "Decoder", "Exchange", "ExchangeOf", "Opening", "OpeningOf"]
@@ -91,6 +91,11 @@ class Decoder(Protocol):
     @property
     def refusal(self) -> str:
         """The text by which the model refuses to answer."""
+        ...
+
+    @property
+    def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
+        """The blocks of the reasoning that are to be sent back."""
         ...
 
 

@@ -184,7 +184,13 @@ async def _print_json(stream: ChatStream) -> None:
 def _shown(delta: Delta) -> dict[str, object]:
     """Return the fields of a delta's line; of one that is no text, its kind and what it has."""
     logprobs = delta.logprobs and json.loads(delta.logprobs)
-    fields = {"index": delta.index, "id": delta.id, "name": delta.name, "logprobs": logprobs}
+    fields = {
+        "index": delta.index,
+        "id": delta.id,
+        "name": delta.name,
+        "signature": delta.signature,
+        "logprobs": logprobs,
+    }
     given = {name: value for name, value in fields.items() if value is not None}
     kind = {} if delta.kind == "text" else {"kind": delta.kind}
     return {**kind, "delta": delta.text, **given}

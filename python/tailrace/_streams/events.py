@@ -8,7 +8,7 @@ from tailrace._native import DeltaDecoder, ServerSentEvent, SSEDecoder
 from tailrace.errors import FIRST_ERROR_STATUS, LimitExceeded
 
 if TYPE_CHECKING:
-    from tailrace._native import ToolCall, Usage
+    from tailrace._native import ThinkingBlock, ToolCall, Usage
     from tailrace.errors import StreamError
 
 __all__ = ["EventDecoder"]
@@ -37,6 +37,7 @@ class EventDecoder:
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.reasoning: str = ""
         self.refusal: str = ""
+        self.thinking_blocks: tuple[ThinkingBlock, ...] = ()
 
     def collect(self) -> None:
         """Do nothing: all that there is are events."""

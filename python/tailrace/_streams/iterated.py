@@ -145,5 +145,6 @@ def _put_together(deltas: Iterable[Delta]) -> tuple[ToolCall, ...]:
                 call.name or piece.name or "",
                 call.arguments + piece.text,
                 piece.index,
+                call.signature or piece.signature,
             )
     return tuple(calls.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tailrace._native import ToolCall, Usage
+    from tailrace._native import ThinkingBlock, ToolCall, Usage
     from tailrace._streams.timings import Timings
     from tailrace.errors import TailraceError
 
@@ -31,6 +31,7 @@ class Outcome:
     attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
     what the reply holds besides its text, as far as it has come, however the stream is read.
     `timings`: the reply's times as far as it is; None where they were not asked for.
+    `thinking_blocks`: the reasoning as a service that signs it wants it back.
     """
 
     end: str = "open"
@@ -43,6 +44,7 @@ class Outcome:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     refusal: str = ""
+    thinking_blocks: tuple[ThinkingBlock, ...] = ()
     timings: Timings | None = None
 
 
@@ -108,6 +110,11 @@ class HasOutcome(ABC):
     def timings(self) -> Timings | None:
         """The times of the reply, as far as it has come; None where they were not asked for."""
         return self.outcome.timings
+
+    @property
+    def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
+        """The reasoning as a service that signs it wants it back; empty where none does."""
+        return self.outcome.thinking_blocks
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"

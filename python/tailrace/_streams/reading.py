@@ -195,6 +195,7 @@ class ReplyReading(Generic[T, D]):
             decoder.tool_calls,
             decoder.reasoning,
             decoder.refusal,
+            decoder.thinking_blocks,
         )
 
     # -- events ------------------------------------------------------------------------------------

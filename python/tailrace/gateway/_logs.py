@@ -25,7 +25,7 @@ from tailrace import errors
 from tailrace._error_kinds import error_kind
 from tailrace._printable import visible
 from tailrace.errors import TailraceError
-from tailrace.gateway._problems import STOPPING, last_failure, problem_of
+from tailrace.gateway._problems import INVALID_REQUEST, STOPPING, last_failure, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,6 +118,8 @@ class AccessRecord:
         """Whether a site or the gateway failed, and not the client."""
         problem = self.problem
         if problem is None or problem.code == STOPPING:
+            return False
+        if self.error is None and problem.kind == INVALID_REQUEST:
             return False
         return problem.status >= _SERVERS_FAULT or (
             self.error is not None and problem.status == _BUSY

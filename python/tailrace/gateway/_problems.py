@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ __all__ = [
     "RefusedError",
     "is_anthropics",
     "last_failure",
+    "logged_failure",
     "problem_body",
     "problem_of",
     "problem_response",
@@ -132,7 +134,9 @@ class RefusedError(Exception):
         `sites`: those that were to answer, `environ`: the variables of their secrets; `model`: the
         attribute.
         """
-        return cls(problem_of(error, sites, environ), last_failure(error), model=model)
+        sites = tuple(sites)
+        problem = problem_of(error, sites, environ)
+        return cls(problem, logged_failure(error, sites, environ or {}), model=model)
 
 
 class ErrorObject(msgspec.Struct):
@@ -226,6 +230,16 @@ def last_failure(error: TailraceError) -> TailraceError:
     return error
 
 
+def logged_failure(
+    error: TailraceError, sites: Iterable[Site], environ: Mapping[str, str]
+) -> TailraceError:
+    """Return `last_failure` as the log may hold it: without a secret of `sites` as its code."""
+    failure = last_failure(error)
+    if isinstance(failure, errors.StreamError) and failure.code is not None:
+        failure.code = _Private.of(sites, environ).without_secrets(failure.code)
+    return failure
+
+
 def _words(error: TailraceError) -> str:
     if isinstance(error, errors.TimeoutError):  # without the URL
         return str(errors.TimeoutError(error.phase, error.seconds))
@@ -249,14 +263,34 @@ class _Private(NamedTuple):
 
     def left_out(self, text: str) -> str:
         """Return a text without these, and without URLs and IP addresses."""
-        for secret in self.secrets:
-            text = text.replace(secret, _LEFT_OUT)
+        text = self.without_secrets(text)
         for pattern in (_URL, _IPV4, _IPV6):
             text = pattern.sub(_ADDRESS, text)
         if not self.hosts:
             return text
         return _HOST.sub(lambda each: _ADDRESS if each[1].lower() in self.hosts else each[0], text)
 
+    def without_secrets(self, text: str) -> str:
+        """Return a text without the secrets, and without the beginning of one that is cut off."""
+        for secret in self.secrets:
+            text = text.replace(secret, _LEFT_OUT)
+            if _CUT in text:
+                pieces = [_without_beginning(each, secret) for each in text.split(_CUT)[:-1]]
+                text = _CUT.join([*pieces, text.rpartition(_CUT)[2]])
+        return text
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """Return a text that was cut, without the beginning of a secret at its end."""
+    for length in range(min(len(secret), len(text)), _SHORTEST_BEGINNING - 1, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length] + _LEFT_OUT
+    return text
+
+
+_CUT = "…"
+_SHORTEST_BEGINNING = 3
+"""The least characters of a secret's beginning that is left out where a text was cut."""
 
 _SHORTEST_SECRET = 6
 """The least characters of a secret that is left out: a shorter one stands in words by chance."""
@@ -288,12 +322,20 @@ def _row_of(error: TailraceError) -> _Row:
         return _Row(502, UPSTREAM, "upstream_failed")
     if error.status in _THE_CLIENTS_OWN:
         return _Row(error.status, INVALID_REQUEST, error.code)
-    if error.code == _NO_MODEL:
+    if _tells_no_model(error):
         return _Row(404, INVALID_REQUEST, _NO_MODEL, "model")
     return _Row(_BY_STATUS.get(error.status or 0, 502), UPSTREAM, error.code or error.kind)
 
 
+def _tells_no_model(error: errors.StreamError) -> bool:
+    """Tell whether a site says that it has no such model, in its API's code or in its words."""
+    is_missing = error.status == HTTPStatus.NOT_FOUND
+    return error.code == _NO_MODEL or (is_missing and bool(_MODEL_NAMED.search(error.message)))
+
+
 _NO_MODEL = "model_not_found"
+# Anthropic's "model: x", Gemini's "models/x is not found", Ollama's and vLLM's "model 'x'".
+_MODEL_NAMED = re.compile(r"\bmodel(?:s/|: | ['\"`])", re.IGNORECASE)
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
 _BY_STATUS = {408: 504, 503: 503, 504: 504, 529: 503}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (

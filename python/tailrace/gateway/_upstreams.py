@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace._streams.fallback import FallbackStream
 from tailrace.errors import TailraceError
-from tailrace.gateway._problems import RefusedError
+from tailrace.gateway._problems import RefusedError, logged_failure
 from tailrace.gateway._wires.fitting import fit
 from tailrace.sites._site import begin_call, open_stream
 from tailrace.transport import make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tailrace import Site
@@ -44,9 +44,16 @@ class Upstream:
     are those of the one that is being tried, then of the one that answers.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], begin: Begin, start: Start) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        begin: Begin,
+        start: Start,
+        environ: Mapping[str, str],
+    ) -> None:
         self._begin = begin
         self._start = start
+        self._environ = environ
         self._now = candidates[0]
         self.call: OpenStream = begin(*self._now)
         self.stream: TextStream = self._opened(candidates)
@@ -79,7 +86,7 @@ class Upstream:
     def _try(self, candidate: Candidate) -> TextStream:
         if candidate is not self._now:
             _, failure = self._tried.errors[-1]
-            self.call.end("failed", error=failure)
+            self.call.end("failed", error=logged_failure(failure, [self.site], self._environ))
             self._now = candidate
             self.call = self._begin(*candidate)
         return self._start(*candidate)
@@ -113,7 +120,9 @@ class Upstreams:
             options = self._options(model, fitted, environment)
             return open_stream(model.upstream, fitted.messages, options, model=model.name)
 
-        return Upstream(candidates_of(request, target.models, settings), begin, start)
+        return Upstream(
+            candidates_of(request, target.models, settings), begin, start, environment.environ
+        )
 
     def call(
         self, model: Model, fitted: SiteRequest, *, environment: Environment

@@ -51,6 +51,8 @@ class AnthropicOptions(ApiOptions):
     `max_tokens`: 4096 unless given, since the API wants a number. `reasoning_effort` is the API's
     ``output_config.effort``, and for ``none`` no thinking; `user` its ``metadata.user_id``. A
     thinking budget goes into `extra`: ``{"thinking": {"type": "enabled", "budget_tokens": 2048}}``.
+    So do `messages`, `system` and `tools` in the API's own form, in place of the call's, with what
+    only that has: ``cache_control``, say, and thoughts with their signatures.
     """
 
     parallel_tool_calls: bool | None = None
@@ -62,6 +64,7 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
 
     api = _API
     dialect = "anthropic"
+    replaceable = frozenset({"messages", "system", "tools"})
 
     def endpoint(self, model: str) -> str:
         """Return the URL that takes messages; the model is named in the request."""
@@ -79,7 +82,7 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
 
     def body(self, model: str) -> dict[str, Any]:
         """Return the request for one streamed message."""
-        messages = parse_chat(self.request.messages)
+        messages = parse_chat(self.request.messages, takes_thinking=True)
         options = self.options
         most_tokens = options.most_tokens
         fields = {
@@ -151,6 +154,7 @@ def _blocks(message: ChatMessage) -> Iterator[dict[str, Any]]:
             "content": [_block(message, part) for part in message.parts if _is_something(part)],
         }
         return
+    yield from map(dict, message.thinking)
     for part in message.parts:
         if _is_something(part):
             yield _block(message, part)

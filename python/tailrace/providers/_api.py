@@ -116,6 +116,9 @@ class ApiCall(Call[O], Generic[O]):
 
     accept: ClassVar[str] = "text/event-stream"
 
+    replaceable: ClassVar[frozenset[str]] = frozenset()
+    """The fields of a request that `extra` may hold in place of the call's, in the API's words."""
+
     @staticmethod
     def moved_endpoint(endpoint: str, url: str) -> None:
         """Return None: the endpoint is derived from the other base URL."""
@@ -177,7 +180,13 @@ class ApiCall(Call[O], Generic[O]):
         Raises InvalidRequestError for what the API has not, what has two values, and what JSON
         cannot say.
         """
-        return _encoded(_joined(self.body(model), self.options.extra or {}))
+        return self._with_extra(self.body(model))
+
+    def _with_extra(self, body: Mapping[str, Any]) -> bytes:
+        extra = self.options.extra or {}
+        replaced = self.replaceable & extra.keys()
+        kept = {name: value for name, value in body.items() if name not in replaced}
+        return _encoded(_joined(kept, extra))
 
     async def list_models(self) -> list[str]:
         """Ask the server for its models, page by page, and return their names."""
@@ -216,7 +225,7 @@ class ApiCall(Call[O], Generic[O]):
         `member`: the one of the JSON object by which an answer is known. Raises the StreamError of
         any other reply, and the TailraceError of the call.
         """
-        body = _encoded(_joined(dict(question), self.options.extra or {}))
+        body = self._with_extra(question)
         self.connections = Connections(self.request.transport, self.request.observe)
         session = await self.begin_session(self.request.cookies)
         headers = {"Content-Type": JSON, "Accept": JSON, **self.headers()}

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
+    "CALL_KEYS",
+    "FUNCTION_KEYS",
+    "PART_KEYS",
+    "TOOL_KEYS",
     "AudioPart",
     "ChatMessage",
     "FilePart",
@@ -105,7 +109,8 @@ class ChatMessage:
     """One message, parsed: the `place` it has in errors, its role, its parts.
 
     `calls`: those that an assistant makes. `call_id`: of a tool's message, the call it answers, and
-    `name` the function's, empty where neither the message nor an earlier call names it.
+    `name` the function's, empty where neither the message nor an earlier call names it. `thinking`:
+    the blocks of an assistant's signed reasoning, in the form of Anthropic's API.
     """
 
     place: str
@@ -114,6 +119,7 @@ class ChatMessage:
     calls: tuple[FunctionCall, ...] = ()
     call_id: str = ""
     name: str = ""
+    thinking: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def text(self) -> str:
@@ -152,8 +158,8 @@ class JSONFormat:
 # -- messages --------------------------------------------------------------------------------------
 
 
-def parse_chat(messages: object) -> list[ChatMessage]:
-    """Parse a list of messages.
+def parse_chat(messages: object, *, takes_thinking: bool = False) -> list[ChatMessage]:
+    """Parse a list of messages; `takes_thinking`: whether the API takes signed reasoning back.
 
     Raises InvalidRequestError, which names the first message that has not OpenAI's form, or that
     holds what only OpenAI's own API has a place for.
@@ -164,10 +170,10 @@ def parse_chat(messages: object) -> list[ChatMessage]:
         )
     parsed: list[ChatMessage] = []
     names: dict[str, str] = {}  # of functions, by the ids of their calls
+    keys = {**_KEYS, "assistant": _KEYS["assistant"] | {_THINKING}} if takes_thinking else _KEYS
     for position, message in enumerate(messages):
-        parsed.append(
-            _message(f"message {position}", _mapping(f"message {position}", message), names)
-        )
+        place = f"message {position}"
+        parsed.append(_message(place, _mapping(place, message), names, keys))
         names.update({call.id: call.name for call in parsed[-1].calls})
     return parsed
 
@@ -224,9 +230,14 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def _message(place: str, message: Mapping[str, Any], names: Mapping[str, str]) -> ChatMessage:
+def _message(
+    place: str,
+    message: Mapping[str, Any],
+    names: Mapping[str, str],
+    keys: Mapping[Role, frozenset[str]],
+) -> ChatMessage:
     role = _role(place, message)
-    _refuse_others(place, message, _KEYS[role])
+    _refuse_others(place, message, keys[role])
     parts = tuple(_parts(place, message.get("content")))
     if message.get("refusal"):
         parts = (*parts, TextPart(_text(f"the refusal of {place}", message["refusal"])))
@@ -234,7 +245,8 @@ def _message(place: str, message: Mapping[str, Any], names: Mapping[str, str]) -
     if message.get("content") is None and not parts and not calls:
         raise InvalidRequestError(f"{place} has no content")
     if role != "tool":
-        return ChatMessage(place, role, parts, calls)
+        thinking = tuple(_thinking(place, message.get(_THINKING)))
+        return ChatMessage(place, role, parts, calls, thinking=thinking)
     call_id = _text(f"the tool_call_id of {place}", message.get("tool_call_id"))
     name = message.get("name") or names.get(call_id, "")
     return ChatMessage(place, role, parts, (), call_id, _text(f"the name of {place}", name))
@@ -265,6 +277,9 @@ _KEYS: Mapping[Role, frozenset[str]] = {
 }
 """The keys of a message that a translation carries over, by its role."""
 
+_THINKING = "thinking_blocks"
+"""The key of an assistant's signed reasoning, which one API takes back."""
+
 
 def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise InvalidRequestError for a key with a value that no translation has a place for."""
@@ -275,13 +290,22 @@ def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str])
             )
 
 
+def _thinking(place: str, blocks: object) -> Iterable[Mapping[str, Any]]:
+    for number, block in enumerate(_list(f"the {_THINKING} of {place}", blocks)):
+        where = f"thinking block {number} of {place}"
+        record = _mapping(where, block)
+        if record.get("type") not in ("thinking", "redacted_thinking"):
+            raise InvalidRequestError(f"{where} is neither thinking nor redacted_thinking")
+        yield record
+
+
 def _calls(place: str, calls: object) -> Iterable[FunctionCall]:
     for number, call in enumerate(_list(f"the tool_calls of {place}", calls)):
         where = f"tool call {number} of {place}"
         record = _mapping(where, call)
         if record.get("type", "function") != "function":
             raise InvalidRequestError(f"{where} is no call of a function, and cannot be sent")
-        _refuse_others(where, record, _CALL_KEYS)
+        _refuse_others(where, record, CALL_KEYS)
         function = _mapping(where, record.get("function"))
         arguments = function.get("arguments")
         yield FunctionCall(
@@ -292,7 +316,8 @@ def _calls(place: str, calls: object) -> Iterable[FunctionCall]:
         )
 
 
-_CALL_KEYS = frozenset({"id", "type", "function", "index", "extra_content"})
+CALL_KEYS = frozenset({"id", "type", "function", "index", "extra_content"})
+"""The keys of a tool call that a translation carries over."""
 
 
 def arguments_object(place: str, call: FunctionCall) -> dict[str, Any]:
@@ -336,7 +361,7 @@ def _part(place: str, part: Mapping[str, Any]) -> Part:
             f"{place} is of the type {str(kind)[:80]!r}: expected one of {', '.join(_PARTS)}"
         )
     key, read = _PARTS[kind]
-    _refuse_others(place, part, frozenset({"type", key, *_BESIDE.get(kind, ())}))
+    _refuse_others(place, part, PART_KEYS[kind])
     return read(place, part.get(key), part)
 
 
@@ -393,6 +418,11 @@ _PARTS: Mapping[str, tuple[str, Callable[[str, object, Mapping[str, Any]], Part]
 _BESIDE: Mapping[str, tuple[str, ...]] = {"input_image": ("detail",), "image_url": ("detail",)}
 """Keys that may stand beside the one of `_PARTS`."""
 
+PART_KEYS: Mapping[str, frozenset[str]] = {
+    kind: frozenset({"type", key, *_BESIDE.get(kind, ())}) for kind, (key, _) in _PARTS.items()
+}
+"""The keys of a part that a translation carries over, by its type."""
+
 
 def _data_url(place: str, url: str) -> tuple[str, str]:
     """Return the media type and the base64 of a data URL (RFC 2397)."""
@@ -426,9 +456,9 @@ def _tool(place: str, tool: Mapping[str, Any]) -> FunctionTool:
             f"{place} is of the type {str(tool['type'])[:80]!r}: the API of this site takes "
             "functions alone"
         )
-    _refuse_others(place, tool, frozenset({"type", "function"}))
+    _refuse_others(place, tool, TOOL_KEYS)
     function = _mapping(f"the function of {place}", tool.get("function"))
-    _refuse_others(place, function, frozenset({"name", "description", "parameters", "strict"}))
+    _refuse_others(place, function, FUNCTION_KEYS)
     parameters = function.get("parameters")
     return FunctionTool(
         _text(f"the name of {place}", function.get("name")),
@@ -436,6 +466,11 @@ def _tool(place: str, tool: Mapping[str, Any]) -> FunctionTool:
         None if parameters is None else _mapping(f"the parameters of {place}", parameters),
         function.get("strict"),
     )
+
+
+TOOL_KEYS = frozenset({"type", "function"})
+FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
+"""The keys of a tool, and of its function, that a translation carries over."""
 
 
 def parse_tool_choice(choice: object) -> ToolChoice:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tailrace._messages import Message, Messages
-    from tailrace._native import ToolCall
+    from tailrace._native import ThinkingBlock, ToolCall
     from tailrace._streams.closing import TextStream
     from tailrace._streams.outcome import Outcome
 
@@ -113,11 +113,15 @@ class Conversation:
     def _answer_message(self, answer: str, outcome: Outcome) -> Message:
         """Return an answer as a message of the dialogue: its text, its refusal, its tool calls.
 
+        Reasoning is part of it where the service signed it.
+
         A text there always is: servers differ in what else they take for none.
         """
         message: Message = {"role": "assistant", "content": answer}
         if outcome.refusal:
             message["refusal"] = outcome.refusal
+        if outcome.thinking_blocks:
+            message["thinking_blocks"] = [_block_record(each) for each in outcome.thinking_blocks]
         if outcome.tool_calls and self._keeps_calls:
             message["tool_calls"] = [
                 _call_record(call, f"call_{len(self.messages)}_{number}")
@@ -158,7 +162,20 @@ def _with_call_id(result: Message, waiting: Iterable[str]) -> Message:
 def _call_record(call: ToolCall, name: str) -> dict[str, object]:
     """Return a call in OpenAI's form; `name`: its id where the server gave it none."""
     function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id or name, "type": "function", "function": function}
+    signed = {"extra_content": {"google": {"thought_signature": call.signature}}}
+    return {
+        "id": call.id or name,
+        "type": "function",
+        "function": function,
+        **({} if call.signature is None else signed),
+    }
+
+
+def _block_record(block: ThinkingBlock) -> dict[str, object]:
+    """Return a block of reasoning in the form that Anthropic's API has for it."""
+    if block.data is not None:
+        return {"type": "redacted_thinking", "data": block.data}
+    return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
 
 
 # Ids in the replies of sites that remember, and their names in the next request.

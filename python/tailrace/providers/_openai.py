@@ -16,7 +16,7 @@ from tailrace.errors import InvalidRequestError
 from tailrace.providers._api import ApiCall, ApiOptions, ModelsPage, below, without_ending
 from tailrace.providers._responses import response_request
 
-__all__ = ["OpenAICall", "OpenAIOptions"]
+__all__ = ["OWN_FIELDS", "OpenAICall", "OpenAIOptions"]
 
 _USAGE_TOO: Mapping[str, Any] = MappingProxyType({"include_usage": True})
 """The `stream_options` of chat completions unless a site has others: the server counts tokens."""
@@ -52,7 +52,7 @@ class OpenAIOptions(ApiOptions):
                 f"stream_options must be a mapping of names to values, not {kind}"
             )
         for name in self.extra or ():
-            if name in _OWN_FIELDS or name in _PARAMETERS:
+            if name in OWN_FIELDS:
                 raise InvalidRequestError(f"extra must not hold {name}: it has its own place")
 
     def parameters(self) -> dict[str, Any]:
@@ -64,7 +64,9 @@ class OpenAIOptions(ApiOptions):
 _PARAMETERS = tuple(
     name for name in OpenAIOptions.__dataclass_fields__ if name not in {"api", "api_key", "extra"}
 )
-_OWN_FIELDS = frozenset({"input", "messages", "model", "stream"})
+OWN_FIELDS = frozenset({"input", "messages", "model", "stream", *_PARAMETERS})
+"""The fields of a request that a call writes itself, and no `extra` may hold."""
+
 _ENDPOINTS = {"chat": "/chat/completions", "responses": "/responses"}
 
 

@@ -11,6 +11,7 @@ use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
 use crate::output::string;
 use crate::raise::{in_use, invalid, stream_error};
 use crate::record::record;
+use crate::thinking::thinking_blocks;
 use crate::tool_call::tool_calls;
 
 /// The token counts a stream reported; 0 where it left one out.
@@ -166,14 +167,18 @@ pub struct Delta {
     ///
     /// Nanoseconds of a clock that runs evenly; `None` where no time was taken.
     at: Option<u64>,
+    /// What the service wants to have back with the tool call where the dialogue goes on.
+    ///
+    /// That is the signature of Gemini's thoughts; `None` for most calls.
+    signature: Option<Py<PyString>>,
 }
 
 const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let Self { kind, text, index, id, name, logprobs, raw, tokens, at } = self;
-        (*kind, text, *index, id, name, logprobs, raw, *tokens, *at).into_pyobject(py)
+        let Self { kind, text, index, id, name, logprobs, raw, tokens, at, signature } = self;
+        (*kind, text, *index, id, name, logprobs, raw, *tokens, *at, signature).into_pyobject(py)
     }
 
     /// The log probabilities as the core's encoders take them.
@@ -195,11 +200,16 @@ impl Delta {
             "reasoning" => take(tailrace_core::Delta::Reasoning(&text)),
             "refusal" => take(tailrace_core::Delta::Refusal(&text)),
             _ => {
-                let [id, name] =
-                    [&self.id, &self.name].map(|text| text.as_ref().map(|text| text.bind(py)));
-                let (id, name) = (optional_text(id)?, optional_text(name)?);
-                let (id, name) = (id.as_deref(), name.as_deref());
-                let piece = ToolCall { index: self.index, id, name, arguments: &text };
+                let [id, name, signature] = [&self.id, &self.name, &self.signature]
+                    .map(|text| optional_text(text.as_ref().map(|text| text.bind(py))));
+                let (id, name, signature) = (id?, name?, signature?);
+                let piece = ToolCall {
+                    index: self.index,
+                    id: id.as_deref(),
+                    name: name.as_deref(),
+                    arguments: &text,
+                    signature: signature.as_deref(),
+                };
                 take(tailrace_core::Delta::ToolCall(piece))
             }
         })
@@ -208,7 +218,8 @@ impl Delta {
 
 record! {
 impl Delta {
-    const FIELDS = ["kind", "text", "index", "id", "name", "logprobs", "raw", "tokens", "at"];
+    const FIELDS =
+        ["kind", "text", "index", "id", "name", "logprobs", "raw", "tokens", "at", "signature"];
 
     /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
     ///
@@ -217,10 +228,10 @@ impl Delta {
     #[new]
     #[pyo3(signature = (
         kind, text = None, index = None, id = None, name = None, logprobs = None, raw = None,
-        tokens = None, at = None,
+        tokens = None, at = None, signature = None,
     ))]
     #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None, \
-                             raw=None, tokens=None, at=None)")]
+                             raw=None, tokens=None, at=None, signature=None)")]
     #[allow(clippy::too_many_arguments)] // a record's fields
     fn new(
         py: Python<'_>,
@@ -233,6 +244,7 @@ impl Delta {
         raw: Option<&Bound<'_, PyString>>,
         tokens: Option<Whole>,
         at: Option<Whole>,
+        signature: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let [index, tokens, at] = [("index", index), ("tokens", tokens), ("at", at)].map(
             |(name, number)| {
@@ -249,6 +261,7 @@ impl Delta {
             index: index?,
             id: id.map(owned),
             name: name.map(owned),
+            signature: signature.map(owned),
             logprobs: logprobs.transpose()?,
             raw: raw.map(owned),
             tokens: tokens?,
@@ -259,8 +272,9 @@ impl Delta {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
         fields.extend(self.index.map(|index| format!("index={index}")));
-        let texts = [&self.id, &self.name, &self.logprobs, &self.raw];
-        for (name, value) in ["id", "name", "logprobs", "raw"].into_iter().zip(texts) {
+        let texts = [&self.id, &self.name, &self.logprobs, &self.raw, &self.signature];
+        let names = ["id", "name", "logprobs", "raw", "signature"];
+        for (name, value) in names.into_iter().zip(texts) {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
             }
@@ -320,8 +334,8 @@ fn delta_of(
     piece: ToolCall<'_>,
     logprobs: Option<&Logprobs>,
 ) -> PyResult<Delta> {
-    let [id, name] =
-        [piece.id, piece.name].map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
+    let [id, name, signature] = [piece.id, piece.name, piece.signature]
+        .map(|text| text.map(|text| string(py, text).map(Bound::unbind)));
     let logprobs = logprobs.map(|logprobs| string(py, &logprobs.to_string()));
     Ok(Delta {
         kind,
@@ -333,6 +347,7 @@ fn delta_of(
         raw: None,
         tokens: None,
         at: None,
+        signature: signature.transpose()?,
     })
 }
 
@@ -809,6 +824,16 @@ impl DeltaDecoder {
     fn reasoning<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
         let decoder = reading(slf)?;
         string(slf.py(), collected(slf.py(), &decoder)?.reasoning())
+    }
+
+    /// The blocks of the reasoning that the service signed or encrypted, as collected.
+    ///
+    /// They are to be sent back unchanged where a dialogue with tools goes on. Raises
+    /// `InvalidRequestError` unless `collect` was called.
+    #[getter]
+    fn thinking_blocks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let decoder = reading(slf)?;
+        thinking_blocks(slf.py(), collected(slf.py(), &decoder)?)
     }
 
     /// The text by which the model refuses to answer, where the API keeps that apart.

@@ -1,8 +1,9 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
-//! One file an area: [`sse`], [`delta`], [`tool_call`], [`decode_many`], [`page`], [`sign`],
-//! [`encode`], [`lazy`]; [`input`] takes Python's values, [`output`] makes Python's text, [`record`] makes
-//! what Python expects of records, [`raise`] makes the exceptions that `tailrace.errors` defines.
+//! One file an area: [`sse`], [`delta`], [`tool_call`], [`thinking`], [`decode_many`], [`page`],
+//! [`sign`], [`encode`], [`lazy`]; [`input`] takes Python's values, [`output`] makes Python's text,
+//! [`record`] makes what Python expects of records, [`raise`] makes the exceptions that
+//! `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
@@ -17,6 +18,7 @@ mod raise;
 mod record;
 mod sign;
 mod sse;
+mod thinking;
 mod tool_call;
 
 /// The Rust core as Python sees it.
@@ -42,6 +44,8 @@ mod _native {
     use super::sign::sign_request;
     #[pymodule_export]
     use super::sse::{SSEDecoder, ServerSentEvent};
+    #[pymodule_export]
+    use super::thinking::ThinkingBlock;
     #[pymodule_export]
     use super::tool_call::ToolCall;
 

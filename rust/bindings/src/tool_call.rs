@@ -22,6 +22,10 @@ pub struct ToolCall {
     arguments: Py<PyString>,
     /// The number of the call, as the API counts its calls: that of its deltas.
     index: Option<u64>,
+    /// What the service wants to have back with the call where the dialogue goes on.
+    ///
+    /// That is the signature of Gemini's thoughts; `None` for most calls.
+    signature: Option<Py<PyString>>,
 }
 
 impl ToolCall {
@@ -32,11 +36,12 @@ impl ToolCall {
             name: text(&call.name)?,
             arguments: text(&call.arguments)?,
             index: call.index,
+            signature: call.signature.as_deref().map(text).transpose()?,
         })
     }
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (&self.id, &self.name, &self.arguments, self.index).into_pyobject(py)
+        (&self.id, &self.name, &self.arguments, self.index, &self.signature).into_pyobject(py)
     }
 
     fn refused(&self, py: Python<'_>, error: &PyErr) -> PyResult<PyErr> {
@@ -63,18 +68,19 @@ fn breaks_off(text: &str) -> bool {
 
 record! {
 impl ToolCall {
-    const FIELDS = ["id", "name", "arguments", "index"];
+    const FIELDS = ["id", "name", "arguments", "index", "signature"];
 
     /// Make the record of a call, as a decoder that collects would.
     #[new]
-    #[pyo3(signature = (id = None, name = None, arguments = None, index = None))]
-    #[pyo3(text_signature = "(id=None, name='', arguments='', index=None)")]
+    #[pyo3(signature = (id = None, name = None, arguments = None, index = None, signature = None))]
+    #[pyo3(text_signature = "(id=None, name='', arguments='', index=None, signature=None)")]
     fn new(
         py: Python<'_>,
         id: Option<&Bound<'_, PyString>>,
         name: Option<&Bound<'_, PyString>>,
         arguments: Option<&Bound<'_, PyString>>,
         index: Option<Whole>,
+        signature: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let index = index.map(|index| index.within(py, "index", "a number of 0 or more", |_| true));
         let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
@@ -86,6 +92,7 @@ impl ToolCall {
             name: or_empty(name),
             arguments: or_empty(arguments),
             index: index.transpose()?,
+            signature: signature.map(owned),
         })
     }
 
@@ -121,6 +128,9 @@ impl ToolCall {
         fields.push(format!("name={}", self.name.bind(py).repr()?));
         fields.push(format!("arguments={}", self.arguments.bind(py).repr()?));
         fields.extend(self.index.map(|index| format!("index={index}")));
+        if let Some(signature) = &self.signature {
+            fields.push(format!("signature={}", signature.bind(py).repr()?));
+        }
         Ok(format!("ToolCall({})", fields.join(", ")))
     }
 }

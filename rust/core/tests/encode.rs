@@ -209,6 +209,7 @@ fn deltas_of(list: &Value) -> impl Iterator<Item = (Delta<'_>, Option<Logprobs>)
                 id: delta["id"].as_str(),
                 name: delta["name"].as_str(),
                 arguments: text,
+                signature: delta["signature"].as_str(),
             }),
             other => panic!("there is no kind {other:?}"),
         };
@@ -488,6 +489,7 @@ impl Owned {
                 id: self.id.as_deref(),
                 name: self.name.as_deref(),
                 arguments: &self.text,
+                signature: None,
             }),
         }
     }
@@ -774,7 +776,7 @@ fn check_order(events: &str) {
 #[test]
 fn a_call_that_goes_on_behind_its_end_is_an_error() {
     let piece = |index, name, arguments| {
-        Delta::ToolCall(ToolCall { index: Some(index), id: None, name, arguments })
+        Delta::ToolCall(ToolCall { index: Some(index), name, arguments, ..ToolCall::default() })
     };
     let deltas =
         |last| [piece(0, Some("tide"), "{}"), piece(1, Some("moon"), "{}"), piece(0, None, last)];
@@ -828,7 +830,13 @@ fn words_for_an_end() {
 
 #[test]
 fn a_message_ends_for_calls_where_there_are_some() {
-    let call = ToolCall { index: Some(0), id: Some("c"), name: Some("tide"), arguments: "{}" };
+    let call = ToolCall {
+        index: Some(0),
+        id: Some("c"),
+        name: Some("tide"),
+        arguments: "{}",
+        ..ToolCall::default()
+    };
     for (word, without, with) in [
         ("tool_use", "end_turn", "tool_use"),
         ("end_turn", "end_turn", "tool_use"),

@@ -24,7 +24,8 @@ use tailrace_core::{
     ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, Delta, DeltaDecoder, DeltaOptions,
     DeltaSink, Dialect, EncoderState, End, Ending, ErrorKind, Event, EventDecoder, FinishReason,
     Framing, Ids, Limit, LimitExceeded, Logprobs, MessageEncoder, MessageFields, ReplyError,
-    ResponseEncoder, ResponseFields, ToolCall, UnknownDialect, Usage, WholeMessage, WholeResponse,
+    ResponseEncoder, ResponseFields, ThinkingBlock, ToolCall, UnknownDialect, Usage, WholeMessage,
+    WholeResponse,
 };
 
 fn is_value<T: Send + Sync + Unpin + Debug + Clone>() {}
@@ -48,7 +49,7 @@ fn types_have_the_traits_that_users_expect() {
     )>();
     is_value::<(CompletionEncoder, ResponseEncoder, MessageEncoder)>();
     is_value::<(WholeResponse<'_>, WholeMessage<'_>, Delta<'_>, Ending<'_>)>();
-    is_value::<(ResponseFields<'_>, MessageFields<'_>, Logprobs)>();
+    is_value::<(ResponseFields<'_>, MessageFields<'_>, Logprobs, ThinkingBlock<'_>)>();
     is_name::<Dialect>();
     is_name::<EncoderState>();
     is_name::<FinishReason>();

@@ -91,6 +91,12 @@ REFUSED = [
     f"Authorization: Bearer {SECRET.upper()}",
     f"Authorization: Bearer {SECRET}, Bearer {SECRET}",
     f"Authorization: Bearer {SECRET}\r\nAuthorization: Bearer {SECRET}",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: wrong-key-wrong-key",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: {OTHER_SECRET}",
+    f"Authorization: Bearer {SECRET}\r\nx-api-key: ",
+    f"Authorization: Bearer wrong-key-wrong-key\r\nx-api-key: {SECRET}",
+    f"x-api-key: {SECRET}\r\nx-api-key: {OTHER_SECRET}",
+    "x-api-key: ",
     "Authorization: Bearer \u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9",
 ]
 
@@ -115,6 +121,8 @@ async def test_a_key_opens(guarded: Served) -> None:
         AUTHORIZED,
         f"authorization: bearer {OTHER_SECRET}",
         f"Authorization: Bearer  {SECRET}",
+        f"x-api-key: {SECRET}",
+        f"{AUTHORIZED}\r\nx-api-key: {SECRET}",
     ):
         answer = await ask(guarded.port, get("/v1/models", line))
         assert (answer.status, json.loads(answer.body)["object"]) == (200, "list")
@@ -146,6 +154,15 @@ async def test_a_query_has_an_end(guarded: Served) -> None:
     for count, status in ((MAX_QUERY_FIELDS, 200), (MAX_QUERY_FIELDS + 1, 400)):
         query = "&".join(f"p{number}=1" for number in range(count))
         assert (await ask(guarded.port, get(f"/v1/models?{query}", AUTHORIZED))).status == status
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.0", "1.2", "0.9"])
+async def test_another_version_of_http_is_refused(guarded: Served, version: str) -> None:
+    request = get("/v1/models", AUTHORIZED).replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+    answer = await ask(guarded.port, request)
+    assert answer.status in {400, 505}
+    if version == "2.0":
+        assert (answer.status, answer.error["code"]) == (505, "unsupported_http_version")
 
 
 # -- Host and Origin -------------------------------------------------------------------------------

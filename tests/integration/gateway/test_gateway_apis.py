@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from gateway_app import RunningGateway, asking, content, events, posting, serving
 
+from tailrace.gateway._wires.request import MOST_CONTAINERS, MOST_MESSAGES
 from tailrace.replica import Question, Replica, builtin_answer
 from tailrace.sites import Site
 
@@ -314,6 +317,96 @@ async def test_the_gateway_as_a_whole_may_drop(replica: Replica) -> None:
             assert reply.status == 400
 
 
+CACHED = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize("api", [each for each in MODELS if each != "openai"])
+async def test_what_no_tool_or_part_has_is_dropped_too(replica: Replica, api: str) -> None:
+    function = {**TOOLS[0]["function"], **CACHED}
+    part = {"type": "text", "text": "Hello", **CACHED}
+    body = {
+        "model": model(api),
+        "messages": [
+            {"role": "user", "content": [part, {"type": "odd", "odd": 1}]},
+        ],
+        "tools": [{**TOOLS[0], "function": function, **CACHED}, {"type": "web_search"}],
+    }
+    async with serving(sites(replica), unsupported="drop") as gateway:
+        async with posting(gateway, body) as reply:
+            assert reply.status == 200, await reply.text()
+            dropped = reply.headers["X-Tailrace-Dropped"].split(", ")
+        assert sorted(dropped) == [
+            "messages.odd", "messages.text.cache_control", "tools", "tools.cache_control",
+            "tools.function.cache_control",
+        ]  # fmt: skip
+        counted = gateway.context.request_figures.snapshot().dropped
+    assert counted["tools.cache_control"] == 1
+    async with serving(sites(replica)) as gateway, posting(gateway, body) as reply:
+        assert reply.status == 400
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ({"role": "user", "content": [{"type": "text", "text": "x", **CACHED}]},
+         "messages[1].content[0]"),
+        ({"role": "user", "content": [{"type": "odd"}]}, "messages[1].content[0]"),
+        ({"role": "user", "content": "x", "odd": 1}, "messages[1]"),
+        ({"role": "assistant", "tool_calls": [CALL, {**CALL, "odd": 1}]},
+         "messages[1].tool_calls[1]"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": 1}}]},
+         "messages[1].content[0]"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("api", ["anthropic", "gemini", "ollama", "responses"])
+async def test_a_refusal_within_messages_names_its_place(
+    gateway: RunningGateway, api: str, said: dict[str, Any], param: str
+) -> None:
+    user = {"role": "user", "content": "Hello"}
+    async with posting(gateway, {"model": model(api), "messages": [user, said, user]}) as reply:
+        error = (await reply.json())["error"]
+    assert (reply.status, error["param"]) == (400, param), error
+
+
+async def test_a_refusal_within_tools_names_its_place(gateway: RunningGateway) -> None:
+    more = {"tools": [*TOOLS, {**TOOLS[0], **CACHED}]}
+    async with posting(gateway, asking("Hello", model("gemini"), **more)) as reply:
+        assert (reply.status, (await reply.json())["error"]["param"]) == (400, "tools[1]")
+
+
+@pytest.mark.parametrize("api", ["openai", "responses", "anthropic"])
+async def test_a_field_that_the_call_writes_itself(gateway: RunningGateway, api: str) -> None:
+    async with posting(gateway, asking("Hello", model(api), input="x")) as reply:
+        error = (await reply.json())["error"]
+    assert (reply.status, error["param"], error["code"]) == (400, "input", "unknown_parameter")
+    assert error["message"] == "unknown parameter: 'input'"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "more"),
+    [
+        ("chat/completions", "messages", {}),
+        ("messages", "messages", {"max_tokens": 1}),
+        ("responses", "input", {}),
+    ],
+)
+async def test_messages_have_a_number(
+    gateway: RunningGateway, path: str, name: str, more: dict[str, Any]
+) -> None:
+    said = [{"role": "user", "content": "x"}] * (MOST_MESSAGES + 1)
+    parts = [{"role": "user", "content": [{}] * MOST_CONTAINERS}]
+    async with aiohttp.ClientSession() as session:
+        for messages in (said, parts):
+            body = {"model": "shop/default", name: messages, **more}
+            async with session.post(f"{gateway.base_url}/{path}", json=body) as reply:
+                told = await reply.text()
+            assert reply.status == 400
+            assert str(MOST_MESSAGES if messages is said else MOST_CONTAINERS) in told
+
+
 async def test_a_stop_sequence_before_a_call(gateway: RunningGateway) -> None:
     choice = await told(
         gateway, "[[tool]] When?", "openai", stream=True, tools=TOOLS, stop=["never there"]
@@ -322,3 +415,41 @@ async def test_a_stop_sequence_before_a_call(gateway: RunningGateway) -> None:
     thought = await told(gateway, "[[think]] Why?", "openai", stream=True, stop=["earlier"])
     assert thought["message"]["content"] == "You asked: “[[think]] Why?” (0 "
     assert thought["message"]["reasoning_content"].startswith("They want")
+
+
+# -- what fails ------------------------------------------------------------------------------------
+
+
+@EACH
+@BOTH
+async def test_a_model_that_the_site_has_not(
+    gateway: RunningGateway, api: str, *, stream: bool
+) -> None:
+    async with posting(gateway, asking("hi", f"{api}/no-such-model", stream=stream)) as reply:
+        error = (await reply.json())["error"]
+    assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+@BOTH
+async def test_a_finish_reason_that_is_a_failure(*, stream: bool) -> None:
+    piece = {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}]}
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(text=f"data: {json.dumps(piece)}\n\n", content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        site = Site(str(server.make_url("/")), software="gemini", name="gemini")
+        async with (
+            serving([site]) as gateway,
+            posting(gateway, asking("hi", model("gemini"), stream=stream)) as reply,
+        ):
+            if stream and reply.status == 200:
+                error = (await events(reply))[-1]["error"]
+            else:
+                assert reply.status == 502
+                error = (await reply.json())["error"]
+    assert error["code"] == "MALFORMED_FUNCTION_CALL"
+    assert "finish reason MALFORMED_FUNCTION_CALL" in error["message"]

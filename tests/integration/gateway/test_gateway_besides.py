@@ -88,8 +88,14 @@ async def test_the_next_site_of_a_group_has_the_embeddings(gateway: RunningGatew
 
 
 async def test_the_next_site_of_a_group_counts(gateway: RunningGateway) -> None:
-    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
-    messages = [{"role": "user", "content": [block]}]
-    status, told = await asked(gateway, "messages/count_tokens", "counted", messages=messages)
+    messages = [{"role": "user", "content": "x"}]
+    management: dict[str, Any] = {"edits": []}
+    status, told = await asked(
+        gateway,
+        "messages/count_tokens",
+        "counted",
+        messages=messages,
+        context_management=management,
+    )
     assert (status, told) == (200, REPLIES["counts"])
-    assert gateway.context.request_figures.snapshot().dropped["cache_control"] == 1
+    assert gateway.context.request_figures.snapshot().dropped["context_management"] == 1

@@ -16,6 +16,7 @@ from gateway_app import RunningGateway, outcomes, serving
 from tailrace import SSEDecoder
 from tailrace.gateway import Key
 from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.replica._sites.models.anthropic.blocks import signature_of
 from tailrace.sites import Site
 
 if TYPE_CHECKING:
@@ -342,6 +343,63 @@ async def test_thinking_goes_to_anthropics_own_api_as_it_is(
     assert (other["reasoning_effort"], other["max_completion_tokens"]) == ("low", 4000)
 
 
+CACHED = {"cache_control": {"type": "ephemeral"}}
+
+
+async def test_blocks_go_to_anthropics_own_api_as_they_came(
+    gateway: RunningGateway, replica: Replica
+) -> None:
+    thoughts = "The moon."
+    asked: dict[str, Any] = {
+        "system": [{"type": "text", "text": "Be brief.", **CACHED}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "When?", **CACHED}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {
+                        "type": "thinking",
+                        "thinking": thoughts,
+                        "signature": signature_of(thoughts),
+                    },
+                    {"type": "redacted_thinking", "data": "c2VjcmV0"},
+                    {"type": "tool_use", "id": "toolu_1", "name": "tide", "input": {}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "", **CACHED}
+                ],
+            },
+        ],
+        "tools": [{"name": "tide", "input_schema": PARAMETERS, **CACHED}],
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "max_tokens": 4000,
+    }
+    status, headers, data = await post(gateway, "messages", {**asked, "model": MODELS["anthropic"]})
+    assert status == 200, data
+    assert "X-Tailrace-Dropped" not in headers
+    seen: Any = replica.exchanges[-1].json
+    assert {name: seen[name] for name in asked} == asked
+    status, headers, data = await post(gateway, "messages", {**asked, "model": MODELS["openai"]})
+    assert status == 200, data
+    dropped = headers["X-Tailrace-Dropped"].split(", ")
+    assert {"cache_control", "redacted_thinking"} <= set(dropped)
+
+
+async def test_thoughts_without_a_signature_are_left_out_of_blocks_as_they_came(
+    gateway: RunningGateway, replica: Replica
+) -> None:
+    unsigned = {"type": "thinking", "thinking": "The moon.", "signature": ""}
+    text = {"type": "text", "text": "At nine."}
+    user = {"role": "user", "content": [{"type": "text", "text": "When?", **CACHED}]}
+    asked = [user, {"role": "assistant", "content": [unsigned, text]}, user]
+    await message(gateway, stream=True, model=MODELS["anthropic"], messages=asked)
+    seen: Any = replica.exchanges[-1].json
+    assert seen["messages"] == [user, {"role": "assistant", "content": [text]}, user]
+
+
 async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
     gateway: RunningGateway,
 ) -> None:
@@ -429,7 +487,9 @@ async def test_the_key_may_come_in_anthropics_header(gateway: RunningGateway) ->
     refused, _, told = await post(gateway, "messages", body, "sk-another-key-0123456789")
     assert (refused, json.loads(told)["error"]["type"]) == (401, "authentication_error")
     bearer = {"Authorization": f"Bearer {KEY}"}
-    assert (await post(gateway, "messages", body, "sk-another-key-0123456789", **bearer))[0] == 200
+    assert (await post(gateway, "messages", body, **bearer))[0] == 200
+    differs, _, told = await post(gateway, "messages", body, "sk-another-key-0123456789", **bearer)
+    assert (differs, json.loads(told)["error"]["type"]) == (401, "authentication_error")
 
 
 async def test_tokens_are_counted_by_a_site_that_can(gateway: RunningGateway) -> None:

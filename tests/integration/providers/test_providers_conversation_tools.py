@@ -13,7 +13,7 @@ from test_providers_conversation import PAGE
 
 from tailrace import ChatGptt, Site
 from tailrace._calls.token_cache import TokenCache
-from tailrace.errors import InvalidRequestError
+from tailrace.errors import InvalidRequestError, ResponseStatusError
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Replica
 
@@ -40,6 +40,7 @@ SITES: Mapping[str, tuple[str, SiteOptions]] = {
     "responses": ("openai", {"software": "openai", "model": "gpt-4o", "api": "responses"}),
     "anthropic": ("anthropic", {"software": "anthropic", "model": "claude-sonnet-4-6"}),
     "gemini": ("gemini", {"software": "gemini", "model": "gemini-2.5-flash"}),
+    "signed": ("gemini", {"software": "gemini", "model": "gemini-3-pro-preview"}),
     "ollama": ("ollama", {"software": "ollama", "model": "llama3.2:latest"}),
 }
 
@@ -86,6 +87,51 @@ async def test_a_dialogue_goes_on_with_the_results(site: Site) -> None:
     assert roles == ["system", "user", "assistant", "tool", "tool", *["assistant", "user"] * 2][:-1]
 
 
+async def test_signed_thoughts_are_sent_back(replica: Replica) -> None:
+    """Anthropic's server refuses results behind a call whose thoughts do not come back."""
+    thinking = {"type": "enabled", "budget_tokens": 2048}
+    site = Site(replica.url("anthropic"), **SITES["anthropic"][1])
+    site = site.replace(tools=[TOOL], extra={"thinking": thinking})
+    conversation = site.conversation()
+    async with conversation.send("[[think]] How high? [[tool]]") as stream:
+        await stream.text()
+    (block,) = stream.thinking_blocks
+    assert (block.thinking, block.data) == (stream.reasoning, None)
+    assert block.signature
+    (call,) = stream.tool_calls
+    result = {"role": "tool", "tool_call_id": call.id, "content": "12 m"}
+    text, _ = await calls(conversation, result)
+    assert "12 m" in text
+    told = conversation.messages[1]
+    assert told["thinking_blocks"] == [
+        {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+    ]
+    del told["thinking_blocks"]
+    with pytest.raises(ResponseStatusError, match="thinking"):
+        await site.ask([*conversation.messages[:2], result])
+
+
+async def test_signed_calls_are_sent_back(replica: Replica) -> None:
+    """Newer models of Gemini's refuse results of a call whose signature does not come back."""
+    site = Site(replica.url("gemini"), **SITES["signed"][1]).replace(tools=[TOOL])
+    conversation = site.conversation()
+    _, asked = await calls(conversation, "How high? [[tool]]")
+    (told,) = conversation.messages[1]["tool_calls"]
+    assert told["extra_content"] == {"google": {"thought_signature": asked[0].signature}}
+    result = {"role": "tool", "tool_call_id": asked[0].id, "content": "12 m"}
+    assert "12 m" in (await calls(conversation, result))[0]
+    assert [exchange.status for exchange in replica.exchanges] == [200, 200]
+
+
+@pytest.mark.parametrize("software", ["gemini", "ollama"])
+async def test_thoughts_of_another_service_are_refused(software: str, replica: Replica) -> None:
+    site = Site(replica.url(software), **SITES[software][1])
+    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]
+    spoken = {"role": "assistant", "content": "Yes?", "thinking_blocks": blocks}
+    with pytest.raises(InvalidRequestError, match="message 1 holds 'thinking_blocks'"):
+        await site.ask([{"role": "user", "content": "Hi"}, spoken])
+
+
 async def test_one_message_is_a_turn_too(site: Site) -> None:
     conversation = site.conversation()
     _, asked = await calls(conversation, {"role": "user", "content": "How high? [[tool]]"})
@@ -99,6 +145,9 @@ async def test_a_model_that_wants_its_calls_signed_is_sent_what_stands_in() -> N
         site = Site(running.url("gemini"), software="gemini", model="gemini-3-pro-preview")
         conversation = site.conversation(tools=[TOOL])
         _, asked = await calls(conversation, "How high? [[tools]]")
+        # As if another model had made the calls.
+        for call in conversation.messages[-1]["tool_calls"]:
+            call.pop("extra_content", None)
         results = [{"role": "tool", "tool_call_id": call.id, "content": "12 m"} for call in asked]
         assert "12 m" in (await calls(conversation, results))[0]
         assert [exchange.status for exchange in running.exchanges] == [200, 400, 200]

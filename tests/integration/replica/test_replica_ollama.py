@@ -186,8 +186,62 @@ async def test_models_version_and_loading() -> None:
         assert (await ask(replica, None, "/api/nothing")).status == 404
         loaded = (await ask(replica, {"model": ALL, "stream": False})).json
         gone = lines(await ask(replica, {"model": ALL, "keep_alive": 0}))
-    assert [model["name"] for model in models] == [ALL, "llama3.2:latest", "gemma3:latest"]
+    assert [model["name"] for model in models] == [
+        ALL,
+        "llama3.2:latest",
+        "gemma3:latest",
+        "all-minilm:latest",
+    ]
     assert (loaded["done_reason"], gone[0]["done_reason"]) == ("load", "unload")
+
+
+EMBEDDER = "all-minilm"
+
+
+async def test_embeddings() -> None:
+    async def embed(replica: Replica, **fields: Any) -> dict[str, Any]:
+        answered = await ask(replica, {"model": EMBEDDER, **fields}, "/api/embed")
+        assert answered.status == 200
+        record: dict[str, Any] = answered.json
+        return record
+
+    async with Replica() as replica:
+        one = await embed(replica, input="the mill")
+        two = await embed(replica, input=["the mill", "the pond"])
+        short = await embed(replica, input="the mill", dimensions=3)
+        long = await embed(replica, input="word " * 1000)
+        empty: list[dict[str, Any]] = [{}, {"input": ""}, {"input": []}]
+        nothing = [await embed(replica, **fields) for fields in empty]
+    (vector,) = one["embeddings"]
+    assert (len(vector), sum(value * value for value in vector)) == (384, pytest.approx(1))
+    assert (two["embeddings"][0], len(two["embeddings"])) == (vector, 2)
+    assert [len(each) for each in short["embeddings"]] == [3]
+    assert (one["model"], one["prompt_eval_count"] < two["prompt_eval_count"]) == (EMBEDDER, True)
+    assert long["prompt_eval_count"] == 256
+    assert [each["embeddings"] for each in nothing] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        ({"model": "nobody"}, 404, "model 'nobody' not found"),
+        ({"model": ""}, 400, "model is required"),
+        ({"input": 7}, 400, "invalid input type"),
+        ({"input": ["a", 7]}, 400, "invalid input type"),
+        ({"input": "word " * 1000, "truncate": False}, 400, "exceeds the context length"),
+        ({"truncate": 1}, 400, "EmbedRequest.truncate of type bool"),
+        ({"dimensions": "3"}, 400, "EmbedRequest.dimensions of type int"),
+    ],
+)
+async def test_embeddings_that_are_refused(
+    fields: dict[str, Any], status: int, message: str
+) -> None:
+    async with Replica() as replica:
+        answered = await ask(replica, {"model": EMBEDDER, **fields}, "/api/embed")
+        chat = await ask(replica, asking(model=EMBEDDER))
+    assert answered.status == status
+    assert message in answered.json["error"]
+    assert (chat.status, chat.json["error"]) == (400, '"all-minilm" does not support chat')
 
 
 @pytest.mark.parametrize(("key", "status"), [("Bearer right", 200), ("Bearer x", 401), ("", 401)])

@@ -1,9 +1,9 @@
 """The admission of requests: every one passes these checks, in this order, before its handler.
 
-Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed pages, the key, its
-quotas, the kind of body, and the body itself: read whole within its time and within its limit,
-which is counted while it is decompressed, a piece at a time. A refusal never repeats content of the
-request.
+HTTP's version, Host (against DNS rebinding), keys in the URL, Origin, the preflights of allowed
+pages, the key, its quotas, the kind of body, and the body itself: read whole within its time and
+within its limit, which is counted while it is decompressed, a piece at a time. A refusal never
+repeats content of the request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from tailrace.errors import LimitExceeded, ReplyBrokenError
 from tailrace.gateway._context import BODY, CALLER, CONTEXT, KEY
@@ -68,6 +68,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
     """Check the request and hand it to `handler`, or raise RefusedError."""
     context = request.app[CONTEXT]
     settings = context.settings
+    _check_version(request)
     _check_host(request, settings)
     _check_query(request, settings)
     _check_origin(request, settings)
@@ -104,6 +105,13 @@ def is_public(path: str) -> bool:
 
 
 # -- where the request comes from ------------------------------------------------------------------
+
+
+def _check_version(request: web.Request) -> None:
+    """Check that the request line names the HTTP that is spoken here: 1.0 or 1.1."""
+    if request.version not in (HttpVersion10, HttpVersion11):
+        message = "this gateway speaks HTTP/1.1, and no other major version on a connection of it"
+        raise RefusedError(Problem(505, message, INVALID_REQUEST, code="unsupported_http_version"))
 
 
 def _check_host(request: web.Request, settings: Settings) -> None:
@@ -234,11 +242,7 @@ def _key(request: web.Request, context: Context) -> Key | None:
     ring = context.settings.ring
     if not len(ring):
         return None
-    lines = request.headers.getall("Authorization", []) or _anthropics_key(request)
-    scheme, _, secret = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
-    if scheme.lower() != "bearer":
-        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
-    key = ring.find(_bytes(secret.strip(" ")))
+    key = ring.find(_bytes(_sent_key(request)))
     if key is None:
         raise _unknown_caller("the key is not one of this gateway's")
     if key.has_expired(context.environment.now_ms()):
@@ -246,13 +250,25 @@ def _key(request: web.Request, context: Context) -> Key | None:
     return key
 
 
+def _sent_key(request: web.Request) -> str:
+    """Return the key that the request holds, in our header or in that of Anthropic's clients.
+
+    Raises RefusedError where there is none, and where there are two that differ: which one is meant
+    is not the gateway's to guess.
+    """
+    lines = request.headers.getall("Authorization", [])
+    others = [key.strip(" ") for key in request.headers.getall("x-api-key", [])]
+    scheme, _, secret = lines[0].partition(" ") if lines else ("bearer", "", "".join(others[:1]))
+    if scheme.lower() != "bearer" or len(lines) > 1 or not (lines or len(others) == 1):
+        raise _unknown_caller("a key is needed: send the header Authorization: Bearer KEY")
+    secret = secret.strip(" ")
+    if any(other != secret for other in others):
+        raise _unknown_caller("the headers Authorization and x-api-key hold keys that differ")
+    return secret
+
+
 def _unknown_caller(problem: str, code: str = "invalid_api_key") -> RefusedError:
     return RefusedError(Problem(401, problem, INVALID_REQUEST, code=code, lasts=True))
-
-
-def _anthropics_key(request: web.Request) -> list[str]:
-    """Return the lines of the header in which Anthropic's clients send a key, as if in ours."""
-    return [f"Bearer {key}" for key in request.headers.getall("x-api-key", [])]
 
 
 def _bytes(text: str) -> bytes:

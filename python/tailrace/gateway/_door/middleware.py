@@ -205,4 +205,4 @@ def _refused(request: web.Request, problem: Problem, headers: dict[str, str]) ->
 
 _KEPT_HEADERS = {"Allow"}
 _NO_KEY = 401
-_CLOSING = frozenset({408, 413, 500})
+_CLOSING = frozenset({408, 413, 500, 505})

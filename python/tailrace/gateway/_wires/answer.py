@@ -17,7 +17,7 @@ from aiohttp import web
 from tailrace import Delta, Usage
 from tailrace.errors import InvalidRequestError, TailraceError
 from tailrace.gateway._context import LAST_EVENT
-from tailrace.gateway._problems import last_failure, problem_of, problem_response
+from tailrace.gateway._problems import logged_failure, problem_of, problem_response
 from tailrace.gateway._wires.event_stream import EventStream
 from tailrace.gateway._wires.fitting import dropped_names
 from tailrace.gateway._wires.stop_sequences import StopScanner
@@ -150,9 +150,10 @@ class Answer:
         return Ending(outcome.finish_reason, usage, estimated)
 
     def _fail(self, error: TailraceError) -> Problem:
-        self._error = last_failure(error)
+        sites, environ = [self._upstream.site], self._context.environment.environ
+        self._error = logged_failure(error, sites, environ)
         self._outcome = "truncated" if self._stream.end == "truncated" else "failed"
-        problem = problem_of(error, [self._upstream.site], self._context.environment.environ)
+        problem = problem_of(error, sites, environ)
         if isinstance(error, InvalidRequestError) and problem.param is None:
             return _with_param(problem, self._request)
         return problem
@@ -174,11 +175,34 @@ _CHARACTERS_A_TOKEN = 4
 
 
 def _with_param(problem: Problem, request: ModelRequest) -> Problem:
-    """Return the refusal of a protocol with the field that its message begins with."""
+    """Return the refusal of a protocol with the field that its message names."""
     first = re.match("[a-z_]{1,32}", problem.message)
-    if first is None or first[0] not in request.options:
-        return problem
-    return replace(problem, param=request.names.get(first[0], first[0]))
+    if first is not None and first[0] in request.options:
+        return replace(problem, param=request.names.get(first[0], first[0]))
+    place = _place_in_messages(problem.message, request) or _place_in_tools(problem.message)
+    return problem if place is None else replace(problem, param=place)
+
+
+def _place_in_messages(message: str, request: ModelRequest) -> str | None:
+    found = _MESSAGE.search(message)
+    if found is None or "messages" in request.names:  # where they have other numbers
+        return None if found is None else request.names["messages"]
+    inner, number = _INNER.search(message), found[1]
+    if inner is None:
+        return f"messages[{number}]"
+    return f"messages[{number}].{_LISTS[inner[1]]}[{inner[2]}]"
+
+
+def _place_in_tools(message: str) -> str | None:
+    found = _TOOL.search(message)
+    return None if found is None else f"tools[{found[1]}]"
+
+
+# The places of `tailrace.providers._chat_form`; what a client wrote stands behind them.
+_MESSAGE = re.compile(r"^(?:[a-zA-Z_ ]{1,64}[0-9]{0,9} of )?message ([0-9]{1,9})\b")
+_INNER = re.compile(r"^(?:the [a-zA-Z_ ]{1,32} of )?(part|tool call) ([0-9]{1,9}) of message ")
+_TOOL = re.compile(r"^(?:the [a-z ]{1,32} of ){0,3}tool ([0-9]{1,9})\b")
+_LISTS = {"part": "content", "tool call": "tool_calls"}
 
 
 def estimated_tokens(content: str | list[str | dict[str, Any]] | None) -> int:

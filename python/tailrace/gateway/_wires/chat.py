@@ -26,6 +26,7 @@ from tailrace.gateway._wires.chunked import (
 )
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_count,
     check_depth,
     check_names,
     explained,
@@ -184,6 +185,7 @@ class ChatWire:
         Raises RefusedError, which names the field that is malformed or is never passed on.
         """
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
+        check_count(fields, "messages")
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
         check_names(extra, _KNOWN)
         try:

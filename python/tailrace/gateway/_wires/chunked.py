@@ -162,8 +162,9 @@ def joined(deltas: list[Delta], kind: str) -> str:
 def whole_calls(deltas: list[Delta], answer_id: str, reason: str | None) -> list[WholeCall]:
     """Put the calls together, in the order in which they began.
 
-    As in a stream, a call without an id gets one made of the answer's and its number, and one
-    without arguments `{}`, unless the answer was cut, as its finish `reason` tells.
+    As in a stream, a call without an id, or with that of an earlier call, gets one made of the
+    answer's and its number, and one without arguments `{}`, unless the answer was cut, as its
+    finish `reason` tells.
     """
     pieces: dict[int | None, list[Delta]] = {}
     for delta in deltas:
@@ -172,13 +173,22 @@ def whole_calls(deltas: list[Delta], answer_id: str, reason: str | None) -> list
     own = re.split("[-_]", answer_id, maxsplit=1)[-1]
     is_cut = finish_reason_of(reason, calls=True) != "tool_calls"
 
+    taken: set[str] = set()
+
+    def id_of(number: int, of_call: list[Delta]) -> str:
+        given = next((each.id for each in of_call if each.id is not None), None)
+        if given is None or given in taken:
+            return f"call_{own}_{number}"
+        taken.add(given)
+        return given
+
     def arguments(of_call: list[Delta]) -> str:
         text = "".join(each.text for each in of_call)
         return text if is_cut or text.strip() else "{}"
 
     return [
         WholeCall(
-            next((each.id for each in of_call if each.id is not None), f"call_{own}_{number}"),
+            id_of(number, of_call),
             FunctionCalled(
                 next((each.name for each in of_call if each.name is not None), ""),
                 arguments(of_call),

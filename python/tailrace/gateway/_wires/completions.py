@@ -103,7 +103,7 @@ class CompletionWire:
             stops=checked_stops(request.stop),
             streams=bool(request.stream),
             include_usage=bool(request.stream_options and request.stream_options.include_usage),
-            names={"top_logprobs": "logprobs"},
+            names={"messages": "prompt", "top_logprobs": "logprobs"},
         )
 
     def encoder(self, request: ModelRequest, identity: Identity) -> CompletionAnswer:

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tailrace.gateway._wires.request import refused
+from tailrace.providers._chat_form import CALL_KEYS, FUNCTION_KEYS, PART_KEYS, TOOL_KEYS
+from tailrace.providers._openai import OWN_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from tailrace.gateway._models import Model
     from tailrace.gateway._wires.request import ModelRequest
+
+    _Keep: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 __all__ = ["TUNING", "SiteRequest", "dropped_field", "dropped_names", "fit"]
 
@@ -83,7 +88,7 @@ def fit(request: ModelRequest, model: Model, *, drops: bool) -> SiteRequest:
     fitting.dropped += request.ignored
     options = fitting.options(request)
     extra = fitting.further(request)
-    messages = fitting.messages(request.messages)
+    messages = fitting.messages(request)
     if extra:
         options["extra"] = extra
     return SiteRequest(messages, options, tuple(dict.fromkeys(fitting.dropped)))
@@ -116,7 +121,7 @@ class _Fitting:
         taken: dict[str, Any] = {}
         for name, value in asked.items():
             if name in known:
-                taken[name] = value
+                taken[name] = self._known_tools(value) if name == "tools" else value
             if name in known or _is_harmless(name, value):
                 continue
             shown = request.names.get(name, name)
@@ -125,6 +130,26 @@ class _Fitting:
             else:
                 self.leave_out(shown, f"{shown} is not supported by the site {model.site}")
         return taken
+
+    def _known_tools(self, tools: Any) -> Any:
+        """Return tools without what another API has no place for, where that is left out."""
+        if not self._drops or self._model.api == "chat":
+            return tools
+        functions = [tool for tool in tools if tool.get("type", "function") == "function"]
+        self.dropped += ("tools" for _ in tools[len(functions) :])
+        return [
+            self._known_alone("tools", TOOL_KEYS, tool)
+            | _inner(tool, "function", partial(self._known_alone, "tools.function", FUNCTION_KEYS))
+            for tool in functions
+        ]
+
+    def _known_alone(
+        self, where: str, known: Container[str], record: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return a record with its `known` fields alone; `where`: what the others are told as."""
+        left_out = [name for name, value in record.items() if name not in known and value]
+        self.dropped += (f"{where}.{name[:_LONGEST_NAME]}" for name in left_out)
+        return {name: value for name, value in record.items() if name in known}
 
     def further(self, request: ModelRequest) -> dict[str, Any]:
         """Return the further fields of the request that the site's own API may know."""
@@ -139,7 +164,8 @@ class _Fitting:
         else:
             self.dropped += (request.names.get(name, name) for name in request.hints)
         for name, value in request.extra.items():
-            if self._speaks_own(request):
+            is_written = self._model.speaks_openai and name in OWN_FIELDS
+            if self._speaks_own(request) and not is_written:
                 taken[name] = value
             else:
                 shown = name[:_LONGEST_NAME]
@@ -151,12 +177,15 @@ class _Fitting:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def messages(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def messages(self, request: ModelRequest) -> list[dict[str, Any]]:
+        messages = request.messages
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
         if self._api == "chat":
             return [_without_nulls(message) for message in messages]
+        if "messages" in request.own and self._speaks_own(request):
+            return [_without(message, _OF_ANSWERS) for message in messages]
         if self._model.has_api:
             return [self._translatable(message) for message in messages]
         fitted = (self._text_alone(path, message) for path, message in checked)
@@ -167,10 +196,27 @@ class _Fitting:
 
         What else it has no place for is its protocol's to refuse.
         """
-        known = _MESSAGE_KEYS if self._drops else message.keys() - _OF_ANSWERS
-        left_out = [name for name, value in message.items() if name not in known and value]
-        self.dropped += (f"messages.{name}" for name in left_out)
-        return {name: value for name, value in message.items() if name in known}
+        if not self._drops:
+            return self._known_alone("messages", message.keys() - _OF_ANSWERS, message)
+        known = self._known_alone("messages", _MESSAGE_KEYS, message)
+        parts, calls = known.get("content"), known.get("tool_calls")
+        if isinstance(parts, list):
+            known["content"] = [part for each in parts for part in self._known_part(each)]
+        if isinstance(calls, list):
+            keep = partial(self._known_alone, "messages.tool_calls", CALL_KEYS)
+            known["tool_calls"] = [keep(each) for each in calls]
+        return known
+
+    def _known_part(self, part: str | dict[str, Any]) -> Iterator[str | dict[str, Any]]:
+        """Yield a part as another API can take it; nothing for one of a type that none has."""
+        if isinstance(part, str):
+            yield part
+            return
+        kind = part["type"]
+        if kind in PART_KEYS:
+            yield self._known_alone(f"messages.{kind}", PART_KEYS[kind], part)
+        else:
+            self.dropped.append(f"messages.{kind[:_LONGEST_NAME]}")
 
     def _text_alone(self, path: str, message: dict[str, Any]) -> dict[str, Any] | None:
         site, role = self._model.site, message["role"]
@@ -221,6 +267,15 @@ reasoning, and what they made of the answer.
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
+
+
+def _without(message: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in names}
+
+
+def _inner(record: dict[str, Any], name: str, keep: _Keep) -> dict[str, Any]:
+    """Return a field that is a record as `keep` leaves it; nothing where it is none."""
+    return {name: keep(record[name])} if isinstance(record.get(name), dict) else {}
 
 
 def _is_harmless(name: str, value: object) -> bool:
@@ -298,7 +353,7 @@ def dropped_field(request: ModelRequest, name: str) -> str:
 
 _OF_MESSAGES = (
     *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
-    *("file", *_OF_ANSWERS),
+    *("file", "cache_control", "text.cache_control", *_OF_ANSWERS),
 )
 _COUNTED = frozenset(
     {
@@ -307,7 +362,7 @@ _COUNTED = frozenset(
         *("message.phase", "function_call.namespace", "reasoning.encrypted_content"),
         *("output_text.annotations", "stream_options.continuous_usage_stats"),
         *("cache_control", "context_management", "redacted_thinking", "thinking"),
-        *("tool_result.is_error",),
+        *("tool_result.is_error", "tools", "tools.cache_control", "tools.function.cache_control"),
         *("text.citations", "document.citations", "document.context"),
         *("tools.eager_input_streaming", "tools.defer_loading", "output_config.task_budget"),
     }

@@ -14,6 +14,7 @@ from tailrace import MessageEncoder
 from tailrace.gateway._wires.message_blocks import Reader
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_count,
     check_depth,
     check_names,
     explained,
@@ -91,6 +92,7 @@ class MessageWire:
     def read_fields(self, given: dict[str, Any]) -> ModelRequest:
         """Read a request's fields; raises as `read`."""
         fields = with_whole_numbers(given, ("max_tokens", "top_k"))
+        check_count(fields, "messages")
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
         check_names(extra, _KNOWN)
         try:
@@ -115,27 +117,74 @@ def _read(request: MessageRequest, extra: Mapping[str, Any]) -> ModelRequest:
     for number, message in enumerate(request.messages):
         messages += reader.messages(f"messages[{number}]", message.role, message.content)
     tools, others = _tools(request.tools or (), reader)
+    of_blocks = tuple(dict.fromkeys(reader.lost))
+    reader.lost.clear()
+    as_came = _as_they_came(request) if of_blocks or _signed(request) else {}
+    alone = of_blocks if as_came else ()
     if request.context_management:
         reader.lost.append("context_management")
     reader.lose(request.metadata or {}, "metadata", frozenset({"user_id"}))
     reader.lose(request.tool_choice or {}, "tool_choice", _CHOICE_KEYS)
     own = _own(request)
-    lost = ("thinking",) if "thinking" in own and _goes_on_with_a_call(messages) else ()
+    is_unsigned = _goes_on_with_a_call(messages) and not (as_came and _signed(request))
+    lost = ("thinking",) if "thinking" in own and is_unsigned else ()
     return ModelRequest(
         model=request.model,
         messages=messages,
         options={**_options(request), **({"tools": tools} if tools else {})},
         extra=extra,
         extra_apis=("messages",),
-        own={name: value for name, value in own.items() if name not in lost},
+        own={name: value for name, value in own.items() if name not in lost} | as_came,
         own_lost=lost,
         own_replaces=frozenset({"reasoning_effort"} if request.thinking else ()),
-        own_alone=_own_alone(request),
+        own_alone=(*_own_alone(request), *alone),
         unsupported=tuple(others),
-        ignored=tuple(dict.fromkeys(reader.lost)),
+        ignored=tuple(dict.fromkeys((*(() if alone else of_blocks), *reader.lost))),
         stops=tuple(stop for stop in request.stop_sequences or () if stop),
         streams=bool(request.stream),
         names=_NAMES,
+    )
+
+
+def _as_they_came(request: MessageRequest) -> dict[str, Any]:
+    """Return blocks and tools for a site of this API, which takes all that they say.
+
+    Thinking without a signature, as this gateway's answers have it, and empty text are left out:
+    the API refuses both. Nothing where a message is the system's, for which its form has no place.
+    """
+    if any(message.role == "system" for message in request.messages):
+        return {}
+    messages = [
+        {"role": message.role, "content": _taken_blocks(message.content)}
+        for message in request.messages
+    ]
+    tools = [tool for tool in request.tools or () if tool.get("type") in (None, "custom")]
+    values = {
+        "messages": [message for message in messages if message["content"]],
+        "system": _taken_blocks(request.system or ""),
+        "tools": tools,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _taken_blocks(content: _Content) -> _Content:
+    return content if isinstance(content, str) else [each for each in content if _is_taken(each)]
+
+
+def _is_taken(block: Mapping[str, Any]) -> bool:
+    kind = block.get("type")
+    needed = {"thinking": "signature", "text": "text"}.get(str(kind))
+    return needed is None or bool(block.get(needed))
+
+
+def _signed(request: MessageRequest) -> bool:
+    """Tell whether the assistant's last message begins with thoughts that the API knows again."""
+    said = (each.content for each in reversed(request.messages) if each.role == "assistant")
+    first = next(iter(next(said, "")), None)
+    if not isinstance(first, dict):
+        return False
+    return first.get("type") == "redacted_thinking" or bool(
+        first.get("type") == "thinking" and first.get("signature")
     )
 
 
@@ -151,6 +200,7 @@ def _goes_on_with_a_call(messages: list[dict[str, Any]]) -> bool:
 
 _NAMES = {
     "max_completion_tokens": "max_tokens",
+    "messages": "messages",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "reasoning_effort": "thinking",
     "response_format": "output_config.format",

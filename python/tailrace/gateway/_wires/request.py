@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelRequest",
+    "check_count",
     "check_depth",
     "check_names",
     "explained",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 MOST_NESTED = 200  # containers within one another, as many as a reply may have
+MOST_CONTAINERS = 100_000  # lists and objects in a body
+MOST_MESSAGES = 10_000  # of one request, or items of its input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,16 +168,33 @@ _CHOOSES_A_WAY = re.compile(
 def check_depth(values: Iterable[object]) -> None:
     """Check what is passed on as it came: Python writes no JSON that is nested without end.
 
-    Raises RefusedError.
+    Nor are there too many values in it: each costs time in which no other request goes on. Raises
+    RefusedError.
     """
     level = list(values)
+    count = 0
     for _ in range(MOST_NESTED):
         containers = [each for each in level if isinstance(each, dict | list)]
+        count += len(containers)
         if not containers:
             return
+        if count > MOST_CONTAINERS:
+            problem = f"the body holds more than {MOST_CONTAINERS} lists and objects"
+            raise refused(problem, None, _TOO_MANY)
         level = [
             inner
             for each in containers
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
     raise refused(f"the body is nested more than {MOST_NESTED} deep", None)
+
+
+def check_count(fields: Mapping[str, Any], name: str) -> None:
+    """Raise RefusedError where the field `name` is a list of more messages than are taken."""
+    messages = fields.get(name)
+    if isinstance(messages, list) and len(messages) > MOST_MESSAGES:
+        problem = f"{name}: {len(messages)} are more than the {MOST_MESSAGES} that are taken"
+        raise refused(problem, name, _TOO_MANY)
+
+
+_TOO_MANY = "array_above_max_length"

@@ -14,6 +14,7 @@ from tailrace import ResponseEncoder
 from tailrace.gateway._wires.chunked import ignored_stream_options
 from tailrace.gateway._wires.request import (
     ModelRequest,
+    check_count,
     check_depth,
     check_names,
     explained,
@@ -104,6 +105,7 @@ class ResponseWire:
     def read(self, body: bytes) -> ModelRequest:
         """Read a request; raises RefusedError, which names the field that cannot be taken."""
         fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
+        check_count(fields, "input")
         extra = {name: value for name, value in fields.items() if name not in _KNOWN}
         check_names(extra, _KNOWN)
         try:
@@ -141,6 +143,7 @@ class ResponseWire:
 _NAMES = {
     "logprobs": "include",
     "max_completion_tokens": "max_output_tokens",
+    "messages": "input",
     "reasoning_effort": "reasoning.effort",
     "response_format": "text.format",
     "verbosity": "text.verbosity",

@@ -1,6 +1,8 @@
 //! Pieces of what is no text in, the whole of it out: the reasoning, the refusal and the tool calls
 //! of a reply. Text is never kept.
 
+use std::ops::Range;
+
 use crate::limits::{Limit, LimitExceeded};
 use crate::prelude::*;
 
@@ -14,8 +16,43 @@ pub struct Collected {
     reasoning: String,
     refusal: String,
     tool_calls: Vec<CollectedCall>,
+    thinking: Vec<Thinking>,
     /// Bytes of all that, of which there is a limit.
     bytes: usize,
+}
+
+/// A block of reasoning as services that sign it want it back, unchanged, where a dialogue goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThinkingBlock<'a> {
+    /// Reasoning that is shown, or is not and so empty, and its signature.
+    Signed {
+        /// The reasoning.
+        thinking: &'a str,
+        /// The signature by which the service knows it again.
+        signature: &'a str,
+    },
+    /// Reasoning that is told in a form which only the service can read.
+    Redacted {
+        /// The reasoning, encrypted.
+        data: &'a str,
+    },
+}
+
+/// A block of reasoning: the bytes of the reasoning that it is, and what came with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Thinking {
+    shown: Range<usize>,
+    sealed: String,
+    kind: Sealed,
+}
+
+/// What a service gives for its reasoning to be known again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sealed {
+    Signature,
+    /// The reasoning itself, encrypted.
+    Data,
 }
 
 /// A tool call, put together from its pieces.
@@ -31,6 +68,8 @@ pub struct CollectedCall {
     pub name: String,
     /// The arguments as the model wrote them: JSON, for nearly all tools.
     pub arguments: String,
+    /// What the service wants to have back with the call where the dialogue goes on.
+    pub signature: Option<String>,
 }
 
 impl Collected {
@@ -47,6 +86,24 @@ impl Collected {
     /// The tool calls, in the order in which they began.
     pub fn tool_calls(&self) -> &[CollectedCall] {
         &self.tool_calls
+    }
+
+    /// The blocks of the reasoning that are signed or encrypted, in the order in which they came.
+    pub fn thinking_blocks(&self) -> impl Iterator<Item = ThinkingBlock<'_>> {
+        self.thinking.iter().map(|Thinking { shown, sealed, kind }| match kind {
+            Sealed::Signature => ThinkingBlock::Signed {
+                thinking: self.reasoning.get(shown.clone()).unwrap_or_default(),
+                signature: sealed,
+            },
+            Sealed::Data => ThinkingBlock::Redacted { data: sealed },
+        })
+    }
+
+    /// Ends a block of the reasoning.
+    fn seal(&mut self, sealed: &str, kind: Sealed) {
+        let start = self.thinking.last().map_or(0, |block| block.shown.end);
+        let end = if kind == Sealed::Signature { self.reasoning.len() } else { start };
+        self.thinking.push(Thinking { shown: start..end, sealed: sealed.to_owned(), kind });
     }
 
     /// The call of that number, unless none is open: a piece belongs to one of as many calls as the
@@ -71,6 +128,9 @@ impl Collected {
             call.name.push_str(piece.name.unwrap_or_default());
         }
         call.arguments.push_str(piece.arguments);
+        if call.signature.is_none() {
+            call.signature = piece.signature.map(ToOwned::to_owned);
+        }
     }
 }
 
@@ -94,6 +154,7 @@ impl Collecting {
             reasoning: String::new(),
             refusal: String::new(),
             tool_calls: Vec::new(),
+            thinking: Vec::new(),
             bytes: 0,
         };
         self.collected.as_deref().unwrap_or(&NOTHING)
@@ -107,12 +168,20 @@ impl Collecting {
         Ok(())
     }
 
+    /// Ends a block of the reasoning with what came for it to be known again.
+    pub(super) fn seal(&mut self, sealed: &str, kind: Sealed) {
+        if let Some(collected) = self.room_for(size_of::<Thinking>() + sealed.len()) {
+            collected.seal(sealed, kind);
+        }
+    }
+
     fn add(&mut self, piece: ToolCall<'_>) {
         let position = self.collected().position(piece.index);
         // Calls are counted, too, for their texts may be empty.
         let own = if position.is_none() { size_of::<CollectedCall>() } else { 0 };
-        let [id, name] = [piece.id, piece.name].map(|text| text.map_or(0, str::len));
-        if let Some(collected) = self.room_for(own + id + name + piece.arguments.len()) {
+        let texts = [piece.id, piece.name, piece.signature, Some(piece.arguments)];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        if let Some(collected) = self.room_for(own + texts) {
             collected.add(position, piece);
         }
     }

@@ -552,7 +552,7 @@ impl DeltaDecoder {
         }
         let (has_come, events) = (reply.has_come(), reply.events - reply.keep_alives);
         if reply.finish_reason.is_some() {
-            reply.end = End::Stopped;
+            reply.end_for_its_reason(End::Stopped, "");
         } else if complete && !has_come && is_page(debris.kept()) {
             judge_page(debris.kept(), reply);
         } else if judge_unread(&dialect, reply) {

@@ -92,6 +92,12 @@ impl HeldCall {
             (true, true) => Arguments::Text(Text::of_raw(&self.arguments)),
             (true, false) => Arguments::Raw(&self.arguments),
         };
-        output.tool_call(&CallPiece { index: self.index, id, name, arguments, is_only: false });
+        output.tool_call(&CallPiece {
+            index: self.index,
+            id,
+            name,
+            arguments,
+            ..CallPiece::default()
+        });
     }
 }

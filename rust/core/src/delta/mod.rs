@@ -32,7 +32,7 @@ use std::fmt;
 use crate::limits::{MAX_BODY_BYTES, MAX_EVENT_BYTES};
 use crate::prelude::*;
 
-pub use collected::{Collected, CollectedCall};
+pub use collected::{Collected, CollectedCall, ThinkingBlock};
 pub use decoder::DeltaDecoder;
 pub use dialects::{Dialect, UnknownDialect};
 pub(crate) use logprobs::LogprobToken;
@@ -228,6 +228,9 @@ pub struct ToolCall<'a> {
     pub name: Option<&'a str>,
     /// Text that this piece adds to the arguments; may be empty.
     pub arguments: &'a str,
+    /// What the service wants to have back with the call where the dialogue goes on: the signature
+    /// of the thoughts that led to it.
+    pub signature: Option<&'a str>,
 }
 
 /// What one event of a reply adds to it, as the methods of a [`DeltaSink`] take it.

@@ -4,7 +4,7 @@ use crate::json::Text;
 use crate::prelude::*;
 
 use super::DeltaSink;
-use super::collected::Keeping;
+use super::collected::{Keeping, Sealed};
 use super::content::{Content, Spoken, read_parts};
 use super::logprobs::{Logprobs, Scored};
 use super::reply::ReplyState;
@@ -52,6 +52,16 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
                 keeping(self.reply, self.sink).refusal(joined);
                 self.reply.check_collected();
             }
+        }
+    }
+
+    /// Keeps, where that is asked for, what came for the reasoning before it to be known again.
+    pub(super) fn seal(&mut self, sealed: Option<Text<'_>>, kind: Sealed) {
+        if let (Some(sealed), Some(collecting)) = (sealed, &mut self.reply.collecting)
+            && !sealed.is_empty()
+        {
+            collecting.seal(&sealed.decode(), kind);
+            self.reply.check_collected();
         }
     }
 

@@ -164,6 +164,8 @@ struct Kept {
     bytes: Vec<u8>,
     /// The name of the dialect that the first such event is unmistakably of.
     looks_like: Option<&'static str>,
+    /// What the site says of the finish reason, which few do.
+    finish_message: Option<Box<str>>,
 }
 
 /// What was not understood, for an error.
@@ -195,6 +197,15 @@ impl Unread {
             let looks_like = &mut self.0.get_or_insert_default().looks_like;
             *looks_like = looks_like.or(dialect);
         }
+    }
+
+    /// Writes down what the site says of the finish reason.
+    pub(super) fn note_finish_message(&mut self, message: &str) {
+        self.0.get_or_insert_default().finish_message = Some(message.into());
+    }
+
+    fn finish_message(&self) -> Option<&str> {
+        self.0.as_ref()?.finish_message.as_deref()
     }
 
     /// The name of the dialect that it looks like.
@@ -322,7 +333,7 @@ impl ReplyState {
             return;
         }
         if self.has_come() || self.finish_reason.is_some() {
-            self.end = End::Done;
+            self.end_for_its_reason(End::Done, "");
         } else {
             self.fail(ErrorKind::Empty, "it ended without an answer", None, "");
         }
@@ -367,11 +378,27 @@ impl ReplyState {
     pub(super) fn end_whole(&mut self, answered: bool, raw: &str) {
         if !self.is_open() {
             // More was to be collected than may be.
-        } else if answered {
-            self.end = End::Done;
+        } else if answered || self.finish_reason.as_deref().is_some_and(tells_failure) {
+            self.end_for_its_reason(End::Done, raw);
         } else {
             self.fail_without_answer(raw);
         }
+    }
+
+    /// Ends a reply that is all there as `end`, unless its finish reason says that it failed.
+    pub(super) fn end_for_its_reason(&mut self, end: End, raw: &str) {
+        let Some(reason) = self.finish_reason.as_deref().filter(|reason| tells_failure(reason))
+        else {
+            self.end = end;
+            return;
+        };
+        let told = match self.unread.finish_message() {
+            Some(message) => format!(": {message}"),
+            None => String::new(),
+        };
+        let message = format!("the answer failed, with the finish reason {reason}{told}");
+        let code = reason.to_owned();
+        self.fail(ErrorKind::Upstream, message, Some(code), raw);
     }
 
     /// Ends the reply with an error. A `message` that is empty, or spaces only, becomes one that
@@ -424,6 +451,31 @@ impl ReplyState {
         self.error = Some(Box::new(ReplyError { kind, message, status: self.status, code, raw }));
     }
 }
+
+/// Whether a finish reason says that the answer is none: the model or its service failed, and no
+/// error tells it.
+fn tells_failure(reason: &str) -> bool {
+    // In small letters it is the word of some services for whatever they have no word for.
+    reason == "OTHER"
+        || reason.starts_with("function_call_filter")
+        || FAILURES.iter().any(|failure| reason.eq_ignore_ascii_case(failure))
+}
+
+/// Finish reasons of Gemini's, and of servers with OpenAI's API.
+const FAILURES: [&str; 12] = [
+    "malformed_function_call",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "missing_thought_signature",
+    "malformed_response",
+    "image_other",
+    "no_image",
+    "error",
+    "timeout",
+    "abort",
+    "network_error",
+    "insufficient_system_resource",
+];
 
 /// At most 300 characters of `text` in one line; an ellipsis says that there were more.
 fn one_line(text: &str) -> String {

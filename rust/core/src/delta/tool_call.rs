@@ -22,6 +22,8 @@ pub(super) struct CallPiece<'a> {
     pub(super) id: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
     pub(super) arguments: Arguments<'a>,
+    /// What the service wants to have back with the call.
+    pub(super) signature: Option<Text<'a>>,
     /// Whether the API has one call only, and so no numbers for calls.
     pub(super) is_only: bool,
 }
@@ -75,13 +77,11 @@ impl CallPiece<'_> {
         scratch: &mut Vec<u8>,
         sink: &mut S,
     ) {
-        let [id, name] = [self.id, self.name].map(|text| text.map(Text::decode));
-        let mut piece = ToolCall {
-            index: self.index,
-            id: id.as_deref().filter(|id| !id.is_empty()),
-            name: name.as_deref().filter(|name| !name.is_empty()),
-            arguments: "",
-        };
+        let [id, name, signature] =
+            [self.id, self.name, self.signature].map(|text| text.map(Text::decode));
+        let [id, name, signature] =
+            [&id, &name, &signature].map(|text| text.as_deref().filter(|text| !text.is_empty()));
+        let mut piece = ToolCall { index: self.index, id, name, arguments: "", signature };
         let call = if self.is_only {
             None
         } else {
@@ -233,18 +233,40 @@ pub(super) fn read_calls<'a>(reader: &mut Reader<'a>) -> Result<Vec<CallPiece<'a
 }
 
 fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Option<CallPiece<'a>>, JsonError> {
-    let (mut index, mut id, mut function) = (None, None, None);
+    let (mut index, mut id, mut function, mut signature) = (None, None, None, None);
     let is_object = reader.object_or_skip(|key, reader| {
         match &*key.decode() {
             "index" => index = read_count(reader)?,
             "id" => id = reader.string_or_skip()?,
             "function" | "custom" => function = read_function(reader)?.or(function),
+            "extra_content" => signature = read_signature(reader)?,
             _ => reader.skip()?,
         }
         Ok(())
     })?;
     let function = function.unwrap_or_default();
-    Ok(is_object.then_some(CallPiece { index: index.or(function.index), id, ..function }))
+    let index = index.or(function.index);
+    Ok(is_object.then_some(CallPiece { index, id, signature, ..function }))
+}
+
+/// Reads what Google's API in OpenAI's form has beside a call: `{"google": {"thought_signature":
+/// …}}`.
+fn read_signature<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, JsonError> {
+    let mut signature = None;
+    reader.object_or_skip(|key, reader| {
+        if key != *"google" {
+            return reader.skip();
+        }
+        let read = |key: Text<'a>, reader: &mut Reader<'a>| {
+            if key != *"thought_signature" {
+                return reader.skip();
+            }
+            signature = reader.string_or_skip()?;
+            Ok(())
+        };
+        reader.object_or_skip(read).map(drop)
+    })?;
+    Ok(signature)
 }
 
 /// Reads a function's name and arguments; of a custom tool, name and input. One API has the call's

@@ -1,5 +1,8 @@
 //! Pieces of tool calls in, the number of each one's call out: from 0 on, as they came.
 
+use alloc::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::delta::ToolCall;
 use crate::json::{escape, quoted};
 use crate::prelude::*;
@@ -28,6 +31,8 @@ pub(super) struct Call {
     /// The number that the piece of the reply had.
     index: Option<u64>,
     pub(super) number: usize,
+    /// The hash of the id that it was given and has.
+    given: Option<u64>,
     /// Whether a piece of it was taken.
     pub(super) has_begun: bool,
     pub(super) is_named: bool,
@@ -61,9 +66,20 @@ impl Calls {
         self.known.iter_mut().rfind(|call| call.number == number)
     }
 
-    /// The id of a call that came without one.
-    pub(super) fn id(&self, number: usize) -> String {
-        format!("{}{number}", self.prefix)
+    /// The id of the call of this number: the one that it was `given`, or one that is made up where
+    /// it has none, or that of another call: what is answered is then told by it.
+    pub(super) fn id<'i>(&mut self, number: usize, given: Option<&'i str>) -> Cow<'i, str> {
+        let hash = given.map(hash_of);
+        let is_others = |call: &Call| call.number != number && call.given == hash;
+        match given {
+            Some(given) if !self.known.iter().any(is_others) => {
+                if let Some(call) = self.numbered(number) {
+                    call.given = hash;
+                }
+                given.into()
+            }
+            _ => format!("{}{number}", self.prefix).into(),
+        }
     }
 
     fn begin(&mut self, index: Option<u64>) -> usize {
@@ -73,7 +89,8 @@ impl Calls {
         let number = self.count;
         self.count += 1;
         let (has_begun, is_named, has_arguments, is_over) = (false, false, false, false);
-        self.known.push(Call { index, number, has_begun, is_named, has_arguments, is_over });
+        let given = None;
+        self.known.push(Call { index, number, given, has_begun, is_named, has_arguments, is_over });
         self.known.len() - 1
     }
 
@@ -100,10 +117,7 @@ impl Calls {
         out.extend_from_slice(format!(r#"{{"index":{number}"#).as_bytes());
         if begins {
             out.extend_from_slice(br#","id":"#);
-            match piece.id {
-                Some(id) => quoted(id, out),
-                None => quoted(&self.id(number), out),
-            }
+            quoted(&self.id(number, piece.id), out);
             out.extend_from_slice(br#","type":"function""#);
         }
         out.extend_from_slice(br#","function":{"#);
@@ -114,6 +128,18 @@ impl Calls {
         }
         out.extend_from_slice(br#""arguments":""#);
         escape(piece.arguments, out);
-        out.extend_from_slice(br#""}}"#);
+        out.extend_from_slice(br#""}"#);
+        if let Some(signature) = piece.signature {
+            out.extend_from_slice(br#","extra_content":{"google":{"thought_signature":"#);
+            quoted(signature, out);
+            out.extend_from_slice(b"}}");
+        }
+        out.push(b'}');
     }
+}
+
+fn hash_of(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }

@@ -209,7 +209,7 @@ impl Sequence {
             Delta::Text(text) => (Kind::Text, text),
             Delta::Reasoning(text) => (Kind::Reasoning, text),
             Delta::Refusal(text) => (Kind::Refusal, text),
-            Delta::ToolCall(ToolCall { index, id, name, arguments: text }) => {
+            Delta::ToolCall(ToolCall { index, id, name, arguments: text, .. }) => {
                 self.has_calls = true;
                 let kind = Kind::Call(self.calls.call_of(index).number);
                 return Some(Piece { kind, id, name, text, logprobs });
@@ -268,13 +268,12 @@ impl Sequence {
         }
         self.nesting = Nesting::default();
         self.is_whole = !matches!(piece.kind, Kind::Call(_));
-        let made_up = match piece.kind {
-            Kind::Call(number) if piece.id.is_none() => self.calls.id(number),
-            _ => String::new(),
+        let id = match piece.kind {
+            Kind::Call(number) => self.calls.id(number, piece.id),
+            _ => Cow::default(),
         };
-        let id = piece.id.unwrap_or(&made_up);
         let name = piece.name.unwrap_or_default();
-        blocks.open(Opening { kind: piece.kind, id, name }, out);
+        blocks.open(Opening { kind: piece.kind, id: &id, name }, out);
     }
 
     fn add(&mut self, piece: &Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {

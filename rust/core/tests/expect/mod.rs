@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use tailrace_core::{
-    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, End, Logprobs, ToolCall,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, End, Logprobs,
+    ThinkingBlock, ToolCall,
 };
 
 use crate::vectors;
@@ -96,9 +97,11 @@ impl DeltaSink for Records {
     }
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
-        let ToolCall { index, id, name, arguments } = piece;
-        let record =
-            json!({"kind": "tool_call", "text": arguments, "index": index, "id": id, "name": name});
+        let ToolCall { index, id, name, arguments, signature } = piece;
+        let record = json!({
+            "kind": "tool_call", "text": arguments, "index": index, "id": id, "name": name,
+            "signature": signature,
+        });
         let is_there = |(_, value): &(&String, &Value)| !value.is_null();
         let there = record.as_object().unwrap().iter().filter(is_there);
         self.0.push(there.map(|(key, value)| (key.clone(), value.clone())).collect());
@@ -236,9 +239,26 @@ fn told(collected: &Collected) -> Value {
             told[kind] = json!(text);
         }
     }
+    let blocks: Vec<Value> = collected
+        .thinking_blocks()
+        .map(|block| match block {
+            ThinkingBlock::Signed { thinking, signature } => {
+                json!({"thinking": thinking, "signature": signature})
+            }
+            ThinkingBlock::Redacted { data } => json!({"data": data}),
+            other => panic!("{other:?} is new"),
+        })
+        .collect();
+    if !blocks.is_empty() {
+        told["thinking_blocks"] = json!(blocks);
+    }
     let call_of = |call: &CollectedCall| {
-        let CollectedCall { index, id, name, arguments, .. } = call;
-        json!({"index": index, "id": id, "name": name, "arguments": arguments})
+        let CollectedCall { index, id, name, arguments, signature, .. } = call;
+        let mut told = json!({"index": index, "id": id, "name": name, "arguments": arguments});
+        if let Some(signature) = signature {
+            told["signature"] = json!(signature);
+        }
+        told
     };
     let calls: Vec<Value> = collected.tool_calls().iter().map(call_of).collect();
     if !calls.is_empty() {

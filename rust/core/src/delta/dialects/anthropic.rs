@@ -2,13 +2,15 @@
 //! body.
 //!
 //! An answer is a list of blocks. Of the blocks that are text, thinking or a call of one of the
-//! caller's tools each piece is delivered. Blocks of other types (citations, signatures, tools that
-//! run at the service) are passed over, and so are events of types that are not known here.
+//! caller's tools each piece is delivered; signatures of thinking are collected. Blocks of other
+//! types (citations, tools that run at the service) are passed over, and so are events of types that
+//! are not known here.
 
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::collected::Sealed;
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
 use super::super::fields::{is_truthy, read_count, read_truthy};
@@ -243,6 +245,9 @@ struct Block<'a> {
     kind: Option<Text<'a>>,
     text: Content<'a>,
     thinking: Content<'a>,
+    /// The signature of thinking, and thinking that is encrypted.
+    signature: Option<Text<'a>>,
+    data: Option<Text<'a>>,
     json: Option<Text<'a>>,
     input: Arguments<'a>,
     id: Option<Text<'a>>,
@@ -263,6 +268,8 @@ impl<'a> Block<'a> {
                 "type" => block.kind = reader.string_or_skip()?,
                 "text" => block.text = Content::read(reader)?,
                 "thinking" => block.thinking = Content::read_texts(reader)?,
+                "signature" => block.signature = reader.string_or_skip()?,
+                "data" => block.data = reader.string_or_skip()?,
                 "partial_json" => block.json = reader.string_or_skip()?,
                 "input" => block.input = Arguments::read(reader)?,
                 "id" => block.id = reader.string_or_skip()?,
@@ -295,8 +302,11 @@ impl<'a> Block<'a> {
         if text.is_filled() {
             return output.say(Spoken::Text, text);
         }
-        if self.is(&["thinking_delta", "thinking"]) {
+        if self.is(&["thinking_delta", "thinking", "signature_delta"]) {
             output.say(Spoken::Reasoning, self.thinking);
+            output.seal(self.signature, Sealed::Signature);
+        } else if self.is(&["redacted_thinking"]) {
+            output.seal(self.data, Sealed::Data);
         } else if self.is(&["input_json_delta"])
             && let Some(json) = self.json.filter(|json| !json.is_empty())
         {
@@ -314,7 +324,7 @@ impl<'a> Block<'a> {
             arguments => arguments,
         };
         let Self { id, name, .. } = *self;
-        let call = CallPiece { index, id, name, arguments, is_only: false };
+        let call = CallPiece { index, id, name, arguments, ..CallPiece::default() };
         self.is(&["tool_use"]).then_some(call)
     }
 }

@@ -137,6 +137,9 @@ impl Gemini {
             return reply.fail(ErrorKind::Upstream, message, Some(reason), raw);
         }
         reply.note_finish(piece.candidate.finish_reason);
+        if let Some(message) = piece.candidate.finish_message {
+            reply.unread.note_finish_message(&message.decode());
+        }
     }
 
     fn deliver<S: DeltaSink + ?Sized>(
@@ -262,7 +265,8 @@ impl<'a> Piece<'a> {
             && part.call.is_none()
             && self.usage.is_none()
             && self.candidate.logprobs.is_none()
-            && self.candidate.finish_reason.is_none();
+            && self.candidate.finish_reason.is_none()
+            && self.candidate.finish_message.is_none();
         part.text.text().filter(|_| adds_content_only)
     }
 }
@@ -272,6 +276,7 @@ impl<'a> Piece<'a> {
 struct Candidate<'a> {
     parts: Vec<Part<'a>>,
     finish_reason: Option<Text<'a>>,
+    finish_message: Option<Text<'a>>,
     /// The log probabilities of the parts' tokens, as written.
     logprobs: Option<&'a str>,
 }
@@ -286,6 +291,7 @@ impl<'a> Candidate<'a> {
                 "index" => is_first = read_is_first(reader)?,
                 "content" => candidate.parts = read_parts(reader)?,
                 "finishReason" => candidate.finish_reason = reader.string_or_skip()?,
+                "finishMessage" => candidate.finish_message = read_filled(reader)?,
                 "logprobsResult" => candidate.logprobs = Some(reader.raw()?),
                 _ => reader.skip()?,
             }
@@ -331,7 +337,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     /// Reads a part. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        let mut part = Self::default();
+        let (mut part, mut signature) = (Self::default(), None);
         if reader.peek()? != Kind::Object {
             part.text = Content::read(reader)?;
             return Ok(part);
@@ -341,10 +347,14 @@ impl<'a> Part<'a> {
                 "text" => part.text = Content::read(reader)?,
                 "thought" => part.is_thought = reader.bool_or_skip()? == Some(true),
                 "functionCall" => part.call = Call::read(reader)?,
+                "thoughtSignature" | "thought_signature" => signature = reader.string_or_skip()?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
+        if let Some(call) = &mut part.call {
+            call.piece.signature = signature;
+        }
         Ok(part)
     }
 }

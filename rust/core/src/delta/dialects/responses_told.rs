@@ -274,7 +274,8 @@ impl Told {
             return;
         }
         let arguments = if rest.is_empty() { Arguments::None } else { Arguments::Raw(rest) };
-        output.tool_call(&CallPiece { index: known.index, id, name, arguments, is_only: false });
+        let index = known.index;
+        output.tool_call(&CallPiece { index, id, name, arguments, ..CallPiece::default() });
     }
 
     /// Goes to the part whose text is coming.

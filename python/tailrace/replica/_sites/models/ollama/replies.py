@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.replica._response import NO_RESPONSE, SiteResponse
 from tailrace.replica._sites.models.logprobs import token_logprob, token_logprobs
-from tailrace.replica._sites.models.ollama.requests import ESCAPED, error, whole
+from tailrace.replica._sites.models.ollama.requests import (
+    ESCAPED,
+    TOKEN_NANOSECONDS,
+    error,
+    whole,
+)
 from tailrace.replica._sites.models.site import as_stream, escaped, json_line
 from tailrace.replica._sites.outcomes import CHUNKS_BEFORE_FAILURE
 
@@ -22,8 +27,6 @@ Record = dict[str, Any]
 
 NDJSON = "application/x-ndjson"
 FAILURE_MESSAGE = "an error was encountered while running the model: unexpected EOF"
-
-_TOKEN_NANOSECONDS = 20_000_000
 
 
 def as_chat(request: ChatRequest, reply: ModelReply, behavior: ModelBehavior) -> SiteResponse:
@@ -120,10 +123,10 @@ class _Writer:
         return {
             **record,
             "done_reason": "length" if reply.end == "length" else "stop",
-            "total_duration": (asked + answered) * _TOKEN_NANOSECONDS,
+            "total_duration": (asked + answered) * TOKEN_NANOSECONDS,
             "load_duration": 1_000_000,
             "prompt_eval_count": asked,
-            "prompt_eval_duration": asked * _TOKEN_NANOSECONDS,
+            "prompt_eval_duration": asked * TOKEN_NANOSECONDS,
             "eval_count": answered,
-            "eval_duration": answered * _TOKEN_NANOSECONDS,
+            "eval_duration": answered * TOKEN_NANOSECONDS,
         }

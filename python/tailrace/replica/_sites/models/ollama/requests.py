@@ -28,10 +28,12 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "qwen3-vl:8b": ("completion", "vision", "tools", "thinking"),
     "llama3.2:latest": ("completion", "tools"),
     "gemma3:latest": ("completion", "vision"),
+    "all-minilm:latest": ("embedding",),
 }
 """The models, and what each can."""
 
 MAX_LOGPROBS = 20
+TOKEN_NANOSECONDS = 20_000_000
 
 _NUMBERS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty")
 _WHOLE_NUMBERS = ("num_predict", "num_ctx", "top_k", "seed")
@@ -75,13 +77,15 @@ def refused(message: str, status: int = 400) -> RequestRefusedError:
 
 def read_request(body: Mapping[str, Any]) -> ChatRequest:
     """Read the request for a chat."""
-    name, abilities = _read_model(body.get("model"))
+    name, abilities = read_model(body.get("model"))
+    if "completion" not in abilities:
+        raise refused(f'"{name}" does not support chat')
     streams = body.get("stream", True)
     if not isinstance(streams, bool):
-        raise _wrong_type("stream", "bool", streams)
+        raise wrong_type("stream", "bool", streams)
     messages = body.get("messages")
     if messages is not None and not isinstance(messages, list):
-        raise _wrong_type("messages", "[]api.Message", messages)
+        raise wrong_type("messages", "[]api.Message", messages)
     if not messages:
         return ChatRequest(name, None, streams, unloads=body.get("keep_alive") in (0, "0", "0s"))
     read = [_Message.read(message) for message in messages]
@@ -110,11 +114,12 @@ def read_request(body: Mapping[str, Any]) -> ChatRequest:
     return ChatRequest(name, meant, streams, _read_logprobs(body))
 
 
-def _read_model(model: object) -> tuple[str, tuple[str, ...]]:
+def read_model(model: object) -> tuple[str, tuple[str, ...]]:
+    """Return the model's name as it was asked for, and what the model can."""
     if not model:
         raise refused("model is required")
     if not isinstance(model, str):
-        raise _wrong_type("model", "string", model)
+        raise wrong_type("model", "string", model)
     name = model if ":" in model else f"{model}:latest"
     if name not in MODELS:
         raise refused(f"model '{model}' not found", 404)
@@ -129,12 +134,14 @@ def _check_abilities(name: str, abilities: Sequence[str], *, tools: bool, thinks
         raise refused(f'"{name}" does not support thinking')
 
 
-def _wrong_type(field: str, wanted: str, value: object) -> RequestRefusedError:
-    """Return the refusal of Go's JSON decoder."""
+def wrong_type(
+    field: str, wanted: str, value: object, request: str = "ChatRequest"
+) -> RequestRefusedError:
+    """Return the refusal of Go's JSON decoder, which names the `request`."""
     kinds = {bool: "bool", int: "number", float: "number", str: "string", list: "array"}
     return refused(
         f"json: cannot unmarshal {kinds.get(type(value), 'object')} into Go struct field "
-        f"ChatRequest.{field} of type {wanted}"
+        f"{request}.{field} of type {wanted}"
     )
 
 
@@ -166,13 +173,13 @@ class _Message:
     @classmethod
     def read(cls, message: object) -> _Message:
         if not isinstance(message, dict):
-            raise _wrong_type("messages", "api.Message", message)
+            raise wrong_type("messages", "api.Message", message)
         role, content = message.get("role"), message.get("content")
         content = "" if content is None else content
         if role not in tuple(_ROLES):
             raise refused(f"invalid role: {role}, must be one of [system, user, assistant, tool]")
         if not isinstance(content, str):
-            raise _wrong_type("messages.content", "string", content)
+            raise wrong_type("messages.content", "string", content)
         return cls(
             role,
             well_formed(content),
@@ -186,13 +193,13 @@ class _Message:
 def _text(message: Mapping[str, Any], name: str) -> str:
     value = message.get(name) or ""
     if not isinstance(value, str):
-        raise _wrong_type(f"messages.{name}", "string", value)
+        raise wrong_type(f"messages.{name}", "string", value)
     return value
 
 
 def _images(images: object) -> Iterator[Attachment]:
     if not isinstance(images, list):
-        raise _wrong_type("messages.images", "[]api.ImageData", images)
+        raise wrong_type("messages.images", "[]api.ImageData", images)
     for image in images:
         data = decode_base64(image)
         if not data:
@@ -202,16 +209,16 @@ def _images(images: object) -> Iterator[Attachment]:
 
 def _calls(calls: object) -> Iterator[tuple[str, str]]:
     if not isinstance(calls, list):
-        raise _wrong_type("messages.tool_calls", "[]api.ToolCall", calls)
+        raise wrong_type("messages.tool_calls", "[]api.ToolCall", calls)
     for call in calls:
         match call:
             case {"function": {"name": str(name), "arguments": dict()}}:
                 yield str(call.get("id") or ""), name
             case {"function": {"arguments": arguments}}:
                 field = "messages.tool_calls.function.arguments"
-                raise _wrong_type(field, "api.ToolCallFunctionArguments", arguments)
+                raise wrong_type(field, "api.ToolCallFunctionArguments", arguments)
             case _:
-                raise _wrong_type("messages.tool_calls", "api.ToolCall", call)
+                raise wrong_type("messages.tool_calls", "api.ToolCall", call)
 
 
 def _called(messages: Sequence[_Message]) -> Iterator[str]:
@@ -238,17 +245,17 @@ def _results(messages: Sequence[_Message]) -> Iterator[ToolResult]:
 
 def _read_tools(tools: object) -> Iterator[OfferedTool]:
     if tools is not None and not isinstance(tools, list):
-        raise _wrong_type("tools", "api.Tools", tools)
+        raise wrong_type("tools", "api.Tools", tools)
     for tool in tools or ():
         match tool:
             case {"function": {"name": str(name)} as function}:
                 schema = function.get("parameters") or {"type": "object"}
                 if not isinstance(schema, dict):
                     field = "tools.function.parameters"
-                    raise _wrong_type(field, "api.ToolFunctionParameters", schema)
+                    raise wrong_type(field, "api.ToolFunctionParameters", schema)
                 yield OfferedTool(name, schema)
             case _:
-                raise _wrong_type("tools.function", "api.ToolFunction", tool)
+                raise wrong_type("tools.function", "api.ToolFunction", tool)
 
 
 def _read_think(think: object) -> bool | None:
@@ -277,7 +284,7 @@ def _read_options(options: object) -> Mapping[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, dict):
-        raise _wrong_type("options", "map[string]interface {}", options)
+        raise wrong_type("options", "map[string]interface {}", options)
     for names, type_, kinds in (
         (_NUMBERS, "float32", (int, float)),
         (_WHOLE_NUMBERS, "integer", (int,)),
@@ -300,7 +307,7 @@ def _stops(stops: object) -> tuple[str, ...]:
 def _read_logprobs(body: Mapping[str, Any]) -> int | None:
     wanted, top = body.get("logprobs") or False, body.get("top_logprobs") or 0
     if not isinstance(wanted, bool):
-        raise _wrong_type("logprobs", "bool", wanted)
+        raise wrong_type("logprobs", "bool", wanted)
     if not isinstance(top, int) or not 0 <= top <= MAX_LOGPROBS:
         raise refused("top_logprobs must be between 0 and 20")
     return top if wanted else None

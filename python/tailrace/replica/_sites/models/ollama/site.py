@@ -1,8 +1,8 @@
 """A server with Ollama's own API.
 
-The endpoints are `/api/chat`, `/api/tags` and `/api/version`. Records follow Ollama's API reference
-and the types of its Python package. Ollama has no keys: where the replica has one, something in
-front of the server wants it.
+The endpoints are `/api/chat`, `/api/embed`, `/api/tags` and `/api/version`. Records follow Ollama's
+API reference and the types of its Python package. Ollama has no keys: where the replica has one,
+something in front of the server wants it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tailrace.replica._response import SiteResponse
 from tailrace.replica._site import EXCHANGE, Marker, SitePage
 from tailrace.replica._sites.models import behaviors
+from tailrace.replica._sites.models.ollama.embeddings import as_embeddings
 from tailrace.replica._sites.models.ollama.replies import FAILURE_MESSAGE, as_chat, loaded, rfc3339
 from tailrace.replica._sites.models.ollama.requests import (
     MODELS,
@@ -63,14 +64,16 @@ class OllamaSite(ModelSite):
                 return whole(200, {"version": VERSION})
             case "GET" | "HEAD", "/api/tags":
                 return whole(200, {"models": [_model(name) for name in MODELS]})
-            case "POST", "/api/chat":
-                return await self._chat(request)
-            case _, "/api/chat" | "/api/tags" | "/api/version":
+            case "POST", "/api/chat" | "/api/embed":
+                return await self._ask(request)
+            case _, "/api/chat" | "/api/embed" | "/api/tags" | "/api/version":
                 return SiteResponse([b"405 method not allowed"], PLAIN, 405)
         return SiteResponse([b"404 page not found"], PLAIN, 404)
 
-    async def _chat(self, request: web.Request) -> SiteResponse:
-        chat = read_request(await _read(request))
+    async def _ask(self, request: web.Request) -> SiteResponse:
+        if request.path == "/api/embed":
+            return as_embeddings(await _read(request, "EmbedRequest"))
+        chat = read_request(await _read(request, "ChatRequest"))
         if chat.meant is None:
             return loaded(chat, self.settings.clock())
         return await self.respond(request, chat.meant, partial(as_chat, chat))
@@ -108,7 +111,7 @@ class OllamaSite(ModelSite):
     )
 
 
-async def _read(request: web.Request) -> dict[str, Any]:
+async def _read(request: web.Request, kind: str) -> dict[str, Any]:
     data = await request.read()
     if not data:
         raise refused("missing request body")
@@ -117,7 +120,7 @@ async def _read(request: web.Request) -> dict[str, Any]:
     except ValueError:
         raise refused("invalid character in the JSON of the request") from None
     if body is None:
-        raise refused("json: cannot unmarshal the request into Go value of type api.ChatRequest")
+        raise refused(f"json: cannot unmarshal the request into Go value of type api.{kind}")
     request[EXCHANGE].json = body
     return body
 
