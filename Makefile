@@ -13,7 +13,7 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama programs page screenshots docs conformance \
+	test-node test-llama test-locust programs page screenshots docs conformance \
 	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
 	wheels-check wheels-try clean
 
@@ -29,11 +29,12 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
+LOCUST := .venv-locust
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
@@ -54,6 +55,10 @@ $(VENV)/.built: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES)
 $(PEERS)/.wheel: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES) $(shell find python -name '*.py') | $(PEERS)/bin/python
 	rm -rf dist/peers && $(BIN)/maturin build --quiet --release --locked --out dist/peers
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
+	touch $@
+
+$(LOCUST)/.wheel: $(PEERS)/.wheel | $(LOCUST)/bin/python
+	$(LOCUST)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
 	touch $@
 
 ##@ The two commands
@@ -105,7 +110,7 @@ endif
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
@@ -130,6 +135,9 @@ tests/clients/node/node_modules/.installed: tests/clients/node/package.json test
 # It is built from C++: some minutes, once.
 test-llama: $(PEERS)/.clients $(PEERS)/.wheel $(LLAMA)/.llama ## a site and the gateway over llama.cpp's server
 	$(PEERS)/bin/python -m pytest tests/clients/llama
+
+test-locust: $(PEERS)/.clients $(PEERS)/.wheel $(LOCUST)/.locust $(LOCUST)/.wheel ## Locust with our user
+	$(PEERS)/bin/python -m pytest tests/clients/locust
 
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \

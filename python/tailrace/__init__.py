@@ -101,6 +101,9 @@ if TYPE_CHECKING:
         load as load,
     )
     from tailrace import (
+        locust as locust,
+    )
+    from tailrace import (
         openai as openai,
     )
     from tailrace import (
@@ -290,6 +293,7 @@ _MODULES = frozenset(
         "conformance",
         "gateway",
         "load",
+        "locust",
         "openai",
         "providers",
         "pytest_plugin",

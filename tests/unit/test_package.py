@@ -29,6 +29,7 @@ PUBLIC = (
     "tailrace.errors",
     "tailrace.gateway",
     "tailrace.load",
+    "tailrace.locust",
     "tailrace.openai",
     "tailrace.providers",
     "tailrace.pytest_plugin",
