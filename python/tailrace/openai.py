@@ -36,15 +36,11 @@ def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
     Their fields are read from the event's JSON when they are asked for; asked for anything else, an
     object becomes the package's own first.
 
-    Args:
-        client: An `openai.OpenAI` or `openai.AsyncOpenAI`, or of a class derived from these.
-        max_event_bytes: Bytes of one event held at most.
+    `client`: an `openai.OpenAI` or `openai.AsyncOpenAI`, or of a class derived from these;
+    `max_event_bytes`: bytes of one event held at most.
 
-    Raises:
-        InvalidRequestError: When `client` is no such client.
-        MissingRequirementsError: When the installed version of the package makes its streams in a
-            way that is not known here.
-
+    Raises InvalidRequestError when `client` is no such client, MissingRequirementsError when the
+    installed version of the package makes its streams in a way that is not known here.
     """
     kinds = ("openai.OpenAI", "openai.AsyncOpenAI")
     reading = Reading(named=False, max_event_bytes=max_event_bytes)

@@ -40,6 +40,7 @@ pub use logprobs::Logprobs;
 pub use read_event::ReadEvent;
 pub(crate) use records::Nesting;
 pub use reply::{End, Ids};
+pub(crate) use said::Fingerprint;
 pub use usage::Usage;
 
 /// The options of a decoder: what it is told about its reply, and its limits. A later version may

@@ -37,7 +37,7 @@ impl Said {
 
 /// A number that tells texts apart (FNV-1a).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 impl Default for Fingerprint {
     fn default() -> Self {
@@ -47,7 +47,7 @@ impl Default for Fingerprint {
 
 impl Fingerprint {
     /// The fingerprint of this text alone.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self::default().with(text)
     }
 

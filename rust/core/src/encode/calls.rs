@@ -1,9 +1,8 @@
 //! Pieces of tool calls in, the number of each one's call out: from 0 on, as they came.
 
 use alloc::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::delta::ToolCall;
+use crate::delta::{Fingerprint, ToolCall};
 use crate::json::{escape, quoted};
 use crate::prelude::*;
 
@@ -31,8 +30,8 @@ pub(super) struct Call {
     /// The number that the piece of the reply had.
     index: Option<u64>,
     pub(super) number: usize,
-    /// The hash of the id that it was given and has.
-    given: Option<u64>,
+    /// The fingerprint of the id that it was given and has.
+    given: Option<Fingerprint>,
     /// Whether a piece of it was taken.
     pub(super) has_begun: bool,
     pub(super) is_named: bool,
@@ -69,12 +68,12 @@ impl Calls {
     /// The id of the call of this number: the one that it was `given`, or one that is made up where
     /// it has none, or that of another call: what is answered is then told by it.
     pub(super) fn id<'i>(&mut self, number: usize, given: Option<&'i str>) -> Cow<'i, str> {
-        let hash = given.map(hash_of);
-        let is_others = |call: &Call| call.number != number && call.given == hash;
+        let fingerprint = given.map(Fingerprint::of);
+        let is_others = |call: &Call| call.number != number && call.given == fingerprint;
         match given {
             Some(given) if !self.known.iter().any(is_others) => {
                 if let Some(call) = self.numbered(number) {
-                    call.given = hash;
+                    call.given = fingerprint;
                 }
                 given.into()
             }
@@ -136,10 +135,4 @@ impl Calls {
         }
         out.push(b'}');
     }
-}
-
-fn hash_of(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
