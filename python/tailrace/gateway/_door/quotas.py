@@ -218,7 +218,7 @@ class _FileLock:
         import fcntl  # noqa: PLC0415 - where there is none, nothing is forked
 
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the lock
-        self._fcntl = fcntl
+        self._fcntl: Any = fcntl
 
     def __enter__(self) -> None:
         self._fcntl.lockf(self._file, self._fcntl.LOCK_EX)
