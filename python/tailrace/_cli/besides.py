@@ -61,7 +61,15 @@ def named(reply: HasMore) -> str:
 def told(reply: HasMore) -> dict[str, Any]:
     """Return what a reply holds besides text as fields of JSON."""
     return {
-        "tool_calls": [call._asdict() for call in reply.tool_calls],
+        "tool_calls": [_call_fields(call) for call in reply.tool_calls],
         "reasoning": reply.reasoning,
         "refusal": reply.refusal,
     }
+
+
+def _call_fields(call: ToolCall) -> dict[str, Any]:
+    """Return the fields of a call, its signature where it has one."""
+    fields = call._asdict()
+    if call.signature is None:
+        del fields["signature"]
+    return fields
