@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cutting import bytewise, cut, mostly, sizes
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace import DIALECTS, Delta, DeltaDecoder
@@ -378,11 +378,23 @@ def read_frame_plainly(name: str, text: str) -> Read:
     return delta, "read", ids, False
 
 
+def tells_error_in_passing(name: str, text: str) -> bool:
+    """Tell whether the event promises no answer, and holds an error all the same."""
+    try:
+        frame = read_json(text)
+    except ValueError:
+        return False
+    passed_over = name in ("status", "sources") and isinstance(frame, dict)
+    return passed_over and is_truthy(frame.get("error"))
+
+
 @given(
     st.sampled_from([*FRAMES, "error", "warning", "sources"]),
     mostly(frames, values),
     st.integers(0, 2**32),
 )
+@example("sources", (("error", True), ("delta", "")), 0)
+@example("status", (("error", True), ("delta", "")), 0)
 def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
     name: str, frame: Any, seed: int
 ) -> None:
@@ -391,7 +403,7 @@ def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
     delta = decoder.feed_text(
         (f"event: {name}\n" if name else "").encode() + b"data:" + text.encode() + b"\n\n"
     )
-    assert (decoder.events, decoder.bad_events) == (1, 0)
+    assert (decoder.events, decoder.bad_events) == (1, int(tells_error_in_passing(name, text)))
     how = "failed" if decoder.error else "read"
     used_up = decoder.error is not None and decoder.error.code == "quota_notice"
     if how == "read":
