@@ -373,7 +373,8 @@ def read_frame_plainly(name: str, text: str) -> Read:
     ):
         return "", "failed", {}, is_truthy(members.get("quota_notice"))
     delta = well_formed(said(members.get("delta"))) if name in ("", "message") else ""
-    given = well_formed(members.get(FRAMES.get(name)))
+    id_key = FRAMES.get(name)
+    given = well_formed(members.get(id_key)) if id_key else ""
     ids = {name.replace("message_start", "message_id"): given} if given else {}
     return delta, "read", ids, False
 
