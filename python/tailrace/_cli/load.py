@@ -21,7 +21,7 @@ from tailrace._cli.options import proxy_option, software_option, timeout_option,
 from tailrace._cli.screen import console
 from tailrace._environment import Environment
 from tailrace._printable import visible_line
-from tailrace.load import Plan, compare, read_report
+from tailrace.load import Plan, compare, comparison_page, read_report, report_page
 from tailrace.load._prompts import read_prompts
 from tailrace.load._running import DEFAULT_PROMPT, Load
 from tailrace.sites import site
@@ -177,18 +177,15 @@ def load(  # one parameter an option
         grace=grace,
     )
     chosen = _with_clocks(site(name, software, trust=trust), proxy, timeout)
-    options = {"model": model or None, "max_tokens": max_tokens}
     work = Load(
         chosen,
         plan,
         prompts=_prompts(prompts_file, prompt),
         environment=Environment() if seed is None else Environment(random=random.Random(seed)),  # noqa: S311 - no secret
-        options={name: value for name, value in options.items() if value is not None},
+        options=_given(model=model or None, max_tokens=max_tokens),
     )
     _make_sure(chosen, is_owned=i_own_it)
-    click.echo(f"{chosen.name}: {plan}", err=True)
-    if chosen.throttle is not None:
-        click.echo("The site's throttle is left out: the load is what you asked for.", err=True)
+    _announce(chosen, plan)
     report = run(_run(work))
     _show(report, as_json=as_json, page=page)
     return _code(report)
@@ -198,6 +195,11 @@ def _with_clocks(chosen: Site, proxy: str | None, timeout: float | None) -> Site
     if proxy is not None:
         chosen = chosen.replace(proxy=proxy)
     return chosen if timeout is None else chosen.replace(timeout=timeout)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that have a value."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _prompts(file: Path | None, prompt: str | None) -> list[str | Messages]:
@@ -221,6 +223,12 @@ def _make_sure(chosen: Site, *, is_owned: bool) -> None:
         agreed = False
     if not agreed:
         raise click.UsageError("nothing was sent; --i-own-it says that the site is yours")
+
+
+def _announce(chosen: Site, plan: Plan) -> None:
+    click.echo(f"{chosen.name}: {plan}", err=True)
+    if chosen.throttle is not None:
+        click.echo("The site's throttle is left out: the load is what you asked for.", err=True)
 
 
 def _is_loopback(url: str) -> bool:
@@ -272,7 +280,7 @@ def _show(report: Report, *, as_json: bool, page: Path | None) -> None:
 
         console().print(report_table(report))
     if page is not None:
-        _write(page, report.to_html())
+        _write(page, report_page(report))
 
 
 def _compare(before: Path, after: Path, *, as_json: bool, page: Path | None) -> int:
@@ -285,7 +293,7 @@ def _compare(before: Path, after: Path, *, as_json: bool, page: Path | None) -> 
 
         console().print(comparison_table(comparison))
     if page is not None:
-        _write(page, comparison.to_html())
+        _write(page, comparison_page(comparison))
     return exits.OK
 
 

@@ -167,7 +167,10 @@ def _subclass(mixin: Any, origin: Any) -> Any:
 
 
 class _Fast(Generic[_T]):
-    """What both kinds of streams have; stands in front of the package's own class."""
+    """A stream of a package, read by the core: what its async and its blocking kind share.
+
+    It stands in front of the package's own class in the order of bases.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -103,7 +103,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request's model stands for: its `id`, and the `models` asked in turn, one or more."""
+    """The models that a request's model stands for.
+
+    `id`: the name in the request; `models`: one or more, asked in turn.
+    """
 
     id: str
     models: tuple[Model, ...]
@@ -120,7 +123,7 @@ class Target:
 
     @property
     def fingerprint(self) -> str:
-        """That of the model; of several, one that changes with any of theirs."""
+        """The model's `system_fingerprint`; of several, one that changes with any of theirs."""
         first, *others = (model.fingerprint for model in self.models)
         return _fingerprint(" ".join([first, *others])) if others else first
 

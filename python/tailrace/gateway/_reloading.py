@@ -33,7 +33,7 @@ WATCH_SECONDS = 1.0
 
 
 class Reading(NamedTuple):
-    """What a gateway's files say: who may ask, and for what."""
+    """The content of a gateway's files: the keys of those who may ask, the models they may ask."""
 
     keys: tuple[Key, ...]
     registry: ModelRegistry

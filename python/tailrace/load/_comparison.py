@@ -53,12 +53,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Change]
     warnings: tuple[str, ...] = ()
 
-    def to_html(self) -> str:
-        """Return both as one page with plots, which fetches nothing and runs no script."""
-        from tailrace.load._page import comparison_page  # noqa: PLC0415 - it takes comparisons
-
-        return comparison_page(self)
-
 
 def compare(before: Report, after: Report) -> Comparison:
     """Compare two reports, quantile by quantile."""

@@ -25,7 +25,7 @@ _BUSY = 0.9
 
 
 class Figures:
-    """What was counted of a run that began at `begin`, in nanoseconds of the monotonic clock.
+    """The counts and times of a run that began at `begin`, in ns of the monotonic clock.
 
     Figures are of requests that were due between the end of the warm-up and that of the plan, the
     rates of what came in that time.

@@ -27,7 +27,7 @@ _MEASURED = {
 
 
 def report_page(report: Report) -> str:
-    """Return the page of one report."""
+    """Return a report as one HTML page with plots, which fetches nothing and runs no script."""
     return _page(
         f"Load on {report.site}",
         [
@@ -42,7 +42,7 @@ def report_page(report: Report) -> str:
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """Return the page of two reports side by side."""
+    """Return two reports side by side as one HTML page, which fetches nothing, without script."""
     before, after = comparison.before, comparison.after
     runs = [("before", before), ("after", after)]
     return _page(

@@ -111,12 +111,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """Return the report as JSON, which `read_report` reads."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
-    def to_html(self) -> str:
-        """Return the report as one page with plots, which fetches nothing and runs no script."""
-        from tailrace.load._page import report_page  # noqa: PLC0415 - it takes reports
-
-        return report_page(self)
-
 
 def read_report(file: str | Path) -> Report:
     """Read the report that `Report.to_json`, or ``tailrace load --json``, has written.

@@ -11,7 +11,18 @@ import msgspec
 import pytest
 
 from tailrace.errors import InvalidRequestError
-from tailrace.load import Client, Plan, Report, Series, Slot, Tokens, compare, read_report
+from tailrace.load import (
+    Client,
+    Plan,
+    Report,
+    Series,
+    Slot,
+    Tokens,
+    compare,
+    comparison_page,
+    read_report,
+    report_page,
+)
 from tailrace.load._distribution import Times
 
 if TYPE_CHECKING:
@@ -114,7 +125,7 @@ class Looked(HTMLParser):
 @pytest.mark.parametrize("compared", [False, True])
 def test_a_page_fetches_nothing_and_runs_nothing_of_a_strangers(compared: bool) -> None:
     hostile = report(site=HOSTILE, model=HOSTILE, errors={HOSTILE: 1}, examples={HOSTILE: HOSTILE})
-    page = compare(hostile, hostile).to_html() if compared else hostile.to_html()
+    page = comparison_page(compare(hostile, hostile)) if compared else report_page(hostile)
     looked = Looked()
     looked.feed(page)
     assert not {"script", "link", "img", "iframe"} & set(looked.tags)
@@ -127,7 +138,7 @@ def test_a_page_fetches_nothing_and_runs_nothing_of_a_strangers(compared: bool) 
 
 
 def test_what_is_drawn_stays_within_its_picture() -> None:
-    page = report().to_html()
+    page = report_page(report())
     for path in re.findall(r'class="line l\d" d="([^"]*)"', page):
         places = re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path)
         assert places
@@ -146,6 +157,6 @@ def test_a_page_of_nothing_says_so() -> None:
         plan=Plan(),
         seconds=0,
     )
-    page = empty.to_html()
+    page = report_page(empty)
     assert "Nothing was counted." in page
     assert "nan" not in page.lower()

@@ -72,7 +72,10 @@ class SiteSummary(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What the plots show of one second; `deltas_per_second` is the rate since the one before."""
+    """The figures of one second, as plots show them.
+
+    `deltas_per_second` is the rate since the second before.
+    """
 
     at: float
     open_streams: int
