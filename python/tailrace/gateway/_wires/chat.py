@@ -26,13 +26,10 @@ from tailrace.gateway._wires.chunked import (
 )
 from tailrace.gateway._wires.request import (
     ModelRequest,
-    check_count,
     check_depth,
-    check_names,
-    explained,
+    read_known,
     read_object,
     refused,
-    with_whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -164,7 +161,6 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     web_search_options: Any = None
 
 
-_KNOWN = frozenset(ChatRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("max_completion_tokens", "max_tokens", "n", "seed", "top_k", "top_logprobs")
 _OPTIONS = {
     *(each.name for each in FIELDS if each.treatment in ("passed on", "passed on or refused")),
@@ -184,14 +180,9 @@ class ChatWire:
 
         Raises RefusedError, which names the field that is malformed or is never passed on.
         """
-        fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
-        check_count(fields, "messages")
-        extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra, _KNOWN)
-        try:
-            request = msgspec.convert(fields, ChatRequest)
-        except msgspec.ValidationError as error:
-            raise explained(str(error)) from None
+        fields, request, extra = read_known(
+            read_object(body), ChatRequest, whole=_WHOLE_NUMBERS, counted="messages"
+        )
         _check(request)
         options = _given(request, [name for name in fields if name in _OPTIONS])
         hints = _given(request, [name for name in fields if name in _HINTS])

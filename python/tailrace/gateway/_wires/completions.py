@@ -27,11 +27,9 @@ from tailrace.gateway._wires.chunked import (
 from tailrace.gateway._wires.request import (
     ModelRequest,
     check_depth,
-    check_names,
-    explained,
+    read_known,
     read_object,
     refused,
-    with_whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +65,6 @@ class CompletionRequest(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
-_KNOWN = frozenset(CompletionRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("best_of", "logprobs", "max_tokens", "n", "seed", "top_k")
 _OPTIONS = (
     *("frequency_penalty", "logit_bias", "max_tokens", "presence_penalty", "seed", "temperature"),
@@ -84,13 +81,9 @@ class CompletionWire:
 
     def read(self, body: bytes) -> ModelRequest:
         """Read a request; raises RefusedError, which names the field that cannot be taken."""
-        fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
-        extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra, _KNOWN)
-        try:
-            request = msgspec.convert(fields, CompletionRequest)
-        except msgspec.ValidationError as error:
-            raise explained(str(error)) from None
+        fields, request, extra = read_known(
+            read_object(body), CompletionRequest, whole=_WHOLE_NUMBERS
+        )
         _check(request)
         check_depth([extra])
         return ModelRequest(

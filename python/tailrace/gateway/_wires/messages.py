@@ -14,14 +14,11 @@ from tailrace import MessageEncoder
 from tailrace.gateway._wires.message_blocks import Reader
 from tailrace.gateway._wires.request import (
     ModelRequest,
-    check_count,
     check_depth,
-    check_names,
-    explained,
+    read_known,
     read_object,
     refused,
     surplus,
-    with_whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +70,6 @@ class MessageRequest(msgspec.Struct, kw_only=True):
     top_p: _Number | None = None
 
 
-_KNOWN = frozenset(MessageRequest.__struct_fields__)
 _REFUSED = {
     "container": "the gateway runs no code",
     "mcp_servers": "no request chooses a server that is to be asked",
@@ -91,14 +87,9 @@ class MessageWire:
 
     def read_fields(self, given: dict[str, Any]) -> ModelRequest:
         """Read a request's fields; raises as `read`."""
-        fields = with_whole_numbers(given, ("max_tokens", "top_k"))
-        check_count(fields, "messages")
-        extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra, _KNOWN)
-        try:
-            request = msgspec.convert(fields, MessageRequest)
-        except msgspec.ValidationError as error:
-            raise explained(str(error)) from None
+        fields, request, extra = read_known(
+            given, MessageRequest, whole=("max_tokens", "top_k"), counted="messages"
+        )
         for name, problem in _REFUSED.items():
             if getattr(request, name):
                 raise refused(f"{name} is not supported: {problem}", name, "unsupported_parameter")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_depth",
     "check_names",
     "explained",
+    "read_known",
     "read_object",
     "refused",
     "surplus",
@@ -84,6 +86,35 @@ def read_object(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise refused("the body: expected object", None, "invalid_type")
     return fields
+
+
+def read_known(
+    given: dict[str, Any], record: type[_Record], *, whole: Iterable[str], counted: str = ""
+) -> tuple[dict[str, Any], _Record, dict[str, Any]]:
+    """Read the fields of a request that a wire knows, as every wire does.
+
+    `record`: the form of those it knows; `whole`: the whole numbers among them; `counted`: the list
+    whose length is bounded. Returns all fields, the record, and the fields that are none of its.
+    Raises RefusedError for one that is malformed or would choose a way.
+    """
+    fields = with_whole_numbers(given, whole)
+    if counted:
+        check_count(fields, counted)
+    known = _names(record)
+    extra = {name: value for name, value in fields.items() if name not in known}
+    check_names(extra, known)
+    try:
+        return fields, msgspec.convert(fields, record), extra
+    except msgspec.ValidationError as error:
+        raise explained(str(error)) from None
+
+
+@cache
+def _names(record: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(record.__struct_fields__)
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def with_whole_numbers(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -14,14 +14,11 @@ from tailrace import ResponseEncoder
 from tailrace.gateway._wires.chunked import ignored_stream_options
 from tailrace.gateway._wires.request import (
     ModelRequest,
-    check_count,
     check_depth,
-    check_names,
-    explained,
+    read_known,
     read_object,
     refused,
     surplus,
-    with_whole_numbers,
 )
 from tailrace.gateway._wires.response_items import messages_of
 
@@ -85,7 +82,6 @@ class ResponseRequest(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
-_KNOWN = frozenset(ResponseRequest.__struct_fields__)
 _WHOLE_NUMBERS = ("max_output_tokens", "max_tool_calls", "top_logprobs")
 _HINTS = ("metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier")
 _KEPT = {
@@ -104,14 +100,9 @@ class ResponseWire:
 
     def read(self, body: bytes) -> ModelRequest:
         """Read a request; raises RefusedError, which names the field that cannot be taken."""
-        fields = with_whole_numbers(read_object(body), _WHOLE_NUMBERS)
-        check_count(fields, "input")
-        extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-        check_names(extra, _KNOWN)
-        try:
-            request = msgspec.convert(fields, ResponseRequest)
-        except msgspec.ValidationError as error:
-            raise explained(str(error)) from None
+        fields, request, extra = read_known(
+            read_object(body), ResponseRequest, whole=_WHOLE_NUMBERS, counted="input"
+        )
         _refuse_what_is_kept(request)
         check_depth([fields.get(name) for name in ("input", "tools", "tool_choice", "text")])
         check_depth([extra])
