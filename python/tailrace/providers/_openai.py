@@ -101,8 +101,9 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     def body(self, model: str) -> dict[str, Any]:
         """Return the request.
 
-        The messages of a chat completion are the caller's, unchanged: a server may know parts that
-        OpenAI's own does not.
+        The messages of a chat completion are the caller's, for a server may know parts that
+        OpenAI's own does not; only an assistant's content that is null or missing, as beside calls,
+        is an empty text (see `_with_content`).
         """
         if self.options.api == "responses":
             options = self.options
@@ -111,7 +112,7 @@ class OpenAICall(ApiCall[OpenAIOptions]):
             )
         return {
             "model": model,
-            "messages": self.request.messages,
+            "messages": [_with_content(each) for each in self.request.messages],
             "stream": True,
             **self.options.parameters(),
         }
@@ -130,3 +131,15 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     def models_page(self, record: Mapping[str, Any]) -> ModelsPage:
         """Read the list of models."""
         return ModelsPage([model["id"] for model in record["data"]])
+
+
+def _with_content(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an assistant's message without content as one whose content is an empty text.
+
+    OpenAI's API takes both beside calls. Ollama answers null with 400 ("invalid message content
+    type"), and so did llama.cpp; llama-cpp-python answers 500, also where it is missing. For vLLM
+    null and an empty text are one.
+    """
+    if message.get("role") != "assistant" or message.get("content") is not None:
+        return message
+    return {**message, "content": ""}
