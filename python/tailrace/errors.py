@@ -577,7 +577,8 @@ def reply_error(
     if status is None or status < FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)
     error = _STATUS_ERRORS.get(status, ResponseStatusError)
-    if kind == "upstream" and error is ResponseStatusError and _tells_no_model(status, code, message):
+    is_plain = kind == "upstream" and error is ResponseStatusError
+    if is_plain and _tells_no_model(status, code, message):
         error = ModelNotServedError
     return error(kind, message, status=status, code=code, raw=raw)
 

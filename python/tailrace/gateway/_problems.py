@@ -106,19 +106,15 @@ _ANTHROPIC_KINDS = {
 
 
 class RefusedError(Exception):
-    """A request is refused before any site is called; `problem` is the reply.
+    """A request is refused, or fails before its answer has begun; `problem` is the reply.
 
-    `error`: the failure that it is the reply to, None where the gateway refuses; `model`: the
-    name in the log of the model whose site failed, None where none was asked.
+    `error`: the failure that it is the reply to, None where the gateway refuses.
     """
 
-    def __init__(
-        self, problem: Problem, error: TailraceError | None = None, *, model: str | None = None
-    ) -> None:
+    def __init__(self, problem: Problem, error: TailraceError | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.error = error
-        self.model = model
 
     @classmethod
     def of(
@@ -126,17 +122,14 @@ class RefusedError(Exception):
         error: TailraceError,
         sites: Iterable[Site] = (),
         environ: Mapping[str, str] | None = None,
-        *,
-        model: str | None = None,
     ) -> RefusedError:
         """Return the refusal that a client gets for `error`.
 
-        `sites`: those that were to answer, `environ`: the variables of their secrets; `model`: the
-        attribute.
+        `sites`: those that were to answer, `environ`: the variables of their secrets.
         """
         sites = tuple(sites)
         problem = problem_of(error, sites, environ)
-        return cls(problem, logged_failure(error, sites, environ or {}), model=model)
+        return cls(problem, logged_failure(error, sites, environ or {}))
 
 
 class ErrorObject(msgspec.Struct):

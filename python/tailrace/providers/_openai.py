@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._api import ApiCall, ApiOptions, ModelsPage, below, without_ending
 from tailrace.providers._responses import response_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["OWN_FIELDS", "OpenAICall", "OpenAIOptions"]
 
@@ -105,16 +108,16 @@ class OpenAICall(ApiCall[OpenAIOptions]):
         OpenAI's own does not; only an assistant's content that is null or missing, as beside calls,
         is an empty text (see `_with_content`).
         """
-        if self.options.api == "responses":
-            options = self.options
-            return response_request(
-                model, self.request.messages, options.parameters(), options.most_tokens
-            )
+        options, messages = self.options, self.request.messages
+        if options.api == "responses":
+            return response_request(model, messages, options.parameters(), options.most_tokens)
         return {
             "model": model,
-            "messages": [_with_content(each) for each in self.request.messages],
+            "messages": [
+                _with_content(each) for each in cast("Sequence[Mapping[str, Any]]", messages)
+            ],
             "stream": True,
-            **self.options.parameters(),
+            **options.parameters(),
         }
 
     async def embeddings(self, question: Mapping[str, Any]) -> bytes:

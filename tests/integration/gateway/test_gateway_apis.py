@@ -262,9 +262,7 @@ async def test_what_an_api_has_not_is_refused_by_name(
 
 async def test_what_responses_have_not_is_dropped_where_that_is_allowed(replica: Replica) -> None:
     openai = f"{replica.url('openai')}/v1"
-    site = Site(
-        openai, software="openai", api="responses", name="lenient", unsupported="drop"
-    )
+    site = Site(openai, software="openai", api="responses", name="lenient", unsupported="drop")
     more = {"seed": 1, "frequency_penalty": 0, "presence_penalty": 0.5, "temperature": 0.5}
     async with (
         serving([site]) as gateway,

@@ -50,7 +50,11 @@ if TYPE_CHECKING:
     from gateway_sockets import HeldSite
 
 AUTHORIZED = f"Authorization: Bearer {SECRET}"
-LABELS = {"gen_ai_provider_name": "held", "gen_ai_request_model": "gpt-4o"}
+LABELS = {
+    "gen_ai_provider_name": "held",
+    "gen_ai_request_model": "gpt-4o",
+    "gen_ai_operation_name": "chat",
+}
 NOBODYS = (QUESTION, SECRET, "first last")
 
 

@@ -40,9 +40,9 @@ class EventStream:
     """The reply to `request`, written through `encoder`; `stop` it whatever happens.
 
     `headers` returns further ones when the head goes out; those that are others at the end, since
-    another site answered than the one that was asked first, are told there, as comments. `interval`: the seconds of silence after
-    which a comment goes out, once `is_answering` tells that the site has begun to answer. One task
-    writes; what goes out by itself goes in between.
+    another site answered than the one that was asked first, are told there, as comments.
+    `interval`: the seconds of silence after which a comment goes out, once `is_answering` tells
+    that the site has begun to answer. One task writes; what goes out by itself goes in between.
     """
 
     def __init__(
