@@ -441,6 +441,9 @@ class DeltaDecoder:
         The names are thread_id, message_id, openai_response_id, id and model.
         """
     @property
+    def new_token(self) -> str | None:
+        """The nonce that the reply gives for later requests, of ``ai-engine``; None without one."""
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls that were collected, as far as they have come, in the order they began.
 

@@ -344,7 +344,10 @@ def test_a_made_page_raises_as_a_scanned_one() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ChatWidget("other", "inline"), "kind must be one of ai-power, aipkit, ai-engine, not"),  # type: ignore[arg-type]
+        (
+            lambda: ChatWidget("other", "inline"),  # type: ignore[arg-type]
+            "kind must be one of ai-power, aipkit, ai-engine, not",
+        ),
         (lambda: ChatWidget("aipkit", "x"), "placement must be one of inline, popup, not"),  # type: ignore[arg-type]
         (lambda: ChatWidget("aipkit", "inline", memory_limit=-1), "memory_limit must be"),
         (lambda: ChatWidget("aipkit", "inline", max_length=-1), "max_length must be"),
