@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tailrace.transport import Response, Session
 
 __all__ = [
+    "SESSION_PATH",
     "Message",
     "cannot_stream",
     "explained",
@@ -46,6 +47,9 @@ __all__ = [
     "split_turns",
     "with_session",
 ]
+
+SESSION_PATH = "/mwai/v1/start_session"
+"""The path below the REST API's address that gives a nonce and a session."""
 
 MAX_SESSION_BYTES = 64 * 2**10
 MAX_BYTES_OF_OLDER = 65_536
@@ -80,7 +84,7 @@ async def with_session(
     refusal, and all that the session raises.
     """
     headers = {"Accept": "*/*", "Content-Type": "application/json"}
-    url = f"{tokens.endpoint}/mwai/v1/start_session"
+    url = f"{tokens.endpoint}{SESSION_PATH}"
     async with await session.post(url, body=b"", headers=headers) as reply:
         body = await read_body(reply, MAX_SESSION_BYTES, idle)
         given = next((each for each in objects_in(body) if each.get("success") is True), None)
@@ -124,11 +128,9 @@ def _session_error(reply: Response, body: bytes) -> StreamError:
 
 def _explained_session(error: StreamError, tokens: SiteTokens) -> StreamError:
     """Return the error of a session that was refused: no nonce was sent, so none can be wrong."""
-    if error.status == _UNAUTHORIZED:
-        return told(error, f"the site's REST API is closed to visitors: {error.message}")
     if error.kind in ("empty", "not_a_stream"):
         return told(error, f"{_address(tokens)} gives no session: {error.message}")
-    return explained(error, tokens)
+    return explained(error, replace(tokens, nonce=""))
 
 
 # -- the message -----------------------------------------------------------------------------------
@@ -249,9 +251,9 @@ def _place(error: StreamError, tokens: SiteTokens) -> str | None:
             f"{_address(tokens)} knows no chat: the plugin or its chatbot is off, or is a version "
             "without it"
         )
-    if error.status == _UNAUTHORIZED and tokens.nonce:
-        return "the site lets no visitor ask, though it gave a nonce"
-    if error.status == _UNAUTHORIZED:
+    if error.status == _UNAUTHORIZED and error.code is not None:
+        if tokens.nonce:
+            return "the site lets no visitor ask, though it gave a nonce"
         return "the site's REST API is closed to visitors"
     if error.status == _FORBIDDEN and error.code is None:
         return "something in front of the site forbids its REST API to this client"

@@ -728,7 +728,7 @@ FAULTS: tuple[FaultKind, ...] = (
         "",
         "AI Engine: the site is closed for a while: 503, for pages and as JSON",
         _own_fault("maintenance"),
-        ("all",),
+        ("all", "page", "answer"),
         is_own=True,
     ),
     FaultKind("crlf", "", "lines end with CRLF", lambda _: _Transform(transforms.with_crlf)),

@@ -150,6 +150,8 @@ class AIEngineSite(WordPressSite):
         nonce = request.headers.get("X-WP-Nonce", "")
         if nonce and not self.nonces.accepts(nonce):
             return rest_error(403, "rest_cookie_invalid_nonce", "The cookie was not accepted")
+        if request.method == "GET" and route == "/":
+            return _NAMESPACES
         if request.method != "POST":
             return _NO_ROUTE
         if route == SESSION and self.version.has_sessions:
@@ -247,7 +249,13 @@ class AIEngineSite(WordPressSite):
 
     def without_plugin(self, request: web.Request) -> SiteResponse | None:
         """Return the response while the plugin is off: shortcodes as text, and no such route."""
-        return super().without_plugin(request) if _route(request) is None else _NO_ROUTE
+        if _route(request) is None:
+            return super().without_plugin(request)
+        return self._without_routes(request)
+
+    def _without_routes(self, request: web.Request) -> SiteResponse:
+        is_index = request.method == "GET" and _route(request) == "/"
+        return _OTHER_NAMESPACES if is_index else _NO_ROUTE
 
     async def own_fault(
         self, name: str, argument: str, request: web.Request
@@ -295,6 +303,12 @@ def _history(messages: Any) -> tuple[HistoryTurn, ...]:
     )
 
 
+def _index(*namespaces: str) -> SiteResponse:
+    return success({"namespaces": ["oembed/1.0", *namespaces, "wp/v2"]})
+
+
+_NAMESPACES = _index("mwai-ui/v1", "mwai/v1")
+_OTHER_NAMESPACES = _index()
 _NO_ROUTE = rest_error(404, "rest_no_route", "There is no route of that address and method.")
 OWNER_REFUSES = rest_error(401, "rest_forbidden", "You may not do that.")
 REST_CLOSED = rest_error(401, "rest_cannot_access", "The REST API is for members alone.")
