@@ -481,6 +481,8 @@ class _Examination:
 
     async def _look_for_plugin(self, fetched: FetchedPage) -> None:
         """Ask the site's REST API whether AI Engine is there, which a page without a bot hides."""
+        if fetched.plugin or fetched.shortcode or fetched.missing_bot or fetched.other_type:
+            return  # the page says itself why
         with suppress(TailraceError):
             async with self._session() as session:
                 self._plugin_is_there = await self._within(has_ai_engine(session, fetched))
