@@ -7,8 +7,11 @@
     │   ├── ModelNotFoundError
     │   │   └── ModelNotSupportedError
     │   ├── ArchiveError                      a file of a kept reply that cannot be unpacked
+    │   ├── BatchFolderError                  a batch's output folder belongs to another run
+    │   ├── BatchInputError                   a batch's input cannot be read, or has bad rows
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
     │   └── RecordingError                    no recording, or one that grows too large
+    ├── BatchWriteError                       a batch's output cannot be written (a full disk)
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -57,6 +60,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError",
+    "BatchFolderError",
+    "BatchInputError",
+    "BatchWriteError",
     "ChallengeError",
     "CloudflareError",
     "ConnectError",
@@ -214,6 +220,27 @@ class ArchiveError(InvalidRequestError):
     """A file of a kept reply whose compressed data breaks off or makes no sense."""
 
 
+class BatchFolderError(InvalidRequestError):
+    """A batch's output folder cannot be used for this run.
+
+    Another run has it, or it holds the output of another input, of other options or of another
+    number of shards; the message says which.
+    """
+
+
+class BatchInputError(InvalidRequestError):
+    """A batch's input cannot be read, or has rows that cannot be sent.
+
+    `problems`: lines for people, one a bad row, the first 100; `count`: how many bad rows there
+    are, 0 where the input as a whole cannot be read.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = (), count: int = 0) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        self.count = count
+        super().__init__(message)
+
+
 class ProfileError(InvalidRequestError):
     """A file of site profiles cannot be used.
 
@@ -231,6 +258,13 @@ class RecordingError(InvalidRequestError):
     """A file that is no recording, or a recording larger than its limit.
 
     The message names the line.
+    """
+
+
+class BatchWriteError(TailraceError):
+    """A batch's output cannot be written: the disk is full, or fails.
+
+    All rows that were written are kept, and the run can go on later.
     """
 
 
