@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     """An answer: its HTTP status, the site's id of the request, its JSON on one line."""
 
     status: int
-    request_id: str | None
+    request_id: str
     body: bytes
     used: Used | None
 
@@ -57,7 +57,7 @@ class FailedRow(Exception):  # noqa: N818 - what failed is a row
     """A row that was asked, and failed: with an `error`, after so much of an answer.
 
     `text`: what came of the answer; `status`: the HTTP status, None without one; `request_id`: the
-    site's id of the request.
+    site's id of the request; `body`: the reply's JSON, None where it is none.
     """
 
     def __init__(
@@ -66,13 +66,15 @@ class FailedRow(Exception):  # noqa: N818 - what failed is a row
         *,
         text: str = "",
         status: int | None = None,
-        request_id: str | None = None,
+        request_id: str = "",
+        body: bytes | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.text = text
         self.status = error.status if status is None and isinstance(error, StreamError) else status
         self.request_id = request_id
+        self.body = body
 
 
 class Asker(Protocol):

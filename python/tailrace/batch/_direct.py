@@ -6,7 +6,6 @@ Nothing is decoded but what a run must know: that it is an answer, and its usage
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +28,7 @@ from tailrace.transport._rules import merged_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AsyncExitStack
 
     from tailrace._calls.throttling import Throttle
     from tailrace.batch._rows import Row
@@ -161,6 +161,9 @@ class DirectAsker:
         error: TailraceError | None = reply.failure
         if error is None:
             error = self._call.error_of(reply, reply.body, problem)
+        read = None if reply.failure is not None else _whole(reply.body)
+        if read is not None:
+            return FailedRow(error, status=reply.status, request_id=_id(reply), body=read[0])
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""
         return FailedRow(error, text=text, status=reply.status, request_id=_id(reply))
@@ -217,10 +220,10 @@ def _count(usage: Mapping[str, Any], *names: str) -> int:
 _MOST_TOKENS = 1e12
 
 
-def _id(reply: WholeReply) -> str | None:
+def _id(reply: WholeReply) -> str:
     headers = reply.headers
     value = headers.get("x-request-id") or headers.get("request-id")
-    return value[:_LONGEST_ID] if value and value.isprintable() and value.isascii() else None
+    return value[:_LONGEST_ID] if value and value.isprintable() and value.isascii() else ""
 
 
 def _defaults(call: OpenAICall) -> dict[str, msgspec.Raw]:

@@ -145,6 +145,10 @@ def judge(error: TailraceError, longest_retry_after: float) -> Verdict:
 
     `longest_retry_after`: the seconds that are worth waiting for.
     """
+    return _by_kind(error) or _by_status(error, longest_retry_after)
+
+
+def _by_kind(error: TailraceError) -> Verdict | None:
     if isinstance(error, _OF_ALL) or getattr(error, "code", None) in _NO_MONEY:
         return Verdict("down", lasts=True)
     if isinstance(error, errors.ReplyBrokenError):
@@ -153,16 +157,18 @@ def judge(error: TailraceError, longest_retry_after: float) -> Verdict:
         return Verdict("down", lasts=not passes(error))
     if isinstance(error, errors.TimeoutError):
         return Verdict("down" if error.phase in ("connect", "first byte") else "row")
-    status = error.status if isinstance(error, errors.StreamError) else None
-    wanted = error.retry_after if isinstance(error, errors.ResponseStatusError) else None
-    if wanted is not None and wanted > longest_retry_after:
+    return None
+
+
+def _by_status(error: TailraceError, longest_retry_after: float) -> Verdict:
+    status = (error.status if isinstance(error, errors.StreamError) else None) or 0
+    wanted = (error.retry_after if isinstance(error, errors.ResponseStatusError) else None) or 0.0
+    if wanted > longest_retry_after or status in _WHOEVER_ASKS:
         return Verdict("down", lasts=True)
     if status in _REFUSALS:
-        return Verdict("refused", retry_after=wanted or 0.0)
-    if status in _WHOEVER_ASKS:
-        return Verdict("down", lasts=True)
-    if status is not None and status >= _SERVER_ERRORS:
-        return Verdict("down", retry_after=wanted or 0.0)
+        return Verdict("refused", retry_after=wanted)
+    if status >= _SERVER_ERRORS:
+        return Verdict("down", retry_after=wanted)
     return Verdict("row")
 
 

@@ -31,15 +31,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `input`, `output`: the file and the folder; `shard`: the index of this run's part of the rows,
     and the number of parts; `plan`: how it was to ask; `seconds`: how long it took.
 
-    Rows: `rows` of the shard; of these `skipped` (done by an earlier run, or failed in one), `done`
-    and `failed` in this one, and `left`, which another run will ask. `bad`: those among `failed`
-    that were never sent, since the input or the site has no such request. `requests` that were
-    sent; `retries`: those among them that asked a row again; `refused`: those answered 429, 503 or
-    529.
+    Rows: `rows` of the shard; of these `skipped` were done by an earlier run, `done` by this one,
+    `failed` have their line among the failures (`failed_before`: since before this run began, or as
+    they cannot be sent at all), and `left` are for another run. `requests` that were sent;
+    `retries`: those among them that asked a row again; `refused`: those answered 429, 503 or 529.
+    `under_way` and `concurrency`: requests that are waited for, and how many may be, now.
 
-    `errors`: the failed rows by the code of their error, of each of which `examples` has the first
-    one's message; `dropped`: fields without effect at the site, by name, and in how many rows;
-    `usage`: the tokens of the answers. `interrupted`: whether somebody ended the run early;
+    `errors`: this run's failed rows by the code of their error, of each of which `examples` has the
+    first one's message; `dropped`: fields without effect at the site, by name, and in how many
+    rows; `usage`: the tokens of the answers. `interrupted`: whether somebody ended the run early;
     `stopped`: why the run ended by itself before its last row, empty where it did not.
     """
 
@@ -57,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
     done: int = 0
     failed: int = 0
-    bad: int = 0
+    failed_before: int = 0
     left: int = 0
     under_way: int = 0
     concurrency: int = 0

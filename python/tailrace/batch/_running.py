@@ -26,7 +26,7 @@ from tailrace.errors import InvalidRequestError, TailraceError, one_line
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tailrace.batch._asking import Answer, Asker, Prepared
     from tailrace.batch._folder import OutputFolder
@@ -40,7 +40,8 @@ __all__ = ["Run"]
 _MOST_REFUSALS = 10  # of one row that do not count as attempts
 _FREE_RETRIES = 20  # of a run, beside its budget
 _MOST_RETURNS = 3  # of a row that an outage failed
-_SKIPS_A_TURN = 1000  # rows that are done, between two turns of the loop
+_REFUSED_A_TURN = 100  # rows that cannot be sent, between two turns of the loop
+_SYNC_EVERY = 5.0  # seconds
 _MOST_CODES = 100  # that are counted by name
 
 
@@ -61,30 +62,28 @@ class _Job:
 
 
 class Run:
-    """One run over the rows of a shard, into its folder; the arguments are checked ones.
+    """One run over the rows of an open `folder`, which it closes; `input_name`: of its input.
 
-    `rows`: those of the shard, and `total`: their number, with the `bad` ones that were written as
-    failures before. `clock`: seconds that never go back.
+    The other arguments are those of `tailrace.batch.run`. `clock`: seconds that never go back, for
+    everything but the date of the report: a wall clock that jumps changes nothing.
     """
 
     def __init__(
         self,
         site: Site,
         plan: Plan,
-        rows: Iterator[Row],
         folder: OutputFolder,
         *,
         model: str = "",
-        total: int = 0,
         environment: Environment | None = None,
         clock: Callable[[], float] = time.monotonic,
-        about: dict[str, Any] | None = None,
+        input_name: str = "",
     ) -> None:
         self._site = site
         self._plan = plan
-        self._rows = rows
         self._folder = folder
-        self._total = total
+        self._rows = folder.pending()
+        self._done_before, self._failed_before = folder.done, folder.failed
         self._environment = environment or site.environment or Environment()
         self._clock = clock
         self._models = Models(site, model)
@@ -103,7 +102,7 @@ class Run:
         self._began = clock()
         self._ended: float | None = None
         self._at = datetime.fromtimestamp(self._environment.now_ms() / 1000, UTC)
-        self._about = about or {}
+        self._input_name = input_name
         self._counts: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -111,6 +110,11 @@ class Run:
         self._used = [0, 0, 0, 0]
 
     # -- from beginning to end ---------------------------------------------------------------------
+
+    @property
+    def folder(self) -> OutputFolder:
+        """The folder that the run writes."""
+        return self._folder
 
     async def until_end(self) -> None:
         """Run to the last row, to `stop`, or until the site is down.
@@ -127,6 +131,7 @@ class Run:
         finally:
             self._gate.close()
             self._ended = self._clock()
+            self._folder.close()
 
     def stop(self) -> None:
         """Begin no more rows; the run ends when those under way have."""
@@ -159,16 +164,26 @@ class Run:
         }
 
     async def _work_all(self) -> None:
-        workers = [asyncio.create_task(self._work()) for _ in range(self._plan.concurrency)]
+        rows = self._folder.rows - self._done_before - self._failed_before
+        count_ = min(self._plan.concurrency, rows)
+        workers = [asyncio.create_task(self._work()) for _ in range(count_)]
+        syncing = asyncio.create_task(self._sync())
+        working = asyncio.gather(*workers)  # ends with the first that fails
         try:
-            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait((syncing, working), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        for worker in workers:
-            if not worker.cancelled():
-                worker.result()
+            for task in (syncing, *workers):
+                task.cancel()
+            ends = await asyncio.gather(syncing, working, *workers, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                raise end
+
+    async def _sync(self) -> None:
+        """Have the disk keep what was written, now and then."""
+        while True:
+            await asyncio.sleep(_SYNC_EVERY)
+            await asyncio.to_thread(self._folder.sync)
 
     async def _work(self) -> None:
         while (job := await self._next()) is not None:
@@ -211,15 +226,12 @@ class Run:
             self._idle -= 1
 
     def _read(self) -> _Job | None:
-        """Return the next row of the input that is not done; None after a number of others."""
-        for _ in range(_SKIPS_A_TURN):
+        """Return the next row that can be sent; None after a number of others."""
+        for _ in range(_REFUSED_A_TURN):
             row = next(self._rows, None)
             if row is None:
                 self._is_exhausted = True
                 return None
-            if self._folder.is_done(row):
-                self._counts["skipped"] += 1
-                continue
             try:
                 prepared = self._askers[row.endpoint].prepare(row)
             except InvalidRequestError as error:
@@ -232,7 +244,6 @@ class Run:
 
     def _refuse(self, row: Row, error: InvalidRequestError) -> None:
         """Write a row as failed that the site cannot be asked."""
-        self._counts["bad"] += 1
         code = error.code if isinstance(error, RefusedRow) else code_of(error)
         self._write_failed(row, code, str(error), attempts=0)
 
@@ -284,7 +295,6 @@ class Run:
             request_id=answer.request_id,
             body=answer.body,
         )
-        self._counts["done"] += 1
         if self._held:
             self._return_held()
 
@@ -347,13 +357,13 @@ class Run:
             str(failed.error),
             status_code=failed.status,
             request_id=failed.request_id,
+            body=failed.body,
             partial_text=failed.text,
             attempts=job.attempts + job.refusals,
         )
 
     def _write_failed(self, row: Row, code: str, message: str, **rest: Any) -> None:
         self._folder.write_failed(row, code=code, message=message, **rest)
-        self._counts["failed"] += 1
         counted = code if code in self._errors or len(self._errors) < _MOST_CODES else "other"
         self._errors[counted] += 1
         self._examples.setdefault(counted, message)
@@ -362,23 +372,26 @@ class Run:
 
     def report(self) -> Report:
         """Return the report of what has happened up to now."""
-        counts, site = self._counts, self._site
+        counts, site, folder = self._counts, self._site, self._folder
         now = self._clock() if self._ended is None else self._ended
-        known = counts["skipped"] + counts["done"] + counts["failed"]
+        prompt, completion, total, estimated = self._used
         return Report(
             site=site.name,
             url=one_line(site.url),
             software=site.software,
             model=self._models.default,
             at=self._at.isoformat(timespec="seconds"),
+            input=self._input_name,
+            output=str(folder.path),
+            shard=folder.shard,
             plan=self._plan,
             seconds=now - self._began,
-            rows=self._total,
-            skipped=counts["skipped"],
-            done=counts["done"],
-            failed=counts["failed"],
-            bad=counts["bad"],
-            left=max(0, self._total - known),
+            rows=folder.rows,
+            skipped=self._done_before,
+            done=folder.done - self._done_before,
+            failed=folder.failed,
+            failed_before=self._failed_before,
+            left=folder.rows - folder.done - folder.failed,
             under_way=self._gate.under_way,
             concurrency=self._gate.limit,
             requests=counts["requests"],
@@ -387,15 +400,9 @@ class Run:
             errors=dict(self._errors),
             examples=dict(self._examples),
             dropped=dict(self._dropped),
-            usage=Tokens(
-                prompt=self._used[0],
-                completion=self._used[1],
-                total=self._used[2],
-                estimated=self._used[3],
-            ),
+            usage=Tokens(prompt=prompt, completion=completion, total=total, estimated=estimated),
             interrupted=self._is_interrupted,
             stopped=self._reason(),
-            **self._about,
         )
 
     def _reason(self) -> str:

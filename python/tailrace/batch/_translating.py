@@ -114,9 +114,7 @@ class TranslatingAsker:
         options = {**self._options, **sends.fitted.options}
         deltas: list[Delta] = []
         try:
-            stream = open_stream(
-                self._site, sends.fitted.messages, options, model=sends.model.name
-            )
+            stream = open_stream(self._site, sends.fitted.messages, options, model=sends.model.name)
             async with stream:
                 source = stream.deltas()
                 stops = sends.request.stops
@@ -145,7 +143,7 @@ class TranslatingAsker:
             ending = Ending("stop", usage, not told, stopped.sequence)
         body = sends.wire.encoder(sends.request, self._identity(sends)).whole(deltas, ending)
         used = Used(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, told)
-        return Answer(_OK, None, body, used)
+        return Answer(_OK, "", body, used)
 
     def _identity(self, sends: _Sends) -> Identity:
         environment = self._environment
