@@ -151,8 +151,7 @@ class DirectAsker:
             read = _whole(body)
             if read is not None:
                 body, answer = read
-                member = getattr(answer, _MEMBERS[endpoint])
-                if member and member not in _NONE and not answer.error:
+                if not answer.error and _holds(getattr(answer, _MEMBERS[endpoint])):
                     return Answer(reply.status, _id(reply), body, _used(answer.usage))
         raise self._failed(endpoint, reply)
 
@@ -169,7 +168,12 @@ class DirectAsker:
         return FailedRow(error, text=text, status=reply.status, request_id=_id(reply))
 
 
-_NONE = (b"[]", b"null")
+def _holds(member: msgspec.Raw) -> bool:
+    """Tell whether a member is there, and neither null nor an empty list."""
+    return len(member) > _LONGEST_NOTHING or bytes(member).strip(b"[] \t\r\n") not in (b"", b"null")
+
+
+_LONGEST_NOTHING = 16
 _LONGEST_TEXT = 2**20  # bytes of an answer that broke off
 _LONGEST_ID = 200
 

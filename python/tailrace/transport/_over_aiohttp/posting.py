@@ -116,7 +116,7 @@ class AiohttpPoster(Poster):
             except Exception as error:  # noqa: BLE001 - the same
                 failure = error
             else:
-                if reply.failure is None:
+                if reply.failure is None and not _is_over(connection):
                     connection.release()
                 return reply
             finally:
@@ -180,12 +180,13 @@ class AiohttpPoster(Poster):
         view = memoryview(body)
         for start in range(0, len(body), MOST_COPIED):
             if protocol.transport is None or len(protocol):
-                break  # an early reply
+                protocol.force_close()  # the reply came early, and so the body does not end
+                break
             transport.write(view[start : start + MOST_COPIED])
             try:
                 await protocol._drain_helper()  # noqa: SLF001 - what aiohttp's own writer awaits
             except aiohttp.ClientConnectionError:
-                break  # the same, or an error that reading raises
+                break  # reading tells why, or has a reply that came before
             clock.start("first byte")
 
     async def _read(
@@ -231,6 +232,11 @@ def _head(request: aiohttp.ClientRequest) -> bytes:
             headers.popall(name, None)
     line = f"POST {request.url.raw_path_qs} HTTP/1.1"
     return _serialize_headers(line, headers).removesuffix(b"\r\n") + b"Content-Length: "
+
+
+def _is_over(connection: Connection) -> bool:
+    """Tell whether a connection cannot be used for another request."""
+    return connection.protocol is None or connection.protocol.should_close
 
 
 def _drop(connection: Connection) -> None:
