@@ -21,7 +21,7 @@ from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Tokens as Estimates
 from tailrace.batch._report import Report, Tokens
-from tailrace.batch._translating import TranslatingAsker
+from tailrace.batch._rows import ENDPOINTS
 from tailrace.errors import InvalidRequestError, TailraceError, one_line
 from tailrace.transport import Transport, make_transport
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+_CHAT = "/v1/chat/completions"
 _MOST_REFUSALS = 10  # of one row that do not count as attempts
 _FREE_RETRIES = 20  # of a run, beside its budget
 _MOST_RETURNS = 3  # of a row that an outage failed
@@ -150,18 +151,19 @@ class Run:
         if self._plan.row_timeout is not None:
             options["total_timeout"] = self._plan.row_timeout
         site = self._site
-        translating = TranslatingAsker(site, self._models, options, self._environment)
-        direct: Asker = translating
+        direct: Asker | None = None
         if site.software == "openai":
             direct = await DirectAsker.of(site, self._models, options, stack)
             stack.push_async_callback(direct.aclose)
-        is_chat_translated = site.software == "openai" and site.api == "responses"
-        self._askers = {
-            "/v1/chat/completions": translating if is_chat_translated else direct,
-            "/v1/responses": direct,
-            "/v1/completions": direct,
-            "/v1/embeddings": direct,
-        }
+        for endpoint in ENDPOINTS:
+            asker = None if site.api == "responses" and endpoint == _CHAT else direct
+            self._askers[endpoint] = asker or self._translating(options)
+
+    def _translating(self, options: dict[str, Any]) -> Asker:
+        # It imports the gateway, which a server of OpenAI's API needs nothing of.
+        from tailrace.batch._translating import TranslatingAsker  # noqa: PLC0415
+
+        return TranslatingAsker(self._site, self._models, options, self._environment)
 
     async def _work_all(self) -> None:
         rows = self._folder.rows - self._done_before - self._failed_before

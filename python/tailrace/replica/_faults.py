@@ -1,11 +1,11 @@
 """Faults on demand: failures between a site and its visitors, on the site's side and on the way.
 
-A fault is written ``NAME[:ARGUMENT][@page|@answer|@all][%SHARE]``, and holds for answers to messages
-unless its kind or its target says otherwise; ``%5`` lets it happen to 5 of 100 of them, at random.
-A fault is set for a whole site (`Replica.fault`), or by URL,
-with ``/~fault/FAULT/`` in front of any path. The links of a page with such a URL have the prefix,
-too, and a message that names the page, or is posted below the prefix, has the same fault; so a
-fault in a URL holds for the requests of one visitor alone.
+A fault is written ``NAME[:ARGUMENT][@page|@answer|@all][%SHARE]``, and holds for answers to
+messages unless its kind or its target says otherwise; ``%5`` lets it happen to 5 of 100 of them, at
+random. A fault is set for a whole site (`Replica.fault`), or by URL, with ``/~fault/FAULT/`` in
+front of any path. The links of a page with such a URL have the prefix, too, and a message that
+names the page, or is posted below the prefix, has the same fault; so a fault in a URL holds for the
+requests of one visitor alone.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Server:
         self.bodies: list[dict[str, Any]] = []
         self.requests: list[web.Request] = []
         self.under_way = self.most = 0
-        self.asked = asyncio.Event()
+        self._changed = asyncio.Event()
         self.url = ""
 
     def site(self, **options: Any) -> Site:
@@ -86,11 +86,18 @@ class Server:
         self.requests.append(request)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        self.asked.set()
+        self._changed.set()
         try:
             return await self.answer(request.path, body)
         finally:
             self.under_way -= 1
+            self._changed.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until what has been asked, or is under way, is as it is to be."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def prompts(self) -> list[str]:

@@ -262,4 +262,4 @@ async def test_wrong_options_fail_before_anything_is_sent(transport: Transport) 
         {"url": "http://x.test", "cookies": {"a": "b;c"}},
     ):
         with pytest.raises(errors.InvalidRequestError):
-            await transport.poster(**options).post(b"")  # type: ignore[arg-type]
+            await transport.poster(**options).post(b"")
