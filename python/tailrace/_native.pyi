@@ -40,7 +40,15 @@ __all__ = [
 __version__: str
 
 _Dialect: TypeAlias = Literal[
-    "openai", "openai-responses", "anthropic", "gemini", "ollama", "ai-power", "aipkit", "text"
+    "openai",
+    "openai-responses",
+    "anthropic",
+    "gemini",
+    "ollama",
+    "ai-power",
+    "aipkit",
+    "ai-engine",
+    "text",
 ]
 
 DIALECTS: Final[tuple[_Dialect, ...]]
