@@ -83,7 +83,9 @@ def _save(
         shown = discovery.bots[0].name
         named = f' ("{shown}")' if shown else ""
         rest = ", ".join(each.bot_id for each in others)
-        line = f"It asks the first of the page's bots, {chosen}{named}; --bot names another: {rest}."
+        line = (
+            f"It asks the first of the page's bots, {chosen}{named}; --bot names another: {rest}."
+        )
         click.echo(visible_line(line), err=True)
 
 

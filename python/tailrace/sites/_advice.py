@@ -169,8 +169,10 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
     *(
         (
             _answers_as(software),
-            f"an API answers here, and no page with a chat: say --software {software}; in "
-            f'tailrace.toml write software = "{software}"',
+            (
+                f"an API answers here, and no page with a chat: say --software {software}; in "
+                f'tailrace.toml write software = "{software}"'
+            ),
         )
         for software in ("openai", "anthropic", "gemini", "ollama")
     ),

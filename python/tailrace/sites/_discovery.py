@@ -59,10 +59,10 @@ class FetchedPage:
 
     `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
     names files of the plugin; `version`: the version number in their URLs, None where there is none
-    (newer releases put a time there). `shortcode`: a shortcode of
-    the plugin that the page shows as text, None without one. `api`: the software whose API the reply
-    looks like, None for a page. `headers`: those of the reply; `upgrades`: whether browsers send the
-    page's http requests over https.
+    (newer releases put a time there). `shortcode`: a shortcode of the plugin that the page shows as
+    text, None without one. `api`: the software whose API the reply looks like, None for a page.
+    `headers`: those of the reply; `upgrades`: whether browsers send the page's http requests over
+    https.
     """
 
     url: str
@@ -110,8 +110,8 @@ class Discovery:
     its particulars, as a sentence. `endpoint`: the URL that takes messages; `endpoint_is_guess`:
     whether the page names none, so that WordPress's usual one is shown. `looks_like`: the software
     whose API answers in the page's place, as far as a reply to a GET shows it; None for a page.
-    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps a
-    message from being sent; `usable`: whether a chat is there and nothing does.
+    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
+    a message from being sent; `usable`: whether a chat is there and nothing does.
     """
 
     url: str

@@ -162,7 +162,9 @@ def lacks_scheme(text: str) -> bool:
 
 
 # A host's name, an IPv4 address or an IPv6 one in brackets, perhaps with a port.
-_BARE_HOST = re.compile(r"(?:[\w-]{1,63}(?:\.[\w-]{1,63}){0,32}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+_BARE_HOST = re.compile(
+    r"(?:[\w-]{1,63}(?:\.[\w-]{1,63}){0,32}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?"
+)
 _DOTTED = re.compile(r"[.:\]]|^localhost$", re.IGNORECASE)
 _ON_THIS_MACHINE = re.compile(r"localhost|127\.|\[::1\]", re.IGNORECASE)
 

@@ -150,7 +150,9 @@ async def test_an_api_is_named_as_one(
     url = replica.url(site) + path
     end = await run("discover", url)
     assert end.code == 3
-    assert f"this looks like an API, not a page with a chat: say --software {software}" in end.stdout
+    assert (
+        f"this looks like an API, not a page with a chat: say --software {software}" in end.stdout
+    )
     found = json.loads((await run("discover", "--json", url)).stdout)
     assert (found["looks_like"], found["software"]) == (software, None)
     end = await run("discover", url, "--save", "mine", TAILRACE_CONFIG=config)
