@@ -154,6 +154,10 @@ _GUARD = (
 # by what is known of them, then the step alone.
 _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
     (_is(errors.ProfileError), "set the variable, or change the profile"),
+    (
+        _is(errors.ModelNotServedError),
+        "name a model that the server has: `tailrace models` lists them",
+    ),
     (_is(errors.InvalidRequestError), "change the site's settings as the message says"),
     (
         _is(errors.ProxyError),

@@ -178,6 +178,8 @@ async def doctor(
 
 def _is_the_sites(error: TailraceError | None) -> bool:
     """Tell whether the site caused a failure: not one by a wrong option or a broken proxy."""
+    if isinstance(error, errors.ModelNotServedError):  # its own word, and no option's form
+        return True
     return error is not None and not isinstance(
         error, errors.InvalidRequestError | errors.ProxyError
     )

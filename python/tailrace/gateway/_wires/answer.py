@@ -179,6 +179,9 @@ def _with_param(problem: Problem, request: ModelRequest) -> Problem:
     first = re.match("[a-z_]{1,32}", problem.message)
     if first is not None and first[0] in request.options:
         return replace(problem, param=request.names.get(first[0], first[0]))
+    named = _NAMED.match(problem.message)
+    if named is not None:
+        return replace(problem, param=named[1] or named[2] or named[3])
     place = _place_in_messages(problem.message, request) or _place_in_tools(problem.message)
     return problem if place is None else replace(problem, param=place)
 
@@ -198,6 +201,10 @@ def _place_in_tools(message: str) -> str | None:
     return None if found is None else f"tools[{found[1]}]"
 
 
+# A field that a protocol names behind other words.
+_NAMED = re.compile(
+    r"extra must not hold ([a-zA-Z0-9_.-]{1,80}):|the name in (tool_choice) |the (model) '"
+)
 # The places of `tailrace.providers._chat_form`; what a client wrote stands behind them.
 _MESSAGE = re.compile(r"^(?:[a-zA-Z_ ]{1,64}[0-9]{0,9} of )?message ([0-9]{1,9})\b")
 _INNER = re.compile(r"^(?:the [a-zA-Z_ ]{1,32} of )?(part|tool call) ([0-9]{1,9}) of message ")

@@ -1,0 +1,157 @@
+"""A file of lines that grows by whole lines, whatever fails, and is mended before it grows on.
+
+A line counts when it is whole, with its newline. What a killed process, a full disk or a power loss
+left behind is no line: the rest at the end is cut off, and a line in which the disk lost something
+is taken out.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tailrace.errors import BatchWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["LineFile", "mend", "replace_file", "writing"]
+
+_READ = 2**20
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a BatchWriteError that names `path`."""
+    problem = ""
+    try:
+        yield
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise BatchWriteError(f"{path} cannot be written: {problem}")
+
+
+def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
+    """Take out of the file at `path` the lines that are not whole objects.
+
+    `keeps`: is given each whole line, and returns false for one that is to be taken out, too.
+    Returns how many bytes of lines that were not whole were taken out. Whenever this is
+    interrupted, the file is as before or as after. Raises BatchWriteError.
+    """
+    size = end = torn = 0
+    dropped: list[tuple[int, int]] = []
+    with writing(path), path.open("rb", buffering=_READ) as file:
+        for line in file:
+            start, size = size, size + len(line)
+            is_whole = line.endswith(b"}\n") and b"\0" not in line
+            torn += 0 if is_whole else len(line)
+            if is_whole and keeps(line):
+                end = size
+            elif dropped and dropped[-1][1] == start:
+                dropped[-1] = (dropped[-1][0], size)
+            else:
+                dropped.append((start, size))
+    if not dropped:
+        return torn
+    if dropped == [(end, size)]:
+        with writing(path), path.open("rb+") as file:
+            file.truncate(end)
+            os.fsync(file.fileno())
+    else:
+        replace_file(path, _without(path, dropped))
+    return torn
+
+
+def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
+    at = 0
+    with path.open("rb") as file:
+        for start, stop in [*dropped, (file.seek(0, os.SEEK_END), 0)]:
+            file.seek(at)
+            left = start - at
+            while left and (piece := file.read(min(_READ, left))):
+                left -= len(piece)
+                yield piece
+            at = stop
+
+
+def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Put a file of `pieces` in the place of the one at `path`, at once and on the disk.
+
+    Raises BatchWriteError.
+    """
+    with writing(path):
+        # One run has the lock, so that the name is nobody else's; a dead run's is written over.
+        new = path.with_name(f".{path.name}.new")
+        with new.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        _sync_folder(path.parent)
+
+
+class LineFile:
+    """The file at `path`, to which whole lines are added; made where there is none.
+
+    Raises BatchWriteError where it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._failed = ""
+        self._unsynced = False
+        with writing(path):
+            is_new = not path.exists()
+            self._file = path.open("ab", buffering=0)
+            self._size = self._file.tell()
+            if is_new:
+                _sync_folder(path.parent)
+
+    def append(self, line: bytes) -> None:
+        """Write a line, with its newline, and hand it to the system. Raises BatchWriteError.
+
+        After a failure the file holds the lines before it, and takes no more.
+        """
+        if self._failed:
+            raise BatchWriteError(self._failed)
+        try:
+            with writing(self.path):
+                written = 0
+                while written < len(line):
+                    written += self._file.write(line[written:])
+        except BatchWriteError as error:
+            self._failed = str(error)
+            # Where that fails, too, the torn line is cut off when the file is mended.
+            with suppress(OSError):
+                self._file.truncate(self._size)
+            raise
+        self._size += len(line)
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Wait until the disk has all lines added before. Raises BatchWriteError."""
+        if self._unsynced:
+            self._unsynced = False
+            with writing(self.path):
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Wait until the disk has all lines, and close the file. Raises BatchWriteError."""
+        if not self._file.closed:
+            try:
+                self.sync()
+            finally:
+                self._file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the names in `folder`, where the system can be asked to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
