@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
-    """Take out of the file at `path` the lines that are not whole objects.
+    """Take out of the file at `path`, if there is one, the lines that are not whole objects.
 
     `keeps`: is given each whole line, and returns false for one that is to be taken out, too.
     Returns how many bytes of lines that were not whole were taken out. Whenever this is
@@ -43,6 +43,8 @@ def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
     """
     size = end = torn = 0
     dropped: list[tuple[int, int]] = []
+    if not path.exists():
+        return 0
     with writing(path), path.open("rb", buffering=_READ) as file:
         for line in file:
             start, size = size, size + len(line)

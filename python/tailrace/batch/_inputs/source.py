@@ -41,15 +41,20 @@ class Source(ABC):
         return {"format": self.format}
 
     @abstractmethod
-    def records(self) -> Iterator[tuple[int, Any]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, Any]]:
         """Yield each record's number, from 1, and the record, not looked into.
 
-        Raises BatchInputError where the file cannot be read to its end.
+        `whole`: whether what is not sent must be in the records, too. Raises BatchInputError where
+        the file cannot be read to its end.
         """
 
     @abstractmethod
     def row(self, number: int, record: Any) -> Row:
         """Return a record as a row. Raises RowError."""
+
+    @abstractmethod
+    def fields_of(self, record: Any) -> dict[str, Any]:
+        """Return what a record holds, by name, as far as it is in it. Raises RowError."""
 
     @abstractmethod
     def shown(self, record: Any) -> str:
