@@ -38,6 +38,7 @@ HELP = (
 )
 
 _USAGE_ERRORS = (
+    errors.InvalidProxyError,
     errors.InvalidRequestError,
     errors.MissingRequirementsError,
     errors.ProviderNotFoundError,
