@@ -21,6 +21,7 @@
     ├── NetworkError (ConnectionError)        the connection failed
     │   ├── ConnectError                      name not found, refused, unreachable
     │   ├── ProxyError
+    │   │   └── InvalidProxyError (ValueError)  no URL of a proxy, or of an unknown kind
     │   ├── TLSError
     │   └── ReplyBrokenError                  a reply began and broke off
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
@@ -38,6 +39,7 @@
                 ├── MissingAuthError          401: a password or key is missing or wrong
                 ├── PaymentRequiredError      402
                 ├── RateLimitError            429
+                ├── ModelNotServedError (ModelNotFoundError)  the server has no such model
                 └── CloudflareError
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
@@ -68,11 +70,13 @@ __all__ = [
     "ConnectError",
     "ConversationLimitError",
     "EndpointError",
+    "InvalidProxyError",
     "InvalidRequestError",
     "LimitExceeded",
     "MissingAuthError",
     "MissingRequirementsError",
     "ModelNotFoundError",
+    "ModelNotServedError",
     "ModelNotSupportedError",
     "NetworkError",
     "NonceRefusedError",
@@ -314,9 +318,16 @@ class ConnectError(NetworkError):
 
 
 class ProxyError(NetworkError):
-    """The proxy could not be reached, refused the request, or its URL is of an unknown kind.
+    """The proxy could not be reached, or refused the request.
 
     TLS that fails with an https proxy, too.
+    """
+
+
+class InvalidProxyError(ProxyError, ValueError):
+    """The text given for a proxy is no URL of a proxy, or one of an unknown kind.
+
+    Nothing was sent.
     """
 
 
@@ -549,6 +560,13 @@ class RateLimitError(ResponseStatusError):
     """429: too many requests."""
 
 
+class ModelNotServedError(ResponseStatusError, ModelNotFoundError):
+    """The server answered that it has no model of that name, each API in its own way.
+
+    A `ModelNotFoundError` too, as where the model's name is refused before anything is sent.
+    """
+
+
 class CloudflareError(ResponseStatusError):
     """A guard in front of the site answered instead of it."""
 
@@ -602,4 +620,42 @@ def reply_error(
     if status is None or status < FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)
     error = _STATUS_ERRORS.get(status, ResponseStatusError)
+    is_plain = kind == "upstream" and error is ResponseStatusError
+    if is_plain and _tells_no_model(status, code, message):
+        error = ModelNotServedError
     return error(kind, message, status=status, code=code, raw=raw)
+
+
+def tells_no_model(code: str | None) -> bool:
+    """Tell whether a server's code of an error says that it has no such model."""
+    return code is not None and _NOT_LETTERS.sub("", code.casefold()) in _NO_MODEL_CODES
+
+
+def _tells_no_model(status: int, code: str | None, message: str) -> bool:
+    """Tell whether a server says that it has no such model, in its code or in its words."""
+    words = _NO_MODEL_WORDS.get(status)
+    return tells_no_model(code) or (words is not None and words.search(message) is not None)
+
+
+_NOT_LETTERS = re.compile("[^a-z]")
+_NO_MODEL_CODES = frozenset(
+    {
+        *("modelnotfound", "modelnotfounderror", "modelnotavailable", "modelnotexist"),
+        *("invalidmodel", "unknownmodel", "deploymentnotfound"),
+    }
+)
+_NO_MODEL_WORDS: dict[int, re.Pattern[str]] = {
+    # DeepSeek's "Model Not Exist", Mistral's "Invalid model: x", OpenRouter's "x is not a valid
+    # model ID".
+    400: re.compile(
+        r"\bmodel not exist|\binvalid model\b(?! (?:param|output|request|response))"
+        r"|\bnot a valid model\b",
+        re.IGNORECASE,
+    ),
+    # Anthropic's "model: x", Gemini's "models/x is not found", Ollama's and vLLM's "model 'x'",
+    # xAI's "The model x does not exist".
+    404: re.compile(
+        r"\bmodel(?:s/|: | ['\"`])|\bmodel \S{1,128} (?:does not|is not|not found)",
+        re.IGNORECASE,
+    ),
+}

@@ -39,6 +39,7 @@ HELP = (
 )
 
 _USAGE_ERRORS = (
+    errors.InvalidProxyError,
     errors.InvalidRequestError,
     errors.MissingRequirementsError,
     errors.ProviderNotFoundError,

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tailrace.errors import BatchWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["LineFile", "mend", "replace_file", "writing"]
+__all__ = ["LineFile", "mend", "replacing", "writing"]
 
 _READ = 2**20
 
@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
-    """Take out of the file at `path` the lines that are not whole objects.
+    """Take out of the file at `path`, if there is one, the lines that are not whole objects.
 
     `keeps`: is given each whole line, and returns false for one that is to be taken out, too.
     Returns how many bytes of lines that were not whole were taken out. Whenever this is
@@ -43,6 +43,8 @@ def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
     """
     size = end = torn = 0
     dropped: list[tuple[int, int]] = []
+    if not path.exists():
+        return 0
     with writing(path), path.open("rb", buffering=_READ) as file:
         for line in file:
             start, size = size, size + len(line)
@@ -61,7 +63,8 @@ def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
             file.truncate(end)
             os.fsync(file.fileno())
     else:
-        replace_file(path, _without(path, dropped))
+        with replacing(path) as new:
+            new.writelines(_without(path, dropped))
     return torn
 
 
@@ -77,19 +80,25 @@ def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
             at = stop
 
 
-def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Put a file of `pieces` in the place of the one at `path`, at once and on the disk.
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of the one at `path` when it is whole, and on the disk.
 
-    Raises BatchWriteError.
+    Where the block fails, the file at `path` stays as it is. Raises BatchWriteError.
     """
+    # Of a run's files nobody else writes this one; what a dead run left is written over.
+    new = path.with_name(f".{path.name}.new")
     with writing(path):
-        # One run has the lock, so that the name is nobody else's; a dead run's is written over.
-        new = path.with_name(f".{path.name}.new")
-        with new.open("wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        try:
+            with new.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
         _sync_folder(path.parent)
 
 

@@ -25,30 +25,15 @@ __all__ = [
     "failure_line",
     "head_of",
     "is_invalid",
-    "number_in",
 ]
 
 INVALID_ROW = "invalid_row"
 """The code of the failure of a row that cannot be sent."""
 
-_DIGITS = 20  # a number has fewer
-
 
 def head_of(sha256: str) -> bytes:
     """Return what the lines of a run begin with, by the SHA-256 of its input."""
     return f'{{"id":"batch_req_{sha256[:12]}_'.encode()
-
-
-def number_in(line: bytes, head: bytes) -> int | None:
-    """Return the number of the row that a line is about, None for a line without `head`."""
-    if not line.startswith(head):
-        return None
-    start = len(head)
-    end = line.find(b'"', start, start + _DIGITS)
-    try:
-        return int(line[start:end])
-    except ValueError:
-        return None
 
 
 def answer_line(

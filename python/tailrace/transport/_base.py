@@ -138,8 +138,8 @@ class Transport(_Closing):
         password. `timeouts` and `limits` hold for each request of the call.
 
         Raises `InvalidRequestError` for a header or cookie that cannot be sent and for a closed
-        transport, `ProxyError` for a proxy of an unknown kind, `MissingRequirementsError` where
-        that kind needs an extra.
+        transport, `InvalidProxyError` for a proxy of an unknown kind,
+        `MissingRequirementsError` where that kind needs an extra.
         """
 
     def poster(

@@ -338,6 +338,10 @@ class DecodedResponse(Response):
             self._fail(error)
         finally:
             self._is_being_read = False
+        return self._capped(data)
+
+    def _capped(self, data: bytes) -> bytes:
+        """Return what the cap leaves of the next bytes; raise LimitExceeded where that is none."""
         self._delivered += len(data)
         if self._cap is not None and self._delivered > self._cap:
             data = data[: len(data) - (self._delivered - self._cap)]

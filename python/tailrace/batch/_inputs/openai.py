@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -38,7 +38,7 @@ class OpenAILines(Source):
 
     format: ClassVar[str] = "openai"
 
-    def records(self) -> Iterator[tuple[int, bytes]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
         """Yield each line that is not empty, with its number."""
         return lines_of(self.path, self.name)
 
@@ -51,6 +51,12 @@ class OpenAILines(Source):
         else:
             return _row(number, line)
         raise RowError(problem_of(trouble), _id_in(record))
+
+    def fields_of(self, record: bytes) -> dict[str, Any]:
+        """Return a line's ``custom_id`` and the members of its body."""
+        line = read_json_line(record)
+        body = line.get("body") if isinstance(line, dict) else None
+        return {"custom_id": line["custom_id"], **body} if isinstance(body, dict) else {}
 
     def shown(self, record: bytes) -> str:
         """Return a line as text."""
