@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from errno import ENOENT
 from typing import IO, TYPE_CHECKING
 
 from tailrace.errors import BatchWriteError
@@ -128,11 +129,11 @@ class LineFile:
             raise BatchWriteError(self._failed)
         try:
             with writing(self.path):
-                written = 0
+                written = self._file.write(line)
                 while written < len(line):
                     written += self._file.write(line[written:])
-        except BatchWriteError as error:
-            self._failed = str(error)
+        except BaseException as error:  # of a signal, too
+            self._failed = str(error) or f"{self.path} was left while it was written"
             # Where that fails, too, the torn line is cut off when the file is mended.
             with suppress(OSError):
                 self._file.truncate(self._size)
@@ -142,10 +143,17 @@ class LineFile:
 
     def sync(self) -> None:
         """Wait until the disk has all lines added before. Raises BatchWriteError."""
-        if self._unsynced:
-            self._unsynced = False
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
             with writing(self.path):
                 os.fsync(self._file.fileno())
+                if not os.fstat(self._file.fileno()).st_nlink:
+                    raise FileNotFoundError(ENOENT, "it was deleted")
+        except BatchWriteError as error:
+            self._failed = str(error)
+            raise
 
     def close(self) -> None:
         """Wait until the disk has all lines, and close the file. Raises BatchWriteError."""
