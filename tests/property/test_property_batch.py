@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace._native import _row_numbers
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._lines import one_line_json
@@ -147,6 +150,27 @@ def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
             one_line_json(body)
     else:
         assert json.loads(one_line_json(body)) == expected
+
+
+HEAD = b'{"id":"batch_req_x_'
+lines = st.lists(
+    st.sampled_from([HEAD, b"12", b"0", b"1" * 19, b'"', b"}", b"\n", b"}\n", b"\0", b"x", b""]),
+    max_size=20,
+).map(b"".join)
+
+
+@given(lines | st.lists(st.just(HEAD + b'7","x":"\xe2"}\n') | lines, max_size=4).map(b"".join))
+def test_the_numbers_of_lines_are_those_that_a_plain_reader_finds(data: bytes) -> None:
+    numbers, end = [], 0
+    for line in io.BytesIO(data):
+        found = re.fullmatch(re.escape(HEAD) + rb'(\d{1,18})"[^\n\0]*\}\n', line)
+        if found is None:
+            break
+        numbers.append(int(found[1]))
+        end += len(line)
+    assert _row_numbers(data, HEAD, 0) == (numbers, end)
+    assert _row_numbers(b"xx" + data, HEAD, 2) == (numbers, end + 2)
+    assert _row_numbers(data, HEAD, len(data) + 1) == ([], len(data) + 1)
 
 
 requests = st.dictionaries(texts.filter(bool), values, min_size=1, max_size=8)
