@@ -53,7 +53,9 @@ class OutputFolder:
     `OutputFolder.open` makes it; it is a context manager, too, which closes it. `path`: the folder;
     `shard`: the shard's index and the number of shards; `part` and `errors`: its files' paths;
     `rows`: how many rows of the input are the shard's; `done` and `failed`: how many of them have
-    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened.
+    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened;
+    `sent` and `carried`: the names of the input's fields that are sent with the prompts, and of
+    those that are not.
     """
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
@@ -62,6 +64,8 @@ class OutputFolder:
         self.part: Path = path / file_name("part", shard, ".jsonl")
         self.errors: Path = path / file_name("errors", shard, ".jsonl")
         self.rows = self.done = self.failed = self.mended = 0
+        self.sent: tuple[str, ...] = ()
+        self.carried: tuple[str, ...] = ()
         self._source = source
         self._closing = ExitStack()
         self._head = b""
@@ -138,10 +142,6 @@ class OutputFolder:
                 raise BatchInputError(f"{self._source.name} is not what it was when it was checked")
             yield row
         self._check_unchanged()
-
-    def is_done(self, row: Row) -> bool:
-        """Return whether the row is answered."""
-        return self._states[row.number] == DONE
 
     def write_done(
         self,
@@ -234,6 +234,7 @@ class OutputFolder:
             records.begin(record)
         index, count = self.shard
         self.rows = len(range(index, checked.rows, count))
+        self.sent, self.carried = checked.sent, checked.carried
         self._head = head_of(record.fingerprint.sha256)
         self._states = bytearray(checked.last + 1)
         self._recover(retry_failed=retry_failed)
