@@ -184,7 +184,7 @@ class Run:
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
-        if isinstance(ends[1], asyncio.CancelledError):
+        if working.cancelled():
             raise RuntimeError("a worker was cancelled, and not by its run")
 
     async def _sync(self) -> None:

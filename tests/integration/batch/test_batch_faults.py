@@ -1,7 +1,7 @@
 """A run over the replica while every fault happens to some of its answers.
 
 Its two files are counted against its input: each row is in one of them, once, and no answer is of
-another row, or cut. ``BATCH_ROWS=100000 pytest -m heavy tests/integration/batch/test_batch_faults.py`` has so many.
+another row, or cut. With ``BATCH_ROWS=100000`` in the environment the heavy test has so many.
 """
 
 from __future__ import annotations
