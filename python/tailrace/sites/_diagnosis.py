@@ -32,7 +32,13 @@ from tailrace.errors import (
 )
 from tailrace.providers._ai_engine import SESSION_PATH
 from tailrace.sites._advice import Seen, advice_for
-from tailrace.sites._discovery import described, endpoint_on, fetch_page, has_ai_engine
+from tailrace.sites._discovery import (
+    described,
+    endpoint_on,
+    fetch_page,
+    has_ai_engine,
+    is_login,
+)
 from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
 from tailrace.sites._site import Site, for_call, open_stream
@@ -282,6 +288,7 @@ class _Examination:
             page_url="" if fetched is None else fetched.url,
             headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
             shortcode=None if fetched is None else fetched.shortcode,
+            api=None if fetched is None else fetched.api,
             first_step=self._failed_first_step,
             model_asked=self._model_asked(error),
             names_plugin=self._plugin_is_there,
@@ -483,6 +490,8 @@ class _Examination:
         """Ask the site's REST API whether AI Engine is there, which a page without a bot hides."""
         if fetched.plugin or fetched.shortcode or fetched.missing_bot or fetched.other_type:
             return  # the page says itself why
+        if fetched.api or is_login(fetched.url):
+            return
         with suppress(TailraceError):
             async with self._session() as session:
                 self._plugin_is_there = await self._within(has_ai_engine(session, fetched))

@@ -36,6 +36,7 @@ from tailrace.providers._page import (
     rest_endpoint,
     upgrades_insecure,
 )
+from tailrace.sites._apis import api_behind
 from tailrace.sites._profiles import ProfileSettings
 from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
@@ -67,10 +68,10 @@ class FetchedPage:
 
     `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
     names files of the plugin; `version`: the version number in their URLs, None where there is none
-    (newer releases put a time there). `shortcode`: a shortcode of
-    the plugin that the page shows as text, None without one; `missing_bot`: the id of a bot of AI
-    Engine that the page says is not there. `headers`: those of the reply;
-    `upgrades`: whether browsers send the page's http requests over https.
+    (newer releases put a time there). `shortcode`: a shortcode of the plugin that the page shows as
+    text, None without one. `api`: the software whose API the reply looks like, None for a page.
+    `headers`: those of the reply; `upgrades`: whether browsers send the page's http requests over
+    https; `missing_bot`: the id of a bot of AI Engine that the page says is not there.
     """
 
     url: str
@@ -80,6 +81,7 @@ class FetchedPage:
     plugin: bool
     version: str | None
     shortcode: str | None
+    api: SoftwareName | None
     headers: Mapping[str, str] = field(repr=False)
     upgrades: bool
     missing_bot: str | None = None
@@ -117,9 +119,10 @@ class Discovery:
     software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
     does not tell; `version`: the plugin's version number, None where the page has none; `release`:
     its particulars, as a sentence. `endpoint`: the URL that takes messages; `endpoint_is_guess`:
-    whether the page names none, so that WordPress's usual one is shown. `bots`: the chats, in the
-    order of the page. `problems`: one sentence for each thing that keeps a message from being sent;
-    `usable`: whether a chat is there and nothing does.
+    whether the page names none, so that WordPress's usual one is shown. `looks_like`: the software
+    whose API answers in the page's place, as far as a reply to a GET shows it; None for a page.
+    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
+    a message from being sent; `usable`: whether a chat is there and nothing does.
     """
 
     url: str
@@ -132,6 +135,7 @@ class Discovery:
     release: str | None
     endpoint: str | None
     endpoint_is_guess: bool
+    looks_like: SoftwareName | None
     bots: tuple[Bot, ...]
     problems: tuple[str, ...]
     usable: bool
@@ -146,6 +150,10 @@ class Discovery:
         does not show.
         """
         runs = software or self.software
+        if runs is None and self.looks_like is not None:
+            raise InvalidRequestError(
+                f"this looks like an API: say --software {self.looks_like} if it is one"
+            )
         if runs is None:
             raise InvalidRequestError(
                 f"the page does not tell its software: name one of {', '.join(SOFTWARE)}"
@@ -212,6 +220,7 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
             plugin=bool(files),
             version=version,
             shortcode=shortcode and shortcode[0].decode("ascii", "replace"),
+            api=api_behind(reply.url, reply.headers, html),
             headers=reply.headers,
             upgrades=upgrades_insecure(url, reply, html),
             missing_bot=missing_bot and missing_bot[1].decode("utf-8", "replace"),
@@ -252,6 +261,7 @@ def described(fetched: FetchedPage) -> Discovery:
         release=_release(fetched, dialect, first),
         endpoint=endpoint and endpoint.url,
         endpoint_is_guess=endpoint is not None and endpoint.is_guess,
+        looks_like=fetched.api if dialect is None else None,
         bots=bots,
         problems=tuple(problems),
         usable=not problems and dialect is not None,
@@ -270,6 +280,7 @@ def _challenged(url: str, challenge: ChallengeError) -> Discovery:
         release=None,
         endpoint=None,
         endpoint_is_guess=False,
+        looks_like=None,
         bots=(),
         problems=(str(challenge),),
         usable=False,
@@ -391,19 +402,14 @@ def _problems_of(first: ChatWidget, fetched: FetchedPage) -> Iterator[str]:
 
 def _why_no_widget(fetched: FetchedPage) -> str:
     """Return why a page without a chat, and without tokens, may be none."""
-    if fetched.missing_bot is not None:
-        return (
-            f"the page says that AI Engine has no bot {fetched.missing_bot!r}: its owner deleted "
-            "it, or wrote another id"
-        )
-    if fetched.shortcode is not None:
-        return (
-            f"no chat widget found: the page shows the plugin's shortcode as text, "
-            f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
-        )
+    said = _said_by_plugin(fetched)
+    if said is not None:
+        return said
     if is_login(fetched.url):
         where = fetched.url.partition("?")[0]
         return f"the page leads to a login, {where}: visitors must be logged in"
+    if fetched.api is not None:
+        return f"this looks like an API, not a page with a chat: say --software {fetched.api}"
     if fetched.other_type is not None:
         return (
             f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "
@@ -415,6 +421,21 @@ def _why_no_widget(fetched: FetchedPage) -> str:
         "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say "
         "--software geminiprochat (nothing on its page tells)"
     )
+
+
+def _said_by_plugin(fetched: FetchedPage) -> str | None:
+    """Return what a plugin, or its shortcode, says in the place of a chat; None for nothing."""
+    if fetched.missing_bot is not None:
+        return (
+            f"the page says that AI Engine has no bot {fetched.missing_bot!r}: its owner deleted "
+            "it, or wrote another id"
+        )
+    if fetched.shortcode is not None:
+        return (
+            f"no chat widget found: the page shows the plugin's shortcode as text, "
+            f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
+        )
+    return None
 
 
 def _token_problem(page: Page) -> str | None:
