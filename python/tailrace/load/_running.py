@@ -144,6 +144,7 @@ class Load:
             rates=figures.rates(now),
             client=figures.client(self._processor_part(now)),
             under_way=figures.under_way,
+            warm_up_unfinished=figures.warm_up_unfinished,
             interrupted=self._is_cut,
         )
 
@@ -244,6 +245,8 @@ class Load:
     async def _user(self, transport: Transport, start: int) -> None:
         await _sleep_until(start)
         while self._figures.claim(now := time.monotonic_ns()):
+            if self._figures.have_all_begun:
+                self._no_more.set()
             call = await self._ask(transport, now)
             if not call.is_whole:
                 await asyncio.sleep(_AFTER_FAILURE)
