@@ -85,7 +85,7 @@ def _decoder_class(client: Any) -> type[Any] | None:
         return None
 
 
-def _copied(client: Any, kind: type[Any], reading: Reading) -> Any:
+def _copied(client: Any, kind: Any, reading: Reading) -> Any:
     try:
         copy = client.with_options()
         copy.__class__ = _subclass(kind, reading)

@@ -7,6 +7,7 @@ never earlier: that is what is held here. `benchmarks/load.py` measures by how m
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from contextlib import asynccontextmanager
@@ -125,6 +126,22 @@ async def test_what_is_open_at_the_end_is_cut_and_counted() -> None:
     assert report.ends == {"unfinished": 3}
     assert report.statuses == {"200": 1, "none": 2}
     assert (report.ttft.count, report.whole.count) == (1, 0)
+
+
+async def test_the_garbage_collector_is_as_before_when_it_has_ended() -> None:
+    seen = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        seen.append(gc.get_threshold())
+        response, _ = await begun(request)
+        await response.write((EVENT + DONE).encode())
+        return response
+
+    before = gc.get_threshold()
+    async with served(handle) as site:
+        await load.run(site, Plan(requests=1))
+    assert (seen[0][0], gc.get_threshold()) == (before[0], before)
+    assert min(seen[0][1:]) >= 1000
 
 
 async def hanging(request: web.Request) -> web.StreamResponse:
