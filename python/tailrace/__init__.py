@@ -49,16 +49,21 @@ from tailrace._native import (
 )
 from tailrace.errors import (
     ArchiveError,
+    BatchFolderError,
+    BatchInputError,
+    BatchWriteError,
     ChallengeError,
     CloudflareError,
     ConnectError,
     ConversationLimitError,
     EndpointError,
+    InvalidProxyError,
     InvalidRequestError,
     LimitExceeded,
     MissingAuthError,
     MissingRequirementsError,
     ModelNotFoundError,
+    ModelNotServedError,
     ModelNotSupportedError,
     NetworkError,
     NonceRefusedError,
@@ -90,6 +95,9 @@ from tailrace.errors import TimeoutError as TimeoutError  # noqa: A004
 if TYPE_CHECKING:
     from tailrace import (
         anthropic as anthropic,
+    )
+    from tailrace import (
+        batch as batch,
     )
     from tailrace import (
         conformance as conformance,
@@ -159,6 +167,9 @@ __all__ = [
     "DIALECTS",
     "ArchiveError",
     "AsyncGeneratorProvider",
+    "BatchFolderError",
+    "BatchInputError",
+    "BatchWriteError",
     "ChallengeError",
     "ChatGptEs",
     "ChatGptt",
@@ -181,6 +192,7 @@ __all__ = [
     "EventStream",
     "GPROChat",
     "GeminiProChatProvider",
+    "InvalidProxyError",
     "InvalidRequestError",
     "IterListProvider",
     "LimitExceeded",
@@ -189,6 +201,7 @@ __all__ = [
     "MissingAuthError",
     "MissingRequirementsError",
     "ModelNotFoundError",
+    "ModelNotServedError",
     "ModelNotSupportedError",
     "NetworkError",
     "NonceRefusedError",
@@ -290,6 +303,7 @@ _LATE = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
         "anthropic",
+        "batch",
         "conformance",
         "gateway",
         "load",

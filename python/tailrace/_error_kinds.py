@@ -23,6 +23,7 @@ def error_kind(error: TailraceError) -> str:
 _KINDS: tuple[tuple[type[TailraceError], str], ...] = (
     (errors.ProfileError, "not_set_up"),
     (errors.MissingRequirementsError, "not_set_up"),
+    (errors.ModelNotFoundError, "model_not_found"),
     (errors.InvalidRequestError, "invalid_request"),
     (errors.TimeoutError, "timeout"),
     (errors.NetworkError, "network"),

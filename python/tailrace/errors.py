@@ -7,8 +7,11 @@
     │   ├── ModelNotFoundError
     │   │   └── ModelNotSupportedError
     │   ├── ArchiveError                      a file of a kept reply that cannot be unpacked
+    │   ├── BatchFolderError                  a batch's output folder belongs to another run
+    │   ├── BatchInputError                   a batch's input cannot be read, or has bad rows
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
     │   └── RecordingError                    no recording, or one that grows too large
+    ├── BatchWriteError                       a batch's output cannot be written (a full disk)
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
     ├── StreamNotSupportedError
@@ -18,6 +21,7 @@
     ├── NetworkError (ConnectionError)        the connection failed
     │   ├── ConnectError                      name not found, refused, unreachable
     │   ├── ProxyError
+    │   │   └── InvalidProxyError (ValueError)  no URL of a proxy, or of an unknown kind
     │   ├── TLSError
     │   └── ReplyBrokenError                  a reply began and broke off
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
@@ -35,6 +39,7 @@
                 ├── MissingAuthError          401: a password or key is missing or wrong
                 ├── PaymentRequiredError      402
                 ├── RateLimitError            429
+                ├── ModelNotServedError (ModelNotFoundError)  the server has no such model
                 └── CloudflareError
                     └── ChallengeError        kind "challenge": a page meant for a browser
 
@@ -57,16 +62,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError",
+    "BatchFolderError",
+    "BatchInputError",
+    "BatchWriteError",
     "ChallengeError",
     "CloudflareError",
     "ConnectError",
     "ConversationLimitError",
     "EndpointError",
+    "InvalidProxyError",
     "InvalidRequestError",
     "LimitExceeded",
     "MissingAuthError",
     "MissingRequirementsError",
     "ModelNotFoundError",
+    "ModelNotServedError",
     "ModelNotSupportedError",
     "NetworkError",
     "NonceRefusedError",
@@ -214,6 +224,27 @@ class ArchiveError(InvalidRequestError):
     """A file of a kept reply whose compressed data breaks off or makes no sense."""
 
 
+class BatchFolderError(InvalidRequestError):
+    """A batch's output folder cannot be used for this run.
+
+    Another run has it, or it holds the output of another input, of other options or of another
+    number of shards; the message says which.
+    """
+
+
+class BatchInputError(InvalidRequestError):
+    """A batch's input cannot be read, or has rows that cannot be sent.
+
+    `problems`: lines for people, one a bad row, the first 100; `count`: how many bad rows there
+    are, 0 where the input as a whole cannot be read.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = (), count: int = 0) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        self.count = count
+        super().__init__(message)
+
+
 class ProfileError(InvalidRequestError):
     """A file of site profiles cannot be used.
 
@@ -231,6 +262,13 @@ class RecordingError(InvalidRequestError):
     """A file that is no recording, or a recording larger than its limit.
 
     The message names the line.
+    """
+
+
+class BatchWriteError(TailraceError):
+    """A batch's output cannot be written: the disk is full, or fails.
+
+    All rows that were written are kept, and the run can go on later.
     """
 
 
@@ -280,9 +318,16 @@ class ConnectError(NetworkError):
 
 
 class ProxyError(NetworkError):
-    """The proxy could not be reached, refused the request, or its URL is of an unknown kind.
+    """The proxy could not be reached, or refused the request.
 
     TLS that fails with an https proxy, too.
+    """
+
+
+class InvalidProxyError(ProxyError, ValueError):
+    """The text given for a proxy is no URL of a proxy, or one of an unknown kind.
+
+    Nothing was sent.
     """
 
 
@@ -515,6 +560,13 @@ class RateLimitError(ResponseStatusError):
     """429: too many requests."""
 
 
+class ModelNotServedError(ResponseStatusError, ModelNotFoundError):
+    """The server answered that it has no model of that name, each API in its own way.
+
+    A `ModelNotFoundError` too, as where the model's name is refused before anything is sent.
+    """
+
+
 class CloudflareError(ResponseStatusError):
     """A guard in front of the site answered instead of it."""
 
@@ -568,4 +620,42 @@ def reply_error(
     if status is None or status < FIRST_ERROR_STATUS:
         return StreamError(kind, message, status=status, code=code, raw=raw)
     error = _STATUS_ERRORS.get(status, ResponseStatusError)
+    is_plain = kind == "upstream" and error is ResponseStatusError
+    if is_plain and _tells_no_model(status, code, message):
+        error = ModelNotServedError
     return error(kind, message, status=status, code=code, raw=raw)
+
+
+def tells_no_model(code: str | None) -> bool:
+    """Tell whether a server's code of an error says that it has no such model."""
+    return code is not None and _NOT_LETTERS.sub("", code.casefold()) in _NO_MODEL_CODES
+
+
+def _tells_no_model(status: int, code: str | None, message: str) -> bool:
+    """Tell whether a server says that it has no such model, in its code or in its words."""
+    words = _NO_MODEL_WORDS.get(status)
+    return tells_no_model(code) or (words is not None and words.search(message) is not None)
+
+
+_NOT_LETTERS = re.compile("[^a-z]")
+_NO_MODEL_CODES = frozenset(
+    {
+        *("modelnotfound", "modelnotfounderror", "modelnotavailable", "modelnotexist"),
+        *("invalidmodel", "unknownmodel", "deploymentnotfound"),
+    }
+)
+_NO_MODEL_WORDS: dict[int, re.Pattern[str]] = {
+    # DeepSeek's "Model Not Exist", Mistral's "Invalid model: x", OpenRouter's "x is not a valid
+    # model ID".
+    400: re.compile(
+        r"\bmodel not exist|\binvalid model\b(?! (?:param|output|request|response))"
+        r"|\bnot a valid model\b",
+        re.IGNORECASE,
+    ),
+    # Anthropic's "model: x", Gemini's "models/x is not found", Ollama's and vLLM's "model 'x'",
+    # xAI's "The model x does not exist".
+    404: re.compile(
+        r"\bmodel(?:s/|: | ['\"`])|\bmodel \S{1,128} (?:does not|is not|not found)",
+        re.IGNORECASE,
+    ),
+}

@@ -28,7 +28,12 @@ from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
+from tailrace.errors import (
+    InvalidRequestError,
+    MissingRequirementsError,
+    StreamError,
+    TailraceError,
+)
 from tailrace.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -129,9 +134,9 @@ async def _answer(site: Site, prompt: str | Messages, options: dict[str, Any]) -
     try:
         async with stream:
             answer.text = await stream.text()
-    except InvalidRequestError:
-        raise
     except TailraceError as error:
+        if isinstance(error, InvalidRequestError) and not isinstance(error, StreamError):
+            raise
         answer.error = error
     timings = stream.timings
     if timings is not None and timings.first_delta is not None:

@@ -54,7 +54,8 @@ def test_bases_are_as_drawn(name: str) -> None:
     parent, also = TREE[name]
     expected = [getattr(errors, parent) if parent else Exception]
     if also is not None:
-        expected.append(getattr(builtins, also.removeprefix("builtins.")))
+        builtin = getattr(builtins, also.removeprefix("builtins."), None)
+        expected.append(getattr(errors, also) if builtin is None else builtin)
     assert list(getattr(errors, name).__bases__) == expected
     assert getattr(errors, name).__doc__
 
@@ -66,6 +67,36 @@ def test_names_of_gpt4free_are_all_there() -> None:
         ResponseStatusError RateLimitError CloudflareError TimeoutError ConversationLimitError"""
     assert set(names.split()) <= set(errors.__all__)
     assert issubclass(errors.RateLimitError, errors.ResponseStatusError)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "is_the_model"),
+    [
+        (404, "model_not_found", "no", True),
+        (403, "model_not_found", "Project p does not have access to model x", True),
+        (400, "model_not_available", "Unable to access model x", True),
+        (404, "DeploymentNotFound", "The API deployment does not exist.", True),
+        (404, "NotFoundError", "The model `x` does not exist.", True),
+        (404, None, 'model "x" not found, try pulling it first', True),
+        (404, None, "The model x does not exist or your team has no access to it.", True),
+        (400, None, "Model Not Exist", True),
+        (400, "1500", "Invalid model: x", True),
+        (400, "400", "x is not a valid model ID", True),
+        (404, "not_found_error", "Not Found", False),
+        (404, None, "our model shop is closed", False),
+        (400, None, "model: this field is too long", False),
+        (400, None, "Invalid model output", False),
+        (500, None, "model 'x' not found", False),
+        (404, None, "", False),
+    ],
+)
+def test_a_server_tells_in_its_own_way_that_it_has_no_such_model(
+    status: int, code: str | None, message: str, *, is_the_model: bool
+) -> None:
+    error = reply_error("upstream", message, status, code)
+    expected = errors.ModelNotServedError if is_the_model else errors.ResponseStatusError
+    assert type(error) is expected
+    assert isinstance(error, errors.ModelNotFoundError) is is_the_model
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,34 @@ def test_requests_are_counted_and_added_up() -> None:
     }
     assert merge_request_snapshots([]) == RequestSnapshot()
     assert HistogramCounts().count == 0
+
+
+def test_a_workers_last_records_are_kept() -> None:
+    memory = SharedFigures(2)
+    assert memory.kept(1) == []
+    for number in range(1, 2 * shared.KEPT_RECORDS):
+        memory.keep(1, number, b"%d" % number)
+    kept = memory.kept(1)
+    assert [number for number, _ in kept] == [*range(shared.KEPT_RECORDS, 2 * shared.KEPT_RECORDS)]
+    assert all(record == b"%d" % number for number, record in kept)
+    assert memory.kept(0) == []
+    memory.keep(1, 9999, b"x" * shared.RECORD_BYTES)
+    assert memory.kept(1) == kept
+    memory.close()
+
+
+def test_a_record_that_is_torn_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[mmap.mmap] = []
+    real = mmap.mmap
+
+    def noted(descriptor: int, size: int) -> mmap.mmap:
+        made.append(real(descriptor, size))
+        return made[-1]
+
+    monkeypatch.setattr(mmap, "mmap", noted)
+    memory = SharedFigures(1)
+    memory.keep(0, 1, b"one")
+    memory.keep(0, 2, b"two")
+    made[0][made[0].find(b"one")] ^= 0xFF
+    assert memory.kept(0) == [(2, b"two")]
+    memory.close()

@@ -213,7 +213,7 @@ def test_processes_are_added_up() -> None:
         (errors.ReplyBrokenError("x"), "network"),
         (errors.TimeoutError("idle", 1), "timeout"),
         (errors.InvalidRequestError("x"), "invalid_request"),
-        (errors.ModelNotFoundError("x"), "invalid_request"),
+        (errors.ModelNotFoundError("x"), "model_not_found"),
         (errors.RetryProviderError([]), "every_provider"),
         (errors.ProviderNotWorkingError("x"), "other"),
     ],

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = (
     "tailrace",
     "tailrace.anthropic",
+    "tailrace.batch",
     "tailrace.conformance",
     "tailrace.errors",
     "tailrace.gateway",

@@ -86,8 +86,6 @@ class AccessRecord:
             fields |= _stream_fields(last)
             if before:
                 fields["tried_before"] = [_failed(each) for each in before]
-        elif self.refusal is not None and self.refusal.model is not None:
-            fields["model"] = self.refusal.model
         return fields | self._failure_fields()
 
     def _failure_fields(self) -> dict[str, Any]:
@@ -128,8 +126,7 @@ class AccessRecord:
     def sentence(self) -> str:
         """Return the line of a failure as text."""
         problem, error = self.problem, self.error
-        asked = None if self.refusal is None else self.refusal.model
-        where = _name_of(self.streams[-1]) if self.streams else asked or self.route
+        where = _name_of(self.streams[-1]) if self.streams else self.route
         kind = (None if error is None else error_kind(error)) or "gateway"
         code = "" if problem is None or problem.code in (None, kind) else f", {problem.code}"
         detail = "" if error is None else words_of(error)

@@ -20,6 +20,7 @@ from tailrace.errors import ModelNotFoundError
 from tailrace.gateway._figures.streams import ANY
 from tailrace.gateway._problems import Problem, RefusedError
 from tailrace.providers import site_providers
+from tailrace.providers._responses import RESPONSE_OPTIONS
 from tailrace.sites._options import closest_name
 from tailrace.sites._profiles import find_described
 from tailrace.sites._registry import as_site, profiled_site
@@ -98,7 +99,8 @@ class Model:
     @property
     def options(self) -> frozenset[str]:
         """The names of the options that a call to the site may have."""
-        return SOFTWARE[self.upstream.software].options
+        options = SOFTWARE[self.upstream.software].options
+        return options & RESPONSE_OPTIONS if self.api == "responses" else options
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from aiohttp import web
 
 from tailrace import errors
 from tailrace._calls.retry_policy import passes
+from tailrace.errors import tells_no_model
 from tailrace.sites._site import secret_texts
 
 if TYPE_CHECKING:
@@ -106,19 +106,15 @@ _ANTHROPIC_KINDS = {
 
 
 class RefusedError(Exception):
-    """A request is refused before any site is called; `problem` is the reply.
+    """A request is refused, or fails before its answer has begun; `problem` is the reply.
 
-    `error`: the failure that it is the reply to, None where the gateway refuses; `model`: the
-    name in the log of the model whose site failed, None where none was asked.
+    `error`: the failure that it is the reply to, None where the gateway refuses.
     """
 
-    def __init__(
-        self, problem: Problem, error: TailraceError | None = None, *, model: str | None = None
-    ) -> None:
+    def __init__(self, problem: Problem, error: TailraceError | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.error = error
-        self.model = model
 
     @classmethod
     def of(
@@ -126,17 +122,14 @@ class RefusedError(Exception):
         error: TailraceError,
         sites: Iterable[Site] = (),
         environ: Mapping[str, str] | None = None,
-        *,
-        model: str | None = None,
     ) -> RefusedError:
         """Return the refusal that a client gets for `error`.
 
-        `sites`: those that were to answer, `environ`: the variables of their secrets; `model`: the
-        attribute.
+        `sites`: those that were to answer, `environ`: the variables of their secrets.
         """
         sites = tuple(sites)
         problem = problem_of(error, sites, environ)
-        return cls(problem, logged_failure(error, sites, environ or {}), model=model)
+        return cls(problem, logged_failure(error, sites, environ or {}))
 
 
 class ErrorObject(msgspec.Struct):
@@ -322,20 +315,12 @@ def _row_of(error: TailraceError) -> _Row:
         return _Row(502, UPSTREAM, "upstream_failed")
     if error.status in _THE_CLIENTS_OWN:
         return _Row(error.status, INVALID_REQUEST, error.code)
-    if _tells_no_model(error):
+    if tells_no_model(error.code):  # within a stream
         return _Row(404, INVALID_REQUEST, _NO_MODEL, "model")
     return _Row(_BY_STATUS.get(error.status or 0, 502), UPSTREAM, error.code or error.kind)
 
 
-def _tells_no_model(error: errors.StreamError) -> bool:
-    """Tell whether a site says that it has no such model, in its API's code or in its words."""
-    is_missing = error.status == HTTPStatus.NOT_FOUND
-    return error.code == _NO_MODEL or (is_missing and bool(_MODEL_NAMED.search(error.message)))
-
-
 _NO_MODEL = "model_not_found"
-# Anthropic's "model: x", Gemini's "models/x is not found", Ollama's and vLLM's "model 'x'".
-_MODEL_NAMED = re.compile(r"\bmodel(?:s/|: | ['\"`])", re.IGNORECASE)
 _THE_CLIENTS_OWN = frozenset({400, 413, 422})  # statuses about the client's input
 _BY_STATUS = {408: 504, 503: 503, 504: 504, 529: 503}
 _BY_CLASS: tuple[tuple[type[TailraceError], _Row], ...] = (

@@ -132,7 +132,7 @@ class Gateway:
         app[CONTEXT] = context
         app[QUOTAS] = self._quotas
         app.on_response_prepare.append(add_standard_headers)
-        live = Live(context, self._all_figures, verdicts_in=verdicts_in)
+        live = Live(context, self._all_figures, self._slot, verdicts_in=verdicts_in)
         app.cleanup_ctx.append(live.keep)
         routes = [
             web.get("/health", self._health),

@@ -57,14 +57,14 @@ class Tracing:
         if not self._is_given and isinstance(trace.get_tracer_provider(), _NOBODYS):
             return  # nobody has set up a provider: the span would not be recorded
         span = self._tracer.start_span(
-            f"chat {stream.model}",
+            f"{stream.operation} {stream.model}",
             kind=trace.SpanKind.CLIENT,
             attributes={
-                "gen_ai.operation.name": "chat",
+                "gen_ai.operation.name": stream.operation,
                 "gen_ai.provider.name": stream.site,
                 "gen_ai.request.model": stream.model,
                 "gen_ai.request.stream": stream.streams,
-                "gen_ai.output.type": "text",
+                **({"gen_ai.output.type": "text"} if stream.operation == "chat" else {}),
             },
         )
         if span.is_recording():

@@ -6,7 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tailrace.errors import InvalidRequestError, MissingRequirementsError, TailraceError
+from tailrace.errors import (
+    InvalidRequestError,
+    MissingRequirementsError,
+    StreamError,
+    TailraceError,
+)
 from tailrace.transport._observed import ObservedTransport
 
 if TYPE_CHECKING:
@@ -69,9 +74,10 @@ async def measure(
     observed = ObservedTransport(transport, time.monotonic)
     try:
         await _read(call, site, prompt, {**options, "transport": observed})
-    except (InvalidRequestError, MissingRequirementsError):
-        raise
     except TailraceError as error:
+        own = isinstance(error, InvalidRequestError | MissingRequirementsError)
+        if own and not isinstance(error, StreamError):
+            raise
         call.error = error
         if call.end == "open":
             call.end = "failed"

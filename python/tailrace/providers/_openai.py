@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from tailrace.errors import InvalidRequestError
 from tailrace.providers._api import ApiCall, ApiOptions, ModelsPage, below, without_ending
 from tailrace.providers._responses import response_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["OWN_FIELDS", "OpenAICall", "OpenAIOptions"]
 
@@ -101,19 +104,20 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     def body(self, model: str) -> dict[str, Any]:
         """Return the request.
 
-        The messages of a chat completion are the caller's, unchanged: a server may know parts that
-        OpenAI's own does not.
+        The messages of a chat completion are the caller's, for a server may know parts that
+        OpenAI's own does not; only an assistant's content that is null or missing, as beside calls,
+        is an empty text (see `_with_content`).
         """
-        if self.options.api == "responses":
-            options = self.options
-            return response_request(
-                model, self.request.messages, options.parameters(), options.most_tokens
-            )
+        options, messages = self.options, self.request.messages
+        if options.api == "responses":
+            return response_request(model, messages, options.parameters(), options.most_tokens)
         return {
             "model": model,
-            "messages": self.request.messages,
+            "messages": [
+                _with_content(each) for each in cast("Sequence[Mapping[str, Any]]", messages)
+            ],
             "stream": True,
-            **self.options.parameters(),
+            **options.parameters(),
         }
 
     async def embeddings(self, question: Mapping[str, Any]) -> bytes:
@@ -130,3 +134,15 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     def models_page(self, record: Mapping[str, Any]) -> ModelsPage:
         """Read the list of models."""
         return ModelsPage([model["id"] for model in record["data"]])
+
+
+def _with_content(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an assistant's message without content as one whose content is an empty text.
+
+    OpenAI's API takes both beside calls. Ollama answers null with 400 ("invalid message content
+    type"), and so did llama.cpp; llama-cpp-python answers 500, also where it is missing. For vLLM
+    null and an empty text are one.
+    """
+    if message.get("role") != "assistant" or message.get("content") is not None:
+        return message
+    return {**message, "content": ""}

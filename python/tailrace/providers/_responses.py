@@ -26,7 +26,7 @@ from tailrace.providers._chat_form import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["response_request"]
+__all__ = ["RESPONSE_OPTIONS", "response_request"]
 
 
 def response_request(
@@ -178,3 +178,6 @@ _TRANSLATED: Mapping[str, Any] = {
     "user": _as("user"),
 }
 """The parameters that the API has, in its own form."""
+
+RESPONSE_OPTIONS = frozenset({*_TRANSLATED, *_PASSED_OVER})
+"""The parameters of chat completions that the API takes, in one form or another."""

@@ -178,6 +178,8 @@ async def doctor(
 
 def _is_the_sites(error: TailraceError | None) -> bool:
     """Tell whether the site caused a failure: not one by a wrong option or a broken proxy."""
+    if isinstance(error, errors.ModelNotServedError):  # its own word, and no option's form
+        return True
     return error is not None and not isinstance(
         error, errors.InvalidRequestError | errors.ProxyError
     )
@@ -277,6 +279,7 @@ class _Examination:
             page_url="" if fetched is None else fetched.url,
             headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
             shortcode=None if fetched is None else fetched.shortcode,
+            api=None if fetched is None else fetched.api,
             first_step=self._failed_first_step,
             model_asked=self._model_asked(error),
         )

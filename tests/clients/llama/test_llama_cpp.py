@@ -228,3 +228,19 @@ async def test_too_long_a_question_through_the_gateway(through: openai.AsyncOpen
         await through.chat.completions.create(
             model=f"llama/{MODEL}", messages=user("".join(repeat("high ", CONTEXT)))
         )
+
+
+@pytest.mark.parametrize("said", [{"content": None}, {}])
+async def test_a_call_without_content_through_the_gateway(
+    through: openai.AsyncOpenAI, said: dict[str, None]
+) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "level", "arguments": "{}"}}
+    messages: list[Any] = [
+        *user(),
+        {"role": "assistant", "tool_calls": [call], **said},
+        {"role": "tool", "tool_call_id": "c", "content": "yes"},
+    ]
+    answer = await through.chat.completions.create(
+        model=f"llama/{MODEL}", messages=messages, **SAME
+    )
+    assert answer.choices[0].message.content

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from tailrace import Site
+    from tailrace.gateway._figures.shared import WorkerSlot
     from tailrace.providers import ChatProvider
     from tailrace.sites import ModelGroup
 
@@ -54,6 +55,7 @@ async def gateway_of(
     tracer_provider: TracerProvider | None = None,
     verdicts_in: Path | None = None,
     groups: Sequence[ModelGroup] = (),
+    slot: WorkerSlot | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """The whole gateway over `providers`; what is under way at the end is cut at once."""
@@ -61,6 +63,7 @@ async def gateway_of(
     gateway = Gateway(
         Settings(**{"grace": 0.0, **settings}),
         ModelRegistry(providers, created=1_700_000_000, groups=groups),
+        slot=slot,
         tracer_provider=tracer_provider,
         verdicts_in=verdicts_in,
     )

@@ -244,7 +244,10 @@ async def test_a_failure_in_the_middle(gateway: RunningGateway, api: str) -> Non
         ("gemini", {"logit_bias": {"1": 1}}, "logit_bias"),
         ("gemini", {"parallel_tool_calls": False, "tools": TOOLS}, "parallel_tool_calls"),
         ("ollama", {"tool_choice": "required", "tools": TOOLS}, "tool_choice"),
-        ("responses", {"seed": 1}, None),
+        ("responses", {"seed": 1}, "seed"),
+        ("responses", {"frequency_penalty": 0.5}, "frequency_penalty"),
+        ("responses", {"logit_bias": {"1": 1}}, "logit_bias"),
+        ("responses", {"top_k": 3}, "top_k"),
         ("shop", {"tools": TOOLS}, "tools"),
     ],
 )
@@ -255,6 +258,21 @@ async def test_what_an_api_has_not_is_refused_by_name(
         error = (await reply.json())["error"]
     assert (reply.status, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert next(iter(more)) in error["message"]
+
+
+async def test_what_responses_have_not_is_dropped_where_that_is_allowed(replica: Replica) -> None:
+    openai = f"{replica.url('openai')}/v1"
+    site = Site(openai, software="openai", api="responses", name="lenient", unsupported="drop")
+    more = {"seed": 1, "frequency_penalty": 0, "presence_penalty": 0.5, "temperature": 0.5}
+    async with (
+        serving([site]) as gateway,
+        posting(gateway, asking("Hello", "lenient/gpt-4o-mini", **more)) as reply,
+    ):
+        assert reply.status == 200, await reply.text()
+        assert reply.headers["X-Tailrace-Dropped"] == "seed, presence_penalty"
+    sent: Any = replica.exchanges[-1].json
+    assert sent["temperature"] == 0.5
+    assert sent.keys().isdisjoint({"seed", "frequency_penalty", "presence_penalty"})
 
 
 async def test_fields_that_nobody_knows_reach_a_server_of_openais_api(

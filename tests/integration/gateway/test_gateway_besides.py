@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from gateway_app import RunningGateway, serving
+from gateway_app import RunningGateway, serving, until
 
 from tailrace import Site
 from tailrace.sites import ModelGroup
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 REPLIES = {
-    "good": {"data": [{"embedding": [0.5], "index": 0}]},
+    "good": {
+        "data": [{"embedding": [0.5], "index": 0}],
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    },
     "error": {"error": {"message": "no such thing", "code": "odd"}},
     "list": [{"embedding": [0.5]}],
     "counts": {"input_tokens": 7},
@@ -30,6 +34,8 @@ REPLIES = {
 async def answer(request: web.Request) -> web.Response:
     """What the first segment of the path says, whatever is asked."""
     name = request.path.split("/")[1]
+    if name == "slow":
+        await asyncio.Event().wait()
     body = json.dumps(REPLIES[name]) if name in REPLIES else "no JSON"
     return web.Response(text=body, content_type="application/json")
 
@@ -43,7 +49,7 @@ async def gateway() -> AsyncIterator[RunningGateway]:
         sites = [
             *(
                 Site(f"{url}/{name}/v1", software="openai", name=name, models=["m"])
-                for name in ("good", "error", "list", "text")
+                for name in ("good", "error", "list", "text", "slow")
             ),
             *(
                 Site(f"{url}/{name}", software="anthropic", name=name, models=["m"])
@@ -53,7 +59,8 @@ async def gateway() -> AsyncIterator[RunningGateway]:
         made = [
             ModelGroup("any", ("error/m", "counts/m", "good/m")),
             ModelGroup("none", ("error/m", "text/m")),
-            ModelGroup("counted", ("good/m", "other/m", "counts/m")),
+            ModelGroup("counted", ("good/m", "counts/m")),
+            ModelGroup("counted-next", ("good/m", "other/m", "counts/m")),
         ]
         async with serving(sites, groups=made) as running:
             yield running
@@ -93,9 +100,63 @@ async def test_the_next_site_of_a_group_counts(gateway: RunningGateway) -> None:
     status, told = await asked(
         gateway,
         "messages/count_tokens",
-        "counted",
+        "counted-next",
         messages=messages,
         context_management=management,
     )
     assert (status, told) == (200, REPLIES["counts"])
     assert gateway.context.request_figures.snapshot().dropped["context_management"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "asked_of", "tokens"),
+    [
+        ("embeddings", "any", ["error/m", "good/m"], 7),
+        ("messages/count_tokens", "counted", ["counts/m"], 0),
+    ],
+)
+async def test_they_are_in_the_figures_and_in_the_log(  # noqa: PLR0917 - a row of the table
+    gateway: RunningGateway,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    model: str,
+    asked_of: list[str],
+    tokens: int,
+) -> None:
+    caplog.set_level(logging.INFO)
+    operation = path.rpartition("/")[2]
+    question = {"messages": [{"role": "user", "content": "x"}]} if "/" in path else {"input": "x"}
+    status, _ = await asked(gateway, path, model, **question)
+    assert status == 200
+    snapshot = gateway.context.stream_figures.snapshot()
+    told = {f"{each.site}/{each.model}": each for each in snapshot.figures}
+    *failed, answered = asked_of
+    assert told[answered].outcomes == {"done": 1}
+    assert (told[answered].operation, told[answered].input_tokens) == (operation, tokens)
+    assert [told[each].outcomes for each in failed] == [{"failed": 1}] * len(failed)
+    assert (snapshot.open_streams, snapshot.deltas) == (0, 0)
+    (line,) = [each for each in caplog.records if each.name == "tailrace.gateway.requests"]
+    fields: Any = line.__dict__["tailrace"]
+    assert (fields["model"], fields["outcome"], fields["input_tokens"]) == (
+        answered,
+        "done",
+        tokens,
+    )
+    assert [each["model"] for each in fields.get("tried_before", [])] == failed
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{gateway.url}/metrics") as reply,
+    ):
+        text = await reply.text()
+    assert f'gen_ai_operation_name="{operation}"' in text
+
+
+async def test_a_client_that_leaves_is_counted(gateway: RunningGateway) -> None:
+    async with aiohttp.ClientSession() as session:
+        url = f"{gateway.base_url}/embeddings"
+        asking = asyncio.create_task(session.post(url, json={"model": "slow/m", "input": "x"}))
+        await until(lambda: gateway.context.stream_figures.snapshot().open_streams == 1)
+        asking.cancel()
+        await until(lambda: gateway.context.stream_figures.snapshot().open_streams == 0)
+    (told,) = gateway.context.stream_figures.snapshot().figures
+    assert (told.outcomes, told.operation) == ({"left": 1}, "embeddings")

@@ -36,6 +36,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tailrace import RetryPolicy, Site
 from tailrace._histogram import FIRST_TOKEN_BOUNDS
 from tailrace.gateway._figures import live
+from tailrace.gateway._figures.shared import SharedFigures
 from tailrace.gateway._logs import log_handler
 from tailrace.providers import OpenAIProvider
 from tailrace.replica import Replica
@@ -49,7 +50,11 @@ if TYPE_CHECKING:
     from gateway_sockets import HeldSite
 
 AUTHORIZED = f"Authorization: Bearer {SECRET}"
-LABELS = {"gen_ai_provider_name": "held", "gen_ai_request_model": "gpt-4o"}
+LABELS = {
+    "gen_ai_provider_name": "held",
+    "gen_ai_request_model": "gpt-4o",
+    "gen_ai_operation_name": "chat",
+}
 NOBODYS = (QUESTION, SECRET, "first last")
 
 
@@ -255,6 +260,27 @@ async def test_live_keeps_no_more_than_the_last_minutes(
         await live_events(served.port, "/live", 5)
         (begun,) = await live_events(served.port, "/live?past=999999999", 1)
     assert len(begun["past"]) == 3
+
+
+async def test_live_of_a_worker_that_replaces_another_begins_with_its_minutes(
+    site: HeldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PERIOD", 0.02)
+    slot = SharedFigures(1).slot(0)
+    async with gateway_of([site.provider()], slot=slot) as served:
+        await ask(served.port, post())
+        seen, newest = await live_events(served.port, "/live", 2)
+        while not newest["deltas"]:
+            (newest,) = await live_events(served.port, "/live", 1)
+    async with gateway_of([site.provider()], slot=slot) as served:
+        begun, first = await live_events(served.port, "/live?past=300", 2)
+        again, *_ = await live_events(served.port, "/live?past=300", 1)
+    for each in (seen, newest):
+        assert each["at"] in [moment["at"] for moment in begun["past"]]
+    # The counts of before are no deltas of its first second.
+    own = [each for each in again["past"] if each["at"] > newest["at"]]
+    assert [each["deltas_per_second"] for each in own] == [0] * len(own)
+    assert first["deltas"] == newest["deltas"] == 2
 
 
 async def live_events(port: int, path: str, number: int) -> list[dict[str, Any]]:

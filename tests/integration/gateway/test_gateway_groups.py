@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
+from calls_site import SSE, Asked, Line
+from calls_site import Site as SiteByHand
 from gateway_app import CREATED, asked, asking, content, events, outcomes, posting, serving
 from gateway_sockets import SECRET, ask, get
 
@@ -150,6 +154,74 @@ async def test_what_was_dropped_is_told_of_the_site_that_answers(
                 async with posting(gateway, body) as reply:
                     assert reply.headers.get("X-Tailrace-Dropped") == dropped
                     await reply.read()
+
+
+class Failing(SiteByHand):
+    """A site that has begun, and fails before its first delta, once its `head_is_out`."""
+
+    def __init__(self, begun: object) -> None:
+        self.head_is_out = asyncio.Event()
+        self._begun = begun
+        super().__init__(self._fail)
+
+    async def _fail(self, _: Asked, line: Line) -> None:
+        await line.begin(SSE)
+        await line.chunks([f"data: {json.dumps(self._begun)}\n\n".encode()])
+        await self.head_is_out.wait()
+        await line.chunks([b'data: {"error": {"message": "out of memory"}}\n\n'])
+        await line.end()
+
+    async def streamed(
+        self, gateway: RunningGateway, wire: str, body: Any
+    ) -> tuple[str | None, str]:
+        """The header of what was dropped, and the whole stream."""
+        url = f"{gateway.base_url}/{wire}"
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as reply:
+            self.head_is_out.set()
+            assert reply.status == 200
+            return reply.headers.get("X-Tailrace-Dropped"), await reply.text()
+
+
+@pytest.mark.parametrize("wire", ["chat/completions", "messages", "responses", "completions"])
+async def test_what_the_next_site_drops_is_told_behind_a_head_that_is_out(
+    replica: Replica, wire: str
+) -> None:
+    async with Failing({"choices": [], "usage": {"prompt_tokens": 1}}) as site:
+        first = Site(f"{site.url}/v1", software="openai", name="first", models=["x"])
+        page = Site(replica.page("ai-power", "stream"), name="shop", unsupported="drop")
+        async with serving([first, page], groups=groups("first", "shop")) as gateway:
+            head, told = await site.streamed(gateway, wire, BODIES[wire])
+            assert counted(gateway)["shop"] == {"done": 1}
+    assert head is None
+    dropped = "max_tokens, temperature" if wire == "messages" else "temperature"
+    assert told.count(f"\n\n: X-Tailrace-Dropped: {dropped}\n\n") == 1
+
+
+async def test_what_the_next_site_does_not_drop_is_taken_back(replica: Replica) -> None:
+    begun = {"type": "response.created", "response": {"id": "r"}}
+    async with Failing(begun) as site:
+        url, openai = f"{site.url}/v1", f"{replica.url('openai')}/v1"
+        drops: Any = {"unsupported": "drop", "models": ["gpt-4o-mini"]}
+        first = Site(url, software="openai", name="first", api="responses", **drops)
+        second = Site(openai, software="openai", name="second", models=["gpt-4o-mini"])
+        async with serving([first, second], groups=groups("first", "second")) as gateway:
+            body = asking("Hello", "any", seed=1, stream=True)
+            head, told = await site.streamed(gateway, "chat/completions", body)
+    assert (head, told.count(": X-Tailrace-Dropped: \n\n")) == ("seed", 1)
+
+
+BODIES: dict[str, Any] = {
+    "chat/completions": asking("Hello", "any", temperature=0.5, stream=True),
+    "completions": {"model": "any", "prompt": "Hello", "temperature": 0.5, "stream": True},
+    "messages": {
+        "model": "any",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "stream": True,
+    },
+    "responses": {"model": "any", "input": "Hello", "temperature": 0.5, "stream": True},
+}
 
 
 async def test_groups_are_listed_and_a_key_may_have_one_alone(replica: Replica) -> None:

@@ -14,6 +14,8 @@ from tailrace.errors import (
     InvalidRequestError,
     LimitExceeded,
     MissingAuthError,
+    ModelNotFoundError,
+    ModelNotServedError,
     RateLimitError,
     StreamError,
     TimeoutError,  # noqa: A004 - the one that is meant
@@ -277,3 +279,63 @@ async def test_geminis_wait_stands_in_the_error() -> None:
         with pytest.raises(RateLimitError) as busy:
             await site_at(site.url, "gemini").ask("hello")
     assert (busy.value.message, busy.value.retry_after) == ("Quota exceeded.", 34.5)
+
+
+NO_MODEL: Mapping[str, dict[str, Any]] = {
+    "openai": {
+        "error": {
+            "message": "The model `m` does not exist or you do not have access to it.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "model_not_found",
+        }
+    },
+    "openai-responses": {
+        "error": {
+            "message": "The requested model 'm' does not exist.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    },
+    "anthropic": {"type": "error", "error": {"type": "not_found_error", "message": "model: m"}},
+    "gemini": {
+        "error": {
+            "code": 404,
+            "message": "models/m is not found for API version v1beta, or is not supported for "
+            "generateContent.",
+            "status": "NOT_FOUND",
+        }
+    },
+    "ollama": {"error": "model 'm' not found"},
+}
+
+
+@pytest.mark.parametrize("api", OPTIONS)
+async def test_a_server_without_the_model_is_a_model_not_found(api: str) -> None:
+    async with Site(replying(NO_MODEL[api], status="404 Not Found")) as site:
+        with pytest.raises(ModelNotFoundError) as caught:
+            await site_at(site.url, api).ask("hello")
+    assert isinstance(caught.value, ModelNotServedError)
+    assert caught.value.status == 404
+    assert "m" in caught.value.message
+
+
+@pytest.mark.parametrize("api", OPTIONS)
+async def test_the_next_site_is_asked_where_one_has_not_the_model(api: str) -> None:
+    async with (
+        Site(replying(NO_MODEL[api], status="404 Not Found")) as first,
+        Site(answering(api)) as second,
+    ):
+        sites = [site_at(first.url, api), site_at(second.url, api)]
+        asked = tailrace.RetryProvider(sites, shuffle=False)
+        assert await asked.create_async("m", [{"role": "user", "content": "hello"}]) == "Hi"
+    assert len(first.asked) == len(second.asked) == 1
+
+
+@pytest.mark.parametrize("api", OPTIONS)
+async def test_a_path_that_is_not_there_is_no_missing_model(api: str) -> None:
+    async with Site(replying({"error": "404 page not found"}, status="404 Not Found")) as site:
+        with pytest.raises(StreamError) as caught:
+            await site_at(site.url, api).ask("hello")
+    assert not isinstance(caught.value, ModelNotFoundError)

@@ -341,7 +341,7 @@ async def test_the_place_of_chat_completions(below: str, asked_for: str) -> None
 
 async def test_what_the_request_of_an_openai_compatible_server_holds() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
-    called = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+    called = {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}
     cases: list[tuple[list[Any], dict[str, Any], dict[str, Any]]] = [
         (QUESTION, {"stream_options": None}, {"stream_options": None}),
         (QUESTION, {"stream_options": {"x": 1}}, {"stream_options": {"x": 1}}),
@@ -360,6 +360,24 @@ async def test_what_the_request_of_an_openai_compatible_server_holds() -> None:
                 assert body.get(name) == value
             assert ("stream_options" in body) == (expected["stream_options"] is not None)
             assert body["messages"] == [dict(each) for each in messages]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": None, "refusal": "No."},
+        UserDict({"content": None, "role": "assistant", "function_call": {"name": "f"}}),
+    ],
+)
+async def test_no_assistants_content_is_null_or_missing(message: Any) -> None:
+    messages = [*QUESTION, message, *QUESTION]
+    async with Site(bot(CHUNKS)) as site:
+        assert await ask(OpenAIProvider, site.url, messages, model="m") == "Hi"
+    sent = json.loads(site.asked[0].body)["messages"]
+    assert sent == [*QUESTION, {**message, "content": ""}, *QUESTION]
+    assert message.get("content") is None  # the caller's own is as it was
 
 
 async def test_an_openai_compatible_server_that_refuses() -> None:

@@ -41,7 +41,7 @@ def cases() -> list[Any]:
 def test_a_chat_is_translated_or_refused(
     messages: list[Any], options: dict[str, Any], api: str, expected: dict[str, Any]
 ) -> None:
-    """As the vector says; of OpenAI's chat completions nothing is changed."""
+    """As the vector says; of OpenAI's chat completions nothing is changed but a null content."""
     if "refused" in expected:
         with pytest.raises(InvalidRequestError) as refused:
             sent(messages, {**OPTIONS[api], **options})

@@ -1,7 +1,8 @@
 """``GET /live``: one event a second with the figures of all workers together.
 
 The event of a second is made once, for any number of clients. What the plots show of the last five
-minutes is kept, and sent in front of them to a client that asks for it.
+minutes is kept, and sent in front of them to a client that asks for it; it is kept in the memory
+that workers share, so that one that replaces another goes on with it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from tailrace._histogram import HistogramCounts
     from tailrace.gateway._context import Context
-    from tailrace.gateway._figures.shared import WorkerFigures
+    from tailrace.gateway._figures.shared import WorkerFigures, WorkerSlot
     from tailrace.gateway._models import ServedSite
 
 __all__ = ["LastVerdict", "Live", "LiveEvent", "Moment", "Past", "Quantiles", "SiteSummary"]
@@ -102,18 +103,20 @@ class LiveEvent(Moment, frozen=True):
 class Live:
     """The route, and the figures of the last minutes, which are taken whether anybody looks or not.
 
-    `figures` collects the figures of each worker; replies end with the gateway. `verdicts_in`: the
-    folder of the doctor's verdicts, the user's unless given.
+    `figures` collects the figures of each worker; `slot`: where the last minutes are kept. Replies
+    end with the gateway. `verdicts_in`: the folder of the doctor's verdicts, the user's unless
+    given.
     """
 
     def __init__(
         self,
         context: Context,
         figures: Callable[[], list[WorkerFigures]],
+        slot: WorkerSlot,
         *,
         verdicts_in: Path | None = None,
     ) -> None:
-        self._events = _Events(context, _VerdictCache(context, verdicts_in))
+        self._events = _Events(context, slot, _VerdictCache(context, verdicts_in))
         self._figures = figures
         self._stopping = context.shutdown.stopping
         self._environment = context.environment
@@ -182,17 +185,21 @@ _MOST_DIGITS = 9
 class _Events:
     """The last minutes, a moment a second; and the newest event, made when a client needs it."""
 
-    def __init__(self, context: Context, verdicts: _VerdictCache) -> None:
+    def __init__(self, context: Context, slot: WorkerSlot, verdicts: _VerdictCache) -> None:
         self._context = context
+        self._slot = slot
         self._verdicts = verdicts
+        self._number = 0
         self._moments: deque[Moment] = deque(maxlen=round(KEPT_SECONDS / PERIOD) + 1)
+        for self._number, record in slot.kept():
+            self._moments.append(msgspec.json.decode(record, type=Moment))
         self._snapshot = StreamSnapshot()
         self._taken_at = -math.inf
         self._event: bytes | None = None
 
     def add(self, snapshot: StreamSnapshot, now: float, *, at: float) -> None:
         """Add a moment: `now` is the loop's time, `at` seconds since 1970."""
-        grown = snapshot.deltas - self._snapshot.deltas if self._moments else 0
+        grown = 0 if self._taken_at == -math.inf else snapshot.deltas - self._snapshot.deltas
         moment = Moment(
             at=at,
             open_streams=snapshot.open_streams,
@@ -201,6 +208,8 @@ class _Events:
             gap=Quantiles.of(snapshot.recent_gap),
         )
         self._moments.append(moment)
+        self._number += 1
+        self._slot.keep(self._number, msgspec.json.encode(moment))
         self._snapshot, self._taken_at, self._event = snapshot, now, None
 
     def past(self, seconds: int) -> bytes:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_MODEL = ("gen_ai_provider_name", "gen_ai_request_model")
+_MODEL = ("gen_ai_provider_name", "gen_ai_request_model", "gen_ai_operation_name")
 
 
 def routes(figures: Callable[[], list[WorkerFigures]]) -> list[web.AbstractRouteDef]:
@@ -90,7 +90,7 @@ def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
     for name, shows, bounds, counts in _DISTRIBUTIONS:
         family = HistogramMetricFamily(name, shows, labels=_MODEL)
         for each in figures:
-            _add_counts(family, [each.site, each.model], counts(each), bounds)
+            _add_counts(family, _labels_of(each), counts(each), bounds)
         yield family
     open_now = GaugeMetricFamily(
         "tailrace_streams_open", "Calls to sites under way.", labels=_MODEL
@@ -109,7 +109,7 @@ def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
         labels=[*_MODEL, "gen_ai_token_type"],
     )
     for each in figures:
-        model = [each.site, each.model]
+        model = _labels_of(each)
         open_now.add_metric(model, each.open)
         begun.add_metric(model, each.streams)
         deltas.add_metric(model, each.deltas)
@@ -120,6 +120,10 @@ def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
         for kind, count in each.errors.items():
             failed.add_metric([*model, kind], count)
     yield from (open_now, begun, ended, failed, deltas, tokens)
+
+
+def _labels_of(figures: ModelFigures) -> list[str]:
+    return [figures.site, figures.model, figures.operation]
 
 
 _DISTRIBUTIONS: tuple[

@@ -3,7 +3,8 @@
 A worker writes its figures into its own slot every second; each of them can add up all slots, so
 that the reply of any worker is for the whole gateway. A worker that replaces a dead one goes on
 with its counts. A slot has two halves, written in turn without a lock and read with a checksum:
-where a worker is killed while it writes one, the other holds what it wrote before.
+where a worker is killed while it writes one, the other holds what it wrote before. Behind the slots
+each worker has a ring of records, in which its last minutes outlive it, too.
 
 prometheus-client's multiprocess mode would do the same with a file for each process and kind of
 metric, in a folder that a variable of the environment names. Both were measured in one program, in
@@ -43,8 +44,15 @@ HALF_BYTES = 4 * 2**20
 The kernel provides memory only for pages that are written.
 """
 
+KEPT_RECORDS = 512
+"""The records in a worker's ring: more than the seconds that are shown of the past."""
+
+RECORD_BYTES = 512
+"""The size of one record with its head."""
+
 _HEAD = struct.Struct("<QII")  # the number of the write, from 1 on; the data's length and checksum
 _READS = 5
+_SLOT_BYTES = 2 * HALF_BYTES + KEPT_RECORDS * RECORD_BYTES
 
 
 class WorkerFigures(msgspec.Struct, frozen=True):
@@ -58,7 +66,7 @@ class SharedFigures:
     """The memory with the slots of `workers` processes; made before they are forked."""
 
     def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, 2 * workers * HALF_BYTES)
+        self._memory = mmap.mmap(-1, workers * _SLOT_BYTES)
         self._workers = workers
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(WorkerFigures)
@@ -85,7 +93,7 @@ class SharedFigures:
 
     def _halves(self, worker: int) -> list[tuple[int, int]]:
         """Return the number of the last write and the start of each half, the newest first."""
-        starts = (2 * worker * HALF_BYTES, (2 * worker + 1) * HALF_BYTES)
+        starts = (worker * _SLOT_BYTES, worker * _SLOT_BYTES + HALF_BYTES)
         heads = [(_HEAD.unpack_from(self._memory, start)[0], start) for start in starts]
         return sorted(heads, reverse=True)
 
@@ -93,11 +101,37 @@ class SharedFigures:
         """Read the slot of a worker; None where it holds no whole figures."""
         for _ in range(_READS):
             for _, start in self._halves(worker):
-                written, length, checksum = _HEAD.unpack_from(self._memory, start)
-                data = self._memory[start + _HEAD.size : start + _HEAD.size + length]
-                if written and zlib.crc32(data) == checksum:
+                _, data = self._whole(start, HALF_BYTES)
+                if data is not None:
                     return self._decoder.decode(data)
         return None
+
+    def _whole(self, start: int, size: int) -> tuple[int, bytes | None]:
+        """Return the number and the data of what was written at `start`; None where it is torn."""
+        written, length, checksum = _HEAD.unpack_from(self._memory, start)
+        data = self._memory[start + _HEAD.size : start + _HEAD.size + min(length, size)]
+        return written, data if written and zlib.crc32(data) == checksum else None
+
+    def keep(self, worker: int, number: int, record: bytes) -> None:
+        """Keep a worker's record of this `number`, from 1 on, in place of one long before it.
+
+        One that is too large is not kept.
+        """
+        if len(record) <= RECORD_BYTES - _HEAD.size:
+            start = self._record(worker, number)
+            _HEAD.pack_into(self._memory, start, 0, 0, 0)  # it holds nothing until it is whole
+            self._memory[start + _HEAD.size : start + _HEAD.size + len(record)] = record
+            _HEAD.pack_into(self._memory, start, number, len(record), zlib.crc32(record))
+
+    def _record(self, worker: int, number: int) -> int:
+        ring = worker * _SLOT_BYTES + 2 * HALF_BYTES
+        return ring + number % KEPT_RECORDS * RECORD_BYTES
+
+    def kept(self, worker: int) -> list[tuple[int, bytes]]:
+        """Return the numbers and records that a worker has kept, in their order."""
+        starts = (self._record(worker, number) for number in range(KEPT_RECORDS))
+        found = (self._whole(start, RECORD_BYTES - _HEAD.size) for start in starts)
+        return sorted((number, data) for number, data in found if data is not None)
 
     def read_all(self, worker: int, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:
         """Read the figures of all workers; `now` makes fresh ones for `worker`."""
@@ -138,3 +172,11 @@ class WorkerSlot:
     def read_all(self, now: Callable[[], WorkerFigures]) -> list[WorkerFigures]:
         """Read the figures of all workers; `now` makes fresh ones for this worker."""
         return self._figures.read_all(self.worker, now)
+
+    def keep(self, number: int, record: bytes) -> None:
+        """Keep the record of this `number`, from 1 on, in place of one long before it."""
+        self._figures.keep(self.worker, number, record)
+
+    def kept(self) -> list[tuple[int, bytes]]:
+        """Return the numbers and records kept by this worker, or by one that it replaces."""
+        return self._figures.kept(self.worker)

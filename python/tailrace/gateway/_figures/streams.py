@@ -2,9 +2,10 @@
 
 Every delta is counted, so a read costs one look at the clock and a few additions, and the figures
 do not grow with the number of streams or deltas: there is one `_ModelCounter` for each model of
-each site, up to `MOST_MODELS`, and every distribution is a `Histogram`. A `StreamSnapshot`
-holds the figures of one process at one moment; it can be sent to another process, and added to that
-one's.
+each site and each operation, up to `MOST_MODELS`, and every distribution is a `Histogram`. Calls
+that are no streams are counted too: of embeddings, and of tokens; they have no deltas. A
+`StreamSnapshot` holds the figures of one process at one moment; it can be sent to another process,
+and added to that one's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -31,6 +32,7 @@ __all__ = [
     "CallOutcome",
     "ModelFigures",
     "OpenStream",
+    "Operation",
     "StreamFigures",
     "StreamListener",
     "StreamSnapshot",
@@ -48,6 +50,9 @@ MOST_MODELS = 600
 
 WORKER_DIED = "worker_died"
 """The kind of failure of a stream whose worker was killed or crashed."""
+
+Operation = Literal["chat", "embeddings", "count_tokens"]
+"""What a site is asked for, in OpenTelemetry's words where it has one."""
 
 CallOutcome = Literal["done", "stopped", "truncated", "failed", "left"]
 """The end of a call to a site: its stream's `end`, or ``left`` where the client left."""
@@ -69,15 +74,16 @@ class StreamListener(Protocol):
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one model of one site. Counts but `open` never go back; times are in seconds.
+    """The figures of one operation of one model of one site.
 
-    `first_delta`: from the beginning to the first delta; `gap`: from one read with deltas to the
-    next; `per_delta`: of whole answers, the mean time of a delta after the first; `duration`: from
-    the beginning to the end.
+    Counts but `open` never go back; times are in seconds. `first_delta`: from the beginning to the
+    first delta; `gap`: from one read with deltas to the next; `per_delta`: of whole answers, the
+    mean time of a delta after the first; `duration`: from the beginning to the end.
     """
 
     site: str
     model: str
+    operation: Operation = "chat"
     open: int = 0
     streams: int = 0
     deltas: int = 0
@@ -95,6 +101,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
         return ModelFigures(
             site=self.site,
             model=self.model,
+            operation=self.operation,
             open=self.open + other.open,
             streams=self.streams + other.streams,
             deltas=self.deltas + other.deltas,
@@ -152,15 +159,19 @@ class StreamSnapshot(msgspec.Struct, frozen=True):
         return add_counts(*(each.errors for each in self.figures))
 
 
+_Labels: TypeAlias = "tuple[str, str, Operation]"
+"""A site, its model, and what is asked of it."""
+
+
 def merge_stream_snapshots(snapshots: Iterable[StreamSnapshot]) -> StreamSnapshot:
     """Add up the figures of several processes."""
-    figures: dict[tuple[str, str], ModelFigures] = {}
+    figures: dict[_Labels, ModelFigures] = {}
     first_delta = gap = HistogramCounts()
     for snapshot in snapshots:
         first_delta = first_delta.plus(snapshot.recent_first_delta)
         gap = gap.plus(snapshot.recent_gap)
         for each in snapshot.figures:
-            labels = (each.site, each.model)
+            labels = (each.site, each.model, each.operation)
             figures[labels] = figures[labels].plus(each) if labels in figures else each
     return StreamSnapshot(list(figures.values()), first_delta, gap)
 
@@ -184,14 +195,26 @@ class StreamFigures:
         self.recent_first_delta: Window = Window()
         self.recent_gap: Window = Window()
         earlier = () if begun_with is None else begun_with.ended().figures
-        self._counters = {(each.site, each.model): _ModelCounter(each) for each in earlier}
+        self._counters: dict[_Labels, _ModelCounter] = {
+            (each.site, each.model, each.operation): _ModelCounter(each) for each in earlier
+        }
 
-    def begin(self, *, site: str, model: str, caller: str | None, streams: bool) -> OpenStream:
+    def begin(
+        self,
+        *,
+        site: str,
+        model: str,
+        caller: str | None,
+        streams: bool,
+        operation: Operation = "chat",
+    ) -> OpenStream:
         """Count a call to `model` of `site` that begins now.
 
-        `caller`: the name of the client's key; `streams`: the answer is sent on as it comes.
+        `caller`: the name of the client's key; `streams`: the answer is sent on as it comes;
+        `operation`: what the site is asked for.
         """
-        stream = OpenStream(self, self._counter(site, model), caller, streams=streams)
+        counter = self._counter(site, model, operation)
+        stream = OpenStream(self, counter, caller, streams=streams)
         of_request = REQUEST_STREAMS.get()
         if of_request is not None:
             of_request.append(stream)
@@ -199,13 +222,14 @@ class StreamFigures:
             listener.begun(stream)
         return stream
 
-    def _counter(self, site: str, model: str) -> _ModelCounter:
-        counter = self._counters.get((site, model))
+    def _counter(self, site: str, model: str, operation: Operation) -> _ModelCounter:
+        counter = self._counters.get((site, model, operation))
         if counter is not None:
             return counter
         if len(self._counters) >= MOST_MODELS and model != ANY:
-            return self._counter(site, ANY)
-        counter = self._counters[site, model] = _ModelCounter(ModelFigures(site=site, model=model))
+            return self._counter(site, ANY, operation)
+        counter = _ModelCounter(ModelFigures(site=site, model=model, operation=operation))
+        self._counters[site, model, operation] = counter
         return counter
 
     def snapshot(self) -> StreamSnapshot:
@@ -265,6 +289,11 @@ class OpenStream:
     def model(self) -> str:
         """The name by which the site's model is counted."""
         return self._counter.model
+
+    @property
+    def operation(self) -> Operation:
+        """What the site is asked for."""
+        return self._counter.operation
 
     def deltas(self, count: int) -> None:
         """Count a read with `count` deltas, one or more."""
@@ -327,6 +356,7 @@ class _ModelCounter:
         "input_tokens",
         "model",
         "open",
+        "operation",
         "outcomes",
         "output_tokens",
         "per_delta",
@@ -337,6 +367,7 @@ class _ModelCounter:
     def __init__(self, earlier: ModelFigures) -> None:
         self.site: str = earlier.site
         self.model: str = earlier.model
+        self.operation: Operation = earlier.operation
         self.open: int = 0
         self.streams: int = earlier.streams
         self.deltas: int = earlier.deltas
@@ -353,6 +384,7 @@ class _ModelCounter:
         return ModelFigures(
             site=self.site,
             model=self.model,
+            operation=self.operation,
             open=self.open,
             streams=self.streams,
             deltas=self.deltas,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from tailrace.gateway._wires.wire import Ending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tailrace import DeltaDecoder
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome
@@ -53,7 +55,7 @@ class Answer:
         self._upstream = upstream
         self._stream = upstream.stream
         self._encoder = encoder
-        deltas = self._stream.deltas()
+        self._deltas = deltas = self._stream.deltas()
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
         self._characters = 0
@@ -133,9 +135,25 @@ class Answer:
             if encoder.failure is not None:
                 self._fail(encoder.failure)
                 break
+            self._stream.watch(None)  # the head is out
+            if self._stopped is None:  # which looks at each delta
+                await self._deltas.relay(partial(self._hand_on, reply))
         else:
             return await reply.end(encoder.finish, self._ending())
         return await reply.end(bytes, b"")
+
+    def _hand_on(self, reply: EventStream, decoder: DeltaDecoder, data: bytes) -> bool:
+        """Send the events of what came, where it comes; return whether the client keeps up."""
+        encoder = self._encoder
+        events, count, characters = encoder.relay(decoder, data)
+        if not count:
+            return True
+        self._upstream.call.deltas(count)
+        self._characters += characters
+        keeps_up = reply.send(events) if events else True
+        if encoder.failure is not None:
+            raise encoder.failure
+        return keeps_up
 
     # -- the end of the answer ---------------------------------------------------------------------
 
@@ -179,6 +197,9 @@ def _with_param(problem: Problem, request: ModelRequest) -> Problem:
     first = re.match("[a-z_]{1,32}", problem.message)
     if first is not None and first[0] in request.options:
         return replace(problem, param=request.names.get(first[0], first[0]))
+    named = _NAMED.match(problem.message)
+    if named is not None:
+        return replace(problem, param=named[1] or named[2] or named[3])
     place = _place_in_messages(problem.message, request) or _place_in_tools(problem.message)
     return problem if place is None else replace(problem, param=place)
 
@@ -198,6 +219,10 @@ def _place_in_tools(message: str) -> str | None:
     return None if found is None else f"tools[{found[1]}]"
 
 
+# A field that a protocol names behind other words.
+_NAMED = re.compile(
+    r"extra must not hold ([a-zA-Z0-9_.-]{1,80}):|the name in (tool_choice) |the (model) '"
+)
 # The places of `tailrace.providers._chat_form`; what a client wrote stands behind them.
 _MESSAGE = re.compile(r"^(?:[a-zA-Z_ ]{1,64}[0-9]{0,9} of )?message ([0-9]{1,9})\b")
 _INNER = re.compile(r"^(?:the [a-zA-Z_ ]{1,32} of )?(part|tool call) ([0-9]{1,9}) of message ")

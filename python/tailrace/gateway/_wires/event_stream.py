@@ -39,9 +39,10 @@ class _Response(web.StreamResponse):
 class EventStream:
     """The reply to `request`, written through `encoder`; `stop` it whatever happens.
 
-    `headers` returns further ones when the head goes out. `interval`: the seconds of silence after
-    which a comment goes out, once `is_answering` tells that the site has begun to answer. One task
-    writes; what goes out by itself goes in between.
+    `headers` returns further ones when the head goes out; those that are others at the end, since
+    another site answered than the one that was asked first, are told there, as comments.
+    `interval`: the seconds of silence after which a comment goes out, once `is_answering` tells
+    that the site has begun to answer. One task writes; what goes out by itself goes in between.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class EventStream:
         self._encoder = encoder
         self._response = _Response(headers=_HEADERS)
         self._headers = headers
+        self._told: Mapping[str, str] = {}
         self._interval = interval
         self._is_answering = is_answering
         self._loop = asyncio.get_running_loop()
@@ -85,6 +87,21 @@ class EventStream:
             return self._response.write(encode(what))
         return self._write_behind(encode, what)
 
+    def send(self, data: bytes) -> bool:
+        """Send `data` at once, behind what was written; return whether more may be sent so.
+
+        Where it is False, the client is behind: the next `write` waits for it.
+        """
+        self._silent_since = self._loop.time()
+        writing = self._request.writer.write(data, drain=False)  # type: ignore[call-arg]
+        try:
+            writing.send(None)  # a coroutine that never waits: the only wait would be for a drain
+        except StopIteration:
+            return not self._request.protocol.writing_paused
+        finally:
+            writing.close()
+        raise RuntimeError("aiohttp waits within a write that does not drain")
+
     async def _write_behind(self, encode: Callable[[A], bytes], what: A) -> None:
         if self._speaking is not None:
             await self._speaking
@@ -97,10 +114,17 @@ class EventStream:
         """Send `what` and end the reply, in one piece; its connection can be used again."""
         if self._speaking is not None:
             await self._speaking
-        data = encode(what) if self._begun else await self._begin() + encode(what)
+        data = self._changed() if self._begun else await self._begin()
         self._silent_since = inf
-        await self._response.write_eof(data)
+        await self._response.write_eof(data + encode(what))
         return self._response
+
+    def _changed(self) -> bytes:
+        """Return, as comments, the headers that are no longer those of the head."""
+        now = self._headers()
+        names = dict.fromkeys((*self._told, *now))
+        changed = [name for name in names if now.get(name) != self._told.get(name)]
+        return "".join(f": {name}: {now.get(name, '')}\n\n" for name in changed).encode()
 
     def stop(self) -> None:
         """Let nothing go out by itself any more, what is on its way included."""
@@ -111,7 +135,8 @@ class EventStream:
     async def _begin(self) -> bytes:
         """Send the head, and return the first events."""
         self._begun = True
-        self._response.headers.update(self._headers())
+        self._told = self._headers()
+        self._response.headers.update(self._told)
         await self._response.prepare(self._request)
         return self._encoder.start()
 

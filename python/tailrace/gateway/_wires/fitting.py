@@ -324,8 +324,7 @@ def _wrong_type(path: str, expected: str) -> Exception:
 
 def _without_nulls(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message as it came, without the nulls that clients write for what it has not."""
-    said = {name: value for name, value in message.items() if value is not None}
-    return {"role": said.pop("role"), "content": None, **said}
+    return {name: value for name, value in message.items() if value is not None}
 
 
 # -- what is told of it ----------------------------------------------------------------------------

@@ -1,0 +1,189 @@
+"""A file of lines that grows by whole lines, whatever fails, and is mended before it grows on.
+
+A line counts when it is whole, with its newline. What a killed process, a full disk or a power loss
+left behind is no line: the rest at the end is cut off, and a line in which the disk lost something
+is taken out.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from errno import ENOENT
+from typing import IO, TYPE_CHECKING
+
+from tailrace.errors import BatchWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["LineFile", "mend", "replacing", "writing"]
+
+_READ = 2**17  # what is larger, the allocator maps anew each time
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a BatchWriteError that names `path`."""
+    problem = ""
+    try:
+        yield
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise BatchWriteError(f"{path} cannot be written: {problem}")
+
+
+def mend(
+    path: Path,
+    keeps: Callable[[bytes], object],
+    skim: Callable[[bytes, int], int] = lambda _, start: start,
+) -> int:
+    """Take out of the file at `path`, if there is one, the lines that are not whole objects.
+
+    `keeps`: is given each whole line, and returns false for one that is to be taken out, too.
+    `skim`: is given bytes of the file and where a line begins in them, and returns where the lines
+    end that it has seen to be whole and to be kept, of which `keeps` hears nothing. Returns how
+    many bytes of lines that were not whole were taken out. Whenever this is interrupted, the file
+    is as before or as after. Raises BatchWriteError.
+    """
+    if not path.exists():
+        return 0
+    offset = torn = 0
+    dropped: list[tuple[int, int]] = []
+    data = b""
+    with writing(path), path.open("rb", buffering=0) as file:
+        while piece := file.read(_READ):
+            data += piece
+            at = skim(data, 0)
+            while stop := data.find(b"\n", at) + 1:
+                line = data[at:stop]
+                is_whole = line.endswith(b"}\n") and b"\0" not in line
+                if not is_whole or not keeps(line):
+                    torn += 0 if is_whole else len(line)
+                    dropped.append((offset + at, offset + stop))
+                at = skim(data, stop)
+            offset, data = offset + at, data[at:]
+    end = offset + len(data)
+    if data:
+        torn += len(data)
+        dropped.append((offset, end))
+    if dropped and _are_last(dropped, end):
+        with writing(path), path.open("rb+") as file:
+            file.truncate(dropped[0][0])
+            os.fsync(file.fileno())
+    elif dropped:
+        with replacing(path) as new:
+            new.writelines(_without(path, dropped))
+    return torn
+
+
+def _are_last(dropped: list[tuple[int, int]], end: int) -> bool:
+    """Return whether nothing stands between the dropped lines, and behind them."""
+    return sum(stop - start for start, stop in dropped) == end - dropped[0][0]
+
+
+def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
+    at = 0
+    with path.open("rb") as file:
+        for start, stop in [*dropped, (file.seek(0, os.SEEK_END), 0)]:
+            file.seek(at)
+            left = start - at
+            while left and (piece := file.read(min(_READ, left))):
+                left -= len(piece)
+                yield piece
+            at = stop
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of the one at `path` when it is whole, and on the disk.
+
+    Where the block fails, the file at `path` stays as it is. Raises BatchWriteError.
+    """
+    # Of a run's files nobody else writes this one; what a dead run left is written over.
+    new = path.with_name(f".{path.name}.new")
+    with writing(path):
+        try:
+            with new.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+class LineFile:
+    """The file at `path`, to which whole lines are added; made where there is none.
+
+    Raises BatchWriteError where it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._failed = ""
+        self._unsynced = False
+        with writing(path):
+            is_new = not path.exists()
+            self._file = path.open("ab", buffering=0)
+            self._size = self._file.tell()
+            if is_new:
+                _sync_folder(path.parent)
+
+    def append(self, line: bytes) -> None:
+        """Write a line, with its newline, and hand it to the system. Raises BatchWriteError.
+
+        After a failure the file holds the lines before it, and takes no more.
+        """
+        if self._failed:
+            raise BatchWriteError(self._failed)
+        try:
+            with writing(self.path):
+                written = self._file.write(line)
+                while written < len(line):
+                    written += self._file.write(line[written:])
+        except BaseException as error:  # of a signal, too
+            self._failed = str(error) or f"{self.path} was left while it was written"
+            # Where that fails, too, the torn line is cut off when the file is mended.
+            with suppress(OSError):
+                self._file.truncate(self._size)
+            raise
+        self._size += len(line)
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Wait until the disk has all lines added before. Raises BatchWriteError."""
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
+            with writing(self.path):
+                os.fsync(self._file.fileno())
+                if not os.fstat(self._file.fileno()).st_nlink:
+                    raise FileNotFoundError(ENOENT, "it was deleted")
+        except BatchWriteError as error:
+            self._failed = str(error)
+            raise
+
+    def close(self) -> None:
+        """Wait until the disk has all lines, and close the file. Raises BatchWriteError."""
+        if not self._file.closed:
+            try:
+                self.sync()
+            finally:
+                self._file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the names in `folder`, where the system can be asked to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

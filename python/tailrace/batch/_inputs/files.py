@@ -1,0 +1,87 @@
+"""An input's file as it unpacks: plain, gzip or zstd, which its first bytes tell."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from contextlib import contextmanager
+from io import BufferedReader
+from typing import IO, TYPE_CHECKING
+
+from tailrace.batch._inputs.source import MAX_ROW_BYTES
+from tailrace.errors import BatchInputError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["is_packed", "lines_of", "reading", "unpacked"]
+
+_READ = 2**18
+_GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+_WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default
+_BOM = b"\xef\xbb\xbf"
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether the file at `path` is packed with gzip or zstd."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+
+
+@contextmanager
+def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading what is in it.
+
+    What goes wrong while it is open is a BatchInputError that calls the file `name`.
+    """
+    with reading(name), path.open("rb", buffering=_READ) as file:
+        first = file.read(4)
+        file.seek(0)
+        if first.startswith(_GZIP_MAGIC):
+            with gzip.GzipFile(fileobj=file) as inside:
+                yield BufferedReader(inside, _READ)
+        elif first.startswith(_ZSTD_MAGIC):
+            options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+            with zstd.ZstdFile(file, options=options) as inside:
+                yield BufferedReader(inside, _READ)
+        else:
+            yield file
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what can go wrong with a file's reading into a BatchInputError that calls it `name`."""
+    problem = ""
+    try:
+        yield
+    except OSError as error:  # gzip.BadGzipFile too
+        problem = error.strerror or str(error)
+    except EOFError:
+        problem = "its packed data breaks off"
+    except (zlib.error, zstd.ZstdError) as error:
+        problem = f"its packed data makes no sense: {error}"
+    if problem:
+        raise BatchInputError(f"{name} cannot be read: {problem}")
+
+
+def lines_of(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not empty, with their numbers from 1."""
+    with unpacked(path, name) as file:
+        number = 0
+        while line := file.readline(MAX_ROW_BYTES + 1):
+            number += 1
+            if len(line) > MAX_ROW_BYTES:
+                problem = f"line {number} of {name} is longer than {MAX_ROW_BYTES} bytes"
+                raise BatchInputError(problem)
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            if not line.isspace():
+                yield number, line

@@ -1,0 +1,57 @@
+"""Plain lines: JSON objects with a prompt or messages, or a prompt each as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from tailrace.batch._inputs.bodies import problem_of
+from tailrace.batch._inputs.files import lines_of
+from tailrace.batch._inputs.prompts import PromptSource
+from tailrace.batch._rows import RowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PlainLines", "TextLines"]
+
+_read = msgspec.json.Decoder(str | dict[str, Any]).decode
+
+
+class TextLines(PromptSource):
+    """Lines of text, each of which is a prompt."""
+
+    format: ClassVar[str] = "text"
+
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
+        """Yield each line that is not empty, with its number."""
+        return lines_of(self.path, self.name)
+
+    def fields_of(self, record: bytes) -> dict[str, Any]:
+        """Return what a line holds, by name. Raises RowError."""
+        try:
+            return {self.fields.prompt: record.decode().strip()}
+        except UnicodeDecodeError:
+            pass
+        raise RowError("it is no UTF-8")
+
+    def shown(self, record: bytes) -> str:
+        """Return a line as text."""
+        return record.decode("utf-8", "replace").strip()
+
+
+class PlainLines(TextLines):
+    """Lines of JSON: objects with ``prompt`` or ``messages``, or strings, which are prompts."""
+
+    format: ClassVar[str] = "plain"
+
+    def fields_of(self, record: bytes) -> dict[str, Any]:
+        """Return what a line holds, by name. Raises RowError."""
+        try:
+            read = _read(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            problem = problem_of(error)
+        else:
+            return {self.fields.prompt: read} if isinstance(read, str) else read
+        raise RowError(problem)

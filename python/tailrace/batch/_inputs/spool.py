@@ -1,0 +1,73 @@
+"""What can be read once alone, kept in the output folder: stdin, and what comes from a pipe."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from tailrace.errors import BatchFolderError, BatchInputError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+__all__ = ["is_stream", "spooled"]
+
+_KEPT = "input"  # in the output folder
+
+
+def is_stream(path: str | Path) -> bool:
+    """Return whether `path` names what can be read once alone. Raises OSError."""
+    return str(path) == "-" or not stat.S_ISREG(Path(path).stat().st_mode)
+
+
+def spooled(path: str | Path, folder: Path, stdin: BinaryIO | None = None) -> Path:
+    """Keep what comes from `path`, ``-`` being `stdin`, in `folder`, and return the kept file.
+
+    A later start of the run gets the same again, or nothing, and goes on with what was kept. Raises
+    BatchFolderError where it gets something else, BatchInputError for nothing the first time, and
+    OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / _KEPT
+    descriptor, name = tempfile.mkstemp(prefix=f".{_KEPT}-", dir=folder)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _copy(path, file, stdin)
+            file.flush()
+            os.fsync(file.fileno())
+        _keep(new, kept)
+    finally:
+        with suppress(FileNotFoundError):
+            new.unlink()
+    return kept
+
+
+def _copy(path: str | Path, file: IO[bytes], stdin: BinaryIO | None) -> None:
+    if str(path) != "-":
+        with Path(path).open("rb") as opened:
+            shutil.copyfileobj(opened, file)
+        return
+    given = stdin or sys.stdin.buffer
+    if not given.isatty():  # a person who starts a run again types nothing
+        shutil.copyfileobj(given, file)
+
+
+def _keep(new: Path, kept: Path) -> None:
+    if not new.stat().st_size:
+        if not kept.exists():
+            raise BatchInputError("nothing came from stdin")
+    elif not kept.exists():
+        new.replace(kept)
+    elif not filecmp.cmp(new, kept, shallow=False):
+        raise BatchFolderError(
+            f"the input is not the one that this run began with, which is kept as {kept}: "
+            "another input needs another output folder"
+        )

@@ -1,0 +1,54 @@
+"""A lock that a process holds on a file, and that the system takes from it when it dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tailrace.errors import BatchFolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FileLock"]
+
+_FREE_ELSEWHERE = "put the output folder on a file system that has locks"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FileLock:
+    """The lock on the file at `path`, which is made where there is none, and stays.
+
+    It is taken at once. Raises BatchFolderError where another has it, calling the locked thing
+    `name`, and where the file system has no locks.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        problem = ""
+        try:
+            _take(self._file)
+        except (BlockingIOError, PermissionError):
+            problem = f"another run is writing {name}"
+        except OSError as error:
+            problem = f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
+        if problem:
+            self.close()
+            raise BatchFolderError(problem)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
