@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import stat
@@ -10,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 pytest.importorskip("termios")
 
 from cli_process import run_in
 from seen_terminal import ALT_ENTER, CTRL_C, CTRL_D, ENTER, on_terminal
+from written_site import written_site
 
 from tailrace.replica import Replica
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seen_terminal import SeenTerminal
+    from written_site import WrittenSite
 
 LAST_WORDS = "so is event: error. 👋"  # of the replica's answers, as Markdown
 
@@ -33,51 +32,6 @@ LAST_WORDS = "so is event: error. 👋"  # of the replica's answers, as Markdown
 async def replica() -> AsyncIterator[Replica]:
     async with Replica(shutdown_timeout=0.1, pace=0) as running:
         yield running
-
-
-class WrittenSite:
-    """An OpenAI-compatible server whose answers the test writes, piece by piece."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.gone = asyncio.Event()
-        self.pieces: asyncio.Queue[str | type[OSError] | None] = asyncio.Queue()
-
-    def write(self, *pieces: str | type[OSError] | None) -> None:
-        """Send pieces of the answer; None ends it, and OSError breaks it off."""
-        for piece in pieces:
-            self.pieces.put_nowait(piece)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(await request.json())
-        self.headers.append(dict(request.headers))
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        try:
-            while (piece := await self.pieces.get()) is not None:
-                if not isinstance(piece, str):
-                    assert request.transport is not None
-                    request.transport.abort()
-                    return response
-                data = json.dumps({"choices": [{"delta": {"content": piece}}]})
-                await response.write(f"data: {data}\n\n".encode())
-        except asyncio.CancelledError:
-            self.gone.set()
-            raise
-        await response.write(b"data: [DONE]\n\n")
-        return response
-
-
-@asynccontextmanager
-async def written_site() -> AsyncIterator[WrittenSite]:
-    site = WrittenSite()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", site.answer)
-    async with TestServer(app, handler_cancellation=True, shutdown_timeout=0.1) as server:
-        site.url = str(server.make_url("/v1"))
-        yield site
 
 
 @asynccontextmanager

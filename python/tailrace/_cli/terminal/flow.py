@@ -40,6 +40,10 @@ class MarkdownFlow:
         self._room = max(room, 1)
         self._held = ""  # a carriage return whose line feed may follow
         self._source = ""
+        self._number: int | None = None  # of the item with which the source begins
+        self._goes_on = False  # whether the source begins within a list
+        self._whole: tuple[str, int | None, list[Leaf]] = ("", None, [])  # of the last whole lines
+        self._seen = 0  # the characters of the source that were taken
         self._done = 0  # leaves of the source that are settled
         self._at = 0  # of the leaf behind them: the characters, lines or rows that are settled
         self._skip = 0  # of the line of code there: the characters that are settled
@@ -64,14 +68,14 @@ class MarkdownFlow:
             self._held = ""
         if len(self._source) > MAX_OPEN_CHARACTERS and not whole:
             return self._broken(), []
-        end = len(self._source) if whole else self._source.rfind("\n") + 1
-        lines_over = leaves_of(self._source[:end])
+        lines_over = self._leaves() if whole else self._leaves_over()
         settled = self._settle(lines_over, len(lines_over) if whole else len(lines_over) - 1)
         if whole:
             return settled, []
         settled += self._settle_code(lines_over)
         self._forget(lines_over)
         live = self._live(settled)
+        self._seen = len(self._source)
         return settled, live[-self._room :]
 
     def abandon(self, painter: Painter, room: int) -> None:
@@ -79,21 +83,33 @@ class MarkdownFlow:
 
         `painter` and `room`: those of the terminal as it is now.
         """
-        leaves = leaves_of(self._source)
+        seen = self._source[: self._seen]
+        leaves = leaves_of(seen, self._number)
         if self._done == len(leaves) - 1:
-            leaf = leaves[self._done]
-            if leaf.kind == "code":
-                lines = bool(leaf.opening) + len(leaf.code) + bool(leaf.closing)
-                is_over = self._source.endswith("\n") or bool(leaf.closing) or not leaf.code
-                if lines > self._at or not is_over:
-                    self._skip = 0 if is_over else len(leaf.code[-1])
-                    self._at = lines if is_over else lines - 1
-            elif leaf.kind == "table":
-                self._at = max(self._at, self._rows(leaf))
-            else:
-                self._at = max(self._at, len(leaf.text))
-            self._begun = True
+            self._abandon(leaves[self._done], is_over=seen.endswith("\n"))
         self._painter, self._room = painter, max(room, 1)
+
+    def _abandon(self, leaf: Leaf, *, is_over: bool) -> None:
+        """Count a leaf as settled as far as it goes; `is_over`: whether its last line is whole."""
+        self._begun = True
+        if leaf.kind == "table":
+            self._at = max(self._at, len(leaf.rows) - (not is_over and len(leaf.rows) > 1))
+        elif leaf.kind != "code":
+            self._at = max(self._at, len(leaf.text))
+        elif lines := bool(leaf.opening) + len(leaf.code) + bool(leaf.closing):
+            is_over = is_over or bool(leaf.closing) or not leaf.code
+            self._skip = 0 if is_over else len(leaf.code[-1])
+            self._at = max(self._at, lines - (not is_over))
+
+    def _leaves(self) -> list[Leaf]:
+        return leaves_of(self._source, self._number)
+
+    def _leaves_over(self) -> list[Leaf]:
+        """Return the leaves of the whole lines; a list must not be read again for each word."""
+        over = self._source[: self._source.rfind("\n") + 1]
+        if self._whole[:2] != (over, self._number):
+            self._whole = (over, self._number, leaves_of(over, self._number))
+        return self._whole[2]
 
     # -- settling ----------------------------------------------------------------------------------
 
@@ -124,18 +140,21 @@ class MarkdownFlow:
         top = leaves[self._done].top
         if top > leaves[self._done - 1].top:
             self._source = "\n".join(self._source.split("\n")[top:])
+            self._number, self._goes_on = leaves[self._done].number, leaves[self._done].goes_on
             self._done, self._shown = 0, True
 
     def _broken(self) -> list[str]:
         """Settle a block that has grown too long, and go on as if another one began."""
         end = self._source.rfind("\n") + 1 or len(self._source)
-        leaves = leaves_of(self._source[:end])
+        leaves = leaves_of(self._source[:end], self._number)
         settled = self._settle(leaves, len(leaves))
         last = leaves[-1] if leaves else None
         reopened = last is not None and last.opening and not last.closing
+        self._number, self._goes_on = None, False
         self._source = (f"{last.opening}\n" if last and reopened else "") + self._source[end:]
         self._done, self._shown = 0, True
         self._at, self._begun = (1, True) if reopened else (0, False)
+        self._skip = self._seen = 0
         return settled
 
     def _next_leaf(self) -> None:
@@ -147,7 +166,7 @@ class MarkdownFlow:
 
     def _live(self, settled: list[str]) -> list[str]:
         """Return the live lines; those of them that can be settled are added to `settled`."""
-        leaves = leaves_of(self._source)
+        leaves = self._leaves()
         lines: list[str] = []
         for number in range(self._done, len(leaves)):
             leaf = leaves[number]
@@ -181,7 +200,7 @@ class MarkdownFlow:
 
     def _gap(self, leaf: Leaf, *, is_first: bool = True) -> list[str]:
         begun = is_first and self._begun
-        is_next = leaf.gap or (is_first and self._done == 0 and self._shown)
+        is_next = leaf.gap or (is_first and self._done == 0 and self._shown and not self._goes_on)
         return [""] if is_next and not begun else []
 
     def _lines(self, leaf: Leaf, *, is_over: bool, is_first: bool = True) -> list[str]:

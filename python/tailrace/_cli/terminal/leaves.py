@@ -35,10 +35,11 @@ class Leaf:
 
     `kind`: what it is; `text`: its inline Markdown; `level`: of a heading, 1 to 6. `first`: what
     stands in front of its first line, such as a bullet, and `rest` in front of the others. `gap`:
-    whether an empty line parts it from the leaf before; `top`: the line of the text at which its
-    outermost block begins. `code`: the lines of code, `language` its language; `opening` and
-    `closing`: its fences, empty where it has none, or none yet. `rows`: the cells of a table, the
-    head's first, each as inline Markdown.
+    whether an empty line parts it from the leaf before. `top`: the line of the text at which its
+    outermost block begins, or its item of an outermost list; `number`: that item's number, None
+    without one; `goes_on`: whether its list began before. `code`: the lines of code, `language`
+    their language; `opening` and `closing`: its fences, empty where it has none, or none yet.
+    `rows`: the cells of a table, the head's first, each as inline Markdown.
     """
 
     kind: Literal["text", "heading", "code", "table", "rule"]
@@ -48,6 +49,8 @@ class Leaf:
     rest: str = ""
     gap: bool = False
     top: int = 0
+    number: int | None = None
+    goes_on: bool = False
     code: list[str] = field(default_factory=list)
     language: str = ""
     opening: str = ""
@@ -67,9 +70,12 @@ class _Container:
         return self.rest if first is None else first
 
 
-def leaves_of(text: str) -> list[Leaf]:
-    """Return the leaves of a Markdown text."""
-    return list(_Reading(text).leaves())
+def leaves_of(text: str, number: int | None = None) -> list[Leaf]:
+    """Return the leaves of a Markdown text.
+
+    `number`: that of the item with which the text begins, where its list began before.
+    """
+    return list(_Reading(text, number).leaves())
 
 
 def inline_tokens(text: str) -> list[Token]:
@@ -81,20 +87,22 @@ def inline_tokens(text: str) -> list[Token]:
 class _Reading:
     """One walk over the tokens of a text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, number: int | None) -> None:
         self._lines = text.split("\n")
         self._tokens = iter(_READER.parse(text))
         self._within: list[_Container] = []
         self._numbers: list[int] = []
         self._tight = False
-        self._top = 0
+        self._top, self._goes_on = 0, False
+        self._number = number
+        self._top_number: int | None = None
         self._shown = False
 
     def leaves(self) -> Iterator[Leaf]:
         """Yield the leaves, in order."""
         for token in self._tokens:
             if token.level == 0 and token.map is not None:
-                self._top = token.map[0]
+                self._top, self._goes_on = token.map[0], False
                 self._tight = False
             leaf = self._leaf(token)
             if leaf is not None:
@@ -124,14 +132,20 @@ class _Reading:
         elif token.type == "bullet_list_open":
             self._numbers.append(-1)
         elif token.type == "ordered_list_open":
-            self._numbers.append(int(token.attrs.get("start", 1)))
+            first, self._number = self._number, None
+            self._numbers.append(int(token.attrs.get("start", 1)) if first is None else first)
         elif token.type in ("bullet_list_close", "ordered_list_close"):
             self._numbers.pop()
         elif token.type == "list_item_open":
+            if token.level == 1 and token.map is not None:
+                self._goes_on = token.map[0] > self._top or self._goes_on
+                self._top = token.map[0]
             self._open_item(token.markup)
 
     def _open_item(self, mark: str) -> None:
         number = self._numbers[-1]
+        if len(self._within) == 0:
+            self._top_number = None if number < 0 else number
         first = _BULLET if number < 0 else f"{number}{mark} "
         self._numbers[-1] += number >= 0
         self._within.append(_Container(" " * len(first), first))
@@ -141,7 +155,8 @@ class _Reading:
         is_item = any(each.first is not None for each in self._within)
         leaf.rest = "".join(each.rest for each in self._within)
         leaf.first = "".join(each.take() for each in self._within)
-        leaf.top = self._top
+        leaf.top, leaf.goes_on = self._top, self._goes_on
+        leaf.number = self._top_number if self._within else None
         tight = leaf.kind == "text" and (token.hidden or token.map is None)
         # Items of a tight list stand close; so does what follows within one, but not the list.
         leaf.gap = self._shown and not (self._tight and (tight or is_item))
