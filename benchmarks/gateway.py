@@ -33,6 +33,7 @@ from aiohttp import web
 from gateway_wire import STEPS, Load, StreamClient, listen, serve_upstream
 from report import Figure, Section, Table, arguments, publish
 from tailrace.gateway import Gateway, ModelRegistry, Settings, open_sockets
+from tailrace.gateway._server import collect_rarely
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ async def ours(port: int, upstream: str) -> None:
         {"url": f"{upstream}/v1", "models": ["gpt-4o-mini"], "__module__": "x"},
     )
     gateway = Gateway(Settings(port=port), ModelRegistry([site], created=0))
+    collect_rarely()
     await gateway.start(open_sockets("127.0.0.1", port))
     await asyncio.Event().wait()
 
