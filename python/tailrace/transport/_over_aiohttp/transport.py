@@ -55,6 +55,7 @@ __all__ = ["AiohttpTransport"]
 # Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
 _READ_BUFFER = 64 * 2**10
 _MOST_FIELDS = 256
+_OFFERED = rules.merged_headers(rules.DEFAULT_HEADERS, {"accept-encoding": ACCEPT_ENCODING})
 _NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
@@ -110,7 +111,7 @@ class AiohttpTransport(RuledTransport):
             timeout=_NO_CLOCK,
             trust_env=self._trust_env,
             auto_decompress=False,
-            skip_auto_headers=("Content-Type",),
+            headers=_OFFERED,
             read_bufsize=_READ_BUFFER,
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
@@ -241,14 +242,14 @@ class _AiohttpSession(RuledSession):
     async def _requested(
         self, client: aiohttp.ClientSession, request: Request
     ) -> aiohttp.ClientResponse:
-        offered = {"accept-encoding": ACCEPT_ENCODING}
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
             data=_body(request.body),
-            headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
+            headers=rules.merged_headers(request.headers),
             proxy=_proxy_url(self.options.proxy),
             allow_redirects=False,
+            skip_auto_headers=None if "content-type" in request.headers else ("Content-Type",),
         )
 
     def _response(self, raw: aiohttp.ClientResponse) -> Response:
