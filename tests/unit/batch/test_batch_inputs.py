@@ -385,8 +385,10 @@ def test_a_pipe_is_kept(tmp_path: Path) -> None:
         ("in.csv", "id,prompt,temperature,top_k,reference,tempo\n1,x,0.5,5,x,y\n2,x,,,,\n"),
         (
             "in.jsonl",
-            '{"id": 1, "prompt": "x", "temperature": 1}\n'
-            '{"id": 2, "prompt": "x", "top_k": 5, "reference": "x", "tempo": "y"}\n',
+            (
+                '{"id": 1, "prompt": "x", "temperature": 1}\n'
+                '{"id": 2, "prompt": "x", "top_k": 5, "reference": "x", "tempo": "y"}\n'
+            ),
         ),
     ],
 )
