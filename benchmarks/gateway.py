@@ -502,16 +502,17 @@ PEERS_HERE = (LITELLM, GPT4FREE) if Path(PEERS_PYTHON).exists() else ()
 
 
 NOTES = """\
-First token: one request at a time, ours and the relay's in turn, from its sending to the read with \
-the first delta of an
-upstream that answers at once. Streams a second: 16 clients that ask again at once, 50 events a stream. Added delay: of 8 \
-streams with a delta every
-50 ms, the median from the upstream's write to the client's read, less what the way without a \
-gateway takes. Memory: the
-gateway's processes before, and while 1,000 streams are open that have said one word; those it \
-had not begun to answer
-after a good minute were not waited for. All stand before one upstream and run one worker with \
-their defaults.
+First token: one request at a time, ours and the relay's in turn, from its sending to the read \
+with the first delta
+of an upstream that answers at once. Streams a second: 16 clients that ask again at once, 50 \
+events a stream. Added
+delay: of 8 streams with a delta every 50 ms, the median from the upstream's write to the client's \
+read, less what the
+way without a gateway takes. Memory: the gateway's processes before, and while 1,000 streams are \
+open that have said one
+word; those it had not begun to answer after a good minute were not waited for. All stand before \
+one upstream and run one
+worker with their defaults.
 litellm's proxy keeps accounts of every request, and gpt4free's server turns what it gets into \
 its own objects: they do
 more than was asked of them here."""
