@@ -15,7 +15,6 @@ import re
 import sys
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,8 +54,7 @@ log: logging.Logger = logging.getLogger("tailrace.gateway")
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRecord:
+class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The log record of one request; `seconds`: its duration, `streams`: its calls to sites.
 
     `refusal`: the reply where it was refused, None where it was not.

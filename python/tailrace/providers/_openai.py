@@ -60,7 +60,10 @@ class OpenAIOptions(ApiOptions):
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of a request that are not None."""
-        return {name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None}
+        given = {name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None}
+        if self.stream_options is _USAGE_TOO:
+            given["stream_options"] = dict(_USAGE_TOO)  # or JSON's encoder asks what it is
+        return given
 
 
 # In their order, so that equal calls send equal bytes.
