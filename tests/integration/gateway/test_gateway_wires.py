@@ -265,6 +265,8 @@ def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
             block["text"] += text
         case {"type": "thinking_delta", "thinking": text}:
             block["thinking"] += text
+        case {"type": "signature_delta", "signature": signature}:
+            block["signature"] += signature
         case {"type": "input_json_delta", "partial_json": text}:
             block["json"] = block.get("json", "") + text
 
@@ -400,7 +402,35 @@ async def test_thoughts_without_a_signature_are_left_out_of_blocks_as_they_came(
     assert seen["messages"] == [user, {"role": "assistant", "content": [text]}, user]
 
 
-async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
+@BOTH
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+async def test_thoughts_come_and_go_back_with_their_signature(
+    gateway: RunningGateway, replica: Replica, display: str, *, stream: bool
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
+    more: dict[str, Any] = {
+        "model": MODELS["anthropic"],
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 2048, "display": display},
+        "tools": [{"name": "tide", "description": "When?", "input_schema": PARAMETERS}],
+    }
+    told = await message(gateway, stream=stream, messages=asked, **more)
+    thought, use = told["content"]
+    assert (thought["type"], bool(thought["thinking"])) == ("thinking", display != "omitted")
+    assert thought["signature"]
+    result = {"type": "tool_result", "tool_use_id": use["id"], "content": "nine"}
+    asked += [
+        {"role": "assistant", "content": told["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    again = await message(gateway, stream=stream, messages=asked, **more)
+    assert "nine" in again["content"][-1]["text"]
+    sent: Any = replica.exchanges[-1].json
+    assert sent["thinking"] == more["thinking"]
+    assert sent["messages"][1]["content"][0] == thought
+
+
+async def test_thinking_in_the_middle_of_calls_that_are_not_signed_is_left_to_the_model(
     gateway: RunningGateway,
 ) -> None:
     asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
@@ -412,6 +442,7 @@ async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
     }
     told = await message(gateway, stream=True, messages=asked, **more)
     assert [block["type"] for block in told["content"]] == ["thinking", "tool_use"]
+    told["content"][0]["signature"] = ""  # as another site answers
     result = {"type": "tool_result", "tool_use_id": told["content"][1]["id"], "content": "nine"}
     asked += [
         {"role": "assistant", "content": told["content"]},

@@ -123,12 +123,16 @@ async def test_signed_calls_are_sent_back(replica: Replica) -> None:
     assert [exchange.status for exchange in replica.exchanges] == [200, 200]
 
 
-@pytest.mark.parametrize("software", ["gemini", "ollama"])
-async def test_thoughts_of_another_service_are_refused(software: str, replica: Replica) -> None:
+@pytest.mark.parametrize(
+    ("software", "said"), [("gemini", "is of the type 'redacted"), ("ollama", "holds 'thinking_bl")]
+)
+async def test_thoughts_of_another_service_are_refused(
+    software: str, said: str, replica: Replica
+) -> None:
     site = Site(replica.url(software), **SITES[software][1])
-    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]
+    blocks = [{"type": "redacted_thinking", "data": "c2ln"}]
     spoken = {"role": "assistant", "content": "Yes?", "thinking_blocks": blocks}
-    with pytest.raises(InvalidRequestError, match="message 1 holds 'thinking_blocks'"):
+    with pytest.raises(InvalidRequestError, match=f"message 1 {said}"):
         await site.ask([{"role": "user", "content": "Hi"}, spoken])
 
 
