@@ -110,8 +110,8 @@ class ChatMessage:
 
     `calls`: those that an assistant makes. `call_id`: of a tool's message, the call it answers, and
     `name` the function's, empty where neither the message nor an earlier call names it. `thinking`:
-    the blocks of an assistant's signed reasoning, in the form of their API. `extra`: what the server
-    that said it wants to have back with the text, None without.
+    the blocks of an assistant's signed reasoning, in the form of their API. `extra`: what the
+    server that said it wants to have back with the text, None without.
     """
 
     place: str

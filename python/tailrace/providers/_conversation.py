@@ -181,8 +181,9 @@ def _block_record(block: ThinkingBlock) -> dict[str, object]:
     """Return a block of reasoning in the form that its API has for it, Anthropic's or OpenAI's."""
     if block.id is not None:
         summary = [{"type": "summary_text", "text": block.thinking}] if block.thinking else []
-        told = {"type": "reasoning", "summary": summary, "encrypted_content": block.data}
-        return {**told, "id": block.id} if block.id else told
+        named = {"id": block.id} if block.id else {}
+        told = {"summary": summary, "encrypted_content": block.data}
+        return {"type": "reasoning", **named, **told}
     if block.data is not None:
         return {"type": "redacted_thinking", "data": block.data}
     return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}

@@ -516,7 +516,10 @@ async def test_what_the_wires_do_not_carry_is_counted_and_in_the_log(
     source = {"type": "url_citation", "url_citation": {"url": "https://mill.example"}}
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     delta = {"content": "Hi", "annotations": [source, source], "images": [image]}
-    events = [{"choices": [{"delta": delta}]}, {"choices": [{"delta": {}, "finish_reason": "stop"}]}]
+    events = [
+        {"choices": [{"delta": delta}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+    ]
 
     async def answer(_: Asked, line: Line) -> None:
         text = "".join(f"data: {json.dumps(each)}\n\n" for each in events)

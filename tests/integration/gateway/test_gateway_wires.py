@@ -209,6 +209,39 @@ async def test_what_a_response_loses_is_told_by_its_own_names(
     assert "other" not in gateway.context.request_figures.snapshot().dropped
 
 
+@BOTH
+async def test_encrypted_reasoning_comes_and_goes_back(
+    client: openai.AsyncOpenAI, replica: Replica, *, stream: bool
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] [[think]] When?"}]
+    encrypted: Any = ["reasoning.encrypted_content"]
+    more: dict[str, Any] = {
+        "model": MODELS["responses"],
+        "tools": [TIDE],
+        "stream": stream,
+        "include": encrypted,
+        "instructions": "Be brief.",
+    }
+    told = await response(client, input=asked, **more)
+    thought, call = told.output
+    assert (thought.type, call.type) == ("reasoning", "function_call")
+    assert thought.encrypted_content
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "at nine"}
+    items = [*asked, *(item.to_dict() for item in told.output), result]
+    answered = await response(client, input=items, **more)
+    assert "at nine" in answered.output_text
+    sent: Any = replica.exchanges[-1].json
+    assert sent["include"] == encrypted
+    assert (sent["instructions"], sent["store"]) == ("Be brief.", False)
+    back = {name: value for name, value in thought.to_dict().items() if name != "id"}
+    assert sent["input"][1] == back
+    raw = await client.responses.with_raw_response.create(
+        **{**more, "input": items, "model": MODELS["gemini"], "stream": False}
+    )
+    dropped = raw.headers["X-Tailrace-Dropped"].split(", ")
+    assert {"include", "reasoning.encrypted_content"} <= set(dropped)
+
+
 # -- Anthropic's messages --------------------------------------------------------------------------
 
 
