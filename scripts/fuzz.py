@@ -49,6 +49,7 @@ DIALECTS = (
     "gemini",
     "ollama",
     "openai-responses",
+    "ai-engine",
 )
 CUTS = bytes([3, 1, 7, 30])
 """How many sizes of reads follow, and these; see `rust/core/tests/checks/cutting.rs`."""

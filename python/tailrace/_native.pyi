@@ -30,6 +30,7 @@ __all__ = [
     "_Variants",
     "__version__",
     "_kept",
+    "_row_numbers",
     "decode",
     "decode_many",
     "finish_reason_of",
@@ -40,7 +41,15 @@ __all__ = [
 __version__: str
 
 _Dialect: TypeAlias = Literal[
-    "openai", "openai-responses", "anthropic", "gemini", "ollama", "ai-power", "aipkit", "text"
+    "openai",
+    "openai-responses",
+    "anthropic",
+    "gemini",
+    "ollama",
+    "ai-power",
+    "aipkit",
+    "ai-engine",
+    "text",
 ]
 
 DIALECTS: Final[tuple[_Dialect, ...]]
@@ -901,6 +910,14 @@ class ChunkEncoder:
         on, as they came; one that has no id gets one made of the stream's and its number. A delta's
         `logprobs` are those of the event's choice.
         """
+    def relay(
+        self, decoder: DeltaDecoder, data: bytes | bytearray | memoryview
+    ) -> tuple[bytes, int, int]:
+        """Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+
+        As ``events(decoder.feed_events(data))``, without an object for each delta; with it come how
+        many deltas there were, and how many characters they have.
+        """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
     def finish(self, reason: str | None = None) -> bytes:
@@ -966,6 +983,14 @@ class CompletionEncoder:
         Reasoning is ``reasoning_content``, as most servers name it. Tool calls are numbered from 0
         on, as they came; one that has no id gets one made of the stream's and its number. A delta's
         `logprobs` are those of the event's choice.
+        """
+    def relay(
+        self, decoder: DeltaDecoder, data: bytes | bytearray | memoryview
+    ) -> tuple[bytes, int, int]:
+        """Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+
+        As ``events(decoder.feed_events(data))``, without an object for each delta; with it come how
+        many deltas there were, and how many characters they have.
         """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
@@ -1042,6 +1067,14 @@ class ResponseEncoder:
         no id gets one made of the response's and its number. The wire tells the `logprobs` of a
         text alone: those of an empty one are told with the next.
         """
+    def relay(
+        self, decoder: DeltaDecoder, data: bytes | bytearray | memoryview
+    ) -> tuple[bytes, int, int]:
+        """Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+
+        As ``events(decoder.feed_events(data))``, without an object for each delta; with it come how
+        many deltas there were, and how many characters they have.
+        """
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps the connection alive while there is nothing to tell."""
     def finish(
@@ -1117,6 +1150,14 @@ class MessageEncoder:
 
         A call that has no id gets one made of the message's and its number. The wire knows no
         `logprobs`.
+        """
+    def relay(
+        self, decoder: DeltaDecoder, data: bytes | bytearray | memoryview
+    ) -> tuple[bytes, int, int]:
+        """Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+
+        As ``events(decoder.feed_events(data))``, without an object for each delta; with it come how
+        many deltas there were, and how many characters they have.
         """
     def keep_alive(self) -> bytes:
         """Return a ``ping``, which keeps the connection alive while there is nothing to tell."""
@@ -1239,6 +1280,13 @@ class _ObjectReader:
 
     def close(self) -> None:
         """End the stream; an unfinished event is dropped."""
+
+def _row_numbers(data: bytes, head: bytes, start: int) -> tuple[list[int], int]:
+    """Return the numbers of the rows whose lines stand in `data` from `start`, and their end.
+
+    A line is `head`, the number, a quotation mark and the rest, which ends in `}` and a line feed
+    and holds no NUL. The first one that is otherwise ends the search.
+    """
 
 def _kept(item: object, /) -> _Kept | None:
     """Return the record that an object keeps, or None once the object is whole."""

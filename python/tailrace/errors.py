@@ -21,6 +21,7 @@
     ├── NetworkError (ConnectionError)        the connection failed
     │   ├── ConnectError                      name not found, refused, unreachable
     │   ├── ProxyError
+    │   │   └── InvalidProxyError (ValueError)  no URL of a proxy, or of an unknown kind
     │   ├── TLSError
     │   └── ReplyBrokenError                  a reply began and broke off
     ├── TimeoutError (builtins.TimeoutError)  phase: connect, first byte, idle, total
@@ -69,6 +70,7 @@ __all__ = [
     "ConnectError",
     "ConversationLimitError",
     "EndpointError",
+    "InvalidProxyError",
     "InvalidRequestError",
     "LimitExceeded",
     "MissingAuthError",
@@ -316,9 +318,16 @@ class ConnectError(NetworkError):
 
 
 class ProxyError(NetworkError):
-    """The proxy could not be reached, refused the request, or its URL is of an unknown kind.
+    """The proxy could not be reached, or refused the request.
 
     TLS that fails with an https proxy, too.
+    """
+
+
+class InvalidProxyError(ProxyError, ValueError):
+    """The text given for a proxy is no URL of a proxy, or one of an unknown kind.
+
+    Nothing was sent.
     """
 
 

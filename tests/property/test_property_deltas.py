@@ -412,6 +412,60 @@ def test_any_event_of_aipkit_gives_what_a_plain_reader_takes(
     assert (delta, how, decoder.ids, used_up) == read_frame_plainly(name, text)
 
 
+# -- AI Engine's frames ----------------------------------------------------------------------------
+
+BLANKS = " \t\n\r\0\x0b"
+"""What PHP's trim takes off."""
+
+pieces = st.lists(st.text(st.sampled_from("ab é🎉\n\x0b"), max_size=4), max_size=5)
+
+
+def stream_of(live: list[str], reply: str | None) -> bytes:
+    frames: list[dict[str, object]] = [{"type": "live", "data": each} for each in live]
+    if reply is not None:
+        frames.append({"type": "end", "data": json.dumps({"success": True, "reply": reply})})
+    return b"".join(b"data: " + json.dumps(frame).encode() + b"\n\n" for frame in frames)
+
+
+@given(live=pieces, more=pieces, is_trimmed=st.booleans())
+def test_an_end_of_ai_engine_adds_what_was_not_told(
+    *, live: list[str], more: list[str], is_trimmed: bool
+) -> None:
+    told, whole = "".join(live), "".join([*live, *more])
+    decoder = DeltaDecoder("ai-engine")
+    text = decoder.feed_text(stream_of(live, whole.strip(BLANKS) if is_trimmed else whole))
+    assert text.startswith(told)
+    assert text.strip(BLANKS) == whole.strip(BLANKS)
+    assert decoder.bad_events == 0
+    assert decoder.end == ("done" if whole.strip(BLANKS) else "failed")
+
+
+@given(pieces, st.text(st.sampled_from("ab \n"), max_size=6))
+def test_an_end_of_ai_engine_that_tells_another_text_is_counted(
+    live: list[str], reply: str
+) -> None:
+    told = "".join(live)
+    decoder = DeltaDecoder("ai-engine")
+    text = decoder.feed_text(stream_of(live, reply))
+    filled = told.strip(BLANKS)
+    if not filled or reply.strip(BLANKS).startswith(filled):
+        assert (text.strip(BLANKS), decoder.bad_events) == (
+            f"{told.lstrip(BLANKS)}{text[len(told) :]}".strip(BLANKS),
+            0,
+        )
+    else:
+        assert (text, decoder.bad_events) == (told, 1)
+
+
+@given(pieces)
+def test_without_its_end_an_answer_of_ai_engine_is_truncated(live: list[str]) -> None:
+    decoder = DeltaDecoder("ai-engine")
+    assert decoder.feed_text(stream_of(live, None)) == "".join(live)
+    decoder.close()
+    assert decoder.end == ("truncated" if live else "failed")
+    assert decoder.finish_reason is None
+
+
 # -- any bytes -------------------------------------------------------------------------------------
 
 Outcome = tuple[str, str, str | None, tuple[str, str, str | None, str] | None, str, int]

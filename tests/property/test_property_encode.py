@@ -5,8 +5,9 @@ however.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cutting import cut, sizes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,11 @@ from tailrace import (
     SSEDecoder,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AnyEncoder: TypeAlias = ChunkEncoder | CompletionEncoder | MessageEncoder | ResponseEncoder
 
 PIECES = st.one_of(
     st.text(),
@@ -144,9 +150,9 @@ def read_back(dialect: Any, data: bytes) -> tuple[list[Delta], DeltaDecoder]:
 
 
 @given(answers(), st.integers(0, 20))
-def test_every_kind_is_read_back_on_every_wire(deltas: list[Delta], cut: int) -> None:
+def test_every_kind_is_read_back_on_every_wire(deltas: list[Delta], at: int) -> None:
     usage = Usage(7, 5, cached_tokens=3, reasoning_tokens=2)
-    before, behind = deltas[:cut], deltas[cut:]
+    before, behind = deltas[:at], deltas[at:]
     chunks = ChunkEncoder(id="chatcmpl-1", created=0, model="m", system_fingerprint=None)
     told = chunks.role() + chunks.events(before) + chunks.keep_alive() + chunks.events(behind)
     told += chunks.finish("length") + chunks.usage(7, 5, cached=3, reasoning=2) + chunks.done()
@@ -229,3 +235,33 @@ def test_log_probabilities_are_read_back_however_they_are_cut(
             readable(delta.text) for delta in deltas
         )
         assert tokens_of(read) == tokens_of(deltas)
+
+
+# -- straight from a decoder -----------------------------------------------------------------------
+
+
+@given(answers(), scored(), sizes)
+def test_a_relay_writes_what_the_deltas_would_and_counts_them(
+    deltas: list[Delta], told: list[Delta], lengths: list[int]
+) -> None:
+    fields: Any = {"created": 0, "model": "m", "system_fingerprint": None}
+    makers: tuple[Callable[[], AnyEncoder], ...] = (
+        lambda: ChunkEncoder(id="chatcmpl-1", **fields),
+        lambda: CompletionEncoder(id="cmpl-1", **fields),
+        lambda: MessageEncoder(id="msg_1", model="m"),
+        lambda: ResponseEncoder(id="resp_1", created_at=0, model="m"),
+    )
+    source = ChunkEncoder(id="chatcmpl-0", **fields)
+    reply = source.role() + source.events(told + deltas) + source.finish("stop") + source.done()
+    for make in makers:
+        relaying, plain = make(), make()
+        decoder, other = DeltaDecoder(), DeltaDecoder()
+        decoder.collect()
+        for data in cut(reply, lengths):
+            read = other.feed_events(data)
+            assert relaying.relay(decoder, data) == (
+                plain.events(read),
+                len(read),
+                sum(len(delta.text) for delta in read),
+            )
+        assert (decoder.end, decoder.close_events()) == ("done", other.close_events())

@@ -23,11 +23,16 @@ EVENTS = {
         b'data: {"choices": [ {"text": "@"} ], "error": null}',
     ],
     "aipkit": [b'data: {"delta":"@"}', b'data: {"id":"r","delta":"@","error":false,"pad":"x"}'],
+    "ai-engine": [
+        b'data: {"type":"live","data":"@"}',
+        b'data: {"type":"live","data":"@","subtype":"content","pad":"x","n":7}',
+    ],
 }
 EVENTS["ai-power"] = EVENTS["openai"]
 HALVES = {
     "openai": b'data: {"choices":[{"text":"\\ud83c"}]}\n\n',
     "aipkit": b'data: {"delta":"\\ud83c"}\n\n',
+    "ai-engine": b'data: {"type":"live","data":"\\ud83c"}\n\n',
 }
 HALVES["ai-power"] = HALVES["openai"]
 

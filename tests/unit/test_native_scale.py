@@ -59,6 +59,7 @@ def growth(feed: Callable[[bytes], object], unit: str) -> int:
         ("openai", ": a comment that does not end, "),
         ("ai-power", f"data: {CHUNK}\r\n\r\n"),
         ("aipkit", 'data: {"delta":"w\\u00e9"}\n\n'),
+        ("ai-engine", 'data: {"type":"live","data":"w\\u00e9"}\n\n'),
         ("text", "an answer that does not end, 🎉"),
     ],
 )

@@ -20,7 +20,8 @@ class ByteSource(Protocol):
     """The bytes of one reply; `tailrace.transport.Response` is one.
 
     A source with an attribute `retry_after` (seconds, or None) has it copied to the error that an
-    error status makes.
+    error status makes. One with a method `relay` hands its bytes on where they arrive, as
+    that of `tailrace.transport.AiohttpTransport` does.
     """
 
     async def read(self) -> bytes:

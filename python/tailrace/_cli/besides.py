@@ -1,4 +1,4 @@
-"""What a reply holds besides its text, for those who were shown its text alone."""
+"""What a reply holds besides its text: for those who were shown its text alone, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from tailrace._printable import visible_line
 
 if TYPE_CHECKING:
     from tailrace import ToolCall
+    from tailrace.errors import TailraceError
 
-__all__ = ["HasMore", "named", "tell_besides", "told"]
+__all__ = ["HasMore", "failure_fields", "named", "tell_besides", "told"]
 
 _MOST_NAMES = 5
 _LONGEST_REFUSAL = 200  # characters
@@ -82,3 +83,17 @@ def _call_fields(call: ToolCall) -> dict[str, Any]:
     if call.signature is None:
         del fields["signature"]
     return fields
+
+
+def failure_fields(error: TailraceError) -> dict[str, Any]:
+    """Return a failure as fields of JSON; None for what an error of its type does not have.
+
+    `kind`, `status`, `code`: those of a `StreamError`; `retry_after`: seconds, by the reply's
+    Retry-After header.
+    """
+    names = ("kind", "status", "code", "retry_after")
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        **{name: getattr(error, name, None) for name in names},
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tailrace._cli.besides import tell_besides, told
+from tailrace._cli.besides import failure_fields, tell_besides, told
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.errors import ProfileError, TailraceError
@@ -172,7 +172,7 @@ async def _print_json(stream: ChatStream) -> None:
                 "finish_reason": stream.finish_reason,
                 "usage": usage and usage._asdict(),
                 "ids": stream.ids,
-                "error": failure and {"type": type(failure).__name__, "message": str(failure)},
+                "error": failure and failure_fields(failure),
                 **told(stream),
             }
         )

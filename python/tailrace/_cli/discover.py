@@ -58,13 +58,35 @@ def discover(
     discovery = run(discover_page(url, proxy=proxy, timeout=timeout))
     click.echo(json.dumps(asdict(discovery), indent=2) if as_json else _text(discovery))
     if save is not None:
-        file = file_for_saving()
-        save_found(save, discovery.settings(software=software, bot=bot), file, force=force)
-        whose = ", your own file" if file == user_file() else ""
-        click.echo(f"{save} is written to {file}{whose}.", err=True)
+        _save(save, discovery, software, bot, force=force)
     return (
         exits.OK if discovery.usable or (save is not None and software is not None) else exits.SITE
     )
+
+
+def _save(
+    name: str,
+    discovery: Discovery,
+    software: SoftwareName | None,
+    bot: str | None,
+    *,
+    force: bool,
+) -> None:
+    """Write the profile; of several bots, it names the one that is written down, and says so."""
+    others = discovery.bots[1:] if bot is None else ()
+    chosen = discovery.bots[0].bot_id if others else bot
+    file = file_for_saving()
+    save_found(name, discovery.settings(software=software, bot=chosen), file, force=force)
+    whose = ", your own file" if file == user_file() else ""
+    click.echo(f"{name} is written to {file}{whose}.", err=True)
+    if others:
+        shown = discovery.bots[0].name
+        named = f' ("{shown}")' if shown else ""
+        rest = ", ".join(each.bot_id for each in others)
+        line = (
+            f"It asks the first of the page's bots, {chosen}{named}; --bot names another: {rest}."
+        )
+        click.echo(visible_line(line), err=True)
 
 
 def _text(discovery: Discovery) -> str:

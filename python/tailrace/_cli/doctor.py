@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailrace._cli import exits
+from tailrace._cli.besides import failure_fields
 from tailrace._cli.loop import run
 from tailrace._cli.options import SECONDS, proxy_option, setting, software_option, trust_option
 from tailrace._printable import visible_line
@@ -84,7 +85,6 @@ def _row(diagnosis: Diagnosis) -> dict[str, object]:
         "at": diagnosis.at,
         "answered": diagnosis.answered,
         "failed": diagnosis.failed and diagnosis.failed.name,
-        "error": diagnosis.error
-        and {"type": type(diagnosis.error).__name__, "message": str(diagnosis.error)},
+        "error": diagnosis.error and failure_fields(diagnosis.error),
         "steps": [asdict(step) for step in diagnosis.steps],
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailrace._cli.screen import console
+from tailrace._cli.screen import print_table
 from tailrace.providers import site_providers
 from tailrace.sites import last_verdict
 
@@ -28,18 +28,12 @@ def providers(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for the table only
-
-    table = Table(
-        *(Column(name, no_wrap=True) for name in ("provider", "software")),
-        Column("models", overflow="fold"),
-        Column("supports", no_wrap=True),
-        Column("last verdict", width=len("never asked")),
-        show_lines=True,
+    print_table(
+        ("provider", "url", "software", "transport", "models", "supports", "last verdict"),
+        [_plain(row) for row in rows],
+        drawn=[("provider", "software", "models", "supports", "last verdict"), *map(_cells, rows)],
+        narrow=("provider", "software", "supports"),
     )
-    for row in rows:
-        table.add_row(*_cells(row))
-    console().print(table)
 
 
 def _row(provider: type[ChatProvider]) -> dict[str, Any]:
@@ -58,20 +52,36 @@ def _row(provider: type[ChatProvider]) -> dict[str, Any]:
     }
 
 
+def _plain(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        row["url"],
+        row["software"],
+        row["transport"],
+        ", ".join(row["models"]),
+        ", ".join(_supported(row)),
+        _last_verdict(row["doctor"]).replace("\n", " "),
+    )
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """Return the table's five cells, narrow enough together for a terminal of 80 columns."""
+    """Return the drawn table's five cells, narrow enough together for 80 columns."""
+    return (
+        f"{row['name']}\n{row['url'].removeprefix('https://')}",
+        f"{row['software']}\nover {_LIBRARIES[row['transport']]}",
+        "\n".join(row["models"]),
+        "\n".join(_supported(row)),
+        _last_verdict(row["doctor"]),
+    )
+
+
+def _supported(row: dict[str, Any]) -> list[str]:
     supported = {
         "streaming": "streams",
         "system message": "system_message",
         "history": "message_history",
     }
-    return (
-        f"{row['name']}\n{row['url'].removeprefix('https://')}",
-        f"{row['software']}\nover {_LIBRARIES[row['transport']]}",
-        "\n".join(row["models"]),
-        "\n".join(name for name, key in supported.items() if row[key]),
-        _last_verdict(row["doctor"]),
-    )
+    return [name for name, key in supported.items() if row[key]]
 
 
 def _last_verdict(verdict: dict[str, str | None] | None) -> str:

@@ -11,11 +11,13 @@ import click
 
 from tailrace._cli.loop import run
 from tailrace._cli.options import listen_options, setting
-from tailrace._cli.screen import console
+from tailrace._cli.screen import console, is_terminal, print_table
 from tailrace.recording import read_recording
 from tailrace.replica import FAULTS, Replay, Replica
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tailrace.replica import SiteInfo
 
 __all__ = ["replica"]
@@ -41,9 +43,15 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     "--fault",
     "faults",
     multiple=True,
-    metavar="NAME[:ARG]",
-    help="Something that goes wrong from the start, at every site that can have it; may be "
-    "repeated.",
+    metavar="NAME[:ARG][%SHARE]",
+    help="Something that goes wrong from the start, at every site that can have it, or with %5 in "
+    "5 of 100 exchanges; may be repeated.",
+)
+@click.option(
+    "--list",
+    "everything",
+    is_flag=True,
+    help="Print every site's pages and words, and all faults, instead of a line a site.",
 )
 @click.option(
     "--replay",
@@ -63,6 +71,7 @@ def replica(
     upstream: str | None,
     upstream_model: str | None,
     faults: tuple[str, ...],
+    everything: bool,
     replay: str | None,
     replay_pace: float,
 ) -> None:
@@ -70,8 +79,8 @@ def replica(
 
     "tailrace chat --url" and "url=" point a provider at them.
 
-    Each site's page /~replica lists all sites, their pages, and the faults that URLs and --fault
-    can ask for.
+    A line a site is printed. --list, and each site's page /~replica, show the sites' pages too, the
+    words in a message that make them misbehave, and the faults that URLs and --fault can ask for.
     """
     if replay is not None:
         _check_alone(upstream, upstream_model, faults)
@@ -95,7 +104,7 @@ def replica(
     )
     # Ctrl-C is the way to end the command, and no failure.
     with suppress(KeyboardInterrupt):
-        run(_serve(sites, host, port))
+        run(_serve(sites, host, port, everything=everything))
 
 
 def _check_alone(*others: object) -> None:
@@ -120,7 +129,7 @@ async def _replay(replay: Replay, host: str, port: int) -> None:
         await asyncio.Event().wait()
 
 
-async def _serve(replica_: Replica, host: str, port: int) -> None:
+async def _serve(replica_: Replica, host: str, port: int, *, everything: bool) -> None:
     async with AsyncExitStack() as stack:
         try:
             sites = await stack.enter_async_context(replica_)
@@ -128,11 +137,30 @@ async def _serve(replica_: Replica, host: str, port: int) -> None:
             raise click.UsageError(
                 f"cannot listen on {host} port {port}: {error.strerror or error}"
             ) from None
-        for site in sites.sites:
-            _print_site(site)
-        _print_faults(sites.sites[0].url)
+        if everything:
+            for site in sites.sites:
+                _print_site(site)
+            _print_faults(sites.sites[0].url)
+        else:
+            _print_lines(sites.sites)
         click.echo("Ctrl-C ends it.")
         await asyncio.Event().wait()
+
+
+def _print_lines(sites: Sequence[SiteInfo]) -> None:
+    """Print a line a site, which a terminal's width cuts, and where there is more."""
+    widest = max(len(site.name) for site in sites)
+    farthest = max(len(site.url) for site in sites)
+    for site in sites:
+        line = f"{site.name:<{widest}}  {site.url:<{farthest}}  {site.shows}"
+        click.echo(_within(line))
+    click.echo(f"Their pages and faults: --list, and {sites[0].url}/~replica")
+
+
+def _within(line: str) -> str:
+    """Return a line as it is; on a terminal that is too narrow for it, its beginning."""
+    width = console().width
+    return f"{line[: width - 1]}…" if is_terminal() and len(line) > width else line
 
 
 def _print_site(site: SiteInfo) -> None:
@@ -155,14 +183,6 @@ def _print_faults(url: str) -> None:
 
 
 def _print(title: str, about: str, first: str, rows: list[tuple[str, str]]) -> None:
-    from rich.table import Table  # noqa: PLC0415 - slow to import
-    from rich.text import Text  # noqa: PLC0415
-
-    screen = console()
-    screen.print(Text(title, style="bold"))
-    screen.print(Text(about))
-    table = Table(first, "what it shows", show_edge=False, pad_edge=False)
-    for what, shows in rows:
-        table.add_row(Text(what), Text(shows))
-    screen.print(table)
-    screen.print()
+    click.echo(f"{title}\n{about}")
+    print_table((first, "what it shows"), rows)
+    click.echo()

@@ -10,12 +10,16 @@ import io
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from tailrace._printable import visible
+import click
+
+from tailrace._printable import visible, visible_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-__all__ = ["console", "guard_terminals"]
+__all__ = ["console", "guard_terminals", "is_terminal", "print_table"]
 
 
 def guard_terminals() -> None:
@@ -39,6 +43,40 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         highlight=False,
     )
+
+
+def is_terminal() -> bool:
+    """Tell whether stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    drawn: Sequence[Sequence[str]] | None = None,
+    narrow: Sequence[str] = (),
+) -> None:
+    """Print a table: drawn on a terminal; in a file or pipe a line a row, with tabs between cells.
+
+    `columns`: the names of the columns; `rows`: their cells, of which a stranger's text is shown,
+    not obeyed. `drawn`: columns and rows for a terminal instead, whose cells may have several
+    lines. `narrow`: the columns that a terminal too narrow for the table does not fold.
+    """
+    if not is_terminal():
+        click.echo("\n".join("\t".join(map(visible_line, row)) for row in (columns, *rows)))
+        return
+    from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for tables only
+    from rich.text import Text  # noqa: PLC0415
+
+    names, *cells = (columns, *rows) if drawn is None else drawn
+    table = Table(
+        *(Column(name, overflow="fold", no_wrap=name in narrow) for name in names),
+        show_lines=drawn is not None,
+    )
+    for row in cells:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console().print(table)
 
 
 class _Screen(io.TextIOBase):

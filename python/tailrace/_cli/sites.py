@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailrace._cli.screen import console
+from tailrace._cli.screen import print_table
 from tailrace._printable import visible
 from tailrace.sites import last_verdict
 from tailrace.sites._profiles import find_described, profile_files, user_file
@@ -41,13 +41,11 @@ def sites(as_json: bool) -> None:
     if not rows:
         click.echo(f"No site is described in {files[0] if files else user_file()}.", err=True)
         return
-    from rich.table import Column, Table  # noqa: PLC0415 - slow to import, needed for the table only
-
-    fold = [Column(name, overflow="fold") for name in ("site", "software", "models", "needs")]
-    table = Table(*fold, show_lines=True)
-    for row in rows:
-        table.add_row(*map(visible, _cells(row)))
-    console().print(table)
+    print_table(
+        ("site", "url", "software", "bot", "models", "needs"),
+        [_plain(row) for row in rows],
+        drawn=[("site", "software", "models", "needs"), *map(_cells, rows)],
+    )
     for group in described.groups.values():
         click.echo(visible(f"{group.name}: {', '.join(group.sites)}"))
     for file in files:
@@ -72,6 +70,18 @@ def _row(profile: Profile) -> dict[str, Any]:
         "trusted": profile.trusted,
         "hides": profile.hides and str(profile.hides),
     }
+
+
+def _plain(row: dict[str, Any]) -> tuple[str, ...]:
+    models = ", ".join(row["models"]) or row["default_model"] or ""
+    return (
+        row["name"],
+        row["url"],
+        row["software"],
+        row["bot"] or "",
+        models,
+        ", ".join(_needs(row)),
+    )
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from tailrace._calls.exchange import D
 from tailrace._environment import current_loop, running_loop
@@ -11,13 +11,21 @@ from tailrace._streams.clocks import Clocks, undo_cancel
 from tailrace.errors import InvalidRequestError, LimitExceeded, ReplyBrokenError, TailraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tailrace._calls.exchange import ByteSource, ExchangeOf, OpeningOf
     from tailrace._streams.observing import Observer
     from tailrace._streams.reading import ReplyReading
 
+    _Relay: TypeAlias = Callable[[Callable[[bytes], bool]], Awaitable[None]]
+
 __all__ = ["AsyncDriver"]
 
 T = TypeVar("T")
+
+
+async def _relay_nothing(take: Callable[[bytes], bool]) -> None:
+    """Do what the `relay` of a source does that can only be read."""
 
 
 class AsyncDriver(Generic[T, D]):
@@ -36,6 +44,7 @@ class AsyncDriver(Generic[T, D]):
         "_is_closing",
         "_observer",
         "_reading",
+        "_relay",
         "_source",
     )
 
@@ -55,6 +64,7 @@ class AsyncDriver(Generic[T, D]):
         self._closes_late = closes_late
         self._observer = observer
         self._source: ByteSource | None = None
+        self._relay: _Relay = _relay_nothing
         self._is_closing = False
         self._gone: asyncio.Event | None = None  # made by a task that waits for the closing
 
@@ -75,7 +85,8 @@ class AsyncDriver(Generic[T, D]):
             while not reading.ready and not reading.ended:
                 clocks.wait()
                 try:
-                    data = await source.read()
+                    is_relay = reading.hand_on is not None
+                    data = await (self._relayed(source) if is_relay else source.read())
                 except (ReplyBrokenError, LimitExceeded, asyncio.CancelledError) as error:
                     self._break_off(error, cancelling)
                 else:
@@ -93,6 +104,32 @@ class AsyncDriver(Generic[T, D]):
             clocks.reader = None
             reading.is_being_read = False
         return (bool(reading.ready) and not reading.left) or reading.deliver()
+
+    async def relay(self, hand_on: Callable[[D, bytes], bool]) -> None:
+        """Have `hand_on` decode what comes and take its deltas, while it returns True.
+
+        A delta has been delivered before. Returns when something is ready that it did not take, and
+        at the end; raises the failure, once, as `advance` does.
+        """
+        self._reading.hand_on = hand_on
+        try:
+            await self.advance()
+        finally:
+            self._reading.hand_on = None
+
+    async def _relayed(self, source: ByteSource) -> bytes:
+        """Take what comes where it arrives; return the first bytes that did not come so."""
+        await self._relay(self._take)
+        return b"" if self._reading.ended else await source.read()
+
+    def _take(self, data: bytes) -> bool:
+        """Take bytes where they arrive; return whether the next ones may be taken so, too."""
+        reading, clocks = self._reading, self._clocks
+        if not reading.feed(data):
+            return False
+        clocks.go_on(reading.progressed)
+        clocks.wait()
+        return reading.hand_on is not None
 
     async def _deliver_rest(self) -> bool:
         if self._closes_late:
@@ -174,6 +211,7 @@ class AsyncDriver(Generic[T, D]):
     def _begin(self, opening: OpeningOf[D]) -> ByteSource:
         self._reading.begin(opening)
         self._source = opening.source
+        self._relay = getattr(opening.source, "relay", _relay_nothing)
         return opening.source
 
     async def _after(self, source: ByteSource) -> ByteSource:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
+    from tailrace._native import DeltaDecoder
     from tailrace._streams.outcome import Outcome
 
 __all__ = [
@@ -104,6 +105,11 @@ class TextStream(ClosingStream[str]):
     @abstractmethod
     def _advance_deltas(self, pending: deque[Delta]) -> Awaitable[bool]:
         """Add what comes next to the deltas that wait; return False at the end."""
+
+    async def _relay_deltas(
+        self, pending: deque[Delta], hand_on: Callable[[DeltaDecoder, bytes], bool]
+    ) -> None:
+        """Have `hand_on` take what comes, as `Deltas.relay` says; at once none where it cannot."""
 
     def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
         """Return the deltas of texts of this stream that were read last."""
@@ -222,6 +228,17 @@ class Deltas(ClosingStream[Delta]):
         deltas = list(self._pending)
         self._pending.clear()
         return deltas
+
+    async def relay(self, hand_on: Callable[[DeltaDecoder, bytes], bool]) -> None:
+        """Have `hand_on` decode the bytes that come and take their deltas, while it returns True.
+
+        Nothing waits for a task's turn then, and no delta becomes an object. Call it when deltas
+        have been read, and `read` on when it returns: something else came, or the reply is of a
+        kind that is only read. Raises what `hand_on` raises, and the TailraceError that ended the
+        reply.
+        """
+        if not self._pending:
+            await self._stream._relay_deltas(self._pending, hand_on)  # noqa: SLF001
 
     async def aclose(self) -> None:
         """Stop reading; the connection is closed when this returns. Closing twice is allowed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from tailrace._calls.retrying import Attempts
-    from tailrace._native import Delta
+    from tailrace._native import Delta, DeltaDecoder
     from tailrace._streams.closing import TextStream
 
 __all__ = ["FallbackStream"]
@@ -123,6 +123,22 @@ class FallbackStream(BatchStream, Generic[P]):
 
     async def _read_deltas(self) -> list[Delta]:
         return await self._read_alone(lambda stream: stream.deltas().read())
+
+    async def _relay_deltas(
+        self, pending: deque[Delta], hand_on: Callable[[DeltaDecoder, bytes], bool]
+    ) -> None:
+        del pending
+        stream = self._stream
+        if self._reading or self._ended or not self._begun or stream is None:
+            return
+        self._reading = True
+        try:
+            await stream.deltas().relay(hand_on)
+        except TailraceError as error:
+            self._concluded(error)
+            raise
+        finally:
+            self._reading = False
 
     async def _read_alone(self, read: Callable[[TextStream], Awaitable[list[T]]]) -> list[T]:
         if self._reading:

@@ -117,6 +117,7 @@ class ReplyReading(Generic[T, D]):
         "_feed",
         "_has_begun",
         "ended",
+        "hand_on",
         "heard",
         "is_being_read",
         "left",
@@ -146,6 +147,9 @@ class ReplyReading(Generic[T, D]):
         self.ready: deque[T] = deque()
         self.undecided: TailraceError | None = None
         self.ended = False
+        # Decodes what comes and takes its deltas, in place of `ready`, while it returns True. It is
+        # set by a driver that delivers to who reads deltas, of a reply that has delivered one.
+        self.hand_on: Callable[[D, bytes], bool] | None = None
         self.heard: Callable[[], None] | None = None  # called with events that complete no delta
         # A flag of its own: another thread may set it in the middle of any event.
         self.left = False
@@ -217,9 +221,12 @@ class ReplyReading(Generic[T, D]):
         if decoder is None:
             return False
         if data:
-            self.ready.extend(self._feed(decoder, data))
-            if self.ready:
-                self._has_begun = True
+            if self.hand_on is None:
+                self.ready.extend(self._feed(decoder, data))
+                if self.ready:
+                    self._has_begun = True
+            elif not self.hand_on(decoder, data):
+                self.hand_on = None
             if decoder.end == "open":
                 if self.heard is not None and not self.ready:
                     self._tell_heard(decoder, self.heard)

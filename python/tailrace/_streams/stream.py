@@ -191,6 +191,13 @@ class ChatStream(ReplyStream[str, DeltaDecoder], TextStream):
         # No coroutine of its own, since every event of a reply passes here.
         return (self._driver or self._make_driver()).advance()
 
+    async def _relay_deltas(
+        self, pending: deque[Delta], hand_on: Callable[[DeltaDecoder, bytes], bool]
+    ) -> None:
+        ready: object = self._reading.ready
+        if ready is pending and self._observer is None and self._reading.state == "delivering":
+            await self._make_driver().relay(hand_on)
+
     def _deltas_of(self, texts: Iterable[str]) -> list[Delta]:
         return deltas_of(texts) if self._observer is None else self._observer.deltas_of(texts)
 

@@ -17,42 +17,33 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from tailrace import __version__
-from tailrace.batch._appending import LineFile, mend, writing
-from tailrace.batch._checking import Checked, bad_rows, check
+from tailrace.batch._appending import LineFile, writing
+from tailrace.batch._checking import bad_rows, check
 from tailrace.batch._fingerprint import change_of, fingerprint_of
-from tailrace.batch._lines import (
-    answer_line,
-    bad_line,
-    failure_line,
-    head_of,
-    is_invalid,
-    number_in,
-)
+from tailrace.batch._inputs.files import reading
+from tailrace.batch._lines import answer_line, bad_line, failure_line, head_of
 from tailrace.batch._lock import FileLock
-from tailrace.batch._record import (
-    VERSION,
-    RunRecord,
-    difference,
-    read_record,
-    shards_in,
-    write_record,
+from tailrace.batch._record import RecordFile, file_name
+from tailrace.batch._rows import BadRow, Row
+from tailrace.batch._states import DONE, FAILED, read_answers, read_failures
+from tailrace.errors import (
+    BatchFolderError,
+    BatchInputError,
+    BatchWriteError,
+    InvalidRequestError,
 )
-from tailrace.batch._rows import Row
-from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
+    from tailrace.batch._checking import Checked
+    from tailrace.batch._fingerprint import Fingerprint
     from tailrace.batch._inputs import Source
     from tailrace.batch._record import Shard
 
 __all__ = ["OutputFolder"]
 
-_PENDING, _DONE, _FAILED = 0, 1, 2
 _LARGEST_SHARD_COUNT = 99_999
 
 
@@ -62,22 +53,28 @@ class OutputFolder:
     `OutputFolder.open` makes it; it is a context manager, too, which closes it. `path`: the folder;
     `shard`: the shard's index and the number of shards; `part` and `errors`: its files' paths;
     `rows`: how many rows of the input are the shard's; `done` and `failed`: how many of them have
-    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened.
+    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened;
+    `sent` and `carried`: the names of the input's fields that are sent with the prompts, and of
+    those that are not.
     """
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
         self.path = path
         self.shard = shard
-        self.part: Path = path / _name("part", shard, ".jsonl")
-        self.errors: Path = path / _name("errors", shard, ".jsonl")
+        self.part: Path = path / file_name("part", shard, ".jsonl")
+        self.errors: Path = path / file_name("errors", shard, ".jsonl")
         self.rows = self.done = self.failed = self.mended = 0
+        self.sent: tuple[str, ...] = ()
+        self.carried: tuple[str, ...] = ()
         self._source = source
-        self._record = path / _name("run", shard, ".json")
         self._closing = ExitStack()
         self._head = b""
         self._states = bytearray()
+        # What opening sets.
         self._answers: LineFile
         self._failures: LineFile
+        self._status: tuple[int, int, int]
+        self._fingerprint: Fingerprint
 
     @classmethod
     def open(
@@ -135,21 +132,16 @@ class OutputFolder:
         Raises BatchInputError where the input has become another one since it was checked.
         """
         index, count = self.shard
-        states = self._states
-        last = len(states) - 1
+        states, end = self._states, len(self._states)
         for position, (number, record) in enumerate(self._source.records()):
-            if number > last:
-                raise BatchInputError(f"{self._source.name} has grown while it was read")
-            if states[number] or position % count != index:
+            if number < end and (position % count != index or states[number]):
                 continue
             row = self._source.read(number, record)
-            if not isinstance(row, Row):
-                raise BatchInputError(f"{self._source.name} has changed while it was read")
+            if number >= end or isinstance(row, BadRow):
+                self._check_unchanged()
+                raise BatchInputError(f"{self._source.name} is not what it was when it was checked")
             yield row
-
-    def is_done(self, row: Row) -> bool:
-        """Return whether the row is answered."""
-        return self._states[row.number] == _DONE
+        self._check_unchanged()
 
     def write_done(
         self,
@@ -165,9 +157,8 @@ class OutputFolder:
         and `request_id`: the response's. Raises BatchWriteError; and InvalidRequestError for a body
         that is no JSON, and for a row that is done or has failed already.
         """
-        self._check_pending(row)
-        self._answers.append(answer_line(self._head, row, body, status_code, request_id))
-        self._states[row.number] = _DONE
+        line = answer_line(self._head, row, body, status_code, request_id)
+        self._write(self._answers, row.number, line, DONE)
         self.done += 1
 
     def write_failed(
@@ -190,13 +181,12 @@ class OutputFolder:
         came of an answer that broke off; `details`: further members of the line's ``error``. Raises
         BatchWriteError; and InvalidRequestError for a row that is done or has failed already.
         """
-        self._check_pending(row)
         error = {"code": code, "message": message, "attempts": attempts}
         if partial_text:
             error["partial_text"] = partial_text
         response = None if status_code is None else (status_code, request_id, body)
-        self._failures.append(failure_line(self._head, row, {**error, **details}, response))
-        self._states[row.number] = _FAILED
+        line = failure_line(self._head, row, {**error, **details}, response)
+        self._write(self._failures, row.number, line, FAILED)
         self.failed += 1
 
     def sync(self) -> None:
@@ -214,158 +204,91 @@ class OutputFolder:
         """
         self._closing.close()
 
+    def _write(self, file: LineFile, number: int, line: bytes, state: int) -> None:
+        if self._states[number]:
+            raise InvalidRequestError(f"row {number} has its line already")
+        # Before the line: wherever a signal comes, no row gets two.
+        self._states[number] = state
+        try:
+            file.append(line)
+        except BatchWriteError:
+            self._states[number] = 0
+            raise
+
     # -- opening -----------------------------------------------------------------------------------
 
     def _open(self, *, skip_bad: bool, retry_failed: bool, options: Mapping[str, Any]) -> None:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / _name(".lock", self.shard), self._called())
+            lock = FileLock(self.path / file_name(".lock", self.shard), self._called())
         self._closing.callback(lock.close)
-        record, checked = self._agree(options)
-        repeated: frozenset[int] = frozenset()
-        is_new = checked is None
+        records = RecordFile(self.path, self.shard)
+        self._status = _status_of(self._source)
+        record, known = records.agree(self._source, options)
+        self._fingerprint = record.fingerprint
+        checked, repeated = known, frozenset[int]()
         if checked is None:
             checked, repeated = check(self._source, skip_bad=skip_bad)
-        self._begin(record)
+        if not records.exists():
+            self._refuse_strangers()
+            records.begin(record)
         index, count = self.shard
         self.rows = len(range(index, checked.rows, count))
-        self._states = bytearray(checked.last + 1)
+        self.sent, self.carried = checked.sent, checked.carried
         self._head = head_of(record.fingerprint.sha256)
+        self._states = bytearray(checked.last + 1)
         self._recover(retry_failed=retry_failed)
-        self._answers = self._opened(self.part)
-        self._failures = self._opened(self.errors)
-        if is_new:
-            if checked.bad:
-                self._write_bad(repeated)
-            self.sync()
-        if record.checked is None:
-            write_record(self._record, msgspec.structs.replace(record, checked=checked))
+        if known is None:
+            self._write_bad(checked, repeated)
+        records.finish_check(record, checked)
 
-    def _agree(self, options: Mapping[str, Any]) -> tuple[RunRecord, Checked | None]:
-        """Return the shard's record, and what is known of the input, once all records agree."""
-        name = self._source.name
-        wanted = RunRecord(
-            version=VERSION,
-            tailrace=__version__,
-            input=name,
-            fingerprint=fingerprint_of(self._source.path, name),
-            settings=dict(self._source.settings),
-            options=dict(options),
-        )
-        own, checked = wanted, None
-        for shard, path in shards_in(self.path).items():
-            record = read_record(path)
-            self._compare(record, wanted, shard)
-            if shard == self.shard:
-                own = record
-            # What another shard found is found again where rows are bad: each has its own to write.
-            if record.checked is not None and (shard == self.shard or not record.checked.bad):
-                checked = record.checked
-        return own, checked
-
-    def _compare(self, record: RunRecord, wanted: RunRecord, shard: Shard) -> None:
-        if shard[1] != self.shard[1]:
-            raise BatchFolderError(
-                f"{self.path} holds a run in {shard[1]} shards, and this one is of "
-                f"{self.shard[1]}: another number of shards needs another output folder"
-            )
-        change = change_of(
-            self._source.path, self._source.name, record.fingerprint, wanted.fingerprint
-        )
-        if change:
-            raise BatchFolderError(
-                f"the input has changed since the run in {self.path} began: {change}; "
-                "another input needs another output folder"
-            )
-        changed = difference(
-            {**record.settings, **record.options}, {**wanted.settings, **wanted.options}
-        )
-        if changed:
-            raise BatchFolderError(
-                f"the run in {self.path} began otherwise: {changed}; "
-                "other options need another output folder"
-            )
-
-    def _begin(self, record: RunRecord) -> None:
-        """Write the record of a new run, unless another kind of run has the folder."""
-        if self._record.exists():
-            return
+    def _refuse_strangers(self) -> None:
+        """Refuse a folder whose files, without a record, are not a run's."""
         with writing(self.path):
-            for each in (self.part, self.errors):
-                if each.exists() and each.stat().st_size:
-                    raise BatchFolderError(f"{each} is there, and no record of its run")
-        write_record(self._record, record)
-        # Two that begin at once both write their record before they look for the other's.
-        counts = {count for _, count in shards_in(self.path)}
-        if len(counts) > 1:
-            self._record.unlink()
-            raise BatchFolderError(
-                f"runs in {' and '.join(map(str, sorted(counts)))} shards began in {self.path}"
-            )
+            files = (each for each in (self.part, self.errors) if each.exists())
+            found = [each for each in files if each.stat().st_size]
+        if found:
+            raise BatchFolderError(f"{found[0]} is there, and no record of its run")
 
     def _recover(self, *, retry_failed: bool) -> None:
-        """Mend the files of an earlier start, and learn what is done and what has failed."""
-        for path, keeps in (
-            (self.part, self._keeps_answer),
-            (self.errors, self._drops_retried if retry_failed else self._keeps_failure),
-        ):
-            if path.exists():
-                self.mended += mend(path, keeps)
-
-    def _keeps_answer(self, line: bytes) -> bool:
-        self._mark(line, self.part, _DONE)
-        self.done += 1
-        return True
-
-    def _keeps_failure(self, line: bytes) -> bool:
-        number = self._number(line, self.errors)
-        if self._states[number] == _DONE:
-            return False
-        self._mark(line, self.errors, _FAILED)
-        self.failed += 1
-        return True
-
-    def _drops_retried(self, line: bytes) -> bool:
-        return is_invalid(line) and self._keeps_failure(line)
-
-    def _mark(self, line: bytes, path: Path, state: int) -> None:
-        number = self._number(line, path)
-        if self._states[number]:
-            raise BatchFolderError(f"{path} has row {number} twice: it is not as the run left it")
-        self._states[number] = state
-
-    def _number(self, line: bytes, path: Path) -> int:
-        number = number_in(line, self._head)
-        if number is None or not 0 < number < len(self._states):
-            raise BatchFolderError(f"{path} has a line of another run: {_beginning(line)}")
-        return number
+        """Open the files, mended if need be, and learn what is done and what has failed."""
+        head, states = self._head, self._states
+        self.mended = read_answers(self.part, head, states)
+        self.mended += read_failures(self.errors, head, states, retry=retry_failed)
+        self.done, self.failed = states.count(DONE), states.count(FAILED)
+        self._answers = self._opened(self.part)
+        self._failures = self._opened(self.errors)
 
     def _opened(self, path: Path) -> LineFile:
         file = LineFile(path)
         self._closing.callback(file.close)
         return file
 
-    def _write_bad(self, repeated: frozenset[int]) -> None:
+    def _write_bad(self, checked: Checked, repeated: frozenset[int]) -> None:
         """Write the shard's rows that cannot be sent, but for those that an earlier start wrote."""
         index, count = self.shard
-        for position, bad in bad_rows(self._source, repeated):
+        for position, bad in bad_rows(self._source, repeated) if checked.bad else ():
             if position % count == index and not self._states[bad.number]:
-                self._failures.append(bad_line(self._head, bad, self._source.noun))
-                self._states[bad.number] = _FAILED
+                line = bad_line(self._head, bad, self._source.noun)
+                self._write(self._failures, bad.number, line, FAILED)
                 self.failed += 1
+        self.sync()
 
-    def _check_pending(self, row: Row) -> None:
-        if self._states[row.number]:
-            raise InvalidRequestError(f"row {row.number} has its line already")
+    def _check_unchanged(self) -> None:
+        """Raise BatchInputError where the input is no longer what it was when it was opened."""
+        if _status_of(self._source) != self._status:
+            path, name = self._source.path, self._source.name
+            change = change_of(path, name, self._fingerprint, fingerprint_of(path, name))
+            if change:
+                raise BatchInputError(f"{name} has changed while it was read: {change}")
 
     def _called(self) -> str:
         index, count = self.shard
         return f"{self.path}" if count == 1 else f"shard {index}/{count} of {self.path}"
 
 
-def _name(kind: str, shard: Shard, suffix: str = "") -> str:
-    return f"{kind}-{shard[0]:05}-of-{shard[1]:05}{suffix}"
-
-
-def _beginning(line: bytes) -> str:
-    return line[:80].decode("utf-8", "replace")
+def _status_of(source: Source) -> tuple[int, int, int]:
+    """Return what changes when the input's file does, as far as can be told without reading it."""
+    with reading(source.name):
+        status = source.path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

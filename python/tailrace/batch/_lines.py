@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace.batch._rows import INVALID_ROW
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -19,36 +20,17 @@ if TYPE_CHECKING:
     from tailrace.batch._rows import BadRow, Row
 
 __all__ = [
-    "INVALID_ROW",
     "answer_line",
     "bad_line",
     "failure_line",
     "head_of",
     "is_invalid",
-    "number_in",
 ]
-
-INVALID_ROW = "invalid_row"
-"""The code of the failure of a row that cannot be sent."""
-
-_DIGITS = 20  # a number has fewer
 
 
 def head_of(sha256: str) -> bytes:
     """Return what the lines of a run begin with, by the SHA-256 of its input."""
     return f'{{"id":"batch_req_{sha256[:12]}_'.encode()
-
-
-def number_in(line: bytes, head: bytes) -> int | None:
-    """Return the number of the row that a line is about, None for a line without `head`."""
-    if not line.startswith(head):
-        return None
-    start = len(head)
-    end = line.find(b'"', start, start + _DIGITS)
-    try:
-        return int(line[start:end])
-    except ValueError:
-        return None
 
 
 def answer_line(

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tailrace.batch._appending import replace_file
+from tailrace import __version__
+from tailrace.batch._appending import replacing
 from tailrace.batch._checking import Checked  # noqa: TC001 - msgspec reads the annotation
-from tailrace.batch._fingerprint import Fingerprint  # noqa: TC001 - as above
+from tailrace.batch._fingerprint import Fingerprint, change_of, fingerprint_of
+from tailrace.batch._inputs.files import reading
 from tailrace.errors import BatchFolderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["RunRecord", "Shard", "difference", "read_record", "shards_in", "write_record"]
+    from tailrace.batch._inputs import Source
 
-VERSION = 1
-"""The version of the folder's form."""
+__all__ = ["RecordFile", "RunRecord", "Shard", "file_name", "records_in"]
 
 Shard = tuple[int, int]
 """A shard's index, from 0, and how many shards there are."""
+
+_VERSION = 1
 
 
 class RunRecord(msgspec.Struct, frozen=True):
@@ -43,17 +46,110 @@ class RunRecord(msgspec.Struct, frozen=True):
     checked: Checked | None = None
 
 
-def shards_in(folder: Path) -> dict[Shard, Path]:
-    """Return the shards that have a record in `folder`, and the records' paths."""
-    found = {each: _NAME.fullmatch(each.name) for each in folder.iterdir()}
-    return {(int(match[1]), int(match[2])): path for path, match in found.items() if match}
+def file_name(kind: str, shard: Shard, suffix: str = "") -> str:
+    """Return the name of a shard's file, such as ``part-00003-of-00064.jsonl``."""
+    return f"{kind}-{shard[0]:05}-of-{shard[1]:05}{suffix}"
 
 
-_NAME = re.compile(r"run-(\d{5,9})-of-(\d{5,9})\.json")
+def records_in(folder: Path) -> dict[Shard, RunRecord]:
+    """Return the records of all shards that have one in `folder`.
+
+    Raises BatchFolderError for one that makes no sense, or was written by another version.
+    """
+    with reading(str(folder)):
+        names = {each: _NAME.fullmatch(each.name) for each in sorted(folder.iterdir())}
+    return {(int(match[1]), int(match[2])): _read(path) for path, match in names.items() if match}
 
 
-def read_record(path: Path) -> RunRecord:
-    """Read the record at `path`. Raises BatchFolderError for one that makes no sense."""
+_NAME = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
+
+
+class RecordFile:
+    """The record of the run of `shard` in `folder`, and its neighbours' there."""
+
+    def __init__(self, folder: Path, shard: Shard) -> None:
+        self._folder = folder
+        self._shard = shard
+        self._path = folder / file_name("run", shard, ".json")
+
+    def agree(self, source: Source, options: Mapping[str, Any]) -> tuple[RunRecord, Checked | None]:
+        """Return the shard's record, a new one where it has none, and what is known of the input.
+
+        Raises BatchFolderError where a record of the folder is of another input, of other options,
+        of another number of shards, or makes no sense; BatchInputError.
+        """
+        wanted = RunRecord(
+            version=_VERSION,
+            tailrace=__version__,
+            input=source.name,
+            fingerprint=fingerprint_of(source.path, source.name),
+            settings=dict(source.settings),
+            options=dict(options),
+        )
+        own, checked = wanted, None
+        for shard, record in records_in(self._folder).items():
+            self._compare(record, wanted, shard, source)
+            if shard == self._shard:
+                own = record
+            # What another shard found is found again where rows are bad: each has its own to write.
+            if record.checked is not None and (shard == self._shard or not record.checked.bad):
+                checked = record.checked
+        return own, checked
+
+    def begin(self, record: RunRecord) -> None:
+        """Write a new run's record, where the shard has none yet.
+
+        Raises BatchFolderError where a run of another number of shards has begun at the same time;
+        BatchWriteError.
+        """
+        if self._path.exists():
+            return
+        self._write(record)
+        # Two that begin at once both write their record before they look for the other's.
+        counts = sorted({count for _, count in records_in(self._folder)})
+        if len(counts) > 1:
+            self._path.unlink()
+            raise BatchFolderError(
+                f"runs in {' and '.join(map(str, counts))} shards began in {self._folder}"
+            )
+
+    def finish_check(self, record: RunRecord, checked: Checked) -> None:
+        """Write what the check found, once its bad rows are among the failures."""
+        if record.checked is None:
+            self._write(msgspec.structs.replace(record, checked=checked))
+
+    def exists(self) -> bool:
+        """Return whether the shard has a record."""
+        return self._path.exists()
+
+    def _write(self, record: RunRecord) -> None:
+        encoded = msgspec.json.format(msgspec.json.encode(record), indent=2)
+        with replacing(self._path) as file:
+            file.write(encoded + b"\n")
+
+    def _compare(self, record: RunRecord, wanted: RunRecord, shard: Shard, source: Source) -> None:
+        if shard[1] != self._shard[1]:
+            raise BatchFolderError(
+                f"{self._folder} holds a run in {shard[1]} shards, and this one is of "
+                f"{self._shard[1]}: another number of shards needs another output folder"
+            )
+        change = change_of(source.path, source.name, record.fingerprint, wanted.fingerprint)
+        if change:
+            raise BatchFolderError(
+                f"the input has changed since the run in {self._folder} began: {change}; "
+                "another input needs another output folder"
+            )
+        changed = _difference(
+            {**record.settings, **record.options}, {**wanted.settings, **wanted.options}
+        )
+        if changed:
+            raise BatchFolderError(
+                f"the run in {self._folder} began otherwise: {changed}; "
+                "other options need another output folder"
+            )
+
+
+def _read(path: Path) -> RunRecord:
     problem = ""
     try:
         record = msgspec.json.decode(path.read_bytes(), type=RunRecord)
@@ -63,20 +159,14 @@ def read_record(path: Path) -> RunRecord:
         problem = f"{path} cannot be read: {error.strerror}"
     if problem:
         raise BatchFolderError(problem)
-    if record.version != VERSION:
+    if record.version != _VERSION:
         raise BatchFolderError(
-            f"{path} is of version {record.version}, and this tailrace writes {VERSION}"
+            f"{path} is of version {record.version}, and this tailrace writes {_VERSION}"
         )
     return record
 
 
-def write_record(path: Path, record: RunRecord) -> None:
-    """Write the record to `path`, in one step. Raises BatchWriteError."""
-    encoded = msgspec.json.format(msgspec.json.encode(record), indent=2)
-    replace_file(path, [encoded, b"\n"])
-
-
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return in which values two mappings differ, in words; empty where in none."""
     return "; ".join(
         f"{name} was {_shown(before.get(name))} and is {_shown(now.get(name))}"

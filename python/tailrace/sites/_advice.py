@@ -23,7 +23,8 @@ class Seen:
 
     `software`: what the site runs; `page_url`: the final URL of its page, empty before that was
     read; `headers`: those of the reply that failed, looked up in lower case; `shortcode`: the
-    plugin's shortcode where the page shows it as text. `first_step`: whether the first of AIPKit's
+    plugin's shortcode where the page shows it as text; `api`: the software whose API answers in the
+    page's place, None for a page. `first_step`: whether the first of AIPKit's
     two steps failed; `model_asked`: whether the model behind the site was asked, None where that
     cannot be told.
     """
@@ -32,6 +33,7 @@ class Seen:
     page_url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     shortcode: str | None = None
+    api: str | None = None
     first_step: bool = False
     model_asked: bool | None = None
 
@@ -79,6 +81,10 @@ def _has_status(*statuses: int) -> Callable[[_Failure], bool]:
 
 def _at(step: str) -> Callable[[_Failure], bool]:
     return lambda failure: failure.step == step
+
+
+def _answers_as(software: str) -> Callable[[_Failure], bool]:
+    return lambda failure: failure.at_page and failure.seen.api == software
 
 
 def _is_tls(failure: _Failure) -> bool:
@@ -163,6 +169,16 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
             "open the URL in a browser: if it warns too, the owner must renew the certificate; "
             "else look at this machine's clock and certificates"
         ),
+    ),
+    *(
+        (
+            _answers_as(software),
+            (
+                f"an API answers here, and no page with a chat: say --software {software}; in "
+                f'tailrace.toml write software = "{software}"'
+            ),
+        )
+        for software in ("openai", "anthropic", "gemini", "ollama")
     ),
     (_is(errors.TimeoutError), "it is slow or silent: try again, or with a longer --timeout"),
     (

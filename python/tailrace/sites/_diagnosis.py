@@ -279,6 +279,7 @@ class _Examination:
             page_url="" if fetched is None else fetched.url,
             headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
             shortcode=None if fetched is None else fetched.shortcode,
+            api=None if fetched is None else fetched.api,
             first_step=self._failed_first_step,
             model_asked=self._model_asked(error),
         )

@@ -32,6 +32,7 @@ from tailrace.providers._page import (
     other_than_html,
     upgrades_insecure,
 )
+from tailrace.sites._apis import api_behind
 from tailrace.sites._profiles import ProfileSettings
 from tailrace.sites._software import SOFTWARE, software_named
 from tailrace.transport import Timeouts, make_transport, read_all
@@ -58,9 +59,10 @@ class FetchedPage:
 
     `other_type`: its media type where that is not HTML's, else None. `plugin`: whether the page
     names files of the plugin; `version`: the version number in their URLs, None where there is none
-    (newer releases put a time there). `shortcode`: a shortcode of
-    the plugin that the page shows as text, None without one. `headers`: those of the reply;
-    `upgrades`: whether browsers send the page's http requests over https.
+    (newer releases put a time there). `shortcode`: a shortcode of the plugin that the page shows as
+    text, None without one. `api`: the software whose API the reply looks like, None for a page.
+    `headers`: those of the reply; `upgrades`: whether browsers send the page's http requests over
+    https.
     """
 
     url: str
@@ -70,6 +72,7 @@ class FetchedPage:
     plugin: bool
     version: str | None
     shortcode: str | None
+    api: SoftwareName | None
     headers: Mapping[str, str] = field(repr=False)
     upgrades: bool
 
@@ -105,9 +108,10 @@ class Discovery:
     software, None where it is unknown; `dialect`: the dialect of its replies, None where the page
     does not tell; `version`: the plugin's version number, None where the page has none; `release`:
     its particulars, as a sentence. `endpoint`: the URL that takes messages; `endpoint_is_guess`:
-    whether the page names none, so that WordPress's usual one is shown. `bots`: the chats, in the
-    order of the page. `problems`: one sentence for each thing that keeps a message from being sent;
-    `usable`: whether a chat is there and nothing does.
+    whether the page names none, so that WordPress's usual one is shown. `looks_like`: the software
+    whose API answers in the page's place, as far as a reply to a GET shows it; None for a page.
+    `bots`: the chats, in the order of the page. `problems`: one sentence for each thing that keeps
+    a message from being sent; `usable`: whether a chat is there and nothing does.
     """
 
     url: str
@@ -120,6 +124,7 @@ class Discovery:
     release: str | None
     endpoint: str | None
     endpoint_is_guess: bool
+    looks_like: SoftwareName | None
     bots: tuple[Bot, ...]
     problems: tuple[str, ...]
     usable: bool
@@ -134,6 +139,10 @@ class Discovery:
         does not show.
         """
         runs = software or self.software
+        if runs is None and self.looks_like is not None:
+            raise InvalidRequestError(
+                f"this looks like an API: say --software {self.looks_like} if it is one"
+            )
         if runs is None:
             raise InvalidRequestError(
                 f"the page does not tell its software: name one of {', '.join(SOFTWARE)}"
@@ -199,6 +208,7 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
             plugin=bool(files),
             version=version,
             shortcode=shortcode and shortcode[0].decode("ascii", "replace"),
+            api=api_behind(reply.url, reply.headers, html),
             headers=reply.headers,
             upgrades=upgrades_insecure(url, reply, html),
         )
@@ -223,6 +233,7 @@ def described(fetched: FetchedPage) -> Discovery:
         release=release(dialect, fetched.version) if dialect or fetched.plugin else None,
         endpoint=endpoint and endpoint.url,
         endpoint_is_guess=endpoint is not None and endpoint.is_guess,
+        looks_like=fetched.api if dialect is None else None,
         bots=bots,
         problems=tuple(problems),
         usable=not problems and dialect is not None,
@@ -241,6 +252,7 @@ def _challenged(url: str, challenge: ChallengeError) -> Discovery:
         release=None,
         endpoint=None,
         endpoint_is_guess=False,
+        looks_like=None,
         bots=(),
         problems=(str(challenge),),
         usable=False,
@@ -321,6 +333,8 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
     elif problem is not None and is_login(fetched.url):
         where = fetched.url.partition("?")[0]
         yield f"the page leads to a login, {where}: visitors must be logged in"
+    elif problem is not None and fetched.api is not None:
+        yield f"this looks like an API, not a page with a chat: say --software {fetched.api}"
     elif problem is not None and fetched.other_type is not None:
         yield (
             f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "

@@ -402,7 +402,10 @@ def parse_described(text: str, file: Path) -> Described:
     for key in document:
         if key not in _TABLES:
             close = closest_name(key, frozenset(_TABLES))
-            hint = "" if close in (None, "sites") else f"did you mean {close!r}? "
+            meant = close and repr(close)
+            if meant is None and _is_a_site(document[key]):
+                meant = f"[sites.{key}]"
+            hint = "" if meant is None else f"did you mean {meant}? "
             raise ProfileError(
                 str(file), key, f"{hint}unknown key: a site is a table [sites.NAME]{_OR_A_GROUP}"
             )
@@ -422,6 +425,11 @@ def parse_described(text: str, file: Path) -> Described:
 
 _TABLES = ("sites", "models")
 _OR_A_GROUP = ", a group of models a table [models.NAME]"
+
+
+def _is_a_site(value: object) -> bool:
+    """Tell the table of a site that stands under its name alone."""
+    return isinstance(value, dict) and "url" in value
 
 
 def _tables(document: dict[str, Any], key: str, file: Path) -> dict[str, Any]:
@@ -511,12 +519,21 @@ def explained(message: str, fields: tuple[str, ...]) -> tuple[str, str]:
     unknown = re.fullmatch(r"Object contains unknown field (.*)", problem, re.DOTALL)
     if unknown:
         known = RetrySettings.__struct_fields__ if path == ".retry" else fields
-        close = closest_name(unknown[1], frozenset(known))
+        close = _ELSEWHERE.get(unknown[1]) or closest_name(unknown[1], frozenset(known))
+        close = close if close in known else None
         hint = "" if close is None else f"did you mean {close!r}? "
         problem = f"{hint}unknown key; expected one of {', '.join(known)}"
         return f"{path}.{unknown[1][:80]}", problem
     return path.removesuffix("[...]"), problem[:1].lower() + problem[1:]
 
+
+_ELSEWHERE = {
+    "key": "api_key_env",
+    "model": "default_model",
+    "retries": "retry",
+    "token": "api_key_env",
+}
+"""Names of options, and of other programs, whose keys here look unlike them."""
 
 _MISSING = {"sites": "a list of sites"}
 

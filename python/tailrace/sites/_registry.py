@@ -13,6 +13,7 @@ from tailrace.sites._secrets import Secret, origin_of
 from tailrace.sites._site import Site
 from tailrace.sites._software import DEFAULT_SOFTWARE, software_named
 from tailrace.transport import Limits
+from tailrace.transport._rules import lacks_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +56,7 @@ def site(
         raise InvalidRequestError(f"a site is named by text, not {type(name).__name__}")
     if software is not None:
         software_named(software)
-    if is_url(name):
+    if is_url(name) or lacks_scheme(name):
         return Site(name, software=software or DEFAULT_SOFTWARE)
     named = _site_named(
         name,

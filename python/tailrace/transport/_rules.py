@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
-from tailrace.errors import InvalidRequestError, ProxyError, RedirectError
+from tailrace.errors import InvalidProxyError, InvalidRequestError, RedirectError
 
 if TYPE_CHECKING:
     import ssl
@@ -40,12 +40,14 @@ __all__ = [
     "is_redirect",
     "is_sendable_cookie",
     "is_whole_url",
+    "lacks_scheme",
     "merged_headers",
     "origin",
     "redirect_target",
     "refused_redirect",
     "system_reason",
     "too_many_interim_heads",
+    "without_scheme",
 ]
 
 DEFAULT_HEADERS: Mapping[str, str] = {
@@ -143,12 +145,39 @@ def _target(url: str) -> Target:
     if parts is None or _CONTROL.search(url) or not is_encodable(url):
         raise InvalidRequestError("the URL is malformed")
     if parts.scheme not in _DEFAULT_PORTS:
+        if lacks_scheme(url):
+            raise InvalidRequestError(without_scheme(url))
         raise InvalidRequestError(
             f"the URL's scheme is {_cut(parts.scheme)!r}: it must be http or https"
         )
     if not parts.hostname:
         raise InvalidRequestError("the URL names no host")
     return Target(_rebuilt(parts), _basic(parts))
+
+
+def lacks_scheme(text: str) -> bool:
+    """Tell an address without its scheme, such as ``shop.example/help``, from a name."""
+    host = re.split(r"[/?#]", text, maxsplit=1)[0].rpartition("@")[2]
+    return bool(_BARE_HOST.fullmatch(host)) and (host != text or bool(_DOTTED.search(host)))
+
+
+# A host's name, an IPv4 address or an IPv6 one in brackets, perhaps with a port.
+_BARE_HOST = re.compile(
+    r"(?:[\w-]{1,63}(?:\.[\w-]{1,63}){0,32}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?"
+)
+_DOTTED = re.compile(r"[.:\]]|^localhost$", re.IGNORECASE)
+_ON_THIS_MACHINE = re.compile(r"localhost|127\.|\[::1\]", re.IGNORECASE)
+
+
+def without_scheme(text: str) -> str:
+    """Return the message for an address that `lacks_scheme`, with the URL that is meant.
+
+    One with a password in it is not quoted.
+    """
+    if "@" in text:
+        return "the URL has no scheme: begin it with https:// or http://"
+    scheme = "http" if _ON_THIS_MACHINE.match(text) else "https"
+    return f"the URL has no scheme: write {scheme}://{_cut(text)}"
 
 
 def is_whole_url(url: str) -> bool:
@@ -337,23 +366,23 @@ def _is_cookie_value(value: object) -> bool:
 
 
 def checked_proxy(url: str | None) -> Proxy | None:
-    """Parse a proxy's URL; `ProxyError` for an unknown kind and for what is no URL of a proxy."""
+    """Parse a proxy's URL; `InvalidProxyError` for an unknown kind and what is no URL."""
     if url is None or url == "":
         return None
     parts = _split(url)
     if parts is None or not parts.hostname or _CONTROL.search(url):
-        raise ProxyError(
+        raise InvalidProxyError(
             "the proxy's URL is malformed: it must look like http://host:port, with user:password@ "
             "in front of the host where the proxy wants them"
         )
     if parts.scheme not in _PROXY_PORTS:
-        raise ProxyError(
+        raise InvalidProxyError(
             f"a proxy of kind {_cut(parts.scheme)!r} is unknown: use {', '.join(_PROXY_PORTS)}"
         )
     username = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
     if _CONTROL.search(f"{username}{password}") or not _is_latin(f"{username}{password}"):
-        raise ProxyError("the proxy's user or password holds characters that cannot be sent")
+        raise InvalidProxyError("the proxy's user or password holds characters that cannot be sent")
     port = _PROXY_PORTS[parts.scheme] if parts.port is None else parts.port
     return Proxy(parts.scheme, _ascii_host(parts.hostname), port, username, password)
 

@@ -958,6 +958,19 @@ impl DeltaDecoder {
     }
 }
 
+impl DeltaDecoder {
+    /// Gives what `data` completes to a sink that is no list of Python's.
+    pub fn feed_to(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        sink: &mut impl DeltaSink,
+    ) -> PyResult<()> {
+        let mut decoder = slf.try_borrow_mut().map_err(|_| in_use(slf.py(), "DeltaDecoder"))?;
+        decoder.deltas.feed(&bytes_of(data)?, sink);
+        Ok(())
+    }
+}
+
 /// A time in nanoseconds, as Python gives it.
 pub fn time(py: Python<'_>, at: Option<Whole>) -> PyResult<Option<u64>> {
     at.map(|at| at.within(py, "at", "a number of nanoseconds of 0 or more", |_| true)).transpose()

@@ -7,7 +7,7 @@ use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect, End, ErrorKind};
 use crate::vectors;
 
 /// A dialect, an event that adds "What", and one that adds " runs" and ends the answer.
-const DIALECTS: [(Dialect, &str, &str); 7] = [
+const DIALECTS: [(Dialect, &str, &str); 8] = [
     (
         Dialect::OpenAi,
         r#"data: {"choices":[{"delta":{"content":"What"}}]}"#,
@@ -46,6 +46,12 @@ data: {"type":"message_stop"}"#,
         Dialect::AiPkit,
         "event: message_start\ndata: {\"message_id\":\"m\"}\n\ndata: {\"delta\":\"What\"}",
         "data: {\"delta\":\" runs\"}\nevent: done\ndata: {\"finished\":true}",
+    ),
+    (
+        Dialect::AiEngine,
+        r#"data: {"type":"live","data":"What"}"#,
+        r#"data: {"type":"live","data":" runs"}
+data: {"type":"end","data":"{\"success\":true,\"reply\":\"What runs\"}"}"#,
     ),
 ];
 
@@ -172,7 +178,7 @@ fn other_output_may_stand_in_front_on_the_same_line() {
 }
 
 /// A dialect, and a body of it that says "What runs".
-const BODIES: [(Dialect, &str); 7] = [
+const BODIES: [(Dialect, &str); 8] = [
     (Dialect::OpenAi, r#"{"choices":[{"message":{"content":"What runs"}}]}"#),
     (
         Dialect::OpenAiResponses,
@@ -186,6 +192,7 @@ const BODIES: [(Dialect, &str); 7] = [
     (Dialect::Ollama, r#"{"message":{"content":"What runs"},"done":true}"#),
     (Dialect::AiPower, r#"{"status":"success","msg":"x","data":"What runs"}"#),
     (Dialect::AiPkit, r#"{"success":true,"data":{"reply":"What runs"}}"#),
+    (Dialect::AiEngine, r#"{"success":true,"reply":"What runs","images":null}"#),
 ];
 
 #[test]

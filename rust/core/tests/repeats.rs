@@ -19,7 +19,7 @@ const EVENTS: [&str; 6] = [
 ];
 
 /// Events of the APIs that each have a form of their own.
-const API_EVENTS: [(Dialect, &str); 6] = [
+const API_EVENTS: [(Dialect, &str); 8] = [
     (
         Dialect::Anthropic,
         r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"@"},"pad":"x7Q"}"#,
@@ -43,6 +43,8 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"m","ou
         r#"{"model":"m","created_at":"x7Q","message":{"role":"assistant","content":"@"},"done":false}"#,
     ),
     (Dialect::Ollama, r#"{"model":"m","pad":"x7Q","response":"@","done":false}"#),
+    (Dialect::AiEngine, r#"data: {"type":"live","data":"@"}"#),
+    (Dialect::AiEngine, r#"data: {"type":"live","data":"@","subtype":"content","pad":"x7Q"}"#),
 ];
 
 /// What may change in them.
@@ -55,6 +57,8 @@ const API_CHANGES: &[(&str, &[u8])] = &[
     ("event: response.output_text.delta", b"event: error"), ("\"pad\"", b"\"response\""), ("\"pad\"", b"\"item\""), ("\"logprobs\":[]", b"\"error\":{\"message\":\"m\"}"),
     ("\"text\":\"@\"", b"\"text\":\"@\",\"thought\":true"), ("\"text\":\"@\"", b"\"text\":\"@\",\"functionCall\":{}"), ("{\"text\"", b"{},{\"text\""),
     ("\"index\":0}", b"\"finishReason\":\"STOP\"}"), ("\"pad\":\"x7Q\"", b"\"usageMetadata\":{}"), ("\"pad\":\"x7Q\"", b"\"promptFeedback\":{\"blockReason\":\"b\"}"),
+    ("\"live\"", b"\"end\""), ("\"live\"", b"\"error\""), ("\"live\"", b"\"later\""), ("\"content\"", b"\"thinking\""),
+    ("\"content\"", b"\"status\""), ("\"pad\"", b"\"subtype\""), ("\"pad\"", b"\"data\""), ("\"pad\"", b"\"error\""),
     ("\"done\":false", b"\"done\":true"), ("\"done\":false", b"\"done\":false,\"thinking\":\"t\""), ("\"content\":\"@\"", b"\"content\":\"@\",\"thinking\":\"t\""),
     ("\"content\":\"@\"", b"\"content\":\"@\",\"tool_calls\":[{}]"), ("\"pad\"", b"\"message\""), ("\"created_at\"", b"\"thinking\""), ("\"created_at\"", b"\"response\""),
     ("\"created_at\"", b"\"done_reason\""), ("\"output_index\":0", b"\"output_index\":1"), ("\"output_index\":0,", b""),

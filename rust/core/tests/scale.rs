@@ -133,6 +133,12 @@ fn an_answer_without_end_is_delivered_and_not_kept() {
         (Dialect::AiPower, DeltaOptions::default(), CHUNK, true),
         (Dialect::AiPkit, DeltaOptions::default(), "data: {\"delta\":\"wheel\"}\n\n", true),
         (
+            Dialect::AiEngine,
+            DeltaOptions::default(),
+            "data: {\"type\":\"live\",\"data\":\"wheel\"}\n\n",
+            true,
+        ),
+        (
             Dialect::Ollama,
             DeltaOptions::default(),
             "{\"model\":\"m\",\"message\":{\"content\":\"wheel\"}}\n",
@@ -176,6 +182,13 @@ fn what_cannot_be_delivered_before_its_end_fails_at_its_limit() {
         (Dialect::OpenAi, "data: ", "[[[[", 2 * MAX_EVENT_BYTES, true),
         (Dialect::AiPower, "data: {\"a\":\"", "\\u00e9", 2 * MAX_EVENT_BYTES, true),
         (Dialect::Ollama, "{\"a\":\"", "a line without end", 2 * MAX_EVENT_BYTES, true),
+        (
+            Dialect::AiEngine,
+            "data: {\"type\":\"end\",\"data\":\"",
+            "\\\\u00e9",
+            2 * MAX_EVENT_BYTES,
+            true,
+        ),
         (Dialect::Gemini, "[{\"a\":[", "\"]\",", 2 * MAX_EVENT_BYTES, true),
         // Words of an error are kept as far as 64 KiB.
         (Dialect::AiPower, "", &words, 4 * READ, false),

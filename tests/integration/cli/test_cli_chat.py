@@ -182,7 +182,23 @@ async def test_a_failure_in_json_is_on_the_last_line_too() -> None:
     assert last["error"] == {
         "type": "StreamError",
         "message": end.stderr.removeprefix("tailrace: ").strip(),
+        "kind": "upstream",
+        "status": 200,
+        "code": None,
+        "retry_after": None,
     }
+
+
+async def test_a_failures_status_and_its_wait_are_part_of_json() -> None:
+    async with Replica(faults=["429:1"]) as replica:
+        url = replica.url("openai") + "/v1"
+        end = await run(
+            "chat", "--url", url, "--software", "openai", "--model", "gpt-4o", "--json", "hi"
+        )
+    (last,) = objects(end)
+    assert end.code == 3
+    assert (last["error"]["type"], last["error"]["status"]) == ("RateLimitError", 429)
+    assert last["error"]["retry_after"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -245,7 +261,16 @@ async def test_silence_is_4() -> None:
         (["--replica", "--timeout", "0", "hi"], "timeout must be a number of seconds above 0"),
         (["--replica", "--timeout", "nan", "hi"], "timeout must be a number of seconds above 0"),
         (["--replica", "--timeout", "soon", "hi"], "'soon' is not a valid float"),
-        (["--url", "example", "hi"], "it must be http or https"),
+        (["--url", "gopher://example", "hi"], "it must be http or https"),
+        (
+            ["--url", "my.example/help", "hi"],
+            "the URL has no scheme: write https://my.example/help",
+        ),
+        (["--provider", "localhost:8000/v1", "hi"], "no scheme: write http://localhost:8000/v1"),
+        (["--provider", "[::1]:80", "hi"], "no scheme: write http://[::1]:80"),
+        (["--provider", "me:hunter2@my.example", "hi"], "begin it with https:// or http://"),
+        (["--replica", "--proxy", "localhost:3128", "hi"], "the proxy's URL is malformed"),
+        (["--replica", "--proxy", "ftp://localhost", "hi"], "a proxy of kind 'ftp' is unknown"),
         (["--url", "http://[::1", "hi"], "the URL is malformed"),
         (["--url", "http://127.0.0.1:99999/", "hi"], "the URL is malformed"),
         (["--provider", "GPROChat", "--url", "http://[::1", "hi"], "the URL is malformed"),

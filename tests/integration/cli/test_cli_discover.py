@@ -123,6 +123,46 @@ async def test_a_saved_site_answers(replica: Replica, config: str) -> None:
     assert "You asked: “hello”" in end.stdout
 
 
+async def test_of_several_bots_it_says_and_writes_which(replica: Replica, config: str) -> None:
+    page = replica.page("ai-power", "two")
+    end = await run("discover", "--save", "shop", page, TAILRACE_CONFIG=config)
+    says = "It asks the first of the page's bots, 4; --bot names another: 5.\n"
+    assert (end.code, end.stderr) == (0, f"shop is written to {config}.\n{says}")
+    assert load_profiles([Path(config)])["shop"].settings.bot == "4"
+
+
+@pytest.mark.parametrize(
+    ("site", "path", "software"),
+    [
+        ("openai", "", "openai"),
+        ("openai", "/v1", "openai"),
+        ("openai", "/v1/models", "openai"),
+        ("anthropic", "", "anthropic"),
+        ("gemini", "/v1beta/models", "gemini"),
+        ("ollama", "", "ollama"),
+        ("ollama", "/api/tags", "ollama"),
+        ("ollama", "/v1", "openai"),  # which Ollama has, too
+    ],
+)
+async def test_an_api_is_named_as_one(
+    replica: Replica, config: str, site: str, path: str, software: str
+) -> None:
+    url = replica.url(site) + path
+    end = await run("discover", url)
+    assert end.code == 3
+    assert (
+        f"this looks like an API, not a page with a chat: say --software {software}" in end.stdout
+    )
+    found = json.loads((await run("discover", "--json", url)).stdout)
+    assert (found["looks_like"], found["software"]) == (software, None)
+    end = await run("discover", url, "--save", "mine", TAILRACE_CONFIG=config)
+    assert end.code == 2
+    assert f"say --software {software} if it is one" in end.stderr
+    end = await run("doctor", url)
+    assert end.code == 3
+    assert f"no page with a chat: say --software {software}" in end.stdout
+
+
 async def test_a_name_is_overwritten_with_force_only(replica: Replica, config: str) -> None:
     save = ["discover", "--save", "shop"]
     assert (await run(*save, replica.page("ai-power", "two"), TAILRACE_CONFIG=config)).code == 0

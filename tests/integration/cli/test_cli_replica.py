@@ -16,11 +16,11 @@ from tailrace.replica._sites import SITES
 
 
 async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
-    process = await start("replica", "--port", "0", "--pace", "0", environment={"COLUMNS": "80"})
+    process = await start("replica", "--port", "0", "--pace", "0", "--list")
     shown = await read_until(process, "Ctrl-C ends it.\n")
     sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
     assert list(sites) == [site.name for site in SITES]
-    pages = re.findall(r"^(http://\S+/\S*) +│", shown, re.MULTILINE)
+    pages = re.findall(r"^(http://\S+/\S*)\t", shown, re.MULTILINE)
     assert len(pages) > 8
     async with aiohttp.ClientSession() as session:
         for page in pages:
@@ -37,14 +37,35 @@ async def test_it_prints_its_urls_answers_there_and_ends_on_ctrl_c() -> None:
     assert (end.code, end.stdout, end.stderr) == (0, "", "")
 
 
+async def test_it_prints_one_screen() -> None:
+    process = await start("replica", "--port", "0")
+    shown = await read_until(process, "Ctrl-C ends it.\n")
+    *lines, more, last = shown.splitlines()
+    assert len(lines) + 3 <= 24  # with the line of the command
+    assert [line.split()[0] for line in lines] == [site.name for site in SITES]
+    assert [line.split(maxsplit=2)[2] for line in lines] == [site.shows for site in SITES]
+    assert more == f"Their pages and faults: --list, and {lines[0].split()[1]}/~replica"
+    assert last == "Ctrl-C ends it."
+    assert (await interrupt(process)).code == 0
+
+
 async def test_faults_hold_from_the_start_and_by_url() -> None:
     process = await start(
-        "replica", "--port", "0", "--pace", "0", "--fault", "gzip", "--fault", "503:9@page"
+        "replica",
+        "--port",
+        "0",
+        "--pace",
+        "0",
+        "--fault",
+        "gzip",
+        "--fault",
+        "503:9@page",
+        "--list",
     )
     shown = await read_until(process, "Ctrl-C ends it.\n")
     sites = dict(re.findall(r"^(\S+)  (http://127\.0\.0\.1:\d+)$", shown, re.MULTILINE))
     for kind in FAULTS:
-        assert re.search(rf"^{re.escape(kind.text)} +│", shown, re.MULTILINE)
+        assert re.search(rf"^{re.escape(kind.text)}\t", shown, re.MULTILINE)
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{sites['ai-power']}/~replica") as reply,
@@ -69,7 +90,7 @@ async def test_answers_come_from_an_upstream() -> None:
             "replica", "--port", "0", *upstream, environment={"TAILRACE_UPSTREAM_KEY": "sk-up"}
         )
         shown = await read_until(process, "Ctrl-C ends it.\n")
-        found = re.search(r"^geminiprochat  (http://\S+)$", shown, re.MULTILINE)
+        found = re.search(r"^geminiprochat +(http://\S+) ", shown, re.MULTILINE)
         assert found is not None
         end = await run("chat", "--provider", "GPROChat", "--url", found[1], "hello")
         assert (end.code, end.stdout[:18]) == (0, "You asked: “hello”")

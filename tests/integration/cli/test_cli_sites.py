@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import run, run_without_reader
+from cli_process import run, run_on_terminal, run_without_reader
 
 from tailrace.replica import Replica
 from tailrace.sites import SOFTWARE
@@ -71,21 +72,34 @@ async def test_json_says_what_the_file_says_and_no_secret(config: str) -> None:
     assert "pepper" not in end.stdout
 
 
+WORDS = ("shop", "large", "gem", "geminiprochat", "GEM_KEY (set)", "SHOP_COOKIES (not set)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
 async def test_the_table_names_sites_and_files(config: str) -> None:
-    end = await run("sites", TAILRACE_CONFIG=config, COLUMNS="100", GEM_KEY="pepper")
+    set_up = {"TAILRACE_CONFIG": config, "GEM_KEY": "pepper", "COLUMNS": "100", "TERM": "dumb"}
+    got = await run_on_terminal("sites", **set_up)
+    for word in (*WORDS, "bot 5", "│", config):
+        assert word in got
+    assert "pepper" not in got
+
+
+async def test_in_a_pipe_a_site_is_a_line_with_tabs(config: str, replica: Replica) -> None:
+    end = await run("sites", TAILRACE_CONFIG=config, GEM_KEY="pepper")
     assert (end.code, end.stderr) == (0, "")
-    for word in (
-        "shop",
-        "bot 5",
-        "large",
-        "gem",
-        "geminiprochat",
-        "GEM_KEY (set)",
-        "SHOP_COOKIES (not set)",
-        config,
-    ):
-        assert word in end.stdout
-    assert "pepper" not in end.stdout
+    assert [line.split("\t") for line in end.stdout.splitlines()] == [
+        ["site", "url", "software", "bot", "models", "needs"],
+        [
+            "shop",
+            replica.page("ai-power", "two"),
+            "wordpress",
+            "5",
+            "large, small",
+            "SHOP_COOKIES (not set)",
+        ],
+        ["gem", replica.url("geminiprochat"), "geminiprochat", "", "", "GEM_KEY (set)"],
+        [config],
+    ]
 
 
 async def test_no_site_is_no_failure(tmp_path: Path) -> None:

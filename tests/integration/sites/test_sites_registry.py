@@ -93,9 +93,9 @@ def test_a_url_is_a_wordpress_page_unless_said_otherwise() -> None:
 
 def test_a_name_nobody_has_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        ProviderNotFoundError, match=r"no provider 'my\.example'.*ChatGptt.*sites: Shop; or a URL"
+        ProviderNotFoundError, match=r"no provider 'mine'.*ChatGptt.*sites: Shop; or a URL"
     ):
-        profiled(tmp_path, "url = 'https://shop.example'", name="my.example")
+        profiled(tmp_path, "url = 'https://shop.example'", name="mine")
     with pytest.raises(ProviderNotFoundError, match="no profile names a site; or a URL"):
         site("x", environ={}, folder=tmp_path / "none", user_folder=tmp_path / "none")
 

@@ -120,6 +120,18 @@ def test_a_file_may_name_no_site(text: str) -> None:
         ("[models.x]\nsites = []", "models.x.sites", "expected array of length >= 1"),
         ("[models.x]\nsites = ['']", "models.x.sites[0]", "expected str of length >= 1"),
         ("[models.x]\nsites = 'shop'", "models.x.sites", "expected array, got str"),
+        ("[site.x]\nurl = 'http://a.example'", "site", "did you mean 'sites'? unknown key"),
+        ("[shop]\nurl = 'http://a.example'", "shop", "did you mean [sites.shop]? unknown key"),
+        (
+            "[sites.shop]\nurl = 'http://a.example'\nmodel = 'x'",
+            "sites.shop.model",
+            "did you mean 'default_model'? unknown key",
+        ),
+        (
+            "[sites.shop]\nurl = 'http://a.example'\nretries = 3",
+            "sites.shop.retries",
+            "did you mean 'retry'? unknown key",
+        ),
         ("[models.x]\nsite = ['a']", "models.x.site", "did you mean 'sites'? unknown key"),
         ("[models.'a b']\nsites = ['a']", "models.a b", "a group's name is 1 to 128 letters"),
         ("[sites]\nshop = 'https://shop.example'", "sites.shop", "expected object, got str"),
@@ -129,7 +141,7 @@ def test_a_file_may_name_no_site(text: str) -> None:
         (
             "[sites.shop]\nurl = 'shop.example'",
             "sites.shop.url",
-            "the URL's scheme is '': it must be http or https",
+            "the URL has no scheme: write https://shop.example",
         ),
         ("[sites.shop]\nurl = 'ftp://shop.example'", "sites.shop.url", "must be http or https"),
         (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tailrace.batch._inputs.bodies import read_json_line
 from tailrace.batch._inputs.files import lines_of, reading
 from tailrace.batch._inputs.openai import OpenAILines
+from tailrace.batch._inputs.parquet import ParquetTable
 from tailrace.batch._inputs.plain import PlainLines, TextLines
 from tailrace.batch._inputs.prompts import PromptFields
 from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
@@ -94,13 +95,13 @@ def _source(kind: str, file: Path, name: str, fields: PromptFields) -> Source:
     if kind == "text":
         return TextLines(file, name, fields)
     if kind == "plain":
-        first = _first_object(file, name) or {}
-        return PlainLines(file, name, fields.of_first(first))
-    if kind in {"csv", "tsv"}:
-        table = (CSVTable if kind == "csv" else TSVTable)(file, name, fields)
-        table.fields = fields.of_first(table.columns)
-        return table
-    raise InvalidRequestError("Parquet is not read yet")
+        return PlainLines(file, name, fields.of_first(_first_object(file, name) or {}))
+    tables: dict[str, type[CSVTable | TSVTable | ParquetTable]] = {
+        "csv": CSVTable,
+        "tsv": TSVTable,
+        "parquet": ParquetTable,
+    }
+    return tables[kind](file, name, fields)
 
 
 def _refuse_fields(fields: PromptFields) -> None:
@@ -128,7 +129,9 @@ def _found_format(file: Path, name: str) -> str:
             f"{name}: none of its first lines is a JSON object; what it is, --format says: "
             f"{', '.join(FORMATS)}"
         )
-    return "openai" if {"body", "url", "method"} & set(first) else "plain"
+    # Of an errors file, the lines of rows that were none have no request.
+    is_openai = {"body", "url", "method"} & first.keys() or {"response", "error"} <= first.keys()
+    return "openai" if is_openai else "plain"
 
 
 def _first_object(file: Path, name: str) -> dict[str, object] | None:

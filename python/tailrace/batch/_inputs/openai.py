@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from tailrace.batch._inputs.bodies import check_body, problem_of, read_json_line
 from tailrace.batch._inputs.files import lines_of
 from tailrace.batch._inputs.source import Source
-from tailrace.batch._rows import ENDPOINTS, Row, RowError
+from tailrace.batch._rows import ENDPOINTS, INVALID_ROW, Row, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class OpenAILines(Source):
 
     format: ClassVar[str] = "openai"
 
-    def records(self) -> Iterator[tuple[int, bytes]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
         """Yield each line that is not empty, with its number."""
         return lines_of(self.path, self.name)
 
@@ -50,7 +50,16 @@ class OpenAILines(Source):
             trouble = error
         else:
             return _row(number, line)
-        raise RowError(problem_of(trouble), _id_in(record))
+        read = read_json_line(record)
+        if isinstance(read, dict):
+            raise RowError(_told_before(read) or problem_of(trouble), _id_in(read))
+        raise RowError(problem_of(trouble))
+
+    def fields_of(self, record: bytes) -> dict[str, Any]:
+        """Return a line's ``custom_id`` and the members of its body."""
+        line = read_json_line(record)
+        body = line.get("body") if isinstance(line, dict) else None
+        return {"custom_id": line["custom_id"], **body} if isinstance(body, dict) else {}
 
     def shown(self, record: bytes) -> str:
         """Return a line as text."""
@@ -74,7 +83,14 @@ def _row(number: int, line: _Line) -> Row:
     return Row(number, line.custom_id, endpoint, body)
 
 
-def _id_in(record: bytes) -> str | None:
-    value = read_json_line(record)
-    found = value.get("custom_id") if isinstance(value, dict) else None
+def _id_in(line: dict[str, Any]) -> str | None:
+    found = line.get("custom_id")
     return found if isinstance(found, str) and found else None
+
+
+def _told_before(line: dict[str, Any]) -> str:
+    """Return what an errors file says of a row that was no row before; empty for other lines."""
+    error = line.get("error")
+    if isinstance(error, dict) and error.get("code") == INVALID_ROW:
+        return f"an earlier run could not send it ({error.get('message')})"
+    return ""

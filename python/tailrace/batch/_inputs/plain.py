@@ -8,42 +8,25 @@ import msgspec
 
 from tailrace.batch._inputs.bodies import problem_of
 from tailrace.batch._inputs.files import lines_of
-from tailrace.batch._inputs.source import Source
+from tailrace.batch._inputs.prompts import PromptSource
 from tailrace.batch._rows import RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from tailrace.batch._inputs.prompts import PromptFields
-    from tailrace.batch._rows import Row
+    from collections.abc import Iterator
 
 __all__ = ["PlainLines", "TextLines"]
 
 _read = msgspec.json.Decoder(str | dict[str, Any]).decode
 
 
-class TextLines(Source):
+class TextLines(PromptSource):
     """Lines of text, each of which is a prompt."""
 
     format: ClassVar[str] = "text"
 
-    def __init__(self, path: Path, name: str, fields: PromptFields) -> None:
-        super().__init__(path, name)
-        self.fields = fields
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What decides how the file is read, as a run's record keeps it."""
-        return {"format": self.format, **self.fields.settings}
-
-    def records(self) -> Iterator[tuple[int, bytes]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:  # noqa: ARG002 - it is
         """Yield each line that is not empty, with its number."""
         return lines_of(self.path, self.name)
-
-    def row(self, number: int, record: bytes) -> Row:
-        """Return a line as a row. Raises RowError."""
-        return self.fields.row(number, self.fields_of(record))
 
     def fields_of(self, record: bytes) -> dict[str, Any]:
         """Return what a line holds, by name. Raises RowError."""

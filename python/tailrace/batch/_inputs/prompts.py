@@ -13,53 +13,47 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
 from tailrace.batch._rows import Row, RowError
+from tailrace.errors import BatchInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["PARAMETERS", "PromptFields"]
+__all__ = ["PARAMETERS", "PromptFields", "PromptSource", "TableSource"]
 
-PARAMETERS = frozenset(
-    {
-        "dimensions",
-        "encoding_format",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "instructions",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "metadata",
-        "modalities",
-        "model",
-        "n",
-        "parallel_tool_calls",
-        "presence_penalty",
-        "reasoning",
-        "reasoning_effort",
-        "response_format",
-        "seed",
-        "service_tier",
-        "stop",
-        "store",
-        "temperature",
-        "text",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
-"""The fields of a record that are sent in its request's body, beside its prompt or messages."""
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PARAMETERS = {
+    "/v1/chat/completions": _names(
+        "frequency_penalty function_call functions logit_bias logprobs max_completion_tokens "
+        "max_tokens modalities model n parallel_tool_calls prediction presence_penalty "
+        "reasoning_effort response_format seed service_tier stop temperature tool_choice tools "
+        "top_logprobs top_p verbosity web_search_options"
+    ),
+    "/v1/responses": _names(
+        "include instructions max_output_tokens max_tool_calls model parallel_tool_calls reasoning "
+        "service_tier temperature text tool_choice tools top_logprobs top_p truncation"
+    ),
+    "/v1/completions": _names(
+        "best_of echo frequency_penalty logit_bias logprobs max_tokens model n presence_penalty "
+        "seed stop suffix temperature top_p"
+    ),
+    "/v1/embeddings": _names("dimensions encoding_format model"),
+}
+"""By endpoint, the fields of a record that are sent in its request's body, beside its prompt.
+
+A request has more (``user``, ``metadata``, ``store``): their names are those of many a data set's
+columns, so that they are sent only where they are named.
+"""
 
 _ID_FIELDS = ("custom_id", "id")
 _NEAR = 0.85
+_MOST_NAMES = 1000
 # What takes a prompt: the body's field for it.
 _PROMPT_IN = {
     "/v1/chat/completions": "messages",
@@ -83,7 +77,9 @@ class PromptFields:
     id: str | None = None
     sent: frozenset[str] = frozenset()
     carried: frozenset[str] = frozenset()
-    _kinds: dict[str, bool] = field(default_factory=dict)
+    # Names that were met, up to a limit: of fields that are sent, and of those that are not.
+    _sent_seen: set[str] = field(default_factory=set, compare=False)
+    _carried_seen: set[str] = field(default_factory=set, compare=False)
 
     def of_first(self, names: Iterable[str]) -> PromptFields:
         """Return these fields with the `id` that the first record's fields `names` suggest."""
@@ -108,17 +104,46 @@ class PromptFields:
         row_id = self._id(number, record)
         body = self._asked(record, row_id)
         for name, value in record.items():
-            if name not in {self.prompt, "messages", self.id} and self._is_sent(name, row_id):
+            if self.is_sent(name):
                 body[name] = value
+                _add(self._sent_seen, name)
+            elif not self.is_needed(name) and (meant := self.meant(name)):
+                raise RowError(f"its field {name} is unknown: {meant} may be meant", row_id)
         try:
-            return Row(number, row_id, self.endpoint, msgspec.json.encode(body))
-        except (TypeError, ValueError) as error:
-            problem = str(error)
-        raise RowError(f"it cannot be sent as JSON: {problem}", row_id)
+            encoded = msgspec.json.encode(body)
+        except (TypeError, ValueError, RecursionError) as error:
+            problem = f"it cannot be sent as JSON: {error}"
+        else:
+            if len(encoded) <= MAX_ROW_BYTES:
+                return Row(number, row_id, self.endpoint, encoded)
+            problem = f"its body has more than {MAX_ROW_BYTES} bytes"
+        raise RowError(problem, row_id)
+
+    def is_needed(self, name: str) -> bool:
+        """Return whether a field `name` is sent, in whatever form, or is the row's id."""
+        return name in {self.prompt, "messages", self.id} or self.is_sent(name)
 
     def is_sent(self, name: str) -> bool:
-        """Return whether a field `name` is sent, as it is or under another name."""
-        return name in {self.prompt, "messages"} or self._is_sent(name, None)
+        """Return whether a field `name` is sent as it is."""
+        if name in {self.prompt, "messages", self.id}:
+            return False
+        return name in self.sent or (name in PARAMETERS[self.endpoint] and name not in self.carried)
+
+    def meant(self, name: str) -> str:
+        """Return what a field `name`, which is not needed, may be a slip for; empty for nothing."""
+        if name in self._carried_seen:
+            return ""
+        known = (*PARAMETERS[self.endpoint], self.prompt, "messages")
+        near = () if name in self.carried else get_close_matches(name, known, 1, _NEAR)
+        if near:
+            return near[0]
+        _add(self._carried_seen, name)
+        return ""
+
+    @property
+    def seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields that were met beside the prompt and the id: sent, and not sent."""
+        return tuple(sorted(self._sent_seen)), tuple(sorted(self._carried_seen))
 
     def _id(self, number: int, record: Mapping[str, Any]) -> str:
         if self.id is None:
@@ -152,17 +177,57 @@ class PromptFields:
             return {"messages": [{"role": "user", "content": prompt}]}
         return {_PROMPT_IN[self.endpoint]: prompt}
 
-    def _is_sent(self, name: str, row_id: str | None) -> bool:
-        known = self._kinds.get(name)
-        if known is None:
-            known = name in self.sent or (name in PARAMETERS and name not in self.carried)
-            if not known and name not in self.carried:
-                near = get_close_matches(name, (*PARAMETERS, "prompt", "messages"), 1, _NEAR)
-                if near:
-                    raise RowError(f"its field {name} is unknown: {near[0]} may be meant", row_id)
-            if len(self._kinds) < _MOST_NAMES:
-                self._kinds[name] = known
-        return known
+
+def _add(names: set[str], name: str) -> None:
+    if len(names) < _MOST_NAMES:
+        names.add(name)
 
 
-_MOST_NAMES = 1000
+class PromptSource(Source):
+    """An input whose records hold a prompt and perhaps more, as `fields` names it."""
+
+    def __init__(self, path: Path, name: str, fields: PromptFields) -> None:
+        super().__init__(path, name)
+        self.fields = fields
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decides how the file is read, as a run's record keeps it."""
+        return {"format": self.format, **self.fields.settings}
+
+    @property
+    def fields_seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields beside the prompts, as far as rows were read: sent, and not sent."""
+        return self.fields.seen
+
+    def row(self, number: int, record: Any) -> Row:
+        """Return a record as a row. Raises RowError."""
+        return self.fields.row(number, self.fields_of(record))
+
+
+class TableSource(PromptSource):
+    """A table, whose `columns` are the fields of all its records.
+
+    Raises BatchInputError where none has the prompt or the id, and for a column whose name is
+    nearly a parameter's.
+    """
+
+    def __init__(self, path: Path, name: str, fields: PromptFields, columns: Sequence[str]) -> None:
+        super().__init__(path, name, fields.of_first(columns))
+        self._columns = columns
+        has = f"its columns are {', '.join(columns)}"
+        if self.fields.prompt not in columns and "messages" not in columns:
+            raise BatchInputError(
+                f"{name} has no column {self.fields.prompt}, which would be sent: {has}"
+            )
+        if self.fields.id is not None and self.fields.id not in columns:
+            raise BatchInputError(f"{name} has no column {self.fields.id} for ids: {has}")
+        for each in columns:
+            meant = "" if self.fields.is_needed(each) else self.fields.meant(each)
+            if meant:
+                raise BatchInputError(f"{name} has a column {each}: {meant} may be meant")
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the fields that each record has."""
+        return self._columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tailrace.batch._rows import BadRow, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tailrace.batch._rows import Row
@@ -36,20 +36,35 @@ class Source(ABC):
         self.name = name
 
     @property
+    def columns(self) -> Sequence[str] | None:
+        """The names of the fields that each record has, None where each may have others."""
+        return None
+
+    @property
+    def fields_seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields beside the prompts, as far as rows were read: sent, and not sent."""
+        return (), ()
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """What decides how the file is read, as a run's record keeps it."""
         return {"format": self.format}
 
     @abstractmethod
-    def records(self) -> Iterator[tuple[int, Any]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, Any]]:
         """Yield each record's number, from 1, and the record, not looked into.
 
-        Raises BatchInputError where the file cannot be read to its end.
+        `whole`: whether what is not sent must be in the records, too. Raises BatchInputError where
+        the file cannot be read to its end.
         """
 
     @abstractmethod
     def row(self, number: int, record: Any) -> Row:
         """Return a record as a row. Raises RowError."""
+
+    @abstractmethod
+    def fields_of(self, record: Any) -> dict[str, Any]:
+        """Return what a record holds, by name, as far as it is in it. Raises RowError."""
 
     @abstractmethod
     def shown(self, record: Any) -> str:

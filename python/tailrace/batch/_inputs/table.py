@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import csv
+import re
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from tailrace.batch._inputs.files import unpacked
-from tailrace.batch._inputs.source import MAX_ROW_BYTES, Source
+from tailrace.batch._inputs.prompts import TableSource
+from tailrace.batch._inputs.source import MAX_ROW_BYTES
 from tailrace.batch._rows import RowError
 from tailrace.errors import BatchInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tailrace.batch._inputs.prompts import PromptFields
-    from tailrace.batch._rows import Row
 
-__all__ = ["CSVTable", "TSVTable", "header_of"]
+# Bytes that are no UTF-8, as a reader keeps them.
+_BROKEN = re.compile("[\udc80-\udcff]")
+
+__all__ = ["CSVTable", "TSVTable"]
 
 
-class CSVTable(Source):
+class CSVTable(TableSource):
     """Records separated by commas, with the columns' names in the first one.
 
     Quoting is RFC 4180's. A cell of a parameter is read as JSON where it is JSON (``0.2``,
@@ -35,16 +39,11 @@ class CSVTable(Source):
     separator: ClassVar[str] = ","
 
     def __init__(self, path: Path, name: str, fields: PromptFields) -> None:
-        super().__init__(path, name)
-        self.fields = fields
-        self.columns = header_of(path, name, self.separator)
+        super().__init__(path, name, fields, _header_of(path, name, self.separator))
+        self._read = {each for each in self.columns if self.fields.is_sent(each)} | {"messages"}
+        self._read.discard(self.fields.prompt)
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What decides how the file is read, as a run's record keeps it."""
-        return {"format": self.format, **self.fields.settings}
-
-    def records(self) -> Iterator[tuple[int, list[str]]]:
+    def records(self, *, whole: bool = False) -> Iterator[tuple[int, list[str]]]:  # noqa: ARG002 - it is
         """Yield each record that is not empty, with its number; the header has none."""
         records = _records(self.path, self.name, self.separator)
         next(records, None)
@@ -52,25 +51,18 @@ class CSVTable(Source):
             if record:
                 yield number, record
 
-    def row(self, number: int, record: list[str]) -> Row:
-        """Return a record as a row. Raises RowError."""
-        return self.fields.row(number, self.fields_of(record))
-
     def fields_of(self, record: list[str]) -> dict[str, Any]:
         """Return what a record holds, by its column's name. Raises RowError."""
         if len(record) != len(self.columns):
             raise RowError(f"it has {len(record)} cells, and the header {len(self.columns)}")
-        if not "".join(record).isprintable() and any(map(_is_broken, record)):
+        if any(map(_BROKEN.search, record)):
             raise RowError("it is no UTF-8")
-        cells: dict[str, Any] = {}
-        for name, cell in zip(self.columns, record, strict=True):
-            if name in {self.fields.prompt, self.fields.id} or not self.fields.is_sent(name):
-                cells[name] = cell
-            elif cell:
-                cells[name] = _value(cell)
-        if not cells.get(self.fields.prompt) and "messages" in cells:
-            cells.pop(self.fields.prompt, None)
-        return cells
+        read = self._read
+        return {
+            name: _value(cell) if name in read else cell
+            for name, cell in zip(self.columns, record, strict=True)
+            if cell
+        }
 
     def shown(self, record: list[str]) -> str:
         """Return a record as text."""
@@ -84,7 +76,7 @@ class TSVTable(CSVTable):
     separator: ClassVar[str] = "\t"
 
 
-def header_of(path: Path, name: str, separator: str = ",") -> list[str]:
+def _header_of(path: Path, name: str, separator: str = ",") -> list[str]:
     """Return the names of a table's columns.
 
     Raises BatchInputError for a file without a header, and for one that names a column twice.
@@ -111,11 +103,6 @@ def _records(path: Path, name: str, separator: str) -> Iterator[list[str]]:
             problem = f"line {reader.line_num} of {name} is no CSV: {error}"
     if problem:
         raise BatchInputError(problem)
-
-
-def _is_broken(cell: str) -> bool:
-    """Return whether bytes of a cell were no UTF-8, which its reader keeps as lone surrogates."""
-    return any("\udc80" <= each <= "\udcff" for each in cell)
 
 
 def _value(cell: str) -> Any:

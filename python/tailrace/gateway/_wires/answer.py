@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from tailrace.gateway._wires.wire import Ending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tailrace import DeltaDecoder
     from tailrace._streams.closing import Deltas
     from tailrace.gateway._context import Context
     from tailrace.gateway._figures.streams import CallOutcome
@@ -53,7 +55,7 @@ class Answer:
         self._upstream = upstream
         self._stream = upstream.stream
         self._encoder = encoder
-        deltas = self._stream.deltas()
+        self._deltas = deltas = self._stream.deltas()
         self._stopped = StoppedDeltas(deltas, request.stops) if request.stops else None
         self._source: _DeltaSource = self._stopped or deltas
         self._characters = 0
@@ -134,9 +136,25 @@ class Answer:
             if encoder.failure is not None:
                 self._fail(encoder.failure)
                 break
+            self._stream.watch(None)  # the head is out
+            if self._stopped is None:  # which looks at each delta
+                await self._deltas.relay(partial(self._hand_on, reply))
         else:
             return await reply.end(encoder.finish, self._ending())
         return await reply.end(bytes, b"")
+
+    def _hand_on(self, reply: EventStream, decoder: DeltaDecoder, data: bytes) -> bool:
+        """Send the events of what came, where it comes; return whether the client keeps up."""
+        encoder = self._encoder
+        events, count, characters = encoder.relay(decoder, data)
+        if not count:
+            return True
+        self._upstream.call.deltas(count)
+        self._characters += characters
+        keeps_up = reply.send(events) if events else True
+        if encoder.failure is not None:
+            raise encoder.failure
+        return keeps_up
 
     # -- the end of the answer ---------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class ChunkedAnswer:
         )
         self.keep_alive = self.chunks.keep_alive
         self.events = self.chunks.events
+        self.relay = self.chunks.relay
 
     def finish(self, ending: Ending) -> bytes:
         """Return the finish reason's chunk, that of the usage where it is wanted, and [DONE]."""

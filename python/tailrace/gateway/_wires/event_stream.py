@@ -87,6 +87,21 @@ class EventStream:
             return self._response.write(encode(what))
         return self._write_behind(encode, what)
 
+    def send(self, data: bytes) -> bool:
+        """Send `data` at once, behind what was written; return whether more may be sent so.
+
+        Where it is False, the client is behind: the next `write` waits for it.
+        """
+        self._silent_since = self._loop.time()
+        writing = self._request.writer.write(data, drain=False)  # type: ignore[call-arg]
+        try:
+            writing.send(None)  # a coroutine that never waits: the only wait would be for a drain
+        except StopIteration:
+            return not self._request.protocol.writing_paused
+        finally:
+            writing.close()
+        raise RuntimeError("aiohttp waits within a write that does not drain")
+
     async def _write_behind(self, encode: Callable[[A], bytes], what: A) -> None:
         if self._speaking is not None:
             await self._speaking

@@ -315,6 +315,7 @@ class MessageAnswer:
         self._encoder = MessageEncoder(id=identity.id, model=identity.model)
         self.start = self._encoder.start
         self.events = self._encoder.events
+        self.relay = self._encoder.relay
         self.keep_alive = self._encoder.keep_alive
 
     @property

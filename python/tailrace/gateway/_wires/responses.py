@@ -295,6 +295,7 @@ class ResponseAnswer:
         )
         self.start = self._encoder.start
         self.events = self._encoder.events
+        self.relay = self._encoder.relay
         self.keep_alive = self._encoder.keep_alive
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from tailrace import Delta, Usage
+    from tailrace import Delta, DeltaDecoder, Usage
     from tailrace.errors import TailraceError
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._wires.request import ModelRequest
@@ -53,6 +53,12 @@ class AnswerEncoder(Protocol):
 
     def events(self, deltas: list[Delta]) -> bytes:
         """Return the events of some deltas."""
+
+    def relay(self, decoder: DeltaDecoder, data: bytes) -> tuple[bytes, int, int]:
+        """Return the events of the deltas that `data` completes in `decoder`.
+
+        With them come how many deltas there were, and how many characters they have.
+        """
 
     def keep_alive(self) -> bytes:
         """Return what is sent while the site is silent."""

@@ -55,6 +55,8 @@ class PatientProtocol(ResponseHandler):
         super().__init__(loop)
         self._interim_heads = 0
         self._has_final_head = False
+        self.heard: Callable[[], None] | None = None
+        """Called behind each read of the socket, and when the connection was lost."""
 
     def set_response_params(self, **options: Any) -> None:
         self._interim_heads = 0
@@ -65,7 +67,17 @@ class PatientProtocol(ResponseHandler):
         payload = self._payload
         if payload is not None and not payload.is_eof() and len(data) <= _SLICE_OF_BODY:
             _PARSE(self, data)  # most reads of most bodies
-            return
+        else:
+            self._parse_slices(data)
+        if self.heard is not None and data:  # none: aiohttp parses the rest within a read
+            self.heard()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.heard is not None:
+            self.heard()
+
+    def _parse_slices(self, data: bytes) -> None:
         while len(data) > (size := self._slice(data)) and self.is_connected():
             super().data_received(data[:size])
             data = data[size:]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import weakref
+from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from yarl import URL
 
 from tailrace.errors import ReplyBrokenError
 from tailrace.transport import _rules as rules
+from tailrace.transport._base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from tailrace.transport._decoding import ACCEPT_ENCODING
 from tailrace.transport._over_aiohttp.clock import CLOCK, MOST_COPIED, Clock, TimedRequest
 from tailrace.transport._over_aiohttp.connections import (
@@ -25,24 +27,28 @@ from tailrace.transport._over_aiohttp.connections import (
     wake_when_lost,
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
+from tailrace.transport._over_aiohttp.posting import AiohttpPoster
 from tailrace.transport._room import keep_room_for_reads
 from tailrace.transport._session import (
     DecodedResponse,
     RuledSession,
     RuledTransport,
+    SessionOptions,
     call_soon,
 )
 from tailrace.transport._socks import require_socks, socks_connector
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractResolver
 
     from tailrace.errors import TailraceError
-    from tailrace.transport._base import Response
+    from tailrace.transport._base import Limits, Response, Timeouts
     from tailrace.transport._cookies import Jar
-    from tailrace.transport._session import Request, SessionOptions
+    from tailrace.transport._posting import Poster
+    from tailrace.transport._session import Request
 
 __all__ = ["AiohttpTransport"]
 
@@ -94,6 +100,31 @@ class AiohttpTransport(RuledTransport):
             max_field_size=LONGEST_FIELD,
             max_headers=_MOST_FIELDS,
         )
+
+    def poster(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Poster:
+        """See `Transport.poster`."""
+        options = SessionOptions.checked(
+            cookies=cookies, headers=None, proxy=proxy, timeouts=timeouts, limits=limits
+        )
+        if self._trust_env or (options.proxy is not None and not options.proxy.is_socks):
+            return super().poster(
+                url,
+                headers=headers,
+                cookies=cookies,
+                proxy=proxy,
+                timeouts=timeouts,
+                limits=limits,
+            )
+        return AiohttpPoster(self._connector(options.proxy), url, headers, options)
 
     def _begun(self, options: SessionOptions) -> _AiohttpSession:
         if options.proxy is not None and options.proxy.is_socks:
@@ -208,7 +239,9 @@ class _AiohttpResponse(DecodedResponse):
         # This reference keeps the session and its transport alive as long as the response is read.
         self._session = session
         self._raw = raw
-        self._protocol = raw.connection.protocol if raw.connection else None
+        self._protocol: PatientProtocol | None = (
+            cast("PatientProtocol", raw.connection.protocol) if raw.connection else None
+        )
         is_woken = self._protocol is not None and wake_when_lost(raw.content, self._protocol)
         self._can_wait = is_woken and hasattr(raw.content, "_buffer")  # an empty body has none
         pause_at_many_chunks(raw.content)
@@ -236,6 +269,46 @@ class _AiohttpResponse(DecodedResponse):
         """See `Response.abort`."""
         if self._dropped.detach():
             call_soon(self._loop, cut, self._raw)
+
+    async def relay(self, take: Callable[[bytes], bool]) -> None:
+        """Hand the next bytes to `take` where they arrive, while it returns True.
+
+        A reader is spared the turn of the loop, and the way through its coroutines, for each read.
+        Returns when `take` has returned False, and when `read` is to tell what is next: the end, a
+        failure, or compressed bytes. Raises what `take` raises, and LimitExceeded.
+        """
+        content, protocol = self._raw.content, self._protocol
+        if protocol is None or not self._can_wait or self._decoder is not None or self._failure:
+            return
+        if self._is_being_read or content._buffer or content.exception():  # noqa: SLF001
+            return
+        over: asyncio.Future[None] = self._loop.create_future()
+        # In the context of the task: a connection has that of the request that opened it.
+        protocol.heard = partial(copy_context().run, self._pass_on, take, protocol, over)
+        self._is_being_read = True
+        try:
+            if not content.is_eof():
+                await over
+        finally:
+            protocol.heard = None
+            self._is_being_read = False
+
+    def _pass_on(
+        self, take: Callable[[bytes], bool], protocol: PatientProtocol, over: asyncio.Future[None]
+    ) -> None:
+        """Hand on what the protocol has read; what ends a relay ends it for its waiting task."""
+        content = self._raw.content
+        if over.done():
+            return
+        try:
+            goes_on = content.exception() is None
+            while goes_on and content._buffer:  # noqa: SLF001
+                goes_on = take(self._capped(content.read_nowait())) and self._failure is None
+        except BaseException as error:  # noqa: BLE001 - the task's, not the event loop's
+            over.set_exception(error)
+            return
+        if not goes_on or content.is_eof() or not protocol.connected:
+            over.set_result(None)
 
     async def _receive(self) -> bytes:
         content = self._raw.content

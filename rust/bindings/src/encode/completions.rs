@@ -6,7 +6,9 @@ use tailrace_core::{
     ChunkEncoder as Chunks, ChunkFields, ChunkUsage, CompletionEncoder as Completions,
 };
 
+use super::relay::{Relayed, relayed};
 use super::{pieces, written};
+use crate::delta::DeltaDecoder;
 use crate::input::{Whole, optional_text, text_of};
 use crate::raise::in_use;
 
@@ -78,6 +80,18 @@ macro_rules! chunks {
                     }
                     Ok(())
                 })
+            }
+
+            /// Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+            ///
+            /// As `events(decoder.feed_events(data))`, without an object for each delta; with it come how
+            /// many deltas there were, and how many characters they have.
+            fn relay<'py>(
+                slf: &Bound<'py, Self>,
+                decoder: &Bound<'py, DeltaDecoder>,
+                data: &Bound<'py, PyAny>,
+            ) -> PyResult<Relayed<'py>> {
+                relayed(slf, decoder, data, |Self(encoder)| encoder)
             }
 
             /// Return a comment, which keeps the connection alive while there is nothing to tell.

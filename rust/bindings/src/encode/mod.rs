@@ -2,6 +2,7 @@
 
 mod completions;
 mod message;
+mod relay;
 mod response;
 
 pub use completions::{ChunkEncoder, CompletionEncoder};

@@ -4,8 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use tailrace_core::{Delta, ResponseEncoder as Encoder, ResponseFields};
 
+use super::relay::{Relayed, relayed};
 use super::{ending_of, failure_of, pieces, state_of, texts, written};
-use crate::delta::Usage;
+use crate::delta::{DeltaDecoder, Usage};
 use crate::input::{Whole, bytes_of, limit, optional_text, text_of};
 use crate::raise::invalid;
 
@@ -99,6 +100,18 @@ impl ResponseEncoder {
             }
             Ok(())
         })
+    }
+
+    /// Return the events of the deltas that `data` completes in `decoder`, and their numbers.
+    ///
+    /// As `events(decoder.feed_events(data))`, without an object for each delta; with it come how
+    /// many deltas there were, and how many characters they have.
+    fn relay<'py>(
+        slf: &Bound<'py, Self>,
+        decoder: &Bound<'py, DeltaDecoder>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Relayed<'py>> {
+        relayed(slf, decoder, data, |Self(encoder)| encoder)
     }
 
     /// Return a comment, which keeps the connection alive while there is nothing to tell.

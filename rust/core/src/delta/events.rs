@@ -376,7 +376,7 @@ fn read_open<'a, S: DeltaSink + ?Sized>(
     output.reply.foreign = false;
     output.reply.is_passed_over = false;
     let content = dialect.read_event(event, output);
-    if output.reply.bad_events > bad_events {
+    if output.reply.bad_events > bad_events && output.reply.is_open() {
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
     } else if output.reply.is_open() && (output.reply.foreign || output.reply.is_passed_over) {

@@ -11,7 +11,7 @@ use super::DeltaSink;
 use super::collected::{Collecting, Keeping};
 use super::halves::{Half, LONE};
 use super::passed_over::PassedOver;
-use super::said::Said;
+use super::said::{Said, TrimmedSaid};
 use super::tool_call::Calls;
 use super::usage::{Usage, later_usage};
 
@@ -138,9 +138,27 @@ pub(super) struct ReplyState {
     /// Whether all of it is counted.
     pub(super) counts_all: bool,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
-    pub(super) part: Option<Box<Said>>,
+    pub(super) part: Option<Box<Part>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
+}
+
+/// What was told of a part of the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// It may be told again as it was.
+    Exact(Said),
+    /// It may be told again without the blanks at its ends.
+    Trimmed(TrimmedSaid),
+}
+
+impl Part {
+    fn add(&mut self, text: &str) {
+        match self {
+            Self::Exact(said) => said.add(text),
+            Self::Trimmed(said) => said.add(text),
+        }
+    }
 }
 
 /// What a reply told beside text, also where nobody wanted it.

@@ -35,6 +35,51 @@ impl Said {
     }
 }
 
+/// A text that was told, in however many pieces, and may be told again without the blanks at its
+/// ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TrimmedSaid {
+    /// All but the blanks at the beginning.
+    all: Said,
+    /// The same without those at the end.
+    trimmed: Said,
+}
+
+impl TrimmedSaid {
+    /// The blanks that PHP's `trim` takes off.
+    const BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\0', '\x0b'];
+
+    /// The text that is told at once.
+    pub(super) fn of(text: &str) -> Self {
+        let mut said = Self::default();
+        said.add(text);
+        said
+    }
+
+    /// Goes on with the text.
+    pub(super) fn add(&mut self, text: &str) {
+        let is_begun = self.all.length > 0;
+        let text = if is_begun { text } else { text.trim_start_matches(Self::BLANKS) };
+        let filled = text.trim_end_matches(Self::BLANKS);
+        if !filled.is_empty() {
+            self.all.add(filled);
+            self.trimmed = self.all;
+        }
+        self.all.add(&text[filled.len()..]);
+    }
+
+    /// Whether nothing was told but blanks.
+    pub(super) fn is_blank(self) -> bool {
+        self.trimmed.length == 0
+    }
+
+    /// What `whole` says behind what was told; `None` when it does not begin with that.
+    pub(super) fn rest(self, whole: &str) -> Option<&str> {
+        let filled = if self.is_blank() { whole } else { whole.trim_start_matches(Self::BLANKS) };
+        self.all.rest(filled).or_else(|| self.trimmed.rest(filled))
+    }
+}
+
 /// A number that tells texts apart (FNV-1a).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(u64);

@@ -110,6 +110,10 @@ impl Places {
             || detail.is_truthy
             || failed
             || (has_code && has_message);
+        // WordPress's REST API has the words beside the code, and in `data` the status and what PHP
+        // said of the program, its paths among it.
+        let is_rest = top.code.is_some() && top.message.is_some() && data.status.is_some();
+        let rest_message = top.message.clone().filter(|_| is_rest);
         // WordPress puts a plugin's bare message into `data`; without `success: false` it can be
         // anything.
         let data_text = data.text.filter(|_| failed);
@@ -117,6 +121,7 @@ impl Places {
             .message
             .or(error.text)
             .or(named)
+            .or(rest_message)
             .or(data.message)
             .or(data_text)
             .or(msg)

@@ -56,7 +56,7 @@ fn decoder_of(dialect: Option<Dialect>, options: &DeltaOptions) -> DeltaDecoder 
     }
 }
 
-const DIALECTS: [Dialect; 8] = [
+const DIALECTS: [Dialect; 9] = [
     Dialect::OpenAi,
     Dialect::AiPower,
     Dialect::AiPkit,
@@ -65,6 +65,7 @@ const DIALECTS: [Dialect; 8] = [
     Dialect::Gemini,
     Dialect::Ollama,
     Dialect::OpenAiResponses,
+    Dialect::AiEngine,
 ];
 
 /// What a sink was given.

@@ -121,11 +121,12 @@ impl DialectReader for AiPkit {
         body: &str,
         output: &mut Output<'_, S>,
     ) -> Result<(), JsonError> {
-        let Body { data, success, answer } = Body::read(body)?;
+        let Body { data, success, answer, is_bare } = Body::read(body)?;
         output.reply.note_id("message_id", answer.message_id);
         output.reply.note_id("openai_response_id", answer.openai_response_id);
         match success {
             _ if data.has_error => fail_upstream(body, self, output.reply),
+            Some(true) if is_bare => output.reply.foreign = true,
             Some(true) => {
                 output.say(Spoken::Text, answer.reply);
                 output.reply.end_whole(output.reply.delivered, body);
@@ -232,21 +233,27 @@ struct Body<'a> {
     data: EventData<'a>,
     success: Option<bool>,
     answer: Answer<'a>,
+    /// Whether a reply stands beside `success`, as another plugin writes it.
+    is_bare: bool,
 }
 
 impl<'a> Body<'a> {
     fn read(text: &'a str) -> Result<Self, JsonError> {
-        let mut success = None;
+        let (mut success, mut has_data, mut has_reply) = (None, false, false);
         let mut answer = Answer::default();
         let data = EventData::read_with(text, |key, reader| {
             match &*key.decode() {
                 "success" => success = Some(read_truthy(reader)?),
-                "data" => answer = Answer::read(reader)?,
+                "data" => {
+                    has_data = true;
+                    answer = Answer::read(reader)?;
+                }
+                "reply" => has_reply = read_truthy(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
-        Ok(Self { data, success, answer })
+        Ok(Self { data, success, answer, is_bare: has_reply && !has_data })
     }
 }
 

@@ -265,6 +265,8 @@ dialects! {
     /// The same plugin from 2.3 on, named `AIPKit`: its own deltas as server-sent events, or one
     /// JSON body.
     AiPkit: "aipkit", EventsOrBody, aipkit::AiPkit;
+    /// The WordPress plugin AI Engine: its own frames as server-sent events, or one JSON body.
+    AiEngine: "ai-engine", EventsOrBody, ai_engine::AiEngine;
     /// The body is the answer.
     Text: "text", Text, text::PlainText;
 }

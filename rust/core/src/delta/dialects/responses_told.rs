@@ -8,6 +8,7 @@ use crate::json::Text;
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
+use super::super::reply::Part as Coming;
 use super::super::said::{Fingerprint, Said};
 use super::super::tool_call::{Arguments, CallPiece};
 use super::{DeltaSink, Output};
@@ -289,15 +290,17 @@ impl Told {
         }
         self.settle(output);
         let at = self.position_to_add(place);
-        output.reply.part = Some(Box::new(self.parts[at].said));
+        output.reply.part = Some(Box::new(Coming::Exact(self.parts[at].said)));
         output.reply.is_another_part = true;
         self.coming = Some(at);
     }
 
     /// Writes down how much of the part that was coming has come.
     fn settle<S: DeltaSink + ?Sized>(&mut self, output: &mut Output<'_, S>) {
-        if let (Some(at), Some(said)) = (self.coming.take(), output.reply.part.take()) {
-            self.parts[at].said = *said;
+        if let (Some(at), Some(Coming::Exact(said))) =
+            (self.coming.take(), output.reply.part.take().map(|part| *part))
+        {
+            self.parts[at].said = said;
             output.reply.is_another_part = true;
         }
     }

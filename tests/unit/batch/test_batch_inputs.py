@@ -1,0 +1,400 @@
+"""What an input may be, and what is wrong with one that is not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tailrace.batch._folder import OutputFolder
+from tailrace.batch._inputs import files, open_source
+from tailrace.batch._rows import BadRow, Row
+from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
+
+try:
+    from compression import zstd  # type: ignore[import-not-found]
+except ImportError:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tailrace.batch._inputs import Source
+
+CHAT = "/v1/chat/completions"
+SAY = {"messages": [{"role": "user", "content": "Say it"}]}
+
+
+def openai_line(**changed: Any) -> str:
+    return json.dumps({"custom_id": "a", "method": "POST", "url": CHAT, "body": SAY, **changed})
+
+
+def source(tmp_path: Path, text: str | bytes, name: str = "in.jsonl", **options: Any) -> Source:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return open_source(path, folder=tmp_path / "out", **options)
+
+
+def rows(given: Source) -> list[Row]:
+    found = list(given.rows())
+    assert [each for each in found if isinstance(each, BadRow)] == []
+    assert list(given.rows()) == found  # again
+    return [each for each in found if isinstance(each, Row)]
+
+
+def bodies(given: Source) -> list[Any]:
+    return [json.loads(row.body) for row in rows(given)]
+
+
+def problems(given: Source) -> list[str]:
+    found = list(given.rows())
+    return [f"{each.number} {each.id}: {each.reason}" for each in found if isinstance(each, BadRow)]
+
+
+# -- OpenAI's batch lines --------------------------------------------------------------------------
+
+
+def test_openais_lines(tmp_path: Path) -> None:
+    text = "\n\n".join(
+        [
+            openai_line(),
+            openai_line(custom_id="b", url="/v1/responses", body={"input": "x", "model": "m"}),
+            openai_line(custom_id="c", url="/v1/completions", body={"prompt": ["x"]}),
+            openai_line(custom_id="d", url="/v1/embeddings", body={"input": [[1, 2]]}),
+            openai_line(custom_id="e", url="/chat/completions"),  # as Azure writes it
+        ]
+    )
+    given = source(tmp_path, text)
+    assert given.format == "openai"
+    assert [(row.number, row.id, row.endpoint) for row in rows(given)] == [
+        (1, "a", CHAT),
+        (3, "b", "/v1/responses"),
+        (5, "c", "/v1/completions"),
+        (7, "d", "/v1/embeddings"),
+        (9, "e", CHAT),
+    ]
+    assert rows(given)[0].body == json.dumps(SAY).encode()  # as it was
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "None: it is no JSON: Input data was truncated"),
+        ("[]", "None: Expected `object`, got `array`"),
+        ('{"custom_id": 1}', "None: Expected `str`, got `int` at `custom_id`"),
+        (openai_line(custom_id=""), "None: custom_id is empty"),
+        (openai_line(method="GET"), "a: method is 'GET', and not POST"),
+        (openai_line(url="/v1/images"), "a: url is '/v1/images', and not one of /v1/chat/com"),
+        (openai_line(more=1), "a: Object contains unknown field `more`"),
+        (openai_line(body=[]), "a: body: Expected `object`, got `array`"),
+        (openai_line(body={}), "a: body: Object missing required field `messages`"),
+        (openai_line(body={"messages": []}), "a: body: messages is empty"),
+        (openai_line(body={"messages": "x"}), "a: body: Expected `array`, got `str` at `messages`"),
+        (openai_line(body={**SAY, "model": 1}), "a: body: Expected `str | null`, got `int` at"),
+        (openai_line(url="/v1/responses"), "a: body: it has neither input nor prompt"),
+        (openai_line(url="/v1/completions"), "a: body: Object missing required field `prompt`"),
+        (openai_line(url="/v1/embeddings"), "a: body: Object missing required field `input`"),
+        (openai_line() + "x", "None: it is no JSON: trailing characters"),
+        (
+            '{"custom_id": "a", "body":' + "[" * 10**5,
+            "None: it is no JSON that can be read: nested",
+        ),
+    ],
+)
+def test_a_line_that_is_none(tmp_path: Path, line: str, problem: str) -> None:
+    given = source(tmp_path, f"{openai_line()}\n{line}\n", format="openai")
+    (found,) = problems(given)
+    assert found.startswith(f"2 {problem}")
+
+
+def test_a_line_that_is_no_utf8(tmp_path: Path) -> None:
+    for place in (b'"Say', b'"a"'):
+        broken = openai_line().encode().replace(place, place[:-1] + b"\xff" + place[-1:])
+        (found,) = problems(source(tmp_path, broken, format="openai"))
+        assert found.endswith("it is no UTF-8")
+
+
+def test_what_a_bad_row_shows_is_bounded(tmp_path: Path) -> None:
+    (bad,) = source(tmp_path, "x" * 10**6, format="openai").rows()
+    assert isinstance(bad, BadRow)
+    assert bad.raw == "x" * 2000 + "…"
+
+
+def test_options_for_fields_are_refused_where_lines_name_them(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="options that name fields are for other formats"):
+        source(tmp_path, openai_line(), id_field="id")
+
+
+# -- plain lines -----------------------------------------------------------------------------------
+
+
+def test_plain_lines(tmp_path: Path) -> None:
+    lines = [
+        {"id": 1, "prompt": "Why?", "temperature": 0.5, "reference": "Because."},
+        {"id": "x", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 5},
+    ]
+    given = source(tmp_path, "\n".join(map(json.dumps, lines)))
+    assert given.format == "plain"
+    assert [(row.number, row.id, row.endpoint) for row in rows(given)] == [
+        (1, "1", CHAT),
+        (2, "x", CHAT),
+    ]
+    why = {"messages": [{"role": "user", "content": "Why?"}]}
+    assert bodies(given) == [{**why, "temperature": 0.5}, {**why, "max_tokens": 5}]
+
+
+def test_lines_of_strings_and_of_text(tmp_path: Path) -> None:
+    why = {"messages": [{"role": "user", "content": "Why?"}]}
+    for text, name in (('{"prompt": "Why?"}\n"Why?"', "a.jsonl"), ("Why?\r\n\n Why? \n", "a.txt")):
+        given = source(tmp_path, text, name)
+        assert bodies(given) == [why, why]
+    assert [row.id for row in rows(given)] == ["row-1", "row-3"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("/v1/responses", {"input": "Why?", "text": {"verbosity": "low"}}),
+        ("/v1/completions", {"prompt": "Why?"}),
+        ("/v1/embeddings", {"input": "Why?"}),
+    ],
+)
+def test_where_prompts_go(tmp_path: Path, endpoint: str, body: dict[str, Any]) -> None:
+    text = json.dumps({"question": "Why?", "text": {"verbosity": "low"}})
+    given = source(tmp_path, text, prompt_field="question", endpoint=endpoint)
+    assert bodies(given) == [body]
+    assert rows(given)[0].endpoint == endpoint
+
+
+def test_fields_are_sent_and_carried_as_one_says(tmp_path: Path) -> None:
+    text = json.dumps({"prompt": "Why?", "top_k": 5, "seed": 1, "temprature": 2})
+    given = source(tmp_path, text, sent=["top_k"], carried=["seed", "temprature"])
+    assert bodies(given) == [{"messages": [{"role": "user", "content": "Why?"}], "top_k": 5}]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("7", "None: Expected `str | object`, got `int`"),
+        ({"id": "b"}, "b: it has neither of prompt and messages"),
+        ({"id": "b", "prompt": "x", "messages": []}, "b: it has both of prompt and messages"),
+        ({"id": "b", "prompt": 7}, "b: prompt is no text"),
+        ({"id": "b", "messages": []}, "b: messages is empty"),
+        ({"id": "b", "messages": ["x"]}, "b: messages is no list of objects"),
+        ({"prompt": "x"}, "None: its id, id, is missing"),
+        ({"id": "", "prompt": "x"}, "None: its id, id, is empty"),
+        ({"id": 1.5, "prompt": "x"}, "None: its id, id, is neither a text nor a whole number"),
+        ({"id": "b", "prompt": "x", "temprature": 1}, "b: its field temprature is unknown: temper"),
+    ],
+)
+def test_a_plain_line_that_is_none(tmp_path: Path, line: Any, problem: str) -> None:
+    text = line if isinstance(line, str) else json.dumps(line)
+    given = source(tmp_path, '{"id": "a", "prompt": "x"}\n' + text)
+    (found,) = problems(given)
+    assert found.startswith(f"2 {problem}")
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def test_csv(tmp_path: Path) -> None:
+    text = (
+        "\ufeffid,prompt,temperature,stop,model,reference\r\n"
+        '1,"Why, ""so""?\nReally?",0.5,"[""x""]",m,1\r\n'
+        "\r\n"
+        "2,How?,,end,,\r\n"
+    )
+    given = source(tmp_path, text, "in.csv")
+    assert [(row.number, row.id) for row in rows(given)] == [(1, "1"), (3, "2")]
+    assert [*given.records()][-1][0] == 3
+    asked = [{"role": "user", "content": 'Why, "so"?\nReally?'}]
+    assert bodies(given) == [
+        {"messages": asked, "temperature": 0.5, "stop": ["x"], "model": "m"},
+        {"messages": [{"role": "user", "content": "How?"}], "stop": "end"},
+    ]
+    tabs = "question\tname\nWhy?\tx\n"
+    given = source(tmp_path, tabs, "in.tsv", prompt_field="question", id_field="name")
+    assert [row.id for row in rows(given)] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "has no header"),
+        (
+            "id,question\n",
+            "has no column prompt, which would be sent: its columns",
+        ),
+        ("prompt,prompt\n", "has the column 'prompt' twice"),
+        ("prompt,Temperature \n", "has a column Temperature: temperature may be meant"),
+    ],
+)
+def test_a_table_that_cannot_be_asked(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(BatchInputError, match=problem):
+        source(tmp_path, text, "in.csv")
+
+
+def test_records_that_are_none(tmp_path: Path) -> None:
+    text = b"id,prompt\n1\n2,\n3,a\xff\n4,a,b\n"
+    assert problems(source(tmp_path, text, "in.csv")) == [
+        "1 None: it has 1 cells, and the header 2",
+        "2 2: it has neither of prompt and messages",
+        "3 None: it is no UTF-8",
+        "4 None: it has 3 cells, and the header 2",
+    ]
+    with pytest.raises(BatchInputError, match=r"line 3 of .* is no CSV: unexpected end of data"):
+        list(source(tmp_path, 'prompt\nx\n"', "in.csv").rows())
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pa.table(
+        {
+            "id": [7, 8, 9, 10],
+            "messages": [
+                [{"role": "user", "content": "Why?", "name": None}],
+                None,
+                [{"role": "user", "content": "How?", "name": "x"}],
+                [],
+            ],
+            "prompt": [None, "Who?", None, None],
+            "temperature": [0.5, None, 1.0, 1.0],
+            "reference": [b"1", None, b"2", b"3"],
+        }
+    )
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=2)
+    given = open_source(tmp_path / "in.parquet", folder=tmp_path)
+    assert given.format == "parquet"
+    found = [each for each in given.rows() if isinstance(each, Row)]
+    assert [(row.number, row.id) for row in found] == [(1, "7"), (2, "8"), (3, "9")]
+    assert [json.loads(row.body) for row in found] == [
+        {"messages": [{"role": "user", "content": "Why?"}], "temperature": 0.5},
+        {"messages": [{"role": "user", "content": "Who?"}]},
+        {"messages": [{"role": "user", "content": "How?", "name": "x"}], "temperature": 1.0},
+    ]
+    assert problems(given) == ["4 10: messages is empty"]
+    whole = [given.fields_of(record) for _, record in given.records(whole=True)]
+    assert [each.get("reference") for each in whole] == [b"1", None, b"2", b"3"]
+    (tmp_path / "in.parquet").write_bytes(b"PAR1" + b"x" * 100)
+    with pytest.raises(BatchInputError, match="cannot be read as Parquet"):
+        open_source(tmp_path / "in.parquet", folder=tmp_path)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("plain", bytes),
+    ("gzip", gzip.compress),
+    ("two gzip members", lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:])),
+    ("zstd", zstd.compress),
+    ("two zstd frames", lambda data: zstd.compress(data[:9]) + zstd.compress(data[9:])),
+]
+
+
+@pytest.mark.parametrize("pack", [pack for _, pack in PACKED], ids=[name for name, _ in PACKED])
+@pytest.mark.parametrize("name", ["in.jsonl.gz", "in.zst", "in"])
+def test_what_packs_a_file_is_told_by_its_bytes(
+    tmp_path: Path, pack: Callable[[bytes], bytes], name: str
+) -> None:
+    text = "\ufeff" + "".join(openai_line(custom_id=f"r{number}") + "\r\n" for number in range(50))
+    given = source(tmp_path, pack(text.encode()), name)
+    assert [row.id for row in rows(given)] == [f"r{number}" for number in range(50)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_packed_data_that_breaks_off(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    data = pack("".join(openai_line() + "\n" for _ in range(1000)).encode())
+    for cut in (data[:-9], data[:-9] + b"\xff" * 100):
+        given = source(tmp_path, cut, format="openai")
+        with pytest.raises(BatchInputError, match=r"in\.jsonl cannot be read: its packed data|CRC"):
+            list(given.rows())
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "problem"),
+    [
+        ("Why?\nHow?", "in", "none of its first lines is a JSON object; what it is, --format says"),
+        ("", "in.jsonl", "none of its first lines is a JSON object"),
+    ],
+)
+def test_a_format_that_is_not_found(tmp_path: Path, text: str, name: str, problem: str) -> None:
+    with pytest.raises(BatchInputError, match=problem):
+        source(tmp_path, text, name)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(BatchInputError, match=r"nothing\.jsonl cannot be read: No such file"):
+        open_source(tmp_path / "nothing.jsonl", folder=tmp_path)
+    with pytest.raises(InvalidRequestError, match="format is 'xml', and not one of auto, openai"):
+        open_source(tmp_path / "nothing.jsonl", folder=tmp_path, format="xml")
+    with pytest.raises(InvalidRequestError, match="endpoint is '/v1/images', and not one of"):
+        open_source(tmp_path / "nothing.jsonl", folder=tmp_path, endpoint="/v1/images")
+
+
+def test_a_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 200)
+    fits = openai_line()
+    given = source(tmp_path, f"{fits}\n{' ' * 200}{fits}\n", format="openai")
+    with pytest.raises(BatchInputError, match=r"line 2 of .* is longer than 200 bytes"):
+        list(given.rows())
+
+
+# -- stdin and pipes -------------------------------------------------------------------------------
+
+
+def from_stdin(tmp_path: Path, data: bytes) -> Source:
+    return open_source("-", folder=tmp_path / "out", stdin=io.BufferedReader(io.BytesIO(data)))
+
+
+def test_stdin_is_kept(tmp_path: Path) -> None:
+    text = (openai_line() + "\n").encode()
+    with pytest.raises(BatchInputError, match="nothing came from stdin"):
+        from_stdin(tmp_path, b"")
+    for data in (text, b"", text):
+        given = from_stdin(tmp_path, data)
+        assert [row.id for row in rows(given)] == ["a"]
+    with pytest.raises(BatchFolderError, match="the input is not the one that this run began with"):
+        from_stdin(tmp_path, text + text)
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["input"]
+
+
+def test_a_pipe_is_kept(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = gzip.compress((openai_line() + "\n").encode())
+    writer = threading.Thread(target=pipe.write_bytes, args=(text,))
+    writer.start()
+    given = open_source(pipe, folder=tmp_path / "out")
+    writer.join()
+    assert [row.id for row in rows(given)] == ["a"]
+
+
+# -- what is told of the fields --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("in.csv", "id,prompt,temperature,top_k,reference,tempo\n1,x,0.5,5,x,y\n2,x,,,,\n"),
+        (
+            "in.jsonl",
+            (
+                '{"id": 1, "prompt": "x", "temperature": 1}\n'
+                '{"id": 2, "prompt": "x", "top_k": 5, "reference": "x", "tempo": "y"}\n'
+            ),
+        ),
+    ],
+)
+def test_what_is_sent_and_what_is_not_is_told(tmp_path: Path, name: str, text: str) -> None:
+    for _ in range(2):  # the second time it is known from the first
+        given = source(tmp_path, text, name, sent=["top_k"], carried=["other"])
+        with OutputFolder.open(tmp_path / "out", given) as folder:
+            assert folder.sent == ("temperature", "top_k")
+            assert folder.carried == ("reference", "tempo")
