@@ -147,6 +147,7 @@ def _stream_fields(stream: OpenStream) -> dict[str, Any]:
         "deltas": stream.delta_count,
         "input_tokens": stream.input_tokens,
         "output_tokens": stream.output_tokens,
+        **({"passed_over": dict(stream.passed_over)} if stream.passed_over else {}),
     }
 
 

@@ -30,8 +30,9 @@ class OpenAIOptions(ApiOptions):
     """The options of servers with OpenAI's API, which go into the request as they are.
 
     `api`: ``chat`` for chat completions, which all servers have, or ``responses``; what the
-    Responses API has not, it refuses by name. Raises InvalidRequestError for another `api`, and for
-    a field of `extra` that the call writes itself.
+    Responses API has not, it refuses by name. For ``responses``, `extra` may hold the `input` in
+    the API's own form, in place of the call's. Raises InvalidRequestError for another `api`, and
+    for any other field of `extra` that the call writes itself.
     """
 
     api: Literal["chat", "responses"] = "chat"
@@ -55,7 +56,7 @@ class OpenAIOptions(ApiOptions):
                 f"stream_options must be a mapping of names to values, not {kind}"
             )
         for name in self.extra or ():
-            if name in OWN_FIELDS:
+            if name in OWN_FIELDS and not (name == "input" and self.api == "responses"):
                 raise InvalidRequestError(f"extra must not hold {name}: it has its own place")
 
     def parameters(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     """
 
     api = "an OpenAI-compatible server"
+    replaceable = frozenset({"input"})
 
     @property
     def dialect(self) -> str:

@@ -89,6 +89,7 @@ class Answer:
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
                 output_tokens=usage.completion_tokens,
+                passed_over=self._stream.passed_over,
             )
 
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
