@@ -428,6 +428,7 @@ def _shown(delta: Delta) -> dict[str, object]:
         "id": delta.id,
         "name": delta.name,
         "signature": delta.signature,
+        "data": delta.data,
         "logprobs": logprobs,
     }
     given = {name: value for name, value in fields.items() if value is not None}
