@@ -262,7 +262,7 @@ impl DeltaDecoder {
     /// assert_eq!(decoder.new_token(), Some("c0ffee"));
     /// ```
     pub fn new_token(&self) -> Option<&str> {
-        self.reply.new_token.get()
+        self.reply.unread.new_token()
     }
 
     /// The reply's error: always there when the reply is truncated or failed, and only then.
