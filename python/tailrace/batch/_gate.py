@@ -86,7 +86,7 @@ class Gate:
     def answered(self, more_tokens: int) -> None:
         """End a request that was answered; `more_tokens`: than it was entered with."""
         self.under_way -= 1
-        self._breaker.answered()
+        self._breaker.answered(self._clock())
         self._window.grow()
         if more_tokens:
             self._tokens.correct(more_tokens)
@@ -101,7 +101,7 @@ class Gate:
             self._paused_until = max(self._paused_until, now + verdict.retry_after)
         self.under_way -= 1
         if verdict.kind == "row":
-            self._breaker.answered()
+            self._breaker.answered(now)
         elif self._breaker.failed(now, lasts=verdict.lasts):
             self.is_tripped = True
             self.close()

@@ -184,6 +184,8 @@ class Run:
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
+        if working.cancelled():
+            raise RuntimeError("a worker was cancelled, and not by its run")
 
     async def _sync(self) -> None:
         """Have the disk keep what was written, now and then."""
@@ -308,10 +310,11 @@ class Run:
 
     def _failed(self, job: _Job, failed: FailedRow, begun: float) -> None:
         """Ask a row again later, hold it while the site is down, or give it up."""
+        was_tripped = self._gate.is_tripped
         verdict = self._gate.failed(failed.error, begun)
         if verdict.kind == "refused":
             self._counts["refused"] += 1
-        if verdict.kind != "row":
+        if verdict.kind != "row" and not was_tripped:
             self._last_failure = failed.error
         if self._gate.is_tripped:
             self._no_more.set()
