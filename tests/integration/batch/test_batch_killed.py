@@ -24,11 +24,13 @@ def test_a_run_killed_at_any_moment_has_each_row_once(tmp_path: Path) -> None:
     while kills < KILLS:
         out = tmp_path / f"out-{starts}"
         count = chance.choice([1, 3])
-        left = list(range(count))
+        left, longest = list(range(count)), 0.0
         while left:
             shard = chance.choice(left)
             starts += 1
-            if lives(given, out, shard, count, seed=starts, seconds=chance.uniform(0, 0.05)):
+            longest += 0.02  # so that it comes to an end on the slowest machine, too
+            seconds = chance.uniform(0, longest) if kills < KILLS else None
+            if lives(given, out, shard, count, seed=starts, seconds=seconds):
                 left.remove(shard)
             else:
                 kills += 1
@@ -37,8 +39,10 @@ def test_a_run_killed_at_any_moment_has_each_row_once(tmp_path: Path) -> None:
     sys.stdout.write(f"{kills} kills, {torn} of them with a torn line, {starts} starts\n")
 
 
-def lives(given: Path, out: Path, shard: int, count: int, *, seed: int, seconds: float) -> bool:
-    """Start a run and kill it so many seconds later; return whether it was over before."""
+def lives(
+    given: Path, out: Path, shard: int, count: int, *, seed: int, seconds: float | None
+) -> bool:
+    """Start a run, and kill it so many seconds later if at all; return whether it was over."""
     command = [sys.executable, *map(str, (WRITER, given, out, shard, count, seed))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         assert process.stdout is not None
