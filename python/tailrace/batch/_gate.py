@@ -50,6 +50,11 @@ class Gate:
         return 1 if self._breaker.is_open else int(self._window.limit)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the site is down, and one request at a time probes it."""
+        return self._breaker.is_open
+
+    @property
     def site_answers(self) -> bool:
         """Whether the site has answered since its last failure."""
         return self._breaker.is_quiet

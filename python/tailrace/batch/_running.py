@@ -191,7 +191,12 @@ class Run:
         """Have the disk keep what was written, now and then."""
         while True:
             await asyncio.sleep(_SYNC_EVERY)
-            await asyncio.to_thread(self._folder.sync)
+            syncing = asyncio.ensure_future(asyncio.to_thread(self._folder.sync))
+            try:
+                await asyncio.shield(syncing)
+            except asyncio.CancelledError:
+                await asyncio.wait([syncing])  # the files are not closed under it
+                raise
 
     async def _work(self) -> None:
         while (job := await self._next()) is not None:
@@ -199,7 +204,9 @@ class Run:
 
     def _settle(self) -> None:
         """Write the rows that failed last, unless another run is to ask them."""
-        if not self._no_more.is_set():
+        if self._held and self._gate.is_open:
+            self._gate.is_tripped = True
+        elif not self._no_more.is_set():
             held, self._held = self._held, []
             for job, failed in held:
                 self._give_up(job, failed)
