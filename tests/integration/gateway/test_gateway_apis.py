@@ -279,7 +279,7 @@ async def test_what_responses_have_not_is_dropped_where_that_is_allowed(replica:
 async def test_what_a_site_wants_back_has_its_form(gateway: RunningGateway, api: str) -> None:
     user = {"role": "user", "content": "Hello"}
     call = {"id": "c", "function": {"name": "tide", "arguments": "{}"}, "extra_content": "x"}
-    said = [
+    said: list[tuple[dict[str, Any], str]] = [
         ({"role": "assistant", "content": "Nine.", "extra_content": "x"}, "messages[1]"),
         ({"role": "assistant", "tool_calls": [call]}, "messages[1].tool_calls[0]"),
     ]
