@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,10 @@ async def test_the_page_shows_what_is_seen(tmp_path: Path, monkeypatch: pytest.M
     async with Replica(pace=0) as replica:
         port = replica.url("ai-power").rpartition(":")[2]
         file.write_text(config[1].replace("8800", port))
-        variables = {"TAILRACE_CONFIG": str(file), "XDG_STATE_HOME": str(tmp_path / "state")}
+        variables: dict[str, Any] = {
+            "TAILRACE_CONFIG": str(file),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
         async with on_terminal("chat", **variables) as terminal:
             lines = shown[1].splitlines()
             prompts = 1
