@@ -188,6 +188,7 @@ class Delta(_Record):
         "tokens",
         "at",
         "signature",
+        "data",
     )
     def __new__(
         cls,
@@ -201,11 +202,13 @@ class Delta(_Record):
         tokens: int | None = None,
         at: int | None = None,
         signature: str | None = None,
+        data: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
         `logprobs` may have any service's form. InvalidRequestError for another kind, an index below
-        0, or `logprobs` that are no JSON or tell of no token.
+        0, `logprobs` that are no JSON or tell of no token, and a `signature` or `data` that does
+        not stand alone.
         """
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
@@ -214,8 +217,8 @@ class Delta(_Record):
     def text(self) -> str:
         """The text that is added; of a tool call, what is added to its arguments.
 
-        Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
-        where its JSON is kept and it adds nothing.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else, a
+        `signature` or `data`, or where its JSON is kept and it adds nothing.
         """
     @property
     def index(self) -> int | None:
@@ -263,9 +266,18 @@ class Delta(_Record):
         """
     @property
     def signature(self) -> str | None:
-        """What the service wants to have back with the tool call where the dialogue goes on.
+        """What the service wants to have back where the dialogue goes on; None for most deltas.
 
-        That is the signature of Gemini's thoughts; None for most calls.
+        Of a tool call, and of a text, it is the signature of Gemini's thoughts; of reasoning it
+        signs what came since the last one, as Anthropic's API does. Beside it a text or reasoning
+        adds nothing.
+        """
+    @property
+    def data(self) -> str | None:
+        """Reasoning in a form that only the service can read, and wants to have back.
+
+        With an `id` it is the reasoning that came since the last one, as OpenAI's Responses tell
+        it; without, it stands apart from what is shown. None for all others.
         """
 
 @final
@@ -314,9 +326,13 @@ class ToolCall(_Record):
 class ThinkingBlock(_Record):
     """One block of reasoning, to be sent back unchanged where the dialogue goes on."""
 
-    __match_args__ = ("thinking", "signature", "data")
+    __match_args__ = ("thinking", "signature", "data", "id")
     def __new__(
-        cls, thinking: str = "", signature: str | None = None, data: str | None = None
+        cls,
+        thinking: str = "",
+        signature: str | None = None,
+        data: str | None = None,
+        id: str | None = None,  # noqa: A002
     ) -> ThinkingBlock:
         """Make the record of a block, as a decoder that collects would."""
     @property
@@ -328,6 +344,9 @@ class ThinkingBlock(_Record):
     @property
     def data(self) -> str | None:
         """The reasoning in a form that only the service can read; None of one that is signed."""
+    @property
+    def id(self) -> str | None:
+        """The id of the item that the reasoning is; None where the service gives none."""
 
 @final
 class DeltaDecoder:
@@ -475,6 +494,22 @@ class DeltaDecoder:
     def events(self) -> int:
         """How many events were seen, end markers and bad ones included."""
     @property
+    def passed_over(self) -> dict[str, int]:
+        """What the reply holds that no delta is made of, and how much of it, by kind.
+
+        The kinds are ``citation``, ``image``, ``audio``, ``file``, ``server_tool`` (calls of tools
+        that run at the service, and their results), ``choice`` (answers beside the first) and
+        ``other`` (types that are not known). Counted by `feed_events`, and by a decoder that was
+        told to `collect`.
+        """
+    @property
+    def text_signature(self) -> str | None:
+        """What the service wants to have back with the text, as collected; None where nothing.
+
+        That is the signature of Gemini's thoughts. Raises InvalidRequestError unless `collect`
+        was called.
+        """
+    @property
     def bad_events(self) -> int:
         """How many events were skipped because their data was not what the dialect promises."""
 
@@ -495,6 +530,7 @@ class DecodedReply(_Record):
         "tool_calls",
         "reasoning",
         "refusal",
+        "passed_over",
     )
     def __new__(
         cls,
@@ -510,6 +546,7 @@ class DecodedReply(_Record):
         tool_calls: Sequence[ToolCall] = (),
         reasoning: str = "",
         refusal: str = "",
+        passed_over: dict[str, int] = {},
     ) -> DecodedReply:
         """Make the record of a reply, as `decode_many` would.
 
@@ -557,6 +594,9 @@ class DecodedReply(_Record):
     @property
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """What the reply holds that no delta is made of, as `DeltaDecoder.passed_over`."""
 
 def decode(
     data: bytes | bytearray | memoryview,
@@ -1080,8 +1120,8 @@ class ResponseEncoder:
 class MessageEncoder:
     """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 
-    Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has an empty
-    signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+    Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has the
+    signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
     over when they are whole JSON and something else comes; one without arguments is told at the
     end. Texts are escaped as `ChunkEncoder` does.
 

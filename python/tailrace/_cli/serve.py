@@ -145,6 +145,8 @@ def serve(
     )
 
     _check_extra()
+    from tailrace.gateway._server import collect_rarely  # noqa: PLC0415 - of the extra
+
     configure_logging(others["log_format"])
     source = None if with_replica else _source(keys_file, sites, trust=trust)
     keys, registry = (_keys(keys_file), None) if source is None else source.read()
@@ -165,6 +167,7 @@ def serve(
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
+    collect_rarely()
     if registry is None or source is None:
         run(_serve_replica(settings, sockets[0]))
     elif settings.workers == 1:

@@ -113,7 +113,7 @@ class Conversation:
     def _answer_message(self, answer: str, outcome: Outcome) -> Message:
         """Return an answer as a message of the dialogue: its text, its refusal, its tool calls.
 
-        Reasoning is part of it where the service signed it.
+        Reasoning is part of it where the service signed it, and so is the text's signature.
 
         A text there always is: servers differ in what else they take for none.
         """
@@ -122,6 +122,8 @@ class Conversation:
             message["refusal"] = outcome.refusal
         if outcome.thinking_blocks:
             message["thinking_blocks"] = [_block_record(each) for each in outcome.thinking_blocks]
+        if outcome.text_signature is not None:
+            message["extra_content"] = _signed(outcome.text_signature)
         if outcome.tool_calls and self._keeps_calls:
             message["tool_calls"] = [
                 _call_record(call, f"call_{len(self.messages)}_{number}")
@@ -162,17 +164,26 @@ def _with_call_id(result: Message, waiting: Iterable[str]) -> Message:
 def _call_record(call: ToolCall, name: str) -> dict[str, object]:
     """Return a call in OpenAI's form; `name`: its id where the server gave it none."""
     function = {"name": call.name, "arguments": call.arguments or "{}"}
-    signed = {"extra_content": {"google": {"thought_signature": call.signature}}}
     return {
         "id": call.id or name,
         "type": "function",
         "function": function,
-        **({} if call.signature is None else signed),
+        **({} if call.signature is None else {"extra_content": _signed(call.signature)}),
     }
 
 
+def _signed(signature: str) -> dict[str, object]:
+    """Return Gemini's signature in the form of Google's OpenAI-compatible API."""
+    return {"google": {"thought_signature": signature}}
+
+
 def _block_record(block: ThinkingBlock) -> dict[str, object]:
-    """Return a block of reasoning in the form that Anthropic's API has for it."""
+    """Return a block of reasoning in the form that its API has for it, Anthropic's or OpenAI's."""
+    if block.id is not None:
+        summary = [{"type": "summary_text", "text": block.thinking}] if block.thinking else []
+        named = {"id": block.id} if block.id else {}
+        told = {"summary": summary, "encrypted_content": block.data}
+        return {"type": "reasoning", **named, **told}
     if block.data is not None:
         return {"type": "redacted_thinking", "data": block.data}
     return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}

@@ -306,7 +306,7 @@ class Site:
         `system`: a message that stands in front; `options` as for `stream`, for all its turns.
         """
         check_names("Site.conversation", options, CALL_OPTIONS)
-        site = _with_options(self, options)
+        site = _with_options(self, options, _environment(self, options).environ)
         return Conversation(
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
@@ -344,15 +344,18 @@ def open_stream(
     *,
     model: str | None = None,
     get_model: Callable[[str], str] | None = None,
+    environment: Environment | None = None,
+    transport: Transport | None = None,
 ) -> ChatStream:
     """Begin a call to a site and return its stream.
 
     `messages`: as the caller gave them, checked when the stream is first read; `options`: those of
     the call. `model`: a name that is not checked before, and `get_model`: the function that
-    resolves it then; None for those of `site` and `options`.
+    resolves it then; `environment` and `transport`: what many calls share. None for those of `site`
+    and `options`.
     """
-    called = for_call(site, options)
-    environment = _environment(called, {})
+    called = for_call(site, options, environment)
+    environment = environment or _environment(called, {})
     sent: list[ObservedRequest] = []
     request = _request(
         called,
@@ -360,6 +363,7 @@ def open_stream(
         called.model if model is None else model,
         get_model or called.resolve_model,
         environment,
+        transport=transport,
         sent=sent if called.timings else None,
     )
     return ChatStream(
@@ -391,15 +395,23 @@ def _times_of_messages(sent: list[ObservedRequest]) -> tuple[int | None, int | N
 
 @asynccontextmanager
 async def begin_call(
-    site: Site, messages: object, options: Mapping[str, Any], *, model: str
+    site: Site,
+    messages: object,
+    options: Mapping[str, Any],
+    *,
+    model: str,
+    environment: Environment | None = None,
+    transport: Transport | None = None,
 ) -> AsyncIterator[Call[Any]]:
     """Begin a call to a site that is no stream, within the site's limits, and close it.
 
     Arguments are those of `open_stream`.
     """
-    called = for_call(site, options)
-    environment = _environment(called, {})
-    request = _request(called, messages, model, called.resolve_model, environment)
+    called = for_call(site, options, environment)
+    environment = environment or _environment(called, {})
+    request = _request(
+        called, messages, model, called.resolve_model, environment, transport=transport
+    )
     gate = None if site.throttle is None else site.throttle.gate()
     if gate is not None:
         await gate.enter()
@@ -416,13 +428,16 @@ def _messages(prompt: str | Messages) -> Messages:
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
-def for_call(site: Site, options: Mapping[str, Any]) -> Site:
+def for_call(
+    site: Site, options: Mapping[str, Any], environment: Environment | None = None
+) -> Site:
     """Return the site of one call: `site` with the call's options, and every secret read.
 
-    Raises ProfileError or InvalidRequestError where the variable of a secret is not set.
+    `environment`: has the secrets; that of `options` or `site` unless given. Raises ProfileError or
+    InvalidRequestError where the variable of a secret is not set.
     """
-    environ = _environment(site, options).environ
-    called = _with_options(site, options)
+    environ = (environment or _environment(site, options)).environ
+    called = _with_options(site, options, environ) if options else site
     kept = called._options  # noqa: SLF001 - this module's own
     secrets = {
         name: _reveal(name, kept[name], called.url, environ)
@@ -466,6 +481,7 @@ def _request(
     get_model: Callable[[str], str],
     environment: Environment,
     *,
+    transport: Transport | None = None,
     sent: list[ObservedRequest] | None = None,
 ) -> CallRequest:
     """Return the request; `sent` becomes the list of what is sent for it, with its times."""
@@ -486,7 +502,7 @@ def _request(
             total=site.total_timeout,
         ),
         limits=site.limits,
-        transport=site.transport,
+        transport=transport or site.transport,
         observe=None if sent is None else lambda under: ObservedTransport(under, clock, sent),
         environment=environment,
     )
@@ -508,7 +524,7 @@ def _exchange(site: Site, request: CallRequest) -> Exchange:
     return Retrying(make, site.retry, chance=request.environment.random)
 
 
-def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
+def _with_options(site: Site, options: Mapping[str, Any], environ: Mapping[str, str]) -> Site:
     """Return the site with a call's options: headers and cookies are added to its own."""
     given = {
         name: value for name, value in options.items() if value is not None or name in _NONE_IS_OFF
@@ -516,7 +532,6 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
     for name in ("headers", "cookies"):
         if given.get(name) is None:
             continue
-        environ = _environment(site, given).environ
         value = _reveal(name, given[name], site.url, environ)
         if isinstance(value, Mapping):
             own = _reveal(name, getattr(site, name), site.url, environ)
