@@ -40,6 +40,8 @@ __all__ = [
 
 __version__: str
 
+_WidgetKind: TypeAlias = Literal["ai-power", "aipkit", "ai-engine"]
+
 _Dialect: TypeAlias = Literal[
     "openai",
     "openai-responses",
@@ -459,6 +461,9 @@ class DeltaDecoder:
         The names are thread_id, message_id, openai_response_id, id and model.
         """
     @property
+    def new_token(self) -> str | None:
+        """The nonce that the reply gives for later requests, of ``ai-engine``; None without one."""
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls that were collected, as far as they have come, in the order they began.
 
@@ -655,10 +660,16 @@ class ChatWidget(_Compared):
         "streams",
         "assistant",
         "memory_limit",
+        "custom_id",
+        "rest_url",
+        "session_id",
+        "start_sentence",
+        "max_length",
+        "mode",
     )
     def __new__(
         cls,
-        kind: Literal["ai-power", "aipkit"],
+        kind: _WidgetKind,
         placement: Literal["inline", "popup"],
         nonce: str = "",
         post_id: str = "",
@@ -669,14 +680,21 @@ class ChatWidget(_Compared):
         streams: bool | None = None,
         assistant: bool = False,
         memory_limit: int | None = None,
+        custom_id: str | None = None,
+        rest_url: str | None = None,
+        session_id: str | None = None,
+        start_sentence: str | None = None,
+        max_length: int | None = None,
+        mode: str | None = None,
     ) -> ChatWidget:
         """Make the record of a bot, as a page would show it.
 
-        InvalidRequestError for a kind, a placement or a `memory_limit` that there is not.
+        InvalidRequestError for a kind or a placement that there is not, and for a `memory_limit` or
+        a `max_length` below 0.
         """
     @property
-    def kind(self) -> Literal["ai-power", "aipkit"]:
-        """The line of the plugin that shows the bot: ``ai-power`` or ``aipkit``."""
+    def kind(self) -> _WidgetKind:
+        """The plugin that shows the bot, and its line: ``ai-power``, ``aipkit``, ``ai-engine``."""
     @property
     def placement(self) -> Literal["inline", "popup"]:
         """Whether the bot is part of the page or floats over it: ``inline`` or ``popup``."""
@@ -707,6 +725,24 @@ class ChatWidget(_Compared):
     @property
     def memory_limit(self) -> int | None:
         """How many earlier turns the bot's own page sends."""
+    @property
+    def custom_id(self) -> str | None:
+        """The id of the settings that the page gives the bot, of AI Engine; may be empty."""
+    @property
+    def rest_url(self) -> str | None:
+        """The URL that paths of the REST API are added to, of AI Engine."""
+    @property
+    def session_id(self) -> str | None:
+        """The visitor's session, of AI Engine. Not shown in the repr."""
+    @property
+    def start_sentence(self) -> str | None:
+        """What the chat says before anybody asks, of AI Engine."""
+    @property
+    def max_length(self) -> int | None:
+        """How many characters a message has at most, of AI Engine."""
+    @property
+    def mode(self) -> str | None:
+        """What the bot does, of AI Engine: ``chat``, ``images``, and others."""
     def __reduce__(self) -> tuple[type[ChatWidget], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -817,8 +853,13 @@ class Page(_Compared):
     @property
     def max_page_bytes(self) -> int | None:
         """The limit that the page is larger than, in bytes; None for any other `problem`."""
-    def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
-        """Return the bot of that id or name, or the first one.
+    def widget(
+        self,
+        bot_id: str | None = None,
+        name: str | None = None,
+        kind: _WidgetKind | None = None,
+    ) -> ChatWidget:
+        """Return the bot of that id, name or kind, or the first one.
 
         Raises WidgetNotFoundError, which names the bots that are there.
         """
@@ -837,14 +878,15 @@ class PageScanner:
         cls,
         *,
         bot_id: str | None = None,
+        kind: _WidgetKind | None = None,
         everything: bool = False,
         endpoint: bool = False,
         max_page_bytes: int = 4194304,
     ) -> PageScanner:
         """Make a scanner for one page.
 
-        `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
-        endpoint, too.
+        `bot_id`, `kind`: stop at that bot, at one of that kind; `everything`: stop at the end only;
+        `endpoint`: wait for the endpoint, too.
 
         `max_page_bytes`: how many bytes are looked at; InvalidRequestError unless above 0.
         """

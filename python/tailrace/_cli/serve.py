@@ -33,6 +33,7 @@ __all__ = ["serve"]
 _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "ai-power": ("wordpress", "stream", "", []),
     "aipkit": ("wordpress", "inline", "", []),
+    "ai-engine": ("ai-engine", "inline", "", []),
     "geminiprochat": ("geminiprochat", None, "", []),
     "chatgpt-demo": ("chatgpt-demo", None, "", []),
     "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace._streams.conversation import ConversationStream
 from tailrace.errors import InvalidRequestError
-from tailrace.providers._visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,24 +33,22 @@ class Conversation:
         name: str,
         begin: Callable[[Messages, Mapping[str, str | None]], TextStream],
         *,
-        visitor: Visitor | None,
+        visitor: Mapping[str, str | None],
         keeps_calls: bool,
         system: str | None = None,
     ) -> None:
         """Begin a dialogue with the site called `name`.
 
         `begin` makes the call of one turn from messages and the ids of the visitor; `visitor`: the
-        ids to begin with, None at a site that knows none; `keeps_calls`: whether the site takes the
-        tool calls of earlier answers, and their results; `system`: the text of a system message
-        that stands in front, None for none.
+        ids to begin with by name, empty at a site that knows none; `keeps_calls`: whether the site
+        takes the tool calls of earlier answers, and their results; `system`: the text of a system
+        message that stands in front, None for none.
         """
         self.messages: Messages = [] if system is None else [{"role": "system", "content": system}]
         self._name = name
         self._begin = begin
         self._keeps_calls = keeps_calls
-        self._ids: dict[str, str | None] = (
-            {} if visitor is None else {each: getattr(visitor, each) for each in Visitor.__slots__}
-        )
+        self._ids = dict(visitor)
         self._remembered = False
         self._waiting = False
 
@@ -107,7 +104,7 @@ class Conversation:
         for theirs, ours in _REMEMBERED_BY.items():
             if theirs in outcome.ids:
                 self._remembered = True
-                if ours is not None:
+                if ours in self._ids:
                     self._ids[ours] = outcome.ids[theirs]
 
     def _answer_message(self, answer: str, outcome: Outcome) -> Message:

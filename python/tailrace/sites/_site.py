@@ -73,7 +73,8 @@ class Site:
     is sent before a stream is read. The repr shows no secret. `url`: the page that shows the chat,
     the app's own address, or the API's base URL. All options are keywords:
 
-    - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo``,
+    - ``software``: ``wordpress`` (AI Power, AIPKit and AI Engine: the page tells which),
+      ``ai-engine`` (that alone, whatever else is on the page), ``geminiprochat``, ``chatgpt-demo``,
       ``openai`` (any OpenAI-compatible server, by its base URL), ``anthropic``, ``gemini`` or
       ``ollama`` (a server with that API).
     - ``name``: the name in lists, logs and errors; the URL's origin unless given.
@@ -99,9 +100,10 @@ class Site:
     - ``timings``: streams take the times of their replies, see `Timings`; their deltas have times,
       and the tokens that their event told. ``keep_raw``: deltas have their event's JSON, and an
       event that adds nothing is a delta with an empty text.
-    - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
-      ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
-      ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
+    - ``wordpress``, ``ai-engine``: ``bot`` (a bot's id), ``bot_name``, ``make_prompt``,
+      ``token_cache``, and to go on with an earlier dialogue ``client_id``; ``wordpress``:
+      ``native_history``, ``nonce``, ``post_id``, and ``session_id``, ``conversation_uuid``,
+      ``thread_id``, ``previous_openai_response_id``.
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``,
       ``make_signature``; ``chatgpt-demo``: ``temperature``.
     - ``openai``, ``anthropic``, ``gemini``, ``ollama``, all under OpenAI's names: ``api_key``;
@@ -458,16 +460,18 @@ _PROCESS = Environment()
 """The environment of calls that are given none: clock, randomness and variables of the process."""
 
 
-def visitor_of(site: Site) -> Visitor | None:
-    """Return the ids of a new dialogue: the site's own, random ones for the rest.
+def visitor_of(site: Site) -> dict[str, str | None]:
+    """Return the ids of a new dialogue, by name: the site's own, random ones for the rest.
 
-    None at a site that knows no visitors.
+    Empty at a site that knows no visitors.
     """
-    if not _software(site).remembers_visitors:
-        return None
+    known = _software(site).visitor_ids
+    if not known:
+        return {}
     environment = site.environment or _PROCESS
     ids = {name: getattr(site, name) for name in Visitor.__slots__}
-    return Visitor.of(ids, environment.random)
+    visitor = Visitor.of(ids, environment.random)
+    return {name: getattr(visitor, name) for name in Visitor.__slots__ if name in known}
 
 
 def _software(site: Site) -> Software:

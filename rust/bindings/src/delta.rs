@@ -871,6 +871,12 @@ impl DeltaDecoder {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
+    /// The nonce that the reply gives for later requests, of `ai-engine`; `None` without one.
+    #[getter]
+    fn new_token(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
+        Ok(reading(slf)?.deltas.new_token().map(str::to_owned))
+    }
+
     /// The tool calls that were collected, as far as they have come, in the order they began.
     ///
     /// Raises `InvalidRequestError` unless `collect` was called.

@@ -250,6 +250,21 @@ impl DeltaDecoder {
         &self.reply.ids
     }
 
+    /// The nonce that the reply gives for later requests, in the dialect `ai-engine`.
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+    ///
+    /// let mut decoder = DeltaDecoder::new(Dialect::AiEngine, DeltaOptions::default());
+    /// let body = br#"{"success":true,"reply":"Hi","new_token":"c0ffee"}"#;
+    /// decoder.feed(body, &mut String::new());
+    /// decoder.close(true, &mut String::new());
+    /// assert_eq!(decoder.new_token(), Some("c0ffee"));
+    /// ```
+    pub fn new_token(&self) -> Option<&str> {
+        self.reply.new_token.get()
+    }
+
     /// The reply's error: always there when the reply is truncated or failed, and only then.
     pub fn error(&self) -> Option<&ReplyError> {
         self.reply.error.as_deref()

@@ -112,6 +112,7 @@ pub(super) struct ReplyState {
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
     pub(super) token_ids: u64,
     pub(super) ids: Ids,
+    pub(super) new_token: NewToken,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
@@ -141,6 +142,31 @@ pub(super) struct ReplyState {
     pub(super) part: Option<Box<Part>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
+}
+
+/// The nonce that a reply gives for later requests. Its `Debug` form does not show it.
+#[derive(Clone, Default)]
+pub(super) struct NewToken(Option<Box<str>>);
+
+impl NewToken {
+    /// The nonce, if the reply gave one.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Keeps a nonce, if it can be one: 1 to 256 visible ASCII characters.
+    pub(super) fn set(&mut self, token: Option<Text<'_>>) {
+        let token = token.map(Text::decode).filter(|token| {
+            (1..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        self.0 = token.map(Into::into).or(self.0.take());
+    }
+}
+
+impl fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NewToken").finish_non_exhaustive()
+    }
 }
 
 /// What was told of a part of the text.
