@@ -33,7 +33,8 @@ ARGUMENTS = {"429": "429:1", "503": "503:1", "bomb": "bomb:1"}
 
 def faults_of(share: float) -> list[str]:
     """Every fault that a site of an API can have, of that share of answers each, in percent."""
-    names = [each.name for each in FAULTS if "answer" in each.targets and not each.needs_nonces]
+    kinds = (each for each in FAULTS if not each.needs_nonces and not each.is_own)
+    names = [each.name for each in kinds if "answer" in each.targets]
     return [f"{ARGUMENTS.get(name, name)}@answer%{share:g}" for name in names]
 
 
