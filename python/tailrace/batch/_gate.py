@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tailrace.batch._rates import Breaker, Meter, Window, judge
+from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,8 @@ class Gate:
             self._paused_until = max(self._paused_until, now + verdict.retry_after)
         self.under_way -= 1
         if verdict.kind == "row":
-            self._breaker.answered(now)
+            if not isinstance(error, InvalidRequestError):  # which was not sent
+                self._breaker.answered(now)
         elif self._breaker.failed(now, lasts=verdict.lasts):
             self.is_tripped = True
             self.close()
