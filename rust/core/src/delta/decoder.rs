@@ -585,7 +585,7 @@ impl DeltaDecoder {
         if !reply.is_open() {
             return;
         }
-        let (has_come, events) = (reply.has_come(), reply.events - reply.keep_alives);
+        let (has_come, events) = (reply.has_come(), reply.events - u64::from(reply.keep_alives));
         if reply.finish_reason.is_some() {
             reply.end_for_its_reason(End::Stopped, "");
         } else if complete && !has_come && is_page(debris.kept()) {

@@ -110,7 +110,7 @@ pub(super) struct ReplyState {
     pub(super) finish_reason: Option<Box<str>>,
     pub(super) usage: Option<Box<Usage>>,
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
-    pub(super) token_ids: u64,
+    pub(super) token_ids: u32,
     pub(super) ids: Ids,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
@@ -122,7 +122,7 @@ pub(super) struct ReplyState {
     /// Whether it promises nothing, and was passed over, unless it tells an error.
     pub(super) is_passed_over: bool,
     /// Events without data, or with JSON that is no object: they keep a connection alive.
-    pub(super) keep_alives: u64,
+    pub(super) keep_alives: u32,
     /// Whether it comes as server-sent events.
     pub(super) is_stream: bool,
     /// Whether it comes as one JSON text a line.
