@@ -89,7 +89,7 @@ class RetryPolicy:
         `error`: that of the last attempt; `attempts_made`: the number of attempts so far. `chance`
         draws the random half. The decision is logged, and noted on the error (PEP 678).
         """
-        seconds, reason = self._decide(error, attempts_made, chance)
+        seconds, reason = self.decide(error, attempts_made, chance)
         note = (
             f"attempt {attempts_made} of {self.attempts} failed with {type(error).__name__}{reason}"
         )
@@ -97,9 +97,10 @@ class RetryPolicy:
         error.add_note(note)
         return seconds
 
-    def _decide(
+    def decide(
         self, error: TailraceError, attempts_made: int, chance: random.Random
     ) -> tuple[float | None, str]:
+        """Return what `wait` does, and why, in words; nothing is logged or noted."""
         if not self.repeats(error):
             return None, ", which is not worth another"
         if attempts_made >= self.attempts:

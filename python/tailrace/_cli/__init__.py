@@ -49,6 +49,7 @@ class _OnDemand(MutableMapping[str, click.Command]):
 
 @click.group(
     commands=_OnDemand(
+        "batch",
         "chat",
         "decode",
         "discover",

@@ -29,9 +29,10 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 HELP = (
-    "Exit codes: 0 an answer came whole (of load: all of them); 2 wrong usage, or a file that "
-    "cannot be read or written; 3 the site answered, "
-    "but not with a whole answer; 4 no reply came (network, proxy, TLS, timeout); 5 the "
+    "Exit codes: 0 an answer came whole (of load and batch: all of them); 2 wrong usage, or a file "
+    "that cannot be read or written; 3 the site answered, "
+    "but not with a whole answer (of batch: some rows failed); 4 no reply came (network, proxy, "
+    "TLS, timeout; of batch: the site is down, rows are left); 5 the "
     "gateway's workers died again "
     "and again; 130 interrupted; 141 the reader of the output went away. The replica and the "
     "gateway end with 0."

@@ -7,10 +7,8 @@ import random
 import re
 import sys
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -18,9 +16,9 @@ import msgspec
 from tailrace._cli import exits
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
+from tailrace._cli.ownership import make_sure, owned_option
 from tailrace._cli.screen import console
 from tailrace._environment import Environment
-from tailrace._printable import visible_line
 from tailrace.load import Plan, compare, comparison_page, read_report, report_page
 from tailrace.load._prompts import read_prompts
 from tailrace.load._running import DEFAULT_PROMPT, Load
@@ -119,7 +117,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @proxy_option
 @timeout_option
 @trust_option
-@click.option("--i-own-it", is_flag=True, help="Do not ask whose site it is.")
+@owned_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of a table.")
 @click.option("--report", "page", type=_FILE, help="Write a page with plots, as HTML.")
 @click.option(
@@ -184,7 +182,7 @@ def load(  # one parameter an option
         environment=Environment() if seed is None else Environment(random=random.Random(seed)),  # noqa: S311 - no secret
         options=_given(model=model or None, max_tokens=max_tokens),
     )
-    _make_sure(chosen, is_owned=i_own_it)
+    make_sure(chosen, _WHOSE, "to put load on", is_owned=i_own_it)
     _announce(chosen, plan)
     report = run(_run(work))
     _show(report, as_json=as_json, page=page)
@@ -208,35 +206,10 @@ def _prompts(file: Path | None, prompt: str | None) -> list[str | Messages]:
     return [prompt or DEFAULT_PROMPT] if file is None else read_prompts(file)
 
 
-def _make_sure(chosen: Site, *, is_owned: bool) -> None:
-    """Ask whose site it is, unless it is on this machine."""
-    if is_owned or _is_loopback(chosen.url):
-        return
-    click.echo(_WHOSE, err=True)
-    try:
-        agreed = click.confirm(
-            f"Is {chosen.name} ({visible_line(chosen.url)}) yours to put load on?", err=True
-        )
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        agreed = False
-    if not agreed:
-        raise click.UsageError("nothing was sent; --i-own-it says that the site is yours")
-
-
 def _announce(chosen: Site, plan: Plan) -> None:
     click.echo(f"{chosen.name}: {plan}", err=True)
     if chosen.throttle is not None:
         click.echo("The site's throttle is left out: the load is what you asked for.", err=True)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 async def _run(work: Load) -> Report:

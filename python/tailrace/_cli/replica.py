@@ -43,9 +43,9 @@ UPSTREAM_KEY = "TAILRACE_UPSTREAM_KEY"
     "--fault",
     "faults",
     multiple=True,
-    metavar="NAME[:ARG]",
-    help="Something that goes wrong from the start, at every site that can have it; may be "
-    "repeated.",
+    metavar="NAME[:ARG][%SHARE]",
+    help="Something that goes wrong from the start, at every site that can have it, or with %5 in "
+    "5 of 100 exchanges; may be repeated.",
 )
 @click.option(
     "--list",

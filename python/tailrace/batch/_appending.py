@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tailrace.errors import BatchWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["LineFile", "mend", "replace_file", "writing"]
+__all__ = ["LineFile", "mend", "replacing", "writing"]
 
 _READ = 2**20
 
@@ -63,7 +63,8 @@ def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
             file.truncate(end)
             os.fsync(file.fileno())
     else:
-        replace_file(path, _without(path, dropped))
+        with replacing(path) as new:
+            new.writelines(_without(path, dropped))
     return torn
 
 
@@ -79,19 +80,25 @@ def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
             at = stop
 
 
-def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Put a file of `pieces` in the place of the one at `path`, at once and on the disk.
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of the one at `path` when it is whole, and on the disk.
 
-    Raises BatchWriteError.
+    Where the block fails, the file at `path` stays as it is. Raises BatchWriteError.
     """
+    # Of a run's files nobody else writes this one; what a dead run left is written over.
+    new = path.with_name(f".{path.name}.new")
     with writing(path):
-        # One run has the lock, so that the name is nobody else's; a dead run's is written over.
-        new = path.with_name(f".{path.name}.new")
-        with new.open("wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        try:
+            with new.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
         _sync_folder(path.parent)
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tailrace import __version__
-from tailrace.batch._appending import replace_file, writing
+from tailrace.batch._appending import replacing
 from tailrace.batch._checking import Checked  # noqa: TC001 - msgspec reads the annotation
 from tailrace.batch._fingerprint import Fingerprint, change_of, fingerprint_of
+from tailrace.batch._inputs.files import reading
 from tailrace.errors import BatchFolderError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tailrace.batch._inputs import Source
 
-__all__ = ["RecordFile", "RunRecord", "Shard", "file_name"]
+__all__ = ["RecordFile", "RunRecord", "Shard", "file_name", "records_in"]
 
 Shard = tuple[int, int]
 """A shard's index, from 0, and how many shards there are."""
@@ -50,6 +51,16 @@ def file_name(kind: str, shard: Shard, suffix: str = "") -> str:
     return f"{kind}-{shard[0]:05}-of-{shard[1]:05}{suffix}"
 
 
+def records_in(folder: Path) -> dict[Shard, RunRecord]:
+    """Return the records of all shards that have one in `folder`.
+
+    Raises BatchFolderError for one that makes no sense, or was written by another version.
+    """
+    with reading(str(folder)):
+        names = {each: _NAME.fullmatch(each.name) for each in sorted(folder.iterdir())}
+    return {(int(match[1]), int(match[2])): _read(path) for path, match in names.items() if match}
+
+
 _NAME = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
 
 
@@ -76,8 +87,7 @@ class RecordFile:
             options=dict(options),
         )
         own, checked = wanted, None
-        for shard, path in self._all().items():
-            record = _read(path)
+        for shard, record in records_in(self._folder).items():
             self._compare(record, wanted, shard, source)
             if shard == self._shard:
                 own = record
@@ -96,7 +106,7 @@ class RecordFile:
             return
         self._write(record)
         # Two that begin at once both write their record before they look for the other's.
-        counts = sorted({count for _, count in self._all()})
+        counts = sorted({count for _, count in records_in(self._folder)})
         if len(counts) > 1:
             self._path.unlink()
             raise BatchFolderError(
@@ -114,12 +124,8 @@ class RecordFile:
 
     def _write(self, record: RunRecord) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(record), indent=2)
-        replace_file(self._path, [encoded, b"\n"])
-
-    def _all(self) -> dict[Shard, Path]:
-        with writing(self._folder):
-            names = {each: _NAME.fullmatch(each.name) for each in self._folder.iterdir()}
-        return {(int(match[1]), int(match[2])): path for path, match in names.items() if match}
+        with replacing(self._path) as file:
+            file.write(encoded + b"\n")
 
     def _compare(self, record: RunRecord, wanted: RunRecord, shard: Shard, source: Source) -> None:
         if shard[1] != self._shard[1]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["DONE", "FAILED", "read_answers", "read_failures"]
+__all__ = ["DONE", "FAILED", "read_answers", "read_failures", "reader_of_numbers"]
 
 DONE, FAILED = 1, 2
 """What a row can be, in a bytearray that has a byte for each number of a row; or else 0."""
@@ -25,7 +25,7 @@ def read_answers(path: Path, head: bytes, states: bytearray) -> int:
     Raises BatchFolderError for a line of another run, and for a row that is in the file twice;
     BatchWriteError.
     """
-    number_in = _reader(path, head, len(states))
+    number_in = reader_of_numbers(path, head, len(states))
 
     def keeps(line: bytes) -> bool:
         number = number_in(line)
@@ -43,7 +43,7 @@ def read_failures(path: Path, head: bytes, states: bytearray, *, retry: bool) ->
     With `retry`, the lines of rows that can be sent are taken out; those of rows that are done are
     in any case. Returns and raises as `read_answers` does, which comes before.
     """
-    number_in = _reader(path, head, len(states))
+    number_in = reader_of_numbers(path, head, len(states))
 
     def keeps(line: bytes) -> bool:
         number = number_in(line)
@@ -57,7 +57,7 @@ def read_failures(path: Path, head: bytes, states: bytearray, *, retry: bool) ->
     return mend(path, keeps)
 
 
-def _reader(path: Path, head: bytes, end: int) -> Callable[[bytes], int]:
+def reader_of_numbers(path: Path, head: bytes, end: int) -> Callable[[bytes], int]:
     """Return what reads a line's number, which is below `end`. It raises BatchFolderError."""
     start = len(head)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
     from tailrace.transport import Response, Session
+    from tailrace.transport._posting import WholeReply
 
 __all__ = ["ApiCall", "ApiOptions", "ModelsPage", "below", "without_ending"]
 
@@ -210,7 +211,7 @@ class ApiCall(Call[O], Generic[O]):
                 page = self._read_page(body)
                 if page is not None:
                     return page
-            raise self._reply_error(reply, body, "it is no list of models")
+            raise self.error_of(reply, body, "it is no list of models")
 
     def _read_page(self, body: bytes) -> ModelsPage | None:
         try:
@@ -236,9 +237,9 @@ class ApiCall(Call[O], Generic[O]):
             is_json = (reply.content_type or "").startswith(JSON)
             if reply.status < FIRST_ERROR_STATUS and is_json and member in _members(answer):
                 return answer
-            raise self._reply_error(reply, answer, f"it is no JSON with {member!r}")
+            raise self.error_of(reply, answer, f"it is no JSON with {member!r}")
 
-    def _reply_error(self, reply: Response, body: bytes, problem: str) -> StreamError:
+    def error_of(self, reply: Response | WholeReply, body: bytes, problem: str) -> StreamError:
         """Return the error of a reply that is not what was asked for, with the server's message.
 
         `problem`: the message where the server has none.

@@ -1,16 +1,19 @@
 """Faults on demand: failures between a site and its visitors, on the site's side and on the way.
 
-A fault is written ``NAME[:ARGUMENT][@page|@answer|@all]``, and holds for answers to messages unless
-its kind or its target says otherwise. A fault is set for a whole site (`Replica.fault`), or by URL,
-with ``/~fault/FAULT/`` in front of any path. The links of a page with such a URL have the prefix,
-too, and a message that names the page, or is posted below the prefix, has the same fault; so a
-fault in a URL holds for the requests of one visitor alone.
+A fault is written ``NAME[:ARGUMENT][@page|@answer|@all][%SHARE]``, and holds for answers to
+messages unless its kind or its target says otherwise; ``%5`` lets it happen to 5 of 100 of them, at
+random. A fault is set for a whole site (`Replica.fault`), or by URL, with ``/~fault/FAULT/`` in
+front of any path. The links of a page with such a URL have the prefix, too, and a message that
+names the page, or is posted below the prefix, has the same fault; so a fault in a URL holds for the
+requests of one visitor alone.
 """
 
 from __future__ import annotations
 
 import base64
 import math
+import random
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -77,12 +80,16 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault: its `text` as written, its `kind`, the responses it holds for, and its `effect`."""
+    """A fault: its `text` as written, its `kind`, the responses it holds for, and its `effect`.
+
+    `share`: of these responses, the part to which it happens.
+    """
 
     text: str
     kind: FaultKind
     target: Target
     effect: Effect
+    share: float = 1.0
 
     def holds_for(self, target: Target) -> bool:
         """Tell whether the fault holds for `target`: a page or an answer."""
@@ -91,7 +98,8 @@ class Fault:
 
 def parse_fault(text: str) -> Fault:
     """Parse a fault; raises `InvalidRequestError` for an unknown one or a wrong argument."""
-    written, _, target = text.partition("@")
+    unshared, share = _parse_share(text)
+    written, _, target = unshared.partition("@")
     name, colon, argument = written.partition(":")
     kind = next((kind for kind in FAULTS if kind.name == name), None)
     if kind is None:
@@ -104,7 +112,22 @@ def parse_fault(text: str) -> Fault:
     if holds_for is None:
         known = ", ".join(f"@{each}" for each in kind.targets)
         raise InvalidRequestError(f"the fault {name} holds for {known}, not for {f'@{target}'!r}")
-    return Fault(text, kind, holds_for, kind.make(argument))
+    return Fault(text, kind, holds_for, kind.make(argument), share)
+
+
+def _parse_share(text: str) -> tuple[str, float]:
+    """Return a fault without its share of responses, and the share."""
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        return text, 1.0
+    percent = float(match[2])
+    if not 0 < percent <= _ALL:
+        raise InvalidRequestError(f"a fault's share is above %0 and at most %100, not %{match[2]}")
+    return match[1], percent / _ALL
+
+
+_SHARE = re.compile(r"([^%]{1,4096})%([0-9]{1,3}(?:\.[0-9]{1,6})?)")
+_ALL = 100
 
 
 def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
@@ -129,8 +152,12 @@ def fault_path(texts: Iterable[str]) -> str:
 class FaultySite:
     """A site with its faults in front of it: those of the whole site, and those of each URL."""
 
-    def __init__(self, site: ReplicaSite, faults: Iterable[str] = ()) -> None:
+    def __init__(
+        self, site: ReplicaSite, faults: Iterable[str] = (), chance: random.Random | None = None
+    ) -> None:
+        """Put `faults` in front of `site`; `chance` draws those that do not always happen."""
         self.site = site
+        self._chance = chance or random.Random()  # noqa: S311 - no secret
         self._faults = parse_faults(faults, site)
         self._of_urls: dict[tuple[str, ...], tuple[Fault, ...]] = {}
 
@@ -151,12 +178,15 @@ class FaultySite:
             return web.Response(status=400, text=f"{error}\n")
         faults = _ordered((*self._faults, *faults))
         target: Target = "page" if self.site.is_page(request.path) else "answer"
-        faults = tuple(fault for fault in faults if fault.holds_for(target))
+        faults = tuple(fault for fault in faults if fault.holds_for(target) and self._draws(fault))
         request[EXCHANGE].faults = tuple(fault.text for fault in faults)
         response = await self._replacement(request, faults) or await self.site.answer(request)
         for fault in faults:
             response = fault.effect.transform(self.site, response)
         return await send(request, response, self.site.settings.stopping)
+
+    def _draws(self, fault: Fault) -> bool:
+        return fault.share >= 1.0 or self._chance.random() < fault.share
 
     async def _replacement(
         self, request: web.Request, faults: Iterable[Fault]

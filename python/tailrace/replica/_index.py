@@ -104,7 +104,7 @@ td, th { text-align: left; padding-right: 2em; }
 """
 
 _ABOUT_FAULTS = """<p>Put
-<code>/~fault/NAME[:ARGUMENT][@page|@answer|@all]</code> in front of the path of any page,
+<code>/~fault/NAME[:ARGUMENT][@page|@answer|@all][%SHARE]</code> before the path of any page,
 several times for several faults:
 <code>/~fault/gzip/~fault/cut:character/chat-stream/</code>. The page, and the messages sent from
 it, then have it. Without <code>@</code> a fault holds for what stands first in the table.</p>

@@ -22,6 +22,7 @@ from tailrace.replica._upstream import UpstreamAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from random import Random
 
     from aiohttp.typedefs import Middleware
 
@@ -36,7 +37,8 @@ class Replica:
     `answers`: the model, by default the built-in text, or the OpenAI-compatible server whose base
     URL is `upstream`, called with `upstream_key` for `upstream_model` (None: the first that the
     server lists). `faults`: those of every site that can have them, written as `FAULTS` lists them;
-    the method `fault` sets those of one site.
+    the method `fault` sets those of one site. A fault that ends in ``%5`` happens to 5 of 100
+    exchanges, which `random` draws (the process's own unless given).
 
     Leaving the context breaks off exchanges that are still open after `shutdown_timeout` seconds.
     Raises the system's OSError for a port that is taken, and then no port stays open;
@@ -60,6 +62,7 @@ class Replica:
         upstream_model: str | None = None,
         faults: Iterable[str] = (),
         shutdown_timeout: float = 1.0,
+        random: Random | None = None,
     ) -> None:
         if not 0 <= port <= HIGHEST_PORT - len(SITES) + 1:
             raise InvalidRequestError(
@@ -95,7 +98,7 @@ class Replica:
         self._sites: dict[str, FaultySite] = {}
         for site in (make(settings) for make in SITES):
             possible = (fault.text for fault in parsed if fault.kind.is_possible_at(site))
-            self._sites[site.name] = FaultySite(site, possible)
+            self._sites[site.name] = FaultySite(site, possible, random)
         self._urls: dict[str, str] = {}
         self._stack = AsyncExitStack()
 

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Self
 
 from tailrace import errors
 from tailrace._headers import encodable, seconds_to_wait
+from tailrace.transport._posting import SessionPoster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+
+    from tailrace.transport._posting import Poster
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -138,6 +141,23 @@ class Transport(_Closing):
         transport, `InvalidProxyError` for a proxy of an unknown kind,
         `MissingRequirementsError` where that kind needs an extra.
         """
+
+    def poster(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Poster:
+        """Begin many posts to `url` that differ in their body alone; opens nothing yet.
+
+        Arguments and errors are those of `session` and of a post; within the event loop.
+        """
+        options = {"cookies": cookies, "proxy": proxy, "timeouts": timeouts, "limits": limits}
+        return SessionPoster(self, url, headers=headers, options=options)
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -47,6 +47,7 @@ __all__ = [
     "RuledTransport",
     "SessionOptions",
     "call_soon",
+    "check_status",
 ]
 
 # Bytes unpacked between two turns of the event loop, as many as one read of a socket may bring.
@@ -106,6 +107,15 @@ def call_soon(
     """
     if loop is not None and not loop.is_closed():
         loop.call_soon_threadsafe(call, *arguments)
+
+
+def check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
+    """Raise NetworkError for the status of a reply that is none, ChallengeError for a challenge."""
+    if status not in _FINAL_STATUSES:
+        site = rules.origin(url)
+        raise NetworkError(f"{site} answered with what is no HTTP: status {status}")
+    if rules.is_challenge(headers):
+        raise ChallengeError(status=status)
 
 
 class RuledTransport(Transport):
@@ -274,13 +284,11 @@ class RuledSession(Session):
             raise InvalidRequestError("the session is closed")
         response = await self._send(request)
         self._responses.add(weakref.ref(response, self._responses.discard))
-        if response.status not in _FINAL_STATUSES:
+        try:
+            check_status(request.url, response.status, response.headers)
+        except TailraceError:
             await response.aclose()
-            site = rules.origin(request.url)
-            raise NetworkError(f"{site} answered with what is no HTTP: status {response.status}")
-        if rules.is_challenge(response.headers):
-            await response.aclose()
-            raise ChallengeError(status=response.status)
+            raise
         if response.status == _PROXY_AUTHENTICATION and self.options.proxy is not None:
             await response.aclose()
             raise ProxyError(

@@ -9,6 +9,7 @@ import json
 import re
 from contextlib import suppress
 from html.parser import HTMLParser
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -326,6 +327,14 @@ async def test_a_site_that_was_healed_is_well(
             assert reply.status == status
 
 
+async def test_a_fault_may_happen_to_a_share_of_exchanges(session: aiohttp.ClientSession) -> None:
+    async with Replica(faults=["503@all%25"], random=Random(7)) as replica:
+        expected = Random(7)
+        for path in (PAGE, f"/~fault/gzip%25100{PAGE}") * 20:
+            async with session.get(URL(replica.url("ai-power") + path, encoded=True)) as reply:
+                assert reply.status == (503 if expected.random() < 0.25 else 200)
+
+
 async def test_faults_of_a_replica_are_for_every_site_that_can_have_them() -> None:
     async with Replica(faults=["cached-page", "gzip@all"]) as replica:
         found = {site.name: site.faults for site in replica.sites}
@@ -379,6 +388,9 @@ BAD = {
     "content-type:é": "visible ASCII",
     "gzip@mail": "holds for @answer, @page, @all, not for '@mail'",
     "cached-page@answer": "holds for @page, not for '@answer'",
+    "gzip%0": "above %0 and at most %100, not %0",
+    "gzip@page%101": "at most %100, not %101",
+    "gzip%many": "there is no fault",
 }
 
 

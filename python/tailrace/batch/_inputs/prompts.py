@@ -196,7 +196,7 @@ class TableSource(PromptSource):
 
     def __init__(self, path: Path, name: str, fields: PromptFields, columns: Sequence[str]) -> None:
         super().__init__(path, name, fields.of_first(columns))
-        self.columns = columns
+        self._columns = columns
         has = f"its columns are {', '.join(columns)}"
         if self.fields.prompt not in columns and "messages" not in columns:
             raise BatchInputError(
@@ -208,3 +208,8 @@ class TableSource(PromptSource):
             meant = "" if self.fields.is_needed(each) else self.fields.meant(each)
             if meant:
                 raise BatchInputError(f"{name} has a column {each}: {meant} may be meant")
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the fields that each record has."""
+        return self._columns

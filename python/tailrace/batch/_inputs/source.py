@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tailrace.batch._rows import BadRow, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tailrace.batch._rows import Row
@@ -34,6 +34,11 @@ class Source(ABC):
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """The names of the fields that each record has, None where each may have others."""
+        return None
 
     @property
     def settings(self) -> Mapping[str, Any]:

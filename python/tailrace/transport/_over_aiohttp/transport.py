@@ -14,6 +14,7 @@ from yarl import URL
 
 from tailrace.errors import ReplyBrokenError
 from tailrace.transport import _rules as rules
+from tailrace.transport._base import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from tailrace.transport._decoding import ACCEPT_ENCODING
 from tailrace.transport._over_aiohttp.clock import CLOCK, MOST_COPIED, Clock, TimedRequest
 from tailrace.transport._over_aiohttp.connections import (
@@ -26,25 +27,28 @@ from tailrace.transport._over_aiohttp.connections import (
     wake_when_lost,
 )
 from tailrace.transport._over_aiohttp.failures import LONGEST_FIELD, failed_request
+from tailrace.transport._over_aiohttp.posting import AiohttpPoster
 from tailrace.transport._room import keep_room_for_reads
 from tailrace.transport._session import (
     DecodedResponse,
     RuledSession,
     RuledTransport,
+    SessionOptions,
     call_soon,
 )
 from tailrace.transport._socks import require_socks, socks_connector
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractResolver
 
     from tailrace.errors import TailraceError
-    from tailrace.transport._base import Response
+    from tailrace.transport._base import Limits, Response, Timeouts
     from tailrace.transport._cookies import Jar
-    from tailrace.transport._session import Request, SessionOptions
+    from tailrace.transport._posting import Poster
+    from tailrace.transport._session import Request
 
 __all__ = ["AiohttpTransport"]
 
@@ -96,6 +100,31 @@ class AiohttpTransport(RuledTransport):
             max_field_size=LONGEST_FIELD,
             max_headers=_MOST_FIELDS,
         )
+
+    def poster(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Poster:
+        """See `Transport.poster`."""
+        options = SessionOptions.checked(
+            cookies=cookies, headers=None, proxy=proxy, timeouts=timeouts, limits=limits
+        )
+        if self._trust_env or (options.proxy is not None and not options.proxy.is_socks):
+            return super().poster(
+                url,
+                headers=headers,
+                cookies=cookies,
+                proxy=proxy,
+                timeouts=timeouts,
+                limits=limits,
+            )
+        return AiohttpPoster(self._connector(options.proxy), url, headers, options)
 
     def _begun(self, options: SessionOptions) -> _AiohttpSession:
         if options.proxy is not None and options.proxy.is_socks:

@@ -1,0 +1,352 @@
+"""``tailrace batch``: a file of requests, each answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailrace._calls.retry_policy import RetryPolicy
+from tailrace._cli import exits
+from tailrace._cli.loop import run
+from tailrace._cli.options import (
+    SECONDS,
+    proxy_option,
+    software_option,
+    timeout_option,
+    trust_option,
+)
+from tailrace._cli.ownership import make_sure, owned_option
+from tailrace._cli.screen import console
+from tailrace._printable import visible_line
+from tailrace.batch import Plan
+from tailrace.batch._beginning import begin
+from tailrace.batch._inputs import FORMATS
+from tailrace.batch._rows import ENDPOINTS
+from tailrace.sites import SOFTWARE, site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailrace.batch import Report
+    from tailrace.batch._running import Run
+    from tailrace.sites import Site
+    from tailrace.sites._software import SoftwareName
+
+__all__ = ["batch"]
+
+_WHOSE = (
+    "Ask a server that you pay for or that is yours, or a chat page whose operator has agreed: it "
+    "gets as many requests as the input has rows, and whoever pays for its model pays for them."
+)
+_SHARD = re.compile(r"(\d{1,5})/(\d{1,5})")
+_JSON_EVERY = 5.0  # seconds
+_COUNT = click.IntRange(min=1)
+_RATE = click.FloatRange(min=0, min_open=True)
+
+
+class _Shard(click.ParamType[tuple[int, int]]):
+    """A part of the rows, such as ``3/64``."""
+
+    name = "shard"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return its index and the number of parts, or fail with a usage error."""
+        if isinstance(value, tuple):
+            return value
+        found = _SHARD.fullmatch(str(value))
+        if found is None or not int(found[1]) < int(found[2]):
+            self.fail(f"{value!r} is no shard: of 64 they are 0/64 to 63/64", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+@click.command(epilog=_WHOSE)
+@click.argument("input_", metavar="IN")
+@click.argument("output", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--site", "name", required=True, help="URL, site of tailrace.toml, or provider.")
+@software_option("Software of a URL; WordPress unless given.")
+@click.option("--model", default="", help="Of rows that name none; the site's default else.")
+@click.option(
+    "--concurrency",
+    type=_COUNT,
+    default=64,
+    show_default=True,
+    help="Requests under way, at most; fewer for a time where the site answers 429 or 503.",
+)
+@click.option("--fixed", is_flag=True, help="Keep --concurrency whatever the site answers.")
+@click.option("--rpm", type=_RATE, help="Requests a minute, evenly.")
+@click.option("--tpm", type=_RATE, help="Tokens a minute; estimated before, corrected by usage.")
+@click.option("--row-timeout", type=SECONDS, help="Seconds that one request may take as a whole.")
+@click.option(
+    "--retry",
+    type=_COUNT,
+    metavar="N",
+    help="Requests of one row, at most, where its failure may pass; 5 or the site's unless given.",
+)
+@click.option(
+    "--retry-budget",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    show_default=True,
+    help="Share of all requests that may ask a row again.",
+)
+@click.option(
+    "--stop-after",
+    type=_COUNT,
+    default=20,
+    show_default=True,
+    help="Failures of the site in succession, at which one request at a time probes it.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds without an answer after which the run stops then.",
+)
+@click.option(
+    "--shard",
+    type=_Shard(),
+    default="0/1",
+    metavar="I/N",
+    help="The part of the rows that this process asks, of N, from 0; N processes share OUT.",
+)
+@click.option("--skip-bad", is_flag=True, help="Rows that cannot be sent are failures, no end.")
+@click.option("--retry-failed", is_flag=True, help="Ask rows again that an earlier run failed.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["auto", *FORMATS]),
+    default="auto",
+    show_default=True,
+    help="Format of IN, which is found out.",
+)
+@click.option("--id-field", help="Field or column of the rows' ids, in inputs that name none.")
+@click.option("--prompt-field", help="Field or column of the prompt; prompt unless given.")
+@click.option(
+    "--endpoint",
+    type=click.Choice(ENDPOINTS),
+    help="Where the rows are sent, in inputs that do not say; chat completions unless given.",
+)
+@proxy_option
+@timeout_option
+@trust_option
+@owned_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="A line of JSON every 5 s, and one at the end."
+)
+def batch(  # one parameter an option
+    input_: str,
+    output: Path,
+    name: str,
+    software: SoftwareName | None,
+    model: str,
+    concurrency: int,
+    fixed: bool,
+    rpm: float | None,
+    tpm: float | None,
+    row_timeout: float | None,
+    retry: int | None,
+    retry_budget: float,
+    stop_after: int,
+    patience: float,
+    shard: tuple[int, int],
+    skip_bad: bool,
+    retry_failed: bool,
+    format_: str,
+    id_field: str | None,
+    prompt_field: str | None,
+    endpoint: str | None,
+    proxy: str | None,
+    timeout: float | None,
+    trust: bool,
+    i_own_it: bool,
+    as_json: bool,
+) -> int:
+    """Ask a site for every row of IN, and write each answer once to the folder OUT.
+
+    IN is a file of OpenAI's batch lines, of JSON or text lines, or a table; - is stdin. The same
+    command goes on where an earlier run ended, however it ended. Ctrl-C begins no more rows and
+    waits for those under way; a second one cuts them.
+    """
+    plan = Plan(
+        concurrency=concurrency,
+        adaptive=not fixed,
+        rpm=rpm,
+        tpm=tpm,
+        row_timeout=row_timeout,
+        retry=None if retry is None else RetryPolicy(attempts=retry),
+        retry_budget=retry_budget,
+        stop_after=stop_after,
+        patience=patience,
+    )
+    chosen = _with_clocks(site(name, software, trust=trust), proxy, timeout)
+    if SOFTWARE[chosen.software].has_page:
+        make_sure(chosen, _WHOSE, "to ask for all of it", is_owned=i_own_it)
+    work = begin(
+        input_,
+        output,
+        chosen,
+        plan,
+        model=model,
+        shard=shard,
+        skip_bad=skip_bad,
+        retry_failed=retry_failed,
+        format=format_,
+        **_given(id_field=id_field, prompt_field=prompt_field, endpoint=endpoint),
+    )
+    _announce(work.report(), plan)
+    report = run(_run(work, as_json=as_json))
+    _show(report, work, as_json=as_json)
+    return _code(report)
+
+
+def _with_clocks(chosen: Site, proxy: str | None, timeout: float | None) -> Site:
+    if proxy is not None:
+        chosen = chosen.replace(proxy=proxy)
+    return chosen if timeout is None else chosen.replace(timeout=timeout)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that have a value."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+async def _run(work: Run, *, as_json: bool) -> Report:
+    """Run to the end, or to a second Ctrl-C, and return the report."""
+    telling = asyncio.create_task(_tell_as_json(work)) if as_json else None
+    try:
+        with _interruptible(work), _shown_live(work, is_wanted=not as_json):
+            await work.until_end()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+    finally:
+        if telling is not None:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+    return work.report()
+
+
+@contextmanager
+def _interruptible(work: Run) -> Iterator[None]:
+    """Have the first Ctrl-C, or SIGTERM, end the run after what is under way, and another cut it.
+
+    Where no handler can be set (Windows, a thread), the first Ctrl-C cuts it.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = []
+    count = 0
+
+    def interrupt() -> None:
+        nonlocal count
+        count += 1
+        work.stop()
+        if count > 1 and task is not None:
+            task.cancel()
+        elif count == 1:
+            under_way = work.report().under_way
+            words = f"waiting for {under_way} rows under way; again to cut them"
+            click.echo(words, err=True)
+
+    try:
+        for each in signals:
+            handler = signal.getsignal(each)
+            loop.add_signal_handler(each, interrupt)
+            before.append((each, handler))
+    except (NotImplementedError, RuntimeError, ValueError):
+        pass
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            loop.remove_signal_handler(each)
+            signal.signal(each, handler)
+
+
+async def _tell_as_json(work: Run) -> None:
+    while True:
+        await asyncio.sleep(_JSON_EVERY)
+        click.echo(work.report().to_json())
+
+
+@contextmanager
+def _shown_live(work: Run, *, is_wanted: bool) -> Iterator[None]:
+    """Show a bar on stderr, where stderr is a terminal."""
+    if not is_wanted or not sys.stderr.isatty():
+        yield
+        return
+    from tailrace._cli.batch_bar import shown_bar  # noqa: PLC0415 - slow to import
+
+    with shown_bar(work.report, console(stderr=True)):
+        yield
+
+
+# -- telling ---------------------------------------------------------------------------------------
+
+
+def _announce(report: Report, plan: Plan) -> None:
+    before = f", {report.skipped:,} of them done" if report.skipped else ""
+    words = f"{report.site}: {report.left:,} of {report.rows:,} rows to ask{before}; {plan}"
+    click.echo(visible_line(words), err=True)
+
+
+def _show(report: Report, work: Run, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        for line in _lines(report, work):
+            click.echo(visible_line(line))
+    if report.stopped:
+        click.echo(f"tailrace: {visible_line(report.stopped)}", err=True)
+
+
+def _lines(report: Report, work: Run) -> list[str]:
+    seconds = max(report.seconds, 1e-9)
+    usage = report.usage
+    guess = f" ({usage.estimated:,} of them estimated)" if usage.estimated else ""
+    dropped = [f"{name} in {number:,} rows" for name, number in sorted(report.dropped.items())]
+    folder = work.folder
+    return [
+        (
+            f"rows      {report.done:,} done in {report.seconds:.1f} s, {report.failed:,} failed, "
+            f"{report.skipped:,} done before, {report.left:,} left"
+        ),
+        f"rate      {report.done / seconds:,.1f} rows a second",
+        (
+            f"requests  {report.requests:,}, of them {report.retries:,} again, "
+            f"{report.refused:,} refused"
+        ),
+        f"tokens    {usage.prompt:,} in, {usage.completion:,} out{guess}",
+        *(
+            f"errors    {number:,} {code}, such as: {report.examples.get(code, '')}"
+            for code, number in sorted(report.errors.items())
+        ),
+        *([f"no effect {', '.join(dropped)}"] if dropped else []),
+        f"answers   {folder.part}",
+        *([f"failures  {folder.errors}; --retry-failed asks them again"] if report.failed else []),
+    ]
+
+
+def _code(report: Report) -> int:
+    """Return the exit code: every row is to have its answer."""
+    if report.stopped:
+        return exits.NETWORK
+    if report.interrupted and report.left:
+        click.echo("interrupted; the same command goes on", err=True)
+        return exits.INTERRUPTED
+    return exits.SITE if report.failed else exits.OK

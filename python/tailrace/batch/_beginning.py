@@ -1,0 +1,146 @@
+"""How a run begins: its input is looked through, its folder is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tailrace.batch._folder import OutputFolder
+from tailrace.batch._inputs import open_source
+from tailrace.batch._plan import Plan
+from tailrace.batch._running import Run
+from tailrace.sites._software import SOFTWARE
+from tailrace.transport._rules import checked_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailrace._environment import Environment
+    from tailrace.batch._report import Report
+    from tailrace.sites import Site
+
+__all__ = ["begin", "run"]
+
+
+async def run(
+    input: str | Path,  # noqa: A002 - the word for it
+    output: str | Path,
+    site: Site,
+    plan: Plan | None = None,
+    *,
+    model: str = "",
+    shard: tuple[int, int] = (0, 1),
+    format: str = "auto",  # noqa: A002 - as the command's option is called
+    skip_bad: bool = False,
+    retry_failed: bool = False,
+    environment: Environment | None = None,
+    **reading: Any,
+) -> Report:
+    """Ask a site for every row of `input`, write each once to the folder `output`, and report.
+
+    A run that ended early, however it did, is gone on with by the same call: what is done is kept,
+    and nothing that succeeded is asked again.
+
+    `input`: a file of OpenAI's batch lines, of plain lines or a table; `output`: a folder, which is
+    made. `plan`: how fast, and how patiently. `model`: that of rows that name none, the site's
+    default unless given. `shard`: the index of this run's part of the rows, from 0, and the number
+    of parts, one for each process or machine. `format`: that of the input, found out unless given.
+    `skip_bad`: rows that cannot be sent become failures, instead of ending the run before it
+    begins; `retry_failed`: rows that failed in an earlier run are asked again. `environment`:
+    randomness, variables and the clock of `Report.at`. `reading`: ``id_field``, ``prompt_field``,
+    ``endpoint``, ``sent`` and ``carried``, of inputs that are no batch lines.
+
+    What the site fails at is in the report, and among the failures. Raises BatchInputError for an
+    input that cannot be read or has bad rows, BatchFolderError for a folder that another run has,
+    or in which another one was begun, BatchWriteError for an output that cannot be written, and
+    InvalidRequestError or ProfileError for a site or an option that cannot be used. Cancelled, it
+    closes every connection; what was written stays.
+    """
+    beginning = asyncio.ensure_future(
+        asyncio.to_thread(
+            partial(
+                begin,
+                input,
+                output,
+                site,
+                plan,
+                model=model,
+                shard=shard,
+                format=format,
+                skip_bad=skip_bad,
+                retry_failed=retry_failed,
+                environment=environment,
+                **reading,
+            )
+        )
+    )
+    try:
+        work = await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        (await beginning).folder.close()
+        raise
+    await work.until_end()
+    return work.report()
+
+
+def begin(
+    input_: str | Path,
+    output: str | Path,
+    site: Site,
+    plan: Plan | None = None,
+    *,
+    model: str = "",
+    shard: tuple[int, int] = (0, 1),
+    skip_bad: bool = False,
+    retry_failed: bool = False,
+    environment: Environment | None = None,
+    **reading: Any,
+) -> Run:
+    """Look through the input, take the folder, and return the run; `run` tells arguments, errors.
+
+    `Run.until_end` closes the folder.
+    """
+    source = open_source(input_, folder=output, **reading)
+    folder = OutputFolder.open(
+        output,
+        source,
+        shard=shard,
+        skip_bad=skip_bad,
+        retry_failed=retry_failed,
+        options=_meaning(site, model),
+    )
+    try:
+        return Run(
+            site,
+            plan or Plan(),
+            folder,
+            model=model,
+            environment=environment,
+            input_name=str(input_),
+        )
+    except BaseException:
+        folder.close()
+        raise
+
+
+def _meaning(site: Site, model: str) -> dict[str, Any]:
+    """Return what decides what a row means at the site: another run is not to go on with less.
+
+    A server may move, or each machine may have its own; a page's address is the bot that answers.
+    """
+    software = SOFTWARE[site.software]
+    given = {name: getattr(site, name) for name in _TUNING & software.options}
+    told = {name: value for name, value in given.items() if value is not None}
+    page = {"url": checked_url(site.url).url} if software.has_page else {}
+    return {"software": site.software, "model": site.resolve_model(model), **page, **told}
+
+
+_TUNING = frozenset(
+    {
+        *("api", "bot", "bot_name", "extra", "frequency_penalty", "logit_bias", "logprobs"),
+        *("max_completion_tokens", "max_tokens", "parallel_tool_calls", "presence_penalty"),
+        *("reasoning_effort", "response_format", "seed", "stop", "temperature", "tool_choice"),
+        *("tools", "top_k", "top_logprobs", "top_p"),
+    }
+)

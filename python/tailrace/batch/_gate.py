@@ -1,0 +1,161 @@
+"""The gate of a batch: each request waits here until it may begin, in the order in which they came.
+
+One timer of the loop serves all that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING
+
+from tailrace.batch._rates import Breaker, Meter, Window, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailrace.batch._plan import Plan
+    from tailrace.batch._rates import Verdict
+    from tailrace.errors import TailraceError
+
+__all__ = ["ClosedError", "Gate"]
+
+
+class ClosedError(Exception):
+    """No request may begin any more: the run ends."""
+
+
+class Gate:
+    """The rules of a `plan` and the requests under way; `clock` returns seconds, never back."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float], longest_retry_after: float) -> None:
+        self.under_way = 0
+        self._requests = Meter(plan.rpm)
+        self._tokens = Meter(plan.tpm)
+        self._is_metered = plan.rpm is not None or plan.tpm is not None
+        self._window = Window(plan.concurrency, adapts=plan.adaptive)
+        self._breaker = Breaker(plan.stop_after, plan.patience)
+        self._longest = longest_retry_after
+        self._clock = clock
+        self._paused_until = -inf
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self.is_tripped = False
+
+    @property
+    def limit(self) -> int:
+        """The number of requests that may be under way now."""
+        return 1 if self._breaker.is_open else int(self._window.limit)
+
+    @property
+    def site_answers(self) -> bool:
+        """Whether the site has answered since its last failure."""
+        return self._breaker.is_quiet
+
+    # -- a request ---------------------------------------------------------------------------------
+
+    async def enter(self, tokens: int) -> float:
+        """Wait until a request of so many `tokens` may begin; return the moment.
+
+        Raises ClosedError where none may any more.
+        """
+        now = self._clock()
+        if not self._is_closed and not self._waiting and self._wait(now) <= 0:
+            self._begin(now, tokens)
+            return now
+        if self._is_closed:
+            raise ClosedError
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, tokens))
+        self._let_in()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self.leave()
+            raise
+        return self._clock()
+
+    def leave(self) -> None:
+        """End a request of which nothing is to be learned."""
+        self.under_way -= 1
+        self._let_in()
+
+    def answered(self, more_tokens: int) -> None:
+        """End a request that was answered; `more_tokens`: than it was entered with."""
+        self.under_way -= 1
+        self._breaker.answered()
+        self._window.grow()
+        if more_tokens:
+            self._tokens.correct(more_tokens)
+        if self._waiting:
+            self._let_in()
+
+    def failed(self, error: TailraceError, begun: float) -> Verdict:
+        """End a request that failed, and return what that says of the site."""
+        now, verdict = self._clock(), judge(error, self._longest)
+        if verdict.kind == "refused" or verdict.retry_after:
+            self._window.halve(begun, now, self.under_way)
+            self._paused_until = max(self._paused_until, now + verdict.retry_after)
+        self.under_way -= 1
+        if verdict.kind == "row":
+            self._breaker.answered()
+        elif self._breaker.failed(now, lasts=verdict.lasts):
+            self.is_tripped = True
+            self.close()
+        self._let_in()
+        return verdict
+
+    def close(self) -> None:
+        """Let no request begin any more; those that wait for it are told."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting:
+            place, _ = self._waiting.popleft()
+            if not place.done():
+                place.set_exception(ClosedError())
+
+    # -- letting in --------------------------------------------------------------------------------
+
+    def _wait(self, now: float) -> float:
+        """Return the seconds until the next request may begin, inf until one has ended."""
+        if self.under_way >= self.limit:
+            return inf
+        wait = self._paused_until - now
+        if self._breaker.is_open:
+            wait = max(wait, self._breaker.next_probe - now)
+        if self._is_metered:
+            wait = max(wait, self._requests.wait(now), self._tokens.wait(now))
+        return wait
+
+    def _begin(self, now: float, tokens: int) -> None:
+        self.under_way += 1
+        if self._is_metered:
+            self._requests.take(now, 1)
+            self._tokens.take(now, tokens)
+
+    def _let_in(self) -> None:
+        while self._waiting:
+            place, tokens = self._waiting[0]
+            if place.done():  # cancelled
+                self._waiting.popleft()
+                continue
+            now = self._clock()
+            wait = self._wait(now)
+            if wait > 0:
+                self._look_again_in(wait)
+                return
+            self._waiting.popleft()
+            self._begin(now, tokens)
+            place.set_result(None)
+
+    def _look_again_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if seconds < inf:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._let_in)

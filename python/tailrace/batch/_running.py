@@ -1,0 +1,416 @@
+"""A batch as it runs: rows are read as they are needed, asked at once, and written as they come.
+
+As many workers as requests may be under way take rows from the input, so memory is bounded by them.
+A row that is to be asked again later waits aside, and its worker takes another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from tailrace._environment import Environment
+from tailrace.batch._asking import FailedRow, Models, RefusedRow, code_of
+from tailrace.batch._direct import DirectAsker
+from tailrace.batch._gate import ClosedError, Gate
+from tailrace.batch._rates import Tokens as Estimates
+from tailrace.batch._report import Report, Tokens
+from tailrace.batch._rows import ENDPOINTS
+from tailrace.errors import InvalidRequestError, TailraceError, one_line
+from tailrace.transport import Transport, make_transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailrace.batch._asking import Answer, Asker, Prepared
+    from tailrace.batch._folder import OutputFolder
+    from tailrace.batch._plan import Plan
+    from tailrace.batch._rates import Verdict
+    from tailrace.batch._rows import Row
+    from tailrace.sites import Site
+
+__all__ = ["Run"]
+
+_CHAT = "/v1/chat/completions"
+_MOST_REFUSALS = 10  # of one row that do not count as attempts
+_FREE_RETRIES = 20  # of a run, beside its budget
+_MOST_RETURNS = 3  # of a row that an outage failed
+_REFUSED_A_TURN = 100  # rows that cannot be sent, between two turns of the loop
+_SYNC_EVERY = 5.0  # seconds
+_MOST_CODES = 100  # that are counted by name
+
+
+class _Job:
+    """A row on its way; `due`: when it may be asked again; `order`: among those of one moment."""
+
+    __slots__ = ("attempts", "due", "order", "prepared", "refusals", "returns", "row")
+
+    def __init__(self, row: Row, prepared: Prepared, order: int) -> None:
+        self.row = row
+        self.prepared = prepared
+        self.order = order
+        self.due = 0.0
+        self.attempts = self.refusals = self.returns = 0
+
+    def __lt__(self, other: _Job) -> bool:
+        return (self.due, self.order) < (other.due, other.order)
+
+
+class Run:
+    """One run over the rows of an open `folder`, which it closes; `input_name`: of its input.
+
+    The other arguments are those of `tailrace.batch.run`. `clock`: seconds that never go back, for
+    everything but the date of the report: a wall clock that jumps changes nothing.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        plan: Plan,
+        folder: OutputFolder,
+        *,
+        model: str = "",
+        environment: Environment | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        input_name: str = "",
+    ) -> None:
+        self._site = site
+        self._plan = plan
+        self._folder = folder
+        self._rows = folder.pending()
+        self._done_before, self._failed_before = folder.done, folder.failed
+        self._environment = environment or site.environment or Environment()
+        self._clock = clock
+        self._models = Models(site, model)
+        self._policy = plan.retry_at(site.retry)
+        self._gate = Gate(plan, clock, self._policy.longest_retry_after)
+        self._estimates = Estimates()
+        self._askers: dict[str, Asker] = {}
+        self._later: list[_Job] = []
+        self._held: list[tuple[_Job, FailedRow]] = []
+        self._orders = count()
+        self._is_exhausted = False
+        self._idle = 0
+        self._no_more = asyncio.Event()
+        self._is_interrupted = False
+        self._last_failure: TailraceError | None = None
+        self._began = clock()
+        self._ended: float | None = None
+        self._at = datetime.fromtimestamp(self._environment.now_ms() / 1000, UTC)
+        self._input_name = input_name
+        self._counts: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        self._dropped: Counter[str] = Counter()
+        self._used = [0, 0, 0, 0]
+
+    # -- from beginning to end ---------------------------------------------------------------------
+
+    @property
+    def folder(self) -> OutputFolder:
+        """The folder that the run writes."""
+        return self._folder
+
+    async def until_end(self) -> None:
+        """Run to the last row, to `stop`, or until the site is down.
+
+        Raises the TailraceError of an output that cannot be written, and of a site that is not set
+        up. Cancelled, it closes every connection.
+        """
+        self._began = self._clock()
+        try:
+            async with AsyncExitStack() as stack:
+                await self._open(stack)
+                await self._work_all()
+            self._settle()
+        finally:
+            self._gate.close()
+            self._ended = self._clock()
+            self._folder.close()
+
+    def stop(self) -> None:
+        """Begin no more rows; the run ends when those under way have."""
+        self._is_interrupted = True
+        self._end_early()
+
+    def _end_early(self) -> None:
+        self._gate.close()
+        self._no_more.set()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        transport = self._site.transport
+        if not isinstance(transport, Transport):
+            transport = await stack.enter_async_context(make_transport(transport))
+        options: dict[str, Any] = {"transport": transport, "environment": self._environment}
+        if self._plan.row_timeout is not None:
+            options["total_timeout"] = self._plan.row_timeout
+        site = self._site
+        direct: Asker | None = None
+        if site.software == "openai":
+            direct = await DirectAsker.of(site, self._models, options, stack)
+            stack.push_async_callback(direct.aclose)
+        for endpoint in ENDPOINTS:
+            asker = None if site.api == "responses" and endpoint == _CHAT else direct
+            self._askers[endpoint] = asker or self._translating(options)
+
+    def _translating(self, options: dict[str, Any]) -> Asker:
+        # It imports the gateway, which a server of OpenAI's API needs nothing of.
+        from tailrace.batch._translating import TranslatingAsker  # noqa: PLC0415
+
+        return TranslatingAsker(self._site, self._models, options, self._environment)
+
+    async def _work_all(self) -> None:
+        rows = self._folder.rows - self._done_before - self._failed_before
+        count_ = min(self._plan.concurrency, rows)
+        workers = [asyncio.create_task(self._work()) for _ in range(count_)]
+        syncing = asyncio.create_task(self._sync())
+        working = asyncio.gather(*workers)  # ends with the first that fails
+        try:
+            await asyncio.wait((syncing, working), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (syncing, *workers):
+                task.cancel()
+            ends = await asyncio.gather(syncing, working, *workers, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                raise end
+
+    async def _sync(self) -> None:
+        """Have the disk keep what was written, now and then."""
+        while True:
+            await asyncio.sleep(_SYNC_EVERY)
+            await asyncio.to_thread(self._folder.sync)
+
+    async def _work(self) -> None:
+        while (job := await self._next()) is not None:
+            await self._ask(job)
+
+    def _settle(self) -> None:
+        """Write the rows that failed last, unless another run is to ask them."""
+        if not self._no_more.is_set():
+            held, self._held = self._held, []
+            for job, failed in held:
+                self._give_up(job, failed)
+
+    # -- the next row ------------------------------------------------------------------------------
+
+    async def _next(self) -> _Job | None:
+        """Return the next row to ask, waiting for one; None where there is none any more."""
+        while not self._no_more.is_set():
+            if self._later and self._later[0].due <= self._clock():
+                return heappop(self._later)
+            if not self._is_exhausted and len(self._later) < self._plan.concurrency:
+                job = self._read()
+                if job is not None:
+                    return job
+                await asyncio.sleep(0)
+                continue
+            if not self._later or (self._is_exhausted and self._idle >= len(self._later)):
+                return None
+            await self._rest(self._later[0].due - self._clock())
+        return None
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so many seconds, or until the run ends early."""
+        self._idle += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._no_more.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._idle -= 1
+
+    def _read(self) -> _Job | None:
+        """Return the next row that can be sent; None after a number of others."""
+        for _ in range(_REFUSED_A_TURN):
+            row = next(self._rows, None)
+            if row is None:
+                self._is_exhausted = True
+                return None
+            try:
+                prepared = self._askers[row.endpoint].prepare(row)
+            except InvalidRequestError as error:
+                self._refuse(row, error)
+                continue
+            if prepared.dropped:
+                self._dropped.update(set(prepared.dropped))
+            return _Job(row, prepared, next(self._orders))
+        return None
+
+    def _refuse(self, row: Row, error: InvalidRequestError) -> None:
+        """Write a row as failed that the site cannot be asked."""
+        code = error.code if isinstance(error, RefusedRow) else code_of(error)
+        self._write_failed(row, code, str(error), attempts=0)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def _ask(self, job: _Job) -> None:
+        prepared, tokens = job.prepared, 0
+        if self._plan.tpm is not None:
+            tokens = self._estimates.estimate(prepared.size, prepared.most)
+        try:
+            begun = await self._gate.enter(tokens)
+        except ClosedError:
+            return  # the row is left to another run
+        job.attempts += 1
+        self._counts["requests"] += 1
+        try:
+            answer = await self._askers[job.row.endpoint].ask(prepared)
+        except FailedRow as failed:
+            failure = failed
+        except BaseException:
+            self._gate.leave()
+            raise
+        else:
+            self._gate.answered(self._take_usage(answer, prepared, tokens))
+            self._done(job, answer)
+            return
+        self._failed(job, failure, begun)
+
+    def _take_usage(self, answer: Answer, prepared: Prepared, tokens: int) -> int:
+        """Count an answer's tokens; return how many more they are than the estimate."""
+        used = answer.used
+        if used is None:
+            return 0
+        sums = self._used
+        sums[0] += used.prompt
+        sums[1] += used.completion
+        sums[2] += used.total
+        if not used.told:
+            sums[3] += used.total
+        if self._plan.tpm is None:
+            return 0
+        self._estimates.told(prepared.size, used.prompt, used.completion)
+        return used.total - tokens
+
+    def _done(self, job: _Job, answer: Answer) -> None:
+        self._folder.write_done(
+            job.row,
+            status_code=answer.status,
+            request_id=answer.request_id,
+            body=answer.body,
+        )
+        if self._held:
+            self._return_held()
+
+    # -- failing -----------------------------------------------------------------------------------
+
+    def _failed(self, job: _Job, failed: FailedRow, begun: float) -> None:
+        """Ask a row again later, hold it while the site is down, or give it up."""
+        verdict = self._gate.failed(failed.error, begun)
+        if verdict.kind == "refused":
+            self._counts["refused"] += 1
+        if verdict.kind != "row":
+            self._last_failure = failed.error
+        if self._gate.is_tripped:
+            self._no_more.set()
+        if self._no_more.is_set() and verdict.kind != "row":
+            return  # the row is left to another run
+        seconds = self._seconds_until_next(job, failed.error, verdict)
+        if seconds is not None:
+            self._counts["retries"] += 1
+            job.due = self._clock() + seconds
+            heappush(self._later, job)
+        elif self._gate.site_answers or self._plan.stop_after is None:
+            self._give_up(job, failed)
+        else:
+            self._held.append((job, failed))
+        if self._held and self._gate.site_answers:
+            self._return_held()
+
+    def _seconds_until_next(
+        self, job: _Job, error: TailraceError, verdict: Verdict
+    ) -> float | None:
+        """Return the seconds until the row is asked again, None where its failure stands."""
+        policy, chance = self._policy, self._environment.random
+        if verdict.kind == "refused" and job.refusals < _MOST_REFUSALS and policy.attempts > 1:
+            job.refusals += 1
+            job.attempts -= 1
+            made = min(job.refusals, policy.attempts - 1)
+            return policy.decide(error, made, chance)[0]
+        again = self._counts["retries"] - self._counts["refused"]
+        if again >= _FREE_RETRIES + self._plan.retry_budget * self._counts["requests"]:
+            return None
+        return policy.decide(error, job.attempts, chance)[0]
+
+    def _return_held(self) -> None:
+        """Have the rows asked again that failed while the site was down, now that it answers."""
+        held, self._held = self._held, []
+        for job, failed in held:
+            if job.returns >= _MOST_RETURNS:
+                self._give_up(job, failed)
+                continue
+            job.returns += 1
+            job.attempts = job.refusals = 0
+            job.due = self._clock()
+            heappush(self._later, job)
+
+    def _give_up(self, job: _Job, failed: FailedRow) -> None:
+        self._write_failed(
+            job.row,
+            code_of(failed.error),
+            str(failed.error),
+            status_code=failed.status,
+            request_id=failed.request_id,
+            body=failed.body,
+            partial_text=failed.text,
+            attempts=job.attempts + job.refusals,
+        )
+
+    def _write_failed(self, row: Row, code: str, message: str, **rest: Any) -> None:
+        self._folder.write_failed(row, code=code, message=message, **rest)
+        counted = code if code in self._errors or len(self._errors) < _MOST_CODES else "other"
+        self._errors[counted] += 1
+        self._examples.setdefault(counted, message)
+
+    # -- telling -----------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Return the report of what has happened up to now."""
+        counts, site, folder = self._counts, self._site, self._folder
+        now = self._clock() if self._ended is None else self._ended
+        prompt, completion, total, estimated = self._used
+        return Report(
+            site=site.name,
+            url=one_line(site.url),
+            software=site.software,
+            model=self._models.default,
+            at=self._at.isoformat(timespec="seconds"),
+            input=self._input_name,
+            output=str(folder.path),
+            shard=folder.shard,
+            plan=self._plan,
+            seconds=now - self._began,
+            rows=folder.rows,
+            skipped=self._done_before,
+            done=folder.done - self._done_before,
+            failed=folder.failed,
+            failed_before=self._failed_before,
+            left=folder.rows - folder.done - folder.failed,
+            under_way=self._gate.under_way,
+            concurrency=self._gate.limit,
+            requests=counts["requests"],
+            retries=counts["retries"],
+            refused=counts["refused"],
+            errors=dict(self._errors),
+            examples=dict(self._examples),
+            dropped=dict(self._dropped),
+            usage=Tokens(prompt=prompt, completion=completion, total=total, estimated=estimated),
+            interrupted=self._is_interrupted,
+            stopped=self._reason(),
+        )
+
+    def _reason(self) -> str:
+        if not self._gate.is_tripped:
+            return ""
+        return (
+            f"the site answers no more: {self._last_failure}. What is done is kept: the same run, "
+            "begun again, goes on with the rows that are left"
+        )

@@ -1,0 +1,349 @@
+"""A row on its way: what is sent, what is kept of the answer, what is refused by name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from rows import CHAT, answers, chat, completion, failures, served, write_rows
+
+from tailrace import RetryPolicy, Site, Throttle, batch
+from tailrace.batch import Plan
+from tailrace.errors import InvalidRequestError, ProfileError
+from tailrace.replica import Replica
+from tailrace.sites import Secret
+from tailrace.transport import AiohttpTransport, Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rows import Server
+
+    from tailrace.sites._software import SoftwareName
+
+ONCE = Plan(retry=RetryPolicy(attempts=1))
+TWICE = Plan(retry=RetryPolicy(attempts=2, first_wait=0))
+
+
+async def one(
+    tmp_path: Path, server: Server, body: dict[str, Any], url: str = CHAT, **options: Any
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Ask for one row; its answer's line, its failure's line."""
+    rows = write_rows(tmp_path / "in.jsonl", [(url, body)])
+    out = tmp_path / f"out-{len(server.bodies)}"
+    await batch.run(rows, out, server.site(**options), ONCE)
+    return answers(out).get("row 0"), failures(out).get("row 0")
+
+
+# -- what is sent ----------------------------------------------------------------------------------
+
+
+async def test_a_body_is_sent_as_it_is_and_its_answer_kept_as_it_came(tmp_path: Path) -> None:
+    raw = b'{"choices": [{"x":1.50}],"of_its_own":[1e400,"\\u00e9"],"usage":{"total_tokens":9}}'
+
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        assert path == CHAT
+        assert body == sent
+        return web.Response(
+            body=raw, content_type="application/json", headers={"x-request-id": "req_9"}
+        )
+
+    sent = chat("hé", model="their-own", temperature=0.5, n=3, unheard_of={"a": [None]})
+    async with served(answer) as server:
+        line, _ = await one(tmp_path, server, sent, api_key="sk-1", headers={"X-Team": "7"})
+        headers = server.requests[0].headers
+    assert line is not None
+    assert line["response"]["status_code"] == 200
+    assert line["response"]["request_id"] == "req_9"
+    assert raw in (tmp_path / "out-0" / "part-00000-of-00001.jsonl").read_bytes()
+    assert (headers["Authorization"], headers["X-Team"]) == ("Bearer sk-1", "7")
+    assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "model"),
+    [
+        ({}, {}, "m"),
+        ({"model": None}, {}, "m"),
+        ({"model": ""}, {}, "m"),
+        ({"model": "other"}, {}, "other"),
+        ({"model": "fast"}, {"aliases": {"fast": "m-mini"}}, "m-mini"),
+        ({}, {"model": "fast", "aliases": {"fast": "m-mini"}}, "m-mini"),
+    ],
+)
+async def test_a_model_is_filled_in_where_a_row_names_none(
+    tmp_path: Path, body: dict[str, Any], options: dict[str, Any], model: str
+) -> None:
+    async with served() as server:
+        line, _ = await one(tmp_path, server, {**body, **chat("hi", stream=False)}, **options)
+        assert line is not None
+        assert server.bodies == [{**chat("hi", stream=False), "model": model}]
+
+
+async def test_the_sites_own_options_hold_where_a_row_does_not_say_otherwise(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"temperature": 0.1, "max_tokens": 7, "extra": {"guided": True}}
+    async with served() as server:
+        await one(tmp_path, server, chat("hi", temperature=0.9, model="a"), **options)
+        (body,) = server.bodies
+    assert body == chat("hi", temperature=0.9, model="a", max_tokens=7, guided=True)
+
+
+async def test_each_endpoint_is_asked_at_its_path(tmp_path: Path) -> None:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        del body
+        member = {"responses": "output", "embeddings": "data"}.get(path.split("/")[2], "choices")
+        usage = {"input_tokens": 2, "output_tokens": 1}
+        return web.json_response({member: [path], "usage": usage})
+
+    bodies = [
+        ("/v1/chat/completions", chat("hi")),
+        ("/v1/responses", {"input": "hi"}),
+        ("/v1/completions", {"prompt": "hi"}),
+        ("/v1/embeddings", {"input": ["hi"]}),
+    ]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    async with served(answer) as server:
+        site = server.site().replace(url=f"{server.url}/chat/completions")
+        report = await batch.run(rows, tmp_path / "out", site)
+    told = [str(each["response"]["body"]) for each in answers(tmp_path / "out").values()]
+    assert all(any(url in each for each in told) for url, _ in bodies)
+    assert (report.done, report.usage.prompt, report.usage.total) == (4, 8, 12)
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "code", "words"),
+    [
+        (chat("hi", stream=True), {}, "invalid_request", "stream: a batch takes whole answers"),
+        (chat("hi"), {"model": ""}, "invalid_request", "names no model"),
+        (chat("hi", model="b"), {"models": ["m"]}, "invalid_request", "does not know the model"),
+    ],
+)
+async def test_what_cannot_be_sent_fails_by_name_and_is_not_sent(
+    tmp_path: Path, body: dict[str, Any], options: dict[str, Any], code: str, words: str
+) -> None:
+    async with served() as server:
+        line, failure = await one(tmp_path, server, body, **options)
+        assert (line, server.bodies) == (None, [])
+    assert failure is not None
+    assert failure["error"]["code"] == code
+    assert words in failure["error"]["message"]
+    assert failure["body"] == body
+
+
+async def test_a_throttle_of_the_site_holds(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", (chat(f"{number}") for number in range(20)))
+    async with served() as server:
+        site = server.site(throttle=Throttle(concurrency=2))
+        assert (await batch.run(rows, tmp_path / "out", site)).done == 20
+        assert server.most <= 2
+
+
+async def test_over_a_given_transport_which_stays_open(tmp_path: Path) -> None:
+    async with served() as server, AiohttpTransport() as transport:
+        for _ in range(2):
+            line, _ = await one(tmp_path, server, chat("hi"), transport=transport)
+            assert line is not None
+
+
+async def test_over_curl(tmp_path: Path) -> None:
+    async with served() as server:
+        line, _ = await one(
+            tmp_path, server, chat("hi"), transport="impersonate", cookies={"a": "b"}
+        )
+        assert line is not None
+        assert server.requests[0].cookies == {"a": "b"}
+
+
+# -- what is kept of an answer ---------------------------------------------------------------------
+
+
+def replying(body: bytes, status: int = 200, kind: str = "application/json") -> Any:
+    async def answer(path: str, asked: dict[str, Any]) -> web.Response:
+        del path, asked
+        return web.Response(body=body, status=status, content_type=kind)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(completion("two\nlines"), indent=2).encode(),
+        json.dumps(completion("two\nlines"), indent=2).replace("\n", "\r\n").encode(),
+        json.dumps(completion("two\nlines")).replace("\\n", "\n").encode(),
+        b"\xef\xbb\xbf" + json.dumps(completion("two\nlines")).encode(),
+        b"\n\n" + json.dumps(completion("two\nlines")).encode() + b"\n",
+    ],
+    ids=["pretty", "crlf", "raw newline", "bom", "blank lines"],
+)
+async def test_an_answer_is_one_line_however_it_was_written(tmp_path: Path, body: bytes) -> None:
+    async with served(replying(body)) as server:
+        line, _ = await one(tmp_path, server, chat("hi"))
+    assert line is not None
+    assert line["response"]["body"] == completion("two\nlines")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "words"),
+    [
+        (b'{"error": {"message": "Too long", "code": "too_long"}}', 400, "too_long", "Too long"),
+        (b'{"error": {"message": "Overloaded"}}', 200, "upstream", "Overloaded"),
+        (b"<html><title>Hello</title></html>", 200, "not_a_stream", "not an answer"),
+        (b'{"choices": []}', 200, "not_a_stream", "'choices'"),
+        (b'{"choices": null}', 200, "not_a_stream", ""),
+        (b'["choices"]', 200, "not_a_stream", ""),
+        (b'{"choices": [1', 200, "not_a_stream", ""),
+        (b"", 200, "not_a_stream", ""),
+        (b"no JSON", 422, "upstream", "no JSON"),
+    ],
+)
+async def test_what_is_no_answer_fails_with_what_came(
+    tmp_path: Path, body: bytes, status: int, code: str, words: str
+) -> None:
+    async with served(replying(body, status)) as server:
+        line, failure = await one(tmp_path, server, chat("hi"))
+        assert line is None
+    assert failure is not None
+    error, response = failure["error"], failure["response"]
+    assert error["code"] == code
+    assert words in error["message"]
+    assert response["status_code"] == status
+    if response["body"] is None:
+        assert error.get("partial_text", "") == (body.decode() if status < 400 else "")
+    else:
+        assert response["body"] == json.loads(body)
+
+
+async def test_an_answer_that_broke_off_is_in_the_failure(tmp_path: Path) -> None:
+    async with Replica() as replica:
+        replica.fault("openai", "cut:200")
+        site = Site(f"{replica.url('openai')}/v1", software="openai", model="gpt-4o-mini")
+        rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+        await batch.run(rows, tmp_path / "out", site, TWICE)
+    error = failures(tmp_path / "out")["row 0"]["error"]
+    assert (error["code"], error["attempts"]) == ("network", 2)
+    assert len(error["partial_text"]) == 200
+
+
+async def test_an_answer_beyond_the_limit(tmp_path: Path) -> None:
+    limits = Limits(max_reply_bytes=100)
+    body = json.dumps(completion("x" * 1000)).encode()
+    async with served(replying(body)) as server:
+        _, failure = await one(tmp_path, server, chat("hi"), limits=limits)
+    assert failure is not None
+    assert (failure["error"]["code"], failure["error"]["attempts"]) == ("limit", 1)
+    assert len(failure["error"]["partial_text"]) == 100
+
+
+# -- other software --------------------------------------------------------------------------------
+
+OTHERS: dict[str, SoftwareName] = {
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "ollama": "ollama",
+    "ai-power": "wordpress",
+    "aipkit": "wordpress",
+    "geminiprochat": "geminiprochat",
+    "chatgpt-demo": "chatgpt-demo",
+}
+
+
+async def other_site(replica: Replica, name: str) -> Site:
+    info = next(each for each in replica.sites if each.name == name)
+    software = OTHERS[name]
+    if software == "wordpress":
+        return Site(info.pages[0].url)
+    site = Site(info.url, software=software)
+    return site.replace(model=(await site.models())[0]) if software in APIS else site
+
+
+APIS = ("anthropic", "gemini", "ollama")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, name: str) -> None:
+    bodies = [
+        ("/v1/chat/completions", chat("one")),
+        ("/v1/responses", {"input": "two"}),
+        ("/v1/completions", {"prompt": "three"}),
+        ("/v1/embeddings", {"input": "four"}),
+        ("/v1/chat/completions", chat("five", functions=[{"name": "f"}])),
+    ]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    async with Replica() as replica:
+        site = await other_site(replica, name)
+        report = await batch.run(rows, tmp_path / "out", site)
+    done, failed = answers(tmp_path / "out"), failures(tmp_path / "out")
+    assert (report.done, report.failed, report.retries) == (3, 2, 0)
+    chatted, responded, completed = (done[f"row {each}"]["response"]["body"] for each in range(3))
+    assert "one" in chatted["choices"][0]["message"]["content"]
+    assert "two" in responded["output"][0]["content"][0]["text"]
+    assert "three" in completed["choices"][0]["text"]
+    assert chatted["usage"]["total_tokens"] > 0
+    assert report.usage.total >= chatted["usage"]["total_tokens"]
+    assert (report.usage.estimated == 0) != chatted["usage_estimated"]
+    assert "openai alone" in failed["row 3"]["error"]["message"]
+    assert failed["row 4"]["error"]["code"] == "unsupported_parameter"
+    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0]
+
+
+async def test_a_server_that_is_asked_by_responses_answers_chats_too(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("one"), ("/v1/responses", {"input": "two"})])
+    async with Replica() as replica:
+        url = f"{replica.url('openai')}/v1"
+        site = Site(url, software="openai", model="gpt-4o-mini", api="responses")
+        report = await batch.run(rows, tmp_path / "out", site)
+        paths = {each.path for each in replica.exchanges}
+    assert (report.done, paths) == (2, {"/v1/responses"})
+    done = answers(tmp_path / "out")
+    assert done["row 0"]["response"]["body"]["object"] == "chat.completion"
+    assert done["row 1"]["response"]["body"]["object"] == "response"
+
+
+async def test_what_has_no_effect_at_a_page_is_told(tmp_path: Path) -> None:
+    bodies = [chat("hi", model="gpt-4o", temperature=0.1), chat("hi", temperature=1)]
+    rows = write_rows(tmp_path / "in.jsonl", bodies)
+    async with Replica() as replica:
+        site = Site(replica.page("ai-power", "stream"))
+        report = await batch.run(rows, tmp_path / "out", site)
+        assert (report.done, report.dropped) == (2, {"model": 1, "temperature": 2})
+
+
+async def test_a_stop_sequence_ends_the_answer_of_any_site(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("alpha beta gamma", stop="beta")])
+    async with Replica() as replica:
+        report = await batch.run(rows, tmp_path / "out", Site(replica.page("ai-power", "stream")))
+    assert report.done == 1
+    text = answers(tmp_path / "out")["row 0"]["response"]["body"]["choices"][0]["message"][
+        "content"
+    ]
+    assert "alpha" in text
+    assert "beta" not in text
+
+
+async def test_the_text_before_a_streamed_answer_broke_off_is_kept(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+    async with Replica() as replica:
+        replica.fault("ai-power", "cut:line")
+        site = Site(replica.page("ai-power", "stream"))
+        await batch.run(rows, tmp_path / "out", site, TWICE)
+    error = failures(tmp_path / "out")["row 0"]["error"]
+    assert (error["code"], error["attempts"]) == ("truncated", 2)
+    assert error["partial_text"]
+
+
+# -- what no run begins with -----------------------------------------------------------------------
+
+
+async def test_a_site_that_is_not_set_up_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", [chat("hi")])
+    async with served() as server:
+        site = server.site(api_key=Secret(variable="NO_SUCH_VARIABLE_OF_OURS"))
+        with pytest.raises((ProfileError, InvalidRequestError), match="NO_SUCH_VARIABLE"):
+            await batch.run(rows, tmp_path / "out", site)
+        assert server.bodies == []
+    assert answers(tmp_path / "out") == failures(tmp_path / "out") == {}

@@ -1,0 +1,196 @@
+"""``tailrace batch``: what it prints, its exit codes, Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import finish, interrupt, run, run_on_terminal, start
+from rows import answers, chat, failures, repeat, served, write_rows
+
+from tailrace.replica import Replica
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp import web
+    from rows import Server
+
+
+def arguments(rows: Path, out: Path, server: Server, *more: str) -> list[str]:
+    where = ["--site", server.url, "--software", "openai", "--model", "m"]
+    return ["batch", str(rows), str(out), *where, *more]
+
+
+def some_rows(tmp_path: Path, count: int) -> Path:
+    return write_rows(tmp_path / "in.jsonl", (chat(f"{number}") for number in range(count)))
+
+
+async def test_a_batch_says_what_became_of_it(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served() as server:
+        ended = await run(*arguments(rows, out, server, "--concurrency", "8", "--rpm", "60000"))
+        assert ended.code == 0, ended.stderr
+        assert ended.stderr.endswith("20 of 20 rows to ask; 8 at once, 60000 requests a minute\n")
+        lines = ended.stdout.splitlines()
+        assert lines[0].startswith("rows      20 done in ")
+        assert lines[0].endswith(" s, 0 failed, 0 done before, 0 left")
+        assert lines[2:] == [
+            "requests  20, of them 0 again, 0 refused",
+            "tokens    60 in, 40 out",
+            f"answers   {out / 'part-00000-of-00001.jsonl'}",
+        ]
+        again = await run(*arguments(rows, out, server))
+        assert again.code == 0
+        assert "0 of 20 rows to ask, 20 of them done" in again.stderr
+    assert len(answers(out)) == 20
+
+
+async def test_some_failed_rows_are_exit_code_3(tmp_path: Path) -> None:
+    rows, out = write_rows(tmp_path / "in.jsonl", [chat("hi"), chat("x", stream=True)]), "out"
+    async with served() as server:
+        ended = await run(*arguments(rows, tmp_path / out, server))
+        assert ended.code == 3
+        assert "1 done in" in ended.stdout
+        assert "errors    1 invalid_request, such as: stream: a batch" in ended.stdout
+        assert "errors-00000-of-00001.jsonl; --retry-failed asks them again" in ended.stdout
+
+
+async def test_a_site_that_is_down_is_exit_code_4(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served() as server:
+        pass
+    more = ("--stop-after", "3", "--patience", "0", "--retry", "1")
+    ended = await run(*arguments(rows, out, server, *more))
+    assert ended.code == 4
+    assert "20 left" in ended.stdout
+    assert "tailrace: the site answers no more: http://127.0.0.1" in ended.stderr
+    assert (answers(out), failures(out)) == ({}, {})
+
+
+async def test_machines_get_lines(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served() as server:
+        ended = await run(*arguments(rows, out, server, "--json", "--shard", "1/2"))
+    (line,) = ended.stdout.splitlines()
+    report = json.loads(line)
+    assert (report["shard"], report["rows"], report["done"], report["left"]) == ([1, 2], 10, 10, 0)
+    assert len(answers(out, "00001-of-00002")) == 10
+
+
+async def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served() as server:
+        shown = await run_on_terminal(*arguments(rows, out, server))
+    assert "20/20" in shown
+    assert "tokens in" in shown
+    assert "20 done in" in shown
+
+
+async def test_stdin_is_an_input(tmp_path: Path) -> None:
+    prompts = b'{"prompt": "one"}\n{"prompt": "two"}\n'
+    async with served() as server:
+        ended = await run(
+            *arguments(tmp_path / "-", tmp_path / "out", server)[:1],
+            "-",
+            *arguments(tmp_path, tmp_path / "out", server)[2:],
+            stdin=prompts,
+        )
+        assert ended.code == 0, ended.stderr
+        assert sorted(server.prompts) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--shard", "2/2"), "no shard: of 64 they are 0/64 to 63/64"),
+        (("--shard", "half"), "is no shard"),
+        (("--concurrency", "0"), "--concurrency"),
+        (("--format", "xml"), "--format"),
+        (("--id-field", "x"), "options that name fields are for other formats"),
+    ],
+)
+async def test_wrong_usage(tmp_path: Path, more: tuple[str, ...], words: str) -> None:
+    rows = some_rows(tmp_path, 2)
+    async with served() as server:
+        ended = await run(*arguments(rows, tmp_path / "out", server, *more))
+        assert ended.code == 2
+        assert words in ended.stderr
+        assert server.bodies == []
+
+
+async def test_a_chat_page_of_others_is_asked_about_first(tmp_path: Path) -> None:
+    rows = some_rows(tmp_path, 1)
+    ended = await run(
+        "batch", str(rows), str(tmp_path / "out"), "--site", "https://page.example/help"
+    )
+    assert ended.code == 2
+    assert "a chat page whose operator has agreed" in ended.stderr
+    assert "--i-own-it says that the site is yours" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_page_on_this_machine(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", (chat(f"row {number}") for number in range(3)))
+    out = tmp_path / "out"
+    async with Replica() as replica:
+        page = replica.page("ai-power", "stream")
+        ended = await run("batch", str(rows), str(out), "--site", page)
+    assert ended.code == 0, ended.stderr
+    assert "estimated" in ended.stdout
+    assert len(answers(out)) == 3
+
+
+# -- Ctrl-C ----------------------------------------------------------------------------------------
+
+
+def held(go_on: asyncio.Event) -> Any:
+    async def answer(path: str, body: dict[str, Any]) -> web.Response:
+        if int(body["messages"][0]["content"]) >= 4:
+            await go_on.wait()
+        return await repeat(path, body)
+
+    return answer
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_waits_for_what_is_under_way(tmp_path: Path, sent: signal.Signals) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    go_on = asyncio.Event()
+    async with served(held(go_on)) as server:
+        process = await start(*arguments(rows, out, server, "--concurrency", "3"))
+        await server.until(lambda: server.under_way == 3)
+        process.send_signal(sent)
+        assert process.stderr is not None
+        seen = b""
+        while b"again to cut them" not in seen:
+            seen += await process.stderr.readline()
+        assert b"waiting for 3 rows under way" in seen
+        go_on.set()
+        ended = await finish(process)
+        assert ended.code == 130
+        assert "7 done in" in ended.stdout
+        assert "13 left" in ended.stdout
+        ended = await run(*arguments(rows, out, server))
+        assert ended.code == 0, ended.stderr
+        assert len(server.bodies) == 20
+    assert len(answers(out)) == 20
+
+
+async def test_a_second_ctrl_c_cuts_it(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    async with served(held(asyncio.Event())) as server:
+        process = await start(*arguments(rows, out, server, "--concurrency", "3"))
+        await server.until(lambda: server.under_way == 3)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"again to cut them" not in await process.stderr.readline():
+            pass
+        ended = await interrupt(process)
+        assert ended.code == 130
+        assert "4 done in" in ended.stdout
+        assert "16 left" in ended.stdout
+    assert len(answers(out)) == 4

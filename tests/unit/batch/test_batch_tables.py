@@ -1,0 +1,217 @@
+"""A run's output as a table."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tailrace.batch._folder import OutputFolder
+from tailrace.batch._inputs import open_source
+from tailrace.batch._tables import Table, write_table
+from tailrace.errors import BatchFolderError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailrace.batch._inputs import Source
+
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": 'It, "is"\nso', "reasoning_content": "Hm"},
+            "finish_reason": "stop",
+        },
+        {
+            "index": 1,
+            "message": {"role": "assistant", "content": "Or not"},
+            "finish_reason": "stop",
+        },
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+}
+CALL = {
+    "choices": [
+        {
+            "message": {
+                "content": None,
+                "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+                ],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ]
+}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Source:
+    path = tmp_path / "in.csv"
+    path.write_text(
+        "id,prompt,reference,text\n"
+        + "".join(f"{row_id},Why {row_id}?,ref {row_id},t\n" for row_id in "abcdef"),
+        "utf-8",
+    )
+    return open_source(path, folder=tmp_path / "out")
+
+
+@pytest.fixture
+def out(given: Source, tmp_path: Path) -> Path:
+    """The output of a run in two shards that is not over."""
+    folder = tmp_path / "out"
+    with OutputFolder.open(folder, given, shard=(0, 2)) as first:
+        a, c, _ = first.pending()
+        first.write_done(c, body=CALL)
+        first.write_done(a, body=ANSWER, request_id="req-1")
+    with OutputFolder.open(folder, given, shard=(1, 2)) as second:
+        b, d, f = second.pending()
+        second.write_failed(
+            f, code="timeout", message="too late", attempts=3, partial_text="It", status_code=504
+        )
+        second.write_done(b, body={"error": {"message": "no"}}, status_code=200)
+        second.write_done(d, body={"object": "list", "data": [{"embedding": [0.5, 1.0]}]})
+    with second.part.open("ab") as file:
+        file.write(b'{"id":"batch_req_')  # which another process is writing
+    return folder
+
+
+def read_csv(path: Path, delimiter: str = ",") -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter=delimiter))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_a_table_of_what_people_want_most(given: Source, out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    assert write_table(out, given, target) == Table(done=4, failed=1, missing=1)
+    assert read_csv(target) == [
+        ["id", "text", "error"],
+        ["a", 'It, "is"\nso', ""],
+        ["b", "", "the site reported an error: no"],
+        ["c", "", ""],
+        ["d", "", ""],
+        ["f", "", "too late"],
+    ]
+    write_table(out, given, tmp_path / "table.tsv", columns=["id", "input.text"])
+    assert read_csv(tmp_path / "table.tsv", "\t")[1] == ["a", "t"]
+
+
+def test_all_columns(given: Source, out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "table.jsonl"
+    columns = ["number", "reference", "texts", "reasoning", "tool_calls", "finish_reason", "model"]
+    columns += ["total_tokens", "embedding", "request_id", "status_code"]
+    columns += ["error_code", "attempts", "partial_text"]
+    write_table(out, given, target, columns=columns)
+    empty = dict.fromkeys(columns)
+    call = {"id": "c", "name": "f", "arguments": "{}"}
+    assert read_lines(target) == [
+        {
+            **empty,
+            "number": 1,
+            "reference": "ref a",
+            "texts": ['It, "is"\nso', "Or not"],
+            "reasoning": "Hm",
+            "finish_reason": "stop",
+            "model": "m",
+            "total_tokens": 7,
+            "request_id": "req-1",
+            "status_code": 200,
+        },
+        {**empty, "number": 2, "reference": "ref b", "request_id": "", "status_code": 200},
+        {
+            **empty,
+            "number": 3,
+            "reference": "ref c",
+            "tool_calls": [call],
+            "finish_reason": "tool_calls",
+            "request_id": "",
+            "status_code": 200,
+        },
+        {
+            **empty,
+            "number": 4,
+            "reference": "ref d",
+            "embedding": [0.5, 1.0],
+            "request_id": "",
+            "status_code": 200,
+        },
+        {
+            **empty,
+            "number": 6,
+            "reference": "ref f",
+            "error_code": "timeout",
+            "attempts": 3,
+            "partial_text": "It",
+            "request_id": "",
+            "status_code": 504,
+        },
+    ]
+
+
+def test_a_table_in_parquet(given: Source, out: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    target = tmp_path / "table.parquet"
+    columns = ["id", "reference", "total_tokens", "tool_calls", "embedding", "error"]
+    write_table(out, given, target, columns=columns)
+    table = parquet.read_table(target)
+    assert [str(each) for each in table.schema.types] == [
+        "string",
+        "string",
+        "int64",
+        "string",
+        "list<element: double>",
+        "string",
+    ]
+    assert table.to_pydict() == {
+        "id": ["a", "b", "c", "d", "f"],
+        "reference": ["ref a", "ref b", "ref c", "ref d", "ref f"],
+        "total_tokens": [7, None, None, None, None],
+        "tool_calls": [None, None, '[{"id":"c","name":"f","arguments":"{}"}]', None, None],
+        "embedding": [None, None, None, [0.5, 1.0], None],
+        "error": [None, "the site reported an error: no", None, None, "too late"],
+    }
+
+
+def test_embeddings_as_base64(tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("Why?\n", "utf-8")
+    source = open_source(path, folder=tmp_path / "out", endpoint="/v1/embeddings")
+    packed = base64.b64encode(struct.pack("<2f", 0.5, 2)).decode()
+    with OutputFolder.open(tmp_path / "out", source) as folder:
+        for row in folder.pending():
+            folder.write_done(row, body={"object": "list", "data": [{"embedding": packed}] * 2})
+    target = tmp_path / "table.jsonl"
+    write_table(tmp_path / "out", source, target, columns=["embedding", "embeddings", "prompt"])
+    assert read_lines(target) == [
+        {"embedding": [0.5, 2.0], "embeddings": [[0.5, 2.0]] * 2, "prompt": "Why?"}
+    ]
+
+
+def test_tables_that_cannot_be(given: Source, out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("before", "utf-8")
+    with pytest.raises(InvalidRequestError, match="no column answer: there are id, number"):
+        write_table(out, given, target, columns=["answer"])
+    with pytest.raises(InvalidRequestError, match=r"table\.xml ends in none of \.csv, \.tsv"):
+        write_table(out, given, tmp_path / "table.xml")
+    with pytest.raises(BatchFolderError, match="holds no run"):
+        write_table(tmp_path, given, target)
+    other = tmp_path / "other.csv"
+    other.write_text(given.path.read_text("utf-8") + "g,Why?,x,x\n", "utf-8")
+    with pytest.raises(BatchFolderError, match=r"other\.csv is not the input of the run in .*: it"):
+        write_table(out, open_source(other, folder=out), target)
+    assert target.read_text("utf-8") == "before"
+    assert not [each for each in tmp_path.iterdir() if each.name.endswith(".new")]
