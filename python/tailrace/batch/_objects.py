@@ -1,0 +1,271 @@
+"""A run's output at a URL: whole objects, of which nobody can write one that another has written.
+
+Where nothing can be appended, a shard's lines are kept in files of this machine, and what is new
+becomes a chunk now and then: ``part-00003-of-00064-00007.jsonl`` is the eighth of the fourth shard
+of 64, with its failures in ``errors-00003-of-00064-00007.jsonl`` if there are any. A row is done
+when its chunk is written; those of a process that dies before are asked again.
+
+Nothing is locked, for a store has no locks. Instead the chunks of a shard are a log: each object is
+created only if there is none of its name, the part object first. Who goes on with a shard reads its
+chunks, and seals the last one with an errors object if it has none; so another process that still
+writes the same shard, in a part of the network that was thought dead, cannot write its next chunk,
+and ends. What it asked is lost; no row is written twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
+
+from tailrace.batch._folder import OutputFolder
+from tailrace.batch._record import file_name
+from tailrace.batch._store import Store
+from tailrace.errors import BatchFolderError, BatchLockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailrace.batch._inputs import Source
+    from tailrace.batch._record import Shard
+
+__all__ = ["CHUNK_SECONDS", "ObjectFolder"]
+
+CHUNK_SECONDS = 60.0
+"""The seconds after which what was written becomes a chunk."""
+
+_CHUNK_BYTES = 8 * 2**20
+_RECORD = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
+
+
+class ObjectFolder(OutputFolder):
+    """The output of one shard of a run at a URL; `path`: the folder of this machine behind it."""
+
+    def __init__(self, path: Path, source: Source, shard: Shard) -> None:
+        super().__init__(path, source, shard)
+        self._chunks: _Chunks | None = None
+        self._chunk_seconds = CHUNK_SECONDS
+        self._since = time.monotonic()
+
+    @classmethod
+    def open_at(
+        cls,
+        url: str,
+        source: Source,
+        *,
+        shard: Shard = (0, 1),
+        chunk_seconds: float = CHUNK_SECONDS,
+        **options: Any,
+    ) -> Self:
+        """Begin a run's output at `url`, or go on with it.
+
+        `chunk_seconds`: after which what was written becomes a chunk, if not 8 MiB came before.
+        `options` and errors are those of `OutputFolder.open`; and BatchLockedError where another
+        process begins the same shard at the same time.
+        """
+        scratch = TemporaryDirectory(prefix="tailrace-")
+        problem: str
+        try:
+            chunks = _Chunks(Store(url), shard, scratch)
+            chunks.pull()
+            folder = cls.open(scratch.name, source, shard=shard, **options)
+        except BatchFolderError as error:
+            kind, problem = type(error), str(error).replace(scratch.name, url)
+        except BaseException:
+            scratch.cleanup()
+            raise
+        else:
+            return folder._begin(chunks, chunk_seconds)
+        scratch.cleanup()
+        raise kind(problem)
+
+    @property
+    def place(self) -> str:
+        """The URL."""
+        return super().place if self._chunks is None else self._chunks.store.url
+
+    def sync(self) -> None:
+        """Write a chunk, if it is time; may be called in a thread.
+
+        Raises BatchWriteError, and BatchLockedError where another process has gone on with the
+        shard.
+        """
+        chunks = self._chunks
+        if chunks is None:
+            super().sync()
+            return
+        if chunks.waiting >= _CHUNK_BYTES or time.monotonic() >= self._since + self._chunk_seconds:
+            self._since = time.monotonic()
+            chunks.push()
+
+    def close(self) -> None:
+        """Write what is left as the last chunk, and take the files of this machine away.
+
+        Errors are those of `sync`.
+        """
+        super().close()
+        chunks = self._chunks
+        if chunks is None or chunks.is_closed:
+            return
+        chunks.is_closed = True
+        try:
+            chunks.push()
+        finally:
+            chunks.scratch.cleanup()
+
+    def _begin(self, chunks: _Chunks, chunk_seconds: float) -> Self:
+        """Write what opening has changed."""
+        self._chunks, self._chunk_seconds = chunks, chunk_seconds
+        try:
+            chunks.begin()
+        except BaseException:
+            chunks.has_failed = True
+            self.close()
+            raise
+        return self
+
+
+class _Chunks:
+    """The objects of one shard, and the files of this machine that they come from.
+
+    `waiting`: bytes that are in no chunk yet.
+    """
+
+    def __init__(self, store: Store, shard: Shard, scratch: TemporaryDirectory[str]) -> None:
+        from pathlib import Path  # noqa: PLC0415
+
+        self.store = store
+        self.scratch = scratch
+        self.is_closed = self.has_failed = False
+        self._folder = Path(scratch.name)
+        self._shard = shard
+        self._record = file_name("run", shard, ".json")
+        self._part = self._folder / file_name("part", shard, ".jsonl")
+        self._errors = self._folder / file_name("errors", shard, ".jsonl")
+        self._next = 0
+        self._written = [0, 0]  # bytes of the two files that are in chunks
+        self._old: list[str] = []
+        self._pulled = b""
+        self._is_new = False
+
+    @property
+    def waiting(self) -> int:
+        return sum(
+            path.stat().st_size - written
+            for path, written in zip((self._part, self._errors), self._written, strict=True)
+        )
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def pull(self) -> None:
+        """Read what there is of the shard into the files of this machine."""
+        names = self.store.names()
+        self._pull_records(names)
+        numbers = {kind: self._numbers(names, kind) for kind in ("part", "errors")}
+        self._next = max((*numbers["part"], *numbers["errors"], -1)) + 1
+        last = max(numbers["part"], default=-1)
+        if last >= 0 and last not in numbers["errors"]:
+            # The last chunk's failures may be on their way: now they are in it, or never.
+            self.store.create(self._name("errors", last), b"")
+            numbers["errors"].append(last)
+        with self._part.open("wb") as file:
+            for number in numbers["part"]:
+                file.write(_whole(self.store.read(self._name("part", number))))
+            self._written[0] = file.tell()
+        self._old = [self._name("errors", each) for each in numbers["errors"]]
+        self._pulled = b"".join(_whole(self.store.read(each)) for each in self._old)
+        self._errors.write_bytes(_each_once(self._pulled))
+
+    def _pull_records(self, names: list[str]) -> None:
+        """Read the shard's record, and one or two of the others, to compare them."""
+        found = {each: _RECORD.fullmatch(each) for each in names}
+        counts = {each: int(match[2]) for each, match in found.items() if match}
+        self._is_new = self._record not in counts
+        others = [each for each in counts if counts[each] != self._shard[1]]
+        wanted = [*others[:1], *([] if self._is_new else [self._record]), *list(counts)[:1]]
+        for each in dict.fromkeys(wanted):
+            (self._folder / each).write_bytes(self.store.read(each))
+
+    def _numbers(self, names: list[str], kind: str) -> list[int]:
+        start, end = file_name(kind, self._shard, "-"), ".jsonl"
+        found = (each[len(start) : -len(end)] for each in names if each.startswith(start))
+        return sorted(int(each) for each in found if each.isdigit())
+
+    def _name(self, kind: str, number: int) -> str:
+        return file_name(kind, self._shard, f"-{number:05}.jsonl")
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Write the record of a new run, and what opening has taken out of the failures."""
+        record = (self._folder / self._record).read_bytes()
+        if self._is_new:
+            if not self.store.create(self._record, record):
+                raise self._lost()
+            counts = {int(found[2]) for each in self.store.names() if (found := _RECORD.match(each))}
+            if len(counts) > 1:
+                self.store.delete(self._record)
+                raise BatchFolderError(
+                    f"runs in {' and '.join(map(str, sorted(counts)))} shards began in "
+                    f"{self.store.url}"
+                )
+        failures = self._errors.read_bytes()
+        if failures.startswith(self._pulled):
+            self._written[1] = len(self._pulled)
+        else:  # of those to be asked again no line may stay
+            self._create("part", b"")
+            self._create("errors", failures)
+            self._next += 1
+            for each in self._old:
+                self.store.put(each, b"")
+            self._written[1] = len(failures)
+        self._pulled = b""
+        self.push()
+
+    def push(self) -> None:
+        """Write the lines that are in no chunk yet as the next one."""
+        if self.has_failed:
+            return
+        self.has_failed = True
+        new = [
+            _new_lines(path, written)
+            for path, written in zip((self._part, self._errors), self._written, strict=True)
+        ]
+        if any(new):
+            self._create("part", new[0])
+            if new[1]:
+                self._create("errors", new[1])
+            self._next += 1
+            self._written = [
+                written + len(data) for written, data in zip(self._written, new, strict=True)
+            ]
+        self.has_failed = False
+
+    def _create(self, kind: str, data: bytes) -> None:
+        if not self.store.create(self._name(kind, self._next), data):
+            raise self._lost()
+
+    def _lost(self) -> BatchLockedError:
+        index, count = self._shard
+        return BatchLockedError(
+            f"another process is writing shard {index}/{count} of {self.store.url}: what this one "
+            "has not written yet is dropped"
+        )
+
+
+def _new_lines(path: Path, start: int) -> bytes:
+    """Return the whole lines from `start` on; one may be being written."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return _whole(file.read())
+
+
+def _whole(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _each_once(lines: bytes) -> bytes:
+    """Return the lines of failures, of two about one row the later one."""
+    by_row = {line[: line.find(b'",')]: line for line in lines.splitlines(keepends=True)}
+    return b"".join(by_row.values())
