@@ -27,8 +27,10 @@ from tailrace._cli.screen import console
 from tailrace._printable import visible_line
 from tailrace.batch import Plan
 from tailrace.batch._beginning import begin
+from tailrace.batch._columns import COLUMNS
 from tailrace.batch._inputs import FORMATS
 from tailrace.batch._rows import ENDPOINTS
+from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
 from tailrace.sites import SOFTWARE, site
 
 if TYPE_CHECKING:
@@ -136,6 +138,20 @@ class _Shard(click.ParamType[tuple[int, int]]):
     type=click.Choice(ENDPOINTS),
     help="Where the rows are sent, in inputs that do not say; chat completions unless given.",
 )
+@click.option(
+    "--text",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a table in the end, in the order of IN: .csv, .tsv, .jsonl or .parquet.",
+)
+@click.option(
+    "--columns",
+    default=",".join(DEFAULT_COLUMNS),
+    show_default=True,
+    help="Columns of the table: of "
+    + ", ".join(COLUMNS)
+    + " and the fields of IN (input.NAME where both have one).",
+)
 @proxy_option
 @timeout_option
 @trust_option
@@ -165,6 +181,8 @@ def batch(  # one parameter an option
     id_field: str | None,
     prompt_field: str | None,
     endpoint: str | None,
+    text: Path | None,
+    columns: str,
     proxy: str | None,
     timeout: float | None,
     trust: bool,
@@ -205,7 +223,9 @@ def batch(  # one parameter an option
     )
     _announce(work.report(), plan)
     report = run(_run(work, as_json=as_json))
-    _show(report, work, as_json=as_json)
+    if text is not None:
+        write_table(output, work.source, text, columns=columns.split(","))
+    _show(report, work, text, as_json=as_json)
     return _code(report)
 
 
@@ -305,11 +325,11 @@ def _announce(report: Report, plan: Plan) -> None:
     click.echo(visible_line(words), err=True)
 
 
-def _show(report: Report, work: Run, *, as_json: bool) -> None:
+def _show(report: Report, work: Run, text: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json())
     else:
-        for line in _lines(report, work):
+        for line in (*_lines(report, work), *([f"table     {text}"] if text is not None else [])):
             click.echo(visible_line(line))
     if report.stopped:
         click.echo(f"tailrace: {visible_line(report.stopped)}", err=True)

@@ -10,10 +10,12 @@ from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 from tailrace.batch._plan import Plan
 from tailrace.batch._running import Run
+from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
 from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tailrace._environment import Environment
@@ -34,6 +36,8 @@ async def run(
     format: str = "auto",  # noqa: A002 - as the command's option is called
     skip_bad: bool = False,
     retry_failed: bool = False,
+    text: str | Path | None = None,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
     environment: Environment | None = None,
     **reading: Any,
 ) -> Report:
@@ -47,9 +51,11 @@ async def run(
     default unless given. `shard`: the index of this run's part of the rows, from 0, and the number
     of parts, one for each process or machine. `format`: that of the input, found out unless given.
     `skip_bad`: rows that cannot be sent become failures, instead of ending the run before it
-    begins; `retry_failed`: rows that failed in an earlier run are asked again. `environment`:
-    randomness, variables and the clock of `Report.at`. `reading`: ``id_field``, ``prompt_field``,
-    ``endpoint``, ``sent`` and ``carried``, of inputs that are no batch lines.
+    begins; `retry_failed`: rows that failed in an earlier run are asked again. `text`: a file
+    (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) for a table of what the folder has in the end, in
+    the input's order, and `columns`: what it shows. `environment`: randomness, variables and the
+    clock of `Report.at`. `reading`: ``id_field``, ``prompt_field``, ``endpoint``, ``sent`` and
+    ``carried``, of inputs that are no batch lines.
 
     What the site fails at is in the report, and among the failures. Raises BatchInputError for an
     input that cannot be read or has bad rows, BatchFolderError for a folder that another run has,
@@ -81,6 +87,8 @@ async def run(
         (await beginning).folder.close()
         raise
     await work.until_end()
+    if text is not None:
+        await asyncio.to_thread(write_table, output, work.source, text, columns=columns)
     return work.report()
 
 
@@ -114,6 +122,7 @@ def begin(
         return Run(
             site,
             plan or Plan(),
+            source,
             folder,
             model=model,
             environment=environment,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tailrace.batch._asking import Answer, Asker, Prepared
     from tailrace.batch._folder import OutputFolder
+    from tailrace.batch._inputs import Source
     from tailrace.batch._plan import Plan
     from tailrace.batch._rates import Verdict
     from tailrace.batch._rows import Row
@@ -63,16 +64,18 @@ class _Job:
 
 
 class Run:
-    """One run over the rows of an open `folder`, which it closes; `input_name`: of its input.
+    """One run over the rows of `source` that are pending in an open `folder`, which it closes.
 
-    The other arguments are those of `tailrace.batch.run`. `clock`: seconds that never go back, for
-    everything but the date of the report: a wall clock that jumps changes nothing.
+    `input_name`: the name by which the input was given; the other arguments are those of
+    `tailrace.batch.run`. `clock`: seconds that never go back, for everything but the date of the
+    report: a wall clock that jumps changes nothing.
     """
 
     def __init__(
         self,
         site: Site,
         plan: Plan,
+        source: Source,
         folder: OutputFolder,
         *,
         model: str = "",
@@ -82,6 +85,7 @@ class Run:
     ) -> None:
         self._site = site
         self._plan = plan
+        self.source = source
         self._folder = folder
         self._rows = folder.pending()
         self._done_before, self._failed_before = folder.done, folder.failed

@@ -119,7 +119,7 @@ async def test_each_endpoint_is_asked_at_its_path(tmp_path: Path) -> None:
     [
         (chat("hi", stream=True), {}, "invalid_request", "stream: a batch takes whole answers"),
         (chat("hi"), {"model": ""}, "invalid_request", "names no model"),
-        (chat("hi", model="b"), {"models": ["m"]}, "invalid_request", "does not know the model"),
+        (chat("hi", model="b"), {"models": ["m"]}, "model_not_found", "does not know the model"),
     ],
 )
 async def test_what_cannot_be_sent_fails_by_name_and_is_not_sent(

@@ -81,6 +81,16 @@ async def test_machines_get_lines(tmp_path: Path) -> None:
     assert len(answers(out, "00001-of-00002")) == 10
 
 
+async def test_a_table_of_the_answers(tmp_path: Path) -> None:
+    rows, out, table = some_rows(tmp_path, 3), tmp_path / "out", tmp_path / "table.csv"
+    async with served() as server:
+        more = ("--text", str(table), "--columns", "id,text")
+        ended = await run(*arguments(rows, out, server, *more))
+        assert ended.code == 0, ended.stderr
+        assert f"table     {table}" in ended.stdout
+    assert table.read_text() == "id,text\nrow 0,0\nrow 1,1\nrow 2,2\n"
+
+
 async def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
     rows, out = some_rows(tmp_path, 20), tmp_path / "out"
     async with served() as server:
