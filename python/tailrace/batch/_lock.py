@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tailrace.errors import BatchFolderError
+from tailrace.errors import BatchFolderError, BatchLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,22 +30,25 @@ else:
 class FileLock:
     """The lock on the file at `path`, which is made where there is none, and stays.
 
-    It is taken at once. Raises BatchFolderError where another has it, calling the locked thing
-    `name`, and where the file system has no locks.
+    It is taken at once. Raises BatchLockedError where another has it, calling the locked thing
+    `name`, and BatchFolderError where the file system has no locks.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        problem = ""
+        failure: BatchFolderError
         try:
             _take(self._file)
         except (BlockingIOError, PermissionError):
-            problem = f"another run is writing {name}"
+            failure = BatchLockedError(f"another run is writing {name}")
         except OSError as error:
-            problem = f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
-        if problem:
-            self.close()
-            raise BatchFolderError(problem)
+            failure = BatchFolderError(
+                f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
+            )
+        else:
+            return
+        self.close()
+        raise failure
 
     def close(self) -> None:
         """Give the lock back."""

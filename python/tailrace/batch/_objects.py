@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
+from msgspec import json, structs
+
 from tailrace.batch._folder import OutputFolder
-from tailrace.batch._record import file_name
+from tailrace.batch._record import RunRecord, file_name
 from tailrace.batch._store import Store
-from tailrace.errors import BatchFolderError, BatchLockedError
+from tailrace.errors import BatchFolderError, BatchLockedError, TailraceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tailrace.batch._inputs import Source
     from tailrace.batch._record import Shard
 
@@ -120,8 +122,8 @@ class ObjectFolder(OutputFolder):
         try:
             chunks.begin()
         except BaseException:
-            chunks.has_failed = True
-            self.close()
+            super().close()
+            chunks.scratch.cleanup()
             raise
         return self
 
@@ -133,11 +135,11 @@ class _Chunks:
     """
 
     def __init__(self, store: Store, shard: Shard, scratch: TemporaryDirectory[str]) -> None:
-        from pathlib import Path  # noqa: PLC0415
-
         self.store = store
         self.scratch = scratch
-        self.is_closed = self.has_failed = False
+        self.is_closed = False
+        self._failure: TailraceError | None = None
+        self._lock = Lock()  # of pushes: one may be under way in a thread
         self._folder = Path(scratch.name)
         self._shard = shard
         self._record = file_name("run", shard, ".json")
@@ -147,7 +149,7 @@ class _Chunks:
         self._written = [0, 0]  # bytes of the two files that are in chunks
         self._old: list[str] = []
         self._pulled = b""
-        self._is_new = False
+        self._old_record: bytes | None = None
 
     @property
     def waiting(self) -> int:
@@ -181,11 +183,13 @@ class _Chunks:
         """Read the shard's record, and one or two of the others, to compare them."""
         found = {each: _RECORD.fullmatch(each) for each in names}
         counts = {each: int(match[2]) for each, match in found.items() if match}
-        self._is_new = self._record not in counts
         others = [each for each in counts if counts[each] != self._shard[1]]
-        wanted = [*others[:1], *([] if self._is_new else [self._record]), *list(counts)[:1]]
-        for each in dict.fromkeys(wanted):
-            (self._folder / each).write_bytes(self.store.read(each))
+        own = [self._record] if self._record in counts else []
+        for each in dict.fromkeys((*others[:1], *own, *list(counts)[:1])):
+            data = self.store.read(each)
+            (self._folder / each).write_bytes(data)
+            if each == self._record:
+                self._old_record = data
 
     def _numbers(self, names: list[str], kind: str) -> list[int]:
         start, end = file_name(kind, self._shard, "-"), ".jsonl"
@@ -200,16 +204,8 @@ class _Chunks:
     def begin(self) -> None:
         """Write the record of a new run, and what opening has taken out of the failures."""
         record = (self._folder / self._record).read_bytes()
-        if self._is_new:
-            if not self.store.create(self._record, record):
-                raise self._lost()
-            counts = {int(found[2]) for each in self.store.names() if (found := _RECORD.match(each))}
-            if len(counts) > 1:
-                self.store.delete(self._record)
-                raise BatchFolderError(
-                    f"runs in {' and '.join(map(str, sorted(counts)))} shards began in "
-                    f"{self.store.url}"
-                )
+        if self._old_record is None:
+            self._begin_record(record)
         failures = self._errors.read_bytes()
         if failures.startswith(self._pulled):
             self._written[1] = len(self._pulled)
@@ -221,26 +217,48 @@ class _Chunks:
                 self.store.put(each, b"")
             self._written[1] = len(failures)
         self._pulled = b""
-        self.push()
+        self.push()  # rows that cannot be sent, before the record says that they are written
+        if record != self._old_record:
+            self.store.put(self._record, record)
+
+    def _begin_record(self, record: bytes) -> None:
+        """Write the record of a new run, without what its check found."""
+        unchecked = structs.replace(json.decode(record, type=RunRecord), checked=None)
+        if not self.store.create(self._record, json.encode(unchecked)):
+            raise self._lost()
+        # Two that begin at once both write their record before they look for the other's.
+        counts = {int(found[2]) for each in self.store.names() if (found := _RECORD.match(each))}
+        if len(counts) > 1:
+            self.store.delete(self._record)
+            raise BatchFolderError(
+                f"runs in {' and '.join(map(str, sorted(counts)))} shards began in {self.store.url}"
+            )
 
     def push(self) -> None:
-        """Write the lines that are in no chunk yet as the next one."""
-        if self.has_failed:
-            return
-        self.has_failed = True
+        """Write the lines that are in no chunk yet as the next one; after a failure, fail again."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                self._push()
+            except TailraceError as error:
+                self._failure = error
+                raise
+
+    def _push(self) -> None:
         new = [
             _new_lines(path, written)
             for path, written in zip((self._part, self._errors), self._written, strict=True)
         ]
-        if any(new):
-            self._create("part", new[0])
-            if new[1]:
-                self._create("errors", new[1])
-            self._next += 1
-            self._written = [
-                written + len(data) for written, data in zip(self._written, new, strict=True)
-            ]
-        self.has_failed = False
+        if not any(new):
+            return
+        self._create("part", new[0])
+        if new[1]:
+            self._create("errors", new[1])
+        self._next += 1
+        self._written = [
+            written + len(data) for written, data in zip(self._written, new, strict=True)
+        ]
 
     def _create(self, kind: str, data: bytes) -> None:
         if not self.store.create(self._name(kind, self._next), data):
@@ -267,5 +285,5 @@ def _whole(data: bytes) -> bytes:
 
 def _each_once(lines: bytes) -> bytes:
     """Return the lines of failures, of two about one row the later one."""
-    by_row = {line[: line.find(b'",')]: line for line in lines.splitlines(keepends=True)}
-    return b"".join(by_row.values())
+    by_row = {line[: line.find(b'",')]: line for line in lines.split(b"\n") if line}
+    return b"".join(line + b"\n" for line in by_row.values())

@@ -68,7 +68,8 @@ class Run:
 
     `input_name`: the name by which the input was given; the other arguments are those of
     `tailrace.batch.run`. `clock`: seconds that never go back, for everything but the date of the
-    report: a wall clock that jumps changes nothing.
+    report: a wall clock that jumps changes nothing. `gate`: one that several runs share, and that
+    stays open; `all_read`: set when no row is left that has not been read.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Run:
         environment: Environment | None = None,
         clock: Callable[[], float] = time.monotonic,
         input_name: str = "",
+        gate: Gate | None = None,
     ) -> None:
         self._site = site
         self._plan = plan
@@ -93,13 +95,15 @@ class Run:
         self._clock = clock
         self._models = Models(site, model)
         self._policy = plan.retry_at(site.retry)
-        self._gate = Gate(plan, clock, self._policy.longest_retry_after)
+        self._owns_gate = gate is None
+        self._gate = gate or Gate(plan, clock, self._policy.longest_retry_after)
         self._estimates = Estimates()
         self._askers: dict[str, Asker] = {}
         self._later: list[_Job] = []
         self._held: list[tuple[_Job, FailedRow]] = []
         self._orders = count()
         self._is_exhausted = False
+        self.all_read = asyncio.Event()
         self._idle = 0
         self._no_more = asyncio.Event()
         self._is_interrupted = False
@@ -134,7 +138,9 @@ class Run:
                 await self._work_all()
             self._settle()
         finally:
-            self._gate.close()
+            if self._owns_gate:
+                self._gate.close()
+            self.all_read.set()
             self._ended = self._clock()
             self._folder.close()
 
@@ -237,6 +243,7 @@ class Run:
             row = next(self._rows, None)
             if row is None:
                 self._is_exhausted = True
+                self.all_read.set()
                 return None
             try:
                 prepared = self._askers[row.endpoint].prepare(row)
@@ -262,7 +269,8 @@ class Run:
         try:
             begun = await self._gate.enter(tokens)
         except ClosedError:
-            return  # the row is left to another run
+            self._no_more.set()  # the row is left to another run
+            return
         job.attempts += 1
         self._counts["requests"] += 1
         try:
@@ -388,7 +396,7 @@ class Run:
             model=self._models.default,
             at=self._at.isoformat(timespec="seconds"),
             input=self._input_name,
-            output=str(folder.path),
+            output=folder.place,
             shard=folder.shard,
             plan=self._plan,
             seconds=now - self._began,

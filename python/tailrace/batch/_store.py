@@ -8,7 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailrace.errors import BatchInputError, BatchWriteError, MissingRequirementsError, one_line
+from tailrace.errors import (
+    BatchInputError,
+    BatchWriteError,
+    InvalidRequestError,
+    MissingRequirementsError,
+    TailraceError,
+    one_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,9 +156,11 @@ def _opened(url: str) -> tuple[Any, str]:
         files, path = import_module("fsspec.core").url_to_fs(url)
     except ImportError as error:
         needs = "fsspec" if (error.name or "").startswith("fsspec") else str(error)
-        problem = f"a URL needs fsspec and the package for its scheme (s3fs, gcsfs, adlfs): {needs}"
+        failure: TailraceError = MissingRequirementsError(
+            f"a URL needs fsspec and the package for its scheme (s3fs, gcsfs, adlfs): {needs}"
+        )
     except Exception as error:  # noqa: BLE001 - each store has errors of its own
-        problem = f"{one_line(url)} cannot be used: {error}"
+        failure = InvalidRequestError(f"{one_line(url)} cannot be used: {error}")
     else:
         return files, str(path).rstrip("/")
-    raise MissingRequirementsError(problem)
+    raise failure
