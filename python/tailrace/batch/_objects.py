@@ -14,7 +14,6 @@ and ends. What it asked is lost; no row is written twice.
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import json, structs
 
 from tailrace.batch._folder import OutputFolder
-from tailrace.batch._record import RunRecord, file_name
+from tailrace.batch._record import SHARD_RECORD, RunRecord, file_name
 from tailrace.batch._store import Store
 from tailrace.errors import BatchFolderError, BatchLockedError, TailraceError
 
@@ -38,7 +37,6 @@ CHUNK_SECONDS = 60.0
 """The seconds after which what was written becomes a chunk."""
 
 _CHUNK_BYTES = 8 * 2**20
-_RECORD = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
 
 
 class ObjectFolder(OutputFolder):
@@ -181,7 +179,7 @@ class _Chunks:
 
     def _pull_records(self, names: list[str]) -> None:
         """Read the shard's record, and one or two of the others, to compare them."""
-        found = {each: _RECORD.fullmatch(each) for each in names}
+        found = {each: SHARD_RECORD.fullmatch(each) for each in names}
         counts = {each: int(match[2]) for each, match in found.items() if match}
         others = [each for each in counts if counts[each] != self._shard[1]]
         own = [self._record] if self._record in counts else []
@@ -227,7 +225,7 @@ class _Chunks:
         if not self.store.create(self._record, json.encode(unchecked)):
             raise self._lost()
         # Two that begin at once both write their record before they look for the other's.
-        counts = {int(found[2]) for each in self.store.names() if (found := _RECORD.match(each))}
+        counts = {int(found[2]) for each in self.store.names() if (found := SHARD_RECORD.match(each))}
         if len(counts) > 1:
             self.store.delete(self._record)
             raise BatchFolderError(

@@ -21,6 +21,7 @@ from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Tokens as Estimates
 from tailrace.batch._report import Report, Tokens
+from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.batch._rows import ENDPOINTS
 from tailrace.errors import InvalidRequestError, TailraceError, one_line
 from tailrace.transport import Transport, make_transport
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 _CHAT = "/v1/chat/completions"
-_MOST_REFUSALS = 10  # of one row that do not count as attempts
-_FREE_RETRIES = 20  # of a run, beside its budget
 _MOST_RETURNS = 3  # of a row that an outage failed
 _REFUSED_A_TURN = 100  # rows that cannot be sent, between two turns of the loop
 _SYNC_EVERY = 5.0  # seconds
@@ -325,7 +324,14 @@ class Run:
             self._no_more.set()
         if self._no_more.is_set() and verdict.kind != "row":
             return  # the row is left to another run
-        seconds = self._seconds_until_next(job, failed.error, verdict)
+        seconds = seconds_until_next(
+            job,
+            failed.error,
+            verdict,
+            self._policy,
+            chance=self._environment.random,
+            in_budget=has_budget(self._counts, self._plan.retry_budget),
+        )
         if seconds is not None:
             self._counts["retries"] += 1
             job.due = self._clock() + seconds
@@ -336,21 +342,6 @@ class Run:
             self._held.append((job, failed))
         if self._held and self._gate.site_answers:
             self._return_held()
-
-    def _seconds_until_next(
-        self, job: _Job, error: TailraceError, verdict: Verdict
-    ) -> float | None:
-        """Return the seconds until the row is asked again, None where its failure stands."""
-        policy, chance = self._policy, self._environment.random
-        if verdict.kind == "refused" and job.refusals < _MOST_REFUSALS and policy.attempts > 1:
-            job.refusals += 1
-            job.attempts -= 1
-            made = min(job.refusals, policy.attempts - 1)
-            return policy.decide(error, made, chance)[0]
-        again = self._counts["retries"] - self._counts["refused"]
-        if again >= _FREE_RETRIES + self._plan.retry_budget * self._counts["requests"]:
-            return None
-        return policy.decide(error, job.attempts, chance)[0]
 
     def _return_held(self) -> None:
         """Have the rows asked again that failed while the site was down, now that it answers."""
