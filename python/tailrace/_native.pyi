@@ -30,6 +30,7 @@ __all__ = [
     "_Variants",
     "__version__",
     "_kept",
+    "_row_numbers",
     "decode",
     "decode_many",
     "finish_reason_of",
@@ -1239,6 +1240,13 @@ class _ObjectReader:
 
     def close(self) -> None:
         """End the stream; an unfinished event is dropped."""
+
+def _row_numbers(data: bytes, head: bytes, start: int) -> tuple[list[int], int]:
+    """Return the numbers of the rows whose lines stand in `data` from `start`, and their end.
+
+    A line is `head`, the number, a quotation mark and the rest, which ends in `}` and a line feed
+    and holds no NUL. The first one that is otherwise ends the search.
+    """
 
 def _kept(item: object, /) -> _Kept | None:
     """Return the record that an object keeps, or None once the object is whole."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from errno import ENOENT
 from typing import IO, TYPE_CHECKING
 
 from tailrace.errors import BatchWriteError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineFile", "mend", "replacing", "writing"]
 
-_READ = 2**20
+_READ = 2**17  # what is larger, the allocator maps anew each time
 
 
 @contextmanager
@@ -34,38 +35,53 @@ def writing(path: Path) -> Iterator[None]:
         raise BatchWriteError(f"{path} cannot be written: {problem}")
 
 
-def mend(path: Path, keeps: Callable[[bytes], object]) -> int:
+def mend(
+    path: Path,
+    keeps: Callable[[bytes], object],
+    skim: Callable[[bytes, int], int] = lambda _, start: start,
+) -> int:
     """Take out of the file at `path`, if there is one, the lines that are not whole objects.
 
     `keeps`: is given each whole line, and returns false for one that is to be taken out, too.
-    Returns how many bytes of lines that were not whole were taken out. Whenever this is
-    interrupted, the file is as before or as after. Raises BatchWriteError.
+    `skim`: is given bytes of the file and where a line begins in them, and returns where the lines
+    end that it has seen to be whole and to be kept, of which `keeps` hears nothing. Returns how
+    many bytes of lines that were not whole were taken out. Whenever this is interrupted, the file
+    is as before or as after. Raises BatchWriteError.
     """
-    size = end = torn = 0
-    dropped: list[tuple[int, int]] = []
     if not path.exists():
         return 0
-    with writing(path), path.open("rb", buffering=_READ) as file:
-        for line in file:
-            start, size = size, size + len(line)
-            is_whole = line.endswith(b"}\n") and b"\0" not in line
-            torn += 0 if is_whole else len(line)
-            if is_whole and keeps(line):
-                end = size
-            elif dropped and dropped[-1][1] == start:
-                dropped[-1] = (dropped[-1][0], size)
-            else:
-                dropped.append((start, size))
-    if not dropped:
-        return torn
-    if dropped == [(end, size)]:
+    offset = torn = 0
+    dropped: list[tuple[int, int]] = []
+    data = b""
+    with writing(path), path.open("rb", buffering=0) as file:
+        while piece := file.read(_READ):
+            data += piece
+            at = skim(data, 0)
+            while stop := data.find(b"\n", at) + 1:
+                line = data[at:stop]
+                is_whole = line.endswith(b"}\n") and b"\0" not in line
+                if not is_whole or not keeps(line):
+                    torn += 0 if is_whole else len(line)
+                    dropped.append((offset + at, offset + stop))
+                at = skim(data, stop)
+            offset, data = offset + at, data[at:]
+    end = offset + len(data)
+    if data:
+        torn += len(data)
+        dropped.append((offset, end))
+    if dropped and _are_last(dropped, end):
         with writing(path), path.open("rb+") as file:
-            file.truncate(end)
+            file.truncate(dropped[0][0])
             os.fsync(file.fileno())
-    else:
+    elif dropped:
         with replacing(path) as new:
             new.writelines(_without(path, dropped))
     return torn
+
+
+def _are_last(dropped: list[tuple[int, int]], end: int) -> bool:
+    """Return whether nothing stands between the dropped lines, and behind them."""
+    return sum(stop - start for start, stop in dropped) == end - dropped[0][0]
 
 
 def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:
@@ -128,11 +144,11 @@ class LineFile:
             raise BatchWriteError(self._failed)
         try:
             with writing(self.path):
-                written = 0
+                written = self._file.write(line)
                 while written < len(line):
                     written += self._file.write(line[written:])
-        except BatchWriteError as error:
-            self._failed = str(error)
+        except BaseException as error:  # of a signal, too
+            self._failed = str(error) or f"{self.path} was left while it was written"
             # Where that fails, too, the torn line is cut off when the file is mended.
             with suppress(OSError):
                 self._file.truncate(self._size)
@@ -142,10 +158,17 @@ class LineFile:
 
     def sync(self) -> None:
         """Wait until the disk has all lines added before. Raises BatchWriteError."""
-        if self._unsynced:
-            self._unsynced = False
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
             with writing(self.path):
                 os.fsync(self._file.fileno())
+                if not os.fstat(self._file.fileno()).st_nlink:
+                    raise FileNotFoundError(ENOENT, "it was deleted")
+        except BatchWriteError as error:
+            self._failed = str(error)
+            raise
 
     def close(self) -> None:
         """Wait until the disk has all lines, and close the file. Raises BatchWriteError."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fingerprint", "change_of", "fingerprint_of"]
 
-_READ = 2**20
+_READ = 2**18
 
 
 class Fingerprint(msgspec.Struct, frozen=True):

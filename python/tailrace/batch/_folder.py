@@ -26,7 +26,12 @@ from tailrace.batch._lock import FileLock
 from tailrace.batch._record import RecordFile, file_name
 from tailrace.batch._rows import BadRow, Row
 from tailrace.batch._states import DONE, FAILED, read_answers, read_failures
-from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
+from tailrace.errors import (
+    BatchFolderError,
+    BatchInputError,
+    BatchWriteError,
+    InvalidRequestError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -157,9 +162,8 @@ class OutputFolder:
         and `request_id`: the response's. Raises BatchWriteError; and InvalidRequestError for a body
         that is no JSON, and for a row that is done or has failed already.
         """
-        self._check_pending(row)
-        self._answers.append(answer_line(self._head, row, body, status_code, request_id))
-        self._states[row.number] = DONE
+        line = answer_line(self._head, row, body, status_code, request_id)
+        self._write(self._answers, row.number, line, DONE)
         self.done += 1
 
     def write_failed(
@@ -182,13 +186,12 @@ class OutputFolder:
         came of an answer that broke off; `details`: further members of the line's ``error``. Raises
         BatchWriteError; and InvalidRequestError for a row that is done or has failed already.
         """
-        self._check_pending(row)
         error = {"code": code, "message": message, "attempts": attempts}
         if partial_text:
             error["partial_text"] = partial_text
         response = None if status_code is None else (status_code, request_id, body)
-        self._failures.append(failure_line(self._head, row, {**error, **details}, response))
-        self._states[row.number] = FAILED
+        line = failure_line(self._head, row, {**error, **details}, response)
+        self._write(self._failures, row.number, line, FAILED)
         self.failed += 1
 
     def sync(self) -> None:
@@ -205,6 +208,17 @@ class OutputFolder:
         Raises BatchWriteError.
         """
         self._closing.close()
+
+    def _write(self, file: LineFile, number: int, line: bytes, state: int) -> None:
+        if self._states[number]:
+            raise InvalidRequestError(f"row {number} has its line already")
+        # Before the line: wherever a signal comes, no row gets two.
+        self._states[number] = state
+        try:
+            file.append(line)
+        except BatchWriteError:
+            self._states[number] = 0
+            raise
 
     # -- opening -----------------------------------------------------------------------------------
 
@@ -260,8 +274,8 @@ class OutputFolder:
         index, count = self.shard
         for position, bad in bad_rows(self._source, repeated) if checked.bad else ():
             if position % count == index and not self._states[bad.number]:
-                self._failures.append(bad_line(self._head, bad, self._source.noun))
-                self._states[bad.number] = FAILED
+                line = bad_line(self._head, bad, self._source.noun)
+                self._write(self._failures, bad.number, line, FAILED)
                 self.failed += 1
         self.sync()
 
@@ -272,10 +286,6 @@ class OutputFolder:
             change = change_of(path, name, self._fingerprint, fingerprint_of(path, name))
             if change:
                 raise BatchInputError(f"{name} has changed while it was read: {change}")
-
-    def _check_pending(self, row: Row) -> None:
-        if self._states[row.number]:
-            raise InvalidRequestError(f"row {row.number} has its line already")
 
     def _called(self) -> str:
         index, count = self.shard

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineIndex"]
 
-_READ = 2**20
+_READ = 2**18
 _MOST_OPEN = 128  # files
 _OFFSET_BITS = 44  # of an entry: files of up to 16 TiB, and a million of them
 _FILE = re.compile(r"(part|errors)-\d{5}-of-\d{5}\.jsonl")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tailrace.batch._rows import INVALID_ROW
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -19,16 +20,12 @@ if TYPE_CHECKING:
     from tailrace.batch._rows import BadRow, Row
 
 __all__ = [
-    "INVALID_ROW",
     "answer_line",
     "bad_line",
     "failure_line",
     "head_of",
     "is_invalid",
 ]
-
-INVALID_ROW = "invalid_row"
-"""The code of the failure of a row that cannot be sent."""
 
 
 def head_of(sha256: str) -> bytes:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ENDPOINTS", "BadRow", "Row", "RowError"]
+__all__ = ["ENDPOINTS", "INVALID_ROW", "BadRow", "Row", "RowError"]
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings")
 """The paths that a row may be sent to, as OpenAI's batches name them."""
+
+INVALID_ROW = "invalid_row"
+"""The code of the failure of a row that cannot be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailrace._native import _row_numbers
 from tailrace.batch._appending import mend
 from tailrace.batch._lines import is_invalid
 from tailrace.errors import BatchFolderError
@@ -17,6 +18,8 @@ __all__ = ["DONE", "FAILED", "read_answers", "read_failures", "reader_of_numbers
 DONE, FAILED = 1, 2
 """What a row can be, in a bytearray that has a byte for each number of a row; or else 0."""
 
+_TWICE = "row {} twice: it is not as the run left it"
+
 
 def read_answers(path: Path, head: bytes, states: bytearray) -> int:
     """Mend the part file at `path`, and note its rows as done in `states`.
@@ -27,14 +30,24 @@ def read_answers(path: Path, head: bytes, states: bytearray) -> int:
     """
     number_in = reader_of_numbers(path, head, len(states))
 
-    def keeps(line: bytes) -> bool:
-        number = number_in(line)
+    def note(number: int) -> None:
         if states[number]:
-            raise _twice(number, path)
+            raise BatchFolderError(f"{path} has {_TWICE.format(number)}")
         states[number] = DONE
+
+    def keeps(line: bytes) -> bool:
+        note(number_in(line))
         return True
 
-    return mend(path, keeps)
+    def skim(data: bytes, start: int) -> int:
+        numbers, end = _row_numbers(data, head, start)
+        if numbers and not 0 < min(numbers) <= max(numbers) < len(states):
+            return start
+        for number in numbers:
+            note(number)
+        return end
+
+    return mend(path, keeps, skim)
 
 
 def read_failures(path: Path, head: bytes, states: bytearray, *, retry: bool) -> int:
@@ -50,7 +63,7 @@ def read_failures(path: Path, head: bytes, states: bytearray, *, retry: bool) ->
         if states[number] == DONE or (retry and not is_invalid(line)):
             return False
         if states[number]:
-            raise _twice(number, path)
+            raise BatchFolderError(f"{path} has {_TWICE.format(number)}")
         states[number] = FAILED
         return True
 
@@ -73,7 +86,3 @@ def reader_of_numbers(path: Path, head: bytes, end: int) -> Callable[[bytes], in
         raise BatchFolderError(f"{path} has a line that is not of this run: {beginning}")
 
     return number_in
-
-
-def _twice(number: int, path: Path) -> BatchFolderError:
-    return BatchFolderError(f"{path} has row {number} twice: it is not as the run left it")

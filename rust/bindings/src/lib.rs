@@ -1,12 +1,13 @@
 //! The whole border between Python and `tailrace-core`: names and conversions only.
 //!
 //! One file an area: [`sse`], [`delta`], [`tool_call`], [`thinking`], [`decode_many`], [`page`],
-//! [`sign`], [`encode`], [`lazy`]; [`input`] takes Python's values, [`output`] makes Python's text,
-//! [`record`] makes what Python expects of records, [`raise`] makes the exceptions that
-//! `tailrace.errors` defines.
+//! [`sign`], [`encode`], [`lazy`], [`batch`]; [`input`] takes Python's values, [`output`] makes
+//! Python's text, [`record`] makes what Python expects of records, [`raise`] makes the exceptions
+//! that `tailrace.errors` defines.
 
 use pyo3::prelude::*;
 
+mod batch;
 mod decode_many;
 mod delta;
 mod encode;
@@ -28,6 +29,8 @@ mod _native {
     use pyo3::types::PyTuple;
     use tailrace_core::Dialect;
 
+    #[pymodule_export]
+    use super::batch::row_numbers;
     #[pymodule_export]
     use super::decode_many::{DecodedReply, decode, decode_many};
     #[pymodule_export]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
-from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
+from tailrace.batch._rows import BadRow
+from tailrace.errors import BatchFolderError, BatchInputError, BatchWriteError, InvalidRequestError
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 CHAT = "/v1/chat/completions"
@@ -206,6 +209,52 @@ def test_bad_rows_are_named_or_become_failures(given: Path) -> None:
     with opened(given, retry_failed=True) as folder:
         assert (folder.rows, folder.failed) == (12, 5)
     assert written(folder.errors) == failures
+    again = open_source(folder.errors, folder=given)
+    assert isinstance(first := next(again.rows()), BadRow)
+    assert first.reason == (
+        "an earlier run could not send it (line 9: it is no JSON: Input data was truncated)"
+    )
+
+
+def test_a_folder_that_was_deleted_is_noticed(given: Path) -> None:
+    folder = opened(given)
+    first, second, *_ = folder.pending()
+    folder.write_done(first, body=b"{}")
+    shutil.rmtree(folder.path)
+    with pytest.raises(BatchWriteError, match=r"part-.* cannot be written: it was deleted"):
+        folder.sync()
+    folder.write_failed(second, code="timeout", message="late")
+    with pytest.raises(BatchWriteError, match=r"errors-.* cannot be written: it was deleted"):
+        folder.close()
+
+
+def test_a_signal_between_two_writes_leaves_no_torn_line(given: Path) -> None:
+    with opened(given) as folder:
+        first, second, *_ = folder.pending()
+        folder.write_done(first, body=b"{}")
+        before = folder.part.read_bytes()
+        file = folder._answers._file
+        folder._answers._file = cast("FileIO", Interrupted(file))
+        with pytest.raises(KeyboardInterrupt):
+            folder.write_done(second, body=b"{}")
+        folder._answers._file = file
+        assert folder.part.read_bytes() == before
+    with opened(given) as folder:
+        assert pending(folder)[0] == second.id
+
+
+class Interrupted:
+    """A file, of whose first write a half is done when a signal comes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def test_shards_are_every_row_once(given: Path) -> None:

@@ -129,7 +129,9 @@ def _found_format(file: Path, name: str) -> str:
             f"{name}: none of its first lines is a JSON object; what it is, --format says: "
             f"{', '.join(FORMATS)}"
         )
-    return "openai" if {"body", "url", "method"} & set(first) else "plain"
+    # Of an errors file, the lines of rows that were none have no request.
+    is_openai = {"body", "url", "method"} & first.keys() or {"response", "error"} <= first.keys()
+    return "openai" if is_openai else "plain"
 
 
 def _first_object(file: Path, name: str) -> dict[str, object] | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_packed", "lines_of", "reading", "unpacked"]
 
-_READ = 2**20
+_READ = 2**18
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _WINDOW_LOG = 27  # 128 MiB, as the zstd program allows by default

@@ -9,7 +9,7 @@ import msgspec
 from tailrace.batch._inputs.bodies import check_body, problem_of, read_json_line
 from tailrace.batch._inputs.files import lines_of
 from tailrace.batch._inputs.source import Source
-from tailrace.batch._rows import ENDPOINTS, Row, RowError
+from tailrace.batch._rows import ENDPOINTS, INVALID_ROW, Row, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,10 @@ class OpenAILines(Source):
             trouble = error
         else:
             return _row(number, line)
-        raise RowError(problem_of(trouble), _id_in(record))
+        read = read_json_line(record)
+        if isinstance(read, dict):
+            raise RowError(_told_before(read) or problem_of(trouble), _id_in(read))
+        raise RowError(problem_of(trouble))
 
     def fields_of(self, record: bytes) -> dict[str, Any]:
         """Return a line's ``custom_id`` and the members of its body."""
@@ -80,7 +83,14 @@ def _row(number: int, line: _Line) -> Row:
     return Row(number, line.custom_id, endpoint, body)
 
 
-def _id_in(record: bytes) -> str | None:
-    value = read_json_line(record)
-    found = value.get("custom_id") if isinstance(value, dict) else None
+def _id_in(line: dict[str, Any]) -> str | None:
+    found = line.get("custom_id")
     return found if isinstance(found, str) and found else None
+
+
+def _told_before(line: dict[str, Any]) -> str:
+    """Return what an errors file says of a row that was no row before; empty for other lines."""
+    error = line.get("error")
+    if isinstance(error, dict) and error.get("code") == INVALID_ROW:
+        return f"an earlier run could not send it ({error.get('message')})"
+    return ""
