@@ -52,8 +52,9 @@ class OutputFolder:
 
     `OutputFolder.open` makes it; it is a context manager, too, which closes it. `path`: the folder;
     `shard`: the shard's index and the number of shards; `part` and `errors`: its files' paths;
-    `input_rows`: how many rows the input has, and `rows`: how many of them are the shard's; `done` and `failed`: how many of them have
-    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened.
+    `input_rows`: how many rows the input has, and `rows`: how many of them are the shard's; `done`
+    and `failed`: how many of these have their line, now; `mended`: how many bytes of torn lines
+    were taken out when it was opened.
     """
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:

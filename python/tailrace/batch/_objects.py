@@ -76,7 +76,7 @@ class ObjectFolder(OutputFolder):
             scratch.cleanup()
             raise
         else:
-            return folder._begin(chunks, chunk_seconds)
+            return folder._begin(chunks, chunk_seconds)  # noqa: SLF001 - its own class
         scratch.cleanup()
         raise kind(problem)
 
@@ -225,7 +225,9 @@ class _Chunks:
         if not self.store.create(self._record, json.encode(unchecked)):
             raise self._lost()
         # Two that begin at once both write their record before they look for the other's.
-        counts = {int(found[2]) for each in self.store.names() if (found := SHARD_RECORD.match(each))}
+        counts = {
+            int(found[2]) for each in self.store.names() if (found := SHARD_RECORD.match(each))
+        }
         if len(counts) > 1:
             self.store.delete(self._record)
             raise BatchFolderError(

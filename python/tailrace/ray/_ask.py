@@ -110,8 +110,9 @@ class Ask:
         """Make the connections of all batches, which end with the process."""
         if self._transport is None:
             given = self._site.transport
-            is_open = isinstance(given, Transport)
-            self._transport = given if is_open else await make_transport(given).__aenter__()
+            if not isinstance(given, Transport):
+                given = await make_transport(given).__aenter__()
+            self._transport = given
             self._options["transport"] = self._transport
 
     # -- one row -----------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class Ask:
         """Ask until an answer came or a failure stands; return the answer's columns."""
         row = _Row()
         try:
-            while not await self._try(row, prompt):
+            while not await self._try(row, prompt):  # noqa: ASYNC110 - it polls nothing
                 await asyncio.sleep(row.wait)
         except ClosedError:
             last = f": {self._last}" if self._last is not None else ""

@@ -201,10 +201,10 @@ class Driver:
             if not place.is_looked_at:
                 place.is_looked_at = True
                 self._wait(place, place.actor.status.remote(), partial(self._looked_at, place))
-        if now > self._began + _START and not any(each.has_begun for each in self._places):
-            if not self._is_checked:
-                problem = f"no worker could be started in {_START:g} s: has the cluster a free CPU?"
-                self._fail(BatchWorkersError(problem))
+        is_late = now > self._began + _START and not self._is_checked
+        if is_late and not any(each.has_begun for each in self._places):
+            problem = f"no worker could be started in {_START:g} s: has the cluster a free CPU?"
+            self._fail(BatchWorkersError(problem))
         self._feed_all()
 
     def _looked_at(self, place: _Place, status: Status) -> None:
@@ -254,7 +254,9 @@ class Driver:
         having = {each for each in members if each.share is not None}
         makes_room = {each for each in having if _is_less(shares[each], each.share)}
         for each in list(makes_room):
-            self._resize(each, shares[each], partial(self._made_room, self._round, makes_room, shares))
+            self._resize(
+                each, shares[each], partial(self._made_room, self._round, makes_room, shares)
+            )
         if not makes_room:
             self._take_room(shares)
 
@@ -328,11 +330,14 @@ class Driver:
             place.shards.add(shard)
             place.reading.add(shard)
             retry = self._retry_failed and not self._shards.was_opened(shard)
-            opened = place.actor.open.remote(shard, self._shards.count, retry_failed=retry)
+            opened = place.actor.open.remote(
+                shard,
+                self._shards.count,
+                retry_failed=retry,
+                is_last=self._shards.was_left(shard),
+            )
             self._wait(place, opened, partial(self._opened, place, shard))
-        elif not place.shards and not waiting and not self._asides:
-            self._leave(place)
-        elif not place.shards and self._is_stopping:
+        elif not place.shards and (self._is_stopping or not (waiting or self._asides)):
             self._leave(place)
 
     def _feed_all(self) -> None:
@@ -389,12 +394,12 @@ class Driver:
         place.shards.discard(shard)
         place.reading.discard(shard)
         report, error = ended
-        is_over = error is None and not report.stopped and not report.interrupted
+        is_over = error is None and not report.left
         self._shards.end(shard, report, is_over=is_over)
         if is_over:
             place.losses = 0
         elif error is None:
-            self._shards.put_back(shard)
+            self._shards.put_back(shard, is_left=not report.stopped and not report.interrupted)
         elif isinstance(error, BatchWriteError | BatchLockedError) and not self._is_stopping:
             self._shards.put_back(shard)
             if self._shards.count_failure(shard) > _MOST_TAKEOVERS:

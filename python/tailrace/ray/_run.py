@@ -128,7 +128,7 @@ def _check(workers: object, shards: object, input_: str, chunk_seconds: object) 
         problem = f'workers is 1 or more, "node" or "cpu", not {workers!r}'
     elif shards is not None and (type(shards) is not int or not 1 <= shards <= _MOST_SHARDS):
         problem = f"shards is a number from 1 to {_MOST_SHARDS:,}, not {shards!r}"
-    elif type(chunk_seconds) not in (int, float) or not 0 <= chunk_seconds:  # type: ignore[operator]
+    elif not isinstance(chunk_seconds, int | float) or not chunk_seconds >= 0:
         problem = f"chunk_seconds is a number of seconds of 0 or more, not {chunk_seconds!r}"
     elif input_ == "-":
         problem = "a run on Ray reads its input from a path or a URL, and not from stdin"

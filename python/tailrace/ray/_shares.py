@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import structs
 
-from tailrace.batch import Plan
+if TYPE_CHECKING:
+    from tailrace.batch import Plan
 
 __all__ = ["share_of"]
 

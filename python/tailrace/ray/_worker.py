@@ -100,15 +100,21 @@ class Worker:
             self._gate = Gate(share, time.monotonic, patience)
         else:
             self._gate.resize(share)
-        while not self._gate.is_within:
+        while not self._gate.is_within:  # noqa: ASYNC110 - a gate tells nobody
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def open(self, shard: int, count: int, *, retry_failed: bool) -> Opened | TailraceError:
-        """Take a shard, of `count`; return what is done of it, or why it cannot be taken."""
+    async def open(
+        self, shard: int, count: int, *, retry_failed: bool, is_last: bool
+    ) -> Opened | TailraceError:
+        """Take a shard, of `count`; return what is done of it, or why it cannot be taken.
+
+        `retry_failed`: ask those again that failed; `is_last`: leave no row to another time.
+        """
         async with self._opening:
             try:
                 await self._connect()
-                run = await asyncio.to_thread(self._begin, (shard, count), retry_failed)
+                options = {"retry_failed": retry_failed, "leaves_held": not is_last}
+                run = await asyncio.to_thread(self._begin, (shard, count), options)
             except TailraceError as error:
                 return error
         self._runs[shard] = run
@@ -121,10 +127,12 @@ class Worker:
             site = self._order.site
             if not isinstance(site.transport, Transport):
                 transport = make_transport(site.transport)
-                site = site.replace(transport=await self._connections.enter_async_context(transport))
+                site = site.replace(
+                    transport=await self._connections.enter_async_context(transport)
+                )
             self._site = site
 
-    def _begin(self, shard: tuple[int, int], retry_failed: bool) -> Run:  # noqa: FBT001
+    def _begin(self, shard: tuple[int, int], options: dict[str, bool]) -> Run:
         order = self._order
         if self._source is None:
             self._source = open_input(order.input, order.output, **order.reading)
@@ -137,7 +145,7 @@ class Worker:
             model=order.model,
             shard=shard,
             skip_bad=order.skip_bad,
-            retry_failed=retry_failed,
+            **options,
             source=self._source,
             gate=self._gate,
             chunk_seconds=order.chunk_seconds,

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fsspec.core import url_to_fs
 from rows import chat, served, write_rows
 
 from tailrace import batch
@@ -22,13 +23,11 @@ from tailrace.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tailrace.batch._inputs import Source
 
 ROWS = 12
-AT_ONCE = {"chunk_seconds": 0.0}
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -38,15 +37,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Iterator[Source]:
+def source(tmp_path: Path) -> Source:
     given = write_rows(tmp_path / "in.jsonl", [chat(f"say {number}") for number in range(ROWS)])
-    yield open_input(str(given), str(tmp_path))
+    return open_input(str(given), str(tmp_path))
 
 
 def lines(url: str, kind: str) -> list[dict[str, Any]]:
     """The lines of all objects of a kind."""
-    from fsspec.core import url_to_fs
-
     files, root = url_to_fs(url)
     found = sorted(each for each in files.ls(root, detail=False) if f"/{kind}-" in each)
     data = b"".join(files.cat_file(each) for each in found)
@@ -82,7 +79,7 @@ async def test_a_run_whose_input_and_output_are_urls(url: str, source: Source) -
         assert report.input == given
         again = await batch.run(given, url, server.site())
         assert (again.done, again.skipped, again.requests) == (0, ROWS, 0)
-        with pytest.raises(BatchFolderError, match="holds a run in 1 shards.*") as refused:
+        with pytest.raises(BatchFolderError, match="holds a run in 1 shards") as refused:
             await batch.run(given, url, server.site(), shard=(0, 2))
     assert url in str(refused.value)
     assert ids(url, "part") == [f"row {number}" for number in range(ROWS)]
@@ -106,11 +103,11 @@ def test_what_is_in_no_chunk_yet_is_asked_again(url: str, source: Source) -> Non
 def test_who_was_taken_for_dead_writes_nothing_more(
     url: str, source: Source, failing: tuple[int, ...]
 ) -> None:
-    lost = ObjectFolder.open_at(url, source, **AT_ONCE)
+    lost = ObjectFolder.open_at(url, source, chunk_seconds=0.0)
     write(lost, 3, failing=failing)
     lost.sync()
     write(lost, 2)
-    successor = ObjectFolder.open_at(url, source, **AT_ONCE)
+    successor = ObjectFolder.open_at(url, source, chunk_seconds=0.0)
     write(successor, 5, failing=failing)
     successor.sync()
     for again in (lost.sync, lost.sync, lost.close):
@@ -124,11 +121,11 @@ def test_who_was_taken_for_dead_writes_nothing_more(
 
 def test_failures_on_their_way_are_in_the_chunk_or_never(url: str, source: Source) -> None:
     """A process stops between the two objects of a chunk, and goes on when it was given up."""
-    lost = ObjectFolder.open_at(url, source, **AT_ONCE)
+    lost = ObjectFolder.open_at(url, source, chunk_seconds=0.0)
     write(lost, 4, failing=(2, 4))
     assert lost._chunks is not None
     lost._chunks._create("part", b"")  # as if it were in the middle of `push`
-    successor = ObjectFolder.open_at(url, source, **AT_ONCE)
+    successor = ObjectFolder.open_at(url, source, chunk_seconds=0.0)
     assert (successor.done, successor.failed) == (0, 0)
     assert not lost._chunks.store.create(lost._chunks._name("errors", 0), b"late\n")
     write(successor, ROWS)
@@ -156,7 +153,7 @@ def test_rows_that_cannot_be_sent_are_failures_there_too(url: str, tmp_path: Pat
     given = write_rows(tmp_path / "bad.jsonl", [chat("one"), chat("two")])
     given.write_bytes(given.read_bytes() + b"no JSON\n")
     source = open_input(str(given), url)
-    with pytest.raises(BatchInputError, match="1 row of .* cannot be sent"):
+    with pytest.raises(BatchInputError, match=r"1 row of .* cannot be sent"):
         ObjectFolder.open_at(url, source)
     die(ObjectFolder.open_at(url, source, skip_bad=True))
     folder = ObjectFolder.open_at(url, source, skip_bad=True)
@@ -183,7 +180,7 @@ def test_urls_that_cannot_be_read_are_named(tmp_path: Path, source: Source) -> N
         ObjectFolder.open_at("nowhere://x", source)
     with pytest.raises(MissingRequirementsError, match="s3fs"):
         ObjectFolder.open_at("s3://bucket/out", source)
-    with pytest.raises(BatchInputError, match="none.jsonl cannot be read: there is none"):
+    with pytest.raises(BatchInputError, match=r"none\.jsonl cannot be read: there is none"):
         open_input(f"file://{tmp_path}/none.jsonl", str(tmp_path))
     with pytest.raises(InvalidRequestError, match="stdin is kept in the output folder"):
         open_input("-", f"file://{tmp_path}/out")
