@@ -139,6 +139,18 @@ class _Shard(click.ParamType[tuple[int, int]]):
     help="Where the rows are sent, in inputs that do not say; chat completions unless given.",
 )
 @click.option(
+    "--send",
+    metavar="NAME",
+    multiple=True,
+    help="A field or column that is sent, too; those named as parameters are. Repeatable.",
+)
+@click.option(
+    "--carry",
+    metavar="NAME",
+    multiple=True,
+    help="A field or column that is not sent, whatever its name; --columns shows it. Repeatable.",
+)
+@click.option(
     "--text",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -181,6 +193,8 @@ def batch(  # one parameter an option
     id_field: str | None,
     prompt_field: str | None,
     endpoint: str | None,
+    send: tuple[str, ...],
+    carry: tuple[str, ...],
     text: Path | None,
     columns: str,
     proxy: str | None,
@@ -219,9 +233,12 @@ def batch(  # one parameter an option
         skip_bad=skip_bad,
         retry_failed=retry_failed,
         format=format_,
+        sent=send,
+        carried=carry,
         **_given(id_field=id_field, prompt_field=prompt_field, endpoint=endpoint),
     )
     _announce(work.report(), plan)
+    _tell_fields(work)
     report = run(_run(work, as_json=as_json))
     if text is not None:
         write_table(output, work.source, text, columns=columns.split(","))
@@ -323,6 +340,16 @@ def _announce(report: Report, plan: Plan) -> None:
     before = f", {report.skipped:,} of them done" if report.skipped else ""
     words = f"{report.site}: {report.left:,} of {report.rows:,} rows to ask{before}; {plan}"
     click.echo(visible_line(words), err=True)
+
+
+def _tell_fields(work: Run) -> None:
+    """Name the fields of an input that are sent beside the prompts, and those that are not."""
+    for words, names in (
+        ("sent with the prompts", work.folder.sent),
+        ("not sent, but there for --columns", work.folder.carried),
+    ):
+        if names:
+            click.echo(visible_line(f"{words}: {', '.join(names)}"), err=True)
 
 
 def _show(report: Report, work: Run, text: Path | None, *, as_json: bool) -> None:

@@ -40,6 +40,7 @@ HELP = (
 
 _USAGE_ERRORS = (
     errors.InvalidProxyError,
+    errors.BatchWriteError,
     errors.InvalidRequestError,
     errors.MissingRequirementsError,
     errors.ProviderNotFoundError,

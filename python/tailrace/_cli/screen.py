@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["console", "guard_terminals", "is_terminal", "print_table"]
+__all__ = ["console", "guard_terminals", "is_terminal", "print_table", "terminal_of"]
 
 
 def guard_terminals() -> None:
@@ -37,12 +37,17 @@ def console(*, stderr: bool = False) -> Console:
     """
     from rich.console import Console  # noqa: PLC0415 - slow to import, needed for tables only
 
-    stream = sys.stderr if stderr else sys.stdout
     return Console(
-        file=stream.terminal if isinstance(stream, _Screen) else stream,
+        file=terminal_of(stderr=stderr),
         markup=False,
         highlight=False,
     )
+
+
+def terminal_of(*, stderr: bool = False) -> TextIO:
+    """Return the stream whose sequences reach the terminal, or stdout's own where there is none."""
+    stream = sys.stderr if stderr else sys.stdout
+    return stream.terminal if isinstance(stream, _Screen) else stream
 
 
 def is_terminal() -> bool:

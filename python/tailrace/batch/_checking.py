@@ -32,12 +32,15 @@ class Checked(msgspec.Struct, frozen=True):
     """What reading an input through has shown.
 
     `rows`: how many rows it has, bad ones included; `bad`: how many of them cannot be sent;
-    `last`: the number of the last one.
+    `last`: the number of the last one; `sent` and `carried`: the names of fields that are sent with
+    the prompts, and of those that are not.
     """
 
     rows: int
     bad: int
     last: int
+    sent: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
 
 def check(source: Source, *, skip_bad: bool = False) -> tuple[Checked, frozenset[int]]:
@@ -63,7 +66,7 @@ def check(source: Source, *, skip_bad: bool = False) -> tuple[Checked, frozenset
         bad = sum(1 for _ in bad_rows(source, repeated))
     if bad and not skip_bad:
         raise _refusal(source, bad, repeated)
-    return Checked(rows, bad, last), repeated
+    return Checked(rows, bad, last, *source.fields_seen), repeated
 
 
 def _repeated(buckets: list[array[int]]) -> frozenset[int]:

@@ -99,6 +99,8 @@ class DirectAsker:
         read = read_row(row)
         model = self._models.of(read.model)
         defaults = self._defaults if row.endpoint == "/v1/chat/completions" else {}
+        if read.most is not None and not defaults.keys().isdisjoint(_MOST):
+            defaults = {name: each for name, each in defaults.items() if name not in _MOST}
         body = with_fields(row.body, model, read.model, defaults)
         return Prepared((row.endpoint, body), len(body), read.most)
 
@@ -166,6 +168,10 @@ class DirectAsker:
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""
         return FailedRow(error, text=text, status=reply.status, request_id=_id(reply))
+
+
+_MOST = frozenset({"max_tokens", "max_completion_tokens"})
+"""Two names of one field: a row that has either is not to get the other of the site."""
 
 
 def _holds(member: msgspec.Raw) -> bool:

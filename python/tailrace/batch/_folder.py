@@ -54,7 +54,8 @@ class OutputFolder:
     `shard`: the shard's index and the number of shards; `part` and `errors`: its files' paths;
     `input_rows`: how many rows the input has, and `rows`: how many of them are the shard's; `done`
     and `failed`: how many of these have their line, now; `mended`: how many bytes of torn lines
-    were taken out when it was opened.
+    were taken out when it was opened; `sent` and `carried`: the names of the input's fields that
+    are sent with the prompts, and of those that are not.
     """
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
@@ -63,6 +64,8 @@ class OutputFolder:
         self.part: Path = path / file_name("part", shard, ".jsonl")
         self.errors: Path = path / file_name("errors", shard, ".jsonl")
         self.input_rows = self.rows = self.done = self.failed = self.mended = 0
+        self.sent: tuple[str, ...] = ()
+        self.carried: tuple[str, ...] = ()
         self._source = source
         self._closing = ExitStack()
         self._head = b""
@@ -144,10 +147,6 @@ class OutputFolder:
                 raise BatchInputError(f"{self._source.name} is not what it was when it was checked")
             yield row
         self._check_unchanged()
-
-    def is_done(self, row: Row) -> bool:
-        """Return whether the row is answered."""
-        return self._states[row.number] == DONE
 
     def write_done(
         self,
@@ -241,6 +240,7 @@ class OutputFolder:
         index, count = self.shard
         self.input_rows = checked.rows
         self.rows = len(range(index, checked.rows, count))
+        self.sent, self.carried = checked.sent, checked.carried
         self._head = head_of(record.fingerprint.sha256)
         self._states = bytearray(checked.last + 1)
         self._recover(retry_failed=retry_failed)

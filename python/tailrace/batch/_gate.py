@@ -50,6 +50,11 @@ class Gate:
         return 1 if self._breaker.is_open else int(self._window.limit)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the site is down, and one request at a time probes it."""
+        return self._breaker.is_open
+
+    @property
     def site_answers(self) -> bool:
         """Whether the site has answered since its last failure."""
         return self._breaker.is_quiet
@@ -110,7 +115,7 @@ class Gate:
     def answered(self, more_tokens: int) -> None:
         """End a request that was answered; `more_tokens`: than it was entered with."""
         self.under_way -= 1
-        self._breaker.answered()
+        self._breaker.answered(self._clock())
         self._window.grow()
         if more_tokens:
             self._tokens.correct(more_tokens)
@@ -125,7 +130,7 @@ class Gate:
             self._paused_until = max(self._paused_until, now + verdict.retry_after)
         self.under_way -= 1
         if verdict.kind == "row":
-            self._breaker.answered()
+            self._breaker.answered(now)
         elif self._breaker.failed(now, lasts=verdict.lasts):
             self.is_tripped = True
             self.close()

@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `stop_after`: failures of the site (no connection, a status of 500 or more, a key it refuses) in
     succession, with no answer among them, at which requests are held back and one at a time probes
     the site, 20; None for never. `patience`: the seconds after which the run stops if no probe is
-    answered, 300; at once where waiting cannot help. Rows that the outage failed are asked again.
+    answered, 300; soon where waiting cannot help. Rows that the outage failed are asked again.
 
     Raises InvalidRequestError for a number out of range.
     """

@@ -187,19 +187,30 @@ class Breaker:
 
     It opens at `failures` in succession, with no answer among them. Then a request is let through
     after a second, and after twice as long each time, up to 30 seconds, until one is answered. It
-    trips, and the run is to stop, where the site has answered none for `patience` seconds, or all
-    of these failures were such that waiting does not help. `failures`: None for no breaker.
+    trips, and the run is to stop, where the site has answered none for `patience` seconds; or for
+    10, or ever, where waiting helps none of these failures, which may be quicker than answers are.
+    `failures`: None for no breaker.
     """
 
     _FIRST_PROBE, _LAST_PROBE = 1.0, 30.0
+    _SLOW = 10.0
 
-    __slots__ = ("_began", "_failures", "_lasting", "_patience", "_probe", "_streak", "next_probe")
+    __slots__ = (
+        "_answered",
+        "_began",
+        "_failures",
+        "_lasting",
+        "_patience",
+        "_probe",
+        "_streak",
+        "next_probe",
+    )
 
     def __init__(self, failures: int | None, patience: float) -> None:
         self._failures = inf if failures is None else failures
         self._patience = patience
         self._streak = self._lasting = 0
-        self._began = -inf
+        self._began = self._answered = -inf
         self._probe = self._FIRST_PROBE
         self.next_probe = -inf
 
@@ -213,8 +224,9 @@ class Breaker:
         """Whether one request at a time may probe the site."""
         return self._streak >= self._failures
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """Take in an answer, of whatever kind."""
+        self._answered = now
         self._streak = self._lasting = 0
         self._probe = self._FIRST_PROBE
 
@@ -229,4 +241,6 @@ class Breaker:
         if now >= self.next_probe:
             self.next_probe = now + self._probe
             self._probe = min(2 * self._probe, self._LAST_PROBE)
-        return self._lasting >= self._failures or now - self._began >= self._patience
+        if self._lasting >= self._failures and now - self._answered >= self._SLOW:
+            return True
+        return now - self._began >= self._patience

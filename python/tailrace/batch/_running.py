@@ -191,12 +191,19 @@ class Run:
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
+        if working.cancelled():
+            raise RuntimeError("a worker was cancelled, and not by its run")
 
     async def _sync(self) -> None:
         """Have the disk keep what was written, now and then."""
         while True:
             await asyncio.sleep(_SYNC_EVERY)
-            await asyncio.to_thread(self._folder.sync)
+            syncing = asyncio.ensure_future(asyncio.to_thread(self._folder.sync))
+            try:
+                await asyncio.shield(syncing)
+            except asyncio.CancelledError:
+                await asyncio.wait([syncing])  # the files are not closed under it
+                raise
 
     async def _work(self) -> None:
         while (job := await self._next()) is not None:
@@ -204,8 +211,11 @@ class Run:
 
     def _settle(self) -> None:
         """Write the rows that failed last, unless another run is to ask them."""
-        are_left = self._leaves_held and not self._gate.site_answers
-        if not self._no_more.is_set() and not are_left:
+        if self._leaves_held and not self._gate.site_answers:
+            return
+        if self._held and self._gate.is_open:
+            self._gate.is_tripped = True
+        elif not self._no_more.is_set():
             held, self._held = self._held, []
             for job, failed in held:
                 self._give_up(job, failed)
@@ -318,10 +328,11 @@ class Run:
 
     def _failed(self, job: _Job, failed: FailedRow, begun: float) -> None:
         """Ask a row again later, hold it while the site is down, or give it up."""
+        was_tripped = self._gate.is_tripped
         verdict = self._gate.failed(failed.error, begun)
         if verdict.kind == "refused":
             self._counts["refused"] += 1
-        if verdict.kind != "row":
+        if verdict.kind != "row" and not was_tripped:
             self._last_failure = failed.error
         if self._gate.is_tripped:
             self._no_more.set()

@@ -106,7 +106,9 @@ class TranslatingAsker:
                 read.most,
                 (*dropped, *fitted.dropped),
             )
-        raise RefusedRow(problem.message, code=problem.code, param=problem.param)
+        # The wires speak for the gateway; a batch gives one answer to a request, too.
+        message = problem.message.replace("this gateway", "a batch")
+        raise RefusedRow(message, code=problem.code, param=problem.param)
 
     async def ask(self, prepared: Prepared) -> Answer:
         """See `Asker.ask`."""

@@ -1,6 +1,7 @@
 """Profiles: sites as data, one table ``[sites.NAME]`` each in a file ``tailrace.toml``.
 
-A table ``[models.NAME]`` beside them is a `ModelGroup`: a name that several sites answer to.
+A table ``[models.NAME]`` beside them is a `ModelGroup`: a name that several sites answer to. A
+table ``[chat]`` says what ``tailrace chat`` does unless told otherwise.
 
 Where they are looked for: with ``TAILRACE_CONFIG`` set, in that file alone. Else in the project's
 file, which is the nearest ``tailrace.toml`` in the working folder or, inside a repository, in a
@@ -50,6 +51,8 @@ __all__ = [
     "CONFIG_VARIABLE",
     "FILE_NAME",
     "MAX_FILE_BYTES",
+    "ChatDefaults",
+    "ChatSettings",
     "Described",
     "ModelGroup",
     "Profile",
@@ -163,6 +166,29 @@ class GroupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sites: Annotated[list[_Text], Meta(min_length=1)]
 
 
+class ChatSettings(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """The table ``[chat]``, key by key: what ``tailrace chat`` does unless told otherwise.
+
+    `site`: who answers where nobody is named; `keep`: whether conversations are kept, true;
+    `plain`: whether answers are shown as they are on a terminal, and not as Markdown, false.
+    """
+
+    site: _Text | None = None
+    keep: bool | None = None
+    plain: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDefaults:
+    """The table ``[chat]`` of one `file`; `trusted`: whether the user trusts the file."""
+
+    settings: ChatSettings
+    file: Path
+    trusted: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ModelGroup:
     """A model's name that several sites answer to: each is asked until one does.
@@ -187,16 +213,21 @@ class ModelGroup:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What files describe: sites by their names in lower case, groups of models by their names."""
+    """What files describe: sites by their names in lower case, groups of models by their names.
+
+    `chat`: the files' tables ``[chat]``, in the order of the files.
+    """
 
     profiles: dict[str, Profile]
     groups: dict[str, ModelGroup]
+    chat: tuple[ChatDefaults, ...] = ()
 
     def before(self, other: Described) -> Described:
         """Return both; of one name, what is described here counts."""
         return Described(
             {**self.profiles, **_rest(other.profiles, self.profiles)},
             {**self.groups, **_rest(other.groups, self.groups)},
+            (*self.chat, *other.chat),
         )
 
 
@@ -309,6 +340,7 @@ def find_described(
             name: replace(group, hides=own if name in users.groups else None)
             for name, group in projects.groups.items()
         },
+        tuple(replace(each, trusted=trusted) for each in projects.chat),
     ).before(users)
 
 
@@ -420,10 +452,13 @@ def parse_described(text: str, file: Path) -> Described:
     groups = {
         name: _group(name, table, file) for name, table in _tables(document, "models", file).items()
     }
-    return Described(profiles, groups)
+    chat: tuple[ChatDefaults, ...] = ()
+    if "chat" in document:
+        chat = (ChatDefaults(_converted(document["chat"], ChatSettings, file, "chat"), file),)
+    return Described(profiles, groups, chat)
 
 
-_TABLES = ("sites", "models")
+_TABLES = ("sites", "models", "chat")
 _OR_A_GROUP = ", a group of models a table [models.NAME]"
 
 

@@ -89,7 +89,10 @@ async def test_the_sites_own_options_hold_where_a_row_does_not_say_otherwise(
     async with served() as server:
         await one(tmp_path, server, chat("hi", temperature=0.9, model="a"), **options)
         (body,) = server.bodies
+        await one(tmp_path, server, chat("hi", model="a", max_completion_tokens=9), **options)
     assert body == chat("hi", temperature=0.9, model="a", max_tokens=7, guided=True)
+    most = {"max_completion_tokens": 9}
+    assert server.bodies[1] == chat("hi", temperature=0.1, model="a", guided=True, **most)
 
 
 async def test_each_endpoint_is_asked_at_its_path(tmp_path: Path) -> None:
@@ -272,13 +275,14 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
         ("/v1/completions", {"prompt": "three"}),
         ("/v1/embeddings", {"input": "four"}),
         ("/v1/chat/completions", chat("five", functions=[{"name": "f"}])),
+        ("/v1/chat/completions", chat("six", n=2)),
     ]
     rows = write_rows(tmp_path / "in.jsonl", bodies)
     async with Replica() as replica:
         site = await other_site(replica, name)
         report = await batch.run(rows, tmp_path / "out", site)
     done, failed = answers(tmp_path / "out"), failures(tmp_path / "out")
-    assert (report.done, report.failed, report.retries) == (3, 2, 0)
+    assert (report.done, report.failed, report.retries) == (3, 3, 0)
     chatted, responded, completed = (done[f"row {each}"]["response"]["body"] for each in range(3))
     assert "one" in chatted["choices"][0]["message"]["content"]
     assert "two" in responded["output"][0]["content"][0]["text"]
@@ -288,7 +292,8 @@ async def test_other_sites_answer_in_the_form_of_openais_api(tmp_path: Path, nam
     assert (report.usage.estimated == 0) != chatted["usage_estimated"]
     assert "openai alone" in failed["row 3"]["error"]["message"]
     assert failed["row 4"]["error"]["code"] == "unsupported_parameter"
-    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0]
+    assert "n must be 1: a batch gives one answer" in failed["row 5"]["error"]["message"]
+    assert [each["error"]["attempts"] for each in failed.values()] == [0, 0, 0]
 
 
 async def test_a_server_that_is_asked_by_responses_answers_chats_too(tmp_path: Path) -> None:

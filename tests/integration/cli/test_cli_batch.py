@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,3 +205,49 @@ async def test_a_second_ctrl_c_cuts_it(tmp_path: Path) -> None:
         assert "4 done in" in ended.stdout
         assert "16 left" in ended.stdout
     assert len(answers(out)) == 4
+
+
+# -- trouble with the output -----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's limits are a Unix thing")
+async def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    rows, out = some_rows(tmp_path, 200), tmp_path / "out"
+    async with served() as server:
+        command = [sys.executable, "-m", "tailrace", *arguments(rows, out, server)]
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            'ulimit -f 20; exec "$@"',
+            "bash",
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await process.communicate()
+        assert process.returncode == 2, errors.decode()
+        assert b"Traceback" not in errors
+        assert b"part-00000-of-00001.jsonl cannot be written" in errors
+        kept = answers(out)
+        assert 10 < len(kept) < 100
+        before = len(server.bodies)
+        ended = await run(*arguments(rows, out, server))
+        assert ended.code == 0, ended.stderr
+        asked_again = {f"row {prompt}" for prompt in server.prompts[before:]}
+        assert asked_again.isdisjoint(kept)
+    assert len(answers(out)) == 200
+
+
+async def test_a_second_run_on_the_folder_is_refused(tmp_path: Path) -> None:
+    rows, out = some_rows(tmp_path, 20), tmp_path / "out"
+    go_on = asyncio.Event()
+    async with served(held(go_on)) as server:
+        process = await start(*arguments(rows, out, server, "--concurrency", "3"))
+        await server.until(lambda: server.under_way == 3)
+        ended = await run(*arguments(rows, out, server))
+        assert ended.code == 2
+        assert "tailrace: " in ended.stderr
+        go_on.set()
+        assert (await finish(process)).code == 0
+        assert len(server.bodies) == 20

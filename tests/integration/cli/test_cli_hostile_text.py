@@ -77,7 +77,8 @@ async def test_an_answer_goes_into_a_pipe_as_it_is() -> None:
 
 async def test_an_answer_is_shown_on_a_terminal() -> None:
     async with hostile_site(HOSTILE + KEPT) as url:
-        got = await on_a_terminal("chat", "--provider", "GPROChat", "--url", url, "hello")
+        asked = ("chat", "--no-keep", "--provider", "GPROChat", "--url", url, "hello")
+        got = await on_a_terminal(*asked)
     assert got == f"{SHOWN}{KEPT}\n"
 
 

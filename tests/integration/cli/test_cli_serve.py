@@ -240,7 +240,8 @@ def figure(text: str, name: str) -> float:
     return 0.0 if found is None else float(found[1])
 
 
-BEGUN = 'tailrace_streams_begun_total{gen_ai_provider_name="shop",gen_ai_request_model="default"}'
+LABELS = 'gen_ai_operation_name="chat",gen_ai_provider_name="shop",gen_ai_request_model="default"'
+BEGUN = f"tailrace_streams_begun_total{{{LABELS}}}"
 
 
 async def until_figure(url: str, name: str, value: float) -> None:
@@ -379,11 +380,8 @@ async def until_all_take(url: str, key: str) -> None:
             taken = taken + 1 if status == 200 else 0
 
 
-OPEN = 'tailrace_streams_open{gen_ai_provider_name="shop",gen_ai_request_model="default"}'
-DIED = (
-    'tailrace_stream_errors_total{error_type="worker_died",gen_ai_provider_name="shop",'
-    'gen_ai_request_model="default"}'
-)
+OPEN = f"tailrace_streams_open{{{LABELS}}}"
+DIED = f'tailrace_stream_errors_total{{error_type="worker_died",{LABELS}}}'
 
 
 async def until_all_tell(url: str, name: str, value: float) -> None:

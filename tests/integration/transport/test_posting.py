@@ -210,6 +210,22 @@ async def test_a_clock_that_runs_out(transport: Transport, timeouts: Timeouts, p
         assert task.cancelling() == 0
 
 
+async def test_a_clock_that_runs_out_as_the_connection_fails(transport: Transport) -> None:
+    """Whatever comes first, the caller's task is not cancelled."""
+
+    async def answer(exchange: Exchange) -> None:
+        await asyncio.sleep(0.02 + 0.02 * (len(server.requests) % 100) / 100)
+        exchange.reset()
+
+    timeouts = Timeouts(first_byte=0.03)
+    async with serve(answer) as server, posting(transport, server.url, timeouts=timeouts) as poster:
+        for _ in range(5):
+            posts = (poster.post(b"") for _ in range(100))
+            ends = await asyncio.gather(*posts, return_exceptions=True)
+            kinds = (errors.TimeoutError, errors.NetworkError)
+            assert [end for end in ends if not isinstance(end, kinds)] == []
+
+
 async def test_silence_within_a_reply(transport: Transport) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.send(HEAD + b"half")

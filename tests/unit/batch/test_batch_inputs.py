@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import files, open_source
 from tailrace.batch._rows import BadRow, Row
 from tailrace.errors import BatchFolderError, BatchInputError, InvalidRequestError
@@ -373,3 +374,27 @@ def test_a_pipe_is_kept(tmp_path: Path) -> None:
     given = open_source(pipe, folder=tmp_path / "out")
     writer.join()
     assert [row.id for row in rows(given)] == ["a"]
+
+
+# -- what is told of the fields --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("in.csv", "id,prompt,temperature,top_k,reference,tempo\n1,x,0.5,5,x,y\n2,x,,,,\n"),
+        (
+            "in.jsonl",
+            (
+                '{"id": 1, "prompt": "x", "temperature": 1}\n'
+                '{"id": 2, "prompt": "x", "top_k": 5, "reference": "x", "tempo": "y"}\n'
+            ),
+        ),
+    ],
+)
+def test_what_is_sent_and_what_is_not_is_told(tmp_path: Path, name: str, text: str) -> None:
+    for _ in range(2):  # the second time it is known from the first
+        given = source(tmp_path, text, name, sent=["top_k"], carried=["other"])
+        with OutputFolder.open(tmp_path / "out", given) as folder:
+            assert folder.sent == ("temperature", "top_k")
+            assert folder.carried == ("reference", "tempo")

@@ -168,7 +168,7 @@ def test_a_breaker_opens_and_probes_and_closes_with_an_answer() -> None:
         probes.append(breaker.next_probe)
         assert not breaker.failed(breaker.next_probe, lasts=False)
     assert probes == [11, 13, 17, 25, 41, 71, 101]
-    breaker.answered()
+    breaker.answered(102)
     assert not breaker.is_open
     assert breaker.is_quiet
 
@@ -186,11 +186,15 @@ def test_it_trips_when_patience_is_over_or_waiting_cannot_help() -> None:
         *[False] * 3,
         True,
     ]
-    lasting = Breaker(3, 5.0)
+    lasting = Breaker(3, 50.0)
     assert [lasting.failed(0.0, lasts=each) for each in (True, False, True, True, True)] == [
         *[False] * 4,
         True,
     ]
+    lasting.answered(1.0)
+    assert not any(lasting.failed(2.0, lasts=True) for _ in range(500))  # answers may be slower
+    assert not lasting.failed(6.0, lasts=True)
+    assert lasting.failed(11.0, lasts=True)
     assert not any(Breaker(None, 0.0).failed(now, lasts=True) for now in range(1000))
 
 

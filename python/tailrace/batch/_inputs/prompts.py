@@ -77,7 +77,9 @@ class PromptFields:
     id: str | None = None
     sent: frozenset[str] = frozenset()
     carried: frozenset[str] = frozenset()
-    _innocent: set[str] = field(default_factory=set)  # names that no slip would make
+    # Names that were met, up to a limit: of fields that are sent, and of those that are not.
+    _sent_seen: set[str] = field(default_factory=set, compare=False)
+    _carried_seen: set[str] = field(default_factory=set, compare=False)
 
     def of_first(self, names: Iterable[str]) -> PromptFields:
         """Return these fields with the `id` that the first record's fields `names` suggest."""
@@ -104,6 +106,7 @@ class PromptFields:
         for name, value in record.items():
             if self.is_sent(name):
                 body[name] = value
+                _add(self._sent_seen, name)
             elif not self.is_needed(name) and (meant := self.meant(name)):
                 raise RowError(f"its field {name} is unknown: {meant} may be meant", row_id)
         try:
@@ -128,14 +131,19 @@ class PromptFields:
 
     def meant(self, name: str) -> str:
         """Return what a field `name`, which is not needed, may be a slip for; empty for nothing."""
-        if name in self.carried or name in self._innocent:
+        if name in self._carried_seen:
             return ""
-        near = get_close_matches(
-            name, (*PARAMETERS[self.endpoint], self.prompt, "messages"), 1, _NEAR
-        )
-        if not near and len(self._innocent) < _MOST_NAMES:
-            self._innocent.add(name)
-        return near[0] if near else ""
+        known = (*PARAMETERS[self.endpoint], self.prompt, "messages")
+        near = () if name in self.carried else get_close_matches(name, known, 1, _NEAR)
+        if near:
+            return near[0]
+        _add(self._carried_seen, name)
+        return ""
+
+    @property
+    def seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields that were met beside the prompt and the id: sent, and not sent."""
+        return tuple(sorted(self._sent_seen)), tuple(sorted(self._carried_seen))
 
     def _id(self, number: int, record: Mapping[str, Any]) -> str:
         if self.id is None:
@@ -170,6 +178,11 @@ class PromptFields:
         return {_PROMPT_IN[self.endpoint]: prompt}
 
 
+def _add(names: set[str], name: str) -> None:
+    if len(names) < _MOST_NAMES:
+        names.add(name)
+
+
 class PromptSource(Source):
     """An input whose records hold a prompt and perhaps more, as `fields` names it."""
 
@@ -181,6 +194,11 @@ class PromptSource(Source):
     def settings(self) -> Mapping[str, Any]:
         """What decides how the file is read, as a run's record keeps it."""
         return {"format": self.format, **self.fields.settings}
+
+    @property
+    def fields_seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields beside the prompts, as far as rows were read: sent, and not sent."""
+        return self.fields.seen
 
     def row(self, number: int, record: Any) -> Row:
         """Return a record as a row. Raises RowError."""

@@ -41,6 +41,11 @@ class Source(ABC):
         return None
 
     @property
+    def fields_seen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of fields beside the prompts, as far as rows were read: sent, and not sent."""
+        return (), ()
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """What decides how the file is read, as a run's record keeps it."""
         return {"format": self.format}

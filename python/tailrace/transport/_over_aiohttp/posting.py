@@ -87,19 +87,21 @@ class AiohttpPoster(Poster):
 
     async def post(self, body: bytes) -> WholeReply:
         """See `Poster.post`."""
-        clock = self._clocks.begin()
+        clock, where = self._clocks.begin(), rules.origin(self._url)
+        failure: errors.TailraceError | None
         try:
             return await self._post(body, clock)
         except asyncio.CancelledError:
-            await last_turns()
-            failure = clock.error(rules.origin(self._url))
-            if failure is None:
-                raise
-        except errors.TailraceError:
-            await last_turns()
-            raise
-        finally:
+            failure = clock.error(where)
             clock.end()
+            if failure is None:
+                await last_turns()
+                raise
+        except errors.TailraceError as error:
+            failure = clock.error(where) or error  # a library may make an error of a cancellation
+        finally:
+            clock.end()  # before anything is waited for: nothing here would take its cancellation
+        await last_turns()
         raise failure
 
     async def _post(self, body: bytes, clock: _Clock) -> WholeReply:

@@ -1,0 +1,1 @@
+"""Answers and conversations on a terminal: Markdown as it arrives, questions as they are typed."""
