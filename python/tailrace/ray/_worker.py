@@ -132,7 +132,7 @@ class Worker:
                 )
             self._site = site
 
-    def _begin(self, shard: tuple[int, int], options: dict[str, bool]) -> Run:
+    def _begin(self, shard: tuple[int, int], options: dict[str, Any]) -> Run:
         order = self._order
         if self._source is None:
             self._source = open_input(order.input, order.output, **order.reading)
