@@ -18,10 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import tailrace.ray
 from batch import SECONDS, ratio, serving, written
 from report import Figure, Section, Table, arguments, publish, told, version
-
-import tailrace.ray
 from tailrace import Site, batch
 
 if TYPE_CHECKING:

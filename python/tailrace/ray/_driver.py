@@ -101,7 +101,7 @@ class Driver:
         self._asides: dict[int, tuple[float, float]] = {}  # since when, and until when, locked
         self._is_checked = False
         self._is_stopping = False
-        self._is_interrupted = False
+        self._is_interrupted = self._is_cut = False
         self._stopped = ""
         self._failure: TailraceError | None = None
         self._began = self._looked = time.monotonic()
@@ -135,6 +135,10 @@ class Driver:
         """Begin no more rows; the run ends when those under way have. From any thread."""
         self._is_interrupted = True
 
+    def cut(self) -> None:
+        """End the workers at once, with what is under way. From any thread."""
+        self._is_interrupted = self._is_cut = True
+
     def until_end(self) -> Report:
         """Run to the last row, to `stop`, or until the site is down; return the report.
 
@@ -144,7 +148,7 @@ class Driver:
         try:
             for place in self._places:
                 self._start(place)
-            while self._waits or self._asides:
+            while (self._waits or self._asides) and not self._is_cut:
                 self._step()
             if self._failure is not None:
                 raise self._failure

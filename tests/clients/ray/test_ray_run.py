@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
@@ -311,3 +312,24 @@ async def test_workers_that_cannot_live_end_the_run(tmp_path: Path) -> None:
     driver._worker = ray.remote(Unknown)
     with pytest.raises(BatchWorkersError, match="workers die as soon as they are started"):
         await asyncio.to_thread(driver.until_end)
+
+
+async def test_the_command_runs_on_ray(tmp_path: Path) -> None:
+    given, out = rows(tmp_path / "in.jsonl", ["Say hello"] * 20), tmp_path / "out"
+    table = tmp_path / "table.csv"
+    command = [sys.executable, "-m", "tailrace", "batch", given, out, "--engine", "ray"]
+    options = ["--software", "openai", "--model", "m", "--workers", "2", "--shards", "3"]
+    address = ray.get_runtime_context().gcs_address
+    async with served() as server:
+        process = await asyncio.create_subprocess_exec(
+            *(*command, "--site", server.url, *options, "--json", "--text", table),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "RAY_ADDRESS": address},
+        )
+        stdout, stderr = await process.communicate()
+    assert process.returncode == 0, stderr
+    report = json.loads(stdout.splitlines()[-1])
+    assert (report["done"], report["failed"], report["left"]) == (20, 0, 0)
+    assert len(read(out, "part")) == 20
+    assert len(table.read_text("utf-8").splitlines()) == 21
