@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endtoend_client import BASE, CONTENDERS, DECODED, KEPT, OURS, RESPONSE
+from endtoend_client import BASE, CONTENDERS, DECODED, KEPT, OURS, RESPONSE, WHOLE
 from report import Figure, Options, Section, Table, arguments, medians, publish, told, version
 from timing import Samples
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 ROUNDS = 5
 SECONDS = 180.0  # the most a process may take
-PEERS = {"gpt4free": 0.2, "openai client, whole objects": 0.03, "litellm stream": 0.008}
+PEERS = {"gpt4free": 0.2, WHOLE: 0.03, "litellm stream": 0.008}
 ON_UVLOOP = ("asyncio streams, raw", BASE, OURS)  # enough to tell what the loop is worth
 ON_TLS = (BASE, KEPT, DECODED, OURS, RESPONSE)  # and what TLS costs
 PACKAGES = (

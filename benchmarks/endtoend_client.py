@@ -30,7 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BASE", "CONTENDERS", "DECODED", "KEPT", "OURS", "RESPONSE", "Contender"]
+__all__ = [
+    "BASE",
+    "CONTENDERS",
+    "DECODED",
+    "FAST",
+    "FAST_OVER_AIOHTTP",
+    "KEPT",
+    "OURS",
+    "RESPONSE",
+    "WHOLE",
+    "WHOLE_OVER_AIOHTTP",
+    "Contender",
+]
 
 SETTLE = 0.2  # seconds in which what was sent at the opening is read
 SECONDS = 120.0  # the most a run may take, and the clocks of those who have one for silence
@@ -40,6 +52,10 @@ KEPT = f"{BASE}, memory kept"
 DECODED = "aiohttp + DeltaDecoder, memory kept"
 OURS = "tailrace, OpenAIProvider"
 RESPONSE = "tailrace, stream_deltas over aiohttp"
+FAST = "openai client, tailrace.openai.fast"
+WHOLE = "openai client, whole objects"
+FAST_OVER_AIOHTTP = "openai client over aiohttp, tailrace.openai.fast"
+WHOLE_OVER_AIOHTTP = "openai client over aiohttp, whole objects"
 QUESTION: list[Any] = [{"role": "user", "content": "What runs off below the mill?"}]
 BODY = {"model": "bench", "messages": QUESTION, "stream": True}
 
@@ -360,27 +376,42 @@ async def httpx_client(run: Run) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def openai_client(run: Run) -> AsyncIterator[Any]:
+async def openai_client(run: Run, **options: Any) -> AsyncIterator[Any]:
     """One client's completions."""
     import openai  # noqa: PLC0415
 
     async with openai.AsyncOpenAI(
-        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS
+        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS, **options
     ) as client:
         yield client.chat.completions
 
 
 @asynccontextmanager
-async def fast_openai_client(run: Run) -> AsyncIterator[Any]:
-    """The same, its streams read by the core."""
+async def openai_over_aiohttp(run: Run) -> AsyncIterator[Any]:
+    """The same, with the package's own client of another library."""
     import openai  # noqa: PLC0415
 
+    over = openai.DefaultAioHttpClient(timeout=SECONDS)
+    async with openai_client(run, http_client=over) as completions:
+        yield completions
+
+
+@asynccontextmanager
+async def fast_openai_client(run: Run) -> AsyncIterator[Any]:
+    """One client's completions, its streams read by the core."""
     import tailrace.openai  # noqa: PLC0415
 
-    async with openai.AsyncOpenAI(
-        base_url=f"{run.origin}/v1", api_key="key", timeout=SECONDS
-    ) as client:
-        yield tailrace.openai.fast(client).chat.completions
+    async with openai_client(run) as completions:
+        yield tailrace.openai.fast(completions._client).chat.completions  # noqa: SLF001
+
+
+@asynccontextmanager
+async def fast_openai_over_aiohttp(run: Run) -> AsyncIterator[Any]:
+    """Both."""
+    import tailrace.openai  # noqa: PLC0415
+
+    async with openai_over_aiohttp(run) as completions:
+        yield tailrace.openai.fast(completions._client).chat.completions  # noqa: SLF001
 
 
 @asynccontextmanager
@@ -476,15 +507,14 @@ CONTENDERS = {
             "openai",
             share=0.1,
         ),
-        Contender(
-            "openai client, tailrace.openai.fast",
-            openai_objects,
-            fast_openai_client,
-            "openai",
-            share=0.1,
-        ),
-        Contender(
-            "openai client, whole objects", openai_objects, openai_client, "openai", share=0.1
+        *(
+            Contender(name, openai_objects, made, "openai", share=0.1)
+            for name, made in (
+                (FAST, fast_openai_client),
+                (WHOLE, openai_client),
+                (FAST_OVER_AIOHTTP, fast_openai_over_aiohttp),
+                (WHOLE_OVER_AIOHTTP, openai_over_aiohttp),
+            )
         ),
         Contender("litellm stream", litellm_objects, litellm_client, "litellm", share=0.05),
         Contender(

@@ -33,6 +33,7 @@ from aiohttp import web
 from gateway_wire import STEPS, Load, StreamClient, listen, serve_upstream
 from report import Figure, Section, Table, arguments, publish
 from tailrace.gateway import Gateway, ModelRegistry, Settings, open_sockets
+from tailrace.gateway._server import collect_rarely
 from tailrace.providers import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ async def ours(port: int, upstream: str) -> None:
         {"url": f"{upstream}/v1", "models": ["gpt-4o-mini"], "__module__": "x"},
     )
     gateway = Gateway(Settings(port=port), ModelRegistry([site], created=0))
+    collect_rarely()
     await gateway.start(open_sockets("127.0.0.1", port))
     await asyncio.Event().wait()
 
@@ -236,11 +238,26 @@ async def cost(port: int, pid: int) -> Costs:
     return Costs(event, together, beside, min(one) / streams / 1000)
 
 
-async def costs(rounds: int, loop: str) -> dict[str, list[Costs]]:
-    """By who stands in the middle, the costs of each round."""
+class Measured(NamedTuple):
+    """What was found of one who stands in the middle.
+
+    The costs of each round, and how long each of some requests, asked one by one, waited for its
+    first delta, in ns.
+    """
+
+    costs: list[Costs]
+    first: list[int]
+
+
+FIRST_TOKENS = 40
+"""Requests of a round whose first delta is waited for."""
+
+
+async def costs(rounds: int, loop: str) -> dict[str, Measured]:
+    """By who stands in the middle, what was found in interleaved rounds."""
     ports = [free_port() for _ in range(3)]
     upstream = f"http://127.0.0.1:{ports[0]}"
-    found: dict[str, list[Costs]] = {RELAY: [], OURS: []}
+    found = {RELAY: Measured([], []), OURS: Measured([], [])}
     with ExitStack() as stack:
         listening = await listen(ports[0])
         stack.callback(listening.close)
@@ -262,16 +279,35 @@ async def costs(rounds: int, loop: str) -> dict[str, list[Costs]]:
             for name in (RELAY, OURS) if turn % 2 else (OURS, RELAY):
                 taken = await cost(*at[name])
                 if turn:  # the first round warms up
-                    found[name].append(taken)
+                    found[name].costs.append(taken)
+            for each in range(FIRST_TOKENS if turn else 0):
+                for name in (RELAY, OURS) if each % 2 else (OURS, RELAY):
+                    client = await stream(at[name][0], Load(events=1), MODELS[OURS])
+                    found[name].first.append(client.first_after)
     return found
 
 
-def ratio(found: dict[str, list[Costs]], what: str) -> float:
+def ratio(found: dict[str, Measured], what: str) -> float:
     """Ours to the relay's, of one of the `Costs`: the median of the rounds' ratios."""
     return statistics.median(
         float(getattr(mine, what) / getattr(bare, what))
-        for mine, bare in zip(found[OURS], found[RELAY], strict=True)
+        for mine, bare in zip(found[OURS].costs, found[RELAY].costs, strict=True)
     )
+
+
+def first_token(measured: Measured) -> tuple[float, float]:
+    """The wait for a first delta in ms: the median, and that of the slowest hundredth."""
+    waits = sorted(measured.first)
+    return statistics.median(waits) / 1e6, waits[int(len(waits) * 0.99)] / 1e6
+
+
+def first_token_figures(by_loop: dict[str, dict[str, Measured]]) -> Iterator[Figure]:
+    """How much later than a bare relay's our first delta comes."""
+    for loop, found in by_loop.items():
+        mine, bare = first_token(found[OURS]), first_token(found[RELAY])
+        for which, ours_ms, bare_ms in zip(("median", "99 %"), mine, bare, strict=True):
+            what = f"gateway, first token behind a bare relay's, {which}, {loop}"
+            yield Figure(what, ours_ms - bare_ms, 1, unit="ms")
 
 
 # -- against other gateways ------------------------------------------------------------------------
@@ -466,14 +502,17 @@ PEERS_HERE = (LITELLM, GPT4FREE) if Path(PEERS_PYTHON).exists() else ()
 
 
 NOTES = """\
-Streams a second: 16 clients that ask again at once, 50 events a stream. Added delay: of 8 \
-streams with a delta every
-50 ms, the median from the upstream's write to the client's read, less what the way without a \
-gateway takes. Memory: the
-gateway's processes before, and while 1,000 streams are open that have said one word; those it \
-had not begun to answer
-after a good minute were not waited for. All stand before one upstream and run one worker with \
-their defaults.
+First token: one request at a time, ours and the relay's in turn, from its sending to the read \
+with the first delta
+of an upstream that answers at once. Streams a second: 16 clients that ask again at once, 50 \
+events a stream. Added
+delay: of 8 streams with a delta every 50 ms, the median from the upstream's write to the client's \
+read, less what the
+way without a gateway takes. Memory: the gateway's processes before, and while 1,000 streams are \
+open that have said one
+word; those it had not begun to answer after a good minute were not waited for. All stand before \
+one upstream and run one
+worker with their defaults.
 litellm's proxy keeps accounts of every request, and gpt4free's server turns what it gets into \
 its own objects: they do
 more than was asked of them here."""
@@ -493,9 +532,10 @@ def measure(*, quick: bool) -> Section:
     rows = []
     for loop, found in by_loop.items():
         for name, taken in found.items():
-            event, together, beside, one = map(statistics.median, zip(*taken, strict=True))
+            event, together, beside, one = map(statistics.median, zip(*taken.costs, strict=True))
             figures = (f"{event:.1f}", f"{together:.1f}", f"{beside:.0f}", f"{one:.0f}")
-            rows.append((f"{name}, {loop}", *figures))
+            waits = (f"{each:.2f} ms" for each in first_token(taken))
+            rows.append((f"{name}, {loop}", *figures, *waits))
     others = asyncio.run(compare(1, 0.5, 100) if quick else compare(3, 2.0, OPEN))
     count = 500 if quick else LEAVING
     columns = (
@@ -519,6 +559,8 @@ def measure(*, quick: bool) -> Section:
                     f"{TOGETHER} in one write",
                     "a stream beside its events",
                     "a stream of one delta",
+                    "first token, median",
+                    "99 %",
                 ),
                 tuple(rows),
             ),
@@ -529,10 +571,13 @@ def measure(*, quick: bool) -> Section:
                 asyncio.run(left_behind(count)),
             ),
         ),
-        figures=tuple(
-            Figure(f"gateway, {shown}, to a bare relay, {loop}", ratio(found, what), *wanted)
-            for what, shown, wanted in FIGURES
-            for loop, found in by_loop.items()
+        figures=(
+            *(
+                Figure(f"gateway, {shown}, to a bare relay, {loop}", ratio(found, what), *wanted)
+                for what, shown, wanted in FIGURES
+                for loop, found in by_loop.items()
+            ),
+            *first_token_figures(by_loop),
         ),
         notes=NOTES,
         versions=peers_versions(),

@@ -169,7 +169,8 @@ async def serve_upstream(port: int, _upstream: str = "") -> None:
 class StreamClient(asyncio.Protocol):
     """One stream asked for and read to its end.
 
-    How many `reads`, and for stamped events their delays.
+    How many `reads`, for stamped events their delays, and `first_after`: nanoseconds from the
+    request to the first delta.
     """
 
     request: bytes
@@ -181,12 +182,15 @@ class StreamClient(asyncio.Protocol):
     )
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     delays: list[int] = field(default_factory=list)
+    sent_at: int = 0
+    first_after: int = 0
     tail: bytes = b""
     transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's: the connection stands."""
         self.transport = cast("asyncio.Transport", transport)
+        self.sent_at = time.monotonic_ns()
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
@@ -196,7 +200,8 @@ class StreamClient(asyncio.Protocol):
             self._end(RuntimeError(f"not a stream: {data[:600]!r}"))
             return
         self.reads += 1
-        if b"mill" in data:
+        if b"mill" in data and not self.begun.is_set():
+            self.first_after = now - self.sent_at
             self.begun.set()
         if self.step:
             STEPS[self.step].set()

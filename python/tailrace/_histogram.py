@@ -10,6 +10,7 @@ times as long (`shared.py` says how that was measured).
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import compress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -120,6 +121,11 @@ class HistogramCounts(msgspec.Struct, frozen=True):
         return None
 
 
+def _filled(buckets: list[int]) -> dict[int, int]:
+    """Return the counts of the buckets that hold anything; no line of Python for each of them."""
+    return dict(compress(enumerate(buckets), buckets))
+
+
 class Histogram:
     """The values counted since the beginning, or since `begun_with`.
 
@@ -151,9 +157,7 @@ class Histogram:
 
     def counts(self) -> HistogramCounts:
         """Copy the counts as they are now."""
-        return HistogramCounts(
-            {index: count for index, count in enumerate(self._buckets) if count}, self._total
-        )
+        return HistogramCounts(_filled(self._buckets), self._total)
 
 
 class Window:
@@ -165,7 +169,7 @@ class Window:
     SECONDS: Final = 5.0
 
     def __init__(self) -> None:
-        self._ring = [[0] * (len(BOUNDS) + 1) for _ in range(self.SLOTS)]
+        self._ring: list[list[int] | None] = [None] * self.SLOTS  # None: nothing was counted
         self._slot = 0
         self._until = 0.0
 
@@ -173,18 +177,22 @@ class Window:
         """Count one value by its bucket; `now` is in seconds and never goes back."""
         if now >= self._until:
             self._turn(now)
-        self._ring[self._slot % self.SLOTS][bucket] += 1
+        at = self._slot % self.SLOTS
+        slot = self._ring[at]
+        if slot is None:
+            slot = self._ring[at] = [0] * (len(BOUNDS) + 1)
+        slot[bucket] += 1
 
     def counts(self, now: float) -> HistogramCounts:
         """Sum up the minute before `now`; `total`, which no quantile needs, is 0."""
         if now >= self._until:
             self._turn(now)
-        sums = map(sum, zip(*self._ring, strict=True))
-        return HistogramCounts({bucket: count for bucket, count in enumerate(sums) if count})
+        slots = [slot for slot in self._ring if slot is not None]
+        return HistogramCounts(_filled(list(map(sum, zip(*slots, strict=True)))))
 
     def _turn(self, now: float) -> None:
         slot = int(now // self.SECONDS)
         for passed in range(max(self._slot + 1, slot - self.SLOTS + 1), slot + 1):
-            self._ring[passed % self.SLOTS] = [0] * (len(BOUNDS) + 1)
+            self._ring[passed % self.SLOTS] = None
         self._slot = slot
         self._until = (slot + 1) * self.SECONDS

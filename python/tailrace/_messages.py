@@ -53,7 +53,7 @@ def parse_messages(messages: object, *, text_only: bool = False) -> list[Turn]:
     `text_only`: what is no text, such as an image or a tool call, cannot be sent either. Else it is
     no part of the turns.
     """
-    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+    if not isinstance(messages, list | Sequence) or isinstance(messages, str | bytes):
         raise InvalidRequestError(
             f"messages must be a list of messages, not {type(messages).__name__}"
         )
@@ -77,7 +77,7 @@ def holds_more_than_text(messages: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _turn(position: int, message: object) -> Turn:
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict | Mapping):  # most are a dict, which is known at once
         raise InvalidRequestError(
             f"message {position} must be a mapping, not {type(message).__name__}"
         )

@@ -40,6 +40,8 @@ __all__ = [
 
 __version__: str
 
+_WidgetKind: TypeAlias = Literal["ai-power", "aipkit", "ai-engine"]
+
 _Dialect: TypeAlias = Literal[
     "openai",
     "openai-responses",
@@ -188,6 +190,7 @@ class Delta(_Record):
         "tokens",
         "at",
         "signature",
+        "data",
     )
     def __new__(
         cls,
@@ -201,11 +204,13 @@ class Delta(_Record):
         tokens: int | None = None,
         at: int | None = None,
         signature: str | None = None,
+        data: str | None = None,
     ) -> Delta:
         """Make the record of a piece, as `DeltaDecoder.feed_events` would.
 
         `logprobs` may have any service's form. InvalidRequestError for another kind, an index below
-        0, or `logprobs` that are no JSON or tell of no token.
+        0, `logprobs` that are no JSON or tell of no token, and a `signature` or `data` that does
+        not stand alone.
         """
     @property
     def kind(self) -> Literal["text", "reasoning", "refusal", "tool_call"]:
@@ -214,8 +219,8 @@ class Delta(_Record):
     def text(self) -> str:
         """The text that is added; of a tool call, what is added to its arguments.
 
-        Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
-        where its JSON is kept and it adds nothing.
+        Empty only where a call begins, or where an event tells `logprobs` and nothing else, a
+        `signature` or `data`, or where its JSON is kept and it adds nothing.
         """
     @property
     def index(self) -> int | None:
@@ -263,9 +268,18 @@ class Delta(_Record):
         """
     @property
     def signature(self) -> str | None:
-        """What the service wants to have back with the tool call where the dialogue goes on.
+        """What the service wants to have back where the dialogue goes on; None for most deltas.
 
-        That is the signature of Gemini's thoughts; None for most calls.
+        Of a tool call, and of a text, it is the signature of Gemini's thoughts; of reasoning it
+        signs what came since the last one, as Anthropic's API does. Beside it a text or reasoning
+        adds nothing.
+        """
+    @property
+    def data(self) -> str | None:
+        """Reasoning in a form that only the service can read, and wants to have back.
+
+        With an `id` it is the reasoning that came since the last one, as OpenAI's Responses tell
+        it; without, it stands apart from what is shown. None for all others.
         """
 
 @final
@@ -314,9 +328,13 @@ class ToolCall(_Record):
 class ThinkingBlock(_Record):
     """One block of reasoning, to be sent back unchanged where the dialogue goes on."""
 
-    __match_args__ = ("thinking", "signature", "data")
+    __match_args__ = ("thinking", "signature", "data", "id")
     def __new__(
-        cls, thinking: str = "", signature: str | None = None, data: str | None = None
+        cls,
+        thinking: str = "",
+        signature: str | None = None,
+        data: str | None = None,
+        id: str | None = None,  # noqa: A002
     ) -> ThinkingBlock:
         """Make the record of a block, as a decoder that collects would."""
     @property
@@ -328,6 +346,9 @@ class ThinkingBlock(_Record):
     @property
     def data(self) -> str | None:
         """The reasoning in a form that only the service can read; None of one that is signed."""
+    @property
+    def id(self) -> str | None:
+        """The id of the item that the reasoning is; None where the service gives none."""
 
 @final
 class DeltaDecoder:
@@ -440,6 +461,9 @@ class DeltaDecoder:
         The names are thread_id, message_id, openai_response_id, id and model.
         """
     @property
+    def new_token(self) -> str | None:
+        """The nonce that the reply gives for later requests, of ``ai-engine``; None without one."""
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls that were collected, as far as they have come, in the order they began.
 
@@ -475,6 +499,22 @@ class DeltaDecoder:
     def events(self) -> int:
         """How many events were seen, end markers and bad ones included."""
     @property
+    def passed_over(self) -> dict[str, int]:
+        """What the reply holds that no delta is made of, and how much of it, by kind.
+
+        The kinds are ``citation``, ``image``, ``audio``, ``file``, ``server_tool`` (calls of tools
+        that run at the service, and their results), ``choice`` (answers beside the first) and
+        ``other`` (types that are not known). Counted by `feed_events`, and by a decoder that was
+        told to `collect`.
+        """
+    @property
+    def text_signature(self) -> str | None:
+        """What the service wants to have back with the text, as collected; None where nothing.
+
+        That is the signature of Gemini's thoughts. Raises InvalidRequestError unless `collect`
+        was called.
+        """
+    @property
     def bad_events(self) -> int:
         """How many events were skipped because their data was not what the dialect promises."""
 
@@ -495,6 +535,7 @@ class DecodedReply(_Record):
         "tool_calls",
         "reasoning",
         "refusal",
+        "passed_over",
     )
     def __new__(
         cls,
@@ -510,6 +551,7 @@ class DecodedReply(_Record):
         tool_calls: Sequence[ToolCall] = (),
         reasoning: str = "",
         refusal: str = "",
+        passed_over: dict[str, int] = {},
     ) -> DecodedReply:
         """Make the record of a reply, as `decode_many` would.
 
@@ -557,6 +599,9 @@ class DecodedReply(_Record):
     @property
     def refusal(self) -> str:
         """The text by which the model refuses to answer, where the API keeps that apart."""
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """What the reply holds that no delta is made of, as `DeltaDecoder.passed_over`."""
 
 def decode(
     data: bytes | bytearray | memoryview,
@@ -615,10 +660,16 @@ class ChatWidget(_Compared):
         "streams",
         "assistant",
         "memory_limit",
+        "custom_id",
+        "rest_url",
+        "session_id",
+        "start_sentence",
+        "max_length",
+        "mode",
     )
     def __new__(
         cls,
-        kind: Literal["ai-power", "aipkit"],
+        kind: _WidgetKind,
         placement: Literal["inline", "popup"],
         nonce: str = "",
         post_id: str = "",
@@ -629,14 +680,21 @@ class ChatWidget(_Compared):
         streams: bool | None = None,
         assistant: bool = False,
         memory_limit: int | None = None,
+        custom_id: str | None = None,
+        rest_url: str | None = None,
+        session_id: str | None = None,
+        start_sentence: str | None = None,
+        max_length: int | None = None,
+        mode: str | None = None,
     ) -> ChatWidget:
         """Make the record of a bot, as a page would show it.
 
-        InvalidRequestError for a kind, a placement or a `memory_limit` that there is not.
+        InvalidRequestError for a kind or a placement that there is not, and for a `memory_limit` or
+        a `max_length` below 0.
         """
     @property
-    def kind(self) -> Literal["ai-power", "aipkit"]:
-        """The line of the plugin that shows the bot: ``ai-power`` or ``aipkit``."""
+    def kind(self) -> _WidgetKind:
+        """The plugin that shows the bot, and its line: ``ai-power``, ``aipkit``, ``ai-engine``."""
     @property
     def placement(self) -> Literal["inline", "popup"]:
         """Whether the bot is part of the page or floats over it: ``inline`` or ``popup``."""
@@ -667,6 +725,24 @@ class ChatWidget(_Compared):
     @property
     def memory_limit(self) -> int | None:
         """How many earlier turns the bot's own page sends."""
+    @property
+    def custom_id(self) -> str | None:
+        """The id of the settings that the page gives the bot, of AI Engine; may be empty."""
+    @property
+    def rest_url(self) -> str | None:
+        """The URL that paths of the REST API are added to, of AI Engine."""
+    @property
+    def session_id(self) -> str | None:
+        """The visitor's session, of AI Engine. Not shown in the repr."""
+    @property
+    def start_sentence(self) -> str | None:
+        """What the chat says before anybody asks, of AI Engine."""
+    @property
+    def max_length(self) -> int | None:
+        """How many characters a message has at most, of AI Engine."""
+    @property
+    def mode(self) -> str | None:
+        """What the bot does, of AI Engine: ``chat``, ``images``, and others."""
     def __reduce__(self) -> tuple[type[ChatWidget], tuple[Any, ...]]: ...
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -777,8 +853,13 @@ class Page(_Compared):
     @property
     def max_page_bytes(self) -> int | None:
         """The limit that the page is larger than, in bytes; None for any other `problem`."""
-    def widget(self, bot_id: str | None = None, name: str | None = None) -> ChatWidget:
-        """Return the bot of that id or name, or the first one.
+    def widget(
+        self,
+        bot_id: str | None = None,
+        name: str | None = None,
+        kind: _WidgetKind | None = None,
+    ) -> ChatWidget:
+        """Return the bot of that id, name or kind, or the first one.
 
         Raises WidgetNotFoundError, which names the bots that are there.
         """
@@ -797,14 +878,15 @@ class PageScanner:
         cls,
         *,
         bot_id: str | None = None,
+        kind: _WidgetKind | None = None,
         everything: bool = False,
         endpoint: bool = False,
         max_page_bytes: int = 4194304,
     ) -> PageScanner:
         """Make a scanner for one page.
 
-        `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
-        endpoint, too.
+        `bot_id`, `kind`: stop at that bot, at one of that kind; `everything`: stop at the end only;
+        `endpoint`: wait for the endpoint, too.
 
         `max_page_bytes`: how many bytes are looked at; InvalidRequestError unless above 0.
         """
@@ -1080,8 +1162,8 @@ class ResponseEncoder:
 class MessageEncoder:
     """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 
-    Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has an empty
-    signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+    Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has the
+    signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
     over when they are whole JSON and something else comes; one without arguments is told at the
     end. Texts are escaped as `ChunkEncoder` does.
 

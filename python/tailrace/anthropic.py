@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["fast"]
 
-_Client = TypeVar("_Client", bound="anthropic.Anthropic | anthropic.AsyncAnthropic")
+_Client = TypeVar(
+    "_Client",
+    bound="anthropic.Anthropic | anthropic.AsyncAnthropic "
+    "| anthropic.AnthropicVertex | anthropic.AsyncAnthropicVertex",
+)
 
 _SAMPLE = (
     "anthropic.types",
@@ -35,12 +39,14 @@ def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
     Their fields are read from the event's JSON when they are asked for; asked for anything else, an
     object becomes the package's own first.
 
-    `client`: an `anthropic.Anthropic` or `anthropic.AsyncAnthropic`, or of a class derived from
-    these; `max_event_bytes`: bytes of one event held at most.
+    `client`: an `anthropic.Anthropic` or `anthropic.AsyncAnthropic`, or another client of the
+    package, such as those for Vertex, or of a class derived from these; `max_event_bytes`: bytes of
+    one event held at most.
 
-    Raises InvalidRequestError when `client` is no such client, or one that reads streams in a way
-    of its own, as that of Bedrock does; MissingRequirementsError when the installed version of the
-    package makes its streams in a way that is not known here.
+    Raises InvalidRequestError when `client` is no such client, cannot be copied by its
+    `with_options`, or reads streams in a way of its own, as that of Bedrock does;
+    MissingRequirementsError when the installed version of the package makes its streams in a way
+    that is not known here.
     """
     kinds = ("anthropic.Anthropic", "anthropic.AsyncAnthropic")
     reading = Reading(named=True, max_event_bytes=max_event_bytes)

@@ -606,7 +606,9 @@ class ChallengeError(CloudflareError):
         super().__init__("challenge", message, status=status, code=code, raw=raw)
 
 
-_QUOTA_CODES = frozenset({"tokenLimitReached", "quota_notice"})  # AI Power's own flag, AIPKit's
+_QUOTA_CODES = frozenset({"tokenLimitReached", "quota_notice", "limit_reached"})
+"""What AI Power, AIPKit and AI Engine call a quota that is used up."""
+
 _STATUS_ERRORS: dict[int, type[ResponseStatusError]] = {
     401: MissingAuthError,
     402: PaymentRequiredError,

@@ -39,7 +39,8 @@ def fast(client: _Client, *, max_event_bytes: int = MAX_EVENT_BYTES) -> _Client:
     `client`: an `openai.OpenAI` or `openai.AsyncOpenAI`, or of a class derived from these;
     `max_event_bytes`: bytes of one event held at most.
 
-    Raises InvalidRequestError when `client` is no such client, MissingRequirementsError when the
+    Raises InvalidRequestError when `client` is no such client, cannot be copied by its
+    `with_options`, or reads streams in a way of its own; MissingRequirementsError when the
     installed version of the package makes its streams in a way that is not known here.
     """
     kinds = ("openai.OpenAI", "openai.AsyncOpenAI")

@@ -563,6 +563,25 @@ def test_a_client_that_reads_streams_its_own_way_is_refused() -> None:
         tailrace.openai.fast(Own(api_key="key"))
 
 
+def test_a_client_that_cannot_be_copied_is_refused() -> None:
+    class Named(openai.OpenAI):
+        def __init__(self, name: str) -> None:
+            super().__init__(api_key=name)
+
+    with pytest.raises(InvalidRequestError, match=r"Named cannot be copied by with_options.*argu"):
+        tailrace.openai.fast(Named("key"))
+
+
+def test_other_clients_of_a_package_are_read_as_far_as_they_read_events() -> None:
+    vertex = anthropic.AnthropicVertex(region="here", project_id="mill", access_token="key")
+    assert isinstance(tailrace.anthropic.fast(vertex), anthropic.AnthropicVertex)
+    bedrock = anthropic.AnthropicBedrock(
+        aws_region="here", aws_access_key="key", aws_secret_key="key"
+    )
+    with pytest.raises(InvalidRequestError, match="AnthropicBedrock reads streams in a way of its"):
+        tailrace.anthropic.fast(bedrock)
+
+
 def test_a_client_is_left_as_it_was_and_a_fast_one_stays_fast() -> None:
     client = openai.AzureOpenAI(
         api_key="key", azure_endpoint="http://127.0.0.1:9/", api_version="1"

@@ -161,8 +161,9 @@ def test_of_every_vector_what_is_collected_is_what_the_deltas_say_together() -> 
     assert with_more > 50
 
 
-def fields_of(block: ThinkingBlock) -> Any:
-    return block._asdict().values()
+def block_in_vectors(block: ThinkingBlock) -> dict[str, Any]:
+    fields = {name: value for name, value in block._asdict().items() if value is not None}
+    return {"data": block.data} if block.data and block.id is None else fields
 
 
 def as_in_vectors(call: ToolCall) -> dict[str, Any]:
@@ -185,12 +186,26 @@ def test_what_vectors_say_is_collected_however_the_reply_is_cut(case: dict[str, 
             "reasoning": decoder.reasoning,
             "refusal": decoder.refusal,
             "tool_calls": [as_in_vectors(call) for call in decoder.tool_calls],
-            "thinking_blocks": [
-                {"data": data} if data else {"thinking": thinking, "signature": signature}
-                for thinking, signature, data in map(fields_of, decoder.thinking_blocks)
-            ],
+            "thinking_blocks": [block_in_vectors(each) for each in decoder.thinking_blocks],
+            "signature": decoder.text_signature,
         }
         assert {kind: value for kind, value in found.items() if value} == case["collected"]
+
+
+@pytest.mark.parametrize("case", cases("deltas") + cases("field"))
+def test_what_no_delta_is_made_of_is_counted_however_the_reply_is_cut(case: dict[str, Any]) -> None:
+    names = ("dialect", "content_type", "status", "failure_tail", "max_event_bytes")
+    options = {name: case[name] for name in (*names, "max_body_bytes") if name in case}
+    reply, expected = reply_bytes(case), case.get("passed_over", {})
+    for size in (1, 7, len(reply) or 1):
+        pieces = [reply[start : start + size] for start in range(0, len(reply), size)]
+        decoder, other = collecting(**options), DeltaDecoder(**options)
+        for piece in pieces:
+            decoder.feed(piece)
+            other.feed_events(piece)
+        decoder.close(complete=case.get("complete", True))
+        other.close_events(complete=case.get("complete", True))
+        assert decoder.passed_over == other.passed_over == expected, size
 
 
 # -- decode ----------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def options_of(case: Case) -> dict[str, Any]:
 
 def fed_whole(reply: bytes, options: dict[str, Any]) -> tuple[object, ...]:
     decoder = DeltaDecoder(**options)
+    decoder.collect()
     text = decoder.feed_text(reply) + "".join(decoder.close())
     return told(text, decoder)
 
@@ -56,6 +57,7 @@ def told(text: str, reply: DeltaDecoder | DecodedReply) -> tuple[object, ...]:
         error,
         reply.events,
         reply.bad_events,
+        reply.passed_over,
     )
 
 

@@ -33,6 +33,12 @@ FIELDS = (
     "streams",
     "assistant",
     "memory_limit",
+    "custom_id",
+    "rest_url",
+    "session_id",
+    "start_sentence",
+    "max_length",
+    "mode",
 )
 DEFAULTS: dict[str, Any] = dict.fromkeys(FIELDS) | {
     "kind": "ai-power",
@@ -299,6 +305,11 @@ def test_records_differ_in_any_field() -> None:
         {"streams": False},
         {"assistant": True},
         {"memory_limit": 0},
+        {"max_length": 0},
+        *(
+            {name: "x"}
+            for name in ("custom_id", "rest_url", "session_id", "start_sentence", "mode")
+        ),
     ]
     records = {widget, *(ChatWidget(**(widget._asdict() | other)) for other in others)}
     assert len(records) == len(others) + 1
@@ -323,14 +334,23 @@ def test_a_made_page_raises_as_a_scanned_one() -> None:
     with pytest.raises(LimitExceeded, match=r"max_page_bytes \(4194304 bytes\)"):
         _ = Page(problem="limit").tokens
     assert Page([ChatWidget("aipkit", "inline", bot_id="3")]).widget("3").kind == "aipkit"
+    other = ChatWidget("ai-engine", "inline", bot_id="3", custom_id="harbour1", rest_url="/r")
+    page = Page([ChatWidget("aipkit", "inline", bot_id="3"), other])
+    assert page.widget("3", kind="ai-engine") == page.widget("harbour1") == other
+    with pytest.raises(WidgetNotFoundError, match="no chat widget of the kind ai-power; it holds"):
+        page.widget(kind="ai-power")
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ChatWidget("other", "inline"), "kind must be one of ai-power, aipkit, not"),  # type: ignore[arg-type]
+        (
+            lambda: ChatWidget("other", "inline"),  # type: ignore[arg-type]
+            "kind must be one of ai-power, aipkit, ai-engine, not",
+        ),
         (lambda: ChatWidget("aipkit", "x"), "placement must be one of inline, popup, not"),  # type: ignore[arg-type]
         (lambda: ChatWidget("aipkit", "inline", memory_limit=-1), "memory_limit must be"),
+        (lambda: ChatWidget("aipkit", "inline", max_length=-1), "max_length must be"),
         (lambda: ChatWidget("aipkit", "inline", memory_limit=2**64), "memory_limit must be"),
         (lambda: Page(problem="other"), "problem must be one of missing_nonce,"),  # type: ignore[arg-type]
         (lambda: Page(problem="limit", max_page_bytes=0), "max_page_bytes must be"),

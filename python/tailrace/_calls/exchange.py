@@ -76,7 +76,7 @@ class Decoder(Protocol):
         ...
 
     def collect(self) -> None:
-        """Keep what is no text from now on, for the three properties below."""
+        """Keep what is no text from now on, for the properties below."""
         ...
 
     @property
@@ -97,6 +97,16 @@ class Decoder(Protocol):
     @property
     def thinking_blocks(self) -> tuple[ThinkingBlock, ...]:
         """The blocks of the reasoning that are to be sent back."""
+        ...
+
+    @property
+    def text_signature(self) -> str | None:
+        """The signature of the text, which is to be sent back with it; None without one."""
+        ...
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """How much the reply holds that no delta is made of, by kind."""
         ...
 
 

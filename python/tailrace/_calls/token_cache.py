@@ -122,6 +122,13 @@ class TokenCache(Generic[T]):
                 del self._entries[key]
         return (await self.get(key, fetch)).value
 
+    def put(self, key: CacheKey, stale: T, value: T) -> None:
+        """Serve `value` from now on instead of `stale`, unless that is no longer served."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.value is stale:
+                self._entries[key] = _Entry(value, self._clock())
+
     def renew_early(
         self, key: CacheKey, fetch: Callable[[], Awaitable[T]]
     ) -> asyncio.Task[T] | None:

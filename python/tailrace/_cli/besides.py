@@ -36,6 +36,11 @@ class HasMore(Protocol):
         """The text by which the model refuses to answer."""
         ...
 
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """How much the reply holds that no delta is made of, by kind."""
+        ...
+
 
 def tell_besides(reply: HasMore) -> None:
     """Print a line on stderr that names what a reply holds besides text, if anything."""
@@ -56,6 +61,9 @@ def named(reply: HasMore) -> str:
         words.append(f"a refusal ({visible_line(reply.refusal[:_LONGEST_REFUSAL])})")
     if reply.reasoning:
         words.append(f"reasoning ({len(reply.reasoning):,} characters)")
+    if passed_over := reply.passed_over:
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in passed_over.items())
+        words.append(f"what is passed over ({counts})")
     return ", ".join(words)
 
 
@@ -65,6 +73,7 @@ def told(reply: HasMore) -> dict[str, Any]:
         "tool_calls": [_call_fields(call) for call in reply.tool_calls],
         "reasoning": reply.reasoning,
         "refusal": reply.refusal,
+        "passed_over": reply.passed_over,
     }
 
 

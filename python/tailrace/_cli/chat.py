@@ -428,6 +428,7 @@ def _shown(delta: Delta) -> dict[str, object]:
         "id": delta.id,
         "name": delta.name,
         "signature": delta.signature,
+        "data": delta.data,
         "logprobs": logprobs,
     }
     given = {name: value for name, value in fields.items() if value is not None}
@@ -438,6 +439,7 @@ def _shown(delta: Delta) -> dict[str, object]:
 # For each software: the replica's site that runs it, and the path of its chat.
 _REPLICAS = {
     "wordpress": ("ai-power", ""),
+    "ai-engine": ("ai-engine", "/help/"),
     "geminiprochat": ("geminiprochat", ""),
     "chatgpt-demo": ("chatgpt-demo", ""),
     "openai": ("openai", "/v1"),

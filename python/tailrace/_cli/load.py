@@ -292,7 +292,8 @@ def _code(report: Report) -> int:
         return exits.INTERRUPTED
     if not report.requests:
         click.echo("tailrace: no request was due in the measured time", err=True)
-        return exits.USAGE
+        # Users who waited for an answer all that time did ask.
+        return exits.SITE if report.warm_up_unfinished else exits.USAGE
     if report.whole_answers == report.requests:
         return exits.OK
     return exits.NETWORK if set(report.statuses) == {"none"} else exits.SITE

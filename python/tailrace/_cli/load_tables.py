@@ -42,6 +42,8 @@ def _lines(report: Report) -> list[str]:
     ends = ", ".join(f"{count} {end}" for end, count in sorted(report.ends.items())) or "-"
     if report.under_way:
         ends += f", {report.under_way} under way"
+    if report.warm_up_unfinished:
+        ends += f"; of the warm-up {report.warm_up_unfinished} unfinished"
     statuses = [f"{status}: {count}" for status, count in sorted(report.statuses.items())]
     tokens = f"{rates.tokens:,.0f} tokens a second (from {report.tokens.source})"
     return [

@@ -33,6 +33,7 @@ __all__ = ["serve"]
 _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
     "ai-power": ("wordpress", "stream", "", []),
     "aipkit": ("wordpress", "inline", "", []),
+    "ai-engine": ("ai-engine", "inline", "", []),
     "geminiprochat": ("geminiprochat", None, "", []),
     "chatgpt-demo": ("chatgpt-demo", None, "", []),
     "openai": ("openai", None, "/v1", ["gpt-4o-mini", "gpt-4o"]),
@@ -145,6 +146,8 @@ def serve(
     )
 
     _check_extra()
+    from tailrace.gateway._server import collect_rarely  # noqa: PLC0415 - of the extra
+
     configure_logging(others["log_format"])
     source = None if with_replica else _source(keys_file, sites, trust=trust)
     keys, registry = (_keys(keys_file), None) if source is None else source.read()
@@ -165,6 +168,7 @@ def serve(
         raise click.UsageError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}"
         ) from None
+    collect_rarely()
     if registry is None or source is None:
         run(_serve_replica(settings, sockets[0]))
     elif settings.workers == 1:

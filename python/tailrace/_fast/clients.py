@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailrace._fast.streams import Reading, ReadOn, fast_stream
 from tailrace._fast.trial import stands
-from tailrace.errors import InvalidRequestError, MissingRequirementsError
+from tailrace.errors import InvalidRequestError, MissingRequirementsError, one_line
 from tailrace.transport import keep_room_for_reads
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def fast_copy(
 
     Args:
         client: A client of the package of which `kinds` are classes.
-        kinds: The names of the classes of clients, in the package.
+        kinds: The names of the usual classes of clients, in the package.
         reading: How the package's streams are read.
         sample: The module and the name of a class of events, and the bytes of an event of it.
 
     Raises:
-        InvalidRequestError: When `client` is of another class, or reads streams in a way of its
-            own.
+        InvalidRequestError: When `client` is of another class, cannot be copied by its
+            `with_options`, or reads streams in a way of its own.
         MissingRequirementsError: When the package's version has streams of another kind.
 
     """
@@ -42,8 +42,7 @@ def fast_copy(
     if "_tailrace_reading" in vars(kind):
         (kind,) = kind.__bases__
     _must_read_events(client, kind, package)
-    copy: Any = client.with_options()  # type: ignore[attr-defined]
-    copy.__class__ = _subclass(kind, reading)
+    copy = _copied(client, kind, reading)
     module, name, data = sample
     if not stands(copy, package, getattr(sys.modules[module], name), data):
         raise _unknown(package)
@@ -57,7 +56,8 @@ def fast_copy(
 def _package_of(client: object, kinds: Sequence[str]) -> Any:
     name = kinds[0].partition(".")[0]
     package = sys.modules.get(name)
-    known = tuple(getattr(package, each.partition(".")[2], ()) for each in kinds)
+    base = sys.modules.get(f"{name}._base_client")
+    known = tuple(getattr(base, each, ()) for each in ("SyncAPIClient", "AsyncAPIClient"))
     if package is None or not isinstance(client, known):
         listed = " or ".join(kinds)
         raise InvalidRequestError(f"the client must be of {listed}, not {type(client).__name__}")
@@ -72,10 +72,30 @@ def _must_read_events(client: Any, kind: type[Any], package: Any) -> None:
         raise _unknown(package)
     if "stream_cls" not in inspect.signature(kind.request).parameters:
         raise _unknown(package)
-    if type(client._make_sse_decoder()) is not getattr(streaming, "SSEDecoder", None):
+    if _decoder_class(client) is not getattr(streaming, "SSEDecoder", None):
         raise InvalidRequestError(
             f"{type(client).__name__} reads streams in a way of its own, which has no fast one"
         )
+
+
+def _decoder_class(client: Any) -> type[Any] | None:
+    try:
+        return type(client._make_sse_decoder())
+    except Exception:  # noqa: BLE001 - Bedrock's may need a package that is not there
+        return None
+
+
+def _copied(client: Any, kind: Any, reading: Reading) -> Any:
+    try:
+        copy = client.with_options()
+        copy.__class__ = _subclass(kind, reading)
+    except Exception as error:  # noqa: BLE001 - what a class derived from theirs may do
+        failure = one_line(str(error))
+    else:
+        return copy
+    raise InvalidRequestError(
+        f"{kind.__name__} cannot be copied by with_options, which makes the fast one: {failure}"
+    )
 
 
 def _unknown(package: Any) -> MissingRequirementsError:

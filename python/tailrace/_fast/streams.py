@@ -15,6 +15,7 @@ from functools import cache
 from types import new_class
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 
+from tailrace._fast.bodies import AsyncBody, Body, async_body, blocking_body
 from tailrace._fast.shapes import variants_of
 from tailrace._native import _ObjectReader
 
@@ -71,18 +72,25 @@ class _Decoder:
         self._response = response
         self._event = event
         self._reads: Any = None
+        self._body: Body | AsyncBody | None = None
         self._found: list[Any] = []
         self._failure: BaseException | None = None
         self._has_ended = False
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
-        self._reads = self._response.iter_raw() if self._is_plain() else iterator
+        if self._is_plain():
+            self._body = blocking_body(self._response)
+            iterator = self._response.iter_raw() if self._body is None else self._body
+        self._reads = iterator
         while not self._has_ended:
             yield _READ_ON
             yield from self._for_the_stream()
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        self._reads = self._response.aiter_raw() if self._is_plain() else iterator
+        if self._is_plain():
+            self._body = async_body(self._response)
+            iterator = self._response.aiter_raw() if self._body is None else self._body
+        self._reads = iterator
         while not self._has_ended:
             yield _READ_ON
             for event in self._for_the_stream():
@@ -109,11 +117,9 @@ class _Decoder:
                 self._found = self._reader.feed(next(self._reads))
         except StopIteration:
             self._has_ended = True
-            return None
         except BaseException as error:  # noqa: BLE001 - the stream raises it
             self._failure = error
-            return None
-        return self._found.pop(0) if type(self._found[0]) is list else None
+        return self._objects()
 
     async def objects_soon(self) -> list[Any] | None:
         """Return what `objects` does, without blocking."""
@@ -122,11 +128,16 @@ class _Decoder:
                 self._found = self._reader.feed(await self._reads.__anext__())
         except StopAsyncIteration:
             self._has_ended = True
-            return None
         except BaseException as error:  # noqa: BLE001 - the stream raises it
             self._failure = error
-            return None
-        return self._found.pop(0) if type(self._found[0]) is list else None
+        return self._objects()
+
+    def _objects(self) -> list[Any] | None:
+        if self._found and type(self._found[0]) is list:
+            return self._found.pop(0)  # type: ignore[no-any-return]
+        if self._body is not None:
+            self._body.pause()  # the stream may read what is left
+        return None
 
 
 def fast_stream(stream_class: Any) -> Any:

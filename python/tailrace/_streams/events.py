@@ -38,6 +38,8 @@ class EventDecoder:
         self.reasoning: str = ""
         self.refusal: str = ""
         self.thinking_blocks: tuple[ThinkingBlock, ...] = ()
+        self.text_signature: str | None = None
+        self.passed_over: dict[str, int] = {}
 
     def collect(self) -> None:
         """Do nothing: all that there is are events."""

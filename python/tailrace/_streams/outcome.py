@@ -31,7 +31,10 @@ class Outcome:
     attempt at the same site; `error.attempts` are the same. `tool_calls`, `reasoning`, `refusal`:
     what the reply holds besides its text, as far as it has come, however the stream is read.
     `timings`: the reply's times as far as it is; None where they were not asked for.
-    `thinking_blocks`: the reasoning as a service that signs it wants it back.
+    `thinking_blocks`, `text_signature`: the reasoning, and what belongs to the text, as a service
+    that signs them wants them back. `passed_over`: how much the reply holds that no delta is made
+    of, by kind: ``citation``, ``image``, ``audio``, ``file``, ``server_tool``, ``choice``,
+    ``other``.
     """
 
     end: str = "open"
@@ -45,6 +48,8 @@ class Outcome:
     reasoning: str = ""
     refusal: str = ""
     thinking_blocks: tuple[ThinkingBlock, ...] = ()
+    text_signature: str | None = None
+    passed_over: dict[str, int] = field(default_factory=dict)
     timings: Timings | None = None
 
 
@@ -116,6 +121,16 @@ class HasOutcome(ABC):
         """The reasoning as a service that signs it wants it back; empty where none does."""
         return self.outcome.thinking_blocks
 
+    @property
+    def text_signature(self) -> str | None:
+        """What the service wants back with the text: Gemini's signature; None for most replies."""
+        return self.outcome.text_signature
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """How much the reply holds that no delta is made of, by kind: citations, images, …."""
+        return self.outcome.passed_over
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.end}>"
 
@@ -123,15 +138,25 @@ class HasOutcome(ABC):
 def warn_of_more_than_text(reply: HasOutcome, returned_by: str) -> None:
     """Log what the caller of a function that returns text alone does not get of a reply.
 
-    `returned_by`: the function's name. Reasoning is no part of an answer, and not spoken of.
+    `returned_by`: the function's name. Reasoning and citations are no part of an answer, and not
+    spoken of.
     """
     count = len(reply.tool_calls)
     more = [f"{count} tool call{'' if count == 1 else 's'}"] if count else []
     if reply.refusal:
         more.append("a refusal")
+    more += [
+        f"{count} {kind}{'' if count == 1 or kind == 'audio' else 's'}"
+        for kind, count in reply.passed_over.items()
+        if kind in _DATA
+    ]
     if more:
         log.warning(
             "%s returns the text of an answer, which also holds %s: a stream has those, too",
             returned_by,
             " and ".join(more),
         )
+
+
+_DATA = ("image", "audio", "file")
+"""Kinds of what is passed over that may be all that was asked for."""

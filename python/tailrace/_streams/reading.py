@@ -200,6 +200,8 @@ class ReplyReading(Generic[T, D]):
             decoder.reasoning,
             decoder.refusal,
             decoder.thinking_blocks,
+            decoder.text_signature,
+            decoder.passed_over,
         )
 
     # -- events ------------------------------------------------------------------------------------

@@ -182,9 +182,10 @@ class OutputFolder:
         """Write a row's failure; after this it has failed.
 
         `code`: for programs; `message`: for people; `attempts`: how often it was asked;
-        `status_code`, `request_id` and `body`: the response's, where one came; `partial_text`: what
-        came of an answer that broke off; `details`: further members of the line's ``error``. Raises
-        BatchWriteError; and InvalidRequestError for a row that is done or has failed already.
+        `status_code`, `request_id` and `body`: the response's, where one came, a body that is no
+        JSON being kept as a text; `partial_text`: what came of an answer that broke off; `details`:
+        further members of the line's ``error``. Raises BatchWriteError; and InvalidRequestError for
+        a row that is done or has failed already.
         """
         error = {"code": code, "message": message, "attempts": attempts}
         if partial_text:

@@ -62,7 +62,7 @@ def failure_line(
             head,
             row.number,
             _encode(row.id),
-            b"null" if response is None else _response(response[0], response[1], response[2]),
+            b"null" if response is None else _response(*response[:2], _body_or_text(response[2])),
             _encode(error),
             _encode(row.endpoint),
             one_line_json(row.body),
@@ -123,6 +123,16 @@ def _forgiven(body: bytes) -> bytes:
     except (ValueError, RecursionError):
         pass
     raise InvalidRequestError("the response's body is no JSON")
+
+
+def _body_or_text(body: bytes | Mapping[str, Any] | None) -> bytes:
+    """Return a body of any form as JSON: what is none, such as a page, as a text."""
+    if not isinstance(body, bytes):
+        return _encode(body)
+    try:
+        return one_line_json(body)
+    except InvalidRequestError:
+        return _encode(body.decode("utf-8", "replace"))
 
 
 def _response(status_code: int, request_id: str, body: bytes | Mapping[str, Any] | None) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailrace.errors import BatchFolderError, BatchLockedError
@@ -30,8 +32,8 @@ else:
 class FileLock:
     """The lock on the file at `path`, which is made where there is none, and stays.
 
-    It is taken at once. Raises BatchLockedError where another has it, calling the locked thing
-    `name`, and BatchFolderError where the file system has no locks.
+    It is taken at once, and the file says by whom. Raises BatchLockedError where another has it,
+    calling the locked thing `name`, and BatchFolderError where the file system has no locks.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -40,12 +42,15 @@ class FileLock:
         try:
             _take(self._file)
         except (BlockingIOError, PermissionError):
-            failure = BatchLockedError(f"another run is writing {name}")
+            failure = BatchLockedError(f"another run is writing {name}{_holder(path)}")
         except OSError as error:
             failure = BatchFolderError(
                 f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
             )
         else:
+            with suppress(OSError):  # a full disk, which the run is told of where it matters
+                os.truncate(self._file, 0)
+                os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
             return
         self.close()
         raise failure
@@ -55,3 +60,15 @@ class FileLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _holder(path: Path) -> str:
+    """Return what the file says about who has the lock, in words; empty where it cannot be read."""
+    try:
+        told = path.read_text("utf-8", "replace")[:_LONGEST].strip()
+    except OSError:  # as on Windows, where nobody else may read it
+        return ""
+    return f": {told}" if told else ""
+
+
+_LONGEST = 300  # characters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,6 @@ from tailrace.batch._inputs.files import reading
 from tailrace.errors import BatchFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from tailrace.batch._inputs import Source
@@ -84,8 +84,8 @@ class RecordFile:
             tailrace=__version__,
             input=source.name,
             fingerprint=fingerprint_of(source.path, source.name),
-            settings=dict(source.settings),
-            options=dict(options),
+            settings=_as_kept(source.settings),
+            options=_as_kept(options),
         )
         own, checked = wanted, None
         for shard, record in records_in(self._folder).items():
@@ -165,6 +165,18 @@ def _read(path: Path) -> RunRecord:
             f"{path} is of version {record.version}, and this tailrace writes {_VERSION}"
         )
     return record
+
+
+def _as_kept(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as they are read from a record again, in which a tuple is a list."""
+    encoded = msgspec.json.encode(dict(values), enc_hook=_as_builtin)
+    return msgspec.json.decode(encoded, type=dict[str, Any])
+
+
+def _as_builtin(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tailrace.gateway._keys import Key
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailrace._environment import Environment
     from tailrace.gateway._figures.requests import RequestFigures
     from tailrace.gateway._figures.streams import StreamFigures
+    from tailrace.gateway._keys import Key
     from tailrace.gateway._models import ModelRegistry
     from tailrace.gateway._problems import Problem
     from tailrace.gateway._settings import Settings
@@ -44,13 +43,13 @@ class Context:
 
 CONTEXT: web.AppKey[Context] = web.AppKey("tailrace.gateway._context", Context)
 
-KEY: web.RequestKey[Key] = web.RequestKey("tailrace.gateway.key", Key)
-"""The key that a request came with; not set where the path needs none."""
+KEY: web.RequestKey[Key | None] = web.RequestKey("tailrace.gateway.key")
+"""The key that a request came with; None where it needs none, not set before it was looked for."""
 
 BODY: web.RequestKey[bytes] = web.RequestKey("tailrace.gateway.body", bytes)
 """The request's body, decompressed; not set where it has none."""
 
-CALLER: web.RequestKey[str] = web.RequestKey("tailrace.gateway.caller", str)
+CALLER: web.RequestKey[str | None] = web.RequestKey("tailrace.gateway.caller")
 """The name of that key."""
 
 LAST_EVENT: web.RequestKey[Callable[[Problem], bytes]] = web.RequestKey(

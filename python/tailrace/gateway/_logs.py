@@ -15,7 +15,6 @@ import re
 import sys
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
 from traceback import format_tb
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,8 +54,7 @@ log: logging.Logger = logging.getLogger("tailrace.gateway")
 requests_log: logging.Logger = logging.getLogger("tailrace.gateway.requests")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRecord:
+class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The log record of one request; `seconds`: its duration, `streams`: its calls to sites.
 
     `refusal`: the reply where it was refused, None where it was not.
@@ -149,6 +147,7 @@ def _stream_fields(stream: OpenStream) -> dict[str, Any]:
         "deltas": stream.delta_count,
         "input_tokens": stream.input_tokens,
         "output_tokens": stream.output_tokens,
+        **({"passed_over": dict(stream.passed_over)} if stream.passed_over else {}),
     }
 
 

@@ -117,8 +117,15 @@ class Upstreams:
         """
 
         def start(model: Model, fitted: SiteRequest) -> TextStream:
-            options = self._options(model, fitted, environment)
-            return open_stream(model.upstream, fitted.messages, options, model=model.name)
+            site = model.upstream
+            return open_stream(
+                site,
+                fitted.messages,
+                fitted.options,
+                model=model.name,
+                environment=environment,
+                transport=self._transport_of(site),
+            )
 
         return Upstream(
             candidates_of(request, target.models, settings), begin, start, environment.environ
@@ -128,17 +135,19 @@ class Upstreams:
         self, model: Model, fitted: SiteRequest, *, environment: Environment
     ) -> AbstractAsyncContextManager[Call[Any]]:
         """Begin a call to the site of `model` that is no stream: a count, say."""
-        options = self._options(model, fitted, environment)
-        return begin_call(model.upstream, fitted.messages, options, model=model.name)
+        site = model.upstream
+        return begin_call(
+            site,
+            fitted.messages,
+            fitted.options,
+            model=model.name,
+            environment=environment,
+            transport=self._transport_of(site),
+        )
 
-    def _options(
-        self, model: Model, fitted: SiteRequest, environment: Environment
-    ) -> dict[str, Any]:
-        options: dict[str, Any] = {**fitted.options, "environment": environment}
-        transport = model.upstream.transport
-        if isinstance(transport, str):
-            options["transport"] = self.transport(transport)
-        return options
+    def _transport_of(self, site: Site) -> Transport:
+        """Return the transport of a site's own, or the one that all sites of its kind share."""
+        return self.transport(site.transport) if isinstance(site.transport, str) else site.transport
 
     def transport(self, kind: TransportKind) -> Transport:
         """Return the transport of `kind`, made with the first call for it.

@@ -46,13 +46,14 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
         """Return the 95 % confidence interval of the quantile `part`, in seconds.
 
         It is that of order statistics, whatever the distribution: it takes the values to be
-        independent, which the gaps of one answer are not quite. None where nothing was counted.
+        independent, which the gaps of one answer are not quite. Of too few values nothing can be
+        said on a side: it ends at 0 or at infinity. None where nothing was counted.
         """
         if not self.count:
             return None
         spread = _SURE * math.sqrt(part * (1 - part) / self.count)
-        low = self.quantile(max(0.0, part - spread))
-        high = self.quantile(min(1.0, part + spread))
+        low = self.quantile(part - spread) if part > spread else 0.0
+        high = self.quantile(part + spread) if part + spread <= 1 else math.inf
         return None if low is None or high is None else (low, high)
 
     def cumulative(self) -> list[tuple[float, float]]:

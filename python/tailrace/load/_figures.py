@@ -38,6 +38,7 @@ class Figures:
         self.closes: float = math.inf if plan.seconds is None else self.opens + plan.seconds * 1e9
         self.measured: int = 0
         self.under_way: int = 0
+        self.warm_up_unfinished: int = 0
         self.waiting: int = 0  # the requests that found no place free
         self.ends: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -56,11 +57,15 @@ class Figures:
 
     def claim(self, due: int) -> bool:
         """Tell whether a request that is due then belongs to the plan, and count it if it does."""
-        requests = self.plan.requests
-        if due >= self.closes or (requests is not None and self.measured >= requests):
+        if due >= self.closes or self.have_all_begun:
             return False
         self.measured += due >= self.opens
         return True
+
+    @property
+    def have_all_begun(self) -> bool:
+        """Whether as many requests belong to the plan as it says."""
+        return self.plan.requests is not None and self.measured >= self.plan.requests
 
     def began(self, call: MeasuredCall) -> None:
         """Count a request that begins."""
@@ -86,6 +91,7 @@ class Figures:
         if call.ended is not None:
             self.slots.ended(self._second(ended), whole=call.is_whole)
         if not self.is_measured(call):
+            self.warm_up_unfinished += call.ended is None
             return
         self._last_end = max(self._last_end, ended)
         self.ends["unfinished" if call.ended is None else call.end] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import inf
 from typing import TYPE_CHECKING
 
 from tailrace.load._plots import Line, Plot, plot
@@ -149,7 +150,8 @@ def _changes(comparison: Comparison) -> str:
 
 
 def _within(interval: tuple[float, float]) -> str:
-    return f"{shown_time(interval[0])} to {shown_time(interval[1])}"
+    low, high = interval
+    return f"{shown_time(low)} {'and more' if high == inf else f'to {shown_time(high)}'}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

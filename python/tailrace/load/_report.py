@@ -74,7 +74,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `ttft`: seconds to the first delta of any kind; `gap`: from one delta to the next, 0 between
     those that one read brought; `whole`: to the end, of whole answers alone. In an open model the
     first and the last count from when a request was due, and `late` is what of them the client had
-    it wait. `interrupted`: whether somebody ended the run early.
+    it wait. `warm_up_unfinished`: the requests of the warm-up that the end of the run cut, which
+    are in no other count. `interrupted`: whether somebody ended the run early.
     """
 
     site: str
@@ -98,6 +99,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     client: Client = Client()
     series: Series = Series()
     under_way: int = 0
+    warm_up_unfinished: int = 0
     interrupted: bool = False
     version: str = __version__
     form: Literal[1] = 1

@@ -82,7 +82,7 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
 
     def body(self, model: str) -> dict[str, Any]:
         """Return the request for one streamed message."""
-        messages = parse_chat(self.request.messages, takes_thinking=True)
+        messages = parse_chat(self.request.messages, thinking=_THINKING)
         options = self.options
         most_tokens = options.most_tokens
         fields = {
@@ -122,6 +122,9 @@ class AnthropicCall(ApiCall[AnthropicOptions]):
         cursor = record["last_id"] if record.get("has_more") else None
         return ModelsPage([model["id"] for model in record["data"]], cursor)
 
+
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+"""The blocks of reasoning that the API takes back."""
 
 _OF_ANSWERS = frozenset(
     {"max_tokens", "metadata", "stop_sequences", "stream", "temperature", "top_k", "top_p"}

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -299,7 +300,7 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
 
 def _as_dict(value: object) -> dict[Any, Any]:
     """Return a mapping that is no dict as one; TypeError for what JSON has no form for."""
-    if isinstance(value, Mapping):
+    if isinstance(value, MappingProxyType | Mapping):  # most are of the first type
         return dict(value)
     raise TypeError(type(value).__name__)
 

@@ -59,7 +59,7 @@ DEFAULT_CONNECT_TIMEOUT = 30.0
 O = TypeVar("O")  # noqa: E741 - a protocol's own options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen, its making would cost a call four times as much
 class CallRequest:
     """The messages, the site and the common options of one call; a protocol adds its own options.
 

@@ -17,7 +17,7 @@ from tailrace._messages import SYSTEM_ROLES, browser_text
 from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
 __all__ = [
     "CALL_KEYS",
@@ -110,7 +110,8 @@ class ChatMessage:
 
     `calls`: those that an assistant makes. `call_id`: of a tool's message, the call it answers, and
     `name` the function's, empty where neither the message nor an earlier call names it. `thinking`:
-    the blocks of an assistant's signed reasoning, in the form of Anthropic's API.
+    the blocks of an assistant's signed reasoning, in the form of their API. `extra`: what the
+    server that said it wants to have back with the text, None without.
     """
 
     place: str
@@ -120,6 +121,7 @@ class ChatMessage:
     call_id: str = ""
     name: str = ""
     thinking: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -158,8 +160,8 @@ class JSONFormat:
 # -- messages --------------------------------------------------------------------------------------
 
 
-def parse_chat(messages: object, *, takes_thinking: bool = False) -> list[ChatMessage]:
-    """Parse a list of messages; `takes_thinking`: whether the API takes signed reasoning back.
+def parse_chat(messages: object, *, thinking: Container[str] = ()) -> list[ChatMessage]:
+    """Parse a list of messages; `thinking`: the types of reasoning that the API takes back.
 
     Raises InvalidRequestError, which names the first message that has not OpenAI's form, or that
     holds what only OpenAI's own API has a place for.
@@ -170,10 +172,11 @@ def parse_chat(messages: object, *, takes_thinking: bool = False) -> list[ChatMe
         )
     parsed: list[ChatMessage] = []
     names: dict[str, str] = {}  # of functions, by the ids of their calls
-    keys = {**_KEYS, "assistant": _KEYS["assistant"] | {_THINKING}} if takes_thinking else _KEYS
+    keys = {**_KEYS, "assistant": _KEYS["assistant"] | {_THINKING}} if thinking else _KEYS
     for position, message in enumerate(messages):
         place = f"message {position}"
         parsed.append(_message(place, _mapping(place, message), names, keys))
+        _check_thinking(parsed[-1], thinking)
         names.update({call.id: call.name for call in parsed[-1].calls})
     return parsed
 
@@ -246,7 +249,8 @@ def _message(
         raise InvalidRequestError(f"{place} has no content")
     if role != "tool":
         thinking = tuple(_thinking(place, message.get(_THINKING)))
-        return ChatMessage(place, role, parts, calls, thinking=thinking)
+        extra = message.get("extra_content") or None
+        return ChatMessage(place, role, parts, calls, thinking=thinking, extra=extra)
     call_id = _text(f"the tool_call_id of {place}", message.get("tool_call_id"))
     name = message.get("name") or names.get(call_id, "")
     return ChatMessage(place, role, parts, (), call_id, _text(f"the name of {place}", name))
@@ -272,13 +276,13 @@ _KEYS: Mapping[Role, frozenset[str]] = {
     "system": _COMMON,
     "developer": _COMMON,
     "user": _COMMON,
-    "assistant": _COMMON | {"refusal", "tool_calls"},
+    "assistant": _COMMON | {"refusal", "tool_calls", "extra_content"},
     "tool": _COMMON | {"tool_call_id", "name"},
 }
 """The keys of a message that a translation carries over, by its role."""
 
 _THINKING = "thinking_blocks"
-"""The key of an assistant's signed reasoning, which one API takes back."""
+"""The key of an assistant's signed reasoning, which some APIs take back."""
 
 
 def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -293,10 +297,18 @@ def _refuse_others(place: str, record: Mapping[str, Any], known: frozenset[str])
 def _thinking(place: str, blocks: object) -> Iterable[Mapping[str, Any]]:
     for number, block in enumerate(_list(f"the {_THINKING} of {place}", blocks)):
         where = f"thinking block {number} of {place}"
-        record = _mapping(where, block)
-        if record.get("type") not in ("thinking", "redacted_thinking"):
-            raise InvalidRequestError(f"{where} is neither thinking nor redacted_thinking")
-        yield record
+        yield _mapping(where, block)
+
+
+def _check_thinking(message: ChatMessage, known: Container[str]) -> None:
+    """Raise InvalidRequestError for reasoning that another API has signed."""
+    for number, block in enumerate(message.thinking):
+        kind = block.get("type")
+        if kind not in known:
+            raise InvalidRequestError(
+                f"thinking block {number} of {message.place} is of the type {str(kind)[:80]!r}, "
+                "which the API of this site does not take back"
+            )
 
 
 def _calls(place: str, calls: object) -> Iterable[FunctionCall]:

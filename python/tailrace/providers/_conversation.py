@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace._streams.conversation import ConversationStream
 from tailrace.errors import InvalidRequestError
-from tailrace.providers._visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,24 +33,22 @@ class Conversation:
         name: str,
         begin: Callable[[Messages, Mapping[str, str | None]], TextStream],
         *,
-        visitor: Visitor | None,
+        visitor: Mapping[str, str | None],
         keeps_calls: bool,
         system: str | None = None,
     ) -> None:
         """Begin a dialogue with the site called `name`.
 
         `begin` makes the call of one turn from messages and the ids of the visitor; `visitor`: the
-        ids to begin with, None at a site that knows none; `keeps_calls`: whether the site takes the
-        tool calls of earlier answers, and their results; `system`: the text of a system message
-        that stands in front, None for none.
+        ids to begin with by name, empty at a site that knows none; `keeps_calls`: whether the site
+        takes the tool calls of earlier answers, and their results; `system`: the text of a system
+        message that stands in front, None for none.
         """
         self.messages: Messages = [] if system is None else [{"role": "system", "content": system}]
         self._name = name
         self._begin = begin
         self._keeps_calls = keeps_calls
-        self._ids: dict[str, str | None] = (
-            {} if visitor is None else {each: getattr(visitor, each) for each in Visitor.__slots__}
-        )
+        self._ids = dict(visitor)
         self._remembered = False
         self._waiting = False
 
@@ -107,13 +104,13 @@ class Conversation:
         for theirs, ours in _REMEMBERED_BY.items():
             if theirs in outcome.ids:
                 self._remembered = True
-                if ours is not None:
+                if ours in self._ids:
                     self._ids[ours] = outcome.ids[theirs]
 
     def _answer_message(self, answer: str, outcome: Outcome) -> Message:
         """Return an answer as a message of the dialogue: its text, its refusal, its tool calls.
 
-        Reasoning is part of it where the service signed it.
+        Reasoning is part of it where the service signed it, and so is the text's signature.
 
         A text there always is: servers differ in what else they take for none.
         """
@@ -122,6 +119,8 @@ class Conversation:
             message["refusal"] = outcome.refusal
         if outcome.thinking_blocks:
             message["thinking_blocks"] = [_block_record(each) for each in outcome.thinking_blocks]
+        if outcome.text_signature is not None:
+            message["extra_content"] = _signed(outcome.text_signature)
         if outcome.tool_calls and self._keeps_calls:
             message["tool_calls"] = [
                 _call_record(call, f"call_{len(self.messages)}_{number}")
@@ -162,17 +161,26 @@ def _with_call_id(result: Message, waiting: Iterable[str]) -> Message:
 def _call_record(call: ToolCall, name: str) -> dict[str, object]:
     """Return a call in OpenAI's form; `name`: its id where the server gave it none."""
     function = {"name": call.name, "arguments": call.arguments or "{}"}
-    signed = {"extra_content": {"google": {"thought_signature": call.signature}}}
     return {
         "id": call.id or name,
         "type": "function",
         "function": function,
-        **({} if call.signature is None else signed),
+        **({} if call.signature is None else {"extra_content": _signed(call.signature)}),
     }
 
 
+def _signed(signature: str) -> dict[str, object]:
+    """Return Gemini's signature in the form of Google's OpenAI-compatible API."""
+    return {"google": {"thought_signature": signature}}
+
+
 def _block_record(block: ThinkingBlock) -> dict[str, object]:
-    """Return a block of reasoning in the form that Anthropic's API has for it."""
+    """Return a block of reasoning in the form that its API has for it, Anthropic's or OpenAI's."""
+    if block.id is not None:
+        summary = [{"type": "summary_text", "text": block.thinking}] if block.thinking else []
+        named = {"id": block.id} if block.id else {}
+        told = {"summary": summary, "encrypted_content": block.data}
+        return {"type": "reasoning", **named, **told}
     if block.data is not None:
         return {"type": "redacted_thinking", "data": block.data}
     return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}

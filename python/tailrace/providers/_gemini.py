@@ -100,7 +100,7 @@ class GeminiCall(ApiCall[GeminiOptions]):
     def body(self, model: str) -> dict[str, Any]:
         """Return the request for one streamed content."""
         del model
-        messages = parse_chat(self.request.messages)
+        messages = parse_chat(self.request.messages, thinking=("thinking",))
         contents = _contents(messages)
         if self._signs_calls:
             _sign_calls(contents)
@@ -172,9 +172,19 @@ def _parts(message: ChatMessage) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
         yield {"functionResponse": _result(message)}
         return
-    for part in message.parts:
-        if not isinstance(part, TextPart) or part.text:
-            yield _part(message, part)
+    for thought in message.thinking:
+        signed = {"thought": True, "thoughtSignature": thought.get("signature")}
+        yield {"text": thought.get("thinking") or "", **signed}
+    parts = [
+        _part(message, part)
+        for part in message.parts
+        if not isinstance(part, TextPart) or part.text
+    ]
+    signature = _google(message.extra).get("thought_signature")
+    if signature is not None:
+        # It belongs to the last piece of the text, which may have been an empty one.
+        parts = [*parts[:-1], {**(parts or [{"text": ""}])[-1], "thoughtSignature": signature}]
+    yield from parts
     for call in message.calls:
         yield _call(message, call)
 

@@ -30,8 +30,9 @@ class OpenAIOptions(ApiOptions):
     """The options of servers with OpenAI's API, which go into the request as they are.
 
     `api`: ``chat`` for chat completions, which all servers have, or ``responses``; what the
-    Responses API has not, it refuses by name. Raises InvalidRequestError for another `api`, and for
-    a field of `extra` that the call writes itself.
+    Responses API has not, it refuses by name. For ``responses``, `extra` may hold the `input` in
+    the API's own form, in place of the call's. Raises InvalidRequestError for another `api`, and
+    for any other field of `extra` that the call writes itself.
     """
 
     api: Literal["chat", "responses"] = "chat"
@@ -55,12 +56,15 @@ class OpenAIOptions(ApiOptions):
                 f"stream_options must be a mapping of names to values, not {kind}"
             )
         for name in self.extra or ():
-            if name in OWN_FIELDS:
+            if name in OWN_FIELDS and not (name == "input" and self.api == "responses"):
                 raise InvalidRequestError(f"extra must not hold {name}: it has its own place")
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of a request that are not None."""
-        return {name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None}
+        given = {name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None}
+        if self.stream_options is _USAGE_TOO:
+            given["stream_options"] = dict(_USAGE_TOO)  # or JSON's encoder asks what it is
+        return given
 
 
 # In their order, so that equal calls send equal bytes.
@@ -85,6 +89,7 @@ class OpenAICall(ApiCall[OpenAIOptions]):
     """
 
     api = "an OpenAI-compatible server"
+    replaceable = frozenset({"input"})
 
     @property
     def dialect(self) -> str:

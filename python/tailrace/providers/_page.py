@@ -40,8 +40,8 @@ __all__ = [
     "with_cookies",
 ]
 
-Line = Literal["ai-power", "aipkit"]
-"""The plugin's two lines, as `ChatWidget.kind` names them."""
+Line = Literal["ai-power", "aipkit", "ai-engine"]
+"""The two lines of AI Power, and AI Engine, as `ChatWidget.kind` names them."""
 
 AJAX_PATH = "/wp-admin/admin-ajax.php"
 """Where WordPress takes messages, below the folder it lies in."""
@@ -50,11 +50,34 @@ MAX_PAGE_BYTES = 4 * 2**20
 MAX_ERROR_PAGE_BYTES = 64 * 2**10
 
 
+NO_SESSION = "N/A"
+"""What AI Engine calls a session that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBot:
+    """A bot of AI Engine, and the session with it: all of it that `SiteTokens` has no place for.
+
+    `custom_id`: as the page has it, which may be empty; `session_id`: that of the session, or
+    ``N/A``; `start_sentence`: the words the chat begins with; `max_length`: the most characters of
+    a message, None where the page does not say; `asked`: whether ``start_session`` gave the nonce,
+    None where it was not asked or the site has none.
+    """
+
+    custom_id: str | None = None
+    session_id: str = field(default=NO_SESSION, repr=False)
+    start_sentence: str | None = None
+    max_length: int | None = None
+    asked: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SiteTokens:
     """Tokens of a site's page, and the endpoint they are for. The repr does not show the nonce.
 
-    `guessed`: whether nobody names the endpoint, neither the site's owner nor the page.
+    `guessed`: whether nobody names the endpoint, neither the site's owner nor the page. AI Engine's
+    endpoint is the URL that paths of its REST API are added to, and `nonce` and `post_id` may be
+    empty; `engine`: its bot.
     """
 
     nonce: str = field(repr=False)
@@ -67,6 +90,7 @@ class SiteTokens:
     line: Line = "ai-power"
     streams: bool | None = None
     memory_limit: int | None = None
+    engine: EngineBot | None = None
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Cookies that the site set with the tokens, for every message sent with them."""
     good_until: float | None = None
@@ -79,22 +103,25 @@ async def fetch_tokens(
     *,
     bot_id: str | None,
     bot_name: str | None,
+    kind: Line | None,
     endpoint: str | None,
     idle: float | None,
+    headers: Mapping[str, str] | None = None,
 ) -> SiteTokens:
     """Fetch the page and read it as it arrives, no further than the tokens.
 
-    `bot_id`, `bot_name`: which bot, None for the first one; for a name the whole page is read,
-    since the bot's id may stand anywhere on it. `endpoint`: the endpoint that the site states, None
-    for the one that the page names, which also counts before a `MovedEndpoint`. `idle`: seconds for
-    each silence. Raises TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError,
+    `bot_id`, `bot_name`, `kind`: which bot, None for the first one; for a name the whole page is
+    read, since the bot's id may stand anywhere on it. `endpoint`: the endpoint that the site
+    states, None for the one that the page names, which also counts before a `MovedEndpoint`.
+    `idle`: seconds for each silence; `headers`: sent with the request. AI Engine's page may tell no
+    nonce. Raises TokenNotFoundError, WidgetNotFoundError, EndpointError, ChallengeError,
     LimitExceeded, ResponseStatusError for an error page, and all that the session raises.
     """
-    async with await session.get(url) as reply:
+    async with await session.get(url, headers=headers) as reply:
         if reply.status >= FIRST_ERROR_STATUS:
             raise await _page_error(reply, idle)
         try:
-            return await _read_page(reply, _Wanted(url, bot_id, bot_name, endpoint), idle)
+            return await _read_page(reply, _Wanted(url, bot_id, bot_name, kind, endpoint), idle)
         except (TokenNotFoundError, WidgetNotFoundError) as error:
             other = other_than_html(reply.content_type)
             if other is None:
@@ -125,6 +152,7 @@ class _Wanted:
     url: str
     bot_id: str | None
     bot_name: str | None
+    kind: Line | None
     endpoint: str | None
 
 
@@ -133,9 +161,11 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
     bot_id = wanted.bot_id
     if wanted.bot_name is not None:
         html += await read_all(reply, max_bytes=MAX_PAGE_BYTES, idle=idle)
-        bot_id = scan_page(html).widget(bot_id=bot_id, name=wanted.bot_name).bot_id
+        named = scan_page(html).widget(bot_id, wanted.bot_name, wanted.kind)
+        bot_id = named.bot_id or named.custom_id
     scanner = PageScanner(
         bot_id=bot_id,
+        kind=wanted.kind,
         endpoint=_is_page_to_tell(reply.url, wanted.endpoint),
         max_page_bytes=MAX_PAGE_BYTES,
     )
@@ -145,8 +175,65 @@ async def _read_page(reply: Response, wanted: _Wanted, idle: float | None) -> Si
         complete = scanner.feed(data)
     upgrades = upgrades_insecure(wanted.url, reply, html)
     page = scanner.close()
+    engine = _engine_widget(page, bot_id, wanted.kind)
+    if engine is not None:
+        return _engine_tokens(engine, reply.url, wanted.endpoint, upgrades=upgrades)
     roots = (*page.roots, *announced_roots(reply.headers))
     return _read(page, reply.url, bot_id, wanted.endpoint, roots, upgrades=upgrades)
+
+
+def _engine_widget(page: Page, bot_id: str | None, kind: Line | None) -> ChatWidget | None:
+    """Return the bot that is wanted where it is AI Engine's; None where it is of another plugin.
+
+    Raises WidgetNotFoundError where the page has no such bot, or does not say what a message needs.
+    """
+    if not page.widgets and kind is None:
+        return None
+    widget = page.widget(bot_id, None, kind)
+    if widget.kind != "ai-engine":
+        return None
+    is_complete = widget.rest_url and (widget.bot_id or widget.custom_id)
+    if is_complete:
+        return widget
+    if bot_id is None and kind is None and page.problem is None:
+        return None  # tokens of the other plugin stand outside of widgets
+    raise WidgetNotFoundError(
+        "the page's chat widget of AI Engine does not say which bot it is, or where messages go"
+    )
+
+
+def _engine_tokens(
+    widget: ChatWidget, page_url: str, stated: str | None, *, upgrades: bool
+) -> SiteTokens:
+    return SiteTokens(
+        nonce=widget.nonce,
+        post_id=widget.post_id,
+        url=page_url,
+        endpoint=rest_endpoint(page_url, stated, widget.rest_url or "", upgrades=upgrades),
+        bot_id=widget.bot_id,
+        popup=widget.placement == "popup",
+        line="ai-engine",
+        engine=EngineBot(
+            widget.custom_id,
+            widget.session_id or NO_SESSION,
+            widget.start_sentence,
+            widget.max_length,
+        ),
+    )
+
+
+def rest_endpoint(page_url: str, stated: str | None, named: str, *, upgrades: bool = False) -> str:
+    """Return the URL that paths of a site's REST API are added to, without its last slash.
+
+    `stated`: the endpoint that the site's owner states; one moved to the page's origin, and the
+    address of admin-ajax.php, which is another plugin's, give way to the page's. `named`: that of
+    the page; other arguments and errors are those of `endpoint_of`.
+    """
+    parts = urlsplit(stated or "")
+    if stated is None or isinstance(stated, MovedEndpoint) or parts.path.endswith(AJAX_PATH):
+        return _named_endpoint(page_url, named, upgrades=upgrades).rstrip("/")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{at_origin(page_url, parts.path)}{query}".rstrip("/")
 
 
 def _is_page_to_tell(page_url: str, stated: str | None) -> bool:

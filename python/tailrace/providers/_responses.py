@@ -40,7 +40,11 @@ def response_request(
     """
     request: dict[str, Any] = {
         "model": model,
-        "input": [item for message in parse_chat(messages) for item in _items(message)],
+        "input": [
+            item
+            for message in parse_chat(messages, thinking=("reasoning",))
+            for item in _items(message)
+        ],
         "stream": True,
     }
     if most_tokens is not None:
@@ -73,6 +77,7 @@ def _items(message: ChatMessage) -> Iterator[dict[str, Any]]:
             "output": _output(message),
         }
         return
+    yield from map(dict, message.thinking)
     if message.role == "assistant" and message.parts:
         said = text_alone(message, "OpenAI's Responses API")
         yield {"type": "message", "role": "assistant", "content": said}

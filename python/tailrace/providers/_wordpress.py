@@ -1,15 +1,15 @@
-"""Sites that run the WordPress chat plugin: AI Power up to 2.2, AIPKit since 2.3.
+"""Sites that run a chat plugin of WordPress: AI Power up to 2.2, AIPKit since 2.3, or AI Engine.
 
-The page holds the tokens and shows which line of the plugin it is. A message is posted with the
-tokens, and once more with new ones when a nonce from the cache was refused. Source: the protocol
-notes on AI Power and the captured replies.
+The page holds the tokens and shows which plugin it is, and which line of it. A message is posted
+with the tokens, and once more with new ones when a nonce from the cache was refused. Source: the
+protocol notes on AI Power and AI Engine, and the captured replies.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from tailrace._calls.token_cache import CacheKey, TokenCache, cache_key
@@ -18,13 +18,13 @@ from tailrace.errors import (
     InvalidRequestError,
     NonceRefusedError,
     RedirectError,
-    ResponseStatusError,
     StreamError,
     TailraceError,
-    reply_error,
 )
+from tailrace.providers import _ai_engine as ai_engine
 from tailrace.providers import _ai_power as ai_power
 from tailrace.providers import _aipkit as aipkit
+from tailrace.providers._ai_engine import told
 from tailrace.providers._base import (
     Call,
     CallRequest,
@@ -47,44 +47,42 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
+    from tailrace.providers._page import Line
     from tailrace.transport import Session
 
-__all__ = ["SHARED_TOKENS", "SiteTokens", "WordPressCall", "WordPressOptions"]
+__all__ = [
+    "SHARED_TOKENS",
+    "AIEngineCall",
+    "AIEngineOptions",
+    "SiteTokens",
+    "WordPressCall",
+    "WordPressOptions",
+]
 
 SHARED_TOKENS: TokenCache[SiteTokens] = TokenCache()
 """Tokens of all sites of this process, unless a site brings a cache of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WordPressOptions:
-    """Options that only sites with the plugin have.
+class AIEngineOptions:
+    """Options of sites with any of the plugins.
 
     `bot`: id of the bot that answers, `bot_name` the name its chat shows; None: the page's first.
-    `native_history`: on 1.x, send earlier turns in the plugin's own form, which the site filters
-    and cuts, instead of in one prompt. `make_prompt`: makes the message of a conversation, None for
-    `format_prompt`. `nonce` and `post_id`: both together stand in for the page fetch.
-    `token_cache`: where tokens are kept between calls. The others are ids of `Visitor`, to go on
-    with an earlier dialogue. InvalidRequestError names an option of a wrong type.
+    `make_prompt`: makes the message of a conversation; None: `format_prompt` does, and AI Engine is
+    sent the earlier turns beside it. `token_cache`: where tokens are kept between calls.
+    `client_id`: to go on with an earlier dialogue. InvalidRequestError names an option of a wrong
+    type.
     """
 
     bot: str | None = None
     bot_name: str | None = None
-    native_history: bool = False
     make_prompt: Callable[[list[Turn]], str] | None = None
-    nonce: str | None = field(default=None, repr=False)
-    post_id: str | None = None
     token_cache: TokenCache[Any] = SHARED_TOKENS
     client_id: str | None = None
-    session_id: str | None = None
-    conversation_uuid: str | None = None
-    thread_id: str | None = None
-    previous_openai_response_id: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("bot", "bot_name", "nonce", "post_id"):
+        for name in ("bot", "bot_name"):
             check_sendable(name, getattr(self, name))
-        if not isinstance(self.native_history, bool):
-            raise InvalidRequestError("native_history must be true or false")
         if self.make_prompt is not None and not callable(self.make_prompt):
             raise InvalidRequestError("make_prompt must be a function of the conversation's turns")
         if not isinstance(self.token_cache, TokenCache):
@@ -96,7 +94,7 @@ class WordPressOptions:
     @property
     def visitor_ids(self) -> dict[str, str | None]:
         """The ids of `Visitor` by name, None where not given."""
-        return {name: getattr(self, name) for name in Visitor.__slots__}
+        return {name: getattr(self, name, None) for name in Visitor.__slots__}
 
     def message(self, turns: list[Turn]) -> str:
         """Return the text sent as the message: the whole conversation, system message included.
@@ -112,16 +110,46 @@ class WordPressOptions:
         return browser_text(prompt)
 
 
-class WordPressCall(Call[WordPressOptions]):
-    """One call to a site with the plugin: page, tokens, message, reply.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordPressOptions(AIEngineOptions):
+    """Options of sites of which the page tells the plugin.
+
+    `native_history`: on AI Power 1.x, send earlier turns in the plugin's own form, which the site
+    filters and cuts, instead of in one prompt. `nonce` and `post_id`: both together stand in for
+    the page fetch, of AI Power. The others are ids of `Visitor`, to go on with an earlier dialogue.
+    InvalidRequestError names an option of a wrong type.
+    """
+
+    native_history: bool = False
+    nonce: str | None = field(default=None, repr=False)
+    post_id: str | None = None
+    session_id: str | None = None
+    conversation_uuid: str | None = None
+    thread_id: str | None = None
+    previous_openai_response_id: str | None = None
+
+    def __post_init__(self) -> None:
+        AIEngineOptions.__post_init__(self)  # super() knows the class without its slots
+        for name in ("nonce", "post_id"):
+            check_sendable(name, getattr(self, name))
+        if not isinstance(self.native_history, bool):
+            raise InvalidRequestError("native_history must be true or false")
+
+
+class WordPressCall(Call[AIEngineOptions]):
+    """One call to a site with one of the plugins: page, tokens, message, reply.
 
     The message is posted once more, with new tokens, when a nonce from the cache was refused.
     """
 
-    def __init__(self, request: CallRequest, options: WordPressOptions) -> None:
+    kind: ClassVar[Line | None] = None
+    """The plugin, and its line, whose bots are meant; None: the page tells."""
+
+    def __init__(self, request: CallRequest, options: AIEngineOptions) -> None:
         super().__init__(request, options)
         self._tokens: SiteTokens | None = None
         self._outgoing: Outgoing | None = None
+        self._opening: Opening | None = None
         self._fresh = False
         self._renewed = False
         self._renewal: asyncio.Task[SiteTokens] | None = None
@@ -136,6 +164,7 @@ class WordPressCall(Call[WordPressOptions]):
 
         A renewal of tokens in the background ends with the call.
         """
+        self._learn_nonce_of_end()
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
@@ -175,9 +204,14 @@ class WordPressCall(Call[WordPressOptions]):
         return await self._post_again(refusal)
 
     async def again(self, opening: Opening, error: TailraceError) -> Opening | None:
-        """Renew a cached nonce that was refused, and repeat the message, once, if it changed."""
+        """Renew a cached nonce that was refused, and repeat the message, once, if it changed.
+
+        A site that cannot stream is asked for one body.
+        """
         if not isinstance(error, StreamError):
             return None
+        if self._learn_that_it_cannot_stream(error):
+            return await self._post_again(error)
         certain = self._is_refusal(error, opening.source)
         if (certain or self._may_be_refusal(opening, error)) and await self._renew(
             error, certain=certain
@@ -192,7 +226,7 @@ class WordPressCall(Call[WordPressOptions]):
 
     def _split(self, turns: list[Turn]) -> tuple[str, list[Turn]]:
         """Return the message, and the earlier turns that go beside it."""
-        native = self.options.native_history
+        native = getattr(self.options, "native_history", False)
         if not native or turns[-1].role in SYSTEM_ROLES or turns[-1].role == "assistant":
             return self.options.message(turns), []
         system = [turn for turn in turns[:-1] if turn.role in SYSTEM_ROLES]
@@ -201,7 +235,12 @@ class WordPressCall(Call[WordPressOptions]):
 
     async def _post(self, tokens: SiteTokens, outgoing: Outgoing) -> Opening:
         session = await self.begin_session(self._cookies_with(tokens))
-        tokens = self._signed(tokens)
+        signed = self._signed(tokens)
+        if tokens.line == "ai-engine":
+            self._opening = await ai_engine.post(session, signed, self._engine_message(outgoing))
+            self._learn_nonce(getattr(self._opening.source, "headers", {}).get("x-wp-nonce"))
+            return self._opening
+        tokens = signed
         try:
             if tokens.line == "ai-power":
                 return await ai_power.post(session, tokens, outgoing)
@@ -212,6 +251,14 @@ class WordPressCall(Call[WordPressOptions]):
             if not tokens.guessed:
                 raise
             raise RedirectError(f"{error}; {_guess(tokens)}", error.target) from None
+
+    def _engine_message(self, outgoing: Outgoing) -> ai_engine.Message:
+        """Return the message to AI Engine, which is sent the earlier turns beside it."""
+        chat_id = outgoing.visitor.client_id.lower()
+        has_own_prompt = self.options.make_prompt is not None
+        message = None if has_own_prompt else ai_engine.split_turns(self.turns, chat_id)
+        whole = ai_engine.Message(self.options.message(self.turns), chat_id=chat_id)
+        return message or whole
 
     def _cookies_with(self, tokens: SiteTokens | None) -> Mapping[str, str]:
         """Return the cookies that the site set with `tokens`, and the caller's, which win."""
@@ -241,6 +288,8 @@ class WordPressCall(Call[WordPressOptions]):
         """
         if self._tokens is None or error.kind != "upstream":
             return False
+        if self._tokens.line == "ai-engine":
+            return ai_engine.refuses_nonce(error, self._tokens)
         if self._tokens.line == "ai-power":
             return ai_power.refuses_nonce(error, getattr(reply, "headers", {}))
         return aipkit.refuses_nonce(error, whole=self._tokens.streams is False)
@@ -250,14 +299,16 @@ class WordPressCall(Call[WordPressOptions]):
         tokens = self._tokens
         if tokens is None or error.kind == "challenge":
             return error
+        if tokens.line == "ai-engine":
+            return ai_engine.explained(error, tokens)
         if error.status == _FORBIDDEN and not aipkit.is_the_plugins(error):
-            return _told(
+            return told(
                 error,
                 "something in front of the site forbids admin-ajax.php to this client: "
                 f"{error.message}",
             )
         if tokens.guessed and (error.kind == "not_a_stream" or error.status in _NOBODY_THERE):
-            return _told(error, f"{error.message}; {_guess(tokens)}")
+            return told(error, f"{error.message}; {_guess(tokens)}")
         return error
 
     def _may_be_refusal(self, opening: Opening, error: StreamError) -> bool:
@@ -269,7 +320,13 @@ class WordPressCall(Call[WordPressOptions]):
         can be stale.
         """
         tokens, decoder = self._tokens, opening.decoder
-        if self._fresh or tokens is None or error.kind != "upstream" or error.code is not None:
+        if (
+            self._fresh
+            or tokens is None
+            or tokens.line == "ai-engine"
+            or error.kind != "upstream"
+            or error.code is not None
+        ):
             return False
         if error.status != _OK:
             headers = getattr(opening.source, "headers", {})
@@ -282,13 +339,13 @@ class WordPressCall(Call[WordPressOptions]):
         """Fetch tokens anew, and return whether they differ: the message is then repeated.
 
         `certain`: whether the error refuses the nonce, or only may. Raises NonceRefusedError where
-        the page still shows the refused nonce. After a nonce fetched within this call the page is
-        not fetched again: only AIPKit's endpoint can know a newer one.
+        the page still shows the refused nonce. After a nonce fetched within this call the page of
+        AI Power 1.x is not fetched again: the others have a way past caches.
         """
         stale = self._tokens
         if stale is None or self._fixed_tokens() is not None:
             return False
-        if self._renewed or (self._fresh and stale.line != "aipkit"):
+        if self._renewed or (self._fresh and stale.line == "ai-power"):
             return self._refuse_page(error, certain=certain)
         self._renewed = True
         try:
@@ -312,15 +369,50 @@ class WordPressCall(Call[WordPressOptions]):
         """
         if not certain:
             return False
+        engine = None if self._tokens is None else self._tokens.engine
         raise NonceRefusedError(
             "upstream",
-            "the site refused the nonce its page had just shown: a page cache serves an expired "
-            "page, or the site "
+            "the site refused the nonce it had just given: something in front of it binds nonces "
+            "to visitors, or refuses this client"
+            if engine is not None and engine.asked
+            else "the site refused the nonce its page had just shown: a page cache serves an "
+            "expired page, or the site "
             "refuses this client; ask its owner to exclude the chat page from caching",
             status=error.status,
             code=error.code,
             raw=error.raw,
         )
+
+    # -- what replies of AI Engine tell ------------------------------------------------------------
+
+    def _learn_nonce(self, nonce: object) -> None:
+        """Keep the nonce that a reply gives for later calls."""
+        tokens = self._tokens
+        if tokens is None or not ai_engine.is_a_nonce(nonce) or nonce == tokens.nonce:
+            return
+        if tokens.nonce:  # a site that wants none answers with none
+            self._keep(replace(tokens, nonce=str(nonce)))
+
+    def _learn_nonce_of_end(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self._learn_nonce(opening.decoder.new_token)
+
+    def _learn_that_it_cannot_stream(self, error: StreamError) -> bool:
+        """Write down that a site cannot stream, and tell whether that is news."""
+        tokens = self._tokens
+        if tokens is None or tokens.line != "ai-engine" or tokens.streams is False:
+            return False
+        is_so = ai_engine.cannot_stream(error)
+        if is_so:
+            self._keep(replace(tokens, streams=False))
+        return is_so
+
+    def _keep(self, tokens: SiteTokens) -> None:
+        """Go on with other tokens, in later calls, too."""
+        if self._tokens is not None:
+            self.options.token_cache.put(self._key, self._tokens, tokens)
+        self._tokens = tokens
 
     # -- tokens ------------------------------------------------------------------------------------
 
@@ -340,7 +432,10 @@ class WordPressCall(Call[WordPressOptions]):
         return cached.value, cached.fresh
 
     def _fixed_tokens(self) -> SiteTokens | None:
-        nonce, post_id = self.options.nonce, self.options.post_id
+        options = self.options
+        if not isinstance(options, WordPressOptions):
+            return None
+        nonce, post_id = options.nonce, options.post_id
         if nonce is None or post_id is None:
             return None
         url = checked_url(self.request.url).url  # without a password
@@ -358,7 +453,7 @@ class WordPressCall(Call[WordPressOptions]):
         is_moved = isinstance(self.request.endpoint, MovedEndpoint)
         return cache_key(
             " ".join(each.url for each in urls),
-            repr((self.options.bot, self.options.bot_name, is_moved)),
+            repr((self.options.bot, self.options.bot_name, self.kind, is_moved)),
             self.request.cookies,
             self.request.proxy,
             *[each.authorization for each in urls],
@@ -387,20 +482,33 @@ class WordPressCall(Call[WordPressOptions]):
 
         return shared_fetch
 
-    async def _from_page(self, session: Session) -> SiteTokens:
-        return await fetch_tokens(
+    async def _from_page(
+        self, session: Session, headers: Mapping[str, str] | None = None
+    ) -> SiteTokens:
+        tokens = await fetch_tokens(
             session,
             self.request.url,
             bot_id=self.options.bot,
             bot_name=self.options.bot_name,
+            kind=self.kind,
             endpoint=self.request.endpoint,
             idle=self.request.timeouts.idle,
+            headers=headers,
         )
+        if tokens.line != "ai-engine" or tokens.nonce:
+            return tokens
+        return await self._with_session(session, tokens) or tokens
+
+    async def _with_session(self, session: Session, tokens: SiteTokens) -> SiteTokens | None:
+        """Return AI Engine's tokens with the nonce that the site gives; None without one."""
+        idle = self.request.timeouts.idle
+        given = await ai_engine.with_session(session, self._signed(tokens), idle)
+        return given and replace(given, endpoint=tokens.endpoint)
 
     async def _newer(self, session: Session) -> SiteTokens:
-        """Fetch a new nonce from AIPKit's endpoint, which no page cache can answer for.
+        """Fetch a new nonce from the site itself, which no page cache can answer for.
 
-        Without such an endpoint, fetch the page again.
+        Where the site gives none, fetch the page again.
         """
         stale = self._tokens
         if stale is not None and stale.line == "aipkit":
@@ -408,21 +516,23 @@ class WordPressCall(Call[WordPressOptions]):
             nonce = await aipkit.fresh_nonce(session, self._signed(stale), idle)
             if nonce is not None:
                 return replace(stale, nonce=nonce)
+        if stale is not None and stale.line == "ai-engine":
+            given = await self._with_session(session, stale)
+            return given or await self._from_page(session, _PAST_CACHES)
         return await self._from_page(session)
 
 
+class AIEngineCall(WordPressCall):
+    """One call to a site with AI Engine, whatever other bots its page shows."""
+
+    kind = "ai-engine"
+
+
+_PAST_CACHES = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
 _OK = 200
 _FORBIDDEN = 403
 _NOBODY_THERE = frozenset({400, 404, 405, 410})
 """Statuses by which a server says that nothing it knows is at this address."""
-
-
-def _told(error: StreamError, message: str) -> StreamError:
-    """Return the error with another message."""
-    told = reply_error(error.kind, message, error.status, error.code, error.raw)
-    if isinstance(told, ResponseStatusError) and isinstance(error, ResponseStatusError):
-        told.retry_after = error.retry_after
-    return told
 
 
 def _guess(tokens: SiteTokens) -> str:

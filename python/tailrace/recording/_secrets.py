@@ -106,7 +106,7 @@ _NONCES = re.compile(
     rb"nonce[\w-]{0,64}+" + _QUOTE + rb"?" + _IS + _QUOTE + rb"([A-Za-z0-9]{6,256}+)" + _QUOTE,
     re.IGNORECASE,
 )
-_ID = rb"(?:conversation[_-]?uuid|client[_-]?id|session[_-]?id|(?:access|csrf|auth)[_-]?token)"
+_ID = rb"(?:conversation[_-]?uuid|client[_-]?id|session[_-]?id|(?:access|csrf|auth|new)[_-]?token)"
 _IDS = re.compile(
     _ID + _QUOTE + rb"?" + _IS + _QUOTE + rb"([\w.~-]{6,256}+)" + _QUOTE,
     re.IGNORECASE,
@@ -321,7 +321,9 @@ _KEPT_FIELDS = frozenset(
 )
 _FIELD = re.compile(r"[?&;#]([\w.-]{1,64}+)=(?=([^&;#\s]{1,2048}+))")
 _LONGEST_NUMBER = 9  # digits of a number that names a page or a post
-_MESSAGE_WORDS = frozenset({"message", "text", "content", "prompt", "input", "history"})
+_MESSAGE_WORDS = frozenset(
+    {"message", "newmessage", "text", "content", "prompt", "input", "history"}
+)
 
 
 def bare_url(url: str) -> str:

@@ -45,6 +45,10 @@ class Effect:
         """Return a response that replaces the site's, or None to let the site answer."""
         return None
 
+    async def own(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - most are no site's own
+        """Return the response that the site itself has for the fault, or None for none."""
+        return None
+
     def transform(self, site: ReplicaSite, response: SiteResponse) -> SiteResponse:  # noqa: ARG002 - most need no site
         """Return the response to send, made of the `response` of `site`."""
         return response
@@ -57,7 +61,8 @@ class FaultKind:
     `name`: the word before a fault's colon; `argument`: how its argument is written, empty where it
     takes none; `shows`: the kind in one sentence, for lists; `make`: a function from the argument
     to the effect; `targets`: the responses it can hold for, the first of them unless a fault names
-    one; `needs_nonces`: whether only sites with nonces can have it. Several faults take effect in
+    one; `needs_nonces`: whether only sites with nonces can have it; `is_own`: whether only sites
+    that say so can. Several faults take effect in
     the order of `FAULTS`, whatever order they are requested in.
     """
 
@@ -67,6 +72,7 @@ class FaultKind:
     make: Callable[[str], Effect]
     targets: tuple[Target, ...] = ("answer", "page", "all")
     needs_nonces: bool = False
+    is_own: bool = False
 
     @property
     def text(self) -> str:
@@ -75,6 +81,8 @@ class FaultKind:
 
     def is_possible_at(self, site: ReplicaSite) -> bool:
         """Tell whether `site` can have this fault."""
+        if self.is_own:
+            return self.name in site.own_faults
         return site.nonces is not None or not self.needs_nonces
 
 
@@ -138,8 +146,9 @@ def parse_faults(texts: Iterable[str], site: ReplicaSite) -> tuple[Fault, ...]:
     faults = [parse_fault(text) for text in texts]
     for fault in faults:
         if not fault.kind.is_possible_at(site):
+            why = "runs another software" if fault.kind.is_own else "has no nonces"
             raise InvalidRequestError(
-                f"the fault {fault.kind.name} is not for {site.name}, which has no nonces"
+                f"the fault {fault.kind.name} is not for {site.name}, which {why}"
             )
     return _ordered(faults)
 
@@ -196,6 +205,10 @@ class FaultySite:
             if response is not None:
                 await request.read()  # a connection closed with unread bytes would be reset
                 return response
+            own = await fault.effect.own(self.site, request)
+            if own is not None:
+                await request.read()
+                return own
         return None
 
     async def _requested_faults(
@@ -395,6 +408,24 @@ def _json_page(argument: str) -> Effect:
 class _PluginOff(Effect):
     def replacement(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:
         return site.without_plugin(request)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnFault(Effect):
+    """An effect that the site itself knows."""
+
+    name: str
+    argument: str = ""
+
+    async def own(self, site: ReplicaSite, request: web.Request) -> SiteResponse | None:
+        return await site.own_fault(self.name, self.argument, request)
+
+
+def _own_fault(name: str, *known: str) -> Callable[[str], Effect]:
+    def make(argument: str) -> Effect:
+        return _OwnFault(name, _one_of(name, argument, known[0], known) if known else "")
+
+    return make
 
 
 class _Subfolder(Effect):
@@ -689,6 +720,46 @@ FAULTS: tuple[FaultKind, ...] = (
         lambda _: _Subfolder(),
         ("all",),
         needs_nonces=True,
+    ),
+    FaultKind(
+        "rest-closed",
+        "[:forbidden]",
+        "AI Engine: WordPress's REST API is closed to visitors, in a plugin's words or in its own",
+        _own_fault("rest-closed", "plugin", "forbidden"),
+        ("all",),
+        is_own=True,
+    ),
+    FaultKind(
+        "owner-refuses",
+        "",
+        "AI Engine: the owner's code lets no visitor ask: 401, with a valid nonce, too",
+        _own_fault("owner-refuses"),
+        ("all",),
+        is_own=True,
+    ),
+    FaultKind(
+        "chat-off",
+        "",
+        "AI Engine: its chatbot is off: the page shows its shortcode as text, and messages are 404",
+        _own_fault("chat-off"),
+        ("all",),
+        is_own=True,
+    ),
+    FaultKind(
+        "printed",
+        "",
+        "AI Engine: another plugin prints a byte order mark before the reply's head",
+        _own_fault("printed"),
+        ("all",),
+        is_own=True,
+    ),
+    FaultKind(
+        "maintenance",
+        "",
+        "AI Engine: the site is closed for a while: 503, for pages and as JSON",
+        _own_fault("maintenance"),
+        ("all", "page", "answer"),
+        is_own=True,
     ),
     FaultKind("crlf", "", "lines end with CRLF", lambda _: _Transform(transforms.with_crlf)),
     FaultKind(

@@ -97,6 +97,9 @@ class ReplicaSite(ABC):
     pages: ClassVar[tuple[SitePage, ...]]
     markers: ClassVar[tuple[Marker[Any], ...]]
 
+    own_faults: ClassVar[frozenset[str]] = frozenset()
+    """The names of faults that sites of this software alone have."""
+
     nonces: Nonces | None = None
     """The nonces of the site's pages, where the software wants one with each message; else None."""
 
@@ -109,6 +112,15 @@ class ReplicaSite(ABC):
 
     def without_plugin(self, request: web.Request) -> SiteResponse | None:  # noqa: ARG002 - few have one
         """Return the response while the site's chat plugin is off; None where that is the same."""
+        return None
+
+    async def own_fault(
+        self,
+        name: str,  # noqa: ARG002 - few have one
+        argument: str,  # noqa: ARG002
+        request: web.Request,  # noqa: ARG002
+    ) -> SiteResponse | None:
+        """Return the response with the fault `name` of `own_faults`; None where it has none."""
         return None
 
     def is_page(self, path: str) -> bool:

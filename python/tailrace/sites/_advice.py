@@ -26,7 +26,7 @@ class Seen:
     plugin's shortcode where the page shows it as text; `api`: the software whose API answers in the
     page's place, None for a page. `first_step`: whether the first of AIPKit's
     two steps failed; `model_asked`: whether the model behind the site was asked, None where that
-    cannot be told.
+    cannot be told; `names_plugin`: whether the site has AI Engine, though its page shows no bot.
     """
 
     software: str = ""
@@ -36,6 +36,7 @@ class Seen:
     api: str | None = None
     first_step: bool = False
     model_asked: bool | None = None
+    names_plugin: bool = False
 
     @property
     def type(self) -> str:
@@ -115,15 +116,15 @@ def _wants_basic(failure: _Failure) -> bool:
     if failure.status != _UNAUTHORIZED:
         return False
     asks = "www-authenticate" in failure.seen.headers
-    return asks or (
-        failure.seen.software == "wordpress" and failure.seen.type != "application/json"
-    )
+    return asks or (failure.seen.software in _WORDPRESS and failure.seen.type != "application/json")
 
 
 def _is_the_models(failure: _Failure) -> bool:
     """Tell whether a site hands on a status of the model's API, with its words as JSON."""
     if failure.at_page or failure.seen.first_step or failure.seen.type != "application/json":
         return False
+    if failure.seen.software == "ai-engine":
+        return False  # its errors are told by their codes
     if failure.seen.software == "wordpress":
         return failure.status not in (None, 200, 400, 403, 429)
     return failure.status is not None and failure.status >= _FIRST_OF_SERVER
@@ -137,6 +138,25 @@ def _is_no_html(failure: _Failure) -> bool:
     return other_than_html(failure.seen.type) is not None
 
 
+def _of_ai_engine(
+    *codes: str, step: str = "", status: int | None = None, words: str = ""
+) -> Callable[[_Failure], bool]:
+    """Make the test for a failure of AI Engine by all that is given of it."""
+
+    def fits(failure: _Failure) -> bool:
+        error = failure.error
+        if failure.seen.software != "ai-engine" or not isinstance(error, errors.StreamError):
+            return False
+        return (
+            (not codes or error.code in codes)
+            and step in ("", failure.step)
+            and status in (None, error.status)
+            and words in error.message
+        )
+
+    return fits
+
+
 def _lacks_key(failure: _Failure) -> bool:
     """Tell whether the plugin refuses for its own key: "API" is left untranslated in most texts."""
     if not isinstance(failure.error, errors.StreamError) or failure.seen.model_asked is not False:
@@ -144,7 +164,11 @@ def _lacks_key(failure: _Failure) -> bool:
     return bool(re.search(r"\bAPI\b|\bkey\b", failure.error.message))
 
 
+_WORDPRESS = ("wordpress", "ai-engine")
+_ANSWERED = (200, 500)
+_NO_SESSION = ("empty", "nonce")
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _HTML = ("text/html", "application/xhtml+xml")
 _GUARD = (
     "something in front of the site (a firewall, a security plugin, the host's own rules) forbids "
@@ -204,6 +228,13 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         ),
     ),
     (
+        _of_ai_engine("rest_cookie_invalid_nonce", words="it had just given"),
+        (
+            "a plugin or a proxy of the site binds nonces to visitors, or changes them: its owner "
+            "must let visitors ask wp-json with the nonce that start_session gives"
+        ),
+    ),
+    (
         _is(errors.NonceRefusedError),
         "the owner must exclude the chat's page from caching: no visitor is answered until then",
     ),
@@ -217,6 +248,98 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
             "the web server wants a user and a password (Basic auth): write them into the URL, "
             "https://user:password@…; in tailrace.toml name the variable of an Authorization "
             "header in headers_env"
+        ),
+    ),
+    (
+        _of_ai_engine(status=_UNAUTHORIZED, step="nonce"),
+        (
+            "a security plugin or the owner's code closes WordPress's REST API to visitors: its "
+            "owner must let /wp-json/mwai/v1 and /wp-json/mwai-ui/v1 through"
+        ),
+    ),
+    (
+        _of_ai_engine(status=_UNAUTHORIZED),
+        (
+            "the owner's code (the filter mwai_rest_authorized) or a security plugin lets no "
+            "visitor ask: its owner must allow it, or give the cookies of a login (cookies_env)"
+        ),
+    ),
+    (
+        _of_ai_engine("rest_no_route"),
+        (
+            "the plugin AI Engine or its chatbot module is off, or the page is older than its "
+            "removal: the owner must switch it on"
+        ),
+    ),
+    (
+        _of_ai_engine("limit_reached"),
+        "the site's quota for this visitor, or for all, is used up: wait, or ask its owner",
+    ),
+    (
+        _of_ai_engine("query_rejected"),
+        (
+            "the plugin refuses before it asks a model: the bot is not there any more, or the "
+            "message is too long; `tailrace discover URL` says which bots the page shows"
+        ),
+    ),
+    (
+        _of_ai_engine("query_banned"),
+        "the owner has banned this address, or a word of the message: no model was asked",
+    ),
+    (
+        _of_ai_engine("query_unauthorized"),
+        "the owner's code refuses this visitor's queries: ask the owner; no model was asked",
+    ),
+    (
+        _of_ai_engine("message_moderated"),
+        "moderation of the site refuses the message: ask otherwise",
+    ),
+    (
+        _of_ai_engine("not_set_up"),
+        "the bot has no model that is there: its owner must choose its environment and its model",
+    ),
+    (
+        _of_ai_engine("internal_server_error"),
+        "the site's program failed before it asked a model: its owner must look at PHP's error log",
+    ),
+    (
+        _of_ai_engine(words="cURL error"),
+        (
+            "the model behind the site was silent or broke off: try again; if it does so again, "
+            "its owner must look at the model's service"
+        ),
+    ),
+    (
+        lambda failure: (
+            _of_ai_engine()(failure) and failure.kind == "upstream" and failure.status in _ANSWERED
+        ),
+        (
+            "the site, or the model behind it, refuses or fails, as its words say: the owner must "
+            "look at the model's key, limits and place"
+        ),
+    ),
+    (
+        lambda failure: (
+            _of_ai_engine()(failure) and failure.kind == "empty" and failure.step == "end"
+        ),
+        "the model behind the site answered with nothing to be shown: ask again, or otherwise",
+    ),
+    (
+        lambda failure: _of_ai_engine()(failure) and failure.kind == "truncated",
+        (
+            "the site's program died within the answer, or ran out of time: its owner must look at "
+            "PHP's error log and time limit; else a proxy cuts long replies"
+        ),
+    ),
+    (
+        lambda failure: (
+            _of_ai_engine()(failure)
+            and not failure.at_page
+            and (failure.kind == "not_a_stream" or (failure.kind, failure.step) == _NO_SESSION)
+        ),
+        (
+            "the address that the page names for the REST API answers with something else: the "
+            "owner must look at the permalinks, or empty the page cache"
         ),
     ),
     (
@@ -256,6 +379,10 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         f"{_GUARD}the page to this client: its owner must let it through",
     ),
     (
+        _of_ai_engine(status=_FORBIDDEN),
+        f"{_GUARD}the REST API (wp-json) to this client: its owner must let it through",
+    ),
+    (
         lambda failure: failure.status == _FORBIDDEN and failure.seen.software == "wordpress",
         f"{_GUARD}admin-ajax.php to this client: its owner must let it through",
     ),
@@ -271,6 +398,13 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
         (
             "the chat plugin is off, or another version of it is there: its owner must activate "
             "it, and put its own shortcode on the page"
+        ),
+    ),
+    (
+        lambda failure: failure.seen.names_plugin and failure.step == "widget",
+        (
+            "the site has the plugin AI Engine, and this page shows no chat of it: give the page "
+            "that does; a chat for the whole site stands at the end of each page"
         ),
     ),
     (
@@ -346,5 +480,4 @@ _RULES: tuple[tuple[Callable[[_Failure], bool], str], ...] = (
     ),
 )
 
-_FORBIDDEN = 403
 _FIRST_OF_SERVER = 500

@@ -30,8 +30,15 @@ from tailrace.errors import (
     TLSError,
     WidgetNotFoundError,
 )
+from tailrace.providers._ai_engine import SESSION_PATH
 from tailrace.sites._advice import Seen, advice_for
-from tailrace.sites._discovery import described, endpoint_on, fetch_page
+from tailrace.sites._discovery import (
+    described,
+    endpoint_on,
+    fetch_page,
+    has_ai_engine,
+    is_login,
+)
 from tailrace.sites._registry import as_site
 from tailrace.sites._registry import site as site_named
 from tailrace.sites._site import Site, for_call, open_stream
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
     from tailrace.sites._discovery import FetchedPage
     from tailrace.sites._software import SoftwareName
     from tailrace.transport import Session, Transport
+    from tailrace.transport._observed import ObservedRequest
 
 T = TypeVar("T")
 
@@ -233,6 +241,7 @@ class _Examination:
         self._challenge: ChallengeError | None = None
         self._stream: ChatStream | None = None
         self._failure: TailraceError | None = None
+        self._plugin_is_there = False
         self._first_delta_at = 0.0
         self._characters = 0
 
@@ -275,14 +284,28 @@ class _Examination:
         """Return what is known of the site when a step fails with `error`."""
         sent, fetched = self._observed.sent, self._fetched
         return Seen(
-            self._site.software,
+            "ai-engine" if self._is_ai_engine else self._site.software,
             page_url="" if fetched is None else fetched.url,
             headers=sent[-1].headers if sent else {} if fetched is None else fetched.headers,
             shortcode=None if fetched is None else fetched.shortcode,
             api=None if fetched is None else fetched.api,
             first_step=self._failed_first_step,
             model_asked=self._model_asked(error),
+            names_plugin=self._plugin_is_there,
         )
+
+    @property
+    def _is_ai_engine(self) -> bool:
+        """Whether the bot that answers is one of AI Engine."""
+        widget = self._widget_found
+        return widget is not None and widget.kind == "ai-engine"
+
+    @property
+    def _messages_sent(self) -> list[ObservedRequest]:
+        """The requests that sent a message, and what followed; none for a session of AI Engine."""
+        sent = [each for each in self._observed.sent if not each.url.endswith(SESSION_PATH)]
+        first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
+        return [] if first is None else sent[first:]
 
     @property
     def _failed_first_step(self) -> bool:
@@ -305,6 +328,8 @@ class _Examination:
             if widget.streams is False or self._failed_first_step:
                 return None
             return stream is not None and "message_id" in stream.ids
+        if widget.kind == "ai-engine":
+            return False if error.code in _REFUSALS_OF_AI_ENGINE else None
         if error.code in _REFUSALS:
             return False
         sent = self._observed.sent
@@ -443,6 +468,7 @@ class _Examination:
             return _Skipped(f"{self._software.name} needs none")
         discovery = described(fetched)
         if discovery.software is None:
+            await self._look_for_plugin(fetched)
             raise WidgetNotFoundError("; ".join(discovery.problems))
         release = f"; {discovery.release}" if discovery.release else ""
         if not fetched.page.widgets:
@@ -457,7 +483,18 @@ class _Examination:
 
     def _widget_of(self, page: Page) -> ChatWidget:
         """Return the bot that the site's calls name, else the first of the page."""
-        return page.widget(bot_id=self._site.bot, name=self._site.bot_name)
+        kind: Any = "ai-engine" if self._software.name == "ai-engine" else None
+        return page.widget(self._site.bot, self._site.bot_name, kind)
+
+    async def _look_for_plugin(self, fetched: FetchedPage) -> None:
+        """Ask the site's REST API whether AI Engine is there, which a page without a bot hides."""
+        if fetched.plugin or fetched.shortcode or fetched.missing_bot or fetched.other_type:
+            return  # the page says itself why
+        if fetched.api or is_login(fetched.url):
+            return
+        with suppress(TailraceError):
+            async with self._session() as session:
+                self._plugin_is_there = await self._within(has_ai_engine(session, fetched))
 
     # -- one real answer ---------------------------------------------------------------------------
 
@@ -473,15 +510,30 @@ class _Examination:
         seconds = self._clock() - begun
         if self._question.post:
             await self._send_message()
-        if isinstance(self._failure, errors.NonceRefusedError):
+        no_session = self._is_ai_engine and not self._messages_sent
+        if isinstance(self._failure, errors.NonceRefusedError) or (self._failure and no_session):
             raise self._failure
         if not wanted:
             return _Skipped(f"{self._software.name} has none")
         taken = self._question.post and self._failure is None
+        widget = self._widget_found
+        if widget is not None and self._is_ai_engine and not widget.nonce:
+            return _Fine(self._session_words(taken=taken), seconds)
         return _Fine("the site takes it" if taken else "the page shows one", seconds)
+
+    def _session_words(self, *, taken: bool) -> str:
+        """Return what became of the nonce that AI Engine gives when it is asked."""
+        sessions = [each for each in self._observed.sent if each.url.endswith(SESSION_PATH)]
+        if not sessions:
+            return "the site gives one if it is asked"
+        if sessions[-1].status == _NOT_FOUND:
+            return "the site wants none" if taken else "the site gives none"
+        return "the site gives one, and takes it" if taken else "the site gives one"
 
     def _check_nonce(self, page: Page) -> None:
         """Raise the problem with the tokens of the page, or of the bot that calls name."""
+        if self._is_ai_engine:
+            return  # the site itself gives it, or it stands in the bot's element
         _ = page.tokens
         if page.widgets and self._names_a_bot and not self._widget_of(page).nonce:
             raise errors.TokenNotFoundError("missing_nonce")
@@ -507,18 +559,16 @@ class _Examination:
     async def _post(self) -> _Fine | _Skipped:
         if not self._question.post:
             return _Skipped("not asked for")
-        sent = self._observed.sent
-        first = next((number for number, each in enumerate(sent) if each.method == "POST"), None)
-        last = sent[-1] if first is not None else None
+        sent = self._messages_sent
+        last = sent[-1] if sent else None
         if (
-            first is None
-            or last is None
+            last is None
             or last.answered is None
             or (last.status or 0) >= FIRST_ERROR_STATUS
             or self._failed_first_step
         ):
             raise self._failure or StreamError("empty", "no message was sent")
-        return _Fine(f"HTTP {last.status}", last.answered - sent[first].begun)
+        return _Fine(f"HTTP {last.status}", last.answered - sent[0].begun)
 
     async def _first_delta(self) -> _Fine | _Skipped:
         if not self._question.post:
@@ -540,8 +590,21 @@ class _Examination:
         return _Fine(f"{self._stream.end}, {self._characters} characters{why}")
 
 
+_NOT_FOUND = 404
 _REFUSALS = frozenset({"messageFlagged", "ipBanned", "modflag"})
 """The flags by which the plugin up to 2.2 refuses a message or a visitor."""
+
+_REFUSALS_OF_AI_ENGINE = frozenset(
+    {
+        "query_rejected",
+        "query_banned",
+        "query_unauthorized",
+        "message_moderated",
+        "not_set_up",
+        "rest_forbidden",
+    }
+)
+"""The codes with which AI Engine, or WordPress for it, asks no model."""
 
 
 def _transport(site: Site, stack: AsyncExitStack) -> Transport:

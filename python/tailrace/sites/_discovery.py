@@ -2,9 +2,9 @@
 
 One request is sent, and no nonce is shown.
 
-Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and the captured
-pages. Whether a page without a chat widget is GeminiProChat's cannot be seen from it, and is not
-guessed.
+Source: the protocol notes on AI Power ("Which line am I talking to?", "The page") and on AI Engine
+("Page"), and the captured pages. Whether a page without a chat widget is GeminiProChat's cannot be
+seen from it, and is not guessed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ from tailrace.errors import (
 )
 from tailrace.providers._base import checked_site
 from tailrace.providers._page import (
+    AJAX_PATH,
     MAX_PAGE_BYTES,
+    NO_SESSION,
+    Endpoint,
     announced_roots,
     endpoint_of,
     other_than_html,
+    rest_endpoint,
     upgrades_insecure,
 )
 from tailrace.sites._apis import api_behind
@@ -42,14 +46,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tailrace._native import ChatWidget, Page
-    from tailrace.providers._page import Endpoint
     from tailrace.sites._software import SoftwareName
     from tailrace.transport import Session, Transport
 
 __all__ = ["Bot", "Discovery", "FetchedPage", "discover", "fetch_page"]
 
-_PLUGIN = re.compile(rb"gpt3-ai-content-generator/([^\"'\s<>]{0,200})")
-_SHORTCODE = re.compile(rb"\[(?:wpaicg_chat|aipkit_chat)[a-z_]{0,30}(?=[\s\]])[^\]\[<>]{0,200}\]")
+_PLUGIN = re.compile(rb"(?:gpt3-ai-content-generator|plugins/ai-engine)/([^\"'\s<>]{0,200})")
+_SHORTCODE = re.compile(
+    rb"\[(?:wpaicg_chat|aipkit_chat|mwai_chat)[a-z_]{0,30}(?=[\s\]])[^\]\[<>]{0,200}\]"
+)
+_NO_SUCH_BOT = re.compile(
+    rb"AI Engine: Chatbot (?:'|&#0?39;|&#8216;|\xe2\x80\x98)([^<>]{0,100}?)"
+    rb"(?:'|&#0?39;|&#8217;|\xe2\x80\x99) not found"
+)
 _VERSION = re.compile(rb"[?&;]ver=(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w.])")
 
 
@@ -62,7 +71,7 @@ class FetchedPage:
     (newer releases put a time there). `shortcode`: a shortcode of the plugin that the page shows as
     text, None without one. `api`: the software whose API the reply looks like, None for a page.
     `headers`: those of the reply; `upgrades`: whether browsers send the page's http requests over
-    https.
+    https; `missing_bot`: the id of a bot of AI Engine that the page says is not there.
     """
 
     url: str
@@ -75,6 +84,7 @@ class FetchedPage:
     api: SoftwareName | None
     headers: Mapping[str, str] = field(repr=False)
     upgrades: bool
+    missing_bot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +92,12 @@ class Bot:
     """One chat on a page.
 
     `bot_id`: the id that calls name it by; `name`: the name it shows, None where the page has none;
-    `kind`: the dialect of its replies, ``ai-power`` or ``aipkit``; `placement`: where it stands,
-    as `ChatWidget.placement` says; `streams`: whether its replies are streams, None where the page
-    does not say; `assistant`: whether it is an OpenAI Assistant; `endpoint`: the URL that takes
-    messages, None where the page names one on another server; `missing`: which of ``nonce`` and
-    ``post id`` the page does not show.
+    `kind`: the dialect of its replies, ``ai-power``, ``aipkit`` or ``ai-engine``; `placement`:
+    where it stands, as `ChatWidget.placement` says; `streams`: whether its own page has its replies
+    as streams, None where that does not say; `assistant`: whether it is an OpenAI Assistant;
+    `endpoint`: the URL that takes messages, of AI Engine that of the REST API, None where the page
+    names one on another server; `missing`: which of ``nonce`` and ``post id``, of AI Engine of
+    ``bot id`` and ``address``, the page does not show.
     """
 
     bot_id: str
@@ -200,6 +211,7 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
         versions = (_VERSION.search(each) for each in files)
         version = next((match[1].decode("ascii") for match in versions if match), None)
         shortcode = _SHORTCODE.search(html)
+        missing_bot = _NO_SUCH_BOT.search(html)
         return FetchedPage(
             url=reply.url,
             status=reply.status,
@@ -211,7 +223,23 @@ async def fetch_page(session: Session, url: str, *, idle: float | None) -> Fetch
             api=api_behind(reply.url, reply.headers, html),
             headers=reply.headers,
             upgrades=upgrades_insecure(url, reply, html),
+            missing_bot=missing_bot and missing_bot[1].decode("utf-8", "replace"),
         )
+
+
+async def has_ai_engine(session: Session, fetched: FetchedPage) -> bool:
+    """Tell whether the site of a page has AI Engine: its REST API lists the plugin's routes.
+
+    Raises all that the session raises.
+    """
+    roots = (*fetched.page.roots, *announced_roots(fetched.headers))
+    ajax = endpoint_of(fetched.url, None, None, roots, upgrades=fetched.upgrades).url
+    url = f"{ajax.removesuffix(AJAX_PATH)}/wp-json/?_fields=namespaces"
+    async with await session.get(url, headers={"Accept": "application/json"}) as reply:
+        return b'"mwai-ui' in await read_all(reply, max_bytes=_MOST_OF_NAMESPACES)
+
+
+_MOST_OF_NAMESPACES = 64 * 2**10
 
 
 def described(fetched: FetchedPage) -> Discovery:
@@ -220,17 +248,17 @@ def described(fetched: FetchedPage) -> Discovery:
     problems = list(_problems(fetched))
     bots = tuple(_bot(widget, fetched) for widget in page.widgets)
     dialect = _dialect(page)
-    first = page.widgets[0] if page.widgets else None
+    first = first_widget(page)
     endpoint = _endpoint(fetched, first)[0] if dialect else None
     return Discovery(
         url=fetched.url,
         status=fetched.status,
         title=page.title,
         challenge=page.challenge,
-        software=_software(dialect),
+        software=_software(page, dialect),
         dialect=dialect,
         version=fetched.version,
-        release=release(dialect, fetched.version) if dialect or fetched.plugin else None,
+        release=_release(fetched, dialect, first),
         endpoint=endpoint and endpoint.url,
         endpoint_is_guess=endpoint is not None and endpoint.is_guess,
         looks_like=fetched.api if dialect is None else None,
@@ -259,22 +287,50 @@ def _challenged(url: str, challenge: ChallengeError) -> Discovery:
     )
 
 
+def first_widget(page: Page) -> ChatWidget | None:
+    """Return the bot that answers where a call names none; None for a page without one."""
+    return page.widget() if page.widgets else None
+
+
 def _dialect(page: Page) -> str | None:
-    if page.widgets:
-        return page.widgets[0].kind
+    first = first_widget(page)
+    if first is not None:
+        return first.kind
     return "ai-power" if _token_problem(page) is None else None
 
 
-def _software(dialect: str | None) -> SoftwareName | None:
-    """Return the software whose sites reply in this dialect."""
+def _software(page: Page, dialect: str | None) -> SoftwareName | None:
+    """Return the software of a page: AI Engine where all of its bots are, else the first fit."""
+    if page.widgets and all(each.kind == "ai-engine" for each in page.widgets):
+        return "ai-engine"
     return next((row.name for row in SOFTWARE.values() if dialect in row.dialects), None)
+
+
+def _release(fetched: FetchedPage, dialect: str | None, first: ChatWidget | None) -> str | None:
+    if first is not None and first.kind == "ai-engine":
+        return _release_of_ai_engine(first)
+    return release(dialect, fetched.version) if dialect or fetched.plugin else None
+
+
+def _release_of_ai_engine(widget: ChatWidget) -> str:
+    """Return, in words, the releases whose page shows a nonce and a session as this one does."""
+    if widget.nonce:
+        return "AI Engine 2.0.1 to 2.4.3: the nonce is in the page"
+    if widget.session_id is None:
+        return "AI Engine 3.5.2 or later: nonce and session are given when asked for"
+    if widget.session_id != NO_SESSION:
+        return "AI Engine 2.8.5 to 3.5.1: the nonce is given when asked for"
+    return "AI Engine 2.4.4 to 2.8.4: the nonce is given when asked for; or up to 2.0.0: none"
 
 
 def _bot(widget: ChatWidget, fetched: FetchedPage) -> Bot:
     endpoint = _endpoint(fetched, widget)[0]
+    bot_id = widget.bot_id or widget.custom_id or ""
     needed = {"nonce": widget.nonce, "post id": widget.post_id}
+    if widget.kind == "ai-engine":
+        needed = {"bot id": bot_id, "address": widget.rest_url or ""}
     return Bot(
-        bot_id=widget.bot_id,
+        bot_id=bot_id,
         name=widget.name,
         kind=widget.kind,
         placement=widget.placement,
@@ -308,6 +364,13 @@ def endpoint_on(
 
     `stated`: the one that the site's owner states. Raises EndpointError as `endpoint_of` does.
     """
+    if widget is not None and widget.kind == "ai-engine":
+        if not widget.rest_url:
+            raise EndpointError(
+                "the page's chat widget of AI Engine does not say where messages go"
+            )
+        url = rest_endpoint(fetched.url, stated, widget.rest_url, upgrades=fetched.upgrades)
+        return Endpoint(url, is_guess=False)
     named = None if widget is None else widget.ajax_url
     roots = (*fetched.page.roots, *announced_roots(fetched.headers))
     return endpoint_of(fetched.url, stated, named, roots, upgrades=fetched.upgrades)
@@ -321,33 +384,58 @@ def _problems(fetched: FetchedPage) -> Iterator[str]:
         return
     if fetched.status >= FIRST_ERROR_STATUS:
         yield f"the page answered {fetched.status}"
-    problem = _token_problem(page)
-    if page.widgets:
-        _, wrong = _endpoint(fetched, page.widgets[0])
-        yield from [each for each in (wrong, problem) if each]
-    elif problem is not None and fetched.shortcode is not None:
-        yield (
-            f"no chat widget found: the page shows the plugin's shortcode as text, "
-            f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
-        )
-    elif problem is not None and is_login(fetched.url):
+    first = first_widget(page)
+    if first is not None:
+        yield from _problems_of(first, fetched)
+    elif _token_problem(page) is not None:
+        yield _why_no_widget(fetched)
+
+
+def _problems_of(first: ChatWidget, fetched: FetchedPage) -> Iterator[str]:
+    _, wrong = _endpoint(fetched, first)
+    problem = _token_problem(fetched.page)
+    if first.kind == "ai-engine":
+        nameless = not (first.bot_id or first.custom_id)
+        problem = "the page's chat widget of AI Engine names no bot" if nameless else None
+    yield from [each for each in (wrong, problem) if each]
+
+
+def _why_no_widget(fetched: FetchedPage) -> str:
+    """Return why a page without a chat, and without tokens, may be none."""
+    said = _said_by_plugin(fetched)
+    if said is not None:
+        return said
+    if is_login(fetched.url):
         where = fetched.url.partition("?")[0]
-        yield f"the page leads to a login, {where}: visitors must be logged in"
-    elif problem is not None and fetched.api is not None:
-        yield f"this looks like an API, not a page with a chat: say --software {fetched.api}"
-    elif problem is not None and fetched.other_type is not None:
-        yield (
+        return f"the page leads to a login, {where}: visitors must be logged in"
+    if fetched.api is not None:
+        return f"this looks like an API, not a page with a chat: say --software {fetched.api}"
+    if fetched.other_type is not None:
+        return (
             f"the page is {fetched.other_type}, not HTML: give the page that a browser shows, with "
             "the chat"
         )
-    elif problem is not None and fetched.plugin:
-        yield "the site has the chat plugin, but this page shows no chat: give the page that does"
-    elif problem is not None:
-        yield (
-            "no chat widget found: give the page that shows the chat; if this is GeminiProChat, "
-            "say "
-            "--software geminiprochat (nothing on its page tells)"
+    if fetched.plugin:
+        return "the site has the chat plugin, but this page shows no chat: give the page that does"
+    return (
+        "no chat widget found: give the page that shows the chat; if this is GeminiProChat, say "
+        "--software geminiprochat (nothing on its page tells)"
+    )
+
+
+def _said_by_plugin(fetched: FetchedPage) -> str | None:
+    """Return what a plugin, or its shortcode, says in the place of a chat; None for nothing."""
+    if fetched.missing_bot is not None:
+        return (
+            f"the page says that AI Engine has no bot {fetched.missing_bot!r}: its owner deleted "
+            "it, or wrote another id"
         )
+    if fetched.shortcode is not None:
+        return (
+            f"no chat widget found: the page shows the plugin's shortcode as text, "
+            f"{fetched.shortcode}: the plugin is off, or is a version that does not know it"
+        )
+    return None
 
 
 def _token_problem(page: Page) -> str | None:

@@ -47,15 +47,16 @@ class CallOptions(TypedDict, total=False):
     environment: Environment | None
     timings: bool
     keep_raw: bool
-    # wordpress
+    # wordpress and ai-engine
     bot: str | None
     bot_name: str | None
-    native_history: bool | None
     make_prompt: Callable[[list[Turn]], str] | None
-    nonce: str | None
-    post_id: str | None
     token_cache: TokenCache[Any] | None
     client_id: str | None
+    # wordpress
+    native_history: bool | None
+    nonce: str | None
+    post_id: str | None
     session_id: str | None
     conversation_uuid: str | None
     thread_id: str | None

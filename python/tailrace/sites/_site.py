@@ -73,7 +73,8 @@ class Site:
     is sent before a stream is read. The repr shows no secret. `url`: the page that shows the chat,
     the app's own address, or the API's base URL. All options are keywords:
 
-    - ``software``: ``wordpress`` (AI Power and AIPKit), ``geminiprochat``, ``chatgpt-demo``,
+    - ``software``: ``wordpress`` (AI Power, AIPKit and AI Engine: the page tells which),
+      ``ai-engine`` (that alone, whatever else is on the page), ``geminiprochat``, ``chatgpt-demo``,
       ``openai`` (any OpenAI-compatible server, by its base URL), ``anthropic``, ``gemini`` or
       ``ollama`` (a server with that API).
     - ``name``: the name in lists, logs and errors; the URL's origin unless given.
@@ -99,9 +100,10 @@ class Site:
     - ``timings``: streams take the times of their replies, see `Timings`; their deltas have times,
       and the tokens that their event told. ``keep_raw``: deltas have their event's JSON, and an
       event that adds nothing is a delta with an empty text.
-    - ``wordpress``: ``bot`` (a bot's id), ``bot_name``, ``native_history``, ``make_prompt``,
-      ``nonce``, ``post_id``, ``token_cache``, and to go on with an earlier dialogue ``client_id``,
-      ``session_id``, ``conversation_uuid``, ``thread_id``, ``previous_openai_response_id``.
+    - ``wordpress``, ``ai-engine``: ``bot`` (a bot's id), ``bot_name``, ``make_prompt``,
+      ``token_cache``, and to go on with an earlier dialogue ``client_id``; ``wordpress``:
+      ``native_history``, ``nonce``, ``post_id``, and ``session_id``, ``conversation_uuid``,
+      ``thread_id``, ``previous_openai_response_id``.
     - ``geminiprochat``, ``chatgpt-demo``: ``secret_key``, ``password``, ``clock_offsets``,
       ``make_signature``; ``chatgpt-demo``: ``temperature``.
     - ``openai``, ``anthropic``, ``gemini``, ``ollama``, all under OpenAI's names: ``api_key``;
@@ -306,7 +308,7 @@ class Site:
         `system`: a message that stands in front; `options` as for `stream`, for all its turns.
         """
         check_names("Site.conversation", options, CALL_OPTIONS)
-        site = _with_options(self, options)
+        site = _with_options(self, options, _environment(self, options).environ)
         return Conversation(
             site.name,
             lambda messages, ids: open_stream(site, messages, ids),
@@ -344,15 +346,18 @@ def open_stream(
     *,
     model: str | None = None,
     get_model: Callable[[str], str] | None = None,
+    environment: Environment | None = None,
+    transport: Transport | None = None,
 ) -> ChatStream:
     """Begin a call to a site and return its stream.
 
     `messages`: as the caller gave them, checked when the stream is first read; `options`: those of
     the call. `model`: a name that is not checked before, and `get_model`: the function that
-    resolves it then; None for those of `site` and `options`.
+    resolves it then; `environment` and `transport`: what many calls share. None for those of `site`
+    and `options`.
     """
-    called = for_call(site, options)
-    environment = _environment(called, {})
+    called = for_call(site, options, environment)
+    environment = environment or _environment(called, {})
     sent: list[ObservedRequest] = []
     request = _request(
         called,
@@ -360,6 +365,7 @@ def open_stream(
         called.model if model is None else model,
         get_model or called.resolve_model,
         environment,
+        transport=transport,
         sent=sent if called.timings else None,
     )
     return ChatStream(
@@ -391,15 +397,23 @@ def _times_of_messages(sent: list[ObservedRequest]) -> tuple[int | None, int | N
 
 @asynccontextmanager
 async def begin_call(
-    site: Site, messages: object, options: Mapping[str, Any], *, model: str
+    site: Site,
+    messages: object,
+    options: Mapping[str, Any],
+    *,
+    model: str,
+    environment: Environment | None = None,
+    transport: Transport | None = None,
 ) -> AsyncIterator[Call[Any]]:
     """Begin a call to a site that is no stream, within the site's limits, and close it.
 
     Arguments are those of `open_stream`.
     """
-    called = for_call(site, options)
-    environment = _environment(called, {})
-    request = _request(called, messages, model, called.resolve_model, environment)
+    called = for_call(site, options, environment)
+    environment = environment or _environment(called, {})
+    request = _request(
+        called, messages, model, called.resolve_model, environment, transport=transport
+    )
     gate = None if site.throttle is None else site.throttle.gate()
     if gate is not None:
         await gate.enter()
@@ -416,13 +430,16 @@ def _messages(prompt: str | Messages) -> Messages:
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
-def for_call(site: Site, options: Mapping[str, Any]) -> Site:
+def for_call(
+    site: Site, options: Mapping[str, Any], environment: Environment | None = None
+) -> Site:
     """Return the site of one call: `site` with the call's options, and every secret read.
 
-    Raises ProfileError or InvalidRequestError where the variable of a secret is not set.
+    `environment`: has the secrets; that of `options` or `site` unless given. Raises ProfileError or
+    InvalidRequestError where the variable of a secret is not set.
     """
-    environ = _environment(site, options).environ
-    called = _with_options(site, options)
+    environ = (environment or _environment(site, options)).environ
+    called = _with_options(site, options, environ) if options else site
     kept = called._options  # noqa: SLF001 - this module's own
     secrets = {
         name: _reveal(name, kept[name], called.url, environ)
@@ -443,16 +460,18 @@ _PROCESS = Environment()
 """The environment of calls that are given none: clock, randomness and variables of the process."""
 
 
-def visitor_of(site: Site) -> Visitor | None:
-    """Return the ids of a new dialogue: the site's own, random ones for the rest.
+def visitor_of(site: Site) -> dict[str, str | None]:
+    """Return the ids of a new dialogue, by name: the site's own, random ones for the rest.
 
-    None at a site that knows no visitors.
+    Empty at a site that knows no visitors.
     """
-    if not _software(site).remembers_visitors:
-        return None
+    known = _software(site).visitor_ids
+    if not known:
+        return {}
     environment = site.environment or _PROCESS
     ids = {name: getattr(site, name) for name in Visitor.__slots__}
-    return Visitor.of(ids, environment.random)
+    visitor = Visitor.of(ids, environment.random)
+    return {name: getattr(visitor, name) for name in Visitor.__slots__ if name in known}
 
 
 def _software(site: Site) -> Software:
@@ -466,6 +485,7 @@ def _request(
     get_model: Callable[[str], str],
     environment: Environment,
     *,
+    transport: Transport | None = None,
     sent: list[ObservedRequest] | None = None,
 ) -> CallRequest:
     """Return the request; `sent` becomes the list of what is sent for it, with its times."""
@@ -486,7 +506,7 @@ def _request(
             total=site.total_timeout,
         ),
         limits=site.limits,
-        transport=site.transport,
+        transport=transport or site.transport,
         observe=None if sent is None else lambda under: ObservedTransport(under, clock, sent),
         environment=environment,
     )
@@ -508,7 +528,7 @@ def _exchange(site: Site, request: CallRequest) -> Exchange:
     return Retrying(make, site.retry, chance=request.environment.random)
 
 
-def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
+def _with_options(site: Site, options: Mapping[str, Any], environ: Mapping[str, str]) -> Site:
     """Return the site with a call's options: headers and cookies are added to its own."""
     given = {
         name: value for name, value in options.items() if value is not None or name in _NONE_IS_OFF
@@ -516,7 +536,6 @@ def _with_options(site: Site, options: Mapping[str, Any]) -> Site:
     for name in ("headers", "cookies"):
         if given.get(name) is None:
             continue
-        environ = _environment(site, given).environ
         value = _reveal(name, given[name], site.url, environ)
         if isinstance(value, Mapping):
             own = _reveal(name, getattr(site, name), site.url, environ)

@@ -21,7 +21,12 @@ from tailrace.providers._geminiprochat import (
 from tailrace.providers._ollama import OllamaCall, OllamaOptions
 from tailrace.providers._openai import OpenAICall, OpenAIOptions
 from tailrace.providers._visitor import Visitor
-from tailrace.providers._wordpress import WordPressCall, WordPressOptions
+from tailrace.providers._wordpress import (
+    AIEngineCall,
+    AIEngineOptions,
+    WordPressCall,
+    WordPressOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +43,14 @@ __all__ = [
 ]
 
 SoftwareName = Literal[
-    "wordpress", "geminiprochat", "chatgpt-demo", "openai", "anthropic", "gemini", "ollama"
+    "wordpress",
+    "ai-engine",
+    "geminiprochat",
+    "chatgpt-demo",
+    "openai",
+    "anthropic",
+    "gemini",
+    "ollama",
 ]
 """The names of the softwares, for whoever checks types: those of `SOFTWARE`, in its order."""
 
@@ -73,9 +85,9 @@ class Software:
         object.__setattr__(self, "options", names)
 
     @property
-    def remembers_visitors(self) -> bool:
-        """Whether sites may remember a dialogue by the ids of its visitor."""
-        return self.options.issuperset(Visitor.__slots__)
+    def visitor_ids(self) -> frozenset[str]:
+        """The ids of a visitor by which sites may know a dialogue; none where they know none."""
+        return self.options.intersection(Visitor.__slots__)
 
     def read_options(self, options: Mapping[str, Any]) -> Any:
         """Return those of `options` that only this software has, as its `options_type`.
@@ -96,11 +108,12 @@ class Software:
 _ROWS = (
     Software(
         "wordpress",
-        ("ai-power", "aipkit"),  # the page shows which of the two
+        ("ai-power", "aipkit", "ai-engine"),  # the page shows which of these
         WordPressCall,
         WordPressOptions,
         has_tokens=True,
     ),
+    Software("ai-engine", ("ai-engine",), AIEngineCall, AIEngineOptions, has_tokens=True),
     Software("geminiprochat", ("text",), GeminiProChatCall, SignedOptions),
     Software("chatgpt-demo", ("text",), ChatgptDemoCall, ChatgptDemoOptions),
     Software("openai", ("openai", "openai-responses"), OpenAICall, OpenAIOptions, has_page=False),

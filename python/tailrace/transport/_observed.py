@@ -20,12 +20,14 @@ __all__ = ["ObservedRequest", "ObservedTransport"]
 class ObservedRequest:
     """One request that was sent.
 
-    `begun` and `answered` are times of the observing transport's clock; `answered` and `status`
-    are None, and `headers` empty, until the response's head is in.
+    `url`: the URL as it was asked for; `begun` and `answered` are times of the observing
+    transport's clock; `answered` and `status` are None, and `headers` empty, until the response's
+    head is in.
     """
 
     method: str
     begun: float
+    url: str = field(default="", repr=False)
     answered: float | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -77,13 +79,13 @@ class _ObservedSession(Session):
         return self._session.cookies_for(url)
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        record = self._record("GET")
+        record = self._record("GET", url)
         return self._answered(record, await self._session.get(url, headers=headers))
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        record = self._record("POST")
+        record = self._record("POST", url)
         return self._answered(record, await self._session.post(url, body=body, headers=headers))
 
     async def aclose(self) -> None:
@@ -92,8 +94,8 @@ class _ObservedSession(Session):
     def abort(self) -> None:
         self._session.abort()
 
-    def _record(self, method: str) -> ObservedRequest:
-        record = ObservedRequest(method, self._clock())
+    def _record(self, method: str, url: str) -> ObservedRequest:
+        record = ObservedRequest(method, self._clock(), url)
         self._sent.append(record)
         return record
 

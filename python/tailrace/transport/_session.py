@@ -9,8 +9,7 @@ import asyncio
 import time
 import weakref
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from tailrace._environment import current_loop, running_loop
 from tailrace.errors import (
@@ -58,8 +57,7 @@ _PROXY_AUTHENTICATION = 407
 _FINAL_STATUSES = range(200, 1000)  # RFC 9110, 15; nobody asks to switch protocols
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
+class SessionOptions(NamedTuple):
     """The options of a session, checked."""
 
     cookies: dict[str, str]
@@ -88,8 +86,7 @@ class SessionOptions:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request: `url` and `headers` have been checked; only a POST has a `body`."""
 
     method: Literal["GET", "POST"]

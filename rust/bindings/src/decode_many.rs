@@ -50,6 +50,8 @@ pub struct DecodedReply {
     tool_calls: Py<PyTuple>,
     reasoning: Py<PyString>,
     refusal: Py<PyString>,
+    /// Names of kinds, and counts.
+    passed_over: Vec<(String, u64)>,
 }
 
 const ENDS: [End; 4] = [End::Done, End::Stopped, End::Truncated, End::Failed];
@@ -73,11 +75,15 @@ impl DecodedReply {
             tool_calls: tool_calls(py, collected)?.unbind(),
             reasoning: string(py, collected.reasoning())?.unbind(),
             refusal: string(py, collected.refusal())?.unbind(),
+            passed_over: decoder
+                .passed_over()
+                .map(|(kind, count)| (kind.to_owned(), count))
+                .collect(),
         })
     }
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (
+        let fields = (
             &self.text,
             self.end(),
             &self.finish_reason,
@@ -90,8 +96,10 @@ impl DecodedReply {
             &self.tool_calls,
             &self.reasoning,
             &self.refusal,
-        )
-            .into_pyobject(py)
+        );
+        // A tuple of more fields is none that the bindings can convert.
+        let fields = fields.into_pyobject(py)?;
+        fields.add((self.passed_over(py)?,))?.cast_into().map_err(Into::into)
     }
 }
 
@@ -99,7 +107,7 @@ record! {
 impl DecodedReply {
     const FIELDS = [
         "text", "end", "finish_reason", "usage", "ids", "error", "events", "bad_events", "dialect",
-        "tool_calls", "reasoning", "refusal",
+        "tool_calls", "reasoning", "refusal", "passed_over",
     ];
 
     /// Make the record of a reply, as `decode_many` would.
@@ -107,11 +115,11 @@ impl DecodedReply {
     #[pyo3(signature = (
         text = None, end = None, finish_reason = None, usage = None, ids = None, error = None,
         events = Whole::from(0), bad_events = Whole::from(0), dialect = None, tool_calls = None,
-        reasoning = None, refusal = None,
+        reasoning = None, refusal = None, passed_over = None,
     ))]
     #[pyo3(text_signature = "(text='', end='done', finish_reason=None, usage=None, ids={}, \
                              error=None, events=0, bad_events=0, dialect='openai', \
-                             tool_calls=(), reasoning='', refusal='')")]
+                             tool_calls=(), reasoning='', refusal='', passed_over={})")]
     #[allow(clippy::too_many_arguments)] // each is a field
     fn new(
         py: Python<'_>,
@@ -127,6 +135,7 @@ impl DecodedReply {
         tool_calls: Option<Vec<Bound<'_, ToolCall>>>,
         reasoning: Option<&Bound<'_, PyString>>,
         refusal: Option<&Bound<'_, PyString>>,
+        passed_over: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let or_empty = |text: Option<&Bound<'_, PyString>>| {
             text.map_or_else(|| PyString::new(py, "").unbind(), |text| text.clone().unbind())
@@ -150,6 +159,7 @@ impl DecodedReply {
             tool_calls: PyTuple::new(py, tool_calls.unwrap_or_default())?.unbind(),
             reasoning: or_empty(reasoning),
             refusal: or_empty(refusal),
+            passed_over: passed_over.map_or(Ok(Vec::new()), |each| each.items().extract())?,
         })
     }
 
@@ -189,6 +199,12 @@ impl DecodedReply {
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.ids.iter().map(|(name, value)| (name, value)).into_py_dict(py)
+    }
+
+    /// What the reply holds that no delta is made of, as `DeltaDecoder.passed_over`.
+    #[getter]
+    fn passed_over<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.passed_over.iter().map(|(kind, count)| (kind, count)).into_py_dict(py)
     }
 
     /// The error that the reply ended with, as `DeltaDecoder.error`.

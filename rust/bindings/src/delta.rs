@@ -4,7 +4,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use tailrace_core::{
-    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, ToolCall, UnknownDialect,
+    Collected, DeltaOptions, DeltaSink, Dialect, Ids, Logprobs, ReadEvent, Seal, ToolCall,
+    UnknownDialect,
 };
 
 use crate::input::{Whole, bytes_of, limit, one_of, optional_text, text_of};
@@ -133,8 +134,8 @@ pub struct Delta {
     kind: &'static str,
     /// The text that is added; of a tool call, what is added to its arguments.
     ///
-    /// Empty only where a call begins, or where an event tells `logprobs` and nothing else, or
-    /// where its JSON is kept and it adds nothing.
+    /// Empty only where a call begins, or where an event tells `logprobs` and nothing else, a
+    /// `signature` or `data`, or where its JSON is kept and it adds nothing.
     text: Py<PyString>,
     /// The number of the tool call that the piece belongs to, as the API counts its calls.
     ///
@@ -167,18 +168,26 @@ pub struct Delta {
     ///
     /// Nanoseconds of a clock that runs evenly; `None` where no time was taken.
     at: Option<u64>,
-    /// What the service wants to have back with the tool call where the dialogue goes on.
+    /// What the service wants to have back where the dialogue goes on; `None` for most deltas.
     ///
-    /// That is the signature of Gemini's thoughts; `None` for most calls.
+    /// Of a tool call, and of a text, it is the signature of Gemini's thoughts; of reasoning it
+    /// signs what came since the last one, as Anthropic's API does. Beside it a text or reasoning
+    /// adds nothing.
     signature: Option<Py<PyString>>,
+    /// Reasoning in a form that only the service can read, and wants to have back.
+    ///
+    /// With an `id` it is the reasoning that came since the last one, as OpenAI's Responses tell
+    /// it; without, it stands apart from what is shown. `None` for all others.
+    data: Option<Py<PyString>>,
 }
 
 const KINDS: [&str; 4] = ["text", "reasoning", "refusal", "tool_call"];
 
 impl Delta {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let Self { kind, text, index, id, name, logprobs, raw, tokens, at, signature } = self;
-        (*kind, text, *index, id, name, logprobs, raw, *tokens, *at, signature).into_pyobject(py)
+        let Self { kind, text, index, id, name, logprobs, raw, tokens, at, signature, data } = self;
+        (*kind, text, *index, id, name, logprobs, raw, *tokens, *at, signature, data)
+            .into_pyobject(py)
     }
 
     /// The log probabilities as the core's encoders take them.
@@ -195,6 +204,18 @@ impl Delta {
         take: impl FnOnce(tailrace_core::Delta<'_>) -> T,
     ) -> PyResult<T> {
         let text = text_of(self.text.bind(py))?;
+        if self.kind != "tool_call" && (self.signature.is_some() || self.data.is_some()) {
+            let [id, signature, data] = [&self.id, &self.signature, &self.data]
+                .map(|text| optional_text(text.as_ref().map(|text| text.bind(py))));
+            let (id, signature, data) = (id?, signature?, data?);
+            let sealed = signature.as_deref().or(data.as_deref()).unwrap_or_default();
+            return Ok(take(tailrace_core::Delta::Seal(match (self.kind, data.is_some(), &id) {
+                ("text", ..) => Seal::Text(sealed),
+                (_, false, _) => Seal::Signature(sealed),
+                (_, true, None) => Seal::Redacted(sealed),
+                (_, true, Some(id)) => Seal::Encrypted { id, data: sealed },
+            })));
+        }
         Ok(match self.kind {
             "text" => take(tailrace_core::Delta::Text(&text)),
             "reasoning" => take(tailrace_core::Delta::Reasoning(&text)),
@@ -219,19 +240,20 @@ impl Delta {
 record! {
 impl Delta {
     const FIELDS =
-        ["kind", "text", "index", "id", "name", "logprobs", "raw", "tokens", "at", "signature"];
+        ["kind", "text", "index", "id", "name", "logprobs", "raw", "tokens", "at", "signature", "data"];
 
     /// Make the record of a piece, as `DeltaDecoder.feed_events` would.
     ///
     /// `logprobs` may have any service's form. `InvalidRequestError` for another kind, an index
-    /// below 0, or `logprobs` that are no JSON or tell of no token.
+    /// below 0, `logprobs` that are no JSON or tell of no token, and a `signature` or `data` that
+    /// does not stand alone.
     #[new]
     #[pyo3(signature = (
         kind, text = None, index = None, id = None, name = None, logprobs = None, raw = None,
-        tokens = None, at = None, signature = None,
+        tokens = None, at = None, signature = None, data = None,
     ))]
     #[pyo3(text_signature = "(kind, text='', index=None, id=None, name=None, logprobs=None, \
-                             raw=None, tokens=None, at=None, signature=None)")]
+                             raw=None, tokens=None, at=None, signature=None, data=None)")]
     #[allow(clippy::too_many_arguments)] // a record's fields
     fn new(
         py: Python<'_>,
@@ -245,6 +267,7 @@ impl Delta {
         tokens: Option<Whole>,
         at: Option<Whole>,
         signature: Option<&Bound<'_, PyString>>,
+        data: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
         let [index, tokens, at] = [("index", index), ("tokens", tokens), ("at", at)].map(
             |(name, number)| {
@@ -255,13 +278,22 @@ impl Delta {
         );
         let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
         let logprobs = logprobs.map(|json| told_logprobs(py, json));
+        let kind = one_of(py, "kind", kind, &KINDS, |kind| kind)?;
+        let is_call = kind == "tool_call";
+        let has_text = text.is_some_and(|text| !text.is_empty().unwrap_or(false));
+        if (data.is_some() && (kind != "reasoning" || signature.is_some()))
+            || (!is_call && has_text && (data.is_some() || signature.is_some()))
+        {
+            return Err(invalid(py, "a signature or data stands alone, and data is reasoning's"));
+        }
         Ok(Self {
-            kind: one_of(py, "kind", kind, &KINDS, |kind| kind)?,
+            kind,
             text: text.map_or_else(|| PyString::new(py, "").unbind(), owned),
             index: index?,
             id: id.map(owned),
             name: name.map(owned),
             signature: signature.map(owned),
+            data: data.map(owned),
             logprobs: logprobs.transpose()?,
             raw: raw.map(owned),
             tokens: tokens?,
@@ -272,8 +304,9 @@ impl Delta {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("kind='{}', text={}", self.kind, self.text.bind(py).repr()?)];
         fields.extend(self.index.map(|index| format!("index={index}")));
-        let texts = [&self.id, &self.name, &self.logprobs, &self.raw, &self.signature];
-        let names = ["id", "name", "logprobs", "raw", "signature"];
+        let texts =
+            [&self.id, &self.name, &self.logprobs, &self.raw, &self.signature, &self.data];
+        let names = ["id", "name", "logprobs", "raw", "signature", "data"];
         for (name, value) in names.into_iter().zip(texts) {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
@@ -348,7 +381,22 @@ fn delta_of(
         tokens: None,
         at: None,
         signature: signature.transpose()?,
+        data: None,
     })
+}
+
+/// The record of what a service wants back.
+fn seal_of(py: Python<'_>, seal: Seal<'_>) -> PyResult<Delta> {
+    let (kind, id, signature, data) = match seal {
+        Seal::Text(signature) => ("text", None, Some(signature), None),
+        Seal::Signature(signature) => ("reasoning", None, Some(signature), None),
+        Seal::Redacted(data) => ("reasoning", None, None, Some(data)),
+        Seal::Encrypted { id, data } => ("reasoning", Some(id), None, Some(data)),
+        _ => ("reasoning", None, None, None),
+    };
+    let data = data.map(|data| string(py, data).map(Bound::unbind)).transpose()?;
+    let piece = ToolCall { id, signature, ..ToolCall::default() };
+    Ok(Delta { data, ..delta_of(py, kind, piece, None)? })
 }
 
 impl DeltaSink for Everything<'_> {
@@ -370,6 +418,14 @@ impl DeltaSink for Everything<'_> {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.add("tool_call", piece);
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        let py = self.list.py();
+        let appended = seal_of(py, seal).and_then(|seal| self.list.append(Bound::new(py, seal)?));
+        if let Err(error) = appended {
+            self.failed = Some(error);
+        }
     }
 
     fn with_logprobs(&mut self, delta: tailrace_core::Delta<'_>, logprobs: &Logprobs) {
@@ -451,6 +507,13 @@ impl DeltaSink for Told<'_> {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.add("tool_call", piece, None);
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        match seal_of(self.list.py(), seal) {
+            Ok(delta) => self.deltas.push(delta),
+            Err(error) => self.failed = Some(error),
+        }
     }
 
     fn with_logprobs(&mut self, delta: tailrace_core::Delta<'_>, logprobs: &Logprobs) {
@@ -808,6 +871,12 @@ impl DeltaDecoder {
         dict_of_ids(slf.py(), reading(slf)?.deltas.ids())
     }
 
+    /// The nonce that the reply gives for later requests, of `ai-engine`; `None` without one.
+    #[getter]
+    fn new_token(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
+        Ok(reading(slf)?.deltas.new_token().map(str::to_owned))
+    }
+
     /// The tool calls that were collected, as far as they have come, in the order they began.
     ///
     /// Raises `InvalidRequestError` unless `collect` was called.
@@ -866,6 +935,26 @@ impl DeltaDecoder {
     #[getter]
     fn events(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Ok(reading(slf)?.deltas.events())
+    }
+
+    /// What the reply holds that no delta is made of, and how much of it, by kind.
+    ///
+    /// The kinds are `citation`, `image`, `audio`, `file`, `server_tool` (calls of tools that run at
+    /// the service, and their results), `choice` (answers beside the first) and `other` (types that
+    /// are not known). Counted by `feed_events`, and by a decoder that was told to `collect`.
+    #[getter]
+    fn passed_over<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        passed_over(slf.py(), &reading(slf)?.deltas)
+    }
+
+    /// What the service wants to have back with the text, as collected; `None` where nothing.
+    ///
+    /// That is the signature of Gemini's thoughts. Raises `InvalidRequestError` unless `collect`
+    /// was called.
+    #[getter]
+    fn text_signature(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
+        let decoder = reading(slf)?;
+        Ok(collected(slf.py(), &decoder)?.signature().map(str::to_owned))
     }
 
     /// How many events were skipped because their data was not what the dialect promises.
@@ -942,6 +1031,18 @@ pub fn settings(
         max_body_bytes: limit(py, "max_body_bytes", max_body_bytes)?,
     };
     Ok((dialect, options))
+}
+
+/// What a reply holds that no delta is made of.
+pub fn passed_over<'py>(
+    py: Python<'py>,
+    decoder: &tailrace_core::DeltaDecoder,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (kind, count) in decoder.passed_over() {
+        dict.set_item(kind, count)?;
+    }
+    Ok(dict)
 }
 
 /// Names and values.

@@ -15,7 +15,7 @@ use crate::record::record;
 #[pyclass(frozen, weakref, get_all, module = "tailrace")]
 #[derive(Clone)]
 pub struct ChatWidget {
-    /// The line of the plugin that shows the bot: `ai-power` or `aipkit`.
+    /// The plugin that shows the bot, and its line: `ai-power`, `aipkit`, `ai-engine`.
     kind: &'static str,
     /// Whether the bot is part of the page or floats over it: `inline` or `popup`.
     placement: &'static str,
@@ -37,9 +37,21 @@ pub struct ChatWidget {
     assistant: bool,
     /// How many earlier turns the bot's own page sends.
     memory_limit: Option<u64>,
+    /// The id of the settings that the page gives the bot, of AI Engine; may be empty.
+    custom_id: Option<String>,
+    /// The URL that paths of the REST API are added to, of AI Engine.
+    rest_url: Option<String>,
+    /// The visitor's session, of AI Engine. Not shown in the repr.
+    session_id: Option<String>,
+    /// What the chat says before anybody asks, of AI Engine.
+    start_sentence: Option<String>,
+    /// How many characters a message has at most, of AI Engine.
+    max_length: Option<u64>,
+    /// What the bot does, of AI Engine: `chat`, `images`, and others.
+    mode: Option<String>,
 }
 
-const KINDS: [WidgetKind; 2] = [WidgetKind::AiPower, WidgetKind::AiPkit];
+const KINDS: &[WidgetKind] = WidgetKind::ALL;
 const PLACEMENTS: [Placement; 2] = [Placement::Inline, Placement::Popup];
 
 impl From<&tailrace_core::ChatWidget> for ChatWidget {
@@ -56,13 +68,19 @@ impl From<&tailrace_core::ChatWidget> for ChatWidget {
             streams: widget.streams,
             assistant: widget.assistant,
             memory_limit: widget.memory_limit,
+            custom_id: widget.custom_id.clone(),
+            rest_url: widget.rest_url.clone(),
+            session_id: widget.session_id.clone(),
+            start_sentence: widget.start_sentence.clone(),
+            max_length: widget.max_length,
+            mode: widget.mode.clone(),
         }
     }
 }
 
 impl ChatWidget {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (
+        let all = (
             self.kind,
             self.placement,
             &self.nonce,
@@ -75,11 +93,21 @@ impl ChatWidget {
             self.assistant,
             self.memory_limit,
         )
-            .into_pyobject(py)
+            .into_pyobject(py)?;
+        let of_ai_engine = (
+            &self.custom_id,
+            &self.rest_url,
+            &self.session_id,
+            &self.start_sentence,
+            self.max_length,
+            &self.mode,
+        )
+            .into_pyobject(py)?;
+        all.as_sequence().concat(of_ai_engine.as_sequence())?.to_tuple()
     }
 
     fn to_core(&self) -> tailrace_core::ChatWidget {
-        let kind = KINDS.into_iter().find(|kind| kind.as_str() == self.kind);
+        let kind = KINDS.iter().copied().find(|kind| kind.as_str() == self.kind);
         let placement = PLACEMENTS.into_iter().find(|place| place.as_str() == self.placement);
         let mut widget = tailrace_core::ChatWidget::new(
             kind.unwrap_or(WidgetKind::AiPower),
@@ -94,6 +122,12 @@ impl ChatWidget {
         widget.streams = self.streams;
         widget.assistant = self.assistant;
         widget.memory_limit = self.memory_limit;
+        widget.custom_id.clone_from(&self.custom_id);
+        widget.rest_url.clone_from(&self.rest_url);
+        widget.session_id.clone_from(&self.session_id);
+        widget.start_sentence.clone_from(&self.start_sentence);
+        widget.max_length = self.max_length;
+        widget.mode.clone_from(&self.mode);
         widget
     }
 }
@@ -102,18 +136,21 @@ record! {
 impl ChatWidget {
     const FIELDS = [
         "kind", "placement", "nonce", "post_id", "bot_id", "name", "url", "ajax_url", "streams",
-        "assistant", "memory_limit",
+        "assistant", "memory_limit", "custom_id", "rest_url", "session_id", "start_sentence",
+        "max_length", "mode",
     ];
 
     /// Make the record of a bot, as a page would show it.
     #[new]
     #[pyo3(signature = (
         kind, placement, nonce = None, post_id = None, bot_id = None, name = None, url = None,
-        ajax_url = None, streams = None, assistant = false, memory_limit = None,
+        ajax_url = None, streams = None, assistant = false, memory_limit = None, custom_id = None,
+        rest_url = None, session_id = None, start_sentence = None, max_length = None, mode = None,
     ))]
     #[pyo3(text_signature = "(kind, placement, nonce='', post_id='', bot_id='', name=None, \
                              url=None, ajax_url=None, streams=None, assistant=False, \
-                             memory_limit=None)")]
+                             memory_limit=None, custom_id=None, rest_url=None, session_id=None, \
+                             start_sentence=None, max_length=None, mode=None)")]
     #[allow(clippy::too_many_arguments)] // each is a field
     fn new(
         py: Python<'_>,
@@ -128,11 +165,19 @@ impl ChatWidget {
         streams: Option<bool>,
         assistant: bool,
         memory_limit: Option<Whole>,
+        custom_id: Option<&Bound<'_, PyString>>,
+        rest_url: Option<&Bound<'_, PyString>>,
+        session_id: Option<&Bound<'_, PyString>>,
+        start_sentence: Option<&Bound<'_, PyString>>,
+        max_length: Option<Whole>,
+        mode: Option<&Bound<'_, PyString>>,
     ) -> PyResult<Self> {
+        let max_length =
+            max_length.map(|length| length.within(py, "max_length", "a number of characters", |_| true));
         let memory_limit = memory_limit
             .map(|limit| limit.within(py, "memory_limit", "a number of turns", |_| true));
         Ok(Self {
-            kind: one_of(py, "kind", kind, &KINDS, WidgetKind::as_str)?.as_str(),
+            kind: one_of(py, "kind", kind, KINDS, WidgetKind::as_str)?.as_str(),
             placement: one_of(py, "placement", placement, &PLACEMENTS, Placement::as_str)?.as_str(),
             nonce: optional_text(nonce)?.unwrap_or_default(),
             post_id: optional_text(post_id)?.unwrap_or_default(),
@@ -143,6 +188,12 @@ impl ChatWidget {
             streams,
             assistant,
             memory_limit: memory_limit.transpose()?,
+            custom_id: optional_text(custom_id)?,
+            rest_url: optional_text(rest_url)?,
+            session_id: optional_text(session_id)?,
+            start_sentence: optional_text(start_sentence)?,
+            max_length: max_length.transpose()?,
+            mode: optional_text(mode)?,
         })
     }
 
@@ -345,18 +396,20 @@ impl Page {
         }
     }
 
-    /// Return the bot of that id or name, or the first one.
+    /// Return the bot of that id, name or kind, or the first one.
     ///
     /// Raises `WidgetNotFoundError`, which names the bots that are there.
-    #[pyo3(signature = (bot_id = None, name = None))]
+    #[pyo3(signature = (bot_id = None, name = None, kind = None))]
     fn widget(
         &self,
         py: Python<'_>,
         bot_id: Option<&Bound<'_, PyString>>,
         name: Option<&Bound<'_, PyString>>,
+        kind: Option<&Bound<'_, PyString>>,
     ) -> PyResult<ChatWidget> {
         let (bot_id, name) = (optional_text(bot_id)?, optional_text(name)?);
-        let found = self.0.widget(bot_id.as_deref(), name.as_deref());
+        let kind = kind.map(|kind| one_of(py, "kind", kind, KINDS, WidgetKind::as_str));
+        let found = self.0.widget(bot_id.as_deref(), name.as_deref(), kind.transpose()?);
         found.map(ChatWidget::from).map_err(|missing| widget_not_found(py, &missing.to_string()))
     }
 
@@ -383,25 +436,28 @@ enum State {
 impl PageScanner {
     /// Make a scanner for one page.
     ///
-    /// `bot_id`: stop at that bot; `everything`: stop at the end only; `endpoint`: wait for the
-    /// endpoint, too.
+    /// `bot_id`, `kind`: stop at that bot, at one of that kind; `everything`: stop at the end only;
+    /// `endpoint`: wait for the endpoint, too.
     #[new]
     #[pyo3(signature = (
-        *, bot_id = None, everything = false, endpoint = false,
+        *, bot_id = None, kind = None, everything = false, endpoint = false,
         max_page_bytes = Whole::from(4_194_304),
     ))]
-    #[pyo3(
-        text_signature = "(*, bot_id=None, everything=False, endpoint=False, max_page_bytes=4194304)"
-    )]
+    #[pyo3(text_signature = "(*, bot_id=None, kind=None, everything=False, endpoint=False, \
+                             max_page_bytes=4194304)")]
     fn new(
         py: Python<'_>,
         bot_id: Option<&Bound<'_, PyString>>,
+        kind: Option<&Bound<'_, PyString>>,
         everything: bool,
         endpoint: bool,
         max_page_bytes: Whole,
     ) -> PyResult<Self> {
         let options = ScanOptions {
             bot_id: optional_text(bot_id)?,
+            kind: kind
+                .map(|kind| one_of(py, "kind", kind, KINDS, WidgetKind::as_str))
+                .transpose()?,
             everything,
             endpoint,
             max_page_bytes: limit(py, "max_page_bytes", max_page_bytes)?,

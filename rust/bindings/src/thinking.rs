@@ -16,27 +16,33 @@ pub struct ThinkingBlock {
     signature: Option<Py<PyString>>,
     /// The reasoning in a form that only the service can read; `None` of one that is signed.
     data: Option<Py<PyString>>,
+    /// The id of the item that the reasoning is; `None` where the service gives none.
+    id: Option<Py<PyString>>,
 }
 
 impl ThinkingBlock {
     fn of(py: Python<'_>, block: tailrace_core::ThinkingBlock<'_>) -> PyResult<Self> {
-        let (thinking, signature, data) = match block {
+        let (thinking, signature, data, id) = match block {
             tailrace_core::ThinkingBlock::Signed { thinking, signature } => {
-                (thinking, Some(signature), None)
+                (thinking, Some(signature), None, None)
             }
-            tailrace_core::ThinkingBlock::Redacted { data } => ("", None, Some(data)),
-            _ => ("", None, None),
+            tailrace_core::ThinkingBlock::Redacted { data } => ("", None, Some(data), None),
+            tailrace_core::ThinkingBlock::Encrypted { id, thinking, data } => {
+                (thinking, None, Some(data), Some(id))
+            }
+            _ => ("", None, None, None),
         };
         let text = |text: &str| string(py, text).map(Bound::unbind);
         Ok(Self {
             thinking: text(thinking)?,
             signature: signature.map(text).transpose()?,
             data: data.map(text).transpose()?,
+            id: id.map(text).transpose()?,
         })
     }
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        (&self.thinking, &self.signature, &self.data).into_pyobject(py)
+        (&self.thinking, &self.signature, &self.data, &self.id).into_pyobject(py)
     }
 }
 
@@ -51,29 +57,32 @@ pub fn thinking_blocks<'py>(
 
 record! {
 impl ThinkingBlock {
-    const FIELDS = ["thinking", "signature", "data"];
+    const FIELDS = ["thinking", "signature", "data", "id"];
 
     /// Make the record of a block, as a decoder that collects would.
     #[new]
-    #[pyo3(signature = (thinking = None, signature = None, data = None))]
-    #[pyo3(text_signature = "(thinking='', signature=None, data=None)")]
+    #[pyo3(signature = (thinking = None, signature = None, data = None, id = None))]
+    #[pyo3(text_signature = "(thinking='', signature=None, data=None, id=None)")]
     fn new(
         py: Python<'_>,
         thinking: Option<&Bound<'_, PyString>>,
         signature: Option<&Bound<'_, PyString>>,
         data: Option<&Bound<'_, PyString>>,
+        id: Option<&Bound<'_, PyString>>,
     ) -> Self {
         let owned = |text: &Bound<'_, PyString>| text.clone().unbind();
         Self {
             thinking: thinking.map_or_else(|| PyString::new(py, "").unbind(), owned),
             signature: signature.map(owned),
             data: data.map(owned),
+            id: id.map(owned),
         }
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut fields = vec![format!("thinking={}", self.thinking.bind(py).repr()?)];
-        for (name, value) in [("signature", &self.signature), ("data", &self.data)] {
+        let sealed = [("signature", &self.signature), ("data", &self.data), ("id", &self.id)];
+        for (name, value) in sealed {
             if let Some(value) = value {
                 fields.push(format!("{name}={}", value.bind(py).repr()?));
             }

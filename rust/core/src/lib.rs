@@ -34,7 +34,7 @@ pub mod page;
 
 pub use delta::{
     Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, Dialect, End, Framing,
-    Ids, Logprobs, ReadEvent, ThinkingBlock, ToolCall, UnknownDialect, Usage,
+    Ids, Logprobs, ReadEvent, Seal, ThinkingBlock, ToolCall, UnknownDialect, Usage,
 };
 pub use encode::{
     ChunkEncoder, ChunkFields, ChunkUsage, CompletionEncoder, EncoderState, Ending, FinishReason,

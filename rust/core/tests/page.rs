@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tailrace_core::{MAX_PAGE_BYTES, PageScanner, ScanOptions, scan_page};
+use tailrace_core::{MAX_PAGE_BYTES, PageScanner, Placement, ScanOptions, scan_page};
 
 use crate::checks::page as checked;
 use crate::fragments::{page, sizes};
@@ -154,6 +154,35 @@ proptest! {
         prop_assert_eq!(widget.streams, streams);
         prop_assert_eq!(widget.tokens().is_some(), !nonce.is_empty());
     }
+
+    #[test]
+    fn any_settings_of_ai_engine_are_read_as_serde_reads_them(
+        nonce in "[!-~]{0,12}", context_id: u32, ids: (Option<String>, Option<String>), name: String, rest_url: String,
+        window: Option<bool>, max_length: u64, more in document(),
+    ) {
+        let (bot_id, custom_id) = ids;
+        let system = json!({
+            "botId": bot_id, "customId": custom_id, "restNonce": nonce, "contextId": context_id, "restUrl": rest_url, "more": more,
+        });
+        let params = json!({ "aiName": name, "window": window, "textInputMaxLength": max_length });
+        let html = in_attribute(&params).replace("<i data-x", "<div class=mwai-chatbot-container data-params");
+        let system = in_attribute(&system).replace("<i data-x", " data-system");
+        let page = scan_page((html.trim_end_matches(['>', '\n']).to_owned() + &system).as_bytes());
+        let [widget] = page.widgets() else { panic!("not one widget: {html}") };
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let bot_id = bot_id.and_then(|id| filled(&id));
+        prop_assert_eq!(&widget.nonce, &nonce);
+        prop_assert_eq!(&widget.post_id, &context_id.to_string());
+        prop_assert_eq!(&widget.bot_id, bot_id.as_deref().unwrap_or_default());
+        prop_assert_eq!(&widget.name, &filled(filled(&name).unwrap_or_default().trim_end_matches([':', ' '])));
+        prop_assert_eq!(&widget.custom_id, &custom_id);
+        prop_assert_eq!(&widget.rest_url, &filled(&rest_url));
+        prop_assert_eq!(widget.max_length, Some(max_length));
+        prop_assert_eq!(widget.placement, if window == Some(true) { Placement::Popup } else { Placement::Inline });
+        let has_id = bot_id.is_some() || custom_id.is_some_and(|id| !id.is_empty());
+        prop_assert_eq!(widget.is_complete(), widget.rest_url.is_some() && has_id);
+        prop_assert!(widget.tokens().is_none());
+    }
 }
 
 /// Each would take hours if a byte cost more the more of them there are; all end without tokens.
@@ -229,7 +258,7 @@ fn bytes_that_are_no_utf8_are_replaced() {
 
 #[test]
 fn a_widget_is_told_wherever_its_name_stands_in_a_class() {
-    for name in ["wpaicg-chat-shortcode", "aipkit_chat_container"] {
+    for name in ["wpaicg-chat-shortcode", "aipkit_chat_container", "mwai-chatbot-container"] {
         for (before, after) in (0..20).flat_map(|before| (0..20).map(move |after| (before, after)))
         {
             let class = format!("{} {name} {}", "x".repeat(before), "y".repeat(after));
@@ -247,17 +276,17 @@ fn a_widget_is_told_by_bot_and_name() {
           <div class=wpaicg-chatbox data-bot-id=2 data-ai-name=Ada data-nonce=n data-post-id=1>\
           <div class=wpaicg-chatbox data-nonce=n data-post-id=1>",
     );
-    let bot_id = |bot_id, name| page.widget(bot_id, name).map(|widget| &*widget.bot_id);
+    let bot_id = |bot_id, name| page.widget(bot_id, name, None).map(|widget| &*widget.bot_id);
     assert_eq!(bot_id(Some("1"), None), Ok("1"));
     assert_eq!(bot_id(None, Some("Ada")), Ok("2"), "the complete one");
     assert_eq!(bot_id(None, None), Ok("2"));
-    let error = page.widget(Some("3"), Some("Ada")).unwrap_err();
+    let error = page.widget(Some("3"), Some("Ada"), None).unwrap_err();
     let present = "ai-power bot 1 \"Ada\", ai-power bot 2 \"Ada\", ai-power bot without id";
     assert_eq!(
         error.to_string(),
         format!("the page holds no chat widget of bot 3 named \"Ada\"; it holds {present}")
     );
-    let error = scan_page(b"").widget(None, None).unwrap_err();
+    let error = scan_page(b"").widget(None, None, None).unwrap_err();
     assert_eq!(error.to_string(), "the page holds no chat widget, nor any other");
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tailrace_core::{ChatWidget, Page, PageProblem, PageScanner, ScanOptions};
+use tailrace_core::{ChatWidget, Page, PageProblem, PageScanner, ScanOptions, WidgetKind};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors");
 
@@ -38,7 +38,9 @@ fn case(value: &Value) -> Case {
     for widget in expected["widgets"].as_array_mut().unwrap() {
         let mut whole = json!({
             "kind": "ai-power", "placement": "inline", "name": null, "url": null, "ajax_url": null,
-            "streams": null, "assistant": false, "memory_limit": null,
+            "streams": null, "assistant": false, "memory_limit": null, "custom_id": null,
+            "rest_url": null, "session_id": null, "start_sentence": null, "max_length": null,
+            "mode": null,
         });
         whole.as_object_mut().unwrap().append(widget.as_object_mut().unwrap());
         *widget = whole;
@@ -55,6 +57,7 @@ fn options(value: &Value) -> ScanOptions {
     let defaults = ScanOptions::default();
     ScanOptions {
         bot_id: value["bot_id"].as_str().map(str::to_owned),
+        kind: WidgetKind::ALL.iter().copied().find(|kind| value["kind"] == kind.as_str()),
         everything: value["everything"].as_bool().unwrap_or_default(),
         endpoint: value["endpoint"].as_bool().unwrap_or_default(),
         max_page_bytes: value["max_page_bytes"]
@@ -105,6 +108,12 @@ fn widget(widget: &ChatWidget) -> Value {
         "streams": widget.streams,
         "assistant": widget.assistant,
         "memory_limit": widget.memory_limit,
+        "custom_id": widget.custom_id,
+        "rest_url": widget.rest_url,
+        "session_id": widget.session_id,
+        "start_sentence": widget.start_sentence,
+        "max_length": widget.max_length,
+        "mode": widget.mode,
     })
 }
 
@@ -156,6 +165,11 @@ fn what_is_markup() {
 #[test]
 fn aipkit_widgets() {
     check("aipkit.json");
+}
+
+#[test]
+fn widgets_of_ai_engine() {
+    check("ai_engine.json");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 """Writes a run's rows through its folder until it is killed, or all have their line.
 
-``writer.py INPUT FOLDER SEED``: some rows fail, and some starts ask those that failed again.
+``writer.py INPUT FOLDER SHARD SHARDS SEED``: some rows fail, and some starts ask those again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
 
 
-def main(given: str, out: str, seed: str) -> None:
+def main(given: str, out: str, shard: str, count: str, seed: str) -> None:
     chance = random.Random(int(seed))
     source = open_source(given, folder=out)
     sys.stdout.write("opening\n")
     sys.stdout.flush()
-    with OutputFolder.open(out, source, retry_failed=chance.random() < 0.3) as folder:
+    with OutputFolder.open(
+        out,
+        source,
+        shard=(int(shard), int(count)),
+        skip_bad=True,
+        retry_failed=chance.random() < 0.3,
+    ) as folder:
         for row in folder.pending():
             if chance.random() < 0.2:
                 folder.write_failed(row, code="timeout", message="late", partial_text=text(chance))

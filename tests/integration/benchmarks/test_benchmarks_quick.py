@@ -42,7 +42,7 @@ SECTION = Section(
 @pytest.mark.heavy
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "program", ["decode", "page", "sign", "memory", "bulk", "endtoend", "load", "batch"]
+    "program", ["decode", "page", "sign", "memory", "bulk", "endtoend", "fast", "load", "batch"]
 )
 def test_a_quick_run_measures_and_files_nothing(program: str, tmp_path: Path) -> None:
     command = [

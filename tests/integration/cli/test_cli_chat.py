@@ -62,6 +62,7 @@ async def test_json_is_one_object_a_line_and_the_last_says_how_it_ended() -> Non
     assert len(deltas) > 50
     assert "".join(each["delta"] for each in deltas) + "\n" == plain.stdout
     told = ["end", "finish_reason", "usage", "ids", "error", "tool_calls", "reasoning", "refusal"]
+    told.append("passed_over")
     assert list(last) == told
     assert (last["end"], last["finish_reason"], last["error"]) == ("done", "stop", None)
     assert last["ids"]["id"]

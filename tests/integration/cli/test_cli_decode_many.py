@@ -46,6 +46,7 @@ NOTHING: dict[str, Any] = {
     "tool_calls": [],
     "reasoning": "",
     "refusal": "",
+    "passed_over": {},
 }
 
 
@@ -144,7 +145,8 @@ def test_what_cannot_be_read_is_named_and_is_2_and_the_rest_go_on(
 
 CALL = b'{"index":0,"id":"a","function":{"name":"tide","arguments":"{}"}}'
 MORE = b"data: %b\n\n" % (
-    b'{"choices":[{"delta":{"content":"Hi","reasoning_content":"Hm.","refusal":"No.","tool_calls":['
+    b'{"choices":[{"delta":{"content":"Hi","reasoning_content":"Hm.","refusal":"No.",'
+    b'"annotations":[{}],"tool_calls":['
     b"%b]}}]}" % CALL
 )
 
@@ -156,6 +158,7 @@ def test_what_is_no_text_is_in_its_line_and_told_where_texts_alone_are_written(
     line = json.loads(decode("--json", "more")[1])
     assert line["tool_calls"] == [{"id": "a", "name": "tide", "arguments": "{}", "index": 0}]
     assert (line["text"], line["reasoning"], line["refusal"]) == ("Hi", "Hm.", "No.")
+    assert line["passed_over"] == {"citation": 1}
     code, _, stderr = decode("--output", "texts", "more", "whole")
     assert code == 0
     assert "0 failed; 1 with more than text, which --json shows; " in stderr

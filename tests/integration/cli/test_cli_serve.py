@@ -68,7 +68,7 @@ async def test_a_demo_on_loopback() -> None:
     assert status == 200
     models = [model["id"] for model in json.loads(text)["data"]]
     assert models[0] == "ai-power/default"
-    assert f"models    {len(models)} at 8 sites" in said
+    assert f"models    {len(models)} at 9 sites" in said
     assert models[0] in said
     async with aiohttp.ClientSession() as session:
         for model in models:

@@ -188,7 +188,7 @@ async def test_the_former_name_of_the_option_names_the_new_one(command: list[str
     for value, software in (
         ("ai-power", "wordpress"),
         ("openai", "openai"),
-        ("gopher", "wordpress|geminiprochat|"),
+        ("gopher", "wordpress|ai-engine|"),
     ):
         end = await run(*command, "--dialect", value)
         assert (end.code, end.stdout) == (2, "")

@@ -11,6 +11,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from calls_site import SSE, Asked, Line
+from calls_site import Site as SiteByHand
 from gateway_sockets import (
     KEYS,
     MODEL,
@@ -505,3 +507,35 @@ async def test_without_an_sdk_nothing_is_kept(site: HeldSite) -> None:
         ).status == 200
         (tracing,) = served.gateway.context.stream_figures.listeners
         assert tracing._spans == {}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_the_wires_do_not_carry_is_counted_and_in_the_log(
+    logged: io.StringIO, *, stream: bool
+) -> None:
+    source = {"type": "url_citation", "url_citation": {"url": "https://mill.example"}}
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    delta = {"content": "Hi", "annotations": [source, source], "images": [image]}
+    events = [
+        {"choices": [{"delta": delta}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+    ]
+
+    async def answer(_: Asked, line: Line) -> None:
+        text = "".join(f"data: {json.dumps(each)}\n\n" for each in events)
+        await line.reply(f"{text}data: [DONE]\n\n".encode(), SSE)
+
+    async with SiteByHand(answer) as site:
+        own = Site(f"{site.url}/v1", software="openai", name="own", models=["m"])
+        async with gateway_of([own]) as served:
+            messages = [{"role": "user", "content": "x"}]
+            body = {"model": "own/m", "messages": messages, "stream": stream}
+            assert (await ask(served.port, post(body))).status == 200
+            metrics = (await ask(served.port, get("/metrics"))).body.decode()
+    line = json.loads(logged.getvalue().splitlines()[0])
+    assert line["passed_over"] == {"citation": 2, "image": 1}
+    labels = {**LABELS, "gen_ai_provider_name": "own", "gen_ai_request_model": "m"}
+    found = samples(metrics)
+    for kind, count in line["passed_over"].items():
+        key = tuple(sorted({**labels, "kind": kind}.items()))
+        assert found["tailrace_passed_over_total", key] == count

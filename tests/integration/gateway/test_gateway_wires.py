@@ -209,6 +209,39 @@ async def test_what_a_response_loses_is_told_by_its_own_names(
     assert "other" not in gateway.context.request_figures.snapshot().dropped
 
 
+@BOTH
+async def test_encrypted_reasoning_comes_and_goes_back(
+    client: openai.AsyncOpenAI, replica: Replica, *, stream: bool
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] [[think]] When?"}]
+    encrypted: Any = ["reasoning.encrypted_content"]
+    more: dict[str, Any] = {
+        "model": MODELS["responses"],
+        "tools": [TIDE],
+        "stream": stream,
+        "include": encrypted,
+        "instructions": "Be brief.",
+    }
+    told = await response(client, input=asked, **more)
+    thought, call = told.output
+    assert (thought.type, call.type) == ("reasoning", "function_call")
+    assert thought.encrypted_content
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "at nine"}
+    items = [*asked, *(item.to_dict() for item in told.output), result]
+    answered = await response(client, input=items, **more)
+    assert "at nine" in answered.output_text
+    sent: Any = replica.exchanges[-1].json
+    assert sent["include"] == encrypted
+    assert (sent["instructions"], sent["store"]) == ("Be brief.", False)
+    back = {name: value for name, value in thought.to_dict().items() if name != "id"}
+    assert sent["input"][1] == back
+    raw = await client.responses.with_raw_response.create(
+        **{**more, "input": items, "model": MODELS["gemini"], "stream": False}
+    )
+    dropped = raw.headers["X-Tailrace-Dropped"].split(", ")
+    assert {"include", "reasoning.encrypted_content"} <= set(dropped)
+
+
 # -- Anthropic's messages --------------------------------------------------------------------------
 
 
@@ -265,6 +298,8 @@ def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
             block["text"] += text
         case {"type": "thinking_delta", "thinking": text}:
             block["thinking"] += text
+        case {"type": "signature_delta", "signature": signature}:
+            block["signature"] += signature
         case {"type": "input_json_delta", "partial_json": text}:
             block["json"] = block.get("json", "") + text
 
@@ -400,7 +435,35 @@ async def test_thoughts_without_a_signature_are_left_out_of_blocks_as_they_came(
     assert seen["messages"] == [user, {"role": "assistant", "content": [text]}, user]
 
 
-async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
+@BOTH
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+async def test_thoughts_come_and_go_back_with_their_signature(
+    gateway: RunningGateway, replica: Replica, display: str, *, stream: bool
+) -> None:
+    asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
+    more: dict[str, Any] = {
+        "model": MODELS["anthropic"],
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 2048, "display": display},
+        "tools": [{"name": "tide", "description": "When?", "input_schema": PARAMETERS}],
+    }
+    told = await message(gateway, stream=stream, messages=asked, **more)
+    thought, use = told["content"]
+    assert (thought["type"], bool(thought["thinking"])) == ("thinking", display != "omitted")
+    assert thought["signature"]
+    result = {"type": "tool_result", "tool_use_id": use["id"], "content": "nine"}
+    asked += [
+        {"role": "assistant", "content": told["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    again = await message(gateway, stream=stream, messages=asked, **more)
+    assert "nine" in again["content"][-1]["text"]
+    sent: Any = replica.exchanges[-1].json
+    assert sent["thinking"] == more["thinking"]
+    assert sent["messages"][1]["content"][0] == thought
+
+
+async def test_thinking_in_the_middle_of_calls_that_are_not_signed_is_left_to_the_model(
     gateway: RunningGateway,
 ) -> None:
     asked: list[Any] = [{"role": "user", "content": "[[tool]] When?"}]
@@ -412,6 +475,7 @@ async def test_thinking_in_the_middle_of_calls_is_left_to_the_model(
     }
     told = await message(gateway, stream=True, messages=asked, **more)
     assert [block["type"] for block in told["content"]] == ["thinking", "tool_use"]
+    told["content"][0]["signature"] = ""  # as another site answers
     result = {"type": "tool_result", "tool_use_id": told["content"][1]["id"], "content": "nine"}
     asked += [
         {"role": "assistant", "content": told["content"]},

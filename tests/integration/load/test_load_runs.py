@@ -7,11 +7,13 @@ never earlier: that is what is held here. `benchmarks/load.py` measures by how m
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -124,6 +126,45 @@ async def test_what_is_open_at_the_end_is_cut_and_counted() -> None:
     assert report.ends == {"unfinished": 3}
     assert report.statuses == {"200": 1, "none": 2}
     assert (report.ttft.count, report.whole.count) == (1, 0)
+
+
+async def test_the_garbage_collector_is_as_before_when_it_has_ended() -> None:
+    seen = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        seen.append(gc.get_threshold())
+        response, _ = await begun(request)
+        await response.write((EVENT + DONE).encode())
+        return response
+
+    before = gc.get_threshold()
+    async with served(handle) as site:
+        await load.run(site, Plan(requests=1))
+    assert (seen[0][0], gc.get_threshold()) == (before[0], before)
+    assert min(seen[0][1:]) >= 1000
+
+
+async def hanging(request: web.Request) -> web.StreamResponse:
+    response, _ = await begun(request)
+    await asyncio.Event().wait()
+    return response
+
+
+async def test_users_whose_last_requests_hang_get_the_grace_and_no_more() -> None:
+    async with served(hanging) as site:
+        report = await load.run(site, Plan(users=2, requests=2, grace=0.1))
+    assert (report.ends, report.warm_up_unfinished) == ({"unfinished": 2}, 0)
+
+
+async def test_users_who_wait_from_the_warm_up_on_are_counted() -> None:
+    async with served(hanging) as site:
+        report = await load.run(site, Plan(users=2, seconds=0.1, warm_up=0.1, grace=0.1))
+    assert (report.requests, report.warm_up_unfinished) == (0, 2)
+    assert read_report_of(report) == report
+
+
+def read_report_of(report: load.Report) -> load.Report:
+    return msgspec.json.decode(report.to_json(), type=load.Report)
 
 
 async def test_cancelled_it_closes_its_connections_and_can_still_report() -> None:

@@ -123,12 +123,55 @@ async def test_signed_calls_are_sent_back(replica: Replica) -> None:
     assert [exchange.status for exchange in replica.exchanges] == [200, 200]
 
 
-@pytest.mark.parametrize("software", ["gemini", "ollama"])
-async def test_thoughts_of_another_service_are_refused(software: str, replica: Replica) -> None:
+async def test_encrypted_reasoning_is_sent_back(replica: Replica) -> None:
+    include = {"include": ["reasoning.encrypted_content"], "store": False}
+    site = Site(f"{replica.url('openai')}/v1", **SITES["responses"][1])
+    conversation = site.replace(tools=[TOOL], extra=include).conversation()
+    async with conversation.send("[[think]] How high? [[tool]]") as stream:
+        await stream.text()
+    (block,) = stream.thinking_blocks
+    assert block.data
+    assert block.id
+    (call,) = stream.tool_calls
+    result = {"role": "tool", "tool_call_id": call.id, "content": "12 m"}
+    assert "12 m" in (await calls(conversation, result))[0]
+    sent: Any = replica.exchanges[-1].json
+    (item,) = [each for each in sent["input"] if each["type"] == "reasoning"]
+    assert (item["id"], item["encrypted_content"]) == (block.id, block.data)
+    assert "".join(part["text"] for part in item["summary"]) == block.thinking
+
+
+async def test_signed_text_and_thoughts_are_sent_back() -> None:
+    parts = [
+        {"text": "Hm.", "thought": True, "thoughtSignature": "dGhvdWdodA=="},
+        {"text": "High."},
+        {"text": "", "thoughtSignature": "dGV4dA=="},
+    ]
+    reply = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+
+    async def answer(_: Asked, line: Line) -> None:
+        await line.reply(f"data: {json.dumps(reply)}\n\n".encode(), SSE)
+
+    async with ByteSite(answer) as served:
+        conversation = Site(served.url, software="gemini", model="m").conversation()
+        async with conversation.send("How high?") as stream:
+            assert await stream.text() == "High."
+        assert stream.text_signature == "dGV4dA=="
+        await conversation.send("And now?").text()
+    sent = json.loads(served.asked[-1].body)["contents"]
+    assert sent[1]["parts"] == [parts[0], {"text": "High.", "thoughtSignature": "dGV4dA=="}]
+
+
+@pytest.mark.parametrize(
+    ("software", "said"), [("gemini", "is of the type 'redacted"), ("ollama", "holds 'thinking_bl")]
+)
+async def test_thoughts_of_another_service_are_refused(
+    software: str, said: str, replica: Replica
+) -> None:
     site = Site(replica.url(software), **SITES[software][1])
-    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]
+    blocks = [{"type": "redacted_thinking", "data": "c2ln"}]
     spoken = {"role": "assistant", "content": "Yes?", "thinking_blocks": blocks}
-    with pytest.raises(InvalidRequestError, match="message 1 holds 'thinking_blocks'"):
+    with pytest.raises(InvalidRequestError, match=f"message 1 {said}"):
         await site.ask([{"role": "user", "content": "Hi"}, spoken])
 
 

@@ -20,7 +20,7 @@ from calls_site import sockets_to
 from tailrace import ChatGptEs, ChatgptFree, ChatGptt, GPROChat, WordPressChatProvider, errors
 from tailrace._calls.token_cache import TokenCache
 from tailrace._messages import parse_messages
-from tailrace.replica import FAULTS, Question, Replica, builtin_answer
+from tailrace.replica import FAULTS, HistoryTurn, Question, Replica, builtin_answer
 from tailrace.replica._response import BREAK_POSITIONS
 from tailrace.replica._transforms import (
     BLANK_LINES,
@@ -59,13 +59,20 @@ class Column:
         return f"{self.provider.__name__} ({self.form})"
 
 
+class AnyPlugin(WordPressChatProvider):
+    """A user's own, of which the page tells the plugin."""
+
+
 COLUMNS = (
+    Column(AnyPlugin, "sse", "ai-engine-2.0.9", "inline"),
     Column(ChatGptt, "sse", "ai-power", "stream"),
     Column(ChatGptEs, "sse", "ai-power", "stream"),
     Column(ChatgptFree, "json", "ai-power", "json"),
     Column(GPROChat, "text", "geminiprochat", "chat"),
 )
-WORDPRESS = COLUMNS[:3]
+WORDPRESS = COLUMNS[:4]
+AI_POWER = COLUMNS[1:4]
+SITES = ("ai-power", "ai-engine-2.0.9", "geminiprochat")
 
 
 @dataclass(frozen=True)
@@ -262,15 +269,15 @@ async def short_answer(question: Question) -> str:
 
 def test_no_fault_and_no_place_is_left_out() -> None:
     tried = {re.split("[:@]", text)[0] for row in (*ANSWERS, *PAGES) for text in row.split()}
-    with_nonces = {kind.name for kind in FAULTS if kind.needs_nonces}
-    assert tried | with_nonces == {kind.name for kind in FAULTS}
+    elsewhere = {kind.name for kind in FAULTS if kind.needs_nonces or kind.is_own}
+    assert tried | elsewhere == {kind.name for kind in FAULTS}
     assert set(BREAKS["cut"]) == {*BREAK_POSITIONS, "0"}
 
 
 @pytest.mark.parametrize("faults", ANSWERS)
 async def test_an_answer(faults: str, replica: Replica) -> None:
     row = dict(zip(("sse", "json", "text"), ANSWERS[faults], strict=True))
-    for site in ("ai-power", "geminiprochat"):
+    for site in SITES:
         replica.fault(site, *faults.split())
     await check_all(replica, [(column, row[column.form]) for column in COLUMNS])
     assert {each.faults for each in replica.exchanges if each.method == "POST"} == {
@@ -280,7 +287,8 @@ async def test_an_answer(faults: str, replica: Replica) -> None:
 
 @pytest.mark.parametrize("faults", PAGES)
 async def test_a_page(faults: str, replica: Replica) -> None:
-    replica.fault("ai-power", *(f"{fault}@page" for fault in faults.split()))
+    for site in SITES[:2]:
+        replica.fault(site, *(f"{fault}@page" for fault in faults.split()))
     await check_all(replica, [(column, PAGES[faults]) for column in WORDPRESS])
     posted = len(WORDPRESS) * len(TRANSPORTS) if PAGES[faults] is WHOLE else 0
     assert sum(each.method == "POST" for each in replica.exchanges) == posted
@@ -374,7 +382,11 @@ async def answer_to(column: Column) -> str:
         if provider is GPROChat
         else provider.prompt(parse_messages(MESSAGES))
     )
-    return await short_answer(Question(column.site, asked))
+    is_asked_beside = provider is AnyPlugin  # the greeting goes along
+    history = (HistoryTurn("assistant", "Ahoy! What is it?"),) if is_asked_beside else ()
+    return await short_answer(
+        Question(column.site, MESSAGES[0]["content"] if is_asked_beside else asked, history)
+    )
 
 
 # -- nonces ----------------------------------------------------------------------------------------
@@ -383,7 +395,7 @@ STALE = Outcome("failed", "none", errors.NonceRefusedError, "upstream", status=4
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
-@pytest.mark.parametrize("column", WORDPRESS, ids=str)
+@pytest.mark.parametrize("column", AI_POWER, ids=str)
 @pytest.mark.parametrize(
     ("fault", "outcomes"),
     [

@@ -21,7 +21,8 @@ from tailrace.errors import (
     TailraceError,
 )
 from tailrace.providers import ChatgptDemoProvider, OpenAIProvider, WordPressChatProvider
-from tailrace.replica import Question, Replica, builtin_answer
+from tailrace.replica import HistoryTurn, Question, Replica, builtin_answer
+from tailrace.replica._answers import tokenize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -159,6 +160,7 @@ async def test_no_marker_is_left_out(replica: Replica) -> None:
     tables: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("ai-power", *OLD_SITES), AI_POWER),
         **dict.fromkeys(("aipkit", "aipkit-2.4.0"), AIPKIT),
+        **dict.fromkeys(AI_ENGINE_SITES, AI_ENGINE),
         "geminiprochat": GEMINIPROCHAT,
         "chatgpt-demo": CHATGPT_DEMO,
         "openai": OPENAI,
@@ -266,6 +268,76 @@ async def test_an_aipkit_site(marker: str, site: str, page: str, replica: Replic
     await check(
         stream, AIPKIT[marker][-1 if page == "json" else 0], Question(site, f"[[{marker}]]")
     )
+
+
+# What a marker means on the newest AI Engine.
+AI_ENGINE: dict[str, Fails | Says] = {
+    "quota": Fails("reached the limit", error=ConversationLimitError, code="limit_reached"),
+    "asleep": Fails("went to sleep", error=ConversationLimitError, code="limit_reached"),
+    "banned": Fails("Your query has been rejected.", code="query_banned"),
+    "rejected": Fails("Sorry, your query has been rejected.", code="query_rejected"),
+    "not-allowed": Fails("Unauthorized query.", code="query_unauthorized"),
+    "moderated": Fails("rejected by moderation", code="message_moderated"),
+    "owner-words": Fails("The lamp is out tonight."),
+    "no-key": Fails("The environment is required.", code="not_set_up"),
+    "no-model": Fails("The model 'gpt-0' is not available.", code="not_set_up"),
+    "upstream-401": Fails("The key sk-xxxx was not accepted.", code="invalid_api_key"),
+    "upstream-429": Fails("Too many requests", code="rate_limit_exceeded"),
+    "upstream-reset": Fails("cURL error 52: Empty reply from server"),
+    "midcut": Fails("cURL error 18", after=True),
+    "midtimeout": Fails("cURL error 28", after=True),
+    "midlost": Says(text=None),
+    "fatal": BROKEN,
+    "fatal-early": refused("an error it cannot handle", 500, "internal_server_error"),
+    "takeover": Says(text="A person speaking: yes?"),
+    "events": Says(),
+    "thoughts": Says(),
+    "end-only": Says(),
+    "image": Says(text="![Image](https://site.example/a.png)"),
+    "rewritten": Says(text="Water runs off in the tailrace."),
+    "appended": Says(text="Water runs off in the tailrace. (said the harbour)"),
+    "function": Says(text=""),
+    "parts": Says(),
+    "blanks": Fails("", kind="empty", after=True),
+    "log-error": Fails("The tide gauge failed with an error."),
+    "nodone": BROKEN,
+    "cut": BROKEN,
+    "long": Says(text=WORDS),
+    "empty": EMPTY,
+    "slow": Says(),
+}
+AI_ENGINE_OLD = {"function": EMPTY, "log-error": EMPTY}
+"""What differs before 2.5.0, whose answers have no functions, and before 2.8.4, without events."""
+
+AI_ENGINE_SITES = (
+    "ai-engine",
+    "ai-engine-3.0.1",
+    "ai-engine-2.8.0",
+    "ai-engine-2.0.9",
+    "ai-engine-1.9.99",
+)
+GREETING = (HistoryTurn("assistant", "Ahoy! What is it?"),)
+
+
+@pytest.mark.parametrize("site", AI_ENGINE_SITES)
+@pytest.mark.parametrize("marker", AI_ENGINE)
+async def test_a_site_of_ai_engine(marker: str, site: str, replica: Replica) -> None:
+    options: dict[str, Any] = {"url": replica.page(site, "inline"), "token_cache": TokenCache()}
+    stream = AnySite.create_async_generator(
+        "", [{"role": "user", "content": f"[[{marker}]]"}], **options
+    )
+    old = {
+        "ai-engine-2.8.0": {"log-error": EMPTY},
+        "ai-engine-2.0.9": AI_ENGINE_OLD,
+        "ai-engine-1.9.99": AI_ENGINE_OLD,
+    }
+    expected = old.get(site, {}).get(marker, AI_ENGINE[marker])
+    question = Question(site, f"[[{marker}]]", GREETING)
+    if marker == "midlost":  # nothing tells that half of it is missing
+        begun = "".join(tokenize(await builtin_answer(question))[:3])
+        expected = Says(text=begun)
+    await check(stream, expected, question)
+    assert stream.bad_events == (marker == "rewritten")
 
 
 BLOCKED = Fails("Internal server error")

@@ -152,6 +152,7 @@ async def test_sites_describe_themselves() -> None:
             "anthropic",
             "gemini",
             "ollama",
+            *["ai-engine"] * 5,
         ]
         assert list(by_name) == [
             "ai-power",
@@ -166,6 +167,11 @@ async def test_sites_describe_themselves() -> None:
             "anthropic",
             "gemini",
             "ollama",
+            "ai-engine",
+            "ai-engine-3.0.1",
+            "ai-engine-2.8.0",
+            "ai-engine-2.0.9",
+            "ai-engine-1.9.99",
         ]
         for name, site in by_name.items():
             assert site.url == replica.url(name)

@@ -342,6 +342,7 @@ def test_every_software_has_its_keys() -> None:
     own = {name: sorted(row.options & settings) for name, row in SOFTWARE.items()}
     assert own == {
         "wordpress": ["bot", "bot_name", "native_history"],
+        "ai-engine": ["bot", "bot_name"],
         "geminiprochat": ["password", "secret_key"],
         "chatgpt-demo": ["password", "secret_key"],
         "openai": ["api", "api_key"],

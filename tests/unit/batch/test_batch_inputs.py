@@ -365,6 +365,7 @@ def test_stdin_is_kept(tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["input"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_a_pipe_is_kept(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import msgspec
@@ -58,6 +59,16 @@ def test_the_interval_holds_the_true_median_95_times_in_100() -> None:
         )
         held += low <= 0.1 * 0.693147 <= high
     assert 0.92 <= held / 300 <= 0.98
+
+
+def test_of_few_values_the_interval_has_no_end() -> None:
+    few = times(*range(10, 20))
+    low, high = few.interval(0.99) or (0, 0)
+    assert low == pytest.approx(few.quantile(0.928), rel=0.01)
+    assert high == inf
+    assert times(5, 7).interval(0.5) == (0.0, inf)
+    low, high = times(*range(1000)).interval(0.99) or (0, 0)
+    assert 0.98 < low < 0.99 < high < 1.0
 
 
 def test_the_cumulative_distribution_ends_with_all() -> None:

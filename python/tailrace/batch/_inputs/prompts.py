@@ -104,7 +104,9 @@ class PromptFields:
         row_id = self._id(number, record)
         body = self._asked(record, row_id)
         for name, value in record.items():
-            if self.is_sent(name):
+            if name in self._carried_seen:
+                continue
+            if name in self._sent_seen or self.is_sent(name):
                 body[name] = value
                 _add(self._sent_seen, name)
             elif not self.is_needed(name) and (meant := self.meant(name)):
@@ -121,11 +123,11 @@ class PromptFields:
 
     def is_needed(self, name: str) -> bool:
         """Return whether a field `name` is sent, in whatever form, or is the row's id."""
-        return name in {self.prompt, "messages", self.id} or self.is_sent(name)
+        return name in (self.prompt, self.id, "messages") or self.is_sent(name)
 
     def is_sent(self, name: str) -> bool:
         """Return whether a field `name` is sent as it is."""
-        if name in {self.prompt, "messages", self.id}:
+        if name in (self.prompt, self.id, "messages"):
             return False
         return name in self.sent or (name in PARAMETERS[self.endpoint] and name not in self.carried)
 
@@ -179,7 +181,7 @@ class PromptFields:
 
 
 def _add(names: set[str], name: str) -> None:
-    if len(names) < _MOST_NAMES:
+    if name not in names and len(names) < _MOST_NAMES:
         names.add(name)
 
 

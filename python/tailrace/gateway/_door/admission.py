@@ -75,8 +75,7 @@ async def admission_middleware(request: web.Request, handler: Handler) -> web.St
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return _preflight(request)
     key = None if is_public(request.path) else _key(request, context)
-    if key is not None:
-        request[KEY], request[CALLER] = key, key.name
+    request[KEY], request[CALLER] = key, None if key is None else key.name
     if not request.path.startswith("/v1/"):
         return await handler(request)
     if context.shutdown.stopping.is_set():

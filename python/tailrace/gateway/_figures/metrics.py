@@ -108,6 +108,11 @@ def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
         "Tokens, as sites counted them; estimated where they do not.",
         labels=[*_MODEL, "gen_ai_token_type"],
     )
+    passed_over = CounterMetricFamily(
+        "tailrace_passed_over",
+        "What answers held that the gateway's wires do not carry, by kind.",
+        labels=[*_MODEL, "kind"],
+    )
     for each in figures:
         model = _labels_of(each)
         open_now.add_metric(model, each.open)
@@ -119,7 +124,9 @@ def _stream_families(figures: list[ModelFigures]) -> Iterator[Metric]:
             ended.add_metric([*model, outcome], count)
         for kind, count in each.errors.items():
             failed.add_metric([*model, kind], count)
-    yield from (open_now, begun, ended, failed, deltas, tokens)
+        for kind, count in each.passed_over.items():
+            passed_over.add_metric([*model, kind], count)
+    yield from (open_now, begun, ended, failed, deltas, tokens, passed_over)
 
 
 def _labels_of(figures: ModelFigures) -> list[str]:

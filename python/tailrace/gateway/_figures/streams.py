@@ -21,7 +21,7 @@ from tailrace._error_kinds import error_kind
 from tailrace._histogram import Histogram, HistogramCounts, Window, add_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tailrace.errors import TailraceError
 
@@ -76,7 +76,8 @@ class StreamListener(Protocol):
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one operation of one model of one site.
 
-    Counts but `open` never go back; times are in seconds. `first_delta`: from the beginning to the
+    Counts but `open` never go back; times are in seconds. `passed_over`: how much replies held that
+    no delta is made of, by kind. `first_delta`: from the beginning to the
     first delta; `gap`: from one read with deltas to the next; `per_delta`: of whole answers, the
     mean time of a delta after the first; `duration`: from the beginning to the end.
     """
@@ -91,6 +92,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     outcomes: dict[str, int] = {}
     errors: dict[str, int] = {}
+    passed_over: dict[str, int] = {}
     first_delta: HistogramCounts = HistogramCounts()
     gap: HistogramCounts = HistogramCounts()
     per_delta: HistogramCounts = HistogramCounts()
@@ -109,6 +111,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
             output_tokens=self.output_tokens + other.output_tokens,
             outcomes=add_counts(self.outcomes, other.outcomes),
             errors=add_counts(self.errors, other.errors),
+            passed_over=add_counts(self.passed_over, other.passed_over),
             first_delta=self.first_delta.plus(other.first_delta),
             gap=self.gap.plus(other.gap),
             per_delta=self.per_delta.plus(other.per_delta),
@@ -258,6 +261,7 @@ class OpenStream:
         "input_tokens",
         "outcome",
         "output_tokens",
+        "passed_over",
         "streams",
     )
 
@@ -277,6 +281,7 @@ class OpenStream:
         self.output_tokens: int = 0
         self.outcome: CallOutcome | None = None
         self.error: TailraceError | None = None
+        self.passed_over: Mapping[str, int] = {}
         counter.open += 1
         counter.streams += 1
 
@@ -315,8 +320,12 @@ class OpenStream:
         error: TailraceError | None = None,
         input_tokens: int = 0,
         output_tokens: int = 0,
+        passed_over: Mapping[str, int] | None = None,
     ) -> None:
-        """Count the end of the call; the numbers of tokens may be estimates."""
+        """Count the end of the call; the numbers of tokens may be estimates.
+
+        `passed_over`: how much the reply holds that no delta is made of, by kind.
+        """
         if self.outcome is not None:
             raise RuntimeError("a stream ends once")
         counter = self._counter
@@ -327,6 +336,9 @@ class OpenStream:
         counter.input_tokens += input_tokens
         counter.output_tokens += output_tokens
         counter.outcomes[outcome] += 1
+        if passed_over:
+            self.passed_over = passed_over
+            counter.passed_over.update(passed_over)
         counter.duration.add(now - self.begun_at)
         if error is not None:
             counter.errors[error_kind(error)] += 1
@@ -359,6 +371,7 @@ class _ModelCounter:
         "operation",
         "outcomes",
         "output_tokens",
+        "passed_over",
         "per_delta",
         "site",
         "streams",
@@ -375,6 +388,7 @@ class _ModelCounter:
         self.output_tokens: int = earlier.output_tokens
         self.outcomes: Counter[str] = Counter(earlier.outcomes)
         self.errors: Counter[str] = Counter(earlier.errors)
+        self.passed_over: Counter[str] = Counter(earlier.passed_over)
         self.first_delta: Histogram = Histogram(earlier.first_delta)
         self.gap: Histogram = Histogram(earlier.gap)
         self.per_delta: Histogram = Histogram(earlier.per_delta)
@@ -392,6 +406,7 @@ class _ModelCounter:
             output_tokens=self.output_tokens,
             outcomes=dict(self.outcomes),
             errors=dict(self.errors),
+            passed_over=dict(self.passed_over),
             first_delta=self.first_delta.counts(),
             gap=self.gap.counts(),
             per_delta=self.per_delta.counts(),

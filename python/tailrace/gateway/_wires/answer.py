@@ -83,12 +83,13 @@ class Answer:
             self._outcome = "failed"
             raise
         finally:
-            usage, _ = self._counts or self._usage()
+            usage, _ = self._counts or self._usage(self._stream.usage)
             self._upstream.call.end(
                 self._outcome,
                 error=self._error,
                 input_tokens=usage.prompt_tokens,
                 output_tokens=usage.completion_tokens,
+                passed_over=self._stream.passed_over,
             )
 
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
@@ -159,11 +160,11 @@ class Answer:
 
     def _ending(self) -> Ending:
         """Note that the answer is whole, and return how it ended."""
-        self._counts = usage, estimated = self._usage()
+        outcome = self._stream.outcome
+        self._counts = usage, estimated = self._usage(outcome.usage)
         if self._stopped is not None and self._stopped.sequence is not None:
             self._outcome = "stopped"
             return Ending("stop", usage, estimated, self._stopped.sequence)
-        outcome = self._stream.outcome
         self._outcome = "stopped" if outcome.end == "stopped" else "done"
         return Ending(outcome.finish_reason, usage, estimated)
 
@@ -176,9 +177,8 @@ class Answer:
             return _with_param(problem, self._request)
         return problem
 
-    def _usage(self) -> tuple[Usage, bool]:
-        """Return the site's own counts, or an estimate, and whether it is one."""
-        own = self._stream.usage
+    def _usage(self, own: Usage | None) -> tuple[Usage, bool]:
+        """Return the site's `own` counts, or an estimate, and whether it is one."""
         if own is not None:
             return own, False
         prompt = sum(estimated_tokens(each.get("content")) for each in self._request.messages)

@@ -122,6 +122,8 @@ class EventStream:
     def _changed(self) -> bytes:
         """Return, as comments, the headers that are no longer those of the head."""
         now = self._headers()
+        if now == self._told:
+            return b""
         names = dict.fromkeys((*self._told, *now))
         changed = [name for name in names if now.get(name) != self._told.get(name)]
         return "".join(f": {name}: {now.get(name, '')}\n\n" for name in changed).encode()

@@ -9,9 +9,10 @@ meaning is refused, unless the site or the gateway is set to drop it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from tailrace.gateway._wires.request import refused
 from tailrace.providers._chat_form import CALL_KEYS, FUNCTION_KEYS, PART_KEYS, TOOL_KEYS
@@ -67,8 +68,7 @@ _TEXT_PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SiteRequest:
+class SiteRequest(msgspec.Struct, frozen=True):
     """A request as a site can take it: messages and options, and the names of what was dropped."""
 
     messages: list[dict[str, Any]]

@@ -7,7 +7,6 @@ Messages have the form of OpenAI's chat completions and options have OpenAI's na
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,8 +35,7 @@ MOST_CONTAINERS = 100_000  # lists and objects in a body
 MOST_MESSAGES = 10_000  # of one request, or items of its input
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequest:
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to a model.
 
     `model`: its id; `messages`: in the form of OpenAI's chat completions; `options`: those that
@@ -55,11 +53,11 @@ class ModelRequest:
 
     model: str
     messages: list[dict[str, Any]]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    hints: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    hints: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
     extra_apis: tuple[str, ...] = ()
-    own: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = msgspec.field(default_factory=dict)
     own_replaces: frozenset[str] = frozenset()
     own_alone: tuple[str, ...] = ()
     own_lost: tuple[str, ...] = ()
@@ -68,7 +66,7 @@ class ModelRequest:
     stops: tuple[str, ...] = ()
     streams: bool = False
     include_usage: bool = False
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b"{}"
 
 

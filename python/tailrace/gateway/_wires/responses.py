@@ -110,6 +110,7 @@ class ResponseWire:
         includes = _includes(request)
         messages, lost = messages_of(request.instructions, request.input)
         own = _own(request, fields)
+        as_came = _as_it_came(request) if lost else {}
         return ModelRequest(
             model=request.model,
             messages=messages,
@@ -117,10 +118,11 @@ class ResponseWire:
             hints=_hints(request, fields),
             extra={name: value for name, value in extra.items() if value is not None},
             extra_apis=("responses",),
-            own={"store": False, **own},
-            own_alone=_own_alone(own),
+            own={"store": False, **own, **as_came},
+            own_alone=(*_own_alone(own), *(lost if as_came else ())),
+            own_replaces=frozenset({"logprobs"} if "include" in own else ()),
             unsupported=(*others, *includes),
-            ignored=(*_ignored(request, fields), *lost),
+            ignored=(*_ignored(request, fields), *(() if as_came else lost)),
             streams=bool(request.stream),
             names=_NAMES,
             body=msgspec.json.encode({**fields, "store": False, "background": False}),
@@ -183,25 +185,45 @@ def _own(request: ResponseRequest, fields: Mapping[str, Any]) -> dict[str, Any]:
             if name != "effort" and value is not None
         },
         "truncation": None if request.truncation == "disabled" else request.truncation,
+        "include": _told(request) if _ENCRYPTED in (request.include or ()) else None,
     }
     return {name: value for name, value in values.items() if value}
 
 
+def _told(request: ResponseRequest) -> list[str]:
+    """Return what is to be told beside the answer and can be."""
+    return [name for name in request.include or () if name in (_ENCRYPTED, _LOGPROBS)]
+
+
+def _as_it_came(request: ResponseRequest) -> dict[str, Any]:
+    """Return the input for a site of this API, which takes all that it says.
+
+    Without the ids of items, which are the gateway's own where it made them, and without reasoning
+    that is not encrypted, for the API would look for it among what it has kept.
+    """
+    items = [
+        {name: value for name, value in item.items() if name not in ("id", "status")}
+        for item in request.input
+        if isinstance(item, dict)
+        and (item.get("type") != "reasoning" or item.get("encrypted_content"))
+    ]
+    return {
+        "input": items,
+        **({"instructions": request.instructions} if request.instructions else {}),
+    }
+
+
 def _own_alone(own: Mapping[str, Any]) -> tuple[str, ...]:
-    truncation = ("truncation",) if "truncation" in own else ()
-    return (*surplus("reasoning", own.get("reasoning"), frozenset()), *truncation)
+    names = (name for name in ("truncation", "include") if name in own)
+    return (*surplus("reasoning", own.get("reasoning"), frozenset()), *names)
 
 
 def _ignored(request: ResponseRequest, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Name what is without effect.
 
-    Nothing is kept, no tool but the client's is called, and reasoning comes as its text alone.
+    Nothing is kept, and no tool but the client's is called.
     """
-    asked = {
-        "store": request.store,
-        "max_tool_calls": request.max_tool_calls,
-        "include": _ENCRYPTED in (request.include or ()),
-    }
+    asked = {"store": request.store, "max_tool_calls": request.max_tool_calls}
     return (
         *(name for name, value in asked.items() if value),
         *surplus("text", fields.get("text"), frozenset(TextOptions.__struct_fields__)),

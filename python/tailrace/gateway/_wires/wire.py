@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from tailrace import Delta, DeltaDecoder, Usage
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerEncoder", "Ending", "Identity", "Wire"]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The names by which an answer calls itself: its id, when it began, its model.
 
     `created`: seconds since 1970; `fingerprint`: that of the gateway and the site.
@@ -27,8 +27,7 @@ class Identity:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How an answer ended: the site's finish reason and its token counts.
 
     `estimated`: the counts are a guess; `stop_sequence`: the one that the answer ran into, which

@@ -10,6 +10,13 @@ from tailrace.replica._sites.models.ollama.site import OllamaSite
 from tailrace.replica._sites.models.openai.site import OpenAISite
 from tailrace.replica._sites.signed.chatgpt_demo import ChatgptDemoSite
 from tailrace.replica._sites.signed.geminiprochat import GeminiProChatSite
+from tailrace.replica._sites.wordpress.ai_engine.site import (
+    AIEngine209Site,
+    AIEngine280Site,
+    AIEngine301Site,
+    AIEngine1999Site,
+    AIEngineSite,
+)
 from tailrace.replica._sites.wordpress.ai_power.site import (
     AIPower1879Site,
     AIPower1890Site,
@@ -34,4 +41,9 @@ SITES: tuple[type[ReplicaSite], ...] = (
     AnthropicSite,
     GeminiSite,
     OllamaSite,
+    AIEngineSite,
+    AIEngine301Site,
+    AIEngine280Site,
+    AIEngine209Site,
+    AIEngine1999Site,
 )

@@ -6,7 +6,6 @@ They close at once, wake their reader when lost, and read no more in one go than
 from __future__ import annotations
 
 import asyncio
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,8 @@ __all__ = [
 _LAST_TURNS = 3
 # Bytes parsed at a time, before and within a body. One read may hold 16,000 heads.
 _SLICE, _SLICE_OF_BODY = 16 * 2**10, 64 * 2**10
-_END_OF_HEAD = re.compile(rb"\A\r?\n|\n\r?\n")  # at the begin of a read, a part of it may stand
+_ENDS_OF_HEAD = (b"\n\n", b"\n\r\n")
+_REST_OF_END = (b"\n", b"\r\n")  # where a part of it stood in the read before
 _MOST_CHUNKS = 1024
 _PARSE = ResponseHandler.data_received
 
@@ -99,8 +99,13 @@ class PatientProtocol(ResponseHandler):
         """
         if self._payload is not None and not self._payload.is_eof():
             return _SLICE_OF_BODY
-        end = _END_OF_HEAD.search(data, 0, _SLICE)
-        return _SLICE if end is None else end.end()
+        if data.startswith(_REST_OF_END):
+            return data.index(b"\n") + 1
+        ends = [(at, end) for end in _ENDS_OF_HEAD if (at := data.find(end, 0, _SLICE)) >= 0]
+        if not ends:
+            return _SLICE
+        at, end = min(ends)
+        return at + len(end)
 
     def feed_data(self, data: tuple[Any, aiohttp.StreamReader], size: int = 0) -> None:
         if self._has_final_head:

@@ -55,6 +55,7 @@ __all__ = ["AiohttpTransport"]
 # Bytes buffered for a busy reader; at twice this number reading from the socket pauses.
 _READ_BUFFER = 64 * 2**10
 _MOST_FIELDS = 256
+_OFFERED = rules.merged_headers(rules.DEFAULT_HEADERS, {"accept-encoding": ACCEPT_ENCODING})
 _NO_CLOCK = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
@@ -83,11 +84,26 @@ class AiohttpTransport(RuledTransport):
         self._trust_env = trust_env
         self._resolver = resolver
         self._connectors: dict[rules.Proxy | None, aiohttp.BaseConnector] = {}
+        self._clients: dict[aiohttp.BaseConnector, aiohttp.ClientSession] = {}
 
     def client(self, proxy: rules.Proxy | None, jar: Jar) -> aiohttp.ClientSession:
         """Make a client with `jar` over the connections through `proxy`."""
+        return self._made_client(self._connector(proxy), jar)
+
+    def client_without_cookies(self, proxy: rules.Proxy | None) -> aiohttp.ClientSession:
+        """Return the client that all calls share which have no cookies yet."""
+        connector = self._connector(proxy)
+        if connector not in self._clients:
+            client = self._made_client(connector, aiohttp.DummyCookieJar())
+            self._clients[connector] = client
+            weakref.finalize(self, client.detach).atexit = False
+        return self._clients[connector]
+
+    def _made_client(
+        self, connector: aiohttp.BaseConnector, jar: aiohttp.abc.AbstractCookieJar
+    ) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=self._connector(proxy),
+            connector=connector,
             connector_owner=False,
             request_class=TimedRequest,
             response_class=QuickResponse,
@@ -95,6 +111,7 @@ class AiohttpTransport(RuledTransport):
             timeout=_NO_CLOCK,
             trust_env=self._trust_env,
             auto_decompress=False,
+            headers=_OFFERED,
             read_bufsize=_READ_BUFFER,
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
@@ -132,14 +149,19 @@ class AiohttpTransport(RuledTransport):
         return _AiohttpSession(self, options)
 
     async def _close_connections(self) -> None:
-        connectors, self._connectors = self._connectors, {}
-        for connector in connectors.values():
+        for connector in self._given_up():
             await connector.close(abort_ssl=True)
 
     def _abort_connections(self) -> None:
-        connectors, self._connectors = self._connectors, {}
-        for connector in connectors.values():
+        for connector in self._given_up():
             call_soon(self._loop, drop_connector, connector)
+
+    def _given_up(self) -> list[aiohttp.BaseConnector]:
+        connectors, self._connectors = self._connectors, {}
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.detach()
+        return list(connectors.values())
 
     def _connector(self, proxy: rules.Proxy | None) -> aiohttp.BaseConnector:
         loop = self.bound_loop()
@@ -197,13 +219,21 @@ class _AiohttpSession(RuledSession):
                 error, request.url, self.options.proxy
             )
         else:
+            self._keep_cookies(raw)
             return self._response(raw)
         finally:
             CLOCK.reset(token)
         await last_turns()
         raise failure
 
+    def _keep_cookies(self, raw: aiohttp.ClientResponse) -> None:
+        """Begin a jar with the first cookies that come; from then on it is the client's."""
+        if self._client is None and "Set-Cookie" in raw.headers:
+            self.jar().update_cookies_from_headers(raw.headers.getall("Set-Cookie"), raw.url)
+
     def _opened_client(self) -> aiohttp.ClientSession:
+        if self._jar is None and not self.options.cookies:
+            return self._transport.client_without_cookies(self.options.proxy)
         if self._client is None:
             self._client = self._transport.client(self.options.proxy, self.jar())
             weakref.finalize(self, self._client.detach).atexit = False
@@ -212,15 +242,14 @@ class _AiohttpSession(RuledSession):
     async def _requested(
         self, client: aiohttp.ClientSession, request: Request
     ) -> aiohttp.ClientResponse:
-        offered = {"accept-encoding": ACCEPT_ENCODING}
         return await client.request(
             request.method,
             URL(request.url, encoded=True),
             data=_body(request.body),
-            headers=rules.merged_headers(rules.DEFAULT_HEADERS, offered, request.headers),
+            headers=rules.merged_headers(request.headers),
             proxy=_proxy_url(self.options.proxy),
             allow_redirects=False,
-            skip_auto_headers=("Content-Type",),
+            skip_auto_headers=None if "content-type" in request.headers else ("Content-Type",),
         )
 
     def _response(self, raw: aiohttp.ClientResponse) -> Response:

@@ -11,8 +11,8 @@ use crate::input::{Whole, limit, optional_text, text_of};
 
 /// Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 ///
-/// Or the whole message. A refusal is text, and the stop reason `refusal`; thinking has an empty
-/// signature. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
+/// Or the whole message. A refusal is text, and the stop reason `refusal`; thinking has the
+/// signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
 /// over when they are whole JSON and something else comes; one without arguments is told at the
 /// end. Texts are escaped as `ChunkEncoder` does.
 ///

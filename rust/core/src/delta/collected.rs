@@ -7,7 +7,7 @@ use crate::limits::{Limit, LimitExceeded};
 use crate::prelude::*;
 
 use super::tool_call::KNOWN_CALLS;
-use super::{DeltaSink, ToolCall};
+use super::{DeltaSink, Seal, ToolCall};
 
 /// What a reply holds besides text, as far as it has come: see
 /// [`DeltaDecoder::collect`](super::DeltaDecoder::collect).
@@ -17,6 +17,7 @@ pub struct Collected {
     refusal: String,
     tool_calls: Vec<CollectedCall>,
     thinking: Vec<Thinking>,
+    signature: Option<String>,
     /// Bytes of all that, of which there is a limit.
     bytes: usize,
 }
@@ -37,22 +38,38 @@ pub enum ThinkingBlock<'a> {
         /// The reasoning, encrypted.
         data: &'a str,
     },
+    /// Reasoning that is shown, or is not and so empty, and the form of it that only the service can
+    /// read.
+    Encrypted {
+        /// The id of the item that it is; empty where the service gives none.
+        id: &'a str,
+        /// The reasoning, or a summary of it.
+        thinking: &'a str,
+        /// The reasoning, encrypted.
+        data: &'a str,
+    },
 }
 
 /// A block of reasoning: the bytes of the reasoning that it is, and what came with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Thinking {
     shown: Range<usize>,
+    id: String,
     sealed: String,
     kind: Sealed,
 }
 
-/// What a service gives for its reasoning to be known again.
+/// What a service gives for what it said to be known again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sealed {
+    /// The signature of the reasoning.
     Signature,
-    /// The reasoning itself, encrypted.
-    Data,
+    /// Reasoning, encrypted.
+    Redacted,
+    /// The reasoning that was told, encrypted.
+    Encrypted,
+    /// The signature of the text.
+    Text,
 }
 
 /// A tool call, put together from its pieces.
@@ -90,20 +107,34 @@ impl Collected {
 
     /// The blocks of the reasoning that are signed or encrypted, in the order in which they came.
     pub fn thinking_blocks(&self) -> impl Iterator<Item = ThinkingBlock<'_>> {
-        self.thinking.iter().map(|Thinking { shown, sealed, kind }| match kind {
-            Sealed::Signature => ThinkingBlock::Signed {
-                thinking: self.reasoning.get(shown.clone()).unwrap_or_default(),
-                signature: sealed,
-            },
-            Sealed::Data => ThinkingBlock::Redacted { data: sealed },
+        self.thinking.iter().map(|Thinking { shown, id, sealed, kind }| {
+            let thinking = self.reasoning.get(shown.clone()).unwrap_or_default();
+            match kind {
+                Sealed::Encrypted => ThinkingBlock::Encrypted { id, thinking, data: sealed },
+                Sealed::Redacted => ThinkingBlock::Redacted { data: sealed },
+                _ => ThinkingBlock::Signed { thinking, signature: sealed },
+            }
         })
     }
 
-    /// Ends a block of the reasoning.
-    fn seal(&mut self, sealed: &str, kind: Sealed) {
+    /// The signature of the text, which the service wants back with it; the last one where there are
+    /// several.
+    pub fn signature(&self) -> Option<&str> {
+        self.signature.as_deref()
+    }
+
+    /// Ends a block of the reasoning, or of the text.
+    fn seal(&mut self, seal: Seal<'_>) {
+        let (kind, id, sealed) = match seal {
+            Seal::Text(signature) => return self.signature = Some(signature.to_owned()),
+            Seal::Signature(signature) => (Sealed::Signature, "", signature),
+            Seal::Redacted(data) => (Sealed::Redacted, "", data),
+            Seal::Encrypted { id, data } => (Sealed::Encrypted, id, data),
+        };
         let start = self.thinking.last().map_or(0, |block| block.shown.end);
-        let end = if kind == Sealed::Signature { self.reasoning.len() } else { start };
-        self.thinking.push(Thinking { shown: start..end, sealed: sealed.to_owned(), kind });
+        let end = if kind == Sealed::Redacted { start } else { self.reasoning.len() };
+        let [id, sealed] = [id, sealed].map(ToOwned::to_owned);
+        self.thinking.push(Thinking { shown: start..end, id, sealed, kind });
     }
 
     /// The call of that number, unless none is open: a piece belongs to one of as many calls as the
@@ -155,6 +186,7 @@ impl Collecting {
             refusal: String::new(),
             tool_calls: Vec::new(),
             thinking: Vec::new(),
+            signature: None,
             bytes: 0,
         };
         self.collected.as_deref().unwrap_or(&NOTHING)
@@ -168,10 +200,14 @@ impl Collecting {
         Ok(())
     }
 
-    /// Ends a block of the reasoning with what came for it to be known again.
-    pub(super) fn seal(&mut self, sealed: &str, kind: Sealed) {
-        if let Some(collected) = self.room_for(size_of::<Thinking>() + sealed.len()) {
-            collected.seal(sealed, kind);
+    /// Ends a block of the reasoning, or of the text, with what came for it to be known again.
+    fn seal(&mut self, seal: Seal<'_>) {
+        let bytes = match seal {
+            Seal::Signature(text) | Seal::Redacted(text) | Seal::Text(text) => text.len(),
+            Seal::Encrypted { id, data } => id.len() + data.len(),
+        };
+        if let Some(collected) = self.room_for(size_of::<Thinking>() + bytes) {
+            collected.seal(seal);
         }
     }
 
@@ -232,6 +268,13 @@ impl<S: DeltaSink + ?Sized> DeltaSink for Keeping<'_, S> {
             collecting.add(piece);
         }
         self.sink.tool_call(piece);
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        if let Some(collecting) = &mut self.collecting {
+            collecting.seal(seal);
+        }
+        self.sink.seal(seal);
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use crate::json::{JsonError, Kind, Reader, Text};
 
 use super::fields::is_truthy;
+use super::passed_over::{Unspoken, of_type};
 
 /// The value of a key under which a text is due.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,8 +83,15 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Takes a content and the kind of text that it is.
-type Say<'s, 'a> = &'s mut dyn FnMut(Spoken, Content<'a>);
+/// What a part holds.
+pub(super) enum Stated<'a> {
+    /// A content, and the kind of text that it is.
+    Spoken(Spoken, Content<'a>),
+    Unspoken(Unspoken),
+}
+
+/// Takes what a part holds.
+type Say<'s, 'a> = &'s mut dyn FnMut(Stated<'a>);
 
 /// Reads the parts of a value that was read before, and hands the texts in them to `say`, in their
 /// order; what no part says otherwise is of `kind`.
@@ -100,11 +108,11 @@ fn read_value<'a>(
     match reader.peek()? {
         Kind::Array => reader.array(|reader| read_value(reader, kind, say)),
         Kind::Object => Part::read(reader).map(|part| part.say(kind, say)),
-        _ => Content::read(reader).map(|content| say(kind, content)),
+        _ => Content::read(reader).map(|content| say(Stated::Spoken(kind, content))),
     }
 }
 
-/// A part of a list. Nothing is kept of parts of other kinds: pictures, sources, calls.
+/// A part of a list. Of parts of other kinds (pictures, sources, calls) the kind is told.
 #[derive(Default)]
 struct Part<'a> {
     kind: Option<Text<'a>>,
@@ -114,6 +122,8 @@ struct Part<'a> {
     thinking: Content<'a>,
     summary: Content<'a>,
     refusal: Content<'a>,
+    /// The first key that is none of these: some parts are named by it.
+    other: Option<Text<'a>>,
 }
 
 impl<'a> Part<'a> {
@@ -128,15 +138,36 @@ impl<'a> Part<'a> {
                 "thinking" | "reasoning" => part.thinking = Content::read_texts(reader)?,
                 "summary" => part.summary = Content::read_texts(reader)?,
                 "refusal" => part.refusal = Content::read_texts(reader)?,
-                _ => reader.skip()?,
+                _ => {
+                    part.other = part.other.or(Some(key));
+                    reader.skip()?;
+                }
             }
             Ok(())
         })?;
         Ok(part)
     }
 
+    /// What it is where it holds no text, and is none by its type.
+    fn unspoken(&self, name: Option<&str>) -> Option<Unspoken> {
+        let mut texts = [self.text, self.thinking, self.summary, self.refusal].into_iter();
+        if texts.any(Content::is_filled) {
+            return None;
+        }
+        let Some(name) = name else {
+            let other = self.other.filter(|_| !self.content.is_filled())?;
+            return Some(of_type(&other.decode()));
+        };
+        let is_text = name.contains("text") || name == "refusal" || is_reasoning(name);
+        (!is_text).then(|| of_type(name))
+    }
+
     fn say(&self, kind: Spoken, say: Say<'_, 'a>) {
         let name = self.kind.map(Text::decode);
+        if let Some(unspoken) = self.unspoken(name.as_deref()) {
+            return say(Stated::Unspoken(unspoken));
+        }
+        let mut say = |kind, content| say(Stated::Spoken(kind, content));
         let is_reasoning = self.is_thought || name.as_deref().is_some_and(is_reasoning);
         let kind = if is_reasoning { Spoken::Reasoning } else { kind };
         say(Spoken::Reasoning, self.thinking);

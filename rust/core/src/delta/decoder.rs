@@ -250,6 +250,21 @@ impl DeltaDecoder {
         &self.reply.ids
     }
 
+    /// The nonce that the reply gives for later requests, in the dialect `ai-engine`.
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+    ///
+    /// let mut decoder = DeltaDecoder::new(Dialect::AiEngine, DeltaOptions::default());
+    /// let body = br#"{"success":true,"reply":"Hi","new_token":"c0ffee"}"#;
+    /// decoder.feed(body, &mut String::new());
+    /// decoder.close(true, &mut String::new());
+    /// assert_eq!(decoder.new_token(), Some("c0ffee"));
+    /// ```
+    pub fn new_token(&self) -> Option<&str> {
+        self.reply.new_token.get()
+    }
+
     /// The reply's error: always there when the reply is truncated or failed, and only then.
     pub fn error(&self) -> Option<&ReplyError> {
         self.reply.error.as_deref()
@@ -259,6 +274,26 @@ impl DeltaDecoder {
     /// delta is one, so that their number depends on the reads.
     pub fn events(&self) -> u64 {
         self.reply.events
+    }
+
+    /// What the reply holds that no delta is made of, and how much of it, by kind: `citation`,
+    /// `image`, `audio`, `file`, `server_tool` (calls of tools that run at the service, and their
+    /// results), `choice` (answers beside the first), `other`. Counted where more than text is
+    /// wanted: by the sinks, or to be [collected](Self::collect).
+    ///
+    /// ```
+    /// use tailrace_core::{DeltaDecoder, DeltaOptions, Dialect};
+    ///
+    /// let mut decoder = DeltaDecoder::new(Dialect::OpenAi, DeltaOptions::default());
+    /// decoder.collect();
+    /// let delta = r#"{"content":"Hi","annotations":[{"type":"url_citation"}]}"#;
+    /// let event = format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n");
+    /// decoder.feed(event.as_bytes(), &mut String::new());
+    /// assert!(decoder.passed_over().eq([("citation", 1)]));
+    /// ```
+    pub fn passed_over(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+        let passed_over = self.reply.passed_over.iter().filter(|_| self.reply.counts_all);
+        passed_over.flat_map(|passed_over| passed_over.iter())
     }
 
     /// Events skipped because their data was not what the dialect promises.

@@ -20,6 +20,7 @@ use super::failure::{
 use super::fields::DONE;
 use super::members::Members;
 use super::output::Output;
+use super::passed_over::{Teller, Unspoken, of_type};
 use super::read_event::CountBefore;
 use super::records::RecordSplitter;
 use super::repeats::Repeats;
@@ -379,23 +380,32 @@ fn read_open<'a, S: DeltaSink + ?Sized>(
         output.reply.bad_events = bad_events;
         read_bad(dialect, event, output);
     } else if output.reply.is_open() && (output.reply.foreign || output.reply.is_passed_over) {
-        read_foreign(dialect, event, output.reply);
+        read_foreign(dialect, event, output);
     }
     content
 }
 
 /// Reads an event in which the dialect found nothing of its own.
-fn read_foreign(dialect: &AnyReader, event: &Event<'_>, reply: &mut ReplyState) {
+fn read_foreign<S: DeltaSink + ?Sized>(
+    dialect: &AnyReader,
+    event: &Event<'_>,
+    output: &mut Output<'_, S>,
+) {
     let members = Members::read(event.data, event.name);
     let found = members.and_then(|members| Dialect::of(&members));
     if found == Some(dialect.dialect()) {
         return;
     }
+    let reply = &mut *output.reply;
     reply.unread.note_likeness(found.map(Dialect::as_str));
     if reply.is_passed_over {
         judge_passed_over(event, reply);
     } else {
         judge_foreign(event, dialect, reply);
+    }
+    if reply.is_open() {
+        let kind = if reply.is_passed_over { of_type(event.kind()) } else { Unspoken::Other };
+        output.pass_over(kind, 1, Teller::Piece);
     }
 }
 

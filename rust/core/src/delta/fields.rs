@@ -70,21 +70,48 @@ pub(super) fn read_is_first(reader: &mut Reader<'_>) -> Result<bool, JsonError> 
     }
 }
 
+/// Reads the `index` of a choice as a number; 0 where there is none.
+pub(super) fn read_index(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    read_count(reader).map(Option::unwrap_or_default)
+}
+
 /// Reads a list of choices: the first one of which `read` says that its index is 0. Of a value that
 /// is no list, `None`.
 pub(super) fn first_choice<'a, T>(
     reader: &mut Reader<'a>,
     mut read: impl FnMut(&mut Reader<'a>) -> Result<Option<T>, JsonError>,
 ) -> Result<Option<T>, JsonError> {
-    let mut first = None;
+    first_of_choices(reader, |reader| Ok((read(reader)?, 0))).map(|(first, _)| first)
+}
+
+/// As [`first_choice`], of choices of which `read` tells the index, too. Also tells how many others
+/// there are, as far as the list shows.
+pub(super) fn first_of_choices<'a, T>(
+    reader: &mut Reader<'a>,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<(Option<T>, u64), JsonError>,
+) -> Result<(Option<T>, u64), JsonError> {
+    let (mut first, mut behind, mut others) = (None, 0, 0);
     reader.array_or_skip(|reader| {
         if first.is_some() || reader.peek()? != Kind::Object {
+            behind += u64::from(first.is_some());
             return reader.skip();
         }
-        first = read(reader)?;
+        let (found, index) = read(reader)?;
+        others = others.max(index);
+        first = found;
         Ok(())
     })?;
-    Ok(first)
+    Ok((first, behind.max(others)))
+}
+
+/// How many elements a list has; none of any other value.
+pub(super) fn read_length(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    let mut length = 0;
+    reader.array_or_skip(|reader| {
+        length += 1;
+        reader.skip()
+    })?;
+    Ok(length)
 }
 
 /// Zero however it is written: `0`, `-0`, `0.0`, `0e3`.

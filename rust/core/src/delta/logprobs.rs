@@ -10,7 +10,7 @@ use std::fmt;
 use crate::json::{JsonError, Kind, Reader, Text, decimal, finite_on_one_line, quoted};
 use crate::prelude::*;
 
-use super::{Delta, DeltaSink, ToolCall};
+use super::{Delta, DeltaSink, Seal, ToolCall};
 
 /// The log probabilities of the tokens of one event, in the form of OpenAI's chat completions: it is
 /// written as their `logprobs`, one JSON object on one line.
@@ -364,5 +364,9 @@ impl<S: DeltaSink + ?Sized> DeltaSink for Scored<'_, S> {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.hand_on(Delta::ToolCall(piece));
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        self.sink.seal(seal);
     }
 }

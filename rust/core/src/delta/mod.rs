@@ -16,6 +16,7 @@ mod held_calls;
 mod logprobs;
 mod members;
 mod output;
+mod passed_over;
 mod read_event;
 mod records;
 mod repeats;
@@ -136,6 +137,11 @@ pub trait DeltaSink {
         let _ = piece;
     }
 
+    /// Takes what the service wants to have back where the dialogue goes on.
+    fn seal(&mut self, seal: Seal<'_>) {
+        let _ = seal;
+    }
+
     /// Takes the first delta of an event that tells the log probabilities of its tokens, and these;
     /// an empty text where it has no delta. Unless a sink has use for them, its other methods take
     /// the delta.
@@ -234,6 +240,27 @@ pub struct ToolCall<'a> {
     pub signature: Option<&'a str>,
 }
 
+/// What a service gives for its thoughts to be known again where a dialogue goes on: a text that
+/// means nothing to anybody else, to be sent back as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Seal<'a> {
+    /// The signature of the reasoning that was told since the last seal, of which nothing may be
+    /// shown.
+    Signature(&'a str),
+    /// Reasoning, encrypted: it stands apart from what is shown.
+    Redacted(&'a str),
+    /// The reasoning that was told since the last seal, encrypted, in the item of this id.
+    Encrypted {
+        /// The item's id; empty where the service gives none.
+        id: &'a str,
+        /// The reasoning.
+        data: &'a str,
+    },
+    /// The signature of the text.
+    Text(&'a str),
+}
+
 /// What one event of a reply adds to it, as the methods of a [`DeltaSink`] take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -246,6 +273,8 @@ pub enum Delta<'a> {
     Refusal(&'a str),
     /// A piece of a call of one of the caller's tools.
     ToolCall(ToolCall<'a>),
+    /// What the service wants to have back where the dialogue goes on.
+    Seal(Seal<'a>),
 }
 
 impl Delta<'_> {
@@ -257,6 +286,7 @@ impl Delta<'_> {
             Self::Reasoning(delta) => sink.reasoning(delta),
             Self::Refusal(delta) => sink.refusal(delta),
             Self::ToolCall(piece) => sink.tool_call(piece),
+            Self::Seal(seal) => sink.seal(seal),
         }
     }
 }

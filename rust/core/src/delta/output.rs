@@ -3,12 +3,13 @@
 use crate::json::Text;
 use crate::prelude::*;
 
-use super::DeltaSink;
 use super::collected::{Keeping, Sealed};
-use super::content::{Content, Spoken, read_parts};
+use super::content::{Content, Spoken, Stated, read_parts};
 use super::logprobs::{Logprobs, Scored};
+use super::passed_over::{Counts, Teller, Unspoken};
 use super::reply::ReplyState;
 use super::tool_call::CallPiece;
+use super::{DeltaSink, Seal};
 
 /// Where a dialect puts what an event or a body holds.
 ///
@@ -55,14 +56,31 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
         }
     }
 
-    /// Keeps, where that is asked for, what came for the reasoning before it to be known again.
+    /// Delivers, where it is wanted, what came for what was said before to be known again.
     pub(super) fn seal(&mut self, sealed: Option<Text<'_>>, kind: Sealed) {
-        if let (Some(sealed), Some(collecting)) = (sealed, &mut self.reply.collecting)
-            && !sealed.is_empty()
-        {
-            collecting.seal(&sealed.decode(), kind);
-            self.reply.check_collected();
+        self.seal_item(None, sealed, kind);
+    }
+
+    /// As [`seal`](Self::seal), of the item with this id.
+    pub(super) fn seal_item(
+        &mut self,
+        id: Option<Text<'_>>,
+        sealed: Option<Text<'_>>,
+        kind: Sealed,
+    ) {
+        let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) else { return };
+        if !self.wants_everything() {
+            return;
         }
+        let (id, sealed) = (id.map(Text::decode).unwrap_or_default(), sealed.decode());
+        let seal = match kind {
+            Sealed::Signature => Seal::Signature(&sealed),
+            Sealed::Redacted => Seal::Redacted(&sealed),
+            Sealed::Encrypted => Seal::Encrypted { id: &id, data: &sealed },
+            Sealed::Text => Seal::Text(&sealed),
+        };
+        keeping(self.reply, self.sink).seal(seal);
+        self.reply.check_collected();
     }
 
     /// Delivers what stands where a text of this kind is due.
@@ -72,7 +90,10 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             Content::Text(text) => text,
             Content::Bare(raw) => Text::of_raw(raw),
             Content::Parts(raw) => {
-                return read_parts(raw, kind, &mut |kind, content| self.say(kind, content));
+                return read_parts(raw, kind, &mut |stated| match stated {
+                    Stated::Spoken(kind, content) => self.say(kind, content),
+                    Stated::Unspoken(kind) => self.pass_over(kind, 1, Teller::Piece),
+                });
             }
         };
         match kind {
@@ -119,6 +140,24 @@ impl<S: DeltaSink + ?Sized> Output<'_, S> {
             let mut sink = Keeping { collecting: collecting.as_deref_mut(), sink: &mut *self.sink };
             piece.deliver(calls.get_or_insert_default(), self.scratch, &mut sink);
             self.reply.check_collected();
+        }
+    }
+
+    /// Counts what no delta is made of.
+    pub(super) fn pass_over(&mut self, kind: Unspoken, count: u64, teller: Teller) {
+        if count > 0 {
+            let mut told = Counts::default();
+            told.add(kind, count);
+            self.pass_all_over(&told, teller);
+        }
+    }
+
+    /// Counts what no delta is made of.
+    pub(super) fn pass_all_over(&mut self, told: &Counts, teller: Teller) {
+        if !told.is_empty() {
+            self.reply.passed_over.get_or_insert_default().take(told, teller);
+            // Beside text that nothing else is wanted of, not all of it is looked for.
+            self.reply.counts_all |= self.wants_everything();
         }
     }
 

@@ -10,6 +10,7 @@ use crate::prelude::*;
 use super::DeltaSink;
 use super::collected::{Collecting, Keeping};
 use super::halves::{Half, LONE};
+use super::passed_over::PassedOver;
 use super::said::{Said, TrimmedSaid};
 use super::tool_call::Calls;
 use super::usage::{Usage, later_usage};
@@ -111,6 +112,7 @@ pub(super) struct ReplyState {
     /// Tokens of the answer whose ids were counted, for a sink that wants events.
     pub(super) token_ids: u64,
     pub(super) ids: Ids,
+    pub(super) new_token: NewToken,
     pub(super) error: Option<Box<ReplyError>>,
     pub(super) events: u64,
     pub(super) bad_events: u64,
@@ -132,10 +134,39 @@ pub(super) struct ReplyState {
     pub(super) calls: Option<Box<Calls>>,
     /// What is kept of all that is no text, where that is asked for.
     pub(super) collecting: Option<Box<Collecting>>,
+    /// What no delta is made of, where any is.
+    pub(super) passed_over: Option<Box<PassedOver>>,
+    /// Whether all of it is counted.
+    pub(super) counts_all: bool,
     /// What was told of the part of the text that is coming, where a later event may tell it again.
     pub(super) part: Option<Box<Part>>,
     /// Whether another part has begun, so that no event repeats an earlier one.
     pub(super) is_another_part: bool,
+}
+
+/// The nonce that a reply gives for later requests. Its `Debug` form does not show it.
+#[derive(Clone, Default)]
+pub(super) struct NewToken(Option<Box<str>>);
+
+impl NewToken {
+    /// The nonce, if the reply gave one.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Keeps a nonce, if it can be one: 1 to 256 visible ASCII characters.
+    pub(super) fn set(&mut self, token: Option<Text<'_>>) {
+        let token = token.map(Text::decode).filter(|token| {
+            (1..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        self.0 = token.map(Into::into).or(self.0.take());
+    }
+}
+
+impl fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NewToken").finish_non_exhaustive()
+    }
 }
 
 /// What was told of a part of the text.
@@ -353,7 +384,8 @@ impl ReplyState {
         if self.has_come() || self.finish_reason.is_some() {
             self.end_for_its_reason(End::Done, "");
         } else {
-            self.fail(ErrorKind::Empty, "it ended without an answer", None, "");
+            let message = format!("it ended without an answer{}", self.besides());
+            self.fail(ErrorKind::Empty, message, None, "");
         }
     }
 
@@ -433,7 +465,14 @@ impl ReplyState {
 
     /// Ends a reply that reports success and has no answer.
     pub(super) fn fail_without_answer(&mut self, raw: &str) {
-        self.fail(ErrorKind::Empty, "it reports success and holds no text", None, raw);
+        let message = format!("it reports success and holds no text{}", self.besides());
+        self.fail(ErrorKind::Empty, message, None, raw);
+    }
+
+    /// What the reply holds that no delta is made of, as the end of a message.
+    fn besides(&self) -> String {
+        let shown = self.passed_over.as_deref().map(PassedOver::shown).unwrap_or_default();
+        if shown.is_empty() { shown } else { format!("; what it holds besides: {shown}") }
     }
 
     /// Ends a reply that passed a limit.

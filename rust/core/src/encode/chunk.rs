@@ -84,6 +84,8 @@ impl ChunkEncoder {
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) => self.delta(text, out),
+            // The wire has no place for it; a call's signature stands in the call.
+            Delta::Seal(_) => {}
             _ => self.write(delta, UNFINISHED, out),
         }
     }
@@ -111,6 +113,7 @@ impl ChunkEncoder {
                 self.calls.element(&piece, &mut member);
                 member.push(b']');
             }
+            Delta::Seal(_) => return,
         }
         self.frame.event(&[CHOICE, &member, b"}", behind], out);
     }

@@ -79,6 +79,7 @@ impl CompletionEncoder {
     pub fn event(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) | Delta::Refusal(text) => self.delta(text, out),
+            Delta::Seal(_) => {} // the wire has no place for it
             _ => self.write(delta, UNFINISHED, out),
         }
     }
@@ -115,6 +116,7 @@ impl CompletionEncoder {
                 self.calls.element(&piece, &mut members);
                 members.push(b']');
             }
+            Delta::Seal(_) => return,
         }
         self.frame.event(&[&members, behind], out);
     }

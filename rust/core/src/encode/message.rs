@@ -33,8 +33,8 @@ impl<'a> MessageFields<'a> {
 /// The events of one streamed message (`/v1/messages`), and the same message whole. Every method
 /// appends whole events to `out`.
 ///
-/// The wire knows no log probabilities. A refusal is text, and the stop reason `refusal`. Thinking has an empty signature. Of the blocks
-/// one is open at a time: a tool call's begins with its arguments, and is over when they are whole
+/// The wire knows no log probabilities. A refusal is text, and the stop reason `refusal`. Thinking
+/// has the signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool call's begins with its arguments, and is over when they are whole
 /// JSON and something else comes, which is held until then, up to a limit: beyond it the message is failed, by an event that
 /// says so, and [`failure`](Self::failure) tells it too. What comes behind an end is passed over.
 ///

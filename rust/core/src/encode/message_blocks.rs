@@ -12,14 +12,16 @@ pub(super) struct BlockEvents {
     index: u64,
     /// The event of a delta of the block that is open, up to its text.
     delta_head: Vec<u8>,
+    /// Whether the block that is open waits for what it holds.
+    is_redacted: bool,
 }
 
 impl Blocks for BlockEvents {
     fn open(&mut self, opening: Opening<'_>, out: &mut Vec<u8>) {
         let delta = match opening.kind {
             Kind::Text | Kind::Refusal => r#"{"type":"text_delta","text":""#,
-            Kind::Reasoning => r#"{"type":"thinking_delta","thinking":""#,
             Kind::Call(_) => r#"{"type":"input_json_delta","partial_json":""#,
+            _ => r#"{"type":"thinking_delta","thinking":""#,
         };
         self.delta_head = self.event("content_block_delta");
         self.delta_head.extend_from_slice(format!(r#","delta":{delta}"#).as_bytes());
@@ -28,10 +30,29 @@ impl Blocks for BlockEvents {
         begin_block(opening, out);
         out.extend_from_slice(match opening.kind {
             Kind::Text | Kind::Refusal => br#"""#,
-            // The clients' type has a signature, which no block of ours can have.
-            Kind::Reasoning => br#"","signature":"""#,
             Kind::Call(_) => b"{}",
+            Kind::Redacted => {
+                self.is_redacted = true;
+                return;
+            }
+            // The clients' type has a signature, which only some services give.
+            _ => br#"","signature":"""#,
         });
+        out.extend_from_slice(b"}}\n\n");
+    }
+
+    fn takes(&self, seal: Kind) -> bool {
+        seal != Kind::Encrypted
+    }
+
+    fn seal(&mut self, seal: &str, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.is_redacted) {
+            quoted(seal, out);
+        } else {
+            out.extend_from_slice(&self.event("content_block_delta"));
+            out.extend_from_slice(br#","delta":{"type":"signature_delta","signature":"#);
+            quoted(seal, out);
+        }
         out.extend_from_slice(b"}}\n\n");
     }
 
@@ -67,6 +88,8 @@ pub(super) struct Content {
     kind: Option<Kind>,
     /// The arguments of the call that is open.
     arguments: String,
+    /// The signature of the reasoning that is open.
+    signature: String,
 }
 
 impl Blocks for Content {
@@ -90,10 +113,25 @@ impl Blocks for Content {
             Some(Kind::Call(_)) => {
                 write_input(&std::mem::take(&mut self.arguments), &mut self.blocks);
             }
-            Some(Kind::Reasoning) => self.blocks.extend_from_slice(br#"","signature":"""#),
+            Some(Kind::Reasoning | Kind::Signature) => {
+                self.blocks.extend_from_slice(br#"","signature":"#);
+                quoted(&std::mem::take(&mut self.signature), &mut self.blocks);
+            }
+            Some(Kind::Redacted) => {}
             _ => self.blocks.push(b'"'),
         }
         self.blocks.push(b'}');
+    }
+
+    fn takes(&self, seal: Kind) -> bool {
+        seal != Kind::Encrypted
+    }
+
+    fn seal(&mut self, seal: &str, _: &mut Vec<u8>) {
+        match self.kind {
+            Some(Kind::Redacted) => quoted(seal, &mut self.blocks),
+            _ => self.signature.push_str(seal),
+        }
     }
 }
 
@@ -102,13 +140,18 @@ fn begin_block(opening: Opening<'_>, out: &mut Vec<u8>) {
     match opening.kind {
         // The API has no part of its own for a refusal: there it is text, and the stop reason.
         Kind::Text | Kind::Refusal => out.extend_from_slice(br#"{"type":"text","text":""#),
-        Kind::Reasoning => out.extend_from_slice(br#"{"type":"thinking","thinking":""#),
+        Kind::Reasoning | Kind::Signature | Kind::Encrypted => {
+            out.extend_from_slice(br#"{"type":"thinking","thinking":""#);
+        }
         Kind::Call(_) => {
             out.extend_from_slice(br#"{"type":"tool_use","id":"#);
             quoted(opening.id, out);
             out.extend_from_slice(br#","name":"#);
             quoted(opening.name, out);
             out.extend_from_slice(br#","input":"#);
+        }
+        Kind::Redacted => {
+            out.extend_from_slice(br#"{"type":"redacted_thinking","data":"#);
         }
     }
 }

@@ -118,6 +118,11 @@ impl Blocks for Items {
             Kind::Refusal => (ItemKind::Message, &REFUSAL),
             Kind::Reasoning => (ItemKind::Reasoning, &SUMMARY),
             Kind::Call(_) => (ItemKind::Call, &ARGUMENTS),
+            // Reasoning of which nothing is shown has no part.
+            Kind::Redacted | Kind::Signature | Kind::Encrypted => {
+                self.end_item(out);
+                return self.begin_item(ItemKind::Reasoning, opening, out);
+            }
         };
         let goes_on = kind == ItemKind::Message;
         if !(goes_on && self.item.as_ref().is_some_and(|item| item.kind == kind)) {
@@ -144,6 +149,18 @@ impl Blocks for Items {
             self.kept += logprobs.len();
         }
         self.number(out);
+    }
+
+    fn takes(&self, seal: Kind) -> bool {
+        seal == Kind::Encrypted
+    }
+
+    fn seal(&mut self, seal: &str, _: &mut Vec<u8>) {
+        if let Some(item) = &mut self.item {
+            item.tail.extend_from_slice(br#","encrypted_content":"#);
+            quoted(seal, &mut item.tail);
+            self.kept += seal.len();
+        }
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {

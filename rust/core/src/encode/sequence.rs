@@ -9,7 +9,7 @@
 use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 
-use crate::delta::{Delta, Nesting, ToolCall};
+use crate::delta::{Delta, Nesting, Seal, ToolCall};
 use crate::error::{ErrorKind, ReplyError};
 use crate::limits::{Limit, LimitExceeded};
 use crate::prelude::*;
@@ -24,6 +24,18 @@ pub(super) enum Kind {
     Refusal,
     /// The call of this number.
     Call(usize),
+    /// A block that is what the service wants back, and nothing else.
+    Redacted,
+    /// The end of a block of reasoning: what the service wants back with it.
+    Signature,
+    /// As that, of reasoning that is told encrypted.
+    Encrypted,
+}
+
+impl Kind {
+    fn is_seal(self) -> bool {
+        matches!(self, Self::Redacted | Self::Signature | Self::Encrypted)
+    }
 }
 
 /// A block that begins.
@@ -44,6 +56,12 @@ pub(super) trait Blocks {
     /// Adds a text, never an empty one, to the block that is open, with the log probabilities of its
     /// tokens: JSON objects joined by commas, none for most texts.
     fn add(&mut self, text: &str, logprobs: &str, out: &mut Vec<u8>);
+
+    /// Whether the wire has a place for what a service wants back of this kind.
+    fn takes(&self, seal: Kind) -> bool;
+
+    /// Adds what the service wants back to the block that is open, which ends then.
+    fn seal(&mut self, seal: &str, out: &mut Vec<u8>);
 
     /// Ends the block that is open.
     fn close(&mut self, out: &mut Vec<u8>);
@@ -149,14 +167,16 @@ impl Sequence {
         }
         let logprobs = self.logprobs_of(delta, logprobs);
         let Some(piece) = self.piece_of(delta, &logprobs) else { return self.check() };
+        if piece.kind.is_seal() && !blocks.takes(piece.kind) {
+            return Ok(());
+        }
         if self.open == Some(piece.kind) {
             self.add(&piece, blocks, out);
         } else if self.is_over(piece.kind) {
             let is_blank = piece.text.trim_ascii().is_empty();
             return if is_blank { Ok(()) } else { Err(Trouble::CallGoesOn) };
         } else if self.held.is_empty() && piece.can_open() && self.is_whole {
-            self.switch(piece, blocks, out);
-            self.add(&piece, blocks, out);
+            self.tell(&piece, blocks, out);
         } else {
             self.hold(piece);
             self.check()?;
@@ -209,6 +229,11 @@ impl Sequence {
             Delta::Text(text) => (Kind::Text, text),
             Delta::Reasoning(text) => (Kind::Reasoning, text),
             Delta::Refusal(text) => (Kind::Refusal, text),
+            Delta::Seal(Seal::Signature(text)) => (Kind::Signature, text),
+            Delta::Seal(Seal::Redacted(text)) => (Kind::Redacted, text),
+            Delta::Seal(Seal::Encrypted { data, .. }) => (Kind::Encrypted, data),
+            // No wire has a place for the signature of a text.
+            Delta::Seal(Seal::Text(_)) => return None,
             Delta::ToolCall(ToolCall { index, id, name, arguments: text, .. }) => {
                 self.has_calls = true;
                 let kind = Kind::Call(self.calls.call_of(index).number);
@@ -236,6 +261,7 @@ impl Sequence {
     fn hold(&mut self, piece: Piece<'_>) {
         let at = match piece.kind {
             Kind::Call(_) => self.held.iter().rposition(|held| held.kind == piece.kind),
+            kind if kind.is_seal() => None,
             kind => self.held.len().checked_sub(1).filter(|&last| self.held[last].kind == kind),
         };
         let block = if at.is_none() { HELD_BLOCK_BYTES } else { 0 };
@@ -251,13 +277,29 @@ impl Sequence {
         if let Some(held) = self.held.remove(at) {
             let piece = held.piece();
             self.held_bytes = self.held_bytes.saturating_sub(HELD_BLOCK_BYTES + piece.bytes());
-            self.switch(piece, blocks, out);
-            self.add(&piece, blocks, out);
+            self.tell(&piece, blocks, out);
         }
     }
 
+    /// Tells a piece of another block than the one that is open, or what ends that one.
+    fn tell(&mut self, piece: &Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
+        if !piece.kind.is_seal() {
+            self.switch(piece, blocks, out);
+            return self.add(piece, blocks, out);
+        }
+        if !blocks.takes(piece.kind) {
+            return;
+        }
+        if piece.kind == Kind::Redacted || self.open != Some(Kind::Reasoning) {
+            self.switch(piece, blocks, out); // reasoning of which nothing is shown
+        }
+        blocks.seal(piece.text, out);
+        blocks.close(out);
+        self.open = None;
+    }
+
     /// Ends the block that is open, and begins that of a piece.
-    fn switch(&mut self, piece: Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
+    fn switch(&mut self, piece: &Piece<'_>, blocks: &mut impl Blocks, out: &mut Vec<u8>) {
         if let Some(before) = self.open.replace(piece.kind) {
             blocks.close(out);
             if let Kind::Call(number) = before

@@ -136,7 +136,7 @@ fn may_matter(name: &[u8], value: &[u8]) -> bool {
     is_its || may_hold_json(value)
 }
 
-/// Whether a value holds a `&`, or the two letters that both names have; true when it is short.
+/// Whether a value holds a `&`, or the two letters that all names have; true when it is short.
 #[inline]
 fn holds_a_sign(value: &[u8]) -> bool {
     let has_sign = |bytes: &[u8; 8]| {
@@ -157,13 +157,14 @@ fn holds_a_sign(value: &[u8]) -> bool {
     value.last_chunk().is_none_or(has_sign)
 }
 
-/// Whether a class or an id can be a widget's, of 1.x or 2.x. References may hide that.
+/// Whether a class or an id can be a widget's. References may hide that.
 fn may_name_widget(value: &[u8]) -> bool {
     holds_a_sign(value)
         && value.iter().enumerate().any(|(at, byte)| match byte {
             b'&' => true,
             b'w' => value[at..].starts_with(b"wpaicg-chat"),
             b'a' => value[at..].starts_with(b"aipkit_"),
+            b'm' => value[at..].starts_with(b"mwai-chatbot"),
             _ => false,
         })
 }

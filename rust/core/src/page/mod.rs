@@ -37,6 +37,8 @@ use widget::{Element, RawTokens};
 pub struct ScanOptions {
     /// The bot to look for; `None`, the default, takes the first one that is complete.
     pub bot_id: Option<String>,
+    /// The kind of bot to look for; `None`, the default, takes one of any.
+    pub kind: Option<WidgetKind>,
     /// Whether to read to the page's end and find all widgets.
     pub everything: bool,
     /// Whether to wait on 1.x for the endpoint too, which stands in a script well after the widget.
@@ -47,7 +49,13 @@ pub struct ScanOptions {
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self { bot_id: None, everything: false, endpoint: false, max_page_bytes: MAX_PAGE_BYTES }
+        Self {
+            bot_id: None,
+            kind: None,
+            everything: false,
+            endpoint: false,
+            max_page_bytes: MAX_PAGE_BYTES,
+        }
     }
 }
 
@@ -116,6 +124,8 @@ pub struct NoSuchWidget {
     pub bot_id: Option<String>,
     /// The wanted name.
     pub name: Option<String>,
+    /// The wanted kind.
+    pub kind: Option<WidgetKind>,
     /// The widgets that are there, each as a phrase such as `aipkit bot 5 "Helper"`.
     pub present: Vec<String>,
 }
@@ -123,6 +133,9 @@ pub struct NoSuchWidget {
 impl fmt::Display for NoSuchWidget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the page holds no chat widget")?;
+        if let Some(kind) = &self.kind {
+            write!(f, " of the kind {kind}")?;
+        }
         if let Some(bot_id) = &self.bot_id {
             write!(f, " of bot {bot_id}")?;
         }
@@ -178,8 +191,8 @@ impl Page {
     /// The tokens of the first complete widget (of the wanted bot), else those that stand outside
     /// of widgets.
     ///
-    /// When a bot is wanted and the page has widgets, only that bot's own tokens count: another
-    /// bot's are never given for it.
+    /// When a bot or a kind is wanted and the page has widgets, only that bot's own tokens count:
+    /// another bot's are never given for it.
     ///
     /// # Errors
     /// When the page gives no tokens: why.
@@ -210,8 +223,8 @@ impl Page {
         &self.facts.roots
     }
 
-    /// The first widget of this bot and of this name, whichever are given; a complete one before
-    /// one that is not.
+    /// The first widget of this bot, of this name and of this kind, whichever are given; a complete
+    /// one before one that is not.
     ///
     /// # Errors
     /// When there is none: an error that names the widgets that are there.
@@ -219,28 +232,30 @@ impl Page {
         &self,
         bot_id: Option<&str>,
         name: Option<&str>,
+        kind: Option<WidgetKind>,
     ) -> Result<&ChatWidget, NoSuchWidget> {
         let matching = || {
             self.widgets.iter().filter(|widget| {
-                bot_id.is_none_or(|bot_id| widget.bot_id == bot_id)
+                bot_id.is_none_or(|bot_id| widget.is_known_by(bot_id))
+                    && kind.is_none_or(|kind| widget.kind == kind)
                     && name.is_none_or(|name| widget.name.as_deref() == Some(name))
             })
         };
-        matching()
-            .find(|widget| widget.tokens().is_some())
-            .or_else(|| matching().next())
-            .ok_or_else(|| NoSuchWidget {
+        matching().find(|widget| widget.is_complete()).or_else(|| matching().next()).ok_or_else(
+            || NoSuchWidget {
                 bot_id: bot_id.map(str::to_owned),
                 name: name.map(str::to_owned),
+                kind,
                 present: self.widgets.iter().map(describe).collect(),
-            })
+            },
+        )
     }
 }
 
 fn describe(widget: &ChatWidget) -> String {
     let kind = widget.kind.as_str();
-    let bot =
-        if widget.bot_id.is_empty() { "bot without id" } else { &format!("bot {}", widget.bot_id) };
+    let id = widget.any_id();
+    let bot = if id.is_empty() { "bot without id" } else { &format!("bot {id}") };
     match &widget.name {
         Some(name) => format!("{kind} {bot} {name:?}"),
         None => format!("{kind} {bot}"),
@@ -384,7 +399,9 @@ impl Reading {
     fn element(&mut self, tag: &Tag<'_>) {
         let element = Element::new(tag);
         if let Some((widget, tokens)) = element.widget() {
-            self.loose.element(&tokens);
+            if widget.kind != WidgetKind::AiEngine {
+                self.loose.element(&tokens);
+            }
             self.widget(widget, &tokens);
         } else if self.speaks_for(element.bot_id().as_deref()) {
             self.loose.element(&element.tokens());
@@ -404,11 +421,16 @@ impl Reading {
         if self.too_many {
             return;
         }
-        if self.options.bot_id.as_ref().is_none_or(|bot_id| *bot_id == widget.bot_id) {
-            if self.chosen.is_none() && widget.tokens().is_some() {
+        let ScanOptions { bot_id, kind, .. } = &self.options;
+        let is_wanted = bot_id.as_ref().is_none_or(|bot_id| widget.is_known_by(bot_id))
+            && kind.is_none_or(|kind| kind == widget.kind);
+        if is_wanted {
+            if self.chosen.is_none() && widget.is_complete() {
                 self.chosen = Some(self.widgets.len());
             }
-            self.problem = self.problem.or_else(|| problem_of(tokens));
+            if widget.kind != WidgetKind::AiEngine {
+                self.problem = self.problem.or_else(|| problem_of(tokens));
+            }
         }
         self.widgets.push(widget);
     }
@@ -431,7 +453,9 @@ impl Reading {
         let Some(widget) = self.chosen.and_then(|index| self.widgets.get(index)) else {
             return ControlFlow::Continue(());
         };
-        let has_endpoint = widget.ajax_url.is_some() || self.ajax_url.is_some();
+        let has_endpoint = widget.ajax_url.is_some()
+            || widget.kind == WidgetKind::AiEngine
+            || self.ajax_url.is_some();
         if self.options.everything || (self.options.endpoint && !has_endpoint) {
             return ControlFlow::Continue(());
         }
@@ -469,7 +493,8 @@ impl Reading {
         {
             return Ok(tokens);
         }
-        let found = if self.options.bot_id.is_some() && !self.widgets.is_empty() {
+        let is_wanted = self.options.bot_id.is_some() || self.options.kind.is_some();
+        let found = if is_wanted && !self.widgets.is_empty() {
             Err(self.problem.unwrap_or(PageProblem::MissingBoth))
         } else {
             loose

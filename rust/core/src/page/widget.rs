@@ -1,4 +1,5 @@
-//! A tag in, the chat widget or the tokens it carries out, of both lines of the plugin.
+//! A tag in, the chat widget or the tokens it carries out: of both lines of AI Power, and of AI
+//! Engine.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +8,7 @@ use crate::json::{JsonError, Kind, Reader};
 
 use super::attributes::{Attribute, Tag};
 
-/// Which line of the plugin a widget is of.
+/// Which plugin, and which line of it, a widget is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WidgetKind {
@@ -15,14 +16,20 @@ pub enum WidgetKind {
     AiPower,
     /// `AIPKit`, the 2.x line: JSON in `data-config`.
     AiPkit,
+    /// AI Engine: JSON in `data-params` and `data-system`.
+    AiEngine,
 }
 
 impl WidgetKind {
-    /// The line's name, which is its dialect's: `ai-power` or `aipkit`.
+    /// All kinds there are.
+    pub const ALL: &'static [Self] = &[Self::AiPower, Self::AiPkit, Self::AiEngine];
+
+    /// The kind's name, which is its dialect's: `ai-power`, `aipkit` or `ai-engine`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AiPower => "ai-power",
             Self::AiPkit => "aipkit",
+            Self::AiEngine => "ai-engine",
         }
     }
 }
@@ -63,7 +70,7 @@ impl fmt::Display for Placement {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatWidget {
-    /// The plugin line.
+    /// The plugin and its line.
     pub kind: WidgetKind,
     /// The widget's placement on the page.
     pub placement: Placement,
@@ -73,7 +80,8 @@ pub struct ChatWidget {
     pub post_id: String,
     /// The bot's id, `0` for the 1.x default bot; empty when the tag does not say.
     pub bot_id: String,
-    /// The name the chat shows: `headerName` on 2.x, `data-ai-name` on early 1.x.
+    /// The name the chat shows: `headerName` on 2.x, `data-ai-name` on early 1.x, `aiName` without
+    /// its colon on AI Engine.
     pub name: Option<String>,
     /// `data-url`: the page's own address, on 1.x.
     pub url: Option<String>,
@@ -82,10 +90,22 @@ pub struct ChatWidget {
     pub ajax_url: Option<String>,
     /// Whether the bot streams; `None` when the page does not say.
     pub streams: Option<bool>,
-    /// Whether the bot runs on the Assistants API (1.x).
+    /// Whether the bot runs on the Assistants API (1.x, AI Engine).
     pub assistant: bool,
     /// How many earlier messages the bot is sent (1.x).
     pub memory_limit: Option<u64>,
+    /// AI Engine's `customId`, as it stands there; may be empty.
+    pub custom_id: Option<String>,
+    /// AI Engine's `restUrl`: the address that paths of the REST API are added to.
+    pub rest_url: Option<String>,
+    /// AI Engine's `sessionId`.
+    pub session_id: Option<String>,
+    /// AI Engine's `startSentence`: what the chat says before anybody asks.
+    pub start_sentence: Option<String>,
+    /// AI Engine's `textInputMaxLength`: the characters of a message, at most.
+    pub max_length: Option<u64>,
+    /// AI Engine's `mode`, such as `chat` or `images`.
+    pub mode: Option<String>,
 }
 
 impl ChatWidget {
@@ -103,12 +123,41 @@ impl ChatWidget {
             streams: None,
             assistant: false,
             memory_limit: None,
+            custom_id: None,
+            rest_url: None,
+            session_id: None,
+            start_sentence: None,
+            max_length: None,
+            mode: None,
         }
     }
 
-    /// The tokens, when both are there.
+    /// Whether all is there that a message to the bot needs. (AI Engine gives nonces elsewhere.)
+    pub fn is_complete(&self) -> bool {
+        let is_named = || !self.bot_id.is_empty() || self.own_custom_id().is_some();
+        match self.kind {
+            WidgetKind::AiEngine => self.rest_url.is_some() && is_named(),
+            _ => !self.nonce.is_empty() && !self.post_id.is_empty(),
+        }
+    }
+
+    /// Whether the bot is known by this id: by its own, or by that of its settings.
+    pub fn is_known_by(&self, bot_id: &str) -> bool {
+        self.bot_id == bot_id || self.own_custom_id() == Some(bot_id)
+    }
+
+    /// The id that says most of the bot: its own, else that of its settings.
+    pub(super) fn any_id(&self) -> &str {
+        if self.bot_id.is_empty() { self.own_custom_id().unwrap_or("") } else { &self.bot_id }
+    }
+
+    fn own_custom_id(&self) -> Option<&str> {
+        self.custom_id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    /// The tokens, when both are there. AI Engine's nonces are of another kind, and none of these.
     pub fn tokens(&self) -> Option<PageTokens> {
-        let complete = !self.nonce.is_empty() && !self.post_id.is_empty();
+        let complete = self.kind != WidgetKind::AiEngine && self.is_complete();
         complete.then(|| PageTokens::new(self.nonce.clone(), self.post_id.clone()))
     }
 
@@ -133,6 +182,10 @@ impl fmt::Debug for ChatWidget {
             .field("streams", &self.streams)
             .field("assistant", &self.assistant)
             .field("memory_limit", &self.memory_limit)
+            .field("custom_id", &self.custom_id)
+            .field("rest_url", &self.rest_url)
+            .field("max_length", &self.max_length)
+            .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
 }
@@ -200,6 +253,8 @@ pub(super) struct Element<'page> {
     stream: Option<Attribute<'page>>,
     assistant: Option<Attribute<'page>>,
     memory_limit: Option<Attribute<'page>>,
+    params: Option<Attribute<'page>>,
+    system: Option<Attribute<'page>>,
 }
 
 impl<'page> Element<'page> {
@@ -226,15 +281,21 @@ impl<'page> Element<'page> {
             ("data-openai_stream_nav", &mut self.stream),
             ("data-assistant-enabled", &mut self.assistant),
             ("data-memory-limit", &mut self.memory_limit),
+            ("data-params", &mut self.params),
+            ("data-system", &mut self.system),
         ];
         slots.into_iter().find(|(name, _)| attribute.is(name)).map(|(_, slot)| slot)
     }
 
-    /// The widget that this element is by its class (2.x: or its id), and its tokens.
+    /// The widget that this element is by its class (2.x: or its id), and its tokens. AI Engine's
+    /// has none.
     pub(super) fn widget(&self) -> Option<(ChatWidget, RawTokens)> {
         let class = value(self.class).unwrap_or_default();
         if let Some(placement) = class.split_ascii_whitespace().find_map(ai_power_placement) {
             return Some(self.ai_power(placement));
+        }
+        if class.split_ascii_whitespace().any(|class| class == "mwai-chatbot-container") {
+            return Some((self.ai_engine(), RawTokens::default()));
         }
         let config = self.config?;
         let id = value(self.id).unwrap_or_default();
@@ -285,6 +346,32 @@ impl<'page> Element<'page> {
             ..ChatWidget::new(WidgetKind::AiPkit, placement)
         };
         (widget.with(&tokens), tokens)
+    }
+}
+
+impl Element<'_> {
+    fn ai_engine(&self) -> ChatWidget {
+        let read = |attribute| value(attribute).and_then(|json| Settings::read(&json).ok());
+        let system = read(self.system).unwrap_or_default();
+        let params = read(self.params).unwrap_or_default();
+        let is_popup = params.window.as_deref().and_then(flag) == Some(true);
+        let placement = if is_popup { Placement::Popup } else { Placement::Inline };
+        let name = params.name.as_deref().map(|name| name.trim_end_matches([':', ' ']));
+        ChatWidget {
+            nonce: system.nonce.and_then(|nonce| valid_nonce(&nonce)).unwrap_or_default(),
+            post_id: system.context_id.and_then(|id| valid_post_id(&id)).unwrap_or_default(),
+            bot_id: system.bot_id.unwrap_or_default(),
+            name: name.and_then(filled),
+            streams: system.streams.as_deref().and_then(flag),
+            assistant: params.mode.as_deref() == Some("assistant"),
+            custom_id: system.custom_id,
+            rest_url: system.rest_url,
+            session_id: system.session_id,
+            start_sentence: params.start_sentence,
+            max_length: params.max_length.and_then(|length| length.parse().ok()),
+            mode: params.mode,
+            ..ChatWidget::new(WidgetKind::AiEngine, placement)
+        }
     }
 }
 
@@ -359,6 +446,56 @@ impl Config {
         })?;
         reader.end()?;
         Ok(config)
+    }
+}
+
+/// The keys of AI Engine's `data-params` and `data-system` that are read, as `Config` reads them.
+#[derive(Default)]
+struct Settings {
+    bot_id: Option<String>,
+    /// An empty one, too: the plugin tells it from none.
+    custom_id: Option<String>,
+    nonce: Option<String>,
+    session_id: Option<String>,
+    context_id: Option<String>,
+    rest_url: Option<String>,
+    streams: Option<String>,
+    name: Option<String>,
+    window: Option<String>,
+    start_sentence: Option<String>,
+    max_length: Option<String>,
+    mode: Option<String>,
+}
+
+impl Settings {
+    fn read(json: &str) -> Result<Self, JsonError> {
+        let mut settings = Self::default();
+        let mut reader = Reader::new(json);
+        reader.object(|key, reader| {
+            let slot = match &*key.decode() {
+                "botId" => &mut settings.bot_id,
+                "restNonce" => &mut settings.nonce,
+                "sessionId" => &mut settings.session_id,
+                "contextId" => &mut settings.context_id,
+                "restUrl" => &mut settings.rest_url,
+                "stream" => &mut settings.streams,
+                "aiName" => &mut settings.name,
+                "window" => &mut settings.window,
+                "startSentence" => &mut settings.start_sentence,
+                "textInputMaxLength" => &mut settings.max_length,
+                "mode" => &mut settings.mode,
+                "customId" => {
+                    let id = reader.string_or_skip()?;
+                    settings.custom_id = id.map(|id| id.decode().into_owned());
+                    return Ok(());
+                }
+                _ => return reader.skip(),
+            };
+            *slot = scalar(reader)?;
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(settings)
     }
 }
 

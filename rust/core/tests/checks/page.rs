@@ -10,6 +10,7 @@ pub fn check(data: &[u8]) {
     let [kind, limit, data @ ..] = data else { return };
     let options = ScanOptions {
         bot_id: [None, Some("0"), Some("3"), Some("9")][usize::from(kind % 4)].map(str::to_owned),
+        kind: (kind & 0x30 == 0x30).then_some(WidgetKind::AiEngine),
         everything: kind & 4 != 0,
         endpoint: kind & 8 != 0,
         max_page_bytes: if *limit < 200 { usize::from(*limit) * 4 } else { MAX_PAGE_BYTES },

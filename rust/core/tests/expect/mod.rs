@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tailrace_core::{
-    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, End, Logprobs,
+    Collected, CollectedCall, Delta, DeltaDecoder, DeltaOptions, DeltaSink, End, Logprobs, Seal,
     ThinkingBlock, ToolCall,
 };
 
@@ -105,6 +105,22 @@ impl DeltaSink for Records {
         let is_there = |(_, value): &(&String, &Value)| !value.is_null();
         let there = record.as_object().unwrap().iter().filter(is_there);
         self.0.push(there.map(|(key, value)| (key.clone(), value.clone())).collect());
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        let mut record = json!({"kind": "reasoning", "text": ""});
+        match seal {
+            Seal::Text(signature) => {
+                record = json!({"kind": "text", "text": "", "signature": signature});
+            }
+            Seal::Signature(signature) => record["signature"] = json!(signature),
+            Seal::Redacted(data) => record["data"] = json!(data),
+            Seal::Encrypted { id, data } => {
+                (record["id"], record["data"]) = (json!(id), json!(data));
+            }
+            other => panic!("{other:?} is new"),
+        }
+        self.0.push(record);
     }
 
     fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
@@ -226,6 +242,14 @@ fn check(name: &str, case: &Value, deltas: &[String], decoder: &DeltaDecoder) {
     if let Some(framing) = case["framing"].as_str() {
         assert_eq!(decoder.framing().as_str(), framing, "{name}: framing");
     }
+    if decoder.collected().is_some() {
+        let passed_over: Value = decoder
+            .passed_over()
+            .map(|(kind, count)| (kind.to_owned(), Value::from(count)))
+            .collect();
+        let expected = case.get("passed_over").cloned().unwrap_or_else(|| json!({}));
+        assert_eq!(passed_over, expected, "{name}: passed_over");
+    }
     if let (Some(collected), Some(expected)) = (decoder.collected(), case.get("collected")) {
         assert_eq!(&told(collected), expected, "{name}: collected");
     }
@@ -246,11 +270,17 @@ fn told(collected: &Collected) -> Value {
                 json!({"thinking": thinking, "signature": signature})
             }
             ThinkingBlock::Redacted { data } => json!({"data": data}),
+            ThinkingBlock::Encrypted { id, thinking, data } => {
+                json!({"id": id, "thinking": thinking, "data": data})
+            }
             other => panic!("{other:?} is new"),
         })
         .collect();
     if !blocks.is_empty() {
         told["thinking_blocks"] = json!(blocks);
+    }
+    if let Some(signature) = collected.signature() {
+        told["signature"] = json!(signature);
     }
     let call_of = |call: &CollectedCall| {
         let CollectedCall { index, id, name, arguments, signature, .. } = call;

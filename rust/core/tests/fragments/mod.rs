@@ -18,6 +18,7 @@ const FRAGMENTS: &[&str] = &[
     "<a b=\"c&d'e#f\" class='g&amp;h'>", "<i class=\"wpaicg&#45;chatbox\" id=x>", "<i class='a-long-class and-another-one and-a-third wpaicg-chatbox'>",
     "<ul class=\"wpaicg-chatbox\">", "<i CLASS=cg>", "<i data-x=\" {'_wpnonce':'n','post_id':5}\">", "<input type=hidden name=_wpnonce value=m>",
     "<div id='aipkit_chat_container_9' data-config='{&quot;nonce&quot;:&quot;n&quot;,&quot;postId&quot;:7}'>", "<b class=aipkit_popup_wrapper data-config>",
+    "<div class='mwai-chatbot-container' data-params='{&quot;window&quot;:1}' data-system='{&quot;botId&quot;:&quot;3&quot;,&quot;restUrl&quot;:&quot;http:\\/\\/x\\/wp-json&quot;}'>", " class=mwai-chatbot-container",
     "<script>var post_id = 6;</script>", "<!--x>y--!>", "<!---!>", "<a b=c/d='e>f'>", "<p a=' x ' b=\" \n\">", "/d='", "<script><!--", "<script><!-- <script", "</script>", "</script>", "--><",
 ];
 

@@ -154,6 +154,7 @@ impl AiEngine {
     ) {
         output.reply.note_usage(answer.usage());
         output.reply.note_id("id", answer.response_id);
+        output.reply.new_token.set(answer.new_token);
         let mut has_text = answer.deliver(output);
         if !has_text {
             has_text = answer.deliver_images(output);
@@ -231,6 +232,8 @@ struct Answer<'a> {
     actions: &'a str,
     counts: Counts,
     response_id: Option<Text<'a>>,
+    /// A nonce for later requests.
+    new_token: Option<Text<'a>>,
 }
 
 impl<'a> Answer<'a> {
@@ -245,6 +248,7 @@ impl<'a> Answer<'a> {
                 "images" => answer.images = reader.raw()?,
                 "actions" => answer.actions = reader.raw()?,
                 "usage" => answer.counts = Counts::read(reader)?.unwrap_or_default(),
+                "new_token" => answer.new_token = read_filled(reader)?,
                 "responseId" => answer.response_id = read_filled(reader)?,
                 _ => reader.skip()?,
             }

@@ -2,9 +2,9 @@
 //! body.
 //!
 //! An answer is a list of blocks. Of the blocks that are text, thinking or a call of one of the
-//! caller's tools each piece is delivered; signatures of thinking are collected. Blocks of other
-//! types (citations, tools that run at the service) are passed over, and so are events of types that
-//! are not known here.
+//! caller's tools each piece is delivered; signatures of thinking are collected. Citations, and blocks
+//! of other types (tools that run at the service), are counted, and so are events of types that are
+//! not known here.
 
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
@@ -13,8 +13,9 @@ use crate::prelude::*;
 use super::super::collected::Sealed;
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
-use super::super::fields::{is_truthy, read_count, read_truthy};
+use super::super::fields::{is_truthy, read_count, read_length, read_truthy};
 use super::super::held_calls::HeldCalls;
+use super::super::passed_over::{Teller, Unspoken, of_type};
 use super::super::reply::ReplyState;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{self, Usage, later_count};
@@ -24,7 +25,7 @@ use super::{DeltaSink, DialectReader, Members, Output};
 #[derive(Debug, Clone, Default)]
 pub(in crate::delta) struct Anthropic {
     counts: Counts,
-    /// The open block, when it is a call of a tool that runs at the service.
+    /// The open block, when its type is none of those that are delivered.
     passed_over: Option<PassedOver>,
     /// Calls that began with an input: it is empty where deltas bring it.
     held: HeldCalls,
@@ -57,9 +58,11 @@ impl DialectReader for Anthropic {
             "content_block_delta" if self.passes_over(&message) => {}
             "content_block_delta" => {
                 self.began_with = None;
+                message.block.pass_over_delta(output);
                 message.block.deliver(message.index, &mut self.held, output);
                 // An event that says itself what it is means the same under any name.
-                return message.block.text().text().filter(|_| message.kind.is_some());
+                let is_all = message.kind.is_some() && message.block.citations == 0;
+                return message.block.text().text().filter(|_| is_all);
             }
             "content_block_start" => {
                 self.began_with = None;
@@ -147,7 +150,8 @@ impl ReadSiteError for Anthropic {
 impl Anthropic {
     fn passes_over(&self, message: &Message<'_>) -> bool {
         self.passed_over == Some(PassedOver { index: message.index })
-            && message.block.is(&["input_json_delta"])
+            && !message.block.text().is_filled()
+            && !message.block.is(&["thinking_delta", "citations_delta"])
     }
 
     fn begin_block<S: DeltaSink + ?Sized>(
@@ -155,9 +159,9 @@ impl Anthropic {
         message: &Message<'_>,
         output: &mut Output<'_, S>,
     ) {
-        let runs_at_the_service = message.block.is(&["server_tool_use", "mcp_tool_use"]);
         let index = message.index;
-        self.passed_over = runs_at_the_service.then_some(PassedOver { index });
+        self.passed_over = message.block.is_unspoken().then_some(PassedOver { index });
+        message.block.pass_over(Teller::Piece, output);
         // A block of this index that nothing has ended ends here.
         self.held.deliver(message.index, true, output);
         match message.block.whole_call(message.index) {
@@ -198,6 +202,7 @@ fn read_blocks<S: DeltaSink + ?Sized>(
     let mut index = 0;
     reader.array(|reader| {
         let block = Block::read(reader)?;
+        block.pass_over(Teller::Item, output);
         match block.whole_call(Some(index)) {
             Some(call) => output.tool_call(&call),
             None => block.deliver(Some(index), &mut HeldCalls::default(), output),
@@ -253,7 +258,16 @@ struct Block<'a> {
     id: Option<Text<'a>>,
     name: Option<Text<'a>>,
     stop_reason: Option<Text<'a>>,
+    /// How many sources the text has, or the delta tells.
+    citations: u64,
 }
+
+/// The types of blocks that are delivered, or collected.
+const DELIVERED: [&str; 4] = ["text", "thinking", "redacted_thinking", "tool_use"];
+
+/// The types of deltas that are, and that of what citations are counted by.
+const DELIVERED_DELTAS: [&str; 5] =
+    ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"];
 
 impl<'a> Block<'a> {
     /// Reads a block. What is no object is its text.
@@ -275,11 +289,35 @@ impl<'a> Block<'a> {
                 "id" => block.id = reader.string_or_skip()?,
                 "name" => block.name = reader.string_or_skip()?,
                 "stop_reason" => block.stop_reason = reader.string_or_skip()?,
+                "citations" => block.citations = read_length(reader)?,
+                "citation" => block.citations = u64::from(read_truthy(reader)?),
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(block)
+    }
+
+    /// Whether its type is none of a block that is delivered.
+    fn is_unspoken(&self) -> bool {
+        self.kind.is_some() && !self.is(&DELIVERED) && !self.text().is_filled()
+    }
+
+    /// Counts what of a block no delta is made of.
+    fn pass_over<S: DeltaSink + ?Sized>(&self, teller: Teller, output: &mut Output<'_, S>) {
+        output.pass_over(Unspoken::Citation, self.citations, teller);
+        if let Some(kind) = self.kind.filter(|_| self.is_unspoken()) {
+            output.pass_over(of_type(&kind.decode()), 1, teller);
+        }
+    }
+
+    /// Counts what of a piece of a block no delta is made of.
+    fn pass_over_delta<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
+        output.pass_over(Unspoken::Citation, self.citations, Teller::Piece);
+        let is_known = self.kind.is_none() || self.is(&DELIVERED) || self.is(&DELIVERED_DELTAS);
+        if !is_known && !self.text().is_filled() {
+            output.pass_over(Unspoken::Other, 1, Teller::Piece);
+        }
     }
 
     fn is(&self, kinds: &[&str]) -> bool {
@@ -306,7 +344,7 @@ impl<'a> Block<'a> {
             output.say(Spoken::Reasoning, self.thinking);
             output.seal(self.signature, Sealed::Signature);
         } else if self.is(&["redacted_thinking"]) {
-            output.seal(self.data, Sealed::Data);
+            output.seal(self.data, Sealed::Redacted);
         } else if self.is(&["input_json_delta"])
             && let Some(json) = self.json.filter(|json| !json.is_empty())
         {

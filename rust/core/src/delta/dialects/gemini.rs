@@ -10,9 +10,13 @@ use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::collected::Sealed;
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
-use super::super::fields::{first_choice, read_count, read_filled, read_is_first, read_truthy};
+use super::super::fields::{
+    first_of_choices, read_count, read_filled, read_index, read_is_first, read_length, read_truthy,
+};
+use super::super::passed_over::{Teller, Unspoken, of_media_type};
 use super::super::reply::ReplyState;
 use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
@@ -52,7 +56,7 @@ impl DialectReader for Gemini {
         if !output.reply.is_open() {
             return None;
         }
-        self.deliver(&piece.candidate, output);
+        self.deliver_piece(&piece, output);
         piece.only_content()
     }
 
@@ -84,7 +88,7 @@ impl DialectReader for Gemini {
             return Ok(());
         }
         if piece.has_candidates || piece.usage.is_some() {
-            self.deliver(&piece.candidate, output);
+            self.deliver_piece(&piece, output);
             self.release(output);
             let answered = output.has_answered();
             output.reply.end_whole(answered, body);
@@ -142,11 +146,21 @@ impl Gemini {
         }
     }
 
+    fn deliver_piece<S: DeltaSink + ?Sized>(
+        &mut self,
+        piece: &Piece<'_>,
+        output: &mut Output<'_, S>,
+    ) {
+        output.pass_over(Unspoken::Choice, piece.others, Teller::Whole);
+        self.deliver(&piece.candidate, output);
+    }
+
     fn deliver<S: DeltaSink + ?Sized>(
         &mut self,
         candidate: &Candidate<'_>,
         output: &mut Output<'_, S>,
     ) {
+        output.pass_over(Unspoken::Citation, candidate.citations, Teller::Whole);
         match output.read_logprobs(candidate.logprobs) {
             None => self.deliver_parts(&candidate.parts, output),
             Some(logprobs) => output.with_logprobs(&logprobs, |output| {
@@ -164,8 +178,13 @@ impl Gemini {
             if let Some(call) = &part.call {
                 self.deliver_call(call, output);
             }
+            if let Some(unspoken) = part.unspoken {
+                output.pass_over(unspoken, 1, Teller::Piece);
+            }
             let kind = if part.is_thought { Spoken::Reasoning } else { Spoken::Text };
             output.say(kind, part.text);
+            let sealed = if part.is_thought { Sealed::Signature } else { Sealed::Text };
+            output.seal(part.signature, sealed);
         }
     }
 
@@ -215,6 +234,8 @@ struct Piece<'a> {
     block_message: Option<Text<'a>>,
     has_candidates: bool,
     candidate: Candidate<'a>,
+    /// How many other candidates there are.
+    others: u64,
 }
 
 impl<'a> Piece<'a> {
@@ -237,7 +258,9 @@ impl<'a> Piece<'a> {
 
     fn read_candidates(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
         self.has_candidates = reader.peek()? == Kind::Array;
-        self.candidate = first_choice(reader, Candidate::read)?.unwrap_or_default();
+        let (first, others) = first_of_choices(reader, Candidate::read)?;
+        self.candidate = first.unwrap_or_default();
+        self.others = others;
         Ok(())
     }
 
@@ -265,6 +288,9 @@ impl<'a> Piece<'a> {
             && part.call.is_none()
             && self.usage.is_none()
             && self.candidate.logprobs.is_none()
+            && self.candidate.citations == 0
+            && part.unspoken.is_none()
+            && part.signature.is_none()
             && self.candidate.finish_reason.is_none()
             && self.candidate.finish_message.is_none();
         part.text.text().filter(|_| adds_content_only)
@@ -279,26 +305,50 @@ struct Candidate<'a> {
     finish_message: Option<Text<'a>>,
     /// The log probabilities of the parts' tokens, as written.
     logprobs: Option<&'a str>,
+    /// How many sources it has so far.
+    citations: u64,
 }
 
 impl<'a> Candidate<'a> {
-    /// Reads a candidate; `None` when its index is not 0.
-    fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, JsonError> {
+    /// Reads a candidate: nothing when its index is not 0, and the index.
+    fn read(reader: &mut Reader<'a>) -> Result<(Option<Self>, u64), JsonError> {
         let mut candidate = Self::default();
-        let mut is_first = true;
+        let (mut is_first, mut index) = (true, 0);
         reader.object(|key, reader| {
             match &*key.decode() {
-                "index" => is_first = read_is_first(reader)?,
+                "index" => {
+                    is_first = read_is_first(&mut reader.clone())?;
+                    index = read_index(reader)?;
+                }
                 "content" => candidate.parts = read_parts(reader)?,
                 "finishReason" => candidate.finish_reason = reader.string_or_skip()?,
                 "finishMessage" => candidate.finish_message = read_filled(reader)?,
                 "logprobsResult" => candidate.logprobs = Some(reader.raw()?),
+                "groundingMetadata" | "citationMetadata" | "urlContextMetadata" => {
+                    candidate.citations += read_sources(reader)?;
+                }
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
-        Ok(is_first.then_some(candidate))
+        let is_other = u64::from(!is_first);
+        Ok((is_first.then_some(candidate), index.max(is_other) * is_other))
     }
+}
+
+/// Reads how many sources metadata of a candidate names.
+fn read_sources(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    let mut sources = 0;
+    reader.object_or_skip(|key, reader| {
+        match &*key.decode() {
+            "groundingChunks" | "citationSources" | "citations" | "urlMetadata" => {
+                sources += read_length(reader)?;
+            }
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(sources)
 }
 
 /// Reads the parts of a candidate's content, or the text in their place.
@@ -326,18 +376,21 @@ fn read_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<Part<'a>>, JsonError> {
     }
 }
 
-/// A part of the answer; of other kinds (data, files, code that was run) nothing is kept.
+/// A part of the answer; those of other kinds (data, files, code that was run) are counted.
 #[derive(Default)]
 struct Part<'a> {
     text: Content<'a>,
     is_thought: bool,
     call: Option<Call<'a>>,
+    unspoken: Option<Unspoken>,
+    /// What the service wants to have back with the text.
+    signature: Option<Text<'a>>,
 }
 
 impl<'a> Part<'a> {
     /// Reads a part. What is no object is its text.
     fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        let (mut part, mut signature) = (Self::default(), None);
+        let (mut part, mut signature, mut is_other) = (Self::default(), None, false);
         if reader.peek()? != Kind::Object {
             part.text = Content::read(reader)?;
             return Ok(part);
@@ -348,15 +401,44 @@ impl<'a> Part<'a> {
                 "thought" => part.is_thought = reader.bool_or_skip()? == Some(true),
                 "functionCall" => part.call = Call::read(reader)?,
                 "thoughtSignature" | "thought_signature" => signature = reader.string_or_skip()?,
-                _ => reader.skip()?,
+                "inlineData" | "inline_data" | "fileData" | "file_data" => {
+                    part.unspoken = read_data(reader)?;
+                }
+                "executableCode" | "codeExecutionResult" | "toolCall" | "toolResponse" => {
+                    part.unspoken = Some(Unspoken::ServerTool);
+                    reader.skip()?;
+                }
+                "videoMetadata" | "mediaResolution" | "partMetadata" => reader.skip()?,
+                _ => {
+                    is_other = true;
+                    reader.skip()?;
+                }
             }
             Ok(())
         })?;
-        if let Some(call) = &mut part.call {
-            call.piece.signature = signature;
+        if is_other && part.unspoken.is_none() && part.call.is_none() && !part.text.is_filled() {
+            part.unspoken = Some(Unspoken::Other);
+        }
+        match &mut part.call {
+            Some(call) => call.piece.signature = signature,
+            None => part.signature = signature,
         }
         Ok(part)
     }
+}
+
+/// Reads what data of a part is; nothing where the value is no object.
+fn read_data(reader: &mut Reader<'_>) -> Result<Option<Unspoken>, JsonError> {
+    let mut kind = Unspoken::File;
+    let is_object = reader.object_or_skip(|key, reader| {
+        if key == *"mimeType" || key == *"mime_type" {
+            let media_type = read_filled(reader)?;
+            kind = media_type.map_or(Unspoken::File, |name| of_media_type(&name.decode()));
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(is_object.then_some(kind))
 }
 
 /// A call, or a piece of one.

@@ -10,7 +10,8 @@ use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
 use super::super::failure::{ReadSiteError, fail_upstream};
-use super::super::fields::{read_count, read_truthy};
+use super::super::fields::{read_count, read_length, read_truthy};
+use super::super::passed_over::{Teller, Unspoken};
 use super::super::tool_call::{CallPiece, read_calls};
 use super::super::usage::{Counts, Usage};
 use super::{DeltaSink, DialectReader, Members, Output};
@@ -125,7 +126,7 @@ impl<'a> Line<'a> {
 
     /// Whether nothing in it is a line's.
     fn is_foreign(&self) -> bool {
-        let Message { text, thinking, calls } = &self.generated;
+        let Message { text, thinking, calls, .. } = &self.generated;
         self.message.is_none()
             && !text.is_filled()
             && !thinking.is_filled()
@@ -134,9 +135,10 @@ impl<'a> Line<'a> {
     }
 
     fn only_content(&self) -> Option<Text<'a>> {
-        let Message { text, thinking, calls } = self.message();
+        let Message { text, thinking, calls, images } = self.message();
         let is_more = thinking.is_filled()
             || !calls.is_empty()
+            || *images > 0
             || self.usage().is_some()
             || self.logprobs.is_some();
         text.text().filter(|_| !is_more && !self.done)
@@ -149,6 +151,8 @@ struct Message<'a> {
     text: Content<'a>,
     thinking: Content<'a>,
     calls: Vec<CallPiece<'a>>,
+    /// How many images it holds.
+    images: u64,
 }
 
 impl<'a> Message<'a> {
@@ -162,6 +166,7 @@ impl<'a> Message<'a> {
                     message.thinking = message.thinking.or(Content::read_texts(reader)?);
                 }
                 "tool_calls" => message.calls = read_calls(reader)?,
+                "images" => message.images = read_length(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -170,6 +175,7 @@ impl<'a> Message<'a> {
     }
 
     fn deliver<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
+        output.pass_over(Unspoken::Image, self.images, Teller::Piece);
         output.say(Spoken::Reasoning, self.thinking);
         output.say(Spoken::Text, self.text);
         self.calls.iter().for_each(|call| output.tool_call(call));

@@ -8,7 +8,8 @@ use crate::json::{JsonError, Kind, Reader};
 use crate::prelude::*;
 
 use super::super::content::{Content, Spoken};
-use super::super::fields::{first_choice, read_filled, read_is_first};
+use super::super::fields::{first_of_choices, read_filled, read_index, read_is_first, read_length};
+use super::super::passed_over::{Counts, Teller, Unspoken};
 use super::super::tool_call::{CallPiece, read_calls, read_function};
 use super::{DeltaSink, Output};
 
@@ -28,6 +29,9 @@ const REASONING: [&str; 11] = [
     "reasoning_details",
 ];
 
+/// The names that the sources of an answer have, beside its text or beside the choices.
+const CITATIONS: [&str; 4] = ["annotations", "citations", "search_results", "references"];
+
 /// Of the first choice with index 0, everything but text.
 #[derive(Debug, Default)]
 pub(super) struct Extras<'a> {
@@ -38,6 +42,13 @@ pub(super) struct Extras<'a> {
     pub(super) logprobs: Option<&'a str>,
     /// Whether they are a whole message's: of each kind they count where none came before.
     is_whole: bool,
+    /// What of the message no delta is made of.
+    passed_over: Counts,
+    /// Whether it holds a piece of sound.
+    has_audio: bool,
+    /// What the chunk tells of it all: the choices, and sources that some servers tell again with
+    /// each chunk.
+    told_whole: Counts,
 }
 
 impl<'a> Extras<'a> {
@@ -57,11 +68,19 @@ impl<'a> Extras<'a> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.reasoning().is_filled() && !self.is_answer()
+        !self.reasoning().is_filled() && !self.is_answer() && !self.is_unspoken()
+    }
+
+    fn is_unspoken(&self) -> bool {
+        self.has_audio || !self.passed_over.is_empty()
     }
 
     /// Delivers the extras that come before the text.
     pub(super) fn deliver_before<S: DeltaSink + ?Sized>(&self, output: &mut Output<'_, S>) {
+        let teller = if self.is_whole { Teller::Whole } else { Teller::Piece };
+        output.pass_all_over(&self.passed_over, teller);
+        output.pass_all_over(&self.told_whole, Teller::Whole);
+        output.pass_over(Unspoken::Audio, u64::from(self.has_audio), Teller::Whole);
         if !(self.is_whole && output.reply.told.reasoning) {
             output.say(Spoken::Reasoning, self.reasoning());
         }
@@ -82,25 +101,37 @@ impl<'a> Extras<'a> {
     }
 
     fn read(text: &'a str, is_body: bool) -> Result<Self, JsonError> {
-        let mut extras = Self::default();
+        let (mut extras, mut told_whole) = (Self::default(), Counts::default());
+        let mut sources = 0;
         Reader::new(text).object(|key, reader| {
-            if key == *"choices" {
-                let first = first_choice(reader, |reader| Self::of_choice(reader, is_body))?;
-                extras = first.unwrap_or_default();
-                return Ok(());
+            match &*key.decode() {
+                "choices" => {
+                    let choices =
+                        first_of_choices(reader, |reader| Self::of_choice(reader, is_body))?;
+                    extras = choices.0.unwrap_or_default();
+                    told_whole.add(Unspoken::Choice, choices.1);
+                }
+                "images" => told_whole.add(Unspoken::Image, read_length(reader)?),
+                name if CITATIONS.contains(&name) => sources = read_length(reader)?.max(sources),
+                _ => reader.skip()?,
             }
-            reader.skip()
+            Ok(())
         })?;
-        Ok(extras)
+        told_whole.add(Unspoken::Citation, sources);
+        Ok(Self { told_whole, ..extras })
     }
 
-    /// Reads a choice; `None` when its index is not 0.
-    fn of_choice(reader: &mut Reader<'a>, is_body: bool) -> Result<Option<Self>, JsonError> {
+    /// Reads a choice: nothing when its index is not 0, and the index.
+    fn of_choice(reader: &mut Reader<'a>, is_body: bool) -> Result<(Option<Self>, u64), JsonError> {
         let (mut is_first, mut is_last, mut has_delta) = (true, is_body, false);
+        let mut index = 0;
         let (mut delta, mut message, mut logprobs) = (None, None, None);
         reader.object(|key, reader| {
             match &*key.decode() {
-                "index" => is_first = read_is_first(reader)?,
+                "index" => {
+                    is_first = read_is_first(&mut reader.clone())?;
+                    index = read_index(reader)?;
+                }
                 "delta" => {
                     has_delta = reader.peek()? != Kind::Null;
                     delta = Self::of_message(reader)?;
@@ -116,7 +147,9 @@ impl<'a> Extras<'a> {
         let tells = delta.as_ref().is_some_and(|delta| !delta.is_empty());
         let is_delta = !is_body && has_delta && (tells || !is_last);
         let extras = if is_delta { delta } else { message.or(delta) };
-        Ok(is_first.then(|| Self { logprobs, ..extras.unwrap_or_default() }))
+        let is_other = u64::from(!is_first);
+        let first = is_first.then(|| Self { logprobs, ..extras.unwrap_or_default() });
+        Ok((first, index.max(is_other) * is_other))
     }
 
     /// Reads a delta or a message; `None` when the value is no object.
@@ -128,6 +161,15 @@ impl<'a> Extras<'a> {
                 "refusal" => extras.refusal = Content::read_texts(reader)?,
                 "tool_calls" => extras.calls = read_calls(reader)?,
                 "function_call" => function = read_function(reader)?,
+                "images" => extras.passed_over.add(Unspoken::Image, read_length(reader)?),
+                "audio" => extras.has_audio |= read_audio(reader)?,
+                "executed_tools" => {
+                    extras.passed_over.add(Unspoken::ServerTool, read_length(reader)?);
+                }
+                "context" => extras.passed_over.add(Unspoken::Citation, read_context(reader)?),
+                name if CITATIONS.contains(&name) => {
+                    extras.passed_over.add(Unspoken::Citation, read_length(reader)?);
+                }
                 name => match REASONING.iter().position(|known| *known == name) {
                     Some(index) => extras.reasoning[index] = Content::read_texts(reader)?,
                     None => reader.skip()?,
@@ -142,4 +184,30 @@ impl<'a> Extras<'a> {
         }
         Ok(is_object.then_some(extras))
     }
+}
+
+/// Reads whether a message's audio holds sound.
+fn read_audio(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    let mut has_data = false;
+    reader.object_or_skip(|key, reader| {
+        if key == *"data" {
+            has_data = read_filled(reader)?.is_some();
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(has_data)
+}
+
+/// Reads how many sources stand in what Azure has beside an answer from one's own data.
+fn read_context(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    let mut sources = 0;
+    reader.object_or_skip(|key, reader| {
+        if key == *"citations" {
+            sources = read_length(reader)?;
+            return Ok(());
+        }
+        reader.skip()
+    })?;
+    Ok(sources)
 }

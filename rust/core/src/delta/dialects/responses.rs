@@ -1,19 +1,22 @@
 //! OpenAI's Responses: named events, each of which says its name in its data too, or one JSON body.
 //!
 //! Delivered is what a client is to see or to do: text, refusals, reasoning and its summaries,
-//! calls of the caller's own tools. Events about tools that run at the service are passed over, and
-//! so are events that are not known here.
+//! calls of the caller's own tools. Citations and items of other types (tools that run at the service)
+//! are counted, and so are events that are not known here.
 
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::json::{JsonError, Kind, Reader, Text};
 use crate::prelude::*;
 
+use super::super::collected::Sealed;
 use super::super::content::Content;
 use super::super::failure::{ReadSiteError, SiteError, fail_upstream, judge_json};
-use super::super::fields::{is_truthy, read_count, read_truthy};
+use super::super::fields::{is_truthy, read_count, read_length, read_truthy};
 use super::super::held_calls::HeldCalls;
+use super::super::passed_over::{Counts, Teller, Unspoken, of_type};
 use super::super::reply::ReplyState;
+use super::super::said::Fingerprint;
 use super::super::tool_call::{Arguments, CallPiece};
 use super::super::usage::{Usage, read_usage};
 use super::responses_told::{PartKind, Place, Told};
@@ -25,6 +28,8 @@ pub(in crate::delta) struct OpenAiResponses {
     told: Told,
     /// Calls that began with arguments.
     held: HeldCalls,
+    /// Fingerprints of the reasoning that came encrypted, of which the last event tells again.
+    sealed: Vec<Fingerprint>,
     /// Whether the text is the transcript of audio.
     transcribes: bool,
 }
@@ -148,17 +153,28 @@ impl OpenAiResponses {
         };
         match (name, step) {
             ("output_item", "added") => {
+                output.pass_all_over(&data.item.unspoken(), Teller::Piece);
                 if let Some(call) = data.item.call(item) {
                     self.begin_call(&call, output);
                 }
             }
-            ("output_item", "done") => self.deliver_item(&data.item, item, output),
+            ("output_item", "done") => {
+                output.pass_all_over(&data.item.unspoken(), Teller::Item);
+                self.deliver_item(&data.item, item, output);
+            }
+            ("output_text.annotation", "added") => {
+                output.pass_over(Unspoken::Citation, 1, Teller::Piece);
+            }
             ("content_part" | "reasoning_summary_part", "done") => {
+                output.pass_all_over(&data.part.unspoken(), Teller::Part);
                 if let Some(kind) = data.part.kind() {
                     self.add_whole(data.place(kind), &data.part, output);
                 }
             }
-            (name, "delta") => self.add(About::of(name), data, output),
+            (name, "delta") => match About::of(name) {
+                None => pass_over_event(name, output),
+                about => self.add(about, data, output),
+            },
             (name, "done") => match About::of(name) {
                 Some(About::Part(kind)) => {
                     self.told.add_whole(data.place(kind), data.whole, data.logprobs, output);
@@ -167,9 +183,9 @@ impl OpenAiResponses {
                     self.told.add_whole(data.place(PartKind::Text), data.whole, None, output);
                 }
                 Some(About::Arguments) => self.add_whole_call(&data.call(data.whole), output),
-                _ => {}
+                _ => pass_over_event(name, output),
             },
-            _ => {}
+            _ => pass_over_event(name, output),
         }
     }
 
@@ -250,6 +266,17 @@ impl OpenAiResponses {
         for (place, part) in item.parts(index) {
             self.add_whole(place, part, output);
         }
+        self.seal(item, output);
+    }
+
+    /// Delivers reasoning that comes encrypted, once.
+    fn seal<S: DeltaSink + ?Sized>(&mut self, item: &Item<'_>, output: &mut Output<'_, S>) {
+        let Some(data) = item.encrypted.filter(|_| output.wants_everything()) else { return };
+        let fingerprint = Fingerprint::of(&data.decode());
+        if !self.sealed.contains(&fingerprint) && self.sealed.len() < KNOWN_SEALS {
+            self.sealed.push(fingerprint);
+            output.seal_item(item.id, Some(data), Sealed::Encrypted);
+        }
     }
 
     /// Delivers of a response's output what no event before told.
@@ -259,6 +286,11 @@ impl OpenAiResponses {
         output: &mut Output<'_, S>,
     ) {
         let items = response.items();
+        let mut unspoken = Counts::default();
+        for item in &items {
+            unspoken.add_all(&item.unspoken());
+        }
+        output.pass_all_over(&unspoken, Teller::Whole);
         let parts = || items.iter().zip(0..).flat_map(|(item, index)| item.parts(Some(index)));
         let texts = parts().filter(|(place, _)| place.kind == PartKind::Text);
         let length: usize = texts
@@ -284,6 +316,7 @@ impl OpenAiResponses {
                     self.told.add_logprobs(place, part.logprobs, output);
                 }
             }
+            self.seal(item, output);
         }
         self.release(output);
     }
@@ -460,10 +493,42 @@ impl<'a> Response<'a> {
     }
 }
 
+/// Items of reasoning that are told apart at most: more of them come from no model.
+const KNOWN_SEALS: usize = 4096;
+
+/// The types of items that are delivered.
+const DELIVERED: [&str; 4] = ["message", "reasoning", "function_call", "custom_tool_call"];
+
+/// What events tell of that is told again when it is over, or is no part of an answer.
+const PROGRESS: [&str; 9] = [
+    "output_item",
+    "content_part",
+    "reasoning_summary_part",
+    "reasoning_part",
+    "function_call_arguments",
+    "custom_tool_call_input",
+    "mcp_list_tools",
+    "rate_limits",
+    "in_progress",
+];
+
+/// Counts an event of which nothing is delivered, unless an item tells what it is about.
+fn pass_over_event<S: DeltaSink + ?Sized>(name: &str, output: &mut Output<'_, S>) {
+    if name.contains("audio") && !name.contains("transcript") {
+        // A stream of sound is one, in however many pieces it comes.
+        output.pass_over(Unspoken::Audio, 1, Teller::Whole);
+    } else if !name.contains("_call") && !name.contains("audio") && !PROGRESS.contains(&name) {
+        output.pass_over(Unspoken::Other, 1, Teller::Piece);
+    }
+}
+
 /// An item of the output: a message, reasoning, or a call of a tool.
 #[derive(Default)]
 struct Item<'a> {
     kind: Option<Text<'a>>,
+    id: Option<Text<'a>>,
+    /// Reasoning, encrypted.
+    encrypted: Option<Text<'a>>,
     call: CallPiece<'a>,
     content: Vec<Part<'a>>,
     summary: Vec<Part<'a>>,
@@ -475,6 +540,8 @@ impl<'a> Item<'a> {
         reader.object_or_skip(|key, reader| {
             match &*key.decode() {
                 "type" => item.kind = reader.string_or_skip()?,
+                "id" => item.id = reader.string_or_skip()?,
+                "encrypted_content" => item.encrypted = reader.string_or_skip()?,
                 "call_id" => item.call.id = reader.string_or_skip()?,
                 "name" => item.call.name = reader.string_or_skip()?,
                 "arguments" | "input" => item.call.arguments = Arguments::read(reader)?,
@@ -491,6 +558,20 @@ impl<'a> Item<'a> {
         let is_call =
             self.kind.is_some_and(|kind| kind == *"function_call" || kind == *"custom_tool_call");
         is_call.then_some(CallPiece { index, ..self.call })
+    }
+
+    /// What of it no delta is made of.
+    fn unspoken(&self) -> Counts {
+        let mut unspoken = Counts::default();
+        for part in self.summary.iter().chain(&self.content) {
+            unspoken.add_all(&part.unspoken());
+        }
+        if let Some(kind) = self.kind.map(Text::decode)
+            && !DELIVERED.contains(&&*kind)
+        {
+            unspoken.add(of_type(&kind), 1);
+        }
+        unspoken
     }
 
     /// The parts, each with its place in an item of this index.
@@ -511,6 +592,8 @@ struct Part<'a> {
     transcript: Content<'a>,
     /// The log probabilities of the text's tokens, as written.
     logprobs: Option<&'a str>,
+    /// How many sources the text has.
+    annotations: u64,
 }
 
 impl<'a> Part<'a> {
@@ -528,11 +611,22 @@ impl<'a> Part<'a> {
                 "refusal" => part.refusal = Content::read(reader)?,
                 "transcript" => part.transcript = Content::read(reader)?,
                 "logprobs" => part.logprobs = read_logprobs(reader)?,
+                "annotations" => part.annotations = read_length(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(part)
+    }
+
+    /// What of it no delta is made of.
+    fn unspoken(&self) -> Counts {
+        let mut unspoken = Counts::default();
+        unspoken.add(Unspoken::Citation, self.annotations);
+        if let Some(name) = self.name.filter(|_| self.kind().is_none()) {
+            unspoken.add(of_type(&name.decode()), 1);
+        }
+        unspoken
     }
 
     fn kind(&self) -> Option<PartKind> {

@@ -1,0 +1,1 @@
+"""AI Engine, a chat plugin that talks over WordPress's REST API."""
