@@ -114,14 +114,13 @@ def begin(
     environment: Environment | None = None,
     source: Source | None = None,
     gate: Gate | None = None,
-    leaves_held: bool = False,
     chunk_seconds: float = CHUNK_SECONDS,
     **reading: Any,
 ) -> Run:
     """Look through the input, take the folder, and return the run; `run` tells arguments, errors.
 
     `Run.until_end` closes the folder. `source`: the input, where it is open already; `gate`: one
-    for several runs, and `leaves_held`: as of `Run`; `chunk_seconds`: as of `ObjectFolder`.
+    for several runs; `chunk_seconds`: as of `ObjectFolder`.
     """
     if source is None:
         source = open_input(input_, output, **reading)
@@ -146,7 +145,6 @@ def begin(
             environment=environment,
             input_name=str(input_),
             gate=gate,
-            leaves_held=leaves_held,
         )
     except BaseException:
         folder.close()

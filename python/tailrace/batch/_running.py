@@ -67,8 +67,7 @@ class Run:
     `input_name`: the name by which the input was given; the other arguments are those of
     `tailrace.batch.run`. `clock`: seconds that never go back, for everything but the date of the
     report: a wall clock that jumps changes nothing. `gate`: one that several runs share, and that
-    stays open; `leaves_held`: rows that failed last, and while the site answers nobody, are left to
-    another run. `all_read`: set when no row is left that has not been read.
+    stays open; `all_read`: set when no row is left that has not been read.
     """
 
     def __init__(
@@ -83,7 +82,6 @@ class Run:
         clock: Callable[[], float] = time.monotonic,
         input_name: str = "",
         gate: Gate | None = None,
-        leaves_held: bool = False,
     ) -> None:
         self._site = site
         self._plan = plan
@@ -96,7 +94,6 @@ class Run:
         self._models = Models(site, model)
         self._policy = plan.retry_at(site.retry)
         self._owns_gate = gate is None
-        self._leaves_held = leaves_held
         self._gate = gate or Gate(plan, clock, self._policy.longest_retry_after)
         self._estimates = Estimates()
         self._askers: dict[str, Asker] = {}
@@ -211,10 +208,9 @@ class Run:
 
     def _settle(self) -> None:
         """Write the rows that failed last, unless another run is to ask them."""
-        if self._leaves_held and not self._gate.site_answers:
-            return
         if self._held and self._gate.is_open:
             self._gate.is_tripped = True
+            self._gate.close()  # to others, too, where they share it
         elif not self._no_more.is_set():
             held, self._held = self._held, []
             for job, failed in held:

@@ -334,12 +334,7 @@ class Driver:
             place.shards.add(shard)
             place.reading.add(shard)
             retry = self._retry_failed and not self._shards.was_opened(shard)
-            opened = place.actor.open.remote(
-                shard,
-                self._shards.count,
-                retry_failed=retry,
-                is_last=self._shards.was_left(shard),
-            )
+            opened = place.actor.open.remote(shard, self._shards.count, retry_failed=retry)
             self._wait(place, opened, partial(self._opened, place, shard))
         elif not place.shards and (self._is_stopping or not (waiting or self._asides)):
             self._leave(place)
@@ -403,7 +398,7 @@ class Driver:
         if is_over:
             place.losses = 0
         elif error is None:
-            self._shards.put_back(shard, is_left=not report.stopped and not report.interrupted)
+            self._shards.put_back(shard)
         elif isinstance(error, BatchWriteError | BatchLockedError) and not self._is_stopping:
             self._shards.put_back(shard)
             if self._shards.count_failure(shard) > _MOST_TAKEOVERS:

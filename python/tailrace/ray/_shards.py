@@ -24,7 +24,7 @@ class _Shard:
     def __init__(self) -> None:
         self.before: Opened | None = None
         self.done = self.failed = 0
-        self.is_over = self.was_left = False
+        self.is_over = False
         self.failures = 0
         self.ended: list[Report] = []
         self.live: Report | None = None
@@ -74,19 +74,11 @@ class Shards:
         shard = self._shards[index]
         shard.ended, shard.live, shard.is_over = shard.reports, None, is_over
 
-    def was_left(self, index: int) -> bool:
-        """Return whether a worker has left rows of the shard to another time."""
-        return self._shards[index].was_left
-
-    def put_back(self, index: int, *, is_left: bool = False) -> None:
-        """Have a worker go on with a shard that was given to another; `is_left`: after all else."""
+    def put_back(self, index: int) -> None:
+        """Have a worker go on with a shard that was given to another."""
         shard = self._shards[index]
         shard.ended, shard.live = shard.reports, None
-        if is_left:
-            shard.was_left = True
-            self.waiting.append(index)
-        else:
-            self.waiting.appendleft(index)
+        self.waiting.appendleft(index)
 
     def count_failure(self, index: int) -> int:
         """Count that a worker could not end a shard; return how often that has been."""

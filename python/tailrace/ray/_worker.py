@@ -103,18 +103,12 @@ class Worker:
         while not self._gate.is_within:  # noqa: ASYNC110 - a gate tells nobody
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def open(
-        self, shard: int, count: int, *, retry_failed: bool, is_last: bool
-    ) -> Opened | TailraceError:
-        """Take a shard, of `count`; return what is done of it, or why it cannot be taken.
-
-        `retry_failed`: ask those again that failed; `is_last`: leave no row to another time.
-        """
+    async def open(self, shard: int, count: int, *, retry_failed: bool) -> Opened | TailraceError:
+        """Take a shard, of `count`; return what is done of it, or why it cannot be taken."""
         async with self._opening:
             try:
                 await self._connect()
-                options = {"retry_failed": retry_failed, "leaves_held": not is_last}
-                run = await asyncio.to_thread(self._begin, (shard, count), options)
+                run = await asyncio.to_thread(self._begin, (shard, count), retry_failed)
             except TailraceError as error:
                 return error
         self._runs[shard] = run
@@ -132,7 +126,7 @@ class Worker:
                 )
             self._site = site
 
-    def _begin(self, shard: tuple[int, int], options: dict[str, Any]) -> Run:
+    def _begin(self, shard: tuple[int, int], retry_failed: bool) -> Run:  # noqa: FBT001
         order = self._order
         if self._source is None:
             self._source = open_input(order.input, order.output, **order.reading)
@@ -145,7 +139,7 @@ class Worker:
             model=order.model,
             shard=shard,
             skip_bad=order.skip_bad,
-            **options,
+            retry_failed=retry_failed,
             source=self._source,
             gate=self._gate,
             chunk_seconds=order.chunk_seconds,

@@ -20,7 +20,7 @@ from tailrace.replica import Replica
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(60)
 
 ONCE = RetryPolicy(attempts=1)
 TWICE = RetryPolicy(attempts=2, first_wait=0.0)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tailrace.batch import Report
     from tailrace.ray._driver import Driver
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(60)
 
 QUICK = RetryPolicy(attempts=2, first_wait=0.0)
 
@@ -261,7 +261,7 @@ async def test_a_site_that_is_down_stops_the_run(tmp_path: Path) -> None:
     given = rows(tmp_path / "in.jsonl", ["Say hello"] * 40)
     async with served() as server:
         server.status = 401
-        report = await run(given, tmp_path / "out", server.site(), workers=2)
+        report = await run(given, tmp_path / "out", server.site(), workers=2, shards=2)
         assert "the site answers no more" in report.stopped
         assert (report.done, report.left) == (0, 40)
         server.status = 200
