@@ -51,6 +51,7 @@ class _OnDemand(MutableMapping[str, click.Command]):
     commands=_OnDemand(
         "batch",
         "chat",
+        "completion",
         "decode",
         "discover",
         "doctor",

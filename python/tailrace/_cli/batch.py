@@ -15,6 +15,7 @@ import click
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._cli import exits
 from tailrace._cli.batch_on_ray import OnRay
+from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import (
     SECONDS,
@@ -91,9 +92,20 @@ class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
 @click.command(epilog=_WHOSE)
 @click.argument("input_", metavar="IN")
 @click.argument("output", metavar="OUT", type=click.Path(file_okay=False))
-@click.option("--site", "name", required=True, help="URL, site of tailrace.toml, or provider.")
+@click.option(
+    "--site",
+    "name",
+    required=True,
+    shell_complete=site_names,
+    help="URL, site of tailrace.toml, or provider.",
+)
 @software_option("Software of a URL; WordPress unless given.")
-@click.option("--model", default="", help="Of rows that name none; the site's default else.")
+@click.option(
+    "--model",
+    default="",
+    shell_complete=model_names,
+    help="Of rows that name none; the site's default else.",
+)
 @click.option(
     "--concurrency",
     type=_COUNT,

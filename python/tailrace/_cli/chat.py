@@ -13,6 +13,7 @@ import click
 from tailrace._cli import exits
 from tailrace._cli.besides import failure_fields, tell_besides, told
 from tailrace._cli.chat_options import with_options
+from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace._cli.terminal.kept import ConversationStore, Keeping, state_folder
@@ -37,11 +38,18 @@ __all__ = ["chat"]
 @click.option(
     "-p",
     "--provider",
+    shell_complete=site_names,
     help="Who answers: a site of tailrace.toml, the URL of a page, or a provider; the site that "
     "the table [chat] names unless given.",
 )
 @software_option("Software of a URL; WordPress unless given.")
-@click.option("-m", "--model", default="", help="Model name; the provider's default unless given.")
+@click.option(
+    "-m",
+    "--model",
+    default="",
+    shell_complete=model_names,
+    help="Model name; the provider's default unless given.",
+)
 @click.option("-s", "--system", help="A system message in front of the prompt.")
 @click.option(
     "-c",

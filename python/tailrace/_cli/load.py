@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from tailrace._cli import exits
+from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace._cli.ownership import make_sure, owned_option
@@ -62,7 +63,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog=_WHOSE)
-@click.argument("name", metavar="[SITE]", required=False)
+@click.argument("name", metavar="[SITE]", required=False, shell_complete=site_names)
 @software_option("Software of a URL; WordPress unless given.")
 @click.option(
     "--users",
@@ -111,7 +112,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     '{"messages": […]}.',
 )
 @click.option("--prompt", help="What to ask, instead.")
-@click.option("--model", default="", help="Model name; the site's default unless given.")
+@click.option(
+    "--model",
+    default="",
+    shell_complete=model_names,
+    help="Model name; the site's default unless given.",
+)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Of each answer, where a site can.")
 @click.option("--seed", type=int, help="Of the random arrivals: the same ones again.")
 @proxy_option
@@ -241,7 +247,8 @@ def _shown_live(work: Load) -> Iterator[None]:
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
-    ):
+    ) as live:
+        live.refresh()  # what drawing needs is imported before anything is measured
         yield
 
 

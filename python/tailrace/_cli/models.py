@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tailrace._cli.completion import site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.sites import site
@@ -19,7 +20,7 @@ __all__ = ["models"]
 
 
 @click.command()
-@click.argument("name", metavar="SITE")
+@click.argument("name", metavar="SITE", shell_complete=site_names)
 @software_option("Software of a URL; WordPress unless given.")
 @proxy_option
 @timeout_option

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import proxy_option, software_option, timeout_option, trust_option
 from tailrace.recording import RecordingWriter
@@ -25,11 +26,16 @@ __all__ = ["record"]
 
 
 @click.command()
-@click.argument("provider")
+@click.argument("provider", shell_complete=site_names)
 @click.argument("prompt")
 @click.argument("file", type=click.Path(dir_okay=False))
 @software_option("Software of a URL; WordPress unless given.")
-@click.option("--model", default="", help="Model name; the provider's default unless given.")
+@click.option(
+    "--model",
+    default="",
+    shell_complete=model_names,
+    help="Model name; the provider's default unless given.",
+)
 @click.option(
     "--url", help="Another deployment of the provider's software: the page that shows the bot."
 )

@@ -13,6 +13,7 @@ import click
 
 from tailrace import gateway
 from tailrace._cli import exits
+from tailrace._cli.completion import site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import SECONDS, listen_options, setting, trust_option
 from tailrace.errors import InvalidRequestError
@@ -54,6 +55,7 @@ _DEMO: dict[str, tuple[SoftwareName, str | None, str, list[str]]] = {
 @click.option(
     "--site",
     "sites",
+    shell_complete=site_names,
     multiple=True,
     metavar="NAME",
     help="Serve this provider or site of tailrace.toml; may be repeated. All of them unless given.",

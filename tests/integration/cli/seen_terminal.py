@@ -104,8 +104,8 @@ class SeenTerminal:
         except OSError:  # how Linux tells that the other end is closed
             data = b""
         self.got += data
-        # pyte loses what stands behind a joiner of emoji, which takes no column.
-        self._stream.feed(re.sub("[\u200d\ufe0f]", "", self._decoder.decode(data)))
+        # pyte loses what stands behind a character that takes no column.
+        self._stream.feed(re.sub("[\u200d\ufe0f\u2028\u2029]", "", self._decoder.decode(data)))
         if not data:
             self._is_over = True
             asyncio.get_running_loop().remove_reader(self._descriptor)

@@ -32,6 +32,9 @@ NOT_RUN = [
     ("docs/how-to/nginx.md", "needs a machine with a public name"),
     ("docs/installing.md", "compiles the core and asks a package index"),
     ("docs/rust.md", "compiles the core; the crate's own tests build these examples"),
+    ("docs/terminal.md", "typed on a terminal by a test of its own"),
+    ("docs/terminal.md", "a conversation takes a terminal"),
+    ("docs/terminal.md", "writes into the reader's own folders"),
     ("docs/tutorial.md", "compiles the core and asks a package index"),
 ]
 for_a_unix_shell = pytest.mark.skipif(

@@ -1,0 +1,182 @@
+"""The doctor on guard: a site looked at again and again, and told of when its state changes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+import msgspec
+
+from tailrace._cli import exits
+from tailrace._cli.besides import failure_fields
+from tailrace._printable import visible_line
+from tailrace.errors import FIRST_ERROR_STATUS, TailraceError, reply_error
+from tailrace.transport import Timeouts, make_transport
+from tailrace.transport._rules import checked_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tailrace.sites import Diagnosis
+
+__all__ = ["Duration", "Figures", "Guard", "webhook"]
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s{0,2}(ms|s|m|h|d|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_WEBHOOK_SECONDS = 10.0
+
+
+class Duration(click.ParamType[float]):
+    """A time such as ``30s``, ``5m`` or ``1h``, in seconds; a number alone is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds, or fail with a usage error."""
+        if isinstance(value, float):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        if seconds <= 0:
+            self.fail(f"{value!r} is no time: write 30s, 5m or 1h", param, ctx)
+        return seconds
+
+
+class Figures(Protocol):
+    """What counts the looks."""
+
+    def add(self, diagnosis: Diagnosis) -> None:
+        """Count one more look."""
+        ...
+
+
+@dataclass(slots=True)
+class Guard:
+    """One site's guard.
+
+    `look`: examines the site; `every`: seconds from one look's begin to the next one's; `count`:
+    the looks in all, None for no end. `tell`: shows a change; `send`: sends it on, or raises a
+    TailraceError; `figures`: count the looks.
+    """
+
+    look: Callable[[], Awaitable[Diagnosis]]
+    every: float
+    count: int | None
+    tell: Callable[[dict[str, Any]], None]
+    send: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+    figures: Figures | None = None
+    _state: str = ""
+    _since: float = 0.0
+    _unsent: dict[str, Any] | None = field(default=None, repr=False)
+
+    async def run(self) -> int:
+        """Look until all looks are done; returns 0, or the exit code of the last that failed."""
+        clock = asyncio.get_running_loop().time
+        begun, looks, code = clock(), 0, exits.OK
+        while True:
+            diagnosis = await self.look()
+            looks += 1
+            if diagnosis.error is not None:
+                code = exits.code_of(diagnosis.error)
+            await self._note(diagnosis)
+            if looks == self.count:
+                return code
+            # A look that took longer than the time between two leaves out those it has missed.
+            late = (clock() - begun) % self.every
+            await asyncio.sleep(self.every - late)
+
+    async def _note(self, diagnosis: Diagnosis) -> None:
+        if self.figures is not None:
+            self.figures.add(diagnosis)
+        state = _state(diagnosis)
+        if state != self._state:
+            change = _change(diagnosis, self._state, self._since)
+            self._state, self._since = state, diagnosis.at
+            self.tell(change)
+            # That a site answers, as it should, is no news at the first look.
+            self._unsent = change if change["was"] or state != _FINE else None
+        if self._unsent is not None and self.send is not None:
+            try:
+                await self.send(self._unsent)
+            except TailraceError as error:
+                click.echo(
+                    f"tailrace: the webhook was not reached, and is tried again with the next "
+                    f"look: {error}",
+                    err=True,
+                )
+            else:
+                self._unsent = None
+
+
+_FINE = "ok"
+
+
+def _state(diagnosis: Diagnosis) -> str:
+    """Return the state of a site: ``ok``, or the step that failed."""
+    return _FINE if diagnosis.failed is None else diagnosis.failed.name
+
+
+def _change(diagnosis: Diagnosis, was: str, since: float) -> dict[str, Any]:
+    """Return a change as fields of JSON; `was`: the state before, since the time `since`."""
+    failed, error = diagnosis.failed, diagnosis.error
+    at = datetime.fromtimestamp(diagnosis.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    change = {
+        "at": at,
+        "site": diagnosis.site,
+        "url": diagnosis.url,
+        "was": was or None,
+        "is": _state(diagnosis),
+        "seconds": round(diagnosis.at - since, 3) if was else None,
+        "error": error and failure_fields(error),
+        "advice": failed and failed.advice,
+    }
+    return {**change, "text": _text(change)}
+
+
+def _text(change: dict[str, Any]) -> str:
+    """Return a change as a sentence, which chat programs show of a webhook."""
+    site = visible_line(change["site"])
+    after = "" if change["seconds"] is None else f" after {_span(change['seconds'])}"
+    if change["is"] == _FINE:
+        return f"{site} answers" + (f" again{after}" if change["was"] else "")
+    what = f"{site} fails at the step {change['is']}"
+    was = f", {change['was']} before" if change["was"] not in (None, _FINE) else ""
+    return f"{what}{was}: {visible_line(change['error']['message'])}"
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@asynccontextmanager
+async def webhook(
+    url: str, proxy: str | None
+) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[None]]]:
+    """Open the way to a webhook, which gets a change as JSON by POST.
+
+    Raises InvalidRequestError for a malformed URL.
+    """
+    checked_url(url)
+    timeouts = Timeouts(
+        connect=_WEBHOOK_SECONDS, first_byte=_WEBHOOK_SECONDS, idle=_WEBHOOK_SECONDS
+    )
+    async with make_transport() as transport:
+
+        async def send(change: dict[str, Any]) -> None:
+            session = transport.session(proxy=proxy, timeouts=timeouts)
+            async with session:
+                body = msgspec.json.encode(change)
+                headers = {"Content-Type": "application/json"}
+                async with await session.post(url, body=body, headers=headers) as reply:
+                    if reply.status >= FIRST_ERROR_STATUS:
+                        raise reply_error("upstream", f"it answered {reply.reason}", reply.status)
+
+        yield send
