@@ -28,6 +28,7 @@ from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tailrace._environment import Environment
 from tailrace.errors import (
     InvalidRequestError,
     MissingRequirementsError,
@@ -127,7 +128,8 @@ class _Answer:
 
 
 async def _answer(site: Site, prompt: str | Messages, options: dict[str, Any]) -> _Answer:
-    answer, begun = _Answer(), time.monotonic_ns()
+    clock = (site.environment or Environment()).monotonic_ns
+    answer, begun = _Answer(), clock()
     stream = site.stream(
         prompt, transport=_transport(site.transport), timings=True, retry=None, **options
     )
@@ -141,7 +143,7 @@ async def _answer(site: Site, prompt: str | Messages, options: dict[str, Any]) -
     timings = stream.timings
     if timings is not None and timings.first_delta is not None:
         answer.first = (timings.first_delta - begun) / 1e6
-    answer.whole = (time.monotonic_ns() - begun) / 1e6
+    answer.whole = (clock() - begun) / 1e6
     return answer
 
 

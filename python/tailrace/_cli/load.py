@@ -247,7 +247,8 @@ def _shown_live(work: Load) -> Iterator[None]:
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
-    ):
+    ) as live:
+        live.refresh()  # what drawing needs is imported before anything is measured
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,7 +36,7 @@ def read_prompts(file: Path) -> list[str | Messages]:
     if len(data) > _LARGEST_FILE:
         raise InvalidRequestError(f"{file} is larger than {_LARGEST_FILE} bytes")
     read = _of_json if file.suffix == ".jsonl" else _of_text
-    lines = enumerate(data.split(b"\n"), 1)
+    lines = enumerate(data.removeprefix(BOM_UTF8).split(b"\n"), 1)
     prompts = [read(line, f"line {number} of {file}") for number, line in lines if line.strip()]
     if not prompts:
         raise InvalidRequestError(f"{file} holds no prompt")

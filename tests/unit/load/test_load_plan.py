@@ -94,6 +94,10 @@ def test_prompts_of_a_text_and_of_json_lines(tmp_path: Path) -> None:
     )
     assert read_prompts(text) == ["one", "zwei ä"]
     assert read_prompts(lines) == ["one", "two", messages]
+    for file in (text, lines):  # as some editors write them
+        read = read_prompts(file)
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        assert read_prompts(file) == read
 
 
 @pytest.mark.parametrize(

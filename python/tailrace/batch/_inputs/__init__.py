@@ -60,7 +60,8 @@ def open_source(
     prompt. `endpoint`: where the rows are sent, one of `ENDPOINTS`. `sent`: fields that are sent
     in the body beside those named as parameters of a request are; `carried`: fields that are not.
 
-    Raises BatchInputError for a file that cannot be read or has another format, and
+    Raises BatchInputError for a file that cannot be read or has another format, BatchFolderError
+    for a stream that is not the one kept in `folder`, BatchWriteError where it cannot be kept, and
     InvalidRequestError for a wrong option.
     """
     if format not in {"auto", *FORMATS}:
