@@ -1163,9 +1163,9 @@ class MessageEncoder:
     """Deltas in, the events of one streamed message out, as Anthropic's clients read them.
 
     Or the whole message. A refusal is text, and the stop reason ``refusal``; thinking has the
-    signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool call's begins with its arguments, and is
-    over when they are whole JSON and something else comes; one without arguments is told at the
-    end. Texts are escaped as `ChunkEncoder` does.
+    signature that its service gave, else an empty one. Of the blocks one is open at a time: a tool
+    call's begins with its arguments, and is over when they are whole JSON and something else comes;
+    one without arguments is told at the end. Texts are escaped as `ChunkEncoder` does.
 
     What comes while a tool call is not over is held until then, up to `max_kept_bytes`: beyond it
     the message is failed, by an event that says so, and `failure` tells it too. What comes behind
