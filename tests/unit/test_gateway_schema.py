@@ -320,7 +320,6 @@ def test_no_field_chooses_an_address_or_another_way(name: str, value: Any) -> No
         (b"[]", None, "invalid_type"),
         (b"7", None, "invalid_type"),
         (b"\xff\xfe", None, None),
-        (b'{"model":"\\ud800"}', None, None),
         (b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}', None, None),
         (b'{"model":"m","messages":' + b"[" * 100_000, None, None),
         (
@@ -417,9 +416,10 @@ def test_everything_goes_to_a_server_of_openais_api() -> None:
 
 
 def test_the_responses_api_has_its_own_name_for_verbosity() -> None:
-    extra = fitted(RESPONSES, **HINTS, **UNKNOWN).options["extra"]
-    assert extra == {
-        **{name: value for name, value in HINTS.items() if name != "verbosity"},
+    taken = fitted(RESPONSES, **HINTS, **UNKNOWN)
+    assert taken.dropped == ("prediction",)
+    assert taken.options["extra"] == {
+        **{name: HINTS[name] for name in HINTS if name not in ("prediction", "verbosity")},
         **UNKNOWN,
         "text": {"verbosity": "low"},
     }
@@ -685,3 +685,28 @@ def test_no_field_is_said_a_second_time_in_other_letters(wire: Any, body: Any, n
     with pytest.raises(RefusedError) as caught:
         wire.read(json.dumps({**body, name: "other"}).encode())
     assert (caught.value.problem.status, caught.value.problem.param) == (400, name)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"a\ud83d", "a\ufffd"),
+        (rb"\udc00b", "\ufffdb"),
+        (rb"\ud83d\ud83d\ude00\uDE00", "\ufffd\U0001f600\ufffd"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (rb"\\\ud83dx", "\\\ufffdx"),
+        (rb"\ud83d\n\"\ude00", '\ufffd\n"\ufffd'),
+    ],
+)
+def test_half_a_character_is_what_a_browser_makes_of_it(written: bytes, read: str) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"%b"}]}' % written
+    for wire in (ChatWire(), MessageWire()):
+        body = body.replace(b'"model"', b'"max_tokens":9,"model"')
+        assert wire.read(body).messages[0]["content"] == read
+        body = body.replace(b'"max_tokens":9,', b"")
+
+
+def test_what_is_no_json_stays_none() -> None:
+    for body in (rb'{"a":"\ud83"}', rb'{"a":"\ud83d"', rb"\ud83d", b"", rb'{"a":"\x\ud83d"}'):
+        with pytest.raises(RefusedError, match="not JSON"):
+            ChatWire().read(body)

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vector_files import Case, cases, cuts, input_bytes, reply_bytes, told
 
-from tailrace import DIALECTS, Delta, DeltaDecoder, Usage, decode_many, errors
+from tailrace import (
+    DIALECTS,
+    ChunkEncoder,
+    CompletionEncoder,
+    Delta,
+    DeltaDecoder,
+    MessageEncoder,
+    ResponseEncoder,
+    Usage,
+    decode_many,
+    errors,
+)
 from tailrace.errors import InvalidRequestError, StreamError
 
 if TYPE_CHECKING:
@@ -162,6 +173,30 @@ def told_of(case: Case, chunks: list[bytes], *, complete: bool) -> list[Delta]:
     records_of(usual, chunks, complete=complete)
     assert state(decoder) == state(usual)
     return deltas
+
+
+@pytest.mark.parametrize("case", cases("deltas") + cases("replies"))
+def test_a_relay_writes_every_kind_that_records_have(case: Case) -> None:
+    reply = reply_bytes(case)
+    reads = [reply[at : at + 97] for at in range(0, len(reply), 97)]
+    chunk: Any = {"created": 0, "model": "m", "system_fingerprint": None}
+    makers: tuple[Callable[[], Any], ...] = (
+        lambda: ChunkEncoder(id="chatcmpl-1", **chunk),
+        lambda: CompletionEncoder(id="cmpl-1", **chunk),
+        lambda: MessageEncoder(id="msg_1", model="m"),
+        lambda: ResponseEncoder(id="resp_1", created_at=0, model="m"),
+    )
+    for make in makers:
+        relaying, plain = make(), make()
+        decoder, usual = new(case), new(case)
+        for data in reads:
+            records = usual.feed_events(data)
+            assert relaying.relay(decoder, data) == (
+                plain.events(records),
+                len(records),
+                sum(len(record.text) for record in records),
+            )
+        assert state(decoder) == state(usual)
 
 
 def json_object(text: str) -> Any:

@@ -30,9 +30,14 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        problem = error.strerror or str(error)
+        problem = _reason(error)
     if problem:
         raise BatchWriteError(f"{path} cannot be written: {problem}")
+
+
+def _reason(error: BaseException) -> str:
+    found = error.strerror if isinstance(error, OSError) else None
+    return found or str(error) or type(error).__name__
 
 
 def mend(
@@ -143,18 +148,21 @@ class LineFile:
         if self._failed:
             raise BatchWriteError(self._failed)
         try:
-            with writing(self.path):
-                written = self._file.write(line)
-                while written < len(line):
-                    written += self._file.write(line[written:])
+            written = self._file.write(line)
+            while written < len(line):
+                written += self._file.write(line[written:])
         except BaseException as error:  # of a signal, too
-            self._failed = str(error) or f"{self.path} was left while it was written"
+            self._failed = f"{self.path} cannot be written: {_reason(error)}"
             # Where that fails, too, the torn line is cut off when the file is mended.
             with suppress(OSError):
                 self._file.truncate(self._size)
-            raise
-        self._size += len(line)
-        self._unsynced = True
+            if not isinstance(error, OSError):
+                raise
+        else:
+            self._size += len(line)
+            self._unsynced = True
+            return
+        raise BatchWriteError(self._failed)
 
     def sync(self) -> None:
         """Wait until the disk has all lines added before. Raises BatchWriteError."""
@@ -164,11 +172,21 @@ class LineFile:
         try:
             with writing(self.path):
                 os.fsync(self._file.fileno())
-                if not os.fstat(self._file.fileno()).st_nlink:
+                if self._is_deleted():
                     raise FileNotFoundError(ENOENT, "it was deleted")
         except BatchWriteError as error:
             self._failed = str(error)
             raise
+
+    def _is_deleted(self) -> bool:
+        """Return whether the file has lost its name: what is written to it is lost with it."""
+        try:
+            named = self.path.stat()
+        except FileNotFoundError:
+            return True
+        # Some file systems count no names at all.
+        status = os.fstat(self._file.fileno())
+        return not status.st_nlink and not os.path.samestat(status, named)
 
     def close(self) -> None:
         """Wait until the disk has all lines, and close the file. Raises BatchWriteError."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tailrace.batch._rows import Row
     from tailrace.providers._openai import OpenAICall
     from tailrace.sites import Site
-    from tailrace.transport._posting import Poster, WholeReply
+    from tailrace.transport import Poster, WholeReply
 
 __all__ = ["DirectAsker"]
 
@@ -163,7 +163,7 @@ class DirectAsker:
         if error is None:
             error = self._call.error_of(reply, reply.body, problem)
         read = None if reply.failure is not None else _whole(reply.body)
-        if read is not None:
+        if read is not None and len(read[0]) <= _LONGEST_TEXT:
             return FailedRow(error, status=reply.status, request_id=_id(reply), body=read[0])
         is_answer = reply.status < FIRST_ERROR_STATUS
         text = reply.body[:_LONGEST_TEXT].decode("utf-8", "replace") if is_answer else ""
@@ -180,7 +180,7 @@ def _holds(member: msgspec.Raw) -> bool:
 
 
 _LONGEST_NOTHING = 16
-_LONGEST_TEXT = 2**20  # bytes of an answer that broke off
+_LONGEST_TEXT = 64 * 2**10  # bytes of a reply that are kept in a failure
 _LONGEST_ID = 200
 
 

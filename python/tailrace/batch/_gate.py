@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tailrace.batch._rates import Breaker, Meter, Window, judge
+from tailrace.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,8 @@ class Gate:
             self._paused_until = max(self._paused_until, now + verdict.retry_after)
         self.under_way -= 1
         if verdict.kind == "row":
-            self._breaker.answered(now)
+            if not isinstance(error, InvalidRequestError):  # which was not sent
+                self._breaker.answered(now)
         elif self._breaker.failed(now, lasts=verdict.lasts):
             self.is_tripped = True
             self.close()
@@ -116,8 +118,7 @@ class Gate:
     def close(self) -> None:
         """Let no request begin any more; those that wait for it are told."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end_timer()
         while self._waiting:
             place, _ = self._waiting.popleft()
             if not place.done():
@@ -158,9 +159,17 @@ class Gate:
             place.set_result(None)
 
     def _look_again_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if due < (inf if self._timer is None else self._timer.when()):
+            self._end_timer()
+            self._timer = loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._let_in()
+
+    def _end_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
-        if seconds < inf:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._let_in)
+            self._timer = None

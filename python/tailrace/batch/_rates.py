@@ -131,6 +131,7 @@ _OF_ALL = (
     errors.CloudflareError,
     errors.ConversationLimitError,
     errors.EndpointError,
+    errors.InvalidProxyError,
     errors.MissingRequirementsError,
     errors.NonceRefusedError,
     errors.ProfileError,

@@ -53,6 +53,7 @@ _WIRES: Mapping[str, Wire] = {
 }
 _CHARACTERS_A_TOKEN = 4
 _OK = 200
+_LONGEST_TEXT = 64 * 2**10  # characters of an answer that broke off
 
 
 class _Sends(NamedTuple):
@@ -126,7 +127,7 @@ class TranslatingAsker:
                 return self._answer(sends, stream, deltas, stopped)
         except TailraceError as error:
             failure = error
-        raise FailedRow(failure, text=joined(deltas, "text"))
+        raise FailedRow(failure, text=joined(deltas, "text")[:_LONGEST_TEXT])
 
     def _answer(
         self,

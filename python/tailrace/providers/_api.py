@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from tailrace._calls.exchange import Opening
     from tailrace._messages import Turn
-    from tailrace.transport import Response, Session
-    from tailrace.transport._posting import WholeReply
+    from tailrace.transport import Response, Session, WholeReply
 
 __all__ = ["ApiCall", "ApiOptions", "ModelsPage", "below", "without_ending"]
 

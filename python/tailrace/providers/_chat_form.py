@@ -249,7 +249,7 @@ def _message(
         raise InvalidRequestError(f"{place} has no content")
     if role != "tool":
         thinking = tuple(_thinking(place, message.get(_THINKING)))
-        extra = message.get("extra_content") or None
+        extra = _extra(f"the extra_content of {place}", message)
         return ChatMessage(place, role, parts, calls, thinking=thinking, extra=extra)
     call_id = _text(f"the tool_call_id of {place}", message.get("tool_call_id"))
     name = message.get("name") or names.get(call_id, "")
@@ -304,7 +304,7 @@ def _check_thinking(message: ChatMessage, known: Container[str]) -> None:
     """Raise InvalidRequestError for reasoning that another API has signed."""
     for number, block in enumerate(message.thinking):
         kind = block.get("type")
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise InvalidRequestError(
                 f"thinking block {number} of {message.place} is of the type {str(kind)[:80]!r}, "
                 "which the API of this site does not take back"
@@ -324,8 +324,13 @@ def _calls(place: str, calls: object) -> Iterable[FunctionCall]:
             _text(f"the id of {where}", record.get("id")),
             _text(f"the name of {where}", function.get("name")),
             "" if arguments is None else _text(f"the arguments of {where}", arguments),
-            record.get("extra_content") or None,
+            _extra(f"the extra_content of {where}", record),
         )
+
+
+def _extra(name: str, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    extra = record.get("extra_content")
+    return _mapping(name, extra) if extra else None
 
 
 CALL_KEYS = frozenset({"id", "type", "function", "index", "extra_content"})
@@ -368,7 +373,7 @@ def _parts(place: str, content: object) -> Iterable[Part]:
 
 def _part(place: str, part: Mapping[str, Any]) -> Part:
     kind = part.get("type", "text")
-    if kind not in _PARTS:
+    if not isinstance(kind, str) or kind not in _PARTS:
         raise InvalidRequestError(
             f"{place} is of the type {str(kind)[:80]!r}: expected one of {', '.join(_PARTS)}"
         )

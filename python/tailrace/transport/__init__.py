@@ -21,6 +21,7 @@ from tailrace.transport._base import (
     read_all,
     read_within,
 )
+from tailrace.transport._posting import Poster, WholeReply
 from tailrace.transport._room import keep_room_for_reads
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "AiohttpTransport",
     "ImpersonateTransport",
     "Limits",
+    "Poster",
     "RecordingTransport",
     "Response",
     "Session",
@@ -40,6 +42,7 @@ __all__ = [
     "Timeouts",
     "Transport",
     "TransportKind",
+    "WholeReply",
     "keep_room_for_reads",
     "make_transport",
     "read_all",

@@ -154,7 +154,11 @@ class Transport(_Closing):
     ) -> Poster:
         """Begin many posts to `url` that differ in their body alone; opens nothing yet.
 
-        Arguments and errors are those of `session` and of a post; within the event loop.
+        `headers`, a Content-Type among them, override the default ones; `cookies`, `proxy` and
+        `limits` are those of `session`, for each post, and `timeouts` are its clocks, all four of
+        them. Called within the event loop.
+
+        Raises what `session` does, and `InvalidRequestError` for a malformed URL.
         """
         options = {"cookies": cookies, "proxy": proxy, "timeouts": timeouts, "limits": limits}
         return SessionPoster(self, url, headers=headers, options=options)

@@ -1,7 +1,8 @@
 """A run over the replica while every fault happens to some of its answers.
 
 Its two files are counted against its input: each row is in one of them, once, and no answer is of
-another row, or cut. With ``BATCH_ROWS=100000`` in the environment the heavy test has so many.
+another row, or cut. With ``BATCH_ROWS=100000`` in the environment the heavy test has so many, and
+``BATCH_TIMEOUT=10`` gives a busy machine its time.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from rows import answers, chat, failures, write_rows
 from tailrace import RetryPolicy, Site, batch
 from tailrace.batch import Plan
 from tailrace.replica import FAULTS, Replica
+from tailrace.transport import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tailrace.replica import Question
 
-TIMEOUT = 1.0  # seconds of a stalled reply
+TIMEOUT = float(os.environ.get("BATCH_TIMEOUT", "1"))  # seconds of a stalled reply
+LIMITS = Limits(max_reply_bytes=2**19)  # of a line that does not end
 ARGUMENTS = {"429": "429:1", "503": "503:1", "bomb": "bomb:1"}
 """Faults as they take less of a test's time."""
 
 
 def faults_of(share: float) -> list[str]:
     """Every fault that a site of an API can have, of that share of answers each, in percent."""
-    names = [each.name for each in FAULTS if "answer" in each.targets and not each.needs_nonces]
+    kinds = (each for each in FAULTS if not each.needs_nonces and not each.is_own)
+    names = [each.name for each in kinds if "answer" in each.targets]
     return [f"{ARGUMENTS.get(name, name)}@answer%{share:g}" for name in names]
 
 
@@ -46,7 +50,7 @@ async def counted(tmp_path: Path, site_name: str, count: int, share: float) -> d
         site = await site_at(replica, site_name)
         replica.fault(site_name, *faults_of(share))
         plan = Plan(
-            concurrency=min(1000, count),
+            concurrency=min(400, count),
             adaptive=False,  # one in ten is a refusal, at random: fewer at once would not help
             retry=RetryPolicy(attempts=2, first_wait=0.01),
             retry_budget=10,
@@ -57,7 +61,7 @@ async def counted(tmp_path: Path, site_name: str, count: int, share: float) -> d
     assert (report.done, report.failed, report.left) == (len(done), len(failed), 0)
     assert done.keys() | failed.keys() == {f"row {each}" for each in range(count)}
     assert done.keys() & failed.keys() == set()
-    assert done
+    assert report.done > 0
     for name, line in done.items():
         check_answer(name, line["response"]["body"])
     return report.errors
@@ -66,8 +70,8 @@ async def counted(tmp_path: Path, site_name: str, count: int, share: float) -> d
 async def site_at(replica: Replica, name: str) -> Site:
     if name == "openai":
         url = f"{replica.url(name)}/v1"
-        return Site(url, software="openai", model="gpt-4o-mini", timeout=TIMEOUT)
-    site = Site(replica.url(name), software="ollama", timeout=TIMEOUT)
+        return Site(url, software="openai", model="gpt-4o-mini", timeout=TIMEOUT, limits=LIMITS)
+    site = Site(replica.url(name), software="ollama", timeout=TIMEOUT, limits=LIMITS)
     return site.replace(model=(await site.models())[0])
 
 

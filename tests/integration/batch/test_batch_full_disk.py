@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 from tailrace.batch._appending import LineFile
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
+from tailrace.batch._tables import write_table
 from tailrace.errors import BatchWriteError
 
 resource = pytest.importorskip("resource")
@@ -95,6 +97,25 @@ def test_a_disk_that_is_full_when_a_run_begins(given: Path, limit: int) -> None:
         assert len(list(folder.pending())) == ROWS
 
 
+def test_a_disk_that_is_full_for_what_comes_from_stdin(tmp_path: Path, limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limit))
+    stdin = BufferedReader(BytesIO(b"x" * 100))
+    with pytest.raises(BatchWriteError, match="input cannot be written: File too large"):
+        open_source("-", folder=tmp_path / "out", stdin=stdin)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_disk_that_is_full_for_a_table(given: Path, limit: int) -> None:
+    with opened(given) as folder:
+        write_all(folder, folder.pending())
+    table = given.with_name("table.csv")
+    table.write_text("before", "utf-8")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limit))
+    with pytest.raises(BatchWriteError, match=r"table\.csv cannot be written: File too large"):
+        write_table(folder.path, open_source(given, folder=folder.path), table)
+    assert table.read_text("utf-8") == "before"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_no_space_left() -> None:
     file = LineFile(Path("/dev/full"))
@@ -109,6 +130,7 @@ def test_another_process_is_refused_while_one_lives(given: Path) -> None:
 import sys
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
+from tailrace.batch._tables import write_table
 folder = OutputFolder.open(sys.argv[2], open_source(sys.argv[1], folder=sys.argv[2]))
 print("open", flush=True)
 sys.stdin.read()

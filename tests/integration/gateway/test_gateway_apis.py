@@ -275,6 +275,30 @@ async def test_what_responses_have_not_is_dropped_where_that_is_allowed(replica:
     assert sent.keys().isdisjoint({"seed", "frequency_penalty", "presence_penalty"})
 
 
+@pytest.mark.parametrize("api", ["gemini", "anthropic", "responses", "ollama"])
+async def test_what_a_site_wants_back_has_its_form(gateway: RunningGateway, api: str) -> None:
+    user = {"role": "user", "content": "Hello"}
+    call = {"id": "c", "function": {"name": "tide", "arguments": "{}"}, "extra_content": "x"}
+    said: list[tuple[dict[str, Any], str]] = [
+        ({"role": "assistant", "content": "Nine.", "extra_content": "x"}, "messages[1]"),
+        ({"role": "assistant", "tool_calls": [call]}, "messages[1].tool_calls[0]"),
+    ]
+    for message, param in said:
+        body = {**asking("", model(api)), "messages": [user, message, user]}
+        async with posting(gateway, body) as reply:
+            told = await reply.json()
+        if "extra_content" in message and api != "gemini":
+            assert reply.headers["X-Tailrace-Dropped"] == "messages.extra_content"
+        else:
+            assert (reply.status, told["error"]["param"]) == (400, param), told
+
+
+async def test_half_a_character_is_no_reason_to_refuse_a_text(gateway: RunningGateway) -> None:
+    body = {**asking("cut off \ud83d", model("openai"))}
+    async with posting(gateway, body) as reply:
+        assert "cut off \ufffd" in (await reply.json())["choices"][0]["message"]["content"]
+
+
 async def test_fields_that_nobody_knows_reach_a_server_of_openais_api(
     gateway: RunningGateway, replica: Replica
 ) -> None:

@@ -242,6 +242,38 @@ async def test_encrypted_reasoning_comes_and_goes_back(
     assert {"include", "reasoning.encrypted_content"} <= set(dropped)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "param"),
+    [
+        ("responses", {"input": [{"role": "user", "content": ""}]}, "input"),
+        ("completions", {"prompt": ""}, "prompt"),
+        ("chat/completions", {"messages": [{"role": "user", "content": ""}]}, "messages"),
+        (
+            "responses",
+            {
+                "model": "shop/default",
+                "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}],
+            },
+            "input",
+        ),
+    ],
+)
+async def test_messages_are_named_as_the_wire_does(
+    gateway: RunningGateway, path: str, asked: dict[str, Any], param: str
+) -> None:
+    status, _, data = await post(gateway, path, {"model": MODELS["openai"], **asked})
+    assert (status, json.loads(data)["error"]["param"]) == (400, param)
+
+
+async def test_top_log_probabilities_alone_ask_for_nothing(
+    client: openai.AsyncOpenAI, replica: Replica
+) -> None:
+    told = await client.responses.create(model=MODELS["openai"], input="Hello", top_logprobs=3)
+    assert told.output_text
+    sent: Any = replica.exchanges[-1].json
+    assert "top_logprobs" not in sent
+
+
 # -- Anthropic's messages --------------------------------------------------------------------------
 
 
@@ -421,6 +453,27 @@ async def test_blocks_go_to_anthropics_own_api_as_they_came(
     assert status == 200, data
     dropped = headers["X-Tailrace-Dropped"].split(", ")
     assert {"cache_control", "redacted_thinking"} <= set(dropped)
+
+
+@pytest.mark.parametrize("kind", [[], {}, 5, None, "odd"])
+async def test_a_choice_that_is_none_is_named(gateway: RunningGateway, kind: object) -> None:
+    asked = {"model": MODELS["openai"], "max_tokens": 9, "tool_choice": {"type": kind}}
+    messages = [{"role": "user", "content": "Hello"}]
+    status, _, data = await post(gateway, "messages", {**asked, "messages": messages})
+    assert (status, "tool_choice.type" in json.loads(data)["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "thinking", [{"type": "disabled"}, {"type": "adaptive", "display": "omitted"}]
+)
+async def test_what_no_effort_says_of_thinking_is_told(
+    gateway: RunningGateway, thinking: dict[str, Any]
+) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    asked = {"max_tokens": 99, "thinking": thinking, "messages": messages}
+    for model, dropped in ((MODELS["openai"], "thinking"), (MODELS["anthropic"], None)):
+        status, headers, _ = await post(gateway, "messages", {"model": model, **asked})
+        assert (status, headers.get("X-Tailrace-Dropped")) == (200, dropped)
 
 
 async def test_thoughts_without_a_signature_are_left_out_of_blocks_as_they_came(

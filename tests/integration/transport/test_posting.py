@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from loopback import Authority, Exchange
 
-    from tailrace.transport import Transport
-    from tailrace.transport._posting import Poster
+    from tailrace.transport import Poster, Transport
 
 JSON = {"Content-Type": "application/json"}
 TEXT = b'{"an": "answer"}' * 100

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from tailrace.batch._appending import writing
 from tailrace.errors import BatchFolderError, BatchInputError
 
 if TYPE_CHECKING:
@@ -32,21 +33,22 @@ def spooled(path: str | Path, folder: Path, stdin: BinaryIO | None = None) -> Pa
 
     A later start of the run gets the same again, or nothing, and goes on with what was kept. Raises
     BatchFolderError where it gets something else, BatchInputError for nothing the first time, and
-    OSError.
+    BatchWriteError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     kept = folder / _KEPT
-    descriptor, name = tempfile.mkstemp(prefix=f".{_KEPT}-", dir=folder)
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _copy(path, file, stdin)
-            file.flush()
-            os.fsync(file.fileno())
-        _keep(new, kept)
-    finally:
-        with suppress(FileNotFoundError):
-            new.unlink()
+    with writing(kept):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{_KEPT}-", dir=folder)
+        new = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                _copy(path, file, stdin)
+                file.flush()
+                os.fsync(file.fileno())
+            _keep(new, kept)
+        finally:
+            with suppress(FileNotFoundError):
+                new.unlink()
     return kept
 
 
@@ -55,8 +57,8 @@ def _copy(path: str | Path, file: IO[bytes], stdin: BinaryIO | None) -> None:
         with Path(path).open("rb") as opened:
             shutil.copyfileobj(opened, file)
         return
-    given = stdin or sys.stdin.buffer
-    if not given.isatty():  # a person who starts a run again types nothing
+    given = stdin or (sys.stdin and sys.stdin.buffer)  # a program may have none
+    if given and not given.isatty():  # a person who starts a run again types nothing
         shutil.copyfileobj(given, file)
 
 

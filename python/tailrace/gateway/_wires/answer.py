@@ -199,7 +199,8 @@ def _with_param(problem: Problem, request: ModelRequest) -> Problem:
         return replace(problem, param=request.names.get(first[0], first[0]))
     named = _NAMED.match(problem.message)
     if named is not None:
-        return replace(problem, param=named[1] or named[2] or named[3])
+        name = next(filter(None, named.groups()))
+        return replace(problem, param=request.names.get(name, name))
     place = _place_in_messages(problem.message, request) or _place_in_tools(problem.message)
     return problem if place is None else replace(problem, param=place)
 
@@ -222,6 +223,7 @@ def _place_in_tools(message: str) -> str | None:
 # A field that a protocol names behind other words.
 _NAMED = re.compile(
     r"extra must not hold ([a-zA-Z0-9_.-]{1,80}):|the name in (tool_choice) |the (model) '"
+    r"|the (messages) hold no "
 )
 # The places of `tailrace.providers._chat_form`; what a client wrote stands behind them.
 _MESSAGE = re.compile(r"^(?:[a-zA-Z_ ]{1,64}[0-9]{0,9} of )?message ([0-9]{1,9})\b")

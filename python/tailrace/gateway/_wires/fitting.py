@@ -101,6 +101,7 @@ class _Fitting:
         self._model = model
         self._api = model.api
         self._drops = drops
+        self._named: str | None = None  # the messages, on a wire that numbers its own otherwise
         self.dropped: list[str] = []
 
     def leave_out(self, name: str, problem: str, code: str = "unsupported_parameter") -> None:
@@ -160,7 +161,7 @@ class _Fitting:
         else:
             self.dropped += request.own_alone
         if self._model.speaks_openai:
-            taken |= _as_api_has_it(request.hints, self._api)
+            taken |= self._hints(request)
         else:
             self.dropped += (request.names.get(name, name) for name in request.hints)
         for name, value in request.extra.items():
@@ -172,6 +173,16 @@ class _Fitting:
                 self.leave_out(shown, f"unknown parameter: {shown!r}", "unknown_parameter")
         return taken
 
+    def _hints(self, request: ModelRequest) -> dict[str, Any]:
+        """Return the hints as the site's API has them: OpenAI's two APIs differ."""
+        if self._api != "responses":
+            return dict(request.hints)
+        hints = {name: each for name, each in request.hints.items() if name != "verbosity"}
+        if hints.pop("prediction", None) is not None:  # of chat completions alone
+            self.dropped.append("prediction")
+        verbosity = request.hints.get("verbosity")
+        return hints if verbosity is None else {**hints, "text": {"verbosity": verbosity}}
+
     def _speaks_own(self, request: ModelRequest) -> bool:
         return self._api in request.extra_apis
 
@@ -179,6 +190,7 @@ class _Fitting:
 
     def messages(self, request: ModelRequest) -> list[dict[str, Any]]:
         messages = request.messages
+        self._named = request.names.get("messages")
         checked = [(f"messages[{number}]", each) for number, each in enumerate(messages)]
         for path, message in checked:
             _check_content(path, message)
@@ -196,9 +208,11 @@ class _Fitting:
 
         What else it has no place for is its protocol's to refuse.
         """
+        # What Gemini's API wants back with a text, no other has a place for.
+        others = _OF_ANSWERS if self._api == "gemini" else _OF_ANSWERS | {"extra_content"}
         if not self._drops:
-            return self._known_alone("messages", message.keys() - _OF_ANSWERS, message)
-        known = self._known_alone("messages", _MESSAGE_KEYS, message)
+            return self._known_alone("messages", message.keys() - others, message)
+        known = self._known_alone("messages", _MESSAGE_KEYS - others, message)
         parts, calls = known.get("content"), known.get("tool_calls")
         if isinstance(parts, list):
             known["content"] = [part for each in parts for part in self._known_part(each)]
@@ -250,7 +264,7 @@ class _Fitting:
 
     def _leave_message_out(self, param: str, problem: str, name: str) -> None:
         if not self._drops:
-            raise refused(problem, param, "unsupported_value")
+            raise refused(problem, self._named or param, "unsupported_value")
         self.dropped.append(name)
 
 
@@ -265,7 +279,9 @@ _OF_ANSWERS = frozenset(
 reasoning, and what they made of the answer.
 """
 
-_MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
+_MESSAGE_KEYS = frozenset(
+    {"role", "content", "refusal", "tool_calls", "tool_call_id", "extra_content"}
+)
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
 
 
@@ -291,14 +307,6 @@ def _without_idle_tools(options: Mapping[str, Any]) -> Mapping[str, Any]:
         for name, value in options.items()
         if name not in _TOOL_OPTIONS or not _is_harmless(name, value)
     }
-
-
-def _as_api_has_it(hints: Mapping[str, Any], api: str | None) -> dict[str, Any]:
-    """Return the hints as the site's API names them: OpenAI's two APIs differ in one."""
-    if api != "responses" or "verbosity" not in hints:
-        return dict(hints)
-    others = {name: value for name, value in hints.items() if name != "verbosity"}
-    return {**others, "text": {"verbosity": hints["verbosity"]}}
 
 
 def _check_content(path: str, message: dict[str, Any]) -> None:
@@ -352,7 +360,7 @@ def dropped_field(request: ModelRequest, name: str) -> str:
 
 _OF_MESSAGES = (
     *("tool", "function", "tool_calls", "function_call", "name", "image_url", "input_audio"),
-    *("file", "cache_control", "text.cache_control", *_OF_ANSWERS),
+    *("file", "cache_control", "text.cache_control", "extra_content", *_OF_ANSWERS),
 )
 _COUNTED = frozenset(
     {

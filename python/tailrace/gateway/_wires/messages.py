@@ -240,7 +240,14 @@ def _own(request: MessageRequest) -> dict[str, Any]:
 
 def _own_alone(request: MessageRequest) -> tuple[str, ...]:
     tier = () if request.service_tier is None else ("service_tier",)
-    return (*tier, *surplus("output_config", request.output_config, _CONFIG_KEYS))
+    thinking = request.thinking or {}
+    # An effort is all that other APIs know of it, and few models of theirs can be told not to.
+    is_lost = thinking.get("type") == "disabled" or thinking.get("display") is not None
+    return (
+        *tier,
+        *(("thinking",) if is_lost else ()),
+        *surplus("output_config", request.output_config, _CONFIG_KEYS),
+    )
 
 
 _CONFIG_KEYS = frozenset({"effort", "format"})
@@ -287,7 +294,7 @@ def _tool_choice(choice: Mapping[str, Any]) -> str | dict[str, Any]:
     kind = choice.get("type")
     if kind == "tool":
         return {"type": "function", "function": {"name": choice.get("name")}}
-    if kind in _CHOICES:
+    if isinstance(kind, str) and kind in _CHOICES:
         return _CHOICES[kind]
     problem = "tool_choice.type: expected one of auto, any, tool and none"
     raise refused(problem, "tool_choice.type", "invalid_type")

@@ -76,14 +76,36 @@ def refused(message: str, param: str | None, code: str | None = None) -> Refused
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Read a body that is a JSON object; raises RefusedError for any other."""
+    """Read a body that is a JSON object; raises RefusedError for any other.
+
+    Clients that cut a text in the middle of a character send half of it as an escape: that is
+    U+FFFD, as a browser sends it.
+    """
     try:
-        fields = msgspec.json.decode(body)
+        fields = _decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise refused("the body is not JSON that can be read", None) from None
     if not isinstance(fields, dict):
         raise refused("the body: expected object", None, "invalid_type")
     return fields
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        whole = _ESCAPE.sub(lambda each: rb"\ufffd" if each[1] else each[0], body)
+        if whole == body:
+            raise
+    return msgspec.json.decode(whole)
+
+
+# Each escape of a string, that of a character's half alone as a group.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 def read_known(

@@ -160,7 +160,8 @@ def _options(request: ResponseRequest) -> dict[str, Any]:
         "response_format": None if text is None else _format(text.format),
         "temperature": request.temperature,
         "tool_choice": _tool_choice(request.tool_choice),
-        "top_logprobs": request.top_logprobs,
+        # Without them it has no effect in this API, and is an error in others.
+        "top_logprobs": request.top_logprobs if _LOGPROBS in (request.include or ()) else None,
         "top_p": request.top_p,
         "user": request.user,
     }

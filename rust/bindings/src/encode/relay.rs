@@ -6,7 +6,7 @@ use pyo3::pyclass::boolean_struct::False;
 use pyo3::types::PyBytes;
 use tailrace_core::{
     ChunkEncoder, CompletionEncoder, Delta, DeltaSink, Logprobs, MessageEncoder, ResponseEncoder,
-    ToolCall,
+    Seal, ToolCall,
 };
 
 use crate::delta::DeltaDecoder;
@@ -115,6 +115,10 @@ impl DeltaSink for Relay<'_> {
 
     fn tool_call(&mut self, piece: ToolCall<'_>) {
         self.add(Delta::ToolCall(piece));
+    }
+
+    fn seal(&mut self, seal: Seal<'_>) {
+        self.add(Delta::Seal(seal));
     }
 
     fn with_logprobs(&mut self, delta: Delta<'_>, logprobs: &Logprobs) {
