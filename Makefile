@@ -13,7 +13,7 @@ TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) +
 NPM := $(shell command -v npm)
 
 .PHONY: all help demo test test-fast test-rust test-python test-clients test-packages test-frameworks test-programs \
-	test-node test-llama test-locust programs page screenshots docs conformance \
+	test-node test-llama test-locust test-ray programs page screenshots docs conformance \
 	conformance-cases bench bench-rust bench-instructions fuzz scale lint audit format wheel sdist wheels \
 	wheels-check wheels-try clean
 
@@ -29,12 +29,13 @@ help: ## this list
 # Ours, and those of other people's programs: PEERS has our wheel beside them, the others want other versions than ours
 # allows. Each lock of requirements/ is installed into one of them when something first needs it.
 PEERS := .venv-peers
-OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust
+OTHERS := .venv-gateways .venv-frameworks .venv-aider .venv-llama .venv-locust .venv-ray
 GATEWAYS := .venv-gateways
 FRAMEWORKS := .venv-frameworks
 AIDER := .venv-aider
 LLAMA := .venv-llama
 LOCUST := .venv-locust
+RAY := .venv-ray
 
 $(addsuffix /bin/python,$(VENV) $(PEERS) $(OTHERS)):
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
@@ -57,8 +58,8 @@ $(PEERS)/.wheel: $(VENV)/.dev pyproject.toml README.md $(RUST_SOURCES) $(shell f
 	$(PEERS)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
 	touch $@
 
-$(LOCUST)/.wheel: $(PEERS)/.wheel | $(LOCUST)/bin/python
-	$(LOCUST)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
+$(LOCUST)/.wheel $(RAY)/.wheel: %/.wheel: $(PEERS)/.wheel | %/bin/python
+	$*/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/peers/*.whl
 	touch $@
 
 ##@ The two commands
@@ -110,7 +111,7 @@ endif
 
 # Programs of other people that use ours: what they need must not decide what we need. Those in environments of their
 # own find the gateway that runs beside them.
-test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust ## other people's clients, over all we have
+test-clients: test-packages test-frameworks test-programs test-node test-llama test-locust test-ray ## other people's clients, over all we have
 
 WITH_GATEWAY := $(PEERS)/bin/python tests/clients/with_gateway.py
 
@@ -138,6 +139,10 @@ test-llama: $(PEERS)/.clients $(PEERS)/.wheel $(LLAMA)/.llama ## a site and the 
 
 test-locust: $(PEERS)/.clients $(PEERS)/.wheel $(LOCUST)/.locust $(LOCUST)/.wheel ## Locust with our user
 	$(PEERS)/bin/python -m pytest tests/clients/locust
+
+# Its workers are processes of their own, with the wheel; what Ray leaves unclosed is its own to warn of.
+test-ray: $(RAY)/.ray $(RAY)/.wheel ## batches on a Ray cluster of this machine
+	$(RAY)/bin/python -m pytest --override-ini filterwarnings=ignore --confcutdir tests/clients/ray tests/clients/ray
 
 programs: ## Debian's chromium and nginx, where they are not there yet
 	command -v chromium-headless-shell || command -v chromium || (apt-get update -qq \

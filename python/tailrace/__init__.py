@@ -51,6 +51,8 @@ from tailrace.errors import (
     ArchiveError,
     BatchFolderError,
     BatchInputError,
+    BatchLockedError,
+    BatchWorkersError,
     BatchWriteError,
     ChallengeError,
     CloudflareError,
@@ -121,6 +123,9 @@ if TYPE_CHECKING:
         pytest_plugin as pytest_plugin,
     )
     from tailrace import (
+        ray as ray,
+    )
+    from tailrace import (
         recording as recording,
     )
     from tailrace import (
@@ -169,6 +174,8 @@ __all__ = [
     "AsyncGeneratorProvider",
     "BatchFolderError",
     "BatchInputError",
+    "BatchLockedError",
+    "BatchWorkersError",
     "BatchWriteError",
     "ChallengeError",
     "ChatGptEs",
@@ -311,6 +318,7 @@ _MODULES = frozenset(
         "openai",
         "providers",
         "pytest_plugin",
+        "ray",
         "recording",
         "replica",
         "sites",

@@ -8,9 +8,11 @@
     │   │   └── ModelNotSupportedError
     │   ├── ArchiveError                      a file of a kept reply that cannot be unpacked
     │   ├── BatchFolderError                  a batch's output folder belongs to another run
+    │   │   └── BatchLockedError              another process is writing it
     │   ├── BatchInputError                   a batch's input cannot be read, or has bad rows
     │   ├── ProfileError                      a file of site profiles: file, key, what was expected
     │   └── RecordingError                    no recording, or one that grows too large
+    ├── BatchWorkersError                     a batch's workers died, or could not start
     ├── BatchWriteError                       a batch's output cannot be written (a full disk)
     ├── ProviderNotFoundError
     ├── ProviderNotWorkingError
@@ -64,6 +66,8 @@ __all__ = [
     "ArchiveError",
     "BatchFolderError",
     "BatchInputError",
+    "BatchLockedError",
+    "BatchWorkersError",
     "BatchWriteError",
     "ChallengeError",
     "CloudflareError",
@@ -232,6 +236,10 @@ class BatchFolderError(InvalidRequestError):
     """
 
 
+class BatchLockedError(BatchFolderError):
+    """A batch's output is being written by another process."""
+
+
 class BatchInputError(InvalidRequestError):
     """A batch's input cannot be read, or has rows that cannot be sent.
 
@@ -262,6 +270,13 @@ class RecordingError(InvalidRequestError):
     """A file that is no recording, or a recording larger than its limit.
 
     The message names the line.
+    """
+
+
+class BatchWorkersError(TailraceError):
+    """A batch's workers on other machines died too often, or could not be started.
+
+    All rows that were written are kept, and the run can go on later.
     """
 
 

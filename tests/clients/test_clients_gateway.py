@@ -293,6 +293,36 @@ async def test_anthropic_structured(claude: anthropic.AsyncAnthropic, tooling: s
     assert parsed.parsed_output == LEVEL
 
 
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+async def test_anthropic_thinks_between_its_calls(
+    claude: anthropic.AsyncAnthropic, display: Any
+) -> None:
+    """The server refuses results behind a call whose thoughts do not come back signed."""
+    asked: dict[str, Any] = {
+        "model": TOOLING["anthropic"],
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 2048, "display": display},
+        "tools": [{"name": "level", "description": "reads a gauge", "input_schema": SCHEMA}],
+    }
+    async with claude.messages.stream(messages=HIGH, **asked) as stream:
+        told = await stream.get_final_message()
+    thought, call = told.content
+    assert isinstance(thought, anthropic.types.ThinkingBlock)
+    assert isinstance(call, anthropic.types.ToolUseBlock)
+    assert bool(thought.thinking) == (display != "omitted")
+    assert thought.signature
+    result: Any = {"type": "tool_result", "tool_use_id": call.id, "content": RESULT}
+    dialogue: list[Any] = [
+        *HIGH,
+        {"role": "assistant", "content": told.content},
+        {"role": "user", "content": [result]},
+    ]
+    answered = await claude.messages.create(messages=dialogue, **asked)
+    said = answered.content[-1]
+    assert isinstance(said, anthropic.types.TextBlock)
+    assert RESULT in said.text
+
+
 async def test_anthropic_is_told_what_is_wrong(claude: anthropic.AsyncAnthropic) -> None:
     def asked(text: str, model: str = "chat/gpt-4o") -> dict[str, Any]:
         return to_claude(model, [{"role": "user", "content": text}])

@@ -14,6 +14,7 @@ from tailrace import (
     Delta,
     MessageEncoder,
     ResponseEncoder,
+    SSEDecoder,
     Usage,
     finish_reason_of,
 )
@@ -257,3 +258,105 @@ def test_calls_of_one_id_are_told_apart() -> None:
     ):
         events = encoder.events(deltas)
         assert all(each in events for each in ids)
+
+
+SIGNED = [
+    Delta("reasoning", "Hm"),
+    Delta("reasoning", "", signature="s1"),
+    Delta("reasoning", "", data="d1"),
+    Delta("reasoning", "", data="d2"),
+    Delta("reasoning", "", signature="s2"),
+    Delta("text", "Hi"),
+    Delta("text", "", signature="s3"),
+]
+ENCRYPTED = [
+    Delta("reasoning", "Hm"),
+    Delta("reasoning", "", id="rs_1", data="e1"),
+    Delta("reasoning", "", id="rs_2", data="e2"),
+    Delta("text", "Hi"),
+]
+
+
+def data_of(events: bytes) -> list[Any]:
+    return [json.loads(each.data) for each in SSEDecoder().feed(events) if each.data != "[DONE]"]
+
+
+def test_signed_thoughts_are_blocks_of_a_message() -> None:
+    encoder = MessageEncoder(id="msg_1", model="m")
+    blocks: list[dict[str, str]] = []
+    for event in data_of(encoder.start() + encoder.events(SIGNED) + encoder.finish()):
+        match event:
+            case {"type": "content_block_start", "content_block": block}:
+                blocks.append(block)
+            case {"type": "content_block_delta", "delta": delta}:
+                kind, *rest = delta.values()
+                name = kind.removesuffix("_delta")
+                blocks[-1][name] += rest[0]
+    expected = [
+        {"type": "thinking", "thinking": "Hm", "signature": "s1"},
+        {"type": "redacted_thinking", "data": "d1"},
+        {"type": "redacted_thinking", "data": "d2"},
+        {"type": "thinking", "thinking": "", "signature": "s2"},
+        {"type": "text", "text": "Hi"},
+    ]
+    assert blocks == expected
+    assert json.loads(MessageEncoder(id="msg_1", model="m").whole(SIGNED))["content"] == expected
+    other = MessageEncoder(id="msg_1", model="m").whole(ENCRYPTED)
+    assert [each["type"] for each in json.loads(other)["content"]] == ["thinking", "text"]
+
+
+def test_encrypted_thoughts_are_items_of_a_response() -> None:
+    def encoder() -> ResponseEncoder:
+        return ResponseEncoder(id="resp_1", created_at=1, model="m", request=b"{}")
+
+    events = encoder()
+    told = data_of(events.start() + events.events(ENCRYPTED) + events.finish())
+    whole = json.loads(encoder().whole(ENCRYPTED))
+    for output in (told[-1]["response"]["output"], whole["output"]):
+        first, second, message = output
+        assert [part["text"] for part in first["summary"]] == ["Hm"]
+        assert (second["summary"], message["type"]) == ([], "message")
+        assert [each["encrypted_content"] for each in (first, second)] == ["e1", "e2"]
+    done = [each["item"] for each in told if each["type"] == "response.output_item.done"]
+    assert done == told[-1]["response"]["output"]
+    other = json.loads(encoder().whole(SIGNED))["output"]
+    assert [each["type"] for each in other] == ["reasoning", "message"]
+    assert "encrypted_content" not in other[0]
+
+
+def test_seals_wait_for_a_call_that_is_open() -> None:
+    deltas = [
+        Delta("tool_call", '{"at":', index=0, id="c", name="tide"),
+        Delta("reasoning", "Hm"),
+        Delta("reasoning", "", signature="s"),
+        Delta("tool_call", "9}", index=0),
+        Delta("text", "Hi"),
+    ]
+    encoder = MessageEncoder(id="msg_1", model="m")
+    told = data_of(encoder.events(deltas) + encoder.finish())
+    kinds = [each["content_block"]["type"] for each in told if "content_block" in each]
+    assert kinds == ["tool_use", "thinking", "text"]
+    assert {"type": "signature_delta", "signature": "s"} in [each.get("delta") for each in told]
+
+
+@pytest.mark.parametrize("encoder_class", [ChunkEncoder, CompletionEncoder])
+def test_chunks_have_no_place_for_seals(encoder_class: type[ChunkEncoder]) -> None:
+    encoder = encoder_class(id="x", created=1, model="m", system_fingerprint=None)
+    for delta in (SIGNED[1], SIGNED[2], SIGNED[6], ENCRYPTED[1]):
+        assert encoder.events([delta]) == b""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "text", "data": "d"},
+        {"kind": "tool_call", "data": "d"},
+        {"kind": "reasoning", "text": "Hm", "signature": "s"},
+        {"kind": "reasoning", "text": "Hm", "data": "d"},
+        {"kind": "reasoning", "signature": "s", "data": "d"},
+        {"kind": "text", "text": "Hi", "signature": "s"},
+    ],
+)
+def test_a_seal_stands_alone(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="stands alone"):
+        Delta(**fields)

@@ -34,6 +34,7 @@ PUBLIC = (
     "tailrace.openai",
     "tailrace.providers",
     "tailrace.pytest_plugin",
+    "tailrace.ray",
     "tailrace.recording",
     "tailrace.replica",
     "tailrace.sites",

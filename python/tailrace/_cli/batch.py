@@ -8,12 +8,13 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import click
 
 from tailrace._calls.retry_policy import RetryPolicy
 from tailrace._cli import exits
+from tailrace._cli.batch_on_ray import OnRay
 from tailrace._cli.completion import model_names, site_names
 from tailrace._cli.loop import run
 from tailrace._cli.options import (
@@ -27,10 +28,11 @@ from tailrace._cli.ownership import make_sure, owned_option
 from tailrace._cli.screen import console
 from tailrace._printable import visible_line
 from tailrace.batch import Plan
-from tailrace.batch._beginning import begin
+from tailrace.batch._beginning import begin, open_input
 from tailrace.batch._columns import COLUMNS
 from tailrace.batch._inputs import FORMATS
 from tailrace.batch._rows import ENDPOINTS
+from tailrace.batch._store import is_url
 from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
 from tailrace.sites import SOFTWARE, site
 
@@ -71,9 +73,25 @@ class _Shard(click.ParamType[tuple[int, int]]):
         return int(found[1]), int(found[2])
 
 
+class _Workers(click.ParamType["int | Literal['node', 'cpu']"]):
+    """A number of workers, or one for each of something."""
+
+    name = "workers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["node", "cpu"]:
+        """Return the number or the word, or fail with a usage error."""
+        if value in ("node", "cpu"):
+            return cast("Literal['node', 'cpu']", value)
+        if re.fullmatch(r"[1-9]\d{0,5}", str(value)) is None:
+            self.fail(f"{value!r} is neither a number nor node or cpu", param, ctx)
+        return int(value)
+
+
 @click.command(epilog=_WHOSE)
 @click.argument("input_", metavar="IN")
-@click.argument("output", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(file_okay=False))
 @click.option(
     "--site",
     "name",
@@ -133,6 +151,25 @@ class _Shard(click.ParamType[tuple[int, int]]):
     metavar="I/N",
     help="The part of the rows that this process asks, of N, from 0; N processes share OUT.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["process", "ray"]),
+    default="process",
+    show_default=True,
+    help="Ask in this process, or by workers of a Ray cluster: that of RAY_ADDRESS, or this "
+    "machine; --concurrency and rates are of all of them. IN and OUT may be URLs.",
+)
+@click.option(
+    "--workers",
+    type=_Workers(),
+    metavar="N",
+    help="Ray: how many, or node or cpu for one each; node unless given.",
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 99_999),
+    help="Ray: parts of the rows, that workers take in turns; four a worker unless given.",
+)
 @click.option("--skip-bad", is_flag=True, help="Rows that cannot be sent are failures, no end.")
 @click.option("--retry-failed", is_flag=True, help="Ask rows again that an earlier run failed.")
 @click.option(
@@ -185,7 +222,7 @@ class _Shard(click.ParamType[tuple[int, int]]):
 )
 def batch(  # one parameter an option
     input_: str,
-    output: Path,
+    output: str,
     name: str,
     software: SoftwareName | None,
     model: str,
@@ -199,6 +236,9 @@ def batch(  # one parameter an option
     stop_after: int,
     patience: float,
     shard: tuple[int, int],
+    engine: str,
+    workers: int | Literal["node", "cpu"] | None,
+    shards: int | None,
     skip_bad: bool,
     retry_failed: bool,
     format_: str,
@@ -217,8 +257,9 @@ def batch(  # one parameter an option
 ) -> int:
     """Ask a site for every row of IN, and write each answer once to the folder OUT.
 
-    IN is a file of OpenAI's batch lines, of JSON or text lines, or a table; - is stdin. The same
-    command goes on where an earlier run ended, however it ended. Ctrl-C begins no more rows and
+    IN is a file of OpenAI's batch lines, of JSON or text lines, or a table; - is stdin. Both may be
+    URLs, such as s3://bucket/in.jsonl, with fsspec's package for them installed. The same command
+    goes on where an earlier run ended, however it ended. Ctrl-C begins no more rows and
     waits for those under way; a second one cuts them.
     """
     plan = Plan(
@@ -235,27 +276,65 @@ def batch(  # one parameter an option
     chosen = _with_clocks(site(name, software, trust=trust), proxy, timeout)
     if SOFTWARE[chosen.software].has_page:
         make_sure(chosen, _WHOSE, "to ask for all of it", is_owned=i_own_it)
-    work = begin(
-        input_,
-        output,
-        chosen,
-        plan,
-        model=model,
-        shard=shard,
-        skip_bad=skip_bad,
-        retry_failed=retry_failed,
-        format=format_,
-        sent=send,
-        carried=carry,
+    reading = {
+        "format": format_,
+        "sent": send,
+        "carried": carry,
         **_given(id_field=id_field, prompt_field=prompt_field, endpoint=endpoint),
-    )
-    _announce(work.report(), plan)
-    _tell_fields(work)
-    report = run(_run(work, as_json=as_json))
-    if text is not None:
-        write_table(output, work.source, text, columns=columns.split(","))
-    _show(report, work, text, as_json=as_json)
+    }
+    options: dict[str, Any] = {
+        "model": model,
+        "skip_bad": skip_bad,
+        "retry_failed": retry_failed,
+        **reading,
+    }
+    _check(engine, workers, shards, shard, output, text)
+    files = [f"{output.rstrip('/')}/{kind}-*.jsonl" for kind in ("part", "errors")]
+    if engine == "ray":
+        options.update(_given(workers=workers, shards=shards))
+        on_ray = OnRay(input_, output, chosen, plan, **options)
+        click.echo(visible_line(f"{chosen.name}: asked by workers of Ray; {plan}"), err=True)
+        report = run(_run(on_ray, as_json=as_json))
+        source = None if text is None else open_input(input_, output, **reading)
+    else:
+        work = begin(input_, output, chosen, plan, shard=shard, **options)
+        _announce(work.report(), plan)
+        _tell_fields(work)
+        report, source = run(_run(work, as_json=as_json)), work.source
+        if not is_url(output):
+            files = [str(work.folder.part), str(work.folder.errors)]
+    if text is not None and source is not None:
+        write_table(output, source, text, columns=columns.split(","))
+    _show(report, files, text, as_json=as_json)
     return _code(report)
+
+
+class _Work(Protocol):
+    """A run, in this process or on a cluster."""
+
+    def report(self) -> Report: ...
+    def stop(self) -> None: ...
+    async def until_end(self) -> None: ...
+
+
+def _check(
+    engine: str,
+    workers: object,
+    shards: object,
+    shard: tuple[int, int],
+    output: str,
+    text: Path | None,
+) -> None:
+    """Refuse options that do not go together."""
+    problem = ""
+    if engine == "ray" and shard != (0, 1):
+        problem = "--shard is for processes without a cluster: --engine ray has all the shards"
+    elif engine != "ray" and (workers is not None or shards is not None):
+        problem = "--workers and --shards are for --engine ray"
+    elif text is not None and is_url(output):
+        problem = "--text makes its table of an output folder, and a URL is none"
+    if problem:
+        raise click.UsageError(problem)
 
 
 def _with_clocks(chosen: Site, proxy: str | None, timeout: float | None) -> Site:
@@ -272,7 +351,7 @@ def _given(**options: Any) -> dict[str, Any]:
 # -- running ---------------------------------------------------------------------------------------
 
 
-async def _run(work: Run, *, as_json: bool) -> Report:
+async def _run(work: _Work, *, as_json: bool) -> Report:
     """Run to the end, or to a second Ctrl-C, and return the report."""
     telling = asyncio.create_task(_tell_as_json(work)) if as_json else None
     try:
@@ -291,7 +370,7 @@ async def _run(work: Run, *, as_json: bool) -> Report:
 
 
 @contextmanager
-def _interruptible(work: Run) -> Iterator[None]:
+def _interruptible(work: _Work) -> Iterator[None]:
     """Have the first Ctrl-C, or SIGTERM, end the run after what is under way, and another cut it.
 
     Where no handler can be set (Windows, a thread), the first Ctrl-C cuts it.
@@ -327,14 +406,14 @@ def _interruptible(work: Run) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-async def _tell_as_json(work: Run) -> None:
+async def _tell_as_json(work: _Work) -> None:
     while True:
         await asyncio.sleep(_JSON_EVERY)
         click.echo(work.report().to_json())
 
 
 @contextmanager
-def _shown_live(work: Run, *, is_wanted: bool) -> Iterator[None]:
+def _shown_live(work: _Work, *, is_wanted: bool) -> Iterator[None]:
     """Show a bar on stderr, where stderr is a terminal."""
     if not is_wanted or not sys.stderr.isatty():
         yield
@@ -364,22 +443,22 @@ def _tell_fields(work: Run) -> None:
             click.echo(visible_line(f"{words}: {', '.join(names)}"), err=True)
 
 
-def _show(report: Report, work: Run, text: Path | None, *, as_json: bool) -> None:
+def _show(report: Report, files: list[str], text: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json())
     else:
-        for line in (*_lines(report, work), *([f"table     {text}"] if text is not None else [])):
+        lines = _lines(report, *files)
+        for line in (*lines, *([f"table     {text}"] if text is not None else [])):
             click.echo(visible_line(line))
     if report.stopped:
         click.echo(f"tailrace: {visible_line(report.stopped)}", err=True)
 
 
-def _lines(report: Report, work: Run) -> list[str]:
+def _lines(report: Report, answers: str, failures: str) -> list[str]:
     seconds = max(report.seconds, 1e-9)
     usage = report.usage
     guess = f" ({usage.estimated:,} of them estimated)" if usage.estimated else ""
     dropped = [f"{name} in {number:,} rows" for name, number in sorted(report.dropped.items())]
-    folder = work.folder
     return [
         (
             f"rows      {report.done:,} done in {report.seconds:.1f} s, {report.failed:,} failed, "
@@ -396,8 +475,8 @@ def _lines(report: Report, work: Run) -> list[str]:
             for code, number in sorted(report.errors.items())
         ),
         *([f"no effect {', '.join(dropped)}"] if dropped else []),
-        f"answers   {folder.part}",
-        *([f"failures  {folder.errors}; --retry-failed asks them again"] if report.failed else []),
+        f"answers   {answers}",
+        *([f"failures  {failures}; --retry-failed asks them again"] if report.failed else []),
     ]
 
 

@@ -45,7 +45,7 @@ _USAGE_ERRORS = (
     errors.MissingRequirementsError,
     errors.ProviderNotFoundError,
 )
-_NETWORK_ERRORS = (errors.NetworkError, errors.TimeoutError)
+_NETWORK_ERRORS = (errors.BatchWorkersError, errors.NetworkError, errors.TimeoutError)
 
 
 def code_of(error: errors.TailraceError) -> int:

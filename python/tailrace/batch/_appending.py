@@ -67,14 +67,14 @@ def mend(
                 is_whole = line.endswith(b"}\n") and b"\0" not in line
                 if not is_whole or not keeps(line):
                     torn += 0 if is_whole else len(line)
-                    dropped.append((offset + at, offset + stop))
+                    _drop(dropped, offset + at, offset + stop)
                 at = skim(data, stop)
             offset, data = offset + at, data[at:]
     end = offset + len(data)
     if data:
         torn += len(data)
-        dropped.append((offset, end))
-    if dropped and _are_last(dropped, end):
+        _drop(dropped, offset, end)
+    if len(dropped) == 1 and dropped[0][1] == end:
         with writing(path), path.open("rb+") as file:
             file.truncate(dropped[0][0])
             os.fsync(file.fileno())
@@ -84,9 +84,11 @@ def mend(
     return torn
 
 
-def _are_last(dropped: list[tuple[int, int]], end: int) -> bool:
-    """Return whether nothing stands between the dropped lines, and behind them."""
-    return sum(stop - start for start, stop in dropped) == end - dropped[0][0]
+def _drop(dropped: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Add a range to those that are dropped; neighbours are one."""
+    if dropped and dropped[-1][1] == start:
+        start = dropped.pop()[0]
+    dropped.append((start, stop))
 
 
 def _without(path: Path, dropped: list[tuple[int, int]]) -> Iterator[bytes]:

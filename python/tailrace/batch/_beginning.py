@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from tailrace.batch._folder import OutputFolder
 from tailrace.batch._inputs import open_source
+from tailrace.batch._objects import CHUNK_SECONDS, ObjectFolder
 from tailrace.batch._plan import Plan
 from tailrace.batch._running import Run
+from tailrace.batch._store import fetched, is_url
 from tailrace.batch._tables import DEFAULT_COLUMNS, write_table
+from tailrace.errors import InvalidRequestError
 from tailrace.sites._software import SOFTWARE
 from tailrace.transport._rules import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tailrace._environment import Environment
+    from tailrace.batch._gate import Gate
+    from tailrace.batch._inputs import Source
     from tailrace.batch._report import Report
     from tailrace.sites import Site
 
-__all__ = ["begin", "run"]
+__all__ = ["begin", "open_input", "run"]
 
 
 async def run(
@@ -63,6 +70,8 @@ async def run(
     InvalidRequestError or ProfileError for a site or an option that cannot be used. Cancelled, it
     closes every connection; what was written stays.
     """
+    if text is not None and is_url(output):
+        raise InvalidRequestError("a table is made of an output folder, and a URL is none")
     beginning = asyncio.ensure_future(
         asyncio.to_thread(
             partial(
@@ -103,21 +112,29 @@ def begin(
     skip_bad: bool = False,
     retry_failed: bool = False,
     environment: Environment | None = None,
+    source: Source | None = None,
+    gate: Gate | None = None,
+    chunk_seconds: float = CHUNK_SECONDS,
     **reading: Any,
 ) -> Run:
     """Look through the input, take the folder, and return the run; `run` tells arguments, errors.
 
-    `Run.until_end` closes the folder.
+    `Run.until_end` closes the folder. `source`: the input, where it is open already; `gate`: one
+    for several runs; `chunk_seconds`: as of `ObjectFolder`.
     """
-    source = open_source(input_, folder=output, **reading)
-    folder = OutputFolder.open(
-        output,
-        source,
-        shard=shard,
-        skip_bad=skip_bad,
-        retry_failed=retry_failed,
-        options=_meaning(site, model),
-    )
+    if source is None:
+        source = open_input(input_, output, **reading)
+    options: dict[str, Any] = {
+        "shard": shard,
+        "skip_bad": skip_bad,
+        "retry_failed": retry_failed,
+        "options": _meaning(site, model),
+    }
+    folder: OutputFolder
+    if is_url(output):
+        folder = ObjectFolder.open_at(str(output), source, chunk_seconds=chunk_seconds, **options)
+    else:
+        folder = OutputFolder.open(output, source, **options)
     try:
         return Run(
             site,
@@ -127,10 +144,33 @@ def begin(
             model=model,
             environment=environment,
             input_name=str(input_),
+            gate=gate,
         )
     except BaseException:
         folder.close()
         raise
+
+
+def open_input(input_: str | Path, output: str | Path, **reading: Any) -> Source:
+    """Return the input of a run into `output`; that of a URL is copied to this machine.
+
+    `reading` and errors are those of `open_source`, and of `Store`.
+    """
+    if not is_url(input_):
+        if is_url(output) and str(input_) == "-":
+            raise InvalidRequestError(
+                "stdin is kept in the output folder, and a URL is none: name a file"
+            )
+        return open_source(input_, folder=output, **reading)
+    copies = TemporaryDirectory(prefix="tailrace-")
+    try:
+        source = open_source(fetched(str(input_), Path(copies.name)), folder=copies.name, **reading)
+    except BaseException:
+        copies.cleanup()
+        raise
+    source.name = str(input_)
+    finalize(source, copies.cleanup)
+    return source
 
 
 def _meaning(site: Site, model: str) -> dict[str, Any]:

@@ -52,10 +52,10 @@ class OutputFolder:
 
     `OutputFolder.open` makes it; it is a context manager, too, which closes it. `path`: the folder;
     `shard`: the shard's index and the number of shards; `part` and `errors`: its files' paths;
-    `rows`: how many rows of the input are the shard's; `done` and `failed`: how many of them have
-    their line, now; `mended`: how many bytes of torn lines were taken out when it was opened;
-    `sent` and `carried`: the names of the input's fields that are sent with the prompts, and of
-    those that are not.
+    `input_rows`: how many rows the input has, and `rows`: how many of them are the shard's; `done`
+    and `failed`: how many of these have their line, now; `mended`: how many bytes of torn lines
+    were taken out when it was opened; `sent` and `carried`: the names of the input's fields that
+    are sent with the prompts, and of those that are not.
     """
 
     def __init__(self, path: Path, source: Source, shard: Shard) -> None:
@@ -63,7 +63,7 @@ class OutputFolder:
         self.shard = shard
         self.part: Path = path / file_name("part", shard, ".jsonl")
         self.errors: Path = path / file_name("errors", shard, ".jsonl")
-        self.rows = self.done = self.failed = self.mended = 0
+        self.input_rows = self.rows = self.done = self.failed = self.mended = 0
         self.sent: tuple[str, ...] = ()
         self.carried: tuple[str, ...] = ()
         self._source = source
@@ -125,6 +125,11 @@ class OutputFolder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def place(self) -> str:
+        """Where the output is, as its user calls it."""
+        return str(self.path)
 
     def pending(self) -> Iterator[Row]:
         """Yield the shard's rows that are neither done nor failed, in the input's order.
@@ -234,6 +239,7 @@ class OutputFolder:
             self._refuse_strangers()
             records.begin(record)
         index, count = self.shard
+        self.input_rows = checked.rows
         self.rows = len(range(index, checked.rows, count))
         self.sent, self.carried = checked.sent, checked.carried
         self._head = head_of(record.fingerprint.sha256)

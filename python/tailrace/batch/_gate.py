@@ -60,6 +60,30 @@ class Gate:
         """Whether the site has answered since its last failure."""
         return self._breaker.is_quiet
 
+    # -- a gate of several -------------------------------------------------------------------------
+
+    def resize(self, plan: Plan) -> None:
+        """Keep to the concurrency and the rates of another plan from now on."""
+        self._window.resize(plan.concurrency)
+        self._requests.resize(plan.rpm)
+        self._tokens.resize(plan.tpm)
+        self._is_metered = plan.rpm is not None or plan.tpm is not None
+        self._let_in()
+
+    def pause(self, seconds: float) -> None:
+        """Let no request begin for so many seconds."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    @property
+    def paused(self) -> float:
+        """The seconds for which the site wants no request, 0 where it has not said so."""
+        return max(0.0, self._paused_until - self._clock())
+
+    @property
+    def is_within(self) -> bool:
+        """Whether no more requests are under way than may be."""
+        return self.under_way <= self._window.limit
+
     # -- a request ---------------------------------------------------------------------------------
 
     async def enter(self, tokens: int) -> float:
@@ -118,8 +142,7 @@ class Gate:
     def close(self) -> None:
         """Let no request begin any more; those that wait for it are told."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end_timer()
         while self._waiting:
             place, _ = self._waiting.popleft()
             if not place.done():
@@ -160,9 +183,17 @@ class Gate:
             place.set_result(None)
 
     def _look_again_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if due < (inf if self._timer is None else self._timer.when()):
+            self._end_timer()
+            self._timer = loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._let_in()
+
+    def _end_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
-        if seconds < inf:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._let_in)
+            self._timer = None

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tailrace.errors import BatchFolderError
+from tailrace.errors import BatchFolderError, BatchLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,25 +32,28 @@ else:
 class FileLock:
     """The lock on the file at `path`, which is made where there is none, and stays.
 
-    It is taken at once, and the file says by whom. Raises BatchFolderError where another has it,
-    calling the locked thing `name`, and where the file system has no locks.
+    It is taken at once, and the file says by whom. Raises BatchLockedError where another has it,
+    calling the locked thing `name`, and BatchFolderError where the file system has no locks.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        problem = ""
+        failure: BatchFolderError
         try:
             _take(self._file)
         except (BlockingIOError, PermissionError):
-            problem = f"another run is writing {name}{_holder(path)}"
+            failure = BatchLockedError(f"another run is writing {name}{_holder(path)}")
         except OSError as error:
-            problem = f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
-        if problem:
-            self.close()
-            raise BatchFolderError(problem)
-        with suppress(OSError):  # a full disk, which the run is told of where it matters
-            os.truncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+            failure = BatchFolderError(
+                f"{name} cannot be locked ({error.strerror}): {_FREE_ELSEWHERE}"
+            )
+        else:
+            with suppress(OSError):  # a full disk, which the run is told of where it matters
+                os.truncate(self._file, 0)
+                os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+            return
+        self.close()
+        raise failure
 
     def close(self) -> None:
         """Give the lock back."""

@@ -34,6 +34,10 @@ class Meter:
         self._seconds = 0.0 if per_minute is None else _MINUTE / per_minute  # an amount of 1
         self._due = -inf
 
+    def resize(self, per_minute: float | None) -> None:
+        """Have another rate for what comes from now on."""
+        self._seconds = 0.0 if per_minute is None else _MINUTE / per_minute
+
     def wait(self, now: float) -> float:
         """Return the seconds until the next amount is due, 0 where it is."""
         return max(0.0, self._due - now)
@@ -97,6 +101,12 @@ class Window:
         self._most = most
         self._adapts = adapts
         self._halved = -inf
+
+    def resize(self, most: int) -> None:
+        """Have another upper limit, which the number follows unless the site wanted fewer."""
+        if self.limit >= min(self._most, most):
+            self.limit = float(most)
+        self._most = most
 
     def grow(self) -> None:
         """Take in an answer."""

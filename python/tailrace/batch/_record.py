@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tailrace.batch._inputs import Source
 
-__all__ = ["RecordFile", "RunRecord", "Shard", "file_name", "records_in"]
+__all__ = ["SHARD_RECORD", "RecordFile", "RunRecord", "Shard", "file_name", "records_in"]
 
 Shard = tuple[int, int]
 """A shard's index, from 0, and how many shards there are."""
@@ -57,11 +57,12 @@ def records_in(folder: Path) -> dict[Shard, RunRecord]:
     Raises BatchFolderError for one that makes no sense, or was written by another version.
     """
     with reading(str(folder)):
-        names = {each: _NAME.fullmatch(each.name) for each in sorted(folder.iterdir())}
+        names = {each: SHARD_RECORD.fullmatch(each.name) for each in sorted(folder.iterdir())}
     return {(int(match[1]), int(match[2])): _read(path) for path, match in names.items() if match}
 
 
-_NAME = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
+SHARD_RECORD = re.compile(r"run-(\d{5})-of-(\d{5})\.json")
+"""The name of a record: the index of its shard, and the number of shards."""
 
 
 class RecordFile:

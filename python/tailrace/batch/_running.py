@@ -21,6 +21,7 @@ from tailrace.batch._direct import DirectAsker
 from tailrace.batch._gate import ClosedError, Gate
 from tailrace.batch._rates import Tokens as Estimates
 from tailrace.batch._report import Report, Tokens
+from tailrace.batch._retries import has_budget, seconds_until_next
 from tailrace.batch._rows import ENDPOINTS
 from tailrace.errors import InvalidRequestError, TailraceError, one_line
 from tailrace.transport import Transport, make_transport
@@ -32,15 +33,12 @@ if TYPE_CHECKING:
     from tailrace.batch._folder import OutputFolder
     from tailrace.batch._inputs import Source
     from tailrace.batch._plan import Plan
-    from tailrace.batch._rates import Verdict
     from tailrace.batch._rows import Row
     from tailrace.sites import Site
 
 __all__ = ["Run"]
 
 _CHAT = "/v1/chat/completions"
-_MOST_REFUSALS = 10  # of one row that do not count as attempts
-_FREE_RETRIES = 20  # of a run, beside its budget
 _MOST_RETURNS = 3  # of a row that an outage failed
 _REFUSED_A_TURN = 100  # rows that cannot be sent, between two turns of the loop
 _SYNC_EVERY = 5.0  # seconds
@@ -68,7 +66,8 @@ class Run:
 
     `input_name`: the name by which the input was given; the other arguments are those of
     `tailrace.batch.run`. `clock`: seconds that never go back, for everything but the date of the
-    report: a wall clock that jumps changes nothing.
+    report: a wall clock that jumps changes nothing. `gate`: one that several runs share, and that
+    stays open; `all_read`: set when no row is left that has not been read.
     """
 
     def __init__(
@@ -82,6 +81,7 @@ class Run:
         environment: Environment | None = None,
         clock: Callable[[], float] = time.monotonic,
         input_name: str = "",
+        gate: Gate | None = None,
     ) -> None:
         self._site = site
         self._plan = plan
@@ -93,13 +93,15 @@ class Run:
         self._clock = clock
         self._models = Models(site, model)
         self._policy = plan.retry_at(site.retry)
-        self._gate = Gate(plan, clock, self._policy.longest_retry_after)
+        self._owns_gate = gate is None
+        self._gate = gate or Gate(plan, clock, self._policy.longest_retry_after)
         self._estimates = Estimates()
         self._askers: dict[str, Asker] = {}
         self._later: list[_Job] = []
         self._held: list[tuple[_Job, FailedRow]] = []
         self._orders = count()
         self._is_exhausted = False
+        self.all_read = asyncio.Event()
         self._idle = 0
         self._no_more = asyncio.Event()
         self._is_interrupted = False
@@ -134,7 +136,9 @@ class Run:
                 await self._work_all()
             self._settle()
         finally:
-            self._gate.close()
+            if self._owns_gate:
+                self._gate.close()
+            self.all_read.set()
             self._ended = self._clock()
             self._folder.close()
 
@@ -206,6 +210,7 @@ class Run:
         """Write the rows that failed last, unless another run is to ask them."""
         if self._held and self._gate.is_open:
             self._gate.is_tripped = True
+            self._gate.close()  # to others, too, where they share it
         elif not self._no_more.is_set():
             held, self._held = self._held, []
             for job, failed in held:
@@ -246,6 +251,7 @@ class Run:
             row = next(self._rows, None)
             if row is None:
                 self._is_exhausted = True
+                self.all_read.set()
                 return None
             try:
                 prepared = self._askers[row.endpoint].prepare(row)
@@ -271,7 +277,8 @@ class Run:
         try:
             begun = await self._gate.enter(tokens)
         except ClosedError:
-            return  # the row is left to another run
+            self._no_more.set()  # the row is left to another run
+            return
         job.attempts += 1
         self._counts["requests"] += 1
         try:
@@ -327,7 +334,14 @@ class Run:
             self._no_more.set()
         if self._no_more.is_set() and verdict.kind != "row":
             return  # the row is left to another run
-        seconds = self._seconds_until_next(job, failed.error, verdict)
+        seconds = seconds_until_next(
+            job,
+            failed.error,
+            verdict,
+            self._policy,
+            chance=self._environment.random,
+            in_budget=has_budget(self._counts, self._plan.retry_budget),
+        )
         if seconds is not None:
             self._counts["retries"] += 1
             job.due = self._clock() + seconds
@@ -338,21 +352,6 @@ class Run:
             self._held.append((job, failed))
         if self._held and self._gate.site_answers:
             self._return_held()
-
-    def _seconds_until_next(
-        self, job: _Job, error: TailraceError, verdict: Verdict
-    ) -> float | None:
-        """Return the seconds until the row is asked again, None where its failure stands."""
-        policy, chance = self._policy, self._environment.random
-        if verdict.kind == "refused" and job.refusals < _MOST_REFUSALS and policy.attempts > 1:
-            job.refusals += 1
-            job.attempts -= 1
-            made = min(job.refusals, policy.attempts - 1)
-            return policy.decide(error, made, chance)[0]
-        again = self._counts["retries"] - self._counts["refused"]
-        if again >= _FREE_RETRIES + self._plan.retry_budget * self._counts["requests"]:
-            return None
-        return policy.decide(error, job.attempts, chance)[0]
 
     def _return_held(self) -> None:
         """Have the rows asked again that failed while the site was down, now that it answers."""
@@ -398,7 +397,7 @@ class Run:
             model=self._models.default,
             at=self._at.isoformat(timespec="seconds"),
             input=self._input_name,
-            output=str(folder.path),
+            output=folder.place,
             shard=folder.shard,
             plan=self._plan,
             seconds=now - self._began,

@@ -251,3 +251,23 @@ async def test_a_second_run_on_the_folder_is_refused(tmp_path: Path) -> None:
         go_on.set()
         assert (await finish(process)).code == 0
         assert len(server.bodies) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--engine", "ray", "--shard", "1/2"], "--engine ray has all the shards"),
+        (["--workers", "2"], "--workers and --shards are for --engine ray"),
+        (["--engine", "ray", "--workers", "0"], "neither a number nor node or cpu"),
+        (["--text", "t.csv"], "a URL is none"),
+        (["--engine", "ray"], 'pip install "tailrace[ray]"'),
+    ],
+)
+async def test_what_is_for_ray_is_refused_elsewhere(
+    tmp_path: Path, options: list[str], problem: str
+) -> None:
+    where = ["--site", "http://127.0.0.1:9/v1", "--software", "openai", "--model", "m"]
+    out = f"file://{tmp_path}/out"
+    ended = await run("batch", str(some_rows(tmp_path, 1)), out, *where, *options)
+    assert ended.code == 2
+    assert problem in ended.stderr

@@ -322,6 +322,7 @@ def test_packed_data_that_breaks_off(tmp_path: Path, pack: Callable[[bytes], byt
     [
         ("Why?\nHow?", "in", "none of its first lines is a JSON object; what it is, --format says"),
         ("", "in.jsonl", "none of its first lines is a JSON object"),
+        ('\n [{"prompt": "x"}]', "in.json", "it is a JSON array, and a batch has an object a line"),
     ],
 )
 def test_a_format_that_is_not_found(tmp_path: Path, text: str, name: str, problem: str) -> None:

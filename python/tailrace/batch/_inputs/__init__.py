@@ -126,13 +126,19 @@ def _found_format(file: Path, name: str) -> str:
             return "parquet"
     first = _first_object(file, name)
     if first is None:
-        raise BatchInputError(
-            f"{name}: none of its first lines is a JSON object; what it is, --format says: "
-            f"{', '.join(FORMATS)}"
-        )
+        raise BatchInputError(f"{name}: {_other_form(file, name)}")
     # Of an errors file, the lines of rows that were none have no request.
     is_openai = {"body", "url", "method"} & first.keys() or {"response", "error"} <= first.keys()
     return "openai" if is_openai else "plain"
+
+
+def _other_form(file: Path, name: str) -> str:
+    """Return what to do about a file whose first lines are no JSON objects, in words."""
+    _, line = next(lines_of(file, name), (0, b""))
+    if line.lstrip().startswith(b"["):
+        return "it is a JSON array, and a batch has an object a line: jq -c '.[]' makes them"
+    formats = ", ".join(FORMATS)
+    return f"none of its first lines is a JSON object; what it is, --format says: {formats}"
 
 
 def _first_object(file: Path, name: str) -> dict[str, object] | None:
