@@ -181,8 +181,9 @@ conformance-cases: ## bring the cases the wheel carries up to date with tests/ve
 DATE ?= $(shell date -u +%F)
 BENCHMARKS := decode page sign memory bulk endtoend fast load batch gateway plot
 
-bench: $(PEERS)/.bench $(PEERS)/.wheel $(GATEWAYS)/.gateways benchmarks/node_modules/.installed ## measure against the peers
+bench: $(PEERS)/.bench $(PEERS)/.wheel $(GATEWAYS)/.gateways $(RAY)/.ray $(RAY)/.wheel benchmarks/node_modules/.installed ## measure against the peers
 	set -e; for each in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$each.py --date $(DATE); done
+	$(RAY)/bin/python benchmarks/batch_ray.py --date $(DATE)
 
 benchmarks/node_modules/.installed: benchmarks/package-lock.json
 	npm ci --prefix benchmarks --silent --no-audit --no-fund

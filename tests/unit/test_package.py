@@ -54,6 +54,8 @@ HEAVY = (
     "openai",
     "anthropic",
     "pydantic",
+    "fsspec",
+    "ray",
 )
 
 
